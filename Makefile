@@ -1,0 +1,69 @@
+# What a developer types. A machine needs Python 3.11 or later and make; the rest
+# comes into .venv the first time.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+SOURCES := $(wildcard _speedups/*.pyx _speedups/*.pxd _speedups/*.pxi)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test soak lint bench build check-wheel clean
+
+help:
+	@echo 'make demo         see three releases deployed under load'
+	@echo 'make test         run the tests (ARGS="-k name" passes options to pytest)'
+	@echo 'make soak         run the long tests at full size'
+	@echo 'make lint         check style, types and Cython sources'
+	@echo 'make bench        run the benchmarks'
+	@echo 'make build        build an sdist and a wheel into dist/'
+	@echo 'make check-wheel  test the wheel in a fresh environment'
+	@echo 'make clean        remove what was built'
+
+demo: $(INSTALLED)
+	$(BIN)/dewy demo $(ARGS)
+
+test: $(INSTALLED)
+	$(BIN)/pytest $(ARGS)
+
+soak: $(INSTALLED)
+	DEWY_SOAK=1 $(BIN)/pytest -m soak --timeout 1800 $(ARGS)
+
+lint: $(VENV)/.group-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+ifneq ($(SOURCES),)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint _speedups
+endif
+
+bench: $(INSTALLED)
+ifneq ($(wildcard benchmarks/bench_*.py),)
+	$(BIN)/pytest -o python_files='bench_*.py' benchmarks $(ARGS)
+else
+	@echo 'There are no benchmarks yet: they come with the proxy they measure.'
+endif
+
+build: $(VENV)/.group-wheels
+	$(BIN)/python -m build
+
+check-wheel: $(VENV)/.group-wheels
+	PYTHON=$(BIN)/python dev/check-wheel $(ARGS)
+
+clean:
+	rm -rf build dist wheelhouse *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -f dewy/_speedups/*.so
+	find dewy tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("dewy needs Python 3.11 or later; $(PYTHON) is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): pyproject.toml setup.py $(SOURCES) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install -qq --editable '.[fast,github-app]' --group test
+	@touch $@
+
+$(VENV)/.group-%: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --group $*
+	@touch $@

@@ -1,0 +1,5 @@
+"""`python -m dewy`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,122 @@
+"""
+Everything dewy raises on purpose.
+
+* DewyError
+  * ConfigError: exit status 2, nothing was started
+    * UnknownScheme
+    * ImplementationUnavailable
+  * RemoteError: somebody else's server; worth another try later
+    * RateLimited
+  * NoRelease: the registry answered, and nothing in it is for us
+  * NotYet: a release is on its way; ask again at the next tick
+  * DeploymentError: this release could not be brought up
+    * HookFailed
+    * ArchiveError
+    * ChecksumError
+    * StartFailed
+  * RootBusy: another dewy works in this root
+
+Messages are one line, name what is wrong and say what would be right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from .release import Refusal
+
+
+class DewyError(Exception):
+    """Base of every error dewy raises on purpose."""
+
+
+class ConfigError(DewyError):
+    """What the operator asked for cannot be done as written."""
+
+
+class UnknownScheme(ConfigError):
+    """No implementation answers to this URL's scheme."""
+
+
+class ImplementationUnavailable(ConfigError):
+    """The implementation exists, but an optional dependency is missing."""
+
+
+class RemoteError(DewyError):
+    """
+    A registry or a store did not do its part.
+
+    Attributes:
+        retry_after: Seconds the remote asked us to stay away, or None.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class RateLimited(RemoteError):
+    """The remote refuses to answer for a while; `retry_after` says how long."""
+
+
+class NoRelease(DewyError):
+    """
+    The registry holds no release for this host.
+
+    Attributes:
+        refused: Each candidate that was passed over, and why.
+
+        since: When the release that has no artifact for us was published; it
+            may still be on its way. None where there is no such release.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        refused: Sequence[Refusal] = (),
+        since: datetime | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.refused = tuple(refused)
+        self.since = since
+
+
+class NotYet(DewyError):
+    """A release is being published right now; the next tick will see it."""
+
+
+class DeploymentError(DewyError):
+    """
+    A release could not be brought up; the running one serves on.
+
+    Attributes:
+        log_tail: The last lines the failed program wrote, oldest first.
+    """
+
+    def __init__(self, message: str, *, log_tail: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.log_tail = tuple(log_tail)
+
+
+class HookFailed(DeploymentError):
+    """A before-hook ended with a failure or ran into its time limit."""
+
+
+class ArchiveError(DeploymentError):
+    """An archive is broken, or holds what must not be unpacked."""
+
+
+class ChecksumError(DeploymentError):
+    """An artifact is not the one that was published."""
+
+
+class StartFailed(DeploymentError):
+    """A new generation died, never got ready, or failed its health check."""
+
+
+class RootBusy(DewyError):
+    """Another dewy already works in this root."""

@@ -1,0 +1,94 @@
+"""Choosing an implementation by the scheme of its URL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, NamedTuple, ParamSpec, TypeVar, cast
+from urllib.parse import SplitResult
+
+from . import urls
+from .errors import ImplementationUnavailable, UnknownScheme
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Entry(NamedTuple):
+    """Where an implementation lives, and the extra that brings its dependencies."""
+
+    target: str
+    extra: str = ""
+
+
+class Schemes(Generic[P, T]):
+    """
+    One kind of implementation, keyed by URL scheme.
+
+    Entries are import strings: an implementation, and whatever it depends on,
+    is loaded when a URL first asks for it and not before. Other distributions
+    add theirs through the entry-point group `dewy.<kind>`, where the entry's
+    name is the scheme; they cannot replace ours.
+
+    A factory is called with the URL taken apart, then with whatever `open` was
+    given beside it.
+    """
+
+    def __init__(self, kind: str, entries: Mapping[str, Entry]) -> None:
+        self.kind = kind
+        self._entries = dict(entries)
+
+    def __repr__(self) -> str:
+        return f"<Schemes of {self.kind}: {', '.join(sorted(self._entries))}>"
+
+    def open(self, url: str, *args: P.args, **kwargs: P.kwargs) -> T:
+        """
+        Return the implementation that *url* names, configured by it.
+
+        Raises:
+            UnknownScheme: nobody answers to the scheme.
+            ImplementationUnavailable: its optional dependency is missing.
+            ConfigError: the implementation refused the URL.
+        """
+        parts = urls.split(url, self.kind)
+        return self.factory(parts.scheme)(parts, *args, **kwargs)
+
+    def factory(self, scheme: str) -> Callable[..., T]:
+        """What `open` calls for *scheme*; raises as `open` does."""
+        if scheme in self._entries:
+            return self._load(scheme, self._entries[scheme])
+        plugins = self._plugins()
+        if scheme not in plugins:
+            known = ", ".join(sorted({*self._entries, *plugins}))
+            raise UnknownScheme(
+                f"no {self.kind} answers to {scheme}:// (known: {known})"
+            )
+        return self._load_plugin(scheme, plugins[scheme])
+
+    def _plugins(self) -> dict[str, EntryPoint]:
+        return {entry.name: entry for entry in entry_points(group=f"dewy.{self.kind}")}
+
+    def _load(self, scheme: str, entry: Entry) -> Callable[..., T]:
+        module, _, attribute = entry.target.partition(":")
+        try:
+            factory: Callable[..., T] = getattr(import_module(module), attribute)
+        except ModuleNotFoundError as exc:
+            # A module of ours that is missing is no matter of dependencies.
+            if not entry.extra or (exc.name or "").startswith("dewy."):
+                raise
+            raise ImplementationUnavailable(
+                f"{scheme}:// needs {exc.name}; pip install 'dewy[{entry.extra}]'"
+            ) from exc
+        return factory
+
+    def _load_plugin(self, scheme: str, plugin: EntryPoint) -> Callable[..., T]:
+        try:
+            return cast("Callable[..., T]", plugin.load())
+        except (ImportError, AttributeError) as exc:
+            raise ImplementationUnavailable(
+                f"{scheme}:// is {plugin.value}, which cannot be loaded: {exc}"
+            ) from exc
+
+
+__all__ = ["Entry", "Schemes", "SplitResult"]

@@ -1,0 +1,68 @@
+"""The seams to the machine: clocks and names, replaceable in tests."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """
+    Where times come from.
+
+    Attributes:
+        wall: Seconds since the epoch; for what is stored or shown.
+
+        monotonic: Seconds that never jump; for every duration.
+
+        jitter: A random number from 0 to 1.
+    """
+
+    wall: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+    jitter: Callable[[], float] = random.random
+
+
+def hostname() -> str:
+    """This host's name, lower case; `unknown-host` where it has none."""
+    return socket.gethostname().lower() or "unknown-host"
+
+
+def utc(seconds: float) -> datetime:
+    """The wall-clock time *seconds* as an aware datetime."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def boot_id() -> str:
+    """Changes with every boot of this machine; empty where the kernel tells none."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def start_time(pid: int) -> int | None:
+    """
+    When process *pid* started, in clock ticks since boot; None if it is gone.
+
+    A pid together with this names one process for as long as the machine is up.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            stat = file.read()
+    except OSError:
+        return None
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def usable_cpus() -> int:
+    """CPUs this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1

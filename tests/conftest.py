@@ -1,0 +1,125 @@
+"""
+What holds for every test.
+
+Nothing blocks the event loop, no task outlives its test, no setting of the
+person who runs the tests reaches the code under test, and what was left out
+for want of a part of the machine is told at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+
+import pytest
+from blockbuster import BlockBuster
+
+from dewy._speedups import COMPILED
+from dewy.loop import loop_factory
+from tests import needs
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+# Where blocking is deliberate: dewy forks from its main thread, as the kernel ties
+# a child's parent-death signal to the thread that forked it; and what these read
+# of /proc comes from memory.
+MAY_BLOCK = [
+    ("dewy/supervisor/worker.py", {"spawn"}),
+    ("dewy/system.py", {"boot_id", "start_time"}),
+]
+
+# Instructions to this test suite rather than to dewy.
+KEPT = ("DEWY_NO_EXTENSIONS", "DEWY_REQUIRE_EXTENSIONS", "DEWY_SOAK", "DEWY_TEST_")
+FOREIGN = (
+    "AWS_",
+    "DEWY_",
+    "GH_",
+    "GITHUB_",
+    "GOOGLE_",
+    "LISTEN_",
+    "NOTIFY_SOCKET",
+    "SERVER_STARTER_",
+    "SLACK_",
+    "WATCHDOG_",
+)
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, LoopFactory]:
+    """The loop dewy itself would take; `DEWY_TEST_LOOP=asyncio` has the other one."""
+    chosen = None if os.environ.get("DEWY_TEST_LOOP") == "asyncio" else loop_factory()
+    if chosen is None:
+        return {"asyncio": asyncio.new_event_loop}
+    return {"uvloop": chosen}
+
+
+def pytest_report_header() -> str:
+    """Say which of the two data planes and of the two loops is under test."""
+    other = os.environ.get("DEWY_TEST_LOOP") == "asyncio" or loop_factory() is None
+    plane = "compiled" if COMPILED else "pure Python"
+    return f"dewy: {plane}, {'asyncio' if other else 'uvloop'}"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Honour `needs(...)`."""
+    for mark in item.iter_markers("needs"):
+        for part in mark.args:
+            needs.require(part)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name what this machine lacks."""
+    if needs.missing:
+        parts = ", ".join(sorted(needs.missing))
+        terminalreporter.section("left out")
+        terminalreporter.line(f"missing: {parts}; run dev/install-services")
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the settings and tokens of whoever runs the tests."""
+    for name in list(os.environ):
+        foreign = name.startswith(FOREIGN) or name.lower().endswith("_proxy")
+        if foreign and not name.startswith(KEPT):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_blocks_the_loop() -> Iterator[None]:
+    """Raise where dewy blocks inside a running loop; tests themselves may."""
+    guard = BlockBuster(scanned_modules="dewy")
+    for function in guard.functions.values():
+        for file, names in MAY_BLOCK:
+            function.can_block_in(file, names)
+    guard.activate()
+    yield
+    guard.deactivate()
+
+
+@pytest.fixture
+async def _tasks_are_owned() -> AsyncIterator[None]:
+    yield
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    if left:
+        names = "\n".join(sorted(map(repr, left)))
+        pytest.fail(f"tasks outlive the test:\n{names}", pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_task_outlives_its_test(request: pytest.FixtureRequest) -> None:
+    """
+    Fail an asynchronous test that leaves tasks on its loop.
+
+    Autouse, so that it is set up before the test's own fixtures and looks
+    after they are gone.
+    """
+    if request.node.get_closest_marker("asyncio"):
+        request.getfixturevalue("_tasks_are_owned")
+
+
+@pytest.fixture(scope="session")
+def soak() -> bool:
+    """Whether the full-size figures were asked for (`make soak`)."""
+    return bool(os.environ.get("DEWY_SOAK"))

@@ -1,0 +1,71 @@
+"""
+The parts of a machine that some tests need.
+
+Without a part its tests are skipped, and the summary says so. Where
+`DEWY_TEST_REQUIRE` names the part, or is `all`, they fail instead: a run that
+is meant to be complete can't pass by leaving things out.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
+from shutil import which
+
+import pytest
+
+missing: set[str] = set()
+
+
+def needs(*parts: str) -> pytest.MarkDecorator:
+    """Mark a test, or a module as `pytestmark`, as needing *parts*."""
+    return pytest.mark.needs(*parts)
+
+
+def require(part: str, present: bool | None = None) -> None:
+    """
+    Skip the running test, or fail it where *part* is required, if it is missing.
+
+    Args:
+        part: A key of `PARTS`, or else the name of a program.
+
+        present: Whether it is there, for parts only the caller can judge.
+    """
+    if found(part) if present is None else present:
+        return
+    missing.add(part)
+    reason = f"missing: {part} (dev/install-services installs it)"
+    if required(part):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def required(part: str) -> bool:
+    """Whether this run counts a missing *part* as a failure."""
+    wanted = os.environ.get("DEWY_TEST_REQUIRE", "").replace(",", " ").split()
+    return "all" in wanted or part in wanted
+
+
+@cache
+def found(part: str) -> bool:
+    """Whether this machine has *part*."""
+    probe = PARTS.get(part)
+    return which(part) is not None if probe is None else probe()
+
+
+def _starlet() -> bool:
+    """Perl's Starlet, and the `start_server` whose protocol it speaks."""
+    if not (which("start_server") and which("plackup")):
+        return False
+    loaded = subprocess.run(["perl", "-MStarlet", "-e", "1"], capture_output=True)
+    return loaded.returncode == 0
+
+
+PARTS: dict[str, Callable[[], bool]] = {
+    "compiler": lambda: any(map(which, ("cc", "gcc", "clang"))),
+    "gunicorn": lambda: find_spec("gunicorn") is not None,
+    "starlet": _starlet,
+}
