@@ -1,0 +1,125 @@
+"""Choosing the newest version a host may have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from operator import attrgetter
+
+from ..release import Refusal
+from . import calver, semver
+from .version import STABLE, Version
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """
+    Which versions are candidates.
+
+    Attributes:
+        pre_release: Pre-releases are candidates too; without effect once
+            *channels* says which.
+
+        calver: The format of calendar versions, or "" for semantic ones.
+
+        channels: Only these, in any case; empty for all. `stable` means
+            versions that are no pre-release.
+
+        slot: Only versions of this slot; empty for all.
+
+    Raises:
+        ConfigError: the calver format holds no token.
+    """
+
+    pre_release: bool = False
+    calver: str = ""
+    channels: tuple[str, ...] = ()
+    slot: str = ""
+
+    def __post_init__(self) -> None:
+        if self.calver:
+            calver.pattern(self.calver)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The newest candidate, or None, and every other name with its reason."""
+
+    best: Version | None
+    refused: tuple[Refusal, ...]
+
+
+def choose(names: Iterable[str], rules: Rules) -> Choice:
+    """
+    Choose the newest version among *names*.
+
+    What *rules* exclude is left out before the choice, so a version for other
+    hosts never hides ours. Among equals the first listed wins.
+    """
+    judged = [_judge(name, rules) for name in names]
+    candidates = [item for item in judged if isinstance(item, Version)]
+    best = max(candidates, key=attrgetter("key"), default=None)
+    return Choice(best, tuple(_refusals(judged, best)))
+
+
+def slot_of(tag: str, calver_format: str = "") -> str:
+    """
+    The slot in *tag*, or "".
+
+    A tag that is no version of *calver_format* is read as a semantic version.
+
+    Raises:
+        ConfigError: the calver format holds no token.
+    """
+    version = calver.parse(tag, calver_format) if calver_format else None
+    version = version or semver.parse(tag)
+    return version.slot if version else ""
+
+
+def _judge(name: str, rules: Rules) -> Version | Refusal:
+    version = calver.parse(name, rules.calver) if rules.calver else semver.parse(name)
+    if version is None:
+        return Refusal(name, _not_a_version(rules))
+    reason = _wrong_slot(version, rules) or _wrong_channel(version, rules)
+    return Refusal(name, reason) if reason else version
+
+
+def _not_a_version(rules: Rules) -> str:
+    if rules.calver:
+        return f"not a calendar version of the form {rules.calver}"
+    return "not a semantic version"
+
+
+def _wrong_slot(version: Version, rules: Rules) -> str:
+    if rules.slot in ("", version.slot):
+        return ""
+    if not version.slot:
+        return f"no slot, not {rules.slot}"
+    return f"slot {version.slot}, not {rules.slot}"
+
+
+def _wrong_channel(version: Version, rules: Rules) -> str:
+    channel = version.channel
+    if not rules.channels:
+        barred = version.pre_release and not rules.pre_release
+        return "pre-release" if barred else ""
+    if channel not in {name.lower() for name in rules.channels}:
+        return f"channel {channel}, not {' or '.join(rules.channels)}"
+    # v1.0.0-stable.1 calls itself stable, and is not.
+    return "pre-release" if version.pre_release and channel == STABLE else ""
+
+
+def _refusals(
+    judged: Iterable[Version | Refusal], best: Version | None
+) -> Iterator[Refusal]:
+    for item in judged:
+        if isinstance(item, Refusal):
+            yield item
+        elif best and item is not best:
+            yield Refusal(item.tag, _outdone(item, best))
+
+
+def _outdone(version: Version, best: Version) -> str:
+    if version.key == best.key:
+        return f"equal to {best.tag}, which is listed first"
+    return f"older than {best.tag}"
