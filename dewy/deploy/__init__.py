@@ -1,0 +1,1 @@
+"""Bringing a release up: deciding, fetching, unpacking, switching, remembering."""

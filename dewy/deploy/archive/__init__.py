@@ -1,0 +1,8 @@
+"""Unpacking what was downloaded, and nothing beyond its directory."""
+
+from __future__ import annotations
+
+from .extract import unpack
+from .limits import Limits
+
+__all__ = ["Limits", "unpack"]

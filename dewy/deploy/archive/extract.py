@@ -1,0 +1,128 @@
+"""From an artifact to a directory."""
+
+from __future__ import annotations
+
+import errno
+import lzma
+import os
+import struct
+import tarfile
+import zipfile
+import zlib
+from pathlib import Path
+from threading import Event
+
+from ...errors import ArchiveError, DeploymentError
+from .formats import Format, format_of
+from .limits import Budget, Limits
+from .streams import STREAMS
+from .tar import unpack_tar
+from .tree import Tree, quoted
+from .zip import unpack_zip
+
+LIMITS = Limits()
+
+# What the standard library's readers raise for bytes that make no sense.
+BROKEN = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+# The disk is not to blame when a name or a link cannot be made.
+REFUSED = frozenset(
+    {
+        errno.EILSEQ,
+        errno.EINVAL,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.EMLINK,
+        errno.ENAMETOOLONG,
+        errno.ENOTDIR,
+    }
+)
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def unpack(
+    source: Path,
+    name: str,
+    into: Path,
+    limits: Limits = LIMITS,
+    stop: Event | None = None,
+) -> None:
+    """
+    Unpack the artifact *source* into the empty directory *into*.
+
+    Its file name, *name*, decides the format; a file that is no archive is put
+    there under that name as a program. Memory does not grow with the artifact.
+    Blocks; on an error, what was unpacked so far is left for the caller to
+    remove.
+
+    Args:
+        stop: Once set, the work ends soon with a DeploymentError.
+
+    Raises:
+        ArchiveError: the archive is broken, of a format dewy does not read,
+            exceeds *limits*, or holds something that must not be unpacked: an
+            entry or a link that leads outside, a device, a pipe.
+        DeploymentError: the file system refused, for one because it is full.
+    """
+    kind = format_of(name)
+    try:
+        _unpack(source, name, kind, into, limits, stop)
+    except ArchiveError as exc:
+        raise ArchiveError(f"{name}: {exc}") from exc
+    except OSError as exc:
+        raise _translated(name, into, exc) from exc
+    except BROKEN as exc:
+        raise _broken(name, exc) from exc
+
+
+def _unpack(
+    source: Path,
+    name: str,
+    kind: Format,
+    into: Path,
+    limits: Limits,
+    stop: Event | None,
+) -> None:
+    with open(source, "rb") as file, Tree(into) as tree:
+        budget = Budget(limits, os.fstat(file.fileno()).st_size, stop)
+        if kind is Format.ZIP:
+            unpack_zip(file, tree, budget)
+        elif kind is not Format.BARE:
+            unpack_tar(STREAMS[kind](file), tree, budget)
+        else:
+            budget.entry()
+            with tree.file(name, 0o755) as program:
+                budget.copy(file, program)
+        if not budget.entries:
+            raise ArchiveError("holds nothing")
+        tree.finish()
+
+
+def _translated(name: str, into: Path, exc: OSError) -> DeploymentError:
+    if exc.errno is None:  # bz2 and gzip raise it for broken data.
+        return _broken(name, exc)
+    if exc.errno in FULL:
+        return DeploymentError(f"no space left in {into.parent} to unpack {name}")
+    where = quoted(str(exc.filename)) if exc.filename else "a file"
+    reason = f"{where}: {exc.strerror}"
+    if exc.errno in REFUSED:
+        return ArchiveError(f"{name} holds an entry that cannot be made: {reason}")
+    return DeploymentError(f"cannot unpack {name}: {reason}")
+
+
+def _broken(name: str, exc: Exception) -> ArchiveError:
+    reason = " ".join(str(exc).split())[:200] or type(exc).__name__
+    return ArchiveError(f"{name} is broken or cut short: {reason}")

@@ -1,0 +1,99 @@
+"""How much an archive may turn into, counted while it does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from threading import Event
+from typing import Protocol
+
+from ...errors import ArchiveError, DeploymentError
+
+MIB = 1024 * 1024
+PIECE = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """
+    Where unpacking stops.
+
+    Attributes:
+        entries: Files, directories and links in one archive.
+
+        total: Bytes all files together unpack to.
+
+        ratio: Unpacked bytes for each byte of the archive.
+
+        ratio_from: Unpacked bytes below which the ratio does not matter.
+    """
+
+    entries: int = 200_000
+    total: int = 8192 * MIB
+    ratio: int = 200
+    ratio_from: int = 64 * MIB
+
+
+class Source(Protocol):
+    """Anything that bytes are read from."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class Sink(Protocol):
+    """Anything that bytes are written to."""
+
+    def write(self, data: bytes, /) -> int: ...
+
+
+class Budget:
+    """
+    What one archive has used of its limits.
+
+    It counts what really comes out; sizes that headers claim are not believed.
+
+    Args:
+        packed: Size of the archive in bytes.
+
+        stop: Once set, the next step ends the work.
+    """
+
+    def __init__(self, limits: Limits, packed: int, stop: Event | None = None) -> None:
+        self.limits = limits
+        self.entries = 0
+        self.total = 0
+        self._packed = packed
+        self._stop = stop or Event()
+
+    def entry(self) -> None:
+        """
+        Count an entry.
+
+        Raises:
+            ArchiveError: that is one too many.
+            DeploymentError: the work was asked to stop.
+        """
+        self._go_on()
+        self.entries += 1
+        if self.entries > self.limits.entries:
+            raise ArchiveError(f"holds more than {self.limits.entries} entries")
+
+    def data(self, size: int) -> None:
+        """Count *size* unpacked bytes; raises as `entry` does."""
+        self._go_on()
+        self.total += size
+        if self.total > self.limits.total:
+            raise ArchiveError(f"unpacks to more than {self.limits.total} bytes")
+        if self.total > max(self.limits.ratio_from, self.limits.ratio * self._packed):
+            raise ArchiveError(
+                f"unpacks to more than {self.limits.ratio} times its own size"
+            )
+
+    def copy(self, source: Source, sink: Sink) -> None:
+        """Copy all of *source* to *sink*, counting; raises as `entry` does."""
+        while piece := source.read(PIECE):
+            self.data(len(piece))
+            sink.write(piece)
+
+    def _go_on(self) -> None:
+        if self._stop.is_set():
+            raise DeploymentError("unpacking was interrupted")

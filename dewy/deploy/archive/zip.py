@@ -1,0 +1,106 @@
+"""Unpacking zip archives."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import zipfile
+from typing import BinaryIO
+
+from ...errors import ArchiveError
+from .limits import MIB, Budget
+from .tree import Tree, quoted
+
+DIRECTORY = 64 * MIB
+ENTRY_MAGIC = b"PK\x01\x02"
+END_MAGIC = b"PK\x05\x06"
+END_SIZE = 22
+ENCRYPTED = 0x1
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+TARGET = 4097  # One more than a link can hold.
+DRIVE = re.compile(r"[A-Za-z]:/")
+
+
+def unpack_zip(file: BinaryIO, tree: Tree, budget: Budget) -> None:
+    """
+    Unpack the zip archive *file*.
+
+    Raises:
+        ArchiveError: it holds what must not be unpacked, or cannot be.
+        Exception: whatever zipfile raises for what it does not understand.
+    """
+    with zipfile.ZipFile(_Guarded(file, budget.limits.entries)) as archive:
+        _check_end(file, len(archive.comment))
+        for info in archive.infolist():
+            budget.entry()
+            _place(archive, info, tree, budget)
+
+
+def _place(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, tree: Tree, budget: Budget
+) -> None:
+    name = _rooted(info.filename)
+    mode = info.external_attr >> 16
+    if name.endswith("/") or stat.S_ISDIR(mode):
+        tree.directory(name, mode or 0o755)
+        return
+    _check_readable(info)
+    if stat.S_ISLNK(mode):
+        with archive.open(info) as content:
+            tree.symlink(name, os.fsdecode(content.read(TARGET)))
+    elif stat.S_IFMT(mode) in (0, stat.S_IFREG):
+        with archive.open(info) as content, tree.file(name, mode or 0o644) as file:
+            budget.copy(content, file)
+    else:
+        raise ArchiveError(f"entry {quoted(name)} is a device, pipe or socket")
+
+
+def _rooted(name: str) -> str:
+    """The name with slashes, as the format has it, and without a drive."""
+    name = name.replace("\\", "/")
+    return name[2:] if DRIVE.match(name) else name
+
+
+def _check_readable(info: zipfile.ZipInfo) -> None:
+    if info.flag_bits & ENCRYPTED:
+        raise ArchiveError(f"entry {quoted(info.filename)} is encrypted")
+    if info.compress_type not in METHODS:
+        raise ArchiveError(
+            f"entry {quoted(info.filename)} is compressed by method "
+            f"{info.compress_type}; dewy reads stored and deflated ones"
+        )
+
+
+def _check_end(file: BinaryIO, comment: int) -> None:
+    # zipfile looks for the end record and passes over what follows it.
+    position = file.tell()
+    file.seek(-END_SIZE - comment, os.SEEK_END)
+    magic = file.read(len(END_MAGIC))
+    file.seek(position)
+    if magic != END_MAGIC:
+        raise ArchiveError("goes on after its end record")
+
+
+class _Guarded:
+    """
+    A file whose directory of entries cannot fill the memory.
+
+    zipfile reads the whole directory at once and makes an object of each entry
+    in it before anyone can count them.
+    """
+
+    def __init__(self, file: BinaryIO, entries: int) -> None:
+        self._file = file
+        self._entries = entries
+        self.seek = file.seek
+        self.tell = file.tell
+        self.seekable = file.seekable
+
+    def read(self, size: int = -1) -> bytes:
+        if size > DIRECTORY:
+            raise ArchiveError(f"has a directory of more than {DIRECTORY} bytes")
+        data = self._file.read(size)
+        if data.count(ENTRY_MAGIC) > self._entries:
+            raise ArchiveError(f"holds more than {self._entries} entries")
+        return data

@@ -1,0 +1,221 @@
+"""The directories of releases, and the link to the one that counts."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import errno
+import logging
+import os
+import re
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+
+from ..files import sync_directory
+from .archive import unpack
+from .current import Current, told
+
+log = logging.getLogger(__name__)
+
+DIRECTORY = re.compile(r"\d{8}T\d{6}Z(-\d+)?", re.ASCII)
+PARTIAL = re.compile(rf"\.{DIRECTORY.pattern}\.partial", re.ASCII)
+LOST_WRITES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+
+
+class Releases:
+    """
+    Owns `releases/` and the link `current` in *root*.
+
+    A release directory is named after the second it was reserved in (UTC), and
+    is complete or absent: it is filled and emptied under a hidden name.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._releases = root.absolute() / "releases"
+        self._current = Current(root.absolute())
+
+    def path(self, directory: str) -> Path:
+        """Where the release directory called *directory* is, or would be."""
+        return self._releases / directory
+
+    async def reserve(self, now: datetime) -> str:
+        """
+        Choose a name that no release directory has.
+
+        Nothing is made yet; *now* is an aware datetime.
+        """
+        return await asyncio.to_thread(self._reserve, now)
+
+    async def unpack(self, artifact: Path, file: str, directory: str) -> Path:
+        """
+        Unpack *artifact*, published as *file*, into a new release directory.
+
+        Returns its path once everything is on the disk. On an error, and when
+        cancelled, nothing remains of it.
+
+        Raises:
+            ArchiveError: the artifact is broken or not acceptable.
+            DeploymentError: the file system refused, for one because it is full.
+        """
+        stop = Event()
+        work = asyncio.ensure_future(
+            asyncio.to_thread(self._unpack, artifact, file, directory, stop)
+        )
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            stop.set()
+            await asyncio.wait([work])
+            work.exception()
+            raise
+
+    async def switch(self, directory: str) -> None:
+        """
+        Point `current` at the release *directory*, atomically.
+
+        Raises:
+            DeploymentError: there is no such release, or `current` is not a
+                link that dewy could replace.
+        """
+        await asyncio.to_thread(self._current.switch, self.path(directory))
+
+    async def withdraw(self) -> None:
+        """
+        Remove the link `current`; nothing happens if there is none.
+
+        Raises:
+            DeploymentError: it could not be removed.
+        """
+        await asyncio.to_thread(self._current.withdraw)
+
+    async def target(self) -> str | None:
+        """
+        Name of the release directory that `current` points at.
+
+        None if there is no link, or it leads to nothing or somewhere else.
+        """
+        return await asyncio.to_thread(self._current.target)
+
+    async def names(self) -> frozenset[str]:
+        """The release directories that are there."""
+        return await asyncio.to_thread(self._names)
+
+    async def prune(self, keep: Collection[str]) -> None:
+        """
+        Remove release directories that are neither in *keep* nor `current`.
+
+        What is not named like one of ours stays. Failures are logged.
+        """
+        await asyncio.to_thread(self._prune, frozenset(keep))
+
+    async def clear_partial(self) -> None:
+        """Remove what an interrupted dewy left half done. Failures are logged."""
+        await asyncio.to_thread(self._clear_partial)
+
+    def _reserve(self, now: datetime) -> str:
+        stamp = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+        name, count = stamp, 1
+        while os.path.lexists(self.path(name)) or os.path.lexists(self._partial(name)):
+            count += 1
+            name = f"{stamp}-{count}"
+        return name
+
+    def _unpack(self, artifact: Path, file: str, directory: str, stop: Event) -> Path:
+        partial, final = self._partial(directory), self.path(directory)
+        with told(f"cannot make {final}"):
+            self._releases.mkdir(mode=0o755, parents=True, exist_ok=True)
+            _remove(partial)
+            partial.mkdir(mode=0o755)
+            try:
+                _fill(partial, artifact, file, stop)
+                partial.rename(final)
+            except BaseException:
+                _remove(partial)
+                raise
+            sync_directory(self._releases)
+        return final
+
+    def _names(self) -> frozenset[str]:
+        return frozenset(
+            path.name
+            for path in self._children()
+            if DIRECTORY.fullmatch(path.name)
+            and path.is_dir()
+            and not path.is_symlink()
+        )
+
+    def _prune(self, keep: frozenset[str]) -> None:
+        for name in sorted(self._names() - keep - {self._current.target()}):
+            path = self.path(name)
+            with _warned(path):
+                # Under its own name a directory is complete.
+                _remove(path.rename(self._partial(name)))
+                log.info("Removed release", extra={"directory": name})
+
+    def _clear_partial(self) -> None:
+        for path in self._children():
+            if PARTIAL.fullmatch(path.name):
+                with _warned(path):
+                    _remove(path)
+        self._current.clear_draft()
+
+    def _partial(self, directory: str) -> Path:
+        return self._releases / f".{directory}.partial"
+
+    def _children(self) -> list[Path]:
+        try:
+            return sorted(self._releases.iterdir())
+        except OSError:
+            return []
+
+
+def _fill(partial: Path, artifact: Path, file: str, stop: Event) -> None:
+    # Opened first: a write that the disk loses is told to earlier descriptors.
+    descriptor = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        unpack(artifact, file, partial, stop=stop)
+        _sync_file_system(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_file_system(descriptor: int) -> None:
+    """Bring what was written to the disk; files are too many for one fsync each."""
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if syncfs is None:
+        os.sync()
+    elif syncfs(descriptor) < 0 and ctypes.get_errno() in LOST_WRITES:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def _remove(path: Path) -> None:
+    """Remove a directory, however its modes are; nothing happens if it is gone."""
+    try:
+        shutil.rmtree(path)
+    except FileNotFoundError:
+        return
+    except PermissionError:
+        _unlock(path)
+        shutil.rmtree(path)
+
+
+def _unlock(path: Path) -> None:
+    path.chmod(0o700)
+    for parent, directories, _ in os.walk(path):
+        for name in directories:
+            child = Path(parent, name)
+            if not child.is_symlink():
+                with suppress(OSError):
+                    child.chmod(0o700)
+
+
+@contextmanager
+def _warned(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        log.warning("Removal failed", extra={"path": str(path), "error": str(exc)})

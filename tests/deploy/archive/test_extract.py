@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import errno
+import gzip
+import os
+import stat
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from threading import Event
+
+import pytest
+import zstandard
+
+from dewy.deploy.archive import unpack
+from dewy.deploy.archive.tree import Tree
+from dewy.errors import ArchiveError, DeploymentError
+from tests.deploy.archive.conftest import Unpacked
+from tests.standins.archives import entry, saved, tar, zipped
+
+MIB = 1024 * 1024
+
+
+def test_program_is_put_in_place(unpacked: Unpacked, release: Path) -> None:
+    """An artifact that is no archive: the original could not deploy it."""
+    assert {"app-linux": b"\x7fELF"} == unpacked(b"\x7fELF", "app-linux")
+    assert 0o755 == stat.S_IMODE((release / "app-linux").stat().st_mode)
+
+
+def test_program_is_a_copy(tmp_path: Path, release: Path) -> None:
+    """What the application does to its file leaves the cached one alone."""
+    source = saved(tmp_path, "cached", b"program")
+    unpack(source, "app", release)
+
+    assert not source.samefile(release / "app")
+
+
+@pytest.mark.parametrize("name", ["..", "../app", ""])
+def test_program_has_a_plain_name(unpacked: Unpacked, name: str) -> None:
+    with pytest.raises(ArchiveError):
+        unpacked(b"x", name)
+
+
+def test_unsupported_archive_is_no_program(unpacked: Unpacked) -> None:
+    with pytest.raises(ArchiveError, match="does not read"):
+        unpacked(b"7z", "app.7z")
+
+
+def test_error_is_one_line_about_the_archive(unpacked: Unpacked) -> None:
+    data = gzip.compress(tar(entry("x", os.urandom(1000))))[:-4]
+
+    with pytest.raises(
+        ArchiveError, match=r"^app\.tgz is broken.*marker.*$"
+    ) as failure:
+        unpacked(data, "app.tgz")
+    assert "\n" not in str(failure.value)
+
+
+def test_wrong_gzip_checksum_is_noticed(unpacked: Unpacked) -> None:
+    """It comes after the last entry, where a reader of tar has long stopped."""
+    data = bytearray(gzip.compress(tar(entry("x", b"1"))))
+    data[-8] ^= 1
+
+    with pytest.raises(ArchiveError, match="CRC"):
+        unpacked(bytes(data), "app.tar.gz")
+
+
+@pytest.mark.parametrize("name", ["app.zip", "app.tar.gz", "app.tar.bz2", "app.tar.xz"])
+def test_other_format_than_the_name_says_is_refused(
+    unpacked: Unpacked, name: str
+) -> None:
+    with pytest.raises(ArchiveError, match=f"^{name}"):
+        unpacked(tar(entry("x")), name)
+
+
+@pytest.mark.parametrize("name", ["app.tar", "app.zip"])
+def test_names_no_file_can_have_are_refused(unpacked: Unpacked, name: str) -> None:
+    long = "x" * 300
+    data = tar(entry(long)) if name == "app.tar" else zipped((long, b"", 0))
+
+    with pytest.raises(ArchiveError, match="cannot be made"):
+        unpacked(data, name)
+
+
+def test_nul_in_a_name_is_refused(unpacked: Unpacked) -> None:
+    with pytest.raises(ArchiveError, match="null"):
+        unpacked(tar(entry("x", pax_headers={"path": "a\0b"})))
+
+
+def test_bomb_is_refused(unpacked: Unpacked) -> None:
+    """Headers may lie; what comes out is counted."""
+    start = gzip.compress(_header(4096 * MIB))
+    body = gzip.compress(bytes(MIB))
+
+    with pytest.raises(ArchiveError, match="more than 200 times its own size"):
+        unpacked(start + body * 70, "app.tar.gz")
+
+
+def _header(size: int) -> bytes:
+    info, _ = entry("zeros")
+    info.size = size  # type: ignore[attr-defined]
+    return info.tobuf()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_stop_ends_the_work(tmp_path: Path, release: Path) -> None:
+    stop = Event()
+    stop.set()
+    source = saved(tmp_path, "artifact", tar(entry("x")))
+
+    with pytest.raises(DeploymentError, match="interrupted"):
+        unpack(source, "app.tar", release, stop=stop)
+
+
+def test_missing_artifact_is_no_broken_archive(tmp_path: Path, release: Path) -> None:
+    with pytest.raises(DeploymentError, match="missing") as failure:
+        unpack(tmp_path / "missing", "app.tar", release)
+    assert not isinstance(failure.value, ArchiveError)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_full_disk_says_so(
+    unpacked: Unpacked, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Tree, "file", full)
+    with pytest.raises(
+        DeploymentError, match=r"no space left in .*releases"
+    ) as failure:
+        unpacked(tar(entry("x")))
+    assert not isinstance(failure.value, ArchiveError)
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from dewy.deploy.archive import unpack
+from dewy.errors import DeploymentError
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    unpack(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))
+except DeploymentError as exc:
+    print(exc)
+"""
+
+
+@pytest.mark.parametrize("name", ["app.tar", "app.zip", "app"])
+def test_write_that_fails_halfway_says_so(
+    tmp_path: Path, release: Path, name: str
+) -> None:
+    """The kernel refuses a write, as it does on a full disk."""
+    content = os.urandom(500_000)
+    packed = {"app.tar": tar(entry("x", content)), "app": content}
+    data = packed.get(name) or zipped(("x", content, 0))
+    source = saved(tmp_path, "artifact", data)
+    command = [sys.executable, "-c", FULL, str(source), name, str(release)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert done.stdout.startswith("no space left in ")
+
+
+MEMORY = """
+import sys
+from pathlib import Path
+from dewy.deploy.archive import Limits, unpack
+
+def peak():
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0])
+
+into = Path(sys.argv[3])
+(into / "small").mkdir()
+(into / "large").mkdir()
+unpack(Path(sys.argv[1]), sys.argv[4], into / "small")
+before = peak()
+unpack(Path(sys.argv[2]), sys.argv[4], into / "large", Limits(ratio=1 << 30))
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="no /proc")
+@pytest.mark.parametrize("ending", ["", ".tar.gz", ".tar.zst", ".zip"])
+def test_memory_does_not_follow_size(
+    tmp_path: Path, release: Path, ending: str
+) -> None:
+    """The original held the whole artifact in memory."""
+    small = _artifact(tmp_path / "small", ending, 1)
+    large = _artifact(tmp_path / "large", ending, 300 if ending == ".tar.zst" else 60)
+    name = f"app{ending}"
+    command = [sys.executable, "-c", MEMORY, str(small), str(large), str(release), name]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert int(done.stdout) < 4 * 1024  # KiB
+
+
+def _artifact(path: Path, ending: str, mebibytes: int) -> Path:
+    """An artifact of *mebibytes* of zeros, made without unpacking them here."""
+    if ending == "":
+        with open(path, "wb") as file:
+            file.truncate(mebibytes * MIB)
+    elif ending == ".zip":
+        _large_zip(path, mebibytes)
+    else:
+        compress = {".tar.gz": gzip.compress, ".tar.zst": _frame}[ending]
+        ends = compress(_header(mebibytes * MIB)), compress(bytes(1024))
+        path.write_bytes(ends[0] + compress(bytes(MIB)) * mebibytes + ends[1])
+    return path
+
+
+def _frame(data: bytes) -> bytes:
+    return zstandard.ZstdCompressor().compress(data)
+
+
+def _large_zip(path: Path, mebibytes: int) -> None:
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("zeros", "w") as file,
+    ):
+        for _ in range(mebibytes):
+            file.write(bytes(MIB))

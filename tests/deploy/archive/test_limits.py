@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import io
+from threading import Event
+
+import pytest
+
+from dewy.deploy.archive.limits import PIECE, Budget, Limits
+from dewy.errors import ArchiveError, DeploymentError
+
+
+def test_entries_are_counted() -> None:
+    budget = Budget(Limits(entries=2), 1)
+    budget.entry()
+    budget.entry()
+
+    with pytest.raises(ArchiveError, match="more than 2 entries"):
+        budget.entry()
+
+
+def test_bytes_are_counted_over_all_files() -> None:
+    budget = Budget(Limits(total=100), 1)
+    budget.data(60)
+    budget.data(40)
+
+    with pytest.raises(ArchiveError, match="more than 100 bytes"):
+        budget.data(1)
+
+
+def test_ratio_counts_from_a_size_on() -> None:
+    budget = Budget(Limits(ratio=3, ratio_from=1000), 10)
+    budget.data(1000)
+
+    with pytest.raises(ArchiveError, match="more than 3 times"):
+        budget.data(1)
+
+
+def test_ratio_allows_what_the_archive_is_large_enough_for() -> None:
+    budget = Budget(Limits(ratio=3, ratio_from=1000), 500)
+    budget.data(1500)
+
+    with pytest.raises(ArchiveError, match="more than 3 times"):
+        budget.data(1)
+
+
+def test_copy_stops_where_the_limit_is() -> None:
+    sink = io.BytesIO()
+
+    with pytest.raises(ArchiveError):
+        Budget(Limits(total=PIECE), 1).copy(io.BytesIO(bytes(9 * PIECE)), sink)
+
+    assert PIECE == len(sink.getvalue())
+
+
+def test_stop_ends_the_work() -> None:
+    stop = Event()
+    budget = Budget(Limits(), 1, stop)
+    budget.entry()
+    stop.set()
+
+    with pytest.raises(DeploymentError, match="interrupted"):
+        budget.data(1)

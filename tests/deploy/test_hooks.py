@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from dewy.deploy import hooks
+from dewy.deploy.hooks import KEPT, HookKind, HookResult
+from dewy.system import start_time
+
+
+async def run(
+    command: str,
+    cwd: Path,
+    limit: float = 20,
+    kind: HookKind = HookKind.BEFORE,
+    **variables: str,
+) -> HookResult:
+    return await hooks.run(
+        command, kind=kind, cwd=cwd, variables=variables, timeout=limit
+    )
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    await asyncio.to_thread(_until, condition)
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def gone(pid: int) -> bool:
+    return start_time(pid) is None
+
+
+@pytest.fixture
+def left() -> Iterator[list[int]]:
+    """Processes to end after the test."""
+    pids: list[int] = []
+    yield pids
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+async def test_hook_runs_in_its_directory(tmp_path: Path) -> None:
+    result = await run("echo out; echo err >&2; pwd; cat", tmp_path)
+
+    assert result.success
+    assert (f"out\n{tmp_path}", "err", 0) == (
+        result.stdout,
+        result.stderr,
+        result.exit_code,
+    )
+    assert "" == result.reason
+    assert result.duration > 0
+
+
+async def test_hook_knows_what_is_deployed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hooks had no way to know which version they run for."""
+    monkeypatch.setenv("OURS", "inherited")
+    command = 'echo "$DEWY_TAG $DEWY_OUTCOME $OURS"'
+    result = await run(command, tmp_path, DEWY_TAG="v1", DEWY_OUTCOME="deployed")
+
+    assert "v1 deployed inherited" == result.stdout
+
+
+async def test_hook_does_not_get_our_sockets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "WATCHDOG_USEC"):
+        monkeypatch.setenv(name, "ours")
+    result = await run("env", tmp_path)
+
+    assert "=ours" not in result.stdout
+
+
+@pytest.mark.parametrize(("command", "code"), [("exit 3", 3), ("kill -9 $$", 137)])
+async def test_failure_is_told(tmp_path: Path, command: str, code: int) -> None:
+    result = await run(command, tmp_path)
+
+    assert not result.success
+    assert (code, f"exit code {code}") == (result.exit_code, result.reason)
+
+
+async def test_hook_that_cannot_run_has_failed(tmp_path: Path) -> None:
+    result = await run("true", tmp_path / "missing")
+
+    assert (1, False) == (result.exit_code, result.success)
+    assert "missing" in result.stderr
+
+
+async def test_background_process_does_not_block(
+    tmp_path: Path, left: list[int]
+) -> None:
+    """A child that kept the hook's output open blocked the original for ever."""
+    result = await run("sleep 60 & echo $!", tmp_path)
+    left.append(int(result.stdout))
+
+    assert result.success
+    assert not gone(left[0])
+
+
+async def test_time_limit_ends_the_whole_group(tmp_path: Path, left: list[int]) -> None:
+    result = await run("sleep 60 & echo $!; sleep 60", tmp_path, limit=0.2)
+    left.append(int(result.stdout))
+
+    assert not result.success
+    assert result.timed_out
+    assert "time limit reached" in result.reason
+    await until(lambda: gone(left[0]))
+
+
+async def test_hook_that_ends_politely_after_the_limit_has_failed(
+    tmp_path: Path,
+) -> None:
+    command = "trap 'echo bye; exit 0' TERM; while :; do sleep 0.01; done"
+    result = await run(command, tmp_path, limit=0.3)
+
+    assert ("bye", 0, False) == (result.stdout, result.exit_code, result.success)
+
+
+async def test_hook_that_ignores_the_limit_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hooks, "STOP_GRACE", 0.05)
+    command = "trap '' TERM; echo ready; while :; do sleep 0.01; done"
+    result = await run(command, tmp_path, limit=0.3)
+
+    assert (128 + signal.SIGKILL, True) == (result.exit_code, result.timed_out)
+
+
+async def test_cancelled_hook_is_ended(tmp_path: Path, left: list[int]) -> None:
+    """Stopping dewy does not leave a hook running."""
+    note = tmp_path / "pid"
+    command = f"echo $$ > {note}.tmp; mv {note}.tmp {note}; sleep 60"
+    work = asyncio.create_task(run(command, tmp_path))
+    await until(note.exists)
+    left.append(int(note.read_text()))
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+
+    await until(lambda: gone(left[0]))
+
+
+async def test_end_of_long_output_is_kept(tmp_path: Path) -> None:
+    result = await run("yes 0123456789abcde | head -n 100000; echo end", tmp_path)
+
+    assert KEPT - 1 == len(result.stdout)
+    assert result.stdout.endswith("0123456789abcde\nend")
+
+
+async def test_output_need_not_be_text(tmp_path: Path) -> None:
+    assert "\ufffdx" == (await run(r"printf '\377x'", tmp_path)).stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "level", "message"),
+    [
+        ("echo s3cret", logging.INFO, "Executed hook"),
+        ("echo s3cret; exit 1", logging.ERROR, "Hook failed"),
+    ],
+)
+async def test_log_tells_the_outcome_and_no_secrets(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    command: str,
+    level: int,
+    message: str,
+) -> None:
+    caplog.set_level(logging.DEBUG, "dewy")
+    await run(command, tmp_path, kind=HookKind.AFTER)
+
+    [record] = [r for r in caplog.records if r.name.startswith("dewy")]
+    assert (level, message) == (record.levelno, record.message)
+    assert record.__dict__["hook"] == "After Deploy"
+    assert "s3cret" not in str(record.__dict__)
+
+
+async def test_hooks_leave_no_descriptors(tmp_path: Path) -> None:
+    await run("true", tmp_path)
+    before = len(os.listdir("/dev/fd"))
+    for _ in range(3):
+        await run("true", tmp_path)
+
+    assert before == len(os.listdir("/dev/fd"))
