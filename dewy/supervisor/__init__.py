@@ -1,0 +1,1 @@
+"""Keeping a program running, and replacing it without losing a connection."""

@@ -1,0 +1,35 @@
+"""Deploying a supervised program: move `current`, start beside, retire the old."""
+
+from __future__ import annotations
+
+from ..deploy.deployer import Abandon, Commit, put_back
+from ..deploy.releases import Releases
+from ..deploy.state import Installed
+from .generations import Generations
+
+
+class ServerDeployer:
+    """A release is in place when a generation started from it serves."""
+
+    def __init__(self, releases: Releases, generations: Generations) -> None:
+        self._releases = releases
+        self._generations = generations
+
+    async def alive(self) -> bool:
+        return self._generations.alive
+
+    async def activate(
+        self, target: Installed, commit: Commit, abandon: Abandon
+    ) -> None:
+        before: str | None = None
+
+        async def prepare() -> None:
+            nonlocal before
+            before = await self._releases.target()
+            await self._releases.switch(target.directory)
+
+        async def undo(reason: BaseException) -> None:
+            await abandon(reason)
+            await put_back(self._releases, before)
+
+        await self._generations.replace(prepare, commit, undo)

@@ -1,0 +1,234 @@
+"""
+Generations: one serves, another may be starting, older ones drain.
+
+Only one switch is open at a time. While it is, a serving generation that dies
+is not started again: the new one takes over if it gets ready; if not, `undo`
+has put the old release back before anything is started from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from .environment import environment, read_envdir
+from .policy import Policy
+from .probe import Probe, wait_healthy
+from .ready import wait_ready
+from .sockets import Listeners
+from .worker import Worker
+
+log = logging.getLogger(__name__)
+
+Step = Callable[[], Awaitable[None]]
+Undo = Callable[[BaseException], Awaitable[None]]
+
+
+async def nothing(_: object = None) -> None:
+    """The step of a switch that has none."""
+
+
+class Generations:
+    """
+    The running copies of *program* on *listeners*.
+
+    Args:
+        program: The command line; a path in it is resolved anew by each
+            generation, so that moving a link moves the program.
+
+        record: Told after every change which generations live, before a new one
+            becomes the program.
+
+    Attributes:
+        serving: The generation in service; it may have died a moment ago.
+
+        workers: Every generation that lives, with `starting`, `serving` or
+            `draining`.
+
+        switching: Held while a switch is open.
+
+        changed: Set when another generation came into service.
+
+        hurry: Set to kill what still drains instead of waiting for it.
+    """
+
+    def __init__(
+        self,
+        program: Sequence[str],
+        root: Path,
+        listeners: Listeners,
+        policy: Policy,
+        *,
+        capture: bool,
+        notifies: bool,
+        record: Step,
+        hurry: asyncio.Event | None = None,
+    ) -> None:
+        self.policy = policy
+        self.serving: Worker | None = None
+        self.workers: dict[Worker, str] = {}
+        self.switching = asyncio.Lock()
+        self.changed = asyncio.Event()
+        self.hurry = hurry or asyncio.Event()
+        self._program = tuple(program)
+        self._root = root
+        self._listeners = listeners
+        self._capture = capture
+        self._notified = notifies
+        self._record = record
+        self._count = 0
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    @property
+    def alive(self) -> bool:
+        """Whether a generation serves at this moment."""
+        return self.serving is not None and self.serving.alive
+
+    @property
+    def notifies(self) -> bool:
+        """Whether any generation ever sent READY=1."""
+        if self.serving is not None and self.serving.notify.ready.is_set():
+            self._notified = True
+        return self._notified
+
+    async def replace(
+        self,
+        prepare: Step = nothing,
+        commit: Step = nothing,
+        undo: Undo = nothing,
+    ) -> None:
+        """
+        Start a new generation beside the serving one, then retire that.
+
+        Args:
+            prepare: Runs before anything is started.
+
+            commit: Runs when the new one is ready and healthy, before the old
+                one hears of it.
+
+            undo: Runs with the reason if any of this fails, before anything
+                else is started.
+
+        Raises:
+            StartFailed: the new generation is gone, the old one untouched.
+        """
+        failed: asyncio.Task[None] | None = None
+        try:
+            async with self.switching:
+                worker = self._new_worker()
+                try:
+                    await prepare()
+                    await self._bring_up(worker)
+                    await self._check(worker)
+                    await commit()
+                except BaseException as exc:
+                    try:
+                        await undo(exc)
+                    finally:
+                        failed = self._retire(worker)
+                    raise
+                self._install(worker)
+        except Exception:
+            # Its files may go as soon as we raise, so it has to be gone first.
+            if failed is not None:
+                await asyncio.wait({failed})
+            raise
+
+    async def respawn(self) -> None:
+        """
+        Start a generation where none lives, without a health check.
+
+        Called with `switching` held.
+
+        Raises:
+            StartFailed: it did not get ready. It is `serving` all the same, so
+                that whoever watches for deaths answers this one too.
+        """
+        worker = self._new_worker()
+        gone, self.serving = self.serving, worker
+        if gone is not None:
+            self._retire(gone)
+        try:
+            await self._bring_up(worker)
+        except BaseException:
+            self._retire(worker)
+            self.changed.set()
+            raise
+        self.serving = None
+        self._install(worker)
+
+    async def stop(self) -> None:
+        """SIGTERM to all, SIGKILL after the stop time-out; idempotent."""
+        serving, self.serving = self.serving, None
+        if serving is not None:
+            self._notified |= serving.notify.ready.is_set()
+            self._retire(serving)
+        while self._retiring:
+            await asyncio.wait(self._retiring)
+
+    def _new_worker(self) -> Worker:
+        self._count += 1
+        worker = Worker(self._count, capture=self._capture)
+        self.workers[worker] = "starting"
+        return worker
+
+    async def _bring_up(self, worker: Worker) -> None:
+        variables = environment(
+            await _base_environment(),
+            generation=worker.generation,
+            names=self._listeners.names,
+            notify=worker.notify.address,
+        )
+        descriptors = self._listeners.descriptors
+        worker.spawn(self._program, self._root, variables, descriptors)
+        await self._record()
+        await worker.go(self._program[0])
+        await wait_ready(worker, self.policy, notifies=self.notifies)
+        self._notified |= worker.notify.ready.is_set()
+
+    async def _check(self, worker: Worker) -> None:
+        policy, address = self.policy, self._listeners.lowest
+        if policy.health_path and address:
+            probe = Probe(policy.health_path, policy.health_timeout)
+            await worker.unless_ended(wait_healthy(address, probe, worker.pid))
+        if policy.kill_old_delay and self.alive:
+            await worker.unless_ended(asyncio.sleep(policy.kill_old_delay))
+
+    def _install(self, worker: Worker) -> None:
+        old, self.serving = self.serving, worker
+        self.workers[worker] = "serving"
+        if old is not None:
+            self._retire(old)
+        self.changed.set()
+        log.info(
+            "Generation took over",
+            extra={"generation": worker.generation, "pid": worker.pid},
+        )
+
+    def _retire(self, worker: Worker) -> asyncio.Task[None]:
+        self.workers[worker] = "draining"
+        task = asyncio.create_task(
+            self._end(worker), name=f"generation {worker.generation} drain"
+        )
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+        return task
+
+    async def _end(self, worker: Worker) -> None:
+        try:
+            await worker.stop(self.policy.stop_timeout, self.hurry)
+        finally:
+            self.workers.pop(worker, None)
+            await self._record()
+
+
+async def _base_environment() -> dict[str, str]:
+    base = dict(os.environ)
+    if directory := base.get("ENVDIR"):
+        with suppress(OSError):
+            base |= await asyncio.to_thread(read_envdir, Path(directory))
+    return base

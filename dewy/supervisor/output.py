@@ -1,0 +1,232 @@
+"""
+What a generation writes: passed on unchanged, its last lines kept.
+
+One thread per generation moves bytes from two pipes to dewy's own standard
+output and standard error. A reader of those that stalls holds the program up,
+as it would had the program inherited them; one that is gone costs what is
+written to it, and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
+from functools import partial
+from selectors import EVENT_READ, EVENT_WRITE, PollSelector
+from time import monotonic
+
+LINES = 200
+LINE_LIMIT = 4096
+CHUNK = 65536
+# What a pipe that polls as writable takes without blocking (PIPE_BUF on Linux).
+WRITE = 4096
+GRACE = 1.0
+
+
+class Tail:
+    """The last lines of several streams, in the order in which they ended."""
+
+    def __init__(self, lines: int = LINES) -> None:
+        self._lines: deque[bytes] = deque(maxlen=lines)
+        self._begun: dict[object, bytes] = {}
+        self._lock = threading.Lock()
+
+    def add(self, stream: object, data: bytes) -> None:
+        """Note what *stream* wrote; lines are cut at `LINE_LIMIT` bytes."""
+        keep = self._lines.maxlen or 0
+        with self._lock:
+            # Splitting from the end: of a flood only the last lines matter.
+            *ended, begun = data.rsplit(b"\n", keep + 1)
+            for line in ended:
+                whole = self._begun.pop(stream, b"") + line
+                self._lines.append(whole[:LINE_LIMIT])
+            self._begun[stream] = (self._begun.get(stream, b"") + begun)[:LINE_LIMIT]
+
+    def last(self, count: int) -> tuple[str, ...]:
+        """At most *count* lines, oldest first; unfinished ones come last."""
+        with self._lock:
+            lines = [*self._lines, *filter(None, self._begun.values())]
+        kept = lines[max(0, len(lines) - count) :]
+        return tuple(_text(line) for line in kept)
+
+
+class _Stream:
+    """One pipe: where it is read, where that goes, and what still has to."""
+
+    def __init__(self, source: int, sink: int) -> None:
+        self.source = source
+        self.sink = sink
+        self.pending = b""
+
+
+class Output:
+    """
+    Takes a generation's output from its creation to `close`.
+
+    It ends by itself when nobody holds the writing ends any more: not the
+    generation, nor what it left behind, nor dewy (`close_child_fds`).
+
+    Args:
+        stdout: Descriptor that standard output is passed on to.
+
+        stderr: Descriptor that standard error is passed on to.
+
+    Attributes:
+        child_fds: The child's standard output and standard error.
+    """
+
+    def __init__(self, stdout: int = 1, stderr: int = 2) -> None:
+        self._tail = Tail()
+        self._lock = threading.Lock()
+        self._flushes: list[threading.Event] = []
+        self._close_by: float | None = None
+        self._ended = False
+        with ExitStack() as ours, ExitStack() as theirs:
+            self._waking, self._wake_fd = _pipe(ours, ours)
+            os.set_blocking(self._wake_fd, False)
+            out, err = _pipe(ours, theirs), _pipe(ours, theirs)
+            self.child_fds = (out[1], err[1])
+            self._streams = {
+                _Stream(source, _duplicate(sink, ours))
+                for source, sink in ((out[0], stdout), (err[0], stderr))
+            }
+            self._ours, self._theirs = ours.pop_all(), theirs.pop_all()
+        threading.Thread(target=self._run, name="output", daemon=True).start()
+
+    def __repr__(self) -> str:
+        return f"<Output {'ended' if self._ended else 'open'}>"
+
+    def tail(self, count: int = LINES) -> tuple[str, ...]:
+        """At most *count* of the last lines, oldest first."""
+        return self._tail.last(count)
+
+    def close_child_fds(self) -> None:
+        """Let go of the child's ends, once it has them; idempotent."""
+        self._theirs.close()
+
+    def flush(self, timeout: float = 1.0) -> None:
+        """
+        Wait until what has been written so far is in `tail` and passed on.
+
+        Blocks, for at most *timeout* seconds.
+        """
+        done = threading.Event()
+        with self._lock:
+            if self._ended:
+                return
+            self._flushes.append(done)
+            self._wake()
+        done.wait(timeout)
+
+    def close(self) -> None:
+        """
+        End soon, whoever still writes or does not read; idempotent.
+
+        Does not block: what has been written is passed on in the background,
+        for at most `GRACE` seconds.
+        """
+        self.close_child_fds()
+        with self._lock:
+            if not self._ended and self._close_by is None:
+                self._close_by = monotonic() + GRACE
+                self._wake()
+
+    def _wake(self) -> None:
+        with suppress(BlockingIOError):  # full of earlier calls
+            os.write(self._wake_fd, b"x")
+
+    def _run(self) -> None:
+        with PollSelector() as selector:
+            selector.register(self._waking, EVENT_READ, self._woken)
+            for stream in self._streams:
+                self._await_source(selector, stream)
+            try:
+                self._pass_on(selector)
+            finally:
+                self._end()
+
+    def _pass_on(self, selector: PollSelector) -> None:
+        while self._streams:
+            flushes = tuple(self._flushes)
+            events = selector.select(self._patience(bool(flushes)))
+            for key, _ in events:
+                key.data(selector)
+            if self._close_by is not None:
+                if not events or monotonic() > self._close_by:
+                    return
+            elif not events:
+                self._flushed(flushes)
+
+    def _patience(self, flushing: bool) -> float | None:
+        """How long to wait for something to do; for ever if None."""
+        pending = any(stream.pending for stream in self._streams)
+        if self._close_by is not None:
+            return max(0.0, self._close_by - monotonic()) if pending else 0.0
+        return 0.0 if flushing and not pending else None
+
+    def _flushed(self, flushes: Iterable[threading.Event]) -> None:
+        for done in flushes:
+            self._flushes.remove(done)
+            done.set()
+
+    def _end(self) -> None:
+        with self._lock:
+            self._ended = True
+            self._ours.close()
+            self._flushed(tuple(self._flushes))
+
+    def _woken(self, selector: PollSelector) -> None:
+        os.read(self._waking, CHUNK)
+
+    def _await_source(self, selector: PollSelector, stream: _Stream) -> None:
+        selector.register(stream.source, EVENT_READ, partial(self._read, stream))
+
+    def _read(self, stream: _Stream, selector: PollSelector) -> None:
+        data = os.read(stream.source, CHUNK)
+        selector.unregister(stream.source)
+        if not data:
+            self._streams.remove(stream)
+            return
+        self._tail.add(stream, data)
+        stream.pending = data
+        selector.register(stream.sink, EVENT_WRITE, partial(self._write, stream))
+
+    def _write(self, stream: _Stream, selector: PollSelector) -> None:
+        stream.pending = _write(stream.sink, stream.pending)
+        if not stream.pending:
+            selector.unregister(stream.sink)
+            self._await_source(selector, stream)
+
+
+def _write(sink: int, data: bytes) -> bytes:
+    """Write some of *data*, in whole lines if possible; return what is left."""
+    end = data.rfind(b"\n", 0, WRITE) + 1 or WRITE
+    try:
+        return data[os.write(sink, data[:end]) :]
+    except BlockingIOError:
+        return data
+    except OSError:
+        return b""  # nobody reads it, or the disk is full; the program runs on
+
+
+def _pipe(reading: ExitStack, writing: ExitStack) -> tuple[int, int]:
+    ends = os.pipe()
+    for stack, end in zip((reading, writing), ends, strict=True):
+        stack.callback(os.close, end)
+    return ends
+
+
+def _duplicate(sink: int, stack: ExitStack) -> int:
+    try:
+        copy = os.dup(sink)
+    except OSError:
+        copy = os.open(os.devnull, os.O_WRONLY)
+    stack.callback(os.close, copy)
+    return copy
+
+
+def _text(line: bytes) -> str:
+    return line.removesuffix(b"\r").decode(errors="replace")

@@ -1,0 +1,200 @@
+"""
+Who is who among processes and connections, as Linux tells in /proc (proc(5)).
+
+Everything here reads files, whose length grows with the host's processes and
+connections: asynchronous callers use a thread. Elsewhere than on Linux there
+are no processes to see.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from ipaddress import IPv6Address, ip_address
+from typing import NamedTuple
+
+from ..system import start_time
+
+LISTEN = b"0A"
+UNKNOWN = "another process"
+
+Endpoint = tuple[str, int]
+
+
+class Process(NamedTuple):
+    """What /proc/PID/stat tells of a process, as far as it is used here."""
+
+    pid: int
+    parent: int
+    session: int
+
+
+def members(leader: int) -> frozenset[int]:
+    """
+    The processes of the session *leader* leads, and all their descendants.
+
+    Zombies count. The session alone still holds together what a leader that
+    has ended left behind, and its number is not given away meanwhile.
+    """
+    return related(_processes(), leader)
+
+
+def related(processes: Iterable[Process], leader: int) -> frozenset[int]:
+    """Those of *processes* that belong to *leader* by session or descent."""
+    children: defaultdict[int, list[int]] = defaultdict(list)
+    found = []
+    for process in processes:
+        if leader in (process.pid, process.session):
+            found.append(process.pid)
+        else:
+            children[process.parent].append(process.pid)
+    for pid in found:
+        found += children.pop(pid, [])
+    return frozenset(found)
+
+
+def users(pids: Iterable[int]) -> frozenset[int]:
+    """The effective user ids of *pids*, as far as they live."""
+    found = set()
+    for pid in pids:
+        try:
+            found.add(os.stat(f"/proc/{pid}").st_uid)
+        except OSError:
+            continue
+    return frozenset(found)
+
+
+def holds(pids: Iterable[int], inode: int) -> bool:
+    """
+    Whether one of *pids* has the socket *inode* open.
+
+    Raises:
+        PermissionError: none seen does, and some do not let us look.
+    """
+    denied: PermissionError | None = None
+    for pid in pids:
+        try:
+            if inode in _sockets(pid):
+                return True
+        except PermissionError as exc:
+            if start_time(pid) is not None:  # zombies deny everybody but root
+                denied = exc
+    if denied is not None:
+        raise denied
+    return False
+
+
+def accepted_inode(local: Endpoint, remote: Endpoint) -> int:
+    """
+    The inode of the server's end of a connection on this host; 0 until accepted.
+
+    Args:
+        local: Host and port the client connected to.
+
+        remote: Host and port it connected from.
+
+    Raises:
+        OSError: this system does not tell.
+    """
+    return find_inode(_connections(), local, remote)
+
+
+def holder(port: int) -> str:
+    """Who listens on TCP *port*, for people: `nginx (pid 123)`."""
+    try:
+        inodes = listening_inodes(_connections(), port)
+    except OSError:
+        return UNKNOWN
+    # The oldest of several is mostly the one that an operator would name.
+    for pid in sorted(process.pid for process in _processes()):
+        try:
+            if not inodes.isdisjoint(_sockets(pid)):
+                return f"{_name(pid)} (pid {pid})"
+        except OSError:
+            continue
+    return UNKNOWN
+
+
+def parse_stat(stat: bytes) -> Process:
+    """A line of /proc/PID/stat; the name in it may hold anything, even `) `."""
+    pid, _, _ = stat.partition(b" ")
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return Process(int(pid), parent=int(fields[1]), session=int(fields[3]))
+
+
+def find_inode(table: Iterable[bytes], local: Endpoint, remote: Endpoint) -> int:
+    """The inode that lines of /proc/net/tcp{,6} tell for this connection, or 0."""
+    pairs = zip(_spellings(*local), _spellings(*remote), strict=False)
+    needles = [b" %b %b " % pair for pair in pairs]
+    for line in table:
+        if any(needle in line for needle in needles):
+            return int(line.split()[9])
+    return 0
+
+
+def listening_inodes(table: Iterable[bytes], port: int) -> frozenset[int]:
+    """The inodes of what lines of /proc/net/tcp{,6} show to listen on *port*."""
+    suffix = b":%04X" % port
+    rows = (line.split() for line in table if suffix in line)
+    return frozenset(
+        int(row[9]) for row in rows if row[1].endswith(suffix) and row[3] == LISTEN
+    )
+
+
+def _spellings(host: str, port: int) -> list[bytes]:
+    """
+    An address as the kernel prints it, words in its own byte order.
+
+    One of IPv4 stands in the table of IPv6 too, where a socket of both accepts.
+    """
+    address = ip_address(host.partition("%")[0])
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address
+    if isinstance(address, IPv6Address):
+        forms = [address.packed]
+    else:
+        forms = [address.packed, bytes(10) + b"\xff\xff" + address.packed]
+    return [b"%b:%04X" % (_words(packed), port) for packed in forms]
+
+
+def _words(packed: bytes) -> bytes:
+    words = (packed[at : at + 4] for at in range(0, len(packed), 4))
+    return b"".join(b"%08X" % int.from_bytes(word, sys.byteorder) for word in words)
+
+
+def _connections() -> Iterator[bytes]:
+    with open("/proc/net/tcp", "rb") as table:
+        yield from table
+    with suppress(FileNotFoundError), open("/proc/net/tcp6", "rb") as table:
+        yield from table
+
+
+def _processes() -> Iterator[Process]:
+    for pid in _numbers("/proc"):
+        with suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
+            yield parse_stat(file.read())
+
+
+def _sockets(pid: int) -> Iterator[int]:
+    """Inodes of the sockets *pid* has open; none of a process that is gone."""
+    directory = f"/proc/{pid}/fd"
+    for fd in _numbers(directory):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            kind, _, rest = os.readlink(f"{directory}/{fd}").partition(":")
+            if kind == "socket":
+                yield int(rest[1:-1])
+
+
+def _numbers(directory: str) -> list[str]:
+    try:
+        return [name for name in os.listdir(directory) if name.isdigit()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _name(pid: int) -> str:
+    with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+        return file.read().strip()

@@ -1,0 +1,168 @@
+"""The listening sockets that every generation inherits."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from ..config import Address
+from ..errors import DewyError
+from .processes import holder
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 4096
+RETRY = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A listening socket, and the name programs know it by."""
+
+    name: str
+    socket: socket.socket
+
+
+class Listeners:
+    """
+    Every listening socket of a root, in the order programs see them.
+
+    They stay blocking: O_NONBLOCK belongs to what parent and children share.
+    """
+
+    def __init__(self, listeners: Iterable[Listener]) -> None:
+        self._listeners = tuple(listeners)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for listener in self._listeners:
+            listener.socket.close()
+
+    def __repr__(self) -> str:
+        return f"<Listeners {', '.join(self.names) or 'none'}>"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(listener.name for listener in self._listeners)
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        return tuple(listener.socket.fileno() for listener in self._listeners)
+
+    @property
+    def lowest(self) -> tuple[str, int] | None:
+        """Host and port of the TCP listener with the lowest port."""
+        addresses = [
+            listener.socket.getsockname()[:2]
+            for listener in self._listeners
+            if listener.socket.family in (socket.AF_INET, socket.AF_INET6)
+        ]
+        return min(addresses, key=lambda address: int(address[1]), default=None)
+
+
+async def open_listeners(
+    addresses: Sequence[Address],
+    offered: Iterable[tuple[str, socket.socket]],
+    patience: float,
+) -> Listeners:
+    """
+    Listen on *addresses*, taking what the service manager *offered* first.
+
+    An offered socket serves the address it is bound to, or the one it is named
+    after; offered sockets that no address asks for are passed on as well.
+
+    Args:
+        patience: Seconds that an address in use is waited for: a killed dewy's
+            last generation may still be finishing its requests.
+
+    Raises:
+        DewyError: an address cannot be listened on.
+    """
+    spare = list(offered)
+    opened: list[Listener] = []
+    try:
+        for address in addresses:
+            taken = _match(address, spare)
+            if taken:
+                spare.remove(taken)
+            sock = taken[1] if taken else await _listen(address, patience)
+            opened.append(Listener(address.name, sock))
+    except BaseException:
+        for sock in (*(listener.socket for listener in opened), *(s for _, s in spare)):
+            sock.close()
+        raise
+    return Listeners([*opened, *(Listener(_name(s), s) for _, s in spare)])
+
+
+def _match(
+    address: Address, offered: Sequence[tuple[str, socket.socket]]
+) -> tuple[str, socket.socket] | None:
+    for candidate in offered:
+        name, sock = candidate
+        if name in (address.name, str(address.port)):
+            return candidate
+        bound = sock.getsockname()
+        if sock.family == socket.AF_UNIX or bound[1] != address.port:
+            continue
+        if bound[0] in (address.host, "::"):
+            return candidate
+    return None
+
+
+async def _listen(address: Address, patience: float) -> socket.socket:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + patience
+    warned = False
+    while True:
+        try:
+            return _bind(address)
+        except OSError as exc:
+            if exc.errno != errno.EADDRINUSE or loop.time() >= deadline:
+                raise DewyError(await _explain(address, exc)) from exc
+        if not warned:
+            who = await asyncio.to_thread(holder, address.port)
+            log.warning("Waited for port", extra={"port": address.name, "holder": who})
+            warned = True
+        await asyncio.sleep(RETRY)  # the kernel tells nobody that a port is free again
+
+
+def _bind(address: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((address.host, address.port))
+        sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _explain(address: Address, exc: OSError) -> str:
+    if exc.errno == errno.EADDRINUSE:
+        who = await asyncio.to_thread(holder, address.port)
+        return f"--port {address.name} is in use by {who}; stop it, or use another port"
+    if exc.errno == errno.EACCES:
+        return f"--port {address.name} needs root or CAP_NET_BIND_SERVICE"
+    return f"--port {address.name} cannot be opened: {exc.strerror}"
+
+
+def _name(sock: socket.socket) -> str:
+    """How Server::Starter spells what *sock* is bound to."""
+    bound = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return bound if isinstance(bound, str) else f"@{bound[1:].decode()}"
+    host, port = bound[:2]
+    if host == "0.0.0.0":
+        return str(port)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

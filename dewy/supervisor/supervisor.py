@@ -1,0 +1,154 @@
+"""What keeps a program running by itself: answering deaths and restart requests."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Self
+
+from ..errors import DewyError, StartFailed
+from .backoff import Backoff
+from .generations import Generations
+from .worker import Worker, describe_exit
+
+log = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """
+    Watches over *generations* for as long as it is entered.
+
+    Args:
+        died: Told that the serving generation ended by itself. It may put
+            another release in place; True says that it did.
+    """
+
+    def __init__(
+        self, generations: Generations, died: Callable[[Worker], Awaitable[bool]]
+    ) -> None:
+        self.generations = generations
+        self._died = died
+        self._backoff = Backoff()
+        self._restart = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        bodies = {"watch": self._watch(), "restarts": self._restart_on_request()}
+        if self.generations.policy.auto_restart:
+            bodies["auto restart"] = self._restart_at_intervals()
+        self._tasks = [asyncio.create_task(b, name=n) for n, b in bodies.items()]
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """
+        Start the first generation, if none lives.
+
+        Raises:
+            StartFailed: it did not get ready; it will be tried again by itself.
+        """
+        async with self.generations.switching:
+            if not self.generations.alive:
+                await self.generations.respawn()
+
+    def restart(self) -> None:
+        """
+        Ask for a new generation of the same program.
+
+        Requests while one is being started become one more restart.
+        """
+        self._restart.set()
+
+    async def stop(self) -> None:
+        """End every generation and wait for it; idempotent."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        await self.generations.stop()
+
+    async def _watch(self) -> None:
+        generations = self.generations
+        while True:
+            generations.changed.clear()
+            worker = generations.serving
+            await self._change_or_end(worker)
+            if worker and worker is generations.serving and not worker.alive:
+                await self._answer_death(worker)
+
+    async def _answer_death(self, worker: Worker) -> None:
+        generations = self.generations
+        async with generations.switching:
+            if worker is not generations.serving:
+                return
+            lived = worker.loop.time() - worker.since
+            _log_death(worker, lived)
+            moved = await self._died(worker)
+            self._backoff = Backoff() if moved else self._backoff.died(lived)
+            if not self._backoff.delay:
+                return await self._try_again()
+        if await self._changes_within(self._backoff.delay):
+            return
+        async with generations.switching:
+            if worker is generations.serving:
+                await self._try_again()
+
+    async def _try_again(self) -> None:
+        try:
+            await self.generations.respawn()
+        except DewyError as exc:
+            log.error("Program did not start", extra={"error": str(exc)})
+
+    async def _restart_on_request(self) -> None:
+        while True:
+            await self._restart.wait()
+            self._restart.clear()
+            if self.generations.serving is None:
+                log.warning("Restart had nothing to restart")
+                continue
+            try:
+                await self.generations.replace()
+            except StartFailed as exc:
+                log.error(
+                    "Restart failed; the old generation serves on",
+                    extra={"error": str(exc)},
+                )
+
+    async def _restart_at_intervals(self) -> None:
+        while True:
+            await asyncio.sleep(self.generations.policy.auto_restart)
+            self.restart()
+
+    async def _change_or_end(self, worker: Worker | None) -> None:
+        changed = asyncio.ensure_future(self.generations.changed.wait())
+        either: set[asyncio.Future[Any]] = {changed}
+        if worker:
+            either.add(worker.exited)
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            changed.cancel()
+            await asyncio.wait({changed})
+
+    async def _changes_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self.generations.changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+def _log_death(worker: Worker, lived: float) -> None:
+    log.error(
+        "Program ended by itself",
+        extra={
+            "generation": worker.generation,
+            "how": describe_exit(worker.exited.result()),
+            "lived": f"{lived:.1f}s",
+        },
+    )

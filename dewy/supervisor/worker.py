@@ -1,0 +1,287 @@
+"""One generation: a process, its output, and what it says of itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ..errors import StartFailed
+from ..system import start_time
+from .output import Output
+from .processes import members
+from .readiness import ReadinessSocket
+
+log = logging.getLogger(__name__)
+
+LAUNCH = Path(__file__).with_name("launch.py")
+LEFTOVER_POLL = 0.05
+LAST_LINE = 200
+
+
+class Worker:
+    """
+    A running copy of the program, in a session of its own.
+
+    Attributes:
+        generation: Its number, from 1; every attempt takes one.
+
+        pid: Its process, which also names its process group.
+
+        started: When that process started, as `system.start_time` tells.
+
+        exited: Its return code once it has ended (negative: a signal), or why
+            it could not be executed.
+
+        notify: Where it says READY=1.
+    """
+
+    def __init__(self, generation: int, *, capture: bool) -> None:
+        self.generation = generation
+        self.pid = 0
+        self.started = 0
+        self.since = 0.0
+        self.loop = asyncio.get_running_loop()
+        self.exited: asyncio.Future[int] = self.loop.create_future()
+        self.notify = ReadinessSocket(self._belongs)
+        self.terminating = False
+        self._output = Output() if capture else None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._leftover: dict[int, int | None] = {}
+        self._reaper: asyncio.Task[None] | None = None
+        self._ended = asyncio.Event()
+
+    def __repr__(self) -> str:
+        state = "ended" if self.exited.done() else "running"
+        return f"<Worker generation {self.generation}, pid {self.pid}, {state}>"
+
+    @property
+    def alive(self) -> bool:
+        return not self.exited.done()
+
+    @property
+    def tail(self) -> tuple[str, ...]:
+        """The last lines it wrote, oldest first."""
+        return self._output.tail() if self._output else ()
+
+    def spawn(
+        self,
+        program: Sequence[str],
+        cwd: Path,
+        environment: Mapping[str, str],
+        descriptors: Sequence[int],
+    ) -> None:
+        """
+        Fork; the child waits for `go` before it becomes *program*.
+
+        Called in the main thread: the kernel's parent-death signal is tied to
+        the thread that forked. It blocks for the few milliseconds of a vfork.
+        """
+        self._control, theirs = socket.socketpair()
+        self._control.setblocking(False)
+        listening = ",".join(map(str, descriptors)) or "-"
+        stdout, stderr = self._output.child_fds if self._output else (None, None)
+        try:
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-I", "-S", str(LAUNCH)),
+                    *(str(os.getpid()), str(theirs.fileno()), listening),
+                    *program,
+                ],
+                cwd=cwd,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                pass_fds=(theirs.fileno(), *descriptors),
+                start_new_session=True,
+            )
+        finally:
+            theirs.close()
+            if self._output:
+                self._output.close_child_fds()
+        self.pid = self._process.pid
+        self.started = start_time(self.pid) or 0
+        self.since = self.loop.time()
+        self._reaper = self.loop.create_task(
+            self._reap(), name=f"generation {self.generation} end"
+        )
+
+    async def go(self, program: str) -> None:
+        """
+        Let the child become the program.
+
+        Raises:
+            StartFailed: it could not be executed.
+        """
+        assert self._control is not None
+        with self._control as control:
+            try:
+                await self.loop.sock_sendall(control, b"\n")
+                problem = await self.loop.sock_recv(control, 1024)
+            except ConnectionError as exc:
+                problem = str(exc).encode()
+        self._control = None
+        if problem:
+            await self.exited
+            raise StartFailed(f"{program} cannot be executed: {problem.decode()}")
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the leader, as Server::Starter does."""
+        if self._process and self.alive:
+            self._process.send_signal(number)
+
+    async def unless_ended(self, doing: Awaitable[None]) -> None:
+        """
+        Await *doing*, but not past the end of this process.
+
+        Raises:
+            StartFailed: the process ended first.
+        """
+        task = asyncio.ensure_future(doing)
+        either: set[asyncio.Future[Any]] = {task, self.exited}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not self.exited.done():
+                return await task
+        finally:
+            await _cancel(task)
+        raise self.failure("ended")
+
+    def failure(self, how: str) -> StartFailed:
+        """What to raise for this generation, with its last lines."""
+        text = f"generation {self.generation} {how}"
+        if self.exited.done():
+            text += f" ({describe_exit(self.exited.result())})"
+        if self.tail:
+            text += f": {self.tail[-1][:LAST_LINE]}"
+        return StartFailed(text, log_tail=self.tail)
+
+    async def stop(self, patience: float, hurry: asyncio.Event | None = None) -> None:
+        """
+        End it: SIGTERM, then SIGKILL to its whole group after *patience* seconds.
+
+        Returns when nothing of the generation is left. Setting *hurry* ends the
+        patience early. Cancelling this kills at once.
+        """
+        if not self.pid:
+            return self._never_ran()
+        self.terminating = True
+        self.signal(signal.SIGTERM)
+        try:
+            if not await self._wait_ended(patience, hurry):
+                log.warning(
+                    "Killed generation that did not end",
+                    extra={"generation": self.generation, "pid": self.pid},
+                )
+        finally:
+            self.kill()
+        await self._ended.wait()
+
+    def _never_ran(self) -> None:
+        self.notify.close()
+        if self._output:
+            self._output.close()
+        if self.alive:
+            self.exited.set_result(127)
+
+    def kill(self) -> None:
+        """SIGKILL to whatever is left of this generation."""
+        if self._control:
+            self._control.close()
+        if self.alive and self._process:
+            _send(os.killpg, self.pid)
+        for pid in self._remaining():
+            _send(os.kill, pid)
+
+    async def _wait_ended(self, patience: float, hurry: asyncio.Event | None) -> bool:
+        waits = [asyncio.ensure_future(self._ended.wait())]
+        if hurry is not None:
+            waits.append(asyncio.ensure_future(hurry.wait()))
+        try:
+            await asyncio.wait(
+                waits, timeout=patience, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.wait(waits)
+        return self._ended.is_set()
+
+    def _belongs(self, pid: int) -> bool:
+        return pid == self.pid or pid in members(self.pid)
+
+    def _remaining(self) -> list[int]:
+        return [
+            pid
+            for pid, begun in self._leftover.items()
+            if begun is not None and start_time(pid) == begun
+        ]
+
+    async def _reap(self) -> None:
+        """Wait for the leader's end, then for what it left behind."""
+        assert self._process is not None
+        await wait_pid(self.pid)
+        # The leader is a zombie still, so its pid cannot name anything else yet.
+        others = (await asyncio.to_thread(members, self.pid)) - {self.pid}
+        self._leftover = {pid: start_time(pid) for pid in others}
+        if self._leftover:
+            _send(os.killpg, self.pid, signal.SIGTERM)
+        code = self._process.wait()
+        if self._output:
+            await asyncio.to_thread(self._output.flush)
+        self.notify.close()
+        self.exited.set_result(code)
+        while self._remaining():  # noqa: ASYNC110
+            await asyncio.sleep(LEFTOVER_POLL)  # not our children: no event tells
+        if self._output:
+            self._output.close()
+        self._ended.set()
+
+
+async def wait_pid(pid: int) -> None:
+    """Return when child *pid* has ended; does not reap it."""
+    loop = asyncio.get_running_loop()
+    if not hasattr(os, "pidfd_open"):
+        await asyncio.to_thread(os.waitid, os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        return
+    descriptor = os.pidfd_open(pid)
+    ended = asyncio.Event()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+def describe_exit(code: int) -> str:
+    """`exit status 3`, `killed by SIGSEGV`."""
+    if code >= 0:
+        return f"exit status {code}"
+    with suppress(ValueError):
+        return f"killed by {signal.Signals(-code).name}"
+    return f"killed by signal {-code}"
+
+
+def _send(
+    kill: Callable[[int, int], None], pid: int, number: int = signal.SIGKILL
+) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        kill(pid, number)
+
+
+async def _cancel(task: asyncio.Future[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()

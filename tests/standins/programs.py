@@ -1,0 +1,77 @@
+"""
+Programs for the supervisor to run: the demo's web server, and bad variants of it.
+
+Each is a release directory's worth of files; `python current/program.py` runs it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import tarfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from dewy.demo.publish import PROGRAM
+
+COMMAND = (sys.executable, "-S", "current/program.py")
+
+CRASHES = 'import sys\nprint("no database", file=sys.stderr)\nraise SystemExit(3)\n'
+NEVER_READY = "import signal\nsignal.pause()\n"
+STUBBORN = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+time.sleep(3600)
+"""
+SILENT = PROGRAM.read_text().replace("    say_ready()\n", "")
+# Serves, and dies when a file called `die` appears beside `current`.
+MORTAL = SILENT.replace(
+    "    await asked_to_stop.wait()\n",
+    "    while not asked_to_stop.is_set():\n"
+    "        if Path('die').exists():\n"
+    "            print('dying as told', flush=True)\n"
+    "            os._exit(9)\n"
+    "        await asyncio.sleep(0.01)\n",
+)
+UNHEALTHY = PROGRAM.read_text().replace(
+    'b"HTTP/1.1 200 OK',
+    'b"HTTP/1.1 " + (b"500 Bad" if b"/up" in head else b"200 OK") + b"',
+)
+
+
+def files(version: str, program: str | None = None) -> dict[str, str]:
+    """The files of one release; *program* replaces the good one."""
+    return {"program.py": program or PROGRAM.read_text(), "VERSION": version}
+
+
+def unpacked(directory: Path, content: Mapping[str, str]) -> Path:
+    """Write *content* into the new *directory*."""
+    directory.mkdir(parents=True)
+    for name, text in content.items():
+        (directory / name).write_text(text)
+    return directory
+
+
+def tarball(content: Mapping[str, str]) -> bytes:
+    """*content* as a gzipped tar archive."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, text in content.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(text.encode()), 0o755
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return buffer.getvalue()
+
+
+def publish(
+    registry: Path, version: str, artifact: bytes, name: str = "app.tar.gz"
+) -> None:
+    """Put *artifact* into a `file://` registry in one move, long settled."""
+    draft = registry / f".{version}"
+    draft.mkdir(parents=True)
+    (draft / name).write_bytes(artifact)
+    settled = time.time() - 60
+    os.utime(draft / name, (settled, settled))
+    draft.rename(registry / version)

@@ -1,0 +1,216 @@
+"""Starting beside, taking over, giving up: with real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from dewy.errors import StartFailed
+from tests.standins import programs
+
+
+async def test_a_new_generation_takes_over_and_the_old_one_ends(site):
+    site.install("v1")
+    await site.open()
+    await site.supervisor.start()
+    first = site.generations.serving
+    site.install("v2")
+
+    await site.generations.replace()
+
+    await site.only(2)
+    assert "v2" == await site.ask()
+    assert 0 == first.exited.result()
+
+
+async def test_the_new_generation_is_ready_before_the_old_one_hears_of_it(site):
+    site.install("v1")
+    await site.open()
+    await site.supervisor.start()
+    old = site.generations.serving
+    seen = []
+
+    async def commit() -> None:
+        seen.append((old.terminating, len(site.generations.workers)))
+
+    await site.generations.replace(commit=commit)
+
+    assert [(False, 2)] == seen
+    await site.only(2)
+
+
+@pytest.mark.parametrize(
+    ("program", "policy", "reason"),
+    [
+        (programs.CRASHES, {}, r"ended \(exit status 3\)"),
+        (programs.NEVER_READY, {"ready": "notify", "start_timeout": 0.5}, "READY=1"),
+        (programs.UNHEALTHY, {"health_path": "/up", "health_timeout": 1}, "500"),
+        ("import os\nos.abort()\n", {}, "SIGABRT"),
+    ],
+    ids=["crashes", "never-ready", "unhealthy", "aborts"],
+)
+async def test_a_bad_release_leaves_the_old_generation_alone(
+    site, program, policy, reason
+):
+    site.install("v1")
+    await site.open(**policy)
+    await site.supervisor.start()
+    old = site.generations.serving
+    site.install("v2", program)
+    undone = []
+
+    async def undo(why: BaseException) -> None:
+        await asyncio.to_thread(site.point, site.root / "releases" / "v1")
+        undone.append((why, old.terminating))
+
+    with pytest.raises(StartFailed, match=reason) as failure:
+        await site.generations.replace(undo=undo)
+
+    assert [(failure.value, False)] == undone
+    assert old is site.generations.serving
+    assert [old] == list(site.generations.workers)
+    assert "v1" == await site.ask()
+
+
+async def test_a_failure_carries_the_last_lines(site):
+    site.install("v1", programs.CRASHES)
+    await site.open()
+
+    with pytest.raises(StartFailed) as failure:
+        await site.generations.replace()
+
+    assert ("no database",) == failure.value.log_tail
+
+
+async def test_a_missing_program_is_named(site):
+    site.install("v1")
+    await site.open()
+    site.generations._program = ("current/none", "x")
+
+    with pytest.raises(StartFailed, match="current/none cannot be executed: No such"):
+        await site.generations.replace()
+
+
+async def test_a_commit_that_fails_leaves_the_old_generation_alone(site):
+    site.install("v1")
+    await site.open()
+    await site.supervisor.start()
+
+    async def commit() -> None:
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        await site.generations.replace(commit=commit)
+
+    assert "v1" == await site.ask()
+    await site.only(1)
+
+
+async def test_ready_is_required_once_it_was_ever_said(site):
+    """With `auto`, a program that never says READY=1 is fine only if none ever did."""
+    site.install("v1", programs.SILENT)
+    await site.open(start_timeout=0.5)
+    await site.supervisor.start()
+    site.install("v2")
+    await site.generations.replace()
+    assert site.generations.notifies
+    site.install("v3", programs.SILENT)
+
+    with pytest.raises(StartFailed, match="READY=1"):
+        await site.generations.replace()
+
+    assert "v2" == await site.ask()
+
+
+async def test_what_ignores_sigterm_is_killed_after_the_stop_timeout(site):
+    site.install("v1", programs.STUBBORN)
+    await site.open(stop_timeout=0.3)
+    await site.supervisor.start()
+    old = site.generations.serving
+    site.install("v2")
+
+    await site.generations.replace()
+
+    await site.only(2)
+    assert -signal.SIGKILL == old.exited.result()
+
+
+async def test_what_a_generation_leaves_behind_is_ended_with_it(site, tmp_path):
+    site.install(
+        "v1",
+        "import os, signal, time\n"
+        "if os.fork() == 0:\n"
+        "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "    open('child', 'w').write(str(os.getpid()))\n"
+        "    time.sleep(3600)\n"
+        "while not os.path.exists('child') or not open('child').read():\n"
+        "    time.sleep(0.01)\n"
+        "signal.pause()\n",
+    )
+    await site.open(stop_timeout=0.5)
+    await site.supervisor.start()
+    site.install("v2")
+
+    await site.generations.replace()
+
+    await site.only(2)
+    child = int((tmp_path / "child").read_text())
+    assert not _lives(child)
+
+
+async def test_every_generation_is_recorded_before_it_is_executed(site, tmp_path):
+    site.install("v1", "open('ran', 'a').write('x')\nimport signal\nsignal.pause()\n")
+    await site.open()
+    recorded = []
+
+    async def record() -> None:
+        recorded.append(await asyncio.to_thread((tmp_path / "ran").exists))
+
+    site.generations._record = record
+    await site.supervisor.start()
+
+    assert not recorded[0]
+    assert (tmp_path / "ran").exists()
+
+
+async def test_kill_old_delay_spares_the_old_one_if_the_new_one_dies_in_it(site):
+    site.install("v1")
+    await site.open(kill_old_delay=30)
+    await site.supervisor.start()
+    old = site.generations.serving
+    site.install("v2", programs.MORTAL)
+    replacing = asyncio.create_task(site.generations.replace())
+    await site.answers("v2")
+    (site.root / "die").touch()
+
+    with pytest.raises(StartFailed, match="exit status 9"):
+        await replacing
+
+    assert old is site.generations.serving
+    assert "v1" == await site.ask()
+
+
+async def test_descriptors_do_not_add_up(site):
+    site.install("v1")
+    await site.open()
+    await site.supervisor.start()
+    await site.generations.replace()
+    await site.only(2)
+    before = sorted(os.listdir("/proc/self/fd"))
+
+    for generation in range(3, 8):
+        await site.generations.replace()
+        await site.only(generation)
+
+    assert len(before) == len(os.listdir("/proc/self/fd"))
+
+
+def _lives(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,342 @@
+"""A program's output: passed on unchanged, its last lines kept, nobody held up."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dewy.supervisor.output import LINE_LIMIT, LINES, Output, Tail
+
+DEADLINE = 20.0
+
+
+class Sinks:
+    """Two pipes in place of dewy's standard output and standard error."""
+
+    def __init__(self) -> None:
+        self.out, self.stdout = os.pipe()
+        self.err, self.stderr = os.pipe()
+
+    def close(self, *descriptors: int) -> None:
+        for fd in descriptors or (self.out, self.stdout, self.err, self.stderr):
+            try:
+                os.close(fd)
+            except OSError:
+                assert not descriptors
+
+
+@pytest.fixture
+def sinks() -> Iterator[Sinks]:
+    sinks = Sinks()
+    yield sinks
+    sinks.close()
+
+
+@pytest.fixture
+def output(sinks: Sinks) -> Iterator[Output]:
+    output = Output(sinks.stdout, sinks.stderr)
+    yield output
+    output.close()
+    eventually(lambda: ended(output))
+
+
+def eventually(true: Callable[[], bool]) -> None:
+    """Return as soon as it is true."""
+    deadline = time.monotonic() + DEADLINE
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def ended(output: Output) -> bool:
+    return repr(output) == "<Output ended>"
+
+
+def shell(output: Output, script: str) -> subprocess.Popen[bytes]:
+    """A program with its output captured."""
+    stdout, stderr = output.child_fds
+    process = subprocess.Popen(["sh", "-c", script], stdout=stdout, stderr=stderr)
+    output.close_child_fds()
+    return process
+
+
+def read(fd: int, size: int) -> bytes:
+    """Exactly *size* bytes."""
+    data = b""
+    while len(data) < size:
+        data += os.read(fd, size - len(data))
+    return data
+
+
+def fill(fd: int) -> int:
+    """Write to a pipe until it takes no more; return how much that was."""
+    os.set_blocking(fd, False)
+    written = 0
+    try:
+        while True:
+            written += os.write(fd, b"-" * 4096)
+    except BlockingIOError:
+        os.set_blocking(fd, True)
+        return written
+
+
+def test_each_stream_is_passed_on_to_its_own(output: Output, sinks: Sinks) -> None:
+    shell(output, "echo out; echo err >&2").wait()
+
+    assert b"out\n" == read(sinks.out, 4)
+    assert b"err\n" == read(sinks.err, 4)
+
+
+def test_bytes_are_passed_on_unchanged(output: Output, sinks: Sinks) -> None:
+    """No matter how many, whether text, and where lines end."""
+    data = bytes(range(256)) * 2000 + b"x" * 100_000 + b"\r\n\0"
+    writer = threading.Thread(target=os.write, args=(output.child_fds[0], data))
+    writer.start()
+
+    assert data == read(sinks.out, len(data))
+    writer.join()
+
+
+def test_what_is_no_line_yet_is_passed_on_at_once(output: Output, sinks: Sinks) -> None:
+    os.write(output.child_fds[0], b"progress 10 %")
+
+    assert b"progress 10 %" == read(sinks.out, 13)
+    assert ("progress 10 %",) == output.tail()
+
+
+def test_last_lines_of_a_crash_are_there(output: Output) -> None:
+    """Also the one it did not get to end."""
+    process = shell(output, "echo starting; printf 'fatal: no disk' >&2; kill -9 $$")
+    process.wait()
+    output.flush(DEADLINE)
+
+    assert ("starting", "fatal: no disk") == output.tail()
+    assert ("fatal: no disk",) == output.tail(1)
+    assert () == output.tail(0)
+
+
+def test_last_lines_of_a_flood_are_there(output: Output, sinks: Sinks) -> None:
+    count = len(b"".join(b"%d\n" % n for n in range(1, 50_001)))
+    process = shell(output, "seq 50000")
+    passed_on = read(sinks.out, count)
+    process.wait()
+    output.flush(DEADLINE)
+
+    expected = [str(n) for n in range(50_001 - LINES, 50_001)]
+    assert expected == list(output.tail())
+    assert expected == passed_on.decode().split()[-LINES:]
+
+
+def test_ends_by_itself_with_the_program(output: Output) -> None:
+    shell(output, "echo done").wait()
+
+    eventually(lambda: ended(output))
+    assert ("done",) == output.tail()
+    output.flush()
+
+
+def test_leftover_process_is_passed_on_too(output: Output, sinks: Sinks) -> None:
+    """It holds the pipes after the program has ended, until it ends itself."""
+    ready, go = os.pipe()
+    stdout, stderr = output.child_fds
+    script = f"(read line <&{ready}; echo late) & echo early"
+    subprocess.run(["sh", "-c", script], stdout=stdout, stderr=stderr, pass_fds=[ready])
+    output.close_child_fds()
+    output.flush(DEADLINE)
+    assert ("early",) == output.tail()
+
+    os.write(go, b"\n")
+    assert b"early\nlate\n" == read(sinks.out, 11)
+    eventually(lambda: ended(output))
+    sinks.close(ready, go)
+
+
+def test_close_does_not_wait_for_who_still_writes(
+    sinks: Sinks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon left behind may never let go of the pipe, nor ever pause."""
+    monkeypatch.setattr("dewy.supervisor.output.GRACE", 0.01)
+    null = os.open(os.devnull, os.O_WRONLY)
+    output = Output(null, null)
+    process = shell(output, "exec yes")
+    eventually(lambda: bool(output.tail()))
+    output.close()
+
+    eventually(lambda: ended(output))
+    assert 0 != process.wait(DEADLINE)
+    os.close(null)
+
+
+def test_close_passes_on_what_was_written(output: Output, sinks: Sinks) -> None:
+    os.write(output.child_fds[0], b"goodbye\n")
+    output.close()
+
+    assert b"goodbye\n" == read(sinks.out, 8)
+    eventually(lambda: ended(output))
+
+
+def test_close_is_repeatable(output: Output) -> None:
+    output.close()
+    output.close()
+    eventually(lambda: ended(output))
+    output.close()
+    output.flush()
+
+
+def test_reader_that_is_gone_does_not_hold_up_the_program(
+    output: Output, sinks: Sinks
+) -> None:
+    sinks.close(sinks.out)
+    process = shell(output, "seq 100000; echo end")
+
+    assert 0 == process.wait(DEADLINE)
+    output.flush(DEADLINE)
+    assert "end" == output.tail()[-1]
+
+
+def test_reader_that_stalls_holds_the_program_up(output: Output, sinks: Sinks) -> None:
+    """As if the program had inherited the descriptor; then nothing is missing."""
+    filled = fill(sinks.stdout)
+    process = shell(output, "seq 100000")
+    eventually(lambda: bool(output.tail()))
+    output.flush(0.01)
+    assert process.poll() is None
+
+    expected = b"".join(b"%d\n" % n for n in range(1, 100_001))
+    read(sinks.out, filled)
+    assert expected == read(sinks.out, len(expected))
+    assert 0 == process.wait(DEADLINE)
+
+
+def test_stalled_output_does_not_hold_up_errors(output: Output, sinks: Sinks) -> None:
+    fill(sinks.stdout)
+    os.write(output.child_fds[0], b"stuck\n")
+    os.write(output.child_fds[1], b"heard\n")
+
+    assert b"heard\n" == read(sinks.err, 6)
+
+
+def test_stalled_reader_does_not_keep_close_from_ending(
+    output: Output, sinks: Sinks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dewy.supervisor.output.GRACE", 0.01)
+    fill(sinks.stdout)
+    process = shell(output, "exec yes")
+    eventually(lambda: bool(output.tail()))
+    output.close()
+
+    eventually(lambda: ended(output))
+    assert 0 != process.wait(DEADLINE)
+
+
+def test_descriptor_that_does_not_block_loses_nothing(sinks: Sinks) -> None:
+    """Whoever gave dewy its standard output may have set it so."""
+    os.set_blocking(sinks.stdout, False)
+    output = Output(sinks.stdout, sinks.stderr)
+    process = shell(output, "seq 50000")
+    expected = b"".join(b"%d\n" % n for n in range(1, 50_001))
+
+    assert expected == read(sinks.out, len(expected))
+    process.wait()
+    eventually(lambda: ended(output))
+
+
+def test_full_disk_does_not_hold_up_the_program() -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    output = Output(full, full)
+    process = shell(output, "seq 100000")
+
+    assert 0 == process.wait(DEADLINE)
+    eventually(lambda: ended(output))
+    assert "100000" == output.tail()[-1]
+    os.close(full)
+
+
+def test_closed_standard_output_is_no_error() -> None:
+    """A daemon may have been started without one."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    os.close(writing)
+    output = Output(writing, writing)
+    shell(output, "echo unheard").wait()
+
+    eventually(lambda: ended(output))
+    assert ("unheard",) == output.tail()
+
+
+def test_both_may_go_to_the_same_place(sinks: Sinks) -> None:
+    output = Output(sinks.stdout, sinks.stdout)
+    shell(output, "echo a; echo b >&2").wait()
+
+    assert {b"a", b"b"} == set(read(sinks.out, 4).split())
+    eventually(lambda: ended(output))
+
+
+def test_no_descriptor_is_left_behind(sinks: Sinks) -> None:
+    """Whether a program ran or never came to be."""
+    before = set(os.listdir("/dev/fd"))
+    for script in ("exit 0", None):
+        output = Output(sinks.stdout, sinks.stderr)
+        if script:
+            shell(output, script).wait()
+        else:
+            output.close()
+        eventually(lambda output=output: ended(output))  # type: ignore[misc]
+
+    assert before == set(os.listdir("/dev/fd"))
+
+
+def test_children_inherit_none_of_it(sinks: Sinks) -> None:
+    """An end in the wrong hands would keep the pipe from ending."""
+    before = set(os.listdir("/dev/fd"))
+    output = Output(sinks.stdout, sinks.stderr)
+    opened = set(os.listdir("/dev/fd")) - before
+
+    assert opened
+    assert not any(os.get_inheritable(int(fd)) for fd in opened)
+    output.close()
+    eventually(lambda: ended(output))
+
+
+def test_lines_are_in_the_order_in_which_they_ended() -> None:
+    tail = Tail()
+    tail.add("out", b"one\ntw")
+    tail.add("err", b"three\nfo")
+    tail.add("out", b"o\n")
+
+    assert ("one", "three", "two", "fo") == tail.last(10)
+    assert ("two", "fo") == tail.last(2)
+
+
+def test_long_line_is_cut() -> None:
+    tail = Tail()
+    for _ in range(10):
+        tail.add("out", b"x" * 1000)
+    tail.add("out", b"\nnext\n")
+
+    assert ("x" * LINE_LIMIT, "next") == tail.last(2)
+
+
+def test_line_that_is_no_text_is_shown_all_the_same() -> None:
+    tail = Tail()
+    tail.add("out", b"caf\xe9\r\nna\xc3\xafve\n")
+
+    assert ("caf\ufffd", "naïve") == tail.last(2)
+
+
+@given(st.lists(st.text("ab\n", max_size=30)), st.integers(1, 5))
+def test_tail_is_that_of_the_whole(pieces: list[str], kept: int) -> None:
+    """However the stream was cut into pieces."""
+    tail = Tail(kept)
+    for piece in pieces:
+        tail.add("out", piece.encode())
+    *lines, begun = "".join(pieces).split("\n")
+
+    assert tuple([*lines[-kept:], *filter(None, [begun])]) == tail.last(kept + 1)

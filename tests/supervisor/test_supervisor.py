@@ -1,0 +1,175 @@
+"""What happens by itself: deaths are answered, restarts are done."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from dewy.errors import StartFailed
+from tests.eventually import eventually
+from tests.standins import programs
+
+
+async def test_a_program_that_dies_is_started_again(site):
+    site.install("v1")
+    await site.open()
+    await site.supervisor.start()
+    first = site.generations.serving
+
+    os.kill(first.pid, signal.SIGKILL)
+
+    assert first is await asyncio.wait_for(site.deaths.get(), 20)
+    await site.only(2)
+    assert "v1" == await site.ask()
+
+
+async def test_connections_wait_while_a_dead_program_is_started_again(site):
+    site.install("v1")
+    await site.open()
+    await site.supervisor.start()
+    os.kill(site.generations.serving.pid, signal.SIGKILL)
+
+    assert ["v1"] * 20 == await asyncio.gather(*(site.ask() for _ in range(20)))
+
+
+async def test_a_program_that_keeps_dying_is_started_ever_later(site):
+    site.install("v1", programs.CRASHES)
+    await site.open()
+    with pytest.raises(StartFailed):
+        await site.supervisor.start()
+
+    for _ in range(3):
+        await asyncio.wait_for(site.deaths.get(), 30)
+
+    assert 1.5 == site.supervisor._backoff.delay
+
+
+async def test_a_death_may_be_answered_with_another_release(site):
+    site.install("v1")
+    site.install("v2")
+    await site.open()
+    await site.supervisor.start()
+
+    async def died(worker: object) -> bool:
+        await asyncio.to_thread(site.point, site.root / "releases" / "v1")
+        return True
+
+    site.supervisor._died = died
+    os.kill(site.generations.serving.pid, signal.SIGKILL)
+
+    await site.answers("v1")
+
+
+async def test_a_generation_that_dies_during_a_switch_is_succeeded_by_the_new_one(site):
+    site.install("v1")
+    await site.open(ready="grace", start_grace=1.0)
+    await site.supervisor.start()
+    replacing = asyncio.create_task(site.generations.replace())
+    await eventually(lambda: len(site.generations.workers) == 2)
+
+    os.kill(site.generations.serving.pid, signal.SIGKILL)
+    await replacing
+
+    await site.only(2)
+    assert site.deaths.empty()
+
+
+async def test_if_both_die_the_old_release_is_back_before_anything_starts(site):
+    site.install("v1")
+    await site.open()
+    await site.supervisor.start()
+    old = site.generations.serving
+    site.install("v2", "import time\ntime.sleep(0.3)\nraise SystemExit(1)\n")
+
+    async def undo(why: BaseException) -> None:
+        await asyncio.to_thread(site.point, site.root / "releases" / "v1")
+
+    replacing = asyncio.create_task(site.generations.replace(undo=undo))
+    await eventually(lambda: len(site.generations.workers) == 2)
+    os.kill(old.pid, signal.SIGKILL)
+    await asyncio.wait({replacing})
+
+    assert replacing.exception() is not None
+    assert "v1" == await site.ask()
+
+
+async def test_a_storm_of_restarts_ends_in_one_healthy_generation(site):
+    site.install("v1")
+    await site.open()
+    await site.supervisor.start()
+
+    for _ in range(100):
+        site.supervisor.restart()
+        await asyncio.sleep(0.001)
+    await eventually(
+        lambda: (
+            not (
+                site.supervisor._restart.is_set() or site.generations.switching.locked()
+            )
+        )
+    )
+
+    last = site.generations.serving.generation
+    assert last >= 2
+    await site.only(last)
+    assert "v1" == await site.ask()
+
+
+async def test_a_restart_asked_for_while_an_old_generation_drains_is_not_lost(site):
+    """A slow shutdown once swallowed the restart that came meanwhile."""
+    site.install("v1", programs.STUBBORN)
+    await site.open(stop_timeout=5)
+    await site.supervisor.start()
+    site.install("v2")
+    site.supervisor.restart()
+    await eventually(lambda: site.generations.serving.generation == 2)
+    site.install("v3")
+
+    site.supervisor.restart()
+
+    await site.answers("v3")
+    assert 3 == site.generations.serving.generation
+
+
+async def test_a_restart_that_fails_leaves_the_old_generation(site):
+    site.install("v1")
+    await site.open()
+    await site.supervisor.start()
+    site.install("v2", programs.CRASHES)
+
+    site.supervisor.restart()
+    await eventually(
+        lambda: site.generations._count == 2 and len(site.generations.workers) == 1
+    )
+
+    assert "v1" == await site.ask()
+
+
+async def test_stopping_ends_every_generation_and_waits(site):
+    site.install("v1")
+    await site.open()
+    await site.supervisor.start()
+    worker = site.generations.serving
+
+    await site.supervisor.stop()
+
+    assert 0 == worker.exited.result()
+    assert {} == site.records[-1]
+    await site.supervisor.stop()
+
+
+async def test_hurrying_kills_what_does_not_end(site):
+    site.install("v1", programs.STUBBORN)
+    await site.open(stop_timeout=3600)
+    await site.supervisor.start()
+    worker = site.generations.serving
+    stopping = asyncio.create_task(site.supervisor.stop())
+    await eventually(lambda: worker.terminating)
+
+    site.generations.hurry.set()
+    await asyncio.wait_for(stopping, 20)
+
+    assert -signal.SIGKILL == worker.exited.result()
