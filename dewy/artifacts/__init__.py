@@ -1,0 +1,53 @@
+"""Artifact stores hold the files that releases are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from ..release import Release
+from ..remotes import Clients
+from ..schemes import Entry, Schemes
+
+__all__ = ["ARTIFACTS", "Artifacts", "Progress"]
+
+Progress = Callable[[int, int | None], None]
+"""Told of bytes on disk so far, and of all that are expected where known."""
+
+
+class Artifacts(Protocol):
+    """Fetches what a release is made of."""
+
+    async def fetch(self, release: Release, into: Path, progress: Progress) -> None:
+        """
+        Stream the artifact to *into*, which does not exist yet.
+
+        A broken connection is taken up where it broke. On an error nothing is
+        left at *into*.
+
+        Raises:
+            RemoteError: the store did not deliver it whole.
+        """
+        ...
+
+    async def read(self, release: Release, name: str, limit: int) -> bytes:
+        """
+        Return the small file *name* published beside the artifact.
+
+        Raises:
+            RemoteError: it is missing, or larger than *limit* bytes.
+        """
+        ...
+
+
+ARTIFACTS: Schemes[[Clients], Artifacts] = Schemes(
+    "artifact",
+    {
+        "file": Entry("dewy.artifacts.file:FileArtifacts"),
+        "mem": Entry("dewy.artifacts.memory:MemoryArtifacts"),
+        "ghr": Entry("dewy.artifacts.github:GitHubArtifacts"),
+        "http": Entry("dewy.artifacts.http:HTTPArtifacts"),
+        "https": Entry("dewy.artifacts.http:HTTPArtifacts"),
+    },
+)

@@ -1,0 +1,93 @@
+"""Artifacts at a plain URL: `http://…` and `https://…`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import SplitResult
+
+import aiohttp
+from yarl import URL
+
+from .. import urls
+from ..errors import ConfigError, RemoteError
+from ..release import Release
+from ..remotes import Clients, http
+from ..remotes.download import download
+from . import Progress
+
+ADVICE: Mapping[int, str] = {
+    401: "put credentials into ~/.netrc or the URL",
+    403: "these credentials may not read it",
+    404: "no such file",
+}
+
+
+class HTTPArtifacts:
+    """
+    One file at a URL, and what lies beside it.
+
+    Credentials come from the URL or from `.netrc`, and go to that host alone.
+
+    Raises:
+        ConfigError: the URL names no file.
+    """
+
+    def __init__(self, url: SplitResult, clients: Clients) -> None:
+        try:
+            self._url = URL(url.geturl(), encoded=True).with_fragment(None)
+        except ValueError:
+            self._url = URL()
+        if not self._url.host or not self._url.name:
+            raise ConfigError(
+                f"{urls.redact(url.geturl())} is not of the form https://HOST/PATH/FILE"
+            )
+        self._clients = clients
+
+    def __repr__(self) -> str:
+        return f"<HTTPArtifacts {self._url.host}>"
+
+    async def fetch(self, release: Release, into: Path, progress: Progress) -> None:
+        """
+        Stream the file to *into*, going on where a connection broke.
+
+        Raises:
+            RemoteError: the server did not deliver it whole.
+            DeploymentError: it could not be written.
+        """
+        await download(
+            await self._session(),
+            self._url,
+            into,
+            expected=release.size,
+            progress=progress,
+            advice=ADVICE,
+        )
+
+    async def read(self, release: Release, name: str, limit: int) -> bytes:
+        """
+        Return the file *name* from the same directory.
+
+        Raises:
+            RemoteError: it is missing, or larger than *limit* bytes.
+        """
+        if "/" in name or name in (".", ".."):
+            raise RemoteError(f"{name!r} is no name of a file beside the artifact")
+        # with_name() would drop the query, which may hold the access token.
+        url = self._url.with_name(name).with_query(self._url.query)
+        host = self._url.host or ""
+        session = await self._session()
+        with http.translated(host):
+            async with (
+                asyncio.timeout(http.STANDARD.answer),
+                session.get(url, headers={"Accept-Encoding": "identity"}) as response,
+            ):
+                if response.status != HTTPStatus.OK:
+                    advice = {**ADVICE, 404: f"no file {name}"}
+                    raise http.refusal(host, response.status, response.headers, advice)
+                return await http.read(response, limit, name)
+
+    async def _session(self) -> aiohttp.ClientSession:
+        return await self._clients.get("http", lambda: http.session(decompress=False))

@@ -1,0 +1,57 @@
+"""Caches keep verified artifacts, so that the same bytes are fetched once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Protocol
+
+from ..schemes import Entry, Schemes
+
+__all__ = ["CACHES", "Cache"]
+
+
+class Cache(Protocol):
+    """
+    Bytes by key. A key is one or more path segments joined by `/`.
+
+    Every method may raise OSError or RemoteError; callers go on without the
+    cache. A value is seen whole or not at all.
+    """
+
+    async def get(self, key: str) -> bytes | None:
+        """The small value under *key*, or None."""
+        ...
+
+    async def put(self, key: str, value: bytes) -> None:
+        """Write a small value, replacing what was there."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Forget *key*; nothing happens if there is none."""
+        ...
+
+    async def keys(self, prefix: str = "") -> list[str]:
+        """The keys that start with *prefix*, sorted."""
+        ...
+
+    async def store(self, key: str, source: Path) -> bool:
+        """Keep a copy of the file *source*; False if it is too large to keep."""
+        ...
+
+    async def load(self, key: str, into: Path) -> bool:
+        """Bring the file under *key* to *into*; False if there is none."""
+        ...
+
+    def retain(self, keys: Collection[str]) -> None:
+        """Never evict these (replaces what was retained before)."""
+        ...
+
+
+CACHES: Schemes[[Path], Cache] = Schemes(
+    "cache",
+    {
+        "file": Entry("dewy.caches.file:FileCache"),
+        "mem": Entry("dewy.caches.memory:MemoryCache"),
+    },
+)

@@ -1,0 +1,146 @@
+"""How a cache's files come into being and are counted; everything here blocks."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from ..files import sync_directory
+from .eviction import Held
+
+ABANDONED = 3600.0
+"""Seconds after which a draft is taken for one whose writer was killed."""
+
+SCOPE = re.compile(r"[0-9a-f]{16}")
+"""The first segment of the keys that count, and that may be evicted."""
+
+PIECE = 1 << 20
+
+
+def install(path: Path, fill: Callable[[Path], object]) -> None:
+    """
+    Have *fill* make a file, and give it the name *path* once it is durable.
+
+    Raises:
+        OSError: it could not be made; what was at *path* is untouched.
+    """
+    make_directories(path.parent)
+    draft = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        fill(draft)
+        os.utime(draft)
+        _sync(draft)
+        draft.rename(path)
+    finally:
+        # Also where all went well: renaming a file over another name of the
+        # same file leaves both.
+        with suppress(OSError):
+            draft.unlink()
+    sync_directory(path.parent)
+
+
+def make_directories(directory: Path) -> None:
+    """Create *directory* and what is missing above it, for this user alone."""
+    missing = []
+    while not directory.is_dir():
+        missing.append(directory)
+        directory = directory.parent
+    for each in reversed(missing):
+        each.mkdir(0o700, exist_ok=True)
+
+
+@contextmanager
+def creating(target: Path) -> Iterator[BinaryIO]:
+    """
+    Create *target*, which must not exist; what fails is deleted again.
+
+    Raises:
+        OSError: it could not be created.
+    """
+    with open(target, "xb", opener=_private) as file:
+        try:
+            yield file
+            file.flush()
+        except BaseException:
+            target.unlink()
+            raise
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy *source* to *target*; raises as `creating` does."""
+    with open(source, "rb") as original, creating(target) as file:
+        shutil.copyfileobj(original, file, PIECE)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """
+    Make *target*, which must not exist, another name of *source* or else a copy.
+
+    Raises:
+        OSError: neither was possible; nothing is left at *target*.
+    """
+    try:
+        os.link(source, target)
+    except (FileExistsError, FileNotFoundError):
+        raise
+    except OSError:
+        # Another filesystem, one without links, one link too many…
+        copy(source, target)
+
+
+def survey(root: Path) -> tuple[list[Held], int]:
+    """
+    What is in the scopes below *root*, and the bytes of drafts being written.
+
+    Drafts that were abandoned are deleted.
+    """
+    held, drafts = [], 0
+    for path, stat in _files_in_scopes(root):
+        if not path.name.startswith("."):
+            key = path.relative_to(root).as_posix()
+            held.append(Held(key, stat.st_size, stat.st_mtime))
+        elif abs(time.time() - stat.st_mtime) > ABANDONED:
+            path.unlink(missing_ok=True)
+        else:
+            drafts += stat.st_size
+    return held, drafts
+
+
+def names(root: Path) -> Iterator[str]:
+    """The paths of all files below *root*, relative to it, but hidden ones."""
+    for directory, inner, files in os.walk(root):
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        below = Path(directory).relative_to(root)
+        for name in files:
+            if not name.startswith("."):
+                yield (below / name).as_posix()
+
+
+def _files_in_scopes(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    with suppress(FileNotFoundError):
+        for scope in filter(SCOPE.fullmatch, os.listdir(root)):
+            for directory, _, files in os.walk(root / scope):
+                for name in files:
+                    # Another dewy may have evicted it since it was listed.
+                    with suppress(FileNotFoundError):
+                        path = Path(directory, name)
+                        yield path, path.lstat()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,21 @@
+"""A notifier that remembers what it was told."""
+
+from __future__ import annotations
+
+from urllib.parse import SplitResult
+
+from . import Notice
+
+
+class MemoryNotifier:
+    """Keeps its notices in *sent*, oldest first."""
+
+    def __init__(self, url: SplitResult) -> None:
+        self.name = url.netloc
+        self.sent: list[Notice] = []
+
+    def __repr__(self) -> str:
+        return f"<MemoryNotifier {self.name}: {len(self.sent)} sent>"
+
+    async def send(self, notice: Notice) -> None:
+        self.sent.append(notice)

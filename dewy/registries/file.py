@@ -1,0 +1,121 @@
+"""
+A directory as a registry: `<DIR>/<version>/<artifact>`.
+
+Names that begin with a dot are nobody's business, so a publisher may build
+`<DIR>/.v1.2.3` and rename it. One that writes in place is waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import SplitResult
+
+from ..errors import NotYet, RemoteError
+from ..files import write_atomically
+from ..release import Deployment, Refusal, Release, is_audit_name
+from ..remotes import Clients, local
+from ..system import Clock, utc
+from ..versions import Selection, Version
+from .options import Options
+
+SETTLED = 2.0
+"""Seconds an artifact must have been left alone before it counts as published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What an artifact was when it was first seen so, and when that was."""
+
+    identity: str
+    since: float
+
+
+class FileRegistry:
+    """Tells the newest version in a directory, and writes reports beside it."""
+
+    def __init__(
+        self,
+        url: SplitResult,
+        selection: Selection,
+        clients: Clients,
+        *,
+        clock: Clock | None = None,
+    ) -> None:
+        self.directory = local.path(url)
+        self._options = Options.read(url, selection)
+        self._clock = clock or Clock()
+        self._looks: dict[Path, Look] = {}
+
+    def __repr__(self) -> str:
+        return f"<FileRegistry {self.directory}>"
+
+    async def current(self, tag: str | None = None) -> Release:
+        return await asyncio.to_thread(self._current, tag)
+
+    async def report(self, deployment: Deployment) -> None:
+        await asyncio.to_thread(self._report, deployment)
+
+    def _current(self, tag: str | None) -> Release:
+        with local.translated(f"read the registry {self.directory}"):
+            names = _names(self.directory, os.DirEntry.is_dir)
+            version, passed = self._options.version(names, str(self.directory), tag)
+            return self._release(version, passed)
+
+    def _release(self, version: Version, passed: tuple[Refusal, ...]) -> Release:
+        directory = self.directory.absolute() / version.tag
+        found = _names(directory, os.DirEntry.is_file)
+        names = [name for name in found if not is_audit_name(name)]
+        since = utc(directory.stat().st_mtime)
+        file, beside = self._options.file(names, str(directory), since)
+
+        stat = (directory / file).stat()
+        self._require_settled(directory / file, stat)
+        return Release(
+            tag=version.tag,
+            artifact_url=(directory / file).as_uri(),
+            identity=local.identity(stat),
+            id=version.tag,
+            size=stat.st_size,
+            created_at=utc(stat.st_mtime),
+            slot=version.slot,
+            files=tuple(name for name in names if name != file),
+            refused=passed + beside,
+        )
+
+    def _require_settled(self, path: Path, stat: os.stat_result) -> None:
+        if not self._settled(path, stat):
+            raise NotYet(f"{path} is still being written")
+
+    def _settled(self, path: Path, stat: os.stat_result) -> bool:
+        # Writing moves both times; a tool may set the first one to anything, so
+        # the earlier of the two is when the content last changed. Where even
+        # that lies ahead a clock is wrong, and only watching is left.
+        age = self._clock.wall() - min(stat.st_mtime, stat.st_ctime)
+        now, identity = self._clock.monotonic(), local.identity(stat)
+        before = self._looks.get(path)
+        if before is None or before.identity != identity:
+            self._looks = {path: Look(identity, now)}
+            return before is None and age >= SETTLED
+        return age >= SETTLED or now - before.since >= SETTLED
+
+    def _report(self, deployment: Deployment) -> None:
+        tag = deployment.release.tag
+        if "/" in tag or tag.startswith("."):
+            raise RemoteError(f"{self.directory} cannot hold a version called {tag!r}")
+        path = self.directory / tag / deployment.audit_name
+        with local.translated(f"write the report {path}"):
+            write_atomically(path, deployment.audit_text.encode(), mode=0o644)
+
+
+def _names(directory: Path, kind: Callable[[os.DirEntry[str]], bool]) -> list[str]:
+    # Sorted: of versions that are equal the first counts, on every host alike.
+    with os.scandir(directory) as entries:
+        return sorted(
+            entry.name
+            for entry in entries
+            if not entry.name.startswith(".") and kind(entry)
+        )

@@ -1,0 +1,54 @@
+"""A registry in this process's memory."""
+
+from __future__ import annotations
+
+from urllib.parse import SplitResult, quote
+
+from ..release import Deployment, Release
+from ..remotes import Clients
+from ..remotes.memory import MemoryStore
+from ..versions import Selection
+from .options import Options
+
+
+class MemoryRegistry:
+    """Tells what is published in the `MemoryStore` that `mem://NAME` names."""
+
+    def __init__(
+        self, url: SplitResult, selection: Selection, clients: Clients
+    ) -> None:
+        self.store = MemoryStore.named(url.netloc)
+        self._where = f"mem://{url.netloc}"
+        self._options = Options.read(url, selection)
+
+    def __repr__(self) -> str:
+        return f"<MemoryRegistry {self._where}>"
+
+    async def current(self, tag: str | None = None) -> Release:
+        self.store.attempt("current")
+        releases = self.store.releases
+        version, passed = self._options.version(releases, self._where, tag)
+        published = releases[version.tag]
+        file, beside = self._options.file(
+            published.files, f"{version.tag} in {self._where}", published.at
+        )
+        return Release(
+            tag=version.tag,
+            artifact_url="/".join(
+                [self._where, quote(version.tag, safe=""), quote(file, safe="")]
+            ),
+            identity=published.digest or f"mem:{published.revision}",
+            id=str(published.revision),
+            size=len(published.files[file]),
+            digest=published.digest,
+            created_at=published.at,
+            slot=version.slot,
+            files=tuple(sorted(name for name in published.files if name != file)),
+            refused=passed + beside,
+        )
+
+    async def report(self, deployment: Deployment) -> None:
+        self.store.attempt("report")
+        # As any registry does, so that a report cannot revive what is gone.
+        self.store.published(deployment.release.tag)
+        self.store.reports.append(deployment)

@@ -1,0 +1,97 @@
+"""What every registry's URL may say in its query, and how it then chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Self
+from urllib.parse import SplitResult
+
+from .. import urls
+from ..errors import NoRelease
+from ..release import Refusal
+from ..versions import Rules, Selection, Version, choose, choose_artifact
+
+COMMON: Mapping[str, str] = {
+    "pre-release": "false",
+    "artifact": "",
+    "calver": "",
+    "channel": "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """
+    How one registry chooses for this host.
+
+    Attributes:
+        rules: Which versions count.
+
+        artifact: The exact name of the file wanted, or "" to go by platform.
+
+        selection: What this host is.
+    """
+
+    rules: Rules
+    artifact: str
+    selection: Selection
+
+    @classmethod
+    def read(cls, url: SplitResult, selection: Selection) -> Self:
+        """
+        Take them from the query of *url*.
+
+        Raises:
+            ConfigError: an unknown option, or a value that cannot be.
+        """
+        chosen = urls.options(url, COMMON)
+        rules = Rules(
+            pre_release=urls.boolean("pre-release", chosen["pre-release"]),
+            calver=chosen["calver"],
+            channels=tuple(filter(None, chosen["channel"].split(","))),
+            slot=selection.slot,
+        )
+        return cls(rules, chosen["artifact"], selection)
+
+    def version(
+        self, names: Iterable[str], where: str, tag: str | None = None
+    ) -> tuple[Version, tuple[Refusal, ...]]:
+        """
+        The newest version among the *names* that *where* holds, or the one
+        called *tag*; and the names it was preferred to.
+
+        Who names a version means it, so that pre-releases and channels are no
+        matter then. The slot still is: it says which host this is.
+
+        Raises:
+            NoRelease: there is none.
+        """
+        rules = self.rules
+        if tag is not None:
+            names = [name for name in names if name == tag]
+            rules = replace(rules, pre_release=True, channels=())
+        choice = choose(names, rules)
+        if choice.best is None:
+            wanted = "version" if tag is None else f"version {tag}"
+            raise NoRelease(f"{where} holds no {wanted} for this host", choice.refused)
+        return choice.best, tuple(choice.refused)
+
+    def file(
+        self, names: Iterable[str], where: str, since: datetime | None
+    ) -> tuple[str, tuple[Refusal, ...]]:
+        """
+        The artifact for this host among the file *names* of the version that is
+        *where* since *since*; and the names it was preferred to.
+
+        Raises:
+            NoRelease: there is none.
+        """
+        choice = choose_artifact(names, self.selection.platform, self.artifact)
+        if choice.name is None:
+            wanted = f"file {self.artifact}" if self.artifact else "artifact"
+            raise NoRelease(
+                f"{where} holds no {wanted} for this host", choice.refused, since
+            )
+        return choice.name, tuple(choice.refused)

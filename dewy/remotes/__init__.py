@@ -1,0 +1,44 @@
+"""Clients that registries and artifact stores share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Self, TypeVar, cast
+
+__all__ = ["Clients"]
+
+T = TypeVar("T")
+
+
+class Clients:
+    """
+    One client of each kind, made on first use and closed together.
+
+    The registry and the artifact store of one remote share its sessions and
+    its tokens through this.
+    """
+
+    def __init__(self) -> None:
+        self._stack = AsyncExitStack()
+        self._made: dict[str, object] = {}
+        # One lock per name: a client may be made of another one.
+        self._making: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._made.clear()
+        await self._stack.aclose()
+
+    async def get(
+        self, name: str, make: Callable[[], AbstractAsyncContextManager[T]]
+    ) -> T:
+        """The client called *name*; made and entered by *make* the first time."""
+        async with self._making[name]:
+            if name not in self._made:
+                self._made[name] = await self._stack.enter_async_context(make())
+        return cast("T", self._made[name])

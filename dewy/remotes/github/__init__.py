@@ -1,0 +1,15 @@
+"""GitHub's REST API, as far as releases need it (docs.github.com/rest)."""
+
+from .account import Account
+from .answers import GitHubAsset, GitHubRelease
+from .client import GitHub, connect
+from .repository import Repository
+
+__all__ = [
+    "Account",
+    "GitHub",
+    "GitHubAsset",
+    "GitHubRelease",
+    "Repository",
+    "connect",
+]

@@ -1,0 +1,173 @@
+"""One request to GitHub: authorised, in time, and its refusal explained."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
+from http import HTTPStatus
+from typing import Self
+
+import aiohttp
+from aiohttp import ClientMiddlewareType
+from yarl import URL
+
+from ...errors import RemoteError
+from ...system import Clock
+from .. import http
+from . import answers
+from .account import Account
+from .app import App
+from .tokens import LastingToken, PassingTokens, Tokens
+
+JSON: Mapping[str, str] = {
+    "Accept": "application/vnd.github+json",
+    "X-GitHub-Api-Version": "2022-11-28",
+}
+BYTES: Mapping[str, str] = {
+    **JSON,
+    "Accept": "application/octet-stream",
+    "Accept-Encoding": "identity",
+}
+
+LARGEST_ANSWER = 64 << 20
+"""Bytes of JSON: a page of 100 releases with very many assets each."""
+
+LARGEST_COMPLAINT = 64 << 10
+"""Bytes of an error's JSON."""
+
+UNNAMED_LIMIT = 60.0
+"""Seconds to stay away when GitHub names none ("wait for at least one minute")."""
+
+
+class API:
+    """
+    Requests on behalf of an account.
+
+    Attributes:
+        store: The session for assets: authorised towards the API alone, and
+            handing out bytes as they are stored.
+    """
+
+    store: aiohttp.ClientSession
+
+    def __init__(
+        self, account: Account, clock: Clock, deadlines: http.Deadlines
+    ) -> None:
+        self.account = account
+        self._clock = clock
+        self._deadlines = deadlines
+        self._tokens = self._tokens_of(account)
+        self._stack = AsyncExitStack()
+        self._session: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        self._session = await self._open(decompress=True)
+        self.store = await self._open(decompress=False)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._stack.aclose()
+
+    async def _open(self, *, decompress: bool) -> aiohttp.ClientSession:
+        authorize = http.bearer(self._tokens.current, self.account.origins)
+        return await self._stack.enter_async_context(
+            http.session(
+                self._deadlines, decompress=decompress, middlewares=[authorize]
+            )
+        )
+
+    def url(self, path: str) -> URL:
+        """What *path*, already quoted, means below the API's base."""
+        return URL(f"{self.account.api}{path}", encoded=True)
+
+    @asynccontextmanager
+    async def request(
+        self,
+        method: str,
+        url: URL,
+        *,
+        allowed: Sequence[int] = (HTTPStatus.OK,),
+        headers: Mapping[str, str] = JSON,
+        body: bytes | None = None,
+        session: aiohttp.ClientSession | None = None,
+        middlewares: Sequence[ClientMiddlewareType] | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """
+        Send one request; the whole answer is due before the block ends.
+
+        Raises:
+            RemoteError: there was none, or its status is not *allowed*.
+        """
+        session = session or self._session
+        with http.translated(self.account.host):
+            async with (
+                asyncio.timeout(self._deadlines.answer),
+                session.request(
+                    method, url, headers=headers, data=body, middlewares=middlewares
+                ) as response,
+            ):
+                if response.status not in allowed:
+                    raise await self._refusal(response)
+                yield response
+
+    async def json(self, response: aiohttp.ClientResponse) -> object:
+        """The document in *response*."""
+        body = await http.read(response, LARGEST_ANSWER)
+        return http.parse(self.account.host, body)
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> RemoteError:
+        host, status, headers = self.account.host, response.status, response.headers
+        if status == HTTPStatus.UNAUTHORIZED:
+            self._tokens.forget()
+        if status in (403, 429) and http.retry_after(headers) is None:
+            words = answers.message(await self._complaint(response))
+            if status == HTTPStatus.TOO_MANY_REQUESTS or "rate limit" in words:
+                return http.rate_limited(host, status, UNNAMED_LIMIT)
+        return http.refusal(host, status, headers, self.advice)
+
+    async def _complaint(self, response: aiohttp.ClientResponse) -> object:
+        try:
+            body = await http.read(response, LARGEST_COMPLAINT)
+            return http.parse(self.account.host, body)
+        except RemoteError:
+            return None
+
+    @property
+    def advice(self) -> dict[int, str]:
+        """What to do about a status."""
+        source = self.account.credentials.source
+        return {
+            401: f"check {source}",
+            403: f"{source} may not do this",
+            404: f"no such thing, or {source} may not see it{self._base_hint()}",
+            422: "refused as it is; a release holds 1000 assets at most",
+        }
+
+    def _base_hint(self) -> str:
+        if self.account.api == self.account.app_api:
+            return ""
+        return "; GitHub Enterprise has its API below /api/v3/"
+
+    def _tokens_of(self, account: Account) -> Tokens:
+        credentials = account.credentials
+        if not isinstance(credentials, App):
+            return LastingToken(credentials)
+        app = credentials
+
+        async def ask() -> tuple[str, datetime]:
+            return await self._installation_token(app)
+
+        return PassingTokens(ask, self._clock.wall)
+
+    async def _installation_token(self, app: App) -> tuple[str, datetime]:
+        async def jwt() -> str:
+            return app.jwt(self._clock.wall())
+
+        url = URL(f"{self.account.app_api}{app.token_path}", encoded=True)
+        authorize = http.bearer(jwt, {self.account.api.origin()})
+        async with self.request(
+            "POST", url, allowed=(HTTPStatus.CREATED,), middlewares=[authorize]
+        ) as response:
+            return answers.token(self.account.host, await self.json(response))

@@ -1,0 +1,83 @@
+"""Every release of one repository, remembered, and asked for anew cheaply."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from .answers import GitHubRelease
+
+PER_PAGE = 100
+"""The most that GitHub puts on a page."""
+
+MOST_PAGES = 100
+"""GitHub lists no more than 10,000 releases."""
+
+FULL_CHECK = 600.0
+"""Seconds after which the pages behind the first are asked for again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing; `etag` names this state of it."""
+
+    releases: tuple[GitHubRelease, ...]
+    etag: str
+    last: bool
+
+
+Ask = Callable[[int, Page | None], Awaitable[Page]]
+"""Fetch a page by number; return the very page given if it is unchanged."""
+
+
+class Listing:
+    """
+    All releases of one repository.
+
+    New releases appear on the first page, so a poll asks for that one alone:
+    while nothing happens it costs one answer of 304, which is not billed. The
+    other pages are asked about when the first changed, and now and then.
+    """
+
+    def __init__(self, ask: Ask, monotonic: Callable[[], float]) -> None:
+        self._ask = ask
+        self._monotonic = monotonic
+        self._pages: tuple[Page, ...] = ()
+        self._checked = 0.0
+        self._lock = asyncio.Lock()
+
+    @property
+    def releases(self) -> tuple[GitHubRelease, ...]:
+        """As last seen, newest first; a release that moved between pages once."""
+        seen = {
+            release.id: release for page in self._pages for release in page.releases
+        }
+        return tuple(seen.values())
+
+    async def refresh(self) -> tuple[GitHubRelease, ...]:
+        """
+        Ask what changed.
+
+        Raises:
+            RemoteError: GitHub did not answer; what was known stays.
+        """
+        async with self._lock:
+            first = await self._ask(1, self._known(1))
+            if first is not self._known(1) or self._is_due():
+                self._pages = await self._follow(first)
+                self._checked = self._monotonic()
+            return self.releases
+
+    async def _follow(self, first: Page) -> tuple[Page, ...]:
+        pages = [first]
+        while not pages[-1].last and len(pages) < MOST_PAGES:
+            number = len(pages) + 1
+            pages.append(await self._ask(number, self._known(number)))
+        return tuple(pages)
+
+    def _known(self, number: int) -> Page | None:
+        return self._pages[number - 1] if number <= len(self._pages) else None
+
+    def _is_due(self) -> bool:
+        return self._monotonic() - self._checked >= FULL_CHECK

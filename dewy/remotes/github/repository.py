@@ -1,0 +1,37 @@
+"""Which repository is meant."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple, Self
+
+from ...errors import ConfigError
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+
+class Repository(NamedTuple):
+    """A repository, as in `github.com/OWNER/NAME`."""
+
+    owner: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.owner}/{self.name}"
+
+    @classmethod
+    def named(cls, owner: str, name: str) -> Self:
+        """
+        Check what a URL says.
+
+        Raises:
+            ConfigError: these are no names that GitHub gives.
+        """
+        for part in (owner, name):
+            if not _NAME.fullmatch(part) or part in (".", ".."):
+                # Without user info, which would be a secret in the wrong place.
+                shown = f"{owner.rpartition('@')[2]}/{name}"
+                raise ConfigError(
+                    f"ghr://{shown} is not of the form ghr://OWNER/REPOSITORY"
+                )
+        return cls(owner, name)

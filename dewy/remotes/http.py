@@ -1,0 +1,231 @@
+"""
+HTTP as dewy speaks it: sessions with deadlines, and failures in our own words.
+
+What a server sends is never quoted in a message, and neither is more of a URL
+than its host: both may hold secrets.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+import aiohttp
+from aiohttp import ClientHandlerType, ClientMiddlewareType
+from yarl import URL
+
+from .. import __version__
+from ..errors import RateLimited, RemoteError
+
+LONGEST_STAY_AWAY = 3600.0
+"""Seconds; nobody keeps us away for longer, however far off its clock is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """
+    How long a server may take, in seconds.
+
+    Attributes:
+        connect: To accept a connection, its TLS handshake included.
+
+        silence: Between two pieces of an answer.
+
+        answer: For a whole answer; downloads, whose size is anyone's guess,
+            know only the other two.
+    """
+
+    connect: float = 10.0
+    silence: float = 30.0
+    answer: float = 60.0
+
+
+STANDARD = Deadlines()
+"""What dewy asks of every server."""
+
+
+@asynccontextmanager
+async def session(
+    deadlines: Deadlines = STANDARD,
+    *,
+    decompress: bool = True,
+    middlewares: Sequence[ClientMiddlewareType] = (),
+) -> AsyncIterator[aiohttp.ClientSession]:
+    """
+    A session that honours proxies and `.netrc` and keeps no cookies.
+
+    Without *decompress* bodies arrive as they are stored, which is what has a
+    published length and digest.
+    """
+    async with aiohttp.ClientSession(
+        headers={"User-Agent": f"dewy/{__version__}"},
+        timeout=aiohttp.ClientTimeout(
+            total=None,
+            connect=2 * deadlines.connect,
+            sock_connect=deadlines.connect,
+            sock_read=deadlines.silence,
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=decompress,
+        # A signed URL is only good when it is followed letter by letter.
+        requote_redirect_url=False,
+        trust_env=True,
+        middlewares=middlewares,
+    ) as opened:
+        yield opened
+
+
+def bearer(
+    token: Callable[[], Awaitable[str]], origins: Collection[URL]
+) -> ClientMiddlewareType:
+    """Put a token on requests to *origins*, and on those of no redirect elsewhere."""
+
+    async def authorize(
+        request: aiohttp.ClientRequest, send: ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        if request.url.origin() in origins:
+            request.headers["Authorization"] = f"Bearer {await token()}"
+        return await send(request)
+
+    return authorize
+
+
+@contextmanager
+def translated(host: str, error: type[RemoteError] = RemoteError) -> Iterator[None]:
+    """Turn what aiohttp raises into *error*, naming *host* and what it did."""
+    try:
+        yield
+    except (aiohttp.ClientError, TimeoutError) as exc:
+        # Not `from exc`: aiohttp's texts quote whole URLs, signatures included.
+        raise error(f"{host} {_complaint(exc)}") from None
+
+
+def _complaint(exc: Exception) -> str:
+    match exc:
+        case aiohttp.ClientConnectorDNSError():
+            return "is a name that could not be resolved"
+        case aiohttp.ClientSSLError():
+            return "could not be trusted: its TLS handshake or certificate failed"
+        case aiohttp.ClientConnectorError():
+            return f"could not be reached: {exc.os_error.strerror or 'no connection'}"
+        case TimeoutError():
+            return "did not answer in time"
+        case aiohttp.TooManyRedirects():
+            return "redirected too often"
+        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
+            return "redirected to something that is no http URL"
+        case _:
+            return f"broke the connection off ({type(exc).__name__})"
+
+
+def refusal(
+    host: str,
+    status: int,
+    headers: Mapping[str, str],
+    advice: Mapping[int, str] | None = None,
+) -> RemoteError:
+    """
+    The error for an answer that is not the one asked for.
+
+    *advice* says what to do about a status. 429, and a 403 that names a time
+    to come back, are rate limits.
+    """
+    delay = retry_after(headers)
+    if status == HTTPStatus.TOO_MANY_REQUESTS or (
+        status == HTTPStatus.FORBIDDEN and delay is not None
+    ):
+        return rate_limited(host, status, delay)
+    hint = (advice or {}).get(status, "")
+    text = f"{host} answered {status} {_phrase(status)}".rstrip()
+    return RemoteError(f"{text}: {hint}" if hint else text, retry_after=delay)
+
+
+def rate_limited(host: str, status: int, delay: float | None) -> RateLimited:
+    """The error for having asked *host* too often."""
+    until = "later" if delay is None else f"in {delay:.0f} s"
+    return RateLimited(
+        f"{host} answered {status}: rate limit reached, ask again {until}",
+        retry_after=delay,
+    )
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """
+    Seconds the server asks us to stay away, or None where it does not.
+
+    Reads `Retry-After` (RFC 9110 §10.2.3, seconds or a date), else GitHub's
+    `X-RateLimit-Reset` when `X-RateLimit-Remaining` is 0. Moments are compared
+    with the server's own `Date`, so that our clock may be wrong.
+    """
+    stated = headers.get("Retry-After", "").strip()
+    delay = _number(stated)
+    if delay is None:
+        moment = _moment(stated)
+        if moment is None and headers.get("X-RateLimit-Remaining", "").strip() == "0":
+            moment = _number(headers.get("X-RateLimit-Reset", "").strip())
+        if moment is None:
+            return None
+        delay = moment - (_moment(headers.get("Date", "")) or time.time())
+    return min(max(delay, 0.0), LONGEST_STAY_AWAY)
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text.isascii() and text.isdigit() else None
+
+
+def _moment(date: str) -> float | None:
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+async def read(
+    response: aiohttp.ClientResponse, limit: int, what: str = "an answer"
+) -> bytes:
+    """
+    Return the body of *response*, which is *what*.
+
+    Raises:
+        RemoteError: it is larger than *limit* bytes.
+    """
+    body = bytearray()
+    while chunk := await response.content.readany():
+        body += chunk
+        if len(body) > limit:
+            raise RemoteError(f"{response.url.host}: {what} exceeds {limit} bytes")
+    return bytes(body)
+
+
+def parse(host: str, body: bytes) -> object:
+    """
+    Return the JSON document in *body*.
+
+    Raises:
+        RemoteError: it is something else.
+    """
+    try:
+        document: object = json.loads(body)
+    except (ValueError, RecursionError):
+        raise RemoteError(f"{host} answered with something that is not JSON") from None
+    return document

@@ -1,0 +1,145 @@
+"""What is particular about files of this machine; the rest is the contract."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dewy.artifacts import ARTIFACTS, Artifacts, file
+from dewy.artifacts.file import PIECE
+from dewy.errors import ConfigError, DeploymentError, RemoteError
+from dewy.release import Release
+from dewy.remotes import Clients, local
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "app 100%.tgz"
+    path.write_bytes(bytes(2 * PIECE + 1))
+    return path
+
+
+def opened(path: Path) -> tuple[Artifacts, Release]:
+    release = Release("v1.0.0", path.as_uri(), local.identity(path.stat()))
+    return ARTIFACTS.open(release.artifact_url, Clients()), release
+
+
+def ignore(done: int, total: int | None) -> None:
+    pass
+
+
+def grow(path: Path) -> None:
+    with path.open("ab") as stream:
+        stream.write(b"more")
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, PIECE)
+
+
+def touch(path: Path) -> None:
+    os.utime(path, (1_600_000_000, 1_600_000_000))
+
+
+def put_another_in_its_place(path: Path) -> None:
+    (path.parent / "new").write_bytes(bytes(2 * PIECE + 1))
+    os.utime(path.parent / "new", ns=(0, path.stat().st_mtime_ns))
+    (path.parent / "new").rename(path)
+
+
+CHANGES = [grow, truncate, touch, put_another_in_its_place]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_file_that_changes_while_it_is_copied_is_no_artifact(
+    source: Path,
+    tmp_path: Path,
+    change: Callable[[Path], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A mixture of two publications is never deployed."""
+    store, release = opened(source)
+    read = file._piece
+
+    def read_late(path: Path, offset: int, identity: str) -> bytes:
+        if offset:
+            change(source)
+        return read(path, offset, identity)
+
+    monkeypatch.setattr(file, "_piece", read_late)
+    with pytest.raises(RemoteError, match="changed"):
+        await store.fetch(release, tmp_path / "into", ignore)
+    assert [source.name] == os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_file_that_was_replaced_since_it_was_chosen_is_another(
+    source: Path, tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    """What is deployed under an identity is what the identity was taken of."""
+    store, release = opened(source)
+    change(source)
+
+    with pytest.raises(RemoteError, match="replaced"):
+        await store.fetch(release, tmp_path / "into", ignore)
+    assert [source.name] == os.listdir(tmp_path)
+
+
+async def test_file_chosen_by_another_kind_of_registry_is_copied(
+    source: Path, tmp_path: Path
+) -> None:
+    store, _ = opened(source)
+    release = Release("v1.0.0", source.as_uri(), "sha256:whatever")
+
+    await store.fetch(release, tmp_path / "into", ignore)
+
+    assert 2 * PIECE + 1 == os.stat(tmp_path / "into").st_size
+
+
+async def test_empty_file_is_copied(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_bytes(b"")
+    store, release = opened(tmp_path / "empty")
+
+    await store.fetch(release, tmp_path / "into", ignore)
+
+    assert 0 == os.stat(tmp_path / "into").st_size
+
+
+async def test_disk_that_is_full_fails_the_deployment(
+    source: Path, tmp_path: Path
+) -> None:
+    """That is no fault of the store, and is said as what it is."""
+    store, release = opened(source)
+
+    with pytest.raises(DeploymentError):
+        await store.fetch(release, tmp_path / "missing" / "into", ignore)
+
+
+async def test_pipe_is_refused_rather_than_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    store, release = opened(tmp_path / "pipe")
+
+    with pytest.raises(RemoteError, match="regular file"):
+        await store.fetch(release, tmp_path / "into", ignore)
+    with pytest.raises(RemoteError, match="regular file"):
+        await store.read(release, "pipe", 10)
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", ".."])
+async def test_nothing_but_what_is_beside_is_read(source: Path, name: str) -> None:
+    store, release = opened(source)
+
+    with pytest.raises(RemoteError):
+        await store.read(release, name, 1024)
+
+
+def test_url_that_names_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match="path"):
+        ARTIFACTS.open("file://?x", Clients())
+
+
+def test_store_says_what_it_delivers(source: Path) -> None:
+    assert f"<FileArtifacts {source}>" == repr(opened(source)[0])

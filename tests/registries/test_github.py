@@ -1,0 +1,308 @@
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from dewy.errors import ConfigError, NoRelease, RateLimited, RemoteError
+from dewy.registries import REGISTRIES, Registry
+from dewy.release import Deployment, Release
+from dewy.remotes import Clients
+from dewy.versions import Platform, Selection
+from tests.standins.files import Fault
+from tests.standins.github import TOKEN, GitHubServer
+
+ARTIFACT = "app_linux_amd64.tar.gz"
+HERE = Selection(platform=Platform("linux", "amd64"))
+FILES = {ARTIFACT: b"bytes", "checksums.txt": b"sums"}
+
+Open = Callable[..., Registry]
+
+
+@pytest.fixture
+async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[GitHubServer]:
+    async with GitHubServer() as server:
+        monkeypatch.setenv("GITHUB_API_URL", server.api)
+        monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
+        yield server
+
+
+@pytest.fixture
+async def open_registry(server: GitHubServer) -> AsyncIterator[Open]:
+    async with Clients() as clients:
+
+        def open_registry(query: str = "", slot: str = "") -> Registry:
+            url = f"ghr://acme/app{query}"
+            return REGISTRIES.open(url, replace(HERE, slot=slot), clients)
+
+        yield open_registry
+
+
+@pytest.fixture
+def registry(open_registry: Open) -> Registry:
+    return open_registry()
+
+
+def deployment(release: Release) -> Deployment:
+    at = datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC)
+    return Deployment(release, "server", at, 789, "web-01")
+
+
+async def test_release_says_where_its_artifact_is(
+    server: GitHubServer, registry: Registry
+) -> None:
+    """And everything the store is checked against later."""
+    published = server.publish("v1.2.3", FILES)
+
+    release = await registry.current()
+
+    asset = published.assets[0]
+    assert "v1.2.3" == release.tag
+    assert f"ghr://acme/app/tag/v1.2.3/{ARTIFACT}" == release.artifact_url
+    assert asset.digest == release.digest == release.identity
+    assert len(b"bytes") == release.size
+    assert datetime(2031, 1, 1, tzinfo=UTC) == release.created_at
+    assert ("checksums.txt",) == release.files
+
+
+async def test_answer_is_called_by_its_time(
+    server: GitHubServer, registry: Registry
+) -> None:
+    """Local time with its offset, as it always was."""
+    server.publish("v1.2.3", FILES)
+
+    name = (await registry.current()).id
+
+    assert re.fullmatch(r"\d{8}T\d{6}(Z|[+-]\d{4})", name)
+
+
+@pytest.mark.parametrize("tag", ["v1.0.0+blue", "v1.0.0-rc.1+a.b"])
+async def test_url_of_any_tag_names_five_parts(
+    server: GitHubServer, open_registry: Open, tag: str
+) -> None:
+    """The file's name comes back out of it."""
+    server.publish(tag, {"my app_linux_amd64.tar.gz": b""})
+
+    release = await open_registry("?pre-release=true").current()
+
+    assert f"ghr://acme/app/tag/{tag}/my%20{ARTIFACT}" == release.artifact_url
+    assert f"my {ARTIFACT}" == release.file
+
+
+async def test_drafts_do_not_count(server: GitHubServer, registry: Registry) -> None:
+    """Neither as the newest nor as one that is asked for."""
+    server.publish("v1.0.0", FILES)
+    server.publish("v2.0.0", FILES, draft=True)
+
+    assert "v1.0.0" == (await registry.current()).tag
+    with pytest.raises(NoRelease, match=r"v2\.0\.0"):
+        await registry.current("v2.0.0")
+
+
+async def test_repository_of_drafts_has_no_release(
+    server: GitHubServer, registry: Registry
+) -> None:
+    """That is not an error of GitHub."""
+    server.publish("v2.0.0", FILES, draft=True)
+
+    with pytest.raises(NoRelease, match="acme/app has no published release"):
+        await registry.current()
+
+
+async def test_newest_version_may_be_on_a_later_page(
+    server: GitHubServer, registry: Registry
+) -> None:
+    """Releases are listed by time, and versions are not made in order."""
+    server.publish("v2.0.0", FILES)
+    for number in range(250):
+        server.publish(f"v1.0.{number}", FILES)
+
+    assert "v2.0.0" == (await registry.current()).tag
+
+
+async def test_steady_polling_is_not_billed(
+    server: GitHubServer, registry: Registry
+) -> None:
+    """One question a tick, answered 304, whatever the number of releases."""
+    for number in range(251):
+        server.publish(f"v1.0.{number}", FILES)
+    first = await registry.current()
+    server.forget()
+
+    for _ in range(10):
+        assert first == await registry.current()
+
+    assert [304] * 10 == server.statuses
+    assert 0 == server.billed
+
+
+async def test_whole_deployment_lists_releases_once(
+    server: GitHubServer, registry: Registry
+) -> None:
+    """The report knows from the listing where it goes."""
+    server.publish("v1.0.0", FILES)
+    release = await registry.current()
+    await registry.report(deployment(release))
+
+    assert ["GET", "POST"] == [seen.method for seen in server.seen]
+
+
+async def test_artifact_that_is_still_uploading_is_waited_for(
+    server: GitHubServer, registry: Registry
+) -> None:
+    """GitHub lists it before its bytes are there; the error says since when."""
+    server.publish("v1.0.0", FILES)
+    release = server.publish("v1.1.0", published_at="2031-01-01T12:00:00Z")
+    server.attach(release, ARTIFACT, b"half", state="starter")
+
+    with pytest.raises(NoRelease, match=r"acme/app v1\.1\.0") as caught:
+        await registry.current()
+    assert datetime(2031, 1, 1, 12, tzinfo=UTC) == caught.value.since
+
+    release.assets[0].state = "uploaded"
+    assert "v1.1.0" == (await registry.current()).tag
+
+
+async def test_replaced_asset_is_another_candidate(
+    server: GitHubServer, registry: Registry
+) -> None:
+    """Also on an Enterprise that states no digests."""
+    release = server.publish("v1.0.0")
+    server.attach(release, ARTIFACT, b"same length", digest=None)
+    before = await registry.current()
+    release.assets.clear()
+    server.attach(release, ARTIFACT, b"SAME LENGTH", digest=None)
+
+    after = await registry.current()
+
+    assert "" == before.digest == after.digest
+    assert before.identity != after.identity
+
+
+async def test_artifact_may_be_named_by_the_environment(
+    server: GitHubServer, open_registry: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The URL counts first."""
+    server.publish("v1.0.0", {**FILES, "site": b"", "other": b""})
+    monkeypatch.setenv("GITHUB_ARTIFACT", "site")
+
+    assert "site" == (await open_registry().current()).file
+    assert "other" == (await open_registry("?artifact=other").current()).file
+
+
+async def test_named_version_costs_one_request(
+    server: GitHubServer, registry: Registry
+) -> None:
+    """Nothing is listed for it."""
+    server.publish("v1.0.0", FILES)
+    server.publish("v2.0.0", FILES)
+
+    assert "v1.0.0" == (await registry.current("v1.0.0")).tag
+    assert ["GET /repos/acme/app/releases/tags/v1.0.0"] == server.paths()
+
+
+async def test_report_is_an_asset_of_the_release(
+    server: GitHubServer, registry: Registry
+) -> None:
+    """Name, type and sentence are those that audits look for."""
+    published = server.publish("v1.0.0", FILES)
+    release = await registry.current()
+
+    await registry.report(deployment(release))
+
+    record = published.assets[-1]
+    moment = "20310203T040506.000000789Z"
+    assert f"shipped_to_web-01_server_at_{moment}.txt" == record.name
+    assert "text/plain" == record.content_type
+    assert f"shipped to web-01 server at {moment}" == record.data.decode()
+
+
+async def test_report_after_a_restart_finds_its_release(
+    server: GitHubServer, registry: Registry
+) -> None:
+    """Nothing was listed yet by this process."""
+    published = server.publish("v1.0.0", FILES)
+    release = Release("v1.0.0", f"ghr://acme/app/tag/v1.0.0/{ARTIFACT}", "x")
+
+    await registry.report(deployment(release))
+
+    assert 3 == len(published.assets)
+    assert "GET /repos/acme/app/releases/tags/v1.0.0" == server.paths()[0]
+
+
+async def test_records_are_neither_candidates_nor_news(
+    server: GitHubServer, registry: Registry
+) -> None:
+    """A release collects one per host and deployment."""
+    server.publish("v1.0.0", FILES)
+    before = await registry.current()
+    await registry.report(deployment(before))
+
+    after = await registry.current()
+
+    assert before == after
+    assert before.refused == after.refused
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 500, 502, 503])
+async def test_failing_github_is_a_remote_error(
+    server: GitHubServer, registry: Registry, status: int
+) -> None:
+    """The application runs on; the next tick asks again."""
+    server.publish("v1.0.0", FILES)
+    server.faults = [Fault(status=status)]
+    with pytest.raises(RemoteError, match=str(status)):
+        await registry.current()
+
+    assert "v1.0.0" == (await registry.current()).tag
+
+
+async def test_rate_limit_says_how_long(
+    server: GitHubServer, registry: Registry
+) -> None:
+    """So that the poll loop can stay away."""
+    server.faults = [Fault(status=429, headers={"Retry-After": "40"})]
+    with pytest.raises(RateLimited) as caught:
+        await registry.current()
+
+    assert 40.0 == caught.value.retry_after
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ghr://acme",
+        "ghr://acme/",
+        "ghr://acme/app/releases",
+        "ghr://acme/app?prerelease=true",
+        "ghr://acme/app?pre-release=perhaps",
+        "ghr://acme/app?calver=nonsense",
+        "ghr://acme/app?endpoint=x",
+    ],
+)
+async def test_impossible_url_is_refused_when_it_is_opened(
+    server: GitHubServer, url: str
+) -> None:
+    """Not at the first tick."""
+    with pytest.raises(ConfigError):
+        REGISTRIES.open(url, HERE, Clients())
+
+
+def test_missing_token_is_told_when_the_url_is_opened() -> None:
+    """With the variables to set; the original crashed at its first tick."""
+    with pytest.raises(ConfigError, match="GH_TOKEN or GITHUB_TOKEN"):
+        REGISTRIES.open("ghr://acme/app", HERE, Clients())
+
+
+@pytest.mark.parametrize("url", ["ghr://Acme_Corp/my.app", "ghr://acme/app/"])
+async def test_owner_and_repository_are_taken_as_written(
+    server: GitHubServer, url: str
+) -> None:
+    """Capitals, dots, underscores, a slash at the end."""
+    registry = REGISTRIES.open(url, HERE, Clients())
+
+    name = url.removeprefix("ghr://").strip("/")
+    assert f"<GitHubRegistry {name}>" == repr(registry)

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+
+from dewy.errors import ConfigError
+from dewy.remotes.github import Repository
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"), [("acme", "app"), ("Acme-Corp", "my_app.v2"), ("a_b", "-")]
+)
+def test_names_are_taken_as_written(owner: str, name: str) -> None:
+    """Underscores and capitals among them."""
+    assert f"{owner}/{name}" == str(Repository.named(owner, name))
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        ("", "app"),
+        ("acme", ""),
+        ("acme", "app/releases"),
+        ("acme", ".."),
+        ("me@acme", "app"),
+        ("acme", "app?x"),
+        ("acme", "app\n"),
+    ],
+)
+def test_what_github_would_not_call_so_is_refused(owner: str, name: str) -> None:
+    """Before it becomes part of a path."""
+    with pytest.raises(ConfigError, match="ghr://OWNER/REPOSITORY"):
+        Repository.named(owner, name)

@@ -1,0 +1,167 @@
+"""A real dewy in a process of its own, with a root and a registry of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import Process
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from dewy.admin.client import NotRunning, ask
+from tests.eventually import eventually
+from tests.standins import programs
+
+Status = dict[str, Any]
+
+
+@dataclass
+class Dewy:
+    """
+    `dewy COMMAND …` in *root*, polling *registry* each tenth of a second.
+
+    Its log goes to `dewy.log` beside the root. Leaving it sends SIGTERM and
+    waits; `kill` is for the impatient.
+
+    Attributes:
+        options: Further options, before the program.
+
+        variables: Added to its environment.
+    """
+
+    base: Path
+    port: int = 0
+    command: str = "server"
+    program: Sequence[str] = programs.COMMAND
+    options: Sequence[str] = ()
+    variables: dict[str, str] = field(default_factory=dict)
+    registry_url: str = ""
+    process: Process | None = None
+
+    @property
+    def root(self) -> Path:
+        return self.base / "root"
+
+    @property
+    def registry(self) -> Path:
+        return self.base / "registry"
+
+    @property
+    def log(self) -> str:
+        return (self.base / "dewy.log").read_text(errors="replace")
+
+    def publish(self, version: str, program: str | None = None) -> None:
+        """Publish a version of the web program, or of another *program*."""
+        content = programs.files(version, program)
+        programs.publish(self.registry, version, programs.tarball(content))
+
+    def arguments(self) -> list[str]:
+        ports = ["--port", f"127.0.0.1:{self.port}"] if self.port else []
+        after = ["--", *self.program] if self.command == "server" else []
+        return [
+            *(sys.executable, "-m", "dewy", self.command),
+            *("--registry", self.registry_url or f"file://{self.registry}"),
+            *("--interval", "100ms", "--admin-port", "0"),
+            *(*ports, *self.options, *after),
+        ]
+
+    async def start(self) -> Self:
+        """Start it; returns before it is up."""
+        self.root.mkdir(exist_ok=True)
+        self.registry.mkdir(exist_ok=True)
+        with (self.base / "dewy.log").open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *self.arguments(),
+                cwd=self.root,
+                env={**os.environ, "PYTHONPATH": os.getcwd(), **self.variables},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        return self
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.stop()
+
+    async def stop(self) -> int:
+        """SIGTERM, and its exit status."""
+        return await self._end(signal.SIGTERM)
+
+    async def kill(self) -> int:
+        """SIGKILL: no goodbye."""
+        return await self._end(signal.SIGKILL)
+
+    async def exit_status(self) -> int:
+        """Wait until it ends by itself."""
+        assert self.process is not None
+        async with asyncio.timeout(60):
+            return await self.process.wait()
+
+    def signal(self, number: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    async def _end(self, number: int) -> int:
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+        return await self.exit_status()
+
+    async def ask(self, verb: str, **args: object) -> Status:
+        """One request through its control socket."""
+        return await ask(self.root / ".dewy", verb, 60, **args)
+
+    async def until(self, met: Callable[[Status], object]) -> Status:
+        """The first status for which *met* holds; fails if dewy ends before."""
+        found: Status = {}
+
+        async def look() -> bool:
+            nonlocal found
+            assert self.process is not None
+            assert self.process.returncode is None, self.log
+            try:
+                found = await self.ask("status")
+            except NotRunning:
+                return False
+            return bool(met(found))
+
+        try:
+            await eventually(look)
+        except TimeoutError:
+            raise AssertionError(f"last status {found}\n{self.log}") from None
+        return found
+
+    async def runs(self, version: str) -> Status:
+        """Wait until *version* runs, alone."""
+        return await self.until(
+            lambda status: (
+                (status["running"] or {}).get("tag") == version
+                and (self.command != "server" or len(status["generations"]) == 1)
+            )
+        )
+
+    async def refuses(self, version: str) -> str:
+        """Wait until *version* is in quarantine; why."""
+        status = await self.until(
+            lambda status: version in [q["tag"] for q in status["quarantine"]]
+        )
+        reasons = {q["tag"]: q["reason"] for q in status["quarantine"]}
+        return str(reasons[version])
+
+    async def fetch(self, path: str = "/") -> str:
+        """The body of one answer on a new connection."""
+        async with asyncio.timeout(30):
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            writer.write(
+                b"GET %b HTTP/1.1\r\nConnection: close\r\n\r\n" % path.encode()
+            )
+            answer = await reader.read()
+            writer.close()
+        return answer.partition(b"\r\n\r\n")[2].decode().strip()
