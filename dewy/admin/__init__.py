@@ -1,0 +1,1 @@
+"""Talking to a running dewy: its control socket, and the client for it."""

@@ -1,0 +1,73 @@
+"""Asking a running dewy through its control socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from asyncio import StreamReader, StreamWriter
+from pathlib import Path
+from typing import Any
+
+from ..errors import DewyError
+from .address import SOCKET, address
+
+__all__ = ["NotRunning", "ask"]
+
+LONGEST_ANSWER = 16 * 1024 * 1024
+
+
+class NotRunning(DewyError):
+    """No dewy listens in this root."""
+
+
+async def ask(
+    private: Path, verb: str, patience: float = 10.0, **args: object
+) -> dict[str, Any]:
+    """
+    What the dewy of the root that *private* is in answers to *verb*.
+
+    Raises:
+        NotRunning: there is none.
+        DewyError: it refused, or did not answer within *patience* seconds.
+    """
+    try:
+        async with asyncio.timeout(patience):
+            reader, writer = await _connect(private)
+            try:
+                answer = await _exchange(reader, writer, {"verb": verb, **args})
+            finally:
+                writer.close()
+    except TimeoutError:
+        raise DewyError(
+            f"the dewy in {private.parent} did not answer within {patience:g} s"
+        ) from None
+    if not answer.get("ok"):
+        raise DewyError(str(answer.get("error") or "dewy refused without a reason"))
+    return answer
+
+
+async def _connect(private: Path) -> tuple[StreamReader, StreamWriter]:
+    try:
+        with address(private, SOCKET) as place:
+            return await asyncio.open_unix_connection(place, limit=LONGEST_ANSWER)
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as exc:
+        raise NotRunning(f"no dewy runs in {private.parent}") from exc
+    except PermissionError as exc:
+        raise DewyError(
+            f"the dewy in {private.parent} belongs to another user"
+        ) from exc
+
+
+async def _exchange(
+    reader: StreamReader, writer: StreamWriter, request: dict[str, object]
+) -> dict[str, Any]:
+    try:
+        writer.write(json.dumps(request).encode() + b"\n")
+        await writer.drain()
+        line = await reader.readline()
+        answer = json.loads(line)
+    except (ConnectionError, ValueError) as exc:
+        raise DewyError("dewy left before it answered") from exc
+    if not isinstance(answer, dict):
+        raise DewyError("what listens there is no dewy")
+    return answer

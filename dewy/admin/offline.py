@@ -1,0 +1,79 @@
+"""What the command line does in a root where no dewy runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..config import Settings
+from ..config.names import app_name
+from ..deploy import verbs
+from ..deploy.adopt import adopt
+from ..deploy.lock import lock
+from ..deploy.state import State, StateFile
+from ..errors import DewyError
+from ..system import Clock
+from .status import status
+
+__all__ = ["apply", "look"]
+
+
+def look(settings: Settings, clock: Clock) -> dict[str, Any]:
+    """
+    The status of a root without a dewy; creates nothing.
+
+    Raises:
+        DewyError: its state cannot be read.
+    """
+    return status(
+        _state(settings),
+        clock.wall(),
+        name=app_name(settings.registry) or settings.root.name,
+        command="",
+        root=str(settings.root),
+        process=None,
+    )
+
+
+def apply(settings: Settings, verb: str, version: str | None, clock: Clock) -> str:
+    """
+    Change the state as *verb* says, under the lock; what to tell the operator.
+
+    Raises:
+        DewyError: it cannot be done, or a dewy works in the root after all.
+        OSError: the state could not be written.
+    """
+    change = _change(verb, version, clock)
+    _require_root(settings.root, settings.private)
+    with lock(settings.private):
+        before = _state(settings)
+        after, message = change(before)
+        if after != before:
+            StateFile(settings.private).write(after)
+    return message
+
+
+def _change(
+    verb: str, version: str | None, clock: Clock
+) -> Callable[[State], verbs.Outcome]:
+    changes: dict[str, Callable[[State], verbs.Outcome]] = {
+        "hold": verbs.hold,
+        "unhold": verbs.unhold,
+        "retry": partial(verbs.retry, tag=version or ""),
+        "rollback": partial(verbs.rollback, tag=version, clock=clock),
+        "deploy": partial(verbs.deploy, tag=version),
+    }
+    return changes[verb]
+
+
+def _state(settings: Settings) -> State:
+    written = StateFile(settings.private).read()
+    return written or adopt(settings.root, settings.cache_dir)
+
+
+def _require_root(root: Path, private: Path) -> None:
+    # A slip of the working directory must not leave a state behind.
+    if not private.is_dir() and not (root / "current").is_symlink():
+        raise DewyError(f"no dewy ever worked in {root}; is it the right directory?")

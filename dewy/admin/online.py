@@ -1,0 +1,165 @@
+"""What the control socket of a running dewy answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from ..agent import Agent
+from ..config.names import app_name
+from ..deploy import verbs
+from ..deploy.attempt import Attempt
+from ..deploy.plan import is_same, quarantined
+from ..deploy.state import State
+from ..errors import DewyError
+from ..polling import Poller
+from ..supervisor.generations import Generations
+from .status import Process, status
+
+__all__ = ["Online"]
+
+Answer = dict[str, Any]
+
+
+class Online:
+    """
+    Carries out what operators ask of a dewy that runs.
+
+    Args:
+        generations: The supervised program, in server mode.
+    """
+
+    def __init__(
+        self, agent: Agent, poller: Poller, generations: Generations | None
+    ) -> None:
+        self._agent = agent
+        self._poller = poller
+        self._generations = generations
+
+    async def handle(self, verb: str, args: Mapping[str, Any]) -> Answer:
+        """
+        Answer one request of the control socket.
+
+        Raises:
+            DewyError: it cannot be done, and why.
+            OSError: the state could not be written.
+        """
+        version = args.get("version") or None
+        answers: dict[str, Callable[[], Awaitable[Answer]]] = {
+            "status": self.status,
+            "deploy": partial(self._deploy, version),
+            "rollback": partial(self._roll_back, version),
+            "retry": partial(self._change, partial(verbs.retry, tag=version or "")),
+            "hold": partial(self._change, verbs.hold),
+            "unhold": partial(self._change, verbs.unhold),
+        }
+        if verb not in answers:
+            raise DewyError(f"this dewy does not know {verb!r}; is it older?")
+        return await answers[verb]()
+
+    async def status(self) -> Answer:
+        """As `admin.status.status`."""
+        agent = self._agent
+        return status(
+            agent.state,
+            agent.clock.wall(),
+            name=app_name(agent.settings.registry) or agent.settings.root.name,
+            command=agent.settings.command,
+            root=str(agent.settings.root),
+            process=Process(
+                pid=os.getpid(),
+                degraded=await self._degraded(),
+                generations=self._describe_generations(),
+                next_poll=self._poller.next_at,
+                last_poll=self._poller.last_at,
+                last_error=self._poller.problem,
+            ),
+        )
+
+    async def _degraded(self) -> list[str]:
+        agent = self._agent
+        reasons = []
+        if agent.state.running and not await agent.deployer.alive():
+            reasons.append(f"{agent.state.running.name} does not run")
+        if self._poller.problem:
+            reasons.append(f"the last poll failed: {self._poller.problem}")
+        newest = agent.newest
+        entry = newest and agent.state.quarantine.find(newest.tag, newest.identity)
+        if entry:
+            reasons.append(quarantined(entry))
+        return reasons
+
+    def _describe_generations(self) -> list[Answer]:
+        if self._generations is None:
+            return []
+        now = self._agent.clock
+        return [
+            {
+                "generation": worker.generation,
+                "pid": worker.pid,
+                "state": state,
+                "since": now.wall() - (worker.loop.time() - worker.since),
+                "status": worker.notify.status,
+            }
+            for worker, state in self._generations.workers.items()
+        ]
+
+    async def _change(self, change: Callable[[State], verbs.Outcome]) -> Answer:
+        message = ""
+
+        def apply(state: State) -> State:
+            nonlocal message
+            changed, message = change(state)
+            return changed
+
+        await self._agent.ledger.change(apply)
+        self._poller.wake()
+        return {"message": message}
+
+    async def _deploy(self, version: str | None) -> Answer:
+        agent = self._agent
+        async with agent.busy:
+            verbs.deploy(agent.state, version)
+            release = await agent.look(version)
+            if release is None:
+                raise DewyError(f"nothing to deploy yet: {agent.standing}")
+            running = agent.state.running
+            if running and is_same(running, release) and await agent.deployer.alive():
+                return {"message": f"{release.tag} runs already"}
+            if version is None:
+                agent.refuse_quarantined(release)
+                await agent.deploy(release)
+                return {"message": f"deployed {release.tag}"}
+            return {"message": await agent.deploy_wanted(release)}
+
+    async def _roll_back(self, version: str | None) -> Answer:
+        agent = self._agent
+        async with agent.busy:
+            before = agent.state
+            after, message = verbs.rollback(before, version, agent.clock)
+            target = after.running
+            assert target is not None
+            attempt = agent.attempt(target.name, "rollback")
+            attempt.step = "start"
+            # What is left goes into quarantine first: a dewy killed from here on
+            # must not bring it back by itself.
+            await agent.ledger.change(
+                lambda state: replace(state, quarantine=after.quarantine)
+            )
+            try:
+                await agent.activate(target, attempt)
+            except (DewyError, OSError) as exc:
+                await self._stay(attempt, before, exc)
+                raise
+            attempt.step = "done"
+            await agent.chronicle.record(attempt, "deployed", verbs.BY_OPERATOR)
+        return {"message": message}
+
+    async def _stay(self, attempt: Attempt, before: State, exc: Exception) -> None:
+        await self._agent.ledger.note(
+            lambda state: replace(state, quarantine=before.quarantine)
+        )
+        await self._agent.chronicle.record(attempt, "failed", str(exc))

@@ -1,0 +1,59 @@
+"""Looking at a root and changing it, whether a dewy runs there or not."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from ..config import Settings
+from ..config.resolve import missing_registry
+from ..errors import ConfigError
+from ..system import Clock
+from . import offline
+from .client import NotRunning, ask
+
+__all__ = ["look", "operate"]
+
+# A deployment may fetch a large artifact and wait for hooks and health.
+SLOW = frozenset({"deploy", "rollback"})
+PATIENCE = 10.0
+LONG_PATIENCE = 3600.0
+
+
+async def look(settings: Settings, clock: Clock | None = None) -> dict[str, Any]:
+    """
+    The status of the root, from the dewy that runs there or from disk.
+
+    Raises:
+        DewyError: neither can be read.
+    """
+    try:
+        answer = await ask(settings.private, "status", PATIENCE)
+        return {key: value for key, value in answer.items() if key != "ok"}
+    except NotRunning:
+        return await asyncio.to_thread(offline.look, settings, clock or Clock())
+
+
+async def operate(
+    settings: Settings,
+    verb: str,
+    version: str | None = None,
+    clock: Clock | None = None,
+) -> str:
+    """
+    Do what *verb* says, and return what to tell the operator.
+
+    Raises:
+        DewyError: it cannot be done, and why.
+        OSError: the state could not be written.
+    """
+    patience = LONG_PATIENCE if verb in SLOW else PATIENCE
+    try:
+        answer = await ask(settings.private, verb, patience, version=version)
+        return str(answer.get("message", ""))
+    except NotRunning:
+        if verb == "deploy" and not settings.registry:
+            raise ConfigError(missing_registry(verb)) from None
+    return await asyncio.to_thread(
+        offline.apply, settings, verb, version, clock or Clock()
+    )

@@ -1,0 +1,98 @@
+"""What `dewy status` and the HTTP API tell, from whatever knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .. import __version__
+from ..deploy.state import Installed, State
+
+__all__ = ["Process", "status"]
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """
+    What only a running dewy knows.
+
+    Attributes:
+        degraded: What is not as it should be, a phrase each.
+
+        generations: The copies of the program: `generation`, `pid`, `state`,
+            `since`, `status` each.
+
+        next_poll, last_poll: Seconds since the epoch, or None.
+
+        last_error: The last failure in one line, or "".
+    """
+
+    pid: int
+    degraded: Sequence[str] = ()
+    generations: Sequence[Mapping[str, Any]] = ()
+    next_poll: float | None = None
+    last_poll: float | None = None
+    last_error: str = ""
+
+
+def status(
+    state: State,
+    now: float,
+    *,
+    name: str,
+    command: str,
+    root: str,
+    process: Process | None,
+) -> dict[str, Any]:
+    """
+    The status as it is sent and printed; *process* is None where no dewy runs.
+
+    *now* and the times in the answer are seconds since the epoch.
+    """
+    live = process or Process(0, degraded=["no dewy runs in this root"])
+    degraded = list(live.degraded)
+    if state.running is None:
+        degraded.append("nothing is deployed")
+    return {
+        "name": name,
+        "command": command,
+        "pid": live.pid or None,
+        "dewy": __version__,
+        "root": root,
+        "running": _release(state.running),
+        "previous": _release(state.previous),
+        "healthy": not degraded,
+        "degraded": degraded,
+        "hold": state.hold,
+        "quarantine": _quarantine(state, now),
+        "generations": [dict(each) for each in live.generations],
+        "next_poll": live.next_poll,
+        "last_poll": live.last_poll,
+        "last_error": live.last_error,
+    }
+
+
+def _release(installed: Installed | None) -> dict[str, Any] | None:
+    if installed is None:
+        return None
+    return {
+        "tag": installed.name,
+        "identity": installed.identity,
+        "directory": installed.directory,
+        "since": installed.at,
+    }
+
+
+def _quarantine(state: State, now: float) -> list[dict[str, Any]]:
+    return [
+        {
+            "tag": entry.tag,
+            "identity": entry.identity,
+            "reason": entry.reason,
+            "failures": entry.failures,
+            "at": entry.at,
+            "until": entry.until,
+        }
+        for entry in state.quarantine.clamped(now)
+    ]

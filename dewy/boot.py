@@ -1,0 +1,109 @@
+"""Before the first look at the registry: whatever the last dewy left is made good."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from dataclasses import replace
+
+from .config import Settings
+from .deploy.adopt import adopt
+from .deploy.ledger import Ledger
+from .deploy.releases import Releases
+from .deploy.state import Group, State, StateFile
+from .supervisor.processes import members
+from .system import Clock, boot_id, start_time
+
+log = logging.getLogger(__name__)
+
+POLL = 0.05
+
+
+async def load(settings: Settings, clock: Clock) -> Ledger:
+    """
+    The state of this root: as dewy left it, as the original did, or empty.
+
+    Raises:
+        DewyError: it is there but cannot be read.
+    """
+    file = StateFile(settings.private)
+    state = await asyncio.to_thread(file.read)
+    if state is None:
+        state = await asyncio.to_thread(adopt, settings.root, settings.cache_dir)
+        if state.running:
+            log.info("Adopted release", extra={"release": state.running.name})
+        await asyncio.to_thread(file.write, state)
+    quarantine = state.quarantine.clamped(clock.wall())
+    return Ledger(file, replace(state, quarantine=quarantine))
+
+
+async def repair(ledger: Ledger, releases: Releases) -> None:
+    """Make `current` and the release directories what the state says."""
+    await releases.clear_partial()
+    kept = await releases.names()
+    state = await ledger.change(lambda state: _present(state, kept))
+    if state.running is None:
+        return
+    if await releases.target() != state.running.directory:
+        await releases.switch(state.running.directory)
+        log.info("Repaired current", extra={"release": state.running.name})
+
+
+def _present(state: State, kept: Collection[str]) -> State:
+    """*state* without the releases whose directories somebody removed."""
+    there = tuple(i for i in state.installed if i.directory in kept)
+    found = replace(state, installed=there)
+    if state.running is None or state.running in there:
+        return found
+    log.error("Running release is gone", extra={"directory": state.running.directory})
+    return replace(found, running=found.previous)
+
+
+async def end_orphans(groups: Iterable[Group], patience: float) -> None:
+    """
+    End the generations of a dewy that was killed.
+
+    They were sent SIGTERM by the kernel when it died; after *patience* seconds
+    what is left is killed.
+    """
+    boot = boot_id()
+    left = {
+        pid: begun
+        for group in groups
+        if group.boot == boot
+        for pid, begun in await asyncio.to_thread(_living, group)
+    }
+    if not left:
+        return
+    log.warning("Ended orphans", extra={"pids": sorted(left)})
+    _signal(left, signal.SIGTERM)
+    deadline = asyncio.get_running_loop().time() + patience
+    while left := {p: b for p, b in left.items() if start_time(p) == b}:
+        if asyncio.get_running_loop().time() >= deadline:
+            _signal(left, signal.SIGKILL)
+            deadline = float("inf")
+        await asyncio.sleep(POLL)  # they are not our children: no event tells
+
+
+def _living(group: Group) -> list[tuple[int, int]]:
+    """
+    The processes of *group*, each with its start time.
+
+    Once the leader is gone its pid can only name the same session for as long as
+    that has members; a new leader under that pid started later than ours.
+    """
+    leader = start_time(group.pid)
+    if leader is not None and leader != group.started:
+        return []
+    living = ((pid, start_time(pid)) for pid in members(group.pid))
+    return [(pid, begun) for pid, begun in living if begun is not None]
+
+
+def _signal(processes: Iterable[int], number: int) -> None:
+    for pid in processes:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)

@@ -1,0 +1,160 @@
+"""
+The option table as click options, and what click hands over as `Settings`.
+
+Options may stand before the command or after it. Of one given twice the later
+counts, and lists are joined; so every option collects all of its values.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from .. import __version__, logs, loop
+from ..config import Settings, resolve
+from ..config.options import LATER, OPTIONS, Option, options_of
+
+__all__ = ["group_options", "normalise", "options_for", "settings_from"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+GENERAL = ("config", "log_level", "log_format")
+
+_SHORT_WITH_EQUALS = re.compile(r"(-[A-Za-z])=(.*)", re.DOTALL)
+_NEGATIVE = re.compile(r"-[0-9]")
+
+
+def options_for(command: str) -> Callable[[F], F]:
+    """Decorate a command with the options that have a meaning for it."""
+    return _decorate([*map(_click_option, options_of(command)), _version()])
+
+
+def group_options() -> list[click.Option]:
+    """Every option, for those who write them before the command."""
+    options = [_click_option(option) for option in OPTIONS.values()]
+    for option in options:
+        option.hidden = option.name not in GENERAL
+    return [*options, _version()]
+
+
+def _decorate(options: list[click.Option]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        # Where click's own decorators leave parameters for the command to take.
+        params = function.__dict__.setdefault("__click_params__", [])
+        params.extend(reversed(options))
+        return function
+
+    return decorate
+
+
+def _click_option(option: Option) -> click.Option:
+    names = [f"--{option.name}", option.name.replace("-", "_")]
+    if option.short:
+        names.insert(0, f"-{option.short}")
+    default = f"  [default: {option.default}]" if option.default else ""
+    help, hidden, metavar = (
+        option.help + default,
+        option.name in LATER,
+        option.kind.metavar,
+    )
+    if not metavar:
+        return click.Option(names, is_flag=True, help=help, hidden=hidden)
+    return click.Option(names, multiple=True, metavar=metavar, help=help, hidden=hidden)
+
+
+def _version() -> click.Option:
+    return click.Option(
+        ["-v", "--version"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_print_version,
+        help="Show the version and exit.",
+    )
+
+
+def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(f"dewy {__version__} (loop: {loop.name()})")
+        ctx.exit()
+
+
+def settings_from(ctx: click.Context, program: Sequence[str] = ()) -> Settings:
+    """
+    The settings of the command *ctx* is about; logs are configured by them.
+
+    Raises:
+        UsageError: an option before the command has no meaning for it.
+        ConfigError: something that was said cannot be.
+    """
+    command = ctx.info_name or ""
+    before = ctx.parent.params if ctx.parent else {}
+    given = _joined(before, ctx.params)
+    meant = {option.name for option in options_of(command)}
+    for name in given:
+        if name not in meant:
+            raise click.UsageError(f"{command} has no option --{name}", ctx)
+    settings = resolve(
+        command, {**given, "program": tuple(program)}, os.environ, Path.cwd()
+    )
+    logs.configure(settings.log_level, settings.log_format)
+    return settings
+
+
+def _joined(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for name in OPTIONS:
+        key = name.replace("-", "_")
+        first, second = before.get(key) or (), after.get(key) or ()
+        if first is True or second is True:
+            given[name] = True
+        elif values := (*first, *second):
+            given[name] = values
+    return given
+
+
+def normalise(arguments: Sequence[str]) -> list[str]:
+    """
+    Spell `-o=value` as `-ovalue`, up to `--` or the end.
+
+    Raises:
+        UsageError: an option is followed by another where its value should be.
+    """
+    spelled: list[str] = []
+    words = iter(enumerate(arguments))
+    for index, word in words:
+        if word == "--":
+            return [*spelled, *arguments[index:]]
+        match = _SHORT_WITH_EQUALS.fullmatch(word)
+        spelled += _attached(match[1], match[2]) if match else [word]
+        if word in _VALUED and index + 1 < len(arguments):
+            spelled.append(_value(word, arguments[index + 1]))
+            next(words)
+    return spelled
+
+
+def _attached(flag: str, value: str) -> list[str]:
+    return [flag + value] if value else [flag, ""]
+
+
+def _value(option: str, word: str) -> str:
+    if word.startswith("-") and len(word) > 1 and not _NEGATIVE.match(word):
+        raise click.UsageError(
+            f"{option} needs a value; one that starts with a dash "
+            f"is written {option}={word}"
+        )
+    return word
+
+
+_VALUED = {
+    word
+    for option in OPTIONS.values()
+    if option.kind.metavar
+    for word in (f"--{option.name}", f"-{option.short}")
+    if word != "-"
+}

@@ -1,0 +1,21 @@
+"""Handing over to the daemon: what `server` and `assets` share."""
+
+from __future__ import annotations
+
+import logging
+
+from .. import loop
+from ..config import Settings
+
+__all__ = ["serve"]
+
+log = logging.getLogger(__name__)
+
+
+def serve(settings: Settings) -> int:
+    """Run the daemon to its end; its exit status."""
+    from .. import daemon
+
+    for caution in settings.cautions:
+        log.warning("%s", caution)
+    return loop.run(daemon.run(settings))

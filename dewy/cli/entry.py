@@ -1,0 +1,73 @@
+"""Where `dewy` starts, and what its exit status means."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from ..errors import ConfigError, DewyError
+from ..logs import redactor, summary
+
+__all__ = ["main", "run"]
+
+log = logging.getLogger(__name__)
+
+DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+
+
+def main() -> NoReturn:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """
+    Run one command and return the exit status.
+
+    0: done; 1: it failed; 2: it was misused or misconfigured, and trying again
+    is of no use; 130: interrupted from the keyboard.
+    """
+    from .group import dewy
+
+    try:
+        status = dewy.main(list(arguments), prog_name="dewy", standalone_mode=False)
+        sys.stdout.flush()
+        return int(status or DONE)
+    except click.ClickException as exc:
+        return _failed(exc, MISUSED, _usage(exc))
+    except ConfigError as exc:
+        return _failed(exc, MISUSED, summary(exc))
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        return _reader_left()
+    except (DewyError, OSError) as exc:
+        return _failed(exc, FAILED, summary(exc))
+    except Exception as exc:  # noqa: BLE001 - the last edge: one line for anything
+        hint = " (a fault of dewy; --log-level debug shows where)"
+        return _failed(exc, FAILED, summary(exc) + hint)
+
+
+def _failed(exc: Exception, status: int, message: str) -> int:
+    # Seen at debug level only: a traceback helps who mends dewy, not who uses it.
+    log.debug("Command failed", exc_info=exc)
+    click.echo(redactor(os.environ)(f"dewy: error: {message}"), err=True)
+    return status
+
+
+def _usage(exc: click.ClickException) -> str:
+    message = " ".join(exc.format_message().split()).rstrip(".")
+    ctx = getattr(exc, "ctx", None)
+    path = ctx.command_path if ctx else "dewy"
+    return f"{message}; see {path} --help"
+
+
+def _reader_left() -> int:
+    # As in `dewy history | head`: nobody is there to be told.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return FAILED

@@ -1,0 +1,74 @@
+"""The command `dewy` itself: what it knows, loaded when used."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib import import_module
+from typing import cast
+
+import click
+
+from .arguments import group_options, normalise
+
+__all__ = ["LazyGroup", "dewy"]
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+# In the order of a first acquaintance.
+COMMANDS = (
+    "demo",
+    "server",
+    "assets",
+    "check",
+    "status",
+    "history",
+    "deploy",
+    "rollback",
+    "retry",
+    "hold",
+    "unhold",
+    "completion",
+)
+
+
+class LazyGroup(click.Group):
+    """Commands live in the module of their name, imported on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f".{cmd_name}", __package__)
+        return cast("click.Command", module.command)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not ctx.resilient_parsing:
+            near = get_close_matches(name, COMMANDS, 1)
+            hint = (
+                f"did you mean {near[0]}?" if near else f"known: {', '.join(COMMANDS)}"
+            )
+            ctx.fail(f"there is no command {name!r} ({hint})")
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(
+            ctx, args if ctx.resilient_parsing else normalise(args)
+        )
+
+
+dewy = LazyGroup(
+    "dewy",
+    help="Keep one application on one host at its newest release, by pulling.",
+    epilog="Options of a command may stand before it, too; `dewy COMMAND --help` "
+    "lists them. Each is also an environment variable (--log-level: DEWY_LOG_LEVEL) "
+    "and a key of ./dewy.toml (log-level).",
+    context_settings=CONTEXT,
+    params=group_options(),
+    no_args_is_help=False,
+    subcommand_metavar="COMMAND [OPTIONS] [-- PROGRAM [ARGS]...]",
+)

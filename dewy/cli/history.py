@@ -1,0 +1,51 @@
+"""`dewy history`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import click
+
+from ..deploy.history import History, Record
+from .arguments import options_for, settings_from
+from .output import as_json, columns, moment, span
+
+
+@click.command("history", short_help="Show the deployments of this directory.")
+@options_for("history")
+@click.option("-n", "count", type=click.IntRange(1), help="Only the last COUNT.")
+@click.option("--json", "json_", is_flag=True, help="Print a JSON array.")
+@click.pass_context
+def command(
+    ctx: click.Context, /, count: int | None, json_: bool, **given: object
+) -> None:
+    """Show every deployment of this directory and how it ended, oldest first."""
+    records = History(settings_from(ctx).private).read()
+    chosen = records[-count:] if count else records
+    if json_:
+        click.echo(as_json([asdict(record) for record in chosen]))
+    else:
+        click.echo("\n".join(table(chosen)))
+
+
+def table(records: Sequence[Record]) -> list[str]:
+    """The records as people read them."""
+    if not records:
+        return ["nothing was deployed here yet"]
+    rows = [("WHEN", "VERSION", "FROM", "OUTCOME", "TOOK", "WHY"), *map(_row, records)]
+    return columns(rows)
+
+
+def _row(record: Record) -> tuple[str, ...]:
+    reason = record.reason
+    if record.outcome != "deployed" and record.step:
+        reason = f"{record.step}: {reason}" if reason else record.step
+    return (
+        moment(record.at),
+        record.tag,
+        record.previous or "-",
+        record.outcome,
+        span(record.seconds),
+        reason,
+    )

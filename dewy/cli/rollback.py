@@ -1,0 +1,21 @@
+"""`dewy rollback`."""
+
+from __future__ import annotations
+
+import click
+
+from .arguments import options_for, settings_from
+from .verb import operate
+
+
+@click.command("rollback", short_help="Go back to VERSION, or to the previous release.")
+@options_for("rollback")
+@click.argument("version", required=False)
+@click.pass_context
+def command(ctx: click.Context, /, version: str | None, **given: object) -> None:
+    """
+    Go back to VERSION, or to the previous release.
+
+    What is left is not deployed again until `dewy retry`; works under hold.
+    """
+    operate(settings_from(ctx), "rollback", version)

@@ -1,0 +1,100 @@
+"""`dewy status`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+from .. import loop
+from .arguments import options_for, settings_from
+from .output import as_json, columns, moment, span
+
+Status = Mapping[str, Any]
+
+
+@click.command("status", short_help="Show what runs here and how it is.")
+@options_for("status")
+@click.option("--check", is_flag=True, help="Exit with 1 unless all is well.")
+@click.option("--json", "json_", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def command(ctx: click.Context, /, check: bool, json_: bool, **given: object) -> int:
+    """Show what runs in this directory, and what keeps anything from running."""
+    from ..admin import operate
+
+    status = loop.run(operate.look(settings_from(ctx)))
+    click.echo(as_json(status) if json_ else "\n".join(screen(status, time.time())))
+    return 1 if check and status["degraded"] else 0
+
+
+def screen(status: Status, now: float) -> list[str]:
+    """The status as people read it; *now* is seconds since the epoch."""
+    rows = [(name + ":", text) for name, text in _facts(status, now) if text]
+    return [_headline(status), *columns(rows), *_generations(status, now)]
+
+
+def _headline(status: Status) -> str:
+    running = status["running"]
+    what = f"{status['name']} {running['tag']}" if running else status["name"]
+    if not status["degraded"]:
+        return f"{what} is well"
+    return f"{what} is degraded: {'; '.join(status['degraded'])}"
+
+
+def _facts(status: Status, now: float) -> Iterator[tuple[str, str]]:
+    yield "root", status["root"]
+    yield "dewy", _dewy(status)
+    yield "running", _release(status["running"], now)
+    yield "previous", _release(status["previous"], now)
+    if status["hold"]:
+        yield "hold", "yes; `dewy unhold` ends it"
+    for entry in status["quarantine"]:
+        yield "quarantine", _quarantine(entry, now)
+    if status["last_poll"] is not None:
+        yield "last poll", f"{span(now - status['last_poll'])} ago"
+    if status["next_poll"] is not None:
+        yield "next poll", f"in {span(status['next_poll'] - now)}"
+    yield "last error", status["last_error"]
+
+
+def _dewy(status: Status) -> str:
+    if not status["pid"]:
+        return "not running"
+    return f"{status['command']}, version {status['dewy']}, pid {status['pid']}"
+
+
+def _release(release: Status | None, now: float) -> str:
+    if release is None:
+        return ""
+    return (
+        f"{release['tag']}, deployed {moment(release['since'])} "
+        f"({span(now - release['since'])} ago), releases/{release['directory']}"
+    )
+
+
+def _quarantine(entry: Status, now: float) -> str:
+    until = entry["until"]
+    if until is None:
+        again = f"until `dewy retry {entry['tag']}`"
+    elif until <= now:
+        again = "tried again at the next poll"
+    else:
+        again = f"tried again in {span(until - now)}"
+    times = f", {entry['failures']} failures" if entry["failures"] > 1 else ""
+    return f"{entry['tag']}: {entry['reason']} ({again}{times})"
+
+
+def _generations(status: Status, now: float) -> list[str]:
+    rows = [
+        (
+            f"generation {each['generation']}",
+            f"pid {each['pid']}",
+            str(each["state"]),
+            f"for {span(now - each['since'])}",
+            str(each["status"] or ""),
+        )
+        for each in status["generations"]
+    ]
+    return columns(rows) if rows else []

@@ -1,0 +1,235 @@
+"""Every option there is: flag, `DEWY_…` variable and key of `dewy.toml` in one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .values import (
+    Kind,
+    addresses,
+    choice,
+    duration,
+    flag,
+    health_path,
+    interval,
+    last,
+    number,
+    positive_duration,
+    url,
+    url_list,
+    verbatim,
+)
+
+__all__ = ["COMMANDS", "OPTIONS", "Option", "options_of"]
+
+SERVER = frozenset({"server", "check"})
+RUN = SERVER | {"assets"}
+ACT = frozenset({"deploy", "retry", "rollback", "hold", "unhold"})
+LOOK = frozenset({"status", "history"})
+COMMANDS = RUN | ACT | LOOK
+
+TIME = Kind("TIME", last(duration), (int, float, str))
+SOME_TIME = Kind("TIME", last(positive_duration), (int, float, str))
+INTERVAL = Kind("TIME", last(interval), (int, float, str))
+TEXT = Kind("TEXT", last(verbatim))
+SHELL = Kind("COMMAND", last(verbatim))
+PATH = Kind("PATH", last(verbatim))
+HEALTH_PATH = Kind("PATH", last(health_path))
+URL = Kind("URL", last(url))
+URLS = Kind("URL", url_list, repeated=True)
+PORTS = Kind("PORT", addresses, (int, str), repeated=True)
+FLAG = Kind("", last(flag), (bool,))
+KEEP = Kind("NUMBER", last(number(1, 1000)), (int,))
+ADMIN_PORT = Kind("PORT", last(number(0, 65535)), (int,))
+READY = Kind("HOW", last(choice("auto", "notify", "grace")))
+VERIFY = Kind("WHEN", last(choice("off", "auto", "required")))
+LEVEL = Kind("LEVEL", last(choice("debug", "info", "warn", "error", warning="warn")))
+FORMAT = Kind("FORMAT", last(choice("text", "json")))
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """
+    One thing an operator can say.
+
+    Attributes:
+        name: Its long flag without the dashes.
+
+        kind: What may be said.
+
+        help: One line for people.
+
+        commands: Where it has a meaning.
+
+        short: Its one-letter flag, or "".
+
+        default: What counts when nothing is said, as it would be said.
+
+        field: Its name in `Settings`; by default *name*. "" for an option that
+            is no setting: of a later version, or only about where to read.
+
+        negates: The flag turns the setting off.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    commands: frozenset[str] = RUN
+    short: str = ""
+    default: str = ""
+    field: str | None = None
+    negates: bool = False
+
+    @property
+    def setting(self) -> str:
+        """Its name in `Settings`, or ""."""
+        return self.name.replace("-", "_") if self.field is None else self.field
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that says the same."""
+        return "DEWY_" + self.name.upper().replace("-", "_")
+
+
+_ALL = (
+    Option("registry", URL, "Where releases are published; required.", COMMANDS),
+    Option("cache", URL, "Where artifacts are kept; else this host.", short="c"),
+    Option(
+        "notifier", URLS, "Where people are told; may be repeated.", field="notifiers"
+    ),
+    Option("interval", INTERVAL, "Time between polls.", short="i", default="10s"),
+    Option(
+        "max-backoff-interval",
+        TIME,
+        "Longest time between polls while they fail; 0 for no back-off.",
+        default="0",
+    ),
+    Option(
+        "grace-period",
+        TIME,
+        "How long a release may lack its artifact without being an error.",
+        default="30m",
+    ),
+    Option("once", FLAG, "Poll once, deploy what is new, and leave."),
+    Option("slot", TEXT, "Take only releases of this blue/green slot.", short="s"),
+    Option("calver", TEXT, "Versions are calendar versions of this format."),
+    Option("before-deploy-hook", SHELL, "Runs before a deployment; failing stops it."),
+    Option("after-deploy-hook", SHELL, "Runs after a deployment."),
+    Option("hook-timeout", SOME_TIME, "How long a hook may take.", default="5m"),
+    Option(
+        "verify-checksum",
+        VERIFY,
+        "Check published checksums: off, auto (where there are any) or required.",
+        default="auto",
+    ),
+    Option("keep", KEEP, "Releases kept on disk.", default="7"),
+    Option(
+        "port",
+        PORTS,
+        "Listen here and hand it to the program: a port, a range, a comma list, "
+        "127.0.0.1:8080 or [::]:8080; may be repeated.",
+        SERVER,
+        short="p",
+        field="ports",
+    ),
+    Option(
+        "ready",
+        READY,
+        "What makes a program ready: READY=1 on NOTIFY_SOCKET (notify), having "
+        "lived through --start-grace (grace), or what it did before (auto).",
+        SERVER,
+        default="auto",
+    ),
+    Option(
+        "start-grace",
+        TIME,
+        "How long a program that cannot say so must live to be ready.",
+        SERVER,
+        default="1s",
+    ),
+    Option(
+        "start-timeout",
+        SOME_TIME,
+        "How long a program may take to say it is ready.",
+        SERVER,
+        default="60s",
+    ),
+    Option(
+        "stop-timeout",
+        TIME,
+        "How long a program may take to stop before it is killed.",
+        SERVER,
+        default="30s",
+    ),
+    Option(
+        "probation",
+        TIME,
+        "Dying this soon after a deployment rolls it back.",
+        SERVER,
+        default="30s",
+    ),
+    Option(
+        "health-path",
+        HEALTH_PATH,
+        "Take a new program into service only when this path answers 2xx or 3xx "
+        "on the lowest --port.",
+        SERVER,
+    ),
+    Option(
+        "health-timeout",
+        SOME_TIME,
+        "How long it may take to answer so.",
+        SERVER,
+        default="30s",
+    ),
+    Option(
+        "no-rollback",
+        FLAG,
+        "Leave a release that fails in probation in place.",
+        SERVER,
+        field="rollback",
+        negates=True,
+    ),
+    Option(
+        "no-capture",
+        FLAG,
+        "Let the program write to dewy's own output directly.",
+        SERVER,
+        field="capture",
+        negates=True,
+    ),
+    Option(
+        "admin-port",
+        ADMIN_PORT,
+        "First port tried for the local HTTP API; 0 for none.",
+        default="17539",
+    ),
+    Option("telemetry", FLAG, "Has no effect in this version.", field=""),
+    Option("otlp-endpoint", TEXT, "Has no effect in this version.", field=""),
+    Option("otlp-insecure", FLAG, "Has no effect in this version.", field=""),
+    Option(
+        "log-level",
+        LEVEL,
+        "debug, info, warn or error.",
+        COMMANDS,
+        short="l",
+        default="info",
+    ),
+    Option("log-format", FORMAT, "text or json.", COMMANDS, short="f", default="text"),
+    Option(
+        "config",
+        PATH,
+        "Read options from this file instead of ./dewy.toml.",
+        COMMANDS,
+        field="",
+    ),
+)
+
+OPTIONS = {option.name: option for option in _ALL}
+
+LATER = frozenset({"telemetry", "otlp-endpoint", "otlp-insecure"})
+
+
+def options_of(command: str) -> list[Option]:
+    """The options that have a meaning for *command*."""
+    return [option for option in _ALL if command in option.commands]

@@ -1,0 +1,134 @@
+"""From what was said to `Settings`: flags ← environment ← `dewy.toml`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import parse_qsl, urlencode
+
+from .. import urls
+from ..errors import ConfigError
+from . import sources
+from .options import LATER, options_of
+from .settings import Address, Settings
+from .sources import Said
+
+NEEDS_REGISTRY = frozenset({"server", "assets", "check"})
+PRIVILEGED = 1024
+
+
+def resolve(
+    command: str,
+    given: Mapping[str, object],
+    environ: Mapping[str, str],
+    cwd: Path,
+) -> Settings:
+    """
+    The settings of *command* in the root *cwd*.
+
+    *given* holds flags by their long names (a text, a list of texts, True) and,
+    for `server`, the program and its arguments under `program`.
+
+    Raises:
+        ConfigError: something that was said cannot be; it names where and what.
+    """
+    said = _said(given, environ, cwd)
+    values = _values(command, said)
+    _add_calver(values, said)
+    settings = Settings(
+        command=command,
+        root=cwd,
+        cache_dir=_cache_dir(environ, cwd),
+        program=tuple(cast("Sequence[str]", given.get("program", ()))),
+        cautions=(*_without_effect(command, said), *_privileged(values)),
+        **values,
+    )
+    _check(settings, said)
+    return settings
+
+
+def _said(
+    given: Mapping[str, object], environ: Mapping[str, str], cwd: Path
+) -> dict[str, Said]:
+    spoken = {**sources.environment(environ), **sources.flags(given)}
+    config = spoken.get("config")
+    path = cwd / (config.texts[-1] if config else sources.FILE)
+    return {**sources.file(path, required=config is not None), **spoken}
+
+
+def _values(command: str, said: Mapping[str, Said]) -> dict[str, Any]:
+    values = {}
+    for option in options_of(command):
+        if not option.setting or option.name not in said:
+            continue
+        value = option.kind.read(said[option.name].texts, said[option.name].what)
+        values[option.setting] = not value if option.negates else value
+    return values
+
+
+def _add_calver(values: dict[str, Any], said: Mapping[str, Said]) -> None:
+    calver = values.pop("calver", "")
+    if not calver:
+        return
+    from ..versions.calver import pattern
+
+    try:
+        pattern(calver)
+    except ConfigError as exc:
+        raise ConfigError(f"{said['calver'].what}: {exc}") from exc
+    if values.get("registry"):
+        values["registry"] = with_calver(values["registry"], calver)
+
+
+def with_calver(registry: str, calver: str) -> str:
+    """The registry URL with the option `calver`, in its canonical form."""
+    head, _, query = registry.partition("?")
+    pairs = parse_qsl(query, keep_blank_values=True)
+    others = [pair for pair in pairs if pair[0].lower() != "calver"]
+    return urls.canonical(f"{head}?{urlencode([*others, ('calver', calver)])}")
+
+
+def _cache_dir(environ: Mapping[str, str], root: Path) -> Path:
+    # An absolute path replaces the root it is joined to.
+    return root / (environ.get("DEWY_CACHEDIR") or ".dewy/cache")
+
+
+def _without_effect(command: str, said: Mapping[str, Said]) -> list[str]:
+    return [
+        f"{said[option.name].what} has no effect in this version"
+        for option in options_of(command)
+        if option.name in LATER and option.name in said
+    ]
+
+
+def _privileged(values: Mapping[str, Any]) -> list[str]:
+    ports: tuple[Address, ...] = values.get("ports", ())
+    return [
+        f"port {each.name} is below {PRIVILEGED}: binding it takes a privilege"
+        for each in ports
+        if each.port < PRIVILEGED
+    ]
+
+
+def _check(settings: Settings, said: Mapping[str, Said]) -> None:
+    command = settings.command
+    if command in NEEDS_REGISTRY and not settings.registry:
+        raise ConfigError(missing_registry(command))
+    if command == "server" and not settings.program:
+        raise ConfigError(
+            "server needs a program to run: dewy server [OPTIONS] -- PROGRAM [ARGS…]"
+        )
+    health = said.get("health-path")
+    if health and health.texts[-1] and command == "assets":
+        raise ConfigError(f"{health.what} has no meaning for assets: nothing listens")
+    if settings.health_path and command == "server" and not settings.ports:
+        raise ConfigError(f"{said['health-path'].what} needs a --port to ask")
+
+
+def missing_registry(command: str) -> str:
+    """What to tell who gave no registry."""
+    return (
+        f"{command} needs a registry: --registry URL, DEWY_REGISTRY, "
+        f"or the key registry in {sources.FILE}"
+    )

@@ -1,0 +1,71 @@
+"""What one dewy was told, validated once, never changed afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """
+    A listening address as the operator wrote it.
+
+    Attributes:
+        name: Normalised text, given to programs: `8080`, `127.0.0.1:80`, `[::]:80`.
+
+        host: Numeric address to bind; `0.0.0.0` for a bare port.
+
+        port: 1 to 65535.
+    """
+
+    name: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """
+    Every option of every command; times are seconds.
+
+    `registry` already carries `--calver` in its query. `cache` is empty for the
+    local one in `cache_dir`. `cautions` are sentences to log as warnings at start.
+    """
+
+    command: str
+    root: Path
+    cache_dir: Path
+    registry: str = ""
+    cache: str = ""
+    notifiers: tuple[str, ...] = ()
+    interval: float = 10.0
+    max_backoff_interval: float = 0.0
+    grace_period: float = 1800.0
+    once: bool = False
+    slot: str = ""
+    ports: tuple[Address, ...] = ()
+    program: tuple[str, ...] = ()
+    before_deploy_hook: str = ""
+    after_deploy_hook: str = ""
+    hook_timeout: float = 300.0
+    verify_checksum: str = "auto"
+    keep: int = 7
+    rollback: bool = True
+    ready: str = "auto"
+    start_grace: float = 1.0
+    start_timeout: float = 60.0
+    stop_timeout: float = 30.0
+    probation: float = 30.0
+    health_path: str = ""
+    health_timeout: float = 30.0
+    capture: bool = True
+    admin_port: int = 17539
+    log_level: str = "info"
+    log_format: str = "text"
+    cautions: tuple[str, ...] = ()
+
+    @property
+    def private(self) -> Path:
+        """The directory of dewy's own files in this root."""
+        return self.root / ".dewy"

@@ -1,0 +1,114 @@
+"""Where options are said: flags, then the environment, then `dewy.toml`."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError
+from .options import OPTIONS, Option
+
+FILE = "dewy.toml"
+
+_TYPES = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
+_FOUND = {**_TYPES, list: "an array", dict: "a table"}
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """
+    What was said about one option.
+
+    Attributes:
+        what: Where, as errors name it.
+
+        texts: Every value, in order; at least one.
+    """
+
+    what: str
+    texts: tuple[str, ...]
+
+
+def flags(given: Mapping[str, object]) -> dict[str, Said]:
+    """What flags say: texts, lists of texts, or True."""
+    said = {}
+    for name, value in given.items():
+        texts = _texts(value)
+        if name in OPTIONS and texts:
+            said[name] = Said(f"--{name}", texts)
+    return said
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if value is None or value is False:
+        return ()
+    if value is True:
+        return ("true",)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(str(each) for each in value)
+    return (str(value),)
+
+
+def environment(environ: Mapping[str, str]) -> dict[str, Said]:
+    """What `DEWY_…` variables say; an empty one says nothing."""
+    said = {}
+    for option in OPTIONS.values():
+        text = environ.get(option.variable, "").strip()
+        if text:
+            texts = tuple(text.split()) if option.kind.repeated else (text,)
+            said[option.name] = Said(option.variable, texts)
+    return said
+
+
+def file(path: Path, *, required: bool) -> dict[str, Said]:
+    """
+    What the TOML file *path* says.
+
+    Raises:
+        ConfigError: it is *required* and missing, cannot be read, is no TOML, or
+            holds an unknown key or a value of the wrong type.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as exc:
+        if not required:
+            return {}
+        raise ConfigError(f"the configuration file {path} does not exist") from exc
+    except OSError as exc:
+        raise ConfigError(f"{path} cannot be read: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise ConfigError(f"{path} is not TOML: {exc}") from exc
+    return dict(_entry(key, value, path.name) for key, value in data.items())
+
+
+def _entry(key: str, value: object, file: str) -> tuple[str, Said]:
+    option = _known(key, file)
+    what = f"{file}: {key}"
+    if isinstance(value, list) and option.kind.repeated:
+        return option.name, Said(what, tuple(_text(v, option, what) for v in value))
+    return option.name, Said(what, (_text(value, option, what),))
+
+
+def _known(key: str, file: str) -> Option:
+    names = [name for name in OPTIONS if name != "config"]
+    name = key.replace("_", "-")
+    if name in names:
+        return OPTIONS[name]
+    near = get_close_matches(name, names, 1)
+    hint = f"did you mean {near[0]}?" if near else "keys are the long option names"
+    raise ConfigError(f"{file}: there is no option {key!r} ({hint})")
+
+
+def _text(value: Any, option: Option, what: str) -> str:
+    # By exact type: a bool is an int to isinstance.
+    if type(value) not in option.kind.toml:
+        right = " or ".join(_TYPES[each] for each in option.kind.toml)
+        if option.kind.repeated:
+            right += ", or an array of them"
+        found = _FOUND.get(type(value), "a date or time")
+        raise ConfigError(f"{what} must be {right}, not {found}")
+    return str(value).lower() if isinstance(value, bool) else str(value)

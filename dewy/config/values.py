@@ -1,0 +1,203 @@
+"""
+Reading single values: times, numbers, words, URLs, listening addresses.
+
+Every reader takes the text and *what* it is the value of (`--interval`,
+`DEWY_INTERVAL`, `dewy.toml: interval`), so that its error names both.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+
+from .. import urls
+from ..errors import ConfigError
+from .settings import Address
+
+LONGEST = 366 * 86400.0
+WIDEST_RANGE = 101
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PART = r"(\d+(?:\.\d+)?)(ms|s|m|h)"
+_TIME = re.compile(rf"(?:{_PART})+|\d+(?:\.\d+)?", re.ASCII)
+_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
+
+Reader = Callable[[str, str], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """
+    What may be written for an option.
+
+    Attributes:
+        metavar: The value's name in help texts; "" for a flag.
+
+        read: Takes every text that was given, and what they were given for.
+            Of an option that is not *repeated* the last one counts.
+
+        toml: The types it may have in `dewy.toml`.
+
+        repeated: Whether several values make a list.
+    """
+
+    metavar: str
+    read: Callable[[tuple[str, ...], str], Any]
+    toml: tuple[type, ...] = (str,)
+    repeated: bool = False
+
+
+def duration(text: str, what: str) -> float:
+    """Seconds, from `30`, `30s`, `250ms`, `5m`, `1h` or `1m30s`."""
+    if not _TIME.fullmatch(text):
+        raise ConfigError(
+            f"{what} {text!r} must be a time such as 30, 30s, 250ms, 5m or 1m30s"
+        )
+    parts = re.findall(_PART, text, re.ASCII) or [(text, "s")]
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if seconds > LONGEST:
+        raise ConfigError(f"{what} {text!r} must not be longer than a year")
+    return seconds
+
+
+def positive_duration(text: str, what: str) -> float:
+    """Seconds; zero would switch off what cannot be without."""
+    seconds = duration(text, what)
+    if not seconds:
+        raise ConfigError(f"{what} {text!r} must be longer than zero")
+    return seconds
+
+
+def interval(text: str, what: str) -> float:
+    """Seconds between polls; any negative time means the default, ten."""
+    if text.startswith("-"):
+        duration(text[1:], what)
+        return 10.0
+    return positive_duration(text, what)
+
+
+def verbatim(text: str, what: str) -> str:
+    """The text itself."""
+    return text
+
+
+def url(text: str, what: str) -> str:
+    """A URL of the right form; whether its scheme exists is seen when it is opened."""
+    if text:
+        urls.split(text, what)
+    return text
+
+
+def health_path(text: str, what: str) -> str:
+    """The path of an HTTP request, or "" for none."""
+    if text and not re.fullmatch(r"/[!-~]*", text):
+        raise ConfigError(f"{what} {text!r} must start with / and hold no blanks")
+    return text
+
+
+def number(least: int, most: int) -> Reader:
+    """A reader of whole numbers from *least* to *most*."""
+
+    def read(text: str, what: str) -> int:
+        if not _NUMBER.fullmatch(text) or not least <= int(text) <= most:
+            raise ConfigError(
+                f"{what} {text!r} must be a whole number from {least} to {most}"
+            )
+        return int(text)
+
+    return read
+
+
+def choice(*words: str, **aliases: str) -> Reader:
+    """A reader of one of *words* in any case; *aliases* are further spellings."""
+
+    def read(text: str, what: str) -> str:
+        word = aliases.get(text.lower(), text.lower())
+        if word not in words:
+            raise ConfigError(f"{what} {text!r} must be one of {', '.join(words)}")
+        return word
+
+    return read
+
+
+def flag(text: str, what: str) -> bool:
+    """Whether a flag is on."""
+    return urls.boolean(what, text)
+
+
+def last(read: Reader) -> Callable[[tuple[str, ...], str], Any]:
+    """A reader of several texts of which only the last one counts."""
+    return lambda texts, what: read(texts[-1], what)
+
+
+def url_list(texts: tuple[str, ...], what: str) -> tuple[str, ...]:
+    """Every URL that is not blank, in order."""
+    return tuple(url(each, what) for each in texts if each.strip())
+
+
+def addresses(texts: tuple[str, ...], what: str) -> tuple[Address, ...]:
+    """
+    The listening addresses in comma lists, each once, in the order of their ports.
+
+    An item is a port, a range of ports `A-B`, or `ADDRESS:PORT` with an IPv6
+    address in brackets.
+    """
+    items = [item.strip() for each in texts for item in each.split(",")]
+    found = [a for item in items if item for a in _addresses(item, what)]
+    found.sort(key=_rank, reverse=True)
+    unique = {(each.host, each.port): each for each in found}
+    return tuple(sorted(unique.values(), key=_rank))
+
+
+def _rank(address: Address) -> tuple[int, bool, str]:
+    return address.port, address.name != str(address.port), address.host
+
+
+def _addresses(item: str, what: str) -> Iterable[Address]:
+    host, colon, port = item.rpartition(":")
+    if colon:
+        return [_at(host, port, item, what)]
+    first, dash, final = item.partition("-")
+    if dash:
+        return [_bare(n) for n in _range(first, final, item, what)]
+    return [_bare(_port(item, item, what))]
+
+
+def _bare(port: int) -> Address:
+    return Address(str(port), "0.0.0.0", port)
+
+
+def _at(host: str, port: str, item: str, what: str) -> Address:
+    bracketed = host.startswith("[") and host.endswith("]")
+    try:
+        address = ip_address(host[1:-1] if bracketed else host)
+    except ValueError:
+        address = None
+    if address is None or bracketed != (address.version == 6):
+        raise ConfigError(
+            f"{what} {item!r} must be a port, a range such as 8080-8083, "
+            "127.0.0.1:8080 or [::]:8080"
+        )
+    shown = f"[{address}]" if bracketed else str(address)
+    number = _port(port, item, what)
+    return Address(f"{shown}:{number}", str(address), number)
+
+
+def _range(first: str, final: str, item: str, what: str) -> range:
+    low, high = _port(first.strip(), item, what), _port(final.strip(), item, what)
+    if low > high:
+        raise ConfigError(f"{what} {item!r} must name its lower port first")
+    if high - low >= WIDEST_RANGE:
+        raise ConfigError(
+            f"{what} {item!r} must not hold more than {WIDEST_RANGE} ports"
+        )
+    return range(low, high + 1)
+
+
+def _port(text: str, item: str, what: str) -> int:
+    if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= 65535:
+        raise ConfigError(f"{what} {item!r} must hold ports from 1 to 65535")
+    return int(text)

@@ -1,0 +1,51 @@
+"""
+Taking over a root that the original dewy left behind.
+
+It had no state file: its link `current` points at the running release, and its
+cache holds, under the key `current`, the key `<tag>--<file>` of what it last
+meant to deploy. It wrote that key before it unpacked, so the key names what the
+link points at only if the link is no older.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+from .state import Installed, State
+
+STAMP = re.compile(r"(\d{8}T\d{6}Z)(-\d+)?", re.ASCII)
+TOLERANCE = 1.0
+
+
+def adopt(root: Path, cache_dir: Path) -> State:
+    """The state of a root without one; empty where nothing was deployed."""
+    link = root / "current"
+    target = link.resolve() if link.is_symlink() else None
+    if target is None or not target.is_dir():
+        return State()
+    if target.parent != (root / "releases").resolve():
+        return State()
+    at = deployed_at(target.name) or target.stat().st_mtime
+    found = Installed(_tag(cache_dir / "current", at), "", target.name, at)
+    return State(running=found, installed=(found,))
+
+
+def deployed_at(directory: str) -> float | None:
+    """The time in a release directory's name, seconds since the epoch."""
+    match = STAMP.fullmatch(directory)
+    if match is None:
+        return None
+    moment = datetime.strptime(match[1], "%Y%m%dT%H%M%SZ")
+    return moment.replace(tzinfo=UTC).timestamp()
+
+
+def _tag(key_file: Path, deployed: float) -> str:
+    try:
+        key = key_file.read_text().strip()
+        written = key_file.stat().st_mtime
+    except (OSError, UnicodeDecodeError):
+        return ""
+    tag, separator, _ = key.partition("--")
+    return tag if separator and written <= deployed + TOLERANCE else ""

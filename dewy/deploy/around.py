@@ -1,0 +1,69 @@
+"""The operator's hooks, as steps round a deployment."""
+
+from __future__ import annotations
+
+from ..config import Settings
+from ..errors import HookFailed
+from ..notifiers import Kind
+from .attempt import Attempt
+from .chronicle import Chronicle
+from .hooks import HookKind, HookResult, run
+from .releases import Releases
+from .state import Installed
+
+LINES = 20
+
+
+class DeployHooks:
+    """Runs them with what they may want to know, and tells how they ended."""
+
+    def __init__(
+        self, settings: Settings, releases: Releases, chronicle: Chronicle
+    ) -> None:
+        self._settings = settings
+        self._releases = releases
+        self._chronicle = chronicle
+
+    async def before(self, attempt: Attempt, target: Installed) -> None:
+        """
+        Raises:
+            HookFailed: it ended with a failure, which ends the deployment.
+        """
+        command = self._settings.before_deploy_hook
+        result = await self._run(HookKind.BEFORE, command, attempt, target)
+        if result and not result.success:
+            raise HookFailed(
+                f"the before-deploy hook failed (exit status {result.exit_code})",
+                log_tail=tuple(result.stderr.splitlines()[-LINES:]),
+            )
+
+    async def after(self, attempt: Attempt, target: Installed) -> None:
+        """Its failure is told, and changes nothing."""
+        command = self._settings.after_deploy_hook
+        await self._run(HookKind.AFTER, command, attempt, target)
+
+    async def _run(
+        self, kind: HookKind, command: str, attempt: Attempt, target: Installed
+    ) -> HookResult | None:
+        if not command:
+            return None
+        result = await run(
+            command,
+            kind=kind,
+            cwd=self._settings.root,
+            variables={
+                "DEWY_TAG": attempt.target,
+                "DEWY_PREVIOUS_TAG": attempt.previous,
+                "DEWY_RELEASE_DIR": str(self._releases.path(target.directory)),
+                "DEWY_OUTCOME": "pending" if kind is HookKind.BEFORE else "deployed",
+            },
+            timeout=self._settings.hook_timeout,
+        )
+        fate = "succeeded" if result.success else f"failed ({result.exit_code})"
+        self._chronicle.tell(
+            Kind.HOOK,
+            f"{kind.value} hook {fate}",
+            ("stdout", result.stdout),
+            ("stderr", result.stderr),
+        )
+        return result

@@ -1,0 +1,98 @@
+"""Writing down what happened, and telling people, without holding anybody up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Self
+
+from ..errors import DewyError
+from ..notifiers import Kind, Notice, Notifier
+from ..system import Clock
+from .attempt import Attempt
+from .history import History, Record
+
+log = logging.getLogger(__name__)
+
+DELIVERY = 10.0
+WAITING = 1000
+
+Tail = tuple[str, ...]
+
+
+class Chronicle:
+    """
+    The history of a root, and the notifiers that hear of it.
+
+    Notices are delivered in order by one task; a deployment never waits for
+    them. On leaving, what is still waiting gets one more delivery time.
+    """
+
+    def __init__(
+        self, history: History, notifiers: Sequence[Notifier], clock: Clock
+    ) -> None:
+        self._history = history
+        self._clock = clock
+        self._notifiers = tuple(notifiers)
+        self._queue: asyncio.Queue[Notice] = asyncio.Queue(WAITING)
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._deliver(), name="notices")
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        assert self._task is not None
+        try:
+            async with asyncio.timeout(DELIVERY):
+                await self._queue.join()
+        except TimeoutError:
+            log.warning("Notices lost", extra={"count": self._queue.qsize()})
+        finally:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def record(
+        self, attempt: Attempt, outcome: str, reason: str = "", tail: Tail = ()
+    ) -> None:
+        """Write how *attempt* ended; a failure is logged, for it changes nothing."""
+        record = Record(
+            at=self._clock.wall(),
+            tag=attempt.target,
+            previous=attempt.previous,
+            action=attempt.action,
+            outcome=outcome,
+            step=attempt.step,
+            reason=reason,
+            seconds=round(self._clock.monotonic() - attempt.begun, 3),
+            log_tail=tail,
+        )
+        try:
+            await asyncio.to_thread(self._history.append, record)
+        except OSError as exc:
+            log.error("History not written", extra={"error": str(exc)})
+
+    def tell(self, kind: Kind, text: str, *fields: tuple[str, str]) -> None:
+        """Have a notice delivered; dropped, and logged, if too many wait."""
+        try:
+            self._queue.put_nowait(Notice(kind, text, fields))
+        except asyncio.QueueFull:
+            log.warning("Notice dropped", extra={"notice": text})
+
+    async def _deliver(self) -> None:
+        while True:
+            notice = await self._queue.get()
+            try:
+                for notifier in self._notifiers:
+                    await _send(notifier, notice)
+            finally:
+                self._queue.task_done()
+
+
+async def _send(notifier: Notifier, notice: Notice) -> None:
+    try:
+        async with asyncio.timeout(DELIVERY):
+            await notifier.send(notice)
+    except (DewyError, OSError) as exc:  # TimeoutError is an OSError
+        log.warning("Notice not delivered", extra={"error": str(exc)})

@@ -1,0 +1,131 @@
+"""Bringing the artifact of a release to this host: once, whole, and verified."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from .. import urls
+from ..artifacts import ARTIFACTS, Artifacts, Progress
+from ..caches import Cache
+from ..errors import DeploymentError
+from ..release import Release
+from ..remotes import Clients
+from . import checksum
+from .shelf import Shelf
+
+Shown = Callable[[Release], AbstractContextManager[Progress]]
+
+
+def scope(registry_url: str) -> str:
+    """What keeps the artifacts of one registry apart from others' in a cache."""
+    return hashlib.sha256(urls.canonical(registry_url).encode()).hexdigest()[:16]
+
+
+class Fetcher:
+    """
+    Stages artifacts: from the cache where it has them, else from their store.
+
+    Args:
+        scope: What `scope` makes of the registry's URL.
+
+        staging: A directory on the filesystem of the cache, for nobody else.
+
+        verify: `off`, `auto` or `required`; see `checksum.verify`.
+
+        progress: Shows how far a download is, for as long as its context lasts.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        clients: Clients,
+        *,
+        scope: str,
+        staging: Path,
+        verify: str,
+        progress: Shown | None = None,
+    ) -> None:
+        self._clients = clients
+        self._shelf = Shelf(cache, scope, verify)
+        self._staging = staging
+        self._verify = verify
+        self._progress = progress or _unseen
+
+    @asynccontextmanager
+    async def staged(self, release: Release) -> AsyncIterator[Path]:
+        """
+        The verified artifact of *release*, as a file for the block to read.
+
+        It may be another name of the file in the cache: never write to it.
+        Nothing of it is left when the block ends, or did not begin.
+
+        Raises:
+            RemoteError: its store did not deliver it.
+            ChecksumError: what was delivered is not what was published.
+            DeploymentError: it could not be written here.
+        """
+        directory = await self._room()
+        try:
+            path = directory / release.file
+            await self._obtain(release, path)
+            yield path
+        finally:
+            await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+
+    async def retain(self, tags: Iterable[str]) -> None:
+        """Keep what is cached of these versions; others' may be evicted."""
+        await self._shelf.retain(tags)
+
+    async def clear(self) -> None:
+        """Remove what a killed predecessor left in staging."""
+        await asyncio.to_thread(shutil.rmtree, self._staging, ignore_errors=True)
+
+    async def _room(self) -> Path:
+        try:
+            return await asyncio.to_thread(_make_room, self._staging)
+        except OSError as exc:
+            raise _unwritable(self._staging, exc) from exc
+
+    async def _obtain(self, release: Release, path: Path) -> None:
+        try:
+            if await self._shelf.take(release, path):
+                return
+            store = await self._store(release)
+            if not await self._shelf.take_legacy(release, path):
+                with self._progress(release) as progress:
+                    await store.fetch(release, path, progress)
+            digest = await checksum.verify(
+                path,
+                release=release,
+                mode=self._verify,
+                read=lambda name: store.read(release, name, checksum.LIMIT),
+            )
+            await self._shelf.keep(release, path, digest)
+        except OSError as exc:
+            raise _unwritable(path, exc) from exc
+
+    async def _store(self, release: Release) -> Artifacts:
+        # The import that comes with a scheme's first use may take a while.
+        scheme = urlsplit(release.artifact_url).scheme
+        await asyncio.to_thread(ARTIFACTS.factory, scheme)
+        return ARTIFACTS.open(release.artifact_url, self._clients)
+
+
+def _make_room(staging: Path) -> Path:
+    staging.mkdir(0o700, parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=staging))
+
+
+def _unwritable(path: Path, exc: OSError) -> DeploymentError:
+    return DeploymentError(f"could not stage {path.name}: {exc.strerror or exc}")
+
+
+def _unseen(release: Release) -> AbstractContextManager[Progress]:
+    return nullcontext(lambda done, total: None)

@@ -1,0 +1,121 @@
+"""
+Every deployment of a root, one JSON line each: `.dewy/history.jsonl`.
+
+A line is one O_APPEND write followed by fsync, so it is there whole or, after a
+power cut, torn at the very end; readers skip what is torn.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+
+LARGEST = 1 << 20
+ROTATED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """
+    One deployment, or what came instead of one.
+
+    Attributes:
+        at: When it ended, seconds since the epoch.
+
+        tag, previous: The version it was about, and the one before it.
+
+        action: `deploy` or `rollback`.
+
+        outcome: `deployed`, `failed` or `rolled back`.
+
+        step: Where it ended: `fetch`, `before-hook`, `unpack`, `start`,
+            `probation`, `done` …
+
+        reason: Why, in one line.
+
+        seconds: How long it took.
+
+        log_tail: The last lines of a program that failed.
+    """
+
+    at: float
+    tag: str
+    previous: str
+    action: str
+    outcome: str
+    step: str
+    reason: str
+    seconds: float
+    log_tail: tuple[str, ...] = ()
+
+
+class History:
+    """The records of one root."""
+
+    def __init__(self, private: Path) -> None:
+        self.path = private / "history.jsonl"
+
+    def append(self, record: Record) -> None:
+        """
+        Raises:
+            OSError: it could not be written.
+        """
+        line = json.dumps(asdict(record), ensure_ascii=False).encode() + b"\n"
+        self._rotate(len(line))
+        descriptor = os.open(
+            self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
+        try:
+            if not _ends_line(self.path):
+                line = b"\n" + line
+            os.write(descriptor, line)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def read(self) -> list[Record]:
+        """Every record still kept, oldest first; torn lines are left out."""
+        records = []
+        for path in reversed([self.path, *self._older()]):
+            try:
+                lines = path.read_bytes().splitlines()
+            except FileNotFoundError:
+                continue
+            records += [r for line in lines if (r := _parse(line))]
+        return records
+
+    def _older(self) -> list[Path]:
+        return [
+            self.path.with_name(f"{self.path.name}.{n}") for n in range(1, ROTATED + 1)
+        ]
+
+    def _rotate(self, coming: int) -> None:
+        try:
+            if self.path.stat().st_size + coming <= LARGEST:
+                return
+        except FileNotFoundError:
+            return
+        names = [self.path, *self._older()]
+        for newer, older in reversed(list(pairwise(names))):
+            if newer.exists():
+                newer.rename(older)
+
+
+def _ends_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            return True
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
+
+
+def _parse(line: bytes) -> Record | None:
+    names = Record.__dataclass_fields__
+    try:
+        data = {k: v for k, v in json.loads(line).items() if k in names}
+        return Record(**{**data, "log_tail": tuple(data.get("log_tail", ()))})
+    except (ValueError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,59 @@
+"""The state in memory and on disk, changed in one place."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from .state import State, StateFile
+
+log = logging.getLogger(__name__)
+
+Change = Callable[[State], State]
+
+
+class Ledger:
+    """
+    Holds the root's state.
+
+    Attributes:
+        state: As last changed.
+    """
+
+    def __init__(self, file: StateFile, state: State) -> None:
+        self._file = file
+        self._writing = asyncio.Lock()
+        self.state = state
+
+    async def change(self, change: Change) -> State:
+        """
+        Write what *change* makes of the state, and return it.
+
+        Raises:
+            OSError: it could not be written; nothing changed.
+        """
+        async with self._writing:
+            return await self._write(change(self.state))
+
+    async def note(self, change: Change) -> State:
+        """
+        As `change`, for what is true whether or not the disk takes it.
+
+        A full disk must neither keep a program from being started again nor a
+        bad version from being remembered while this dewy lives.
+        """
+        async with self._writing:
+            changed = change(self.state)
+            try:
+                return await self._write(changed)
+            except OSError as exc:
+                log.error("State not written", extra={"error": str(exc)})
+                self.state = changed
+                return changed
+
+    async def _write(self, changed: State) -> State:
+        if changed != self.state:
+            await asyncio.to_thread(self._file.write, changed)
+            self.state = changed
+        return changed

@@ -1,0 +1,64 @@
+"""Deciding what to do about the release a registry names (pure)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from ..release import Release
+from ..system import utc
+from .quarantine import Entry
+from .state import Installed, State
+
+
+class Action(Enum):
+    """What a tick does."""
+
+    SKIP = "skip"
+    WAIT = "wait"
+    DEPLOY = "deploy"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An action, and why, for `status` and the log."""
+
+    action: Action
+    reason: str
+
+
+def plan(state: State, release: Release, now: float) -> Plan:
+    """
+    What to do, with *release* the newest and *now* seconds since the epoch.
+
+    A version in quarantine is waited for; nothing older takes its place.
+    Healing is not decided here: whoever runs the program does that at once.
+    """
+    running = state.running
+    if running is not None and is_same(running, release):
+        return Plan(Action.SKIP, f"{release.tag} runs")
+    if state.hold and running is not None:
+        return Plan(Action.WAIT, f"held at {running.name}; {release.tag} is newest")
+    entry = state.quarantine.blocking(release.tag, release.identity, now)
+    if entry is not None:
+        return Plan(Action.WAIT, quarantined(entry))
+    return Plan(Action.DEPLOY, f"{release.tag} is new")
+
+
+def is_same(running: Installed, release: Release) -> bool:
+    """
+    Whether *running* is *release*.
+
+    The tag alone is not enough, for artifacts are replaced under their tag; what
+    the original left behind has nothing but its tag.
+    """
+    return running.tag == release.tag and running.identity in ("", release.identity)
+
+
+def quarantined(entry: Entry) -> str:
+    """Why and until when a version is kept out."""
+    if entry.until is None:
+        end = f"until it is replaced, or `dewy retry {entry.tag}`"
+    else:
+        end = f"until {utc(entry.until):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{entry.tag} is in quarantine {end}: {entry.reason}"

@@ -1,0 +1,161 @@
+"""
+Log lines on stderr: `key=value` text, or one JSON object each.
+
+Whatever a caller passes as `extra` becomes a key. Only the command line
+configures this; everything else just logs.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, TextIO
+from urllib.parse import quote
+
+from .errors import DewyError
+
+__all__ = ["configure", "json_line", "redactor", "summary", "text_line"]
+
+SECRETS = (
+    "AWS_ECR_PASSWORD",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "DOCKER_PASSWORD",
+    "GCR_TOKEN",
+    "GH_TOKEN",
+    "GITHUB_APP_PRIVATE_KEY",
+    "GITHUB_TOKEN",
+    "MAIL_PASSWORD",
+    "SLACK_TOKEN",
+)
+SHORTEST_SECRET = 6
+
+_LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+}
+_NAMES = {"WARNING": "WARN", "CRITICAL": "ERROR"}
+_STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
+_PLAIN = re.compile(r'[^\s"=\\]+')
+
+
+def configure(
+    level: str,
+    format: str,
+    stream: TextIO | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> None:
+    """
+    Send every log record of *level* (`debug`, `info`, `warn`, `error`) and above
+    to *stream*, by default stderr, as `text` or `json`.
+    """
+    handler = logging.StreamHandler(stream or sys.stderr)
+    render = json_line if format == "json" else text_line
+    handler.setFormatter(
+        _Formatter(render, redactor(environ), tracebacks=level == "debug")
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(_LEVELS[level])
+
+
+def text_line(fields: Mapping[str, Any]) -> str:
+    """`time=… level=INFO msg="…" key=value`, quoted where a reader would stumble."""
+    return " ".join(f"{key}={_quoted(value)}" for key, value in fields.items())
+
+
+def json_line(fields: Mapping[str, Any]) -> str:
+    """One JSON object; what JSON does not know is written as text."""
+    return json.dumps(fields, ensure_ascii=False, default=_shown)
+
+
+def summary(exc: BaseException) -> str:
+    """An exception in one line, with its type where the text alone says little."""
+    text = " ".join(str(exc).split())
+    if text and isinstance(exc, DewyError | OSError):
+        return text
+    return f"{type(exc).__name__}: {text}" if text else type(exc).__name__
+
+
+def redactor(environ: Mapping[str, str]) -> Callable[[str], str]:
+    """
+    A function that strikes out the secrets in *environ*, in every usual spelling.
+
+    The last defence: nobody is to log them in the first place.
+    """
+    secrets = [environ[name] for name in SECRETS if name in environ]
+    spelled = {form for secret in secrets for form in _spellings(secret)}
+    forms = [form for form in spelled if len(form) >= SHORTEST_SECRET]
+    if not forms:
+        return str
+    # The longest first, or what contains another would keep its rest.
+    longest_first = sorted(forms, key=len, reverse=True)
+    pattern = re.compile("|".join(map(re.escape, longest_first)))
+    return lambda line: pattern.sub("***", line)
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    for text in {secret, secret.strip(), *secret.split("\n")}:
+        yield text
+        yield json.dumps(text, ensure_ascii=False)[1:-1]
+        yield quote(text, safe="")
+
+
+def _quoted(value: object) -> str:
+    text = _shown(value)
+    if _PLAIN.fullmatch(text) and text.isprintable():
+        return text
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in quoted)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, BaseException):
+        return summary(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return ",".join(map(str, value))
+    return str(value)
+
+
+class _Formatter(logging.Formatter):
+    """Lays records out; adds tracebacks only where they were asked for."""
+
+    def __init__(
+        self,
+        render: Callable[[Mapping[str, Any]], str],
+        redact: Callable[[str], str],
+        *,
+        tracebacks: bool,
+    ) -> None:
+        super().__init__()
+        self._render = render
+        self._redact = redact
+        self._tracebacks = tracebacks
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = _fields(record)
+        exc = record.exc_info[1] if record.exc_info else None
+        if exc is not None:
+            fields.setdefault("error", summary(exc))
+            if self._tracebacks:
+                fields["traceback"] = "".join(traceback.format_exception(exc))
+        return self._redact(self._render(fields))
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    moment = datetime.fromtimestamp(record.created, UTC)
+    fields = {
+        "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "level": _NAMES.get(record.levelname, record.levelname),
+        "msg": record.getMessage(),
+    }
+    extras = {k: v for k, v in vars(record).items() if k not in _STANDARD}
+    return fields | {k: v for k, v in extras.items() if k not in fields}

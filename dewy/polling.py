@@ -1,0 +1,87 @@
+"""When the registry is looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from .config import Settings
+from .deploy.pacing import next_poll
+from .errors import DewyError, RemoteError
+from .logs import summary
+from .system import Clock
+
+log = logging.getLogger(__name__)
+
+
+class Poller:
+    """
+    Calls *tick* again and again, at a pace that spares the registry.
+
+    Attributes:
+        problem: Why the last tick failed, or "".
+
+        last_at, next_at: When it looked and will look, seconds since the epoch.
+    """
+
+    def __init__(
+        self, tick: Callable[[], Awaitable[None]], settings: Settings, clock: Clock
+    ) -> None:
+        self._tick = tick
+        self._settings = settings
+        self._clock = clock
+        self._wanted = asyncio.Event()
+        self._failures = 0
+        self.problem = ""
+        self.last_at: float | None = None
+        self.next_at: float | None = None
+
+    def wake(self) -> None:
+        """Look now, not when the interval has passed."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Poll until cancelled."""
+        while True:
+            delay = await self.once()
+            self.next_at = self._clock.wall() + delay
+            try:
+                async with asyncio.timeout(delay):
+                    await self._wanted.wait()
+            except TimeoutError:
+                pass
+
+    async def once(self) -> float:
+        """One tick; whatever fails in it is told. Returns seconds until the next."""
+        self._wanted.clear()
+        retry_after = None
+        try:
+            await self._tick()
+            self._succeeded()
+        except (DewyError, OSError) as exc:
+            self._failed(exc)
+            retry_after = exc.retry_after if isinstance(exc, RemoteError) else None
+        except Exception as exc:
+            # A fault of ours must not end the supervision of a program.
+            log.exception("Poll ran into a fault of dewy")
+            self._failed(exc)
+        self.last_at = self._clock.wall()
+        return next_poll(
+            self._settings.interval,
+            self._failures,
+            self._settings.max_backoff_interval,
+            retry_after,
+            self._clock.jitter(),
+        )
+
+    def _succeeded(self) -> None:
+        if self.problem:
+            log.info("Poll succeeded again", extra={"after": self._failures})
+        self._failures = 0
+        self.problem = ""
+
+    def _failed(self, exc: Exception) -> None:
+        self._failures += 1
+        self.problem = summary(exc)
+        log.error("Poll failed", extra={"error": self.problem, "row": self._failures})

@@ -1,0 +1,58 @@
+"""What signals ask of the daemon: handlers set an event and return."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Self
+
+STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+RESTART = (signal.SIGHUP, signal.SIGUSR1)
+
+
+class Signals:
+    """
+    Handles signals while entered.
+
+    Attributes:
+        stop: Set by SIGTERM, SIGINT or SIGQUIT; `reason` says which.
+
+        hurry: Set by the second of these: what still drains may be killed.
+
+        restart: Called for SIGHUP and SIGUSR1.
+    """
+
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        self.hurry = asyncio.Event()
+        self.reason = ""
+        self.restart: Callable[[], None] = _ignore
+
+    def __enter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        for number in STOP:
+            loop.add_signal_handler(number, self._stop, number)
+        for number in RESTART:
+            loop.add_signal_handler(number, self._restart)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (*STOP, *RESTART):
+            with suppress(ValueError, RuntimeError):
+                loop.remove_signal_handler(number)
+
+    def _stop(self, number: signal.Signals) -> None:
+        if self.stop.is_set():
+            self.hurry.set()
+        self.reason = self.reason or number.name
+        self.stop.set()
+
+    def _restart(self) -> None:
+        self.restart()
+
+
+def _ignore() -> None:
+    """Nothing runs yet that could be restarted."""

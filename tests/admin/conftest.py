@@ -1,0 +1,46 @@
+"""A root in which dewy worked, and settings for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dewy.config import Settings
+from dewy.deploy.quarantine import Quarantine
+from dewy.deploy.state import Installed, State, StateFile
+from dewy.system import Clock
+
+V1 = Installed("v1", "one", "20310203T040506Z", 1.0)
+V2 = Installed("v2", "two", "20310203T040507Z", 2.0)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(wall=lambda: 1000.0, monotonic=lambda: 0.0, jitter=lambda: 0.5)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Of a root that nothing has worked in yet."""
+    return Settings(
+        command="status",
+        root=tmp_path,
+        cache_dir=tmp_path / ".dewy/cache",
+        registry="ghr://owner/app",
+    )
+
+
+@pytest.fixture
+def state(clock: Clock) -> State:
+    """v2 runs, v1 is kept, v3 failed."""
+    quarantine = Quarantine().add("v3", "three", "died", clock, traffic=False)
+    return State(running=V2, installed=(V2, V1), quarantine=quarantine)
+
+
+@pytest.fixture
+def worked(settings: Settings, state: State) -> Settings:
+    """Settings of a root in which a dewy worked and left *state*."""
+    settings.private.mkdir(mode=0o700)
+    StateFile(settings.private).write(state)
+    return settings

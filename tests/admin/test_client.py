@@ -1,0 +1,110 @@
+"""Asking a running dewy."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from asyncio import StreamReader, StreamWriter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dewy.admin.client import NotRunning, ask
+from dewy.admin.control import ControlServer
+from dewy.errors import DewyError
+
+
+async def handle(verb: str, args: dict[str, Any]) -> dict[str, Any]:
+    """Gives back what it was asked; `refuse` is refused."""
+    if verb == "refuse":
+        raise DewyError("not now")
+    return {"verb": verb, "args": args}
+
+
+async def test_answer_comes_back(tmp_path: Path) -> None:
+    """With whatever was sent along."""
+    async with ControlServer(tmp_path / "admin.sock", handle):
+        answer = await ask(tmp_path, "deploy", version="v1")
+
+    assert {"ok": True, "verb": "deploy", "args": {"version": "v1"}} == answer
+
+
+async def test_refusal_is_an_error(tmp_path: Path) -> None:
+    """In dewy's own words."""
+    async with ControlServer(tmp_path / "admin.sock", handle):
+        with pytest.raises(DewyError, match=r"^not now$"):
+            await ask(tmp_path, "refuse")
+
+
+async def test_no_dewy_is_told_apart(tmp_path: Path) -> None:
+    """No directory, no socket, or one that a killed dewy left."""
+    with pytest.raises(NotRunning):
+        await ask(tmp_path / "none", "status")
+    with pytest.raises(NotRunning):
+        await ask(tmp_path, "status")
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(tmp_path / "admin.sock"))
+    with pytest.raises(NotRunning, match=f"no dewy runs in {tmp_path.parent}"):
+        await ask(tmp_path, "status")
+
+
+async def test_long_path_works(tmp_path: Path) -> None:
+    """Both ends reach it through the directory."""
+    deep = tmp_path / ("d" * 120)
+    deep.mkdir()
+    with pytest.raises(NotRunning):
+        await ask(deep, "status")
+    async with ControlServer(deep / "admin.sock", handle):
+        assert (await ask(deep, "status"))["ok"]
+
+
+async def test_dewy_that_does_not_answer_is_not_waited_for(tmp_path: Path) -> None:
+    """A command line never hangs."""
+
+    async def hangs(verb: str, args: dict[str, Any]) -> dict[str, Any]:
+        await asyncio.Event().wait()
+        return {}
+
+    async with ControlServer(tmp_path / "admin.sock", hangs, grace=0.0):
+        with pytest.raises(DewyError, match=r"did not answer within 0\.05 s"):
+            await ask(tmp_path, "status", 0.05)
+
+
+@pytest.mark.parametrize("line", [b"", b"rubbish\n", b"[]\n", b"{}\n"])
+async def test_rubbish_is_told(tmp_path: Path, line: bytes) -> None:
+    """Whatever listens there, no traceback comes of it."""
+
+    async def rubbish(reader: StreamReader, writer: StreamWriter) -> None:
+        await reader.readline()
+        writer.write(line)
+        writer.close()
+
+    path = tmp_path / "admin.sock"
+    async with await asyncio.start_unix_server(rubbish, str(path)):
+        with pytest.raises(DewyError) as caught:
+            await ask(tmp_path, "status")
+    assert not isinstance(caught.value, NotRunning)
+
+
+async def test_dewy_of_another_user_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Saying that none runs would invite to start a second."""
+
+    async def closed(*args: object, **kwargs: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(asyncio, "open_unix_connection", closed)
+    with pytest.raises(DewyError, match="belongs to another user"):
+        await ask(tmp_path, "status")
+
+
+async def test_large_answer_comes_whole(tmp_path: Path) -> None:
+    """A status may hold many reasons."""
+
+    async def large(verb: str, args: dict[str, Any]) -> dict[str, Any]:
+        return {"text": "x" * 1_000_000}
+
+    async with ControlServer(tmp_path / "admin.sock", large):
+        assert 1_000_000 == len((await ask(tmp_path, "status"))["text"])

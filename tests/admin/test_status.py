@@ -1,0 +1,95 @@
+"""What dewy tells of itself."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from dewy import __version__
+from dewy.admin.status import Process, status
+from dewy.deploy.state import State
+
+KEYS = {
+    "name",
+    "command",
+    "pid",
+    "dewy",
+    "root",
+    "running",
+    "previous",
+    "healthy",
+    "degraded",
+    "hold",
+    "quarantine",
+    "generations",
+    "next_poll",
+    "last_poll",
+    "last_error",
+}
+
+
+def tell(state: State, process: Process | None, now: float = 1000.0) -> dict[str, Any]:
+    return status(
+        state, now, name="app", command="server", root="/srv/app", process=process
+    )
+
+
+def test_status_of_a_running_dewy(state: State) -> None:
+    """Scripts rely on every key being there."""
+    generation = {"generation": 2, "pid": 8, "state": "ready", "since": 3, "status": ""}
+    process = Process(7, (), [generation], 1010.0, 990.0, "was slow")
+    found = tell(state, process)
+
+    assert KEYS == found.keys()
+    assert found == json.loads(json.dumps(found))
+    assert (7, __version__, True, []) == (
+        found["pid"],
+        found["dewy"],
+        found["healthy"],
+        found["degraded"],
+    )
+    assert {
+        "tag": "v2",
+        "identity": "two",
+        "directory": "20310203T040507Z",
+        "since": 2.0,
+    } == found["running"]
+    assert "v1" == found["previous"]["tag"]
+    assert [generation] == found["generations"]
+    assert (1010.0, 990.0, "was slow") == (
+        found["next_poll"],
+        found["last_poll"],
+        found["last_error"],
+    )
+    assert {
+        "tag": "v3",
+        "identity": "three",
+        "reason": "died",
+        "failures": 1,
+        "at": 1000.0,
+        "until": 1060.0,
+    } == found["quarantine"][0]
+
+
+def test_status_without_a_dewy(state: State) -> None:
+    """The same keys; that none runs is what is wrong."""
+    found = tell(state, None)
+
+    assert KEYS == found.keys()
+    assert found["pid"] is None
+    assert not found["healthy"]
+    assert ["no dewy runs in this root"] == found["degraded"]
+
+
+def test_what_is_degraded_is_not_healthy(state: State) -> None:
+    """`status --check` goes by this."""
+    found = tell(state, Process(7, ["the program is down"]))
+
+    assert not found["healthy"]
+    assert ["the program is down"] == found["degraded"]
+    assert ["nothing is deployed"] == tell(State(), Process(7))["degraded"]
+
+
+def test_deadlines_beyond_any_are_clamped(state: State) -> None:
+    """As they will be when they are acted on."""
+    assert -5680.0 == tell(state, None, now=-10000.0)["quarantine"][0]["until"]

@@ -1,0 +1,85 @@
+"""The table of options."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from dewy.config import Settings
+from dewy.config.options import COMMANDS, OPTIONS, Option, options_of
+
+SETTINGS = {field.name for field in fields(Settings)}
+OPTION_LIST = list(OPTIONS.values())
+
+
+@pytest.mark.parametrize("option", OPTION_LIST, ids=lambda o: o.name)
+def test_option_ends_in_a_setting(option: Option) -> None:
+    """Nothing an operator says is dropped; `calver` goes into the registry's URL."""
+    assert option.setting in SETTINGS | {"calver", ""}
+
+
+@pytest.mark.parametrize(
+    "option", [o for o in OPTION_LIST if o.setting in SETTINGS], ids=lambda o: o.name
+)
+def test_default_shown_is_the_default_taken(option: Option) -> None:
+    """Help does not promise what settings don't hold."""
+    root = Path("root")
+    settings = Settings(command="server", root=root, cache_dir=root)
+    taken = getattr(settings, option.setting)
+    if option.default:
+        assert taken == option.kind.read((option.default,), "default")
+    elif option.kind.metavar:
+        assert not taken
+    else:
+        assert option.negates is taken
+
+
+@pytest.mark.parametrize("option", OPTION_LIST, ids=lambda o: o.name)
+def test_option_is_explained(option: Option) -> None:
+    """A sentence, for commands that exist."""
+    assert option.help.endswith(".")
+    assert option.commands <= COMMANDS
+
+
+def test_short_forms_are_unique() -> None:
+    """One letter, one meaning; -h and -v are taken."""
+    shorts = Counter(option.short for option in OPTION_LIST if option.short)
+
+    assert {1} == set(shorts.values())
+    assert not {"h", "v"} & set(shorts)
+
+
+def test_original_short_forms_stand() -> None:
+    """Unit files that were written for the original go on working."""
+    expected = {
+        "c": "cache",
+        "i": "interval",
+        "p": "port",
+        "s": "slot",
+        "l": "log-level",
+        "f": "log-format",
+    }
+    assert expected == {o.short: o.name for o in OPTION_LIST if o.short}
+
+
+def test_variable_is_the_name_in_capitals() -> None:
+    """`--log-level` is `DEWY_LOG_LEVEL`."""
+    assert "DEWY_LOG_LEVEL" == OPTIONS["log-level"].variable
+
+
+def test_check_takes_whatever_server_takes() -> None:
+    """So that a command line can be checked as it stands."""
+    assert options_of("server") == options_of("check")
+    assert {o.name for o in options_of("assets")} <= {
+        o.name for o in options_of("check")
+    }
+
+
+def test_assets_has_no_listening_options() -> None:
+    """A directory of files listens nowhere."""
+    names = {option.name for option in options_of("assets")}
+
+    assert not {"port", "health-path", "ready"} & names

@@ -1,0 +1,231 @@
+"""From everything that was said to settings, or to one clear error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from dewy.config import Settings, resolve
+from dewy.config.resolve import with_calver
+from dewy.errors import ConfigError
+
+Resolve = Callable[..., Settings]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+@pytest.fixture
+def settings(root: Path) -> Resolve:
+    """Resolves in *root*; a registry and a program are there unless given."""
+
+    def settings(
+        command: str = "server",
+        environ: Mapping[str, str] = {},
+        **given: object,
+    ) -> Settings:
+        said = {"registry": "mem://x", "program": ("./app",), **given}
+        named = {name.replace("_", "-"): value for name, value in said.items()}
+        return resolve(command, named, environ, root)
+
+    return settings
+
+
+def write(root: Path, text: str) -> None:
+    (root / "dewy.toml").write_text(text, encoding="utf-8")
+
+
+def test_nothing_said_means_the_defaults(settings: Resolve, root: Path) -> None:
+    """A registry and a program are all that has to be said."""
+    expected = Settings(
+        command="server",
+        root=root,
+        cache_dir=root / ".dewy/cache",
+        registry="mem://x",
+        program=("./app",),
+    )
+    assert expected == settings()
+
+
+def test_flags_come_before_environment_before_file(
+    settings: Resolve, root: Path
+) -> None:
+    """Whoever is nearer to the command wins."""
+    write(root, "slot = 'file'\nkeep = 2\ninterval = '2m'")
+    environ = {"DEWY_SLOT": "environment", "DEWY_KEEP": "3"}
+    found = settings(environ=environ, slot="flag")
+
+    assert ("flag", 3, 120.0) == (found.slot, found.keep, found.interval)
+
+
+def test_list_is_replaced_as_a_whole(settings: Resolve, root: Path) -> None:
+    """Ports of two sources mixed together are nobody's intention."""
+    write(root, "port = [1, 2]\nnotifier = ['mem://a', 'mem://b']")
+    found = settings(port=("8080",))
+
+    assert [8080] == [address.port for address in found.ports]
+    assert ("mem://a", "mem://b") == found.notifiers
+
+
+def test_last_of_a_repeated_option_counts(settings: Resolve) -> None:
+    """As with any command."""
+    assert "b" == settings(slot=("a", "b")).slot
+
+
+def test_config_names_another_file(settings: Resolve, root: Path) -> None:
+    """Relative to the working directory; a flag or DEWY_CONFIG."""
+    (root / "other.toml").write_text("slot = 'other'")
+    write(root, "slot = 'default'")
+
+    assert "other" == settings(config="other.toml").slot
+    assert "other" == settings(environ={"DEWY_CONFIG": str(root / "other.toml")}).slot
+    with pytest.raises(ConfigError, match=r"none\.toml does not exist"):
+        settings(config="none.toml")
+
+
+def test_negative_flags_turn_settings_off(settings: Resolve) -> None:
+    """`--no-rollback` is the flag, `rollback` the setting."""
+    found = settings(no_rollback=True, environ={"DEWY_NO_CAPTURE": "true"})
+
+    assert (False, False) == (found.rollback, found.capture)
+    assert settings(environ={"DEWY_NO_CAPTURE": "false"}).capture
+
+
+def test_cache_directory_is_moved_by_its_variable(
+    settings: Resolve, root: Path
+) -> None:
+    """`DEWY_CACHEDIR`, as in the original; relative to the root."""
+    absolute = settings(environ={"DEWY_CACHEDIR": "/var/cache/dewy"})
+    relative = settings(environ={"DEWY_CACHEDIR": "kept"})
+
+    assert Path("/var/cache/dewy") == absolute.cache_dir
+    assert root / "kept" == relative.cache_dir
+    assert root / ".dewy" == absolute.private
+
+
+@pytest.mark.parametrize("command", ["server", "assets", "check"])
+def test_registry_is_required(settings: Resolve, command: str) -> None:
+    """Told before anything starts, with every place it could be said."""
+    with pytest.raises(ConfigError, match=f"{command} needs a registry: --registry"):
+        settings(command, registry=None)
+
+
+@pytest.mark.parametrize("command", ["status", "hold", "history", "rollback"])
+def test_registry_is_not_required_for_what_is_here(
+    settings: Resolve, command: str
+) -> None:
+    """These ask this host only."""
+    assert command == settings(command, registry=None).command
+
+
+def test_server_needs_a_program(settings: Resolve) -> None:
+    """And says where it goes."""
+    with pytest.raises(ConfigError, match="-- PROGRAM"):
+        settings(program=())
+    assert () == settings("check", program=()).program
+
+
+def test_health_path_needs_a_port(settings: Resolve) -> None:
+    """There would be nothing to ask."""
+    with pytest.raises(ConfigError, match="--health-path needs a --port"):
+        settings(health_path="/up")
+    assert "/up" == settings(health_path="/up", port=("80",)).health_path
+    assert "/up" == settings("check", health_path="/up").health_path
+
+
+def test_assets_has_no_health_path(settings: Resolve, root: Path) -> None:
+    """Wherever it was said."""
+    write(root, "health-path = '/up'")
+    with pytest.raises(ConfigError, match=r"dewy\.toml: health-path has no meaning"):
+        settings("assets")
+
+
+def test_options_of_other_commands_are_not_judged(
+    settings: Resolve, root: Path
+) -> None:
+    """`dewy status` works beside a dewy.toml whose server options are wrong."""
+    write(root, "interval = 'x'\nregistry = 'mem://x'")
+
+    assert "mem://x" == settings("status", registry=None).registry
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("interval", "soon", "--interval 'soon' must be a time"),
+        ("interval", "0", "--interval '0' must be longer than zero"),
+        ("keep", "0", "--keep '0' must be a whole number from 1"),
+        ("ready", "now", "--ready 'now' must be one of auto, notify, grace"),
+        ("verify_checksum", "x", "must be one of off, auto, required"),
+        ("admin_port", "65536", "--admin-port '65536'"),
+        ("registry", "nothing", "--registry 'nothing' is not of the form"),
+        ("cache", "file", "--cache 'file' is not of the form"),
+        ("notifier", "slack", "--notifier 'slack' is not of the form"),
+        ("health_path", "up", "--health-path 'up' must start with /"),
+        ("calver", "nothing", "--calver"),
+        ("log_level", "loud", "--log-level 'loud'"),
+    ],
+)
+def test_error_names_option_and_value(
+    settings: Resolve, name: str, value: str, what: str
+) -> None:
+    """A start-up error is reported in words; it once was a crash at the first poll."""
+    with pytest.raises(ConfigError) as caught:
+        settings(**{name: value})
+
+    assert what in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_error_names_variable_or_key(settings: Resolve, root: Path) -> None:
+    """Nobody looks for a flag that was never given."""
+    with pytest.raises(ConfigError, match=r"^DEWY_INTERVAL '0'"):
+        settings(environ={"DEWY_INTERVAL": "0"})
+    write(root, "interval = 0")
+    with pytest.raises(ConfigError, match=r"^dewy\.toml: interval '0'"):
+        settings()
+
+
+def test_calver_goes_into_the_registry(settings: Resolve) -> None:
+    """It replaces one that is there; the query is sorted, as in the original."""
+    found = settings(registry="ghr://o/r?slot=x&CalVer=YY", calver="YYYY.0M.MICRO")
+
+    assert "ghr://o/r?calver=YYYY.0M.MICRO&slot=x" == found.registry
+
+
+def test_calver_is_encoded() -> None:
+    """A format may hold what has a meaning in a query."""
+    assert "mem://x?calver=YYYY%2BMICRO" == with_calver("mem://x", "YYYY+MICRO")
+
+
+def test_options_of_later_versions_are_accepted_with_a_word(settings: Resolve) -> None:
+    """Unit files that were written for the original go on working."""
+    found = settings(
+        telemetry=True,
+        otlp_endpoint="localhost:4317",
+        environ={"DEWY_OTLP_INSECURE": "1"},
+    )
+    assert (
+        "--telemetry has no effect in this version",
+        "--otlp-endpoint has no effect in this version",
+        "DEWY_OTLP_INSECURE has no effect in this version",
+    ) == found.cautions
+
+
+def test_low_ports_come_with_a_word(settings: Resolve) -> None:
+    """Binding them usually fails for users, and then why is of interest."""
+    found = settings(port=("80", "1024"))
+
+    assert 1 == len(found.cautions)
+    assert "port 80 is below 1024" in found.cautions[0]
+
+
+def test_resolving_creates_nothing(settings: Resolve, root: Path) -> None:
+    """The original created its cache for whatever was asked."""
+    settings()
+
+    assert [] == list(root.iterdir())

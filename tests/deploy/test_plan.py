@@ -1,0 +1,97 @@
+"""Deciding (pure): what runs, what is new, what is kept out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dewy.deploy.plan import Action, plan
+from dewy.deploy.quarantine import Quarantine
+from dewy.deploy.state import Installed, State
+from dewy.release import Release
+from dewy.system import Clock
+
+NOW = 1_000_000.0
+CLOCK = Clock(wall=lambda: NOW, jitter=lambda: 0.5)
+
+
+def release(tag: str, identity: str = "sha256:a") -> Release:
+    return Release(tag, f"file:///registry/{tag}/app.tgz", identity)
+
+
+def running(tag: str, identity: str = "sha256:a", **state: object) -> State:
+    installed = Installed(tag, identity, "20310203T040506Z", 1.0)
+    return State(running=installed, installed=(installed,), **state)  # type: ignore[arg-type]
+
+
+def decide(state: State, wanted: Release, now: float = NOW) -> Action:
+    return plan(state, wanted, now).action
+
+
+def test_the_first_release_is_deployed():
+    assert Action.DEPLOY is decide(State(), release("v1"))
+
+
+def test_what_runs_is_not_deployed_again():
+    assert Action.SKIP is decide(running("v1"), release("v1"))
+
+
+def test_a_new_version_is_deployed():
+    assert Action.DEPLOY is decide(running("v1"), release("v2"))
+
+
+def test_a_withdrawn_version_makes_way_for_the_next_lower_one():
+    assert Action.DEPLOY is decide(running("v2"), release("v1"))
+
+
+def test_a_replaced_artifact_under_the_same_tag_is_deployed():
+    assert Action.DEPLOY is decide(running("v1"), release("v1", "sha256:b"))
+
+
+def test_what_the_original_left_is_known_by_its_tag_alone():
+    assert Action.SKIP is decide(running("v1", ""), release("v1"))
+    assert Action.DEPLOY is decide(running("", ""), release("v1"))
+
+
+def failed(
+    tag: str, identity: str = "sha256:a", *, traffic: bool = False
+) -> Quarantine:
+    return Quarantine().add(tag, identity, "it crashed", CLOCK, traffic=traffic)
+
+
+def test_a_failed_version_is_waited_for_and_the_reason_told():
+    decided = plan(running("v1", quarantine=failed("v2")), release("v2"), NOW)
+
+    assert Action.WAIT is decided.action
+    assert (
+        "v2 is in quarantine until 1970-01-12 13:47:40 UTC: it crashed"
+        == decided.reason
+    )
+
+
+def test_a_failed_version_is_tried_again_when_its_time_has_come():
+    state = running("v1", quarantine=failed("v2"))
+
+    assert Action.DEPLOY is decide(state, release("v2"), NOW + 61)
+
+
+def test_a_version_that_failed_with_traffic_does_not_come_back_by_itself():
+    state = running("v1", quarantine=failed("v2", traffic=True))
+
+    assert Action.WAIT is decide(state, release("v2"), NOW + 10**9)
+
+
+def test_a_failed_version_whose_bytes_changed_is_tried_at_once():
+    state = running("v1", quarantine=failed("v2", traffic=True))
+
+    assert Action.DEPLOY is decide(state, release("v2", "sha256:mended"))
+
+
+def test_hold_keeps_the_version():
+    decided = plan(running("v1", hold=True), release("v2"), NOW)
+
+    assert Action.WAIT is decided.action
+    assert "held at v1; v2 is newest" == decided.reason
+
+
+def test_hold_does_not_keep_an_empty_root_empty():
+    assert Action.DEPLOY is decide(replace(State(), hold=True), release("v1"))

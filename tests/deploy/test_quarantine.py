@@ -1,0 +1,119 @@
+"""Which versions stay out, and for how long."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dewy.deploy.quarantine import LONGEST_DELAY, SPREAD, Entry, Quarantine, delay
+from dewy.system import Clock
+
+MINUTE = 60.0
+
+
+def at(now: float, jitter: float = 0.5) -> Clock:
+    return Clock(wall=lambda: now, monotonic=lambda: now, jitter=lambda: jitter)
+
+
+def test_failure_before_traffic_is_tried_again_ever_later() -> None:
+    """After 1, 2, 4 … 60 minutes, not every ten seconds for ever."""
+    quarantine = Quarantine()
+    waits = []
+    for _ in range(8):
+        quarantine = quarantine.add("v1", "a", "no", at(1000), traffic=False)
+        entry = quarantine.find("v1", "a")
+        assert entry is not None
+        assert entry.until is not None
+        waits.append((entry.until - 1000) / MINUTE)
+
+    assert [1, 2, 4, 8, 16, 32, 60, 60] == waits
+
+
+def test_failure_with_traffic_does_not_come_back_by_itself() -> None:
+    """A version that hurt users once is not tried on them again."""
+    quarantine = Quarantine().add("v1", "a", "died", at(0), traffic=True)
+
+    assert quarantine.blocking("v1", "a", now=10**12)
+
+
+def test_version_is_free_again_when_its_time_is_up() -> None:
+    """The entry stays: how often it failed counts for the next time."""
+    quarantine = Quarantine().add("v1", "a", "no", at(0), traffic=False)
+
+    assert quarantine.blocking("v1", "a", now=59.9)
+    assert quarantine.blocking("v1", "a", now=60) is None
+    assert quarantine.find("v1", "a")
+
+
+def test_replaced_artifact_is_a_new_candidate() -> None:
+    """Other bytes under the same tag have not failed yet."""
+    quarantine = Quarantine().add("v1", "a", "no", at(0), traffic=True)
+
+    assert quarantine.blocking("v1", "b", now=0) is None
+    assert quarantine.blocking("v2", "a", now=0) is None
+
+
+def test_failures_are_counted_in_one_entry() -> None:
+    """The latest reason is the one people see."""
+    quarantine = Quarantine().add("v1", "a", "first", at(0), traffic=False)
+    quarantine = quarantine.add("v2", "b", "other", at(1), traffic=False)
+    quarantine = quarantine.add("v1", "a", "second", at(2), traffic=False)
+
+    assert [("v2", 1, "other"), ("v1", 2, "second")] == [
+        (e.tag, e.failures, e.reason) for e in quarantine
+    ]
+
+
+def test_release_lets_go_of_everything_under_a_tag() -> None:
+    """Whoever says `dewy retry v1` doesn't think of bytes."""
+    quarantine = Quarantine().add("v1", "a", "no", at(0), traffic=True)
+    quarantine = quarantine.add("v1", "b", "no", at(0), traffic=True)
+    quarantine = quarantine.add("v2", "c", "no", at(0), traffic=True)
+
+    assert ["v2"] == [entry.tag for entry in quarantine.release("v1")]
+
+
+def test_success_forgets_the_failures_of_these_bytes_only() -> None:
+    """The other artifact under the tag proved nothing."""
+    quarantine = Quarantine().add("v1", "a", "no", at(0), traffic=False)
+    quarantine = quarantine.add("v1", "b", "no", at(0), traffic=False)
+
+    assert ["b"] == [entry.identity for entry in quarantine.succeeded("v1", "a")]
+
+
+def test_deadlines_of_a_clock_that_ran_ahead_are_clamped() -> None:
+    """A wrong clock must not keep a version out for years."""
+    quarantine = Quarantine().add("v1", "a", "no", at(10**9), traffic=False)
+    quarantine = quarantine.add("v2", "b", "no", at(10**9), traffic=True)
+    clamped = quarantine.clamped(now=0)
+
+    assert clamped.blocking("v1", "a", now=LONGEST_DELAY * (1 + SPREAD)) is None
+    assert clamped.blocking("v2", "b", now=10**12)
+    assert clamped == clamped.clamped(now=0)
+
+
+@given(st.integers(1, 10**6), st.floats(0, 1))
+def test_delay_is_spread_but_bounded(failures: int, random: float) -> None:
+    """Hosts of a fleet do not return in step, and none waits for days."""
+    shortest, longest = MINUTE * (1 - SPREAD), LONGEST_DELAY * (1 + SPREAD)
+
+    assert shortest - 1e-6 <= delay(failures, random) <= longest + 1e-6
+
+
+@pytest.mark.parametrize(("random", "expected"), [(0.0, 48), (0.5, 60), (1.0, 72)])
+def test_spread_is_a_fifth_either_way(random: float, expected: float) -> None:
+    """Of the first delay, one minute."""
+    assert pytest.approx(expected) == delay(1, random)
+
+
+def test_quarantine_survives_being_written() -> None:
+    """Keys of a newer dewy are passed over."""
+    quarantine = Quarantine((Entry("v1", "a", "no", 2, 1.5, None),))
+    data = json.loads(json.dumps(asdict(quarantine)))
+    data["entries"][0]["colour"] = "red"
+
+    assert quarantine == Quarantine.from_json(data)

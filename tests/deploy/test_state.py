@@ -1,0 +1,138 @@
+"""What dewy remembers of a root."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dewy.deploy.quarantine import Quarantine
+from dewy.deploy.state import Group, Installed, State, StateFile
+from dewy.errors import DewyError
+from dewy.system import Clock
+
+V1 = Installed("v1", "sha256:1", "20310203T040506Z", 1.0)
+V2 = Installed("v2", "sha256:2", "20310203T040507Z", 2.0)
+V3 = Installed("v3", "sha256:3", "20310203T040508Z", 3.0)
+FULL = State(
+    running=V2,
+    installed=(V2, V1),
+    quarantine=Quarantine().add("v3", "sha256:3", "died", Clock(), traffic=True),
+    hold=True,
+    wanted="v2",
+    groups=(Group(123, 456, "boot"),),
+    notifies=True,
+)
+
+
+def quarantined(state: State, release: Installed) -> State:
+    bad = state.quarantine.add(
+        release.tag, release.identity, "no", Clock(), traffic=False
+    )
+    return replace(state, quarantine=bad)
+
+
+def test_state_survives_being_written() -> None:
+    """Every part of it."""
+    assert FULL == State.from_json(FULL.to_json())
+    assert State() == State.from_json(State().to_json())
+
+
+def test_keys_of_a_newer_dewy_are_passed_over() -> None:
+    """Going back to an older dewy of the same format is possible."""
+    data = json.loads(FULL.to_json())
+    data["moon"] = data["running"]["moon"] = data["groups"][0]["moon"] = "full"
+
+    assert FULL == State.from_json(json.dumps(data).encode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"{}",
+        State().to_json().replace(b'"format": 1', b'"format": 2'),
+        State().to_json().replace(b'"installed": []', b'"installed": [{}]'),
+        State().to_json().replace(b'"installed": []', b'"installed": 1'),
+    ],
+)
+def test_what_is_no_state_is_refused(text: bytes) -> None:
+    """Guessing would run the wrong version."""
+    with pytest.raises(ValueError):  # noqa: PT011 - any of its kinds
+        State.from_json(text)
+
+
+def test_previous_is_the_newest_kept_that_is_not_bad() -> None:
+    """What failed is nothing to go back to, not even when its time is up."""
+    state = State(running=V3, installed=(V3, V2, V1))
+
+    assert V2 == state.previous
+    assert V1 == quarantined(state, V2).previous
+    assert quarantined(quarantined(state, V2), V1).previous is None
+    assert State().previous is None
+
+
+def test_deployed_release_runs_and_leads_the_kept_ones() -> None:
+    """No more than asked for are kept, and each directory once."""
+    state = State().deployed(V1, keep=2).deployed(V2, keep=2).deployed(V3, keep=2)
+
+    assert V3 == state.running
+    assert (V3, V2) == state.installed
+    assert (V2, V3) == state.deployed(V2, keep=2).installed
+
+
+def test_release_without_a_tag_is_called_by_its_directory() -> None:
+    """What the original left may have no name of its own."""
+    unnamed = Installed("", "", "20310203T040506Z", 0.0)
+    state = State(installed=(V1, unnamed))
+
+    assert unnamed == state.find("20310203T040506Z")
+    assert V1 == state.find("v1")
+    assert state.find("v9") is None
+
+
+def test_state_file_is_read_back(tmp_path: Path) -> None:
+    """And is private."""
+    file = StateFile(tmp_path)
+    file.write(FULL)
+
+    assert FULL == file.read()
+    assert 0o600 == file.path.stat().st_mode & 0o777
+
+
+def test_no_file_is_no_state(tmp_path: Path) -> None:
+    """Not an empty one: a root the original left has none, but runs something."""
+    assert StateFile(tmp_path).read() is None
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish", b'{"format": 99}'])
+def test_broken_file_is_told_with_what_to_do(tmp_path: Path, content: bytes) -> None:
+    """Starting from nothing would forget what runs."""
+    file = StateFile(tmp_path)
+    file.path.write_bytes(content)
+    with pytest.raises(DewyError, match=r"cannot be read .* move it away"):
+        file.read()
+
+
+def test_state_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    """A full disk costs the change, not the memory."""
+    file = StateFile(tmp_path)
+    file.write(FULL)
+    blocker = next_draft(file)
+    blocker.mkdir()
+    with pytest.raises(OSError, match="directory"):
+        file.write(State())
+
+    assert FULL == file.read()
+
+
+def next_draft(file: StateFile) -> Path:
+    """What the next write would create; a directory there makes it fail."""
+    return file.path.with_name(f".{file.path.name}.{os.getpid()}.tmp")

@@ -1,0 +1,184 @@
+"""What operators ask for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dewy.deploy.plan import Action, plan
+from dewy.deploy.quarantine import Quarantine
+from dewy.deploy.state import Installed, State
+from dewy.deploy.verbs import BY_OPERATOR, deploy, hold, retry, rollback, unhold
+from dewy.errors import DewyError
+from dewy.release import Release
+from dewy.system import Clock
+
+V1 = Installed("v1", "one", "1", 1.0)
+V2 = Installed("v2", "two", "2", 2.0)
+V3 = Installed("v3", "three", "3", 3.0)
+CLOCK = Clock(wall=lambda: 1000.0, jitter=lambda: 0.5)
+RUNNING = State(running=V3, installed=(V3, V2, V1))
+
+
+def bad(*releases: Installed) -> Quarantine:
+    quarantine = Quarantine()
+    for each in releases:
+        quarantine = quarantine.add(each.tag, each.identity, "no", CLOCK, traffic=True)
+    return quarantine
+
+
+def test_hold_and_unhold_are_undone_by_each_other() -> None:
+    """There was no way to pin a version."""
+    held, message = hold(RUNNING)
+    free, _ = unhold(held)
+
+    assert held.hold
+    assert "held at v3" in message
+    assert free == RUNNING
+
+
+def test_hold_twice_is_no_error() -> None:
+    """Scripts say it again."""
+    held, _ = hold(RUNNING)
+
+    assert held == hold(held)[0]
+    assert (RUNNING, "was not held") == unhold(RUNNING)
+    assert hold(State())[0].hold
+
+
+def test_retry_lets_a_version_out() -> None:
+    """All of its bytes."""
+    state = replace(RUNNING, quarantine=bad(V1, V2))
+    after, message = retry(state, "v2")
+
+    assert ["v1"] == [entry.tag for entry in after.quarantine]
+    assert "v2 is out of quarantine" in message
+
+
+def test_retry_of_what_is_not_in_quarantine_lists_what_is() -> None:
+    """A slip of the finger is seen at once."""
+    with pytest.raises(DewyError, match=r"v9 is not in quarantine \(in it: v1, v2\)"):
+        retry(replace(RUNNING, quarantine=bad(V1, V2)), "v9")
+    with pytest.raises(DewyError, match="it is empty"):
+        retry(RUNNING, "v9")
+
+
+def test_rollback_goes_to_the_previous_release() -> None:
+    """And what it leaves does not come back by itself."""
+    after, message = rollback(RUNNING, None, CLOCK)
+    left = after.quarantine.find("v3", "three")
+
+    assert V2 == after.running
+    assert left is not None
+    assert (BY_OPERATOR, None) == (left.reason, left.until)
+    assert {V1, V2, V3} == set(after.installed)
+    assert "rolled back to v2; v3 stays out" in message
+
+
+def test_rollback_passes_over_what_failed() -> None:
+    """Going from one bad release to another helps nobody."""
+    after, _ = rollback(replace(RUNNING, quarantine=bad(V2)), None, CLOCK)
+
+    assert V1 == after.running
+
+
+def test_rollback_again_goes_further_back() -> None:
+    """Not to and fro."""
+    once, _ = rollback(RUNNING, None, CLOCK)
+    twice, _ = rollback(once, None, CLOCK)
+
+    assert V1 == twice.running
+
+
+def test_rollback_to_a_named_version_takes_it_out_of_quarantine() -> None:
+    """Whoever names it means it."""
+    after, _ = rollback(replace(RUNNING, quarantine=bad(V1)), "v1", CLOCK)
+
+    assert V1 == after.running
+    assert ["v3"] == [entry.tag for entry in after.quarantine]
+
+
+def test_rollback_works_under_hold_and_leaves_it() -> None:
+    """Hold is against new versions, not against the way back."""
+    after, _ = rollback(replace(RUNNING, hold=True, wanted="v3"), None, CLOCK)
+
+    assert V2 == after.running
+    assert after.hold
+    assert "" == after.wanted
+
+
+def test_rolled_back_version_is_not_deployed_again() -> None:
+    """The next poll still finds it the newest; a newer one is deployed as usual."""
+    after, _ = rollback(RUNNING, None, CLOCK)
+    left = Release("v3", "mem://x/v3", "three")
+    newer = Release("v4", "mem://x/v4", "four")
+
+    assert Action.WAIT == plan(after, left, 10**12).action
+    assert Action.DEPLOY == plan(after, newer, 1000).action
+
+
+def test_rollback_to_what_is_not_kept_lists_what_is() -> None:
+    """Only what is on this host can be started without the registry."""
+    with pytest.raises(DewyError, match=r"v9 is not on this host \(kept: v2, v1\)"):
+        rollback(RUNNING, "v9", CLOCK)
+    with pytest.raises(DewyError, match="no other release is kept"):
+        rollback(State(), "v9", CLOCK)
+
+
+def test_rollback_to_what_runs_is_refused() -> None:
+    """It would quarantine the version it is to start."""
+    with pytest.raises(DewyError, match="v3 runs already"):
+        rollback(RUNNING, "v3", CLOCK)
+
+
+def test_rollback_finds_the_earlier_bytes_of_a_replaced_tag() -> None:
+    """Two releases of one name: the one that does not run is meant."""
+    replaced = Installed("v1", "uno", "9", 9.0)
+    state = State(running=replaced, installed=(replaced, V1))
+    after, _ = rollback(state, "v1", CLOCK)
+
+    assert V1 == after.running
+    assert after.quarantine.find("v1", "uno")
+    assert after.quarantine.find("v1", "one") is None
+
+
+def test_rollback_without_anything_to_go_to_says_why() -> None:
+    """Nothing kept, or nothing good."""
+    with pytest.raises(DewyError, match="no other release is kept on this host"):
+        rollback(State(running=V3, installed=(V3,)), None, CLOCK)
+    with pytest.raises(DewyError, match="nothing to roll back to: in quarantine: v2"):
+        state = State(running=V3, installed=(V3, V2), quarantine=bad(V2))
+        rollback(state, None, CLOCK)
+
+
+def test_rollback_from_an_unnamed_release_quarantines_nothing() -> None:
+    """Without a tag no entry could ever match it."""
+    unnamed = Installed("", "", "20310203T040506Z", 9.0)
+    after, _ = rollback(State(running=unnamed, installed=(unnamed, V1)), None, CLOCK)
+
+    assert V1 == after.running
+    assert [] == list(after.quarantine)
+
+
+def test_deploy_is_remembered_for_the_next_start() -> None:
+    """And takes the version out of quarantine: whoever names it means it."""
+    after, message = deploy(replace(RUNNING, quarantine=bad(V2)), "v2")
+
+    assert "v2" == after.wanted
+    assert [] == list(after.quarantine)
+    assert "the next start deploys v2" in message
+
+
+def test_deploy_of_the_newest_is_what_a_start_does_anyway() -> None:
+    """It takes back a version that was asked for."""
+    after, message = deploy(replace(RUNNING, wanted="v2"), None)
+
+    assert "" == after.wanted
+    assert "anyway" in message
+
+
+def test_deploy_is_refused_under_hold() -> None:
+    """And says what can be done."""
+    with pytest.raises(DewyError, match="dewy unhold"):
+        deploy(replace(RUNNING, hold=True), "v2")

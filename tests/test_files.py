@@ -1,0 +1,77 @@
+"""Small files are seen whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dewy import files
+from dewy.files import sync_directory, write_atomically
+
+
+def test_content_replaces_what_was_there(tmp_path: Path) -> None:
+    """And leaves nothing beside it."""
+    path = tmp_path / "state"
+    write_atomically(path, b"first, and longer")
+    write_atomically(path, b"second")
+
+    assert b"second" == path.read_bytes()
+    assert [path] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+def test_file_has_its_mode(tmp_path: Path, mode: int) -> None:
+    """Private unless said otherwise."""
+    write_atomically(tmp_path / "file", b"", mode=mode)
+
+    assert mode == (tmp_path / "file").stat().st_mode & 0o777
+
+
+def test_failure_leaves_the_old_content_and_no_draft(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk is noticed at fsync, before anything is replaced."""
+    path = tmp_path / "state"
+    write_atomically(path, b"old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(path, b"new")
+
+    assert b"old" == path.read_bytes()
+    assert [path] == list(tmp_path.iterdir())
+
+
+def test_file_is_on_disk_before_its_name_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """fsync, rename, fsync of the directory: in no other order is it durable."""
+    steps: list[str] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def synced(descriptor: int) -> None:
+        name = os.readlink(f"/proc/self/fd/{descriptor}")
+        steps.append("sync directory" if name == str(tmp_path) else "sync file")
+        fsync(descriptor)
+
+    def renamed(self: Path, target: Path) -> Path:
+        steps.append("rename")
+        return rename(self, target)
+
+    monkeypatch.setattr(files.os, "fsync", synced)
+    monkeypatch.setattr(Path, "rename", renamed)
+    write_atomically(tmp_path / "state", b"x")
+
+    assert ["sync file", "rename", "sync directory"] == steps
+
+
+def test_only_directories_are_synced_as_such(tmp_path: Path) -> None:
+    """A slip of the path is told."""
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        sync_directory(tmp_path / "file")

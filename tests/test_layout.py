@@ -1,0 +1,277 @@
+"""The house keeps its shape: where things are, how long, and who may import whom."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import dewy
+from dewy import _speedups
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = Path(dewy.__file__).parent
+TESTS = ROOT / "tests"
+
+# What a deployment asks; none of them knows another.
+STRANGERS = {"registries", "artifacts", "caches", "notifiers"}
+
+# From the top down. A unit may import what is below it and, unless they are
+# strangers, what stands beside it; never in circles.
+LAYERS = (
+    {"__main__"},
+    {"cli"},
+    {"demo"},
+    {"agent", "boot", "daemon", "polling", "admin"},
+    {"deploy", "supervisor", "containers", "proxy"},
+    STRANGERS,
+    {"remotes"},
+    {
+        "config",
+        "errors",
+        "files",
+        "logs",
+        "loop",
+        "release",
+        "schemes",
+        "signals",
+        "system",
+        "systemd",
+        "urls",
+        "versions",
+    },
+    {"_speedups", "__init__"},
+)
+TELEMETRY_READERS = {"agent", "cli"}
+
+# Modules whose tests stand elsewhere, and where.
+TESTED_ELSEWHERE = {
+    "__main__.py": "test_layout.py",
+}
+
+LINES = 300
+EMPTY_WORDS = {
+    "common",
+    "helper",
+    "helpers",
+    "manager",
+    "managers",
+    "misc",
+    "util",
+    "utils",
+}
+HEAVY = {"aiohttp", "zstandard", "cryptography", "uvloop"}
+
+
+def modules() -> list[str]:
+    """Every module of the package, by its path in it."""
+    return sorted(str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py"))
+
+
+def sources() -> list[str]:
+    """Every Python and Cython file that is ours, by its path in the checkout."""
+    places = [TESTS, ROOT / "_speedups", ROOT / "benchmarks", ROOT / "dev"]
+    kept = [path for place in places for path in place.rglob("*.p[yx]*")]
+    kept += [PACKAGE / name for name in modules()] + list(ROOT.glob("*.py"))
+    return sorted(
+        str(path) for path in kept if path.suffix in {".py", ".pyx", ".pxd", ".pxi"}
+    )
+
+
+def shown(path: str) -> str:
+    """A short, stable test id."""
+    whole = Path(path)
+    return str(whole.relative_to(ROOT) if whole.is_relative_to(ROOT) else whole.name)
+
+
+def imports(tree: ast.AST, package: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """
+    Every module of dewy that *tree* imports: anywhere in it, relatively or not,
+    and by import strings such as `dewy.registries.file:FileRegistry`.
+
+    Names imported from a package count as modules of it, which they may be.
+    """
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                found = [tuple(name.name.split(".")) for name in names]
+            case ast.ImportFrom(module=module, names=names, level=level):
+                base = package[: len(package) - level + 1] if level else ()
+                base += tuple(module.split(".")) if module else ()
+                found = [(*base, name.name) for name in names]
+            case ast.Constant(value=str(text)) if re.fullmatch(r"dewy[.\w]*:\w+", text):
+                found = [tuple(text.partition(":")[0].split("."))]
+            case _:
+                continue
+        yield from (target for target in found if target[0] == "dewy")
+
+
+def unit(parts: tuple[str, ...]) -> str:
+    """What of the package a module belongs to: the first name below `dewy`."""
+    name = parts[1] if len(parts) > 1 else "__init__"
+    there = (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()
+    return name if there else "__init__"
+
+
+def arrows(module: str) -> set[tuple[str, str]]:
+    """From the unit of *module* to every other unit that it imports."""
+    path = PACKAGE / module
+    parts = ("dewy", *Path(module).with_suffix("").parts)
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    targets = {unit(target) for target in imports(tree, parts[:-1])}
+    return {(unit(parts), target) for target in targets - {unit(parts)}}
+
+
+def level(name: str) -> int:
+    """The row of *name*, counted from the top."""
+    for row, names in enumerate(LAYERS):
+        if name in names:
+            return row
+    pytest.fail(f"dewy/{name} has no place in LAYERS yet", pytrace=False)
+
+
+def permitted(source: str, target: str) -> bool:
+    """Whether *source* may import *target*, circles apart."""
+    if target == "telemetry":
+        return source in TELEMETRY_READERS
+    if source == "telemetry":
+        return level(target) > level("remotes")
+    if source == "_speedups":
+        return False
+    if {source, target} <= STRANGERS:
+        return False
+    return level(source) <= level(target)
+
+
+@pytest.mark.parametrize("module", modules())
+def test_imports_follow_the_arrows(module: str) -> None:
+    """cli → agent, admin → what deploys → what it asks → remotes → the ground."""
+    wrong = {arrow for arrow in arrows(module) if not permitted(*arrow)}
+
+    assert set() == wrong
+
+
+def test_units_do_not_import_each_other() -> None:
+    """Beside or below, no chain of imports comes back to where it started."""
+    graph: dict[str, set[str]] = {}
+    for module in modules():
+        for source, target in arrows(module):
+            graph.setdefault(source, set()).add(target)
+    while leaves := {name for name in graph if not graph[name] & graph.keys()}:
+        for name in leaves:
+            del graph[name]
+
+    assert {} == graph
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("import dewy.cli", {("dewy", "cli")}),
+        ("from ..agent import run", {("dewy", "agent", "run")}),
+        ("def f():\n    from .. import loop", {("dewy", "loop")}),
+        ("from .file import File", {("dewy", "caches", "file", "File")}),
+        ("x = 'dewy.remotes.github:GitHub'", {("dewy", "remotes", "github")}),
+        ("import os\nlabel = 'dewy.app'", set()),
+    ],
+)
+def test_no_way_of_importing_is_overlooked(code: str, expected: set[object]) -> None:
+    """The other tests here are worth what this function sees."""
+    assert expected == set(imports(ast.parse(code), ("dewy", "caches")))
+
+
+@pytest.mark.parametrize("path", sources(), ids=shown)
+def test_file_is_short(path: str) -> None:
+    """A file that outgrows the limit holds two subjects."""
+    lines = Path(path).read_text(encoding="utf-8").count("\n")
+
+    assert lines <= LINES
+
+
+@pytest.mark.parametrize("module", modules())
+def test_name_says_what_it_is_about(module: str) -> None:
+    """The tree names the field, not kinds of code."""
+    words = set(re.split(r"[/_.]", module))
+
+    assert set() == words & EMPTY_WORDS
+
+
+def has_code(module: str) -> bool:
+    """Whether *module* does something: a façade, names and protocols do not."""
+    if Path(module).name == "__init__.py":
+        return False
+    tree = ast.parse((PACKAGE / module).read_text(encoding="utf-8"))
+    return any(
+        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(tree)
+    )
+
+
+@pytest.mark.parametrize("module", [*filter(has_code, modules())])
+def test_module_has_its_tests(module: str) -> None:
+    """`dewy/deploy/plan.py` is tested by `tests/deploy/test_plan.py`."""
+    path = Path(module)
+    mirrored = path.with_name(f"test_{path.name}")
+    place = TESTS / TESTED_ELSEWHERE.get(module, mirrored)
+
+    assert place.is_file(), f"{module} has no {place.relative_to(ROOT)}"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["-c", "import dewy"], ["-m", "dewy", "--version"]], ids=" ".join
+)
+def test_cheap_commands_import_nothing_heavy(arguments: list[str]) -> None:
+    """What a command does not use, it does not wait for."""
+    python = [sys.executable, "-X", "importtime", *arguments]
+    done = subprocess.run(
+        python, capture_output=True, text=True, check=True, timeout=60
+    )
+    lines = done.stderr.splitlines()
+    imported = {line.rpartition("|")[2].strip() for line in lines if "|" in line}
+
+    assert "dewy" in imported
+    assert set() == {name.partition(".")[0] for name in imported} & HEAVY
+
+
+def test_extensions_are_those_with_a_source() -> None:
+    """Each compiled module has a source, a stub and a pure twin, and no other has."""
+    stems = {path.stem for path in (ROOT / "_speedups").glob("*.pyx")}
+    face = PACKAGE / "_speedups"
+
+    assert stems == set(_speedups.EXTENSIONS)
+    for stem in stems:
+        assert (face / f"{stem}.pyi").is_file()
+        assert (face / f"{stem.removesuffix('_c')}_py.py").is_file()
+
+
+def test_nothing_names_a_machine_it_was_written_on() -> None:
+    """No path of the checkout or of anybody's home directory is in a file."""
+    homes = re.compile(r"(?<![\w.])/(?:home|Users)/\w+/")
+    here = [str(path) for path in (ROOT, Path.home()) if len(path.parts) > 2]
+    text = {
+        path: path.read_text(encoding="utf-8", errors="replace") for path in texts()
+    }
+    named = [
+        shown(str(path))
+        for path, content in text.items()
+        if homes.search(content) or any(place in content for place in here)
+    ]
+
+    assert [] == named
+
+
+def texts() -> Iterator[Path]:
+    """Every file a reader of the project sees."""
+    hidden = {".ci", ".github"}
+    skipped = {"build", "dist", "wheelhouse", "__pycache__"}
+    for top in ROOT.iterdir():
+        if top.name in skipped or (top.name.startswith(".") and top.name not in hidden):
+            continue
+        for path in top.rglob("*") if top.is_dir() else [top]:
+            if path.is_file() and path.suffix not in {".so", ".pyc"}:
+                yield path

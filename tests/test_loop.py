@@ -1,0 +1,47 @@
+"""The event loop dewy runs on."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import pytest
+
+from dewy import loop
+
+
+async def running() -> str:
+    return type(asyncio.get_running_loop()).__module__.partition(".")[0]
+
+
+def test_main_runs_on_the_loop_that_is_named() -> None:
+    """`dewy --version` tells which one that is."""
+    assert loop.name() == loop.run(running())
+
+
+def test_asyncio_does_where_uvloop_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`dewy[fast]` is an extra."""
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert loop.loop_factory() is None
+    assert "asyncio" == loop.run(running())
+
+
+def test_naming_the_loop_imports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The version is asked for by scripts."""
+    monkeypatch.delitem(sys.modules, "uvloop", raising=False)
+    assert loop.name() in ("uvloop", "asyncio")
+    assert "uvloop" not in sys.modules
+
+
+def test_what_main_returns_or_raises_comes_out() -> None:
+    """Nothing is wrapped."""
+
+    async def fails() -> None:
+        raise LookupError("mine")
+
+    async def answers() -> int:
+        return 7
+
+    assert 7 == loop.run(answers())
+    with pytest.raises(LookupError, match="mine"):
+        loop.run(fails())

@@ -1,0 +1,94 @@
+"""When the registry is looked at, and what a failing look changes."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from dewy.config import Settings
+from dewy.errors import DewyError, RateLimited
+from dewy.polling import Poller
+from dewy.system import Clock
+from tests.eventually import eventually
+
+CLOCK = Clock(wall=lambda: 1000.0, monotonic=lambda: 0.0, jitter=lambda: 0.5)
+
+
+def poller(*outcomes: BaseException | None, **settings: float) -> Poller:
+    left = list(outcomes)
+
+    async def tick() -> None:
+        outcome = left.pop(0) if left else None
+        if outcome is not None:
+            raise outcome
+
+    chosen = Settings(
+        command="assets",
+        root=Path(),
+        cache_dir=Path(),
+        **settings,  # type: ignore[arg-type]
+    )
+    return Poller(tick, chosen, CLOCK)
+
+
+async def test_a_good_look_comes_again_after_the_interval():
+    assert 10 == await poller().once()
+
+
+async def test_a_failure_is_remembered_until_a_look_succeeds():
+    polling = poller(DewyError("registry is away"))
+    await polling.once()
+    assert "registry is away" == polling.problem
+
+    await polling.once()
+    assert "" == polling.problem
+
+
+async def test_failures_in_a_row_back_off_up_to_the_longest():
+    polling = poller(*[DewyError("x")] * 12, max_backoff_interval=300)
+
+    delays = [await polling.once() for _ in range(12)]
+
+    assert 10 == delays[0]
+    assert delays[1:] == sorted(delays[1:])
+    assert 200 < delays[-1] <= 300
+
+
+async def test_without_back_off_failures_change_nothing():
+    polling = poller(*[DewyError("x")] * 5)
+
+    assert {10} == {await polling.once() for _ in range(5)}
+
+
+async def test_what_a_remote_asked_for_is_a_floor():
+    assert 120 <= await poller(RateLimited("later", retry_after=120)).once()
+
+
+@pytest.mark.parametrize("fault", [OSError("disk"), ZeroDivisionError("a bug")])
+async def test_no_failure_ends_the_polling(fault, caplog):
+    polling = poller(fault)
+    await polling.once()
+
+    assert str(fault) in polling.problem
+    assert 1000 == polling.last_at
+
+
+async def test_waking_looks_at_once():
+    looked = asyncio.Semaphore(0)
+
+    async def tick() -> None:
+        looked.release()
+
+    settings = Settings(command="assets", root=Path(), cache_dir=Path(), interval=3600)
+    polling = Poller(tick, settings, CLOCK)
+    running = asyncio.create_task(polling.run())
+    await looked.acquire()
+    await eventually(lambda: polling.next_at == 4600)
+
+    polling.wake()
+    await asyncio.wait_for(looked.acquire(), 20)
+
+    running.cancel()
+    await asyncio.wait({running})

@@ -1,0 +1,93 @@
+"""The seams to the machine."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from dewy import system
+from dewy.system import Clock
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+def test_monotonic_clock_does_not_go_back() -> None:
+    clock = Clock()
+
+    assert clock.monotonic() <= clock.monotonic()
+
+
+def test_wall_clock_is_of_the_epoch() -> None:
+    now = datetime.now(UTC)
+
+    assert abs(system.utc(Clock().wall()) - now) < timedelta(minutes=1)
+
+
+def test_jitter_is_between_nothing_and_one() -> None:
+    assert all(0 <= Clock().jitter() <= 1 for _ in range(100))
+
+
+def test_clocks_are_replaceable() -> None:
+    clock = Clock(wall=lambda: 7.0)
+
+    assert datetime(1970, 1, 1, 0, 0, 7, tzinfo=UTC) == system.utc(clock.wall())
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("Web-01.Example", "web-01.example"), ("", "unknown-host")]
+)
+def test_host_name_is_lower_case_and_never_empty(
+    name: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: name)
+
+    assert expected == system.hostname()
+
+
+@linux
+def test_boot_has_an_identity() -> None:
+    assert system.boot_id()
+    assert system.boot_id() == system.boot_id()
+
+
+@linux
+def test_process_is_known_by_when_it_started() -> None:
+    started = system.start_time(os.getpid())
+
+    assert started
+    assert started == system.start_time(os.getpid())
+
+
+@linux
+def test_process_may_be_called_anything(tmp_path: Path) -> None:
+    """The kernel puts the name between brackets, whatever is in it."""
+    program = tmp_path / "a) Z (b"
+    program.symlink_to("/bin/sleep")
+    with subprocess.Popen([program, "60"]) as process:
+        try:
+            started = system.start_time(process.pid)
+            assert started is not None
+            assert started >= (system.start_time(os.getpid()) or 0)
+        finally:
+            process.kill()
+
+
+@linux
+def test_process_that_is_gone_has_no_start() -> None:
+    """A zombie is gone, too: it holds nothing any more."""
+    process = subprocess.Popen(["/bin/true"])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert system.start_time(process.pid) is None
+
+    process.wait()
+    assert system.start_time(process.pid) is None
+
+
+def test_some_cpu_is_usable() -> None:
+    assert system.usable_cpus() >= 1
