@@ -1,0 +1,5 @@
+"""`dewy demo`: the main job, shown on this machine within half a minute."""
+
+from .scenario import run
+
+__all__ = ["run"]

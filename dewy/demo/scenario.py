@@ -1,0 +1,170 @@
+"""Deploy, update, and survive a broken version, under load all the time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import tempfile
+import time
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from .. import loop
+from ..admin.client import NotRunning, ask
+from ..errors import DewyError
+from .load import Load
+from .publish import publish
+from .screen import Screen
+from .story import Story
+
+CLIENTS = 24
+PAUSE = 0.02
+WARM = 1.5
+PATIENCE = 60.0
+LOOK = 0.05
+
+Status = dict[str, Any]
+
+
+def run() -> int:
+    """Show the demo; 1 if a single request failed or anything else went wrong."""
+    return loop.run(_run())
+
+
+async def _run() -> int:
+    screen = Screen()
+    with tempfile.TemporaryDirectory(prefix="dewy-demo-") as directory:
+        root = Path(directory) / "root"
+        root.mkdir()
+        registry = Path(directory) / "registry"
+        story = Story()
+        await asyncio.to_thread(publish, registry, "v1.0.0")
+        port = _free_port()
+        screen.say(f"published v1.0.0; dewy server listens on 127.0.0.1:{port}")
+        try:
+            async with _dewy(root, registry, port) as process:
+                load = await _tell_story(root, registry, port, process, story, screen)
+        except DewyError as exc:
+            screen.say(f"the demo failed: {exc}", bad=True)
+            screen.say((root / "dewy.log").read_text()[-4000:])
+            return 1
+    screen.table(load.tally, story)
+    return 1 if load.tally.failures or story.problems else 0
+
+
+async def _tell_story(
+    root: Path,
+    registry: Path,
+    port: int,
+    process: Process,
+    story: Story,
+    screen: Screen,
+) -> Load:
+    watch = Watch(root, process)
+    await watch.until(lambda status: _runs(status) == "v1.0.0", "v1.0.0 to run")
+    async with Load(port, CLIENTS, PAUSE) as load, screen.live(load.tally):
+        screen.say(f"v1.0.0 runs; {CLIENTS} clients ask without pause")
+        await asyncio.sleep(WARM)
+
+        await asyncio.to_thread(publish, registry, "v1.1.0")
+        published = time.monotonic()
+        screen.say("published v1.1.0")
+        await watch.until(lambda status: _runs(status) == "v1.1.0", "v1.1.0 to run")
+        await watch.until(_has_one_generation, "v1.0.0 to drain")
+        await asyncio.sleep(WARM)
+        story.switch_seconds = load.tally.versions["v1.1.0"].first - published
+        screen.say("v1.1.0 runs, v1.0.0 has drained and ended")
+
+        await asyncio.to_thread(publish, registry, "v1.2.0", broken=True)
+        screen.say("published v1.2.0, which crashes before it accepts anything")
+        status = await watch.until(lambda s: bool(s["quarantine"]), "v1.2.0 to fail")
+        story.verdict = status["quarantine"][-1]["reason"]
+        screen.say(f"v1.2.0 refused: {story.verdict}")
+        await asyncio.sleep(WARM)
+    story.runs = _runs(await watch.status()) or "nothing"
+    if story.runs != "v1.1.0":
+        story.problems.append(f"{story.runs} runs at the end")
+    if "v1.2.0" in load.tally.versions:
+        story.problems.append("v1.2.0 answered a request")
+    return load
+
+
+class Watch:
+    """Looks at the dewy of *root* through its control socket."""
+
+    def __init__(self, root: Path, process: Process) -> None:
+        self._private = root / ".dewy"
+        self._process = process
+
+    async def status(self) -> Status:
+        """
+        Raises:
+            DewyError: dewy does not answer.
+        """
+        return await ask(self._private, "status")
+
+    async def until(self, met: Callable[[Status], bool], what: str) -> Status:
+        """
+        The first status for which *met* holds.
+
+        Raises:
+            DewyError: dewy ended, or it took longer than a minute.
+        """
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    try:
+                        status = await self.status()
+                    except NotRunning:
+                        status = {}
+                    if status and met(status):
+                        return status
+                    if self._process.returncode is not None:
+                        raise DewyError(f"dewy ended: {self._process.returncode}")
+                    await asyncio.sleep(LOOK)  # a socket has no "tell me when"
+        except TimeoutError:
+            raise DewyError(f"waited {PATIENCE:g} s for {what}") from None
+
+
+@asynccontextmanager
+async def _dewy(root: Path, registry: Path, port: int) -> AsyncIterator[Process]:
+    """`dewy server` in *root*, its log in `dewy.log`."""
+    command = [
+        *(sys.executable, "-m", "dewy", "server"),
+        *("--registry", f"file://{registry}", "--interval", "1"),
+        *("--port", f"127.0.0.1:{port}", "--admin-port", "0"),
+        *("--", sys.executable, "current/program.py"),
+    ]
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("DEWY_")}
+    clean["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    with (root / "dewy.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *command, cwd=root, env=clean, stdout=log, stderr=log
+        )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def _runs(status: Status) -> str:
+    running = status.get("running") or {}
+    return str(running.get("tag", ""))
+
+
+def _has_one_generation(status: Status) -> bool:
+    return len(status["generations"]) == 1

@@ -1,0 +1,24 @@
+"""What the demo found out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Story:
+    """
+    Attributes:
+        switch_seconds: From publishing v1.1.0 to its first answer.
+
+        verdict: Why v1.2.0 was refused.
+
+        runs: The version that runs at the end.
+
+        problems: What should not have happened.
+    """
+
+    switch_seconds: float = 0.0
+    verdict: str = ""
+    runs: str = ""
+    problems: list[str] = field(default_factory=list)
