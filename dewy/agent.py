@@ -277,6 +277,7 @@ class Agent:
 
     async def _finish(self, attempt: Attempt) -> None:
         await self._prune()
+        await self.fetcher.retain(kept.tag for kept in self.state.installed)
         await self.chronicle.record(attempt, "deployed")
         log.info("Deployed", extra={"tag": attempt.target, "from": attempt.previous})
         what = "Server restarted" if attempt.previous else "Server started"

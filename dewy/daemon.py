@@ -28,6 +28,7 @@ from .deploy.fetch import Fetcher, scope
 from .deploy.history import History
 from .deploy.ledger import Ledger
 from .deploy.lock import lock
+from .deploy.progress import shown
 from .deploy.releases import Releases
 from .deploy.state import Group
 from .errors import StartFailed
@@ -111,8 +112,10 @@ async def keep(settings: Settings, service: Service, signals: Signals) -> int:
             scope=scope(settings.registry),
             staging=settings.private / "staging",
             verify=settings.verify_checksum,
+            progress=shown,
         )
         await fetcher.clear()
+        await fetcher.retain(installed.tag for installed in ledger.state.installed)
         agent = Agent(
             settings=settings,
             clock=clock,
@@ -140,6 +143,11 @@ async def keep(settings: Settings, service: Service, signals: Signals) -> int:
 
 async def _open(stack: AsyncExitStack, settings: Settings) -> Outside:
     clients = await stack.enter_async_context(Clients())
+    # In a thread: implementations are imported now, and some read a key file.
+    return await asyncio.to_thread(_opened, settings, clients)
+
+
+def _opened(settings: Settings, clients: Clients) -> Outside:
     cache = settings.cache or f"file://{settings.cache_dir}"
     return Outside(
         REGISTRIES.open(settings.registry, Selection(settings.slot), clients),

@@ -69,7 +69,7 @@ def _click_option(option: Option) -> click.Option:
 
 def _version() -> click.Option:
     return click.Option(
-        ["-v", "--version"],
+        ["-v", "--version", "show_version"],
         is_flag=True,
         is_eager=True,
         expose_value=False,

@@ -2,9 +2,8 @@
 HTTP health checks of one generation, while others accept on the same socket.
 
 The kernel gives a connection to whoever accepts it first, so an answer alone
-says nothing of the new generation. Whose it is tells the inode of the accepted
-socket: /proc/net/tcp names it, and /proc/PID/fd who has it open. There is no
-event for either, so both are polled while the request is kept incomplete.
+says nothing of the new generation. Each request is kept incomplete until it is
+known who accepted it.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from asyncio import StreamReader, StreamWriter
 from contextlib import suppress
 from dataclasses import dataclass
 from errno import EIO
-from itertools import count
 
 from ..errors import StartFailed
 from .answers import Answer, Tally, Verdict, judge
@@ -87,108 +85,110 @@ class _Check:
 
     def __init__(self, address: Endpoint, probe: Probe, leader: int) -> None:
         host, port = address
-        self.address = (LOOPBACK.get(host, host), port)
-        self.deadline = probe.deadline
-        self.head = _head(self.address, probe.path)
         self.tally = Tally(probe.interval)
-        self._enough = probe.good
-        self._leader = leader
-        self._told = False
-        # The tables of a busy host are long: one reader at a time.
-        self._looking = asyncio.Lock()
+        self._address = (LOOPBACK.get(host, host), port)
+        self._probe = probe
+        self._attribution = Attribution(leader)
 
     async def run(self) -> None:
         while True:
             pause = self.tally.add(await self._round())
-            if self.tally.good >= self._enough:
+            if self.tally.good >= self._probe.good:
                 return
             await asyncio.sleep(pause)
 
     async def _round(self) -> list[Answer]:
+        head = _head(self._address, self._probe.path)
+        exchanges = [
+            _Exchange(self._address, head, self._probe.deadline)
+            for _ in range(self.tally.width)
+        ]
         async with asyncio.TaskGroup() as group:
+            watching = group.create_task(self._watch(exchanges), name="attribution")
             asking = [
-                group.create_task(_Exchange(self).answered(), name="health check")
-                for _ in range(self.tally.width)
+                group.create_task(exchange.run(), name="health check")
+                for exchange in exchanges
             ]
-        answers = [task.result() for task in asking]
-        log.debug("Probed", extra={"answers": [a.reason for a in answers]})
+            await asyncio.wait(asking)
+            watching.cancel()
+        answers = [exchange.answer for exchange in exchanges]
+        log.debug("Probed", extra={"answers": [answer.reason for answer in answers]})
         return answers
 
-    async def is_ours(self, local: Endpoint, remote: Endpoint) -> bool | None:
-        """Whether the new generation accepted this connection; None: nobody yet."""
-        async with self._looking:
-            try:
-                return await asyncio.to_thread(_look, self._leader, local, remote)
-            except (FileNotFoundError, PermissionError) as exc:
-                self._tell(exc)
-                return True
-            except OSError:
-                return None  # out of descriptors, say: look again
-
-    def _tell(self, exc: OSError) -> None:
-        if not self._told:
-            self._told = True
-            log.warning(
-                "Health check counted answers of any generation",
-                extra={"error": str(exc)},
-            )
+    async def _watch(self, exchanges: Sequence[_Exchange]) -> None:
+        """Tell each exchange whose it is: one look for all, as it may take long."""
+        while True:
+            asked = {exchange.ends: exchange for exchange in exchanges if exchange.open}
+            known = await asyncio.to_thread(self._attribution.look, [*filter(None, asked)])
+            for ends, ours in known.items():
+                asked[ends].ours.set_result(ours)
+            await asyncio.sleep(STEP)
 
 
 class _Exchange:
-    """One request; `answer` is what is known of it so far."""
+    """
+    One request.
 
-    def __init__(self, check: _Check) -> None:
-        self.answer = Answer(Verdict.UNKNOWN, f"no answer in {check.deadline:g} s")
-        self._check = check
-        self._unsent = check.head + END
+    Attributes:
+        answer: What is known of it so far.
 
-    async def answered(self) -> Answer:
+        ends: Its connection, once there is one.
+
+        ours: Whether the new generation accepted it; set from outside.
+    """
+
+    def __init__(self, address: Endpoint, head: bytes, deadline: float) -> None:
+        self.answer = Answer(Verdict.UNKNOWN, f"no answer in {deadline:g} s")
+        self.ends: Ends | None = None
+        self.ours: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._address = address
+        self._head = head
+        self._deadline = deadline
+
+    async def run(self) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._check.deadline):
+            async with asyncio.timeout(self._deadline):
                 await self._connect()
-        return self.answer
 
     async def _connect(self) -> None:
         try:
             reader, writer = await asyncio.open_connection(
-                *self._check.address, limit=LINE_LIMIT
+                *self._address, limit=LINE_LIMIT
             )
         except OSError as exc:
             self._learn(reason=os.strerror(exc.errno or EIO).lower())
             return
         line = asyncio.create_task(_status_line(reader), name="health check answer")
         try:
-            ours = await self._is_ours(writer, line)
-            writer.write(self._unsent)
-            if ours:
-                self.answer = judge(await line)
+            await self._converse(writer, line)
             await _read_rest(reader, line)
         finally:
             writer.close()
             line.cancel()
+            self.ours.cancel()
             await asyncio.wait({line})
 
-    async def _is_ours(self, writer: StreamWriter, line: asyncio.Task[bytes]) -> bool:
-        """Wait until it is known whose answer this will be."""
-        local, remote = map(writer.get_extra_info, ("peername", "sockname"))
-        strange = 0
-        for step in count():
-            if step == SILENT_STEPS:
-                writer.write(self._check.head)
-                self._unsent = END
-            if line.done() or not (local and remote):
-                self._learn(reason="the connection ended before it was known whose")
-                return False
-            ours = await self._check.is_ours(local[:2], remote[:2])
-            strange += ours is False
-            if ours:
-                self._learn(Verdict.BAD)
-                return True
-            if strange == STRANGER_STEPS:
-                self._learn(Verdict.STRANGER, "only the old generation answered")
-                return False
-            await asyncio.wait({line}, timeout=STEP)
-        raise AssertionError("unreachable")
+    async def _converse(self, writer: StreamWriter, line: asyncio.Task[bytes]) -> None:
+        self.ends = _ends(writer)
+        await self._attributed(line, SILENCE)
+        writer.write(self._head)
+        await self._attributed(line)
+        writer.write(END)
+        if not self.ours.done():
+            self._learn(reason="the connection ended before it was known whose")
+        elif self.ours.result():
+            self._learn(Verdict.BAD)
+            self.answer = judge(await line)
+        else:
+            self._learn(Verdict.STRANGER, "only the old generation answered")
+
+    async def _attributed(
+        self, line: asyncio.Task[bytes], timeout: float | None = None
+    ) -> None:
+        """Wait until it is known whose this is, or there is nothing to ask about."""
+        await asyncio.wait(
+            {line, self.ours}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+        )
 
     def _learn(self, verdict: Verdict | None = None, reason: str = "") -> None:
         known = self.answer
@@ -197,9 +197,10 @@ class _Exchange:
         )
 
 
-def _look(leader: int, local: Endpoint, remote: Endpoint) -> bool | None:
-    inode = accepted_inode(local, remote)
-    return holds(members(leader), inode) if inode else None
+def _ends(writer: StreamWriter) -> Ends | None:
+    """The connection as the server sees it; None where it is gone already."""
+    local, remote = map(writer.get_extra_info, ("peername", "sockname"))
+    return Ends(local[:2], remote[:2]) if local and remote else None
 
 
 async def _status_line(reader: StreamReader) -> bytes:

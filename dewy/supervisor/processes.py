@@ -24,6 +24,13 @@ UNKNOWN = "another process"
 Endpoint = tuple[str, int]
 
 
+class Ends(NamedTuple):
+    """A connection as the server sees it: what it was reached at, and from where."""
+
+    local: Endpoint
+    remote: Endpoint
+
+
 class Process(NamedTuple):
     """What /proc/PID/stat tells of a process, as far as it is used here."""
 
@@ -67,39 +74,36 @@ def users(pids: Iterable[int]) -> frozenset[int]:
     return frozenset(found)
 
 
-def holds(pids: Iterable[int], inode: int) -> bool:
+def held(pids: Iterable[int], inodes: Iterable[int]) -> frozenset[int]:
     """
-    Whether one of *pids* has the socket *inode* open.
+    Those sockets of *inodes* that one of *pids* has open.
 
     Raises:
-        PermissionError: none seen does, and some do not let us look.
+        PermissionError: not all are, and some processes do not let us look.
     """
+    missing = wanted = frozenset(inodes)
     denied: PermissionError | None = None
     for pid in pids:
+        if not missing:
+            break
         try:
-            if inode in _sockets(pid):
-                return True
+            missing = missing.difference(_sockets(pid))
         except PermissionError as exc:
             if start_time(pid) is not None:  # zombies deny everybody but root
                 denied = exc
-    if denied is not None:
+    if missing and denied is not None:
         raise denied
-    return False
+    return wanted - missing
 
 
-def accepted_inode(local: Endpoint, remote: Endpoint) -> int:
+def accepted_inodes(connections: Iterable[Ends]) -> dict[Ends, int]:
     """
-    The inode of the server's end of a connection on this host; 0 until accepted.
-
-    Args:
-        local: Host and port the client connected to.
-
-        remote: Host and port it connected from.
+    The inodes of the servers' ends of those *connections* that are accepted.
 
     Raises:
         OSError: this system does not tell.
     """
-    return find_inode(_connections(), local, remote)
+    return find_inodes(_connections(), connections)
 
 
 def holder(port: int) -> str:
@@ -125,14 +129,22 @@ def parse_stat(stat: bytes) -> Process:
     return Process(int(pid), parent=int(fields[1]), session=int(fields[3]))
 
 
-def find_inode(table: Iterable[bytes], local: Endpoint, remote: Endpoint) -> int:
-    """The inode that lines of /proc/net/tcp{,6} tell for this connection, or 0."""
-    pairs = zip(_spellings(*local), _spellings(*remote), strict=False)
-    needles = [b" %b %b " % pair for pair in pairs]
+def find_inodes(
+    table: Iterable[bytes], connections: Iterable[Ends]
+) -> dict[Ends, int]:
+    """Those of *connections* with an inode in lines of /proc/net/tcp{,6}."""
+    named = {
+        name: ends
+        for ends in connections
+        for name in zip(*(_spellings(*end) for end in ends), strict=False)
+    }
+    found = {}
     for line in table:
-        if any(needle in line for needle in needles):
-            return int(line.split()[9])
-    return 0
+        row = line.split()
+        ends = named.get((row[1], row[2]))
+        if ends and row[9] != b"0":
+            found[ends] = int(row[9])
+    return found
 
 
 def listening_inodes(table: Iterable[bytes], port: int) -> frozenset[int]:

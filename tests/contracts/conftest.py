@@ -1,0 +1,14 @@
+"""Brings the remote implementations into the tables of cases."""
+
+from __future__ import annotations
+
+from tests.contracts.cases import ARTIFACTS_CASES, REGISTRY_CASES
+from tests.contracts.remote_cases import (
+    github_artifacts,
+    github_registry,
+    http_artifacts,
+)
+
+REGISTRY_CASES["ghr"] = github_registry
+ARTIFACTS_CASES["ghr"] = github_artifacts
+ARTIFACTS_CASES["http"] = http_artifacts
