@@ -10,20 +10,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from .config import Settings
 from .deploy.around import DeployHooks
-from .deploy.attempt import Attempt, Probation
+from .deploy.attempt import Attempt
 from .deploy.chronicle import Chronicle
 from .deploy.deployer import Deployer
 from .deploy.fetch import Fetcher
 from .deploy.ledger import Ledger
-from .deploy.plan import Action, plan, quarantined
+from .deploy.plan import Action, is_same, plan, quarantined
 from .deploy.releases import Releases
 from .deploy.state import Installed, State
+from .deploy.trial import Trial
 from .errors import DeploymentError, DewyError, NoRelease, NotYet
+from .logs import summary
 from .notifiers import Kind
 from .registries import Registry
 from .release import Deployment, Release
@@ -40,6 +43,8 @@ class Agent:
     Everything one deployment needs, and what came of the last look.
 
     Attributes:
+        announce: Tells the service manager in one line what runs.
+
         busy: Held by whoever changes the version: a tick, or an operator.
 
         newest: What the registry named last.
@@ -56,14 +61,20 @@ class Agent:
     deployer: Deployer
     chronicle: Chronicle
     hooks: DeployHooks
+    trial: Trial
+    announce: Callable[[str], None]
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
-    probation: Probation | None = None
     newest: Release | None = None
     standing: str = "has not looked yet"
 
     @property
     def state(self) -> State:
         return self.ledger.state
+
+    def describe(self) -> str:
+        """What runs, in one line."""
+        running = self.state.running
+        return f"{running.name} runs" if running else "nothing is deployed yet"
 
     async def tick(self) -> None:
         """
@@ -73,11 +84,10 @@ class Agent:
             DewyError, OSError: it failed; the running release serves on.
         """
         async with self.busy:
-            release = await self.look(self.state.wanted or None)
-            if release is None:
-                return
             if self.state.wanted:
-                await self.deploy_wanted(release)
+                return await self._deploy_remembered(self.state.wanted)
+            release = await self.look()
+            if release is None:
                 return
             self.newest = release
             decided = plan(self.state, release, self.clock.wall())
@@ -86,7 +96,7 @@ class Agent:
                 return await self.deploy(release)
             log.debug("Deploy skipped", extra={"why": decided.reason})
             if decided.action is Action.SKIP:
-                await self._recognise(release)
+                await self._heal(release)
 
     async def look(self, tag: str | None = None) -> Release | None:
         """
@@ -150,12 +160,16 @@ class Agent:
         Raises:
             DewyError, OSError: as `deploy`.
         """
-        await self.deploy(release)
+        running = self.state.running
+        if running and is_same(running, release) and await self.deployer.alive():
+            await self.ledger.change(lambda state: replace(state, wanted=""))
+        else:
+            await self.deploy(release)
         newest = await self.look()
         if newest is None or newest.tag == release.tag:
-            return f"deployed {release.tag}"
+            return f"{release.tag} runs"
         await self.ledger.change(lambda state: replace(state, hold=True))
-        return f"deployed {release.tag} and held it, for {newest.tag} is newer"
+        return f"{release.tag} runs and is held, for {newest.tag} is newer"
 
     def refuse_quarantined(self, release: Release) -> None:
         """
@@ -182,37 +196,13 @@ class Agent:
                     wanted="",
                 )
             )
-            until = self.clock.monotonic() + self.settings.probation
-            self.probation = Probation(target, until)
+            self.trial.begin(target)
 
         async def abandon(reason: BaseException) -> None:
             if attempt.action == "deploy" and isinstance(reason, DewyError | OSError):
-                await self._quarantine(target.tag, target.identity, str(reason))
+                await self._condemn(target.tag, target.identity, reason)
 
         await self.deployer.activate(target, commit, abandon)
-
-    async def died(self, how: str, tail: tuple[str, ...]) -> bool:
-        """
-        Answer the death of the serving generation: True if another release is in
-        its place now. Within probation it is a verdict: back to the previous one.
-        """
-        probation, self.probation = self.probation, None
-        back = self.state.previous
-        if not (probation and back and self.settings.rollback):
-            return False
-        bad, now = probation.release, self.clock.monotonic()
-        if now > probation.until or self.state.running != bad:
-            return False
-        reason = f"{bad.name} died within probation ({how})"
-        await self._quarantine(bad.tag, bad.identity, reason, traffic=True)
-        await self.ledger.note(lambda state: replace(state, running=back))
-        await self.releases.switch(back.directory)
-        log.error("Rolled back", extra={"to": back.name, "error": reason})
-        begun = probation.until - self.settings.probation
-        attempt = Attempt(bad.name, back.name, "deploy", begun, "probation")
-        await self.chronicle.record(attempt, "rolled back", reason, tail)
-        self.chronicle.tell(Kind.ERROR, f"{reason}; back to {back.name}")
-        return True
 
     def attempt(self, target: str, action: str) -> Attempt:
         """The beginning of a change of version to *target*."""
@@ -226,13 +216,28 @@ class Agent:
         age = self.clock.wall() - missing.since.timestamp()
         return age < self.settings.grace_period
 
-    async def _recognise(self, release: Release) -> None:
-        """Learn what bytes a release is made of that the original deployed."""
+    async def _deploy_remembered(self, tag: str) -> None:
+        """Deploy what an operator asked for while no dewy ran."""
+        try:
+            release = await self.look(tag)
+        except NoRelease:
+            await self.ledger.change(lambda state: replace(state, wanted=""))
+            raise
+        if release is not None:
+            await self.deploy_wanted(release)
+
+    async def _heal(self, release: Release) -> None:
+        """Make good what somebody did to the release that runs, which is *release*."""
         running = self.state.running
-        if running is None or running.identity == release.identity:
+        if running is None:
             return
-        known = replace(running, identity=release.identity)
-        await self.ledger.change(lambda state: state.renamed(running, known))
+        if running.directory not in await self.releases.names():
+            log.error("Release directory is gone", extra={"tag": release.tag})
+            return await self.deploy(release)
+        await self.deployer.heal(running)
+        if not running.identity:
+            known = replace(running, identity=release.identity)
+            await self.ledger.change(lambda state: state.renamed(running, known))
 
     async def _reserve(self, release: Release) -> Installed:
         now = self.clock.wall()
@@ -243,25 +248,18 @@ class Agent:
         self, release: Release, attempt: Attempt, exc: DewyError | OSError
     ) -> None:
         if attempt.step != "start":
-            await self._quarantine(release.tag, release.identity, str(exc))
+            await self._condemn(release.tag, release.identity, exc)
         await self._prune()
         tail = exc.log_tail if isinstance(exc, DeploymentError) else ()
-        await self.chronicle.record(attempt, "failed", str(exc), tail)
+        await self.chronicle.record(attempt, "failed", summary(exc), tail)
+        self.announce(f"{self.describe()}; {release.tag} failed at {attempt.step}")
         stays = f"; {attempt.previous} runs on" if attempt.previous else ""
-        text = f"{release.tag} failed at {attempt.step}: {exc}{stays}"
+        text = f"{release.tag} failed at {attempt.step}: {summary(exc)}{stays}"
         self.chronicle.tell(Kind.ERROR, text, ("log", "\n".join(tail)))
 
-    async def _quarantine(
-        self, tag: str, identity: str, reason: str, *, traffic: bool = False
-    ) -> None:
-        await self.ledger.note(
-            lambda state: replace(
-                state,
-                wanted="" if state.wanted == tag else state.wanted,
-                quarantine=state.quarantine.add(
-                    tag, identity, reason, self.clock, traffic=traffic
-                ),
-            )
+    async def _condemn(self, tag: str, identity: str, why: Exception) -> None:
+        await self.ledger.condemn(
+            tag, identity, summary(why), self.clock, traffic=False
         )
 
     async def _report(self, release: Release) -> None:
@@ -279,6 +277,7 @@ class Agent:
         await self._prune()
         await self.fetcher.retain(kept.tag for kept in self.state.installed)
         await self.chronicle.record(attempt, "deployed")
+        self.announce(self.describe())
         log.info("Deployed", extra={"tag": attempt.target, "from": attempt.previous})
         what = "Server restarted" if attempt.previous else "Server started"
         if self.settings.command == "assets":

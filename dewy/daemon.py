@@ -31,6 +31,7 @@ from .deploy.lock import lock
 from .deploy.progress import shown
 from .deploy.releases import Releases
 from .deploy.state import Group
+from .deploy.trial import Trial
 from .errors import StartFailed
 from .notifiers import NOTIFIERS, Kind, Notifier
 from .polling import Poller
@@ -99,6 +100,8 @@ async def keep(settings: Settings, service: Service, signals: Signals) -> int:
                 "registry": urls.redact(settings.registry),
             },
         )
+        watching = asyncio.create_task(service.watch(), name="watchdog")
+        stack.push_async_callback(_end, watching)
         releases = Releases(settings.root)
         ledger = await boot.load(settings, clock)
         await boot.repair(ledger, releases)
@@ -126,6 +129,8 @@ async def keep(settings: Settings, service: Service, signals: Signals) -> int:
             deployer=AssetsDeployer(releases),
             chronicle=chronicle,
             hooks=DeployHooks(settings, releases, chronicle),
+            trial=Trial(settings, clock, ledger, releases, chronicle),
+            announce=service.status,
         )
         poller = Poller(agent.tick, settings, clock)
         generations = await _supervise(stack, agent, service, signals)
@@ -134,11 +139,9 @@ async def keep(settings: Settings, service: Service, signals: Signals) -> int:
         socket = settings.private / SOCKET
         await stack.enter_async_context(ControlServer(socket, online.handle))
         await stack.enter_async_context(AdminAPI(settings.admin_port, online.status))
-        watching = asyncio.create_task(service.watch(), name="watchdog")
-        stack.push_async_callback(_end, watching)
-        service.ready(_standing(agent))
+        service.ready(agent.describe())
         chronicle.tell(Kind.ORDINARY, f"dewy {__version__} keeps {settings.root}")
-        return await _poll(settings, poller, agent, service)
+        return await _poll(settings, poller)
 
 
 async def _open(stack: AsyncExitStack, settings: Settings) -> Outside:
@@ -183,7 +186,10 @@ async def _supervise(
     agent.deployer = ServerDeployer(agent.releases, generations)
 
     async def died(worker: Worker) -> bool:
-        return await agent.died(describe_exit(worker.exited.result()), worker.tail)
+        how = describe_exit(worker.exited.result())
+        moved = await agent.trial.verdict(how, worker.tail)
+        agent.announce(agent.describe())
+        return moved
 
     supervisor = await stack.enter_async_context(Supervisor(generations, died))
     signals.restart = supervisor.restart
@@ -206,22 +212,14 @@ async def _record(ledger: Ledger, generations: Generations) -> None:
     await ledger.note(lambda state: replace(state, groups=groups, notifies=notifies))
 
 
-async def _poll(
-    settings: Settings, poller: Poller, agent: Agent, service: Service
-) -> int:
+async def _poll(settings: Settings, poller: Poller) -> int:
     if settings.once:
         await poller.once()
-        service.status(_standing(agent))
         if settings.command == "assets":
             return 1 if poller.problem else 0
         await asyncio.get_running_loop().create_future()
     await poller.run()
     raise AssertionError("polling ends by being cancelled")
-
-
-def _standing(agent: Agent) -> str:
-    running = agent.state.running
-    return f"{running.name} runs" if running else "Nothing is deployed yet"
 
 
 async def _end(task: asyncio.Task[None]) -> None:

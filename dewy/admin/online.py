@@ -12,7 +12,7 @@ from ..agent import Agent
 from ..config.names import app_name
 from ..deploy import verbs
 from ..deploy.attempt import Attempt
-from ..deploy.plan import is_same, quarantined
+from ..deploy.plan import quarantined
 from ..deploy.state import State
 from ..errors import DewyError
 from ..polling import Poller
@@ -126,13 +126,8 @@ class Online:
             release = await agent.look(version)
             if release is None:
                 raise DewyError(f"nothing to deploy yet: {agent.standing}")
-            running = agent.state.running
-            if running and is_same(running, release) and await agent.deployer.alive():
-                return {"message": f"{release.tag} runs already"}
             if version is None:
                 agent.refuse_quarantined(release)
-                await agent.deploy(release)
-                return {"message": f"deployed {release.tag}"}
             return {"message": await agent.deploy_wanted(release)}
 
     async def _roll_back(self, version: str | None) -> Answer:

@@ -1,10 +1,8 @@
-"""A change of version under way, and the trial after it."""
+"""A change of version under way."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from .state import Installed
 
 
 @dataclass(slots=True)
@@ -27,11 +25,3 @@ class Attempt:
     action: str
     begun: float
     step: str = "fetch"
-
-
-@dataclass(frozen=True, slots=True)
-class Probation:
-    """The release that just took over, and until when its death is a verdict."""
-
-    release: Installed
-    until: float

@@ -19,6 +19,10 @@ class Deployer(Protocol):
         """Whether what was deployed is at work."""
         ...
 
+    async def heal(self, running: Installed) -> None:
+        """Put *running* back in its place, if somebody took it out."""
+        ...
+
     async def activate(
         self, target: Installed, commit: Commit, abandon: Abandon
     ) -> None:
@@ -44,6 +48,10 @@ class AssetsDeployer:
 
     async def alive(self) -> bool:
         return await self._releases.target() is not None
+
+    async def heal(self, running: Installed) -> None:
+        if await self._releases.target() != running.directory:
+            await self._releases.switch(running.directory)
 
     async def activate(
         self, target: Installed, commit: Commit, abandon: Abandon

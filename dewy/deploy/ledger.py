@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
+from ..system import Clock
 from .state import State, StateFile
 
 log = logging.getLogger(__name__)
@@ -51,6 +53,20 @@ class Ledger:
                 log.error("State not written", extra={"error": str(exc)})
                 self.state = changed
                 return changed
+
+    async def condemn(
+        self, tag: str, identity: str, reason: str, clock: Clock, *, traffic: bool
+    ) -> None:
+        """Put a version into quarantine; *traffic* as in `Quarantine.add`."""
+        await self.note(
+            lambda state: replace(
+                state,
+                wanted="" if state.wanted == tag else state.wanted,
+                quarantine=state.quarantine.add(
+                    tag, identity, reason, clock, traffic=traffic
+                ),
+            )
+        )
 
     async def _write(self, changed: State) -> State:
         if changed != self.state:

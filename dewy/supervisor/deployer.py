@@ -18,6 +18,9 @@ class ServerDeployer:
     async def alive(self) -> bool:
         return self._generations.alive
 
+    async def heal(self, running: Installed) -> None:
+        """Nothing: whoever watches the generations heals them at once."""
+
     async def activate(
         self, target: Installed, commit: Commit, abandon: Abandon
     ) -> None:

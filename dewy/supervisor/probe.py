@@ -11,23 +11,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from asyncio import StreamReader, StreamWriter
+from asyncio import FIRST_COMPLETED, StreamReader, StreamWriter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from errno import EIO
+from typing import Any
 
 from ..errors import StartFailed
 from .answers import Answer, Tally, Verdict, judge
-from .processes import Endpoint, accepted_inode, holds, members
+from .attribution import Attribution
+from .processes import Endpoint, Ends
 
 log = logging.getLogger(__name__)
 
 STEP = 0.01
-# Connections on which nothing is sent yet for this many steps: most servers accept
-# them, and even one that answers the first bytes it gets can then be told apart.
-SILENT_STEPS = 3
-# A socket shows up in the table a moment before it is in its process's hands.
-STRANGER_STEPS = 3
+# So often we look before anything is sent. Most servers accept all the same, and
+# then even one that answers the first bytes it gets can be told apart. One that
+# waits for data (TCP_DEFER_ACCEPT) gets the request but for its end after that.
+SILENT_LOOKS = 3
 LINE_LIMIT = 4096
 BODY_LIMIT = 65536
 BODY_PATIENCE = 1.0
@@ -118,10 +120,11 @@ class _Check:
     async def _watch(self, exchanges: Sequence[_Exchange]) -> None:
         """Tell each exchange whose it is: one look for all, as it may take long."""
         while True:
-            asked = {exchange.ends: exchange for exchange in exchanges if exchange.open}
-            known = await asyncio.to_thread(self._attribution.look, [*filter(None, asked)])
-            for ends, ours in known.items():
-                asked[ends].ours.set_result(ours)
+            asked = {e.ends: e for e in exchanges if e.ends and not e.ours.done()}
+            if asked:
+                known = await asyncio.to_thread(self._attribution.look, asked.keys())
+                for ends, exchange in asked.items():
+                    exchange.looked_at(known.get(ends))
             await asyncio.sleep(STEP)
 
 
@@ -134,16 +137,26 @@ class _Exchange:
 
         ends: Its connection, once there is one.
 
-        ours: Whether the new generation accepted it; set from outside.
+        ours: Whether the new generation accepted it, once that is known.
     """
 
     def __init__(self, address: Endpoint, head: bytes, deadline: float) -> None:
         self.answer = Answer(Verdict.UNKNOWN, f"no answer in {deadline:g} s")
         self.ends: Ends | None = None
         self.ours: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._looks = 0
+        self._unclaimed: asyncio.Future[None] = self.ours.get_loop().create_future()
         self._address = address
         self._head = head
         self._deadline = deadline
+
+    def looked_at(self, ours: bool | None) -> None:
+        """Whose the connection was found to be; None if nobody's yet."""
+        self._looks += 1
+        if ours is not None and not self.ours.done():
+            self.ours.set_result(ours)
+        if self._looks == SILENT_LOOKS and not self._unclaimed.done():
+            self._unclaimed.set_result(None)
 
     async def run(self) -> None:
         with suppress(TimeoutError):
@@ -170,10 +183,14 @@ class _Exchange:
 
     async def _converse(self, writer: StreamWriter, line: asyncio.Task[bytes]) -> None:
         self.ends = _ends(writer)
-        await self._attributed(line, SILENCE)
-        writer.write(self._head)
-        await self._attributed(line)
-        writer.write(END)
+        known: set[asyncio.Future[Any]] = {line, self.ours}
+        await asyncio.wait({*known, self._unclaimed}, return_when=FIRST_COMPLETED)
+        if self.ours.done():
+            writer.write(self._head + END)
+        else:
+            writer.write(self._head)
+            await asyncio.wait(known, return_when=FIRST_COMPLETED)
+            writer.write(END)
         if not self.ours.done():
             self._learn(reason="the connection ended before it was known whose")
         elif self.ours.result():
@@ -181,14 +198,6 @@ class _Exchange:
             self.answer = judge(await line)
         else:
             self._learn(Verdict.STRANGER, "only the old generation answered")
-
-    async def _attributed(
-        self, line: asyncio.Task[bytes], timeout: float | None = None
-    ) -> None:
-        """Wait until it is known whose this is, or there is nothing to ask about."""
-        await asyncio.wait(
-            {line, self.ours}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
-        )
 
     def _learn(self, verdict: Verdict | None = None, reason: str = "") -> None:
         known = self.answer

@@ -129,9 +129,7 @@ def parse_stat(stat: bytes) -> Process:
     return Process(int(pid), parent=int(fields[1]), session=int(fields[3]))
 
 
-def find_inodes(
-    table: Iterable[bytes], connections: Iterable[Ends]
-) -> dict[Ends, int]:
+def find_inodes(table: Iterable[bytes], connections: Iterable[Ends]) -> dict[Ends, int]:
     """Those of *connections* with an inode in lines of /proc/net/tcp{,6}."""
     named = {
         name: ends

@@ -1,0 +1,70 @@
+"""Probation: a release that dies soon after taking over is taken back."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from ..config import Settings
+from ..notifiers import Kind
+from ..system import Clock
+from .attempt import Attempt
+from .chronicle import Chronicle
+from .ledger import Ledger
+from .releases import Releases
+from .state import Installed
+
+log = logging.getLogger(__name__)
+
+
+class Trial:
+    """Watches over the release that took over last, for the probation time."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        ledger: Ledger,
+        releases: Releases,
+        chronicle: Chronicle,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._ledger = ledger
+        self._releases = releases
+        self._chronicle = chronicle
+        self._release: Installed | None = None
+        self._begun = 0.0
+
+    def begin(self, release: Installed) -> None:
+        """From now on *release* is on probation, and nothing else."""
+        self._release = release
+        self._begun = self._clock.monotonic()
+
+    async def verdict(self, how: str, tail: tuple[str, ...]) -> bool:
+        """
+        Answer a death of the serving generation; *how* and the last lines tell of it.
+
+        Within probation the previous release is put back in place, and True
+        returned; whoever asks starts it. Quarantine is written first: a dewy
+        killed in between must not start the bad release again.
+        """
+        bad, self._release = self._release, None
+        state = self._ledger.state
+        back = state.previous
+        if not (bad and back and self._settings.rollback) or state.running != bad:
+            return False
+        if self._clock.monotonic() - self._begun > self._settings.probation:
+            return False
+        reason = f"{bad.name} died within probation ({how})"
+        await self._ledger.condemn(
+            bad.tag, bad.identity, reason, self._clock, traffic=True
+        )
+        await self._ledger.note(lambda state: replace(state, running=back))
+        await self._releases.switch(back.directory)
+        log.error("Rolled back", extra={"to": back.name, "error": reason})
+        attempt = Attempt(bad.name, back.name, "deploy", self._begun, "probation")
+        await self._chronicle.record(attempt, "rolled back", reason, tail)
+        text = f"{reason}; back to {back.name}"
+        self._chronicle.tell(Kind.ERROR, text, ("log", "\n".join(tail)))
+        return True
