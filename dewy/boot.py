@@ -11,12 +11,13 @@ from contextlib import suppress
 from dataclasses import replace
 
 from .config import Settings
-from .deploy.adopt import adopt
+from .deploy.adopt import adopt, cached
 from .deploy.ledger import Ledger
 from .deploy.releases import Releases
-from .deploy.state import Group, State, StateFile
+from .deploy.state import Group, Installed, State, StateFile
+from .errors import DeploymentError
 from .supervisor.processes import members
-from .system import Clock, boot_id, start_time
+from .system import Clock, boot_id, start_time, utc
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,30 @@ async def repair(ledger: Ledger, releases: Releases) -> None:
     if await releases.target() != state.running.directory:
         await releases.switch(state.running.directory)
         log.info("Repaired current", extra={"release": state.running.name})
+
+
+async def recover(
+    settings: Settings, ledger: Ledger, releases: Releases, clock: Clock
+) -> None:
+    """Bring back what the original's cache names, in a root that lost its link."""
+    if ledger.state.running or ledger.state.quarantine.entries:
+        return
+    found = await asyncio.to_thread(cached, settings.cache_dir)
+    if found is None:
+        return
+    tag, artifact = found
+    now = clock.wall()
+    directory = await releases.reserve(utc(now))
+    file = artifact.name.partition("--")[2]
+    try:
+        await releases.unpack(artifact, file, directory)
+    except DeploymentError as exc:
+        log.warning("Cached release not usable", extra={"error": str(exc)})
+        return
+    installed = Installed(tag, "", directory, now)
+    await ledger.change(lambda state: state.deployed(installed, settings.keep))
+    await releases.switch(directory)
+    log.info("Recovered release from the cache", extra={"release": tag})
 
 
 def _present(state: State, kept: Collection[str]) -> State:

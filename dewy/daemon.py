@@ -105,6 +105,7 @@ async def keep(settings: Settings, service: Service, signals: Signals) -> int:
         releases = Releases(settings.root)
         ledger = await boot.load(settings, clock)
         await boot.repair(ledger, releases)
+        await boot.recover(settings, ledger, releases, clock)
         history = History(settings.private)
         chronicle = await stack.enter_async_context(
             Chronicle(history, outside.notifiers, clock)

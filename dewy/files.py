@@ -11,10 +11,13 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     """
     Replace *path* by *content*: temporary file, fsync, rename, fsync of the directory.
 
+    Two writers of one path have to keep apart by themselves.
+
     Raises:
         OSError: it could not be written; what was there is untouched.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Always the same name, so that what a killed writer left is written over.
+    draft = path.with_name(f".{path.name}.tmp")
     try:
         with open(
             os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, mode), "wb"

@@ -62,6 +62,15 @@ def pytest_report_header() -> str:
     return f"dewy: {plane}, {'asyncio' if other else 'uvloop'}"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """At full size, whatever has a full size is a soak test."""
+    for item in items:
+        sized = "soak" in getattr(item, "fixturenames", ())
+        if sized and os.environ.get("DEWY_SOAK"):
+            item.add_marker("soak")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Honour `needs(...)`."""
     for mark in item.iter_markers("needs"):

@@ -32,6 +32,23 @@ def adopt(root: Path, cache_dir: Path) -> State:
     return State(running=found, installed=(found,))
 
 
+def cached(cache_dir: Path) -> tuple[str, Path] | None:
+    """
+    Tag and artifact of what the original meant to run, if its cache has it.
+
+    For a root whose link is gone: better than nothing while the registry is away.
+    """
+    try:
+        key = (cache_dir / "current").read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    tag, separator, file = key.partition("--")
+    artifact = cache_dir / key
+    if not (tag and separator and file) or "/" in key or not artifact.is_file():
+        return None
+    return tag, artifact
+
+
 def deployed_at(directory: str) -> float | None:
     """The time in a release directory's name, seconds since the epoch."""
     match = STAMP.fullmatch(directory)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -28,6 +28,13 @@ def snapshot(state: State) -> dict[str, Any]:
         root="/srv/app",
         process=Process(7, generations=[generation]),
     )
+
+
+def telling(snapshot: dict[str, Any]) -> Callable[[], Awaitable[dict[str, Any]]]:
+    async def tell() -> dict[str, Any]:
+        return snapshot
+
+    return tell
 
 
 @pytest.fixture
@@ -63,7 +70,7 @@ async def get(port: int, path: str, *headers: str) -> tuple[int, Any]:
 
 async def test_status_is_told(port: int, snapshot: dict[str, Any]) -> None:
     """With the keys of the original beside those of `dewy status`."""
-    async with AdminAPI(port, lambda: snapshot) as api:
+    async with AdminAPI(port, telling(snapshot)) as api:
         code, found = await get(api.port, "/api/status")
 
     assert 200 == code
@@ -80,7 +87,7 @@ async def test_status_is_told(port: int, snapshot: dict[str, Any]) -> None:
 
 async def test_containers_are_none(port: int, snapshot: dict[str, Any]) -> None:
     """As outside of container mode they always were."""
-    async with AdminAPI(port, lambda: snapshot) as api:
+    async with AdminAPI(port, telling(snapshot)) as api:
         assert (200, {"containers": None}) == await get(api.port, "/api/containers")
 
 
@@ -90,7 +97,7 @@ async def test_only_looking_is_served(
 ) -> None:
     """Changing anything goes through the control socket."""
     request = f"{method} /api/status HTTP/1.1\nHost: localhost\nContent-Length: 0\n\n"
-    async with AdminAPI(port, lambda: snapshot) as api:
+    async with AdminAPI(port, telling(snapshot)) as api:
         code, headers, _ = await send(api.port, request)
 
     assert 405 == code
@@ -99,7 +106,7 @@ async def test_only_looking_is_served(
 
 async def test_unknown_path_is_not_found(port: int, snapshot: dict[str, Any]) -> None:
     """And the connection ends, as always."""
-    async with AdminAPI(port, lambda: snapshot) as api:
+    async with AdminAPI(port, telling(snapshot)) as api:
         assert 404 == (await get(api.port, "/api/other"))[0]
 
 
@@ -116,7 +123,7 @@ async def test_pages_from_elsewhere_are_refused(
     port: int, snapshot: dict[str, Any], header: str
 ) -> None:
     """A browser on this host reaches loopback for whatever page it shows."""
-    async with AdminAPI(port, lambda: snapshot) as api:
+    async with AdminAPI(port, telling(snapshot)) as api:
         code, body = await get(api.port, "/api/status", header)
 
     assert 403 == code
@@ -142,8 +149,8 @@ def test_local_users_are_served(headers: dict[str, str]) -> None:
 async def test_taken_port_is_passed_over(port: int, snapshot: dict[str, Any]) -> None:
     """Several dewys of one host share the default."""
     async with (
-        AdminAPI(port, lambda: snapshot) as first,
-        AdminAPI(first.port, lambda: snapshot) as second,
+        AdminAPI(port, telling(snapshot)) as first,
+        AdminAPI(first.port, telling(snapshot)) as second,
     ):
         assert first.port < second.port <= first.port + PORTS_TRIED
         assert 200 == (await get(second.port, "/api/status"))[0]
@@ -169,12 +176,12 @@ def taken() -> Iterator[int]:
 async def test_ten_taken_ports_are_told(taken: int, snapshot: dict[str, Any]) -> None:
     """It once ended dewy with exit status 0."""
     with pytest.raises(DewyError, match=f"no free port from {taken} to {taken + 9}"):
-        await AdminAPI(taken, lambda: snapshot).__aenter__()
+        await AdminAPI(taken, telling(snapshot)).__aenter__()
 
 
 async def test_zero_serves_nothing(snapshot: dict[str, Any]) -> None:
     """`--admin-port 0`."""
-    async with AdminAPI(0, lambda: snapshot) as api:
+    async with AdminAPI(0, telling(snapshot)) as api:
         assert 0 == api.port
 
 
@@ -182,7 +189,7 @@ async def test_client_that_sends_no_request_is_let_go(
     port: int, snapshot: dict[str, Any]
 ) -> None:
     """Open connections cost descriptors."""
-    async with AdminAPI(port, lambda: snapshot, header_timeout=0.05) as api:
+    async with AdminAPI(port, telling(snapshot), header_timeout=0.05) as api:
         reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
         writer.write(b"GET /api/status HTTP/1.1\r\nHost:")
         async with asyncio.timeout(30):
@@ -193,9 +200,9 @@ async def test_client_that_sends_no_request_is_let_go(
 
 async def test_port_is_free_after_leaving(port: int, snapshot: dict[str, Any]) -> None:
     """Also while a client is still connected."""
-    async with AdminAPI(port, lambda: snapshot) as api:
+    async with AdminAPI(port, telling(snapshot)) as api:
         _, writer = await asyncio.open_connection("127.0.0.1", api.port)
-    async with AdminAPI(api.port, lambda: snapshot) as again:
+    async with AdminAPI(api.port, telling(snapshot)) as again:
         assert api.port == again.port
     writer.close()
 

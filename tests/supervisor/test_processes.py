@@ -12,11 +12,12 @@ import pytest
 
 from dewy.supervisor import processes
 from dewy.supervisor.processes import (
+    Ends,
     Process,
-    accepted_inode,
-    find_inode,
+    accepted_inodes,
+    find_inodes,
+    held,
     holder,
-    holds,
     listening_inodes,
     members,
     parse_stat,
@@ -105,7 +106,10 @@ def test_connection_is_found_by_its_ends(
 ) -> None:
     local = (host, 8080) if host != "127.0.0.2" else ("127.0.0.1", 8080)
 
-    assert expected == find_inode(table.splitlines(), local, (host, port))
+    ends = Ends(local, (host, port))
+    found = {ends: expected} if expected else {}
+
+    assert found == find_inodes(table.splitlines(), [ends])
 
 
 @little_endian
@@ -185,11 +189,12 @@ def test_inode_appears_when_the_connection_is_accepted(
     hosts = [host, "127.0.0.1"] if listener.getsockname()[0] == "::" else [host]
     for host in hosts:
         with socket.create_connection((host, port)) as client:
-            ends = client.getpeername()[:2], client.getsockname()[:2]
-            assert 0 == accepted_inode(*ends)
+            ends = Ends(client.getpeername()[:2], client.getsockname()[:2])
+            assert {} == accepted_inodes([ends])
             accepted, _ = listener.accept()
             with accepted:
-                assert os.fstat(accepted.fileno()).st_ino == accepted_inode(*ends)
+                inode = os.fstat(accepted.fileno()).st_ino
+                assert {ends: inode} == accepted_inodes([ends])
 
 
 def test_socket_is_attributed_to_who_has_it_open(listener: socket.socket) -> None:
@@ -197,15 +202,15 @@ def test_socket_is_attributed_to_who_has_it_open(listener: socket.socket) -> Non
     stranger = subprocess.Popen(["sleep", "60"])
     heir = subprocess.Popen(["sleep", "60"], pass_fds=[listener.fileno()])
     try:
-        assert holds([os.getpid()], inode)
-        assert holds([stranger.pid, heir.pid], inode)
-        assert not holds([stranger.pid], inode)
-        assert not holds([], inode)
+        assert {inode} == held([os.getpid()], [inode, 1])
+        assert {inode} == held([stranger.pid, heir.pid], [inode])
+        assert set() == held([stranger.pid], [inode])
+        assert set() == held([], [inode])
     finally:
         for process in (stranger, heir):
             process.kill()
             process.wait()
-    assert not holds([heir.pid], inode)
+    assert set() == held([heir.pid], [inode])
 
 
 @pytest.fixture
@@ -221,7 +226,7 @@ def denied(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("denied")
 def test_not_being_allowed_to_look_is_not_an_answer() -> None:
     with pytest.raises(PermissionError):
-        holds([os.getpid()], 1)
+        held([os.getpid()], [1])
 
 
 @pytest.mark.usefixtures("denied")
@@ -230,7 +235,7 @@ def test_zombies_that_deny_us_hold_nothing() -> None:
     process = subprocess.Popen(["true"])
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
 
-    assert not holds([process.pid], 1)
+    assert set() == held([process.pid], [1])
     process.wait()
 
 

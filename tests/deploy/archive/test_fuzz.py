@@ -26,7 +26,9 @@ from tests.standins.archives import (
     zipped,
 )
 
-EXECUTIONS = int(os.environ.get("DEWY_SOAK_EXECS", "800"))
+SOAK = bool(os.environ.get("DEWY_SOAK"))
+EXECUTIONS = 100_000 if SOAK else 800
+pytestmark = [pytest.mark.soak] if SOAK else []
 LIMITS = Limits(entries=200, total=1_000_000)
 
 PLAIN = tar(

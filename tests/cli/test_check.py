@@ -1,0 +1,94 @@
+"""`dewy check`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from dewy.admin import preview
+from dewy.cli.check import lines
+from tests.cli.conftest import Dewy
+
+FOUND: dict[str, Any] = {
+    "tag": "v4",
+    "artifact_url": "mem://x/v4",
+    "identity": "four",
+    "refused": [{"name": "v9", "reason": "is a pre-release"}],
+    "quarantined": None,
+    "running": {"tag": "v2", "identity": "two", "directory": "d", "since": 1.0},
+}
+NOTHING = {**FOUND, "tag": None, "artifact_url": None, "error": "nothing fits"}
+
+
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the registry has; to be changed at will."""
+    found = dict(FOUND)
+
+    async def look(settings: object) -> dict[str, Any]:
+        return found
+
+    monkeypatch.setattr(preview, "preview", look)
+    return found
+
+
+def test_release_is_shown(dewy: Dewy, found: dict[str, Any]) -> None:
+    """With what was refused, and why."""
+    ended = dewy("check", "--registry", "mem://x")
+
+    assert 0 == ended.status
+    assert [
+        "release:  v4",
+        "artifact: mem://x/v4",
+        "running:  v2",
+        "refused:  v9: is a pre-release",
+    ] == ended.out.splitlines()
+
+
+def test_json_is_one_object(dewy: Dewy, found: dict[str, Any]) -> None:
+    """For programs."""
+    assert found == json.loads(dewy("check", "--registry", "mem://x", "--json").out)
+
+
+def test_no_release_is_a_failure(dewy: Dewy, found: dict[str, Any]) -> None:
+    """The object is printed all the same."""
+    found.update(NOTHING)
+    ended = dewy("check", "--registry", "mem://x", "--json")
+
+    assert 1 == ended.status
+    assert "nothing fits" == json.loads(ended.out)["error"]
+    assert "nothing to deploy: nothing fits" == next(iter(lines(NOTHING)))
+
+
+@pytest.mark.parametrize(
+    ("until", "expected"), [(None, "for good: died"), (1e9, "until 2001-09-")]
+)
+def test_quarantine_is_shown(until: float | None, expected: str) -> None:
+    """It is the newest, but would not be deployed."""
+    entry = {"reason": "died", "until": until}
+
+    assert any(expected in line for line in lines({**FOUND, "quarantined": entry}))
+
+
+def test_command_line_of_the_server_can_be_checked(
+    dewy: Dewy, found: dict[str, Any]
+) -> None:
+    """As it stands, with one word changed."""
+    words = ("--registry", "mem://x", "-p", "8080", "--ready", "grace", "--", "./app")
+
+    assert 0 == dewy("check", *words).status
+
+
+def test_registry_is_required(dewy: Dewy) -> None:
+    """There would be nobody to ask."""
+    assert 2 == dewy("check").status
+
+
+def test_unknown_scheme_is_misconfiguration(dewy: Dewy) -> None:
+    """Not a registry that fails."""
+    ended = dewy("check", "--registry", "nobody://x")
+
+    assert 2 == ended.status
+    assert "nobody://" in ended.err

@@ -1,0 +1,37 @@
+"""Handing over to the daemon."""
+
+from __future__ import annotations
+
+import pytest
+
+from dewy.config import Settings
+from tests.cli.conftest import Dewy
+
+
+def test_cautions_are_logged_once(dewy: Dewy, served: list[Settings]) -> None:
+    """After logs are configured, as they were asked for."""
+    ended = dewy(
+        "assets", "--registry", "mem://x", "--telemetry", "--log-format", "json"
+    )
+
+    assert 1 == len(served)
+    assert 1 == ended.err.count("has no effect in this version")
+    assert '"level": "WARN"' in ended.err
+
+
+def test_low_port_is_warned_about(dewy: Dewy, served: list[Settings]) -> None:
+    """It usually takes a privilege."""
+    ended = dewy("server", "--registry", "mem://x", "-p", "80", "--", "./app")
+
+    assert "level=WARN" in ended.err
+    assert "port 80 is below 1024" in ended.err
+
+
+@pytest.mark.parametrize(("level", "shown"), [("warn", True), ("error", False)])
+def test_log_level_counts_from_the_start(
+    dewy: Dewy, served: list[Settings], level: str, shown: bool
+) -> None:
+    """What is below it is not written."""
+    ended = dewy("assets", "--registry", "mem://x", "--telemetry", "-l", level)
+
+    assert shown is bool(ended.err)

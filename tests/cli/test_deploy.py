@@ -1,0 +1,24 @@
+"""`dewy deploy`."""
+
+from __future__ import annotations
+
+from dewy.deploy.state import StateFile
+from tests.cli.conftest import Dewy
+
+
+def test_deploy_is_kept_for_the_next_start(dewy: Dewy, worked: StateFile) -> None:
+    """Where no dewy runs."""
+    ended = dewy("deploy", "v9", "--registry", "mem://x")
+    state = worked.read()
+
+    assert "the next start deploys v9" in ended.out
+    assert state is not None
+    assert "v9" == state.wanted
+
+
+def test_deploy_without_a_registry_is_refused(dewy: Dewy, worked: StateFile) -> None:
+    """It is a matter of configuration."""
+    ended = dewy("deploy", "v9")
+
+    assert 2 == ended.status
+    assert "deploy needs a registry" in ended.err

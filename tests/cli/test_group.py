@@ -1,0 +1,79 @@
+"""The command `dewy` itself."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import pytest
+
+from dewy import __version__, loop
+from dewy.cli.group import COMMANDS
+from dewy.cli.group import dewy as group
+from tests.cli.conftest import Dewy
+
+
+@pytest.mark.parametrize(
+    "words", [("--version",), ("-v",), ("server", "-v"), ("--slot", "x", "-v")]
+)
+def test_version_tells_the_loop(dewy: Dewy, words: tuple[str, ...]) -> None:
+    """Support questions get short."""
+    ended = dewy(*words)
+
+    assert (0, "") == (ended.status, ended.err)
+    assert f"dewy {__version__} (loop: {loop.name()})\n" == ended.out
+
+
+@pytest.mark.parametrize("word", ["--help", "-h"])
+def test_help_lists_the_commands(dewy: Dewy, word: str) -> None:
+    """It is what was asked for, so the exit status is 0."""
+    ended = dewy(word)
+
+    assert 0 == ended.status
+    assert [] == [name for name in COMMANDS if f"\n  {name} " not in ended.out]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(dewy: Dewy, name: str) -> None:
+    """In its own help and in a line of the list."""
+    context = click.Context(group)
+    command = group.get_command(context, name)
+
+    assert command is not None
+    assert name == command.name
+    assert command.short_help
+    assert (0, "") == (lambda e: (e.status, e.err))(dewy(name, "-h"))
+
+
+def test_command_is_imported_when_used(
+    dewy: Dewy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not used is not waited for."""
+    monkeypatch.delitem(sys.modules, "dewy.cli.history", raising=False)
+    dewy("--version")
+    assert "dewy.cli.history" not in sys.modules
+    dewy("history")
+    assert "dewy.cli.history" in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [("sever", "did you mean server?"), ("zzz", "known: demo, server")],
+)
+def test_unknown_command_suggests_the_near_one(
+    dewy: Dewy, word: str, hint: str
+) -> None:
+    """On one line, with exit status 2."""
+    ended = dewy(word)
+
+    assert (2, "") == (ended.status, ended.out)
+    assert hint in ended.err
+    assert 1 == ended.err.count("\n")
+
+
+def test_no_command_is_a_usage_error(dewy: Dewy) -> None:
+    """A unit file without one is misconfigured."""
+    ended = dewy()
+
+    assert 2 == ended.status
+    assert "see dewy --help" in ended.err

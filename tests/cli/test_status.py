@@ -1,0 +1,136 @@
+"""`dewy status`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from dewy.admin import operate
+from dewy.cli.status import screen
+from dewy.deploy.state import StateFile
+from tests.cli.conftest import Dewy
+
+WELL: dict[str, Any] = {
+    "name": "app",
+    "command": "server",
+    "pid": 7,
+    "dewy": "1.0",
+    "root": "/srv/app",
+    "running": {"tag": "v2", "identity": "two", "directory": "d2", "since": 400.0},
+    "previous": {"tag": "v1", "identity": "one", "directory": "d1", "since": 100.0},
+    "healthy": True,
+    "degraded": [],
+    "hold": False,
+    "quarantine": [],
+    "generations": [
+        {"generation": 2, "pid": 8, "state": "ready", "since": 990.0, "status": "up"}
+    ],
+    "next_poll": 1005.0,
+    "last_poll": 995.0,
+    "last_error": "",
+}
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The status that a running dewy tells; to be changed at will."""
+    status = dict(WELL)
+
+    async def look(settings: object) -> dict[str, Any]:
+        return status
+
+    monkeypatch.setattr(operate, "look", look)
+    return status
+
+
+def test_screen_of_a_dewy_that_is_well() -> None:
+    """What is not the case takes no line."""
+    lines = screen(WELL, 1000.0)
+
+    assert "app v2 is well" == lines[0]
+    assert "root:       /srv/app" == lines[1]
+    text = "\n".join(" ".join(line.split()) for line in lines)
+    assert "dewy: server, version 1.0, pid 7" in text
+    assert "running: v2, deployed" in text
+    assert "(10m ago), releases/d2" in text
+    assert "last poll: 5.0s ago" in text
+    assert "next poll: in 5.0s" in text
+    assert "generation 2 pid 8 ready for 10s up" in text
+    assert "hold" not in text
+    assert "last error" not in text
+
+
+def test_screen_of_a_dewy_in_trouble() -> None:
+    """What is wrong comes first."""
+    quarantine = [
+        {"tag": "v3", "reason": "died", "failures": 2, "until": 1120.0},
+        {"tag": "v4", "reason": "bad", "failures": 1, "until": None},
+        {"tag": "v5", "reason": "slow", "failures": 1, "until": 900.0},
+    ]
+    status = {
+        **WELL,
+        "degraded": ["the program is down", "and more"],
+        "hold": True,
+        "quarantine": quarantine,
+        "last_error": "it is down",
+        "running": None,
+        "previous": None,
+        "generations": [],
+        "pid": None,
+    }
+    text = "\n".join(" ".join(line.split()) for line in screen(status, 1000.0))
+
+    assert text.startswith("app is degraded: the program is down; and more\n")
+    assert "dewy: not running" in text
+    assert "hold: yes; `dewy unhold` ends it" in text
+    assert "v3: died (tried again in 2m, 2 failures)" in text
+    assert "v4: bad (until `dewy retry v4`)" in text
+    assert "v5: slow (tried again at the next poll)" in text
+    assert "last error: it is down" in text
+
+
+@pytest.mark.parametrize(
+    ("degraded", "words", "expected"),
+    [
+        ([], ("--check",), 0),
+        (["down"], (), 0),
+        (["down"], ("--check",), 1),
+        (["down"], ("--check", "--json"), 1),
+    ],
+)
+def test_check_is_for_monitoring(
+    dewy: Dewy,
+    told: dict[str, Any],
+    degraded: list[str],
+    words: tuple[str, ...],
+    expected: int,
+) -> None:
+    """Only `--check` makes what is degraded a failure of the command."""
+    told["degraded"] = degraded
+
+    assert expected == dewy("status", *words).status
+
+
+def test_json_is_the_status_itself(dewy: Dewy, told: dict[str, Any]) -> None:
+    """Without anything around it."""
+    assert told == json.loads(dewy("status", "--json").out)
+
+
+def test_status_without_a_dewy(dewy: Dewy, worked: StateFile) -> None:
+    """What would run is told, and that it does not."""
+    ended = dewy("status", "--check")
+
+    assert 1 == ended.status
+    assert "v2 is degraded: no dewy runs in this root" in ended.out
+    assert "v3: died (until `dewy retry v3`)" in ended.out
+
+
+def test_broken_state_is_told(dewy: Dewy, worked: StateFile) -> None:
+    """With what to do about it."""
+    worked.path.write_text("rubbish")
+    ended = dewy("status")
+
+    assert 1 == ended.status
+    assert "cannot be read" in ended.err
