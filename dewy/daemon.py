@@ -20,7 +20,7 @@ from .admin.http import AdminAPI
 from .admin.online import Online
 from .agent import Agent
 from .caches import CACHES, Cache
-from .config import Settings
+from .config import DEFAULT_ADMIN_PORT, Settings
 from .deploy.around import DeployHooks
 from .deploy.chronicle import Chronicle
 from .deploy.deployer import AssetsDeployer
@@ -32,7 +32,7 @@ from .deploy.progress import shown
 from .deploy.releases import Releases
 from .deploy.state import Group
 from .deploy.trial import Trial
-from .errors import StartFailed
+from .errors import DewyError, StartFailed
 from .notifiers import NOTIFIERS, Kind, Notifier
 from .polling import Poller
 from .registries import REGISTRIES, Registry
@@ -139,7 +139,7 @@ async def keep(settings: Settings, service: Service, signals: Signals) -> int:
         online = Online(agent, poller, generations)
         socket = settings.private / SOCKET
         await stack.enter_async_context(ControlServer(socket, online.handle))
-        await stack.enter_async_context(AdminAPI(settings.admin_port, online.status))
+        await _answer_locally(stack, settings, online)
         service.ready(agent.describe())
         chronicle.tell(Kind.ORDINARY, f"dewy {__version__} keeps {settings.root}")
         return await _poll(settings, poller)
@@ -211,6 +211,19 @@ async def _record(ledger: Ledger, generations: Generations) -> None:
     )
     notifies = generations.notifies
     await ledger.note(lambda state: replace(state, groups=groups, notifies=notifies))
+
+
+async def _answer_locally(
+    stack: AsyncExitStack, settings: Settings, online: Online
+) -> None:
+    """Open the HTTP API; only where its port was chosen must it be had."""
+    api = AdminAPI(settings.admin_port, online.status)
+    try:
+        await stack.enter_async_context(api)
+    except DewyError as exc:
+        if settings.admin_port != DEFAULT_ADMIN_PORT:
+            raise
+        log.warning("Admin API not started", extra={"error": str(exc)})
 
 
 async def _poll(settings: Settings, poller: Poller) -> int:

@@ -21,6 +21,16 @@ def test_content_replaces_what_was_there(tmp_path: Path) -> None:
     assert [path] == list(tmp_path.iterdir())
 
 
+def test_draft_of_a_killed_writer_is_written_over(tmp_path: Path) -> None:
+    """Drafts do not gather with every kill -9."""
+    path = tmp_path / "state"
+    (tmp_path / ".state.tmp").write_bytes(b"half of something longer")
+    write_atomically(path, b"whole")
+
+    assert b"whole" == path.read_bytes()
+    assert [path] == list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("mode", [0o600, 0o644])
 def test_file_has_its_mode(tmp_path: Path, mode: int) -> None:
     """Private unless said otherwise."""

@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import DewyError
@@ -69,8 +70,8 @@ class AdminAPI:
         await self._stack.aclose()
 
     async def _serve(self, stack: AsyncExitStack) -> None:
-        from aiohttp import web
-
+        # Imported in a thread, for it takes a while.
+        web = await asyncio.to_thread(import_module, "aiohttp.web")
         runner = web.AppRunner(
             self._application(), access_log=None, shutdown_timeout=1.0
         )

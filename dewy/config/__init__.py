@@ -1,6 +1,6 @@
 """The operator's words turned into settings: flags ← environment ← dewy.toml."""
 
 from .resolve import resolve
-from .settings import Address, Settings
+from .settings import DEFAULT_ADMIN_PORT, Address, Settings
 
-__all__ = ["Address", "Settings", "resolve"]
+__all__ = ["DEFAULT_ADMIN_PORT", "Address", "Settings", "resolve"]

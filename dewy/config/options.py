@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .settings import DEFAULT_ADMIN_PORT
 from .values import (
     Kind,
     addresses,
@@ -202,7 +203,7 @@ _ALL = (
         "admin-port",
         ADMIN_PORT,
         "First port tried for the local HTTP API; 0 for none.",
-        default="17539",
+        default=str(DEFAULT_ADMIN_PORT),
     ),
     Option("telemetry", FLAG, "Has no effect in this version.", field=""),
     Option("otlp-endpoint", TEXT, "Has no effect in this version.", field=""),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+DEFAULT_ADMIN_PORT = 17539
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -60,7 +62,7 @@ class Settings:
     health_path: str = ""
     health_timeout: float = 30.0
     capture: bool = True
-    admin_port: int = 17539
+    admin_port: int = DEFAULT_ADMIN_PORT
     log_level: str = "info"
     log_format: str = "text"
     cautions: tuple[str, ...] = ()

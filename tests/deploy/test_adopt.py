@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.deploy.adopt import adopt, deployed_at
+from dewy.deploy.adopt import adopt, cached, deployed_at
 from dewy.deploy.state import State
 
 STAMP = "20310203T040506Z"
@@ -84,3 +84,17 @@ def test_directories_tell_their_time():
         deployed_at(f"{STAMP}-2"),
         deployed_at("scratch"),
     )
+
+
+def test_without_a_link_the_cache_tells_what_ran(tmp_path: Path):
+    (tmp_path / "current").write_text("v1.2.3--app.tar.gz")
+    (tmp_path / "v1.2.3--app.tar.gz").touch()
+
+    assert ("v1.2.3", tmp_path / "v1.2.3--app.tar.gz") == cached(tmp_path)
+
+
+@pytest.mark.parametrize("key", ["v1--gone.tgz", "v1", "--x", "../v1--x", ""])
+def test_a_key_without_its_artifact_tells_nothing(tmp_path: Path, key: str):
+    (tmp_path / "current").write_text(key)
+
+    assert cached(tmp_path) is None

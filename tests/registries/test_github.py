@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dewy.errors import ConfigError, NoRelease, RateLimited, RemoteError
+from dewy.errors import ConfigError, NoRelease, RemoteError
 from dewy.registries import REGISTRIES, Registry
 from dewy.release import Deployment, Release
 from dewy.remotes import Clients
@@ -258,17 +258,6 @@ async def test_failing_github_is_a_remote_error(
         await registry.current()
 
     assert "v1.0.0" == (await registry.current()).tag
-
-
-async def test_rate_limit_says_how_long(
-    server: GitHubServer, registry: Registry
-) -> None:
-    """So that the poll loop can stay away."""
-    server.faults = [Fault(status=429, headers={"Retry-After": "40"})]
-    with pytest.raises(RateLimited) as caught:
-        await registry.current()
-
-    assert 40.0 == caught.value.retry_after
 
 
 @pytest.mark.parametrize(
