@@ -1,0 +1,139 @@
+"""Probation: the verdict on a release that dies."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from dewy.config import Settings
+from dewy.deploy.chronicle import Chronicle
+from dewy.deploy.history import History
+from dewy.deploy.ledger import Ledger
+from dewy.deploy.releases import Releases
+from dewy.deploy.state import Installed, State, StateFile
+from dewy.deploy.trial import Trial
+from dewy.system import Clock
+
+OLD = Installed("v1", "a", "20310203T040506Z", 1.0)
+NEW = Installed("v2", "b", "20310203T050000Z", 2.0)
+
+
+@dataclass
+class Case:
+    """A root in which v2 has just taken over from v1."""
+
+    root: Path
+    now: float = 0.0
+    rollback: bool = True
+    state: State = field(default_factory=lambda: State(NEW, (NEW, OLD)))
+
+    def __post_init__(self) -> None:
+        for installed in (OLD, NEW):
+            (self.root / "releases" / installed.directory).mkdir(parents=True)
+        private = self.root / ".dewy"
+        private.mkdir()
+        clock = Clock(wall=lambda: 1000.0, monotonic=lambda: self.now)
+        settings = Settings(
+            command="server",
+            root=self.root,
+            cache_dir=private,
+            probation=30,
+            rollback=self.rollback,
+        )
+        self.ledger = Ledger(StateFile(private), self.state)
+        self.releases = Releases(self.root)
+        self.history = History(private)
+        chronicle = Chronicle(self.history, (), clock)
+        self.trial = Trial(settings, clock, self.ledger, self.releases, chronicle)
+
+    async def die(self) -> bool:
+        return await self.trial.verdict("exit status 9", ("oh no",))
+
+
+async def test_a_death_within_probation_is_a_verdict(tmp_path: Path):
+    case = Case(tmp_path)
+    case.trial.begin(NEW)
+    case.now = 29
+
+    assert await case.die()
+
+    state = case.ledger.state
+    assert OLD == state.running
+    assert OLD.directory == await case.releases.target()
+    entry = state.quarantine.find("v2", "b")
+    assert entry is not None
+    assert (None, "v2 died within probation (exit status 9)") == (
+        entry.until,
+        entry.reason,
+    )
+    (record,) = await asyncio.to_thread(case.history.read)
+    assert ("v2", "rolled back", "probation", ("oh no",)) == (
+        record.tag,
+        record.outcome,
+        record.step,
+        record.log_tail,
+    )
+
+
+async def test_what_is_undone_is_in_quarantine_first(tmp_path: Path, monkeypatch):
+    """A dewy killed in between must not start the bad release again."""
+    case = Case(tmp_path)
+    case.trial.begin(NEW)
+    seen: list[State] = []
+    write = StateFile.write
+
+    def watched(file: StateFile, state: State) -> None:
+        seen.append(state)
+        write(file, state)
+
+    monkeypatch.setattr(StateFile, "write", watched)
+    await case.die()
+
+    assert [(NEW, True), (OLD, True)] == [
+        (state.running, state.is_bad(NEW)) for state in seen
+    ]
+
+
+async def test_a_later_death_is_no_verdict(tmp_path: Path):
+    case = Case(tmp_path)
+    case.trial.begin(NEW)
+    case.now = 31
+
+    assert not await case.die()
+    assert NEW == case.ledger.state.running
+
+
+async def test_a_death_of_what_is_not_on_probation_is_no_verdict(tmp_path: Path):
+    assert not await Case(tmp_path).die()
+
+
+async def test_one_probation_knows_one_verdict(tmp_path: Path):
+    case = Case(tmp_path)
+    case.trial.begin(NEW)
+    await case.die()
+
+    assert not await case.die()
+    assert OLD == case.ledger.state.running
+
+
+async def test_no_rollback_keeps_what_failed(tmp_path: Path):
+    case = Case(tmp_path, rollback=False)
+    case.trial.begin(NEW)
+
+    assert not await case.die()
+    assert NEW == case.ledger.state.running
+
+
+@pytest.mark.parametrize("others", [(), (OLD,)])
+async def test_without_a_good_release_to_go_back_to_nothing_moves(
+    tmp_path: Path, others: tuple[Installed, ...]
+):
+    state = State(NEW, (NEW, *others))
+    bad = state.quarantine.add("v1", "a", "bad too", Clock(), traffic=True)
+    case = Case(tmp_path, state=replace(state, quarantine=bad))
+    case.trial.begin(NEW)
+
+    assert not await case.die()
