@@ -152,7 +152,7 @@ async def _open(stack: AsyncExitStack, settings: Settings) -> Outside:
 
 
 def _opened(settings: Settings, clients: Clients) -> Outside:
-    cache = settings.cache or f"file://{settings.cache_dir}"
+    cache = settings.cache or settings.cache_dir.as_uri()
     return Outside(
         REGISTRIES.open(settings.registry, Selection(settings.slot), clients),
         CACHES.open(cache, settings.cache_dir),

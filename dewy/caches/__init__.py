@@ -13,7 +13,9 @@ __all__ = ["CACHES", "Cache"]
 
 class Cache(Protocol):
     """
-    Bytes by key. A key is one or more path segments joined by `/`.
+    Bytes by key. A key is one or more path segments joined by `/`, none of
+    which begins with a dot; anything else is a ValueError. The first segment of
+    what may be evicted is a scope: 16 hexadecimal digits.
 
     Every method may raise OSError or RemoteError; callers go on without the
     cache. A value is seen whole or not at all.
@@ -40,7 +42,10 @@ class Cache(Protocol):
         ...
 
     async def load(self, key: str, into: Path) -> bool:
-        """Bring the file under *key* to *into*; False if there is none."""
+        """
+        Bring the file under *key* to *into*, which must not exist; False if
+        there is none. It may be a hard link into the cache: never write to it.
+        """
         ...
 
     def retain(self, keys: Collection[str]) -> None:

@@ -73,7 +73,7 @@ async def main() -> None:
     await asked_to_stop.wait()
     server.draining = True
     listener.close()
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.1)  # what was accepted just now is still on its way to `serve`
     while server.open:
         await asyncio.wait(server.open)
 

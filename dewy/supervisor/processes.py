@@ -129,26 +129,22 @@ def parse_stat(stat: bytes) -> Process:
     return Process(int(pid), parent=int(fields[1]), session=int(fields[3]))
 
 
-def find_inodes(table: Iterable[bytes], connections: Iterable[Ends]) -> dict[Ends, int]:
-    """Those of *connections* with an inode in lines of /proc/net/tcp{,6}."""
-    named = {
-        name: ends
-        for ends in connections
-        for name in zip(*(_spellings(*end) for end in ends), strict=False)
-    }
+def find_inodes(table: bytes, connections: Iterable[Ends]) -> dict[Ends, int]:
+    """Those of *connections* with an inode in the text of /proc/net/tcp{,6}."""
     found = {}
-    for line in table:
-        row = line.split()
-        ends = named.get((row[1], row[2]))
-        if ends and row[9] != b"0":
-            found[ends] = int(row[9])
+    for ends in connections:
+        for names in zip(*(_spellings(*end) for end in ends), strict=False):
+            at = table.find(b" %b %b " % names)
+            inode = at >= 0 and int(table[at : table.index(b"\n", at)].split()[8])
+            if inode:
+                found[ends] = inode
     return found
 
 
-def listening_inodes(table: Iterable[bytes], port: int) -> frozenset[int]:
-    """The inodes of what lines of /proc/net/tcp{,6} show to listen on *port*."""
+def listening_inodes(table: bytes, port: int) -> frozenset[int]:
+    """The inodes of what the text of /proc/net/tcp{,6} shows to listen on *port*."""
     suffix = b":%04X" % port
-    rows = (line.split() for line in table if suffix in line)
+    rows = (line.split() for line in table.splitlines() if suffix in line)
     return frozenset(
         int(row[9]) for row in rows if row[1].endswith(suffix) and row[3] == LISTEN
     )
@@ -175,11 +171,12 @@ def _words(packed: bytes) -> bytes:
     return b"".join(b"%08X" % int.from_bytes(word, sys.byteorder) for word in words)
 
 
-def _connections() -> Iterator[bytes]:
-    with open("/proc/net/tcp", "rb") as table:
-        yield from table
-    with suppress(FileNotFoundError), open("/proc/net/tcp6", "rb") as table:
-        yield from table
+def _connections() -> bytes:
+    with open("/proc/net/tcp", "rb") as file:
+        table = file.read()
+    with suppress(FileNotFoundError), open("/proc/net/tcp6", "rb") as file:
+        table += file.read()
+    return table
 
 
 def _processes() -> Iterator[Process]:

@@ -147,6 +147,27 @@ async def test_reading_keeps_a_value_from_eviction(tmp_path: Path) -> None:
     assert [f"{SCOPE}/a", f"{SCOPE}/c"] == await cache.keys()
 
 
+async def test_value_is_as_young_as_its_writing(tmp_path: Path) -> None:
+    """However old the file is that was stored."""
+    cache = opened(tmp_path / "cache", "?max-size=1000")
+    await cache.store(f"{SCOPE}/a", artifact(tmp_path))
+    old = artifact(tmp_path)
+    os.utime(old, (1000, 1000))
+    await cache.store(f"{SCOPE}/b", old)
+
+    await cache.store(f"{SCOPE}/c", artifact(tmp_path))
+
+    assert [f"{SCOPE}/b", f"{SCOPE}/c"] == await cache.keys()
+
+
+async def test_what_is_being_written_by_others_takes_room(tmp_path: Path) -> None:
+    (tmp_path / "cache" / SCOPE).mkdir(parents=True)
+    (tmp_path / "cache" / SCOPE / ".theirs.tmp").write_bytes(bytes(700))
+    cache = opened(tmp_path / "cache", "?max-size=1000")
+
+    assert not await cache.store(KEY, artifact(tmp_path))
+
+
 async def test_key_of_a_directory_holds_no_value(tmp_path: Path) -> None:
     cache = opened(tmp_path / "cache")
     await cache.put(KEY, b"value")

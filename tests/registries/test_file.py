@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -145,6 +147,24 @@ async def test_files_are_no_versions_and_directories_no_artifacts(
     release = await opened(tmp_path).current()
 
     assert ("v1.0.0", ARTIFACT) == (release.tag, release.file)
+
+
+async def test_of_equal_versions_every_host_takes_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In whatever order the filesystem lists them."""
+    for tag in ("v1.0.0+b", "v1.0.0", "v1.0.0+c", "1.0.0", "v1.0.0+a", "1.0.0+z"):
+        settled(tmp_path, tag)
+    listed = iter(sorted(os.scandir(tmp_path), key=lambda e: e.name, reverse=True))
+
+    @contextmanager
+    def backwards(path: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
+        monkeypatch.undo()
+        yield listed
+
+    monkeypatch.setattr(os, "scandir", backwards)
+
+    assert "1.0.0" == (await opened(tmp_path).current()).tag
 
 
 async def test_tag_is_the_name_of_the_directory(tmp_path: Path) -> None:
