@@ -60,7 +60,8 @@ async def recover(
     """Bring back what the original's cache names, in a root that lost its link."""
     if ledger.state.running or ledger.state.quarantine.entries:
         return
-    found = await asyncio.to_thread(cached, settings.cache_dir)
+    # Only the root's own: in a shared cache the key is any application's.
+    found = await asyncio.to_thread(cached, settings.private / "cache")
     if found is None:
         return
     tag, artifact = found

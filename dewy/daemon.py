@@ -82,8 +82,9 @@ async def run(settings: Settings) -> int:
             service.extend(settings.stop_timeout + 30)
             keeping.cancel()
         await asyncio.wait({keeping, stopping})
+        status = 0 if keeping.cancelled() else keeping.result()
         log.info("Dewy stopped")
-        return 0 if keeping.cancelled() else keeping.result()
+        return status
 
 
 async def keep(settings: Settings, service: Service, signals: Signals) -> int:

@@ -17,23 +17,34 @@ VERSION = Path(__file__).with_name("VERSION").read_text().strip()
 class Server:
     """Answers every request with the version, and says goodbye when draining."""
 
-    def __init__(self) -> None:
+    def __init__(self, listener: socket.socket) -> None:
+        self.listener = listener
         self.draining = False
         self.open: set[asyncio.Task[None]] = set()
 
-    async def serve(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def accept(self) -> None:
+        """
+        Take one connection, and count it as open at once.
+
+        asyncio's own servers do the second a moment later; a connection accepted
+        just before the end would be lost in between.
+        """
+        try:
+            connection, _ = self.listener.accept()
+        except (BlockingIOError, ConnectionError):
+            return  # another generation took it, or the client went away
+        task = asyncio.create_task(self.serve(connection))
         self.open.add(task)
+        task.add_done_callback(self.open.discard)
+
+    async def serve(self, connection: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=connection)
         try:
             while await self.answer(reader, writer):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
-            self.open.discard(task)
             writer.close()
 
     async def answer(
@@ -65,15 +76,16 @@ def say_ready() -> None:
 
 
 async def main() -> None:
-    server = Server()
+    loop = asyncio.get_running_loop()
     asked_to_stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked_to_stop.set)
-    listener = await asyncio.start_server(server.serve, sock=inherited())
+    loop.add_signal_handler(signal.SIGTERM, asked_to_stop.set)
+    server = Server(inherited())
+    server.listener.setblocking(False)
+    loop.add_reader(server.listener, server.accept)
     say_ready()
     await asked_to_stop.wait()
+    loop.remove_reader(server.listener)
     server.draining = True
-    listener.close()
-    await asyncio.sleep(0.1)  # what was accepted just now is still on its way to `serve`
     while server.open:
         await asyncio.wait(server.open)
 

@@ -12,7 +12,7 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from .. import loop
 from ..admin.client import NotRunning, ask
@@ -33,26 +33,28 @@ Status = dict[str, Any]
 
 def run() -> int:
     """Show the demo; 1 if a single request failed or anything else went wrong."""
-    return loop.run(_run())
-
-
-async def _run() -> int:
     screen = Screen()
     with tempfile.TemporaryDirectory(prefix="dewy-demo-") as directory:
-        root = Path(directory) / "root"
+        base = Path(directory)
+        root, registry = base / "root", base / "registry"
         root.mkdir()
-        registry = Path(directory) / "registry"
-        story = Story()
-        await asyncio.to_thread(publish, registry, "v1.0.0")
-        port = _free_port()
-        screen.say(f"published v1.0.0; dewy server listens on 127.0.0.1:{port}")
-        try:
-            async with _dewy(root, registry, port) as process:
-                load = await _tell_story(root, registry, port, process, story, screen)
-        except DewyError as exc:
-            screen.say(f"the demo failed: {exc}", bad=True)
-            screen.say((root / "dewy.log").read_text()[-4000:])
-            return 1
+        publish(registry, "v1.0.0")
+        with (base / "dewy.log").open("w+") as log:
+            try:
+                return loop.run(_show(root, registry, log, screen))
+            except DewyError as exc:
+                screen.say(f"the demo failed: {exc}", bad=True)
+                log.seek(0)
+                screen.say(log.read()[-4000:])
+                return 1
+
+
+async def _show(root: Path, registry: Path, log: TextIO, screen: Screen) -> int:
+    port = _free_port()
+    screen.say(f"published v1.0.0; dewy server listens on 127.0.0.1:{port}")
+    story = Story()
+    async with _dewy(root, registry, port, log) as process:
+        load = await _tell_story(root, registry, port, process, story, screen)
     screen.table(load.tally, story)
     return 1 if load.tally.failures or story.problems else 0
 
@@ -132,8 +134,10 @@ class Watch:
 
 
 @asynccontextmanager
-async def _dewy(root: Path, registry: Path, port: int) -> AsyncIterator[Process]:
-    """`dewy server` in *root*, its log in `dewy.log`."""
+async def _dewy(
+    root: Path, registry: Path, port: int, log: TextIO
+) -> AsyncIterator[Process]:
+    """`dewy server` in *root*."""
     command = [
         *(sys.executable, "-m", "dewy", "server"),
         *("--registry", f"file://{registry}", "--interval", "1"),
@@ -142,10 +146,9 @@ async def _dewy(root: Path, registry: Path, port: int) -> AsyncIterator[Process]
     ]
     clean = {k: v for k, v in os.environ.items() if not k.startswith("DEWY_")}
     clean["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
-    with (root / "dewy.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            *command, cwd=root, env=clean, stdout=log, stderr=log
-        )
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=root, env=clean, stdout=log, stderr=log
+    )
     try:
         yield process
     finally:

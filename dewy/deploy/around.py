@@ -33,7 +33,7 @@ class DeployHooks:
         result = await self._run(HookKind.BEFORE, command, attempt, target)
         if result and not result.success:
             raise HookFailed(
-                f"the before-deploy hook failed (exit status {result.exit_code})",
+                f"the before-deploy hook failed: {result.reason}",
                 log_tail=tuple(result.stderr.splitlines()[-LINES:]),
             )
 
@@ -59,7 +59,7 @@ class DeployHooks:
             },
             timeout=self._settings.hook_timeout,
         )
-        fate = "succeeded" if result.success else f"failed ({result.exit_code})"
+        fate = "succeeded" if result.success else f"failed: {result.reason}"
         self._chronicle.tell(
             Kind.HOOK,
             f"{kind.value} hook {fate}",

@@ -237,7 +237,7 @@ async def _pieces(
     content: aiohttp.StreamReader, silence: float
 ) -> AsyncGenerator[bytearray, None]:
     """
-    Yield *content* in pieces of about `PIECE` bytes, or what `silence` brings.
+    Yield *content* in pieces of at most `PIECE` bytes, or what `silence` brings.
 
     What arrived before a break is yielded first: a broken stream tells of it
     again when it is next asked, and a stalled one has another `silence` to go.
@@ -248,7 +248,7 @@ async def _pieces(
         try:
             async with asyncio.timeout(silence):
                 while len(piece) < PIECE and not ended:
-                    chunk = await content.readany()
+                    chunk = await content.read(PIECE - len(piece))
                     piece += chunk
                     ended = not chunk
         except (aiohttp.ClientError, TimeoutError):

@@ -189,6 +189,8 @@ class Worker:
 
     def _never_ran(self) -> None:
         self.notify.close()
+        if self._control:
+            self._control.close()
         if self._output:
             self._output.close()
         if self.alive:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -135,4 +134,4 @@ def test_state_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None
 
 def next_draft(file: StateFile) -> Path:
     """What the next write would create; a directory there makes it fail."""
-    return file.path.with_name(f".{file.path.name}.{os.getpid()}.tmp")
+    return file.path.with_name(f".{file.path.name}.tmp")

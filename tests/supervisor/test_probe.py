@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -23,53 +24,7 @@ from dewy.supervisor.probe import Probe, wait_healthy
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
-# serve.py FD ANSWER HOW: says `up` when it accepts.
-SERVE = """
-import os, socket, sys, threading
-
-fd, answer, how = int(sys.argv[1]), sys.argv[2].encode(), sys.argv[3]
-listener = socket.socket(fileno=fd)
-
-def serve(connection):
-    with connection:
-        if how == "closes":
-            return
-        head = b""
-        while b"\\r\\n\\r\\n" not in head:
-            more = connection.recv(4096)
-            head += more
-            if not more or how == "hasty":
-                break
-        if how == "silent":
-            threading.Event().wait()
-        if how == "strict" and not (
-            head.startswith(b"GET /up?deep=1 HTTP/1.1\\r\\n")
-            and b"\\r\\nHost: 127.0.0.1:%d\\r\\n" % listener.getsockname()[1] in head
-            and b"\\r\\nConnection: close\\r\\n" in head
-        ):
-            return
-        connection.sendall(answer + b"\\r\\nContent-Length: 2\\r\\n\\r\\nok")
-
-def accept():
-    while True:
-        serve(listener.accept()[0])
-
-if how == "prefork":
-    parent = os.getpid()
-    for _ in range(3):
-        if os.fork() == 0:
-            accept()
-if how in ("idle", "late"):
-    print("up", flush=True)
-    sys.stdin.readline()
-if how == "busy":
-    for _ in range(15):
-        threading.Thread(target=accept, daemon=True).start()
-print("up", flush=True)
-if how == "prefork":
-    sys.stdin.read()
-accept()
-"""
+SERVE = Path(__file__).with_name("serve.py")
 OK = "HTTP/1.1 200 OK"
 ERROR = "HTTP/1.1 500 Internal Server Error"
 
@@ -95,7 +50,7 @@ def serve(listener: socket.socket) -> Iterator[Serve]:
         answer: str = OK, how: str = "plain", sock: socket.socket = listener
     ) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
-            [sys.executable, "-S", "-c", SERVE, str(sock.fileno()), answer, how],
+            [sys.executable, "-S", str(SERVE), str(sock.fileno()), answer, how],
             pass_fds=[sock.fileno()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -109,15 +109,13 @@ def test_connection_is_found_by_its_ends(
     ends = Ends(local, (host, port))
     found = {ends: expected} if expected else {}
 
-    assert found == find_inodes(table.splitlines(), [ends])
+    assert found == find_inodes(table, [ends])
 
 
 @little_endian
 def test_only_listeners_on_that_port_count() -> None:
-    table = [*V4.splitlines(), *V6.splitlines()]
-
-    assert {4711, 5711} == listening_inodes(table, 8080)
-    assert set() == listening_inodes(table, 0xD431)
+    assert {4711, 5711} == listening_inodes(V4 + V6, 8080)
+    assert set() == listening_inodes(V4 + V6, 0xD431)
 
 
 FAMILY = """

@@ -1,0 +1,90 @@
+"""Deploying a supervised program: the link and the generations move together."""
+
+from __future__ import annotations
+
+import pytest
+
+from dewy.deploy.releases import Releases
+from dewy.deploy.state import Installed
+from dewy.errors import StartFailed
+from dewy.supervisor.deployer import ServerDeployer
+from tests.standins import programs
+
+V1 = Installed("v1", "a", "20310203T040506Z", 1.0)
+V2 = Installed("v2", "b", "20310203T050000Z", 2.0)
+
+
+def unpack(site, release: Installed, program: str | None = None) -> None:
+    content = programs.files(release.tag, program)
+    programs.unpacked(site.root / "releases" / release.directory, content)
+
+
+@pytest.fixture
+async def deployer(site):
+    unpack(site, V1)
+    await site.open()
+    made = ServerDeployer(Releases(site.root), site.generations)
+    await made.activate(V1, nothing, fail)
+    return made
+
+
+async def nothing() -> None:
+    pass
+
+
+async def fail(reason: BaseException) -> None:
+    raise AssertionError("abandoned") from reason
+
+
+async def test_a_release_takes_over_with_its_link(site, deployer):
+    unpack(site, V2)
+    seen = []
+
+    async def commit() -> None:
+        seen.append(await Releases(site.root).target())
+
+    await deployer.activate(V2, commit, fail)
+
+    await site.only(2)
+    assert ("v2", [V2.directory]) == (await site.ask(), seen)
+    assert await deployer.alive()
+
+
+async def test_a_release_that_fails_leaves_link_and_program(site, deployer):
+    unpack(site, V2, programs.CRASHES)
+    abandoned = []
+
+    async def abandon(reason: BaseException) -> None:
+        abandoned.append((str(reason), await Releases(site.root).target()))
+
+    with pytest.raises(StartFailed):
+        await deployer.activate(V2, nothing, abandon)
+
+    assert V1.directory == await Releases(site.root).target()
+    assert "v1" == await site.ask()
+    ((reason, target),) = abandoned
+    assert "exit status 3" in reason
+    assert V2.directory == target
+
+
+async def test_a_first_release_that_fails_leaves_no_link(site):
+    unpack(site, V1, programs.CRASHES)
+    await site.open()
+    deployer = ServerDeployer(Releases(site.root), site.generations)
+
+    async def abandon(reason: BaseException) -> None:
+        pass
+
+    with pytest.raises(StartFailed):
+        await deployer.activate(V1, nothing, abandon)
+
+    assert await Releases(site.root).target() is None
+    assert not await deployer.alive()
+
+
+async def test_healing_is_left_to_whoever_watches(site, deployer):
+    before = site.generations.serving
+
+    await deployer.heal(V1)
+
+    assert before is site.generations.serving

@@ -1,0 +1,145 @@
+"""One generation as a process: started, watched, ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from dewy.errors import StartFailed
+from dewy.supervisor.worker import Worker, describe_exit, wait_pid
+from tests.eventually import eventually
+
+
+@pytest.fixture
+async def worker() -> AsyncIterator[Worker]:
+    made = Worker(1, capture=True)
+    yield made
+    await made.stop(0)
+
+
+def spawn(worker: Worker, cwd: Path, code: str) -> None:
+    worker.spawn((sys.executable, "-S", "-c", code), cwd, os.environ, ())
+
+
+async def test_it_waits_for_the_word_to_go(worker: Worker, tmp_path: Path):
+    spawn(worker, tmp_path, "open('ran', 'w')")
+    assert worker.alive
+    assert worker.started > 0
+
+    await worker.go("program")
+
+    assert 0 == await asyncio.wait_for(worker.exited, 20)
+    assert (tmp_path / "ran").exists()
+
+
+async def test_it_leads_a_session_and_a_group_of_its_own(
+    worker: Worker, tmp_path: Path
+):
+    spawn(worker, tmp_path, "import signal; signal.pause()")
+
+    assert (worker.pid, worker.pid) == (os.getsid(worker.pid), os.getpgid(worker.pid))
+
+
+async def test_its_last_lines_are_kept(worker: Worker, tmp_path: Path):
+    spawn(worker, tmp_path, "import sys; print('out'); sys.exit('err')")
+    await worker.go("program")
+    await asyncio.wait_for(worker.exited, 20)
+
+    assert {"out", "err"} == set(worker.tail)
+    assert "generation 1 ended (exit status 1): " in str(worker.failure("ended"))
+
+
+async def test_what_cannot_be_executed_is_named(worker: Worker, tmp_path: Path):
+    worker.spawn(("current/shop",), tmp_path, os.environ, ())
+
+    with pytest.raises(
+        StartFailed, match="current/shop cannot be executed: No such file"
+    ):
+        await worker.go("current/shop")
+
+
+async def test_waiting_ends_with_the_process(worker: Worker, tmp_path: Path):
+    spawn(worker, tmp_path, "raise SystemExit(4)")
+    await worker.go("program")
+
+    with pytest.raises(StartFailed, match="exit status 4"):
+        await worker.unless_ended(asyncio.sleep(3600))
+
+
+async def test_waiting_ends_with_what_is_waited_for(worker: Worker, tmp_path: Path):
+    spawn(worker, tmp_path, "import signal; signal.pause()")
+
+    async def broken() -> None:
+        raise LookupError("mine")
+
+    await worker.unless_ended(asyncio.sleep(0))
+    with pytest.raises(LookupError, match="mine"):
+        await worker.unless_ended(broken())
+
+
+async def test_stopping_what_never_ran_is_nothing():
+    worker = Worker(1, capture=True)
+
+    await worker.stop(3600)
+
+    assert not worker.alive
+
+
+async def test_a_process_that_cannot_be_made_leaves_nothing(tmp_path: Path):
+    worker = Worker(1, capture=True)
+
+    with pytest.raises(OSError, match="none"):
+        worker.spawn(("true",), tmp_path / "none", os.environ, ())
+
+    await worker.stop(0)
+    assert not worker.alive
+
+
+async def test_sigkill_follows_sigterm(tmp_path: Path):
+    worker = Worker(1, capture=True)
+    spawn(
+        worker,
+        tmp_path,
+        "import signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "open('deaf', 'w').close()\n"
+        "time.sleep(3600)",
+    )
+    await worker.go("program")
+    await eventually((tmp_path / "deaf").exists)
+
+    await worker.stop(0.05)
+
+    assert -signal.SIGKILL == worker.exited.result()
+
+
+async def test_without_capture_output_is_inherited(tmp_path: Path):
+    worker = Worker(1, capture=False)
+    spawn(worker, tmp_path, "pass")
+    await worker.go("program")
+    await asyncio.wait_for(worker.exited, 20)
+    await worker.stop(0)
+
+    assert () == worker.tail
+
+
+async def test_waiting_for_a_pid_does_not_reap_it():
+    with subprocess.Popen(["sh", "-c", "exit 7"]) as process:  # noqa: ASYNC220
+        await asyncio.wait_for(wait_pid(process.pid), 20)
+
+        assert 7 == process.poll()
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [(0, "exit status 0"), (-11, "killed by SIGSEGV"), (-99, "killed by signal 99")],
+)
+def test_exits_are_told_in_words(code: int, expected: str):
+    assert expected == describe_exit(code)
