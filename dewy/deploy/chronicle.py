@@ -16,6 +16,7 @@ from .history import History, Record
 log = logging.getLogger(__name__)
 
 DELIVERY = 10.0
+FAREWELL = 15.0
 WAITING = 1000
 
 Tail = tuple[str, ...]
@@ -25,8 +26,8 @@ class Chronicle:
     """
     The history of a root, and the notifiers that hear of it.
 
-    Notices are delivered in order by one task; a deployment never waits for
-    them. On leaving, what is still waiting gets one more delivery time.
+    Notices are delivered in order by one task, to all notifiers at a time; a
+    deployment never waits for them. Leaving waits a little for what is left.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Chronicle:
     async def __aexit__(self, *exc_info: object) -> None:
         assert self._task is not None
         try:
-            async with asyncio.timeout(DELIVERY):
+            async with asyncio.timeout(FAREWELL):
                 await self._queue.join()
         except TimeoutError:
             log.warning("Notices lost", extra={"count": self._queue.qsize()})
@@ -84,8 +85,7 @@ class Chronicle:
         while True:
             notice = await self._queue.get()
             try:
-                for notifier in self._notifiers:
-                    await _send(notifier, notice)
+                await asyncio.gather(*(_send(n, notice) for n in self._notifiers))
             finally:
                 self._queue.task_done()
 

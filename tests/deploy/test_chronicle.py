@@ -1,0 +1,123 @@
+"""Writing down and telling, without holding anybody up."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from dewy.deploy import chronicle as module
+from dewy.deploy.attempt import Attempt
+from dewy.deploy.chronicle import Chronicle
+from dewy.deploy.history import History
+from dewy.errors import RemoteError
+from dewy.notifiers import Kind, Notice
+from dewy.notifiers.memory import MemoryNotifier
+from dewy.system import Clock
+
+CLOCK = Clock(wall=lambda: 1000.0, monotonic=lambda: 12.5)
+ATTEMPT = Attempt("v2", "v1", "deploy", 10.0, "start")
+
+
+class Troubled:
+    """A notifier that fails, or never comes back."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.failure = failure
+
+    async def send(self, notice: Notice) -> None:
+        if self.failure:
+            raise self.failure
+        await asyncio.Event().wait()
+
+
+@pytest.fixture
+def memory() -> MemoryNotifier:
+    return MemoryNotifier(urlsplit("mem://people"))
+
+
+async def test_an_attempt_is_written_with_its_end(tmp_path: Path):
+    history = History(tmp_path)
+    chronicle = Chronicle(history, (), CLOCK)
+
+    await chronicle.record(ATTEMPT, "failed", "it crashed", ("last words",))
+
+    (record,) = await asyncio.to_thread(history.read)
+    assert ("v2", "v1", "deploy", "start", "failed", "it crashed") == (
+        record.tag,
+        record.previous,
+        record.action,
+        record.step,
+        record.outcome,
+        record.reason,
+    )
+    assert (1000.0, 2.5, ("last words",)) == (
+        record.at,
+        record.seconds,
+        record.log_tail,
+    )
+
+
+async def test_a_history_that_cannot_be_written_stops_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    chronicle = Chronicle(History(tmp_path / "gone"), (), CLOCK)
+
+    await chronicle.record(ATTEMPT, "failed")
+
+    assert "History not written" in caplog.text
+
+
+async def test_notices_arrive_in_order(tmp_path: Path, memory: MemoryNotifier):
+    async with Chronicle(History(tmp_path), (memory,), CLOCK) as chronicle:
+        for number in range(5):
+            chronicle.tell(Kind.ORDINARY, str(number))
+
+    assert ["0", "1", "2", "3", "4"] == [notice.text for notice in memory.sent]
+
+
+@pytest.mark.parametrize("failure", [RemoteError("refused"), OSError("down"), None])
+async def test_a_troubled_notifier_keeps_no_other_from_hearing(
+    tmp_path: Path,
+    memory: MemoryNotifier,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    failure: Exception | None,
+):
+    monkeypatch.setattr(module, "DELIVERY", 0.05)
+    notifiers = (Troubled(failure), memory)
+    async with Chronicle(History(tmp_path), notifiers, CLOCK) as chronicle:
+        chronicle.tell(Kind.ERROR, "look here")
+
+    assert ["look here"] == [notice.text for notice in memory.sent]
+    assert "Notice not delivered" in caplog.text
+
+
+async def test_leaving_does_not_wait_for_ever(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    monkeypatch.setattr(module, "FAREWELL", 0.05)
+    async with Chronicle(History(tmp_path), (Troubled(),), CLOCK) as chronicle:
+        for _ in range(50):
+            chronicle.tell(Kind.ERROR, "x")
+
+    assert "Notices lost" in caplog.text
+
+
+async def test_too_many_notices_are_dropped_rather_than_kept(
+    tmp_path: Path,
+    memory: MemoryNotifier,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    monkeypatch.setattr(module, "WAITING", 3)
+    async with Chronicle(History(tmp_path), (memory,), CLOCK) as chronicle:
+        for _ in range(5):
+            chronicle.tell(Kind.ORDINARY, "x")
+
+    assert 3 == len(memory.sent)
+    assert "Notice dropped" in caplog.text

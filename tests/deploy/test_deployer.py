@@ -1,0 +1,81 @@
+"""Files: in place when `current` points at them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dewy.deploy.deployer import AssetsDeployer
+from dewy.deploy.releases import Releases
+from dewy.deploy.state import Installed
+from dewy.errors import DeploymentError
+
+V1 = Installed("v1", "a", "20310203T040506Z", 1.0)
+V2 = Installed("v2", "b", "20310203T050000Z", 2.0)
+
+
+@pytest.fixture
+def releases(tmp_path: Path) -> Releases:
+    for installed in (V1, V2):
+        (tmp_path / "releases" / installed.directory).mkdir(parents=True)
+    return Releases(tmp_path)
+
+
+async def nothing(reason: object = None) -> None:
+    pass
+
+
+async def test_a_release_is_in_place_when_it_is_committed(releases: Releases):
+    deployer = AssetsDeployer(releases)
+    seen = []
+
+    async def commit() -> None:
+        seen.append(await releases.target())
+
+    assert not await deployer.alive()
+    await deployer.activate(V1, commit, nothing)
+
+    assert ([V1.directory], True) == (seen, await deployer.alive())
+
+
+@pytest.mark.parametrize("before", [None, V1])
+async def test_a_commit_that_fails_puts_the_link_back(
+    releases: Releases, before: Installed | None
+):
+    deployer = AssetsDeployer(releases)
+    if before:
+        await deployer.activate(before, nothing, nothing)
+    abandoned = []
+
+    async def commit() -> None:
+        raise OSError("disk full")
+
+    async def abandon(reason: BaseException) -> None:
+        abandoned.append((str(reason), await releases.target()))
+
+    with pytest.raises(OSError, match="disk full"):
+        await deployer.activate(V2, commit, abandon)
+
+    assert (before and before.directory) == await releases.target()
+    assert [("disk full", V2.directory)] == abandoned
+
+
+async def test_a_missing_release_leaves_the_link(releases: Releases):
+    deployer = AssetsDeployer(releases)
+    await deployer.activate(V1, nothing, nothing)
+
+    with pytest.raises(DeploymentError, match="is gone"):
+        await deployer.activate(Installed("v3", "c", "none", 3.0), nothing, nothing)
+
+    assert V1.directory == await releases.target()
+
+
+async def test_a_link_that_somebody_moved_is_put_back(releases: Releases):
+    deployer = AssetsDeployer(releases)
+    await deployer.activate(V1, nothing, nothing)
+    await releases.switch(V2.directory)
+
+    await deployer.heal(V1)
+
+    assert V1.directory == await releases.target()
