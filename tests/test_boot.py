@@ -1,0 +1,204 @@
+"""Before the first look at the registry."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dewy import boot
+from dewy.config import Settings
+from dewy.deploy.ledger import Ledger
+from dewy.deploy.quarantine import LONGEST_DELAY
+from dewy.deploy.releases import Releases
+from dewy.deploy.state import Group, Installed, State, StateFile
+from dewy.errors import DewyError
+from dewy.system import Clock, boot_id, start_time
+from tests.standins import programs
+
+NOW = 1_927_857_906.0
+CLOCK = Clock(wall=lambda: NOW)
+DEAF_FAMILY = """
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = os.fork()
+if child:
+    print(child, flush=True)
+time.sleep(3600)
+"""
+V1 = Installed("v1", "a", "20310203T040506Z", NOW)
+V2 = Installed("v2", "b", "20310203T040507Z", NOW + 1)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    (tmp_path / ".dewy").mkdir()
+    return Settings(
+        command="server", root=tmp_path, cache_dir=tmp_path / ".dewy" / "cache"
+    )
+
+
+def installed(settings: Settings, *releases: Installed, link: Installed | None) -> None:
+    for release in releases:
+        (settings.root / "releases" / release.directory).mkdir(parents=True)
+    if link:
+        target = settings.root / "releases" / link.directory
+        (settings.root / "current").symlink_to(target)
+
+
+async def repaired(settings: Settings, state: State) -> State:
+    await asyncio.to_thread(StateFile(settings.private).write, state)
+    ledger = await boot.load(settings, CLOCK)
+    await boot.repair(ledger, Releases(settings.root))
+    return ledger.state
+
+
+async def test_the_state_decides_and_not_the_link(settings: Settings):
+    """A dewy killed between the switch and the record left the link ahead."""
+    installed(settings, V1, V2, link=V2)
+
+    state = await repaired(settings, State(V1, (V1,)))
+
+    assert V1 == state.running
+    assert V1.directory == await Releases(settings.root).target()
+
+
+async def test_what_was_half_unpacked_is_gone(settings: Settings):
+    installed(settings, V1, link=V1)
+    partial = settings.root / "releases" / f".{V2.directory}.partial"
+    partial.mkdir()
+
+    await repaired(settings, State(V1, (V1,)))
+
+    assert not partial.exists()
+
+
+async def test_a_release_that_somebody_removed_makes_way_for_the_previous_one(
+    settings: Settings,
+):
+    installed(settings, V1, link=None)
+
+    state = await repaired(settings, State(V2, (V2, V1)))
+
+    assert (V1, (V1,)) == (state.running, state.installed)
+    assert V1.directory == await Releases(settings.root).target()
+
+
+async def test_without_any_release_left_there_is_nothing(settings: Settings):
+    assert State() == await repaired(settings, State(V2, (V2, V1)))
+
+
+async def test_a_clock_that_once_ran_ahead_keeps_nothing_out_for_years(
+    settings: Settings,
+):
+    ahead = Clock(wall=lambda: NOW + 10**9)
+    far = State().quarantine.add("v2", "b", "it crashed", ahead, traffic=False)
+
+    state = await repaired(settings, replace(State(), quarantine=far))
+
+    (entry,) = state.quarantine
+    assert entry.until is not None
+    assert entry.until <= NOW + LONGEST_DELAY * 1.2
+
+
+async def test_what_the_original_left_is_adopted_and_written_down(settings: Settings):
+    installed(settings, V1, link=V1)
+
+    ledger = await boot.load(settings, CLOCK)
+
+    assert ledger.state.running is not None
+    assert V1.directory == ledger.state.running.directory
+    written = await asyncio.to_thread(StateFile(settings.private).read)
+    assert ledger.state == written
+
+
+async def test_a_state_that_cannot_be_read_is_one_clear_line(settings: Settings):
+    (settings.private / "state.json").write_text("{")
+
+    with pytest.raises(DewyError, match=r"state\.json cannot be read .*move it away"):
+        await boot.load(settings, CLOCK)
+
+
+async def recovered(settings: Settings, artifact: bytes) -> Ledger:
+    settings.cache_dir.mkdir()
+    (settings.cache_dir / "current").write_text("v1.2.3--app.tar.gz")
+    (settings.cache_dir / "v1.2.3--app.tar.gz").write_bytes(artifact)
+    ledger = await boot.load(settings, CLOCK)
+    releases = Releases(settings.root)
+    await boot.recover(settings, ledger, releases, CLOCK)
+    return ledger
+
+
+async def test_a_root_without_its_link_is_brought_back_from_the_cache(
+    settings: Settings,
+):
+    artifact = programs.tarball(programs.files("v1.2.3"))
+
+    ledger = await recovered(settings, artifact)
+
+    assert ledger.state.running is not None
+    assert "v1.2.3" == ledger.state.running.tag
+    version = settings.root / "current" / "VERSION"
+    assert "v1.2.3" == await asyncio.to_thread(version.read_text)
+
+
+async def test_a_broken_artifact_in_the_cache_is_left_alone(settings: Settings):
+    ledger = await recovered(settings, b"rubbish")
+
+    assert ledger.state.running is None
+    assert not (settings.root / "current").exists()
+    assert await Releases(settings.root).names() == frozenset()
+
+
+@pytest.fixture
+def orphan() -> Iterator[subprocess.Popen[bytes]]:
+    """A leader and a child of one session, both deaf to SIGTERM."""
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-S", "-c"),
+            DEAF_FAMILY,
+        ],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def group(process: subprocess.Popen[bytes], **changes: object) -> Group:
+    made = Group(process.pid, start_time(process.pid) or 0, boot_id())
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+async def test_orphans_are_ended_with_all_they_have(
+    orphan: subprocess.Popen[bytes],
+):
+    assert orphan.stdout is not None
+    child = int(await asyncio.to_thread(orphan.stdout.readline))
+
+    await boot.end_orphans([group(orphan)], 0.1)
+
+    assert -signal.SIGKILL == orphan.poll()
+    assert start_time(child) is None
+
+
+@pytest.mark.parametrize("changes", [{"started": 1}, {"boot": "another"}])
+async def test_a_pid_given_to_somebody_else_is_spared(
+    orphan: subprocess.Popen[bytes], changes: dict[str, object]
+):
+    await boot.end_orphans([group(orphan, **changes)], 0.1)
+
+    assert orphan.poll() is None
+    os.kill(orphan.pid, 0)
+
+
+async def test_without_orphans_nothing_is_waited_for():
+    await boot.end_orphans([Group(2**22 - 1, 5, boot_id())], 3600)

@@ -1,0 +1,253 @@
+"""The documentation tells what there is, and what it shows can be typed."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import pytest
+
+from dewy.cli.group import COMMANDS, dewy
+from dewy.config import resolve
+from dewy.config.options import OPTIONS
+from tests.needs import needs
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+MORE = ("README.md", "contrib/systemd/README.md")
+PAGES = [*sorted(DOCS.rglob("*.md")), *filter(Path.is_file, map(ROOT.joinpath, MORE))]
+
+# Wheels may be tested without the rest of the checkout.
+pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="the docs are elsewhere")
+
+LINK = re.compile(r"\]\(([^()\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+LOOKS = re.compile(r"curl|dewy (?:status|check|history)\b")
+PATIENCE = 60.0
+# What no two readers see alike.
+VARIABLE = (
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "DATE"),
+    (r"\b\d{8}T\d{6}Z(?:-\d+)?", "STAMP"),
+    (r"\b\d+(?:\.\d+)?[smhd](?: \d+[smhd])?\b", "SPAN"),
+    (r"\bpid \d+", "pid N"),
+    (r"\bversion \S+,", "version V,"),
+    (r" +", " "),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A command that a page shows, and what it shows of its output."""
+
+    command: str
+    output: str
+
+
+def shown(path: Path) -> str:
+    """A short, stable test id."""
+    return str(path.relative_to(ROOT))
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """What *page* shows in *language*."""
+    fenced = rf"^```{language}\n(.*?)^```$"
+    return re.findall(
+        fenced, page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+
+
+def steps(page: Path) -> Iterator[Step]:
+    """What *page* has its reader type, here-documents included."""
+    for block in blocks(page, "console"):
+        for entry in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            first, _, rest = entry.partition("\n")
+            body, end, output = rest.partition("\nEOF\n")
+            if "<<" in first:
+                yield Step(f"{first}\n{body}{end}", output)
+            else:
+                yield Step(first, rest)
+
+
+def slugs(page: Path) -> set[str]:
+    """The anchors that *page* has on GitHub."""
+    headings = HEADING.findall(page.read_text(encoding="utf-8"))
+    kept = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {heading.replace(" ", "-") for heading in kept}
+
+
+def dewy_lines() -> list[tuple[str, str]]:
+    """Every command line of dewy that a page shows, with the page."""
+    return [
+        (shown(page), " ".join(found.split()))
+        for page in PAGES
+        for step in steps(page)
+        for found in re.findall(r"(?:^|[;(] ?|&& )(dewy [^;|)&#\n]*)", step.command)
+    ]
+
+
+def parse(arguments: list[str]) -> None:
+    """Have click read *arguments*; nothing is run."""
+    with dewy.make_context("dewy", arguments) as group:
+        rest = [*group._protected_args, *group.args]
+        name, command, rest = dewy.resolve_command(group, rest)
+        assert command is not None
+        with command.make_context(name, rest, parent=group):
+            pass
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_is_described(command: str) -> None:
+    """With every option that it alone has."""
+    text = (DOCS / "reference" / "commands.md").read_text(encoding="utf-8")
+    _, heading, section = text.partition(f"\n## `dewy {command}")
+    section = section.partition("\n## ")[0]
+    described = dewy.get_command(click.Context(dewy), command)
+
+    assert described is not None
+    shared = {*OPTIONS, "version"}
+    flags = [each.opts for each in described.params if isinstance(each, click.Option)]
+    own = [opts[0] for opts in flags if opts[-1].lstrip("-") not in shared]
+
+    assert heading
+    assert [] == [flag for flag in own if f"`{flag}" not in section]
+
+
+def test_options_are_those_there_are() -> None:
+    """`dev/write-reference` brings the page up to date."""
+    page = (DOCS / "reference" / "options.md").read_text(encoding="utf-8")
+    write = runpy.run_path(str(ROOT / "dev" / "write-reference"))["written"]
+
+    assert write(page) == page
+    assert [] == [name for name in OPTIONS if f"| `--{name}`" not in page]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=shown)
+def test_links_lead_somewhere(page: Path) -> None:
+    """To a file of the checkout, and to a heading in it where they name one."""
+    broken = []
+    for link in LINK.findall(page.read_text(encoding="utf-8")):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        found = target.exists() and (not anchor or anchor in slugs(target))
+        if "://" not in link and not found:
+            broken.append(link)
+
+    assert [] == broken
+
+
+def test_index_lists_every_page() -> None:
+    index = (DOCS / "README.md").read_text(encoding="utf-8")
+    listed = {(DOCS / link.partition("#")[0]).resolve() for link in LINK.findall(index)}
+
+    assert set() == set(DOCS.rglob("*.md")) - listed - {DOCS / "README.md"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=shown)
+def test_pages_that_are_spoken_of_exist(page: Path) -> None:
+    """A file that readers do not have is no place to send them."""
+    known = {path.name for path in (*ROOT.glob("*.md"), *PAGES)}
+    named = re.findall(r"[\w-]+\.md\b", page.read_text(encoding="utf-8"))
+
+    assert set() == set(named) - known
+
+
+@pytest.mark.parametrize(("page", "line"), dewy_lines())
+def test_command_line_is_understood(page: str, line: str) -> None:
+    """Every example of dewy has only options and arguments that exist."""
+    words = shlex.split(re.sub(r"\s\d?>+\S*", "", line))
+
+    parse(words[1:])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=shown)
+def test_configurations_are_valid(page: Path, tmp_path: Path) -> None:
+    """Every dewy.toml that a page shows is one that `server` takes."""
+    for block in blocks(page, "toml"):
+        (tmp_path / "dewy.toml").write_text(block, encoding="utf-8")
+        given = {} if "registry" in block else {"registry": "file:///srv/releases"}
+        if "port" not in block and "health-path" in block:
+            given["port"] = "8080"
+
+        assert resolve("server", {**given, "program": ["x"]}, {}, tmp_path).registry
+
+
+class Terminal:
+    """One bash, as the reader of a tutorial has one open."""
+
+    MARK = "--end-of-command--"
+
+    def __init__(self, cwd: Path, environment: Mapping[str, str]) -> None:
+        self._bash = subprocess.Popen(
+            ["bash", "--noprofile", "--norc"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            cwd=cwd,
+            env=environment,
+        )
+
+    def run(self, command: str) -> tuple[str, int]:
+        """Type *command*; what it printed, and its exit status."""
+        assert self._bash.stdin is not None
+        assert self._bash.stdout is not None
+        self._bash.stdin.write(f"{command}\necho {self.MARK}$?\n")
+        self._bash.stdin.flush()
+        output = ""
+        for line in self._bash.stdout:
+            text, mark, status = line.partition(self.MARK)
+            output += text
+            if mark:
+                return output, int(status)
+        raise AssertionError(f"the terminal closed at {command!r}: {output}")
+
+    def close(self) -> None:
+        """End what still runs in the background, then bash."""
+        self._bash.communicate("kill $(jobs -p) 2>/dev/null; wait\n", timeout=60)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    ours = {"PATH": path, "HOME": str(tmp_path), "DEWY_ADMIN_PORT": "0"}
+    terminal = Terminal(tmp_path, {**os.environ, **ours})
+    yield terminal
+    terminal.close()
+
+
+def neutral(text: str) -> str:
+    """*text* without what differs between any two readers."""
+    for pattern, name in VARIABLE:
+        text = re.sub(pattern, name, text)
+    return text.strip()
+
+
+@needs("curl")
+def test_tutorial_can_be_followed(terminal: Terminal, tmp_path: Path) -> None:
+    """Word for word, save that polls are more frequent and the port is a free one."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = str(sock.getsockname()[1])
+
+    for step in steps(DOCS / "tutorial.md"):
+        command = step.command.replace("8000", port).replace('"2s"', '"200ms"')
+        deadline = time.monotonic() + PATIENCE
+        output, status = terminal.run(command)
+        seen = neutral(output.replace(str(tmp_path), "…"))
+        while LOOKS.match(command) and seen != neutral(step.output):
+            assert time.monotonic() < deadline, f"{command!r} printed\n{output}"
+            time.sleep(0.05)
+            output, status = terminal.run(command)
+            seen = neutral(output.replace(str(tmp_path), "…"))
+
+        assert (neutral(step.output), 0) == (seen, status), command
