@@ -111,7 +111,7 @@ _ALL = (
         "How long a release may lack its artifact without being an error.",
         default="30m",
     ),
-    Option("once", FLAG, "Poll once, deploy what is new, and leave."),
+    Option("once", FLAG, "Poll once; then assets leaves, server only supervises."),
     Option("slot", TEXT, "Take only releases of this blue/green slot.", short="s"),
     Option("calver", TEXT, "Versions are calendar versions of this format."),
     Option("before-deploy-hook", SHELL, "Runs before a deployment; failing stops it."),
