@@ -21,7 +21,7 @@ from .deploy.chronicle import Chronicle
 from .deploy.deployer import Deployer
 from .deploy.fetch import Fetcher
 from .deploy.ledger import Ledger
-from .deploy.plan import Action, is_same, plan, quarantined
+from .deploy.plan import Action, in_grace, is_same, plan, quarantined
 from .deploy.releases import Releases
 from .deploy.state import Installed, State
 from .deploy.trial import Trial
@@ -81,22 +81,16 @@ class Agent:
         Look at the registry once, and act.
 
         Raises:
-            DewyError, OSError: it failed; the running release serves on.
+            NotYet: what there is to do has to wait; `standing` says why.
+            Exception: it failed; the running release serves on.
         """
         async with self.busy:
-            if self.state.wanted:
-                return await self._deploy_remembered(self.state.wanted)
-            release = await self.look()
-            if release is None:
-                return
-            self.newest = release
-            decided = plan(self.state, release, self.clock.wall())
-            self.standing = decided.reason
-            if decided.action is Action.DEPLOY:
-                return await self.deploy(release)
-            log.debug("Deploy skipped", extra={"why": decided.reason})
-            if decided.action is Action.SKIP:
-                await self._heal(release)
+            await self.ledger.settle()
+            try:
+                await self._look_and_act()
+            except NotYet as exc:
+                self.standing = str(exc)
+                raise
 
     async def look(self, tag: str | None = None) -> Release | None:
         """
@@ -114,7 +108,7 @@ class Agent:
         except NotYet as exc:
             self.standing = str(exc)
         except NoRelease as exc:
-            if not self._in_grace(exc):
+            if not in_grace(exc, self.clock.wall(), self.settings.grace_period):
                 raise
             self.standing = f"{exc}; it may still be on its way"
         log.debug("Waited for release", extra={"why": self.standing})
@@ -125,27 +119,32 @@ class Agent:
         Bring *release* up. Called with `busy` held.
 
         Raises:
-            NotYet: its artifact is being replaced at this moment.
-            DewyError, OSError: it failed and is in quarantine; what ran still runs.
+            NotYet: its artifact is being replaced at this moment, or an operator
+                said `hold` while it was fetched.
+            Exception: it failed and is in quarantine; what ran still runs.
         """
         attempt = self.attempt(release.tag, "deploy")
         log.info("Deployment started", extra={"tag": release.tag})
         target: Installed | None = None
         try:
             async with self.fetcher.staged(release) as artifact:
+                self.chronicle.tell(Kind.ORDINARY, f"Fetched {release.tag}")
                 target = await self._reserve(release)
                 attempt.step = "before-hook"
                 await self.hooks.before(attempt, target)
                 attempt.step = "unpack"
                 await self.releases.unpack(artifact, release.file, target.directory)
+            self._refuse_held(release)
             attempt.step = "start"
             await self.activate(target, attempt)
         except NotYet:
+            await self._prune()
             raise
-        except (DewyError, OSError) as exc:
+        except Exception as exc:
             await self._failed(release, attempt, exc)
             raise
         attempt.step = "done"
+        await self.chronicle.record(attempt, "deployed")
         await self.hooks.after(attempt, target)
         await self._report(release)
         await self._finish(attempt)
@@ -165,20 +164,15 @@ class Agent:
             await self.ledger.change(lambda state: replace(state, wanted=""))
         else:
             await self.deploy(release)
-        newest = await self.look()
-        if newest is None or newest.tag == release.tag:
-            return f"{release.tag} runs"
+        try:
+            newest = await self.look()
+            if newest is None or newest.tag == release.tag:
+                return f"{release.tag} runs"
+            why = f"{newest.tag} is newer"
+        except (DewyError, OSError) as exc:
+            why = f"the registry does not tell what is newest: {summary(exc)}"
         await self.ledger.change(lambda state: replace(state, hold=True))
-        return f"{release.tag} runs and is held, for {newest.tag} is newer"
-
-    def refuse_quarantined(self, release: Release) -> None:
-        """
-        Raises:
-            DewyError: *release* failed, and nobody said to try it again.
-        """
-        entry = self.state.quarantine.find(release.tag, release.identity)
-        if entry is not None:
-            raise DewyError(quarantined(entry))
+        return f"{release.tag} runs and is held, for {why}"
 
     async def activate(self, target: Installed, attempt: Attempt) -> None:
         """
@@ -199,7 +193,7 @@ class Agent:
             self.trial.begin(target)
 
         async def abandon(reason: BaseException) -> None:
-            if attempt.action == "deploy" and isinstance(reason, DewyError | OSError):
+            if attempt.action == "deploy" and isinstance(reason, Exception):
                 await self._condemn(target.tag, target.identity, reason)
 
         await self.deployer.activate(target, commit, abandon)
@@ -210,11 +204,26 @@ class Agent:
         previous = running.name if running else ""
         return Attempt(target, previous, action, self.clock.monotonic())
 
-    def _in_grace(self, missing: NoRelease) -> bool:
-        if missing.since is None:
-            return False
-        age = self.clock.wall() - missing.since.timestamp()
-        return age < self.settings.grace_period
+    async def _look_and_act(self) -> None:
+        if self.state.wanted and not self.state.hold:
+            return await self._deploy_remembered(self.state.wanted)
+        release = await self.look()
+        if release is None:
+            return
+        self.newest = release
+        decided = plan(self.state, release, self.clock.wall())
+        known, self.standing = self.standing, decided.reason
+        if decided.action is Action.DEPLOY:
+            return await self.deploy(release)
+        level = logging.DEBUG if decided.reason == known else logging.INFO
+        log.log(level, "Deploy skipped", extra={"why": decided.reason})
+        if decided.action is Action.SKIP:
+            await self._heal(release)
+
+    def _refuse_held(self, release: Release) -> None:
+        running = self.state.running
+        if self.state.hold and running and not is_same(running, release):
+            raise NotYet(f"held at {running.name}; {release.tag} waits")
 
     async def _deploy_remembered(self, tag: str) -> None:
         """Deploy what an operator asked for while no dewy ran."""
@@ -232,6 +241,9 @@ class Agent:
         if running is None:
             return
         if running.directory not in await self.releases.names():
+            entry = self.state.quarantine.find(release.tag, release.identity)
+            if entry and entry.blocks(self.clock.wall()):
+                raise NotYet(quarantined(entry))
             log.error("Release directory is gone", extra={"tag": release.tag})
             return await self.deploy(release)
         await self.deployer.heal(running)
@@ -244,9 +256,7 @@ class Agent:
         directory = await self.releases.reserve(utc(now))
         return Installed(release.tag, release.identity, directory, now)
 
-    async def _failed(
-        self, release: Release, attempt: Attempt, exc: DewyError | OSError
-    ) -> None:
+    async def _failed(self, release: Release, attempt: Attempt, exc: Exception) -> None:
         if attempt.step != "start":
             await self._condemn(release.tag, release.identity, exc)
         await self._prune()
@@ -276,7 +286,6 @@ class Agent:
     async def _finish(self, attempt: Attempt) -> None:
         await self._prune()
         await self.fetcher.retain(kept.tag for kept in self.state.installed)
-        await self.chronicle.record(attempt, "deployed")
         self.announce(self.describe())
         log.info("Deployed", extra={"tag": attempt.target, "from": attempt.previous})
         what = "Server restarted" if attempt.previous else "Server started"

@@ -33,13 +33,15 @@ async def load(settings: Settings, clock: Clock) -> Ledger:
     """
     file = StateFile(settings.private)
     state = await asyncio.to_thread(file.read)
-    if state is None:
-        state = await asyncio.to_thread(adopt, settings.root, settings.cache_dir)
-        if state.running:
-            log.info("Adopted release", extra={"release": state.running.name})
-        await asyncio.to_thread(file.write, state)
-    quarantine = state.quarantine.clamped(clock.wall())
-    return Ledger(file, replace(state, quarantine=quarantine))
+    if state is not None:
+        quarantine = state.quarantine.clamped(clock.wall())
+        return Ledger(file, replace(state, quarantine=quarantine))
+    state = await asyncio.to_thread(adopt, settings.root, settings.cache_dir)
+    if state.running:
+        log.info("Adopted release", extra={"release": state.running.name})
+    ledger = Ledger(file, state, written=False)
+    await ledger.settle()
+    return ledger
 
 
 async def repair(ledger: Ledger, releases: Releases) -> None:
@@ -80,13 +82,24 @@ async def recover(
 
 
 def _present(state: State, kept: Collection[str]) -> State:
-    """*state* without the releases whose directories somebody removed."""
+    """
+    *state* without the releases whose directories somebody removed.
+
+    Going back from a release begins with its quarantine; what runs and is in
+    there was being left when dewy was killed.
+    """
     there = tuple(i for i in state.installed if i.directory in kept)
-    found = replace(state, installed=there)
-    if state.running is None or state.running in there:
+    found, running = replace(state, installed=there), state.running
+    if running is None:
         return found
-    log.error("Running release is gone", extra={"directory": state.running.directory})
-    return replace(found, running=found.previous)
+    if running not in there:
+        log.error("Running release is gone", extra={"directory": running.directory})
+        return replace(found, running=found.previous)
+    entry = found.quarantine.find(running.tag, running.identity)
+    if entry and entry.until is None and found.previous:
+        log.warning("Finished rolling back", extra={"from": running.name})
+        return replace(found, running=found.previous)
+    return found
 
 
 async def end_orphans(groups: Iterable[Group], patience: float) -> None:

@@ -39,11 +39,12 @@ from .registries import REGISTRIES, Registry
 from .remotes import Clients
 from .signals import Signals
 from .supervisor.deployer import ServerDeployer
+from .supervisor.exits import describe_exit
 from .supervisor.generations import Generations
 from .supervisor.policy import Policy
 from .supervisor.sockets import open_listeners
 from .supervisor.supervisor import Supervisor
-from .supervisor.worker import Worker, describe_exit
+from .supervisor.worker import Worker
 from .system import Clock, boot_id
 from .systemd import Service
 from .versions import Selection
@@ -90,9 +91,10 @@ async def run(settings: Settings) -> int:
 async def keep(settings: Settings, service: Service, signals: Signals) -> int:
     """Assemble everything, then poll; ends by being cancelled, or with `--once`."""
     clock = Clock()
+    policy = Policy.of(settings, os.environ) if settings.command == "server" else None
     async with AsyncExitStack() as stack:
         outside = await _open(stack, settings)
-        stack.enter_context(lock(settings.private))
+        await asyncio.to_thread(stack.enter_context, lock(settings.private))
         log.info(
             "Dewy started",
             extra={
@@ -135,7 +137,9 @@ async def keep(settings: Settings, service: Service, signals: Signals) -> int:
             announce=service.status,
         )
         poller = Poller(agent.tick, settings, clock)
-        generations = await _supervise(stack, agent, service, signals)
+        generations = (
+            await _supervise(stack, agent, policy, service, signals) if policy else None
+        )
         signals.restart = signals.restart if generations else poller.wake
         online = Online(agent, poller, generations)
         socket = settings.private / SOCKET
@@ -143,7 +147,10 @@ async def keep(settings: Settings, service: Service, signals: Signals) -> int:
         await _answer_locally(stack, settings, online)
         service.ready(agent.describe())
         chronicle.tell(Kind.ORDINARY, f"dewy {__version__} keeps {settings.root}")
-        return await _poll(settings, poller)
+        try:
+            return await _poll(settings, poller)
+        finally:
+            chronicle.tell(Kind.ORDINARY, f"Stopping ({signals.reason or 'done'})")
 
 
 async def _open(stack: AsyncExitStack, settings: Settings) -> Outside:
@@ -163,13 +170,14 @@ def _opened(settings: Settings, clients: Clients) -> Outside:
 
 
 async def _supervise(
-    stack: AsyncExitStack, agent: Agent, service: Service, signals: Signals
-) -> Generations | None:
-    """In server mode: listen, and start what the state says runs."""
+    stack: AsyncExitStack,
+    agent: Agent,
+    policy: Policy,
+    service: Service,
+    signals: Signals,
+) -> Generations:
+    """Listen, and start what the state says runs."""
     settings, ledger = agent.settings, agent.ledger
-    if settings.command != "server":
-        return None
-    policy = Policy.of(settings, os.environ)
     service.extend(settings.stop_timeout * 2 + settings.start_timeout + 30)
     await boot.end_orphans(ledger.state.groups, settings.stop_timeout)
     listeners = stack.enter_context(

@@ -79,10 +79,17 @@ def json_line(fields: Mapping[str, Any]) -> str:
 
 def summary(exc: BaseException) -> str:
     """An exception in one line, with its type where the text alone says little."""
-    text = " ".join(str(exc).split())
+    text = " ".join(_text(exc).split())
     if text and isinstance(exc, DewyError | OSError):
         return text
     return f"{type(exc).__name__}: {text}" if text else type(exc).__name__
+
+
+def _text(exc: BaseException) -> str:
+    # People know files, not numbers of errors.
+    if isinstance(exc, OSError) and exc.strerror and exc.filename:
+        return f"{exc.filename}: {exc.strerror}"
+    return re.sub(r"^\[Errno -?\d+\] ", "", str(exc))
 
 
 def redactor(environ: Mapping[str, str]) -> Callable[[str], str]:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from .config import Settings
 from .deploy.pacing import next_poll
-from .errors import DewyError, RemoteError
+from .errors import DewyError, NotYet, RemoteError
 from .logs import summary
 from .system import Clock
 
@@ -59,6 +59,9 @@ class Poller:
         try:
             await self._tick()
             self._succeeded()
+        except NotYet as exc:
+            self._succeeded()
+            log.debug("Poll has to come back", extra={"why": str(exc)})
         except (DewyError, OSError) as exc:
             self._failed(exc)
             retry_after = exc.retry_after if isinstance(exc, RemoteError) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -202,3 +203,38 @@ async def test_a_pid_given_to_somebody_else_is_spared(
 
 async def test_without_orphans_nothing_is_waited_for():
     await boot.end_orphans([Group(2**22 - 1, 5, boot_id())], 3600)
+
+
+async def test_an_undoing_that_was_cut_short_is_finished(settings: Settings):
+    """It begins with the quarantine, so what runs and is in there was being left."""
+    installed(settings, V1, V2, link=V2)
+    bad = State().quarantine.add("v2", "b", "it died", CLOCK, traffic=True)
+
+    state = await repaired(settings, State(V2, (V2, V1), bad))
+
+    assert V1 == state.running
+    assert V1.directory == await Releases(settings.root).target()
+
+
+async def test_what_is_in_quarantine_runs_where_there_is_nothing_else(
+    settings: Settings,
+):
+    installed(settings, V2, link=V2)
+    bad = State().quarantine.add("v2", "b", "it died", CLOCK, traffic=True)
+
+    assert V2 == (await repaired(settings, State(V2, (V2,), bad))).running
+
+
+async def test_a_full_disk_does_not_keep_an_adopted_release_down(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    installed(settings, V1, link=V1)
+
+    def refuse(file: StateFile, state: State) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(StateFile, "write", refuse)
+
+    ledger = await boot.load(settings, CLOCK)
+
+    assert ledger.state.running is not None

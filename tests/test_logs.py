@@ -152,7 +152,8 @@ def test_debug_level_has_the_traceback(configure: Configure, format: str) -> Non
     ("exc", "expected"),
     [
         (RemoteError("it is\n down"), "it is down"),
-        (FileNotFoundError(2, "No such file", "x"), "[Errno 2] No such file: 'x'"),
+        (FileNotFoundError(2, "No such file", "a b"), "a b: No such file"),
+        (OSError(28, "No space left"), "No space left"),
         (KeyError("name"), "KeyError: 'name'"),
         (TimeoutError(), "TimeoutError"),
     ],

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dewy.config import Settings
-from dewy.errors import DewyError, RateLimited
+from dewy.errors import DewyError, NotYet, RateLimited
 from dewy.polling import Poller
 from dewy.system import Clock
 from tests.eventually import eventually
@@ -73,6 +73,13 @@ async def test_no_failure_ends_the_polling(fault, caplog):
 
     assert str(fault) in polling.problem
     assert 1000 == polling.last_at
+
+
+async def test_what_has_to_wait_is_no_failure():
+    polling = poller(*[NotYet("being replaced")] * 5, max_backoff_interval=300)
+
+    assert [10] * 5 == [await polling.once() for _ in range(5)]
+    assert "" == polling.problem
 
 
 async def test_waking_looks_at_once():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -91,3 +93,32 @@ def test_process_that_is_gone_has_no_start() -> None:
 
 def test_some_cpu_is_usable() -> None:
     assert system.usable_cpus() >= 1
+
+
+async def test_a_thread_is_over_before_its_cancellation_is() -> None:
+    """However often it is cancelled: what is undone next must not meet it."""
+    begun, goes_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        goes_on.wait(20)
+        ended.set()
+        raise LookupError("nobody asks any more")
+
+    task = asyncio.create_task(system.to_the_end(work))
+    await asyncio.to_thread(begun.wait, 20)
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0)
+    assert not task.done()
+    goes_on.set()
+    await asyncio.wait({task})
+
+    assert task.cancelled()
+    assert ended.is_set()
+
+
+async def test_a_thread_gives_its_result_or_its_error() -> None:
+    assert 5 == await system.to_the_end(len, "abcde")
+    with pytest.raises(ZeroDivisionError):
+        await system.to_the_end(divmod, 1, 0)

@@ -11,10 +11,12 @@ from typing import Any
 from ..agent import Agent
 from ..config.names import app_name
 from ..deploy import verbs
-from ..deploy.attempt import Attempt
+from ..deploy.ledger import Change
 from ..deploy.plan import quarantined
 from ..deploy.state import State
 from ..errors import DewyError
+from ..logs import summary
+from ..notifiers import Kind
 from ..polling import Poller
 from ..supervisor.generations import Generations
 from .status import Process, status
@@ -126,8 +128,9 @@ class Online:
             release = await agent.look(version)
             if release is None:
                 raise DewyError(f"nothing to deploy yet: {agent.standing}")
-            if version is None:
-                agent.refuse_quarantined(release)
+            entry = agent.state.quarantine.find(release.tag, release.identity)
+            if version is None and entry:
+                raise DewyError(quarantined(entry))
             return {"message": await agent.deploy_wanted(release)}
 
     async def _roll_back(self, version: str | None) -> Answer:
@@ -141,20 +144,22 @@ class Online:
             attempt.step = "start"
             # What is left goes into quarantine first: a dewy killed from here on
             # must not bring it back by itself.
-            await agent.ledger.change(
-                lambda state: replace(state, quarantine=after.quarantine)
-            )
+            await agent.ledger.change(_requarantine(before, after))
             try:
                 await agent.activate(target, attempt)
-            except (DewyError, OSError) as exc:
-                await self._stay(attempt, before, exc)
+            except Exception as exc:
+                await agent.ledger.note(_requarantine(after, before))
+                await agent.chronicle.record(attempt, "failed", summary(exc))
                 raise
             attempt.step = "done"
+            agent.announce(agent.describe())
             await agent.chronicle.record(attempt, "deployed", verbs.BY_OPERATOR)
+            agent.chronicle.tell(Kind.IMPORTANT, message)
         return {"message": message}
 
-    async def _stay(self, attempt: Attempt, before: State, exc: Exception) -> None:
-        await self._agent.ledger.note(
-            lambda state: replace(state, quarantine=before.quarantine)
-        )
-        await self._agent.chronicle.record(attempt, "failed", str(exc))
+
+def _requarantine(old: State, new: State) -> Change:
+    """What differs between the two; the state may have moved on meanwhile."""
+    return lambda state: replace(
+        state, quarantine=state.quarantine.moved(old.quarantine, new.quarantine)
+    )

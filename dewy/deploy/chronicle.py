@@ -96,3 +96,6 @@ async def _send(notifier: Notifier, notice: Notice) -> None:
             await notifier.send(notice)
     except (DewyError, OSError) as exc:  # TimeoutError is an OSError
         log.warning("Notice not delivered", extra={"error": str(exc)})
+    except Exception:
+        # A fault of one notifier must not keep the next notice from anybody.
+        log.exception("Notifier ran into a fault")

@@ -63,7 +63,9 @@ class History:
         Raises:
             OSError: it could not be written.
         """
-        line = json.dumps(asdict(record), ensure_ascii=False).encode() + b"\n"
+        text = json.dumps(asdict(record), ensure_ascii=False)
+        # What is no text, as in some file names, becomes a JSON escape.
+        line = text.encode(errors="backslashreplace") + b"\n"
         self._rotate(len(line))
         descriptor = os.open(
             self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600

@@ -86,27 +86,24 @@ async def run(
     that runs into the limit is ended together with all it started; a process
     that a hook leaves behind otherwise is neither waited for nor ended.
     """
-    with (
-        await asyncio.to_thread(tempfile.TemporaryFile) as stdout,
-        await asyncio.to_thread(tempfile.TemporaryFile) as stderr,
-    ):
-        started = time.monotonic()
-        try:
+    started = time.monotonic()
+    exit_code, timed_out = 1, False
+    try:
+        with (
+            await asyncio.to_thread(tempfile.TemporaryFile) as out,
+            await asyncio.to_thread(tempfile.TemporaryFile) as err,
+        ):
             exit_code, timed_out = await _execute(
-                command, cwd, variables, timeout, (stdout, stderr)
+                command, cwd, variables, timeout, (out, err)
             )
-            problem = ""
-        except OSError as exc:
-            exit_code, timed_out = 1, False
-            problem = f"cannot run {SHELL} in {cwd}: {exc.strerror}"
-        result = HookResult(
-            command=command,
-            stdout=await asyncio.to_thread(_tail, stdout),
-            stderr=problem or await asyncio.to_thread(_tail, stderr),
-            exit_code=exit_code,
-            duration=time.monotonic() - started,
-            timed_out=timed_out,
-        )
+            stdout = await asyncio.to_thread(_tail, out)
+            stderr = await asyncio.to_thread(_tail, err)
+    except OSError as exc:
+        place = f"{exc.filename}: " if exc.filename else ""
+        stdout = ""
+        stderr = f"cannot run {SHELL} in {cwd}: {place}{exc.strerror}"
+    duration = time.monotonic() - started
+    result = HookResult(command, stdout, stderr, exit_code, duration, timed_out)
     _log(kind, result)
     return result
 
@@ -161,7 +158,8 @@ async def _end(process: Process) -> int:
 
 
 def _signal(process: Process, number: int) -> None:
-    with suppress(ProcessLookupError):
+    # Of another user may be what a hook started with more rights than ours.
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
 
 

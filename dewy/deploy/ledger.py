@@ -7,8 +7,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..system import Clock
-from .state import State, StateFile
+from ..system import Clock, to_the_end
+from .state import Installed, State, StateFile
 
 log = logging.getLogger(__name__)
 
@@ -19,13 +19,17 @@ class Ledger:
     """
     Holds the root's state.
 
+    Args:
+        written: Whether *state* is what the file holds.
+
     Attributes:
         state: As last changed.
     """
 
-    def __init__(self, file: StateFile, state: State) -> None:
+    def __init__(self, file: StateFile, state: State, *, written: bool = True) -> None:
         self._file = file
         self._writing = asyncio.Lock()
+        self._written = state if written else None
         self.state = state
 
     async def change(self, change: Change) -> State:
@@ -54,13 +58,29 @@ class Ledger:
                 self.state = changed
                 return changed
 
+    async def settle(self) -> None:
+        """Write what the disk has refused so far; nothing happens if that is none."""
+        await self.note(lambda state: state)
+
     async def condemn(
-        self, tag: str, identity: str, reason: str, clock: Clock, *, traffic: bool
+        self,
+        tag: str,
+        identity: str,
+        reason: str,
+        clock: Clock,
+        *,
+        traffic: bool,
+        back: Installed | None = None,
     ) -> None:
-        """Put a version into quarantine; *traffic* as in `Quarantine.add`."""
+        """
+        Put a version into quarantine, and let *back* run, if given, in one write.
+
+        *traffic* is as in `Quarantine.add`.
+        """
         await self.note(
             lambda state: replace(
                 state,
+                running=back or state.running,
                 wanted="" if state.wanted == tag else state.wanted,
                 quarantine=state.quarantine.add(
                     tag, identity, reason, clock, traffic=traffic
@@ -69,7 +89,10 @@ class Ledger:
         )
 
     async def _write(self, changed: State) -> State:
-        if changed != self.state:
-            await asyncio.to_thread(self._file.write, changed)
-            self.state = changed
+        if changed != self._written:
+            # Unknown, should this fail or be cancelled.
+            self._written = None
+            await to_the_end(self._file.write, changed)
+            self._written = changed
+        self.state = changed
         return changed

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from ..errors import NoRelease
 from ..release import Release
 from ..system import utc
 from .quarantine import Entry
@@ -53,6 +54,11 @@ def is_same(running: Installed, release: Release) -> bool:
     the original left behind has nothing but its tag.
     """
     return running.tag == release.tag and running.identity in ("", release.identity)
+
+
+def in_grace(missing: NoRelease, now: float, grace: float) -> bool:
+    """Whether what is *missing* was published less than *grace* seconds ago."""
+    return missing.since is not None and now - missing.since.timestamp() < grace
 
 
 def quarantined(entry: Entry) -> str:

@@ -90,6 +90,12 @@ class Quarantine:
         """This quarantine after that version proved good."""
         return replace(self, entries=self._others(tag, identity))
 
+    def moved(self, old: Self, new: Self) -> Self:
+        """This quarantine after the change that leads from *old* to *new*."""
+        kept = (e for e in self.entries if e in new.entries or e not in old.entries)
+        come = (e for e in new.entries if e not in (*old.entries, *self.entries))
+        return replace(self, entries=(*kept, *come))
+
     def clamped(self, now: float) -> Self:
         """
         This quarantine with no deadline further away than any could be.

@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Event
 
 from ..files import sync_directory
+from ..system import to_the_end
 from .archive import unpack
 from .current import Current, told
 
@@ -81,7 +82,7 @@ class Releases:
             DeploymentError: there is no such release, or `current` is not a
                 link that dewy could replace.
         """
-        await asyncio.to_thread(self._current.switch, self.path(directory))
+        await to_the_end(self._current.switch, self.path(directory))
 
     async def withdraw(self) -> None:
         """
@@ -90,7 +91,7 @@ class Releases:
         Raises:
             DeploymentError: it could not be removed.
         """
-        await asyncio.to_thread(self._current.withdraw)
+        await to_the_end(self._current.withdraw)
 
     async def target(self) -> str | None:
         """

@@ -47,6 +47,11 @@ class Installed:
         """What people call it."""
         return self.tag or self.directory
 
+    def is_version_of(self, other: Installed) -> bool:
+        """Whether going from one to the other changes nothing."""
+        same = (self.tag, self.identity) == (other.tag, other.identity)
+        return self.directory == other.directory or (same and bool(self.tag))
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -111,7 +116,7 @@ class State:
         *keep* releases stay on disk, never fewer than two: what drains, and what
         a rollback goes to, needs its files.
         """
-        others = [i for i in self.installed if i.directory != release.directory]
+        others = [i for i in self.installed if not i.is_version_of(release)]
         kept = (release, *others)[: max(keep, 2)]
         return replace(self, running=release, installed=kept)
 

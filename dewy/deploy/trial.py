@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 
 from ..config import Settings
+from ..errors import DeploymentError
 from ..notifiers import Kind
 from ..system import Clock
 from .attempt import Attempt
@@ -46,8 +47,9 @@ class Trial:
         Answer a death of the serving generation; *how* and the last lines tell of it.
 
         Within probation the previous release is put back in place, and True
-        returned; whoever asks starts it. Quarantine is written first: a dewy
-        killed in between must not start the bad release again.
+        returned; whoever asks starts it. The state is written first: a dewy
+        killed in between must not start the bad release again. Where the
+        previous one cannot be put back, the bad one is all there is to start.
         """
         bad, self._release = self._release, None
         state = self._ledger.state
@@ -58,10 +60,14 @@ class Trial:
             return False
         reason = f"{bad.name} died within probation ({how})"
         await self._ledger.condemn(
-            bad.tag, bad.identity, reason, self._clock, traffic=True
+            bad.tag, bad.identity, reason, self._clock, traffic=True, back=back
         )
-        await self._ledger.note(lambda state: replace(state, running=back))
-        await self._releases.switch(back.directory)
+        try:
+            await self._releases.switch(back.directory)
+        except DeploymentError as exc:
+            log.error("Not rolled back", extra={"to": back.name, "error": str(exc)})
+            await self._ledger.note(lambda state: replace(state, running=bad))
+            return False
         log.error("Rolled back", extra={"to": back.name, "error": reason})
         attempt = Attempt(bad.name, back.name, "deploy", self._begun, "probation")
         await self._chronicle.record(attempt, "rolled back", reason, tail)

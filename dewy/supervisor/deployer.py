@@ -24,15 +24,15 @@ class ServerDeployer:
     async def activate(
         self, target: Installed, commit: Commit, abandon: Abandon
     ) -> None:
-        before: str | None = None
+        moved_from: list[str | None] = []
 
         async def prepare() -> None:
-            nonlocal before
-            before = await self._releases.target()
+            moved_from.append(await self._releases.target())
             await self._releases.switch(target.directory)
 
         async def undo(reason: BaseException) -> None:
             await abandon(reason)
-            await put_back(self._releases, before)
+            for directory in moved_from:
+                await put_back(self._releases, directory)
 
         await self._generations.replace(prepare, commit, undo)

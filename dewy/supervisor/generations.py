@@ -11,10 +11,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ..errors import StartFailed
+from ..logs import summary
 from .environment import environment, read_envdir
 from .policy import Policy
 from .probe import Probe, wait_healthy
@@ -119,17 +121,19 @@ class Generations:
         failed: asyncio.Task[None] | None = None
         try:
             async with self.switching:
-                worker = self._new_worker()
+                worker: Worker | None = None
                 try:
                     await prepare()
-                    await self._bring_up(worker)
+                    worker = self._new_worker()
+                    await self._bring_up(worker, notifies=self.notifies)
                     await self._check(worker)
                     await commit()
                 except BaseException as exc:
                     try:
                         await undo(exc)
                     finally:
-                        failed = self._retire(worker)
+                        if worker is not None:
+                            failed = self._retire(worker)
                     raise
                 self._install(worker)
         except Exception:
@@ -142,7 +146,7 @@ class Generations:
         """
         Start a generation where none lives, without a health check.
 
-        Called with `switching` held.
+        READY=1 is required with `--ready notify` only. Called with `switching` held.
 
         Raises:
             StartFailed: it did not get ready. It is `serving` all the same, so
@@ -153,7 +157,9 @@ class Generations:
         if gone is not None:
             self._retire(gone)
         try:
-            await self._bring_up(worker)
+            # Not to wait for word from a program that may never have said it, such
+            # as the one a rollback leads to: nothing else serves meanwhile.
+            await self._bring_up(worker, notifies=False)
         except BaseException:
             self._retire(worker)
             self.changed.set()
@@ -172,11 +178,12 @@ class Generations:
 
     def _new_worker(self) -> Worker:
         self._count += 1
-        worker = Worker(self._count, capture=self._capture)
+        with _afforded():
+            worker = Worker(self._count, capture=self._capture)
         self.workers[worker] = "starting"
         return worker
 
-    async def _bring_up(self, worker: Worker) -> None:
+    async def _bring_up(self, worker: Worker, *, notifies: bool) -> None:
         variables = environment(
             await _base_environment(),
             generation=worker.generation,
@@ -184,10 +191,11 @@ class Generations:
             notify=worker.notify.address,
         )
         descriptors = self._listeners.descriptors
-        worker.spawn(self._program, self._root, variables, descriptors)
+        with _afforded():
+            worker.spawn(self._program, self._root, variables, descriptors)
         await self._record()
         await worker.go(self._program[0])
-        await wait_ready(worker, self.policy, notifies=self.notifies)
+        await wait_ready(worker, self.policy, notifies=notifies)
         self._notified |= worker.notify.ready.is_set()
 
     async def _check(self, worker: Worker) -> None:
@@ -201,6 +209,7 @@ class Generations:
     def _install(self, worker: Worker) -> None:
         old, self.serving = self.serving, worker
         self.workers[worker] = "serving"
+        self._listeners.lengthen()
         if old is not None:
             self._retire(old)
         self.changed.set()
@@ -224,6 +233,16 @@ class Generations:
         finally:
             self.workers.pop(worker, None)
             await self._record()
+
+
+@contextmanager
+def _afforded() -> Iterator[None]:
+    """Turn a process, a pipe or a thread that cannot be had into StartFailed."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as exc:
+        # RuntimeError: no thread; ValueError: a zero byte in the environment.
+        raise StartFailed(f"the program cannot be started: {summary(exc)}") from exc
 
 
 async def _base_environment() -> dict[str, str]:

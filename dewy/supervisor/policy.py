@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Self
 
 from ..config import Settings
@@ -50,7 +51,7 @@ class Policy:
         Raises:
             ConfigError: a variable is not a number.
         """
-        automatic = bool(environ.get("ENABLE_AUTO_RESTART"))
+        automatic = environ.get("ENABLE_AUTO_RESTART", "") not in ("", "0")
         return cls(
             ready=settings.ready,
             start_grace=settings.start_grace,
@@ -77,6 +78,6 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
         value = float(text)
     except ValueError:
         value = -1.0
-    if value < 0:
+    if not 0 <= value < inf:
         raise ConfigError(f"{name}={text!r} is not a number of seconds")
     return value

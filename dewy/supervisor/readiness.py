@@ -158,7 +158,7 @@ class ReadinessSocket:
 
     def _apply(self, fields: dict[str, str]) -> None:
         if "STATUS" in fields:
-            self.status = _printable(fields["STATUS"])
+            self.status = printable(fields["STATUS"])
         if fields.get("STOPPING") == "1":
             self.stopping = True
         if fields.get("WATCHDOG") == "1":
@@ -183,8 +183,8 @@ def _seconds(microseconds: str) -> float:
     return min(float(microseconds) / 1e6, LONGEST_EXTENSION)
 
 
-def _printable(text: str) -> str:
-    # It ends up on terminals, where a control character is a command.
+def printable(text: str) -> str:
+    """*text* for terminals, where a control character is a command."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 

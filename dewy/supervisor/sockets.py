@@ -56,6 +56,16 @@ class Listeners:
     def descriptors(self) -> tuple[int, ...]:
         return tuple(listener.socket.fileno() for listener in self._listeners)
 
+    def lengthen(self) -> None:
+        """
+        Give every queue its full length again.
+
+        All generations share it, and a program that calls listen(2) by itself,
+        as most servers do, shortens it for all of them.
+        """
+        for listener in self._listeners:
+            listener.socket.listen(BACKLOG)
+
     @property
     def lowest(self) -> tuple[str, int] | None:
         """Host and port of the TCP listener with the lowest port."""

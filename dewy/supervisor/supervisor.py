@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
-from ..errors import DewyError, StartFailed
+from ..errors import StartFailed
 from .backoff import Backoff
+from .exits import describe_exit
 from .generations import Generations
-from .worker import Worker, describe_exit
+from .worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +89,7 @@ class Supervisor:
                 return
             lived = worker.loop.time() - worker.since
             _log_death(worker, lived)
-            moved = await self._died(worker)
+            moved = await self._moved(worker)
             self._backoff = Backoff() if moved else self._backoff.died(lived)
             if not self._backoff.delay:
                 return await self._try_again()
@@ -97,11 +99,14 @@ class Supervisor:
             if worker is generations.serving:
                 await self._try_again()
 
+    async def _moved(self, worker: Worker) -> bool:
+        with _survived("Death was not judged"):
+            return await self._died(worker)
+        return False
+
     async def _try_again(self) -> None:
-        try:
+        with _survived("Program did not start"):
             await self.generations.respawn()
-        except DewyError as exc:
-            log.error("Program did not start", extra={"error": str(exc)})
 
     async def _restart_on_request(self) -> None:
         while True:
@@ -110,13 +115,8 @@ class Supervisor:
             if self.generations.serving is None:
                 log.warning("Restart had nothing to restart")
                 continue
-            try:
+            with _survived("Restart failed; the old generation serves on"):
                 await self.generations.replace()
-            except StartFailed as exc:
-                log.error(
-                    "Restart failed; the old generation serves on",
-                    extra={"error": str(exc)},
-                )
 
     async def _restart_at_intervals(self) -> None:
         while True:
@@ -141,6 +141,17 @@ class Supervisor:
         except TimeoutError:
             return False
         return True
+
+
+@contextmanager
+def _survived(what: str) -> Iterator[None]:
+    """Log what fails; not even a fault of ours ends the supervision of a program."""
+    try:
+        yield
+    except StartFailed as exc:
+        log.error(what, extra={"error": str(exc)})
+    except Exception:
+        log.exception(what)
 
 
 def _log_death(worker: Worker, lived: float) -> None:

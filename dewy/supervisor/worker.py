@@ -16,9 +16,10 @@ from typing import Any
 
 from ..errors import StartFailed
 from ..system import start_time
+from .exits import describe_exit, wait_pid
 from .output import Output
 from .processes import members
-from .readiness import ReadinessSocket
+from .readiness import ReadinessSocket, printable
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +54,15 @@ class Worker:
         self.exited: asyncio.Future[int] = self.loop.create_future()
         self.notify = ReadinessSocket(self._belongs)
         self.terminating = False
-        self._output = Output() if capture else None
+        try:
+            self._output = Output() if capture else None
+        except BaseException:
+            self.notify.close()
+            raise
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._leftover: dict[int, int | None] = {}
+        self._to_leftover = signal.SIGTERM
         self._reaper: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
 
@@ -163,7 +169,7 @@ class Worker:
         if self.exited.done():
             text += f" ({describe_exit(self.exited.result())})"
         if self.tail:
-            text += f": {self.tail[-1][:LAST_LINE]}"
+            text += f": {printable(self.tail[-1][:LAST_LINE])}"
         return StartFailed(text, log_tail=self.tail)
 
     async def stop(self, patience: float, hurry: asyncio.Event | None = None) -> None:
@@ -200,10 +206,11 @@ class Worker:
         """SIGKILL to whatever is left of this generation."""
         if self._control:
             self._control.close()
-        if self.alive and self._process:
-            _send(os.killpg, self.pid)
-        for pid in self._remaining():
-            _send(os.kill, pid)
+        # Once reaped, its pid may be the name of another group.
+        if self._process and self._process.returncode is None:
+            _send(os.killpg, self.pid, signal.SIGKILL)
+        self._to_leftover = signal.SIGKILL
+        self._end_leftover()
 
     async def _wait_ended(self, patience: float, hurry: asyncio.Event | None) -> bool:
         waits = [asyncio.ensure_future(self._ended.wait())]
@@ -222,6 +229,10 @@ class Worker:
     def _belongs(self, pid: int) -> bool:
         return pid == self.pid or pid in members(self.pid)
 
+    def _end_leftover(self) -> None:
+        for pid in self._remaining():
+            _send(os.kill, pid, self._to_leftover)
+
     def _remaining(self) -> list[int]:
         return [
             pid
@@ -236,48 +247,20 @@ class Worker:
         # The leader is a zombie still, so its pid cannot name anything else yet.
         others = (await asyncio.to_thread(members, self.pid)) - {self.pid}
         self._leftover = {pid: start_time(pid) for pid in others}
-        if self._leftover:
-            _send(os.killpg, self.pid, signal.SIGTERM)
+        self._end_leftover()
         code = self._process.wait()
         if self._output:
             await asyncio.to_thread(self._output.flush)
         self.notify.close()
         self.exited.set_result(code)
-        while self._remaining():  # noqa: ASYNC110
-            await asyncio.sleep(LEFTOVER_POLL)  # not our children: no event tells
+        while self._remaining():  # noqa: ASYNC110 - not ours: no event tells
+            await asyncio.sleep(LEFTOVER_POLL)
         if self._output:
             self._output.close()
         self._ended.set()
 
 
-async def wait_pid(pid: int) -> None:
-    """Return when child *pid* has ended; does not reap it."""
-    loop = asyncio.get_running_loop()
-    if not hasattr(os, "pidfd_open"):
-        await asyncio.to_thread(os.waitid, os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        return
-    descriptor = os.pidfd_open(pid)
-    ended = asyncio.Event()
-    loop.add_reader(descriptor, ended.set)
-    try:
-        await ended.wait()
-    finally:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
-
-
-def describe_exit(code: int) -> str:
-    """`exit status 3`, `killed by SIGSEGV`."""
-    if code >= 0:
-        return f"exit status {code}"
-    with suppress(ValueError):
-        return f"killed by {signal.Signals(-code).name}"
-    return f"killed by signal {-code}"
-
-
-def _send(
-    kill: Callable[[int, int], None], pid: int, number: int = signal.SIGKILL
-) -> None:
+def _send(kill: Callable[[int, int], None], pid: int, number: int) -> None:
     with suppress(ProcessLookupError, PermissionError):
         kill(pid, number)
 

@@ -166,6 +166,7 @@ async def test_replacing_a_value_needs_no_room_for_both(
     cache: Cache, tmp_path: Path
 ) -> None:
     (tmp_path / "large").write_bytes(bytes(900_000))
+    cache.retain([KEY])
 
     assert await cache.store(KEY, tmp_path / "large")
     assert await cache.store(KEY, tmp_path / "large")

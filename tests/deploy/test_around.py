@@ -67,7 +67,10 @@ async def test_a_before_hook_that_fails_ends_the_deployment(
     assert ("no backup",) == failure.value.log_tail
     assert not (tmp_path / "told").exists()
     (notice,) = memory.sent
-    assert (Kind.HOOK, "Before Deploy hook failed: exit code 3") == (notice.kind, notice.text)
+    assert (Kind.HOOK, "Before Deploy hook failed: exit code 3") == (
+        notice.kind,
+        notice.text,
+    )
 
 
 async def test_an_after_hook_that_fails_is_told(tmp_path: Path, memory: MemoryNotifier):

@@ -121,3 +121,14 @@ async def test_too_many_notices_are_dropped_rather_than_kept(
 
     assert 3 == len(memory.sent)
     assert "Notice dropped" in caplog.text
+
+
+async def test_a_fault_of_a_notifier_does_not_silence_the_next_notice(
+    tmp_path: Path, memory: MemoryNotifier
+):
+    faulty = Troubled(LookupError("not foreseen"))
+    async with Chronicle(History(tmp_path), [faulty, memory], CLOCK) as chronicle:
+        chronicle.tell(Kind.ERROR, "one")
+        chronicle.tell(Kind.ERROR, "two")
+
+    assert ["one", "two"] == [notice.text for notice in memory.sent]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from threading import Event
 
 import pytest
 
+from dewy.deploy.current import Current
 from dewy.deploy.deployer import AssetsDeployer
 from dewy.deploy.releases import Releases
 from dewy.deploy.state import Installed
@@ -78,4 +81,37 @@ async def test_a_link_that_somebody_moved_is_put_back(releases: Releases):
 
     await deployer.heal(V1)
 
+    assert V1.directory == await releases.target()
+
+
+async def test_stopped_while_the_link_moves_it_is_put_back(
+    releases: Releases, monkeypatch: pytest.MonkeyPatch
+):
+    """A thread can't be called off: putting back has to wait until it is done."""
+    deployer = AssetsDeployer(releases)
+    await deployer.activate(V1, nothing, nothing)
+    loop, go = asyncio.get_running_loop(), Event()
+    moving, moved = asyncio.Event(), asyncio.Event()
+    switch = Current.switch
+
+    def slowly(current: Current, target: Path) -> None:
+        if target.name == V2.directory:
+            loop.call_soon_threadsafe(moving.set)
+            go.wait(20)
+            switch(current, target)
+            loop.call_soon_threadsafe(moved.set)
+        else:
+            switch(current, target)
+
+    monkeypatch.setattr(Current, "switch", slowly)
+    work = asyncio.ensure_future(deployer.activate(V2, nothing, nothing))
+    await moving.wait()
+    work.cancel()
+    # Whoever does not wait for the thread has "put back" the link by then.
+    await asyncio.wait({work}, timeout=0.2)
+    go.set()
+    await asyncio.wait({work})
+    await moved.wait()
+
+    assert work.cancelled()
     assert V1.directory == await releases.target()

@@ -78,3 +78,12 @@ def test_history_is_rotated_and_bounded(
     assert max(file.stat().st_size for file in files) <= 500
     assert [f"v{n}" for n in range(50)][-len(tags) :] == tags
     assert len(tags) >= ROTATED
+
+
+def test_a_name_that_is_no_text_is_recorded(tmp_path: Path) -> None:
+    """As file names may be; Python reads them with lone surrogates."""
+    record = replace(RECORD, reason="cannot read \udcff")
+    kept = History(tmp_path)
+    kept.append(record)
+
+    assert [record] == kept.read()

@@ -197,3 +197,15 @@ async def test_hooks_leave_no_descriptors(tmp_path: Path) -> None:
         await run("true", tmp_path)
 
     assert before == len(os.listdir("/dev/fd"))
+
+
+async def test_hook_whose_output_has_no_place_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told like any failure: after a deployment it must not end what is left to do."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    result = await run("exit 0", tmp_path)
+
+    assert not result.success
+    assert 1 == result.exit_code
+    assert "gone" in result.stderr

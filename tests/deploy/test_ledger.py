@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,3 +89,45 @@ async def test_nothing_is_written_where_nothing_changes(
     forbid(file, monkeypatch)
 
     assert State() == await ledger.change(lambda state: state)
+
+
+async def test_what_the_disk_refused_is_written_as_soon_as_it_can(
+    ledger: Ledger, file: StateFile, monkeypatch: pytest.MonkeyPatch
+):
+    forbid(file, monkeypatch)
+    await ledger.note(held)
+    monkeypatch.undo()
+
+    await ledger.note(lambda state: state)
+
+    assert ledger.state == await asyncio.to_thread(file.read)
+
+
+async def test_a_write_is_over_before_its_cancellation_is(
+    ledger: Ledger, file: StateFile, monkeypatch: pytest.MonkeyPatch
+):
+    """Two at a time would spoil the file that both write; then it did not happen."""
+    begun, goes_on = threading.Event(), threading.Event()
+    write = file.write
+
+    def slow(state: State) -> None:
+        begun.set()
+        goes_on.wait(20)
+        write(state)
+
+    monkeypatch.setattr(file, "write", slow)
+    change = asyncio.create_task(ledger.change(held))
+    await asyncio.to_thread(begun.wait, 20)
+    for _ in range(2):
+        change.cancel()
+        await asyncio.sleep(0)
+    monkeypatch.undo()
+    other = asyncio.create_task(ledger.note(lambda state: replace(state, wanted="v2")))
+    await asyncio.sleep(0)
+    assert ledger._writing.locked()
+    goes_on.set()
+    await asyncio.wait({change, other})
+
+    assert change.cancelled()
+    assert (False, "v2") == (ledger.state.hold, ledger.state.wanted)
+    assert ledger.state == await asyncio.to_thread(file.read)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -104,3 +105,17 @@ def test_unwritten_lock_names_nobody(private: Path) -> None:
         (private / "lock").write_bytes(b"\xff")
         with pytest.raises(RootBusy, match="another dewy works"), lock(private):
             pass
+
+
+def test_a_full_disk_does_not_keep_dewy_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who holds the lock is for people; holding it takes no space."""
+
+    def refuse(*args: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", refuse)
+
+    with lock(tmp_path / ".dewy"):
+        pass

@@ -117,3 +117,14 @@ def test_quarantine_survives_being_written() -> None:
     data["entries"][0]["colour"] = "red"
 
     assert quarantine == Quarantine.from_json(data)
+
+
+def test_a_change_is_made_and_undone_in_what_has_moved_on() -> None:
+    old = Quarantine().add("v1", "a", "r", Clock(), traffic=True)
+    new = old.release("v1").add("v2", "b", "r", Clock(), traffic=True)
+    later = old.add("v3", "c", "r", Clock(), traffic=True)
+
+    moved = later.moved(old, new)
+
+    assert ["v3", "v2"] == [entry.tag for entry in moved]
+    assert ["v3", "v1"] == [entry.tag for entry in moved.moved(new, old)]

@@ -135,3 +135,11 @@ def test_state_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None
 def next_draft(file: StateFile) -> Path:
     """What the next write would create; a directory there makes it fail."""
     return file.path.with_name(f".{file.path.name}.tmp")
+
+
+def test_going_back_is_to_another_version() -> None:
+    """One that was brought again after its files were removed is listed twice."""
+    first = Installed("v1", "a", "20310203T040506Z", 1.0)
+    again = replace(first, directory="20310203T050607Z", at=2.0)
+
+    assert State(first, (first,)).deployed(again, 7).previous is None

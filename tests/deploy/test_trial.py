@@ -78,23 +78,38 @@ async def test_a_death_within_probation_is_a_verdict(tmp_path: Path):
     )
 
 
-async def test_what_is_undone_is_in_quarantine_first(tmp_path: Path, monkeypatch):
+async def test_what_is_undone_is_written_at_once_and_first(tmp_path: Path, monkeypatch):
     """A dewy killed in between must not start the bad release again."""
     case = Case(tmp_path)
+    await case.releases.switch(NEW.directory)
     case.trial.begin(NEW)
-    seen: list[State] = []
+    seen: list[tuple[Installed | None, bool, str]] = []
     write = StateFile.write
 
     def watched(file: StateFile, state: State) -> None:
-        seen.append(state)
+        link = (tmp_path / "current").resolve().name
+        seen.append((state.running, state.is_bad(NEW), link))
         write(file, state)
 
     monkeypatch.setattr(StateFile, "write", watched)
     await case.die()
 
-    assert [(NEW, True), (OLD, True)] == [
-        (state.running, state.is_bad(NEW)) for state in seen
-    ]
+    assert [(OLD, True, NEW.directory)] == seen
+    assert OLD.directory == await case.releases.target()
+
+
+async def test_what_cannot_be_put_back_does_not_move(tmp_path: Path):
+    """Somebody removed it, or the disk is full: what failed is started again."""
+    case = Case(tmp_path)
+    await case.releases.switch(NEW.directory)
+    (tmp_path / "releases" / OLD.directory).rmdir()
+    case.trial.begin(NEW)
+
+    assert not await case.die()
+
+    assert NEW == case.ledger.state.running
+    assert case.ledger.state.is_bad(NEW)
+    assert NEW.directory == await case.releases.target()
 
 
 async def test_a_later_death_is_no_verdict(tmp_path: Path):

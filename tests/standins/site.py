@@ -31,6 +31,8 @@ class Dewy:
         options: Further options, before the program.
 
         variables: Added to its environment.
+
+        passed: Descriptors it inherits.
     """
 
     base: Path
@@ -40,6 +42,7 @@ class Dewy:
     options: Sequence[str] = ()
     variables: dict[str, str] = field(default_factory=dict)
     registry_url: str = ""
+    passed: Sequence[int] = ()
     process: Process | None = None
 
     @property
@@ -81,6 +84,7 @@ class Dewy:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                pass_fds=self.passed,
             )
         return self
 

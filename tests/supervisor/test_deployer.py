@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from dewy.deploy.releases import Releases
@@ -88,3 +90,30 @@ async def test_healing_is_left_to_whoever_watches(site, deployer):
     await deployer.heal(V1)
 
     assert before is site.generations.serving
+
+
+async def test_stopped_before_anything_moved_the_link_stays(
+    site, deployer, monkeypatch
+):
+    """Whoever reads through it must not find it gone for a deployment half begun."""
+    unpack(site, V2)
+    looking = asyncio.Event()
+
+    async def look(releases: Releases) -> str:
+        looking.set()
+        await asyncio.Event().wait()
+        raise AssertionError("cancelled before")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Releases, "target", look)
+        work = asyncio.ensure_future(deployer.activate(V2, nothing, ignore))
+        await looking.wait()
+        work.cancel()
+        await asyncio.wait({work})
+
+    assert work.cancelled()
+    assert V1.directory == await Releases(site.root).target()
+
+
+async def ignore(reason: BaseException) -> None:
+    pass

@@ -47,7 +47,7 @@ async def test_the_new_generation_is_ready_before_the_old_one_hears_of_it(site):
     [
         (programs.CRASHES, {}, r"ended \(exit status 3\)"),
         (programs.NEVER_READY, {"ready": "notify", "start_timeout": 0.5}, "READY=1"),
-        (programs.UNHEALTHY, {"health_path": "/up", "health_timeout": 1}, "500"),
+        (programs.UNHEALTHY, {"health_path": "/up", "health_timeout": 4}, "500"),
         ("import os\nos.abort()\n", {}, "SIGABRT"),
     ],
     ids=["crashes", "never-ready", "unhealthy", "aborts"],

@@ -48,3 +48,17 @@ def test_the_auto_restart_interval_can_be_chosen():
 def test_a_delay_that_is_no_number_is_refused(value: str):
     with pytest.raises(ConfigError, match=f"KILL_OLD_DELAY='{value}'"):
         Policy.of(SETTINGS, {"KILL_OLD_DELAY": value})
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_delay_without_an_end_is_refused(value: str):
+    with pytest.raises(ConfigError, match=f"KILL_OLD_DELAY='{value}'"):
+        Policy.of(SETTINGS, {"KILL_OLD_DELAY": value})
+
+
+@pytest.mark.parametrize("value", ["", "0"])
+def test_auto_restart_can_be_said_to_be_off(value: str):
+    """In Server::Starter, as in Perl, 0 means no."""
+    policy = Policy.of(SETTINGS, {"ENABLE_AUTO_RESTART": value})
+
+    assert (0, 0) == (policy.kill_old_delay, policy.auto_restart)

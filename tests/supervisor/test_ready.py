@@ -66,7 +66,8 @@ async def test_with_grace_alone_saying_ready_does_not_shorten_it():
 
     await started("grace", notifies=True, says=True, start_grace=0.05)
 
-    assert loop.time() - begun >= 0.05
+    # A loop's clock may run in milliseconds.
+    assert loop.time() - begun >= 0.045
 
 
 async def test_a_program_may_ask_for_more_time():

@@ -46,6 +46,19 @@ async def test_a_port_accepts_at_once_and_stays_blocking(stack, port):
     assert all(os.get_blocking(fd) for fd in listeners.descriptors)
 
 
+async def test_a_queue_that_a_program_shortened_is_lengthened_again(stack, port):
+    address = Address(f"127.0.0.1:{port}", "127.0.0.1", port)
+    listeners = stack.enter_context(await open_listeners([address], [], 0))
+    with socket.socket(fileno=os.dup(listeners.descriptors[0])) as shared:
+        shared.listen(1)
+
+    listeners.lengthen()
+
+    # Nobody accepts: what is connected waits in the queue.
+    for _ in range(20):
+        stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+
+
 async def test_ipv6_listens_beside_ipv4(stack, port):
     addresses = [
         Address(str(port), "0.0.0.0", port),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
+from typing import Any
 
 import pytest
 
 from dewy.errors import StartFailed
+from dewy.supervisor.worker import Worker
 from tests.eventually import eventually
 from tests.standins import programs
 
@@ -173,3 +176,68 @@ async def test_hurrying_kills_what_does_not_end(site):
     await asyncio.wait_for(stopping, 20)
 
     assert -signal.SIGKILL == worker.exited.result()
+
+
+async def test_a_host_out_of_resources_does_not_end_the_watch(site, monkeypatch):
+    """No process, pipe or thread to be had is a failed start, tried again later."""
+    site.install("v1")
+    await site.open()
+    await site.supervisor.start()
+    spawn, tries = Worker.spawn, 0
+
+    def refuse_first(worker: Worker, *args: Any) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        spawn(worker, *args)
+
+    monkeypatch.setattr(Worker, "spawn", refuse_first)
+    os.kill(site.generations.serving.pid, signal.SIGKILL)
+
+    await site.only(3)
+
+
+async def test_a_verdict_that_fails_does_not_end_the_watch(site):
+    site.install("v1")
+    await site.open()
+    await site.supervisor.start()
+
+    async def died(worker: object) -> bool:
+        raise LookupError("a fault of ours")
+
+    site.supervisor._died = died
+    os.kill(site.generations.serving.pid, signal.SIGKILL)
+
+    await site.only(2)
+
+
+async def test_a_restart_the_host_cannot_afford_is_not_the_last(site, monkeypatch):
+    site.install("v1")
+    await site.open()
+    await site.supervisor.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pipe", refuse)
+        site.supervisor.restart()
+        await eventually(lambda: not site.supervisor._restart.is_set())
+        await eventually(lambda: not site.generations.switching.locked())
+    site.supervisor.restart()
+
+    await eventually(lambda: site.generations.serving.generation > 1)
+    assert "v1" == await site.ask()
+
+
+def refuse() -> None:
+    raise OSError(errno.EMFILE, "Too many open files")
+
+
+async def test_a_program_that_never_notified_is_started_where_another_one_did(site):
+    """As after a rollback: one that serves is better than none that says so."""
+    site.install("v1", programs.SILENT)
+    site.notifies = True
+    await site.open(start_timeout=0.5)
+
+    await site.supervisor.start()
+
+    assert "v1" == await site.ask()
+    assert site.generations.alive

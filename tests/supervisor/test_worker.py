@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dewy.errors import StartFailed
-from dewy.supervisor.worker import Worker, describe_exit, wait_pid
+from dewy.supervisor.worker import Worker
 from tests.eventually import eventually
 
 
@@ -130,16 +129,52 @@ async def test_without_capture_output_is_inherited(tmp_path: Path):
     assert () == worker.tail
 
 
-async def test_waiting_for_a_pid_does_not_reap_it():
-    with subprocess.Popen(["sh", "-c", "exit 7"]) as process:  # noqa: ASYNC220
-        await asyncio.wait_for(wait_pid(process.pid), 20)
+async def test_a_child_in_a_group_of_its_own_does_not_outlive_it(tmp_path: Path):
+    """It shares the session, not the group, and both are deaf to SIGTERM."""
+    worker = Worker(1, capture=True)
+    spawn(
+        worker,
+        tmp_path,
+        "import os, signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "child = os.fork()\n"
+        "os.setpgid(child, 0) if child else None\n"
+        "child and open('deaf', 'w').close()\n"
+        "time.sleep(3600)",
+    )
+    await worker.go("program")
+    await eventually((tmp_path / "deaf").exists)
 
-        assert 7 == process.poll()
+    await asyncio.wait_for(worker.stop(0.05), 10)
+
+    assert -signal.SIGKILL == worker.exited.result()
 
 
-@pytest.mark.parametrize(
-    ("code", "expected"),
-    [(0, "exit status 0"), (-11, "killed by SIGSEGV"), (-99, "killed by signal 99")],
-)
-def test_exits_are_told_in_words(code: int, expected: str):
-    assert expected == describe_exit(code)
+async def test_a_group_is_not_signalled_once_its_leader_is_reaped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """From then on its number may be somebody else's."""
+    worker = Worker(1, capture=False)
+    spawn(worker, tmp_path, "pass")
+    await worker.go("program")
+    await asyncio.wait_for(worker.exited, 20)
+    worker.exited = worker.loop.create_future()  # its output is still flushed
+    killed: list[int] = []
+    monkeypatch.setattr(os, "killpg", lambda pid, number: killed.append(pid))
+
+    worker.kill()
+
+    assert [] == killed
+
+
+async def test_the_last_line_in_a_reason_commands_no_terminal(
+    worker: Worker, tmp_path: Path
+):
+    spawn(worker, tmp_path, r"raise SystemExit('\x1b]0;owned\x07 no\rdatabase')")
+    await worker.go("program")
+    await asyncio.wait_for(worker.exited, 20)
+
+    reason = str(worker.failure("ended"))
+
+    assert "database" in reason
+    assert reason.isprintable()

@@ -1,0 +1,158 @@
+"""Hooks, round a deployment that really happens."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+
+import pytest
+
+from tests.eventually import eventually
+from tests.standins import programs, roots
+from tests.standins.site import Dewy
+
+# Each adds a line to the file `order` in the root.
+NOTE = (
+    'echo "{} $DEWY_TAG $DEWY_PREVIOUS_TAG $DEWY_OUTCOME'
+    ' $(basename "$DEWY_RELEASE_DIR") $(readlink current | wc -w)" >> order'
+)
+HOOKS = [
+    *("--before-deploy-hook", NOTE.format("before")),
+    *("--after-deploy-hook", NOTE.format("after")),
+]
+NOTING = programs.PROGRAM.read_text().replace(
+    "    say_ready()\n",
+    "    with open('order', 'a') as order:\n"
+    "        order.write(f'start {VERSION}\\n')\n"
+    "    say_ready()\n",
+)
+
+
+async def order(dewy: Dewy, lines: int) -> list[list[str]]:
+    """The words of each line, once there are so many."""
+    path = dewy.root / "order"
+    await eventually(lambda: path.exists() and path.read_text().count("\n") >= lines)
+    return [line.split() for line in path.read_text().splitlines()]
+
+
+async def test_before_start_after(tmp_path, unused_tcp_port):
+    """The after-hook sees the application run; it used to come before the start."""
+    dewy = Dewy(tmp_path, unused_tcp_port, options=HOOKS)
+    dewy.publish("v1.0.0", NOTING)
+    async with dewy:
+        first = (await dewy.runs("v1.0.0"))["running"]["directory"]
+        await order(dewy, 3)
+        dewy.publish("v1.1.0", NOTING)
+        second = (await dewy.runs("v1.1.0"))["running"]["directory"]
+        told = await order(dewy, 6)
+
+    assert [
+        # No previous version, and no link yet.
+        ["before", "v1.0.0", "pending", first, "0"],
+        ["start", "v1.0.0"],
+        ["after", "v1.0.0", "deployed", first, "1"],
+        ["before", "v1.1.0", "v1.0.0", "pending", second, "1"],
+        ["start", "v1.1.0"],
+        ["after", "v1.1.0", "v1.0.0", "deployed", second, "1"],
+    ] == told
+
+
+async def test_neither_boot_nor_restart_nor_rollback_runs_hooks(
+    tmp_path, unused_tcp_port
+):
+    """They deploy nothing; each restart of dewy used to run both again."""
+    dewy = Dewy(tmp_path, unused_tcp_port, options=HOOKS)
+    dewy.publish("v1.0.0", NOTING)
+    async with dewy:
+        await dewy.runs("v1.0.0")
+        dewy.publish("v1.1.0", NOTING)
+        await dewy.runs("v1.1.0")
+        await order(dewy, 6)
+        await dewy.ask("rollback")
+        await dewy.runs("v1.0.0")
+        dewy.signal(signal.SIGHUP)
+        await dewy.until(
+            lambda now: [4] == [g["generation"] for g in now["generations"]]
+        )
+    async with dewy:
+        await dewy.runs("v1.0.0")
+        await dewy.until(lambda now: now["last_poll"])
+        told = await order(dewy, 9)
+
+    assert [["start", "v1.0.0"]] * 3 == told[6:]
+
+
+async def test_a_before_hook_has_its_time_and_no_more(tmp_path, unused_tcp_port):
+    """It and what it started are ended; the deployment has failed."""
+    slow = "sleep 600 & echo $! > child; test $DEWY_TAG = v1.0.0 || wait"
+    options = ["--before-deploy-hook", slow, "--hook-timeout", "300ms"]
+    dewy = Dewy(tmp_path, unused_tcp_port, options=options)
+    dewy.publish("v1.0.0")
+    try:
+        async with dewy:
+            await dewy.runs("v1.0.0")
+            left = int((dewy.root / "child").read_text())
+            dewy.publish("v1.1.0")
+            reason = await dewy.refuses("v1.1.0")
+            waited = int((dewy.root / "child").read_text())
+            await eventually(lambda: waited not in roots.inhabitants(dewy.root))
+
+            assert "before-deploy hook" in reason
+            assert "time limit" in reason
+            assert "v1.0.0" == await dewy.fetch()
+            # What a hook leaves behind on purpose is its own business.
+            assert left in roots.inhabitants(dewy.root)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(left, signal.SIGKILL)
+    assert "before-hook" == (await roots.history(dewy.root))[-1].step
+
+
+async def test_what_a_hook_leaves_in_the_background_holds_nobody_up(tmp_path):
+    """With its output open; dewy used to wait for it for ever."""
+    hook = "sleep 600 & echo $! >> children"
+    options = ["--before-deploy-hook", hook, "--after-deploy-hook", hook]
+    dewy = Dewy(tmp_path, 0, "assets", options=options)
+    dewy.publish("v1.0.0")
+    try:
+        async with dewy:
+            await dewy.runs("v1.0.0")
+            await dewy.until(lambda now: now["last_poll"])
+            dewy.publish("v1.1.0")
+            await dewy.runs("v1.1.0")
+    finally:
+        for child in (dewy.root / "children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("hook", ["exit 7", "kill -9 $$", "sleep 600"])
+async def test_a_failing_after_hook_changes_nothing(tmp_path, unused_tcp_port, hook):
+    """The application runs already; the failure is told."""
+    options = ["--after-deploy-hook", hook, "--hook-timeout", "300ms"]
+    dewy = Dewy(tmp_path, unused_tcp_port, options=options)
+    dewy.publish("v1.0.0")
+    async with dewy:
+        await dewy.until(lambda now: now["last_poll"])
+        status = await dewy.runs("v1.0.0")
+
+        assert ([], []) == (status["degraded"], status["quarantine"])
+        assert "v1.0.0" == await dewy.fetch()
+    assert ["deployed"] == [each.outcome for each in await roots.history(dewy.root)]
+    assert 'msg="Hook failed" hook="After Deploy"' in dewy.log
+
+
+async def test_hooks_get_the_environment_but_nothing_of_dewys_sockets(tmp_path):
+    """Variables of the operator reach them; what a hook writes is not logged."""
+    options = ["--before-deploy-hook", "env > environment; echo $PASSWORD"]
+    variables = {"PASSWORD": "hunter22", "NOTIFY_SOCKET": "", "WATCHDOG_USEC": ""}
+    dewy = Dewy(tmp_path, 0, "assets", options=options, variables=variables)
+    dewy.publish("v1.0.0")
+    async with dewy:
+        await dewy.runs("v1.0.0")
+    lines = (dewy.root / "environment").read_text().splitlines()
+
+    assert "PASSWORD=hunter22" in lines
+    assert f"PWD={dewy.root}" in lines
+    assert not [line for line in lines if line.startswith(("NOTIFY_", "WATCHDOG_"))]
+    assert "hunter22" not in dewy.log

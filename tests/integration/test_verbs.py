@@ -1,0 +1,198 @@
+"""What operators say, to a dewy that runs and to a root where none does."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.eventually import eventually
+from tests.standins import programs, roots
+from tests.standins.roots import Said, say
+from tests.standins.site import Dewy
+
+
+async def told(dewy: Dewy, *command: str) -> str:
+    """Say something that works; what is answered."""
+    said = await say(dewy.root, *command)
+    assert 0 == said.status, said.err
+    return said.out.strip()
+
+
+@pytest.fixture
+async def dewy(tmp_path, unused_tcp_port):
+    """v1.1.0 runs, v1.0.0 ran before."""
+    dewy = Dewy(tmp_path, unused_tcp_port)
+    dewy.publish("v1.0.0")
+    async with dewy:
+        await dewy.runs("v1.0.0")
+        dewy.publish("v1.1.0")
+        await dewy.runs("v1.1.0")
+        yield dewy
+
+
+async def test_hold_keeps_the_version_and_survives_a_restart(dewy):
+    assert "held at v1.1.0; `dewy unhold` ends it" == await told(dewy, "hold")
+    dewy.publish("v1.2.0")
+    await dewy.stop()
+    await dewy.start()
+    await dewy.until(lambda now: now["last_poll"])
+    status = await dewy.runs("v1.1.0")
+    assert (True, []) == (status["hold"], status["degraded"])
+
+    assert "no longer held" in await told(dewy, "unhold")
+    await dewy.runs("v1.2.0")
+
+
+async def test_rollback_goes_back_and_keeps_out_what_it_left(dewy):
+    answer = await told(dewy, "rollback")
+    assert answer.startswith("rolled back to v1.0.0; v1.1.0 stays out until")
+    status = await dewy.runs("v1.0.0")
+    assert "v1.0.0" == await dewy.fetch()
+    assert [("v1.1.0", None)] == [(q["tag"], q["until"]) for q in status["quarantine"]]
+
+    assert "v1.1.0 is out of quarantine" in await told(dewy, "retry", "v1.1.0")
+    await dewy.runs("v1.1.0")
+    actions = [record.action for record in await roots.history(dewy.root)]
+    assert ["deploy", "deploy", "rollback"] == actions[:3]
+
+
+async def test_rollback_works_under_hold_and_gives_way_to_what_is_newer(dewy):
+    await told(dewy, "hold")
+    await told(dewy, "rollback", "v1.0.0")
+    assert (await dewy.runs("v1.0.0"))["hold"]
+    await told(dewy, "unhold")
+    dewy.publish("v1.2.0")
+    await dewy.runs("v1.2.0")
+
+
+async def test_a_rollback_to_what_no_longer_works_leaves_what_runs(dewy):
+    """The old generation never notices, and the version is not kept out."""
+    running = roots.releases(dewy.root)
+    old = next(name for name, version in running.items() if version == "v1.0.0")
+    (dewy.root / "releases" / old / "program.py").write_text(programs.CRASHES)
+    said = await say(dewy.root, "rollback")
+
+    assert 1 == said.status
+    assert "exit status 3" in said.err
+    status = await dewy.runs("v1.1.0")
+    assert [] == status["quarantine"]
+    assert "v1.1.0" == await dewy.fetch()
+    assert "v1.1.0" == (dewy.root / "current/VERSION").read_text()
+
+
+async def test_deploy_acts_now_and_holds_an_older_version(dewy):
+    assert "v1.1.0 runs" == await told(dewy, "deploy")
+    answer = await told(dewy, "deploy", "v1.0.0")
+    assert "v1.0.0 runs and is held, for v1.1.0 is newer" == answer
+    assert (await dewy.runs("v1.0.0"))["hold"]
+    refused = await say(dewy.root, "deploy")
+    assert (1, True) == (refused.status, "dewy unhold" in refused.err)
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        (["deploy", "v9.9.9"], "v9.9.9"),
+        (["retry", "v1.0.0"], "v1.0.0 is not in quarantine"),
+        (["rollback", "v9.9.9"], "v9.9.9 is not on this host"),
+        (["rollback", "v1.1.0"], "v1.1.0 runs already"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+async def test_what_cannot_be_done_is_one_line(dewy, command, why):
+    said = await say(dewy.root, *command)
+
+    assert_refused(said, why)
+    await dewy.runs("v1.1.0")
+
+
+async def test_status_and_history_tell_people_and_programs(dewy):
+    dewy.publish("v1.2.0", programs.CRASHES)
+    reason = await dewy.refuses("v1.2.0")
+    await eventually(lambda: "v1.2.0 failed" in dewy.log or "Poll failed" in dewy.log)
+
+    checked = await say(dewy.root, "status", "--check")
+    assert 1 == checked.status
+    assert "v1.1.0 is degraded: " in checked.out.splitlines()[0]
+    assert f"v1.2.0: {reason}" in checked.out
+    status = json.loads(await told(dewy, "status", "--json"))
+    assert ("v1.1.0", "v1.0.0") == (status["running"]["tag"], status["previous"]["tag"])
+    assert f"v1.2.0 failed at start: {reason}" not in status["last_error"]
+    records = json.loads(await told(dewy, "history", "--json"))
+    assert reason == records[-1]["reason"]
+    assert ["no database"] == records[-1]["log_tail"]
+    assert reason in await told(dewy, "history", "-n", "1")
+    dewy.publish("v1.3.0")
+    await dewy.runs("v1.3.0")
+    await dewy.until(lambda now: now["degraded"] == [])
+    assert 0 == (await say(dewy.root, "status", "--check")).status
+
+
+async def test_verbs_reach_a_root_where_no_dewy_runs(dewy):
+    """The next dewy does as it was told."""
+    await dewy.stop()
+    degraded = await say(dewy.root, "status", "--check")
+    assert (1, True) == (degraded.status, "no dewy runs" in degraded.out)
+
+    await told(dewy, "rollback")
+    await dewy.start()
+    await dewy.until(lambda now: now["last_poll"])
+    await dewy.runs("v1.0.0")
+    assert "v1.0.0" == await dewy.fetch()
+
+    await dewy.stop()
+    await told(dewy, "retry", "v1.1.0")
+    await told(dewy, "hold")
+    await dewy.start()
+    await dewy.until(lambda now: now["last_poll"])
+    await dewy.runs("v1.0.0")
+
+    await dewy.stop()
+    await told(dewy, "unhold")
+    await dewy.start()
+    await dewy.runs("v1.1.0")
+
+    await dewy.stop()
+    registry = f"file://{dewy.registry}"
+    await told(dewy, "deploy", "v1.0.0", "--registry", registry)
+    await dewy.start()
+    status = await dewy.until(lambda now: now["hold"])
+    assert "v1.0.0" == status["running"]["tag"]
+
+
+async def test_a_slip_of_the_working_directory_is_noticed(tmp_path):
+    assert_refused(await say(tmp_path, "hold"), "no dewy ever worked in")
+
+
+async def test_once_deploys_and_leaves(tmp_path):
+    dewy = Dewy(tmp_path, command="assets", options=["--once"])
+    dewy.publish("v1.0.0")
+    assert 0 == await (await dewy.start()).exit_status()
+    assert "v1.0.0" == (dewy.root / "current/VERSION").read_text()
+
+    programs.publish(dewy.registry, "v1.1.0", b"no archive")
+    assert 1 == await (await dewy.start()).exit_status()
+    assert "v1.0.0" == (dewy.root / "current/VERSION").read_text()
+
+
+async def test_once_keeps_a_program_running_and_looks_no_more(
+    tmp_path, unused_tcp_port
+):
+    dewy = Dewy(tmp_path, unused_tcp_port, options=["--once"])
+    dewy.publish("v1.0.0")
+    async with dewy:
+        status = await dewy.until(lambda now: now["last_poll"])
+        assert None is status["next_poll"]
+        dewy.publish("v1.1.0")
+        await told(dewy, "unhold")  # would wake a poller
+        assert "v1.0.0" == await dewy.fetch()
+        assert "v1.1.0 runs" == await told(dewy, "deploy")
+        assert "v1.1.0" == await dewy.fetch()
+
+
+def assert_refused(said: Said, why: str) -> None:
+    assert (1, "") == (said.status, said.out)
+    assert said.err.startswith("dewy: error: ")
+    assert why in said.err
+    assert 1 == said.err.count("\n")

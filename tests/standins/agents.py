@@ -1,0 +1,102 @@
+"""An agent over remotes in memory, with a clock of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from dewy.agent import Agent
+from dewy.caches.memory import MemoryCache
+from dewy.config import Settings
+from dewy.deploy.around import DeployHooks
+from dewy.deploy.chronicle import Chronicle
+from dewy.deploy.deployer import AssetsDeployer
+from dewy.deploy.fetch import Fetcher
+from dewy.deploy.history import History, Record
+from dewy.deploy.ledger import Ledger
+from dewy.deploy.releases import Releases
+from dewy.deploy.state import State, StateFile
+from dewy.deploy.trial import Trial
+from dewy.notifiers.memory import MemoryNotifier
+from dewy.registries.memory import MemoryRegistry
+from dewy.remotes import Clients
+from dewy.remotes.memory import MemoryStore
+from dewy.system import Clock
+from dewy.versions import Selection
+from tests.standins import programs
+
+BEGUN = 2_000_000_000.0
+
+
+@dataclass
+class Hands:
+    """What a test moves: the time, and what is published."""
+
+    store: MemoryStore
+    notifier: MemoryNotifier
+    private: Path
+    announced: list[str] = field(default_factory=list)
+    now: float = BEGUN
+    agent: Agent = None  # type: ignore[assignment]
+
+    def publish(
+        self, version: str, artifact: bytes | None = None, **given: Any
+    ) -> None:
+        """Publish files that say *version*, or another *artifact*."""
+        good = programs.tarball({"VERSION": version})
+        self.store.publish(version, {"app.tar.gz": artifact or good}, **given)
+
+    async def history(self) -> list[Record]:
+        return await asyncio.to_thread(History(self.private).read)
+
+    def told(self) -> list[str]:
+        """The notices sent so far."""
+        return [notice.text for notice in self.notifier.sent]
+
+
+@asynccontextmanager
+async def acting(root: Path, **settings: Any) -> AsyncIterator[Hands]:
+    """An agent in *root* that keeps files; the settings are those of `assets`."""
+    private = root / ".dewy"
+    private.mkdir()
+    given = {"command": "assets", "registry": "mem://app", **settings}
+    chosen = Settings(root=root, cache_dir=private / "cache", **given)
+    # Named after the root, for a store lives as long as the process.
+    url = urlsplit(f"mem://{root.name}")
+    hands = Hands(MemoryStore(root.name), MemoryNotifier(url), private)
+    clock = Clock(lambda: hands.now, lambda: hands.now, lambda: 0.5)
+    releases = Releases(root)
+    ledger = Ledger(StateFile(private), State())
+    MemoryStore._named[root.name] = hands.store
+    async with (
+        Clients() as clients,
+        Chronicle(History(private), [hands.notifier], clock) as chronicle,
+    ):
+        hands.agent = Agent(
+            settings=chosen,
+            clock=clock,
+            ledger=ledger,
+            releases=releases,
+            fetcher=Fetcher(
+                MemoryCache(url, root),
+                clients,
+                scope="0123456789abcdef",
+                staging=private / "staging",
+                verify="auto",
+            ),
+            registry=MemoryRegistry(url, Selection(), clients),
+            deployer=AssetsDeployer(releases),
+            chronicle=chronicle,
+            hooks=DeployHooks(chosen, releases, chronicle),
+            trial=Trial(chosen, clock, ledger, releases, chronicle),
+            announce=hands.announced.append,
+        )
+        try:
+            yield hands
+        finally:
+            del MemoryStore._named[root.name]

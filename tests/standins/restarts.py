@@ -1,0 +1,54 @@
+"""Asking a dewy for graceful restarts, and counting what it has left."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+from tests.standins.site import Dewy
+
+LOOKS = 40
+PAUSE = 0.005
+
+
+async def generation(dewy: Dewy) -> int:
+    """The number of the one that serves, once it is alone."""
+    status = await dewy.until(lambda status: len(status["generations"]) == 1)
+    return int(status["generations"][0]["generation"])
+
+
+async def restart(dewy: Dewy) -> None:
+    """One graceful restart, from the signal to the end of the old generation."""
+    expected = [(await generation(dewy) + 1, "serving")]
+    dewy.signal(signal.SIGHUP)
+    await dewy.until(
+        lambda status: (
+            expected == [(g["generation"], g["state"]) for g in status["generations"]]
+        )
+    )
+
+
+def children(pid: int) -> dict[int, str]:
+    """The state of each child of *pid*: `S`, `Z`, … (proc(5))."""
+    states = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            child, _, rest = stat.read_text().partition(" (")
+        except OSError:
+            continue  # it ended meanwhile
+        state, parent = rest.rpartition(") ")[2].split()[:2]
+        if int(parent) == pid:
+            states[int(child)] = state
+    return states
+
+
+async def descriptors(pid: int) -> int:
+    """How many *pid* has open when it is doing nothing: the fewest of many looks."""
+    fewest = sys.maxsize
+    for _ in range(LOOKS):
+        fewest = min(fewest, len(os.listdir(f"/proc/{pid}/fd")))
+        await asyncio.sleep(PAUSE)
+    return fewest

@@ -1,0 +1,96 @@
+"""What the agent must not be led to: by faults, by bad timing, by operators."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from dewy.deploy import verbs
+from dewy.errors import ArchiveError, NotYet, RemoteError
+from tests.eventually import eventually
+from tests.standins.agents import Hands, acting
+
+
+@pytest.fixture
+async def hands(tmp_path: Path) -> AsyncIterator[Hands]:
+    async with acting(tmp_path) as hands:
+        yield hands
+
+
+async def test_a_fault_in_a_deployment_is_a_failed_deployment(hands, monkeypatch):
+    """Otherwise every look would fetch and unpack the same release once more."""
+    hands.publish("v1.0.0")
+
+    async def fault(*args: object) -> None:
+        raise LookupError("not foreseen")
+
+    monkeypatch.setattr(hands.agent.releases, "switch", fault)
+    with pytest.raises(LookupError):
+        await hands.agent.tick()
+    await hands.agent.tick()
+
+    (record,) = await hands.history()
+    assert ("failed", "LookupError: not foreseen") == (record.outcome, record.reason)
+    assert frozenset() == await hands.agent.releases.names()
+
+
+async def test_a_release_that_cannot_be_brought_again_is_tried_ever_later(
+    hands, tmp_path, monkeypatch
+):
+    hands.publish("v1.0.0")
+    await hands.agent.tick()
+    shutil.rmtree((tmp_path / "current").resolve())
+
+    async def refuse(*args: object) -> None:
+        raise ArchiveError("broken")
+
+    monkeypatch.setattr(hands.agent.releases, "unpack", refuse)
+    for _ in range(3):
+        with suppress(ArchiveError, NotYet):
+            await hands.agent.tick()
+
+    assert ["deployed", "failed"] == [r.outcome for r in await hands.history()]
+    assert "v1.0.0 is in quarantine" in hands.agent.standing
+
+
+async def test_what_an_operator_asked_for_stays_when_the_registry_goes_away(
+    hands, monkeypatch
+):
+    """Whether it is the newest cannot be told, and the next look might undo it."""
+    hands.publish("v1.0.0")
+    named = await hands.agent.look("v1.0.0")
+
+    async def away(tag: str | None = None) -> None:
+        raise RemoteError("503")
+
+    monkeypatch.setattr(hands.agent.registry, "current", away)
+
+    message = await hands.agent.deploy_wanted(named)
+
+    assert "v1.0.0 runs and is held" in message
+    assert hands.agent.state.hold
+
+
+async def test_a_hold_said_while_a_release_is_on_its_way_holds(tmp_path):
+    """The answer to the operator names what is held, so that must stay true."""
+    hook = "test -e first && touch waits && sleep 0.2; touch first"
+    async with acting(tmp_path, before_deploy_hook=hook) as hands:
+        agent = hands.agent
+        hands.publish("v1.0.0")
+        await agent.tick()
+        hands.publish("v1.1.0")
+        tick = asyncio.create_task(agent.tick())
+        await eventually((tmp_path / "waits").exists)
+        await agent.ledger.change(lambda state: verbs.hold(state)[0])
+        with pytest.raises(NotYet):
+            await tick
+
+        assert "v1.0.0" == agent.state.running.tag
+        assert "held at v1.0.0; v1.1.0 waits" == agent.standing
+        assert not list(agent.state.quarantine)
+        assert {agent.state.running.directory} == await agent.releases.names()

@@ -1,0 +1,201 @@
+"""The daemon in this process: what it opens, what it refuses, how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dewy import daemon
+from dewy.admin.client import NotRunning, ask
+from dewy.config import Address, Settings
+from dewy.deploy.lock import lock
+from dewy.errors import ConfigError, DewyError, RootBusy
+from dewy.remotes.memory import MemoryStore
+from tests.eventually import eventually
+from tests.standins import programs
+
+Given = Callable[..., Settings]
+Status = dict[str, Any]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> MemoryStore:
+    return MemoryStore.named(tmp_path.name)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, store: MemoryStore) -> Given:
+    """Settings of a dewy over *store*; keywords say what is different."""
+
+    def given(**settings: Any) -> Settings:
+        usual = {
+            "command": "assets",
+            "registry": f"mem://{store.name}",
+            "cache": f"mem://{store.name}",
+            "interval": 0.05,
+            "admin_port": 0,
+        }
+        cache = tmp_path / ".dewy/cache"
+        return Settings(root=tmp_path, cache_dir=cache, **usual | settings)
+
+    return given
+
+
+def publish(store: MemoryStore, version: str) -> None:
+    store.publish(version, {"a.tar.gz": programs.tarball(programs.files(version))})
+
+
+@asynccontextmanager
+async def running(chosen: Settings) -> AsyncIterator[asyncio.Task[int]]:
+    """A daemon; ended by SIGTERM if the test does not end it."""
+    task = asyncio.create_task(daemon.run(chosen))
+    try:
+        yield task
+    finally:
+        if not task.done():
+            os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(60):
+            await task
+
+
+async def until(
+    task: asyncio.Task[int], root: Path, met: Callable[[Status], object]
+) -> Status:
+    """The first status for which *met* holds."""
+    found: Status = {}
+
+    async def look() -> bool:
+        nonlocal found
+        assert not task.done(), task
+        try:
+            found = await ask(root / ".dewy", "status")
+        except NotRunning:
+            return False
+        return bool(met(found))
+
+    await eventually(look)
+    return found
+
+
+def runs(version: str) -> Callable[[Status], bool]:
+    return lambda status: (status["running"] or {}).get("tag") == version
+
+
+def alone(generation: int) -> Callable[[Status], bool]:
+    """Whether this generation, and no other, lives."""
+    return lambda status: (
+        [generation] == [each["generation"] for each in status["generations"]]
+    )
+
+
+async def test_it_polls_until_a_signal_ends_it(settings, store, tmp_path):
+    publish(store, "v1.0.0")
+    async with running(settings()) as task:
+        await until(task, tmp_path, runs("v1.0.0"))
+        publish(store, "v1.1.0")
+        await until(task, tmp_path, runs("v1.1.0"))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    assert 0 == task.result()
+    assert not (tmp_path / ".dewy/admin.sock").exists()
+
+
+async def test_once_is_once(settings, store, tmp_path):
+    publish(store, "v1.0.0")
+    assert 0 == await daemon.run(settings(once=True))
+    store.publish("v1.1.0", {"a.tar.gz": b"no archive"})
+    assert 1 == await daemon.run(settings(once=True))
+
+    assert "v1.0.0" == (tmp_path / "current/VERSION").read_text()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"registry": "gopher://x"},
+        {"registry": "mem://x?colour=red"},
+        {"cache": "gopher://x"},
+        {"notifiers": ("gopher://x",)},
+    ],
+    ids=str,
+)
+async def test_what_cannot_be_is_refused_before_anything_is_made(
+    settings, tmp_path, wrong
+):
+    """It used to crash later, with a stack trace or without."""
+    with pytest.raises(ConfigError):
+        await daemon.run(settings(**wrong))
+
+    assert [] == list(tmp_path.iterdir())
+
+
+async def test_one_root_has_one_dewy(settings, tmp_path):
+    with ExitStack() as held:
+        await asyncio.to_thread(held.enter_context, lock(tmp_path / ".dewy"))
+        with pytest.raises(RootBusy, match=f"pid {os.getpid()} works in {tmp_path}"):
+            await daemon.run(settings())
+
+
+async def test_a_port_that_was_chosen_must_be_had(settings):
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        address = Address(f"127.0.0.1:{port}", "127.0.0.1", port)
+        program = {"command": "server", "program": programs.COMMAND}
+        with pytest.raises(DewyError, match="in use by"):
+            await daemon.run(settings(ports=(address,), stop_timeout=0.1, **program))
+
+
+async def test_it_is_ready_without_its_registry(
+    settings, tmp_path, unused_tcp_port, monkeypatch
+):
+    """READY=1 once everything is open; STOPPING=1 at the end."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
+        notified.bind(str(tmp_path / "notify"))
+        notified.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        async with running(settings(registry="file:///nonexistent")):
+            await told(notified, "READY=1")
+            os.kill(os.getpid(), signal.SIGTERM)
+            await told(notified, "STOPPING=1")
+
+
+async def test_a_program_is_kept_restarted_and_stopped(
+    settings, store, tmp_path, unused_tcp_port
+):
+    publish(store, "v1.0.0")
+    name = f"127.0.0.1:{unused_tcp_port}"
+    serving = settings(
+        command="server",
+        program=programs.COMMAND,
+        ports=(Address(name, "127.0.0.1", unused_tcp_port),),
+    )
+    async with running(serving) as task:
+        await until(task, tmp_path, runs("v1.0.0"))
+        os.kill(os.getpid(), signal.SIGHUP)
+        status = await until(task, tmp_path, alone(2))
+        os.kill(status["generations"][0]["pid"], signal.SIGKILL)
+        await until(task, tmp_path, alone(3))
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", unused_tcp_port)
+
+    # Started from disk, and nothing deployed again.
+    async with running(serving) as task:
+        await until(task, tmp_path, alone(1))
+        await until(task, tmp_path, lambda status: status["last_poll"])
+    assert 1 == len(store.reports)
+
+
+async def told(notified: socket.socket, wanted: str) -> None:
+    """Wait for a datagram with *wanted* in it."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(60):
+        while wanted not in (await loop.sock_recv(notified, 4096)).decode():
+            pass
