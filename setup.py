@@ -13,7 +13,8 @@ REQUIRED = bool(os.environ.get("DEWY_REQUIRE_EXTENSIONS"))
 def extensions() -> list[Extension]:
     """Name each `_speedups/<stem>.pyx` as the module `dewy._speedups.<stem>`."""
     sources = sorted(Path("_speedups").glob("*.pyx"))
-    compilable = sys.implementation.name == "cpython" and sys.platform != "win32"
+    # epoll, splice and eventfd are Linux.
+    compilable = sys.implementation.name == "cpython" and sys.platform == "linux"
     if NEVER or not compilable or not sources:
         return []
 

@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from shutil import which
 
 import pytest
@@ -64,8 +65,18 @@ def _starlet() -> bool:
     return loaded.returncode == 0
 
 
+def postgresql() -> Path | None:
+    """The programs of the newest PostgreSQL server, which Debian keeps off the path."""
+    found = Path("/usr/lib/postgresql").glob("*/bin/postgres")
+    newest = max(found, key=lambda path: int(path.parts[-3]), default=None)
+    return newest.parent if newest else None
+
+
 PARTS: dict[str, Callable[[], bool]] = {
     "compiler": lambda: any(map(which, ("cc", "gcc", "clang"))),
     "gunicorn": lambda: find_spec("gunicorn") is not None,
+    "grpc": lambda: find_spec("grpc") is not None,
+    "postgresql": lambda: postgresql() is not None,
     "starlet": _starlet,
+    "websockets": lambda: find_spec("websockets") is not None,
 }

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = ["COMPILED", "EXTENSIONS"]
+__all__ = ["COMPILED", "EXTENSIONS", "Relay"]
 
 # The modules built from `_speedups/*.pyx`; each has a pure twin beside this file.
-EXTENSIONS: tuple[str, ...] = ()
+EXTENSIONS: tuple[str, ...] = ("relay_c",)
 
 
 def _compiled() -> bool:
@@ -30,3 +31,8 @@ def _compiled() -> bool:
 
 
 COMPILED = _compiled()
+
+if TYPE_CHECKING or COMPILED:
+    from .relay_c import Relay
+else:
+    from .relay_py import Relay

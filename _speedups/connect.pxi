@@ -1,0 +1,186 @@
+# Finding a backend that answers, which the client does not notice.
+#
+# As long as no byte of the client has been sent on, a backend that refuses or stays
+# silent costs nothing but time: the next one is tried, each of them once.
+
+cdef enum:
+    RETRY_LATER = 50000000  # nanoseconds, while this host lacks something
+
+
+cdef void attempt(Worker *w, Conn *c) noexcept nogil:
+    """Connect to the next backend, or give the client up."""
+    cdef int error = 0
+    while not c.attempts or w.now - c.accepted_at < w.engine.connect_budget:
+        c.backend = acquire(w, c.port, c)
+        if c.backend == NULL:
+            break
+        c.attempted_at = monotonic()
+        error = -dial(w, c)
+        if is_scarcity(error) and w.now - c.accepted_at < w.engine.connect_budget:
+            postpone(w, c)
+            return
+        c.attempts += 1
+        if c.attempts > 1:
+            bump(&counters(w, c.port).retries, 1)
+        if error == 0:
+            c.state = CONNECTING
+            arm(w, c, c.attempted_at + patience(w, c))
+            return
+        miss(w, c, error)
+    give_up(w, c)
+
+
+cdef int64_t patience(Worker *w, Conn *c) noexcept nogil:
+    """How long the present attempt may take."""
+    cdef int64_t rest = c.accepted_at + w.engine.connect_budget - c.attempted_at
+    return min(rest, w.engine.connect_timeout)
+
+
+cdef int dial(Worker *w, Conn *c) noexcept nogil:
+    """Begin to connect: 0, or -errno."""
+    cdef Backend *b = c.backend
+    cdef Side *side = &c.side[BACKEND]
+    cdef int family = b.address.ss_family
+    cdef int error = 0
+    cdef int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+    if fd < 0:
+        return -errno
+    memset(side, 0, sizeof(Side))
+    side.fd = fd
+    side.local = side.wary = family == AF_UNIX
+    if connect(fd, <sockaddr *>&b.address, b.size) < 0 and errno != EINPROGRESS:
+        error = -errno
+    else:
+        # Only now: a TCP socket that does not connect yet reports a hang-up.
+        error = watch(w, c, BACKEND)
+    if error < 0:
+        hang_up(c)
+    return error
+
+
+cdef void hang_up(Conn *c) noexcept nogil:
+    if c.side[BACKEND].fd >= 0:
+        close(c.side[BACKEND].fd)
+        c.side[BACKEND].fd = -1
+
+
+cdef bint is_scarcity(int error) noexcept nogil:
+    # Of descriptors or memory here; EAGAIN is a Unix listener's full backlog.
+    return error in (EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC, EAGAIN)
+
+
+cdef void postpone(Worker *w, Conn *c) noexcept nogil:
+    release(c.backend)
+    c.backend = NULL
+    c.state = WAITING
+    arm(w, c, w.now + RETRY_LATER)
+
+
+cdef void miss(Worker *w, Conn *c, int error) noexcept nogil:
+    """Count a failed attempt, have the backend probed, and let go of it."""
+    cdef Backend *b = c.backend
+    count_error(w, c.port, cause_of(error))
+    if error != EADDRNOTAVAIL:
+        pthread_mutex_lock(&c.port.lock)
+        b.failures += 1
+        pthread_mutex_unlock(&c.port.lock)
+        suspect(b, error)
+    forsake(w, c)
+
+
+cdef int cause_of(int error) noexcept nogil:
+    if error == ETIMEDOUT:
+        return TIMED_OUT
+    if error == EADDRNOTAVAIL:
+        # Every port towards that address lingers in TIME_WAIT.
+        return NO_ADDRESS
+    if error == ENETUNREACH or error == EHOSTUNREACH:
+        return UNREACHABLE
+    return REFUSED
+
+
+cdef void forsake(Worker *w, Conn *c) noexcept nogil:
+    """Leave the present backend, not to come back."""
+    hang_up(c)
+    mark_tried(c, c.backend)
+    release(c.backend)
+    c.backend = NULL
+
+
+cdef void give_up(Worker *w, Conn *c) noexcept nogil:
+    if c.attempts or c.state == WAITING:
+        count_error(w, c.port, UNANSWERED)
+    else:
+        count_error(w, c.port, NO_BACKEND)
+        if ordered_swap(&c.port.shortage_told, 1) == 0:
+            tell(w.engine, TELL_NO_BACKEND, c.port.number, 0)
+    finish(w, c, RESET_BOTH)
+
+
+cdef void conclude(Worker *w, Conn *c, uint32_t events) noexcept nogil:
+    """The backend's socket has spoken for the first time."""
+    cdef Side *side = &c.side[BACKEND]
+    cdef int error = 0
+    cdef bint broken = events & EPOLLERR != 0
+    if broken:
+        error = connect_error(side)
+    elif not events & (EPOLLOUT | EPOLLHUP):
+        return
+    if not broken and w.engine.proxy_protocol:
+        error = introduce(c)
+        broken = side.lost
+    if error:
+        miss(w, c, error)
+        attempt(w, c)
+        return
+
+    observe_connect(w, c)
+    c.state = OPEN
+    side.writable = 1
+    free(c.tried)
+    c.tried = NULL
+    if w.engine.idle_timeout and w.engine.idle_timeout < w.engine.connect_timeout:
+        # Else the attempt's own timer comes up first, and is moved on.
+        arm(w, c, w.now + w.engine.idle_timeout)
+    serve(w, c, BACKEND if broken else -1)
+
+
+cdef int connect_error(Side *side) noexcept nogil:
+    """
+    Why a socket in error is not connected; 0 if it has been.
+
+    A backend may have answered and reset at once. Asking for SO_ERROR would spend
+    the error, and what the backend sent would seem to be all it had to say.
+    """
+    cdef char byte
+    if recv(side.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 or errno == EAGAIN:
+        return 0
+    return hide_loss(side, errno)
+
+
+cdef int hide_loss(Side *side, int error) noexcept nogil:
+    """0 for an error that only a connected socket has, and note that it is spent."""
+    if error != ECONNRESET and error != EPIPE:
+        return error
+    side.lost = 1
+    return 0
+
+
+cdef void keep_alive(int fd, int64_t idle) noexcept nogil:
+    """
+    Notice a peer that died without a word: after 60 s, six times every 10 s.
+
+    Unacknowledged bytes are given as long as silence is. Any less would end
+    connections whose reader is alive and takes its time: Linux counts a window that
+    stays closed, too.
+    """
+    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1)
+    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60)
+    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 10)
+    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 6)
+    if idle:
+        set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, idle / 1000000 + 1000)
+
+
+cdef void set_option(int fd, int level, int name, int value) noexcept nogil:
+    setsockopt(fd, level, name, &value, sizeof(value))

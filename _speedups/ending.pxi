@@ -1,0 +1,139 @@
+# How connections end: one direction after the other, or all at once.
+
+cdef enum Ending:
+    CLOSE_BOTH
+    RESET_BOTH
+    RESET_OTHER = 4  # + the side that is to be reset; its opposite is closed
+
+
+cdef inline bint over(Flow *flow) noexcept nogil:
+    return flow.eof and not pending(flow)
+
+
+cdef void settle(Worker *w, Conn *c) noexcept nogil:
+    """Pass on the end of a flow, or end the connection after both."""
+    cdef bint up = over(&c.flow[UP])
+    cdef bint down = over(&c.flow[DOWN])
+    if not up and not down:
+        return
+    if down and not c.flow[DOWN].ended:
+        look_for_silence(c)
+    if up and down:
+        # No shutdown for the flow that ends now: the close says it, too.
+        finish(w, c, CLOSE_BOTH)
+    elif up:
+        end_flow(c, UP)
+    else:
+        end_flow(c, DOWN)
+
+
+cdef void end_flow(Conn *c, int way) noexcept nogil:
+    # A half-close: the opposite flow lives as long as it likes.
+    if not c.flow[way].ended:
+        c.flow[way].ended = 1
+        shutdown(c.side[1 - way].fd, SHUT_WR)
+
+
+cdef void look_for_silence(Conn *c) noexcept nogil:
+    # Ended without a byte, and not because the client had left.
+    cdef bint left = c.flow[UP].eof or c.side[CLIENT].hung
+    if c.flow[DOWN].moved == 0 and not pending(&c.flow[DOWN]) and not left:
+        pthread_mutex_lock(&c.port.lock)
+        c.backend.suspicions += 1
+        pthread_mutex_unlock(&c.port.lock)
+        suspect(c.backend, 0)
+
+
+cdef void abort(Worker *w, Conn *c, int side) noexcept nogil:
+    """
+    A side is broken: pass on what it had still sent, then break the other, too.
+
+    A truncated reply must not look complete, and one that was complete before the
+    reset must arrive.
+    """
+    if not over(&c.flow[side]):
+        empty(w, c, side)
+    if side == BACKEND and not c.flow[side].ended:
+        look_for_silence(c)
+    count_error(w, c.port, RESET_BY_BACKEND if side == BACKEND else RESET_BY_CLIENT)
+    if over(&c.flow[side]):
+        # The end had come before the break.
+        end_flow(c, side)
+        if has_unsent(&c.side[1 - side]):
+            # All of it shall arrive, and a reset would discard what has not yet.
+            finish(w, c, CLOSE_BOTH)
+            return
+    finish(w, c, RESET_OTHER + (1 - side))
+
+
+cdef bint has_unsent(Side *sink) noexcept nogil:
+    cdef int size = 0
+    return not sink.local and ioctl(sink.fd, SIOCOUTQNSD, &size) == 0 and size > 0
+
+
+cdef void empty(Worker *w, Conn *c, int way) noexcept nogil:
+    """Read a broken source dry and write what the sink takes without waiting."""
+    cdef Flow *flow = &c.flow[way]
+    cdef int broken = -1
+    cdef ssize_t size
+    while flush(w, c, way, &broken) == 0 and not pending(flow) and not flow.eof:
+        size = recv(c.side[way].fd, w.scratch, SCRATCH, MSG_DONTWAIT)
+        if size == 0 and not c.side[way].lost:
+            # Linux reports an end that came first before the reset after it.
+            flow.eof = 1
+        elif size <= 0 or pass_on(w, c, way, size, &broken) < 0:
+            return
+
+
+cdef void finish(Worker *w, Conn *c, int ending) noexcept nogil:
+    """Close both sockets and give back everything the connection holds."""
+    cdef int side
+    disarm(w, c)
+    for side in range(2):
+        return_pipe(w, &c.flow[side])
+        drop_stuck(w, &c.flow[side])
+        if c.side[side].fd < 0:
+            continue
+        if ending == RESET_BOTH or ending == RESET_OTHER + side:
+            reset(c.side[side].fd, c.side[side].local)
+        else:
+            close(c.side[side].fd)
+    free(c.tried)
+    c.tried = NULL
+    if c.backend != NULL:
+        release(c.backend)
+        c.backend = NULL
+    observe_duration(w, c)
+    relaxed_add(&w.active, -1)
+    bury(w, c)
+    leave(w.engine, c.port)
+
+
+cdef void reset(int fd, bint local) noexcept nogil:
+    # Unix sockets know no reset; their peer sees a close.
+    cdef linger now
+    if not local:
+        now.l_onoff = 1
+        now.l_linger = 0
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now))
+    close(fd)
+
+
+cdef void leave(Engine *engine, Port *port) noexcept nogil:
+    """Count a client out of its port, which may be the last it waited for."""
+    cdef int index
+    if ordered_add(&port.open, -1) == 0 and ordered_load(&port.closed):
+        tell_idle(port)
+    if engine.limit:
+        ordered_add(&engine.open, -1)
+        for index in range(engine.width):
+            if ordered_load(&engine.workers[index].deaf):
+                ring(engine.workers[index].wake)
+
+
+cdef void tell_idle(Port *port) noexcept nogil:
+    pthread_mutex_lock(&port.lock)
+    if not port.told_idle and ordered_load(&port.open) == 0:
+        port.told_idle = 1
+        tell(port.engine, TELL_IDLE, port.number, 0)
+    pthread_mutex_unlock(&port.lock)

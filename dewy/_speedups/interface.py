@@ -1,0 +1,115 @@
+"""What both twins of the relay say: their events, and what they count."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+__all__ = [
+    "CONNECT_BOUNDS",
+    "DRAINED",
+    "DURATION_BOUNDS",
+    "IDLE",
+    "LISTENER_FAILED",
+    "NO_BACKEND",
+    "SUSPECT",
+    "BackendStats",
+    "Errors",
+    "Event",
+    "PortStats",
+    "WorkerStats",
+]
+
+# (kind, subject, detail): the subject is the number of a port or a backend.
+Event = tuple[int, int, int]
+
+# The last connection of a backend that `drain` or `serve` took out has ended.
+# Comes exactly once for each time it was taken out.
+DRAINED: Final = 1
+
+# A backend should be probed; detail is the errno of a failed connect, or 0 when
+# it closed without a byte while its client was still there. Not repeated for
+# that backend before `step` has handed it over.
+SUSPECT: Final = 2
+
+# A port can't accept; detail is the errno. It goes on trying, every 100 ms.
+# Not repeated for that port before `step` has handed it over.
+LISTENER_FAILED: Final = 3
+
+# The last connection of a port that `close_port` closed has ended. Comes once.
+IDLE: Final = 4
+
+# A client was reset because its port serves no backend. Not repeated for that
+# port before `step` has handed it over.
+NO_BACKEND: Final = 5
+
+# Upper bounds of the histograms' buckets, in seconds; one more bucket holds the rest.
+# A value equal to a bound belongs to that bound's bucket.
+CONNECT_BOUNDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+DURATION_BOUNDS: Final = (
+    *(0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0),
+    *(1000.0, 2500.0, 5000.0, 7500.0, 10000.0),
+)
+
+
+class Errors(NamedTuple):
+    """
+    What went wrong on a port, by cause.
+
+    The first four count attempts to connect, most of which a client never
+    notices; the others count connections, each at most once.
+    """
+
+    refused: int  # any error of connect that has no cause of its own here
+    timed_out: int
+    unreachable: int  # ENETUNREACH, EHOSTUNREACH
+    no_address: int  # EADDRNOTAVAIL: this host's fault, not the backend's
+    unanswered: int  # reset, because every backend tried failed
+    no_backend: int  # reset, because the port serves none
+    reset_by_client: int
+    reset_by_backend: int
+    idle_timeout: int
+    cut: int
+    accept_failed: int
+
+
+class PortStats(NamedTuple):
+    """
+    Everything a port has done; bytes are counted when written, headers left out.
+
+    The histograms hold counts per bucket, not cumulated, and the sum in seconds:
+    of connects that succeeded, and of connections that ended (from accept).
+    """
+
+    accepted: int
+    active: int
+    bytes_up: int  # from clients to backends
+    bytes_down: int
+    retries: int  # attempts after a client's first
+    panics: int  # times the last backend that was not ejected was lost
+    errors: Errors
+    connect_latency: tuple[int, ...]
+    connect_seconds: float
+    duration: tuple[int, ...]
+    duration_seconds: float
+
+
+class BackendStats(NamedTuple):
+    """What a backend has been given and how it took it."""
+
+    total: int  # connections assigned to it, failed attempts included
+    active: int
+    bytes_up: int
+    bytes_down: int
+    failures: int  # failed connects, EADDRNOTAVAIL left out
+    suspicions: int  # closed without a byte while its client was still there
+
+
+class WorkerStats(NamedTuple):
+    """What one thread of the relay holds at this moment, and has accepted so far."""
+
+    accepted: int
+    handed_over: int  # accepted here, given to another worker
+    active: int
+    pipes_held: int  # by connections with bytes stuck in them
+    pipes_pooled: int
+    buffers_held: int

@@ -1,0 +1,129 @@
+"""A listener: what comes in through it, and where that goes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from .interface import CONNECT_BOUNDS, DURATION_BOUNDS, Errors, PortStats
+from .table_py import Table
+
+if TYPE_CHECKING:
+    from .pair_py import Pair
+
+__all__ = ["SHORTAGE", "Histogram", "Port", "prepare"]
+
+ACCEPTS = 16  # a turn; then connections get theirs
+SHORTAGE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+ALIVE = {
+    "TCP_KEEPIDLE": 60,
+    "TCP_KEEPINTVL": 10,
+    "TCP_KEEPCNT": 6,
+}
+
+
+class Port:
+    """
+    A listening socket, its backends and its counters.
+
+    Attributes:
+        open: It has not been closed.
+
+        leaving: It has been, and the end of its last connection is still to be told.
+
+        paused: Newcomers wait in the kernel's backlog.
+
+        resting: Descriptors or memory ran out; for a moment nothing is accepted.
+    """
+
+    def __init__(
+        self, number: int, listener: socket.socket, own: bool, balance: str
+    ) -> None:
+        self.number = number
+        self.table = Table(balance)
+        self.pairs: set[Pair] = set()
+        self.open = True
+        self.leaving = self.paused = self.resting = False
+        self.accepted = self.bytes_up = self.bytes_down = self.retries = 0
+        self.errors = dict.fromkeys(Errors._fields, 0)
+        self.connect_latency = Histogram(CONNECT_BOUNDS)
+        self.duration = Histogram(DURATION_BOUNDS)
+        self.listener = listener.dup()
+        # Whether it blocks is shared with whoever else has it.
+        if own:
+            self.listener.setblocking(False)
+        self._blocking = os.get_blocking(self.listener.fileno())
+        # Connections inherit these from the listener, which saves a call for each.
+        prepare(self.listener)
+
+    @property
+    def accepting(self) -> bool:
+        """Newcomers are wanted."""
+        return self.open and not (self.paused or self.resting)
+
+    def accept(self) -> Iterator[socket.socket]:
+        """
+        Some of those who wait.
+
+        Raises:
+            OSError: this host is short of something, or the listener is broken.
+        """
+        for _ in range(ACCEPTS):
+            if self._blocking and not select.select([self.listener], [], [], 0)[0]:
+                return
+            try:
+                client, _ = self.listener.accept()
+            except BlockingIOError:
+                return
+            except (ConnectionError, PermissionError):
+                continue  # it left before its turn, or a firewall minds it
+            self.accepted += 1
+            client.setblocking(False)
+            yield client
+
+    def stats(self) -> PortStats:
+        """The counters at this moment."""
+        return PortStats(
+            accepted=self.accepted,
+            active=len(self.pairs),
+            bytes_up=self.bytes_up,
+            bytes_down=self.bytes_down,
+            retries=self.retries,
+            panics=self.table.panics,
+            errors=Errors(**self.errors),
+            connect_latency=tuple(self.connect_latency.counts),
+            connect_seconds=self.connect_latency.total,
+            duration=tuple(self.duration.counts),
+            duration_seconds=self.duration.total,
+        )
+
+
+class Histogram:
+    """Values counted by upper bounds, which belong to their buckets."""
+
+    __slots__ = ("_bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def add(self, value: float) -> None:
+        """Count *value*."""
+        self.counts[bisect_left(self._bounds, value)] += 1
+        self.total += value
+
+
+def prepare(sock: socket.socket) -> None:
+    """Send small pieces at once, and notice when a peer has vanished."""
+    if sock.family == socket.AF_UNIX:
+        return
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in ALIVE.items():
+        sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -1,0 +1,258 @@
+"""
+The relay in pure Python: the specification, and the twin for where no compiler was.
+
+It passes TCP and Unix stream connections on to backends, byte for byte: a
+half-close stays one, a reset stays one, and a slow reader holds its source back.
+All of it runs inside `step`, on the caller's event loop, on an edge-triggered
+epoll set of its own; `_speedups/relay_c.pyx` must agree with it.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+
+from .engine_py import Engine
+from .interface import DRAINED, SUSPECT, BackendStats, Event, PortStats, WorkerStats
+from .pair_py import Pair
+from .port_py import Port
+from .table_py import Backend, check_balance
+
+__all__ = ["Relay"]
+
+Address = tuple[str, int] | tuple[str, int, int, int] | str | bytes
+
+
+class Relay:
+    """
+    Ports, their backends, and the connections between.
+
+    Args:
+        threads: For the compiled twin; this one always runs on the loop.
+
+        idle_timeout: Seconds without a byte after which a connection is reset;
+            0 for never.
+
+        max_connections: Open at a time, over all ports; newcomers wait in the
+            kernel's backlog. 0 for any number.
+
+        balance: `round-robin` or `least-connections`.
+
+        proxy_protocol: Tell backends the client's address (PROXY protocol v2).
+
+        connect_timeout: Seconds for one attempt to reach a backend.
+
+        connect_budget: Seconds for all attempts of one client.
+    """
+
+    def __init__(
+        self,
+        threads: int,
+        *,
+        idle_timeout: float = 300.0,
+        max_connections: int = 0,
+        balance: str = "round-robin",
+        proxy_protocol: bool = False,
+        connect_timeout: float = 2.0,
+        connect_budget: float = 5.0,
+    ) -> None:
+        self._balance = check_balance(balance)
+        self._engine = Engine(
+            idle_timeout=idle_timeout,
+            max_connections=max_connections,
+            proxy_protocol=proxy_protocol,
+            connect_timeout=connect_timeout,
+            connect_budget=connect_budget,
+        )
+        self._ports: dict[int, Port] = {}
+        self._backends: dict[int, Backend] = {}
+        self._last = 0
+        self._closed = False
+
+    def __repr__(self) -> str:
+        connections = len(self._engine.pairs)
+        return f"<Relay of {len(self._ports)} ports, {connections} connections>"
+
+    def start(self) -> None:
+        """Called in the thread of the running loop that will call `step`."""
+        self._engine.start()
+
+    def close(self) -> None:
+        """Reset every connection and stop listening; idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        for number in self._ports:
+            self.close_port(number)
+            self.cut_port(number)
+        self._engine.close()
+
+    def fileno(self) -> int:
+        """A descriptor that is readable while `step` has something to do."""
+        return self._engine.fileno()
+
+    def step(self) -> list[Event]:
+        """Do what can be done without waiting; return what happened since."""
+        return self._engine.step()
+
+    def open_port(self, listener: socket.socket, *, own: bool = True) -> int:
+        """
+        Accept what comes in through *listener*, which stays the caller's.
+
+        *own* says that no other process has it, so that it may be made non-blocking.
+        """
+        port = Port(self._number(), listener, own, self._balance)
+        self._ports[port.number] = port
+        self._engine.listen(port)
+        return port.number
+
+    def _number(self) -> int:
+        self._last += 1
+        return self._last
+
+    def pause(self, port: int) -> None:
+        """Let newcomers wait in the kernel's backlog."""
+        self._ports[port].paused = True
+        self._relisten(port)
+
+    def resume(self, port: int) -> None:
+        """Accept again, those who waited first."""
+        self._ports[port].paused = False
+        self._relisten(port)
+
+    def _relisten(self, port: int) -> None:
+        if self._ports[port].open:
+            self._engine.listen(self._ports[port])
+
+    def close_port(self, port: int) -> None:
+        """Stop listening; open connections live on. `IDLE` follows their end."""
+        found = self._ports[port]
+        if found.open:
+            found.open = False
+            found.leaving = True
+            self._engine.listen(found)
+            found.listener.close()
+            self._engine.idle_perhaps(found)
+            self._engine.settle()
+
+    def add_backend(
+        self, port: int, family: int, address: Address, *, serving: bool = True
+    ) -> int:
+        """
+        One more backend of *port*; in the table at once if *serving*.
+
+        Raises:
+            ValueError: *address* is none of *family*, or no numeric one.
+        """
+        table = self._ports[port].table
+        backend = Backend(self._number(), port, family, check_address(family, address))
+        self._backends[backend.number] = backend
+        if serving:
+            table.add(backend)
+        return backend.number
+
+    def serve(self, port: int, backends: Sequence[int]) -> None:
+        """These from now on, and in this order; the others drain."""
+        found = [self._backends[number] for number in backends]
+        for backend in found:
+            if backend.port != port:
+                raise KeyError(backend.number)
+        for out in self._ports[port].table.swap(found):
+            self._leave(out)
+        self._engine.settle()
+
+    def drain(self, backend: int) -> int:
+        """
+        No new connections for *backend*; how many it still has.
+
+        `DRAINED` follows when there are none; it is on its way if this is 0.
+        """
+        found = self._backends[backend]
+        self._ports[found.port].table.discard(found)
+        self._leave(found)
+        self._engine.settle()
+        return len(found.pairs)
+
+    def _leave(self, backend: Backend) -> None:
+        if not backend.draining:
+            backend.draining = backend.leaving = True
+            self._engine.drained_perhaps(backend)
+
+    def eject(self, backend: int) -> None:
+        """A probe failed: prefer the others, if there are any."""
+        found = self._backends[backend]
+        self._ports[found.port].table.eject(found)
+
+    def restore(self, backend: int) -> None:
+        """A probe succeeded again."""
+        found = self._backends[backend]
+        self._ports[found.port].table.restore(found)
+
+    def cut(self, backend: int) -> int:
+        """
+        Reset the connections of *backend*, which is gone; how many they were.
+
+        Clients that are still being connected to it are given to another one.
+        """
+        pairs = self._backends[backend].pairs
+        for pair in [pair for pair in pairs if not pair.connected]:
+            pair.elsewhere()
+        return self._cut(pairs)
+
+    def cut_port(self, port: int) -> int:
+        """Reset every connection of *port*; how many they were."""
+        return self._cut(self._ports[port].pairs)
+
+    def _cut(self, pairs: set[Pair]) -> int:
+        count = len(pairs)
+        for pair in list(pairs):
+            pair.cut()
+        self._engine.settle()
+        return count
+
+    def remove(self, backend: int) -> None:
+        """Forget *backend*; its connections end by themselves."""
+        found = self._backends.pop(backend)
+        self._ports[found.port].table.discard(found)
+        found.removed, found.leaving = True, False
+        self._engine.unsay(backend, (DRAINED, SUSPECT))
+
+    def port_stats(self, port: int) -> PortStats:
+        """The counters of *port*."""
+        return self._ports[port].stats()
+
+    def backend_stats(self, backend: int) -> BackendStats:
+        """The counters of *backend*."""
+        return self._backends[backend].stats()
+
+    def worker_stats(self) -> list[WorkerStats]:
+        """The share of each thread: here there is one, and it has no pipes."""
+        pairs = self._engine.pairs
+        return [
+            WorkerStats(
+                accepted=self._engine.accepted,
+                handed_over=0,
+                active=len(pairs),
+                pipes_held=0,
+                pipes_pooled=0,
+                buffers_held=sum(pair.buffers for pair in pairs),
+            )
+        ]
+
+
+def check_address(family: int, address: Address) -> Address:
+    """
+    *address*, as it is.
+
+    Raises:
+        ValueError: it is none of *family*, or no numeric one.
+    """
+    if family == socket.AF_UNIX and isinstance(address, str | bytes):
+        return address
+    if family in (socket.AF_INET, socket.AF_INET6) and isinstance(address, tuple):
+        try:
+            socket.inet_pton(family, str(address[0]).partition("%")[0])
+        except OSError as exc:
+            raise ValueError(f"{address[0]!r} is no numeric address") from exc
+        return address
+    raise ValueError(f"{address!r} is no address of family {family}")

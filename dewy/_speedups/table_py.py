@@ -1,0 +1,158 @@
+"""Which backend a new connection goes to: state and decisions, without any I/O."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+from .interface import BackendStats
+
+if TYPE_CHECKING:
+    from .pair_py import Pair
+
+__all__ = ["BALANCES", "Backend", "Table", "check_balance"]
+
+ROUND_ROBIN = "round-robin"
+BALANCES = (ROUND_ROBIN, "least-connections")
+
+
+def check_balance(balance: str) -> str:
+    """
+    *balance*, as it is.
+
+    Raises:
+        ValueError: there is no such way to balance.
+    """
+    if balance not in BALANCES:
+        raise ValueError(f"balance is {' or '.join(BALANCES)}, not {balance!r}")
+    return balance
+
+
+class Backend:
+    """
+    An address that connections go to.
+
+    Attributes:
+        draining: It was taken out of the table.
+
+        leaving: So it was, and the end of its last connection is still to be told.
+
+        removed: It was forgotten.
+
+        ejected: A probe failed; it is used only when nothing else is left.
+
+        pairs: Its open connections, those that are being made included.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        port: int,
+        family: int,
+        address: tuple[object, ...] | str | bytes,
+    ) -> None:
+        self.number = number
+        self.port = port
+        self.family = family
+        self.address = address
+        self.draining = self.leaving = self.removed = self.ejected = False
+        self.pairs: set[Pair] = set()
+        self.total = self.bytes_up = self.bytes_down = 0
+        self.failures = self.suspicions = 0
+
+    def stats(self) -> BackendStats:
+        """The counters at this moment."""
+        return BackendStats(
+            total=self.total,
+            active=len(self.pairs),
+            bytes_up=self.bytes_up,
+            bytes_down=self.bytes_down,
+            failures=self.failures,
+            suspicions=self.suspicions,
+        )
+
+
+class Table:
+    """
+    The backends of a port that take new connections.
+
+    Args:
+        balance: `round-robin`, or `least-connections` for the less busy of two
+            chosen at random.
+
+    Attributes:
+        panics: How often the last backend that was not ejected was lost.
+    """
+
+    def __init__(self, balance: str) -> None:
+        self._pick = self._next if balance == ROUND_ROBIN else self._less_busy
+        self._members: list[Backend] = []
+        self._usable: list[Backend] = []
+        self._turn = 0
+        self._panic = False
+        self.panics = 0
+
+    def __contains__(self, backend: Backend) -> bool:
+        return backend in self._members
+
+    def __bool__(self) -> bool:
+        return bool(self._members)
+
+    def swap(self, backends: Sequence[Backend]) -> list[Backend]:
+        """Serve *backends* from now on; those left out are returned."""
+        kept = set(backends)
+        out = [backend for backend in self._members if backend not in kept]
+        self._members = list(backends)
+        for backend in backends:
+            backend.draining = backend.leaving = False
+        self._refresh()
+        return out
+
+    def add(self, backend: Backend) -> None:
+        """One more, which does not serve yet; nothing changes for those that do."""
+        self._members.append(backend)
+        self._refresh()
+
+    def discard(self, backend: Backend) -> None:
+        """One less."""
+        self.swap([member for member in self._members if member is not backend])
+
+    def eject(self, backend: Backend) -> None:
+        """Use it only when nothing else is left; a sole backend always is used."""
+        if self._members != [backend]:
+            backend.ejected = True
+            self._refresh()
+
+    def restore(self, backend: Backend) -> None:
+        """Use it as the others."""
+        backend.ejected = False
+        self._refresh()
+
+    def pick(self, tried: Collection[Backend]) -> Backend | None:
+        """The backend for a connection that *tried* failed; None: no more left."""
+        return self._pick(tried)
+
+    def _refresh(self) -> None:
+        live = [backend for backend in self._members if not backend.ejected]
+        panic = bool(self._members) and not live
+        self.panics += panic and not self._panic
+        self._panic = panic
+        self._usable = live or self._members
+
+    def _next(self, tried: Collection[Backend]) -> Backend | None:
+        for _ in range(len(self._usable)):
+            backend = self._usable[self._turn % len(self._usable)]
+            self._turn += 1
+            if backend not in tried:
+                return backend
+        return None
+
+    def _less_busy(self, tried: Collection[Backend]) -> Backend | None:
+        fresh: Sequence[Backend] = self._usable
+        if tried:
+            fresh = [backend for backend in fresh if backend not in tried]
+        if not fresh:
+            return None
+        two = (random.choice(fresh), random.choice(fresh))
+        return min(two, key=lambda backend: len(backend.pairs))

@@ -1,0 +1,249 @@
+"""Bytes, ends and resets pass through both twins as they are."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import socket
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from tests.standins.plane import (
+    DEADLINE,
+    Origin,
+    Plane,
+    exactly,
+    reset,
+    rest,
+    until_reset,
+)
+
+Start = Callable[..., Plane]
+MIB = 1 << 20
+SHORT = {"connect_timeout": 0.05, "connect_budget": 0.1}
+LATER = 0.3  # three times the longest of them
+
+
+def silent(sock: socket.socket, seconds: float) -> bool:
+    """Nothing comes, and no end either, for *seconds*."""
+    sock.settimeout(seconds)
+    try:
+        sock.recv(1, socket.MSG_PEEK)
+    except TimeoutError:
+        return True
+    finally:
+        sock.settimeout(DEADLINE)
+    return False
+
+
+def test_bytes_go_both_ways(plane: Plane, origin: Origin) -> None:
+    """And are counted, on the port and on the backend."""
+    gate = plane.listen(origin)
+    with gate.connect() as client, origin.accept() as server:
+        client.sendall(b"question")
+        assert b"question" == exactly(server, 8)
+        server.sendall(b"answer")
+        assert b"answer" == exactly(client, 6)
+
+        stats = gate.stats()
+        assert (1, 1, 8, 6) == stats[:4]
+        assert (1, 1, 8, 6) == gate.of()[:4]
+
+
+def test_server_may_speak_first(plane: Plane, origin: Origin) -> None:
+    """As databases and mail servers do."""
+    with plane.listen(origin).connect() as client, origin.accept() as server:
+        server.sendall(b"220 ready")
+        assert b"220 ready" == exactly(client, 9)
+
+
+def test_client_half_close_waits_for_the_answer(started: Start, origin: Origin) -> None:
+    """The original cuts here: a request whose end is a FIN got no reply."""
+    gate = started(idle_timeout=0, **SHORT).listen(origin)
+    with gate.connect() as client, origin.accept() as server:
+        client.sendall(b"question")
+        client.shutdown(socket.SHUT_WR)
+        assert b"question" == rest(server)
+        assert silent(client, LATER)
+        server.sendall(b"late ")
+        assert silent(server, 0) is False  # its end of stream is still there
+        server.sendall(b"answer")
+        server.close()
+        assert b"late answer" == rest(client)
+
+
+def test_backend_half_close_leaves_the_upload_open(
+    started: Start, origin: Origin
+) -> None:
+    """The other way round it is as good a half-close."""
+    gate = started(idle_timeout=0, **SHORT).listen(origin)
+    with gate.connect() as client, origin.accept() as server:
+        server.sendall(b"go on")
+        server.shutdown(socket.SHUT_WR)
+        assert b"go on" == rest(client)
+        assert silent(server, LATER)
+        client.sendall(b"upload")
+        client.close()
+        assert b"upload" == rest(server)
+
+
+def test_half_closed_client_finds_its_backend(plane: Plane, origin: Origin) -> None:
+    """It may have said all it has to say before the backend was connected."""
+    gate = plane.listen(origin)
+    plane.pause(gate.number)
+    with gate.connect() as client:
+        client.sendall(b"all")
+        client.shutdown(socket.SHUT_WR)
+        plane.resume(gate.number)
+        with origin.accept() as server:
+            assert b"all" == rest(server)
+            server.sendall(b"answer")
+        assert b"answer" == rest(client)
+
+
+def test_data_and_end_in_one_segment_are_both_seen(
+    plane: Plane, origin: Origin
+) -> None:
+    """There is no second edge: a client that never closes first would hang."""
+    gate = plane.listen(origin)
+    for size in [1, 100, 1448] * 30:
+        with gate.connect() as client, origin.accept() as server:
+            client.sendall(b"?")
+            exactly(server, 1)
+            server.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+            server.sendall(b"x" * size)
+            server.close()
+            assert size == len(rest(client))
+
+
+@pytest.mark.parametrize("size", [0, 5, 3 * MIB])
+def test_backend_reset_stays_a_reset(plane: Plane, origin: Origin, size: int) -> None:
+    """A truncated reply must not look complete."""
+    gate = plane.listen(origin)
+    with gate.connect() as client:
+        server = origin.accept()
+        sending = threading.Thread(target=server.sendall, args=(b"x" * size,))
+        sending.start()
+        received = exactly(client, size)
+        sending.join()
+        reset(server)
+        assert size == len(received)
+        assert b"" == until_reset(client)
+    assert 1 == gate.stats().errors.reset_by_backend
+
+
+@pytest.mark.parametrize("size", [0, 5, 3 * MIB])
+def test_client_reset_stays_a_reset(plane: Plane, origin: Origin, size: int) -> None:
+    """The application must not take an aborted upload for a whole one."""
+    gate = plane.listen(origin)
+    client = gate.connect()
+    with origin.accept() as server:
+        sending = threading.Thread(target=client.sendall, args=(b"x" * size,))
+        sending.start()
+        assert size == len(exactly(server, size))
+        sending.join()
+        reset(client)
+        assert b"" == until_reset(server)
+    assert 1 == gate.stats().errors.reset_by_client
+
+
+def test_reply_before_a_reset_arrives(plane: Plane, origin: Origin) -> None:
+    """What was sent at once before the reset is passed on first."""
+    gate = plane.listen(origin)
+    for _ in range(50):
+        with gate.connect() as client:
+            server = origin.accept()
+            server.sendall(b"x" * 4000)
+            reset(server)
+            assert b"x" * 4000 == until_reset(client)
+
+
+def test_refusal_arrives_while_the_client_uploads(plane: Plane, origin: Origin) -> None:
+    """
+    A 413, and a close that drops the upload: a reset, which the relay meets while
+    it writes. The answer arrives, and its end is a reset.
+    """
+    gate = plane.listen(origin)
+    for _ in range(20):
+        with gate.connect() as client:
+            server = origin.accept()
+            sending = threading.Thread(target=_upload, args=(client,))
+            sending.start()
+            exactly(server, 100_000)
+            server.sendall(b"413")
+            server.close()
+            sending.join()
+            assert b"413" == rest(client)
+    assert 20 == gate.stats().errors.reset_by_backend
+
+
+def _upload(client: socket.socket) -> None:
+    # The reset is told once, to whoever asks first: here, and no longer to recv.
+    with pytest.raises(ConnectionError):
+        while True:
+            client.sendall(b"x" * 10_000)
+
+
+def test_reset_after_a_half_close_is_passed_on(plane: Plane, origin: Origin) -> None:
+    """The client has finished its request, and then loses interest."""
+    gate = plane.listen(origin)
+    client = gate.connect()
+    with origin.accept() as server:
+        client.sendall(b"question")
+        client.shutdown(socket.SHUT_WR)
+        assert b"question" == rest(server)
+        server.sendall(b"first")
+        exactly(client, 5)
+        reset(client)
+        with pytest.raises(ConnectionError):
+            while True:
+                server.sendall(b"x" * 10_000)
+    assert 1 == gate.stats().errors.reset_by_client
+
+
+def test_much_data_both_ways_at_once(plane: Plane, origin: Origin) -> None:
+    """Every byte, in order."""
+    _much(plane, origin, 64 * MIB)
+
+
+@pytest.mark.soak
+def test_a_gigabyte_both_ways_at_once(plane: Plane, origin: Origin) -> None:
+    """Every byte, in order."""
+    _much(plane, origin, 1024 * MIB)
+
+
+def _much(plane: Plane, origin: Origin, size: int) -> None:
+    gate = plane.listen(origin)
+    block = random.Random(3).randbytes(MIB)
+    expected = hashlib.sha256()
+    for _ in range(size // MIB):
+        expected.update(block)
+    digests: dict[str, str] = {}
+    with gate.connect() as client, origin.accept() as server:
+        threads = []
+        for name, sock in (("down", client), ("up", server)):
+            threads += [
+                threading.Thread(target=_send, args=(sock, block, size // MIB)),
+                threading.Thread(target=_hash, args=(sock, name, digests)),
+            ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert {"up": expected.hexdigest(), "down": expected.hexdigest()} == digests
+    assert (size, size) == gate.stats()[2:4]
+
+
+def _send(sock: socket.socket, block: bytes, times: int) -> None:
+    for _ in range(times):
+        sock.sendall(block)
+    sock.shutdown(socket.SHUT_WR)
+
+
+def _hash(sock: socket.socket, name: str, digests: dict[str, str]) -> None:
+    digest = hashlib.sha256()
+    while piece := sock.recv(MIB):
+        digest.update(piece)
+    digests[name] = digest.hexdigest()

@@ -1,0 +1,101 @@
+"""Choosing a backend."""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+
+import pytest
+
+from dewy._speedups.table_py import Backend, Table, check_balance
+
+
+def backends(count: int) -> list[Backend]:
+    return [
+        Backend(number, 1, socket.AF_INET, ("127.0.0.1", number))
+        for number in range(count)
+    ]
+
+
+def picks(table: Table, count: int) -> list[int]:
+    """The numbers of the next *count* backends."""
+    found = [table.pick([]) for _ in range(count)]
+    return [backend.number for backend in found if backend]
+
+
+@pytest.fixture
+def table() -> Table:
+    return Table("round-robin")
+
+
+def test_turns_go_round(table: Table) -> None:
+    """From the first on."""
+    table.swap(backends(3))
+    assert [0, 1, 2, 0] == picks(table, 4)
+
+
+def test_empty_table_has_nothing(table: Table) -> None:
+    """And is false."""
+    assert table.pick([]) is None
+    assert not table
+
+
+def test_those_tried_are_not_tried_again(table: Table) -> None:
+    """Until none is left."""
+    several = backends(3)
+    table.swap(several)
+    tried: list[Backend] = []
+    while backend := table.pick(tried):
+        tried.append(backend)
+    assert several == tried
+
+
+def test_swap_returns_who_is_out(table: Table) -> None:
+    """Those who come back are draining no longer."""
+    first, second = backends(2)
+    table.add(first)
+    second.draining = second.leaving = True
+    assert [first] == table.swap([second])
+    assert not second.draining
+    assert not second.leaving
+
+
+def test_ejected_are_used_when_nothing_else_is_left(table: Table) -> None:
+    """Losing the last good one is a panic, counted once."""
+    first, second = backends(2)
+    table.swap([first, second])
+    table.eject(first)
+    assert [1, 1] == picks(table, 2)
+    assert 0 == table.panics
+    table.eject(second)
+    table.eject(second)
+    assert {0, 1} == set(picks(table, 2))
+    assert 1 == table.panics
+    table.restore(first)
+    assert [0, 0] == picks(table, 2)
+
+
+def test_sole_backend_stays(table: Table) -> None:
+    """Whatever a probe says."""
+    (only,) = backends(1)
+    table.add(only)
+    table.eject(only)
+    assert not only.ejected
+
+
+def test_less_busy_of_two_is_taken() -> None:
+    """The busiest is chosen only against itself."""
+    table = Table("least-connections")
+    several = backends(4)
+    several[0].pairs = set(range(10))  # type: ignore[arg-type]
+    table.swap(several)
+    shares = Counter(picks(table, 4000))
+    assert shares[0] < 500
+    assert 3500 < sum(shares[number] for number in (1, 2, 3))
+
+
+def test_balance_is_one_of_two() -> None:
+    """The error names them."""
+    assert "round-robin" == check_balance("round-robin")
+    with pytest.raises(ValueError, match="round-robin or least-connections"):
+        check_balance("fair")
