@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import resource
 import socket
 import time
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_descriptors: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,23 @@ def start_time(pid: int) -> int | None:
         return None
     fields = stat[stat.rindex(b")") + 2 :].split()
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def raise_descriptor_limit() -> None:
+    """
+    Have as many descriptors as this process may.
+
+    Programs it starts are to get back what it had: `descriptor_limit` tells.
+    """
+    global _descriptors
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _descriptors = soft if _descriptors is None else _descriptors
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def descriptor_limit() -> int | None:
+    """The soft limit before `raise_descriptor_limit`; None if it was not called."""
+    return _descriptors
 
 
 def usable_cpus() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -89,6 +90,23 @@ def test_process_that_is_gone_has_no_start() -> None:
 
     process.wait()
     assert system.start_time(process.pid) is None
+
+
+def test_descriptor_limit_is_raised_and_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Programs that dewy starts get back what there was before the first call."""
+    monkeypatch.setattr(system, "_descriptors", None)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert system.descriptor_limit() is None
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before[0] - 1, before[1]))
+        for _ in range(2):
+            system.raise_descriptor_limit()
+            assert (before[1],) * 2 == resource.getrlimit(resource.RLIMIT_NOFILE)
+            assert before[0] - 1 == system.descriptor_limit()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_some_cpu_is_usable() -> None:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import click
 
 from .. import __version__, logs, loop
+from .._speedups import COMPILED
 from ..config import Settings, resolve
 from ..config.options import LATER, OPTIONS, Option, options_of
 
@@ -80,8 +81,13 @@ def _version() -> click.Option:
 
 def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        click.echo(f"dewy {__version__} (loop: {loop.name()})")
+        click.echo(f"dewy {__version__} (relay: {relay()}, loop: {loop.name()})")
         ctx.exit()
+
+
+def relay() -> str:
+    """Which of the two data planes there is."""
+    return "compiled" if COMPILED else "pure Python"
 
 
 def settings_from(ctx: click.Context, program: Sequence[str] = ()) -> Settings:

@@ -19,6 +19,7 @@ COMMANDS = (
     "demo",
     "server",
     "assets",
+    "proxy",
     "check",
     "status",
     "history",

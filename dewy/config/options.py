@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from .option import RUN, SERVER, Option
+from .proxying import PROXY, PROXYING
 from .settings import DEFAULT_ADMIN_PORT
 from .values import (
     Kind,
@@ -23,11 +23,10 @@ from .values import (
 
 __all__ = ["COMMANDS", "OPTIONS", "Option", "options_of"]
 
-SERVER = frozenset({"server", "check"})
-RUN = SERVER | {"assets"}
 ACT = frozenset({"deploy", "retry", "rollback", "hold", "unhold"})
 LOOK = frozenset({"status", "history"})
-COMMANDS = RUN | ACT | LOOK
+ROOTED = RUN | ACT | LOOK
+COMMANDS = ROOTED | PROXY
 
 TIME = Kind("TIME", last(duration), (int, float, str))
 SOME_TIME = Kind("TIME", last(positive_duration), (int, float, str))
@@ -48,52 +47,8 @@ LEVEL = Kind("LEVEL", last(choice("debug", "info", "warn", "error", warning="war
 FORMAT = Kind("FORMAT", last(choice("text", "json")))
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    """
-    One thing an operator can say.
-
-    Attributes:
-        name: Its long flag without the dashes.
-
-        kind: What may be said.
-
-        help: One line for people.
-
-        commands: Where it has a meaning.
-
-        short: Its one-letter flag, or "".
-
-        default: What counts when nothing is said, as it would be said.
-
-        field: Its name in `Settings`; by default *name*. "" for an option that
-            is no setting: of a later version, or only about where to read.
-
-        negates: The flag turns the setting off.
-    """
-
-    name: str
-    kind: Kind
-    help: str
-    commands: frozenset[str] = RUN
-    short: str = ""
-    default: str = ""
-    field: str | None = None
-    negates: bool = False
-
-    @property
-    def setting(self) -> str:
-        """Its name in `Settings`, or ""."""
-        return self.name.replace("-", "_") if self.field is None else self.field
-
-    @property
-    def variable(self) -> str:
-        """The environment variable that says the same."""
-        return "DEWY_" + self.name.upper().replace("-", "_")
-
-
 _ALL = (
-    Option("registry", URL, "Where releases are published; required.", COMMANDS),
+    Option("registry", URL, "Where releases are published; required.", ROOTED),
     Option("cache", URL, "Where artifacts are kept; else this host.", short="c"),
     Option(
         "notifier", URLS, "Where people are told; may be repeated.", field="notifiers"
@@ -205,6 +160,7 @@ _ALL = (
         "First port tried for the local HTTP API; 0 for none.",
         default=str(DEFAULT_ADMIN_PORT),
     ),
+    *PROXYING,
     Option("telemetry", FLAG, "Has no effect in this version.", field=""),
     Option("otlp-endpoint", TEXT, "Has no effect in this version.", field=""),
     Option("otlp-insecure", FLAG, "Has no effect in this version.", field=""),

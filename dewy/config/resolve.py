@@ -119,6 +119,8 @@ def _check(settings: Settings, said: Mapping[str, Said]) -> None:
         raise ConfigError(
             "server needs a program to run: dewy server [OPTIONS] -- PROGRAM [ARGS…]"
         )
+    if command == "proxy" and not settings.backends:
+        raise ConfigError("proxy needs a --backend to pass connections on to")
     health = said.get("health-path")
     if health and health.texts[-1] and command == "assets":
         raise ConfigError(f"{health.what} has no meaning for assets: nothing listens")

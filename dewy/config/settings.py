@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from .endpoint import Endpoint
+
 DEFAULT_ADMIN_PORT = 17539
 
 
@@ -63,6 +65,14 @@ class Settings:
     health_timeout: float = 30.0
     capture: bool = True
     admin_port: int = DEFAULT_ADMIN_PORT
+    listen: tuple[Endpoint, ...] = ()
+    backends: tuple[Endpoint, ...] = ()
+    proxy_threads: int | None = None
+    balance: str = "round-robin"
+    proxy_protocol: str = "none"
+    proxy_idle_timeout: float = 300.0
+    max_connections: int = 0
+    drain_time: float = 30.0
     log_level: str = "info"
     log_format: str = "text"
     cautions: tuple[str, ...] = ()

@@ -16,11 +16,13 @@ nothing (the exec closes it) or the text of an error.
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
 FIRST = 3
+DESCRIPTORS = "DEWY_DESCRIPTOR_LIMIT"
 
 
 def die_with_parent(parent: int) -> None:
@@ -53,6 +55,14 @@ def reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
+def restore_descriptor_limit() -> None:
+    """Give the program the soft limit that dewy itself was started with."""
+    limit = os.environ.pop(DESCRIPTORS, "")
+    if limit:
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (int(limit), hard))
+
+
 def main(parent: int, control: int, descriptors: str, program: list[str]) -> None:
     sources = [] if descriptors == "-" else [int(fd) for fd in descriptors.split(",")]
     die_with_parent(parent)
@@ -62,6 +72,7 @@ def main(parent: int, control: int, descriptors: str, program: list[str]) -> Non
     if sources:
         os.environ["LISTEN_PID"] = str(os.getpid())
     reset_signals()
+    restore_descriptor_limit()
     try:
         os.execvp(program[0], program)
     except OSError as exc:

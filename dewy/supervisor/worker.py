@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StartFailed
-from ..system import start_time
+from ..system import descriptor_limit, start_time
 from .exits import describe_exit, wait_pid
+from .launch import DESCRIPTORS
 from .output import Output
 from .processes import members
 from .readiness import ReadinessSocket, printable
@@ -104,7 +105,7 @@ class Worker:
                     *program,
                 ],
                 cwd=cwd,
-                env=dict(environment),
+                env={**environment, DESCRIPTORS: str(descriptor_limit() or "")},
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,

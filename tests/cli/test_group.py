@@ -8,6 +8,7 @@ import click
 import pytest
 
 from dewy import __version__, loop
+from dewy._speedups import COMPILED
 from dewy.cli.group import COMMANDS
 from dewy.cli.group import dewy as group
 from tests.cli.conftest import Dewy
@@ -16,12 +17,13 @@ from tests.cli.conftest import Dewy
 @pytest.mark.parametrize(
     "words", [("--version",), ("-v",), ("server", "-v"), ("--slot", "x", "-v")]
 )
-def test_version_tells_the_loop(dewy: Dewy, words: tuple[str, ...]) -> None:
+def test_version_tells_relay_and_loop(dewy: Dewy, words: tuple[str, ...]) -> None:
     """Support questions get short."""
     ended = dewy(*words)
 
     assert (0, "") == (ended.status, ended.err)
-    assert f"dewy {__version__} (loop: {loop.name()})\n" == ended.out
+    relay = "compiled" if COMPILED else "pure Python"
+    assert f"dewy {__version__} (relay: {relay}, loop: {loop.name()})\n" == ended.out
 
 
 @pytest.mark.parametrize("word", ["--help", "-h"])

@@ -103,6 +103,18 @@ def test_the_program_finds_signals_as_a_shell_would_leave_them(control):
     assert 0 == ignored & (1 << (signal.SIGPIPE - 1) | 1 << (signal.SIGXFSZ - 1))
 
 
+def test_the_program_gets_the_descriptor_limit_dewy_had(control, monkeypatch):
+    """Dewy raises its own for the proxy; select() in a program minds a large one."""
+    monkeypatch.setenv(launch.DESCRIPTORS, "200")
+    ours, theirs = control
+    shown = f'ulimit -S -n; echo "${{{launch.DESCRIPTORS}-unset}}"'
+    process = start(theirs, ["sh", "-c", shown], [])
+    ours.send(b"\n")
+    out, _ = process.communicate(timeout=30)
+
+    assert [b"200", b"unset"] == out.split()
+
+
 def test_nothing_is_executed_before_it_is_recorded(control, tmp_path: Path):
     ours, theirs = control
     process = start(theirs, ["touch", str(tmp_path / "ran")], [])

@@ -1,0 +1,24 @@
+"""`dewy proxy`: the TCP proxy alone."""
+
+from __future__ import annotations
+
+import click
+
+from .. import loop
+from .arguments import options_for, settings_from
+
+
+@click.command("proxy", short_help="Pass TCP connections on to fixed backends.")
+@options_for("proxy")
+@click.pass_context
+def command(ctx: click.Context, /, **given: object) -> int:
+    """
+    Pass connections on to the backends in turn, byte for byte.
+
+    SIGTERM drains: no new connections, then the end with the last of those that
+    are open, or after --drain-time, when the rest is reset. A second one ends it
+    at once.
+    """
+    from ..proxy.standalone import run
+
+    return loop.run(run(settings_from(ctx)))

@@ -1,0 +1,116 @@
+"""Addresses, as people write them and as the kernel takes them."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from ..errors import ConfigError
+
+__all__ = ["Endpoint"]
+
+UNIX = "unix:"
+LONGEST_PATH = 107
+
+SocketAddress = tuple[str, int] | str
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """
+    Where a stream socket listens or is reached.
+
+    Attributes:
+        host: A numeric address; "" stands for every address of both families.
+
+        port: 0 to 65535; 0 lets the kernel choose.
+
+        path: Of a Unix socket, which has neither.
+    """
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    def __str__(self) -> str:
+        if self.path:
+            return UNIX + self.path
+        return f"[{self.host}]:{self.port}" if ":" in self.host else self._plain()
+
+    def _plain(self) -> str:
+        return f"{self.host}:{self.port}" if self.host else str(self.port)
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        """Of a socket for it."""
+        if self.path:
+            return socket.AF_UNIX
+        return socket.AF_INET if "." in self.host else socket.AF_INET6
+
+    @property
+    def address(self) -> SocketAddress:
+        """As the socket module has it."""
+        return self.path or (self.host or "::", self.port)
+
+    @classmethod
+    def parse(cls, text: str, what: str, *, anywhere: bool = False) -> Endpoint:
+        """
+        From `127.0.0.1:80`, `[::1]:80`, `unix:/path` or, if *anywhere*, `80`.
+
+        Raises:
+            ConfigError: it is none of these; *what* is what it was given for.
+        """
+        if text.startswith(UNIX):
+            return cls(path=_path(text, what))
+        host, _, port = text.rpartition(":")
+        address = _host(host)
+        if address is None or not (address or anywhere):
+            also = ", PORT" if anywhere else ""
+            raise ConfigError(
+                f"{what} {text!r} must be 127.0.0.1:PORT, [::1]:PORT{also} "
+                "or unix:/PATH"
+            )
+        return cls(address, _port(port, text, what))
+
+    @classmethod
+    def of(cls, listener: socket.socket) -> Endpoint:
+        """Where *listener* is bound to."""
+        bound = listener.getsockname()
+        if listener.family == socket.AF_UNIX:
+            return cls(path=bound if isinstance(bound, str) else f"@{bound[1:]!r}")
+        dual = bound[0] == "::" and not _only_six(listener)
+        return cls("" if dual else bound[0], bound[1])
+
+
+def _only_six(listener: socket.socket) -> bool:
+    return bool(listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
+
+
+def _path(text: str, what: str) -> str:
+    path = text.removeprefix(UNIX)
+    if not path.startswith("/") or len(path.encode()) > LONGEST_PATH:
+        raise ConfigError(
+            f"{what} {text!r} must name an absolute path of at most "
+            f"{LONGEST_PATH} bytes"
+        )
+    return path
+
+
+def _host(text: str) -> str | None:
+    """The canonical address; None where there is none."""
+    if not text:
+        return ""
+    bracketed = text.startswith("[") and text.endswith("]")
+    try:
+        address = ip_address(text[1:-1] if bracketed else text)
+    except ValueError:
+        return None
+    return str(address) if bracketed == (address.version == 6) else None
+
+
+def _port(text: str, whole: str, what: str) -> int:
+    digits = text.isascii() and text.isdigit() and len(text) <= 5
+    if not digits or not 1 <= int(text) <= 65535:
+        raise ConfigError(f"{what} {whole!r} must hold a port from 1 to 65535")
+    return int(text)

@@ -1,0 +1,56 @@
+"""One thing an operator can say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .values import Kind
+
+__all__ = ["RUN", "SERVER", "Option"]
+
+SERVER = frozenset({"server", "check"})
+RUN = SERVER | {"assets"}
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """
+    One thing an operator can say.
+
+    Attributes:
+        name: Its long flag without the dashes.
+
+        kind: What may be said.
+
+        help: One line for people.
+
+        commands: Where it has a meaning.
+
+        short: Its one-letter flag, or "".
+
+        default: What counts when nothing is said, as it would be said.
+
+        field: Its name in `Settings`; by default *name*. "" for an option that
+            is no setting: of a later version, or only about where to read.
+
+        negates: The flag turns the setting off.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    commands: frozenset[str] = RUN
+    short: str = ""
+    default: str = ""
+    field: str | None = None
+    negates: bool = False
+
+    @property
+    def setting(self) -> str:
+        """Its name in `Settings`, or ""."""
+        return self.name.replace("-", "_") if self.field is None else self.field
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that says the same."""
+        return "DEWY_" + self.name.upper().replace("-", "_")

@@ -1,0 +1,87 @@
+"""The options of the TCP proxy."""
+
+from __future__ import annotations
+
+from .endpoint import Endpoint
+from .option import Option
+from .values import Kind, choice, duration, last, number
+
+__all__ = ["PROXY", "PROXYING"]
+
+PROXY = frozenset({"proxy"})
+BALANCES = ("round-robin", "least-connections")
+
+
+def _listeners(texts: tuple[str, ...], what: str) -> tuple[Endpoint, ...]:
+    return tuple(Endpoint.parse(text, what, anywhere=True) for text in texts)
+
+
+def _backends(texts: tuple[str, ...], what: str) -> tuple[Endpoint, ...]:
+    return tuple(Endpoint.parse(text, what) for text in texts)
+
+
+TIME = Kind("TIME", last(duration), (int, float, str))
+LISTENERS = Kind("ADDR:PORT", _listeners, (int, str), repeated=True)
+BACKENDS = Kind("ADDR:PORT", _backends, repeated=True)
+THREADS = Kind("NUMBER", last(number(0, 256)), (int,))
+CONNECTIONS = Kind("NUMBER", last(number(0, 100_000_000)), (int,))
+BALANCE = Kind("HOW", last(choice(*BALANCES)))
+VERSION = Kind("VERSION", last(choice("none", "v2")))
+
+PROXYING = (
+    Option(
+        "listen",
+        LISTENERS,
+        "Accept connections here: PORT (IPv4 and IPv6), 127.0.0.1:PORT, [::1]:PORT or "
+        "unix:/PATH; may be repeated.",
+        PROXY,
+    ),
+    Option(
+        "backend",
+        BACKENDS,
+        "Pass them on to here, in turn: 127.0.0.1:PORT, [::1]:PORT or unix:/PATH; "
+        "may be repeated.",
+        PROXY,
+        field="backends",
+    ),
+    Option(
+        "proxy-threads",
+        THREADS,
+        "Threads that relay; else one per usable CPU. 0 for none of its own.",
+        PROXY,
+    ),
+    Option(
+        "balance",
+        BALANCE,
+        "Who gets the next connection: round-robin or least-connections.",
+        PROXY,
+        default="round-robin",
+    ),
+    Option(
+        "proxy-protocol",
+        VERSION,
+        "Tell backends the client's address: v2, or none.",
+        PROXY,
+        default="none",
+    ),
+    Option(
+        "proxy-idle-timeout",
+        TIME,
+        "Reset connections that carry nothing for so long; 0 for never.",
+        PROXY,
+        default="300s",
+    ),
+    Option(
+        "max-connections",
+        CONNECTIONS,
+        "Open at a time, while others wait; else what the descriptor limit allows.",
+        PROXY,
+    ),
+    Option(
+        "drain-time",
+        TIME,
+        "How long open connections may take to end before they are reset.",
+        PROXY,
+        default="30s",
+    ),
+)

@@ -1,0 +1,8 @@
+"""A TCP proxy that costs little: ports, their backends, and a relay between them."""
+
+from ..config import Endpoint
+from .backend import Backend
+from .port import Port
+from .proxy import Proxy
+
+__all__ = ["Backend", "Endpoint", "Port", "Proxy"]

@@ -1,0 +1,141 @@
+"""One address that connections go to, while the proxy knows it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from .._speedups import Relay
+from .._speedups.interface import BackendStats
+from ..config import Endpoint
+from .probe import intervals
+
+__all__ = ["Backend", "Probe"]
+
+log = logging.getLogger(__name__)
+
+Probe = Callable[["Backend"], Awaitable[bool]]
+
+
+class Backend:
+    """
+    A backend of a port; `Port.add` makes them.
+
+    Attributes:
+        endpoint: Where it is.
+
+        number: How the relay knows it.
+
+        ejected: It does not answer; the others are preferred to it.
+
+        serving: It gets new connections.
+
+        removed: The proxy has forgotten it.
+    """
+
+    def __init__(
+        self, relay: Relay, port: int, endpoint: Endpoint, *, serving: bool
+    ) -> None:
+        self.endpoint = endpoint
+        self.serving = serving
+        self.ejected = self.removed = False
+        self.number = relay.add_backend(
+            port, endpoint.family, endpoint.address, serving=serving
+        )
+        self._relay = relay
+        self._drained = asyncio.Event()
+        self._probing: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Backend {self.endpoint}>"
+
+    @property
+    def connections(self) -> int:
+        """How many are open, or being made."""
+        return self.stats().active
+
+    def stats(self) -> BackendStats:
+        """What it has counted."""
+        return self._relay.backend_stats(self.number)
+
+    async def drain(self, seconds: float) -> int:
+        """
+        Take it out of the table, and wait for its last connection.
+
+        Returns how many are left: none, or those still open after *seconds*.
+        Nothing is cut; cancelling it only ends the waiting.
+        """
+        self.serving = False
+        left = self._relay.drain(self.number)
+        if left:
+            log.info("Draining backend", extra=self._tell(connections=left))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._drained.wait()
+            left = 0 if self.removed else self._relay.drain(self.number)
+        log.info("Drained backend", extra=self._tell(connections=left))
+        return left
+
+    def cut(self) -> int:
+        """
+        Reset its connections, as it is gone; how many they were.
+
+        Those still being made go to another backend; drain or remove it first.
+        """
+        return self._relay.cut(self.number)
+
+    async def remove(self) -> None:
+        """Forget it; its connections end by themselves. Idempotent."""
+        if self.removed:
+            return
+        self.removed, self.serving = True, False
+        self._relay.remove(self.number)
+        self._drained.set()
+        await self.stop_probing()
+        log.info("Removed backend", extra=self._tell())
+
+    def serves(self, serving: bool) -> None:
+        """It is in the table from now on, or out of it."""
+        self.serving = serving
+        if serving:
+            self._drained.clear()
+
+    def drained(self) -> None:
+        """The relay says that its last connection has ended."""
+        self._drained.set()
+
+    def suspected(self, failed: bool, probe: Probe) -> None:
+        """Have *probe* find out what is the matter; one that *failed* is out first."""
+        if failed:
+            self._eject()
+        if self._probing is None or self._probing.done():
+            self._probing = asyncio.get_running_loop().create_task(
+                self._probe(probe), name=f"probe of {self.endpoint}"
+            )
+
+    async def _probe(self, probe: Probe) -> None:
+        pauses = intervals()
+        while not await probe(self):
+            self._eject()
+            await asyncio.sleep(next(pauses))
+        if self.ejected:
+            self.ejected = False
+            self._relay.restore(self.number)
+            log.info("Restored backend", extra=self._tell())
+
+    def _eject(self) -> None:
+        if not self.ejected and not self.removed:
+            self.ejected = True
+            self._relay.eject(self.number)
+            log.warning("Ejected backend", extra=self._tell())
+
+    async def stop_probing(self) -> None:
+        """Leave it as it is."""
+        if self._probing is not None:
+            self._probing.cancel()
+            await asyncio.wait([self._probing])
+
+    def _tell(self, **more: object) -> dict[str, object]:
+        return {"backend": str(self.endpoint), **more}

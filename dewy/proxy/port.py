@@ -1,0 +1,117 @@
+"""One port of the proxy, and who serves it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Sequence
+
+from .._speedups import Relay
+from .._speedups.interface import PortStats
+from ..config import Endpoint
+from .backend import Backend
+
+__all__ = ["Port"]
+
+log = logging.getLogger(__name__)
+
+
+class Port:
+    """
+    A listening socket; `Proxy.open` makes them.
+
+    Attributes:
+        endpoint: Where it really listens.
+
+        number: How the relay knows it.
+
+        closed: It accepts no more.
+    """
+
+    def __init__(self, relay: Relay, listener: socket.socket, *, own: bool) -> None:
+        self.endpoint = Endpoint.of(listener)
+        self.number = relay.open_port(listener, own=own)
+        self._relay = relay
+        self._backends: list[Backend] = []
+        self._idle = asyncio.Event()
+        self.closed = self._warned = False
+
+    def __repr__(self) -> str:
+        return f"<Port {self.endpoint} of {len(self.serving)} backends>"
+
+    @property
+    def backends(self) -> list[Backend]:
+        """All that were added and not removed."""
+        self._backends = [each for each in self._backends if not each.removed]
+        return list(self._backends)
+
+    @property
+    def serving(self) -> list[Backend]:
+        """Those that get new connections."""
+        return [backend for backend in self.backends if backend.serving]
+
+    def add(self, endpoint: Endpoint, *, serving: bool = True) -> Backend:
+        """A new backend; if not *serving*, it waits for `serve`."""
+        backend = Backend(self._relay, self.number, endpoint, serving=serving)
+        self._backends.append(backend)
+        self._warned = False
+        level = logging.INFO if serving else logging.DEBUG
+        log.log(level, "Added backend", extra=self._tell(backend=str(endpoint)))
+        return backend
+
+    def serve(self, backends: Sequence[Backend]) -> None:
+        """
+        Have exactly *backends* get new connections, from one instant on.
+
+        Those left out drain; `Backend.drain` waits for them.
+        """
+        self._relay.serve(self.number, [backend.number for backend in backends])
+        for backend in self._backends:
+            backend.serves(backend in backends)
+        self._warned = False
+        log.info("Swapped backends", extra=self._tell(backends=len(backends)))
+
+    def pause(self) -> None:
+        """Let newcomers wait in the kernel's backlog."""
+        self._relay.pause(self.number)
+        log.info("Paused port", extra=self._tell())
+
+    def resume(self) -> None:
+        """Accept again, those who waited first."""
+        self._relay.resume(self.number)
+        log.info("Resumed port", extra=self._tell())
+
+    def stats(self) -> PortStats:
+        """What it has counted."""
+        return self._relay.port_stats(self.number)
+
+    def close(self) -> None:
+        """Accept no more; open connections live on."""
+        self.closed = True
+        self._relay.close_port(self.number)
+
+    async def idle(self) -> None:
+        """Return when it is closed and its last connection has ended."""
+        await self._idle.wait()
+
+    def cut(self) -> int:
+        """Reset its connections; how many they were."""
+        return self._relay.cut_port(self.number)
+
+    def is_idle(self) -> None:
+        """The relay says that its last connection has ended."""
+        self._idle.set()
+
+    def failed(self, problem: str) -> None:
+        """The relay says that it can't accept; it goes on trying."""
+        log.warning("Accepting failed", extra=self._tell(error=problem))
+
+    def unserved(self) -> None:
+        """The relay says that a client found no backend; told once."""
+        if not self._warned:
+            self._warned = True
+            log.warning("Clients are turned away: no backend", extra=self._tell())
+
+    def _tell(self, **more: object) -> dict[str, object]:
+        return {"port": str(self.endpoint), **more}

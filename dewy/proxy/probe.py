@@ -1,0 +1,54 @@
+"""Asking a suspected backend whether it is there, and when to ask again."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+
+from .._speedups.preface import LOCAL
+from ..config import Endpoint
+
+__all__ = ["PATIENCE", "intervals", "reachable"]
+
+PATIENCE = 2.0
+# Something may accept on behalf of an application that is not there, and find out
+# only then.
+MOMENT = 0.1
+FIRST, LONGEST = 0.5, 30.0
+
+
+async def reachable(endpoint: Endpoint, *, proxy_protocol: bool = False) -> bool:
+    """
+    Whether *endpoint* takes a connection and keeps it for a moment.
+
+    Args:
+        proxy_protocol: It expects to be told first who connects: nobody does.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        with socket.socket(endpoint.family, socket.SOCK_STREAM) as sock:
+            sock.setblocking(False)
+            async with asyncio.timeout(PATIENCE):
+                await loop.sock_connect(sock, endpoint.address)
+            if proxy_protocol:
+                await loop.sock_sendall(sock, LOCAL)
+            return await _stays(sock)
+    except OSError:  # TimeoutError is one
+        return False
+
+
+async def _stays(sock: socket.socket) -> bool:
+    try:
+        async with asyncio.timeout(MOMENT):
+            return bool(await asyncio.get_running_loop().sock_recv(sock, 1))
+    except TimeoutError:
+        return True
+
+
+def intervals() -> Iterator[float]:
+    """Seconds from one probe of an ejected backend to the next."""
+    seconds = FIRST
+    while True:
+        yield seconds
+        seconds = min(seconds * 2, LONGEST)

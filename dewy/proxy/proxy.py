@@ -1,0 +1,194 @@
+"""The proxy: ports, their backends, and the relay between them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from typing import Self
+
+from .. import system
+from .._speedups import COMPILED, Relay
+from .._speedups.interface import (
+    DRAINED,
+    IDLE,
+    LISTENER_FAILED,
+    NO_BACKEND,
+    SUSPECT,
+    WorkerStats,
+)
+from ..config import Endpoint
+from .backend import Backend, Probe
+from .limits import most_connections
+from .listeners import Offered, listen, taken
+from .port import Port
+from .probe import reachable
+
+__all__ = ["Proxy"]
+
+log = logging.getLogger(__name__)
+
+
+class Proxy:
+    """
+    Passes connections on to backends, while entered.
+
+    Ports may be opened and backends added before: clients wait until it is entered.
+    A port that is opened later accepts at once, and resets whom nobody serves.
+
+    Args:
+        threads: The relay's own; by default one for each usable CPU, and 0 for
+            none: then it runs on the event loop, as its pure twin always does.
+
+        idle_timeout: Seconds without a byte after which a connection is reset;
+            0 for never.
+
+        max_connections: Open at a time; 0 for what the descriptor limit allows.
+
+        balance: `round-robin` or `least-connections`.
+
+        proxy_protocol: Tell backends the client's address (PROXY protocol v2).
+
+        probe: Finds out whether a suspected backend is there; by default,
+            whether it takes a connection and keeps it for a moment.
+    """
+
+    def __init__(
+        self,
+        *,
+        threads: int | None = None,
+        idle_timeout: float = 300.0,
+        max_connections: int = 0,
+        balance: str = "round-robin",
+        proxy_protocol: bool = False,
+        probe: Probe | None = None,
+    ) -> None:
+        self._threads = system.usable_cpus() if threads is None else threads
+        self._relay = Relay(
+            self._threads,
+            idle_timeout=idle_timeout,
+            max_connections=max_connections or most_connections(self._threads),
+            balance=balance,
+            proxy_protocol=proxy_protocol,
+        )
+        self._proxy_protocol = proxy_protocol
+        self._probe = probe or self._reachable
+        self._ports: dict[int, Port] = {}
+        self._entered = self._stopped = False
+
+    def __repr__(self) -> str:
+        kind = f"{self._threads} threads" if COMPILED else "pure Python"
+        return f"<Proxy of {len(self._ports)} ports, {kind}>"
+
+    async def __aenter__(self) -> Self:
+        self._relay.start()
+        self._entered = True
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._relay.fileno(), self._step)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.stop(0.0)
+
+    @property
+    def ports(self) -> list[Port]:
+        """All that were opened."""
+        return list(self._ports.values())
+
+    async def open(self, endpoint: Endpoint, offered: Offered = ()) -> Port:
+        """
+        Accept at *endpoint*, on a socket of our own or one the service manager
+        *offered* for it.
+
+        Raises:
+            DewyError: it can't be listened at.
+        """
+        found = taken(endpoint, offered)
+        if found:
+            return self.adopt(found[1], own=False)
+        with await listen(endpoint) as listener:
+            return self.adopt(listener, own=True)
+
+    def adopt(self, listener: socket.socket, *, own: bool) -> Port:
+        """
+        Accept from *listener*, which stays the caller's.
+
+        *own* says that no other process has it, so that it may be made non-blocking.
+        """
+        port = Port(self._relay, listener, own=own)
+        self._ports[port.number] = port
+        log.info("Opened port", extra={"port": str(port.endpoint)})
+        return port
+
+    def workers(self) -> list[WorkerStats]:
+        """What each thread of the relay holds."""
+        return self._relay.worker_stats()
+
+    async def stop(self, seconds: float) -> int:
+        """
+        Accept no more, wait for the last connection, and reset those still open
+        after *seconds*; how many they were. Idempotent.
+
+        Cancelling it resets them at once.
+        """
+        if self._stopped:
+            return 0
+        self._stopped = True
+        try:
+            await self._ended(seconds if self._entered else 0.0)
+        finally:
+            cut = sum(port.cut() for port in self.ports)
+            asyncio.get_running_loop().remove_reader(self._relay.fileno())
+            self._relay.close()
+            for backend in self._backends():
+                await backend.stop_probing()
+        log.info("Stopped proxy", extra={"cut": cut})
+        return cut
+
+    async def _ended(self, seconds: float) -> None:
+        for port in self.ports:
+            port.close()
+        log.info("Proxy accepts no more")
+        if not seconds:
+            return
+        waiting = [asyncio.ensure_future(port.idle()) for port in self.ports]
+        if not waiting:
+            return
+        try:
+            await asyncio.wait(waiting, timeout=seconds)
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.wait(waiting)
+
+    def _backends(self) -> list[Backend]:
+        return [backend for port in self.ports for backend in port.backends]
+
+    def _step(self) -> None:
+        for kind, subject, detail in self._relay.step():
+            if kind in (DRAINED, SUSPECT):
+                self._about_backend(kind, subject, detail)
+            elif subject in self._ports:
+                _about_port(self._ports[subject], kind, detail)
+
+    def _about_backend(self, kind: int, subject: int, detail: int) -> None:
+        for backend in self._backends():
+            if backend.number != subject:
+                continue
+            if kind == DRAINED:
+                backend.drained()
+            else:
+                backend.suspected(detail != 0, self._probe)
+
+    async def _reachable(self, backend: Backend) -> bool:
+        return await reachable(backend.endpoint, proxy_protocol=self._proxy_protocol)
+
+
+def _about_port(port: Port, kind: int, detail: int) -> None:
+    if kind == IDLE:
+        port.is_idle()
+    elif kind == LISTENER_FAILED:
+        port.failed(os.strerror(detail))
+    elif kind == NO_BACKEND:
+        port.unserved()

@@ -1,0 +1,94 @@
+"""The proxy alone, with fixed backends, until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+
+from .. import system
+from ..config import Endpoint, Settings
+from ..errors import ConfigError
+from ..signals import Signals
+from ..systemd import Service
+from .listeners import Offered, taken
+from .proxy import Proxy
+
+__all__ = ["run"]
+
+log = logging.getLogger(__name__)
+
+
+async def run(settings: Settings) -> int:
+    """
+    Relay until a signal says to stop; then drain. The exit status.
+
+    Raises:
+        ConfigError: there is nothing to listen at.
+
+        DewyError: something can't be listened at.
+    """
+    service = Service.from_environment(os.environ)
+    offered = service.listeners()
+    if not settings.listen and not offered:
+        raise ConfigError("proxy needs a --listen, or a socket passed by systemd")
+    system.raise_descriptor_limit()
+    proxy = _proxy(settings)
+    with Signals() as signals:
+        try:
+            # Before it is entered, so that who waits already finds the backends.
+            await _open(proxy, settings, offered)
+            async with proxy:
+                await _relay(proxy, settings.drain_time, service, signals)
+        finally:
+            await proxy.stop(0.0)
+    return 0
+
+
+async def _relay(
+    proxy: Proxy, drain_time: float, service: Service, signals: Signals
+) -> None:
+    log.info("Proxy started", extra={"proxy": repr(proxy)})
+    async with asyncio.TaskGroup() as tasks:
+        watching = tasks.create_task(service.watch(), name="watchdog")
+        service.ready("Relaying")
+        await signals.stop.wait()
+        log.info("Draining proxy", extra={"signal": signals.reason})
+        service.stopping("Draining")
+        await _stop(proxy, drain_time, signals.hurry)
+        watching.cancel()
+
+
+def _proxy(settings: Settings) -> Proxy:
+    return Proxy(
+        threads=settings.proxy_threads,
+        idle_timeout=settings.proxy_idle_timeout,
+        max_connections=settings.max_connections,
+        balance=settings.balance,
+        proxy_protocol=settings.proxy_protocol == "v2",
+    )
+
+
+async def _open(proxy: Proxy, settings: Settings, offered: Offered) -> None:
+    """Every port that was asked for, or else every socket that was passed."""
+    wanted = settings.listen or [Endpoint.of(sock) for _, sock in offered]
+    for endpoint in wanted:
+        port = await proxy.open(endpoint, offered)
+        added = [port.add(each, serving=False) for each in settings.backends]
+        port.serve(added)
+    used = [found for each in wanted if (found := taken(each, offered))]
+    for name, sock in offered:
+        if (name, sock) not in used:
+            log.warning("Passed socket is not used", extra={"socket": name})
+        sock.close()
+
+
+async def _stop(proxy: Proxy, seconds: float, hurry: asyncio.Event) -> None:
+    draining = asyncio.ensure_future(proxy.stop(seconds))
+    hurried = asyncio.ensure_future(hurry.wait())
+    try:
+        await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        draining.cancel()
+        hurried.cancel()
+        await asyncio.wait({draining, hurried})
