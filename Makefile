@@ -15,7 +15,7 @@ help:
 	@echo 'make test         run the tests (ARGS="-k name" passes options to pytest)'
 	@echo 'make soak         run the long tests at full size'
 	@echo 'make lint         check style, types and Cython sources'
-	@echo 'make bench        run the benchmarks'
+	@echo 'make bench        compare the proxy with HAProxy and nginx (ARGS=--short: 5 minutes)'
 	@echo 'make build        build an sdist and a wheel into dist/'
 	@echo 'make check-wheel  test the wheel in a fresh environment'
 	@echo 'make clean        remove what was built'
@@ -23,7 +23,11 @@ help:
 demo: $(INSTALLED)
 	$(BIN)/dewy demo $(ARGS)
 
+# First the proxy on the pure relay, then everything on whichever relay was built.
 test: $(INSTALLED)
+ifeq ($(ARGS),)
+	env -u DEWY_REQUIRE_EXTENSIONS DEWY_NO_EXTENSIONS=1 $(BIN)/pytest tests/proxy tests/_speedups -k 'not c-threads and not c-loop'
+endif
 	$(BIN)/pytest $(ARGS)
 
 soak: $(INSTALLED)
@@ -37,12 +41,9 @@ ifneq ($(SOURCES),)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint _speedups
 endif
 
-bench: $(INSTALLED)
-ifneq ($(wildcard benchmarks/bench_*.py),)
-	$(BIN)/pytest -o python_files='bench_*.py' benchmarks $(ARGS)
-else
-	@echo 'There are no benchmarks yet: they come with the proxy they measure.'
-endif
+bench: $(VENV)/.group-bench
+	$(BIN)/pytest -o python_files='bench_*.py' -o python_functions='bench_*' --benchmark-group-by=func --benchmark-columns=median,iqr,rounds benchmarks
+	$(BIN)/python -m benchmarks.gate $(ARGS)
 
 build: $(VENV)/.group-wheels
 	$(BIN)/python -m build

@@ -1,0 +1,175 @@
+"""Contestants in turn, A B C A B C …: what is near in time had the same machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+from .contestants import Contestant, Start, dewy, haproxy, nginx
+from .crowd import crowd
+from .load import measure
+from .processes import resident_bytes
+from .workloads import CONNECTING, SMALL, WORKLOADS, Sample, Workload
+
+IDLE = 9000
+FEW_IDLE = 100
+FEW_BACKENDS = 2
+MANY_BACKENDS = 1000
+
+PURE = "two implementations"
+THREADS = "two relay threads"
+HELD = "the interpreter lock held"
+CROWDED = "connections already open"
+CHOICE = "backends to choose from"
+
+Samples = dict[str, list[Sample]]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how often to measure, and where to keep files meanwhile."""
+
+    rounds: int
+    seconds: int
+    directory: Path
+    addresses: Sequence[str]
+    say: Say
+
+    def few(self) -> Sequence[str]:
+        """The backends of every comparison but the one of their number."""
+        return self.addresses[:FEW_BACKENDS]
+
+
+def alternate(
+    plan: Plan, workload: Workload, contestants: Sequence[Contestant]
+) -> Samples:
+    """Measure each in every round; a first round warms up and is forgotten."""
+    samples: Samples = {contestant.name: [] for contestant in contestants}
+    for turn in range(plan.rounds + 1):
+        for contestant in contestants:
+            sample = measure(workload, contestant, plan.seconds)
+            if turn:
+                samples[contestant.name].append(sample)
+    plan.say(f"{workload.name}: {_summary(samples)}")
+    return samples
+
+
+def _summary(samples: Samples) -> str:
+    return ", ".join(
+        f"{name} {median(sample.rate for sample in taken):,.0f}/s "
+        f"at {median(sample.cpu_per_request for sample in taken) * 1e6:,.1f} µs"
+        for name, taken in samples.items()
+    )
+
+
+@contextmanager
+def started(
+    plan: Plan, starts: Sequence[Start], addresses: Sequence[str] | None = None
+) -> Iterator[list[Contestant]]:
+    """All of them at once: who is not asked uses no processor."""
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(start(addresses or plan.few(), plan.directory))
+            for start in starts
+        ]
+
+
+def proxies(plan: Plan) -> dict[str, Samples]:
+    """Dewy, HAProxy and nginx under every workload."""
+    with started(plan, [dewy(), haproxy, nginx]) as contestants:
+        return {
+            workload.name: alternate(plan, workload, contestants)
+            for workload in WORKLOADS
+        }
+
+
+def implementations(plan: Plan) -> dict[str, Samples]:
+    """The compiled relay and its pure twin."""
+    with started(plan, [dewy(), dewy("pure", compiled=False)]) as contestants:
+        return {PURE: alternate(plan, SMALL, contestants)}
+
+
+def relay_threads(plan: Plan) -> dict[str, Samples]:
+    """One relay thread and two."""
+    starts = [dewy("one thread"), dewy("two threads", threads=2)]
+    with started(plan, starts) as contestants:
+        return {THREADS: alternate(plan, SMALL, contestants)}
+
+
+def held_lock(plan: Plan) -> dict[str, Samples]:
+    """Two that run the same module; in one a thread keeps the interpreter lock."""
+    module = ("benchmarks.held_lock",)
+    starts = [dewy("lock free", module=module), dewy("lock held", module=module)]
+    with started(plan, starts) as contestants:
+        _begin_holding(contestants[1].pid)
+        # Twice the rounds: between equals, p99 scatters most of all.
+        longer = replace(plan, rounds=2 * plan.rounds)
+        return {HELD: alternate(longer, SMALL, contestants)}
+
+
+def _begin_holding(pid: int) -> None:
+    tasks = Path(f"/proc/{pid}/task")
+    before = len(list(tasks.iterdir()))
+    os.kill(pid, signal.SIGUSR2)
+    deadline = time.monotonic() + 10
+    while len(list(tasks.iterdir())) <= before:
+        if time.monotonic() > deadline:
+            raise RuntimeError("no thread began to hold the interpreter lock")
+        time.sleep(0.02)
+
+
+def open_connections(plan: Plan) -> dict[str, Samples]:
+    """New connections beside few and beside many that are open and idle."""
+    counts = {f"{FEW_IDLE} open": FEW_IDLE, f"{IDLE:,} open": IDLE}
+    with (
+        started(plan, [dewy(name) for name in counts]) as contestants,
+        ExitStack() as s,
+    ):
+        for contestant in contestants:
+            s.enter_context(crowd(contestant.port, counts[contestant.name]))
+        return {CROWDED: alternate(plan, CONNECTING, contestants)}
+
+
+def backend_counts(plan: Plan) -> dict[str, Samples]:
+    """New connections with few and with many backends to choose from."""
+    names = [f"{FEW_BACKENDS} backends", f"{MANY_BACKENDS:,} backends"]
+    with (
+        started(plan, [dewy(names[0])]) as few,
+        started(plan, [dewy(names[1])], plan.addresses[:MANY_BACKENDS]) as many,
+    ):
+        return {CHOICE: alternate(plan, CONNECTING, [*few, *many])}
+
+
+LOADED = (
+    proxies,
+    implementations,
+    relay_threads,
+    held_lock,
+    open_connections,
+    backend_counts,
+)
+
+
+def idle_memory(plan: Plan) -> dict[str, float]:
+    """Bytes a connection costs each proxy while nobody uses it."""
+    with started(plan, [dewy(), haproxy, nginx]) as contestants:
+        for contestant in contestants:
+            with crowd(contestant.port, FEW_IDLE):
+                pass  # what is allocated once, for the first connection, is not its own
+        memory = {one.name: _idle_bytes(one) for one in contestants}
+    shown = ", ".join(f"{name} {taken:,.0f} bytes" for name, taken in memory.items())
+    plan.say(f"{IDLE:,} idle connections, each: {shown}")
+    return memory
+
+
+def _idle_bytes(contestant: Contestant) -> float:
+    before = resident_bytes(contestant.pid)
+    with crowd(contestant.port, IDLE):
+        return (resident_bytes(contestant.pid) - before) / IDLE

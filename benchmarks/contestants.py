@@ -1,0 +1,125 @@
+"""The proxies that are compared, each with one thread and its best settings."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .processes import HOST, free_ports, program, running
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A running proxy."""
+
+    name: str
+    port: int
+    pid: int
+
+
+Start = Callable[[Sequence[str], Path], AbstractContextManager[Contestant]]
+
+# For 10,000 clients, within 20,000 descriptors. Splicing is forced: left to itself
+# HAProxy copies, which costs it two to four times as much with large bodies.
+HAPROXY = """\
+global
+    nbthread 1
+    maxconn 9500
+    maxpipes 64
+defaults
+    mode tcp
+    timeout connect 2s
+    timeout client 1h
+    timeout server 1h
+    option splice-request
+    option splice-response
+listen benchmark
+    bind {host}:{port} backlog 4096
+    balance roundrobin
+{servers}
+"""
+
+NGINX = """\
+load_module {module};
+daemon off;
+pid {directory}/nginx.pid;
+error_log stderr warn;
+worker_processes 1;
+worker_rlimit_nofile 20000;
+events {{ worker_connections 19900; }}
+stream {{
+    upstream backends {{
+{servers}
+    }}
+    server {{
+        listen {host}:{port} backlog=4096;
+        proxy_pass backends;
+        proxy_connect_timeout 2s;
+        proxy_timeout 1h;
+    }}
+}}
+"""
+STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so"
+
+
+@contextmanager
+def haproxy(backends: Sequence[str], directory: Path) -> Iterator[Contestant]:
+    """HAProxy in TCP mode."""
+    (port,) = free_ports(1)
+    servers = "\n".join(
+        f"    server backend-{number} {address}"
+        for number, address in enumerate(backends)
+    )
+    configuration = directory / "haproxy.cfg"
+    configuration.write_text(HAPROXY.format(host=HOST, port=port, servers=servers))
+    command = [program("haproxy"), "-db", "-f", str(configuration)]
+    with running(command, port, directory / "haproxy.log") as pid:
+        yield Contestant("haproxy", port, pid)
+
+
+@contextmanager
+def nginx(backends: Sequence[str], directory: Path) -> Iterator[Contestant]:
+    """nginx's stream module."""
+    (port,) = free_ports(1)
+    servers = "\n".join(f"        server {address};" for address in backends)
+    configuration = directory / "nginx.conf"
+    configuration.write_text(
+        NGINX.format(
+            module=STREAM_MODULE,
+            directory=directory,
+            host=HOST,
+            port=port,
+            servers=servers,
+        )
+    )
+    command = [program("nginx"), "-e", "stderr", "-c", str(configuration)]
+    with running(command, port, directory / "nginx.log") as pid:
+        yield Contestant("nginx", port, pid)
+
+
+def dewy(
+    name: str = "dewy",
+    *,
+    threads: int = 1,
+    compiled: bool = True,
+    module: tuple[str, ...] = ("dewy",),
+) -> Start:
+    """`dewy proxy` with that many relay threads; *module* is what Python runs."""
+
+    @contextmanager
+    def start(backends: Sequence[str], directory: Path) -> Iterator[Contestant]:
+        (port,) = free_ports(1)
+        command = [sys.executable, "-m", *module, "proxy", "--listen", f"{HOST}:{port}"]
+        for address in backends:
+            command += ["--backend", address]
+        command += ["--proxy-threads", str(threads)]
+        wanted = "REQUIRE" if compiled else "NO"
+        environment = {f"DEWY_{wanted}_EXTENSIONS": "1"}
+        log = directory / f"{name.replace(' ', '-')}.log"
+        with running(command, port, log, environment) as pid:
+            yield Contestant(name, port, pid)
+
+    return start

@@ -1,0 +1,209 @@
+"""The pass marks: ratios, so that a slow machine is no failure; and who passed."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+from .comparisons import (
+    CHOICE,
+    CROWDED,
+    FEW_BACKENDS,
+    FEW_IDLE,
+    HELD,
+    IDLE,
+    MANY_BACKENDS,
+    PURE,
+    THREADS,
+    Samples,
+)
+from .workloads import (
+    BULK,
+    CONNECTING,
+    LARGE,
+    LONELY,
+    MEDIUM,
+    MIXED,
+    SMALL,
+    Sample,
+)
+
+Measure = Callable[[Sample], float]
+
+RATE: Measure = operator.attrgetter("rate")
+CPU: Measure = operator.attrgetter("cpu_per_request")
+P50: Measure = operator.attrgetter("p50")
+P99: Measure = operator.attrgetter("p99")
+
+
+@dataclass
+class Results:
+    """All that was measured: samples by comparison and contestant, and memory."""
+
+    samples: dict[str, Samples] = field(default_factory=dict)
+    idle_bytes: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Row:
+    """
+    One line of the table: a figure, what is hoped for and what must hold.
+
+    `of` is divided by `against`, round by round; the median of that counts.
+    """
+
+    title: str
+    comparison: str
+    measure: Measure
+    aim: float
+    gate: float
+    of: str = "dewy"
+    against: str = "haproxy"
+    more_is_better: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a row came out."""
+
+    title: str
+    figure: float
+    aim: float
+    gate: float
+    more_is_better: bool
+
+    @property
+    def passed(self) -> bool:
+        """Whether the figure is within the pass mark."""
+        return self._reaches(self.gate)
+
+    @property
+    def reached(self) -> bool:
+        """Whether it is as good as was hoped."""
+        return self._reaches(self.aim)
+
+    def _reaches(self, mark: float) -> bool:
+        return self.figure >= mark if self.more_is_better else self.figure <= mark
+
+
+def _rate(comparison: str, aim: float = 1.0, gate: float = 0.85) -> Row:
+    title = f"requests/s, {comparison}"
+    return Row(title, comparison, RATE, aim, gate, more_is_better=True)
+
+
+ROWS = (
+    _rate(SMALL.name, aim=1.05),
+    _rate(MEDIUM.name),
+    _rate(LARGE.name),
+    _rate(BULK.name),
+    _rate(CONNECTING.name, gate=0.75),
+    _rate(LONELY.name),
+    Row("CPU per request, 11 bytes", SMALL.name, CPU, 0.80, 0.95),
+    Row("CPU per request, 64 KiB", MEDIUM.name, CPU, 0.85, 1.05),
+    Row("CPU per request, 100 MB", BULK.name, CPU, 0.55, 0.75),
+    Row("p99 of small clients, alone", SMALL.name, P99, 1.0, 1.3),
+    Row("p99 of small clients, beside 4 bulk streams", MIXED.name, P99, 1.0, 1.3),
+    Row(
+        "requests/s, compiled : pure Python",
+        PURE,
+        RATE,
+        aim=4,
+        gate=2.5,
+        against="pure",
+        more_is_better=True,
+    ),
+    Row(
+        "CPU per request, two relay threads : one",
+        THREADS,
+        CPU,
+        aim=1.15,
+        gate=1.35,
+        of="two threads",
+        against="one thread",
+    ),
+    Row(
+        "p99, interpreter lock held : free",
+        HELD,
+        P99,
+        aim=1.3,
+        gate=1.3,
+        of="lock held",
+        against="lock free",
+    ),
+    Row(
+        f"CPU per connection, {IDLE:,} open : {FEW_IDLE}",
+        CROWDED,
+        CPU,
+        aim=1.1,
+        gate=1.5,
+        of=f"{IDLE:,} open",
+        against=f"{FEW_IDLE} open",
+    ),
+    Row(
+        f"CPU per connection, {MANY_BACKENDS:,} backends : {FEW_BACKENDS}",
+        CHOICE,
+        CPU,
+        aim=1.1,
+        gate=1.5,
+        of=f"{MANY_BACKENDS:,} backends",
+        against=f"{FEW_BACKENDS} backends",
+    ),
+)
+
+MEMORY_AIM = 1.0
+MEMORY_GATE = 1.5
+
+
+def ratio(samples: Samples, of: str, against: str, measure: Measure) -> float:
+    """
+    The median, over the rounds, of one contestant's figure over the other's.
+
+    Not a number, which passes nowhere, if the other never served anything.
+    """
+    rounds = zip(samples[of], samples[against], strict=True)
+    ratios = [
+        measure(one) / measure(other)
+        for one, other in rounds
+        if 0 < measure(other) < math.inf
+    ]
+    return median(ratios) if ratios else math.nan
+
+
+def judge(results: Results) -> list[Verdict]:
+    """A verdict for every row whose comparison was made."""
+    verdicts = [
+        Verdict(
+            row.title,
+            ratio(results.samples[row.comparison], row.of, row.against, row.measure),
+            row.aim,
+            row.gate,
+            row.more_is_better,
+        )
+        for row in ROWS
+        if row.comparison in results.samples
+    ]
+    if "dewy" in results.idle_bytes:
+        kibibytes = results.idle_bytes["dewy"] / 1024
+        title = f"KiB per idle connection, {IDLE:,} of them"
+        verdicts.append(Verdict(title, kibibytes, MEMORY_AIM, MEMORY_GATE, False))
+    return verdicts
+
+
+def failures(results: Results, verdicts: Sequence[Verdict]) -> list[str]:
+    """What is wrong, a line each; nothing where the gate is open."""
+    missed = [
+        f"{verdict.title}: {verdict.figure:.2f}, must be "
+        f"{'at least' if verdict.more_is_better else 'at most'} {verdict.gate}"
+        for verdict in verdicts
+        if not verdict.passed
+    ]
+    broken = [
+        f"{comparison}: {errors} requests failed through {name}"
+        for comparison, samples in results.samples.items()
+        for name, taken in samples.items()
+        if (errors := sum(sample.errors for sample in taken))
+    ]
+    return missed + broken
