@@ -7,6 +7,9 @@ Everything dewy raises on purpose.
     * ImplementationUnavailable
   * RemoteError: somebody else's server; worth another try later
     * RateLimited
+    * EngineError: Docker or Podman did not do its part
+      * NameTaken
+      * PullDenied
   * NoRelease: the registry answered, and nothing in it is for us
   * NotYet: a release is on its way; ask again at the next tick
   * DeploymentError: this release could not be brought up
@@ -61,6 +64,18 @@ class RemoteError(DewyError):
 
 class RateLimited(RemoteError):
     """The remote refuses to answer for a while; `retry_after` says how long."""
+
+
+class EngineError(RemoteError):
+    """The container engine refused, hung, or answered what it should not."""
+
+
+class NameTaken(EngineError):
+    """Another container has the name."""
+
+
+class PullDenied(EngineError):
+    """The image registry wants other credentials than it was shown."""
 
 
 class NoRelease(DewyError):
