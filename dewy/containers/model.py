@@ -7,9 +7,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ..remotes.oci.credentials import Credentials
+
 __all__ = [
     "Container",
-    "Credentials",
     "Engine",
     "Event",
     "Image",
@@ -147,15 +148,6 @@ class Event:
     action: str
     id: str = ""
     detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What an image registry is shown; `token` is an identity token, if that is used."""
-
-    username: str = ""
-    password: str = field(default="", repr=False)
-    token: str = field(default="", repr=False)
 
 
 class Engine(Protocol):
