@@ -11,7 +11,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from .config import Settings
@@ -19,11 +18,10 @@ from .deploy.around import DeployHooks
 from .deploy.attempt import Attempt
 from .deploy.chronicle import Chronicle
 from .deploy.deployer import Deployer
-from .deploy.fetch import Fetcher
 from .deploy.ledger import Ledger
 from .deploy.plan import Action, in_grace, is_same, plan, quarantined
-from .deploy.releases import Releases
 from .deploy.state import Installed, State
+from .deploy.supply import Supply
 from .deploy.trial import Trial
 from .errors import DeploymentError, DewyError, NoRelease, NotYet
 from .logs import summary
@@ -55,8 +53,7 @@ class Agent:
     settings: Settings
     clock: Clock
     ledger: Ledger
-    releases: Releases
-    fetcher: Fetcher
+    supply: Supply
     registry: Registry
     deployer: Deployer
     chronicle: Chronicle
@@ -127,18 +124,18 @@ class Agent:
         log.info("Deployment started", extra={"tag": release.tag})
         target: Installed | None = None
         try:
-            async with self.fetcher.staged(release) as artifact:
+            async with self.supply.brought(release) as delivery:
                 self.chronicle.tell(Kind.ORDINARY, f"Fetched {release.tag}")
-                target = await self._reserve(release)
+                target = await delivery.reserve(self.clock.wall())
                 attempt.step = "before-hook"
                 await self.hooks.before(attempt, target)
                 attempt.step = "unpack"
-                await self.releases.unpack(artifact, release.file, target.directory)
+                await delivery.install(target)
             self._refuse_held(release)
             attempt.step = "start"
             await self.activate(target, attempt)
         except NotYet:
-            await self._prune()
+            await self.supply.retain(self.state, cached=False)
             raise
         except Exception as exc:
             await self._failed(release, attempt, exc)
@@ -240,26 +237,21 @@ class Agent:
         running = self.state.running
         if running is None:
             return
-        if running.directory not in await self.releases.names():
+        if not await self.supply.has(running):
             entry = self.state.quarantine.find(release.tag, release.identity)
             if entry and entry.blocks(self.clock.wall()):
                 raise NotYet(quarantined(entry))
-            log.error("Release directory is gone", extra={"tag": release.tag})
+            log.error("Release is gone from this host", extra={"tag": release.tag})
             return await self.deploy(release)
         await self.deployer.heal(running)
         if not running.identity:
             known = replace(running, identity=release.identity)
             await self.ledger.change(lambda state: state.renamed(running, known))
 
-    async def _reserve(self, release: Release) -> Installed:
-        now = self.clock.wall()
-        directory = await self.releases.reserve(utc(now))
-        return Installed(release.tag, release.identity, directory, now)
-
     async def _failed(self, release: Release, attempt: Attempt, exc: Exception) -> None:
         if attempt.step != "start":
             await self._condemn(release.tag, release.identity, exc)
-        await self._prune()
+        await self.supply.retain(self.state, cached=False)
         tail = exc.log_tail if isinstance(exc, DeploymentError) else ()
         await self.chronicle.record(attempt, "failed", summary(exc), tail)
         self.announce(f"{self.describe()}; {release.tag} failed at {attempt.step}")
@@ -284,16 +276,8 @@ class Agent:
             log.warning("Deployment not reported", extra={"error": str(exc)})
 
     async def _finish(self, attempt: Attempt) -> None:
-        await self._prune()
-        await self.fetcher.retain(kept.tag for kept in self.state.installed)
+        await self.supply.retain(self.state, cached=True)
         self.announce(self.describe())
         log.info("Deployed", extra={"tag": attempt.target, "from": attempt.previous})
-        what = "Server restarted" if attempt.previous else "Server started"
-        if self.settings.command == "assets":
-            what = "Files switched"
+        what = self.deployer.achievement(bool(attempt.previous))
         self.chronicle.tell(Kind.IMPORTANT, f"{what} for {attempt.target}")
-
-    async def _prune(self) -> None:
-        keep = {installed.directory for installed in self.state.installed}
-        with suppress(OSError):
-            await self.releases.prune(keep)

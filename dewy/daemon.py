@@ -31,6 +31,7 @@ from .deploy.lock import lock
 from .deploy.progress import shown
 from .deploy.releases import Releases
 from .deploy.state import Group
+from .deploy.supply import ReleaseSupply
 from .deploy.trial import Trial
 from .errors import DewyError, StartFailed
 from .notifiers import NOTIFIERS, Kind, Notifier
@@ -123,22 +124,24 @@ async def keep(settings: Settings, service: Service, signals: Signals) -> int:
         )
         await fetcher.clear()
         await fetcher.retain(installed.tag for installed in ledger.state.installed)
+        supply = ReleaseSupply(releases, fetcher)
         agent = Agent(
             settings=settings,
             clock=clock,
             ledger=ledger,
-            releases=releases,
-            fetcher=fetcher,
+            supply=supply,
             registry=outside.registry,
             deployer=AssetsDeployer(releases),
             chronicle=chronicle,
-            hooks=DeployHooks(settings, releases, chronicle),
-            trial=Trial(settings, clock, ledger, releases, chronicle),
+            hooks=DeployHooks(settings, supply, chronicle),
+            trial=Trial(settings, clock, ledger, chronicle),
             announce=service.status,
         )
         poller = Poller(agent.tick, settings, clock)
         generations = (
-            await _supervise(stack, agent, policy, service, signals) if policy else None
+            await _supervise(stack, agent, releases, policy, service, signals)
+            if policy
+            else None
         )
         signals.restart = signals.restart if generations else poller.wake
         online = Online(agent, poller, generations)
@@ -172,6 +175,7 @@ def _opened(settings: Settings, clients: Clients) -> Outside:
 async def _supervise(
     stack: AsyncExitStack,
     agent: Agent,
+    releases: Releases,
     policy: Policy,
     service: Service,
     signals: Signals,
@@ -193,11 +197,12 @@ async def _supervise(
         record=lambda: _record(ledger, generations),
         hurry=signals.hurry,
     )
-    agent.deployer = ServerDeployer(agent.releases, generations)
+    agent.deployer = ServerDeployer(releases, generations)
 
     async def died(worker: Worker) -> bool:
         how = describe_exit(worker.exited.result())
-        moved = await agent.trial.verdict(how, worker.tail)
+        put_back = agent.deployer.put_back
+        moved = await agent.trial.verdict(how, worker.tail, put_back)
         agent.announce(agent.describe())
         return moved
 

@@ -29,14 +29,14 @@ async def test_a_fault_in_a_deployment_is_a_failed_deployment(hands, monkeypatch
     async def fault(*args: object) -> None:
         raise LookupError("not foreseen")
 
-    monkeypatch.setattr(hands.agent.releases, "switch", fault)
+    monkeypatch.setattr(hands.releases, "switch", fault)
     with pytest.raises(LookupError):
         await hands.agent.tick()
     await hands.agent.tick()
 
     (record,) = await hands.history()
     assert ("failed", "LookupError: not foreseen") == (record.outcome, record.reason)
-    assert frozenset() == await hands.agent.releases.names()
+    assert frozenset() == await hands.releases.names()
 
 
 async def test_a_release_that_cannot_be_brought_again_is_tried_ever_later(
@@ -49,7 +49,7 @@ async def test_a_release_that_cannot_be_brought_again_is_tried_ever_later(
     async def refuse(*args: object) -> None:
         raise ArchiveError("broken")
 
-    monkeypatch.setattr(hands.agent.releases, "unpack", refuse)
+    monkeypatch.setattr(hands.releases, "unpack", refuse)
     for _ in range(3):
         with suppress(ArchiveError, NotYet):
             await hands.agent.tick()
@@ -93,4 +93,4 @@ async def test_a_hold_said_while_a_release_is_on_its_way_holds(tmp_path):
         assert "v1.0.0" == agent.state.running.tag
         assert "held at v1.0.0; v1.1.0 waits" == agent.standing
         assert not list(agent.state.quarantine)
-        assert {agent.state.running.directory} == await agent.releases.names()
+        assert {agent.state.running.directory} == await hands.releases.names()

@@ -8,8 +8,8 @@ from ..notifiers import Kind
 from .attempt import Attempt
 from .chronicle import Chronicle
 from .hooks import HookKind, HookResult, run
-from .releases import Releases
 from .state import Installed
+from .supply import Supply
 
 LINES = 20
 
@@ -18,10 +18,10 @@ class DeployHooks:
     """Runs them with what they may want to know, and tells how they ended."""
 
     def __init__(
-        self, settings: Settings, releases: Releases, chronicle: Chronicle
+        self, settings: Settings, supply: Supply, chronicle: Chronicle
     ) -> None:
         self._settings = settings
-        self._releases = releases
+        self._supply = supply
         self._chronicle = chronicle
 
     async def before(self, attempt: Attempt, target: Installed) -> None:
@@ -54,7 +54,7 @@ class DeployHooks:
             variables={
                 "DEWY_TAG": attempt.target,
                 "DEWY_PREVIOUS_TAG": attempt.previous,
-                "DEWY_RELEASE_DIR": str(self._releases.path(target.directory)),
+                **self._supply.describe(target),
                 "DEWY_OUTCOME": "pending" if kind is HookKind.BEFORE else "deployed",
             },
             timeout=self._settings.hook_timeout,

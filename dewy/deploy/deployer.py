@@ -19,8 +19,21 @@ class Deployer(Protocol):
         """Whether what was deployed is at work."""
         ...
 
+    def achievement(self, again: bool) -> str:
+        """What people are told of a deployment: of the first, or of one more."""
+        ...
+
     async def heal(self, running: Installed) -> None:
         """Put *running* back in its place, if somebody took it out."""
+        ...
+
+    async def put_back(self, previous: Installed) -> None:
+        """
+        Have *previous* be what is started next, after a release that died.
+
+        Raises:
+            DeploymentError: it cannot be.
+        """
         ...
 
     async def activate(
@@ -48,6 +61,12 @@ class AssetsDeployer:
 
     async def alive(self) -> bool:
         return await self._releases.target() is not None
+
+    def achievement(self, again: bool) -> str:
+        return "Files switched"
+
+    async def put_back(self, previous: Installed) -> None:
+        await self._releases.switch(previous.directory)
 
     async def heal(self, running: Installed) -> None:
         if await self._releases.target() != running.directory:

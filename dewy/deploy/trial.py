@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from ..config import Settings
@@ -12,10 +13,11 @@ from ..system import Clock
 from .attempt import Attempt
 from .chronicle import Chronicle
 from .ledger import Ledger
-from .releases import Releases
 from .state import Installed
 
 log = logging.getLogger(__name__)
+
+PutBack = Callable[[Installed], Awaitable[None]]
 
 
 class Trial:
@@ -26,13 +28,11 @@ class Trial:
         settings: Settings,
         clock: Clock,
         ledger: Ledger,
-        releases: Releases,
         chronicle: Chronicle,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._ledger = ledger
-        self._releases = releases
         self._chronicle = chronicle
         self._release: Installed | None = None
         self._begun = 0.0
@@ -42,9 +42,9 @@ class Trial:
         self._release = release
         self._begun = self._clock.monotonic()
 
-    async def verdict(self, how: str, tail: tuple[str, ...]) -> bool:
+    async def verdict(self, how: str, tail: tuple[str, ...], put_back: PutBack) -> bool:
         """
-        Answer a death of the serving generation; *how* and the last lines tell of it.
+        Answer a death of what serves; *how* and the last lines tell of it.
 
         Within probation the previous release is put back in place, and True
         returned; whoever asks starts it. The state is written first: a dewy
@@ -63,7 +63,7 @@ class Trial:
             bad.tag, bad.identity, reason, self._clock, traffic=True, back=back
         )
         try:
-            await self._releases.switch(back.directory)
+            await put_back(back)
         except DeploymentError as exc:
             log.error("Not rolled back", extra={"to": back.name, "error": str(exc)})
             await self._ledger.note(lambda state: replace(state, running=bad))

@@ -18,6 +18,12 @@ class ServerDeployer:
     async def alive(self) -> bool:
         return self._generations.alive
 
+    def achievement(self, again: bool) -> str:
+        return "Server restarted" if again else "Server started"
+
+    async def put_back(self, previous: Installed) -> None:
+        await self._releases.switch(previous.directory)
+
     async def heal(self, running: Installed) -> None:
         """Nothing: whoever watches the generations heals them at once."""
 

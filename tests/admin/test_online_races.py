@@ -33,7 +33,7 @@ async def test_a_rollback_that_fails_takes_back_only_its_own(
             raise DeploymentError("the disk is full")
 
         with monkeypatch.context() as patched:
-            patched.setattr(agent.releases, "switch", fail)
+            patched.setattr(hands.releases, "switch", fail)
             rollback = asyncio.create_task(online.handle("rollback", {}))
             await tried.wait()
             assert agent.state.is_bad(before.running)

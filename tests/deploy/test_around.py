@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,9 +13,11 @@ from dewy.config import Settings
 from dewy.deploy.around import DeployHooks
 from dewy.deploy.attempt import Attempt
 from dewy.deploy.chronicle import Chronicle
+from dewy.deploy.fetch import Fetcher
 from dewy.deploy.history import History
 from dewy.deploy.releases import Releases
 from dewy.deploy.state import Installed
+from dewy.deploy.supply import ReleaseSupply
 from dewy.errors import HookFailed
 from dewy.notifiers import Kind
 from dewy.notifiers.memory import MemoryNotifier
@@ -32,6 +35,11 @@ def memory() -> MemoryNotifier:
     return MemoryNotifier(urlsplit("mem://people"))
 
 
+def files(root: Path) -> ReleaseSupply:
+    """Only where releases are matters to hooks."""
+    return ReleaseSupply(Releases(root), cast("Fetcher", None))
+
+
 async def run(root: Path, memory: MemoryNotifier, before: str, after: str) -> None:
     settings = Settings(
         command="assets",
@@ -42,7 +50,7 @@ async def run(root: Path, memory: MemoryNotifier, before: str, after: str) -> No
         hook_timeout=30,
     )
     async with Chronicle(History(root), (memory,), Clock()) as chronicle:
-        hooks = DeployHooks(settings, Releases(root), chronicle)
+        hooks = DeployHooks(settings, files(root), chronicle)
         await hooks.before(ATTEMPT, TARGET)
         await hooks.after(ATTEMPT, TARGET)
 

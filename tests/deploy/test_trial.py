@@ -10,6 +10,7 @@ import pytest
 
 from dewy.config import Settings
 from dewy.deploy.chronicle import Chronicle
+from dewy.deploy.deployer import AssetsDeployer
 from dewy.deploy.history import History
 from dewy.deploy.ledger import Ledger
 from dewy.deploy.releases import Releases
@@ -47,10 +48,11 @@ class Case:
         self.releases = Releases(self.root)
         self.history = History(private)
         chronicle = Chronicle(self.history, (), clock)
-        self.trial = Trial(settings, clock, self.ledger, self.releases, chronicle)
+        self.trial = Trial(settings, clock, self.ledger, chronicle)
 
     async def die(self) -> bool:
-        return await self.trial.verdict("exit status 9", ("oh no",))
+        put_back = AssetsDeployer(self.releases).put_back
+        return await self.trial.verdict("exit status 9", ("oh no",), put_back)
 
 
 async def test_a_death_within_probation_is_a_verdict(tmp_path: Path):

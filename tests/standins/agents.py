@@ -21,6 +21,7 @@ from dewy.deploy.history import History, Record
 from dewy.deploy.ledger import Ledger
 from dewy.deploy.releases import Releases
 from dewy.deploy.state import State, StateFile
+from dewy.deploy.supply import ReleaseSupply
 from dewy.deploy.trial import Trial
 from dewy.notifiers.memory import MemoryNotifier
 from dewy.registries.memory import MemoryRegistry
@@ -43,6 +44,7 @@ class Hands:
     announced: list[str] = field(default_factory=list)
     now: float = BEGUN
     agent: Agent = None  # type: ignore[assignment]
+    releases: Releases = None  # type: ignore[assignment]
 
     def publish(
         self, version: str, artifact: bytes | None = None, **given: Any
@@ -70,30 +72,31 @@ async def acting(root: Path, **settings: Any) -> AsyncIterator[Hands]:
     url = urlsplit(f"mem://{root.name}")
     hands = Hands(MemoryStore(root.name), MemoryNotifier(url), private)
     clock = Clock(lambda: hands.now, lambda: hands.now, lambda: 0.5)
-    releases = Releases(root)
+    releases = hands.releases = Releases(root)
     ledger = Ledger(StateFile(private), State())
     MemoryStore._named[root.name] = hands.store
     async with (
         Clients() as clients,
         Chronicle(History(private), [hands.notifier], clock) as chronicle,
     ):
+        fetcher = Fetcher(
+            MemoryCache(url, root),
+            clients,
+            scope="0123456789abcdef",
+            staging=private / "staging",
+            verify="auto",
+        )
+        supply = ReleaseSupply(releases, fetcher)
         hands.agent = Agent(
             settings=chosen,
             clock=clock,
             ledger=ledger,
-            releases=releases,
-            fetcher=Fetcher(
-                MemoryCache(url, root),
-                clients,
-                scope="0123456789abcdef",
-                staging=private / "staging",
-                verify="auto",
-            ),
+            supply=supply,
             registry=MemoryRegistry(url, Selection(), clients),
             deployer=AssetsDeployer(releases),
             chronicle=chronicle,
-            hooks=DeployHooks(chosen, releases, chronicle),
-            trial=Trial(chosen, clock, ledger, releases, chronicle),
+            hooks=DeployHooks(chosen, supply, chronicle),
+            trial=Trial(chosen, clock, ledger, chronicle),
             announce=hands.announced.append,
         )
         try:
