@@ -1,0 +1,170 @@
+"""
+Deciding what to do about the replicas of an application (pure).
+
+The first deployment, a rolling update, replacing a replica that died, adopting
+what an earlier dewy left, finishing what a `kill -9` cut short, other options,
+more or fewer replicas, going back: all are this one function with other inputs.
+
+It never lets a replica leave before as many of the wanted kind serve as there
+are to be, and a second call with what the first led to does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+__all__ = ["Desired", "Phase", "Seen", "Steps", "settled", "steps"]
+
+
+class Phase(IntEnum):
+    """How far a replica is; the later, the rather it is kept."""
+
+    GONE = 0  # created and never started, exited, or dead
+    LEAVING = 1  # out of the table, drained and stopped by somebody
+    UNCHECKED = 2  # runs, and nobody has found out whether it is ready
+    STARTING = 3  # somebody waits for it to be ready
+    READY = 4  # and not in the table yet
+    SERVING = 5  # in the table
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """
+    A replica as it is.
+
+    Attributes:
+        id: Of its container.
+
+        index: Its place, from 0; -1 where unknown.
+
+        spec: What it was made from; equal specs are equal replicas.
+
+        phase: How far it is.
+    """
+
+    id: str
+    index: int
+    spec: str
+    phase: Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """
+    What there is to be.
+
+    Attributes:
+        spec: What replicas are to be made from.
+
+        replicas: How many, at least one.
+
+        parallel: How many may start at a time.
+    """
+
+    spec: str
+    replicas: int
+    parallel: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """
+    What to do next; all of it may be done at once.
+
+    Attributes:
+        remove: Containers that are no use to anybody.
+
+        check: Running ones to wait for until they are ready.
+
+        admit: Ready ones that enter the table.
+
+        start: Places for which a new one is to be started.
+
+        leave: Those that leave the table in one swap, and drain; only once
+            `complete`.
+
+        complete: Every replica that there is to be serves.
+    """
+
+    remove: tuple[str, ...] = ()
+    check: tuple[str, ...] = ()
+    admit: tuple[str, ...] = ()
+    start: tuple[int, ...] = ()
+    leave: tuple[str, ...] = ()
+    complete: bool = False
+
+    @property
+    def idle(self) -> bool:
+        """There is nothing to do (but perhaps to wait)."""
+        return not (
+            self.remove or self.check or self.admit or self.start or self.leave
+        )
+
+
+def steps(seen: Collection[Seen], desired: Desired) -> Steps:
+    """What brings *seen* nearer to *desired*."""
+    places = _places(seen, desired)
+    kept = {replica.id for replica in places.values()}
+    complete = len(places) == desired.replicas and all(
+        replica.phase is Phase.SERVING for replica in places.values()
+    )
+    return Steps(
+        remove=_ids(seen, Phase.GONE),
+        check=_ids(places.values(), Phase.UNCHECKED),
+        admit=_ids(places.values(), Phase.READY),
+        start=_missing(places, desired),
+        leave=_superfluous(seen, kept) if complete else (),
+        complete=complete,
+    )
+
+
+def settled(seen: Collection[Seen], desired: Desired) -> bool:
+    """Whether *seen* is as *desired*, those that are leaving apart."""
+    found = steps(seen, desired)
+    return found.complete and found.idle
+
+
+def _places(seen: Iterable[Seen], desired: Desired) -> dict[int, Seen]:
+    """
+    Who is to be which replica: of the right kind, those that are furthest.
+
+    Each keeps its place where it can; the others fill the places that are left.
+    """
+    alike = [
+        replica
+        for replica in seen
+        if replica.spec == desired.spec and replica.phase > Phase.LEAVING
+    ]
+    alike.sort(key=lambda replica: (-replica.phase, replica.index, replica.id))
+    chosen = alike[: desired.replicas]
+    places: dict[int, Seen] = {}
+    homeless = []
+    for replica in chosen:
+        if 0 <= replica.index < desired.replicas and replica.index not in places:
+            places[replica.index] = replica
+        else:
+            homeless.append(replica)
+    free = (place for place in range(desired.replicas) if place not in places)
+    return places | dict(zip(free, homeless, strict=False))
+
+
+def _missing(places: dict[int, Seen], desired: Desired) -> tuple[int, ...]:
+    """The empty places for which a replica may be started now."""
+    pending = (Phase.UNCHECKED, Phase.STARTING)
+    under_way = sum(replica.phase in pending for replica in places.values())
+    empty = [place for place in range(desired.replicas) if place not in places]
+    return tuple(empty[: max(desired.parallel - under_way, 0)])
+
+
+def _superfluous(seen: Iterable[Seen], kept: Collection[str]) -> tuple[str, ...]:
+    return tuple(
+        replica.id
+        for replica in seen
+        if replica.phase > Phase.LEAVING and replica.id not in kept
+    )
+
+
+def _ids(seen: Iterable[Seen], phase: Phase) -> tuple[str, ...]:
+    return tuple(replica.id for replica in seen if replica.phase is phase)
