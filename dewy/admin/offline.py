@@ -30,7 +30,7 @@ def look(settings: Settings, clock: Clock) -> dict[str, Any]:
     return status(
         _state(settings),
         clock.wall(),
-        name=app_name(settings.registry) or settings.root.name,
+        name=app_name(settings.registry, settings.name) or settings.root.name,
         command="",
         root=str(settings.root),
         process=None,

@@ -68,7 +68,8 @@ class Online:
         return status(
             agent.state,
             agent.clock.wall(),
-            name=app_name(agent.settings.registry) or agent.settings.root.name,
+            name=app_name(agent.settings.registry, agent.settings.name)
+            or agent.settings.root.name,
             command=agent.settings.command,
             root=str(agent.settings.root),
             process=Process(

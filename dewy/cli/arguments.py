@@ -90,7 +90,9 @@ def relay() -> str:
     return "compiled" if COMPILED else "pure Python"
 
 
-def settings_from(ctx: click.Context, program: Sequence[str] = ()) -> Settings:
+def settings_from(
+    ctx: click.Context, program: Sequence[str] = (), run_options: Sequence[str] = ()
+) -> Settings:
     """
     The settings of the command *ctx* is about; logs are configured by them.
 
@@ -105,9 +107,8 @@ def settings_from(ctx: click.Context, program: Sequence[str] = ()) -> Settings:
     for name in given:
         if name not in meant:
             raise click.UsageError(f"{command} has no option --{name}", ctx)
-    settings = resolve(
-        command, {**given, "program": tuple(program)}, os.environ, Path.cwd()
-    )
+    words = {"program": tuple(program), "run-options": tuple(run_options)}
+    settings = resolve(command, {**given, **words}, os.environ, Path.cwd())
     logs.configure(settings.log_level, settings.log_format)
     return settings
 

@@ -2,6 +2,13 @@
 
 from .endpoint import Endpoint
 from .resolve import resolve
-from .settings import DEFAULT_ADMIN_PORT, Address, Settings
+from .settings import DEFAULT_ADMIN_PORT, Address, PortMapping, Settings
 
-__all__ = ["DEFAULT_ADMIN_PORT", "Address", "Endpoint", "Settings", "resolve"]
+__all__ = [
+    "DEFAULT_ADMIN_PORT",
+    "Address",
+    "Endpoint",
+    "PortMapping",
+    "Settings",
+    "resolve",
+]

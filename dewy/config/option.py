@@ -6,16 +6,21 @@ from dataclasses import dataclass
 
 from .values import Kind
 
-__all__ = ["RUN", "SERVER", "Option"]
+__all__ = ["CONTAINER", "FILES", "RUN", "SERVER", "Option"]
 
 SERVER = frozenset({"server", "check"})
-RUN = SERVER | {"assets"}
+FILES = SERVER | {"assets"}
+CONTAINER = frozenset({"container", "check"})
+RUN = FILES | CONTAINER
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
     """
     One thing an operator can say.
+
+    Several may have one name, for different commands; then only what is read
+    from the value and what is said of it differ.
 
     Attributes:
         name: Its long flag without the dashes.

@@ -2,54 +2,43 @@
 
 from __future__ import annotations
 
-from .option import RUN, SERVER, Option
+from .container import CONTAINING
+from .kinds import (
+    ADMIN_PORT,
+    FLAG,
+    FORMAT,
+    HEALTH_PATH,
+    INTERVAL,
+    KEEP,
+    LEVEL,
+    PATH,
+    PORTS,
+    READY,
+    SHELL,
+    SOME_TIME,
+    TEXT,
+    TIME,
+    URL,
+    URLS,
+    VERIFY,
+)
+from .option import CONTAINER, FILES, RUN, SERVER, Option
 from .proxying import PROXY, PROXYING
 from .settings import DEFAULT_ADMIN_PORT
-from .values import (
-    Kind,
-    addresses,
-    choice,
-    duration,
-    flag,
-    health_path,
-    interval,
-    last,
-    number,
-    positive_duration,
-    url,
-    url_list,
-    verbatim,
-)
 
-__all__ = ["COMMANDS", "OPTIONS", "Option", "options_of"]
+__all__ = ["COMMANDS", "LIST", "OPTIONS", "ROWS", "Option", "options_of"]
+
+LIST = "container list"
 
 ACT = frozenset({"deploy", "retry", "rollback", "hold", "unhold"})
 LOOK = frozenset({"status", "history"})
+ASK = frozenset({LIST, "ps"})
 ROOTED = RUN | ACT | LOOK
-COMMANDS = ROOTED | PROXY
+COMMANDS = ROOTED | PROXY | ASK
 
-TIME = Kind("TIME", last(duration), (int, float, str))
-SOME_TIME = Kind("TIME", last(positive_duration), (int, float, str))
-INTERVAL = Kind("TIME", last(interval), (int, float, str))
-TEXT = Kind("TEXT", last(verbatim))
-SHELL = Kind("COMMAND", last(verbatim))
-PATH = Kind("PATH", last(verbatim))
-HEALTH_PATH = Kind("PATH", last(health_path))
-URL = Kind("URL", last(url))
-URLS = Kind("URL", url_list, repeated=True)
-PORTS = Kind("PORT", addresses, (int, str), repeated=True)
-FLAG = Kind("", last(flag), (bool,))
-KEEP = Kind("NUMBER", last(number(1, 1000)), (int,))
-ADMIN_PORT = Kind("PORT", last(number(0, 65535)), (int,))
-READY = Kind("HOW", last(choice("auto", "notify", "grace")))
-VERIFY = Kind("WHEN", last(choice("off", "auto", "required")))
-LEVEL = Kind("LEVEL", last(choice("debug", "info", "warn", "error", warning="warn")))
-FORMAT = Kind("FORMAT", last(choice("text", "json")))
-
-
-_ALL = (
+ROWS = (
     Option("registry", URL, "Where releases are published; required.", ROOTED),
-    Option("cache", URL, "Where artifacts are kept; else this host.", short="c"),
+    Option("cache", URL, "Where artifacts are kept; else this host.", FILES, short="c"),
     Option(
         "notifier", URLS, "Where people are told; may be repeated.", field="notifiers"
     ),
@@ -64,9 +53,14 @@ _ALL = (
         "grace-period",
         TIME,
         "How long a release may lack its artifact without being an error.",
+        FILES,
         default="30m",
     ),
-    Option("once", FLAG, "Poll once; then assets leaves, server only supervises."),
+    Option(
+        "once",
+        FLAG,
+        "Poll once; then assets leaves, server and container only supervise.",
+    ),
     Option("slot", TEXT, "Take only releases of this blue/green slot.", short="s"),
     Option("calver", TEXT, "Versions are calendar versions of this format."),
     Option("before-deploy-hook", SHELL, "Runs before a deployment; failing stops it."),
@@ -76,9 +70,10 @@ _ALL = (
         "verify-checksum",
         VERIFY,
         "Check published checksums: off, auto (where there are any) or required.",
+        FILES,
         default="auto",
     ),
-    Option("keep", KEEP, "Releases kept on disk.", default="7"),
+    Option("keep", KEEP, "Releases kept on disk.", FILES, default="7"),
     Option(
         "port",
         PORTS,
@@ -121,7 +116,7 @@ _ALL = (
         "probation",
         TIME,
         "Dying this soon after a deployment rolls it back.",
-        SERVER,
+        SERVER | CONTAINER,
         default="30s",
     ),
     Option(
@@ -142,7 +137,7 @@ _ALL = (
         "no-rollback",
         FLAG,
         "Leave a release that fails in probation in place.",
-        SERVER,
+        SERVER | CONTAINER,
         field="rollback",
         negates=True,
     ),
@@ -158,8 +153,10 @@ _ALL = (
         "admin-port",
         ADMIN_PORT,
         "First port tried for the local HTTP API; 0 for none.",
+        RUN | ASK,
         default=str(DEFAULT_ADMIN_PORT),
     ),
+    *CONTAINING,
     *PROXYING,
     Option("telemetry", FLAG, "Has no effect in this version.", field=""),
     Option("otlp-endpoint", TEXT, "Has no effect in this version.", field=""),
@@ -182,11 +179,16 @@ _ALL = (
     ),
 )
 
-OPTIONS = {option.name: option for option in _ALL}
+# Where a name has a row for each of several commands, all are written alike.
+OPTIONS = {
+    option.name: option
+    for option in ROWS
+    if option is next(row for row in ROWS if row.name == option.name)
+}
 
 LATER = frozenset({"telemetry", "otlp-endpoint", "otlp-insecure"})
 
 
 def options_of(command: str) -> list[Option]:
     """The options that have a meaning for *command*."""
-    return [option for option in _ALL if command in option.commands]
+    return [option for option in ROWS if command in option.commands]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from .endpoint import Endpoint
-from .option import Option
-from .values import Kind, choice, duration, last, number
+from .kinds import TIME
+from .option import CONTAINER, Option
+from .values import Kind, choice, last, number
 
 __all__ = ["PROXY", "PROXYING"]
 
 PROXY = frozenset({"proxy"})
+RELAYS = PROXY | CONTAINER
 BALANCES = ("round-robin", "least-connections")
 
 
@@ -20,7 +22,6 @@ def _backends(texts: tuple[str, ...], what: str) -> tuple[Endpoint, ...]:
     return tuple(Endpoint.parse(text, what) for text in texts)
 
 
-TIME = Kind("TIME", last(duration), (int, float, str))
 LISTENERS = Kind("ADDR:PORT", _listeners, (int, str), repeated=True)
 BACKENDS = Kind("ADDR:PORT", _backends, repeated=True)
 THREADS = Kind("NUMBER", last(number(0, 256)), (int,))
@@ -48,34 +49,34 @@ PROXYING = (
         "proxy-threads",
         THREADS,
         "Threads that relay; else one per usable CPU. 0 for none of its own.",
-        PROXY,
+        RELAYS,
     ),
     Option(
         "balance",
         BALANCE,
         "Who gets the next connection: round-robin or least-connections.",
-        PROXY,
+        RELAYS,
         default="round-robin",
     ),
     Option(
         "proxy-protocol",
         VERSION,
         "Tell backends the client's address: v2, or none.",
-        PROXY,
+        RELAYS,
         default="none",
     ),
     Option(
         "proxy-idle-timeout",
         TIME,
         "Reset connections that carry nothing for so long; 0 for never.",
-        PROXY,
+        RELAYS,
         default="300s",
     ),
     Option(
         "max-connections",
         CONNECTIONS,
         "Open at a time, while others wait; else what the descriptor limit allows.",
-        PROXY,
+        RELAYS,
     ),
     Option(
         "drain-time",

@@ -11,10 +11,12 @@ from .. import urls
 from ..errors import ConfigError
 from . import sources
 from .options import LATER, options_of
-from .settings import Address, Settings
+from .settings import Address, PortMapping, Settings
 from .sources import Said
 
-NEEDS_REGISTRY = frozenset({"server", "assets", "check"})
+NEEDS_REGISTRY = frozenset({"server", "assets", "container", "check"})
+TAKES_FILES = frozenset({"server", "assets"})
+IMAGES = "img"
 PRIVILEGED = 1024
 
 
@@ -28,19 +30,21 @@ def resolve(
     The settings of *command* in the root *cwd*.
 
     *given* holds flags by their long names (a text, a list of texts, True) and,
-    for `server`, the program and its arguments under `program`.
+    for `server`, the program and its arguments under `program`; for `container`,
+    the options for its engine under `run-options`.
 
     Raises:
         ConfigError: something that was said cannot be; it names where and what.
     """
     said = _said(given, environ, cwd)
-    values = _values(command, said)
+    values = _values(_judged_as(command, said), said)
     _add_calver(values, said)
     settings = Settings(
         command=command,
         root=cwd,
         cache_dir=_cache_dir(environ, cwd),
-        program=tuple(cast("Sequence[str]", given.get("program", ()))),
+        program=_words(given, "program"),
+        run_options=_words(given, "run-options"),
         cautions=(*_without_effect(command, said), *_privileged(values)),
         **values,
     )
@@ -55,6 +59,21 @@ def _said(
     config = spoken.get("config")
     path = cwd / (config.texts[-1] if config else sources.FILE)
     return {**sources.file(path, required=config is not None), **spoken}
+
+
+def _words(given: Mapping[str, object], name: str) -> tuple[str, ...]:
+    return tuple(cast("Sequence[str]", given.get(name, ())))
+
+
+def _judged_as(command: str, said: Mapping[str, Said]) -> str:
+    """Whose options these are: `check` is about whatever takes such a registry."""
+    registry = said.get("registry")
+    images = registry is not None and _scheme(registry.texts[-1]) == IMAGES
+    return "container" if command == "check" and images else command
+
+
+def _scheme(registry: str) -> str:
+    return registry.partition("://")[0].lower()
 
 
 def _values(command: str, said: Mapping[str, Said]) -> dict[str, Any]:
@@ -104,10 +123,13 @@ def _without_effect(command: str, said: Mapping[str, Said]) -> list[str]:
 
 def _privileged(values: Mapping[str, Any]) -> list[str]:
     ports: tuple[Address, ...] = values.get("ports", ())
+    mappings: tuple[PortMapping, ...] = values.get("port_mappings", ())
+    numbers = {each.name: each.port for each in ports}
+    numbers |= {str(each.proxy): each.proxy for each in mappings}
     return [
-        f"port {each.name} is below {PRIVILEGED}: binding it takes a privilege"
-        for each in ports
-        if each.port < PRIVILEGED
+        f"port {name} is below {PRIVILEGED}: binding it takes a privilege"
+        for name, number in numbers.items()
+        if number < PRIVILEGED
     ]
 
 
@@ -115,9 +137,15 @@ def _check(settings: Settings, said: Mapping[str, Said]) -> None:
     command = settings.command
     if command in NEEDS_REGISTRY and not settings.registry:
         raise ConfigError(missing_registry(command))
+    _check_scheme(command, settings.registry)
     if command == "server" and not settings.program:
         raise ConfigError(
             "server needs a program to run: dewy server [OPTIONS] -- PROGRAM [ARGS…]"
+        )
+    if command == "container" and not settings.port_mappings:
+        raise ConfigError(
+            "container needs a --port to listen on: --port 8080, or --port 8080:80 "
+            "for port 80 of the containers"
         )
     if command == "proxy" and not settings.backends:
         raise ConfigError("proxy needs a --backend to pass connections on to")
@@ -126,6 +154,20 @@ def _check(settings: Settings, said: Mapping[str, Said]) -> None:
         raise ConfigError(f"{health.what} has no meaning for assets: nothing listens")
     if settings.health_path and command == "server" and not settings.ports:
         raise ConfigError(f"{said['health-path'].what} needs a --port to ask")
+
+
+def _check_scheme(command: str, registry: str) -> None:
+    images = _scheme(registry) == IMAGES
+    shown = urls.redact(registry)
+    if command in TAKES_FILES and images:
+        raise ConfigError(
+            f"{command} cannot run the images of {shown}; `dewy container` does"
+        )
+    if command == "container" and not images:
+        raise ConfigError(
+            f"container needs a registry of images, such as img://ghcr.io/acme/shop, "
+            f"not {shown}; `dewy server` and `dewy assets` take files"
+        )
 
 
 def missing_registry(command: str) -> str:

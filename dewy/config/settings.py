@@ -28,13 +28,29 @@ class Address:
     port: int
 
 
+@dataclass(frozen=True, slots=True)
+class PortMapping:
+    """
+    Which port of a container stands behind a port of the proxy.
+
+    Attributes:
+        proxy: 1 to 65535.
+
+        container: 1 to 65535; 0 for the one that the image exposes.
+    """
+
+    proxy: int
+    container: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """
     Every option of every command; times are seconds.
 
     `registry` already carries `--calver` in its query. `cache` is empty for the
-    local one in `cache_dir`. `cautions` are sentences to log as warnings at start.
+    local one in `cache_dir`. `run_options` are the words after `--`, not yet judged.
+    `cautions` are sentences to log as warnings at start.
     """
 
     command: str
@@ -65,6 +81,20 @@ class Settings:
     health_timeout: float = 30.0
     capture: bool = True
     admin_port: int = DEFAULT_ADMIN_PORT
+    port_mappings: tuple[PortMapping, ...] = ()
+    run_options: tuple[str, ...] = ()
+    name: str = ""
+    replicas: int = 1
+    cmd: tuple[str, ...] = ()
+    runtime: str = "docker"
+    max_parallel: int = 1
+    min_healthy: float = 3.0
+    health_interval: float = 10.0
+    health_rise: int = 2
+    health_fall: int = 3
+    upstream: str = "auto"
+    backend_wait: float = 5.0
+    on_exit: str = "stop"
     listen: tuple[Endpoint, ...] = ()
     backends: tuple[Endpoint, ...] = ()
     proxy_threads: int | None = None

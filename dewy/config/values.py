@@ -163,7 +163,7 @@ def _addresses(item: str, what: str) -> Iterable[Address]:
     first, dash, final = item.partition("-")
     if dash:
         return [_bare(n) for n in _range(first, final, item, what)]
-    return [_bare(_port(item, item, what))]
+    return [_bare(port_number(item, item, what))]
 
 
 def _bare(port: int) -> Address:
@@ -182,12 +182,15 @@ def _at(host: str, port: str, item: str, what: str) -> Address:
             "127.0.0.1:8080 or [::]:8080"
         )
     shown = f"[{address}]" if bracketed else str(address)
-    number = _port(port, item, what)
+    number = port_number(port, item, what)
     return Address(f"{shown}:{number}", str(address), number)
 
 
 def _range(first: str, final: str, item: str, what: str) -> range:
-    low, high = _port(first.strip(), item, what), _port(final.strip(), item, what)
+    low, high = (
+        port_number(first.strip(), item, what),
+        port_number(final.strip(), item, what),
+    )
     if low > high:
         raise ConfigError(f"{what} {item!r} must name its lower port first")
     if high - low >= WIDEST_RANGE:
@@ -197,7 +200,8 @@ def _range(first: str, final: str, item: str, what: str) -> range:
     return range(low, high + 1)
 
 
-def _port(text: str, item: str, what: str) -> int:
+def port_number(text: str, item: str, what: str) -> int:
+    """The port that *text*, a part of *item*, is."""
     if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= 65535:
         raise ConfigError(f"{what} {item!r} must hold ports from 1 to 65535")
     return int(text)

@@ -22,3 +22,8 @@ from dewy.config.names import app_name
 def test_name_is_the_end_of_the_registry(registry: str, expected: str) -> None:
     """Without the query and without a tag or port."""
     assert expected == app_name(registry)
+
+
+def test_name_that_was_given_counts() -> None:
+    """Whatever the registry is called."""
+    assert "shop" == app_name("img://host/team/app", "shop")

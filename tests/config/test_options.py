@@ -9,20 +9,19 @@ from pathlib import Path
 import pytest
 
 from dewy.config import Settings
-from dewy.config.options import COMMANDS, OPTIONS, Option, options_of
+from dewy.config.options import COMMANDS, OPTIONS, ROWS, Option, options_of
 
 SETTINGS = {field.name for field in fields(Settings)}
-OPTION_LIST = list(OPTIONS.values())
 
 
-@pytest.mark.parametrize("option", OPTION_LIST, ids=lambda o: o.name)
+@pytest.mark.parametrize("option", ROWS, ids=lambda o: o.name)
 def test_option_ends_in_a_setting(option: Option) -> None:
     """Nothing an operator says is dropped; `calver` goes into the registry's URL."""
     assert option.setting in SETTINGS | {"calver", ""}
 
 
 @pytest.mark.parametrize(
-    "option", [o for o in OPTION_LIST if o.setting in SETTINGS], ids=lambda o: o.name
+    "option", [o for o in ROWS if o.setting in SETTINGS], ids=lambda o: o.name
 )
 def test_default_shown_is_the_default_taken(option: Option) -> None:
     """Help does not promise what settings don't hold."""
@@ -37,7 +36,7 @@ def test_default_shown_is_the_default_taken(option: Option) -> None:
         assert option.negates is taken
 
 
-@pytest.mark.parametrize("option", OPTION_LIST, ids=lambda o: o.name)
+@pytest.mark.parametrize("option", ROWS, ids=lambda o: o.name)
 def test_option_is_explained(option: Option) -> None:
     """A sentence, for commands that exist."""
     assert option.help.endswith(".")
@@ -46,7 +45,7 @@ def test_option_is_explained(option: Option) -> None:
 
 def test_short_forms_are_unique() -> None:
     """One letter, one meaning; -h and -v are taken."""
-    shorts = Counter(option.short for option in OPTION_LIST if option.short)
+    shorts = Counter(option.short for option in OPTIONS.values() if option.short)
 
     assert {1} == set(shorts.values())
     assert not {"h", "v"} & set(shorts)
@@ -58,11 +57,32 @@ def test_original_short_forms_stand() -> None:
         "c": "cache",
         "i": "interval",
         "p": "port",
+        "n": "name",
         "s": "slot",
         "l": "log-level",
         "f": "log-format",
     }
-    assert expected == {o.short: o.name for o in OPTION_LIST if o.short}
+    assert expected == {o.short: o.name for o in ROWS if o.short}
+
+
+def test_rows_of_one_name_are_written_alike() -> None:
+    """Where an option is read before its command is known, any row will do."""
+    for row in ROWS:
+        first = OPTIONS[row.name]
+        assert (first.short, first.kind.repeated, first.kind.toml) == (
+            row.short,
+            row.kind.repeated,
+            row.kind.toml,
+        )
+        assert bool(first.kind.metavar) == bool(row.kind.metavar)
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_command_has_one_row_of_a_name(command: str) -> None:
+    """It is clear what an option means to it."""
+    names = [option.name for option in options_of(command)]
+
+    assert sorted(set(names)) == sorted(names)
 
 
 def test_variable_is_the_name_in_capitals() -> None:
@@ -70,10 +90,10 @@ def test_variable_is_the_name_in_capitals() -> None:
     assert "DEWY_LOG_LEVEL" == OPTIONS["log-level"].variable
 
 
-def test_check_takes_whatever_server_takes() -> None:
+@pytest.mark.parametrize("command", ["server", "assets", "container"])
+def test_check_takes_whatever_keeps_a_root_takes(command: str) -> None:
     """So that a command line can be checked as it stands."""
-    assert options_of("server") == options_of("check")
-    assert {o.name for o in options_of("assets")} <= {
+    assert {o.name for o in options_of(command)} <= {
         o.name for o in options_of("check")
     }
 

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from dewy.config import Settings, resolve
+from dewy.config import PortMapping, Settings, resolve
 from dewy.config.resolve import with_calver
 from dewy.errors import ConfigError
 
 Resolve = Callable[..., Settings]
+
+IMAGES = "img://ghcr.io/acme/shop"
 
 
 @pytest.fixture
@@ -107,7 +109,7 @@ def test_cache_directory_is_moved_by_its_variable(
     assert root / ".dewy" == absolute.private
 
 
-@pytest.mark.parametrize("command", ["server", "assets", "check"])
+@pytest.mark.parametrize("command", ["server", "assets", "container", "check"])
 def test_registry_is_required(settings: Resolve, command: str) -> None:
     """Told before anything starts, with every place it could be said."""
     with pytest.raises(ConfigError, match=f"{command} needs a registry: --registry"):
@@ -127,6 +129,56 @@ def test_server_needs_a_program(settings: Resolve) -> None:
     with pytest.raises(ConfigError, match="-- PROGRAM"):
         settings(program=())
     assert () == settings("check", program=()).program
+
+
+def test_container_has_settings_of_its_own(settings: Resolve) -> None:
+    """An option of one name may mean another thing to another command."""
+    found = settings(
+        "container",
+        registry=IMAGES,
+        port=("8080:80", "8443"),
+        cmd=("serve", "-v"),
+        replicas="0",
+        run_options=("-e", "A=b"),
+    )
+    assert (PortMapping(8080, 80), PortMapping(8443)) == found.port_mappings
+    assert () == found.ports
+    assert ("serve", "-v") == found.cmd
+    assert 1 == found.replicas
+    assert ("-e", "A=b") == found.run_options
+
+
+def test_container_needs_a_port(settings: Resolve) -> None:
+    """Blank ones are none."""
+    for port in ((), ("", " ")):
+        with pytest.raises(ConfigError, match=r"needs a --port .* --port 8080:80"):
+            settings("container", registry=IMAGES, port=port)
+
+
+@pytest.mark.parametrize("command", ["server", "assets"])
+def test_images_are_for_container(settings: Resolve, command: str) -> None:
+    """The original crashed at the first poll."""
+    with pytest.raises(ConfigError, match=r"img://ghcr\.io/.*; `dewy container` does"):
+        settings(command, registry=IMAGES)
+
+
+def test_container_runs_images_only(settings: Resolve) -> None:
+    """And passwords in the URL stay where they are."""
+    with pytest.raises(
+        ConfigError, match="registry of images, such as img://"
+    ) as caught:
+        settings("container", registry="s3://u:secret@r/b", port="80")
+
+    assert "secret" not in str(caught.value)
+
+
+def test_check_is_about_what_takes_such_a_registry(settings: Resolve) -> None:
+    """A command line of `container` can be checked as it stands."""
+    found = settings("check", registry=IMAGES, port="8080:80", replicas="2")
+
+    assert ((PortMapping(8080, 80),), 2) == (found.port_mappings, found.replicas)
+    with pytest.raises(ConfigError, match="--port '8080:80' must be"):
+        settings("check", port="8080:80")
 
 
 def test_health_path_needs_a_port(settings: Resolve) -> None:
@@ -222,6 +274,7 @@ def test_low_ports_come_with_a_word(settings: Resolve) -> None:
 
     assert 1 == len(found.cautions)
     assert "port 80 is below 1024" in found.cautions[0]
+    assert found.cautions == settings("container", registry=IMAGES, port="80").cautions
 
 
 def test_resolving_creates_nothing(settings: Resolve, root: Path) -> None:

@@ -1,0 +1,198 @@
+"""The options of container mode that no other command has, or has otherwise."""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import ConfigError
+from .kinds import HEALTH_PATH, KEEP, SOME_TIME, TIME
+from .option import CONTAINER, Option
+from .settings import PortMapping
+from .values import Kind, choice, last, number, port_number
+
+__all__ = ["CONTAINING"]
+
+MOST_REPLICAS = 1000
+LONGEST_NAME = 128
+
+# `check` has those of `server` by the same names, and reads them as these do.
+ONLY = frozenset({"container"})
+NAMED = CONTAINER | {"status"}
+
+_WHOLE = re.compile(r"-?[0-9]{1,9}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def port_mappings(texts: tuple[str, ...], what: str) -> tuple[PortMapping, ...]:
+    """
+    From `PROXY` or `PROXY:CONTAINER` each, in the order of the proxy's ports.
+
+    Raises:
+        ConfigError: one is of another form, or two have the same proxy port.
+    """
+    found = [_mapping(text.strip(), what) for text in texts if text.strip()]
+    seen: set[int] = set()
+    for each in found:
+        if each.proxy in seen:
+            raise ConfigError(
+                f"{what} must name each port of the proxy once, not {each.proxy} twice"
+            )
+        seen.add(each.proxy)
+    return tuple(sorted(found, key=lambda mapping: mapping.proxy))
+
+
+def _mapping(text: str, what: str) -> PortMapping:
+    proxy, colon, container = text.partition(":")
+    if not proxy.isdecimal() or (colon and not container.isdecimal()):
+        raise ConfigError(
+            f"{what} {text!r} must be PROXY or PROXY:CONTAINER, "
+            "such as 8080 or 8080:80; several are given one by one"
+        )
+    inner = port_number(container, text, what) if colon else 0
+    return PortMapping(port_number(proxy, text, what), inner)
+
+
+def replicas(text: str, what: str) -> int:
+    """How many; the original took anything below one for one."""
+    if not _WHOLE.fullmatch(text) or int(text) > MOST_REPLICAS:
+        raise ConfigError(
+            f"{what} {text!r} must be a whole number from 1 to {MOST_REPLICAS}"
+        )
+    return max(int(text), 1)
+
+
+def container_name(text: str, what: str) -> str:
+    """What engines take as the beginning of a container's name, or ""."""
+    if text and (not _NAME.fullmatch(text) or len(text) > LONGEST_NAME):
+        raise ConfigError(
+            f"{what} {text!r} must begin with a letter or digit and hold only these, "
+            f"'_', '.' and '-', at most {LONGEST_NAME}"
+        )
+    return text
+
+
+MAPPINGS = Kind("PROXY[:CONTAINER]", port_mappings, (int, str), repeated=True)
+NAME = Kind("NAME", last(container_name))
+REPLICAS = Kind("NUMBER", last(replicas), (int,))
+WORDS = Kind("WORD", lambda texts, what: texts, repeated=True)
+RUNTIME = Kind("ENGINE", last(choice("docker", "podman")))
+AT_ONCE = Kind("NUMBER", last(number(1, MOST_REPLICAS)), (int,))
+COUNT = Kind("NUMBER", last(number(1, 100)), (int,))
+UPSTREAM = Kind("HOW", last(choice("auto", "direct", "published")))
+ON_EXIT = Kind("WHAT", last(choice("stop", "leave")))
+
+CONTAINING = (
+    Option(
+        "port",
+        MAPPINGS,
+        "Listen here and pass connections on to this port of the containers; "
+        "without :CONTAINER to the one that the image exposes; may be repeated.",
+        ONLY,
+        short="p",
+        field="port_mappings",
+    ),
+    Option(
+        "name",
+        NAME,
+        "What the application is called; else the end of the registry URL.",
+        NAMED,
+        short="n",
+    ),
+    Option("replicas", REPLICAS, "Containers that serve.", CONTAINER, default="1"),
+    Option(
+        "cmd",
+        WORDS,
+        "One word of the command that containers run, instead of the image's; "
+        "may be repeated.",
+        CONTAINER,
+    ),
+    Option("runtime", RUNTIME, "docker or podman.", CONTAINER, default="docker"),
+    Option(
+        "max-parallel",
+        AT_ONCE,
+        "New containers that start at a time.",
+        CONTAINER,
+        default="1",
+    ),
+    Option(
+        "min-healthy",
+        TIME,
+        "How long a new container must stay healthy before it serves.",
+        CONTAINER,
+        default="3s",
+    ),
+    Option(
+        "health-path",
+        HEALTH_PATH,
+        "A container is healthy while this path answers 2xx or 3xx on the first "
+        "--port; else while it accepts connections.",
+        ONLY,
+    ),
+    Option(
+        "health-timeout",
+        SOME_TIME,
+        "How long a new container may take to be healthy.",
+        ONLY,
+        default="30s",
+    ),
+    Option(
+        "health-interval",
+        SOME_TIME,
+        "Time between checks of a container that serves.",
+        CONTAINER,
+        default="10s",
+    ),
+    Option(
+        "health-rise",
+        COUNT,
+        "Good checks in a row that bring a container back.",
+        CONTAINER,
+        default="2",
+    ),
+    Option(
+        "health-fall",
+        COUNT,
+        "Bad checks in a row that take a container out.",
+        CONTAINER,
+        default="3",
+    ),
+    Option(
+        "upstream",
+        UPSTREAM,
+        "How containers are reached: direct (by their own address), published (by a "
+        "port of 127.0.0.1) or auto (direct where that works).",
+        CONTAINER,
+        default="auto",
+    ),
+    Option(
+        "backend-wait",
+        TIME,
+        "How long new connections wait while no container serves.",
+        CONTAINER,
+        default="5s",
+    ),
+    Option(
+        "drain-time",
+        TIME,
+        "How long connections to a container that leaves may go on before it is "
+        "told to stop.",
+        CONTAINER,
+        default="30s",
+    ),
+    Option(
+        "stop-timeout",
+        TIME,
+        "How long a container may take to stop before it is killed.",
+        ONLY,
+        default="30s",
+    ),
+    Option(
+        "on-exit",
+        ON_EXIT,
+        "What becomes of the containers when dewy ends: stop, or leave (for the "
+        "next dewy to take over).",
+        CONTAINER,
+        default="stop",
+    ),
+    Option("keep", KEEP, "Images kept on this host.", ONLY, default="7"),
+)

@@ -1,0 +1,37 @@
+"""The kinds of values that several options share."""
+
+from __future__ import annotations
+
+from .values import (
+    Kind,
+    addresses,
+    choice,
+    duration,
+    flag,
+    health_path,
+    interval,
+    last,
+    number,
+    positive_duration,
+    url,
+    url_list,
+    verbatim,
+)
+
+TIME = Kind("TIME", last(duration), (int, float, str))
+SOME_TIME = Kind("TIME", last(positive_duration), (int, float, str))
+INTERVAL = Kind("TIME", last(interval), (int, float, str))
+TEXT = Kind("TEXT", last(verbatim))
+SHELL = Kind("COMMAND", last(verbatim))
+PATH = Kind("PATH", last(verbatim))
+HEALTH_PATH = Kind("PATH", last(health_path))
+URL = Kind("URL", last(url))
+URLS = Kind("URL", url_list, repeated=True)
+PORTS = Kind("PORT", addresses, (int, str), repeated=True)
+FLAG = Kind("", last(flag), (bool,))
+KEEP = Kind("NUMBER", last(number(1, 1000)), (int,))
+ADMIN_PORT = Kind("PORT", last(number(0, 65535)), (int,))
+READY = Kind("HOW", last(choice("auto", "notify", "grace")))
+VERIFY = Kind("WHEN", last(choice("off", "auto", "required")))
+LEVEL = Kind("LEVEL", last(choice("debug", "info", "warn", "error", warning="warn")))
+FORMAT = Kind("FORMAT", last(choice("text", "json")))
