@@ -98,9 +98,7 @@ class Steps:
     @property
     def idle(self) -> bool:
         """There is nothing to do (but perhaps to wait)."""
-        return not (
-            self.remove or self.check or self.admit or self.start or self.leave
-        )
+        return not (self.remove or self.check or self.admit or self.start or self.leave)
 
 
 def steps(seen: Collection[Seen], desired: Desired) -> Steps:

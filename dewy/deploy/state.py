@@ -32,7 +32,7 @@ class Installed:
 
         identity: As in `Release`; "" where unknown.
 
-        directory: Its name below `releases/`.
+        directory: Its name below `releases/`; "" where there is none, as of images.
 
         at: When it was deployed, seconds since the epoch.
     """
@@ -49,8 +49,10 @@ class Installed:
 
     def is_version_of(self, other: Installed) -> bool:
         """Whether going from one to the other changes nothing."""
+        if self.directory and self.directory == other.directory:
+            return True
         same = (self.tag, self.identity) == (other.tag, other.identity)
-        return self.directory == other.directory or (same and bool(self.tag))
+        return same and bool(self.tag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,9 @@ class State:
         groups: Live generations, for the next dewy to end if this one is killed.
 
         notifies: Whether any generation of this root ever sent READY=1.
+
+        pulled: Digests of the images that were pulled for this root, until they
+            are removed again.
     """
 
     running: Installed | None = None
@@ -92,6 +97,7 @@ class State:
     wanted: str = ""
     groups: tuple[Group, ...] = ()
     notifies: bool = False
+    pulled: tuple[str, ...] = ()
 
     @property
     def previous(self) -> Installed | None:
@@ -147,6 +153,7 @@ class State:
                 wanted=str(data["wanted"]),
                 groups=_records(Group, data["groups"]),
                 notifies=bool(data["notifies"]),
+                pulled=tuple(map(str, data.get("pulled", ()))),
             )
         except (KeyError, TypeError, AttributeError) as exc:
             raise ValueError(f"{type(exc).__name__}: {exc}") from exc

@@ -106,6 +106,19 @@ class Backend:
         """The relay says that its last connection has ended."""
         self._drained.set()
 
+    def eject(self) -> None:
+        """Prefer the others to it, for as long as there are any."""
+        if not self.removed:
+            self._relay.eject(self.number)
+        self._eject()
+
+    def restore(self) -> None:
+        """Use it as the others."""
+        if self.ejected and not self.removed:
+            self.ejected = False
+            self._relay.restore(self.number)
+            log.info("Restored backend", extra=self._tell())
+
     def suspected(self, failed: bool, probe: Probe) -> None:
         """Have *probe* find out what is the matter; one that *failed* is out first."""
         if failed:
@@ -120,10 +133,7 @@ class Backend:
         while not await probe(self):
             self._eject()
             await asyncio.sleep(next(pauses))
-        if self.ejected:
-            self.ejected = False
-            self._relay.restore(self.number)
-            log.info("Restored backend", extra=self._tell())
+        self.restore()
 
     def _eject(self) -> None:
         if not self.ejected and not self.removed:

@@ -1,0 +1,197 @@
+"""Deploying an image: replicas of it take the place of those that serve."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from ..config import Settings
+from ..deploy.deployer import Abandon, Commit
+from ..deploy.state import Installed
+from ..errors import EngineError
+from .fleet import Fleet
+from .health import Check
+from .recipe import Recipe, Recipes
+from .replica import Replica
+from .retiring import Retirement
+from .rollout import Phase, settled
+from .starting import Readiness, Starter
+from .supply import ImageSupply
+from .update import Order, Update
+
+__all__ = ["ContainerDeployer"]
+
+log = logging.getLogger(__name__)
+
+ADOPTION = 2.0
+"""Seconds that a replica left by an earlier dewy has to answer once."""
+
+
+@dataclass(slots=True)
+class ContainerDeployer:
+    """
+    A release is in place when all of its replicas serve.
+
+    Attributes:
+        settings: As they are now; `dewy reload` changes them.
+
+        running: What the state says runs.
+
+        switching: Held by whoever changes the replicas.
+    """
+
+    fleet: Fleet
+    starter: Starter
+    retirement: Retirement
+    recipes: Recipes
+    supply: ImageSupply
+    settings: Settings
+    running: Callable[[], Installed | None]
+    switching: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def alive(self) -> bool:
+        return bool(self.fleet.serving)
+
+    def achievement(self, again: bool) -> str:
+        count = len(self.fleet.serving)
+        return f"Container deployed: {count} of {self.settings.replicas} replicas"
+
+    async def heal(self, running: Installed) -> None:
+        """Look at everything again; whoever keeps the replicas does the rest."""
+        async with self.switching:
+            await self.fleet.observe()
+        self.fleet.changed.set()
+
+    async def put_back(self, previous: Installed) -> None:
+        """Nothing: the replicas follow what the state says runs."""
+
+    async def activate(
+        self, target: Installed, commit: Commit, abandon: Abandon
+    ) -> None:
+        async with self.switching:
+            recipe: Recipe | None = None
+            done = False
+
+            async def committed() -> None:
+                nonlocal done
+                await commit()
+                done = True
+
+            try:
+                await self.supply.ensure(target)
+                recipe = await self.recipes.of(target)
+                await self.fleet.observe()
+                await self._update(recipe, commit=committed, strict=True)
+            except Exception as exc:
+                if done:
+                    # It runs; who leaves, or fails to, is found by the next look.
+                    log.warning("Rollout left work behind", extra={"error": str(exc)})
+                    self.fleet.changed.set()
+                    return
+                await abandon(exc)
+                if recipe is not None:
+                    self._withdraw(recipe)
+                raise
+
+    async def reconcile(self) -> None:
+        """
+        Have as many replicas of what runs serve as there are to be, and no others.
+
+        Raises:
+            StartFailed: a replica would not start; whoever serves serves on.
+            EngineError: the engine did not do its part.
+        """
+        async with self.switching:
+            await self.fleet.observe()
+            running = self.running()
+            if running is None:
+                return
+            await self.supply.ensure(running)
+            recipe = await self.recipes.of(running)
+            order = self._order(recipe)
+            if not settled(self.fleet.snapshot(), order.desired):
+                await self._update(recipe)
+
+    async def adopt(self, running: Installed | None) -> None:
+        """
+        Let the replicas serve that an earlier dewy, or the original, left.
+
+        Of those of *running* if there are any; else of all, which is better than
+        nobody. Each has to answer once. Nothing is started or ended.
+
+        Raises:
+            EngineError: the engine does not tell.
+        """
+        await self.fleet.observe()
+        left = [r for r in self.fleet.replicas if r.phase is Phase.UNCHECKED]
+        await self._welcome([r for r in left if running and is_of(r, running)])
+        if not self.fleet.serving:
+            await self._welcome(r for r in left if r.phase is Phase.UNCHECKED)
+        if left:
+            log.info(
+                "Adopted containers",
+                extra={"found": len(left), "serving": len(self.fleet.serving)},
+            )
+
+    async def _welcome(self, replicas: Iterable[Replica]) -> None:
+        ready = [replica for replica in replicas if replica.ports]
+        await asyncio.gather(*(self._ask(replica) for replica in ready))
+        self.fleet.admit(ready)
+
+    async def _ask(self, replica: Replica) -> None:
+        check = Check(self.settings.health_path, self.proxy_protocol, ADOPTION)
+        try:
+            replica.upstream = await self.starter.ask(replica, check)
+        except EngineError as exc:
+            replica.problem = str(exc)
+        if replica.upstream is not None:
+            replica.phase = Phase.READY
+
+    async def _update(
+        self, recipe: Recipe, *, commit: Commit | None = None, strict: bool = False
+    ) -> None:
+        order = self._order(recipe)
+        update = Update(
+            self.fleet,
+            self.starter,
+            self.retirement,
+            order,
+            commit=commit,
+            strict=strict,
+        )
+        await update.run()
+
+    def _withdraw(self, recipe: Recipe) -> None:
+        """Let the replicas of a version go that failed."""
+        alone = {r.spec for r in self.fleet.serving} == {recipe.spec}
+        if alone and self.running() is not None:
+            # Bad ones are better than none, until what ran before serves again.
+            self.fleet.changed.set()
+            return
+        failed = [r for r in self.fleet.replicas if r.spec == recipe.spec]
+        self.retirement.begin(failed)
+
+    def _order(self, recipe: Recipe) -> Order:
+        settings = self.settings
+        return Order(recipe, settings.replicas, settings.max_parallel, self.readiness)
+
+    @property
+    def readiness(self) -> Readiness:
+        """When a replica is ready."""
+        settings = self.settings
+        check = Check(settings.health_path, self.proxy_protocol)
+        return Readiness(check, settings.health_timeout, settings.min_healthy)
+
+    @property
+    def proxy_protocol(self) -> bool:
+        """Whether replicas are told who connects."""
+        return self.settings.proxy_protocol == "v2"
+
+
+def is_of(replica: Replica, running: Installed) -> bool:
+    """Whether *replica* is one of *running*; the original did not label digests."""
+    if replica.digest:
+        return replica.digest == running.identity
+    return replica.version == running.tag

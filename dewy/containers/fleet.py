@@ -1,0 +1,215 @@
+"""
+The replicas of an application, as the engine shows them.
+
+What the engine says in between are hints; an inspection decides. A container
+that died leaves the table before anything else happens, for its address may be
+given to another at once; only an inspection brings it back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from ..errors import EngineError
+from .application import Application
+from .health import Pulse
+from .model import Container, Engine
+from .replica import Replica
+from .rollout import Phase, Seen
+from .table import Table
+
+__all__ = ["Fleet"]
+
+log = logging.getLogger(__name__)
+
+
+class Fleet:
+    """
+    Knows every container of *application*.
+
+    Args:
+        pulse: What a new replica's looks are counted by.
+
+    Attributes:
+        changed: Set whenever there may be something to do.
+
+        died: Called with a replica that was in the table and has ended.
+    """
+
+    def __init__(
+        self, engine: Engine, application: Application, table: Table, pulse: Pulse
+    ) -> None:
+        self.engine = engine
+        self.application = application
+        self.table = table
+        self.pulse = pulse
+        self.changed = asyncio.Event()
+        self.died: Callable[[Replica], None] = lambda replica: None
+        self._replicas: dict[str, Replica] = {}
+        self._creating: set[str] = set()
+        self._removing: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"<Fleet of {self.application.name}: {list(self._replicas.values())}>"
+
+    @property
+    def replicas(self) -> list[Replica]:
+        """All of them, in whatever phase."""
+        return list(self._replicas.values())
+
+    @property
+    def serving(self) -> list[Replica]:
+        """Those in the table."""
+        return [r for r in self.replicas if r.phase is Phase.SERVING]
+
+    def snapshot(self) -> list[Seen]:
+        """As the reconciler looks at them."""
+        return [replica.seen for replica in self.replicas]
+
+    def get(self, container: str) -> Replica | None:
+        """The replica in the container of that id."""
+        return self._replicas.get(container)
+
+    async def observe(self) -> None:
+        """
+        Look at all containers, and take in what changed.
+
+        Raises:
+            EngineError: the engine did not tell; nothing changed.
+        """
+        before = set(self._replicas)
+        found = await self.engine.containers(self.application.selector)
+        ours = {each.id: each for each in found if self.application.owns(each)}
+        for container in ours.values():
+            self._take_in(container)
+        for gone in before - set(ours):
+            # Not listed may mean: created while the list was made.
+            if await self.engine.inspect(gone) is None:
+                self.forget(gone)
+
+    async def look_at(self, container: str) -> Replica | None:
+        """As `observe`, for one container."""
+        found = await self.engine.inspect(container)
+        if found is None:
+            self.forget(container)
+            return None
+        return self._take_in(found) if self.application.owns(found) else None
+
+    def creating(self, name: str) -> None:
+        """A container called *name* is somebody's who will `see` it, or give up."""
+        self._creating.add(name)
+
+    def given_up(self, name: str) -> None:
+        """There is no such container after all."""
+        self._creating.discard(name)
+
+    def _take_in(self, container: Container) -> Replica | None:
+        if container.id in self._removing or container.name in self._creating:
+            return None
+        return self.see(container)
+
+    def see(self, container: Container, phase: Phase = Phase.UNCHECKED) -> Replica:
+        """Take in what *container* is now; *phase* is for one not known before."""
+        self._creating.discard(container.name)
+        known = self._replicas.get(container.id)
+        if known is None:
+            known = self._replicas[container.id] = Replica(container, phase, self.pulse)
+            self.changed.set()
+            if not container.running:
+                known.phase = Phase.GONE
+                known.over(container.exit_code)
+        elif container.state in ("exited", "dead"):
+            known.container = container
+            self.lose(known, container.exit_code)
+        elif container.running and not known.is_same_run(container):
+            known = self._another_run(known, container)
+        else:
+            known.container = container
+        return known
+
+    def _another_run(self, known: Replica, container: Container) -> Replica:
+        """It was started, again or for the first time."""
+        if known.phase in (Phase.STARTING, Phase.LEAVING) and not known.backends:
+            known.container = container
+            return known
+        if known.phase is not Phase.LEAVING:
+            log.warning("Container was restarted", extra={"container": known.name})
+        self.lose(known, None)
+        fresh = Replica(container, Phase.UNCHECKED, self.pulse)
+        self._replicas[container.id] = fresh
+        self.changed.set()
+        return fresh
+
+    def lose(self, replica: Replica, exit_code: int | None) -> None:
+        """Its run is over: nothing goes there any more."""
+        served = replica.phase is Phase.SERVING
+        self.table.lose(replica)
+        # Whoever waits for its readiness, or for its end, deals with it.
+        if replica.phase not in (Phase.STARTING, Phase.LEAVING):
+            replica.phase = Phase.GONE
+        replica.over(exit_code)
+        self.changed.set()
+        if served:
+            self.died(replica)
+
+    def forget(self, container: str) -> None:
+        """There is no such container any more."""
+        replica = self._replicas.pop(container, None)
+        if replica is not None:
+            self.table.lose(replica)
+            replica.over(None)
+            self.changed.set()
+
+    def admit(self, replicas: Iterable[Replica]) -> None:
+        """Those that are ready get connections from now on."""
+        entering = [each for each in replicas if each.phase is Phase.READY]
+        for replica in entering:
+            assert replica.upstream is not None
+            replica.enter(self.table.ports, replica.upstream)
+            replica.phase = Phase.SERVING
+        self.table.add(entering)
+        for replica in entering:
+            log.info("Replica serves", extra=self.tell(replica))
+
+    def dismiss(self, replicas: Iterable[Replica]) -> list[Replica]:
+        """They get no connections any more, in one swap; who they were."""
+        leaving = [each for each in replicas if each.phase > Phase.LEAVING]
+        self.table.drop(leaving)
+        for replica in leaving:
+            replica.phase = Phase.LEAVING
+        return leaving
+
+    async def remove(self, replica: Replica) -> None:
+        """
+        Remove its container; what it was told to be is forgotten.
+
+        Raises:
+            EngineError: the engine did not.
+        """
+        self._removing.add(replica.id)
+        try:
+            await self.engine.remove(replica.id)
+            self.forget(replica.id)
+        finally:
+            self._removing.discard(replica.id)
+        log.info("Removed container", extra=self.tell(replica))
+
+    async def tail(self, container: str, lines: int = 50) -> tuple[str, ...]:
+        """The last lines of its output; none if the engine does not tell."""
+        try:
+            return await self.engine.logs(container, lines)
+        except EngineError as exc:
+            log.warning("Log not read", extra={"error": str(exc)})
+            return ()
+
+    def tell(self, replica: Replica, **more: object) -> dict[str, object]:
+        """What a log record says of *replica*."""
+        upstream = replica.upstream.way if replica.upstream else ""
+        return {
+            "container": replica.name,
+            "tag": replica.version,
+            "upstream": upstream,
+            **more,
+        }

@@ -1,0 +1,221 @@
+"""
+What keeps the replicas as they are to be, by itself: events, looks, replacements.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Self
+
+from ..errors import DewyError, EngineError
+from ..logs import summary
+from ..proxy import Backend
+from ..supervisor.backoff import Backoff
+from .deployer import ContainerDeployer
+from .model import Event
+from .replica import Replica
+from .rollout import Phase
+
+__all__ = ["Keeper"]
+
+log = logging.getLogger(__name__)
+
+FIRST_LOOK = 15.0
+"""Seconds for which the first answer of the registry is waited for before any
+replica is replaced: what a dewy left half done may be finished then."""
+
+LOOKS = 30.0  # seconds between two relists, when nothing happens
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+OVER = frozenset({"die", "destroy", "remove"})
+
+Died = Callable[[Replica, str, tuple[str, ...]], Awaitable[bool]]
+
+
+class Keeper:
+    """
+    Watches over the replicas while entered.
+
+    Args:
+        died: Told of a replica that ended by itself, how, and its last lines.
+            It may have another release run from now on; True says that it did.
+
+        troubled: Told in one line why replicas are missing; "" once none are.
+    """
+
+    def __init__(
+        self,
+        deployer: ContainerDeployer,
+        died: Died,
+        troubled: Callable[[str], None],
+    ) -> None:
+        self._deployer = deployer
+        self._fleet = deployer.fleet
+        self._died = died
+        self._troubled = troubled
+        self._looked = asyncio.Event()
+        self._deaths: asyncio.Queue[Replica] = asyncio.Queue()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._backoff = Backoff()
+        self._pause = 0.0
+        self.problem = ""
+
+    async def __aenter__(self) -> Self:
+        self._fleet.died = self._deaths.put_nowait
+        bodies = {
+            "engine events": self._watch(),
+            "replica deaths": self._answer_deaths(),
+            "replicas": self._keep(),
+            "replica health": self._examine(),
+        }
+        self._tasks = [asyncio.create_task(b, name=n) for n, b in bodies.items()]
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def registry_answered(self) -> None:
+        """The registry was asked once, whatever came of it."""
+        self._looked.set()
+
+    async def probe(self, backend: Backend) -> bool:
+        """
+        Whether a suspected *backend* is to be used again.
+
+        An inspection has to show that very run of the container, and it has to
+        answer; a probe alone could be answered by whoever has its address now.
+        """
+        replica = next((r for r in self._fleet.replicas if backend in r.backends), None)
+        if replica is None:
+            return True
+        try:
+            if await self._fleet.look_at(replica.id) is not replica:
+                return True
+            return await self._ask(replica)
+        except EngineError as exc:
+            log.debug("Replica not inspected", extra={"error": str(exc)})
+            return False
+
+    async def _watch(self) -> None:
+        selector = self._fleet.application.selector
+        async with self._fleet.engine.events(selector) as events:
+            async for event in events:
+                with suppress(EngineError):
+                    await self._heed(event)
+
+    async def _heed(self, event: Event) -> None:
+        if event.action == "connected":
+            await self._fleet.observe()
+            return
+        replica = self._fleet.get(event.id)
+        if event.action in OVER and replica is not None:
+            code = int(event.detail) if event.detail.lstrip("-").isdigit() else None
+            # Out of the table first, before its address is another's.
+            self._fleet.lose(replica, code)
+        elif event.action == "disconnect" and replica is not None:
+            self._fleet.table.lose(replica)
+            await self._fleet.look_at(event.id)
+        elif event.action == "start" or (replica is None and event.id):
+            await self._fleet.look_at(event.id)
+
+    async def _answer_deaths(self) -> None:
+        while True:
+            replica = await self._deaths.get()
+            lived = asyncio.get_running_loop().time() - replica.since
+            self._backoff = self._backoff.died(lived)
+            self._pause = self._backoff.delay
+            code = replica.ended.result()
+            log.warning("Replica died", extra=self._fleet.tell(replica, exit_code=code))
+            # Its last lines go with it: before it is removed.
+            async with self._deployer.switching:
+                tail = await self._fleet.tail(replica.id)
+                how = "ended" if code is None else f"exit status {code}"
+                if replica.container.oom_killed:
+                    how += ", killed for its use of memory"
+                await self._died(replica, f"replica {replica.name}: {how}", tail)
+            self._deaths.task_done()
+            self._fleet.changed.set()
+
+    async def _keep(self) -> None:
+        if self._fleet.serving:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_LOOK):
+                    await self._looked.wait()
+        failures = 0
+        while True:
+            # The verdict on a death comes first: it may have another version run.
+            await self._deaths.join()
+            pause, self._pause = self._pause, 0.0
+            await asyncio.sleep(pause)
+            failures = await self._reconcile(failures)
+            pause = min(FIRST_PAUSE * 2.0 ** (failures - 1), LONGEST_PAUSE)
+            if failures:
+                await asyncio.sleep(pause)
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOKS):
+                    await self._fleet.changed.wait()
+            self._fleet.changed.clear()
+
+    async def _reconcile(self, failures: int) -> int:
+        """Once; how many failures there were in a row."""
+        try:
+            await self._deployer.reconcile()
+        except (DewyError, OSError) as exc:
+            self._say(summary(exc))
+            return failures + 1
+        except Exception as exc:
+            log.exception("Keeping replicas ran into a fault of dewy")
+            self._say(summary(exc))
+            return failures + 1
+        self._say("")
+        return 0
+
+    def _say(self, problem: str) -> None:
+        if problem and problem != self.problem:
+            log.error("Replicas are missing", extra={"error": problem})
+        elif self.problem and not problem:
+            log.info("Replicas are complete again")
+        if problem != self.problem:
+            self.problem = problem
+            self._troubled(problem)
+
+    async def _examine(self) -> None:
+        while True:
+            await asyncio.sleep(self._deployer.settings.health_interval)
+            async with asyncio.TaskGroup() as group:
+                for replica in self._fleet.serving:
+                    group.create_task(
+                        self._look_at(replica), name=f"health of {replica.name}"
+                    )
+
+    async def _look_at(self, replica: Replica) -> None:
+        with suppress(EngineError):
+            good = await self._ask(replica)
+            before, replica.pulse = replica.pulse, replica.pulse.after(good)
+            if before.healthy and not replica.pulse.healthy:
+                log.warning(
+                    "Replica is unhealthy",
+                    extra=self._fleet.tell(replica, error=replica.problem),
+                )
+                self._fleet.table.eject(replica)
+            elif replica.pulse.healthy and not before.healthy:
+                log.info("Replica is healthy again", extra=self._fleet.tell(replica))
+                self._fleet.table.restore(replica)
+
+    async def _ask(self, replica: Replica) -> bool:
+        """Whether it answers; by another way than so far, it is moved there."""
+        check = self._deployer.readiness.check
+        way = await self._deployer.starter.ask(replica, check)
+        if way is None:
+            return False
+        if replica.phase is Phase.SERVING and way != replica.upstream:
+            log.info("Replica is reached otherwise", extra=self._fleet.tell(replica))
+            self._fleet.table.move(replica, way)
+        return True

@@ -1,0 +1,120 @@
+"""One container of the application, and the backends that lead to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from ..proxy import Backend, Port
+from .application import DEPLOYED_AT, DIGEST, SPEC, VERSION, index_of, ports_of
+from .health import Pulse
+from .model import Container
+from .rollout import Phase, Seen
+from .upstream import Upstream
+
+__all__ = ["Replica"]
+
+
+class Replica:
+    """
+    What is known of one container, from when it was first seen.
+
+    A run of it, not the container, is what backends lead to: it may be started
+    again at another address. `began` makes it another run.
+
+    Attributes:
+        container: As it was seen last.
+
+        phase: How far it is.
+
+        upstream: How it is reached; None while that is not known.
+
+        backends: One for each port of the proxy, while it is in the table or
+            connections to it are open.
+
+        pulse: What the looks at it came to.
+
+        problem: What was wrong at the last look, or "".
+
+        ended: Done with the exit status, or None where that is not known, once
+            this run is over.
+
+        since: When it was first seen, by the loop's clock.
+    """
+
+    def __init__(self, container: Container, phase: Phase, pulse: Pulse) -> None:
+        self.container = container
+        self.phase = phase
+        self.pulse = pulse
+        self.upstream: Upstream | None = None
+        self.backends: tuple[Backend, ...] = ()
+        self.problem = ""
+        loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[int | None] = loop.create_future()
+        self.since = loop.time()
+
+    def __repr__(self) -> str:
+        return f"<Replica {self.container.name}, {self.phase.name.lower()}>"
+
+    @property
+    def id(self) -> str:
+        return self.container.id
+
+    @property
+    def name(self) -> str:
+        return self.container.name
+
+    @property
+    def spec(self) -> str:
+        """What it was made from; "" where the original made it."""
+        return self.container.labels.get(SPEC, "")
+
+    @property
+    def version(self) -> str:
+        return self.container.labels.get(VERSION, "")
+
+    @property
+    def digest(self) -> str:
+        return self.container.labels.get(DIGEST, "")
+
+    @property
+    def deployed_at(self) -> str:
+        """RFC 3339."""
+        return self.container.labels.get(DEPLOYED_AT) or self.container.started_at
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The container's, one for each port of the proxy."""
+        return ports_of(self.container)
+
+    @property
+    def connections(self) -> int:
+        """Open ones through the proxy."""
+        return sum(backend.connections for backend in self.backends)
+
+    @property
+    def seen(self) -> Seen:
+        """As the reconciler looks at it."""
+        return Seen(self.id, index_of(self.container.labels), self.spec, self.phase)
+
+    def is_same_run(self, container: Container) -> bool:
+        """Whether *container* shows the run that the backends lead to."""
+        known = self.container
+        return (container.id, container.started_at, dict(container.addresses)) == (
+            known.id,
+            known.started_at,
+            dict(known.addresses),
+        )
+
+    def enter(self, ports: Sequence[Port], upstream: Upstream) -> None:
+        """Make backends for it, which do not serve yet."""
+        self.upstream = upstream
+        self.backends = tuple(
+            port.add(endpoint, serving=False)
+            for port, endpoint in zip(ports, upstream.endpoints, strict=False)
+        )
+
+    def over(self, exit_code: int | None) -> None:
+        """This run has ended."""
+        if not self.ended.done():
+            self.ended.set_result(exit_code)

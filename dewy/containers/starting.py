@@ -1,0 +1,193 @@
+"""Starting a replica, and waiting until it is ready for connections."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import EngineError, NameTaken, StartFailed
+from .fleet import Fleet
+from .health import Check
+from .model import Container
+from .recipe import Recipe
+from .replica import Replica
+from .rollout import Phase
+from .upstream import Upstream, Upstreams
+
+__all__ = ["Readiness", "Starter"]
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+NAMES_TRIED = 5
+UNHEALTHY = "its HEALTHCHECK says unhealthy"
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """
+    When a replica is ready.
+
+    Attributes:
+        check: What it is asked.
+
+        timeout: Seconds in which it has to become healthy.
+
+        min_healthy: Seconds that it has to stay so.
+    """
+
+    check: Check
+    timeout: float
+    min_healthy: float
+
+
+class Starter:
+    """Starts replicas of *fleet*, and finds out whether they are ready."""
+
+    def __init__(self, fleet: Fleet, upstreams: Upstreams) -> None:
+        self._fleet = fleet
+        self._upstreams = upstreams
+
+    async def start(self, recipe: Recipe, index: int) -> Replica:
+        """
+        A new replica, running.
+
+        Raises:
+            StartFailed: it could not be started; nothing of it is left.
+            EngineError: the engine did not do its part.
+        """
+        engine = self._fleet.engine
+        if recipe.network:
+            await engine.create_network(recipe.network, {"dewy.managed": "true"})
+        name, container = await self._create(recipe, index)
+        try:
+            await engine.start(container)
+            found = await engine.inspect(container)
+            if found is None:
+                raise StartFailed(f"replica {index} was removed as it started")
+        except (EngineError, StartFailed) as exc:
+            tail = await self._fleet.tail(container)
+            await self._discard(container)
+            raise StartFailed(f"replica {index}: {exc}", log_tail=tail) from exc
+        finally:
+            self._fleet.given_up(name)
+        replica = self._fleet.see(found, Phase.STARTING)
+        log.info("Started container", extra=self._fleet.tell(replica, number=index))
+        return replica
+
+    async def _create(self, recipe: Recipe, index: int) -> tuple[str, str]:
+        """Its name and its id."""
+        for attempt in range(NAMES_TRIED):
+            name = recipe.name(index, attempt)
+            told = {"container": name, "tag": recipe.version.tag}
+            log.info("Starting new container", extra=told)
+            self._fleet.creating(name)
+            try:
+                return name, await self._fleet.engine.create(name, recipe.body(index))
+            except NameTaken:
+                self._fleet.given_up(name)
+            except BaseException:
+                self._fleet.given_up(name)
+                raise
+        raise StartFailed(f"replica {index}: every name tried is taken")
+
+    async def _discard(self, container: str) -> None:
+        try:
+            await self._fleet.engine.remove(container, force=True)
+        except EngineError as exc:
+            log.warning("Container not removed", extra={"error": str(exc)})
+        self._fleet.forget(container)
+
+    async def until_ready(self, replica: Replica, readiness: Readiness) -> None:
+        """
+        Return once *replica* has been healthy for long enough; its upstream is set.
+
+        Raises:
+            StartFailed: it ended, or was not ready in time; with its last lines.
+        """
+        replica.phase = Phase.STARTING
+        waiting = asyncio.create_task(
+            self._healthy(replica, readiness), name=f"readiness of {replica.name}"
+        )
+        try:
+            either: set[asyncio.Future[Any]] = {waiting, replica.ended}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if replica.ended.done():
+                raise StartFailed(f"replica {replica.name} {_end(replica)}")
+            replica.upstream = waiting.result()
+            replica.phase = Phase.READY
+        except (StartFailed, EngineError) as exc:
+            tail = await self._fleet.tail(replica.id)
+            raise StartFailed(str(exc), log_tail=tail) from exc
+        finally:
+            waiting.cancel()
+            await asyncio.wait({waiting})
+
+    async def _healthy(self, replica: Replica, readiness: Readiness) -> Upstream:
+        loop = asyncio.get_running_loop()
+        begun, pause = loop.time(), FIRST_PAUSE
+        since: float | None = None
+        while True:
+            upstream = await self.ask(replica, readiness.check)
+            now = loop.time()
+            if upstream is None:
+                since = None
+                if now - begun >= readiness.timeout:
+                    raise StartFailed(_unready(replica, readiness))
+                pause = min(pause * 2, LONGEST_PAUSE)
+            else:
+                since = now if since is None else since
+                left = since + readiness.min_healthy - now
+                if left <= 0:
+                    return upstream
+                if now - begun >= readiness.timeout + readiness.min_healthy:
+                    raise StartFailed(_unready(replica, readiness))
+                pause = min(left, LONGEST_PAUSE)
+            await asyncio.sleep(pause)
+
+    async def ask(self, replica: Replica, check: Check) -> Upstream | None:
+        """The way by which *replica* answers well; None, and `problem`, if by none."""
+        container = replica.container
+        if replica.phase is Phase.STARTING and not container.published:
+            # Engines publish ports a moment after the start.
+            await self._fleet.look_at(replica.id)
+            container = replica.container
+        replica.problem = await self._own_check(container)
+        if replica.problem:
+            return None
+        ways = await self._upstreams.of(container, replica.ports)
+        if not ways:
+            replica.problem = "it has no address that could be reached"
+        for way in ways:
+            replica.problem = await check.ask(way.endpoints)
+            if not replica.problem:
+                return way
+        return None
+
+    async def _own_check(self, container: Container) -> str:
+        """What the image's HEALTHCHECK says; "" if nothing is wrong."""
+        if not container.health:
+            return ""
+        done = await self._fleet.engine.check_health(container.id)
+        if done is not None:
+            return "" if done else UNHEALTHY
+        found = await self._fleet.engine.inspect(container.id)
+        health = found.health if found else ""
+        if health == "starting":
+            return "its HEALTHCHECK has not succeeded yet"
+        return UNHEALTHY if health == "unhealthy" else ""
+
+
+def _end(replica: Replica) -> str:
+    code = replica.ended.result()
+    if replica.container.oom_killed:
+        return "was killed for its use of memory before it was ready"
+    how = "" if code is None else f" with exit status {code}"
+    return f"ended{how} before it was ready"
+
+
+def _unready(replica: Replica, readiness: Readiness) -> str:
+    why = replica.problem or f"it did not stay so for {readiness.min_healthy:g} s"
+    return f"replica {replica.name} was not healthy in {readiness.timeout:g} s: {why}"

@@ -1,0 +1,113 @@
+"""The replicas that get new connections, on every port of the proxy alike."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+
+from ..proxy import Backend, Port
+from .replica import Replica
+from .upstream import Upstream
+
+__all__ = ["Table"]
+
+log = logging.getLogger(__name__)
+
+
+class Table:
+    """
+    Keeps the ports of the proxy in step with each other.
+
+    Args:
+        ports: Of the proxy, in the order of the operator's mappings.
+
+        lingering: Seconds that connections to a replica that is gone may take to
+            hand over what was received of it.
+    """
+
+    def __init__(self, ports: Sequence[Port], lingering: float) -> None:
+        self.ports = tuple(ports)
+        self.lingering = lingering
+        self._serving: list[Replica] = []
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def __contains__(self, replica: Replica) -> bool:
+        return replica in self._serving
+
+    def __len__(self) -> int:
+        return len(self._serving)
+
+    def add(self, replicas: Iterable[Replica]) -> None:
+        """These get new connections, too."""
+        self._serve([*self._serving, *replicas])
+
+    def drop(self, replicas: Iterable[Replica]) -> None:
+        """These get none any more; those they have stay open."""
+        leaving = set(replicas)
+        self._serve([each for each in self._serving if each not in leaving])
+
+    def move(self, replica: Replica, upstream: Upstream) -> None:
+        """Reach *replica* by another way from now on."""
+        old = replica.backends
+        replica.enter(self.ports, upstream)
+        self._swap(self._serving)
+        self.close(old, self.lingering)
+
+    def eject(self, replica: Replica) -> None:
+        """Prefer the others to it, for as long as there are any."""
+        for backend in replica.backends:
+            backend.eject()
+
+    def restore(self, replica: Replica) -> None:
+        """Use it as the others."""
+        for backend in replica.backends:
+            backend.restore()
+
+    def lose(self, replica: Replica) -> None:
+        """
+        It is gone: nothing may go to its addresses any more.
+
+        What was received of it is still handed over, for a while.
+        """
+        self.drop([replica])
+        backends, replica.backends = replica.backends, ()
+        self.close(backends, self.lingering)
+
+    def close(self, backends: Iterable[Backend], seconds: float) -> None:
+        """Have *backends* forgotten once their connections have ended."""
+        for backend in backends:
+            task = asyncio.create_task(_close(backend, seconds), name=repr(backend))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    async def stop(self) -> None:
+        """Wait for nobody any more."""
+        for task in self._closing:
+            task.cancel()
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+    def _serve(self, replicas: list[Replica]) -> None:
+        wanted = list(dict.fromkeys(replicas))
+        if wanted != self._serving:
+            self._swap(wanted)
+
+    def _swap(self, replicas: list[Replica]) -> None:
+        # No `await` in between: to clients all ports change at the same instant.
+        self._serving = replicas
+        for number, port in enumerate(self.ports):
+            port.serve(
+                [r.backends[number] for r in self._serving if number < len(r.backends)]
+            )
+        for replica in self._serving:
+            if not replica.pulse.healthy:
+                self.eject(replica)
+
+
+async def _close(backend: Backend, seconds: float) -> None:
+    try:
+        if await backend.drain(seconds):
+            backend.cut()
+    finally:
+        await backend.remove()

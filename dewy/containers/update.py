@@ -1,0 +1,202 @@
+"""
+Performing what the reconciler decides, until nothing is left to decide.
+
+Used for a deployment and for healing alike; they differ in what a death means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+from ..errors import EngineError, StartFailed
+from .fleet import Fleet
+from .recipe import Recipe
+from .replica import Replica
+from .retiring import Retirement
+from .rollout import Desired, Phase, Seen, Steps, steps
+from .starting import Readiness, Starter
+
+__all__ = ["Order", "Update"]
+
+log = logging.getLogger(__name__)
+
+Commit = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """
+    What there is to be in the end.
+
+    Attributes:
+        recipe: What the replicas are made from.
+
+        replicas: How many there are to be.
+
+        parallel: How many may start at a time.
+
+        readiness: When one of them is ready.
+    """
+
+    recipe: Recipe
+    replicas: int
+    parallel: int
+    readiness: Readiness
+
+    @property
+    def desired(self) -> Desired:
+        """As the reconciler takes it."""
+        return Desired(self.recipe.spec, self.replicas, self.parallel)
+
+
+class Update:
+    """
+    One way from what there is to what there is to be.
+
+    Args:
+        commit: Awaited once all replicas of *order* serve, before the first of
+            the others leaves.
+
+        strict: A replica of *order* that dies after it was ready is the end of
+            it, as in a deployment; else another is started.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        starter: Starter,
+        retirement: Retirement,
+        order: Order,
+        *,
+        commit: Commit | None = None,
+        strict: bool = False,
+    ) -> None:
+        self._fleet = fleet
+        self._starter = starter
+        self._retirement = retirement
+        self._order = order
+        self._commit = commit
+        self._strict = strict
+        self._admitted: list[Replica] = []
+        self._pending: dict[int, Seen] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """
+        Return when everything is as it is to be; those that leave may drain on.
+
+        Raises:
+            StartFailed: a replica was not ready in time, or died. Whoever serves
+                serves on, new ones among them.
+            EngineError: the engine did not do its part.
+            OSError: what *commit* raised.
+        """
+        try:
+            while not await self._advance():
+                await self._something_happened()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+
+    async def _advance(self) -> bool:
+        """Do what can be done now; whether all is done."""
+        self._fleet.changed.clear()
+        await self._refuse_deaths()
+        seen = [*self._fleet.snapshot(), *self._pending.values()]
+        todo = steps(seen, self._order.desired)
+        await self._remove(self._known(todo.remove))
+        self._begin(todo)
+        self._admit(self._known(todo.admit))
+        if todo.complete and self._commit is not None:
+            commit, self._commit = self._commit, None
+            await commit()
+        self._retirement.begin(self._known(todo.leave))
+        return todo.complete and todo.idle
+
+    def _begin(self, todo: Steps) -> None:
+        for replica in self._known(todo.check):
+            replica.phase = Phase.STARTING
+            self._spawn(self._check(replica), f"check of {replica.name}")
+        for index in todo.start:
+            spec = self._order.recipe.spec
+            self._pending[index] = Seen(f"#{index}", index, spec, Phase.STARTING)
+            self._spawn(self._start(index), f"start of replica {index}")
+
+    def _spawn(self, work: Awaitable[None], name: str) -> None:
+        async def run() -> None:
+            await work
+
+        self._tasks.add(asyncio.create_task(run(), name=name))
+
+    def _admit(self, ready: Iterable[Replica]) -> None:
+        entering = list(ready)
+        if entering:
+            self._fleet.admit(entering)
+            self._admitted += entering
+            self._fleet.changed.set()
+
+    async def _start(self, index: int) -> None:
+        try:
+            replica = await self._starter.start(self._order.recipe, index)
+        finally:
+            del self._pending[index]
+        await self._check(replica)
+
+    async def _check(self, replica: Replica) -> None:
+        try:
+            await self._starter.until_ready(replica, self._order.readiness)
+        except StartFailed:
+            self._retirement.begin([replica])
+            raise
+        except asyncio.CancelledError:
+            # The next look at it finds out.
+            if replica.phase is Phase.STARTING:
+                replica.phase = Phase.UNCHECKED
+            raise
+
+    async def _refuse_deaths(self) -> None:
+        dead = [r for r in self._admitted if r.ended.done() and r.phase is Phase.GONE]
+        if dead and self._strict:
+            tail = await self._fleet.tail(dead[0].id)
+            code = dead[0].ended.result()
+            how = "" if code is None else f" with exit status {code}"
+            raise StartFailed(
+                f"replica {dead[0].name} ended{how} while others were started",
+                log_tail=tail,
+            )
+
+    async def _remove(self, replicas: Iterable[Replica]) -> None:
+        for replica in replicas:
+            try:
+                await self._fleet.remove(replica)
+            except EngineError as exc:
+                # It does no harm; the next look finds it again.
+                log.warning(
+                    "Container not removed",
+                    extra=self._fleet.tell(replica, error=str(exc)),
+                )
+                self._fleet.forget(replica.id)
+
+    async def _something_happened(self) -> None:
+        """Wait for a task to end, or for a change; raises what a task raised."""
+        changed = asyncio.create_task(self._fleet.changed.wait(), name="change")
+        try:
+            await asyncio.wait(
+                {changed, *self._tasks}, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            changed.cancel()
+            await asyncio.wait({changed})
+        done = {task for task in self._tasks if task.done()}
+        self._tasks -= done
+        for task in done:
+            task.result()
+
+    def _known(self, ids: Iterable[str]) -> list[Replica]:
+        found = (self._fleet.get(each) for each in ids)
+        return [replica for replica in found if replica is not None]

@@ -1,0 +1,114 @@
+"""
+Where a container is reached: at its own address, or at the port it published.
+
+Docker publishes a port through a copying process of its own. Where this host
+routes to the container anyway, going there directly saves that hop.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..config import Endpoint
+from ..errors import EngineError
+from .model import Container, Engine
+
+__all__ = ["DIRECT", "PUBLISHED", "Upstream", "Upstreams", "source_address"]
+
+log = logging.getLogger(__name__)
+
+AUTO, DIRECT, PUBLISHED = "auto", "direct", "published"
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """
+    One way to reach a container.
+
+    Attributes:
+        way: `direct` or `published`.
+
+        endpoints: One for each port of the proxy, in their order.
+    """
+
+    way: str
+    endpoints: tuple[Endpoint, ...]
+
+
+class Upstreams:
+    """
+    Finds the ways to containers.
+
+    Args:
+        wanted: `auto`, `direct` or `published`.
+    """
+
+    def __init__(self, engine: Engine, wanted: str) -> None:
+        self._engine = engine
+        self._wanted = wanted
+
+    async def of(self, container: Container, ports: Sequence[int]) -> list[Upstream]:
+        """
+        The ways to *container* that may be tried, the cheapest first.
+
+        Empty where it has none: it does not run, or publishes nothing.
+        """
+        ways = []
+        if self._wanted != PUBLISHED:
+            ways += await self._direct(container, ports)
+        if self._wanted != DIRECT:
+            ways += _published(container, ports)
+        return ways
+
+    async def _direct(
+        self, container: Container, ports: Sequence[int]
+    ) -> list[Upstream]:
+        for name, address in container.addresses.items():
+            if await self._reachable(name, address):
+                return [Upstream(DIRECT, tuple(Endpoint(address, p) for p in ports))]
+        return []
+
+    async def _reachable(self, network: str, address: str) -> bool:
+        """
+        Whether packets to *address* leave by the bridge of *network*.
+
+        The kernel is asked, not the address: where there is no route to the
+        bridge, some foreign host may answer.
+        """
+        if self._wanted == DIRECT:
+            return True
+        if self._engine.rootless or not self._engine.local:
+            return False
+        try:
+            found = await self._engine.network(network)
+        except EngineError as exc:
+            log.debug("Network not inspected", extra={"error": str(exc)})
+            return False
+        source = source_address(address)
+        return found is not None and source is not None and source in found.gateways
+
+
+def source_address(address: str) -> str | None:
+    """
+    This host's own address on packets to *address*; None where no route leads.
+
+    Connecting a datagram socket sends nothing.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect((address, 9))
+        except OSError:
+            return None
+        return str(sock.getsockname()[0])
+
+
+def _published(container: Container, ports: Sequence[int]) -> list[Upstream]:
+    if not ports or any(port not in container.published for port in ports):
+        return []
+    there = tuple(Endpoint(LOOPBACK, container.published[port]) for port in ports)
+    return [Upstream(PUBLISHED, there)]
