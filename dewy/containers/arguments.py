@@ -1,0 +1,152 @@
+"""
+The options of `docker run` after `--`, as what an engine is asked to create.
+
+Everything is judged before anything starts, and nothing that may be a secret is
+told in an error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from .draft import Draft, draft
+from .words import given
+
+__all__ = ["RunOptions", "parse"]
+
+LOOPBACK = "127.0.0.1"
+DIGITS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """
+    What every replica of an application has in common.
+
+    Attributes:
+        name: How the names of its containers begin, or "" if that was not said.
+
+        network: The one it was put into, or "".
+
+        stop_timeout: Seconds it was given to stop, or None.
+
+        platform: `linux/arm64`, or "" for this host's.
+
+        cautions: Sentences to log as warnings at start.
+    """
+
+    name: str = ""
+    network: str = ""
+    aliases: tuple[str, ...] = ()
+    stop_timeout: int | None = None
+    platform: str = ""
+    cautions: tuple[str, ...] = ()
+    # As JSON, so that nobody changes it; not shown, for it holds secrets.
+    _body: str = field(default="{}", repr=False)
+
+    @property
+    def user(self) -> str:
+        """Whom it runs as; "" for the image's own."""
+        user = json.loads(self._body).get("User", "")
+        return str(user)
+
+    def run_as(self, uid: int, gid: int, *, rootless: bool) -> RunOptions:
+        """
+        The same, run by dewy's own user where nobody else was named.
+
+        Not where that is root, or where the engine maps users anyway: there the
+        image's own user stands.
+        """
+        body = json.loads(self._body)
+        if "User" in body or uid == 0 or rootless:
+            return self
+        return replace(self, _body=_canonical({**body, "User": f"{uid}:{gid}"}))
+
+    def spec(
+        self,
+        *,
+        image: str,
+        command: Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
+        ports: Sequence[int] = (),
+        network: str = "",
+    ) -> dict[str, Any]:
+        """
+        The body of a request to create a container, for Docker's API 1.41.
+
+        Each of *ports* is published on a port of 127.0.0.1 that the engine
+        chooses; *network* is used where the operator named none.
+        """
+        body: dict[str, Any] = json.loads(self._body)
+        body["Image"] = image
+        if command:
+            body["Cmd"] = list(command)
+        body["Labels"] = {**body.get("Labels", {}), **(labels or {})}
+        body["ExposedPorts"] = {f"{port}/tcp": {} for port in ports}
+        host = body.setdefault("HostConfig", {})
+        host["PortBindings"] = {
+            f"{port}/tcp": [{"HostIp": LOOPBACK, "HostPort": ""}] for port in ports
+        }
+        host["RestartPolicy"] = {"Name": "no"}
+        self._join(body, self.network or network)
+        return body
+
+    def _join(self, body: dict[str, Any], network: str) -> None:
+        if network:
+            body["HostConfig"]["NetworkMode"] = network
+            endpoint = {"Aliases": list(self.aliases)} if self.aliases else {}
+            body["NetworkingConfig"] = {"EndpointsConfig": {network: endpoint}}
+
+    def fingerprint(
+        self, image_digest: str, command: Sequence[str], ports: Sequence[int]
+    ) -> str:
+        """
+        16 hex digits that differ where containers would: the label `dewy.spec`.
+
+        The order in which variables and labels were given does not count.
+        """
+        body = json.loads(self._body)
+        body["Env"] = sorted(body.get("Env", []))
+        whole = {
+            "body": body,
+            "command": list(command),
+            "image": image_digest,
+            "network": [self.network, *self.aliases],
+            "platform": self.platform,
+            "ports": sorted(set(ports)),
+        }
+        return hashlib.sha256(_canonical(whole).encode()).hexdigest()[:DIGITS]
+
+
+def parse(words: Sequence[str], environ: Mapping[str, str], root: Path) -> RunOptions:
+    """
+    What *words* ask for; relative paths are meant from *root*.
+
+    Only files named by `--env-file` are read.
+
+    Raises:
+        ConfigError: one of them cannot be, is not taken by dewy, or is no option.
+    """
+    return _made(draft(given(words), environ, root))
+
+
+def _made(found: Draft) -> RunOptions:
+    return RunOptions(
+        name=found.name,
+        network=found.network,
+        aliases=tuple(found.aliases),
+        stop_timeout=found.body.get("StopTimeout"),
+        platform=found.platform,
+        cautions=tuple(found.cautions),
+        _body=_canonical(found.body),
+    )
+
+
+def _canonical(value: object) -> str:
+    # Surrogates, of bytes that are no UTF-8, are escaped rather than refused.
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))

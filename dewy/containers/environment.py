@@ -1,0 +1,64 @@
+"""The environment of containers, from `--env` and `--env-file`; values stay untold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ..errors import ConfigError
+
+__all__ = ["from_file", "variable"]
+
+Variable = tuple[str, str | None]
+
+
+def variable(text: str, what: str, environ: Mapping[str, str]) -> Variable:
+    """
+    Name and value; a name alone has the value it has in *environ*.
+
+    The value is None if it has none there: then an image's own goes, too.
+
+    Raises:
+        ConfigError: there is no name.
+    """
+    name, equals, value = text.partition("=")
+    if not name or "\0" in text:
+        raise ConfigError(f"{what} must be NAME=VALUE, or NAME for dewy's own value")
+    return name, value if equals else environ.get(name)
+
+
+def from_file(
+    path: Path, what: str, environ: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    """
+    The variables that the file *path* sets, as engines' own tools read it.
+
+    One a line, nothing is quoted; a name alone is passed on if *environ* has it.
+
+    Raises:
+        ConfigError: it cannot be read, or a line has no name or blanks in it.
+    """
+    for number, line in enumerate(_lines(path, what), 1):
+        kept = line.lstrip()
+        if not kept or kept.startswith("#"):
+            continue
+        name, equals, value = kept.partition("=")
+        if not name or any(each.isspace() for each in name) or "\0" in line:
+            raise ConfigError(f"{what} {str(path)!r}: line {number} must be NAME=VALUE")
+        if equals:
+            yield name, value
+        elif name in environ:
+            yield name, environ[name]
+
+
+def _lines(path: Path, what: str) -> list[str]:
+    try:
+        content = path.read_bytes().decode("utf-8-sig")
+    except OSError as exc:
+        raise ConfigError(
+            f"{what} {str(path)!r} cannot be read: {exc.strerror}"
+        ) from exc
+    except ValueError:
+        # Not chained: the error holds the content.
+        raise ConfigError(f"{what} {str(path)!r} must be UTF-8") from None
+    return [line.removesuffix("\r") for line in content.split("\n")]

@@ -1,0 +1,206 @@
+"""
+Reading the values of options of `docker run`, as engines count them.
+
+Each reader takes the text and *what* it is the value of, for the error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from ipaddress import ip_address
+from typing import Any
+
+from ..config import values
+from ..errors import ConfigError
+from .fields import fields
+
+__all__ = [
+    "absolute",
+    "address",
+    "capability",
+    "cpus",
+    "extra_host",
+    "flag",
+    "gpus",
+    "matching",
+    "nanoseconds",
+    "pair",
+    "size",
+    "swap",
+    "text",
+    "ulimit",
+    "whole",
+]
+
+NANO = 10**9
+ULIMITS = re.compile(
+    "core|cpu|data|fsize|locks|memlock|msgqueue|nice|nofile|nproc|rss|rtprio|rttime|"
+    "sigpending|stack"
+)
+
+_SIZE = re.compile(
+    r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([kmgtp]?)i?b?", re.ASCII | re.IGNORECASE
+)
+_POWERS = {unit: 1024**power for power, unit in enumerate(["", "k", "m", "g", "t"])}
+_POWERS["p"] = 1024**5
+_CPUS = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,9})?|\.[0-9]{1,9}")
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
+_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
+_FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
+
+
+def text(value: str, what: str) -> str:
+    """Any text but none."""
+    if not value or "\0" in value:
+        raise ConfigError(f"{what} must not be empty")
+    return value
+
+
+def flag(value: str, what: str) -> bool:
+    """Whether a flag is on."""
+    if value not in _TRUE | _FALSE:
+        raise ConfigError(f"{what} {value!r} must be true or false")
+    return value in _TRUE
+
+
+def matching(pattern: str, right: str) -> Callable[[str, str], str]:
+    """A reader of whatever *pattern* matches as a whole; *right* describes it."""
+    compiled = re.compile(pattern, re.ASCII)
+
+    def read(value: str, what: str) -> str:
+        if not compiled.fullmatch(value):
+            raise ConfigError(f"{what} {value!r} must be {right}")
+        return value
+
+    return read
+
+
+def whole(least: int, most: int) -> Callable[[str, str], int]:
+    """A reader of whole numbers from *least* to *most*."""
+
+    def read(value: str, what: str) -> int:
+        if not _WHOLE.fullmatch(value) or not least <= int(value) <= most:
+            raise ConfigError(
+                f"{what} {value!r} must be a whole number from {least} to {most}"
+            )
+        return int(value)
+
+    return read
+
+
+def size(value: str, what: str) -> int:
+    """Bytes, from `512m`, `1.5g`, `64KiB`; every unit is one of 1024."""
+    match = _SIZE.fullmatch(value)
+    if match is None:
+        raise ConfigError(f"{what} {value!r} must be a size such as 512m or 2g")
+    return _limited(int(Decimal(match[1]) * _POWERS[match[2].lower()]), value, what)
+
+
+def _limited(found: int, value: str, what: str) -> int:
+    if found >= 2**63:
+        raise ConfigError(f"{what} {value!r} must be below 8 EiB")
+    return found
+
+
+def swap(value: str, what: str) -> int:
+    """Bytes, or -1 for no limit."""
+    return -1 if value == "-1" else size(value, what)
+
+
+def cpus(value: str, what: str) -> int:
+    """Billionths of a processor."""
+    if not _CPUS.fullmatch(value):
+        raise ConfigError(f"{what} {value!r} must be a number such as 1.5")
+    return int(Decimal(value) * NANO)
+
+
+def nanoseconds(value: str, what: str) -> int:
+    """From a time as dewy's own options have it."""
+    return round(values.duration(value, what) * NANO)
+
+
+def absolute(value: str, what: str) -> str:
+    """A path inside a container."""
+    if not value.startswith("/") or "\0" in value:
+        raise ConfigError(f"{what} {value!r} must be an absolute path")
+    return value
+
+
+def address(value: str, what: str) -> str:
+    """An IP address."""
+    try:
+        return str(ip_address(value))
+    except ValueError:
+        raise ConfigError(f"{what} {value!r} must be an IP address") from None
+
+
+def extra_host(value: str, what: str) -> str:
+    """`NAME:IP`, from this or `NAME=IP`."""
+    cut = min((at for at in map(value.find, "=:") if at > 0), default=0)
+    name, ip = value[:cut], value[cut + 1 :]
+    if ip.startswith("[") and ip.endswith("]"):
+        ip = ip[1:-1]
+    if not name or not ip:
+        raise ConfigError(f"{what} {value!r} must be NAME:IP")
+    return f"{name}:{ip if ip == 'host-gateway' else address(ip, what)}"
+
+
+def pair(value: str, what: str) -> tuple[str, str]:
+    """`KEY=VALUE`; the value is not told in the error."""
+    key, equals, content = value.partition("=")
+    if not key or not equals:
+        raise ConfigError(f"{what} must be KEY=VALUE")
+    return key, content
+
+
+def capability(value: str, what: str) -> str:
+    """`ALL`, or a name that begins with `CAP_`."""
+    name = matching(r"[A-Za-z_]+", "a capability such as NET_RAW, or ALL")
+    upper = name(value, what).upper()
+    return upper if upper == "ALL" or upper.startswith("CAP_") else f"CAP_{upper}"
+
+
+def ulimit(value: str, what: str) -> tuple[str, dict[str, Any]]:
+    """`NAME=SOFT[:HARD]`, by its name; -1 is no limit."""
+    name, _, limits = value.partition("=")
+    soft, colon, hard = limits.partition(":")
+    hard = hard if colon else soft
+    numbers = _WHOLE.fullmatch(soft) and _WHOLE.fullmatch(hard)
+    if not ULIMITS.fullmatch(name) or not numbers or min(int(soft), int(hard)) < -1:
+        raise ConfigError(
+            f"{what} {value!r} must be NAME=SOFT[:HARD] such as nofile=1024:4096"
+        )
+    if int(hard) != -1 and not 0 <= int(soft) <= int(hard):
+        raise ConfigError(
+            f"{what} {value!r} must not have its soft limit above the hard"
+        )
+    return name, {"Name": name, "Soft": int(soft), "Hard": int(hard)}
+
+
+def gpus(value: str, what: str) -> dict[str, Any]:
+    """`all`, how many, or `"device=0,1"`, as an engine is asked for devices."""
+    found: dict[str, Any] = {"Driver": "", "Count": 0, "Capabilities": [["gpu"]]}
+    for key, content in fields(value, what):
+        if key in {"all", "count"} or key.isdecimal():
+            found["Count"] = _count(content or key, value, what)
+        elif key == "device":
+            found["DeviceIDs"] = content.split(",")
+        elif key == "driver":
+            found["Driver"] = content
+        elif key == "capabilities":
+            found["Capabilities"] = [[*content.split(","), "gpu"]]
+        else:
+            raise ConfigError(f'{what} {value!r} must be all, a number or "device=ID"')
+    if not found["Count"] and "DeviceIDs" not in found:
+        found["Count"] = 1
+    return found
+
+
+def _count(text: str, value: str, what: str) -> int:
+    if text == "all":
+        return -1
+    if not re.fullmatch(r"[0-9]{1,4}", text):
+        raise ConfigError(f"{what} {value!r} must count with a number, or all")
+    return int(text)

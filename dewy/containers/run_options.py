@@ -1,0 +1,190 @@
+"""The options of `docker run` that dewy takes: how they are read, where they go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from .quantities import (
+    absolute,
+    address,
+    capability,
+    cpus,
+    extra_host,
+    flag,
+    gpus,
+    matching,
+    nanoseconds,
+    pair,
+    size,
+    swap,
+    text,
+    ulimit,
+    whole,
+)
+
+__all__ = ["RUN_OPTIONS", "Many", "RunOption"]
+
+Reader = Callable[[str, str], Any]
+
+
+class Many(Enum):
+    """What becomes of an option that is given several times."""
+
+    LAST = "the last one counts"
+    LIST = "all count, in order"
+    PAIRS = "all count, the last one of each name"
+
+
+@dataclass(frozen=True, slots=True)
+class RunOption:
+    """
+    An option that may stand after `--`.
+
+    Attributes:
+        name: Its long form without the dashes.
+
+        at: Where its value goes in what an engine is asked to create; empty for
+            one that is more than a value put somewhere.
+
+        read: Takes the text and what it was given for; of a flag, `true`.
+
+        value: The value's name in the reference; "" for a flag.
+
+        help: What it is for, in a few words.
+
+        short: Its letter, or "".
+
+        secret: The value may be one, so errors do not tell it.
+    """
+
+    name: str
+    at: tuple[str, ...]
+    read: Reader
+    value: str
+    help: str
+    short: str = ""
+    many: Many = Many.LAST
+    secret: bool = False
+
+
+def _verbatim(value: str, what: str) -> str:
+    return value
+
+
+def _command(value: str, what: str) -> list[str]:
+    return ["CMD-SHELL", text(value, what)]
+
+
+def _words(value: str, what: str) -> list[str]:
+    return [value]
+
+
+HOST, HEALTH = "HostConfig", "Healthcheck"
+LIST, PAIRS = Many.LIST, Many.PAIRS
+NAME = matching(
+    r"[A-Za-z0-9][A-Za-z0-9_.-]*",
+    "letters, digits, '_', '.' and '-', the first a letter or digit",
+)
+USER = matching(r"[^\s:]*(?::[^\s:]+)?", "NAME|UID[:GROUP|GID]")
+CPUSET = matching(r"\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*", "a list such as 0-3,6")
+SIGNAL = matching(r"(?:SIG)?[A-Z0-9]+(?:[+-]\d+)?", "a signal such as SIGQUIT")
+PLATFORM = matching(r"[\w.-]+(?:/[\w.-]+){0,2}", "a platform such as linux/arm64")
+HOSTNAME = matching(r"[A-Za-z0-9_.-]{1,253}", "a host name")
+
+_ALL = (
+    # What the program finds.
+    RunOption(
+        "env", (), _verbatim, "NAME[=VALUE]", "environment variable", "e", LIST, True
+    ),
+    RunOption("env-file", (), text, "PATH", "file of such variables", "", LIST),
+    RunOption("user", ("User",), USER, "USER[:GROUP]", "whom it runs as", "u"),
+    RunOption(
+        "group-add", (HOST, "GroupAdd"), text, "GROUP", "further group", "", LIST
+    ),
+    RunOption("workdir", ("WorkingDir",), absolute, "PATH", "working directory", "w"),
+    RunOption("entrypoint", ("Entrypoint",), _words, "PATH", "instead of the image's"),
+    RunOption("init", (HOST, "Init"), flag, "", "an init reaps its processes"),
+    RunOption(
+        "stop-signal", ("StopSignal",), SIGNAL, "SIGNAL", "what tells it to stop"
+    ),
+    RunOption("stop-timeout", (), whole(0, 10**6), "SECONDS", "until it is killed"),
+    RunOption("platform", (), PLATFORM, "OS/ARCH", "of the image"),
+    # Files.
+    RunOption("volume", (), text, "[SOURCE:]PLACE[:MODES]", "directory", "v", LIST),
+    RunOption("mount", (), text, "KEY=VALUE,…", "the same, in words", "", LIST, True),
+    RunOption("tmpfs", (), text, "PLACE[:OPTIONS]", "directory in memory", "", LIST),
+    RunOption("read-only", (HOST, "ReadonlyRootfs"), flag, "", "no other is written"),
+    RunOption("shm-size", (HOST, "ShmSize"), size, "SIZE", "of /dev/shm"),
+    RunOption(
+        "storage-opt",
+        (HOST, "StorageOpt"),
+        pair,
+        "KEY=VALUE",
+        "of its layer",
+        "",
+        PAIRS,
+    ),
+    # Limits.
+    RunOption("memory", (HOST, "Memory"), size, "SIZE", "limit", "m"),
+    RunOption("memory-reservation", (HOST, "MemoryReservation"), size, "SIZE", "soft"),
+    RunOption("memory-swap", (HOST, "MemorySwap"), swap, "SIZE", "with swap; -1: any"),
+    RunOption(
+        "memory-swappiness",
+        (HOST, "MemorySwappiness"),
+        whole(0, 100),
+        "NUMBER",
+        "0–100",
+    ),
+    RunOption("cpus", (HOST, "NanoCpus"), cpus, "NUMBER", "processors, such as 1.5"),
+    RunOption(
+        "cpu-shares", (HOST, "CpuShares"), whole(0, 2**18), "NUMBER", "weight", "c"
+    ),
+    RunOption("cpu-period", (HOST, "CpuPeriod"), whole(0, 10**6), "NUMBER", "in µs"),
+    RunOption("cpu-quota", (HOST, "CpuQuota"), whole(-1, 10**9), "NUMBER", "in µs"),
+    RunOption("cpuset-cpus", (HOST, "CpusetCpus"), CPUSET, "LIST", "which processors"),
+    RunOption(
+        "cpuset-mems", (HOST, "CpusetMems"), CPUSET, "LIST", "which memory nodes"
+    ),
+    RunOption("pids-limit", (HOST, "PidsLimit"), whole(-1, 2**31), "NUMBER", "-1: any"),
+    RunOption("ulimit", (HOST, "Ulimits"), ulimit, "NAME=SOFT[:HARD]", "", "", PAIRS),
+    RunOption("oom-score-adj", (HOST, "OomScoreAdj"), whole(-1000, 1000), "NUMBER", ""),
+    RunOption("oom-kill-disable", (HOST, "OomKillDisable"), flag, "", "needs --memory"),
+    RunOption("gpus", (HOST, "DeviceRequests"), gpus, "all|NUMBER|…", "", "", LIST),
+    RunOption("cap-drop", (HOST, "CapDrop"), capability, "NAME", "ALL too", "", LIST),
+    RunOption("sysctl", (HOST, "Sysctls"), pair, "KEY=VALUE", "of its own", "", PAIRS),
+    RunOption("runtime", (HOST, "Runtime"), NAME, "NAME", "what runs it, as runsc"),
+    # Names and networks.
+    RunOption("name", (), NAME, "NAME", "how the names of containers begin"),
+    RunOption("hostname", ("Hostname",), HOSTNAME, "NAME", "of every replica", "h"),
+    RunOption("domainname", ("Domainname",), HOSTNAME, "NAME", ""),
+    RunOption("network", (), text, "NAME", "instead of one of its own"),
+    RunOption("network-alias", (), HOSTNAME, "NAME", "for all replicas", "", LIST),
+    RunOption("add-host", (HOST, "ExtraHosts"), extra_host, "NAME:IP", "", "", LIST),
+    RunOption("dns", (HOST, "Dns"), address, "IP", "name server", "", LIST),
+    RunOption("dns-search", (HOST, "DnsSearch"), text, "DOMAIN", "", "", LIST),
+    RunOption("dns-option", (HOST, "DnsOptions"), text, "OPTION", "", "", LIST),
+    # What is told of it.
+    RunOption("label", ("Labels",), _verbatim, "KEY[=VALUE]", "", "l", PAIRS, True),
+    RunOption("log-driver", (HOST, "LogConfig", "Type"), text, "NAME", ""),
+    RunOption(
+        "log-opt", (HOST, "LogConfig", "Config"), pair, "KEY=VALUE", "", "", PAIRS, True
+    ),
+    # Its own check.
+    RunOption("health-cmd", (HEALTH, "Test"), _command, "COMMAND", "", secret=True),
+    RunOption("health-interval", (HEALTH, "Interval"), nanoseconds, "TIME", ""),
+    RunOption("health-timeout", (HEALTH, "Timeout"), nanoseconds, "TIME", ""),
+    RunOption("health-start-period", (HEALTH, "StartPeriod"), nanoseconds, "TIME", ""),
+    RunOption("health-retries", (HEALTH, "Retries"), whole(0, 10**6), "NUMBER", ""),
+    RunOption("no-healthcheck", (), flag, "", "pass over the image's"),
+    # Accepted, because unit files of the original have them.
+    RunOption("restart", (), _verbatim, "POLICY", "no effect: dewy starts it again"),
+    RunOption("quiet", (), flag, "", "no effect: dewy pulls by itself", "q"),
+)
+
+RUN_OPTIONS = {option.name: option for option in _ALL}
+
+ALIASES = {"net": "network", "net-alias": "network-alias", "dns-opt": "dns-option"}
+SHORTS = {option.short: option.name for option in _ALL if option.short}
