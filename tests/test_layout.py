@@ -72,7 +72,7 @@ EMPTY_WORDS = {
     "util",
     "utils",
 }
-HEAVY = {"aiohttp", "zstandard", "cryptography", "uvloop"}
+HEAVY = {"aiodocker", "aiohttp", "zstandard", "cryptography", "uvloop"}
 
 
 def modules() -> list[str]:

@@ -1,0 +1,247 @@
+"""Docker, and Podman by the socket that speaks Docker's language."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import aiodocker
+
+from .. import urls
+from ..remotes.oci.credentials import Credentials
+from . import docker_images, inspection, stream
+from .model import Container, Event, Image, Network, Pulling
+from .refusals import exists, going, in_use, secrets_of
+from .wire import Wire
+
+LIBPOD = "v4.0.0/libpod"
+AT_ONCE = 8
+"""Containers that are inspected at a time."""
+
+
+class DockerEngine:
+    """See `Engine`; made by `open_engine`."""
+
+    def __init__(
+        self, wire: Wire, flavour: str, *, rootless: bool = False, timers: bool = True
+    ) -> None:
+        self.flavour = flavour
+        self.rootless = rootless
+        self.local = wire.place.local
+        self.address = urls.redact(wire.place.url)
+        self._wire = wire
+        self._runs_healthchecks = timers or flavour == "docker"
+
+    def __repr__(self) -> str:
+        return f"<DockerEngine {self.flavour} at {self._wire.place.shown}>"
+
+    async def containers(
+        self, labels: Mapping[str, str | None] | None = None
+    ) -> list[Container]:
+        """See `Engine.containers`."""
+        wanted = {"label": inspection.label_filter(labels or {})}
+        async with self._wire.asking("list containers"):
+            listed = await self._wire.docker.containers.list(
+                all=True, filters=json.dumps(wanted)
+            )
+        turn = asyncio.Semaphore(AT_ONCE)
+
+        async def show(name: str) -> Container | None:
+            async with turn:
+                return await self.inspect(name)
+
+        found = await asyncio.gather(*(show(entry.id) for entry in listed))
+        return [one for one in found if one is not None]
+
+    async def inspect(self, container: str) -> Container | None:
+        """See `Engine.inspect`."""
+        data = await self._show(container)
+        if data is None:
+            return None
+        async with self._wire.asking(f"inspect container {container}"):
+            return inspection.container(data)
+
+    async def _show(self, container: str) -> dict[str, Any] | None:
+        async with self._wire.asking(f"inspect container {container}"):
+            try:
+                return await self._wire.docker.containers.container(container).show()
+            except aiodocker.DockerError as exc:
+                if exc.status == 404:
+                    return None
+                raise
+
+    async def _config(self, container: str) -> dict[str, Any]:
+        data = await self._show(container) or {}
+        return data.get("Config") or {}
+
+    async def create(self, name: str, spec: Mapping[str, Any]) -> str:
+        """See `Engine.create`."""
+        limit = self._wire.deadlines.change
+        doing = f"create container {name}"
+        async with self._wire.asking(doing, limit, secrets=secrets_of(spec)):
+            made = await self._wire.docker.containers.create(dict(spec), name=name)
+            return made.id
+
+    async def start(self, container: str) -> None:
+        """See `Engine.start`."""
+        secrets: list[str] = []
+        limit = self._wire.deadlines.change
+        async with self._wire.asking(
+            f"start container {container}", limit, secrets=secrets
+        ):
+            try:
+                await self._wire.docker.containers.container(container).start()
+            except aiodocker.DockerError:
+                # What it may quote of the container is known to the engine alone.
+                secrets += secrets_of(await self._config(container))
+                raise
+
+    async def stop(self, container: str, seconds: float) -> None:
+        """See `Engine.stop`."""
+        patience = max(0, math.ceil(seconds))
+        limit = patience + self._wire.deadlines.margin
+        async with self._wire.asking(f"stop container {container}", limit):
+            try:
+                await self._wire.docker.containers.container(container).stop(t=patience)
+            except aiodocker.DockerError as exc:
+                if exc.status != 404 and not going(exc.status, exc.message):
+                    raise
+
+    async def remove(self, container: str, *, force: bool = False) -> None:
+        """See `Engine.remove`."""
+        limit = self._wire.deadlines.change
+        async with self._wire.asking(f"remove container {container}", limit):
+            try:
+                await self._wire.docker.containers.container(container).delete(
+                    force=force, v=True
+                )
+            except aiodocker.DockerError as exc:
+                if exc.status != 404 and not going(exc.status, exc.message):
+                    raise
+
+    async def logs(self, container: str, lines: int) -> tuple[str, ...]:
+        """See `Engine.logs`."""
+        async with self._wire.asking(f"show the logs of container {container}"):
+            try:
+                pieces = await self._wire.docker.containers.container(container).log(
+                    stdout=True, stderr=True, tail=lines
+                )
+            except aiodocker.DockerError as exc:
+                if exc.status == 404 or "support reading" in exc.message:
+                    return ()
+                raise
+            return tuple("".join(pieces).splitlines()[-lines:])
+
+    async def check_health(self, container: str) -> bool | None:
+        """See `Engine.check_health`."""
+        if self._runs_healthchecks:
+            return None
+        limit = self._wire.deadlines.health
+        async with self._wire.asking(f"check container {container}", limit):
+            status, result = await self._wire.json(
+                f"containers/{container}/healthcheck", LIBPOD
+            )
+            if status != 200:
+                return None
+            ran = result.get("Log") or []
+            return bool(ran) and ran[-1]["ExitCode"] == 0
+
+    async def image(self, reference: str) -> Image | None:
+        """See `Engine.image`."""
+        return await docker_images.image(self._wire, reference)
+
+    async def images(self, repository: str) -> list[Image]:
+        """See `Engine.images`."""
+        return await docker_images.images(self._wire, repository)
+
+    async def pull(
+        self, reference: str, credentials: Credentials | None, progress: Pulling
+    ) -> None:
+        """See `Engine.pull`."""
+        await docker_images.pull(self._wire, reference, credentials, progress)
+
+    async def remove_image(self, reference: str) -> bool:
+        """See `Engine.remove_image`."""
+        return await docker_images.remove(self._wire, reference)
+
+    async def network(self, name: str) -> Network | None:
+        """See `Engine.network`."""
+        async with self._wire.asking(f"look at network {name}"):
+            try:
+                found = await self._wire.docker.networks.get(name)
+                shown = inspection.network(await found.show())
+            except aiodocker.DockerError as exc:
+                if exc.status == 404:
+                    return None
+                raise
+        # An engine also finds networks by their ids.
+        return shown if shown.name == name else None
+
+    async def create_network(self, name: str, labels: Mapping[str, str]) -> None:
+        """See `Engine.create_network`."""
+        wanted = {
+            "Name": name,
+            "Driver": "bridge",
+            "CheckDuplicate": True,
+            "Labels": dict(labels),
+        }
+        doing = f"create network {name}"
+        async with self._wire.asking(doing, self._wire.deadlines.change):
+            try:
+                await self._wire.docker.networks.create(wanted)
+            except aiodocker.DockerError as exc:
+                if not exists(exc.status, exc.message):
+                    raise
+
+    async def remove_network(self, name: str) -> bool:
+        """See `Engine.remove_network`."""
+        if await self.network(name) is None:
+            return False
+        doing = f"remove network {name}"
+        async with self._wire.asking(doing, self._wire.deadlines.change):
+            try:
+                found = await self._wire.docker.networks.get(name)
+                return bool(await found.delete())
+            except aiodocker.DockerError as exc:
+                if exc.status == 404 or in_use(exc.status, exc.message):
+                    return False
+                raise
+
+    def events(
+        self, labels: Mapping[str, str | None]
+    ) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """See `Engine.events`."""
+        return stream.follow(self._wire, labels)
+
+
+async def recognised(wire: Wire, *, systemd: bool, linux: bool) -> DockerEngine:
+    """
+    The engine at the other end of *wire*.
+
+    Args:
+        systemd: It runs on this host, and with it Podman's timers.
+
+        linux: Containers' networks are this host's own; elsewhere they are in a
+            virtual machine.
+
+    Raises:
+        EngineError: nothing there that answers as an engine does.
+    """
+    async with wire.asking("say what it is", wire.deadlines.hello):
+        version = await wire.docker.version()
+        names = [part["Name"] for part in version.get("Components") or ()]
+        flavour = "podman" if "Podman Engine" in names else "docker"
+        info = await wire.docker.system.info()
+        desktop = info.get("OperatingSystem") == "Docker Desktop"
+        options = info.get("SecurityOptions") or ()
+        apart = desktop or any("rootless" in option for option in options)
+        if flavour == "podman":
+            _, host = await wire.json("info", LIBPOD)
+            apart = bool(host["host"]["security"]["rootless"])
+    return DockerEngine(
+        wire, flavour, rootless=apart or not linux, timers=systemd and wire.place.local
+    )

@@ -1,0 +1,108 @@
+"""The images of an engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, cast
+
+import aiodocker
+
+from ..errors import EngineError
+from ..remotes.oci.credentials import Credentials
+from . import inspection
+from .model import Image, Pulling
+from .pulling import Layers
+from .refusals import in_use
+from .wire import Wire
+
+
+async def image(wire: Wire, reference: str) -> Image | None:
+    """See `Engine.image`."""
+    async with wire.asking(f"look at image {reference}"):
+        try:
+            return inspection.image(await wire.docker.images.inspect(reference))
+        except aiodocker.DockerError as exc:
+            if exc.status == 404:
+                return None
+            raise
+
+
+async def images(wire: Wire, repository: str) -> list[Image]:
+    """See `Engine.images`."""
+    wanted = inspection.repository(repository)
+    async with wire.asking(f"list the images of {repository}"):
+        listed = await wire.docker.images.list()
+        mine = {entry["Id"] for entry in listed if wanted in _repositories(entry)}
+    found = await asyncio.gather(*(image(wire, name) for name in sorted(mine)))
+    return [one for one in found if one is not None]
+
+
+def _repositories(entry: dict[str, Any]) -> set[str]:
+    names = [*(entry.get("RepoTags") or ()), *(entry.get("RepoDigests") or ())]
+    return {inspection.repository(name) for name in names}
+
+
+async def pull(
+    wire: Wire, reference: str, credentials: Credentials | None, progress: Pulling
+) -> None:
+    """See `Engine.pull`."""
+    silence = wire.deadlines.silence
+    secrets = [credentials.password, credentials.token] if credentials else []
+    layers, loop = Layers(), asyncio.get_running_loop()
+    stream = wire.docker.images.pull(
+        reference, auth=shown_to(reference, credentials), stream=True
+    )
+    doing = f"pull {reference}"
+    async with (
+        wire.asking(doing, silence, secrets=secrets, pulling=True) as timer,
+        aclosing(cast("AsyncGenerator[dict[str, Any]]", stream)) as items,
+    ):
+        async for item in items:
+            timer.reschedule(loop.time() + silence)
+            if layers.feed(item):
+                progress(layers.done, layers.total)
+    # A stream that breaks off ends like one that is complete.
+    if await image(wire, reference) is None:
+        raise EngineError(f"{wire.title} could not {doing}: it broke off")
+
+
+def shown_to(reference: str, credentials: Credentials | None) -> dict[str, str] | None:
+    """What the engine is to show the registry of *reference*."""
+    if credentials is None:
+        return None
+    host = inspection.repository(reference).partition("/")[0]
+    if credentials.token:
+        return {"identitytoken": credentials.token, "serveraddress": host}
+    return {
+        "username": credentials.username,
+        "password": credentials.password,
+        "serveraddress": host,
+    }
+
+
+async def remove(wire: Wire, reference: str) -> bool:
+    """See `Engine.remove_image`."""
+    found = await image(wire, reference)
+    if found is None:
+        return True
+    # Podman takes the name off an image in use, where Docker refuses.
+    if found.id in await _used(wire):
+        return False
+    async with wire.asking(f"remove image {reference}", wire.deadlines.change):
+        try:
+            await wire.docker.images.delete(reference)
+        except aiodocker.DockerError as exc:
+            if in_use(exc.status, exc.message):
+                return False
+            if exc.status != 404:
+                raise
+    return True
+
+
+async def _used(wire: Wire) -> set[str]:
+    """The ids of the images that containers, in whatever state, were made from."""
+    async with wire.asking("list containers"):
+        listed = await wire.docker.containers.list(all=True)
+        return {inspection.digest(str(entry["ImageID"])) for entry in listed}

@@ -1,0 +1,70 @@
+"""The way to the container engine of this host."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from ..errors import ConfigError, EngineError, ImplementationUnavailable
+from .deadlines import STANDARD, Deadlines
+from .model import Engine
+from .sockets import STARTED_BY, TITLES, Address, Runtime, candidates, choose
+
+__all__ = ["Runtime", "open_engine"]
+
+SYSTEMD = Path("/run/systemd/system")
+
+
+@asynccontextmanager
+async def open_engine(
+    runtime: Runtime, environ: Mapping[str, str], deadlines: Deadlines = STANDARD
+) -> AsyncIterator[Engine]:
+    """
+    The engine of *runtime* on this host, found by *environ* or in its usual places.
+
+    Raises:
+        ConfigError: there is none that answers and may be used.
+        ImplementationUnavailable: aiodocker is missing.
+    """
+    place = await choose(runtime, candidates(runtime, environ, os.getuid()))
+    wire, docker = await asyncio.to_thread(_implementation)
+    async with wire.connected(place, TITLES[runtime], environ, deadlines) as line:
+        try:
+            engine: Engine = await docker.recognised(
+                line,
+                systemd=await asyncio.to_thread(SYSTEMD.is_dir),
+                linux=sys.platform == "linux",
+            )
+        except EngineError as exc:
+            raise ConfigError(_silent(runtime, place, exc)) from exc
+        if runtime == "podman" and engine.flavour == "docker":
+            raise ConfigError(
+                f"--runtime podman: Docker answers at {place.shown}; "
+                "say --runtime docker"
+            )
+        yield engine
+
+
+def _implementation() -> tuple[ModuleType, ModuleType]:
+    try:
+        wire = import_module(".wire", __package__)
+        return wire, import_module(".docker", __package__)
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").partition(".")[0] == "dewy":
+            raise
+        raise ImplementationUnavailable(
+            f"containers need {exc.name}; pip install 'dewy[container]'"
+        ) from exc
+
+
+def _silent(runtime: Runtime, place: Address, exc: EngineError) -> str:
+    return (
+        f"--runtime {runtime}: {exc} (asked {place.shown}); "
+        f"is it up? {STARTED_BY[runtime]}"
+    )

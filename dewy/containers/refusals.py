@@ -1,0 +1,85 @@
+"""What an engine says when it refuses: which error that is, and in one line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .. import urls
+from ..errors import EngineError, NameTaken, PullDenied
+
+LONGEST = 400
+"""Characters of an engine's own words in a message."""
+
+# Shorter values are no secrets, and striking them out would garble any text.
+SHORTEST_SECRET = 4
+
+# Status of aiodocker's errors that are no answer of the engine.
+UNREACHABLE = 900
+
+_URL = re.compile(r"\bhttps?://[^\s\"'<>]+")
+_TAKEN = re.compile(r"name \S+ is already in use|name is already in use", re.IGNORECASE)
+_DENIED = re.compile(
+    r"unauthorized|unauthenticated|authentication required|authorization failed"
+    r"|no basic auth|invalid username|access to the resource is denied"
+    r"|pull access denied|\bdenied:|\b403\b.*forbidden|docker login",
+    re.IGNORECASE,
+)
+
+
+def one_line(text: str, secrets: Iterable[str] = ()) -> str:
+    """*text* without line breaks, *secrets* and the queries of URLs."""
+    for secret in sorted(set(secrets), key=len, reverse=True):
+        if len(secret) >= SHORTEST_SECRET:
+            for form in {secret, json.dumps(secret)[1:-1]}:
+                text = text.replace(form, "***")
+    text = _URL.sub(lambda url: urls.redact(url[0].partition("?")[0]), text)
+    text = " ".join(text.split())
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def kind(status: int, text: str, *, pulling: bool = False) -> type[EngineError]:
+    """The error that an answer of *status* with *text* is."""
+    if status in {409, 500} and _TAKEN.search(text):
+        return NameTaken
+    if pulling and (status in {401, 403} or _DENIED.search(text)):
+        return PullDenied
+    return EngineError
+
+
+def exists(status: int, text: str) -> bool:
+    """Whether an answer says that a network of that name is there already."""
+    return status in {409, 500} and "already" in text.lower()
+
+
+def in_use(status: int, text: str) -> bool:
+    """Whether an answer says that something can't go because it is in use."""
+    words = ("in use", "is using", "active endpoints", "has associated containers")
+    return status in {403, 409, 500} and any(word in text.lower() for word in words)
+
+
+def going(status: int, text: str) -> bool:
+    """Whether an answer says that the container is being removed right now."""
+    words = ("is already in progress", "removal", "being removed")
+    return status in {409, 500} and any(word in text.lower() for word in words)
+
+
+def secrets_of(spec: Mapping[str, Any]) -> list[str]:
+    """What of a container's configuration must never be shown."""
+    found: list[str] = []
+    for entry in _words(spec.get("Env")):
+        found += [entry, entry.partition("=")[2]]
+    found += _words(spec.get("Cmd"))
+    found += _words(spec.get("Entrypoint"))[1:]
+    found += _words((spec.get("Healthcheck") or {}).get("Test"))[1:]
+    options = (spec.get("HostConfig") or {}).get("LogConfig") or {}
+    found += [str(value) for value in (options.get("Config") or {}).values()]
+    return found
+
+
+def _words(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    return [str(word) for word in value] if isinstance(value, list | tuple) else []

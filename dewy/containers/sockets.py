@@ -1,0 +1,173 @@
+"""Where a container engine listens."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Literal
+from urllib.parse import urlsplit
+
+from .. import urls
+from ..errors import ConfigError
+
+Runtime = Literal["docker", "podman"]
+Finding = Literal["there", "absent", "denied", "silent"]
+
+TITLES: Mapping[str, str] = {"docker": "Docker", "podman": "Podman"}
+VARIABLES: Mapping[str, str] = {"docker": "DOCKER_HOST", "podman": "CONTAINER_HOST"}
+STARTED_BY: Mapping[str, str] = {
+    "docker": "systemctl start docker",
+    "podman": "systemctl enable --now podman.socket",
+}
+PERMITTED_BY: Mapping[str, str] = {
+    "docker": "run dewy as a member of the group docker, or as root",
+    "podman": "run dewy as the user whose Podman it is",
+}
+PATIENCE = 5.0
+"""Seconds for a socket to accept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """
+    A place where an engine may listen.
+
+    Attributes:
+        url: `unix:///run/docker.sock`, `tcp://127.0.0.1:2375` …
+
+        variable: The variable that names it; "" for a usual place.
+    """
+
+    url: str
+    variable: str = ""
+
+    @property
+    def path(self) -> str:
+        """Of a Unix socket, else ""."""
+        scheme, _, path = self.url.partition("://")
+        return path if scheme == "unix" else ""
+
+    @property
+    def local(self) -> bool:
+        """It is on this host."""
+        host = urlsplit(self.url).hostname or ""
+        return bool(self.path) or host == "localhost" or _is_loopback(host)
+
+    @property
+    def shown(self) -> str:
+        """As it may be shown."""
+        named = f" (from {self.variable})" if self.variable else ""
+        return (self.path or urls.redact(self.url)) + named
+
+
+def candidates(runtime: Runtime, environ: Mapping[str, str], uid: int) -> list[Address]:
+    """
+    Where to look for an engine of *runtime*, the first choice first.
+
+    Raises:
+        ConfigError: a variable names a place that can't be used.
+    """
+    variable = VARIABLES[runtime]
+    if environ.get(variable):
+        return [_named(variable, environ[variable])]
+    if runtime == "docker":
+        return [Address(f"unix://{path}") for path in _docker_paths(environ)]
+    # Tools that know Docker only are often pointed at Podman's socket.
+    other = environ.get("DOCKER_HOST", "")
+    if other.startswith("unix://") and "podman" in other:
+        return [_named("DOCKER_HOST", other)]
+    return [Address(f"unix://{path}") for path in _podman_paths(environ, uid)]
+
+
+def _docker_paths(environ: Mapping[str, str]) -> list[str]:
+    paths = ["/run/docker.sock", "/var/run/docker.sock"]
+    if directory := environ.get("XDG_RUNTIME_DIR"):
+        paths.append(f"{directory}/docker.sock")
+    if home := environ.get("HOME"):
+        paths.append(f"{home}/.docker/run/docker.sock")
+    return paths
+
+
+def _podman_paths(environ: Mapping[str, str], uid: int) -> list[str]:
+    directory = environ.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}"
+    rootful, rootless = "/run/podman/podman.sock", f"{directory}/podman/podman.sock"
+    return [rootful, rootless] if uid == 0 else [rootless, rootful]
+
+
+def _named(variable: str, value: str) -> Address:
+    scheme, separator, rest = value.partition("://")
+    shown = urls.redact(value)
+    if scheme == "ssh":
+        raise ConfigError(
+            f"{variable}={shown} is out of reach: dewy runs on the engine's own host "
+            "and wants its socket, such as unix:///run/docker.sock"
+        )
+    if scheme == "unix" and rest.startswith("/"):
+        return Address(value, variable)
+    remote = separator and scheme in {"tcp", "http", "https"}
+    if remote and urls.split(value, variable).hostname:
+        return Address(value, variable)
+    raise ConfigError(
+        f"{variable}={shown} must be of the form unix:///PATH or tcp://HOST:PORT"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def choose(runtime: Runtime, places: Sequence[Address]) -> Address:
+    """
+    The first of *places* where something accepts connections.
+
+    Raises:
+        ConfigError: there is none; in one line, with what would be right.
+    """
+    findings: list[Finding] = []
+    for place in places:
+        found = await asyncio.to_thread(look, place.path) if place.path else "there"
+        if found == "there":
+            return place
+        findings.append(found)
+    raise ConfigError(missing(runtime, places, findings))
+
+
+def look(path: str) -> Finding:
+    """Knock at the Unix socket *path*; blocks for `PATIENCE` at most."""
+    with socket.socket(socket.AF_UNIX) as knock:
+        knock.settimeout(PATIENCE)
+        try:
+            knock.connect(path)
+        except PermissionError:
+            return "denied"
+        except (FileNotFoundError, NotADirectoryError):
+            return "absent"
+        except OSError:
+            return "silent"
+    return "there"
+
+
+def missing(
+    runtime: Runtime, places: Sequence[Address], findings: Sequence[Finding]
+) -> str:
+    """Say why none of *places*, each with its finding, can be used."""
+    title = TITLES[runtime]
+    option = f"--runtime {runtime}"
+    by_finding = dict(zip(reversed(findings), reversed(places), strict=True))
+    if place := by_finding.get("denied"):
+        return f"{option}: no permission for {place.shown}; {PERMITTED_BY[runtime]}"
+    start = f"start it ({STARTED_BY[runtime]})"
+    if place := by_finding.get("silent"):
+        return f"{option}: nothing answers at {place.shown}; {start}"
+    tried = ", ".join(place.shown for place in places)
+    other = "docker" if runtime == "podman" else "podman"
+    return (
+        f"{option}: {title} is not running here (tried {tried}); {start}, "
+        f"or set {VARIABLES[runtime]}, or say --runtime {other}"
+    )
