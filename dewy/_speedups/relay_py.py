@@ -97,13 +97,17 @@ class Relay:
         """What happened since."""
         return self._engine.news.take()
 
-    def open_port(self, listener: socket.socket, *, own: bool = True) -> int:
+    def open_port(
+        self, listener: socket.socket, *, own: bool = True, paused: bool = False
+    ) -> int:
         """
         Accept what comes in through *listener*, which stays the caller's.
 
         *own* says that no other process has it, so that it may be made non-blocking.
+        If *paused*, nobody is accepted before `resume`.
         """
         port = Port(self._number(), listener, own, self._balance)
+        port.paused = paused
         self._ports[port.number] = port
         self._engine.listen(port)
         return port.number
