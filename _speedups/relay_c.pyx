@@ -125,7 +125,7 @@ cdef class Relay:
                 step_worker(&self.engine.workers[0])
         return take_events(self)
 
-    def open_port(self, listener, *, bint own=True):
+    def open_port(self, listener, *, bint own=True, bint paused=False):
         if self.closed:
             raise RuntimeError("the relay is closed")
         cdef Port *port
@@ -135,7 +135,7 @@ cdef class Relay:
             port = new_port(&self.engine, fd, local, own)
         if port == NULL:
             raise OSError(errno, os.strerror(errno))
-        error = start_listening(port)
+        error = 0 if paused else start_listening(port)
         if error < 0:
             self.close_port(port.number)
             check(error)

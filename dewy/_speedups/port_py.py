@@ -22,6 +22,7 @@ ACCEPTS = 16  # a turn; then connections get theirs
 SHORTAGE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 ALIVE = {
     "TCP_KEEPIDLE": 60,
+    "TCP_KEEPALIVE": 60,  # as macOS calls it
     "TCP_KEEPINTVL": 10,
     "TCP_KEEPCNT": 6,
 }
@@ -58,6 +59,8 @@ class Port:
         if own:
             self.listener.setblocking(False)
         self._blocking = os.get_blocking(self.listener.fileno())
+        self._asked = select.poll()
+        self._asked.register(self.listener, select.POLLIN)
         # Connections inherit these from the listener, which saves a call for each.
         prepare(self.listener)
 
@@ -74,7 +77,7 @@ class Port:
             OSError: this host is short of something, or the listener is broken.
         """
         for _ in range(ACCEPTS):
-            if self._blocking and not select.select([self.listener], [], [], 0)[0]:
+            if self._blocking and not self._asked.poll(0):
                 return
             try:
                 client, _ = self.listener.accept()
@@ -126,4 +129,5 @@ def prepare(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in ALIVE.items():
-        sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -61,13 +61,16 @@ class Relay:
     def step(self) -> list[Event]:
         """Do what is due (everything, on the loop) and return what happened."""
 
-    def open_port(self, listener: socket, *, own: bool = True) -> int:
+    def open_port(
+        self, listener: socket, *, own: bool = True, paused: bool = False
+    ) -> int:
         """
         Accept from a duplicate of *listener*, which listens; return the port's number.
 
         Sets the options that accepted sockets inherit (TCP_NODELAY, keepalive).
         *own* says that no other process shares the socket, so that it may be made
-        non-blocking; otherwise it is left as it is.
+        non-blocking; otherwise it is left as it is. If *paused*, nobody is accepted
+        before `resume`.
         """
 
     def pause(self, port: int) -> None:

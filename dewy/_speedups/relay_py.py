@@ -3,8 +3,8 @@ The relay in pure Python: the specification, and the twin for where no compiler 
 
 It passes TCP and Unix stream connections on to backends, byte for byte: a
 half-close stays one, a reset stays one, and a slow reader holds its source back.
-All of it runs inside `step`, on the caller's event loop, on an edge-triggered
-epoll set of its own; `_speedups/relay_c.pyx` must agree with it.
+All of it runs on the caller's event loop, whichever that is: plain asyncio and
+uvloop do, on every system they know. `_speedups/relay_c.pyx` must agree with it.
 """
 
 from __future__ import annotations
@@ -74,8 +74,10 @@ class Relay:
         return f"<Relay of {len(self._ports)} ports, {connections} connections>"
 
     def start(self) -> None:
-        """Called in the thread of the running loop that will call `step`."""
+        """Called in the thread of the running loop, on which everything happens."""
         self._engine.start()
+        for port in self._ports.values():
+            self._engine.listen(port)
 
     def close(self) -> None:
         """Reset every connection and stop listening; idempotent."""
@@ -89,19 +91,23 @@ class Relay:
 
     def fileno(self) -> int:
         """A descriptor that is readable while `step` has something to do."""
-        return self._engine.fileno()
+        return self._engine.news.fileno()
 
     def step(self) -> list[Event]:
-        """Do what can be done without waiting; return what happened since."""
-        return self._engine.step()
+        """What happened since."""
+        return self._engine.news.take()
 
-    def open_port(self, listener: socket.socket, *, own: bool = True) -> int:
+    def open_port(
+        self, listener: socket.socket, *, own: bool = True, paused: bool = False
+    ) -> int:
         """
         Accept what comes in through *listener*, which stays the caller's.
 
         *own* says that no other process has it, so that it may be made non-blocking.
+        If *paused*, nobody is accepted before `resume`.
         """
         port = Port(self._number(), listener, own, self._balance)
+        port.paused = paused
         self._ports[port.number] = port
         self._engine.listen(port)
         return port.number
@@ -133,7 +139,6 @@ class Relay:
             self._engine.listen(found)
             found.listener.close()
             self._engine.idle_perhaps(found)
-            self._engine.settle()
 
     def add_backend(
         self, port: int, family: int, address: Address, *, serving: bool = True
@@ -159,7 +164,6 @@ class Relay:
                 raise KeyError(backend.number)
         for out in self._ports[port].table.swap(found):
             self._leave(out)
-        self._engine.settle()
 
     def drain(self, backend: int) -> int:
         """
@@ -170,7 +174,6 @@ class Relay:
         found = self._backends[backend]
         self._ports[found.port].table.discard(found)
         self._leave(found)
-        self._engine.settle()
         return len(found.pairs)
 
     def _leave(self, backend: Backend) -> None:
@@ -196,7 +199,7 @@ class Relay:
         """
         pairs = self._backends[backend].pairs
         for pair in [pair for pair in pairs if not pair.connected]:
-            pair.elsewhere()
+            pair.search.go_on()
         return self._cut(pairs)
 
     def cut_port(self, port: int) -> int:
@@ -207,7 +210,6 @@ class Relay:
         count = len(pairs)
         for pair in list(pairs):
             pair.cut()
-        self._engine.settle()
         return count
 
     def remove(self, backend: int) -> None:
@@ -215,7 +217,7 @@ class Relay:
         found = self._backends.pop(backend)
         self._ports[found.port].table.discard(found)
         found.removed, found.leaving = True, False
-        self._engine.unsay(backend, (DRAINED, SUSPECT))
+        self._engine.news.unsay(backend, (DRAINED, SUSPECT))
 
     def port_stats(self, port: int) -> PortStats:
         """The counters of *port*."""

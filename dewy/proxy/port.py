@@ -29,9 +29,11 @@ class Port:
         closed: It accepts no more.
     """
 
-    def __init__(self, relay: Relay, listener: socket.socket, *, own: bool) -> None:
+    def __init__(
+        self, relay: Relay, listener: socket.socket, *, own: bool, paused: bool
+    ) -> None:
         self.endpoint = Endpoint.of(listener)
-        self.number = relay.open_port(listener, own=own)
+        self.number = relay.open_port(listener, own=own, paused=paused)
         self._relay = relay
         self._backends: list[Backend] = []
         self._idle = asyncio.Event()

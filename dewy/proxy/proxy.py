@@ -35,7 +35,8 @@ class Proxy:
     Passes connections on to backends, while entered.
 
     Ports may be opened and backends added before: clients wait until it is entered.
-    A port that is opened later accepts at once, and resets whom nobody serves.
+    A port that is opened later accepts at once, and resets whom nobody serves; open it
+    *paused*, and resume it when there is somebody.
 
     Args:
         threads: The relay's own; by default one for each usable CPU, and 0 for
@@ -96,29 +97,35 @@ class Proxy:
         """All that were opened."""
         return list(self._ports.values())
 
-    async def open(self, endpoint: Endpoint, offered: Offered = ()) -> Port:
+    async def open(
+        self, endpoint: Endpoint, offered: Offered = (), *, paused: bool = False
+    ) -> Port:
         """
         Accept at *endpoint*, on a socket of our own or one the service manager
-        *offered* for it.
+        *offered* for it; if *paused*, from `Port.resume` on.
 
         Raises:
             DewyError: it can't be listened at.
         """
         found = taken(endpoint, offered)
         if found:
-            return self.adopt(found[1], own=False)
+            return self.adopt(found[1], own=False, paused=paused)
         with await listen(endpoint) as listener:
-            return self.adopt(listener, own=True)
+            return self.adopt(listener, own=True, paused=paused)
 
-    def adopt(self, listener: socket.socket, *, own: bool) -> Port:
+    def adopt(
+        self, listener: socket.socket, *, own: bool, paused: bool = False
+    ) -> Port:
         """
         Accept from *listener*, which stays the caller's.
 
         *own* says that no other process has it, so that it may be made non-blocking.
+        If *paused*, nobody is accepted before `Port.resume`.
         """
-        port = Port(self._relay, listener, own=own)
+        port = Port(self._relay, listener, own=own, paused=paused)
         self._ports[port.number] = port
-        log.info("Opened port", extra={"port": str(port.endpoint)})
+        told = {"port": str(port.endpoint), "paused": paused}
+        log.info("Opened port", extra=told)
         return port
 
     def workers(self) -> list[WorkerStats]:

@@ -218,7 +218,7 @@ async def drains(plane: Plane, gate: Gate, tries: int) -> int:
     total: int = relay.backend_stats(drained).total
     relay.drain(drained)
     await eventually(lambda: not relay.backend_stats(drained).active)
-    await eventually(lambda: (DRAINED, drained, 0) == plane.events[-1])
+    await eventually(lambda: [(DRAINED, drained, 0)] == plane.events[-1:])
     return total - began
 
 

@@ -148,6 +148,33 @@ def test_paused_port_lets_newcomers_wait(plane: Plane, origin: Origin) -> None:
     end(client, server)
 
 
+def test_port_may_be_opened_paused(plane: Plane, origin: Origin) -> None:
+    """Who comes before it has a backend waits, and is not turned away."""
+    with listening() as listener:
+        number = plane.open_port(listener, paused=True)
+        gate = Gate(plane, number, listener.getsockname(), [])
+    with gate.connect() as waiting:
+        waiting.sendall(b"?")
+        gate.add(origin)
+        with pytest.raises(TimeoutError):
+            origin.accept(0.2)
+        assert 0 == gate.stats().accepted
+        plane.resume(gate.number)
+        with origin.accept() as server:
+            assert b"?" == exactly(server, 1)
+
+
+def test_port_opened_paused_can_be_closed(plane: Plane) -> None:
+    """Nobody has come through it, and nobody will."""
+    with listening() as listener:
+        number = plane.open_port(listener, paused=True)
+        address = listener.getsockname()
+    plane.close_port(number)
+    assert plane.told(IDLE, number)
+    with pytest.raises(ConnectionRefusedError):
+        Gate(plane, number, address, []).connect()
+
+
 def test_closed_port_is_idle_after_its_last_connection(
     plane: Plane, origin: Origin
 ) -> None:

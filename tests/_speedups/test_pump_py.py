@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import select
+import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
-from dewy._speedups.pump_py import AGAIN, BUDGET, SCRATCH, WAITING, Direction, Side
+from dewy._speedups.pump_py import BUDGET, SCRATCH, Direction
+from dewy._speedups.side_py import Lookout, Side
 from tests.standins.plane import reset
 
 Wires = tuple[socket.socket, Direction, socket.socket]
+
+
+@pytest.fixture
+async def lookout() -> AsyncIterator[Lookout]:
+    """Belongs to the test's loop."""
+    lookout = Lookout(asyncio.get_running_loop())
+    yield lookout
+    lookout.close()
 
 
 @pytest.fixture
@@ -21,63 +30,67 @@ def counted() -> list[int]:
 
 
 @pytest.fixture
-def wires(counted: list[int]) -> Iterator[Wires]:
+async def wires(lookout: Lookout, counted: list[int]) -> AsyncIterator[Wires]:
     """A sender, the direction, and who receives."""
     sender, source = socket.socketpair()
     sink, receiver = socket.socketpair()
-    sides = Side(source), Side(sink)
-    for side in sides:
-        side.sock.setblocking(False)
-        side.note(select.EPOLLIN | select.EPOLLOUT)
+    for sock in (source, sink):
+        sock.setblocking(False)
+    sides = [Side(sock, lookout, lambda: None) for sock in (source, sink)]
     yield sender, Direction(*sides, counted.append), receiver
-    for sock in (sender, source, sink, receiver):
+    for side in sides:
+        side.close(resetting=False)
+    for sock in (sender, receiver):
         sock.close()
 
 
-def test_what_is_there_is_moved_and_counted(wires: Wires, counted: list[int]) -> None:
+async def test_what_is_there_is_moved_and_counted(
+    wires: Wires, counted: list[int]
+) -> None:
     """Then it waits for more."""
     sender, flow, receiver = wires
     sender.sendall(b"bytes")
 
-    assert WAITING == flow.pump(bytearray(SCRATCH))
+    assert flow.move(bytearray(SCRATCH))
     assert b"bytes" == receiver.recv(10)
     assert [5] == counted
-    assert not flow.source.readable
+    assert flow.wants
 
 
-def test_short_read_means_drained_unless_the_end_was_announced(wires: Wires) -> None:
-    """There would be no second edge for the end."""
+async def test_bytes_and_the_end_after_them_are_moved_at_once(wires: Wires) -> None:
+    """They may have come together."""
     sender, flow, receiver = wires
     sender.sendall(b"last")
     sender.close()
-    flow.source.note(select.EPOLLIN | select.EPOLLRDHUP)
 
-    assert WAITING == flow.pump(bytearray(SCRATCH))
+    assert flow.move(bytearray(SCRATCH))
     assert b"last" == receiver.recv(10)
     assert flow.done
+    assert not flow.wants
 
 
-def test_full_sink_keeps_the_rest(wires: Wires) -> None:
+async def test_full_sink_keeps_the_rest(wires: Wires) -> None:
     """No more than one scratch buffer of it, and the source is read no further."""
     sender, flow, receiver = wires
     sender.setblocking(False)
     sent = 0
-    while flow.sink.writable:
+    while flow.wants:
         sent += sender.send(bytes(SCRATCH))
-        flow.source.readable = True
-        flow.pump(bytearray(SCRATCH))
+        flow.move(bytearray(SCRATCH))
 
     assert 0 < flow.held <= SCRATCH
     assert not flow.done
     received = 0
     while received < sent:
         received += len(receiver.recv(1 << 20))
-        flow.sink.writable = flow.source.readable = True
-        flow.pump(bytearray(SCRATCH))
+        flow.move(bytearray(SCRATCH))
     assert 0 == flow.held
+    assert flow.wants
 
 
-def test_budget_leaves_others_their_turn(wires: Wires, counted: list[int]) -> None:
+async def test_budget_leaves_others_their_turn(
+    wires: Wires, counted: list[int]
+) -> None:
     """A source that is always ready is asked again later."""
     sender, flow, _receiver = wires
     for sock in (sender, flow.sink.sock):
@@ -89,24 +102,36 @@ def test_budget_leaves_others_their_turn(wires: Wires, counted: list[int]) -> No
     except BlockingIOError:
         pass
 
-    assert AGAIN == flow.pump(bytearray(1000))
+    assert not flow.move(bytearray(1000))
     assert 16 == len(counted)
 
 
-def test_failed_sink_is_remembered() -> None:
+async def test_what_a_broken_source_had_sent_is_rescued(wires: Wires) -> None:
+    """All that the sink takes, however much is fair."""
+    sender, flow, receiver = wires
+    sender.sendall(bytes(5000))
+    sender.close()
+    flow.source.failed = True
+
+    flow.rescue(bytearray(100))
+    assert flow.ended
+    assert 5000 == len(receiver.recv(1 << 20))
+
+
+async def test_failed_sink_is_remembered(lookout: Lookout) -> None:
     """The error is told once; after that the stream would seem to end in order."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         peer = socket.create_connection(listener.getsockname())
         sock, _ = listener.accept()
-    with sock:
-        side = Side(sock)
-        sock.setblocking(False)
-        peer.sendall(b"said before")
-        reset(peer)
+    sock.setblocking(False)
+    side = Side(sock, lookout, lambda: None)
+    peer.sendall(b"said before")
+    reset(peer)
 
-        assert 0 == side.send(memoryview(b"too late"))
-        assert side.failed
-        scratch = bytearray(100)
-        assert 11 == side.recv_into(scratch)
-        assert 0 == side.recv_into(scratch)
-        assert side.failed
+    assert 0 == side.send(memoryview(b"too late"))
+    assert side.failed
+    scratch = bytearray(100)
+    assert 11 == side.recv_into(scratch)
+    assert 0 == side.recv_into(scratch)
+    assert side.failed
+    side.close(resetting=True)

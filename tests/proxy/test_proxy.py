@@ -167,6 +167,23 @@ async def test_paused_port_lets_clients_wait(
     assert "it" == await waiting
 
 
+@pytest.mark.parametrize("passing", [True, False], ids=["passed", "own"])
+async def test_port_opened_paused_lets_clients_wait(
+    proxy: Proxy, application: Applications, passing: bool
+) -> None:
+    """Its backends are still to come, on a proxy that runs already."""
+    with socket.create_server(("127.0.0.1", 0)) as passed:
+        offered = [("web", passed)] if passing else []
+        endpoint = Endpoint(*passed.getsockname()) if passing else Endpoint("127.0.0.1")
+        port = await proxy.open(endpoint, offered, paused=True)
+        waiting = asyncio.create_task(asked(port))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(waiting), 0.1)
+        port.add((await application("it")).endpoint)
+        port.resume()
+        assert "it" == await waiting
+
+
 async def test_stop_waits_and_then_resets(
     proxy: Proxy, port: Port, application: Applications
 ) -> None:

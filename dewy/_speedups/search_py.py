@@ -1,0 +1,142 @@
+"""Finding a backend that answers, which the client does not notice."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .port_py import SHORTAGE, prepare
+from .side_py import Side
+
+if TYPE_CHECKING:
+    from .engine_py import Engine
+    from .pair_py import Pair
+    from .table_py import Backend
+
+__all__ = ["Search"]
+
+# Everything else is `refused`.
+CAUSES = {
+    errno.ETIMEDOUT: "timed_out",
+    errno.ENETUNREACH: "unreachable",
+    errno.EHOSTUNREACH: "unreachable",
+    errno.EADDRNOTAVAIL: "no_address",
+}
+# It answered, and then thought better of it.
+ANSWERED = {0, errno.ECONNRESET, errno.EPIPE}
+# Of descriptors or memory here, or of room in the backlog of a Unix socket.
+SCARCITY = SHORTAGE | {errno.EAGAIN}
+LATER = 0.05  # seconds, while there is one of them
+
+
+class Search:
+    """
+    Tries one backend after the other, each once.
+
+    Nothing is lost by it: no byte of the client has been read yet.
+
+    Attributes:
+        backend: Which is being tried, or has been found.
+
+        server: The socket that is connected to it.
+    """
+
+    def __init__(self, engine: Engine, pair: Pair) -> None:
+        self.backend: Backend | None = None
+        self.server: Side | None = None
+        self._engine = engine
+        self._port = pair.port
+        self._pair = pair
+        self._tried: list[Backend] = []
+        self._began = self._attempted = engine.loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def go_on(self) -> None:
+        """Try the next backend, or give the client up."""
+        self.stop()
+        while self._patience() > 0 or not self._tried:
+            self.backend = self._port.table.pick(self._tried)
+            if self.backend is None:
+                break
+            self._engine.assign(self.backend, self._pair)
+            problem = self._dial(self.backend)
+            if problem in SCARCITY and self._patience() > 0:
+                return self._postpone()
+            self._port.retries += bool(self._tried)
+            self._tried.append(self.backend)
+            if problem in (0, errno.EINPROGRESS):
+                return self._remind(self._allowed(), self._failed, errno.ETIMEDOUT)
+            self._count(problem)
+            self.stop()
+        self._pair.turn_away("unanswered" if self._tried else "no_backend")
+
+    def _patience(self) -> float:
+        """Seconds that are left for all attempts together."""
+        return self._began + self._engine.connect_budget - self._engine.loop.time()
+
+    def _allowed(self) -> float:
+        return min(self._patience(), self._engine.connect_timeout)
+
+    def _dial(self, backend: Backend) -> int:
+        """Begin to connect; 0 or an errno."""
+        self._attempted = self._engine.loop.time()
+        try:
+            sock = socket.socket(backend.family, socket.SOCK_STREAM)
+        except OSError as exc:
+            return exc.errno or errno.EIO
+        sock.setblocking(False)
+        prepare(sock)
+        self.server = Side(sock, self._engine.lookout, self._pair.settle)
+        problem = sock.connect_ex(backend.address)
+        self.server.writing(True, self._answered)
+        return problem
+
+    def _postpone(self) -> None:
+        """This host lacks something; the backend is not to blame."""
+        self.stop()
+        self._remind(LATER, self.go_on)
+
+    def _answered(self) -> None:
+        assert self.server is not None
+        problem = self.server.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if problem not in ANSWERED:
+            return self._failed(problem)
+        self._forget_timer()
+        self._port.connect_latency.add(self._engine.loop.time() - self._attempted)
+        self.server.writing(False, self._answered)
+        self.server.failed = problem != 0
+        self._pair.begin(self.server)
+
+    def _failed(self, problem: int) -> None:
+        """This backend does not answer."""
+        self._count(problem)
+        self.go_on()
+
+    def _count(self, problem: int) -> None:
+        self._port.errors[CAUSES.get(problem, "refused")] += 1
+        if self.backend is not None and problem != errno.EADDRNOTAVAIL:
+            self.backend.failures += 1
+            self._engine.suspect(self.backend, problem)
+
+    def stop(self, *, resetting: bool = True) -> None:
+        """Close the backend's socket and give the backend back."""
+        self._forget_timer()
+        backend, server = self.backend, self.server
+        self.backend = self.server = None
+        if server is not None:
+            server.close(resetting=resetting)
+        if backend is not None:
+            self._engine.release(backend, self._pair)
+
+    def _remind(
+        self, seconds: float, call: Callable[..., object], *args: object
+    ) -> None:
+        self._timer = self._engine.loop.call_later(seconds, call, *args)
+
+    def _forget_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,168 @@
+"""
+The sockets of the twin, and what the event loop is asked to tell of them.
+
+A loop tells again and again what is possible and not made use of. So it is asked
+only for what is wanted at that moment; anything else would keep it busy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+from collections.abc import Callable
+
+__all__ = ["Lookout", "Side", "reset"]
+
+GLANCE = 0.1  # seconds
+_LINGER_ZERO = b"\1\0\0\0\0\0\0\0"
+
+
+class Lookout:
+    """
+    Notices the reset of sockets that neither bytes nor room is wanted of.
+
+    A loop can't be asked for errors alone, and the one of a client whose backend
+    stalls, or that has ended its stream before, would go unnoticed. They are looked
+    at every tenth of a second, all of them in one call.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._poll = select.poll()
+        self._sides: dict[int, Side] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, side: Side) -> None:
+        """Look at *side* from now on."""
+        fd = side.sock.fileno()
+        self._sides[fd] = side
+        self._poll.register(fd, 0)
+        if self._timer is None:
+            self._timer = self.loop.call_later(GLANCE, self._look)
+
+    def discard(self, side: Side) -> None:
+        """Do so no longer."""
+        fd = side.sock.fileno()
+        del self._sides[fd]
+        self._poll.unregister(fd)
+
+    def close(self) -> None:
+        """Look at nothing any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        self._timer = None
+        for fd, _ in self._poll.poll(0):
+            if fd in self._sides:  # and not closed by what another one brought about
+                self._sides[fd].look()
+        if self._sides and self._timer is None:
+            self._timer = self.loop.call_later(GLANCE, self._look)
+
+
+class Side:
+    """
+    One socket of a pair.
+
+    Args:
+        broken: Called when a reset is noticed though nothing is wanted of it.
+
+    Attributes:
+        failed: It was reset, or broke otherwise. Its end of stream is none.
+    """
+
+    __slots__ = ("_broken", "_lookout", "_reading", "_writing", "failed", "sock")
+
+    def __init__(
+        self, sock: socket.socket, lookout: Lookout, broken: Callable[[], object]
+    ) -> None:
+        self.sock = sock
+        self.failed = False
+        self._reading = self._writing = False
+        self._broken = broken
+        self._lookout = lookout
+        lookout.add(self)
+
+    def reading(self, wanted: bool, tell: Callable[..., object], *args: object) -> None:
+        """Have *tell* called while there is something to read, or not any more."""
+        if wanted is self._reading:
+            return
+        self._change(wanted, self._writing)
+        if wanted:
+            self._lookout.loop.add_reader(self.sock, tell, *args)
+        else:
+            self._lookout.loop.remove_reader(self.sock)
+
+    def writing(self, wanted: bool, tell: Callable[..., object], *args: object) -> None:
+        """Have *tell* called while there is room to write, or not any more."""
+        if wanted is self._writing:
+            return
+        self._change(self._reading, wanted)
+        if wanted:
+            self._lookout.loop.add_writer(self.sock, tell, *args)
+        else:
+            self._lookout.loop.remove_writer(self.sock)
+
+    def _change(self, reading: bool, writing: bool) -> None:
+        before, after = self._reading or self._writing, reading or writing
+        self._reading, self._writing = reading, writing
+        if before and not after:
+            self._lookout.add(self)
+        elif after and not before:
+            self._lookout.discard(self)
+
+    def look(self) -> None:
+        """Have it told if it is broken."""
+        if self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self.failed = True
+            self._broken()
+
+    def recv_into(self, scratch: bytearray) -> int | None:
+        """Bytes read, 0 at the end of stream, None while there is nothing."""
+        try:
+            return self.sock.recv_into(scratch)
+        except BlockingIOError:
+            return None
+        except OSError:
+            self.failed = True
+            return 0
+
+    def send(self, data: memoryview) -> int:
+        """
+        Bytes taken, down to none.
+
+        A failed call takes the error off the socket, so that its stream would
+        seem to end as it should: `failed` remembers that it does not.
+        """
+        try:
+            return self.sock.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self.failed = True
+            return 0
+
+    def finish(self) -> None:
+        """Send the end of stream."""
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.failed = True
+
+    def close(self, *, resetting: bool) -> None:
+        """For good, in good order or by a reset."""
+        self.reading(False, self._broken)
+        self.writing(False, self._broken)
+        self._lookout.discard(self)
+        if resetting:
+            reset(self.sock)
+        else:
+            self.sock.close()
+
+
+def reset(sock: socket.socket) -> None:
+    """Close *sock* so that its peer sees a reset, where the family knows resets."""
+    if sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+    sock.close()

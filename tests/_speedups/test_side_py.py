@@ -1,0 +1,103 @@
+"""What the pure twin asks of the event loop, and what it must notice without it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+
+from dewy._speedups.side_py import Lookout, Side
+from tests.standins.plane import listening, reset
+
+Pair = tuple[Side, socket.socket]
+
+
+@pytest.fixture
+def broken() -> asyncio.Event:
+    """Set when the side says that it is."""
+    return asyncio.Event()
+
+
+@pytest.fixture
+async def pair(broken: asyncio.Event) -> AsyncIterator[Pair]:
+    """A side, and its peer."""
+    lookout = Lookout(asyncio.get_running_loop())
+    with listening() as listener:
+        peer = socket.create_connection(listener.getsockname())
+        sock, _ = listener.accept()
+    sock.setblocking(False)
+    side = Side(sock, lookout, broken.set)
+    yield side, peer
+    side.close(resetting=False)
+    peer.close()
+    lookout.close()
+
+
+async def test_reset_is_noticed_though_nothing_is_wanted(
+    pair: Pair, broken: asyncio.Event
+) -> None:
+    """Neither bytes nor room: its backend is not connected yet, for one."""
+    side, peer = pair
+    reset(peer)
+    await asyncio.wait_for(broken.wait(), 30)
+    assert side.failed
+
+
+async def test_reset_after_the_end_of_the_stream_is_noticed(
+    pair: Pair, broken: asyncio.Event
+) -> None:
+    """Reading would tell of the end again and again."""
+    side, peer = pair
+    ended = asyncio.Event()
+    side.reading(True, ended.set)
+    peer.shutdown(socket.SHUT_WR)
+    await asyncio.wait_for(ended.wait(), 30)
+    side.reading(False, ended.set)
+    assert 0 == side.recv_into(bytearray(1))
+    reset(peer)
+    await asyncio.wait_for(broken.wait(), 30)
+
+
+async def test_end_of_stream_is_no_break(pair: Pair, broken: asyncio.Event) -> None:
+    """A half-closed client waits for its answer."""
+    side, peer = pair
+    peer.shutdown(socket.SHUT_WR)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(broken.wait(), 0.3)
+    assert not side.failed
+
+
+async def test_what_is_not_wanted_is_not_told(pair: Pair) -> None:
+    """The loop would tell of it without end."""
+    side, peer = pair
+    told = asyncio.Event()
+    side.reading(True, told.set)
+    peer.sendall(b"!")
+    await asyncio.wait_for(told.wait(), 30)
+    side.reading(False, told.set)
+    told.clear()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(told.wait(), 0.1)
+
+
+async def test_one_that_broke_may_close_another() -> None:
+    """Both were seen to be broken at the same glance."""
+    lookout = Lookout(asyncio.get_running_loop())
+    done = asyncio.Event()
+    sides: list[Side] = []
+
+    def end() -> None:
+        for side in sides:
+            side.close(resetting=True)
+        done.set()
+
+    with listening() as listener:
+        for _ in range(2):
+            peer = socket.create_connection(listener.getsockname())
+            sides.append(Side(listener.accept()[0], lookout, end))
+            reset(peer)
+    await asyncio.wait_for(done.wait(), 30)
+    assert [-1, -1] == [side.sock.fileno() for side in sides]
+    lookout.close()
