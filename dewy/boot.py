@@ -36,7 +36,7 @@ async def load(settings: Settings, clock: Clock) -> Ledger:
     if state is not None:
         quarantine = state.quarantine.clamped(clock.wall())
         return Ledger(file, replace(state, quarantine=quarantine))
-    state = await asyncio.to_thread(adopt, settings.root, settings.cache_dir)
+    state = await asyncio.to_thread(_left, settings)
     if state.running:
         log.info("Adopted release", extra={"release": state.running.name})
     ledger = Ledger(file, state, written=False)
@@ -79,6 +79,13 @@ async def recover(
     await ledger.change(lambda state: state.deployed(installed, settings.keep))
     await releases.switch(directory)
     log.info("Recovered release from the cache", extra={"release": tag})
+
+
+def _left(settings: Settings) -> State:
+    """What the original left; of its containers, their labels tell."""
+    if settings.command == "container":
+        return State()
+    return adopt(settings.root, settings.cache_dir)
 
 
 def _present(state: State, kept: Collection[str]) -> State:

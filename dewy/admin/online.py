@@ -10,6 +10,7 @@ from typing import Any
 
 from ..agent import Agent
 from ..config.names import app_name
+from ..containers.crew import Crew
 from ..deploy import verbs
 from ..deploy.ledger import Change
 from ..deploy.plan import quarantined
@@ -32,14 +33,21 @@ class Online:
 
     Args:
         generations: The supervised program, in server mode.
+
+        crew: The replicas, in container mode.
     """
 
     def __init__(
-        self, agent: Agent, poller: Poller, generations: Generations | None
+        self,
+        agent: Agent,
+        poller: Poller,
+        generations: Generations | None = None,
+        crew: Crew | None = None,
     ) -> None:
-        self._agent = agent
-        self._poller = poller
+        self.agent = agent
+        self.poller = poller
         self._generations = generations
+        self._crew = crew
 
     async def handle(self, verb: str, args: Mapping[str, Any]) -> Answer:
         """
@@ -64,7 +72,7 @@ class Online:
 
     async def status(self) -> Answer:
         """As `admin.status.status`."""
-        agent = self._agent
+        agent = self.agent
         return status(
             agent.state,
             agent.clock.wall(),
@@ -76,19 +84,19 @@ class Online:
                 pid=os.getpid(),
                 degraded=await self._degraded(),
                 generations=self._describe_generations(),
-                next_poll=self._poller.next_at,
-                last_poll=self._poller.last_at,
-                last_error=self._poller.problem,
+                next_poll=self.poller.next_at,
+                last_poll=self.poller.last_at,
+                last_error=self.poller.problem,
             ),
         )
 
     async def _degraded(self) -> list[str]:
-        agent = self._agent
+        agent = self.agent
         reasons = []
         if agent.state.running and not await agent.deployer.alive():
             reasons.append(f"{agent.state.running.name} does not run")
-        if self._poller.problem:
-            reasons.append(f"the last poll failed: {self._poller.problem}")
+        if self.poller.problem:
+            reasons.append(f"the last poll failed: {self.poller.problem}")
         newest = agent.newest
         entry = newest and agent.state.quarantine.find(newest.tag, newest.identity)
         if entry:
@@ -98,7 +106,7 @@ class Online:
     def _describe_generations(self) -> list[Answer]:
         if self._generations is None:
             return []
-        now = self._agent.clock
+        now = self.agent.clock
         return [
             {
                 "generation": worker.generation,
@@ -118,12 +126,12 @@ class Online:
             changed, message = change(state)
             return changed
 
-        await self._agent.ledger.change(apply)
-        self._poller.wake()
+        await self.agent.ledger.change(apply)
+        self.poller.wake()
         return {"message": message}
 
     async def _deploy(self, version: str | None) -> Answer:
-        agent = self._agent
+        agent = self.agent
         async with agent.busy:
             verbs.deploy(agent.state, version)
             release = await agent.look(version)
@@ -135,7 +143,7 @@ class Online:
             return {"message": await agent.deploy_wanted(release)}
 
     async def _roll_back(self, version: str | None) -> Answer:
-        agent = self._agent
+        agent = self.agent
         async with agent.busy:
             before = agent.state
             after, message = verbs.rollback(before, version, agent.clock)

@@ -90,7 +90,7 @@ class Recipes:
                 labels=application.labels(
                     index, version.tag, version.identity, spec, ports
                 ),
-                publish=ports,
+                ports=ports,
                 network=network,
             )
 

@@ -40,13 +40,18 @@ class Patience:
 
 
 class Retirement:
-    """Drains, stops and removes replicas of *fleet*, each in a task of its own."""
+    """
+    Drains, stops and removes replicas of *fleet*, each in a task of its own.
 
-    def __init__(self, fleet: Fleet, patience: Patience) -> None:
+    Args:
+        hurry: Set when nobody is to be waited for any more.
+    """
+
+    def __init__(self, fleet: Fleet, patience: Patience, hurry: asyncio.Event) -> None:
         self._fleet = fleet
         self._tasks: set[asyncio.Task[None]] = set()
         self.patience = patience
-        self.hurry = asyncio.Event()
+        self.hurry = hurry
 
     def begin(self, replicas: Iterable[Replica]) -> None:
         """Take *replicas* out of the table in one swap, and let them go."""

@@ -13,6 +13,7 @@ from ..signals import Signals
 from ..systemd import Service
 from .listeners import Offered, taken
 from .proxy import Proxy
+from .stopping import stop
 
 __all__ = ["run"]
 
@@ -55,7 +56,7 @@ async def _relay(
         await signals.stop.wait()
         log.info("Draining proxy", extra={"signal": signals.reason})
         service.stopping("Draining")
-        await _stop(proxy, drain_time, signals.hurry)
+        await stop(proxy, drain_time, signals.hurry)
         watching.cancel()
 
 
@@ -81,14 +82,3 @@ async def _open(proxy: Proxy, settings: Settings, offered: Offered) -> None:
         if (name, sock) not in used:
             log.warning("Passed socket is not used", extra={"socket": name})
         sock.close()
-
-
-async def _stop(proxy: Proxy, seconds: float, hurry: asyncio.Event) -> None:
-    draining = asyncio.ensure_future(proxy.stop(seconds))
-    hurried = asyncio.ensure_future(hurry.wait())
-    try:
-        await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        draining.cancel()
-        hurried.cancel()
-        await asyncio.wait({draining, hurried})

@@ -1,0 +1,57 @@
+"""What the admin API tells of replicas; the first seven keys are the original's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .replica import Replica
+from .rollout import Phase
+
+__all__ = ["describe"]
+
+LOOPBACK = "127.0.0.1"
+
+
+def describe(replica: Replica) -> dict[str, Any]:
+    """One replica, as JSON."""
+    container = replica.container
+    return {
+        "id": container.id,
+        "name": container.name,
+        "image": container.image,
+        "status": container.state,
+        "ip_port": _published(replica),
+        "started_at": container.started_at,
+        "deployed_at": replica.deployed_at,
+        "labels": dict(container.labels),
+        "version": replica.version,
+        "digest": replica.digest,
+        "phase": replica.phase.name.lower(),
+        "upstream": _upstream(replica),
+        "way": replica.upstream.way if replica.upstream else "",
+        "connections": replica.connections,
+        "health": _health(replica),
+        "problem": replica.problem,
+        "restarts": container.restarts,
+    }
+
+
+def _published(replica: Replica) -> str:
+    """Of the first port of the proxy, as the original has it."""
+    published = replica.container.published
+    for port in replica.ports:
+        if port in published:
+            return f"{LOOPBACK}:{published[port]}"
+    return ""
+
+
+def _upstream(replica: Replica) -> str:
+    if replica.upstream is None or not replica.upstream.endpoints:
+        return ""
+    return str(replica.upstream.endpoints[0])
+
+
+def _health(replica: Replica) -> str:
+    if replica.phase is Phase.SERVING:
+        return "healthy" if replica.pulse.healthy else "unhealthy"
+    return "starting" if replica.phase in (Phase.STARTING, Phase.READY) else ""

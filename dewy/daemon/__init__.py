@@ -1,0 +1,10 @@
+"""
+The daemon: one exit stack, in the order things depend on each other.
+
+Nothing is created before everything that can be refused has been checked, and
+what runs is brought up from this host before the registry is asked.
+"""
+
+from .keep import run
+
+__all__ = ["run"]

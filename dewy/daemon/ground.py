@@ -1,0 +1,135 @@
+"""What every mode stands on: the outside, the lock, the state, and who is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from .. import __version__, urls
+from ..agent import Agent
+from ..caches import CACHES, Cache
+from ..config import Settings
+from ..deploy.around import DeployHooks
+from ..deploy.chronicle import Chronicle
+from ..deploy.deployer import Deployer
+from ..deploy.history import History
+from ..deploy.ledger import Ledger
+from ..deploy.lock import lock
+from ..deploy.supply import Supply
+from ..deploy.trial import Trial
+from ..notifiers import NOTIFIERS, Notifier
+from ..registries import REGISTRIES, Registry
+from ..remotes import Clients
+from ..signals import Signals
+from ..system import Clock
+from ..systemd import Service
+from ..versions import Selection
+
+__all__ = ["Ground", "Outside", "opened"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the operator's URLs name."""
+
+    registry: Registry
+    cache: Cache
+    notifiers: tuple[Notifier, ...]
+    clients: Clients
+
+
+@dataclass(slots=True)
+class Ground:
+    """
+    What there is before a mode adds its own.
+
+    Attributes:
+        stack: Left in the end, whatever was entered last first.
+
+        service: The manager of services that started us, if any did.
+    """
+
+    settings: Settings
+    stack: AsyncExitStack
+    service: Service
+    signals: Signals
+    outside: Outside
+    clock: Clock
+
+    async def take_root(self) -> None:
+        """
+        Be the one dewy of the root.
+
+        Raises:
+            RootBusy: there is another.
+            OSError: the root cannot be written.
+        """
+        settings = self.settings
+        await asyncio.to_thread(self.stack.enter_context, lock(settings.private))
+        log.info(
+            "Dewy started",
+            extra={
+                "version": __version__,
+                "command": settings.command,
+                "registry": urls.redact(settings.registry),
+            },
+        )
+        watching = asyncio.create_task(self.service.watch(), name="watchdog")
+        self.stack.push_async_callback(_end, watching)
+
+    async def agent(
+        self,
+        ledger: Ledger,
+        supply: Supply,
+        deployer: Deployer,
+        registry: Registry | None = None,
+    ) -> Agent:
+        """Whoever carries deployments out, with what it writes down and tells."""
+        settings, clock = self.settings, self.clock
+        history = History(settings.private)
+        chronicle = await self.stack.enter_async_context(
+            Chronicle(history, self.outside.notifiers, clock)
+        )
+        return Agent(
+            settings=settings,
+            clock=clock,
+            ledger=ledger,
+            supply=supply,
+            registry=registry or self.outside.registry,
+            deployer=deployer,
+            chronicle=chronicle,
+            hooks=DeployHooks(settings, supply, chronicle),
+            trial=Trial(settings, clock, ledger, chronicle),
+            announce=self.service.status,
+        )
+
+
+async def opened(stack: AsyncExitStack, settings: Settings) -> Outside:
+    """
+    Open what the URLs name.
+
+    Raises:
+        ConfigError: one of them cannot be as it was written.
+    """
+    clients = await stack.enter_async_context(Clients())
+    # In a thread: implementations are imported now, and some read a key file.
+    return await asyncio.to_thread(_opened, settings, clients)
+
+
+def _opened(settings: Settings, clients: Clients) -> Outside:
+    cache = settings.cache or settings.cache_dir.as_uri()
+    return Outside(
+        REGISTRIES.open(settings.registry, Selection(settings.slot), clients),
+        CACHES.open(cache, settings.cache_dir),
+        tuple(NOTIFIERS.open(url) for url in settings.notifiers),
+        clients,
+    )
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
