@@ -15,6 +15,7 @@ import aiohttp
 
 from ..errors import EngineError
 from . import inspection
+from .events import Events
 from .inspection import Json
 from .model import Event
 from .wire import Wire
@@ -27,27 +28,10 @@ FIRST_DELAY = 0.1
 KEPT = 1000
 
 
-class Events(AsyncIterator[Event]):
-    """What was told and not yet read; waiting for more may be cancelled."""
-
-    def __init__(self) -> None:
-        self._told: asyncio.Queue[Event | Exception] = asyncio.Queue(KEPT)
-
-    async def tell(self, what: Event | Exception) -> None:
-        """Add to what will be read; waits for a reader who is far behind."""
-        await self._told.put(what)
-
-    async def __anext__(self) -> Event:
-        what = await self._told.get()
-        if isinstance(what, Exception):
-            raise what
-        return what
-
-
 @asynccontextmanager
 async def follow(wire: Wire, labels: Mapping[str, str | None]) -> AsyncIterator[Events]:
     """See `Engine.events`."""
-    events = Events()
+    events = Events(KEPT)
     following = asyncio.create_task(
         _follow(wire, dict(labels), events), name="engine events"
     )

@@ -1,0 +1,247 @@
+"""A host with a container engine, in this process's memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import ClassVar, Self
+
+from ..errors import EngineError
+from .events import Events
+from .inspection import carries
+from .memory_contents import Call, Held, Hook, Published, Run
+from .model import Event, Image, Network
+
+__all__ = ["MemoryHost"]
+
+BEGINNING = datetime(2031, 1, 1, tzinfo=UTC)
+KILLED = 137
+
+
+class MemoryHost:
+    """
+    Containers, images and networks that live as long as this process.
+
+    Freed addresses go to the next container at once, as with real engines.
+
+    Attributes:
+        held: The containers, by id.
+
+        images: What is on this host, by id.
+
+        networks: By name.
+
+        registry: What can be pulled, by each of its references.
+
+        run: Starts the applications of containers; without it nothing listens.
+
+        hook: Awaited before and after each call.
+
+        calls: What was asked for, in order.
+    """
+
+    _named: ClassVar[dict[str, Self]] = {}
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.held: dict[str, Held] = {}
+        self.images: dict[str, Image] = {}
+        self.networks: dict[str, Network] = {}
+        self.registry: dict[str, Published] = {}
+        self.run: Run | None = None
+        self.hook: Hook | None = None
+        self.calls: list[tuple[Call, str]] = []
+        self._faults: dict[Call, deque[Exception]] = {}
+        self._followers: list[tuple[Mapping[str, str | None], Events]] = []
+        self._numbers = count(1)
+        self._ports = count(49152)
+        self._rows = count()
+        self.add_network("bridge", {})
+
+    def __repr__(self) -> str:
+        return f"<MemoryHost {self.name}: {len(self.held)} containers>"
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """The one host called *name* in this process, made on first use."""
+        return cls._named.setdefault(name, cls(name))
+
+    def publish(
+        self,
+        reference: str,
+        *,
+        ports: tuple[int, ...] = (8080,),
+        labels: Mapping[str, str] | None = None,
+        healthcheck: bool = False,
+        exits: int | None = None,
+    ) -> str:
+        """Put an image into the registry under a tag; its reference by digest."""
+        number = next(self._numbers)
+        repository = reference.rpartition(":")[0]
+        by_digest = f"{repository}@{_digest('manifest', number)}"
+        image = Image(
+            id=_digest("image", number),
+            tags=(reference,),
+            digests=(by_digest,),
+            ports=ports,
+            created_at=self.now(),
+            healthcheck=healthcheck,
+            platform="linux/amd64",
+        )
+        published = Published(image, labels or {}, exits)
+        self.registry[reference] = self.registry[by_digest] = published
+        return by_digest
+
+    def published(self, image_id: str) -> Published | None:
+        """What was published as the image of that id."""
+        images = self.registry.values()
+        return next((one for one in images if one.image.id == image_id), None)
+
+    def fail(self, call: Call, *errors: Exception) -> None:
+        """Have the next of these calls raise *errors*, one each."""
+        self._faults.setdefault(call, deque()).extend(errors)
+
+    def attempt(self, call: Call) -> None:
+        """Raise what `fail` has prepared for this *call*, if anything."""
+        if faults := self._faults.get(call):
+            raise faults.popleft()
+
+    @asynccontextmanager
+    async def step(self, call: Call, subject: str) -> AsyncIterator[None]:
+        """Round every call: the hook, and the errors of `fail`."""
+        self.calls.append((call, subject))
+        if self.hook:
+            await self.hook("before", call, subject)
+        self.attempt(call)
+        yield
+        if self.hook:
+            await self.hook("after", call, subject)
+
+    def find(self, name: str) -> Held | None:
+        """The container of that id or name."""
+        if name in self.held:
+            return self.held[name]
+        every = self.held.values()
+        return next((one for one in every if one.container.name == name), None)
+
+    async def start(self, held: Held) -> None:
+        """Have it run."""
+        network = (held.spec.get("HostConfig") or {}).get("NetworkMode") or "bridge"
+        address = self._free_address(network)
+        held.change(
+            state="running",
+            started_at=self.now(),
+            addresses={network: address},
+            exit_code=None,
+            error="",
+        )
+        try:
+            await self._run(held)
+        except EngineError as exc:
+            held.change(state="created", started_at="", addresses={}, error=str(exc))
+            raise
+        self.tell("start", held)
+        published = self.published(held.container.image_id)
+        if published and published.exits is not None:
+            await self.kill(held.container.id, published.exits)
+
+    async def _run(self, held: Held) -> None:
+        exposed = held.spec.get("ExposedPorts") or {"8080/tcp": {}}
+        ports = [int(port.partition("/")[0]) for port in exposed]
+        published: Mapping[int, int] = {port: next(self._ports) for port in ports}
+        if self.run:
+            held.application = await self.run(held.container, held.spec)
+            published = held.application.published
+        held.change(published=dict(published))
+
+    async def stop(self, held: Held, seconds: float) -> None:
+        """Have it end by itself, or by force after *seconds*."""
+        application, held.application = held.application, None
+        code = await application.stop(seconds) if application else 0
+        self._ended(held, code)
+
+    async def kill(
+        self, name: str, exit_code: int = KILLED, *, oom_killed: bool = False
+    ) -> None:
+        """Have the container of that id or name die; nothing if it does not run."""
+        held = self.find(name)
+        if held is None or not held.container.running:
+            return
+        application, held.application = held.application, None
+        if application:
+            await application.kill()
+        held.change(oom_killed=oom_killed)
+        self._ended(held, exit_code)
+
+    def _ended(self, held: Held, exit_code: int) -> None:
+        if held.container.running:
+            held.change(state="exited", exit_code=exit_code, addresses={}, published={})
+            self.tell("die", held, str(exit_code))
+
+    def set_health(self, name: str, health: str) -> None:
+        """Have the container's own HEALTHCHECK say *health*."""
+        if held := self.find(name):
+            held.change(health=health)
+            self.tell("health_status", held, health)
+
+    async def restart(self, *, live_restore: bool = False) -> None:
+        """Restart the engine: who follows events misses what happens meanwhile."""
+        followers, self._followers = self._followers, []
+        if not live_restore:
+            for name in list(self.held):
+                await self.kill(name)
+        self._followers = followers
+        for _, events in followers:
+            events.tell_now(Event("connected"))
+
+    def follow(self, labels: Mapping[str, str | None]) -> Events:
+        """What happens from here on to the containers that carry *labels*."""
+        events = Events()
+        events.tell_now(Event("connected"))
+        self._followers.append((labels, events))
+        return events
+
+    def leave(self, events: Events) -> None:
+        """Nobody reads *events* any more."""
+        self._followers = [pair for pair in self._followers if pair[1] is not events]
+
+    def tell(self, action: str, held: Held, detail: str = "") -> None:
+        """Tell those who follow it that something happened to *held*."""
+        for labels, events in self._followers:
+            if carries(held.container.labels, labels):
+                events.tell_now(Event(action, held.container.id, detail))
+
+    def add_network(self, name: str, labels: Mapping[str, str]) -> None:
+        """Have a network called *name*."""
+        row = f"127.77.{next(self._rows)}"
+        made = Network(name, "bridge", (f"{row}.1",), dict(labels))
+        self.networks.setdefault(name, made)
+
+    def now(self) -> str:
+        """A moment later than any before."""
+        moment = BEGINNING + timedelta(milliseconds=next(self._numbers))
+        return moment.isoformat().replace("+00:00", "Z")
+
+    def new_id(self) -> str:
+        """An id that no container has had."""
+        return _digest("container", next(self._numbers)).removeprefix("sha256:")
+
+    def _free_address(self, network: str) -> str:
+        if network not in self.networks:
+            raise EngineError(f"the engine knows no network {network}")
+        row, _, _ = self.networks[network].gateways[0].rpartition(".")
+        taken = {
+            address
+            for held in self.held.values()
+            for address in held.container.addresses.values()
+        }
+        addresses = (f"{row}.{number}" for number in range(2, 255))
+        return next(address for address in addresses if address not in taken)
+
+
+def _digest(kind: str, number: int) -> str:
+    return "sha256:" + hashlib.sha256(f"{kind} {number}".encode()).hexdigest()
