@@ -29,7 +29,7 @@ class Poller:
         self, tick: Callable[[], Awaitable[None]], settings: Settings, clock: Clock
     ) -> None:
         self._tick = tick
-        self._settings = settings
+        self.settings = settings
         self._clock = clock
         self._wanted = asyncio.Event()
         self._failures = 0
@@ -71,9 +71,9 @@ class Poller:
             self._failed(exc)
         self.last_at = self._clock.wall()
         return next_poll(
-            self._settings.interval,
+            self.settings.interval,
             self._failures,
-            self._settings.max_backoff_interval,
+            self.settings.max_backoff_interval,
             retry_after,
             self._clock.jitter(),
         )

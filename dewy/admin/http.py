@@ -21,6 +21,7 @@ __all__ = ["AdminAPI"]
 log = logging.getLogger(__name__)
 
 Snapshot = Callable[[], Awaitable[Mapping[str, Any]]]
+Containers = Callable[[], "list[dict[str, Any]] | None"]
 
 HOST = "127.0.0.1"
 PORTS_TRIED = 10
@@ -42,13 +43,21 @@ class AdminAPI:
 
         snapshot: The status, as `dewy status --json` prints it.
 
+        containers: The replicas, where there are any.
+
         header_timeout: Seconds a client may take to send its request.
     """
 
     def __init__(
-        self, port: int, snapshot: Snapshot, *, header_timeout: float = HEADER_TIMEOUT
+        self,
+        port: int,
+        snapshot: Snapshot,
+        containers: Containers = lambda: None,
+        *,
+        header_timeout: float = HEADER_TIMEOUT,
     ) -> None:
         self.port = port
+        self._containers = containers
         self._snapshot = snapshot
         self._header_timeout = header_timeout
         self._stack = AsyncExitStack()
@@ -105,7 +114,7 @@ class AdminAPI:
             return web.json_response(status_answer(await self._snapshot()))
 
         async def containers(request: web.Request) -> web.Response:
-            return web.json_response({"containers": None})
+            return web.json_response({"containers": self._containers()})
 
         app = web.Application(middlewares=[guard], client_max_size=1024)
         app.router.add_get("/api/status", status, allow_head=False)

@@ -35,6 +35,8 @@ class Online:
         generations: The supervised program, in server mode.
 
         crew: The replicas, in container mode.
+
+        reload: Reads the configuration anew, or starts anew; what came of it.
     """
 
     def __init__(
@@ -43,11 +45,13 @@ class Online:
         poller: Poller,
         generations: Generations | None = None,
         crew: Crew | None = None,
+        reload: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
         self.agent = agent
         self.poller = poller
         self._generations = generations
         self._crew = crew
+        self._reload = reload
 
     async def handle(self, verb: str, args: Mapping[str, Any]) -> Answer:
         """
@@ -65,10 +69,44 @@ class Online:
             "retry": partial(self._change, partial(verbs.retry, tag=version or "")),
             "hold": partial(self._change, verbs.hold),
             "unhold": partial(self._change, verbs.unhold),
+            "containers": self._list_containers,
+            "pause": partial(self._pause, args.get("seconds")),
+            "resume": self._resume,
+            "reload": self._reload_now,
         }
         if verb not in answers:
             raise DewyError(f"this dewy does not know {verb!r}; is it older?")
         return await answers[verb]()
+
+    def containers(self) -> list[Answer] | None:
+        """The replicas, as the HTTP API tells them; None in other modes."""
+        return self._crew.containers() if self._crew else None
+
+    async def _list_containers(self) -> Answer:
+        return {"containers": self.containers()}
+
+    async def _pause(self, seconds: float | None) -> Answer:
+        pausing = self._behind_proxy().pausing
+        pausing.pause(None if seconds is None else float(seconds))
+        until = "until `dewy resume`" if seconds is None else f"for {seconds:g} s"
+        return {"message": f"new connections wait {until}"}
+
+    async def _resume(self) -> Answer:
+        pausing = self._behind_proxy().pausing
+        was = pausing.paused
+        pausing.resume()
+        return {"message": "connections are taken again" if was else "was not paused"}
+
+    def _behind_proxy(self) -> Crew:
+        if self._crew is None:
+            command = self.agent.settings.command
+            raise DewyError(f"dewy {command} has no proxy; this is for dewy container")
+        return self._crew
+
+    async def _reload_now(self) -> Answer:
+        if self._reload is None:
+            raise DewyError("this dewy cannot read its configuration anew")
+        return {"message": await self._reload()}
 
     async def status(self) -> Answer:
         """As `admin.status.status`."""
@@ -84,6 +122,8 @@ class Online:
                 pid=os.getpid(),
                 degraded=await self._degraded(),
                 generations=self._describe_generations(),
+                replicas=self.containers() or (),
+                paused=self._crew is not None and self._crew.pausing.paused,
                 next_poll=self.poller.next_at,
                 last_poll=self.poller.last_at,
                 last_error=self.poller.problem,
@@ -95,6 +135,8 @@ class Online:
         reasons = []
         if agent.state.running and not await agent.deployer.alive():
             reasons.append(f"{agent.state.running.name} does not run")
+        if self._crew:
+            reasons += self._crew.degraded()
         if self.poller.problem:
             reasons.append(f"the last poll failed: {self.poller.problem}")
         newest = agent.newest

@@ -23,6 +23,10 @@ class Process:
         generations: The copies of the program: `generation`, `pid`, `state`,
             `since`, `status` each.
 
+        replicas: The containers, as `GET /api/containers` lists them.
+
+        paused: New connections wait in the kernel's backlog.
+
         next_poll, last_poll: Seconds since the epoch, or None.
 
         last_error: The last failure in one line, or "".
@@ -31,6 +35,8 @@ class Process:
     pid: int
     degraded: Sequence[str] = ()
     generations: Sequence[Mapping[str, Any]] = ()
+    replicas: Sequence[Mapping[str, Any]] = ()
+    paused: bool = False
     next_poll: float | None = None
     last_poll: float | None = None
     last_error: str = ""
@@ -67,6 +73,8 @@ def status(
         "hold": state.hold,
         "quarantine": _quarantine(state, now),
         "generations": [dict(each) for each in live.generations],
+        "replicas": [dict(each) for each in live.replicas],
+        "paused": live.paused,
         "next_poll": live.next_poll,
         "last_poll": live.last_poll,
         "last_error": live.last_error,

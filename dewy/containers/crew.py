@@ -84,6 +84,23 @@ class Crew:
         self.keeper = Keeper(self.deployer, died, troubled)
         return self.keeper
 
+    def renew(self, settings: Settings, options: RunOptions) -> bool:
+        """
+        Go by other settings from now on; replicas that were made otherwise roll.
+
+        Whether *options* are others than before.
+        """
+        options = self.recipes.run_as(options)
+        changed = options != self.recipes.options
+        self.settings = self.deployer.settings = self.recipes.settings = settings
+        self.recipes.options = options
+        self.retirement.patience = patience(settings, options)
+        self.deployer.starter.upstreams.wanted = settings.upstream
+        self.table.lingering = settings.drain_time
+        self.deployer.fleet.pulse = pulse(settings)
+        self.deployer.fleet.changed.set()
+        return changed
+
     async def probe(self, backend: Backend) -> bool:
         """Whether a suspected *backend* is to be used again."""
         return self.keeper is not None and await self.keeper.probe(backend)
@@ -92,6 +109,23 @@ class Crew:
         """All replicas, by name, as the admin API tells them."""
         replicas = sorted(self.deployer.fleet.replicas, key=lambda each: each.name)
         return [describe(replica) for replica in replicas]
+
+    def degraded(self) -> list[str]:
+        """What is not as it should be, a phrase each."""
+        serving = self.deployer.fleet.serving
+        reasons = [
+            f"replica {each.name} is unhealthy: {each.problem}"
+            for each in serving
+            if not each.pulse.healthy
+        ]
+        wanted = self.settings.replicas
+        if serving and len(serving) < wanted:
+            reasons.append(f"{len(serving)} of {wanted} replicas serve")
+        if self.keeper and self.keeper.problem:
+            reasons.append(f"replicas are missing: {self.keeper.problem}")
+        if self.pausing.paused:
+            reasons.append("new connections are paused")
+        return reasons
 
     async def leave(self) -> None:
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -63,8 +64,13 @@ class Recipes:
     ) -> None:
         self._engine = engine
         self._application = application
-        self._settings = settings
-        self._options = options
+        self.settings = settings
+        self.options = self.run_as(options)
+
+    def run_as(self, options: RunOptions) -> RunOptions:
+        """*options*, with dewy's own user where that is to be the containers'."""
+        rootless = self._engine.rootless
+        return options.run_as(os.getuid(), os.getgid(), rootless=rootless)
 
     async def of(self, version: Installed) -> Recipe:
         """
@@ -78,15 +84,15 @@ class Recipes:
         image = await self._engine.image(reference)
         if image is None:
             raise DeploymentError(f"the image {reference} is not on this host")
-        ports = container_ports(self._settings.port_mappings, image)
-        options, application = self._options, self._application
-        spec = options.fingerprint(version.identity, self._settings.cmd, ports)
+        ports = container_ports(self.settings.port_mappings, image)
+        options, application = self.options, self._application
+        spec = options.fingerprint(version.identity, self.settings.cmd, ports)
         network = "" if options.network else application.network
 
         def body(index: int) -> dict[str, Any]:
             return options.spec(
                 image=reference,
-                command=self._settings.cmd,
+                command=self.settings.cmd,
                 labels=application.labels(
                     index, version.tag, version.identity, spec, ports
                 ),

@@ -48,7 +48,7 @@ class Starter:
 
     def __init__(self, fleet: Fleet, upstreams: Upstreams) -> None:
         self._fleet = fleet
-        self._upstreams = upstreams
+        self.upstreams = upstreams
 
     async def start(self, recipe: Recipe, index: int) -> Replica:
         """
@@ -157,7 +157,7 @@ class Starter:
         replica.problem = await self._own_check(container)
         if replica.problem:
             return None
-        ways = await self._upstreams.of(container, replica.ports)
+        ways = await self.upstreams.of(container, replica.ports)
         if not ways:
             replica.problem = "it has no address that could be reached"
         for way in ways:

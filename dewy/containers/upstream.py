@@ -49,7 +49,7 @@ class Upstreams:
 
     def __init__(self, engine: Engine, wanted: str) -> None:
         self._engine = engine
-        self._wanted = wanted
+        self.wanted = wanted
 
     async def of(self, container: Container, ports: Sequence[int]) -> list[Upstream]:
         """
@@ -58,9 +58,9 @@ class Upstreams:
         Empty where it has none: it does not run, or publishes nothing.
         """
         ways = []
-        if self._wanted != PUBLISHED:
+        if self.wanted != PUBLISHED:
             ways += await self._direct(container, ports)
-        if self._wanted != DIRECT:
+        if self.wanted != DIRECT:
             ways += _published(container, ports)
         return ways
 
@@ -79,7 +79,7 @@ class Upstreams:
         The kernel is asked, not the address: where there is no route to the
         bridge, some foreign host may answer.
         """
-        if self._wanted == DIRECT:
+        if self.wanted == DIRECT:
             return True
         if self._engine.rootless or not self._engine.local:
             return False

@@ -23,15 +23,18 @@ from ..systemd import Service
 from .files import unpacking
 from .ground import Ground, opened
 from .programs import supervise
+from .reload import Reread
 
 __all__ = ["run"]
 
 log = logging.getLogger(__name__)
 
 
-async def run(settings: Settings) -> int:
+async def run(settings: Settings, reread: Reread | None = None) -> int:
     """
     Keep one root until a signal ends it; the exit status.
+
+    *reread* tells what the settings would be now, for `dewy reload`.
 
     Raises:
         ConfigError: something cannot be as it was asked for; nothing was started.
@@ -40,7 +43,9 @@ async def run(settings: Settings) -> int:
     """
     service = Service.from_environment(os.environ)
     with Signals() as signals:
-        keeping = asyncio.create_task(_keep(settings, service, signals), name="keep")
+        keeping = asyncio.create_task(
+            _keep(settings, reread or (lambda: settings), service, signals), name="keep"
+        )
         stopping = asyncio.create_task(signals.stop.wait(), name="stop signal")
         await asyncio.wait({keeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -55,7 +60,9 @@ async def run(settings: Settings) -> int:
         return status
 
 
-async def _keep(settings: Settings, service: Service, signals: Signals) -> int:
+async def _keep(
+    settings: Settings, reread: Reread, service: Service, signals: Signals
+) -> int:
     """Assemble everything, then poll; ends by being cancelled, or with `--once`."""
     async with AsyncExitStack() as stack:
         outside = await opened(stack, settings)
@@ -63,7 +70,7 @@ async def _keep(settings: Settings, service: Service, signals: Signals) -> int:
         if settings.command == "container":
             from .replicas import replicate
 
-            online = await replicate(ground)
+            online = await replicate(ground, reread)
         else:
             online = await _unpack(ground)
         return await _serve(ground, online)
@@ -80,7 +87,12 @@ async def _unpack(ground: Ground) -> Online:
         generations = await supervise(ground, agent, releases, policy)
     else:
         signals.restart = poller.wake
-    return Online(agent, poller, generations)
+
+    async def restart() -> str:
+        signals.restart()
+        return "a new generation is started" if generations else "polling now"
+
+    return Online(agent, poller, generations, reload=restart)
 
 
 async def _serve(ground: Ground, online: Online) -> int:
@@ -101,7 +113,7 @@ async def _answer_locally(
     stack: AsyncExitStack, settings: Settings, online: Online
 ) -> None:
     """Open the HTTP API; only where its port was chosen must it be had."""
-    api = AdminAPI(settings.admin_port, online.status)
+    api = AdminAPI(settings.admin_port, online.status, online.containers)
     try:
         await stack.enter_async_context(api)
     except DewyError as exc:

@@ -29,13 +29,14 @@ from ..proxy.stopping import stop
 from ..remotes.oci.credentials import Credentials, credentials_for
 from ..remotes.oci.reference import Reference
 from .ground import Ground
+from .reload import Reload, Reread
 
 __all__ = ["replicate"]
 
 log = logging.getLogger(__name__)
 
 
-async def replicate(ground: Ground) -> Online:
+async def replicate(ground: Ground, reread: Reread) -> Online:
     """
     Serve with what an earlier dewy left, and keep it up from now on.
 
@@ -50,7 +51,6 @@ async def replicate(ground: Ground) -> Online:
     engine = await stack.enter_async_context(
         open_engine(cast("Runtime", settings.runtime), os.environ)
     )
-    options = options.run_as(os.getuid(), os.getgid(), rootless=engine.rootless)
     reference = Reference.of(urls.split(settings.registry))
     name = app_name(settings.registry, settings.name)
     application = Application(name, str(reference), named=bool(settings.name))
@@ -83,10 +83,10 @@ async def replicate(ground: Ground) -> Online:
     await crew.deployer.adopt(ledger.state.running)
     await stack.enter_async_context(proxy)
     stack.push_async_callback(_leave, crew, proxy, ground)
-    return await _keep(ground, agent, crew)
+    return await _keep(ground, agent, crew, reread)
 
 
-async def _keep(ground: Ground, agent: Agent, crew: Crew) -> Online:
+async def _keep(ground: Ground, agent: Agent, crew: Crew, reread: Reread) -> Online:
     async def died(replica: Replica, how: str, tail: tuple[str, ...]) -> bool:
         running = agent.state.running
         if running is None or not is_of(replica, running):
@@ -110,8 +110,10 @@ async def _keep(ground: Ground, agent: Agent, crew: Crew) -> Online:
             keeper.registry_answered()
 
     poller = Poller(tick, ground.settings, ground.clock)
-    ground.signals.restart = poller.wake
-    return Online(agent, poller, crew=crew)
+    reload = Reload(reread, ground.service, agent, poller, crew)
+    ground.stack.push_async_callback(reload.stop)
+    ground.signals.restart = reload.request
+    return Online(agent, poller, crew=crew, reload=reload.reload)
 
 
 def _proxy(settings: Settings, probe: Probe) -> Proxy:

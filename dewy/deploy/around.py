@@ -20,7 +20,7 @@ class DeployHooks:
     def __init__(
         self, settings: Settings, supply: Supply, chronicle: Chronicle
     ) -> None:
-        self._settings = settings
+        self.settings = settings
         self._supply = supply
         self._chronicle = chronicle
 
@@ -29,7 +29,7 @@ class DeployHooks:
         Raises:
             HookFailed: it ended with a failure, which ends the deployment.
         """
-        command = self._settings.before_deploy_hook
+        command = self.settings.before_deploy_hook
         result = await self._run(HookKind.BEFORE, command, attempt, target)
         if result and not result.success:
             raise HookFailed(
@@ -39,7 +39,7 @@ class DeployHooks:
 
     async def after(self, attempt: Attempt, target: Installed) -> None:
         """Its failure is told, and changes nothing."""
-        command = self._settings.after_deploy_hook
+        command = self.settings.after_deploy_hook
         await self._run(HookKind.AFTER, command, attempt, target)
 
     async def _run(
@@ -50,14 +50,14 @@ class DeployHooks:
         result = await run(
             command,
             kind=kind,
-            cwd=self._settings.root,
+            cwd=self.settings.root,
             variables={
                 "DEWY_TAG": attempt.target,
                 "DEWY_PREVIOUS_TAG": attempt.previous,
                 **self._supply.describe(target),
                 "DEWY_OUTCOME": "pending" if kind is HookKind.BEFORE else "deployed",
             },
-            timeout=self._settings.hook_timeout,
+            timeout=self.settings.hook_timeout,
         )
         fate = "succeeded" if result.success else f"failed: {result.reason}"
         self._chronicle.tell(

@@ -30,7 +30,7 @@ class Trial:
         ledger: Ledger,
         chronicle: Chronicle,
     ) -> None:
-        self._settings = settings
+        self.settings = settings
         self._clock = clock
         self._ledger = ledger
         self._chronicle = chronicle
@@ -54,9 +54,9 @@ class Trial:
         bad, self._release = self._release, None
         state = self._ledger.state
         back = state.previous
-        if not (bad and back and self._settings.rollback) or state.running != bad:
+        if not (bad and back and self.settings.rollback) or state.running != bad:
             return False
-        if self._clock.monotonic() - self._begun > self._settings.probation:
+        if self._clock.monotonic() - self._begun > self.settings.probation:
             return False
         reason = f"{bad.name} died within probation ({how})"
         await self._ledger.condemn(

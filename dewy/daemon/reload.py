@@ -1,0 +1,145 @@
+"""Reading the configuration anew while everything goes on: `dewy reload`, SIGHUP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import fields, replace
+
+from ..agent import Agent
+from ..config import Settings
+from ..containers.arguments import parse
+from ..containers.crew import Crew
+from ..errors import ConfigError, DewyError
+from ..logs import summary
+from ..polling import Poller
+from ..systemd import Service
+
+__all__ = ["TAKEN", "Reload", "Reread", "merged"]
+
+log = logging.getLogger(__name__)
+
+Reread = Callable[[], Settings]
+
+TAKEN = frozenset(
+    {
+        "after_deploy_hook",
+        "before_deploy_hook",
+        "cmd",
+        "drain_time",
+        "health_fall",
+        "health_interval",
+        "health_path",
+        "health_rise",
+        "health_timeout",
+        "hook_timeout",
+        "interval",
+        "keep",
+        "max_backoff_interval",
+        "max_parallel",
+        "min_healthy",
+        "on_exit",
+        "probation",
+        "replicas",
+        "rollback",
+        "run_options",
+        "stop_timeout",
+        "upstream",
+    }
+)
+"""What may change while dewy runs; the rest takes a restart."""
+
+
+class Reload:
+    """
+    Takes over what was changed in the configuration of a dewy that keeps replicas.
+
+    Args:
+        reread: What the settings would be if dewy were started now.
+    """
+
+    def __init__(
+        self,
+        reread: Reread,
+        service: Service,
+        agent: Agent,
+        poller: Poller,
+        crew: Crew,
+    ) -> None:
+        self._reread = reread
+        self._service = service
+        self._agent = agent
+        self._poller = poller
+        self._crew = crew
+        self._busy = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def request(self) -> None:
+        """As `reload`, soon; what comes of it is logged."""
+        task = asyncio.create_task(self._reload(), name="reload")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def stop(self) -> None:
+        """End what was requested."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def reload(self) -> str:
+        """
+        Read, judge, and take over; what to tell the operator.
+
+        Raises:
+            ConfigError: what stands there now cannot be; nothing changed.
+        """
+        async with self._busy:
+            self._service.reloading()
+            try:
+                return await self._take()
+            finally:
+                self._service.ready(self._agent.describe())
+
+    async def _take(self) -> str:
+        old = self._agent.settings
+        read = await asyncio.to_thread(self._reread)
+        if read.command != old.command:
+            raise ConfigError(f"this is a dewy {old.command}, not {read.command}")
+        options = await asyncio.to_thread(parse, read.run_options, os.environ, old.root)
+        new, left = merged(old, read)
+        changed = _names(old, new)
+        renewed = self._crew.renew(new, options)
+        for holder in (self._agent, self._agent.hooks, self._agent.trial, self._poller):
+            holder.settings = new
+        self._poller.wake()
+        if renewed and "run_options" not in changed:
+            changed.append("run options")
+        told = f"changed: {', '.join(changed)}" if changed else "nothing changed"
+        if left:
+            told += f"; restart dewy for: {', '.join(left)}"
+        log.info("Configuration reloaded", extra={"outcome": told})
+        return told
+
+    async def _reload(self) -> None:
+        try:
+            await self.reload()
+        except (DewyError, OSError) as exc:
+            log.error("Configuration not reloaded", extra={"error": summary(exc)})
+
+
+def merged(old: Settings, read: Settings) -> tuple[Settings, list[str]]:
+    """*old* with what of *read* may change, and the names of what may not."""
+    new = replace(old, **{name: getattr(read, name) for name in TAKEN})
+    return new, [name for name in _names(new, read) if name != "cautions"]
+
+
+def _names(one: Settings, other: Settings) -> list[str]:
+    """The options in which they differ, as they are written."""
+    return [
+        each.name.replace("_", "-")
+        for each in fields(Settings)
+        if getattr(one, each.name) != getattr(other, each.name)
+    ]
