@@ -8,6 +8,7 @@ from typing import cast
 
 import click
 
+from ..config.options import LIST
 from .arguments import group_options, normalise
 
 __all__ = ["LazyGroup", "dewy"]
@@ -19,6 +20,7 @@ COMMANDS = (
     "demo",
     "server",
     "assets",
+    "container",
     "proxy",
     "check",
     "status",
@@ -28,6 +30,7 @@ COMMANDS = (
     "retry",
     "hold",
     "unhold",
+    "ps",
     "completion",
 )
 
@@ -39,14 +42,16 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        if cmd_name not in (*COMMANDS, LIST):
             return None
-        module = import_module(f".{cmd_name}", __package__)
+        module = import_module(f".{cmd_name.replace(' ', '_')}", __package__)
         return cast("click.Command", module.command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[:2] == LIST.split():
+            return super().resolve_command(ctx, [LIST, *args[2:]])
         name = args[0]
         if name not in COMMANDS and not ctx.resilient_parsing:
             near = get_close_matches(name, COMMANDS, 1)

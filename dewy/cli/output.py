@@ -35,10 +35,10 @@ def span(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
-def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of *rows* with their cells under each other, two blanks between."""
+def columns(rows: Sequence[Sequence[str]], gap: int = 2) -> list[str]:
+    """Lines of *rows* with their cells under each other, *gap* blanks between."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
-        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
+        (" " * gap).join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]

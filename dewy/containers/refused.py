@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["REFUSED", "REFUSED_FLAGS", "REFUSED_SHORTS", "UNFIT_NETWORKS", "unfit"]
+__all__ = ["REFUSED", "REFUSED_SHORTS", "UNFIT_NETWORKS", "unfit"]
 
 _HOST = "it would open this host to the container"
+_DEVICE = "limits of devices are this host's own business; leave it out"
 _PROXY = "dewy's proxy is the way in; write --port PROXY:CONTAINER before --"
 _SHARED = "replicas cannot share it; leave it out"
 _LOOSE = "dewy runs containers in the background, without a terminal; leave it out"
@@ -20,10 +21,10 @@ REFUSED = {
     "security-opt": _HOST,
     "device": _HOST,
     "device-cgroup-rule": _HOST,
-    "device-read-bps": _HOST,
-    "device-read-iops": _HOST,
-    "device-write-bps": _HOST,
-    "device-write-iops": _HOST,
+    "device-read-bps": _DEVICE,
+    "device-read-iops": _DEVICE,
+    "device-write-bps": _DEVICE,
+    "device-write-iops": _DEVICE,
     "userns": _HOST,
     "cgroupns": _HOST,
     "cgroup-parent": _HOST,
@@ -50,21 +51,6 @@ REFUSED = {
     "volume-driver": "name it in --mount type=volume,volume-driver=…",
     "help": "`dewy container --help` shows the options that stand before --",
 }
-
-# Those that take no value; of the others the next word is part of the mistake.
-REFUSED_FLAGS = frozenset(
-    {
-        "privileged",
-        "use-api-socket",
-        "publish-all",
-        "rm",
-        "detach",
-        "interactive",
-        "tty",
-        "sig-proxy",
-        "help",
-    }
-)
 
 REFUSED_SHORTS = {
     "a": "attach",

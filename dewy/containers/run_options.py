@@ -97,7 +97,7 @@ HOSTNAME = matching(r"[A-Za-z0-9_.-]{1,253}", "a host name")
 _ALL = (
     # What the program finds.
     RunOption(
-        "env", (), _verbatim, "NAME[=VALUE]", "environment variable", "e", LIST, True
+        "env", (), _verbatim, "NAME[=VALUE]", "environment variable", "e", PAIRS, True
     ),
     RunOption("env-file", (), text, "PATH", "file of such variables", "", LIST),
     RunOption("user", ("User",), USER, "USER[:GROUP]", "whom it runs as", "u"),
@@ -149,35 +149,108 @@ _ALL = (
         "cpuset-mems", (HOST, "CpusetMems"), CPUSET, "LIST", "which memory nodes"
     ),
     RunOption("pids-limit", (HOST, "PidsLimit"), whole(-1, 2**31), "NUMBER", "-1: any"),
-    RunOption("ulimit", (HOST, "Ulimits"), ulimit, "NAME=SOFT[:HARD]", "", "", PAIRS),
-    RunOption("oom-score-adj", (HOST, "OomScoreAdj"), whole(-1000, 1000), "NUMBER", ""),
+    RunOption(
+        "ulimit",
+        (HOST, "Ulimits"),
+        ulimit,
+        "NAME=SOFT[:HARD]",
+        "such as nofile",
+        "",
+        PAIRS,
+    ),
+    RunOption(
+        "oom-score-adj",
+        (HOST, "OomScoreAdj"),
+        whole(-1000, 1000),
+        "NUMBER",
+        "-1000–1000",
+    ),
     RunOption("oom-kill-disable", (HOST, "OomKillDisable"), flag, "", "needs --memory"),
-    RunOption("gpus", (HOST, "DeviceRequests"), gpus, "all|NUMBER|…", "", "", LIST),
+    RunOption(
+        "gpus", (HOST, "DeviceRequests"), gpus, "all|NUMBER|…", "devices", "", LIST
+    ),
     RunOption("cap-drop", (HOST, "CapDrop"), capability, "NAME", "ALL too", "", LIST),
     RunOption("sysctl", (HOST, "Sysctls"), pair, "KEY=VALUE", "of its own", "", PAIRS),
     RunOption("runtime", (HOST, "Runtime"), NAME, "NAME", "what runs it, as runsc"),
     # Names and networks.
     RunOption("name", (), NAME, "NAME", "how the names of containers begin"),
     RunOption("hostname", ("Hostname",), HOSTNAME, "NAME", "of every replica", "h"),
-    RunOption("domainname", ("Domainname",), HOSTNAME, "NAME", ""),
+    RunOption("domainname", ("Domainname",), HOSTNAME, "NAME", "of every replica"),
     RunOption("network", (), text, "NAME", "instead of one of its own"),
     RunOption("network-alias", (), HOSTNAME, "NAME", "for all replicas", "", LIST),
-    RunOption("add-host", (HOST, "ExtraHosts"), extra_host, "NAME:IP", "", "", LIST),
-    RunOption("dns", (HOST, "Dns"), address, "IP", "name server", "", LIST),
-    RunOption("dns-search", (HOST, "DnsSearch"), text, "DOMAIN", "", "", LIST),
-    RunOption("dns-option", (HOST, "DnsOptions"), text, "OPTION", "", "", LIST),
-    # What is told of it.
-    RunOption("label", ("Labels",), _verbatim, "KEY[=VALUE]", "", "l", PAIRS, True),
-    RunOption("log-driver", (HOST, "LogConfig", "Type"), text, "NAME", ""),
     RunOption(
-        "log-opt", (HOST, "LogConfig", "Config"), pair, "KEY=VALUE", "", "", PAIRS, True
+        "add-host",
+        (HOST, "ExtraHosts"),
+        extra_host,
+        "NAME:IP",
+        "line of /etc/hosts",
+        "",
+        LIST,
+    ),
+    RunOption("dns", (HOST, "Dns"), address, "IP", "name server", "", LIST),
+    RunOption(
+        "dns-search", (HOST, "DnsSearch"), text, "DOMAIN", "search domain", "", LIST
+    ),
+    RunOption(
+        "dns-option", (HOST, "DnsOptions"), text, "OPTION", "of the resolver", "", LIST
+    ),
+    # What is told of it.
+    RunOption(
+        "label",
+        ("Labels",),
+        _verbatim,
+        "KEY[=VALUE]",
+        "of every replica",
+        "l",
+        PAIRS,
+        True,
+    ),
+    RunOption(
+        "log-driver",
+        (HOST, "LogConfig", "Type"),
+        text,
+        "NAME",
+        "instead of the engine's",
+    ),
+    RunOption(
+        "log-opt",
+        (HOST, "LogConfig", "Config"),
+        pair,
+        "KEY=VALUE",
+        "of the driver",
+        "",
+        PAIRS,
+        True,
     ),
     # Its own check.
-    RunOption("health-cmd", (HEALTH, "Test"), _command, "COMMAND", "", secret=True),
-    RunOption("health-interval", (HEALTH, "Interval"), nanoseconds, "TIME", ""),
-    RunOption("health-timeout", (HEALTH, "Timeout"), nanoseconds, "TIME", ""),
-    RunOption("health-start-period", (HEALTH, "StartPeriod"), nanoseconds, "TIME", ""),
-    RunOption("health-retries", (HEALTH, "Retries"), whole(0, 10**6), "NUMBER", ""),
+    RunOption(
+        "health-cmd",
+        (HEALTH, "Test"),
+        _command,
+        "COMMAND",
+        "instead of the image's",
+        secret=True,
+    ),
+    RunOption(
+        "health-interval", (HEALTH, "Interval"), nanoseconds, "TIME", "between checks"
+    ),
+    RunOption(
+        "health-timeout", (HEALTH, "Timeout"), nanoseconds, "TIME", "of one check"
+    ),
+    RunOption(
+        "health-start-period",
+        (HEALTH, "StartPeriod"),
+        nanoseconds,
+        "TIME",
+        "in which it may fail",
+    ),
+    RunOption(
+        "health-retries",
+        (HEALTH, "Retries"),
+        whole(0, 10**6),
+        "NUMBER",
+        "until unhealthy",
+    ),
     RunOption("no-healthcheck", (), flag, "", "pass over the image's"),
     # Accepted, because unit files of the original have them.
     RunOption("restart", (), _verbatim, "POLICY", "no effect: dewy starts it again"),

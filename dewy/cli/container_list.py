@@ -1,0 +1,108 @@
+"""`dewy container list`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .. import loop
+from ..errors import DewyError
+from .arguments import options_for, settings_from
+from .output import as_json, columns
+
+if TYPE_CHECKING:
+    from ..admin.nearby import Nearby
+
+REFRESH = 2.0
+GAP = 4
+CLEAR = "\x1b[H\x1b[2J"
+
+Containers = Iterable[Mapping[str, Any]]
+
+
+@click.command("container list", short_help="Show the containers that serve.")
+@options_for("container list")
+@click.option("--json", "json_", is_flag=True, help="Print the API's JSON.")
+@click.option("--watch", is_flag=True, help="Refresh every two seconds, until Ctrl-C.")
+@click.pass_context
+def command(ctx: click.Context, /, json_: bool, watch: bool, **given: object) -> None:
+    """Show the containers of the first `dewy container` on this host."""
+    port = settings_from(ctx).admin_port
+    if not watch:
+        click.echo(screen(port, json_))
+        return
+    with suppress(KeyboardInterrupt):
+        while True:
+            shown = _screen_or_problem(port, json_)
+            click.echo((CLEAR if sys.stdout.isatty() else "") + shown)
+            sys.stdout.flush()
+            time.sleep(REFRESH)
+
+
+def screen(first: int, json_: bool) -> str:
+    """
+    What is printed of the dewy that answers on one of the ports from *first*.
+
+    Raises:
+        DewyError: none does.
+    """
+    from ..admin.nearby import containers, nearby
+
+    found = chosen(loop.run(nearby(first)), first)
+    answer = loop.run(containers(found.port))
+    if json_:
+        return as_json(answer)
+    lines = table(answer["containers"] or ())
+    if found.port != first:
+        lines += ["", f"(Connected to admin API on port {found.port})"]
+    return "\n".join(lines)
+
+
+def _screen_or_problem(first: int, json_: bool) -> str:
+    # A dewy that is being restarted comes back.
+    try:
+        return screen(first, json_)
+    except DewyError as exc:
+        return as_json({"error": str(exc)}) if json_ else str(exc)
+
+
+def chosen(found: Sequence[Nearby], first: int) -> Nearby:
+    """
+    The one of *found* that keeps containers.
+
+    Raises:
+        DewyError: there is none.
+    """
+    from ..admin.nearby import tried
+
+    for each in found:
+        if each.mode == "container":
+            return each
+    ports = tried(first)
+    raise DewyError(f"no running dewy found (tried ports {ports[0]}-{ports[-1]})")
+
+
+def table(containers: Containers) -> list[str]:
+    """The containers as people read them, by their names."""
+    rows = sorted(
+        (str(c.get("name", "")), str(c.get("ip_port", "")), _time(c))
+        for c in containers
+    )
+    if not rows:
+        return ["No containers found."]
+    heading = ("UPSTREAM", "DEPLOY TIME", "NAME")
+    return columns([heading, *((at, when, name) for name, at, when in rows)], GAP)
+
+
+def _time(container: Mapping[str, Any]) -> str:
+    text = str(container.get("deployed_at", ""))
+    try:
+        return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M:%S}"
+    except (ValueError, OverflowError):
+        return text

@@ -1,0 +1,57 @@
+"""`dewy ps`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from .. import loop
+from .arguments import options_for, settings_from
+from .output import as_json, columns
+
+if TYPE_CHECKING:
+    from ..admin.nearby import Nearby
+
+HEADING = ("NAME", "COMMAND", "VERSION", "PID", "PORT", "HEALTHY", "ROOT")
+
+
+@click.command("ps", short_help="Show every dewy that runs on this host.")
+@options_for("ps")
+@click.option("--json", "json_", is_flag=True, help="Print a JSON array.")
+@click.pass_context
+def command(ctx: click.Context, /, json_: bool, **given: object) -> None:
+    """
+    Show every dewy that runs on this host and answers on an admin port.
+
+    The ten ports from --admin-port on are asked, all at once.
+    """
+    from ..admin.nearby import nearby
+
+    found = loop.run(nearby(settings_from(ctx).admin_port))
+    if json_:
+        click.echo(as_json([{"port": each.port, **each.status} for each in found]))
+    else:
+        click.echo("\n".join(table(found)))
+
+
+def table(found: Sequence[Nearby]) -> list[str]:
+    """The dewys as people read them."""
+    if not found:
+        return ["no dewy answers on this host"]
+    return columns([HEADING, *map(_row, found)])
+
+
+def _row(found: Nearby) -> tuple[str, ...]:
+    status = found.status
+    healthy = {True: "yes", False: "no"}.get(status.get("healthy", ""), "-")
+    return (
+        str(status.get("name") or "-"),
+        found.mode,
+        str(status.get("current_version") or "-"),
+        str(status.get("pid") or "-"),
+        str(found.port),
+        healthy,
+        str(status.get("root") or "-"),
+    )
