@@ -250,6 +250,31 @@ async def test_client_that_comes_early_waits(application: Applications) -> None:
     stream[1].close()
 
 
+async def test_clients_wait_for_a_backend_if_told_to(
+    application: Applications,
+) -> None:
+    """On a proxy that runs already, and again when the last backend has left."""
+    async with Proxy(threads=1, backend_wait=60.0) as proxy:
+        port = await proxy.open(Endpoint("127.0.0.1", 0))
+        for name in ("one", "two"):
+            waiting = asyncio.create_task(asked(port))
+            await eventually(lambda: 1 == port.stats().active)
+            backend = port.add((await application(name)).endpoint)
+            assert name == await waiting
+            await eventually(lambda: 0 == port.stats().active)
+            await backend.remove()
+
+
+async def test_stop_does_not_wait_for_a_backend() -> None:
+    """None will come any more."""
+    async with Proxy(threads=1, backend_wait=60.0) as proxy:
+        port = await proxy.open(Endpoint("127.0.0.1", 0))
+        waiting = asyncio.create_task(asked(port))
+        await eventually(lambda: 1 == port.stats().active)
+        assert 0 == await asyncio.wait_for(proxy.stop(60), 30)
+        assert "" == await waiting
+
+
 async def test_proxy_that_never_was_entered_can_be_stopped() -> None:
     """Another of its ports may have been taken."""
     proxy = Proxy(threads=1)
