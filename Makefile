@@ -39,6 +39,8 @@ lint: $(VENV)/.group-lint
 	$(BIN)/mypy
 ifneq ($(SOURCES),)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint _speedups
+	@# Where it was built, the extension must be what its stub says.
+	if ls dewy/_speedups/relay_c*.so >/dev/null 2>&1; then $(BIN)/python -m mypy.stubtest dewy._speedups.relay_c; fi
 endif
 
 bench: $(VENV)/.group-bench

@@ -204,7 +204,7 @@ cdef void begin(Worker *w, Port *port, int fd) noexcept nogil:
         leave(w.engine, port)
         return
     c.port = port
-    c.accepted_at = c.seen_at = w.now
+    c.accepted_at = c.sought_at = c.seen_at = w.now
     c.state = CONNECTING
     c.side[CLIENT].fd = fd
     c.side[CLIENT].writable = 1

@@ -10,13 +10,17 @@ cdef enum:
 cdef void attempt(Worker *w, Conn *c) noexcept nogil:
     """Connect to the next backend, or give the client up."""
     cdef int error = 0
-    while not c.attempts or w.now - c.accepted_at < w.engine.connect_budget:
+    let_loose(w, c)
+    while not c.attempts or w.now - c.sought_at < w.engine.connect_budget:
         c.backend = acquire(w, c.port, c)
+        if c.state == HELD:
+            arm(w, c, c.hold_until)
+            return
         if c.backend == NULL:
             break
         c.attempted_at = monotonic()
         error = -dial(w, c)
-        if is_scarcity(error) and w.now - c.accepted_at < w.engine.connect_budget:
+        if is_scarcity(error) and w.now - c.sought_at < w.engine.connect_budget:
             postpone(w, c)
             return
         c.attempts += 1
@@ -32,7 +36,7 @@ cdef void attempt(Worker *w, Conn *c) noexcept nogil:
 
 cdef int64_t patience(Worker *w, Conn *c) noexcept nogil:
     """How long the present attempt may take."""
-    cdef int64_t rest = c.accepted_at + w.engine.connect_budget - c.attempted_at
+    cdef int64_t rest = c.sought_at + w.engine.connect_budget - c.attempted_at
     return min(rest, w.engine.connect_timeout)
 
 

@@ -58,9 +58,20 @@ cdef int64_t carry_out(Worker *w, const Command *given) noexcept nogil:
     cdef int index
     while slab != NULL:
         for index in range(SLAB):
-            count += cut_one(w, &slab.conns[index], given)
+            if given.order == SEEK_AGAIN:
+                rouse(w, &slab.conns[index], given.port)
+            else:
+                count += cut_one(w, &slab.conns[index], given)
         slab = slab.next
+    if w.ready != NULL:
+        ring(w.wake)  # without threads nothing else has the loop come back
     return count
+
+
+cdef void rouse(Worker *w, Conn *c, Port *port) noexcept nogil:
+    # Not at once: the control plane waits for this order, and they may be many.
+    if c.state == HELD and c.port == port:
+        queue(w, c)
 
 
 cdef int cut_one(Worker *w, Conn *c, const Command *given) noexcept nogil:

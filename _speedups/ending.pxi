@@ -89,6 +89,7 @@ cdef void finish(Worker *w, Conn *c, int ending) noexcept nogil:
     """Close both sockets and give back everything the connection holds."""
     cdef int side
     disarm(w, c)
+    let_loose(w, c)
     for side in range(2):
         return_pipe(w, &c.flow[side])
         drop_stuck(w, &c.flow[side])

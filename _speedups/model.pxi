@@ -13,6 +13,7 @@ cdef enum:
 
 cdef enum State:
     FREE
+    HELD  # nothing serves its port yet
     WAITING  # for descriptors or room in a backlog, to try again to connect
     CONNECTING
     OPEN
@@ -75,6 +76,8 @@ cdef struct Conn:
     Backend *backend
     int *tried  # numbers of the backends that did not answer
     int64_t accepted_at  # times are in nanoseconds, monotonic
+    int64_t sought_at  # since when a backend has been looked for
+    int64_t hold_until  # 0: it has not been held
     int64_t attempted_at
     int64_t seen_at
     int tries
@@ -137,6 +140,7 @@ cdef struct Port:
     Backend **live  # those of the table that are not ejected, or all of it
     int serving
     int living
+    int held  # connections that wait for a backend to serve
     int panicking
     int64_t panics
     uint64_t cursor
@@ -191,6 +195,7 @@ cdef enum Order:
     STOP_LISTENING
     CUT_BACKEND
     CUT_PORT
+    SEEK_AGAIN  # those held
 
 cdef struct Command:
     Order order
@@ -206,6 +211,7 @@ cdef struct Engine:
     int64_t idle_timeout  # nanoseconds; 0: never
     int64_t connect_timeout
     int64_t connect_budget
+    int64_t backend_wait
     int64_t tick_length
     int64_t limit  # connections at once; 0: any number
     int64_t open  # atomic; kept only if there is a limit

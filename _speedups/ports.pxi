@@ -68,6 +68,7 @@ cdef void shut_port(Port *port) noexcept nogil:
     close_listener(port)
     pthread_mutex_unlock(&port.engine.lock)
     ordered_store(&port.closed, 1)
+    seek_again(port)
     if ordered_load(&port.open) == 0:
         tell_idle(port)
 

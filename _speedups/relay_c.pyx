@@ -66,14 +66,16 @@ cdef class Relay:
     def __init__(
         self, int threads, *, double idle_timeout=300.0, int max_connections=0,
         str balance="round-robin", bint proxy_protocol=False,
-        double connect_timeout=2.0, double connect_budget=5.0
+        double connect_timeout=2.0, double connect_budget=5.0, double backend_wait=0.0
     ):
         if balance not in ("round-robin", "least-connections"):
             raise ValueError(
                 f"balance is round-robin or least-connections, not {balance!r}"
             )
-        if threads < 0 or max_connections < 0 or idle_timeout < 0:
-            raise ValueError("threads, max_connections and idle_timeout are 0 or more")
+        if min(threads, max_connections, idle_timeout, backend_wait) < 0:
+            raise ValueError(
+                "threads, max_connections, idle_timeout and backend_wait are 0 or more"
+            )
         if connect_timeout <= 0 or connect_budget <= 0:
             raise ValueError("connect_timeout and connect_budget are more than 0")
         if self.engine.workers != NULL:
@@ -86,8 +88,9 @@ cdef class Relay:
         self.engine.idle_timeout = nanoseconds(idle_timeout)
         self.engine.connect_timeout = nanoseconds(connect_timeout)
         self.engine.connect_budget = nanoseconds(connect_budget)
+        self.engine.backend_wait = nanoseconds(backend_wait)
         self.engine.tick_length = tick_for(
-            idle_timeout, connect_timeout, connect_budget
+            (connect_timeout, connect_budget, idle_timeout, backend_wait)
         )
         check(set_up(&self.engine))
 
@@ -161,6 +164,7 @@ cdef class Relay:
     def add_backend(self, int port, int family, address, *, bint serving=True):
         cdef Port *found = find_port(self, port)
         cdef Backend *b = <Backend *>calloc(1, sizeof(Backend))
+        cdef int error
         if b == NULL:
             raise MemoryError
         try:
@@ -173,7 +177,9 @@ cdef class Relay:
         enlist(found, b)
         self.backends[b.number] = <uintptr_t>b
         if serving:
-            check(append(found, b))
+            with nogil:
+                error = append(found, b)
+            check(error)
         return b.number
 
     def serve(self, int port, backends):
@@ -183,7 +189,7 @@ cdef class Relay:
             (len(numbers) + 1) * sizeof(Backend *)
         )
         cdef Backend *b
-        cdef int count = 0
+        cdef int count = 0, error
         if chosen == NULL:
             raise MemoryError
         try:
@@ -193,7 +199,9 @@ cdef class Relay:
                     raise KeyError(number)
                 chosen[count] = b
                 count += 1
-            check(install(found, chosen, count))
+            with nogil:
+                error = install(found, chosen, count)
+            check(error)
         finally:
             free(chosen)
 
@@ -264,9 +272,7 @@ cdef int check(int result) except -1:
     return result
 
 
-cdef int64_t tick_for(double idle, double timeout, double budget):
-    """A sixteenth of the shortest time-out, within 1 and 250 milliseconds."""
-    cdef double shortest = min(timeout, budget)
-    if idle:
-        shortest = min(shortest, idle)
+cdef int64_t tick_for(tuple timeouts):
+    """A sixteenth of the shortest that is not 0, within 1 and 250 milliseconds."""
+    cdef double shortest = min(filter(None, timeouts))
     return nanoseconds(min(max(shortest / 16, 0.001), 0.25))

@@ -47,7 +47,12 @@ cdef Backend *less_busy(Worker *w, Port *port) noexcept nogil:
 
 
 cdef Backend *acquire(Worker *w, Port *port, Conn *c) noexcept nogil:
-    """Pick a backend not yet tried for this client and count it in, or NULL."""
+    """
+    Pick a backend not yet tried for this client and count it in, or NULL.
+
+    Then the client may be HELD, which is decided here, under the lock: whoever puts
+    a backend into the empty table sees it.
+    """
     cdef Backend *b = NULL
     pthread_mutex_lock(&port.lock)
     if port.living and c.tries >= 0:
@@ -60,8 +65,37 @@ cdef Backend *acquire(Worker *w, Port *port, Conn *c) noexcept nogil:
     if b != NULL:
         b.active += 1
         b.total += 1
+    elif port.serving == 0 and may_hold(w, port, c):
+        c.state = HELD
+        port.held += 1
     pthread_mutex_unlock(&port.lock)
     return b
+
+
+cdef bint may_hold(Worker *w, Port *port, Conn *c) noexcept nogil:
+    if c.hold_until == 0:
+        c.hold_until = w.now + w.engine.backend_wait
+    return w.now < c.hold_until and not ordered_load(&port.closed)
+
+
+cdef void let_loose(Worker *w, Conn *c) noexcept nogil:
+    """Hold a client no longer; its search begins anew."""
+    if c.state == HELD:
+        c.state = CONNECTING
+        c.sought_at = w.now
+        pthread_mutex_lock(&c.port.lock)
+        c.port.held -= 1
+        pthread_mutex_unlock(&c.port.lock)
+
+
+cdef void seek_again(Port *port) noexcept nogil:
+    """Have those who are held look at the table once more."""
+    cdef int held
+    pthread_mutex_lock(&port.lock)
+    held = port.held
+    pthread_mutex_unlock(&port.lock)
+    if held:
+        command(port.engine, SEEK_AGAIN, port, NULL)
 
 
 cdef void release(Backend *b) noexcept nogil:
@@ -145,6 +179,8 @@ cdef int install(Port *port, Backend **chosen, int count) noexcept nogil:
     pthread_mutex_unlock(&port.lock)
     free(old_table)
     free(old_live)
+    if count:
+        seek_again(port)
     return 0
 
 

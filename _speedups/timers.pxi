@@ -69,7 +69,7 @@ cdef void come_due(Worker *w, Conn *c) noexcept nogil:
     disarm(w, c)
     if c.state == OPEN:
         inspect(w, c)
-    elif c.state == WAITING:
+    elif c.state == WAITING or c.state == HELD:
         attempt(w, c)
     elif w.now - c.attempted_at >= patience(w, c):
         miss(w, c, ETIMEDOUT)

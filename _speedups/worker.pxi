@@ -126,7 +126,9 @@ cdef void revisit(Worker *w) noexcept nogil:
         if c.state == OPEN:
             c.seen_at = w.now
             serve(w, c, -1)
-        else:
+        elif c.state == HELD:
+            attempt(w, c)
+        elif c.state == FREE:
             bury(w, c)
         c = following
 

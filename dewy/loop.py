@@ -1,30 +1,62 @@
-"""The event loop dewy runs on."""
+"""
+The event loop dewy runs on: uvloop where `dewy[fast]` brought it, else asyncio's own.
+
+`DEWY_LOOP=asyncio` and `DEWY_LOOP=uvloop` choose one of them.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
+from .errors import ConfigError, ImplementationUnavailable
+
 T = TypeVar("T")
+
+ASYNCIO, UVLOOP = "asyncio", "uvloop"
 
 
 def name() -> str:
-    """`uvloop` where `dewy[fast]` brought it, else `asyncio`; imports neither."""
-    return "uvloop" if find_spec("uvloop") else "asyncio"
+    """
+    `uvloop` or `asyncio`; imports neither.
+
+    Raises:
+        ConfigError: `DEWY_LOOP` names neither, or one that is not installed.
+    """
+    present = find_spec(UVLOOP) is not None
+    wanted = os.environ.get("DEWY_LOOP") or (UVLOOP if present else ASYNCIO)
+    if wanted not in (ASYNCIO, UVLOOP):
+        raise ConfigError(f"DEWY_LOOP is {ASYNCIO} or {UVLOOP}, not {wanted!r}")
+    if wanted == UVLOOP and not present:
+        raise ImplementationUnavailable(
+            "DEWY_LOOP=uvloop needs it installed: pip install 'dewy[fast]'"
+        )
+    return wanted
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's, where it is installed; otherwise asyncio's own."""
-    try:
-        import uvloop
-    except ImportError:
+    """
+    uvloop's, or none: asyncio's own.
+
+    Raises:
+        ConfigError: as by `name`.
+    """
+    if name() == ASYNCIO:
         return None
+    import uvloop
+
     return uvloop.new_event_loop
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run *main* to its end on the best loop there is."""
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+    """Run *main* to its end on that loop."""
+    try:
+        factory = loop_factory()
+    except ConfigError:
+        main.close()
+        raise
+    with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(main)

@@ -15,9 +15,12 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 import pytest
 from blockbuster import BlockBuster
 
+from dewy import loop
 from dewy._speedups import COMPILED
-from dewy.loop import loop_factory
 from tests import needs
+
+# Not only the tests' own loop, but those of the threads and processes they start.
+os.environ["DEWY_LOOP"] = os.environ.get("DEWY_TEST_LOOP", "")
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
@@ -32,7 +35,13 @@ MAY_BLOCK = [
 ]
 
 # Instructions to this test suite rather than to dewy.
-KEPT = ("DEWY_NO_EXTENSIONS", "DEWY_REQUIRE_EXTENSIONS", "DEWY_SOAK", "DEWY_TEST_")
+KEPT = (
+    "DEWY_LOOP",
+    "DEWY_NO_EXTENSIONS",
+    "DEWY_REQUIRE_EXTENSIONS",
+    "DEWY_SOAK",
+    "DEWY_TEST_",
+)
 FOREIGN = (
     "AWS_",
     "DEWY_",
@@ -51,17 +60,13 @@ def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, LoopFactory]:
     """The loop dewy itself would take; `DEWY_TEST_LOOP=asyncio` has the other one."""
-    chosen = None if os.environ.get("DEWY_TEST_LOOP") == "asyncio" else loop_factory()
-    if chosen is None:
-        return {"asyncio": asyncio.new_event_loop}
-    return {"uvloop": chosen}
+    return {loop.name(): loop.loop_factory() or asyncio.new_event_loop}
 
 
 def pytest_report_header() -> str:
     """Say which of the two data planes and of the two loops is under test."""
-    other = os.environ.get("DEWY_TEST_LOOP") == "asyncio" or loop_factory() is None
     plane = "compiled" if COMPILED else "pure Python"
-    return f"dewy: {plane}, {'asyncio' if other else 'uvloop'}"
+    return f"dewy: {plane}, {loop.name()}"
 
 
 @pytest.hookimpl(tryfirst=True)

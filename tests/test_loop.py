@@ -8,6 +8,13 @@ import sys
 import pytest
 
 from dewy import loop
+from dewy.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def _nothing_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither by who runs the tests nor for them."""
+    monkeypatch.delenv("DEWY_LOOP", raising=False)
 
 
 async def running() -> str:
@@ -21,9 +28,29 @@ def test_main_runs_on_the_loop_that_is_named() -> None:
 
 def test_asyncio_does_where_uvloop_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """`dewy[fast]` is an extra."""
-    monkeypatch.setitem(sys.modules, "uvloop", None)
+    monkeypatch.setattr(loop, "find_spec", lambda name: None)
     assert loop.loop_factory() is None
     assert "asyncio" == loop.run(running())
+
+
+@pytest.mark.parametrize("wanted", ["asyncio", "uvloop"])
+def test_loop_can_be_chosen(monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
+    """By the environment, which is there before any option."""
+    monkeypatch.setenv("DEWY_LOOP", wanted)
+    assert wanted == loop.name() == loop.run(running())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"), [("trio", "not 'trio'"), ("uvloop", "pip install")]
+)
+def test_loop_that_is_none_or_missing_is_refused(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, message: str
+) -> None:
+    """Rather than to run on another one, unnoticed."""
+    monkeypatch.setattr(loop, "find_spec", lambda name: None)
+    monkeypatch.setenv("DEWY_LOOP", wanted)
+    with pytest.raises(ConfigError, match=message):
+        loop.run(running())
 
 
 def test_naming_the_loop_imports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,10 +36,12 @@ class Engine:
         proxy_protocol: bool,
         connect_timeout: float,
         connect_budget: float,
+        backend_wait: float,
     ) -> None:
         self.idle_timeout = idle_timeout
         self.connect_timeout = connect_timeout
         self.connect_budget = connect_budget
+        self.backend_wait = backend_wait
         self.scratch = bytearray(SCRATCH)
         self.news = News()
         self.accepted = 0

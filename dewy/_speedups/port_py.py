@@ -15,6 +15,7 @@ from .table_py import Table
 
 if TYPE_CHECKING:
     from .pair_py import Pair
+    from .search_py import Search
 
 __all__ = ["SHORTAGE", "Histogram", "Port", "prepare"]
 
@@ -40,6 +41,8 @@ class Port:
         paused: Newcomers wait in the kernel's backlog.
 
         resting: Descriptors or memory ran out; for a moment nothing is accepted.
+
+        held: The searches of clients that wait until something serves.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Port:
         self.number = number
         self.table = Table(balance)
         self.pairs: set[Pair] = set()
+        self.held: set[Search] = set()
         self.open = True
         self.leaving = self.paused = self.resting = False
         self.accepted = self.bytes_up = self.bytes_down = self.retries = 0
@@ -88,6 +92,11 @@ class Port:
             self.accepted += 1
             client.setblocking(False)
             yield client
+
+    def seek_again(self) -> None:
+        """The table has changed: let those who are held look at it."""
+        for search in list(self.held):
+            search.go_on()
 
     def stats(self) -> PortStats:
         """The counters at this moment."""

@@ -36,6 +36,11 @@ class Relay:
         connect_timeout: Seconds an attempt to connect to a backend may take.
 
         connect_budget: Seconds all attempts for one client may take.
+
+        backend_wait: Seconds that a client is held, with nothing read from it, while
+            nothing serves its port; it gets a backend as soon as there is one, with a
+            connect budget of its own, and is reset otherwise. 0 resets at once.
+            `close_port` ends the waiting.
     """
 
     def __init__(
@@ -48,6 +53,7 @@ class Relay:
         proxy_protocol: bool = False,
         connect_timeout: float = 2.0,
         connect_budget: float = 5.0,
+        backend_wait: float = 0.0,
     ) -> None: ...
     def start(self) -> None:
         """Start relaying. Ports and backends may be there already, or come later."""

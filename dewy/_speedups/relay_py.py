@@ -43,6 +43,9 @@ class Relay:
         connect_timeout: Seconds for one attempt to reach a backend.
 
         connect_budget: Seconds for all attempts of one client.
+
+        backend_wait: Seconds that a client waits while nothing serves its port; 0
+            for none: it is reset at once.
     """
 
     def __init__(
@@ -55,7 +58,12 @@ class Relay:
         proxy_protocol: bool = False,
         connect_timeout: float = 2.0,
         connect_budget: float = 5.0,
+        backend_wait: float = 0.0,
     ) -> None:
+        if min(threads, max_connections, idle_timeout, backend_wait) < 0:
+            raise ValueError(
+                "threads, max_connections, idle_timeout and backend_wait are 0 or more"
+            )
         self._balance = check_balance(balance)
         self._engine = Engine(
             idle_timeout=idle_timeout,
@@ -63,6 +71,7 @@ class Relay:
             proxy_protocol=proxy_protocol,
             connect_timeout=connect_timeout,
             connect_budget=connect_budget,
+            backend_wait=backend_wait,
         )
         self._ports: dict[int, Port] = {}
         self._backends: dict[int, Backend] = {}
@@ -138,6 +147,7 @@ class Relay:
             found.leaving = True
             self._engine.listen(found)
             found.listener.close()
+            found.seek_again()
             self._engine.idle_perhaps(found)
 
     def add_backend(
@@ -154,6 +164,7 @@ class Relay:
         self._backends[backend.number] = backend
         if serving:
             table.add(backend)
+            self._ports[port].seek_again()
         return backend.number
 
     def serve(self, port: int, backends: Sequence[int]) -> None:
@@ -164,6 +175,7 @@ class Relay:
                 raise KeyError(backend.number)
         for out in self._ports[port].table.swap(found):
             self._leave(out)
+        self._ports[port].seek_again()
 
     def drain(self, backend: int) -> int:
         """

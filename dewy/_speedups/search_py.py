@@ -52,10 +52,13 @@ class Search:
         self._pair = pair
         self._tried: list[Backend] = []
         self._began = self._attempted = engine.loop.time()
+        self._held_until: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def go_on(self) -> None:
-        """Try the next backend, or give the client up."""
+        """Try the next backend, wait for one, or give the client up."""
+        if self in self._port.held:
+            self._began = self._engine.loop.time()
         self.stop()
         while self._patience() > 0 or not self._tried:
             self.backend = self._port.table.pick(self._tried)
@@ -71,7 +74,21 @@ class Search:
                 return self._remind(self._allowed(), self._failed, errno.ETIMEDOUT)
             self._count(problem)
             self.stop()
-        self._pair.turn_away("unanswered" if self._tried else "no_backend")
+        if not self._hold():
+            self._pair.turn_away("unanswered" if self._tried else "no_backend")
+
+    def _hold(self) -> bool:
+        """Wait while nothing serves, but not for ever, and not at a closed port."""
+        if self._port.table or not self._port.open:
+            return False
+        now = self._engine.loop.time()
+        if self._held_until is None:
+            self._held_until = now + self._engine.backend_wait
+        if now >= self._held_until:
+            return False
+        self._port.held.add(self)
+        self._remind(self._held_until - now, self.go_on)
+        return True
 
     def _patience(self) -> float:
         """Seconds that are left for all attempts together."""
@@ -122,8 +139,9 @@ class Search:
             self._engine.suspect(self.backend, problem)
 
     def stop(self, *, resetting: bool = True) -> None:
-        """Close the backend's socket and give the backend back."""
+        """Close the backend's socket and give the backend back; wait for none."""
         self._forget_timer()
+        self._port.held.discard(self)
         backend, server = self.backend, self.server
         self.backend = self.server = None
         if server is not None:

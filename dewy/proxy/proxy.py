@@ -51,6 +51,9 @@ class Proxy:
 
         proxy_protocol: Tell backends the client's address (PROXY protocol v2).
 
+        backend_wait: Seconds that newcomers wait while a port has no backend at all;
+            0 for none: they are reset at once.
+
         probe: Finds out whether a suspected backend is there; by default,
             whether it takes a connection and keeps it for a moment.
     """
@@ -63,6 +66,7 @@ class Proxy:
         max_connections: int = 0,
         balance: str = "round-robin",
         proxy_protocol: bool = False,
+        backend_wait: float = 0.0,
         probe: Probe | None = None,
     ) -> None:
         self._threads = system.usable_cpus() if threads is None else threads
@@ -72,6 +76,7 @@ class Proxy:
             max_connections=max_connections or most_connections(self._threads),
             balance=balance,
             proxy_protocol=proxy_protocol,
+            backend_wait=backend_wait,
         )
         self._proxy_protocol = proxy_protocol
         self._probe = probe or self._reachable

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from tests.standins.plane import (
     Origin,
     Plane,
     exactly,
+    full,
     listening,
     reset,
     rest,
@@ -40,19 +41,6 @@ def refusing() -> Origin:
             return tuple(address)
 
     return Refusing(listener)
-
-
-@contextmanager
-def full() -> Iterator[Origin]:
-    """A backend whose backlog is full, so that connecting to it hangs."""
-    with ExitStack() as stack:
-        listener = stack.enter_context(listening(backlog=0))
-        for _ in range(4):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            with suppress(BlockingIOError):
-                filler.connect(listener.getsockname())
-        yield Origin(listener)
 
 
 def asked(gate: Gate, origin: Origin) -> None:

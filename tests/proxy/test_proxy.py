@@ -154,36 +154,6 @@ async def test_suspected_backend_is_probed_first() -> None:
         assert 1 == backend.stats().suspicions
 
 
-async def test_paused_port_lets_clients_wait(
-    port: Port, application: Applications
-) -> None:
-    """Nobody is refused."""
-    port.add((await application("it")).endpoint)
-    port.pause()
-    waiting = asyncio.create_task(asked(port))
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(asyncio.shield(waiting), 0.1)
-    port.resume()
-    assert "it" == await waiting
-
-
-@pytest.mark.parametrize("passing", [True, False], ids=["passed", "own"])
-async def test_port_opened_paused_lets_clients_wait(
-    proxy: Proxy, application: Applications, passing: bool
-) -> None:
-    """Its backends are still to come, on a proxy that runs already."""
-    with socket.create_server(("127.0.0.1", 0)) as passed:
-        offered = [("web", passed)] if passing else []
-        endpoint = Endpoint(*passed.getsockname()) if passing else Endpoint("127.0.0.1")
-        port = await proxy.open(endpoint, offered, paused=True)
-        waiting = asyncio.create_task(asked(port))
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(waiting), 0.1)
-        port.add((await application("it")).endpoint)
-        port.resume()
-        assert "it" == await waiting
-
-
 async def test_stop_waits_and_then_resets(
     proxy: Proxy, port: Port, application: Applications
 ) -> None:
@@ -236,18 +206,6 @@ async def test_passed_socket_is_taken(proxy: Proxy, application: Applications) -
         assert endpoint == port.endpoint
         assert "it" == await asked(port)
         assert passed.getblocking()
-
-
-async def test_client_that_comes_early_waits(application: Applications) -> None:
-    """A port is opened first and its backends come after; nobody is turned away."""
-    backend = (await application("it")).endpoint
-    proxy = Proxy(threads=1)
-    port = await proxy.open(Endpoint("127.0.0.1", 0))
-    stream = await connect(port)
-    port.add(backend)
-    async with proxy:
-        assert "it" == await ask(stream)
-    stream[1].close()
 
 
 async def test_proxy_that_never_was_entered_can_be_stopped() -> None:

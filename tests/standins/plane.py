@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -187,6 +187,19 @@ def listening(host: str = LOOPBACK, backlog: int = 4096) -> Iterator[socket.sock
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, 0), family=family, backlog=backlog) as listener:
         yield listener
+
+
+@contextmanager
+def full() -> Iterator[Origin]:
+    """A backend whose backlog is full, so that connecting to it hangs."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(listening(backlog=0))
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            with suppress(BlockingIOError):
+                filler.connect(listener.getsockname())
+        yield Origin(listener)
 
 
 def soon(condition: Callable[[], object]) -> None:

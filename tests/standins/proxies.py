@@ -55,7 +55,8 @@ def running(
         *("proxy", "--listen", f"{LOOPBACK}:{port}"),
         *("--backend", f"{LOOPBACK}:{backend}", *options),
     ]
-    environ = {k: v for k, v in os.environ.items() if not k.startswith("DEWY_")}
+    foreign = {name for name in os.environ if name.startswith("DEWY_")} - {"DEWY_LOOP"}
+    environ = {k: v for k, v in os.environ.items() if k not in foreign}
     if relay == "pure":
         environ["DEWY_NO_EXTENSIONS"] = "1"
     log = directory / "proxy.log"
