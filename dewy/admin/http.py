@@ -177,5 +177,5 @@ def status_answer(status: Mapping[str, Any]) -> dict[str, Any]:
         "mode": command,
         "current_version": running["tag"] if running else "",
         "is_running": command == "server" and bool(status["generations"]),
-        "proxy_backends": 0,
+        "proxy_backends": sum(bool(each["upstream"]) for each in status["replicas"]),
     }

@@ -23,23 +23,23 @@ class Process:
         generations: The copies of the program: `generation`, `pid`, `state`,
             `since`, `status` each.
 
-        replicas: The containers, as `GET /api/containers` lists them.
-
-        paused: New connections wait in the kernel's backlog.
-
         next_poll, last_poll: Seconds since the epoch, or None.
 
         last_error: The last failure in one line, or "".
+
+        replicas: The containers, as `GET /api/containers` lists them.
+
+        paused: New connections wait in the kernel's backlog.
     """
 
     pid: int
     degraded: Sequence[str] = ()
     generations: Sequence[Mapping[str, Any]] = ()
-    replicas: Sequence[Mapping[str, Any]] = ()
-    paused: bool = False
     next_poll: float | None = None
     last_poll: float | None = None
     last_error: str = ""
+    replicas: Sequence[Mapping[str, Any]] = ()
+    paused: bool = False
 
 
 def status(

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -20,7 +20,7 @@ from .._speedups import COMPILED
 from ..config import Settings, resolve
 from ..config.options import LATER, OPTIONS, Option, options_of
 
-__all__ = ["group_options", "normalise", "options_for", "settings_from"]
+__all__ = ["group_options", "normalise", "options_for", "reread", "settings_from"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -108,9 +108,20 @@ def settings_from(
         if name not in meant:
             raise click.UsageError(f"{command} has no option --{name}", ctx)
     words = {"program": tuple(program), "run-options": tuple(run_options)}
-    settings = resolve(command, {**given, **words}, os.environ, Path.cwd())
+
+    def read() -> Settings:
+        return resolve(command, {**given, **words}, os.environ, root)
+
+    root = Path.cwd()
+    settings = read()
     logs.configure(settings.log_level, settings.log_format)
+    ctx.obj = read
     return settings
+
+
+def reread(ctx: click.Context) -> Callable[[], Settings]:
+    """What tells how the settings of *ctx* would be if they were read once more."""
+    return cast("Callable[[], Settings]", ctx.obj)
 
 
 def _joined(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

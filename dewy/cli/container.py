@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import click
 
-from .arguments import options_for, settings_from
+from .arguments import options_for, reread, settings_from
 from .daemon import serve
 
 
@@ -33,4 +33,5 @@ def command(
 
     settings = settings_from(ctx, run_options=run_options)
     asked = parse(settings.run_options, os.environ, settings.root)
-    return serve(replace(settings, cautions=(*settings.cautions, *asked.cautions)))
+    cautioned = replace(settings, cautions=(*settings.cautions, *asked.cautions))
+    return serve(cautioned, reread(ctx))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from .. import loop
 from ..config import Settings
@@ -12,10 +13,10 @@ __all__ = ["serve"]
 log = logging.getLogger(__name__)
 
 
-def serve(settings: Settings) -> int:
-    """Run the daemon to its end; its exit status."""
+def serve(settings: Settings, reread: Callable[[], Settings] | None = None) -> int:
+    """Run the daemon to its end; its exit status. *reread* is for `dewy reload`."""
     from .. import daemon
 
     for caution in settings.cautions:
         log.warning("%s", caution)
-    return loop.run(daemon.run(settings))
+    return loop.run(daemon.run(settings, reread))

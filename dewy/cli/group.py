@@ -30,6 +30,9 @@ COMMANDS = (
     "retry",
     "hold",
     "unhold",
+    "pause",
+    "resume",
+    "reload",
     "ps",
     "completion",
 )

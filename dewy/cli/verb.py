@@ -7,7 +7,9 @@ import click
 from .. import loop
 from ..config import Settings
 
-__all__ = ["operate"]
+PATIENCE = 60.0
+
+__all__ = ["operate", "steer"]
 
 
 def operate(settings: Settings, verb: str, version: str | None = None) -> None:
@@ -15,3 +17,11 @@ def operate(settings: Settings, verb: str, version: str | None = None) -> None:
     from ..admin import operate
 
     click.echo(loop.run(operate.operate(settings, verb, version)))
+
+
+def steer(settings: Settings, verb: str, **args: object) -> None:
+    """Have the dewy that runs here do *verb*, and print what came of it."""
+    from ..admin.client import ask
+
+    answer = loop.run(ask(settings.private, verb, PATIENCE, **args))
+    click.echo(str(answer["message"]))

@@ -30,7 +30,8 @@ __all__ = ["COMMANDS", "LIST", "OPTIONS", "ROWS", "Option", "options_of"]
 
 LIST = "container list"
 
-ACT = frozenset({"deploy", "retry", "rollback", "hold", "unhold"})
+STEER = frozenset({"pause", "resume", "reload"})
+ACT = frozenset({"deploy", "retry", "rollback", "hold", "unhold"}) | STEER
 LOOK = frozenset({"status", "history"})
 ASK = frozenset({LIST, "ps"})
 ROOTED = RUN | ACT | LOOK

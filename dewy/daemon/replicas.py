@@ -58,8 +58,6 @@ async def replicate(ground: Ground, reread: Reread) -> Online:
     place = directory(os.environ, os.getuid())
     held = engine_lock(place, engine.address, application)
     await asyncio.to_thread(stack.enter_context, held)
-    for caution in options.cautions:
-        log.warning(caution)
 
     async def credentials() -> Credentials | None:
         return await credentials_for(reference.host, os.environ)

@@ -1,0 +1,22 @@
+"""`dewy reload`."""
+
+from __future__ import annotations
+
+import click
+
+from .arguments import options_for, settings_from
+from .verb import steer
+
+
+@click.command("reload", short_help="Have a running dewy read its configuration anew.")
+@options_for("reload")
+@click.pass_context
+def command(ctx: click.Context, /, **given: object) -> None:
+    """
+    Have the dewy that runs here read its configuration anew, as SIGHUP does.
+
+    In container mode changed options, env files and numbers of replicas roll; the
+    answer names what changed, and what takes a restart. In server mode a new
+    generation of the program is started.
+    """
+    steer(settings_from(ctx), "reload")
