@@ -29,7 +29,7 @@ def command(
 
     `dewy container list` shows the containers that serve.
     """
-    from ..containers.arguments import parse
+    from ..containers.options.arguments import parse
 
     settings = settings_from(ctx, run_options=run_options)
     asked = parse(settings.run_options, os.environ, settings.root)

@@ -12,12 +12,12 @@ from ..deploy.ledger import Ledger
 from ..proxy import Backend, Port
 from ..remotes.oci.credentials import Credentials
 from .application import Application
-from .arguments import RunOptions
 from .deployer import ContainerDeployer
 from .fleet import Fleet
 from .health import Pulse
 from .keeper import Died, Keeper
 from .model import Engine
+from .options.arguments import RunOptions
 from .overview import describe
 from .pausing import Pausing
 from .recipe import Recipes

@@ -12,8 +12,8 @@ from ..config import PortMapping, Settings
 from ..deploy.state import Installed
 from ..errors import DeploymentError
 from .application import Application, reference_of
-from .arguments import RunOptions
 from .model import Engine, Image
+from .options.arguments import RunOptions
 
 __all__ = ["Recipe", "Recipes", "container_ports"]
 

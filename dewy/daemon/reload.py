@@ -10,8 +10,8 @@ from dataclasses import fields, replace
 
 from ..agent import Agent
 from ..config import Settings
-from ..containers.arguments import parse
 from ..containers.crew import Crew
+from ..containers.options.arguments import parse
 from ..errors import ConfigError, DewyError
 from ..logs import summary
 from ..polling import Poller

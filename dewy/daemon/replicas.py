@@ -14,11 +14,11 @@ from ..agent import Agent
 from ..config import Endpoint, Settings
 from ..config.names import app_name
 from ..containers.application import Application
-from ..containers.arguments import parse
 from ..containers.crew import Crew
 from ..containers.deployer import is_of
-from ..containers.engine import Runtime, open_engine
+from ..containers.engines.opening import Runtime, open_engine
 from ..containers.lock import directory, engine_lock
+from ..containers.options.arguments import parse
 from ..containers.replica import Replica
 from ..deploy.progress import shown
 from ..notifiers import Kind

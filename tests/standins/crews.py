@@ -1,4 +1,4 @@
-"""Replicas in a host that is memory, with real applications on loopback and a real proxy."""
+"""Replicas on a host that is memory, with real applications and a real proxy."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 from dewy.config import PortMapping, Settings
 from dewy.containers.application import Application
-from dewy.containers.arguments import RunOptions
 from dewy.containers.crew import Crew
-from dewy.containers.memory import MemoryEngine
-from dewy.containers.memory_host import MemoryHost
+from dewy.containers.engines.memory import MemoryEngine
+from dewy.containers.engines.memory_host import MemoryHost
 from dewy.containers.model import Container
+from dewy.containers.options.arguments import RunOptions
 from dewy.containers.replica import Replica
 from dewy.deploy.ledger import Ledger
 from dewy.deploy.state import Installed, State, StateFile
@@ -194,9 +194,7 @@ async def benched(
         stack.push_async_callback(_leave, bench)
         if keep:
 
-            async def died(
-                replica: Replica, how: str, tail: tuple[str, ...]
-            ) -> bool:
+            async def died(replica: Replica, how: str, tail: tuple[str, ...]) -> bool:
                 bench.deaths.append(how)
                 return False
 

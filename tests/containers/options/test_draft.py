@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dewy.containers.draft import Draft, draft
-from dewy.containers.words import given
+from dewy.containers.options.draft import Draft, draft
+from dewy.containers.options.words import given
 from dewy.errors import ConfigError
 
 Drafted = Callable[..., Draft]

@@ -10,8 +10,8 @@ from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import urlsplit
 
-from .. import urls
-from ..errors import ConfigError
+from ... import urls
+from ...errors import ConfigError
 
 Runtime = Literal["docker", "podman"]
 Finding = Literal["there", "absent", "denied", "silent"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from typing import Any
 
-from .model import Container, Event, Image, Network
+from ..model import Container, Event, Image, Network
 from .refusals import one_line, secrets_of
 
 Json = Mapping[str, Any]

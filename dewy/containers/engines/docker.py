@@ -11,10 +11,10 @@ from typing import Any
 
 import aiodocker
 
-from .. import urls
-from ..remotes.oci.credentials import Credentials
+from ... import urls
+from ...remotes.oci.credentials import Credentials
+from ..model import Container, Event, Image, Network, Pulling
 from . import docker_images, inspection, stream
-from .model import Container, Event, Image, Network, Pulling
 from .refusals import exists, going, in_use, secrets_of
 from .wire import Wire
 

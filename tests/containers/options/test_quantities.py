@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dewy.containers import quantities
+from dewy.containers.options import quantities
 from dewy.errors import ConfigError
 
 MIB = 1024**2

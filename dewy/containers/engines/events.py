@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from .model import Event
+from ..model import Event
 
 __all__ = ["Events"]
 

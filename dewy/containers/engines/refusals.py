@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .. import urls
-from ..errors import EngineError, NameTaken, PullDenied
+from ... import urls
+from ...errors import EngineError, NameTaken, PullDenied
 
 LONGEST = 400
 """Characters of an engine's own words in a message."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dewy.containers.mounts import mount, tmpfs, volume
+from dewy.containers.options.mounts import mount, tmpfs, volume
 from dewy.errors import ConfigError
 
 ROOT = Path("/srv/app")

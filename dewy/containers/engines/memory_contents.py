@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
-from .model import Container, Image
+from ..model import Container, Image
 
 __all__ = ["Application", "Call", "Held", "Hook", "Phase", "Published", "Run"]
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from ..config.options import OPTIONS
-from ..errors import ConfigError
+from ...config.options import OPTIONS
+from ...errors import ConfigError
 from .refused import REFUSED, REFUSED_SHORTS
 from .run_options import ALIASES, RUN_OPTIONS, SHORTS, RunOption
 

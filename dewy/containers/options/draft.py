@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError
+from ...errors import ConfigError
 from . import environment, mounts
 from .refused import unfit
 from .run_options import HEALTH, HOST, NAME, Many

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dewy.containers.fields import fields
+from dewy.containers.options.fields import fields
 from dewy.errors import ConfigError
 
 

@@ -7,13 +7,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from ..errors import EngineError, NameTaken
-from ..remotes.oci.credentials import Credentials
+from ...errors import EngineError, NameTaken
+from ...remotes.oci.credentials import Credentials
+from ..model import Container, Event, Image, Network, Pulling
 from . import inspection
 from .inspection import carries
 from .memory_contents import Held
 from .memory_host import MemoryHost
-from .model import Container, Event, Image, Network, Pulling
 
 __all__ = ["MemoryEngine"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dewy.containers.refused import REFUSED, REFUSED_SHORTS
-from dewy.containers.words import given
+from dewy.containers.options.refused import REFUSED, REFUSED_SHORTS
+from dewy.containers.options.words import given
 from dewy.errors import ConfigError
 
 

@@ -12,8 +12,8 @@ from decimal import Decimal
 from ipaddress import ip_address
 from typing import Any
 
-from ..config import values
-from ..errors import ConfigError
+from ...config import values
+from ...errors import ConfigError
 from .fields import fields
 
 __all__ = [

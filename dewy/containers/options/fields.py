@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 
-from ..errors import ConfigError
+from ...errors import ConfigError
 
 __all__ = ["fields"]
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import aiohttp
 
-from ..errors import EngineError
+from ...errors import EngineError
+from ..model import Event
 from . import inspection
 from .events import Events
 from .inspection import Json
-from .model import Event
 from .wire import Wire
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.containers.environment import from_file, variable
+from dewy.containers.options.environment import from_file, variable
 from dewy.errors import ConfigError
 
 OURS = {"SET": "ours"}

@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import aiodocker
 
-from ..errors import EngineError
-from ..remotes.oci.credentials import Credentials
+from ...errors import EngineError
+from ...remotes.oci.credentials import Credentials
+from ..model import Image, Pulling
 from . import inspection
-from .model import Image, Pulling
 from .pulling import Layers
 from .refusals import in_use
 from .wire import Wire

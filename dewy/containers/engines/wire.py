@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import aiodocker
 import aiohttp
 
-from ..errors import ConfigError, EngineError
+from ...errors import ConfigError, EngineError
 from .deadlines import Deadlines
 from .refusals import UNREACHABLE, kind, one_line
 from .sockets import Address

@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import ClassVar, Self
 
-from ..errors import EngineError
+from ...errors import EngineError
+from ..model import Event, Image, Network
 from .events import Events
 from .inspection import carries
 from .memory_contents import Call, Held, Hook, Published, Run
-from .model import Event, Image, Network
 
 __all__ = ["MemoryHost"]
 

@@ -11,9 +11,9 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from ..errors import ConfigError, EngineError, ImplementationUnavailable
+from ...errors import ConfigError, EngineError, ImplementationUnavailable
+from ..model import Engine
 from .deadlines import STANDARD, Deadlines
-from .model import Engine
 from .sockets import STARTED_BY, TITLES, Address, Runtime, candidates, choose
 
 __all__ = ["Runtime", "open_engine"]

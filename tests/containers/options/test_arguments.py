@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dewy.containers.arguments import RunOptions, parse
-from dewy.containers.run_options import RUN_OPTIONS, SHORTS
+from dewy.containers.options.arguments import RunOptions, parse
+from dewy.containers.options.run_options import RUN_OPTIONS, SHORTS
 from dewy.errors import ConfigError
 
 ROOT = Path("/srv/app")
@@ -196,7 +196,8 @@ def test_fingerprint_is_the_same_in_another_process(seed: str) -> None:
     """Whatever order hashes put things into there."""
     words = ["-e", "A=b", "--ulimit", "nofile=1", "--ulimit", "core=2", "-l", "x=y"]
     code = (
-        "from pathlib import Path; from dewy.containers.arguments import parse; "
+        "from pathlib import Path\n"
+        "from dewy.containers.options.arguments import parse\n"
         f"print(parse({words!r}, {{}}, Path({str(ROOT)!r}))"
         f".fingerprint({DIGEST!r}, (), (80,)))"
     )

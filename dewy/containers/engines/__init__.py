@@ -1,0 +1,1 @@
+"""Docker and Podman, and an engine that is memory."""
