@@ -122,6 +122,7 @@ def _proxy(settings: Settings, probe: Probe) -> Proxy:
         balance=settings.balance,
         proxy_protocol=settings.proxy_protocol == "v2",
         probe=probe,
+        backend_wait=settings.backend_wait,
     )
 
 
