@@ -49,7 +49,7 @@ class Fleet:
         self.died: Callable[[Replica], None] = lambda replica: None
         self._replicas: dict[str, Replica] = {}
         self._creating: set[str] = set()
-        self._removing: set[str] = set()
+        self._removed: set[str] = set()
 
     def __repr__(self) -> str:
         return f"<Fleet of {self.application.name}: {list(self._replicas.values())}>"
@@ -106,7 +106,7 @@ class Fleet:
         self._creating.discard(name)
 
     def _take_in(self, container: Container) -> Replica | None:
-        if container.id in self._removing or container.name in self._creating:
+        if container.id in self._removed or container.name in self._creating:
             return None
         return self.see(container)
 
@@ -188,12 +188,14 @@ class Fleet:
         Raises:
             EngineError: the engine did not.
         """
-        self._removing.add(replica.id)
+        # An inspection that was under way may still show it.
+        self._removed.add(replica.id)
         try:
             await self.engine.remove(replica.id)
-            self.forget(replica.id)
-        finally:
-            self._removing.discard(replica.id)
+        except BaseException:
+            self._removed.discard(replica.id)
+            raise
+        self.forget(replica.id)
         log.info("Removed container", extra=self.tell(replica))
 
     async def tail(self, container: str, lines: int = 50) -> tuple[str, ...]:
