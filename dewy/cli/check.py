@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,18 +16,25 @@ from .output import as_json, moment
 @click.command("check", short_help="Show what would be deployed, and why.")
 @options_for("check")
 @click.option("--json", "json_", is_flag=True, help="Print one JSON object.")
-@click.argument("ignored", nargs=-1, type=click.UNPROCESSED, metavar="")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="")
 @click.pass_context
-def command(ctx: click.Context, /, json_: bool, **given: object) -> int:
+def command(
+    ctx: click.Context, /, json_: bool, words: tuple[str, ...], **given: object
+) -> int:
     """
     Ask the registry what it would have deployed here; deploy and write nothing.
 
-    Takes the options of `server` and `assets`, so that their command line can be
-    checked as it stands. The exit status is 1 if there is no release.
+    Takes the options of `server`, `assets` and `container`, so that their command
+    line can be checked as it stands. The exit status is 1 if there is no release.
     """
     from ..admin.preview import preview
 
-    found = loop.run(preview(settings_from(ctx)))
+    settings = settings_from(ctx, run_options=words)
+    if settings.images:
+        from ..containers.arguments import parse
+
+        parse(settings.run_options, os.environ, settings.root)
+    found = loop.run(preview(settings))
     click.echo(as_json(found) if json_ else "\n".join(lines(found)))
     return 1 if "error" in found else 0
 

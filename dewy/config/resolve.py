@@ -11,12 +11,11 @@ from .. import urls
 from ..errors import ConfigError
 from . import sources
 from .options import LATER, options_of
-from .settings import Address, PortMapping, Settings
+from .settings import IMAGES, Address, PortMapping, Settings
 from .sources import Said
 
 NEEDS_REGISTRY = frozenset({"server", "assets", "container", "check"})
 TAKES_FILES = frozenset({"server", "assets"})
-IMAGES = "img"
 PRIVILEGED = 1024
 
 
@@ -68,12 +67,8 @@ def _words(given: Mapping[str, object], name: str) -> tuple[str, ...]:
 def _judged_as(command: str, said: Mapping[str, Said]) -> str:
     """Whose options these are: `check` is about whatever takes such a registry."""
     registry = said.get("registry")
-    images = registry is not None and _scheme(registry.texts[-1]) == IMAGES
-    return "container" if command == "check" and images else command
-
-
-def _scheme(registry: str) -> str:
-    return registry.partition("://")[0].lower()
+    scheme = registry.texts[-1].partition("://")[0].lower() if registry else ""
+    return "container" if command == "check" and scheme == IMAGES else command
 
 
 def _values(command: str, said: Mapping[str, Said]) -> dict[str, Any]:
@@ -137,7 +132,7 @@ def _check(settings: Settings, said: Mapping[str, Said]) -> None:
     command = settings.command
     if command in NEEDS_REGISTRY and not settings.registry:
         raise ConfigError(missing_registry(command))
-    _check_scheme(command, settings.registry)
+    _check_scheme(command, settings)
     if command == "server" and not settings.program:
         raise ConfigError(
             "server needs a program to run: dewy server [OPTIONS] -- PROGRAM [ARGS…]"
@@ -156,14 +151,13 @@ def _check(settings: Settings, said: Mapping[str, Said]) -> None:
         raise ConfigError(f"{said['health-path'].what} needs a --port to ask")
 
 
-def _check_scheme(command: str, registry: str) -> None:
-    images = _scheme(registry) == IMAGES
-    shown = urls.redact(registry)
-    if command in TAKES_FILES and images:
+def _check_scheme(command: str, settings: Settings) -> None:
+    shown = urls.redact(settings.registry)
+    if command in TAKES_FILES and settings.images:
         raise ConfigError(
             f"{command} cannot run the images of {shown}; `dewy container` does"
         )
-    if command == "container" and not images:
+    if command == "container" and not settings.images:
         raise ConfigError(
             f"container needs a registry of images, such as img://ghcr.io/acme/shop, "
             f"not {shown}; `dewy server` and `dewy assets` take files"

@@ -8,6 +8,7 @@ from pathlib import Path
 from .endpoint import Endpoint
 
 DEFAULT_ADMIN_PORT = 17539
+IMAGES = "img"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,11 @@ class Settings:
     log_level: str = "info"
     log_format: str = "text"
     cautions: tuple[str, ...] = ()
+
+    @property
+    def images(self) -> bool:
+        """The registry is one of images, which only container mode runs."""
+        return self.registry.partition("://")[0].lower() == IMAGES
 
     @property
     def private(self) -> Path:

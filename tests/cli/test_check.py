@@ -92,3 +92,12 @@ def test_unknown_scheme_is_misconfiguration(dewy: Dewy) -> None:
 
     assert 2 == ended.status
     assert "nobody://" in ended.err
+
+
+def test_run_options_of_images_are_judged(dewy: Dewy, found: dict[str, Any]) -> None:
+    """A command line of `container` is checked to its end, and a program is not."""
+    images = ("check", "--registry", "img://ghcr.io/acme/shop", "-p", "8080:80")
+
+    assert 0 == dewy(*images, "--", "-e", "A=b").status
+    assert "-d cannot be used" in dewy(*images, "--", "-d").err
+    assert 0 == dewy("check", "--registry", "mem://x", "--", "./app", "-d").status

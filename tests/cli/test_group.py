@@ -79,3 +79,12 @@ def test_no_command_is_a_usage_error(dewy: Dewy) -> None:
 
     assert 2 == ended.status
     assert "see dewy --help" in ended.err
+
+
+def test_container_has_a_command_below_it(dewy: Dewy) -> None:
+    """Where the word stands right behind it."""
+    ended = dewy("container", "list", "--help")
+
+    assert 0 == ended.status
+    assert "Usage: dewy container list [OPTIONS]" in ended.out
+    assert "--watch" in ended.out

@@ -22,3 +22,15 @@ def test_settings_do_not_change() -> None:
     settings = Settings(command="status", root=Path("r"), cache_dir=Path("c"))
     with pytest.raises(FrozenInstanceError):
         settings.keep = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("registry", "expected"), [("IMG://h/r", True), ("ghr://o/r", False), ("", False)]
+)
+def test_registry_of_images_is_told_by_its_scheme(
+    registry: str, expected: bool
+) -> None:
+    """In any case of its letters."""
+    root = Path("r")
+    settings = Settings(command="check", root=root, cache_dir=root, registry=registry)
+    assert expected is settings.images
