@@ -19,6 +19,9 @@ from dewy._speedups import COMPILED
 from dewy.loop import loop_factory
 from tests import needs
 
+# Fixtures: registries, images, and the engines of this machine.
+pytest_plugins = ["tests.standins.engines"]
+
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 # Where blocking is deliberate: dewy forks from its main thread, as the kernel ties
@@ -35,7 +38,9 @@ MAY_BLOCK = [
 KEPT = ("DEWY_NO_EXTENSIONS", "DEWY_REQUIRE_EXTENSIONS", "DEWY_SOAK", "DEWY_TEST_")
 FOREIGN = (
     "AWS_",
+    "CONTAINER_",
     "DEWY_",
+    "DOCKER_",
     "GH_",
     "GITHUB_",
     "GOOGLE_",
@@ -85,7 +90,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if needs.missing:
         parts = ", ".join(sorted(needs.missing))
         terminalreporter.section("left out")
-        terminalreporter.line(f"missing: {parts}; run dev/install-services")
+        scripts = "dev/install-services and dev/start-services"
+        terminalreporter.line(f"missing: {parts}; run {scripts}")
 
 
 @pytest.fixture(autouse=True)
