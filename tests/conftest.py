@@ -22,6 +22,9 @@ from tests import needs
 # Not only the tests' own loop, but those of the threads and processes they start.
 os.environ["DEWY_LOOP"] = os.environ.get("DEWY_TEST_LOOP", "")
 
+# Fixtures: registries, images, and the engines of this machine.
+pytest_plugins = ["tests.standins.engines"]
+
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 # Where blocking is deliberate: dewy forks from its main thread, as the kernel ties
@@ -44,7 +47,9 @@ KEPT = (
 )
 FOREIGN = (
     "AWS_",
+    "CONTAINER_",
     "DEWY_",
+    "DOCKER_",
     "GH_",
     "GITHUB_",
     "GOOGLE_",
@@ -90,7 +95,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if needs.missing:
         parts = ", ".join(sorted(needs.missing))
         terminalreporter.section("left out")
-        terminalreporter.line(f"missing: {parts}; run dev/install-services")
+        scripts = "dev/install-services and dev/start-services"
+        terminalreporter.line(f"missing: {parts}; run {scripts}")
 
 
 @pytest.fixture(autouse=True)

@@ -8,17 +8,27 @@ is meant to be complete can't pass by leaving things out.
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import subprocess
 from collections.abc import Callable
 from functools import cache
+from http.client import HTTPConnection
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
 
 import pytest
 
+from dewy.containers.sockets import Runtime, candidates
+from dewy.errors import ConfigError
+
 missing: set[str] = set()
+
+# As it was before the tests forgot the settings of whoever runs them.
+ENVIRON = dict(os.environ)
+STARTED = {"docker", "podman"}
 
 
 def needs(*parts: str) -> pytest.MarkDecorator:
@@ -38,7 +48,8 @@ def require(part: str, present: bool | None = None) -> None:
     if found(part) if present is None else present:
         return
     missing.add(part)
-    reason = f"missing: {part} (dev/install-services installs it)"
+    script = "start-services starts" if part in STARTED else "install-services installs"
+    reason = f"missing: {part} (dev/{script} it)"
     if required(part):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
@@ -72,10 +83,46 @@ def postgresql() -> Path | None:
     return newest.parent if newest else None
 
 
+@cache
+def engine_socket(runtime: Runtime) -> str | None:
+    """Where a container engine runs already, as `unix://PATH` or `tcp://…`."""
+    try:
+        places = candidates(runtime, ENVIRON, os.getuid())
+    except ConfigError:
+        return None
+    return next((p.url for p in places if not p.path or _accepts(p.path)), None)
+
+
+def _accepts(path: str) -> bool:
+    """Whether something listens at that Unix socket."""
+    with socket.socket(socket.AF_UNIX) as knock:
+        return knock.connect_ex(path) == 0
+
+
+def _podman() -> bool:
+    """A Podman that runs, and takes images from the tests' registry without TLS."""
+    place = engine_socket("podman")
+    if place is None or not place.startswith("unix://"):
+        return False
+    connection = HTTPConnection("engine", timeout=30)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    try:
+        connection.sock.connect(place.removeprefix("unix://"))
+        connection.request("GET", "/v4.0.0/libpod/info")
+        registries = json.load(connection.getresponse()).get("registries") or {}
+    except (OSError, ValueError):
+        return False
+    finally:
+        connection.close()
+    return bool((registries.get("127.0.0.1") or {}).get("Insecure"))
+
+
 PARTS: dict[str, Callable[[], bool]] = {
     "compiler": lambda: any(map(which, ("cc", "gcc", "clang"))),
+    "docker": lambda: engine_socket("docker") is not None,
     "gunicorn": lambda: find_spec("gunicorn") is not None,
     "grpc": lambda: find_spec("grpc") is not None,
+    "podman": _podman,
     "postgresql": lambda: postgresql() is not None,
     "starlet": _starlet,
     "websockets": lambda: find_spec("websockets") is not None,

@@ -16,25 +16,33 @@ from ...remotes.oci.credentials import Credentials
 from ..model import Container, Event, Image, Network, Pulling
 from . import docker_images, inspection, stream
 from .refusals import exists, going, in_use, secrets_of
+from .sockets import owner
 from .wire import Wire
 
-LIBPOD = "v4.0.0/libpod"
 AT_ONCE = 8
 """Containers that are inspected at a time."""
 
 
 class DockerEngine:
-    """See `Engine`; made by `open_engine`."""
+    """
+    See `Engine`; made by `open_engine`.
+
+    Args:
+        libpod: The root of Podman's own API; "" where there is none.
+
+        timers: Podman has timers for HEALTHCHECKs.
+    """
 
     def __init__(
-        self, wire: Wire, flavour: str, *, rootless: bool = False, timers: bool = True
+        self, wire: Wire, libpod: str, *, rootless: bool, timers: bool
     ) -> None:
-        self.flavour = flavour
+        self.flavour = "podman" if libpod else "docker"
         self.rootless = rootless
         self.local = wire.place.local
         self.address = urls.redact(wire.place.url)
         self._wire = wire
-        self._runs_healthchecks = timers or flavour == "docker"
+        self._libpod = libpod
+        self._runs_healthchecks = timers or not libpod
 
     def __repr__(self) -> str:
         return f"<DockerEngine {self.flavour} at {self._wire.place.shown}>"
@@ -143,7 +151,7 @@ class DockerEngine:
         limit = self._wire.deadlines.health
         async with self._wire.asking(f"check container {container}", limit):
             status, result = await self._wire.json(
-                f"containers/{container}/healthcheck", LIBPOD
+                f"containers/{container}/healthcheck", self._libpod
             )
             if status != 200:
                 return None
@@ -199,7 +207,7 @@ class DockerEngine:
 
     async def remove_network(self, name: str) -> bool:
         """See `Engine.remove_network`."""
-        if await self.network(name) is None:
+        if await self.network(name) is None or name in await self._networks_used():
             return False
         doing = f"remove network {name}"
         async with self._wire.asking(doing, self._wire.deadlines.change):
@@ -210,6 +218,16 @@ class DockerEngine:
                 if exc.status == 404 or in_use(exc.status, exc.message):
                     return False
                 raise
+
+    async def _networks_used(self) -> set[str]:
+        """By containers in whatever state; Podman removes networks from under them."""
+        async with self._wire.asking("list containers"):
+            listed = await self._wire.docker.containers.list(all=True)
+            return {
+                name
+                for entry in listed
+                for name in (entry["NetworkSettings"] or {}).get("Networks") or ()
+            }
 
     def events(
         self, labels: Mapping[str, str | None]
@@ -231,17 +249,31 @@ async def recognised(wire: Wire, *, systemd: bool, linux: bool) -> DockerEngine:
     Raises:
         EngineError: nothing there that answers as an engine does.
     """
+    headers = await wire.ping()
     async with wire.asking("say what it is", wire.deadlines.hello):
-        version = await wire.docker.version()
-        names = [part["Name"] for part in version.get("Components") or ()]
-        flavour = "podman" if "Podman Engine" in names else "docker"
-        info = await wire.docker.system.info()
-        desktop = info.get("OperatingSystem") == "Docker Desktop"
-        options = info.get("SecurityOptions") or ()
-        apart = desktop or any("rootless" in option for option in options)
-        if flavour == "podman":
-            _, host = await wire.json("info", LIBPOD)
-            apart = bool(host["host"]["security"]["rootless"])
+        wire.docker.api_version = f"v{float(headers['Api-Version']):.2f}"
+        version = headers.get("Libpod-Api-Version", "")
+        libpod = f"v{version}/libpod" if version else ""
+        apart = await (_podman_apart(wire, libpod) if libpod else _docker_apart(wire))
     return DockerEngine(
-        wire, flavour, rootless=apart or not linux, timers=systemd and wire.place.local
+        wire,
+        libpod,
+        rootless=apart or not linux,
+        timers=systemd and wire.place.local,
     )
+
+
+async def _docker_apart(wire: Wire) -> bool:
+    """Whether it has a network namespace, or a machine, of its own."""
+    info = await wire.docker.system.info()
+    options = info.get("SecurityOptions") or ()
+    desktop = info.get("OperatingSystem") == "Docker Desktop"
+    return desktop or any("rootless" in option for option in options)
+
+
+async def _podman_apart(wire: Wire, libpod: str) -> bool:
+    # Root's socket tells it at once; Podman itself takes half a second.
+    if wire.place.path and await asyncio.to_thread(owner, wire.place.path) == 0:
+        return False
+    _, info = await wire.json("info", libpod)
+    return bool(info["host"]["security"]["rootless"])

@@ -17,6 +17,8 @@ from .pulling import Layers
 from .refusals import in_use
 from .wire import Wire
 
+LISTED_AGAIN = 3
+
 
 async def image(wire: Wire, reference: str) -> Image | None:
     """See `Engine.image`."""
@@ -33,10 +35,21 @@ async def images(wire: Wire, repository: str) -> list[Image]:
     """See `Engine.images`."""
     wanted = inspection.repository(repository)
     async with wire.asking(f"list the images of {repository}"):
-        listed = await wire.docker.images.list()
+        listed = await _listed(wire)
         mine = {entry["Id"] for entry in listed if wanted in _repositories(entry)}
     found = await asyncio.gather(*(image(wire, name) for name in sorted(mine)))
     return [one for one in found if one is not None]
+
+
+async def _listed(wire: Wire) -> list[dict[str, Any]]:
+    """All images; an engine stumbles over those that are removed meanwhile."""
+    for _ in range(LISTED_AGAIN):
+        try:
+            return await wire.docker.images.list()
+        except aiodocker.DockerError as exc:
+            if exc.status not in {404, 500}:
+                raise
+    return await wire.docker.images.list()
 
 
 def _repositories(entry: dict[str, Any]) -> set[str]:

@@ -188,8 +188,7 @@ class MemoryEngine:
 
     async def remove_network(self, name: str) -> bool:
         async with self.host.step("remove_network", name):
-            every = self.host.held.values()
-            if any(name in held.container.addresses for held in every):
+            if any(held.network == name for held in self.host.held.values()):
                 return False
             return self.host.networks.pop(name, None) is not None
 

@@ -81,6 +81,12 @@ class Held:
     application: Application | None = None
     output: list[str] = field(default_factory=list)
 
+    @property
+    def network(self) -> str:
+        """The name of the one it is in."""
+        options = self.spec.get("HostConfig") or {}
+        return str(options.get("NetworkMode") or "bridge")
+
     def change(self, **values: Any) -> None:
         """From here on an inspection shows *values*."""
         self.container = replace(self.container, **values)

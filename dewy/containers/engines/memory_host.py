@@ -59,7 +59,6 @@ class MemoryHost:
         self._followers: list[tuple[Mapping[str, str | None], Events]] = []
         self._numbers = count(1)
         self._ports = count(49152)
-        self._rows = count()
         self.add_network("bridge", {})
 
     def __repr__(self) -> str:
@@ -130,12 +129,11 @@ class MemoryHost:
 
     async def start(self, held: Held) -> None:
         """Have it run."""
-        network = (held.spec.get("HostConfig") or {}).get("NetworkMode") or "bridge"
-        address = self._free_address(network)
+        address = self._free_address(held.network)
         held.change(
             state="running",
             started_at=self.now(),
-            addresses={network: address},
+            addresses={held.network: address},
             exit_code=None,
             error="",
         )
@@ -217,8 +215,10 @@ class MemoryHost:
 
     def add_network(self, name: str, labels: Mapping[str, str]) -> None:
         """Have a network called *name*."""
-        row = f"127.77.{next(self._rows)}"
-        made = Network(name, "bridge", (f"{row}.1",), dict(labels))
+        taken = {network.gateways for network in self.networks.values()}
+        rows = ((f"127.77.{number}.1",) for number in range(256))
+        gateways = next(row for row in rows if row not in taken)
+        made = Network(name, "bridge", gateways, dict(labels))
         self.networks.setdefault(name, made)
 
     def now(self) -> str:

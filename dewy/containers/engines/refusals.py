@@ -62,7 +62,7 @@ def in_use(status: int, text: str) -> bool:
 
 def going(status: int, text: str) -> bool:
     """Whether an answer says that the container is being removed right now."""
-    words = ("is already in progress", "removal", "being removed")
+    words = ("already in progress", "being removed")
     return status in {409, 500} and any(word in text.lower() for word in words)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -151,6 +152,11 @@ def look(path: str) -> Finding:
         except OSError:
             return "silent"
     return "there"
+
+
+def owner(path: str) -> int:
+    """The uid that the file at *path* belongs to; blocks."""
+    return os.stat(path).st_uid
 
 
 def missing(

@@ -101,27 +101,30 @@ class Wire:
         error = kind(exc.status, text, pulling=pulling)
         return error(f"{self.title} could not {doing}: {text or exc.status}")
 
-    def url(self, path: str, version: str = "") -> str:
+    def url(self, path: str, root: str = "") -> str:
         """Of an endpoint that the client has no method for."""
-        return f"{self.docker.docker_host}/{version or self.docker.api_version}/{path}"
+        return f"{self.docker.docker_host}/{root or self.docker.api_version}/{path}"
 
-    async def json(self, path: str, version: str) -> tuple[int, Any]:
+    async def json(self, path: str, root: str) -> tuple[int, Any]:
         """Status and content of a GET that the client has no method for."""
-        async with self.docker.session.get(self.url(path, version)) as answer:
+        async with self.docker.session.get(self.url(path, root)) as answer:
             return answer.status, await answer.json(content_type=None)
 
-    async def ping(self) -> None:
+    async def ping(self) -> Mapping[str, str]:
         """
-        Ask for a sign of life.
+        Ask for a sign of life: the headers in which an engine says what it is.
 
         Raises:
             EngineError: there is none.
         """
+        url = f"{self.docker.docker_host}/_ping"
         async with (
             self.asking("answer a ping", self.deadlines.hello),
-            self.docker.session.get(self.url("_ping")) as answer,
+            self.docker.session.get(url) as answer,
         ):
             await answer.read()
+            answer.raise_for_status()
+            return answer.headers
 
 
 @asynccontextmanager
