@@ -27,7 +27,7 @@ from .. import http
 from .challenge import Challenge, challenges
 from .login import credentials_for
 from .reference import Reference
-from .tokens import Authorization, Grant, TokenRequest, token_in
+from .tokens import Authorization, Grant, TokenRequest, how_to_log_in, token_in
 
 __all__ = ["API", "Answer", "Request"]
 
@@ -173,21 +173,17 @@ class API:
                 ) as response,
             ):
                 if response.status != HTTPStatus.OK:
-                    raise self._token_refusal(request, response)
+                    raise _refused_token(request, response)
                 body = await http.read(response, LARGEST_TOKEN, "a token")
         return token_in(host, http.parse(host, body))
 
-    def _token_refusal(
-        self, request: TokenRequest, response: aiohttp.ClientResponse
-    ) -> RemoteError:
-        hint = f"check {request.source}" if request.source else "it wants credentials"
-        advice = {
-            int(HTTPStatus.BAD_REQUEST): hint,
-            int(HTTPStatus.UNAUTHORIZED): hint,
-            int(HTTPStatus.FORBIDDEN): hint,
-        }
-        host = request.url.host or ""
-        return http.refusal(host, response.status, response.headers, advice)
+
+def _refused_token(
+    request: TokenRequest, response: aiohttp.ClientResponse
+) -> RemoteError:
+    advice = dict.fromkeys((400, 401, 403), request.advice)
+    host = request.url.host or ""
+    return http.refusal(host, response.status, response.headers, advice)
 
 
 def _offered(reference: Reference, answer: Answer) -> tuple[Challenge, ...]:
@@ -198,11 +194,9 @@ def _offered(reference: Reference, answer: Answer) -> tuple[Challenge, ...]:
 
 
 def _advice(reference: Reference, source: str) -> dict[int, str]:
-    missing = (
-        f"docker login {reference.host}, or set DOCKER_USERNAME and DOCKER_PASSWORD"
-    )
+    log_in = how_to_log_in(reference, source)
     return {
-        401: f"check {source}" if source else missing,
-        403: f"{source} may not read {reference.path}" if source else missing,
+        401: log_in,
+        403: f"{source} may not read {reference.path}" if source else log_in,
         404: f"it has no {reference.path}, or does not show it",
     }

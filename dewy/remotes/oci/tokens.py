@@ -23,7 +23,15 @@ from .challenge import Challenge, preferred
 from .credentials import Credentials
 from .reference import Reference, is_loopback
 
-__all__ = ["Authorization", "Find", "Grant", "TokenRequest", "request_for", "token_in"]
+__all__ = [
+    "Authorization",
+    "Find",
+    "Grant",
+    "TokenRequest",
+    "how_to_log_in",
+    "request_for",
+    "token_in",
+]
 
 FRESH = 300.0
 """Seconds for which found credentials are used; some of them end one day."""
@@ -50,13 +58,13 @@ class TokenRequest:
 
         authorization: The header to show, or "".
 
-        source: Where the credentials in it come from, or "".
+        advice: What to do where it is refused.
     """
 
     url: URL
     body: str = field(default="", repr=False)
     authorization: str = field(default="", repr=False)
-    source: str = ""
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,14 +183,21 @@ def request_for(
         "scope": challenge.parameters.get("scope")
         or f"repository:{reference.path}:pull",
     }
+    advice = how_to_log_in(reference, credentials.source if credentials else "")
     if credentials and credentials.token:
         grant = {"grant_type": "refresh_token", "refresh_token": credentials.token}
         body = urlencode({**grant, "client_id": CLIENT, **wanted})
-        return TokenRequest(realm, body=body, source=credentials.source)
-    source = credentials.source if credentials else ""
+        return TokenRequest(realm, body=body, advice=advice)
     return TokenRequest(
-        realm.extend_query(wanted), authorization=_basic(credentials), source=source
+        realm.extend_query(wanted), authorization=_basic(credentials), advice=advice
     )
+
+
+def how_to_log_in(reference: Reference, source: str) -> str:
+    """What to do where the credentials from *source*, or none, are refused."""
+    if source:
+        return f"check {source}"
+    return f"docker login {reference.host}, or set DOCKER_USERNAME and DOCKER_PASSWORD"
 
 
 def _basic(credentials: Credentials | None) -> str:
