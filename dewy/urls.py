@@ -22,6 +22,8 @@ _SLACK_HOOK = re.compile(r"(hooks\.slack\.com/\w+/)[^?#]+")
 _ODD_PORT = re.compile(r"^[^\[]*:(?!\d+$)|\]:(?!\d+$)", re.ASCII)
 _PAIR = re.compile(r"[^?#&;]+")
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+# What goes wrong with a scheme more often than with others.
+_HINTS = {"img": "; dewy finds the tag: write img://HOST/REPOSITORY without one"}
 _TRUE = frozenset({"1", "t", "true", "on", "yes"})
 _FALSE = frozenset({"0", "f", "false", "off", "no"})
 
@@ -41,7 +43,9 @@ def split(url: str, what: str = "URL") -> SplitResult:
         parts.port  # noqa: B018 - the property validates
     except ValueError:
         # Not quoted: the text may hold a part of a password.
-        raise ConfigError(f"{what} {redact(url)!r} has no valid host") from None
+        raise ConfigError(
+            f"{what} {redact(url)!r} has no valid host{_HINTS.get(scheme, '')}"
+        ) from None
     if not parts.scheme:
         raise ConfigError(f"{what} {redact(url)!r} has no valid scheme")
     return parts

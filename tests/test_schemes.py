@@ -142,7 +142,7 @@ def test_table_shows_its_schemes() -> None:
     ("kind", "scheme"),
     [
         *[(ARTIFACTS, scheme) for scheme in ("file", "mem", "ghr", "http", "https")],
-        *[(REGISTRIES, scheme) for scheme in ("file", "mem", "ghr")],
+        *[(REGISTRIES, scheme) for scheme in ("file", "mem", "ghr", "img")],
         *[(CACHES, scheme) for scheme in ("file", "mem")],
         (NOTIFIERS, "mem"),
     ],

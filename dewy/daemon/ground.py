@@ -122,8 +122,9 @@ async def opened(stack: AsyncExitStack, settings: Settings) -> Outside:
 
 def _opened(settings: Settings, clients: Clients) -> Outside:
     cache = settings.cache or settings.cache_dir.as_uri()
+    wanted = Selection(settings.slot, reports=settings.private / "reports")
     return Outside(
-        REGISTRIES.open(settings.registry, Selection(settings.slot), clients),
+        REGISTRIES.open(settings.registry, wanted, clients),
         CACHES.open(cache, settings.cache_dir),
         tuple(NOTIFIERS.open(url) for url in settings.notifiers),
         clients,

@@ -26,7 +26,8 @@ from ..polling import Poller
 from ..proxy import Port, Proxy
 from ..proxy.backend import Probe
 from ..proxy.stopping import stop
-from ..remotes.oci.credentials import Credentials, credentials_for
+from ..remotes.oci.credentials import Credentials
+from ..remotes.oci.login import credentials_for
 from ..remotes.oci.reference import Reference
 from .ground import Ground
 from .reload import Reload, Reread

@@ -42,5 +42,6 @@ REGISTRIES: Schemes[[Selection, Clients], Registry] = Schemes(
         "file": Entry("dewy.registries.file:FileRegistry"),
         "mem": Entry("dewy.registries.memory:MemoryRegistry"),
         "ghr": Entry("dewy.registries.github:GitHubRegistry"),
+        "img": Entry("dewy.registries.img:ImageRegistry"),
     },
 )

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult
 from .. import urls
 from ..errors import NoRelease
 from ..release import Refusal
-from ..versions import Rules, Selection, Version, choose, choose_artifact
+from ..versions import Constraint, Rules, Selection, Version, choose, choose_artifact
 
 COMMON: Mapping[str, str] = {
     "pre-release": "false",
@@ -39,21 +39,33 @@ class Options:
     selection: Selection
 
     @classmethod
-    def read(cls, url: SplitResult, selection: Selection) -> Self:
+    def read(
+        cls,
+        url: SplitResult,
+        selection: Selection,
+        allowed: Mapping[str, str] = COMMON,
+        *,
+        dashed_slot: bool = False,
+    ) -> Self:
         """
-        Take them from the query of *url*.
+        Take them from the query of *url*, where the options *allowed* may stand.
+
+        With *dashed_slot* a name may end in `-SLOT`, for want of `+SLOT`.
 
         Raises:
             ConfigError: an unknown option, or a value that cannot be.
         """
-        chosen = urls.options(url, COMMON)
+        chosen = urls.options(url, allowed)
+        constraint = chosen.get("constraint")
         rules = Rules(
             pre_release=urls.boolean("pre-release", chosen["pre-release"]),
             calver=chosen["calver"],
             channels=tuple(filter(None, chosen["channel"].split(","))),
             slot=selection.slot,
+            constraint=Constraint.parse(constraint) if constraint else None,
+            dashed_slot=dashed_slot,
         )
-        return cls(rules, chosen["artifact"], selection)
+        return cls(rules, chosen.get("artifact", ""), selection)
 
     def version(
         self, names: Iterable[str], where: str, tag: str | None = None
@@ -62,8 +74,9 @@ class Options:
         The newest version among the *names* that *where* holds, or the one
         called *tag*; and the names it was preferred to.
 
-        Who names a version means it, so that pre-releases and channels are no
-        matter then. The slot still is: it says which host this is.
+        Who names a version means it, so that pre-releases, channels and a
+        constraint are no matter then. The slot still is: it says which host
+        this is.
 
         Raises:
             NoRelease: there is none.
@@ -71,7 +84,7 @@ class Options:
         rules = self.rules
         if tag is not None:
             names = [name for name in names if name == tag]
-            rules = replace(rules, pre_release=True, channels=())
+            rules = replace(rules, pre_release=True, channels=(), constraint=None)
         choice = choose(names, rules)
         if choice.best is None:
             wanted = "version" if tag is None else f"version {tag}"

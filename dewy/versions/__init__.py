@@ -5,6 +5,7 @@ Pure: nothing here asks a registry, and only `Platform.here` looks at the host.
 """
 
 from .choose import Choice, Rules, choose, slot_of
+from .constraint import Constraint
 from .platforms import ArtifactChoice, Platform, choose_artifact
 from .selection import Selection
 from .version import STABLE, Version
@@ -13,6 +14,7 @@ __all__ = [
     "STABLE",
     "ArtifactChoice",
     "Choice",
+    "Constraint",
     "Platform",
     "Rules",
     "Selection",

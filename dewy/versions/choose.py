@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
+from ..errors import ConfigError
 from ..release import Refusal
 from . import calver, semver
+from .constraint import Constraint
 from .version import STABLE, Version
 
 
@@ -27,18 +29,28 @@ class Rules:
 
         slot: Only versions of this slot; empty for all.
 
+        constraint: Only versions within it; for semantic ones.
+
+        dashed_slot: The slot may also be the end of the name, after a `-`:
+            where names can't hold a `+`.
+
     Raises:
-        ConfigError: the calver format holds no token.
+        ConfigError: the calver format holds no token, or stands beside a
+            constraint.
     """
 
     pre_release: bool = False
     calver: str = ""
     channels: tuple[str, ...] = ()
     slot: str = ""
+    constraint: Constraint | None = None
+    dashed_slot: bool = False
 
     def __post_init__(self) -> None:
         if self.calver:
             calver.pattern(self.calver)
+            if self.constraint:
+                raise ConfigError("constraint is for semantic versions, not for calver")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +89,29 @@ def slot_of(tag: str, calver_format: str = "") -> str:
 
 
 def _judge(name: str, rules: Rules) -> Version | Refusal:
-    version = calver.parse(name, rules.calver) if rules.calver else semver.parse(name)
+    version = _read(name, rules)
     if version is None:
         return Refusal(name, _not_a_version(rules))
-    reason = _wrong_slot(version, rules) or _wrong_channel(version, rules)
+    reason = (
+        _wrong_slot(version, rules)
+        or _wrong_channel(version, rules)
+        or _outside(version, rules)
+    )
     return Refusal(name, reason) if reason else version
+
+
+def _read(name: str, rules: Rules) -> Version | None:
+    end = f"-{rules.slot}"
+    if rules.dashed_slot and rules.slot and name.endswith(end):
+        version = _parse(name.removesuffix(end), rules)
+        if version and not version.slot:
+            text = f"{version.text}{end}"
+            return replace(version, tag=name, text=text, slot=rules.slot)
+    return _parse(name, rules)
+
+
+def _parse(name: str, rules: Rules) -> Version | None:
+    return calver.parse(name, rules.calver) if rules.calver else semver.parse(name)
 
 
 def _not_a_version(rules: Rules) -> str:
@@ -107,6 +137,12 @@ def _wrong_channel(version: Version, rules: Rules) -> str:
         return f"channel {channel}, not {' or '.join(rules.channels)}"
     # v1.0.0-stable.1 calls itself stable, and is not.
     return "pre-release" if version.pre_release and channel == STABLE else ""
+
+
+def _outside(version: Version, rules: Rules) -> str:
+    if rules.constraint is None or rules.constraint.allows(version):
+        return ""
+    return f"outside {rules.constraint.text}"
 
 
 def _refusals(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from .platforms import Platform
 
@@ -16,7 +17,11 @@ class Selection:
         slot: The blue/green slot to follow, or "" for any.
 
         platform: What artifacts have to run on.
+
+        reports: Where a registry that takes no records of deployments keeps
+            them on this host, or None for nowhere.
     """
 
     slot: str = ""
     platform: Platform = field(default_factory=Platform.here)
+    reports: Path | None = None

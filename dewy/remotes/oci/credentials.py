@@ -11,8 +11,12 @@ __all__ = ["Credentials"]
 class Credentials:
     """
     What an image registry is shown: a name and a password, or an identity token.
+
+    Attributes:
+        source: Where they were found, for people.
     """
 
     username: str = ""
     password: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
+    source: str = field(default="", compare=False)

@@ -1,0 +1,202 @@
+"""
+Requests to an image registry and to its token server, each with a whole answer.
+
+A request is authorised towards the registry's own origin alone. Redirects are
+followed without that, as some registries are many; what another host then says
+about authorisation is not heeded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from http import HTTPStatus
+from typing import Self
+
+import aiohttp
+from aiohttp import ClientHandlerType
+from multidict import CIMultiDictProxy
+from yarl import URL
+
+from ...errors import RemoteError
+from ...system import Clock
+from .. import http
+from .challenge import Challenge, challenges
+from .login import credentials_for
+from .reference import Reference
+from .tokens import Authorization, Grant, TokenRequest, how_to_log_in, token_in
+
+__all__ = ["API", "Answer", "Request"]
+
+LARGEST_TOKEN = 1 << 20
+"""Bytes of a token server's answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """
+    A request to a registry.
+
+    Attributes:
+        allowed: The statuses that are answers; any other is a refusal.
+
+        limit: How many bytes the body may have.
+    """
+
+    method: str
+    url: URL
+    headers: Mapping[str, str] = field(default_factory=dict)
+    allowed: Collection[int] = (HTTPStatus.OK,)
+    limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back; the body of what was not `allowed` is not read."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    url: URL
+    body: bytes = field(default=b"", repr=False)
+
+
+class API:
+    """
+    Sends requests on behalf of whoever has credentials.
+
+    Args:
+        environ: Where credentials are looked for.
+    """
+
+    def __init__(
+        self, environ: Mapping[str, str], clock: Clock, deadlines: http.Deadlines
+    ) -> None:
+        self._environ = environ
+        self._clock = clock
+        self._deadlines = deadlines
+        self._authorizations: dict[Reference, Authorization] = {}
+        self._stack = AsyncExitStack()
+        self._session: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        self._session = await self._stack.enter_async_context(
+            http.session(self._deadlines)
+        )
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._stack.aclose()
+
+    async def send(self, reference: Reference, request: Request) -> Answer:
+        """
+        The answer to *request*, which is about *reference*.
+
+        A 401 is answered once, with a new token.
+
+        Raises:
+            RemoteError: there was none, or its status is not allowed.
+            RateLimited: it was one too many.
+        """
+        authorization = self._authorization(reference)
+        header = await authorization.header()
+        answer = await self._send(reference, request, header)
+        offered = _offered(reference, answer)
+        if answer.status == HTTPStatus.UNAUTHORIZED and (
+            await authorization.refused(header, offered)
+        ):
+            answer = await self._send(reference, request, await authorization.header())
+        if answer.status not in request.allowed:
+            raise http.refusal(
+                answer.url.host or reference.host,
+                answer.status,
+                answer.headers,
+                _advice(reference, authorization.source),
+            )
+        return answer
+
+    async def _send(
+        self, reference: Reference, request: Request, authorization: str
+    ) -> Answer:
+        origin = reference.origin
+
+        async def authorize(
+            message: aiohttp.ClientRequest, send: ClientHandlerType
+        ) -> aiohttp.ClientResponse:
+            if authorization and message.url.origin() == origin:
+                message.headers["Authorization"] = authorization
+            return await send(message)
+
+        with http.translated(reference.host):
+            async with (
+                asyncio.timeout(self._deadlines.answer),
+                self._session.request(
+                    request.method,
+                    request.url,
+                    headers=request.headers,
+                    middlewares=[authorize],
+                ) as response,
+            ):
+                read = response.status in request.allowed
+                body = await http.read(response, request.limit) if read else b""
+                return Answer(response.status, response.headers, response.url, body)
+
+    def _authorization(self, reference: Reference) -> Authorization:
+        if reference not in self._authorizations:
+            self._authorizations[reference] = Authorization(
+                reference,
+                partial(credentials_for, reference.host, self._environ),
+                self._token,
+                self._clock,
+            )
+        return self._authorizations[reference]
+
+    async def _token(self, request: TokenRequest) -> Grant:
+        host = request.url.host or ""
+        headers = {"Accept": "application/json"}
+        if request.authorization:
+            headers["Authorization"] = request.authorization
+        if request.body:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        with http.translated(host):
+            async with (
+                asyncio.timeout(self._deadlines.answer),
+                self._session.request(
+                    "POST" if request.body else "GET",
+                    request.url,
+                    headers=headers,
+                    data=request.body or None,
+                    # Where a realm leads on to is not where it said it was.
+                    allow_redirects=False,
+                ) as response,
+            ):
+                if response.status != HTTPStatus.OK:
+                    raise _refused_token(request, response)
+                body = await http.read(response, LARGEST_TOKEN, "a token")
+        return token_in(host, http.parse(host, body))
+
+
+def _refused_token(
+    request: TokenRequest, response: aiohttp.ClientResponse
+) -> RemoteError:
+    advice = dict.fromkeys((400, 401, 403), request.advice)
+    host = request.url.host or ""
+    return http.refusal(host, response.status, response.headers, advice)
+
+
+def _offered(reference: Reference, answer: Answer) -> tuple[Challenge, ...]:
+    """The challenges in *answer*, if it is the registry's own."""
+    if answer.url.origin() != reference.origin:
+        return ()
+    return challenges(answer.headers.getall("WWW-Authenticate", ()))
+
+
+def _advice(reference: Reference, source: str) -> dict[int, str]:
+    log_in = how_to_log_in(reference, source)
+    return {
+        401: log_in,
+        403: f"{source} may not read {reference.path}" if source else log_in,
+        404: f"it has no {reference.path}, or does not show it",
+    }

@@ -1,0 +1,210 @@
+"""Image registries: what is tagged in a repository, and what a tag stands for."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Self
+
+from yarl import URL
+
+from ...errors import RemoteError
+from ...system import Clock
+from .. import Clients, http
+from .api import API, Answer, Request
+from .links import next_link
+from .reference import Reference, is_digest, is_tag
+
+__all__ = ["OCI", "connect"]
+
+MANIFESTS = ", ".join(
+    (
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+    )
+)
+"""
+What a tag may stand for. Lists come first, or some registries answer with one of
+the images in the list, and so with another digest on another platform.
+"""
+
+PER_PAGE = 1000
+"""The most that registries agree to put on a page."""
+
+MOST_PAGES = 100
+
+LARGEST_PAGE = 32 << 20
+"""Bytes of a page; some registries put everything on one."""
+
+LARGEST_MANIFEST = 4 << 20
+"""Bytes of a manifest; the specification lets registries refuse larger ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing; `etag` names this state of it, `following` the next."""
+
+    tags: tuple[str, ...]
+    etag: str
+    following: URL | None
+
+
+async def connect(clients: Clients) -> OCI:
+    """The client of this process."""
+    return await clients.get("oci", OCI)
+
+
+class OCI:
+    """
+    Any registry that speaks the OCI distribution protocol.
+
+    Every method raises `RemoteError` where the registry does not do its part.
+    """
+
+    def __init__(
+        self,
+        environ: Mapping[str, str] | None = None,
+        *,
+        clock: Clock | None = None,
+        deadlines: http.Deadlines = http.STANDARD,
+    ) -> None:
+        environ = os.environ if environ is None else environ
+        self._api = API(environ, clock or Clock(), deadlines)
+        self._pages: dict[Reference, dict[URL, Page]] = {}
+
+    async def __aenter__(self) -> Self:
+        await self._api.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._api.__aexit__(*exc_info)
+
+    async def tags(self, reference: Reference) -> tuple[str, ...]:
+        """Every tag of *reference*, in the registry's order; each once."""
+        pages: dict[URL, Page] = {}
+        url: URL | None = reference.api("tags/list").with_query(n=PER_PAGE)
+        while url is not None:
+            if url in pages or len(pages) == MOST_PAGES:
+                raise RemoteError(
+                    f"{reference} lists its tags on more than {MOST_PAGES} pages, or"
+                    " in circles"
+                )
+            pages[url] = await self._page(reference, url)
+            url = pages[url].following
+        self._pages[reference] = pages
+        return tuple(dict.fromkeys(tag for page in pages.values() for tag in page.tags))
+
+    async def digest(self, reference: Reference, tag: str) -> str | None:
+        """
+        What *tag* stands for now; of an image for several platforms the index.
+
+        None if there is no such tag. No pull is counted, provided that the
+        registry answers HEAD as it should.
+        """
+        if not is_tag(tag):
+            return None
+        url = reference.api(f"manifests/{tag}")
+        head = await self._manifest(reference, "HEAD", url)
+        if head.status == HTTPStatus.NOT_FOUND:
+            return None
+        stated = head.headers.get("Docker-Content-Digest", "")
+        if head.status == HTTPStatus.OK and stated:
+            return _checked(reference, tag, stated)
+        return await self._computed(reference, tag, url)
+
+    async def _page(self, reference: Reference, url: URL) -> Page:
+        known = self._pages.get(reference, {}).get(url)
+        etag = known.etag if known else ""
+        request = Request(
+            "GET",
+            url,
+            headers={
+                "Accept": "application/json",
+                **({"If-None-Match": etag} if etag else {}),
+            },
+            allowed=(HTTPStatus.OK, *((HTTPStatus.NOT_MODIFIED,) if etag else ())),
+            limit=LARGEST_PAGE,
+        )
+        answer = await self._api.send(reference, request)
+        if known and answer.status == HTTPStatus.NOT_MODIFIED:
+            return known
+        link = next_link(answer.headers.getall("Link", ()))
+        return Page(
+            tags=_tags(reference, answer.body),
+            etag=answer.headers.get("ETag", ""),
+            following=_followed(reference, url, link) if link else None,
+        )
+
+    async def _manifest(self, reference: Reference, method: str, url: URL) -> Answer:
+        allowed = [HTTPStatus.OK, HTTPStatus.NOT_FOUND]
+        if method == "HEAD":
+            allowed.append(HTTPStatus.METHOD_NOT_ALLOWED)
+        return await self._api.send(
+            reference,
+            Request(method, url, {"Accept": MANIFESTS}, allowed, LARGEST_MANIFEST),
+        )
+
+    async def _computed(self, reference: Reference, tag: str, url: URL) -> str | None:
+        """The digest of *tag*'s manifest, where HEAD does not tell it."""
+        answer = await self._manifest(reference, "GET", url)
+        if answer.status == HTTPStatus.NOT_FOUND:
+            return None
+        computed = f"sha256:{hashlib.sha256(answer.body).hexdigest()}"
+        stated = answer.headers.get("Docker-Content-Digest", computed)
+        _checked(reference, tag, stated)
+        if stated.startswith("sha256:") and stated != computed:
+            raise RemoteError(f"{reference.tagged(tag)} is not what its digest says")
+        return stated
+
+
+def _checked(reference: Reference, tag: str, digest: str) -> str:
+    if not is_digest(digest):
+        raise RemoteError(
+            f"{reference.host} answered with something that is not the digest of"
+            f" {reference.path}:{tag}"
+        )
+    return digest
+
+
+def _tags(reference: Reference, body: bytes) -> tuple[str, ...]:
+    document = http.parse(reference.host, body)
+    fields: Any = document if isinstance(document, dict) else {"tags": 0}
+    listed = fields.get("tags") or () if "tags" in fields else 0
+    if not isinstance(listed, list | tuple):
+        raise RemoteError(
+            f"{reference.host} answered with something that is not a list of tags"
+        )
+    # What can't be a tag can't be asked for either.
+    return tuple(tag for tag in listed if isinstance(tag, str) and is_tag(tag))
+
+
+def _followed(reference: Reference, url: URL, link: str) -> URL:
+    """
+    The URL of the next page, as *link* on the page *url* has it.
+
+    Raises:
+        RemoteError: it is on another host.
+    """
+    try:
+        target = url.join(URL(link, encoded=True))
+        foreign = target.host != url.host
+    except ValueError:
+        raise RemoteError(f"{reference.host} names no URL for further tags") from None
+    if foreign:
+        raise RemoteError(
+            f"{reference.host} sends for further tags to {target.host}, which is not"
+            " its own; nothing was asked there"
+        )
+    # Behind a proxy a registry may not know its own scheme and port.
+    return URL.build(
+        scheme=url.scheme,
+        authority=url.raw_authority,
+        path=target.raw_path,
+        query_string=target.raw_query_string,
+        encoded=True,
+    )

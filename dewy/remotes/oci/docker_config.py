@@ -1,0 +1,154 @@
+"""What `docker login` and `podman login` left: `config.json` and `auth.json`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from ...errors import RemoteError
+from .credentials import Credentials
+from .reference import HUB, HUB_API
+
+__all__ = ["HUB_KEY", "Logins", "load", "paths"]
+
+HUB_KEY = "https://index.docker.io/v1/"
+"""What Docker Hub is called in these files, and to programs that hold passwords."""
+
+LARGEST = 4 << 20
+"""Bytes of such a file."""
+
+# A program's name is part of a file name that is looked for on PATH.
+_PROGRAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+_HUB_KEYS = frozenset({HUB, HUB_API, "index.docker.io"})
+
+
+@dataclass(frozen=True, slots=True)
+class Logins:
+    """
+    One such file.
+
+    Attributes:
+        source: Its path, for people.
+
+        auths: What it holds itself, by host.
+
+        programs: By host the program that holds it: its name's end.
+
+        store: The program that holds what all others left open, or "".
+    """
+
+    source: str
+    auths: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    programs: Mapping[str, str] = field(default_factory=dict)
+    store: str = ""
+
+    @classmethod
+    def parse(cls, document: bytes, source: str) -> Self:
+        """
+        Read the file *source*, which holds *document*.
+
+        Raises:
+            RemoteError: it is something else.
+        """
+        try:
+            fields: Any = json.loads(document)
+            auths = fields.get("auths") or {}
+            programs = fields.get("credHelpers") or {}
+            return cls(
+                source=source,
+                auths={_host(key): dict(value or {}) for key, value in auths.items()},
+                programs={_host(k): _program(v) for k, v in programs.items()},
+                store=_program(fields.get("credsStore") or ""),
+            )
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            # Not `from exc`: it may quote what is in the file.
+            raise RemoteError(f"{source} does not hold logins of docker") from None
+
+    def names(self, host: str) -> bool:
+        """Whether it has something about *host* in particular."""
+        return host in self.auths or host in self.programs
+
+    def program(self, host: str) -> str:
+        """Which program holds what is to be shown to *host*, or ""."""
+        return self.programs.get(host, "") or self.store
+
+    def credentials(self, host: str) -> Credentials | None:
+        """
+        What the file itself holds for *host*.
+
+        Raises:
+            RemoteError: it can't be read.
+        """
+        entry = self.auths.get(host, {})
+        token, packed = entry.get("identitytoken"), entry.get("auth")
+        name, password = entry.get("username") or "", entry.get("password") or ""
+        if packed:
+            name, password = self._unpacked(host, packed)
+        if isinstance(token, str) and token:
+            return Credentials(token=token, source=self.source)
+        if not (name and password):
+            return None
+        return Credentials(str(name), str(password), source=self.source)
+
+    def _unpacked(self, host: str, packed: object) -> tuple[str, str]:
+        try:
+            text = base64.b64decode(str(packed), validate=True).decode()
+        except (binascii.Error, ValueError):
+            raise RemoteError(
+                f"{self.source}: the login for {host} is garbled"
+            ) from None
+        name, _, password = text.partition(":")
+        return name, password.strip("\0")
+
+
+def paths(environ: Mapping[str, str]) -> Iterator[Path]:
+    """Where such files are, in the order they count: docker's, then podman's."""
+    home = environ.get("HOME")
+    if directory := environ.get("DOCKER_CONFIG"):
+        yield Path(directory, "config.json")
+    elif home:
+        yield Path(home, ".docker", "config.json")
+    if file := environ.get("REGISTRY_AUTH_FILE"):
+        yield Path(file)
+    elif runtime := environ.get("XDG_RUNTIME_DIR"):
+        yield Path(runtime, "containers", "auth.json")
+
+
+def load(path: Path) -> Logins | None:
+    """
+    The file *path*; None if there is none.
+
+    Raises:
+        RemoteError: it can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            document = file.read(LARGEST + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as exc:
+        raise RemoteError(f"could not read {path}: {exc.strerror or exc}") from exc
+    if len(document) > LARGEST:
+        raise RemoteError(f"{path} exceeds {LARGEST} bytes")
+    return Logins.parse(document, str(path))
+
+
+def _host(key: str) -> str:
+    """The host that *key* is about; what is about a part of one keeps its path."""
+    bare = re.sub(r"\Ahttps?://", "", key).lower()
+    host = re.sub(r"/(?:v[12]/?)?\Z", "", bare)
+    return HUB if host in _HUB_KEYS else host
+
+
+def _program(name: object) -> str:
+    if not name:
+        return ""
+    if not isinstance(name, str) or not _PROGRAM.fullmatch(name):
+        raise ValueError
+    return name

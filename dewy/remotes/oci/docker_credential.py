@@ -1,0 +1,112 @@
+"""
+Programs that hold passwords, `docker-credential-…`.
+
+Their protocol is that of docker/docker-credential-helpers: the registry's name on
+stdin, JSON on stdout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ...errors import RemoteError
+from .credentials import Credentials
+from .docker_config import HUB_KEY
+from .reference import HUB
+
+__all__ = ["PATIENCE", "get"]
+
+PATIENCE = 30.0
+"""Seconds such a program may take; some ask a cloud."""
+
+NOT_FOUND = b"credentials not found"
+"""How their answer begins when they hold none."""
+
+IDENTITY = "<token>"
+"""What they call the user where the secret is an identity token."""
+
+
+async def get(
+    program: Path,
+    host: str,
+    environ: Mapping[str, str],
+    *,
+    patience: float = PATIENCE,
+) -> Credentials | None:
+    """
+    What *program* holds for *host*; None if that is nothing.
+
+    Raises:
+        RemoteError: it failed, took longer than *patience* seconds, or answered
+            with something else. Its own words are not quoted: they may be secret.
+    """
+    try:
+        code, answer = await _run(
+            program, HUB_KEY if host == HUB else host, environ, patience
+        )
+    except TimeoutError:
+        raise RemoteError(
+            f"{host}: {program.name} took longer than {patience:g} s"
+        ) from None
+    except OSError as exc:
+        reason = exc.strerror or type(exc).__name__
+        raise RemoteError(f"{host}: {program} can't be run: {reason}") from exc
+    if code and answer.strip().lower().startswith(NOT_FOUND):
+        return None
+    if code:
+        raise RemoteError(
+            f"{host}: {program.name} ended with exit status {code}; to see why:"
+            f" echo {host} | {program.name} get"
+        )
+    return _read(program, host, answer)
+
+
+def _read(program: Path, host: str, answer: bytes) -> Credentials | None:
+    try:
+        fields: Any = json.loads(answer)
+        name, secret = fields["Username"], fields["Secret"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise RemoteError(
+            f"{host}: {program.name} did not answer with a login"
+        ) from None
+    if not (isinstance(name, str) and isinstance(secret, str) and secret):
+        return None
+    if name == IDENTITY:
+        return Credentials(token=secret, source=program.name)
+    return Credentials(name, secret, source=program.name)
+
+
+async def _run(
+    program: Path, name: str, environ: Mapping[str, str], patience: float
+) -> tuple[int, bytes]:
+    process = await asyncio.create_subprocess_exec(
+        program,
+        "get",
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=DEVNULL,
+        env=dict(environ),
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(patience):
+            answer, _ = await process.communicate(name.encode())
+    except BaseException:
+        await _end(process)
+        raise
+    return process.returncode or 0, answer
+
+
+async def _end(process: Process) -> None:
+    """End it and whatever it started."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()

@@ -1,0 +1,244 @@
+"""
+How requests for one repository are authorised.
+
+Nothing is shown unasked. A challenge is answered with Basic credentials or a
+bearer token (distribution.github.io, "Token Authentication Specification"), and
+the answer is kept until it ends or is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from yarl import URL
+
+from ...errors import RemoteError
+from ...system import Clock
+from .challenge import Challenge, preferred
+from .credentials import Credentials
+from .reference import Reference, is_loopback
+
+__all__ = [
+    "Authorization",
+    "Find",
+    "Grant",
+    "TokenRequest",
+    "how_to_log_in",
+    "request_for",
+    "token_in",
+]
+
+FRESH = 300.0
+"""Seconds for which found credentials are used; some of them end one day."""
+
+UNSTATED = 60.0
+"""Seconds a token lasts where nobody says how many (the specification's figure)."""
+
+MARGIN = 5.0
+"""Seconds a token must have left to be used for another request."""
+
+CLIENT = "dewy"
+
+Find = Callable[[], Awaitable[Credentials | None]]
+"""Looks for credentials."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """
+    A request for a token.
+
+    Attributes:
+        body: What to POST; "" for a GET.
+
+        authorization: The header to show, or "".
+
+        advice: What to do where it is refused.
+    """
+
+    url: URL
+    body: str = field(default="", repr=False)
+    authorization: str = field(default="", repr=False)
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A token, and how many seconds it lasts from now."""
+
+    token: str = field(repr=False)
+    lasts: float = UNSTATED
+
+
+Ask = Callable[[TokenRequest], Awaitable[Grant]]
+
+
+class Authorization:
+    """
+    What requests for *reference* carry.
+
+    Attributes:
+        source: Where the credentials last used come from, or "".
+    """
+
+    def __init__(
+        self, reference: Reference, find: Find, ask: Ask, clock: Clock
+    ) -> None:
+        self._reference = reference
+        self._find = find
+        self._ask = ask
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._challenge: Challenge | None = None
+        self._header = ""
+        self._ends = 0.0
+        self._found: Credentials | None = None
+        self._found_at: float | None = None
+
+    @property
+    def source(self) -> str:
+        """Where the credentials last shown come from, or "" for none."""
+        return self._found.source if self._found else ""
+
+    async def header(self) -> str:
+        """
+        The value of `Authorization` for a request now, or "".
+
+        Raises:
+            RemoteError: the token ended, and there is no other.
+        """
+        async with self._lock:
+            if self._challenge and self._clock.monotonic() >= self._ends:
+                await self._answer(self._challenge)
+            return self._header
+
+    async def refused(self, header: str, offered: Iterable[Challenge]) -> bool:
+        """
+        A request with *header* was answered by 401 and by what is *offered*.
+
+        Whether another one is worth while.
+
+        Raises:
+            RemoteError: it would be, but there is no token to be had.
+        """
+        async with self._lock:
+            if header != self._header:
+                return True  # somebody else renewed it meanwhile
+            challenge = preferred(offered)
+            if challenge is None:
+                return False
+            if header or self._found is None:
+                self._found_at = None
+            await self._answer(challenge)
+            return bool(self._header) and (
+                challenge.scheme == "bearer" or self._header != header
+            )
+
+    async def _answer(self, challenge: Challenge) -> None:
+        self._header = ""
+        credentials = await self._credentials()
+        if challenge.scheme == "basic":
+            self._header = _basic(credentials)
+            self._ends = self._clock.monotonic() + FRESH
+        else:
+            request = request_for(self._reference, challenge, credentials)
+            await self._get_token(request)
+        self._challenge = challenge
+
+    async def _get_token(self, request: TokenRequest) -> None:
+        asked = self._clock.monotonic()
+        try:
+            grant = await self._ask(request)
+        except RemoteError:
+            self._found_at = None  # there may be better ones the next time
+            raise
+        self._header = f"Bearer {grant.token}"
+        self._ends = asked + max(grant.lasts - MARGIN, 0.0)
+
+    async def _credentials(self) -> Credentials | None:
+        now = self._clock.monotonic()
+        if self._found_at is None or now - self._found_at >= FRESH:
+            self._found = await self._find()
+            self._found_at = now
+        return self._found
+
+
+def request_for(
+    reference: Reference, challenge: Challenge, credentials: Credentials | None
+) -> TokenRequest:
+    """
+    What to ask for a token for *reference*, as *challenge* has it.
+
+    Raises:
+        RemoteError: its realm is no place to send credentials to.
+    """
+    realm = _realm(reference, challenge.parameters["realm"])
+    wanted = {
+        "service": challenge.parameters.get("service", reference.origin.host or ""),
+        "scope": challenge.parameters.get("scope")
+        or f"repository:{reference.path}:pull",
+    }
+    advice = how_to_log_in(reference, credentials.source if credentials else "")
+    if credentials and credentials.token:
+        grant = {"grant_type": "refresh_token", "refresh_token": credentials.token}
+        body = urlencode({**grant, "client_id": CLIENT, **wanted})
+        return TokenRequest(realm, body=body, advice=advice)
+    return TokenRequest(
+        realm.extend_query(wanted), authorization=_basic(credentials), advice=advice
+    )
+
+
+def how_to_log_in(reference: Reference, source: str) -> str:
+    """What to do where the credentials from *source*, or none, are refused."""
+    if source:
+        return f"check {source}"
+    return f"docker login {reference.host}, or set DOCKER_USERNAME and DOCKER_PASSWORD"
+
+
+def _basic(credentials: Credentials | None) -> str:
+    if credentials is None or not credentials.username:
+        return ""
+    pair = f"{credentials.username}:{credentials.password}"
+    return f"Basic {base64.b64encode(pair.encode()).decode()}"
+
+
+def _realm(reference: Reference, text: str) -> URL:
+    try:
+        url = URL(text)
+        valid = url.scheme in ("http", "https") and bool(url.host)
+    except ValueError:
+        url, valid = URL(), False
+    if not valid or url.user is not None:
+        raise RemoteError(f"{reference.host} names no URL for tokens")
+    if url.scheme == "http" and not _may_be_plain(reference, url.host or ""):
+        raise RemoteError(
+            f"{reference.host} sends for tokens to {url.host} by plain http; nothing"
+            " was sent there (its realm should be https)"
+        )
+    return url.with_fragment(None)
+
+
+def _may_be_plain(reference: Reference, realm: str) -> bool:
+    """Whether credentials may go to *realm* as plain text: here, or if told so."""
+    return bool(reference.insecure) or (reference.loopback and is_loopback(realm))
+
+
+def token_in(host: str, document: object) -> Grant:
+    """
+    Read what a token server at *host* answered.
+
+    Raises:
+        RemoteError: it is something else.
+    """
+    fields: Any = document if isinstance(document, dict) else {}
+    token = fields.get("token") or fields.get("access_token")
+    if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+        raise RemoteError(f"{host} answered with something that is not a token")
+    lasts = fields.get("expires_in")
+    known = isinstance(lasts, int | float) and lasts > 0
+    return Grant(token, float(lasts) if known else UNSTATED)
