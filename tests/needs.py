@@ -20,8 +20,8 @@ from pathlib import Path
 from shutil import which
 
 import pytest
-from dewy.containers.sockets import Runtime, candidates
 
+from dewy.containers.engines.sockets import Runtime, candidates
 from dewy.errors import ConfigError
 
 missing: set[str] = set()

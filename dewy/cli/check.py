@@ -31,7 +31,7 @@ def command(
 
     settings = settings_from(ctx, run_options=words)
     if settings.images:
-        from ..containers.arguments import parse
+        from ..containers.options.arguments import parse
 
         parse(settings.run_options, os.environ, settings.root)
     found = loop.run(preview(settings))

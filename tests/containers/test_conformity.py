@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dewy.containers.arguments import parse
 
+from dewy.containers.options.arguments import parse
 from tests.needs import needs
 from tests.standins.engine_log import engine_log
 

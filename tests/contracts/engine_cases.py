@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any
 
 import pytest
-from dewy.containers.engine import Runtime
-from dewy.containers.memory import MemoryEngine
 
+from dewy.containers.engines.memory import MemoryEngine
+from dewy.containers.engines.opening import Runtime
 from dewy.containers.model import Container, Engine
 from tests import needs
 from tests.standins.applications import LoopbackApplication

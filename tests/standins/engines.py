@@ -20,8 +20,8 @@ from typing import Any
 
 import aiodocker
 import pytest
-from dewy.containers.engine import Runtime, open_engine
 
+from dewy.containers.engines.opening import Runtime, open_engine
 from dewy.containers.model import Engine
 from tests import needs
 from tests.standins.images import Publisher
