@@ -32,7 +32,12 @@ def command(ctx: click.Context, /, check: bool, json_: bool, **given: object) ->
 def screen(status: Status, now: float) -> list[str]:
     """The status as people read it; *now* is seconds since the epoch."""
     rows = [(name + ":", text) for name, text in _facts(status, now) if text]
-    return [_headline(status), *columns(rows), *_generations(status, now)]
+    return [
+        _headline(status),
+        *columns(rows),
+        *_generations(status, now),
+        *_replicas(status),
+    ]
 
 
 def _headline(status: Status) -> str:
@@ -70,8 +75,15 @@ def _release(release: Status | None, now: float) -> str:
         return ""
     return (
         f"{release['tag']}, deployed {moment(release['since'])} "
-        f"({span(now - release['since'])} ago), releases/{release['directory']}"
+        f"({span(now - release['since'])} ago), {_place(release)}"
     )
+
+
+def _place(release: Status) -> str:
+    """Where it is: a directory, or the image by its digest."""
+    if release["directory"]:
+        return f"releases/{release['directory']}"
+    return str(release["identity"])
 
 
 def _quarantine(entry: Status, now: float) -> str:
@@ -96,5 +108,20 @@ def _generations(status: Status, now: float) -> list[str]:
             str(each["status"] or ""),
         )
         for each in status["generations"]
+    ]
+    return columns(rows) if rows else []
+
+
+def _replicas(status: Status) -> list[str]:
+    rows = [
+        (
+            f"replica {each['name']}",
+            str(each["version"]),
+            str(each["phase"]),
+            str(each["health"]),
+            f"{each['connections']} connections",
+            f"{each['upstream']} {each['way']}".strip(),
+        )
+        for each in status["replicas"]
     ]
     return columns(rows) if rows else []

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from ..config import Settings
 from ..deploy.ledger import Ledger
+from ..errors import EngineError
 from ..proxy import Backend, Port
 from ..remotes.oci.credentials import Credentials
 from .application import Application
@@ -138,8 +140,15 @@ class Crew:
         if self.settings.on_exit == "leave":
             await self.retirement.stop()
         else:
-            self.retirement.begin(self.deployer.fleet.replicas)
-            await self.retirement.ended()
+            await self._end()
+
+    async def _end(self) -> None:
+        fleet, recipes = self.deployer.fleet, self.recipes
+        self.retirement.begin(fleet.replicas)
+        await self.retirement.ended()
+        if not recipes.options.network:
+            with suppress(EngineError):
+                await fleet.engine.remove_network(fleet.application.network)
 
 
 def pulse(settings: Settings) -> Pulse:

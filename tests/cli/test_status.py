@@ -27,6 +27,8 @@ WELL: dict[str, Any] = {
     "generations": [
         {"generation": 2, "pid": 8, "state": "ready", "since": 990.0, "status": "up"}
     ],
+    "replicas": [],
+    "paused": False,
     "next_poll": 1005.0,
     "last_poll": 995.0,
     "last_error": "",
@@ -134,3 +136,23 @@ def test_broken_state_is_told(dewy: Dewy, worked: StateFile) -> None:
 
     assert 1 == ended.status
     assert "cannot be read" in ended.err
+
+
+def test_screen_of_replicas() -> None:
+    """An image has no directory; it is told by its digest."""
+    replica = {
+        "name": "app-1-0",
+        "version": "v2",
+        "phase": "serving",
+        "health": "healthy",
+        "connections": 3,
+        "upstream": "172.18.0.2:80",
+        "way": "direct",
+    }
+    running = {"tag": "v2", "identity": "sha256:2", "directory": "", "since": 400.0}
+    shown = {**WELL, "generations": [], "replicas": [replica], "running": running}
+    text = "\n".join(" ".join(line.split()) for line in screen(shown, 1000.0))
+
+    assert "(10m ago), sha256:2" in text
+    wanted = "replica app-1-0 v2 serving healthy 3 connections 172.18.0.2:80 direct"
+    assert wanted in text
