@@ -64,8 +64,12 @@ def test_range_holds_what_it_says(text: str, within: str, without: str) -> None:
         "|| 1",
         "1 | 2",
         "1.2-rc",
-    ]
-    + [",1", "1.2.3+blue", "=>1", "^^1", "1" * 256],
+        ",1",
+        "1.2.3+blue",
+        "=>1",
+        "^^1",
+        "1" * 256,
+    ],
 )
 def test_what_is_no_range_is_said(text: str) -> None:
     with pytest.raises(ConfigError, match="constraint") as caught:

@@ -87,22 +87,40 @@ def _read(program: Path, host: str, answer: bytes) -> Credentials | None:
 async def _run(
     program: Path, name: str, environ: Mapping[str, str], patience: float
 ) -> tuple[int, bytes]:
-    process = await asyncio.create_subprocess_exec(
-        program,
-        "get",
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=DEVNULL,
-        env=dict(environ),
-        start_new_session=True,
-    )
+    question = await asyncio.to_thread(_pipe_of, name.encode())
+    try:
+        process = await asyncio.create_subprocess_exec(
+            program,
+            "get",
+            stdin=question,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            env=dict(environ),
+            start_new_session=True,
+        )
+    finally:
+        os.close(question)
     try:
         async with asyncio.timeout(patience):
-            answer, _ = await process.communicate(name.encode())
+            answer, _ = await process.communicate()
     except BaseException:
         await _end(process)
         raise
     return process.returncode or 0, answer
+
+
+def _pipe_of(content: bytes) -> int:
+    """
+    The end of a pipe that holds *content*, which is short.
+
+    Filled before there is a reader: some end without reading.
+    """
+    end, start = os.pipe()
+    try:
+        os.write(start, content)
+    finally:
+        os.close(start)
+    return end
 
 
 async def _end(process: Process) -> None:

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dewy.errors import RemoteError
+from dewy.remotes.oci import docker_credential
+from dewy.remotes.oci.credentials import Credentials
+from tests.eventually import eventually
+
+Program = Callable[[str], Path]
+
+ENVIRON = {"PATH": "/usr/bin:/bin"}
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    """Makes a program of a shell script."""
+
+    def program(script: str) -> Path:
+        path = tmp_path / "docker-credential-test"
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        return path
+
+    return program
+
+
+async def get(path: Path, host: str = "a.io", patience: float = 30) -> object:
+    return await docker_credential.get(path, host, ENVIRON, patience=patience)
+
+
+async def test_login_is_asked_for_by_host(program: Program) -> None:
+    script = program(
+        """read host; printf '{"Username": "%s", "Secret": "%s"}' "$1" "$host" """
+    )
+
+    assert Credentials("get", "a.io") == await get(script)
+
+
+async def test_docker_hub_goes_by_its_old_name(program: Program) -> None:
+    script = program(
+        """read host; printf '{"Username": "me", "Secret": "%s"}' "$host" """
+    )
+
+    found = await get(script, "docker.io")
+
+    assert Credentials("me", "https://index.docker.io/v1/") == found
+
+
+async def test_identity_token_is_told_by_its_name(program: Program) -> None:
+    script = program("""echo '{"Username": "<token>", "Secret": "t0ken"}'""")
+
+    assert Credentials(token="t0ken") == await get(script)
+
+
+async def test_nothing_is_held(program: Program) -> None:
+    script = program("echo 'credentials not found in native keychain'; exit 1")
+
+    assert await get(script) is None
+
+
+async def test_empty_secret_is_nothing(program: Program) -> None:
+    assert await get(program("""echo '{"Username": "", "Secret": ""}'""")) is None
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("echo s3cret; exit 3", "exit status 3"),
+        ("echo s3cret", "did not answer with a login"),
+        ("echo '[\"s3cret\"]'", "did not answer with a login"),
+        ("kill -9 $$", "exit status -9"),
+    ],
+)
+async def test_failure_is_told_without_its_words(
+    program: Program, script: str, message: str
+) -> None:
+    """They may be the secret."""
+    with pytest.raises(RemoteError, match=message) as caught:
+        await get(program(script))
+
+    assert "s3cret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+async def test_program_that_cannot_run_is_said(tmp_path: Path) -> None:
+    with pytest.raises(RemoteError, match="can't be run"):
+        await get(tmp_path / "docker-credential-none")
+
+
+def alive(pid: Path) -> bool:
+    """Whether the process whose number is in *pid* still runs."""
+    stat = Path("/proc", pid.read_text().strip(), "stat")
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+async def test_program_that_hangs_is_ended_with_what_it_started(
+    program: Program, tmp_path: Path
+) -> None:
+    script = program(f"sleep 600 & echo $! > {tmp_path}/pid; wait")
+
+    with pytest.raises(RemoteError, match="took longer than 0.5 s"):
+        await get(script, patience=0.5)
+
+    if (tmp_path / "pid").exists():
+        await eventually(lambda: not alive(tmp_path / "pid"))
+
+
+async def test_program_ends_with_who_waits_for_it(
+    program: Program, tmp_path: Path
+) -> None:
+    script = program(f"echo $$ > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; cat")
+    script.write_text(script.read_text() + "sleep 600\n")
+    asking = asyncio.create_task(get(script))
+    await eventually((tmp_path / "pid").exists)
+    asking.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+    await eventually(lambda: not alive(tmp_path / "pid"))

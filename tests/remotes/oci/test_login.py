@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+
+from dewy.errors import RemoteError
+from dewy.remotes.oci.credentials import Credentials
+from dewy.remotes.oci.login import credentials_for, from_environment
+
+ECR = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+DOCKER = {"DOCKER_USERNAME": "me", "DOCKER_PASSWORD": "mine"}
+ALL = {"GITHUB_TOKEN": "gh", "AWS_ECR_PASSWORD": "ecr", "GCR_TOKEN": "gcr"}
+
+
+class Host:
+    """A machine with logins and programs of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.home = directory / "home"
+        self.programs = directory / "bin"
+        self.programs.mkdir(parents=True)
+        self.environ = {
+            "HOME": str(self.home),
+            "PATH": f"{self.programs}:/usr/bin:/bin",
+        }
+
+    def config(self, path: str = ".docker/config.json", **fields: object) -> Path:
+        file = self.home / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(fields))
+        return file
+
+    def program(self, name: str, script: str) -> None:
+        path = self.programs / f"docker-credential-{name}"
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    async def find(self, host: str, **environ: str) -> Credentials | None:
+        return await credentials_for(host, {**self.environ, **environ})
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+def packed(pair: str) -> dict[str, str]:
+    return {"auth": base64.b64encode(pair.encode()).decode()}
+
+
+def answering(name: str, secret: str) -> str:
+    return f"""echo '{{"Username": "{name}", "Secret": "{secret}"}}'"""
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("ghcr.io", ("token", "gh")),
+        (ECR, ("AWS", "ecr")),
+        ("123456789012.dkr.ecr-fips.us-east-1.amazonaws.com", ("AWS", "ecr")),
+        ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", ("AWS", "ecr")),
+        ("gcr.io", ("_json_key", "gcr")),
+        ("eu.gcr.io", ("_json_key", "gcr")),
+        ("europe-docker.pkg.dev", ("_json_key", "gcr")),
+        # Whoever can have a name has one that looks like those.
+        ("evilghcr.io", None),
+        ("ghcr.io.evil.example", None),
+        ("x.ghcr.io", None),
+        (f"{ECR}.evil.example", None),
+        ("ecr.amazonaws.com", None),
+        ("evilgcr.io", None),
+        ("gcr.io.evil.example", None),
+        ("a.b.gcr.io", None),
+        ("x-docker.pkg.dev.evil.example", None),
+        ("docker.io", None),
+    ],
+)
+def test_tokens_go_to_the_hosts_they_are_for(
+    host: str, expected: tuple[str, str] | None
+) -> None:
+    found = from_environment(host, ALL)
+
+    assert expected == (found and (found.username, found.password))
+
+
+def test_name_and_password_come_before_tokens() -> None:
+    """They are for the one registry that dewy was told to use."""
+    found = from_environment("ghcr.io", {**ALL, **DOCKER})
+
+    assert Credentials("me", "mine") == found
+
+
+@pytest.mark.parametrize("half", ["DOCKER_USERNAME", "DOCKER_PASSWORD"])
+def test_half_a_pair_is_none(half: str) -> None:
+    found = from_environment("ghcr.io", {**ALL, half: DOCKER[half]})
+
+    assert Credentials("token", "gh") == found
+    assert from_environment("a.io", {half: "x"}) is None
+
+
+async def test_environment_comes_before_logins(host: Host) -> None:
+    host.config(auths={"ghcr.io": packed("file:x")})
+
+    assert Credentials("token", "gh") == await host.find("ghcr.io", GITHUB_TOKEN="gh")
+    assert Credentials("file", "x") == await host.find("ghcr.io")
+
+
+async def test_nothing_is_known(host: Host) -> None:
+    assert await host.find("ghcr.io") is None
+    assert await host.find(ECR) is None
+
+
+async def test_first_file_that_knows_the_host_counts(host: Host) -> None:
+    host.config(auths={"a.io": packed("docker:x")})
+    podman = host.config(
+        "auth.json", auths={h: packed("podman:x") for h in ("a.io", "b.io")}
+    )
+
+    found = [
+        await host.find(name, REGISTRY_AUTH_FILE=str(podman))
+        for name in ("a.io", "b.io")
+    ]
+
+    assert [Credentials("docker", "x"), Credentials("podman", "x")] == found
+
+
+async def test_program_for_the_host_is_asked(host: Host) -> None:
+    host.program("vault", answering("held", "x"))
+    host.config(credHelpers={"a.io": "vault"})
+
+    assert Credentials("held", "x") == await host.find("a.io")
+    assert await host.find("b.io") is None
+
+
+async def test_store_comes_before_the_file(host: Host) -> None:
+    host.program("store", answering("held", "x"))
+    host.config(credsStore="store", auths={"a.io": packed("file:x")})
+
+    assert Credentials("held", "x") == await host.find("a.io")
+
+
+async def test_file_serves_where_the_store_holds_nothing(host: Host) -> None:
+    host.program("store", "echo credentials not found; exit 1")
+    host.config(credsStore="store", auths={"a.io": packed("file:x")})
+
+    assert Credentials("file", "x") == await host.find("a.io")
+
+
+async def test_missing_store_matters_where_it_has_the_login(host: Host) -> None:
+    """A config.json that came from elsewhere does not hinder public images."""
+    host.config(credsStore="desktop", auths={"a.io": {}, "c.io": packed("file:x")})
+
+    assert await host.find("b.io") is None
+    assert Credentials("file", "x") == await host.find("c.io")
+    with pytest.raises(RemoteError, match="docker-credential-desktop.* not on PATH"):
+        await host.find("a.io")
+
+
+@pytest.mark.parametrize(
+    ("name", "program"),
+    [
+        (ECR, "ecr-login"),
+        ("europe-docker.pkg.dev", "gcloud"),
+        ("europe-docker.pkg.dev", "gcr"),
+        ("gcr.io", "gcr"),
+    ],
+)
+async def test_helper_of_a_cloud_serves_where_it_is_installed(
+    host: Host, name: str, program: str
+) -> None:
+    """Without a word of configuration; and for no other registry."""
+    host.program(program, answering("AWS", "fresh"))
+
+    assert Credentials("AWS", "fresh") == await host.find(name)
+    assert await host.find("a.io") is None
+
+
+async def test_helper_of_a_cloud_may_fail(
+    host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody set it up; what it held is not to be read in the log."""
+    host.program("gcloud", "echo s3cret; exit 1")
+    host.program("gcr", answering("me", "x"))
+
+    assert Credentials("me", "x") == await host.find("gcr.io")
+    assert ["Credential helper failed"] == [each.message for each in caplog.records]
+    assert "s3cret" not in str([vars(each) for each in caplog.records])
+
+
+async def test_environment_of_the_process_is_the_default(
+    monkeypatch: pytest.MonkeyPatch, host: Host
+) -> None:
+    for name, value in {**host.environ, **DOCKER}.items():
+        monkeypatch.setenv(name, value)
+
+    assert Credentials("me", "mine") == await credentials_for("a.io")
