@@ -167,10 +167,14 @@ class DockerEngine:
         return await docker_images.images(self._wire, repository)
 
     async def pull(
-        self, reference: str, credentials: Credentials | None, progress: Pulling
+        self,
+        reference: str,
+        credentials: Credentials | None,
+        progress: Pulling,
+        platform: str = "",
     ) -> None:
         """See `Engine.pull`."""
-        await docker_images.pull(self._wire, reference, credentials, progress)
+        await docker_images.pull(self._wire, reference, credentials, progress, platform)
 
     async def remove_image(self, reference: str) -> bool:
         """See `Engine.remove_image`."""

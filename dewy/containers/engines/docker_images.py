@@ -58,14 +58,21 @@ def _repositories(entry: dict[str, Any]) -> set[str]:
 
 
 async def pull(
-    wire: Wire, reference: str, credentials: Credentials | None, progress: Pulling
+    wire: Wire,
+    reference: str,
+    credentials: Credentials | None,
+    progress: Pulling,
+    platform: str = "",
 ) -> None:
     """See `Engine.pull`."""
     silence = wire.deadlines.silence
     secrets = [credentials.password, credentials.token] if credentials else []
     layers, loop = Layers(), asyncio.get_running_loop()
     stream = wire.docker.images.pull(
-        reference, auth=shown_to(reference, credentials), stream=True
+        reference,
+        auth=shown_to(reference, credentials),
+        stream=True,
+        platform=platform or None,
     )
     doing = f"pull {reference}"
     async with (
