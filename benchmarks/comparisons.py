@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
+from .containers import contestants
 from .contestants import Contestant, Start, dewy, haproxy, nginx
 from .crowd import crowd
 from .load import measure
 from .processes import resident_bytes
-from .workloads import CONNECTING, SMALL, WORKLOADS, Sample, Workload
+from .workloads import CONNECTING, CONTAINED, SMALL, WORKLOADS, Sample, Workload
 
 IDLE = 9000
 FEW_IDLE = 100
@@ -27,6 +28,7 @@ THREADS = "two relay threads"
 HELD = "the interpreter lock held"
 CROWDED = "connections already open"
 CHOICE = "backends to choose from"
+CONTAINERS = "a container"
 
 Samples = dict[str, list[Sample]]
 Say = Callable[[str], None]
@@ -163,6 +165,12 @@ def backend_counts(plan: Plan) -> dict[str, Samples]:
         return {CHOICE: alternate(plan, CONNECTING, [*few, *many])}
 
 
+def containers(plan: Plan) -> dict[str, Samples]:
+    """A container through dewy, and at the port its engine publishes."""
+    with contestants(plan.directory) as found:
+        return {CONTAINERS: alternate(plan, CONTAINED, found)}
+
+
 LOADED = (
     proxies,
     implementations,
@@ -170,6 +178,7 @@ LOADED = (
     held_lock,
     open_connections,
     backend_counts,
+    containers,
 )
 
 
