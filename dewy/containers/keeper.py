@@ -120,7 +120,7 @@ class Keeper:
             # Out of the table first, before its address is another's.
             self._fleet.lose(replica, code)
         elif event.action == "disconnect" and replica is not None:
-            self._fleet.table.lose(replica)
+            self._fleet.doubt(replica)
             await self._fleet.look_at(event.id)
         elif event.action == "start" or (replica is None and event.id):
             await self._fleet.look_at(event.id)
