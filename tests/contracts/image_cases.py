@@ -24,22 +24,18 @@ def tag(version: str) -> str:
 async def image_registry(tmp_path: Path) -> AsyncIterator[RegistryCase]:
     require("docker-registry")
     reports = tmp_path / "reports"
-    async with (
-        ImageRegistryServer(tmp_path / "registry") as server,
-        Clients() as clients,
-    ):
+    server = ImageRegistryServer(tmp_path / "registry")
+    async with server, Clients() as clients:
         pusher = server.pusher()
 
         async def publish(version: str, files: Files) -> None:
-            await pusher.push(
-                "app", tag(version), image({**files, "tag": tag(version).encode()})
-            )
+            name = tag(version)
+            await pusher.push("app", name, image({**files, "tag": name.encode()}))
 
         def records(version: str) -> list[str]:
             stated = f"/app:{tag(version)} sha256:"
-            return [
-                path.name for path in reports.glob("*") if stated in path.read_text()
-            ]
+            found = reports.glob("*")
+            return [path.name for path in found if stated in path.read_text()]
 
         yield RegistryCase(
             open=lambda query, slot: REGISTRIES.open(

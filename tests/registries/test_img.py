@@ -52,6 +52,21 @@ def open(server: ImageAPI, clients: Clients, reports: Path) -> Open:
     return open
 
 
+def records(directory: Path) -> dict[str, str]:
+    """Name and text of what is in *directory*."""
+    return {path.name: path.read_text() for path in directory.iterdir()}
+
+
+def permissions(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def put(path: Path) -> None:
+    """Have an empty file there."""
+    path.parent.mkdir(parents=True)
+    path.touch()
+
+
 def deployment(release: Release, second: int = 6, host: str = "web-01") -> Deployment:
     at = datetime(2031, 2, 3, 4, 5, second, tzinfo=UTC)
     return Deployment(release, "container", at, 789, host)
@@ -166,13 +181,11 @@ async def test_record_names_the_image(
     registry = open()
     await registry.report(deployment(await registry.current()))
 
-    [record] = reports.iterdir()
-    name = "shipped_to_web-01_container_at_20310203T040506.000000789Z"
-    assert f"{name}.txt" == record.name
-    first, second = record.read_text().splitlines()
-    assert name == first.replace(" ", "_")
-    assert f"img://{server.host}/app:v1.0.0 {digest_of(b'v1.0.0')}" == second
-    assert 0o700 == reports.stat().st_mode & 0o777
+    [(name, text)] = records(reports).items()
+    stem = "shipped_to_web-01_container_at_20310203T040506.000000789Z"
+    image = f"img://{server.host}/app:v1.0.0 {digest_of(b'v1.0.0')}"
+    assert (f"{stem}.txt", [stem.replace("_", " "), image]) == (name, text.splitlines())
+    assert 0o700 == permissions(reports)
 
 
 async def test_records_do_not_pile_up(
@@ -180,13 +193,12 @@ async def test_records_do_not_pile_up(
 ) -> None:
     """The oldest go, whatever their hosts are called; what is no record stays."""
     monkeypatch.setattr(img, "KEPT", 3)
-    reports.mkdir(parents=True)
-    (reports / "notes.txt").touch()
+    put(reports / "notes.txt")
     registry, release = open(), Release("v1.0.0", "img://h.io/app:v1.0.0", "one")
     for second in range(5):
         await registry.report(deployment(release, second, host="edcba"[second]))
 
-    kept = sorted(path.name[:12] for path in reports.iterdir())
+    kept = sorted(name[:12] for name in records(reports))
     assert ["notes.txt", "shipped_to_a", "shipped_to_b", "shipped_to_c"] == kept
 
 
@@ -203,8 +215,7 @@ async def test_nobody_who_only_looks_keeps_records(
 async def test_record_that_cannot_be_written_is_an_error(
     open: Open, reports: Path
 ) -> None:
-    reports.parent.mkdir()
-    reports.touch()
+    put(reports)
     release = Release("v1.0.0", "img://h.io/app:v1.0.0", "one")
 
     with pytest.raises(RemoteError, match="write the report"):
