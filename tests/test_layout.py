@@ -57,6 +57,7 @@ TESTED_ELSEWHERE = {
     "_speedups/relay_py.py": "_speedups/test_streams.py",
     "proxy/backend.py": "proxy/test_proxy.py",
     "proxy/port.py": "proxy/test_proxy.py",
+    "containers/memory_contents.py": "containers/test_memory_host.py",
     "config/option.py": "config/test_options.py",
     "config/proxying.py": "config/test_options.py",
 }
