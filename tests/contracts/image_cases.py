@@ -12,7 +12,7 @@ from dewy.versions import Selection
 from tests.contracts.cases import HERE, Files, RegistryCase, asynchronous
 from tests.needs import require
 from tests.standins.image_registry import ImageRegistryServer
-from tests.standins.images import image
+from tests.standins.pushed_images import image
 
 
 def tag(version: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.needs import needs
 from tests.standins.image_registry import ImageRegistryServer
-from tests.standins.images import image
+from tests.standins.pushed_images import image
 
 pytestmark = needs("docker-registry", "openssl")
 

@@ -15,7 +15,7 @@ from tests.needs import needs
 from tests.standins.image_api import ImageAPI
 from tests.standins.image_registry import ImageRegistryServer
 from tests.standins.image_tokens import PASSWORD, USER, TokenServer
-from tests.standins.images import digest_of, image
+from tests.standins.pushed_images import digest_of, image
 
 HERE = Platform("linux", "amd64")
 Open = Callable[..., Registry]

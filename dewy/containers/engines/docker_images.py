@@ -24,11 +24,20 @@ async def image(wire: Wire, reference: str) -> Image | None:
     """See `Engine.image`."""
     async with wire.asking(f"look at image {reference}"):
         try:
-            return inspection.image(await wire.docker.images.inspect(reference))
+            shown = await wire.docker.images.inspect(reference)
+            return inspection.image({**shown, **await _healthcheck(wire, reference)})
         except aiodocker.DockerError as exc:
             if exc.status == 404:
                 return None
             raise
+
+
+async def _healthcheck(wire: Wire, reference: str) -> dict[str, Any]:
+    """What Podman says of it in its own API only."""
+    if not wire.libpod:
+        return {}
+    _, shown = await wire.json(f"images/{reference}/json", wire.libpod)
+    return {"Healthcheck": shown.get("Healthcheck")}
 
 
 async def images(wire: Wire, repository: str) -> list[Image]:

@@ -13,7 +13,7 @@ from tests.eventually import eventually
 from tests.remotes.oci.conftest import Connect
 from tests.standins.files import Fault
 from tests.standins.image_api import MANIFEST, ImageAPI
-from tests.standins.images import digest_of
+from tests.standins.pushed_images import digest_of
 
 TAGS = tuple(f"v1.0.{number}" for number in range(25))
 
