@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 
 import pytest
-from tests.containers.test_inspection import ID, inspected
+from tests.containers.engines.test_inspection import ID, inspected
 
 from dewy.containers.engines.docker import DockerEngine, recognised
 from dewy.containers.engines.sockets import Address

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.containers.test_inspection import ID, told
+from tests.containers.engines.test_inspection import ID, told
 
 from dewy.containers.engines import stream
 from dewy.containers.engines.docker import DockerEngine
