@@ -200,6 +200,7 @@ class Fleet:
         entering = [each for each in replicas if each.phase is Phase.READY]
         for replica in entering:
             assert replica.upstream is not None
+            self.table.leave_open(replica.backends)
             replica.enter(self.table.ports, replica.upstream)
             replica.phase = Phase.SERVING
             replica.served = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,15 +116,19 @@ class Starter:
             either: set[asyncio.Future[Any]] = {waiting, replica.ended}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if replica.ended.done():
+                with suppress(EngineError):
+                    # Only an inspection tells why.
+                    await self._fleet.look_at(replica.id)
                 raise StartFailed(f"replica {replica.name} {_end(replica)}")
             replica.upstream = waiting.result()
-            replica.phase = Phase.READY
+            if replica.phase is Phase.STARTING:
+                replica.phase = Phase.READY
         except (StartFailed, EngineError) as exc:
             tail = await self._fleet.tail(replica.id)
             raise StartFailed(str(exc), log_tail=tail) from exc
         finally:
             waiting.cancel()
-            await asyncio.wait({waiting})
+            await asyncio.gather(waiting, return_exceptions=True)
 
     async def _healthy(self, replica: Replica, readiness: Readiness) -> Upstream:
         loop = asyncio.get_running_loop()
@@ -150,8 +155,11 @@ class Starter:
     async def ask(self, replica: Replica, check: Check) -> Upstream | None:
         """The way by which *replica* answers well; None, and `problem`, if by none."""
         container = replica.container
-        if replica.phase is Phase.STARTING and not container.published:
-            # Engines publish ports a moment after the start.
+        if replica.phase is Phase.STARTING and (
+            replica.problem or not container.published
+        ):
+            # Ports are published a moment after the start; and its end may have
+            # been missed.
             await self._fleet.look_at(replica.id)
             container = replica.container
         replica.problem = await self._own_check(container)
