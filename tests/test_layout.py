@@ -58,6 +58,7 @@ TESTED_ELSEWHERE = {
     "_speedups/search_py.py": "_speedups/test_backends.py",
     "proxy/backend.py": "proxy/test_proxy.py",
     "proxy/port.py": "proxy/test_proxy.py",
+    "containers/engines/memory_contents.py": "containers/test_memory_host.py",
     "config/option.py": "config/test_options.py",
     "config/proxying.py": "config/test_options.py",
 }

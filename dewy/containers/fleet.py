@@ -8,12 +8,13 @@ given to another at once; only an inspection brings it back.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from itertools import count
 
 from ..errors import EngineError
 from .application import Application
+from .changes import Changes
 from .health import Pulse
 from .model import Container, Engine
 from .replica import Replica
@@ -24,6 +25,8 @@ __all__ = ["Fleet"]
 
 log = logging.getLogger(__name__)
 
+NOT_AT_WORK = frozenset({"created", "exited", "dead", "removing"})
+
 
 class Fleet:
     """
@@ -33,7 +36,7 @@ class Fleet:
         pulse: What a new replica's looks are counted by.
 
     Attributes:
-        changed: Set whenever there may be something to do.
+        changed: Told whenever there may be something to do.
 
         died: Called with a replica that was in the table and has ended.
     """
@@ -45,11 +48,12 @@ class Fleet:
         self.application = application
         self.table = table
         self.pulse = pulse
-        self.changed = asyncio.Event()
+        self.changed = Changes()
         self.died: Callable[[Replica], None] = lambda replica: None
         self._replicas: dict[str, Replica] = {}
         self._creating: set[str] = set()
         self._removed: set[str] = set()
+        self._moments = count()
 
     def __repr__(self) -> str:
         return f"<Fleet of {self.application.name}: {list(self._replicas.values())}>"
@@ -79,23 +83,23 @@ class Fleet:
         Raises:
             EngineError: the engine did not tell; nothing changed.
         """
-        before = set(self._replicas)
+        before, asked = set(self._replicas), next(self._moments)
         found = await self.engine.containers(self.application.selector)
         ours = {each.id: each for each in found if self.application.owns(each)}
         for container in ours.values():
-            self._take_in(container)
-        for gone in before - set(ours):
+            self._take_in(container, asked)
+        for missing in before - set(ours):
             # Not listed may mean: created while the list was made.
-            if await self.engine.inspect(gone) is None:
-                self.forget(gone)
+            await self.look_at(missing)
 
     async def look_at(self, container: str) -> Replica | None:
         """As `observe`, for one container."""
+        asked = next(self._moments)
         found = await self.engine.inspect(container)
         if found is None:
             self.forget(container)
             return None
-        return self._take_in(found) if self.application.owns(found) else None
+        return self._take_in(found, asked) if self.application.owns(found) else None
 
     def creating(self, name: str) -> None:
         """A container called *name* is somebody's who will `see` it, or give up."""
@@ -105,19 +109,31 @@ class Fleet:
         """There is no such container after all."""
         self._creating.discard(name)
 
-    def _take_in(self, container: Container) -> Replica | None:
+    def _take_in(self, container: Container, asked: int) -> Replica | None:
         if container.id in self._removed or container.name in self._creating:
             return None
-        return self.see(container)
+        known = self._replicas.get(container.id)
+        if known is not None and known.as_of > asked:
+            # What was heard since is newer than this answer.
+            return known
+        return self.see(container, asked=asked)
 
-    def see(self, container: Container, phase: Phase = Phase.UNCHECKED) -> Replica:
-        """Take in what *container* is now; *phase* is for one not known before."""
+    def see(
+        self,
+        container: Container,
+        phase: Phase = Phase.UNCHECKED,
+        asked: int | None = None,
+    ) -> Replica:
+        """
+        Take in what *container* is now, or was at the moment *asked*.
+
+        *phase* is for one not known before.
+        """
         self._creating.discard(container.name)
         known = self._replicas.get(container.id)
         if known is None:
-            known = self._replicas[container.id] = Replica(container, phase, self.pulse)
-            self.changed.set()
-            if not container.running:
+            known = self._new(container, phase)
+            if container.state in NOT_AT_WORK:
                 known.phase = Phase.GONE
                 known.over(container.exit_code)
         elif container.state in ("exited", "dead"):
@@ -125,9 +141,19 @@ class Fleet:
             self.lose(known, container.exit_code)
         elif container.running and not known.is_same_run(container):
             known = self._another_run(known, container)
+        elif container.running and not known.is_where_it_was(container):
+            known.container = container
+            self.doubt(known)
         else:
             known.container = container
+        known.as_of = next(self._moments) if asked is None else asked
         return known
+
+    def _new(self, container: Container, phase: Phase) -> Replica:
+        replica = Replica(container, phase, self.pulse)
+        self._replicas[container.id] = replica
+        self.changed.set()
+        return replica
 
     def _another_run(self, known: Replica, container: Container) -> Replica:
         """It was started, again or for the first time."""
@@ -137,29 +163,36 @@ class Fleet:
         if known.phase is not Phase.LEAVING:
             log.warning("Container was restarted", extra={"container": known.name})
         self.lose(known, None)
-        fresh = Replica(container, Phase.UNCHECKED, self.pulse)
-        self._replicas[container.id] = fresh
+        return self._new(container, Phase.UNCHECKED)
+
+    def doubt(self, replica: Replica) -> None:
+        """It may be elsewhere now: it serves again once it was checked anew."""
+        self.table.lose(replica)
+        if replica.phase > Phase.STARTING:
+            replica.phase = Phase.UNCHECKED
+        replica.as_of = next(self._moments)
         self.changed.set()
-        return fresh
 
     def lose(self, replica: Replica, exit_code: int | None) -> None:
         """Its run is over: nothing goes there any more."""
-        served = replica.phase is Phase.SERVING
+        served, replica.served = replica.served, False
         self.table.lose(replica)
+        replica.as_of = next(self._moments)
+        if replica.phase is Phase.GONE:
+            return
         # Whoever waits for its readiness, or for its end, deals with it.
         if replica.phase not in (Phase.STARTING, Phase.LEAVING):
             replica.phase = Phase.GONE
         replica.over(exit_code)
         self.changed.set()
-        if served:
+        if served and replica.phase is not Phase.LEAVING:
             self.died(replica)
 
     def forget(self, container: str) -> None:
         """There is no such container any more."""
         replica = self._replicas.pop(container, None)
         if replica is not None:
-            self.table.lose(replica)
-            replica.over(None)
+            self.lose(replica, None)
             self.changed.set()
 
     def admit(self, replicas: Iterable[Replica]) -> None:
@@ -169,6 +202,7 @@ class Fleet:
             assert replica.upstream is not None
             replica.enter(self.table.ports, replica.upstream)
             replica.phase = Phase.SERVING
+            replica.served = True
         self.table.add(entering)
         for replica in entering:
             log.info("Replica serves", extra=self.tell(replica))

@@ -36,6 +36,10 @@ class Replica:
 
         problem: What was wrong at the last look, or "".
 
+        served: It was in the table in this run.
+
+        as_of: The moment up to which all that was heard of it is in this.
+
         ended: Done with the exit status, or None where that is not known, once
             this run is over.
 
@@ -49,6 +53,8 @@ class Replica:
         self.upstream: Upstream | None = None
         self.backends: tuple[Backend, ...] = ()
         self.problem = ""
+        self.served = False
+        self.as_of = 0
         loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int | None] = loop.create_future()
         self.since = loop.time()
@@ -98,13 +104,12 @@ class Replica:
         return Seen(self.id, index_of(self.container.labels), self.spec, self.phase)
 
     def is_same_run(self, container: Container) -> bool:
-        """Whether *container* shows the run that the backends lead to."""
-        known = self.container
-        return (container.id, container.started_at, dict(container.addresses)) == (
-            known.id,
-            known.started_at,
-            dict(known.addresses),
-        )
+        """Whether *container* shows the run that is known."""
+        return container.started_at == self.container.started_at
+
+    def is_where_it_was(self, container: Container) -> bool:
+        """Whether *container* has all the known addresses, and perhaps more."""
+        return self.container.addresses.items() <= container.addresses.items()
 
     def enter(self, ports: Sequence[Port], upstream: Upstream) -> None:
         """Make backends for it, which do not serve yet."""

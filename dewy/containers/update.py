@@ -61,7 +61,11 @@ class Update:
             the others leaves.
 
         strict: A replica of *order* that dies after it was ready is the end of
-            it, as in a deployment; else another is started.
+            it, as in a deployment; else `run` returns, so that another is started
+            when it is time.
+
+    Attributes:
+        known: The change of the fleet that was looked at last.
     """
 
     def __init__(
@@ -83,10 +87,12 @@ class Update:
         self._admitted: list[Replica] = []
         self._pending: dict[int, Seen] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self.known = 0
 
     async def run(self) -> None:
         """
-        Return when everything is as it is to be; those that leave may drain on.
+        Return when everything is as it is to be, or one that was ready died; those
+        that leave may drain on.
 
         Raises:
             StartFailed: a replica was not ready in time, or died. Whoever serves
@@ -98,15 +104,13 @@ class Update:
             while not await self._advance():
                 await self._something_happened()
         finally:
-            for task in self._tasks:
-                task.cancel()
-            if self._tasks:
-                await asyncio.wait(self._tasks)
+            await _ended(self._tasks)
 
     async def _advance(self) -> bool:
         """Do what can be done now; whether all is done."""
-        self._fleet.changed.clear()
-        await self._refuse_deaths()
+        self.known = self._fleet.changed.count
+        if await self._refuse_deaths():
+            return True
         seen = [*self._fleet.snapshot(), *self._pending.values()]
         todo = steps(seen, self._order.desired)
         await self._remove(self._known(todo.remove))
@@ -115,7 +119,12 @@ class Update:
         if todo.complete and self._commit is not None:
             commit, self._commit = self._commit, None
             await commit()
-        self._retirement.begin(self._known(todo.leave))
+            # Somebody may have died meanwhile: who leaves is decided anew.
+            self._fleet.changed.set()
+            return False
+        if leaving := self._known(todo.leave):
+            self._retirement.begin(leaving)
+            self._fleet.changed.set()
         return todo.complete and todo.idle
 
     def _begin(self, todo: Steps) -> None:
@@ -159,7 +168,8 @@ class Update:
                 replica.phase = Phase.UNCHECKED
             raise
 
-    async def _refuse_deaths(self) -> None:
+    async def _refuse_deaths(self) -> bool:
+        """Whether one that was ready died: then whoever called decides anew."""
         dead = [r for r in self._admitted if r.ended.done() and r.phase is Phase.GONE]
         if dead and self._strict:
             tail = await self._fleet.tail(dead[0].id)
@@ -169,6 +179,7 @@ class Update:
                 f"replica {dead[0].name} ended{how} while others were started",
                 log_tail=tail,
             )
+        return bool(dead)
 
     async def _remove(self, replicas: Iterable[Replica]) -> None:
         for replica in replicas:
@@ -184,19 +195,28 @@ class Update:
 
     async def _something_happened(self) -> None:
         """Wait for a task to end, or for a change; raises what a task raised."""
-        changed = asyncio.create_task(self._fleet.changed.wait(), name="change")
+        changed = asyncio.create_task(
+            self._fleet.changed.since(self.known), name="change"
+        )
         try:
             await asyncio.wait(
                 {changed, *self._tasks}, return_when=asyncio.FIRST_COMPLETED
             )
         finally:
-            changed.cancel()
-            await asyncio.wait({changed})
+            await _ended({changed})
         done = {task for task in self._tasks if task.done()}
+        failures = [failure for task in done if (failure := task.exception())]
         self._tasks -= done
-        for task in done:
-            task.result()
+        if failures:
+            raise failures[0]
 
     def _known(self, ids: Iterable[str]) -> list[Replica]:
         found = (self._fleet.get(each) for each in ids)
         return [replica for replica in found if replica is not None]
+
+
+async def _ended(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel *tasks* and wait for them; what they raised is of no interest."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from dewy.containers.engines.memory import MemoryEngine
 from dewy.containers.engines.opening import Runtime
 from dewy.containers.model import Container, Engine
 from tests import needs
-from tests.standins.applications import LoopbackApplication
+from tests.standins.applications import memory_engine
 from tests.standins.engines import LABELS, RealEngine, real_engine
 from tests.standins.images import Publisher
 from tests.standins.registry import RegistryServer
@@ -85,8 +84,7 @@ class EngineCase:
 
 @asynccontextmanager
 async def memory(request: pytest.FixtureRequest) -> AsyncIterator[EngineCase]:
-    engine = MemoryEngine.named(uuid.uuid4().hex)
-    engine.host.run = LoopbackApplication.run
+    engine = memory_engine()
     repository = f"registry.test/{uuid.uuid4().hex[:8]}"
 
     async def publish(tag: str, *, healthcheck: bool = False, **_: object) -> str:

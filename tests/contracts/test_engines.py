@@ -276,6 +276,8 @@ async def test_healthcheck_of_the_image_is_told(case: EngineCase) -> None:
     plain = await case.running()
     checked = await case.running(await case.pulled("v2", healthcheck=True))
 
+    images = [await case.engine.image(one.image_id) for one in (plain, checked)]
+    assert [False, True] == [one.healthcheck for one in images if one]
     assert "" == plain.health
     assert checked.health in {"starting", "healthy"}
     assert await case.engine.check_health(plain.id) is None

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Self
 
+from dewy.containers.engines.memory import MemoryEngine
+from dewy.containers.engines.memory_host import MemoryHost
 from dewy.containers.model import Container
 
 KILLED = 137
+PREFIX = f"127.{64 + os.getpid() % 160}"
+
+
+def memory_engine(name: str = "") -> MemoryEngine:
+    """An engine of the host *name*, or of a new one, whose containers serve."""
+    host = MemoryHost.named(name or uuid.uuid4().hex, PREFIX)
+    host.run = LoopbackApplication.run
+    return MemoryEngine(host)
 
 
 class LoopbackApplication:
@@ -17,7 +29,7 @@ class LoopbackApplication:
     Answers every request on loopback with its version, as a container would.
 
     It listens at the container's own address (in 127.0.0.0/8) and at an ephemeral
-    port of 127.0.0.1, the published one. `MemoryHost.run = LoopbackApplication.run`.
+    port of 127.0.0.1, the published one.
 
     Attributes:
         connections: Those that are open.

@@ -143,7 +143,11 @@ class MemoryEngine:
             ]
 
     async def pull(
-        self, reference: str, credentials: Credentials | None, progress: Pulling
+        self,
+        reference: str,
+        credentials: Credentials | None,
+        progress: Pulling,
+        platform: str = "",
     ) -> None:
         async with self.host.step("pull", reference):
             published = self.host.registry.get(reference)

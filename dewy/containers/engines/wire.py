@@ -37,6 +37,8 @@ class Wire:
         title: `Docker` or `Podman`, as messages name it.
 
         docker: The client; its calls belong inside `asking`.
+
+        libpod: The root of Podman's own API; "" where there is none.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Wire:
         self.place = place
         self.title = title
         self.deadlines = deadlines
+        self.libpod = ""
 
     def __repr__(self) -> str:
         return f"<Wire to {self.title} at {self.place.shown}>"
