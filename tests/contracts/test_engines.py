@@ -252,6 +252,15 @@ async def test_repulled_tag_is_another_image(case: EngineCase) -> None:
     assert left is None or not left.tags
 
 
+async def test_network_that_several_ask_for_at_once_is_one(case: EngineCase) -> None:
+    name = case.name("net")
+    create = case.engine.create_network
+    await asyncio.gather(*(create(name, case.labels) for _ in range(4)))
+
+    assert await case.engine.remove_network(name)
+    assert await case.engine.network(name) is None
+
+
 async def test_network_of_our_own(case: EngineCase) -> None:
     """Its containers have their address in it."""
     name = case.name("net")

@@ -20,7 +20,8 @@ LONGEST_LINE = 1 << 20
 
 class Load:
     """
-    New connections to *port* at *rate* a second while entered, and *kept* clients.
+    New connections to *port* at *rate* a second while entered, and *kept* clients,
+    all of which ask for *path*.
 
     Entering returns when the first have been answered. The load ends by itself
     after ten minutes, whatever becomes of the test.
@@ -29,9 +30,17 @@ class Load:
         report: What is known so far; all of it after leaving.
     """
 
-    def __init__(self, port: int, *, rate: float, kept: int) -> None:
+    def __init__(
+        self, port: int, *, rate: float, kept: int, path: str = "/"
+    ) -> None:
         self.report = Report()
-        self._options = {"port": port, "rate": rate, "kept": kept, "limit": LIMIT}
+        self._options = {
+            "port": port,
+            "rate": rate,
+            "kept": kept,
+            "path": path,
+            "limit": LIMIT,
+        }
         self._process: Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()

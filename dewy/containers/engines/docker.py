@@ -41,6 +41,7 @@ class DockerEngine:
         self.address = urls.redact(wire.place.url)
         self._wire = wire
         self._runs_healthchecks = timers or not wire.libpod
+        self._networking = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"<DockerEngine {self.flavour} at {self._wire.place.shown}>"
@@ -210,7 +211,12 @@ class DockerEngine:
             "Labels": dict(labels),
         }
         doing = f"create network {name}"
-        async with self._wire.asking(doing, self._wire.deadlines.change):
+        # Two at once pass Docker's check for duplicates, and no container can join
+        # either of the networks then.
+        async with (
+            self._networking,
+            self._wire.asking(doing, self._wire.deadlines.change),
+        ):
             try:
                 await self._wire.docker.networks.create(wanted)
             except aiodocker.DockerError as exc:
