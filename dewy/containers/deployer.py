@@ -95,9 +95,11 @@ class ContainerDeployer:
                     self._withdraw(recipe)
                 raise
 
-    async def reconcile(self) -> None:
+    async def reconcile(self) -> int:
         """
         Have as many replicas of what runs serve as there are to be, and no others.
+
+        Returns up to which change of the fleet that is so.
 
         Raises:
             StartFailed: a replica would not start; whoever serves serves on.
@@ -105,14 +107,16 @@ class ContainerDeployer:
         """
         async with self.switching:
             await self.fleet.observe()
+            known = self.fleet.changed.count
             running = self.running()
             if running is None:
-                return
+                return known
             await self.supply.ensure(running)
             recipe = await self.recipes.of(running)
             order = self._order(recipe)
-            if not settled(self.fleet.snapshot(), order.desired):
-                await self._update(recipe)
+            if settled(self.fleet.snapshot(), order.desired):
+                return known
+            return await self._update(recipe)
 
     async def adopt(self, running: Installed | None) -> None:
         """
@@ -151,7 +155,7 @@ class ContainerDeployer:
 
     async def _update(
         self, recipe: Recipe, *, commit: Commit | None = None, strict: bool = False
-    ) -> None:
+    ) -> int:
         order = self._order(recipe)
         update = Update(
             self.fleet,
@@ -162,6 +166,7 @@ class ContainerDeployer:
             strict=strict,
         )
         await update.run()
+        return update.known
 
     def _withdraw(self, recipe: Recipe) -> None:
         """Let the replicas of a version go that failed."""

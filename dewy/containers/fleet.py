@@ -8,12 +8,12 @@ given to another at once; only an inspection brings it back.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
 from ..errors import EngineError
 from .application import Application
+from .changes import Changes
 from .health import Pulse
 from .model import Container, Engine
 from .replica import Replica
@@ -33,7 +33,7 @@ class Fleet:
         pulse: What a new replica's looks are counted by.
 
     Attributes:
-        changed: Set whenever there may be something to do.
+        changed: Told whenever there may be something to do.
 
         died: Called with a replica that was in the table and has ended.
     """
@@ -45,7 +45,7 @@ class Fleet:
         self.application = application
         self.table = table
         self.pulse = pulse
-        self.changed = asyncio.Event()
+        self.changed = Changes()
         self.died: Callable[[Replica], None] = lambda replica: None
         self._replicas: dict[str, Replica] = {}
         self._creating: set[str] = set()

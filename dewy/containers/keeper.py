@@ -60,6 +60,7 @@ class Keeper:
         self._tasks: list[asyncio.Task[None]] = []
         self._backoff = Backoff()
         self._pause = 0.0
+        self._known = 0
         self.problem = ""
 
     async def __aenter__(self) -> Self:
@@ -160,13 +161,12 @@ class Keeper:
                 continue
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOKS):
-                    await self._fleet.changed.wait()
-            self._fleet.changed.clear()
+                    await self._fleet.changed.since(self._known)
 
     async def _reconcile(self, failures: int) -> int:
         """Once; how many failures there were in a row."""
         try:
-            await self._deployer.reconcile()
+            self._known = await self._deployer.reconcile()
         except (DewyError, OSError) as exc:
             self._say(summary(exc))
             return failures + 1

@@ -62,6 +62,9 @@ class Update:
 
         strict: A replica of *order* that dies after it was ready is the end of
             it, as in a deployment; else another is started.
+
+    Attributes:
+        known: The change of the fleet that was looked at last.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Update:
         self._admitted: list[Replica] = []
         self._pending: dict[int, Seen] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self.known = 0
 
     async def run(self) -> None:
         """
@@ -105,7 +109,7 @@ class Update:
 
     async def _advance(self) -> bool:
         """Do what can be done now; whether all is done."""
-        self._fleet.changed.clear()
+        self.known = self._fleet.changed.count
         await self._refuse_deaths()
         seen = [*self._fleet.snapshot(), *self._pending.values()]
         todo = steps(seen, self._order.desired)
@@ -184,7 +188,9 @@ class Update:
 
     async def _something_happened(self) -> None:
         """Wait for a task to end, or for a change; raises what a task raised."""
-        changed = asyncio.create_task(self._fleet.changed.wait(), name="change")
+        changed = asyncio.create_task(
+            self._fleet.changed.since(self.known), name="change"
+        )
         try:
             await asyncio.wait(
                 {changed, *self._tasks}, return_when=asyncio.FIRST_COMPLETED

@@ -1,0 +1,288 @@
+"""What there is to do about replicas, whatever they and the engine do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from itertools import count
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dewy.containers.rollout import Desired, Phase, Seen, Steps, settled, steps
+
+NEW, OLD = "new", "old"
+GONE, LEAVING, UNCHECKED = Phase.GONE, Phase.LEAVING, Phase.UNCHECKED
+STARTING, READY, SERVING = Phase.STARTING, Phase.READY, Phase.SERVING
+
+
+def group(spec: str, *phases: Phase, first: int = 0) -> list[Seen]:
+    """Replicas of *spec*, numbered."""
+    return [
+        Seen(f"{spec}{number}", number, spec, phase)
+        for number, phase in enumerate(phases, first)
+    ]
+
+
+def test_a_first_deployment_starts_one_at_a_time():
+    assert Steps(start=(0,)) == steps([], Desired(NEW, 3))
+
+
+def test_as_many_start_at_a_time_as_may():
+    assert (0, 1) == steps([], Desired(NEW, 3, parallel=2)).start
+
+
+@pytest.mark.parametrize("phase", [UNCHECKED, STARTING])
+def test_who_is_not_ready_yet_counts_as_starting(phase: Phase):
+    seen = group(NEW, phase)
+
+    assert () == steps(seen, Desired(NEW, 3)).start
+    assert (1,) == steps(seen, Desired(NEW, 3, parallel=2)).start
+
+
+def test_the_next_starts_while_the_last_enters():
+    found = steps(group(NEW, READY), Desired(NEW, 2))
+
+    assert Steps(admit=("new0",), start=(1,)) == found
+
+
+def test_old_ones_stay_until_all_new_ones_serve():
+    old = group(OLD, SERVING, SERVING)
+
+    assert () == steps(old + group(NEW, SERVING, READY), Desired(NEW, 2)).leave
+    found = steps(old + group(NEW, SERVING, SERVING), Desired(NEW, 2))
+    assert Steps(leave=("old0", "old1"), complete=True) == found
+
+
+def test_who_is_leaving_is_left_alone():
+    seen = group(OLD, LEAVING) + group(NEW, SERVING)
+
+    assert Steps(complete=True) == steps(seen, Desired(NEW, 1))
+
+
+def test_what_an_earlier_dewy_left_is_checked_and_not_started_again():
+    found = steps(group(NEW, UNCHECKED, UNCHECKED), Desired(NEW, 2))
+
+    assert Steps(check=("new0", "new1")) == found
+
+
+def test_a_dead_one_is_removed_and_its_place_filled():
+    found = steps(group(NEW, SERVING, GONE, SERVING), Desired(NEW, 3))
+
+    assert Steps(remove=("new1",), start=(1,)) == found
+
+
+def test_fewer_are_wanted_those_with_the_highest_numbers_leave():
+    found = steps(group(NEW, SERVING, SERVING, SERVING), Desired(NEW, 1))
+
+    assert ("new1", "new2") == found.leave
+
+
+def test_more_are_wanted():
+    assert (1,) == steps(group(NEW, SERVING), Desired(NEW, 3)).start
+
+
+def test_two_with_the_same_number_fill_two_places():
+    twins = [Seen("a", 0, NEW, SERVING), Seen("b", 0, NEW, SERVING)]
+
+    assert Steps(complete=True) == steps(twins, Desired(NEW, 2))
+    assert ("b",) == steps(twins, Desired(NEW, 1)).leave
+
+
+def test_one_without_a_number_fills_a_place():
+    seen = [Seen("a", -1, NEW, SERVING), *group(NEW, SERVING)]
+
+    assert settled(seen, Desired(NEW, 2))
+
+
+def test_a_number_beyond_the_last_fills_a_place():
+    assert settled([Seen("a", 7, NEW, SERVING)], Desired(NEW, 1))
+
+
+def test_who_serves_is_preferred_to_who_is_ready():
+    seen = [Seen("a", 0, NEW, READY), Seen("b", 0, NEW, SERVING)]
+
+    assert ("a",) == steps(seen, Desired(NEW, 1)).leave
+
+
+def test_going_back_is_going_forward():
+    seen = group(NEW, SERVING, SERVING)
+
+    assert Steps(start=(0,)) == steps(seen, Desired(OLD, 2))
+
+
+def test_it_is_not_settled_while_something_dead_lies_about():
+    seen = group(NEW, SERVING) + group(OLD, GONE)
+
+    assert not settled(seen, Desired(NEW, 1))
+
+
+def test_it_is_settled_while_others_leave():
+    assert settled(group(NEW, SERVING) + group(OLD, LEAVING), Desired(NEW, 1))
+
+
+@dataclass
+class World:
+    """An engine that does what it is told, and whatever else it likes."""
+
+    random: Random
+    seen: dict[str, Seen]
+    numbers: count[int] = field(default_factory=count)
+
+    def serving(self, spec: str | None = None) -> set[str]:
+        return {
+            each.id
+            for each in self.seen.values()
+            if each.phase is SERVING and spec in (None, each.spec)
+        }
+
+    def become(self, replica: str, phase: Phase) -> None:
+        self.seen[replica] = replace(self.seen[replica], phase=phase)
+
+    def do(self, todo: Steps, desired: Desired) -> None:
+        for each in todo.remove:
+            del self.seen[each]
+        for each in todo.check:
+            self.become(each, STARTING)
+        for each in todo.admit:
+            self.become(each, SERVING)
+        for each in todo.leave:
+            self.become(each, LEAVING)
+        for index in todo.start:
+            name = f"started{next(self.numbers)}"
+            self.seen[name] = Seen(name, index, desired.spec, STARTING)
+
+    def go_on(self, *, failing: str = "", deaths: float = 0.0) -> None:
+        """Time passes: the good get ready, the failing fail, anybody may die."""
+        for each in list(self.seen.values()):
+            if each.phase is LEAVING:
+                del self.seen[each.id]
+            elif each.phase is not GONE and self.random.random() < deaths:
+                self.become(each.id, GONE)
+            elif each.phase is STARTING:
+                self.become(each.id, LEAVING if each.spec == failing else READY)
+
+
+def judge(world: World, todo: Steps, desired: Desired) -> None:
+    """What must hold of every answer."""
+    seen = world.seen
+    named = [*todo.remove, *todo.check, *todo.admit, *todo.leave]
+    assert len(set(named)) == len(named)
+    assert set(named) <= set(seen)
+    assert all(seen[each].phase is GONE for each in todo.remove)
+    assert all(seen[each].spec == desired.spec for each in (*todo.check, *todo.admit))
+    good = world.serving(desired.spec)
+    if todo.leave:
+        assert todo.complete
+    if todo.complete:
+        assert desired.replicas == len(good - set(todo.leave))
+        assert not (todo.start or todo.check or todo.admit)
+    under_way = [
+        each
+        for each in seen.values()
+        if each.spec == desired.spec and each.phase in (UNCHECKED, STARTING)
+    ]
+    if todo.start:
+        assert len(under_way) + len(todo.start) <= desired.parallel
+        assert set(todo.start) <= set(range(desired.replicas))
+        assert len(set(todo.start)) == len(todo.start)
+        alike = [
+            each
+            for each in seen.values()
+            if each.spec == desired.spec and each.phase > LEAVING
+        ]
+        assert len(alike) + len(todo.start) <= desired.replicas
+
+
+def step(world: World, desired: Desired) -> Steps:
+    before = world.serving()
+    todo = steps(list(world.seen.values()), desired)
+    judge(world, todo, desired)
+    world.do(todo, desired)
+    # However much happens at once, no fewer serve, but for a complete set.
+    assert before <= world.serving() or todo.complete
+    return todo
+
+
+def converge(world: World, desired: Desired) -> None:
+    """With nothing failing any more there is soon nothing left to do."""
+    for _ in range(3 * (desired.replicas + len(world.seen)) + 5):
+        if step(world, desired).idle and settled(world.seen.values(), desired):
+            break
+        world.go_on()
+    else:
+        pytest.fail(f"no end: {world.seen}")
+    world.go_on()
+    assert desired.replicas == len(world.seen) == len(world.serving(desired.spec))
+    assert Steps(complete=True) == steps(list(world.seen.values()), desired)
+
+
+specs = st.sampled_from([NEW, OLD, "older"])
+sights = st.tuples(st.integers(-1, 6), specs, st.sampled_from(Phase))
+fleets = st.lists(sights, max_size=9).map(
+    lambda found: [Seen(f"found{n}", *each) for n, each in enumerate(found)]
+)
+wishes = st.builds(Desired, specs, st.integers(1, 5), st.integers(1, 4))
+worlds = st.builds(
+    lambda seen, random: World(random, {each.id: each for each in seen}),
+    fleets,
+    st.randoms(use_true_random=False),
+)
+
+
+def many(soak: bool) -> int:
+    return 5000 if soak else 150
+
+
+def test_whatever_there_is_becomes_what_there_is_to_be(soak: bool):
+    @settings(max_examples=many(soak), deadline=None, database=None)
+    @given(worlds, wishes)
+    def check(world: World, desired: Desired) -> None:
+        converge(world, desired)
+
+    check()
+
+
+def test_deaths_and_changes_of_mind_do_no_harm(soak: bool):
+    @settings(max_examples=many(soak), deadline=None, database=None)
+    @given(worlds, st.lists(wishes, min_size=1, max_size=4), st.floats(0, 0.5))
+    def check(world: World, wanted: list[Desired], deaths: float) -> None:
+        for desired in wanted:
+            for _ in range(world.random.randrange(8)):
+                step(world, desired)
+                world.go_on(deaths=deaths)
+        converge(world, wanted[-1])
+
+    check()
+
+
+def test_a_version_that_fails_displaces_nobody(soak: bool):
+    @settings(max_examples=many(soak), deadline=None, database=None)
+    @given(worlds, st.integers(1, 5), st.integers(1, 4), st.integers(1, 12))
+    def check(world: World, replicas: int, parallel: int, rounds: int) -> None:
+        desired = Desired("bad", replicas, parallel)
+        before = world.serving()
+        for _ in range(rounds):
+            todo = step(world, desired)
+            world.go_on(failing="bad")
+            assert () == todo.leave
+            assert before <= world.serving()
+
+    check()
+
+
+def test_the_order_in_which_they_are_seen_does_not_matter(soak: bool):
+    @settings(max_examples=many(soak), deadline=None, database=None)
+    @given(worlds, wishes)
+    def check(world: World, desired: Desired) -> None:
+        seen = list(world.seen.values())
+        one = steps(seen, desired)
+        world.random.shuffle(seen)
+        other = steps(seen, desired)
+        assert set(one.leave) == set(other.leave)
+        assert set(one.remove) == set(other.remove)
+        assert one.start == other.start
+        assert one.complete == other.complete
+
+    check()
