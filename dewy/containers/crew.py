@@ -146,6 +146,9 @@ class Crew:
 
     async def _end(self) -> None:
         fleet, recipes = self.deployer.fleet, self.recipes
+        with suppress(EngineError):
+            # What was being started when the end came is there by now.
+            await fleet.observe()
         self.retirement.begin(fleet.replicas)
         await self.retirement.ended()
         if not recipes.options.network:

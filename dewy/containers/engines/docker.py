@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -15,7 +14,7 @@ from ... import urls
 from ...remotes.oci.credentials import Credentials
 from ..model import Container, Event, Image, Network, Pulling
 from . import docker_images, inspection, stream
-from .refusals import exists, going, in_use, secrets_of
+from .refusals import exists, going, gone, in_use, secrets_of
 from .sockets import owner
 from .wire import Wire
 
@@ -51,11 +50,7 @@ class DockerEngine:
         self, labels: Mapping[str, str | None] | None = None
     ) -> list[Container]:
         """See `Engine.containers`."""
-        wanted = {"label": inspection.label_filter(labels or {})}
-        async with self._wire.asking("list containers"):
-            listed = await self._wire.docker.containers.list(
-                all=True, filters=json.dumps(wanted)
-            )
+        listed = await self._wire.containers(inspection.label_filter(labels or {}))
         turn = asyncio.Semaphore(AT_ONCE)
 
         async def show(name: str) -> Container | None:
@@ -78,7 +73,7 @@ class DockerEngine:
             try:
                 return await self._wire.docker.containers.container(container).show()
             except aiodocker.DockerError as exc:
-                if exc.status == 404:
+                if gone(exc.status, exc.message):
                     return None
                 raise
 
@@ -116,7 +111,9 @@ class DockerEngine:
             try:
                 await self._wire.docker.containers.container(container).stop(t=patience)
             except aiodocker.DockerError as exc:
-                if exc.status != 404 and not going(exc.status, exc.message):
+                if not (
+                    gone(exc.status, exc.message) or going(exc.status, exc.message)
+                ):
                     raise
 
     async def remove(self, container: str, *, force: bool = False) -> None:
@@ -128,7 +125,9 @@ class DockerEngine:
                     force=force, v=True
                 )
             except aiodocker.DockerError as exc:
-                if exc.status != 404 and not going(exc.status, exc.message):
+                if not (
+                    gone(exc.status, exc.message) or going(exc.status, exc.message)
+                ):
                     raise
 
     async def logs(self, container: str, lines: int) -> tuple[str, ...]:
@@ -226,10 +225,9 @@ class DockerEngine:
     async def _networks_used(self) -> set[str]:
         """By containers in whatever state; Podman removes networks from under them."""
         async with self._wire.asking("list containers"):
-            listed = await self._wire.docker.containers.list(all=True)
             return {
                 name
-                for entry in listed
+                for entry in await self._wire.containers()
                 for name in (entry["NetworkSettings"] or {}).get("Networks") or ()
             }
 
