@@ -133,5 +133,5 @@ async def remove(wire: Wire, reference: str) -> bool:
 async def _used(wire: Wire) -> set[str]:
     """The ids of the images that containers, in whatever state, were made from."""
     async with wire.asking("list containers"):
-        listed = await wire.docker.containers.list(all=True)
+        listed = await wire.containers()
         return {inspection.digest(str(entry["ImageID"])) for entry in listed}
