@@ -63,7 +63,7 @@ class MemoryEngine:
             image = self._image(spec["Image"])
             if image is None:
                 raise EngineError(f"no such image: {spec['Image']}")
-            exposed = {f"{port}/tcp": {} for port in image.ports}
+            exposed: dict[str, Any] = {f"{port}/tcp": {} for port in image.ports}
             exposed |= spec.get("ExposedPorts") or {}
             whole = {**spec, "ExposedPorts": exposed}
             held = Held(self._created(name, spec, image), whole)
