@@ -78,7 +78,9 @@ class Tally:
     slowest: float = 0.0
 
     def __str__(self) -> str:
-        kinds = ", ".join(f"{self.answers[kind]} {kind}" for kind in sorted(self.answers))
+        kinds = ", ".join(
+            f"{self.answers[kind]} {kind}" for kind in sorted(self.answers)
+        )
         failures = ", ".join(f"{n} {why}" for why, n in self.failures.items())
         return (
             f"{self.total} requests in {self.seconds:.0f} s ({kinds}), "

@@ -34,9 +34,7 @@ class Load:
 
     clients = "tests.standins.clients"
 
-    def __init__(
-        self, port: int, *, rate: float, kept: int, path: str = "/"
-    ) -> None:
+    def __init__(self, port: int, *, rate: float, kept: int, path: str = "/") -> None:
         self.report = Report()
         self._options = {
             "port": port,

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dewy.containers.memory import MemoryEngine
+from dewy.containers.engines.memory import MemoryEngine
 from dewy.containers.model import Event
 from dewy.errors import EngineError, PullDenied
 from tests.standins.applications import PORT, memory_engine
