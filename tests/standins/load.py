@@ -30,9 +30,7 @@ class Load:
         report: What is known so far; all of it after leaving.
     """
 
-    def __init__(
-        self, port: int, *, rate: float, kept: int, path: str = "/"
-    ) -> None:
+    def __init__(self, port: int, *, rate: float, kept: int, path: str = "/") -> None:
         self.report = Report()
         self._options = {
             "port": port,
