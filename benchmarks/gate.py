@@ -102,7 +102,7 @@ def say(line: str) -> None:
 
 @click.command()
 @click.option(
-    "--short", is_flag=True, help="Few short rounds of what the gate is about."
+    "--short", is_flag=True, help="Few short rounds; no figures but the gate's."
 )
 @click.option("--rounds", type=click.IntRange(min=1), help="Rounds that count.")
 @click.option("--seconds", type=click.IntRange(min=1), help="Length of a measurement.")

@@ -54,7 +54,6 @@ TESTED_ELSEWHERE = {
     "__main__.py": "test_layout.py",
     "_speedups/engine_py.py": "_speedups/test_draining.py",
     "_speedups/pair_py.py": "_speedups/test_streams.py",
-    "_speedups/relay_py.py": "_speedups/test_streams.py",
     "_speedups/search_py.py": "_speedups/test_backends.py",
     "proxy/backend.py": "proxy/test_proxy.py",
     "proxy/port.py": "proxy/test_proxy.py",

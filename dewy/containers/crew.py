@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..config import Settings
@@ -101,9 +101,15 @@ class Crew:
         self.retirement.patience = patience(settings, options)
         self.deployer.starter.upstreams.wanted = settings.upstream
         self.table.lingering = settings.drain_time
-        self.deployer.fleet.pulse = pulse(settings)
+        self._count_anew(pulse(settings))
         self.deployer.fleet.changed.set()
         return changed
+
+    def _count_anew(self, pulse: Pulse) -> None:
+        fleet = self.deployer.fleet
+        fleet.pulse = pulse
+        for each in fleet.replicas:
+            each.pulse = replace(each.pulse, rise=pulse.rise, fall=pulse.fall)
 
     async def probe(self, backend: Backend) -> bool:
         """Whether a suspected *backend* is to be used again."""
@@ -146,10 +152,15 @@ class Crew:
 
     async def _end(self) -> None:
         fleet, recipes = self.deployer.fleet, self.recipes
+        with suppress(EngineError):
+            # One may have been on its way when its start was called off.
+            await fleet.observe()
         self.retirement.begin(fleet.replicas)
         await self.retirement.ended()
-        if not recipes.options.network:
-            with suppress(EngineError):
+        with suppress(EngineError):
+            for replica in fleet.replicas:
+                await fleet.remove(replica)
+            if not recipes.options.network:
                 await fleet.engine.remove_network(fleet.application.network)
 
 

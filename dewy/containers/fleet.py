@@ -200,6 +200,7 @@ class Fleet:
         entering = [each for each in replicas if each.phase is Phase.READY]
         for replica in entering:
             assert replica.upstream is not None
+            self.table.leave_open(replica.backends)
             replica.enter(self.table.ports, replica.upstream)
             replica.phase = Phase.SERVING
             replica.served = True
@@ -209,7 +210,7 @@ class Fleet:
 
     def dismiss(self, replicas: Iterable[Replica]) -> list[Replica]:
         """They get no connections any more, in one swap; who they were."""
-        leaving = [each for each in replicas if each.phase > Phase.LEAVING]
+        leaving = [each for each in replicas if each.phase is not Phase.LEAVING]
         self.table.drop(leaving)
         for replica in leaving:
             replica.phase = Phase.LEAVING

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Self
+from typing import Any, Self
 
 from ..errors import DewyError, EngineError
 from ..logs import summary
@@ -56,6 +56,7 @@ class Keeper:
         self._died = died
         self._troubled = troubled
         self._looked = asyncio.Event()
+        self._tried = asyncio.Event()
         self._deaths: asyncio.Queue[Replica] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
         self._backoff = Backoff()
@@ -66,12 +67,15 @@ class Keeper:
     async def __aenter__(self) -> Self:
         self._fleet.died = self._deaths.put_nowait
         bodies = {
-            "engine events": self._watch(),
-            "replica deaths": self._answer_deaths(),
-            "replicas": self._keep(),
-            "replica health": self._examine(),
+            "engine events": self._watch,
+            "replica deaths": self._answer_deaths,
+            "replicas": self._keep,
+            "replica health": self._examine,
         }
-        self._tasks = [asyncio.create_task(b, name=n) for n, b in bodies.items()]
+        self._tasks = [
+            asyncio.create_task(_on_and_on(body, name), name=name)
+            for name, body in bodies.items()
+        ]
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -84,6 +88,10 @@ class Keeper:
     def registry_answered(self) -> None:
         """The registry was asked once, whatever came of it."""
         self._looked.set()
+
+    async def begun(self) -> None:
+        """Return once what an earlier dewy left serves, or was tried to be had."""
+        await self._tried.wait()
 
     async def probe(self, backend: Backend) -> bool:
         """
@@ -98,7 +106,7 @@ class Keeper:
         try:
             if await self._fleet.look_at(replica.id) is not replica:
                 return True
-            return await self._ask(replica)
+            return await self._ask(replica) and replica.pulse.healthy
         except EngineError as exc:
             log.debug("Replica not inspected", extra={"error": str(exc)})
             return False
@@ -128,23 +136,31 @@ class Keeper:
     async def _answer_deaths(self) -> None:
         while True:
             replica = await self._deaths.get()
-            lived = asyncio.get_running_loop().time() - replica.since
-            self._backoff = self._backoff.died(lived)
-            self._pause = self._backoff.delay
-            code = replica.ended.result()
-            log.warning("Replica died", extra=self._fleet.tell(replica, exit_code=code))
-            # Its last lines go with it: before it is removed.
-            async with self._deployer.switching:
-                tail = await self._fleet.tail(replica.id)
-                how = "ended" if code is None else f"exit status {code}"
-                if replica.container.oom_killed:
-                    how += ", killed for its use of memory"
-                await self._died(replica, f"replica {replica.name}: {how}", tail)
-            self._deaths.task_done()
-            self._fleet.changed.set()
+            try:
+                await self._answer(replica)
+            finally:
+                self._deaths.task_done()
+                self._fleet.changed.set()
+
+    async def _answer(self, replica: Replica) -> None:
+        lived = asyncio.get_running_loop().time() - replica.since
+        self._backoff = self._backoff.died(lived)
+        self._pause = self._backoff.delay
+        # At once: its last lines go when it is removed, and so does why it ended.
+        tail = await self._fleet.tail(replica.id)
+        with suppress(EngineError):
+            await self._fleet.look_at(replica.id)
+        code = replica.ended.result()
+        log.warning("Replica died", extra=self._fleet.tell(replica, exit_code=code))
+        how = "ended" if code is None else f"exit status {code}"
+        if replica.container.oom_killed:
+            how += ", killed for its use of memory"
+        async with self._deployer.switching:
+            await self._died(replica, f"replica {replica.name}: {how}", tail)
 
     async def _keep(self) -> None:
         if self._fleet.serving:
+            self._tried.set()
             with suppress(TimeoutError):
                 async with asyncio.timeout(FIRST_LOOK):
                     await self._looked.wait()
@@ -155,6 +171,7 @@ class Keeper:
             pause, self._pause = self._pause, 0.0
             await asyncio.sleep(pause)
             failures = await self._reconcile(failures)
+            self._tried.set()
             pause = min(FIRST_PAUSE * 2.0 ** (failures - 1), LONGEST_PAUSE)
             if failures:
                 await asyncio.sleep(pause)
@@ -198,6 +215,9 @@ class Keeper:
     async def _look_at(self, replica: Replica) -> None:
         with suppress(EngineError):
             good = await self._ask(replica)
+            if good and not replica.pulse.healthy:
+                # Somebody else may have its address by now.
+                good = await self._fleet.look_at(replica.id) is replica
             before, replica.pulse = replica.pulse, replica.pulse.after(good)
             if before.healthy and not replica.pulse.healthy:
                 log.warning(
@@ -219,3 +239,13 @@ class Keeper:
             log.info("Replica is reached otherwise", extra=self._fleet.tell(replica))
             self._fleet.table.move(replica, way)
         return True
+
+
+async def _on_and_on(body: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+    """Run *body*, which never returns, again whenever a fault of ours ended it."""
+    while True:
+        try:
+            await body()
+        except Exception:
+            log.exception("Keeping replicas ran into a fault", extra={"part": name})
+        await asyncio.sleep(FIRST_PAUSE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,19 +49,37 @@ class Starter:
 
     def __init__(self, fleet: Fleet, upstreams: Upstreams) -> None:
         self._fleet = fleet
+        self._networking = asyncio.Lock()
         self.upstreams = upstreams
 
     async def start(self, recipe: Recipe, index: int) -> Replica:
         """
         A new replica, running.
 
+        Engines finish what they were asked for: who is cancelled meanwhile waits
+        until the replica is known, so that somebody can end it.
+
         Raises:
             StartFailed: it could not be started; nothing of it is left.
             EngineError: the engine did not do its part.
         """
+        starting = asyncio.create_task(
+            self._start(recipe, index), name=f"replica {index} at the engine"
+        )
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await asyncio.wait({starting})
+            if not starting.exception():
+                starting.result().phase = Phase.UNCHECKED
+            raise
+
+    async def _start(self, recipe: Recipe, index: int) -> Replica:
         engine = self._fleet.engine
         if recipe.network:
-            await engine.create_network(recipe.network, {"dewy.managed": "true"})
+            # Docker makes two of the same name if it is asked twice at a time.
+            async with self._networking:
+                await engine.create_network(recipe.network, {"dewy.managed": "true"})
         name, container = await self._create(recipe, index)
         try:
             await engine.start(container)
@@ -115,15 +134,19 @@ class Starter:
             either: set[asyncio.Future[Any]] = {waiting, replica.ended}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if replica.ended.done():
+                with suppress(EngineError):
+                    # Only an inspection tells why.
+                    await self._fleet.look_at(replica.id)
                 raise StartFailed(f"replica {replica.name} {_end(replica)}")
             replica.upstream = waiting.result()
-            replica.phase = Phase.READY
+            if replica.phase is Phase.STARTING:
+                replica.phase = Phase.READY
         except (StartFailed, EngineError) as exc:
             tail = await self._fleet.tail(replica.id)
             raise StartFailed(str(exc), log_tail=tail) from exc
         finally:
             waiting.cancel()
-            await asyncio.wait({waiting})
+            await asyncio.gather(waiting, return_exceptions=True)
 
     async def _healthy(self, replica: Replica, readiness: Readiness) -> Upstream:
         loop = asyncio.get_running_loop()
@@ -150,8 +173,11 @@ class Starter:
     async def ask(self, replica: Replica, check: Check) -> Upstream | None:
         """The way by which *replica* answers well; None, and `problem`, if by none."""
         container = replica.container
-        if replica.phase is Phase.STARTING and not container.published:
-            # Engines publish ports a moment after the start.
+        if replica.phase is Phase.STARTING and (
+            replica.problem or not container.published
+        ):
+            # Ports are published a moment after the start; and its end may have
+            # been missed.
             await self._fleet.look_at(replica.id)
             container = replica.container
         replica.problem = await self._own_check(container)

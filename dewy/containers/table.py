@@ -52,7 +52,7 @@ class Table:
         old = replica.backends
         replica.enter(self.ports, upstream)
         self._swap(self._serving)
-        self.close(old, self.lingering)
+        self.leave_open(old)
 
     def eject(self, replica: Replica) -> None:
         """Prefer the others to it, for as long as there are any."""
@@ -72,12 +72,16 @@ class Table:
         """
         self.drop([replica])
         backends, replica.backends = replica.backends, ()
-        self.close(backends, self.lingering)
+        self._close(backends, cut=True)
 
-    def close(self, backends: Iterable[Backend], seconds: float) -> None:
-        """Have *backends* forgotten once their connections have ended."""
+    def leave_open(self, backends: Iterable[Backend]) -> None:
+        """Nothing new goes to *backends*; what they have lives on, for they do."""
+        self._close(backends, cut=False)
+
+    def _close(self, backends: Iterable[Backend], *, cut: bool) -> None:
         for backend in backends:
-            task = asyncio.create_task(_close(backend, seconds), name=repr(backend))
+            work = _close(backend, self.lingering, cut=cut)
+            task = asyncio.create_task(work, name=repr(backend))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
@@ -105,9 +109,9 @@ class Table:
                 self.eject(replica)
 
 
-async def _close(backend: Backend, seconds: float) -> None:
+async def _close(backend: Backend, seconds: float, *, cut: bool) -> None:
     try:
-        if await backend.drain(seconds):
+        if await backend.drain(seconds) and cut:
             backend.cut()
     finally:
         await backend.remove()

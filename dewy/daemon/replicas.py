@@ -103,6 +103,8 @@ async def _keep(ground: Ground, agent: Agent, crew: Crew, reread: Reread) -> Onl
     keeper = await ground.stack.enter_async_context(crew.keep(died, troubled))
 
     async def tick() -> None:
+        # What ran is started from this host before the registry is asked.
+        await keeper.begun()
         try:
             await agent.tick()
         finally:

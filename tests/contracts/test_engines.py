@@ -69,7 +69,7 @@ async def test_container_lives_and_ends(case: EngineCase) -> None:
     assert at_work.exit_code is None
     assert at_work.started_at > at_work.created_at > ""
     assert 1 == len(at_work.addresses)
-    assert [8080] == list(at_work.published)
+    assert [case.port] == list(at_work.published)
     assert ("exited", 0, {}, {}) == (
         ended.state,
         ended.exit_code,
@@ -84,8 +84,8 @@ async def test_application_is_reached_both_ways(case: EngineCase) -> None:
     container = await case.running(await case.pulled("v7"))
 
     for address in container.addresses.values():
-        assert "v7" == await asked(address, 8080)
-    assert "v7" == await asked("127.0.0.1", container.published[8080])
+        assert "v7" == await asked(address, case.port)
+    assert "v7" == await asked("127.0.0.1", container.published[case.port])
 
 
 async def test_container_is_found_by_name_id_and_labels(case: EngineCase) -> None:
@@ -207,7 +207,7 @@ async def test_image_is_pulled_by_tag_and_by_digest(case: EngineCase) -> None:
     assert image == await case.engine.image(image.id)
     assert [image] == await case.engine.images(case.repository)
     assert tagged in image.tags
-    assert (8080,) == image.ports
+    assert (case.port,) == image.ports
     assert "linux/amd64" == image.platform
     done = [step[0] for step in told]
     assert done

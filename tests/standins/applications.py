@@ -12,9 +12,12 @@ from typing import Any, Self
 from dewy.containers.engines.memory import MemoryEngine
 from dewy.containers.engines.memory_host import MemoryHost
 from dewy.containers.model import Container
+from tests.standins.registry import free_port
 
 KILLED = 137
 PREFIX = f"127.{64 + os.getpid() % 160}"
+PORT = free_port()
+"""For containers; somebody may listen on every address's 8080."""
 
 
 def memory_engine(name: str = "") -> MemoryEngine:
@@ -54,7 +57,7 @@ class LoopbackApplication:
         """Serve as *container*: on each port of *spec*, with the image's tag."""
         application = cls(container.image.rpartition(":")[2])
         published = {}
-        for exposed in spec.get("ExposedPorts") or {"8080/tcp": {}}:
+        for exposed in spec["ExposedPorts"]:
             port = int(exposed.partition("/")[0])
             for address in container.addresses.values():
                 await application._listen(address, port)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import io
@@ -131,10 +132,15 @@ class Publisher:
         self.host = host
         self.labels = dict(labels)
         self._session: aiohttp.ClientSession
-        self._auth = aiohttp.BasicAuth(*credentials) if credentials else None
+        self._headers: dict[str, str] = {}
+        if credentials:
+            shown = base64.b64encode(":".join(credentials).encode()).decode()
+            self._headers["Authorization"] = f"Basic {shown}"
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(f"http://{self.host}", auth=self._auth)
+        self._session = aiohttp.ClientSession(
+            f"http://{self.host}", headers=self._headers
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -27,8 +27,12 @@ class Load:
     after ten minutes, whatever becomes of the test.
 
     Attributes:
+        clients: The module that is run.
+
         report: What is known so far; all of it after leaving.
     """
+
+    clients = "tests.standins.clients"
 
     def __init__(self, port: int, *, rate: float, kept: int, path: str = "/") -> None:
         self.report = Report()
@@ -46,7 +50,7 @@ class Load:
     async def __aenter__(self) -> Self:
         options = [f"--{name}={value}" for name, value in self._options.items()]
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.standins.clients", *options),
+            *(sys.executable, "-m", self.clients, *options),
             env={**os.environ, "PYTHONPATH": os.getcwd()},
             stdout=PIPE,
             limit=LONGEST_LINE,
@@ -86,5 +90,8 @@ class Load:
         assert self._process is not None
         assert self._process.stdout is not None
         async for line in self._process.stdout:
-            self.report = Report(**json.loads(line))
+            self.report = self._parsed(line)
             self._changed.set()
+
+    def _parsed(self, line: bytes) -> Report:
+        return Report(**json.loads(line))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -16,7 +15,7 @@ from ...errors import EngineError
 from ...remotes.oci.credentials import Credentials
 from ..model import Container, Event, Image, Network, Pulling
 from . import docker_images, inspection, stream
-from .refusals import exists, going, in_use, secrets_of
+from .refusals import exists, going, gone, in_use, secrets_of
 from .sockets import owner
 from .wire import Wire
 
@@ -50,11 +49,7 @@ class DockerEngine:
         self, labels: Mapping[str, str | None] | None = None
     ) -> list[Container]:
         """See `Engine.containers`."""
-        wanted = {"label": inspection.label_filter(labels or {})}
-        async with self._wire.asking("list containers"):
-            listed = await self._wire.docker.containers.list(
-                all=True, filters=json.dumps(wanted)
-            )
+        listed = await self._wire.containers(inspection.label_filter(labels or {}))
         turn = asyncio.Semaphore(AT_ONCE)
 
         async def show(name: str) -> Container | None:
@@ -79,7 +74,7 @@ class DockerEngine:
                 # An empty answer is none, and no container that is absent.
                 return dict(await found.show())
             except aiodocker.DockerError as exc:
-                if exc.status == 404:
+                if gone(exc.status, exc.message):
                     return None
                 raise
 
@@ -125,7 +120,9 @@ class DockerEngine:
             try:
                 await self._wire.docker.containers.container(container).stop(t=patience)
             except aiodocker.DockerError as exc:
-                if exc.status != 404 and not going(exc.status, exc.message):
+                if not (
+                    gone(exc.status, exc.message) or going(exc.status, exc.message)
+                ):
                     raise
 
     async def remove(self, container: str, *, force: bool = False) -> None:
@@ -137,7 +134,9 @@ class DockerEngine:
                     force=force, v=True
                 )
             except aiodocker.DockerError as exc:
-                if exc.status != 404 and not going(exc.status, exc.message):
+                if not (
+                    gone(exc.status, exc.message) or going(exc.status, exc.message)
+                ):
                     raise
 
     async def logs(self, container: str, lines: int) -> tuple[str, ...]:
@@ -240,10 +239,9 @@ class DockerEngine:
     async def _networks_used(self) -> set[str]:
         """By containers in whatever state; Podman removes networks from under them."""
         async with self._wire.asking("list containers"):
-            listed = await self._wire.docker.containers.list(all=True)
             return {
                 name
-                for entry in listed
+                for entry in await self._wire.containers()
                 for name in (entry["NetworkSettings"] or {}).get("Networks") or ()
             }
 

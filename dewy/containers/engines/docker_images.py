@@ -90,6 +90,9 @@ async def pull(
     ):
         async for item in items:
             timer.reschedule(loop.time() + silence)
+            # Newer clients raise it by themselves.
+            if "error" in item:
+                raise aiodocker.DockerError(0, str(item["error"]))
             if layers.feed(item):
                 progress(layers.done, layers.total)
     # A stream that breaks off ends like one that is complete.
@@ -133,5 +136,5 @@ async def remove(wire: Wire, reference: str) -> bool:
 async def _used(wire: Wire) -> set[str]:
     """The ids of the images that containers, in whatever state, were made from."""
     async with wire.asking("list containers"):
-        listed = await wire.docker.containers.list(all=True)
+        listed = await wire.containers()
         return {inspection.digest(str(entry["ImageID"])) for entry in listed}

@@ -63,7 +63,10 @@ class MemoryEngine:
             image = self._image(spec["Image"])
             if image is None:
                 raise EngineError(f"no such image: {spec['Image']}")
-            held = Held(self._created(name, spec, image), dict(spec))
+            exposed: dict[str, Any] = {f"{port}/tcp": {} for port in image.ports}
+            exposed |= spec.get("ExposedPorts") or {}
+            whole = {**spec, "ExposedPorts": exposed}
+            held = Held(self._created(name, spec, image), whole)
             self.host.held[held.container.id] = held
             self.host.tell("create", held)
             return held.container.id

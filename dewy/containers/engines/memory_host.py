@@ -153,8 +153,7 @@ class MemoryHost:
             await self.kill(held.container.id, published.exits)
 
     async def _run(self, held: Held) -> None:
-        exposed = held.spec.get("ExposedPorts") or {"8080/tcp": {}}
-        ports = [int(port.partition("/")[0]) for port in exposed]
+        ports = [int(port.partition("/")[0]) for port in held.spec["ExposedPorts"]]
         published: Mapping[int, int] = {port: next(self._ports) for port in ports}
         if self.run:
             held.application = await self.run(held.container, held.spec)

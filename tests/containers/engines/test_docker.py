@@ -7,7 +7,6 @@ import traceback
 from collections.abc import Awaitable, Callable
 
 import pytest
-from tests.containers.test_inspection import ID, inspected
 
 from dewy.containers.engines.docker import DockerEngine, recognised
 from dewy.containers.engines.sockets import Address
@@ -15,6 +14,7 @@ from dewy.containers.engines.wire import connected
 from dewy.containers.model import Engine
 from dewy.errors import EngineError, NameTaken
 from tests.containers.conftest import SHORT
+from tests.containers.engines.test_inspection import ID, inspected
 from tests.standins.engines import RealEngine
 from tests.standins.fake_engine import PODMAN, FakeEngine
 from tests.standins.images import Publisher

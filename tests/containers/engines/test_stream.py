@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.containers.test_inspection import ID, told
 
 from dewy.containers.engines import stream
 from dewy.containers.engines.docker import DockerEngine
 from dewy.containers.model import Event
+from tests.containers.engines.test_inspection import ID, told
 from tests.eventually import eventually
 from tests.standins.fake_engine import FakeEngine
 
