@@ -14,9 +14,9 @@ import aiodocker
 from .. import urls
 from ..errors import EngineError
 from ..remotes.oci.credentials import Credentials
-from . import docker_images, inspection, stream
+from . import docker_images, docker_networks, inspection, stream
 from .model import Container, Event, Image, Network, Pulling
-from .refusals import exists, going, in_use, secrets_of
+from .refusals import going, secrets_of
 from .sockets import owner
 from .wire import Wire
 
@@ -40,6 +40,7 @@ class DockerEngine:
         self.local = wire.place.local
         self.address = urls.redact(wire.place.url)
         self._wire = wire
+        self._creating = asyncio.Lock()
         self._runs_healthchecks = timers or not wire.libpod
 
     def __repr__(self) -> str:
@@ -186,56 +187,16 @@ class DockerEngine:
 
     async def network(self, name: str) -> Network | None:
         """See `Engine.network`."""
-        async with self._wire.asking(f"look at network {name}"):
-            try:
-                found = await self._wire.docker.networks.get(name)
-                shown = inspection.network(await found.show())
-            except aiodocker.DockerError as exc:
-                if exc.status == 404:
-                    return None
-                raise
-        # An engine also finds networks by their ids.
-        return shown if shown.name == name else None
+        return await docker_networks.network(self._wire, name)
 
     async def create_network(self, name: str, labels: Mapping[str, str]) -> None:
         """See `Engine.create_network`."""
-        wanted = {
-            "Name": name,
-            "Driver": "bridge",
-            "CheckDuplicate": True,
-            "Labels": dict(labels),
-        }
-        doing = f"create network {name}"
-        async with self._wire.asking(doing, self._wire.deadlines.change):
-            try:
-                await self._wire.docker.networks.create(wanted)
-            except aiodocker.DockerError as exc:
-                if not exists(exc.status, exc.message):
-                    raise
+        async with self._creating:
+            await docker_networks.create(self._wire, name, labels)
 
     async def remove_network(self, name: str) -> bool:
         """See `Engine.remove_network`."""
-        if await self.network(name) is None or name in await self._networks_used():
-            return False
-        doing = f"remove network {name}"
-        async with self._wire.asking(doing, self._wire.deadlines.change):
-            try:
-                found = await self._wire.docker.networks.get(name)
-                return bool(await found.delete())
-            except aiodocker.DockerError as exc:
-                if exc.status == 404 or in_use(exc.status, exc.message):
-                    return False
-                raise
-
-    async def _networks_used(self) -> set[str]:
-        """By containers in whatever state; Podman removes networks from under them."""
-        async with self._wire.asking("list containers"):
-            listed = await self._wire.docker.containers.list(all=True)
-            return {
-                name
-                for entry in listed
-                for name in (entry["NetworkSettings"] or {}).get("Networks") or ()
-            }
+        return await docker_networks.remove(self._wire, name)
 
     def events(
         self, labels: Mapping[str, str | None]
