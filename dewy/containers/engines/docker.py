@@ -15,7 +15,7 @@ from ...errors import EngineError
 from ...remotes.oci.credentials import Credentials
 from ..model import Container, Event, Image, Network, Pulling
 from . import docker_images, docker_networks, inspection, stream
-from .refusals import going, secrets_of
+from .refusals import going, gone, secrets_of
 from .sockets import owner
 from .wire import Wire
 
