@@ -1,4 +1,4 @@
-"""Contestants in turn, A B C A B C …: what is near in time had the same machine."""
+"""Contestants in turn, A B C C B A …: what is near in time had the same machine."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
+from .containers import contestants
 from .contestants import Contestant, Start, dewy, haproxy, nginx
 from .crowd import crowd
 from .load import measure
 from .processes import resident_bytes
-from .workloads import CONNECTING, SMALL, WORKLOADS, Sample, Workload
+from .workloads import CONNECTING, CONTAINED, SMALL, WORKLOADS, Sample, Workload
 
 IDLE = 9000
 FEW_IDLE = 100
@@ -27,6 +28,7 @@ THREADS = "two relay threads"
 HELD = "the interpreter lock held"
 CROWDED = "connections already open"
 CHOICE = "backends to choose from"
+CONTAINERS = "a container"
 
 Samples = dict[str, list[Sample]]
 Say = Callable[[str], None]
@@ -34,26 +36,39 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how often to measure, and where to keep files meanwhile."""
+    """
+    How long and how often to measure, and where to keep files meanwhile.
+
+    `all` has those measured, too, that no pass mark is about.
+    """
 
     rounds: int
     seconds: int
     directory: Path
     addresses: Sequence[str]
     say: Say
+    all: bool = True
 
     def few(self) -> Sequence[str]:
         """The backends of every comparison but the one of their number."""
         return self.addresses[:FEW_BACKENDS]
 
+    def often(self, times: int) -> Plan:
+        """With that many times the rounds, where few leave much to chance."""
+        return replace(self, rounds=times * self.rounds)
+
 
 def alternate(
     plan: Plan, workload: Workload, contestants: Sequence[Contestant]
 ) -> Samples:
-    """Measure each in every round; a first round warms up and is forgotten."""
+    """
+    Measure each in every round; a first round warms up and is forgotten.
+
+    Every other round goes backwards: nobody has the advantage of being first.
+    """
     samples: Samples = {contestant.name: [] for contestant in contestants}
     for turn in range(plan.rounds + 1):
-        for contestant in contestants:
+        for contestant in contestants[:: -1 if turn % 2 else 1]:
             sample = measure(workload, contestant, plan.seconds)
             if turn:
                 samples[contestant.name].append(sample)
@@ -83,17 +98,26 @@ def started(
 
 def proxies(plan: Plan) -> dict[str, Samples]:
     """Dewy, HAProxy and nginx under every workload."""
-    with started(plan, [dewy(), haproxy, nginx]) as contestants:
+    others = [haproxy, nginx] if plan.all else [haproxy]
+    with started(plan, [dewy(), *others]) as contestants:
         return {
-            workload.name: alternate(plan, workload, contestants)
+            workload.name: alternate(
+                # p99 scatters more than anything else.
+                plan.often(3) if workload is SMALL else plan,
+                workload,
+                contestants,
+            )
             for workload in WORKLOADS
         }
 
 
 def implementations(plan: Plan) -> dict[str, Samples]:
-    """The compiled relay and its pure twin."""
-    with started(plan, [dewy(), dewy("pure", compiled=False)]) as contestants:
-        return {PURE: alternate(plan, SMALL, contestants)}
+    """The compiled relay, and its pure twin where nothing is compiled, nor uvloop."""
+    starts = [dewy(), dewy("pure", compiled=False, loop="asyncio")]
+    if plan.all:
+        starts.append(dewy("pure on uvloop", compiled=False, loop="uvloop"))
+    with started(plan, starts) as contestants:
+        return {PURE: alternate(plan.often(2), SMALL, contestants)}
 
 
 def relay_threads(plan: Plan) -> dict[str, Samples]:
@@ -109,9 +133,8 @@ def held_lock(plan: Plan) -> dict[str, Samples]:
     starts = [dewy("lock free", module=module), dewy("lock held", module=module)]
     with started(plan, starts) as contestants:
         _begin_holding(contestants[1].pid)
-        # Twice the rounds: between equals, p99 scatters most of all.
-        longer = replace(plan, rounds=2 * plan.rounds)
-        return {HELD: alternate(longer, SMALL, contestants)}
+        # Between equals, p99 scatters most of all.
+        return {HELD: alternate(plan.often(4), SMALL, contestants)}
 
 
 def _begin_holding(pid: int) -> None:
@@ -147,6 +170,12 @@ def backend_counts(plan: Plan) -> dict[str, Samples]:
         return {CHOICE: alternate(plan, CONNECTING, [*few, *many])}
 
 
+def containers(plan: Plan) -> dict[str, Samples]:
+    """A container through dewy, and at the port its engine publishes."""
+    with contestants(plan.directory) as found:
+        return {CONTAINERS: alternate(plan, CONTAINED, found)}
+
+
 LOADED = (
     proxies,
     implementations,
@@ -154,12 +183,14 @@ LOADED = (
     held_lock,
     open_connections,
     backend_counts,
+    containers,
 )
 
 
 def idle_memory(plan: Plan) -> dict[str, float]:
     """Bytes a connection costs each proxy while nobody uses it."""
-    with started(plan, [dewy(), haproxy, nginx]) as contestants:
+    others = [haproxy, nginx] if plan.all else []
+    with started(plan, [dewy(), *others]) as contestants:
         for contestant in contestants:
             with crowd(contestant.port, FEW_IDLE):
                 pass  # what is allocated once, for the first connection, is not its own

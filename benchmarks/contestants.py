@@ -105,9 +105,14 @@ def dewy(
     *,
     threads: int = 1,
     compiled: bool = True,
+    loop: str = "",
     module: tuple[str, ...] = ("dewy",),
 ) -> Start:
-    """`dewy proxy` with that many relay threads; *module* is what Python runs."""
+    """
+    `dewy proxy` with that many relay threads.
+
+    *loop* is the event loop, if not the one it would take; *module* what Python runs.
+    """
 
     @contextmanager
     def start(backends: Sequence[str], directory: Path) -> Iterator[Contestant]:
@@ -117,7 +122,7 @@ def dewy(
             command += ["--backend", address]
         command += ["--proxy-threads", str(threads)]
         wanted = "REQUIRE" if compiled else "NO"
-        environment = {f"DEWY_{wanted}_EXTENSIONS": "1"}
+        environment = {f"DEWY_{wanted}_EXTENSIONS": "1", "DEWY_LOOP": loop}
         log = directory / f"{name.replace(' ', '-')}.log"
         with running(command, port, log, environment) as pid:
             yield Contestant(name, port, pid)

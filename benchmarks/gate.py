@@ -27,7 +27,7 @@ from .tables import memory_table, streams_line, verdicts_table, workloads_table
 from .workloads import MIXED, Sample
 
 ROUNDS, SECONDS = 7, 2
-SHORT_ROUNDS, SHORT_SECONDS = 7, 1
+SHORT_ROUNDS, SHORT_SECONDS = 5, 1
 DESCRIPTORS = 20_000
 
 COMPARISONS = {function.__name__.replace("_", "-"): function for function in LOADED}
@@ -81,7 +81,9 @@ def from_json(stored: Mapping[str, Any]) -> Results:
     return Results(samples, dict(stored["idle_bytes"]))
 
 
-def measured(rounds: int, seconds: int, only: frozenset[str]) -> Results:
+def measured(
+    rounds: int, seconds: int, only: frozenset[str], *, everyone: bool
+) -> Results:
     """Start the backends and make the comparisons; raises RuntimeError."""
     raise_descriptor_limit()
     ports = free_ports(MANY_BACKENDS)
@@ -89,7 +91,7 @@ def measured(rounds: int, seconds: int, only: frozenset[str]) -> Results:
         directory = Path(temporary)
         directory.chmod(0o755)  # nginx gives up root before it reads the bodies
         with backends(ports, directory, DESCRIPTORS) as addresses:
-            plan = Plan(rounds, seconds, directory, addresses, say)
+            plan = Plan(rounds, seconds, directory, addresses, say, everyone)
             return run(plan, only)
 
 
@@ -99,7 +101,9 @@ def say(line: str) -> None:
 
 
 @click.command()
-@click.option("--short", is_flag=True, help="Few short rounds, for CI.")
+@click.option(
+    "--short", is_flag=True, help="Few short rounds; no figures but the gate's."
+)
 @click.option("--rounds", type=click.IntRange(min=1), help="Rounds that count.")
 @click.option("--seconds", type=click.IntRange(min=1), help="Length of a measurement.")
 @click.option(
@@ -124,6 +128,7 @@ def main(
             rounds or (SHORT_ROUNDS if short else ROUNDS),
             seconds or (SHORT_SECONDS if short else SECONDS),
             frozenset(only),
+            everyone=not short,
         )
     except RuntimeError as error:
         raise click.ClickException(str(error)) from error

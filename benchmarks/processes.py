@@ -56,7 +56,11 @@ def raise_descriptor_limit() -> None:
 
 @contextmanager
 def running(
-    command: Sequence[str], port: int, log: Path, environment: Mapping[str, str] = {}
+    command: Sequence[str],
+    port: int,
+    log: Path,
+    environment: Mapping[str, str] = {},
+    cwd: Path | None = None,
 ) -> Iterator[int]:
     """
     Run *command* until the block ends and yield its process id.
@@ -71,6 +75,7 @@ def running(
             stdout=output,
             stderr=subprocess.STDOUT,
             env=os.environ | environment,
+            cwd=cwd,
             start_new_session=True,
         )
         try:

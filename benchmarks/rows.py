@@ -10,6 +10,7 @@ from statistics import median
 
 from .comparisons import (
     CHOICE,
+    CONTAINERS,
     CROWDED,
     FEW_BACKENDS,
     FEW_IDLE,
@@ -20,6 +21,7 @@ from .comparisons import (
     THREADS,
     Samples,
 )
+from .containers import DIRECT, PUBLISHED, RELAYED
 from .workloads import (
     BULK,
     CONNECTING,
@@ -150,6 +152,26 @@ ROWS = (
         gate=1.5,
         of=f"{MANY_BACKENDS:,} backends",
         against=f"{FEW_BACKENDS} backends",
+    ),
+    Row(
+        "requests/s, container through dewy : its published port",
+        CONTAINERS,
+        RATE,
+        aim=1.3,
+        gate=1.15,
+        of=DIRECT,
+        against=PUBLISHED,
+        more_is_better=True,
+    ),
+    Row(
+        "requests/s, container through dewy : through dewy, published port",
+        CONTAINERS,
+        RATE,
+        aim=1.6,
+        gate=1.3,
+        of=DIRECT,
+        against=RELAYED,
+        more_is_better=True,
     ),
 )
 

@@ -42,6 +42,7 @@ def workloads_table(results: Results) -> str:
         for workload in WORKLOADS
         if workload.name in results.samples
         for peer in PEERS
+        if peer in results.samples[workload.name]
     ]
     return _markdown(header, lines)
 

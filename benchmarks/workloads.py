@@ -35,6 +35,7 @@ BULK = Workload("100 MB", BULK_BODY, 4)
 CONNECTING = Workload("a connection per request", 11, 64, keep_alive=False)
 LONELY = Workload("one client", 11, 1)
 MIXED = Workload("64 small clients beside 4 bulk streams", 11, 64, bulk_streams=4)
+CONTAINED = Workload("64 keep-alive clients of a container, 11 bytes", 11, 64)
 
 WORKLOADS = (SMALL, MEDIUM, LARGE, BULK, CONNECTING, LONELY, MIXED)
 BODIES = sorted({KIB, *(workload.body for workload in WORKLOADS)})

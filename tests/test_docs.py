@@ -181,9 +181,12 @@ def test_command_line_is_understood(page: str, line: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=shown)
 def test_configurations_are_valid(page: Path, tmp_path: Path) -> None:
-    """Every dewy.toml that a page shows is one that `server` takes."""
+    """Every dewy.toml that a page shows is one that `server` or `container` takes."""
     for block in blocks(page, "toml"):
         (tmp_path / "dewy.toml").write_text(block, encoding="utf-8")
+        if "img://" in block:
+            assert resolve("container", {}, {}, tmp_path).registry
+            continue
         given = {} if "registry" in block else {"registry": "file:///srv/releases"}
         if "port" not in block and "health-path" in block:
             given["port"] = "8080"

@@ -54,10 +54,10 @@ TESTED_ELSEWHERE = {
     "__main__.py": "test_layout.py",
     "_speedups/engine_py.py": "_speedups/test_draining.py",
     "_speedups/pair_py.py": "_speedups/test_streams.py",
-    "_speedups/relay_py.py": "_speedups/test_streams.py",
     "_speedups/search_py.py": "_speedups/test_backends.py",
     "proxy/backend.py": "proxy/test_proxy.py",
     "proxy/port.py": "proxy/test_proxy.py",
+    "containers/engines/memory_contents.py": "containers/test_memory_host.py",
     "config/option.py": "config/test_options.py",
     "config/proxying.py": "config/test_options.py",
 }

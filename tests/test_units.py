@@ -14,25 +14,34 @@ from tests.needs import needs
 UNITS = Path(__file__).parent.parent / "contrib" / "systemd"
 
 
-@pytest.fixture(scope="module")
-def service() -> configparser.SectionProxy:
-    """What `dewy@.service` says about running dewy."""
-    unit = configparser.RawConfigParser()
+SERVICES = ["dewy@", "dewy-container@"]
+
+
+def section(name: str, title: str) -> configparser.SectionProxy:
+    """What the unit file *name* says under *title*."""
+    unit = configparser.RawConfigParser(strict=False)
     unit.optionxform = str  # type: ignore[method-assign, assignment]
-    unit.read_string((UNITS / "dewy@.service").read_text(encoding="utf-8"))
-    return unit["Service"]
+    unit.read_string((UNITS / name).read_text(encoding="utf-8"))
+    return unit[title]
+
+
+@pytest.fixture(params=SERVICES)
+def service(request: pytest.FixtureRequest) -> configparser.SectionProxy:
+    """What a service says about running dewy."""
+    return section(f"{request.param}.service", "Service")
 
 
 @needs("systemd-analyze")
-@pytest.mark.parametrize("instance", ["dewy@shop.service", "dewy@shop.socket"])
-def test_systemd_accepts_the_unit(instance: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["service", "socket"])
+@pytest.mark.parametrize("name", SERVICES)
+def test_systemd_accepts_the_unit(name: str, kind: str, tmp_path: Path) -> None:
     """No unknown setting, no value it would ignore, no unit that is missing."""
-    for unit in UNITS.glob("dewy@.*"):
+    for unit in UNITS.glob("dewy*@.*"):
         text = unit.read_text(encoding="utf-8")
         runnable = text.replace("/usr/local/bin/dewy", "/bin/true")
         (tmp_path / unit.name).write_text(runnable, encoding="utf-8")
     verified = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", tmp_path / instance],
+        ["systemd-analyze", "verify", "--man=no", tmp_path / f"{name}shop.{kind}"],
         capture_output=True,
         text=True,
         timeout=60,
@@ -46,9 +55,10 @@ def test_service_waits_longer_than_a_program_may_take_to_stop(
     service: configparser.SectionProxy,
 ) -> None:
     """systemd must not kill a program that dewy is still letting finish."""
-    stop = Settings(command="server", root=Path(), cache_dir=Path()).stop_timeout
+    usual = Settings(command="server", root=Path(), cache_dir=Path())
 
-    assert 2 * stop < float(service["TimeoutStopSec"])
+    most = max(2 * usual.stop_timeout, usual.drain_time + usual.stop_timeout)
+    assert most < float(service["TimeoutStopSec"])
     assert "mixed" == service["KillMode"]
 
 
@@ -66,3 +76,28 @@ def test_service_is_ready_when_dewy_says_so(
     """And only dewy says so: what its program tells goes to dewy."""
     assert "notify" == service["Type"]
     assert "main" == service["NotifyAccess"]
+
+
+def test_containers_outlive_dewy() -> None:
+    """And two dewys of one user see each other's lock, whatever /tmp they have."""
+    text = (UNITS / "dewy-container@.service").read_text(encoding="utf-8")
+
+    assert "\nEnvironment=DEWY_ON_EXIT=leave\n" in text
+    assert "\nEnvironment=XDG_RUNTIME_DIR=%t/dewy\n" in text
+    assert "\nRuntimeDirectory=dewy\nRuntimeDirectoryPreserve=yes\n" in text
+
+
+def test_engine_is_started_first_and_may_be_restarted() -> None:
+    unit = section("dewy-container@.service", "Unit")
+
+    assert "docker.service" == unit["Wants"]
+    assert "docker.service" in unit["After"].split()
+    assert not {"Requires", "BindsTo", "PartOf"} & unit.keys()
+
+
+def test_ports_of_containers_are_those_that_port_opens() -> None:
+    """IPv4 and IPv6, with a queue that lasts for a restart."""
+    ports = section("dewy-container@.socket", "Socket")
+
+    assert ("8080", "both") == (ports["ListenStream"], ports["BindIPv6Only"])
+    assert 4096 <= int(ports["Backlog"])

@@ -228,3 +228,8 @@ def test_no_quoted_secret_is_ever_shown(secret: str, form: str) -> None:
     marked = f"zq{secret}qz"
 
     assert marked not in urls.redact(form.format(marked))
+
+
+def test_tag_of_an_image_is_told_from_a_port() -> None:
+    with pytest.raises(ConfigError, match="without one"):
+        urls.split("img://app:v1", "registry")

@@ -79,10 +79,10 @@ class Engine:
         wanted = port.accepting and room
         if wanted and port not in self._listening:
             self._listening.add(port)
-            self.loop.add_reader(port.listener, self._accept, port)
+            self.loop.add_reader(port.listener.fileno(), self._accept, port)
         elif not wanted and port in self._listening:
             self._listening.discard(port)
-            self.loop.remove_reader(port.listener)
+            self.loop.remove_reader(port.listener.fileno())
         if port.open and not room:
             self._waiting.add(port)
         else:

@@ -35,17 +35,15 @@ class Lookout:
 
     def add(self, side: Side) -> None:
         """Look at *side* from now on."""
-        fd = side.sock.fileno()
-        self._sides[fd] = side
-        self._poll.register(fd, 0)
+        self._sides[side.fd] = side
+        self._poll.register(side.fd, 0)
         if self._timer is None:
             self._timer = self.loop.call_later(GLANCE, self._look)
 
     def discard(self, side: Side) -> None:
         """Do so no longer."""
-        fd = side.sock.fileno()
-        del self._sides[fd]
-        self._poll.unregister(fd)
+        del self._sides[side.fd]
+        self._poll.unregister(side.fd)
 
     def close(self) -> None:
         """Look at nothing any more."""
@@ -69,15 +67,19 @@ class Side:
         broken: Called when a reset is noticed though nothing is wanted of it.
 
     Attributes:
+        fd: Its number, which is what loops take it by: to look for a socket they
+            do not know yet costs asyncio a dozen system calls.
+
         failed: It was reset, or broke otherwise. Its end of stream is none.
     """
 
-    __slots__ = ("_broken", "_lookout", "_reading", "_writing", "failed", "sock")
+    __slots__ = ("_broken", "_lookout", "_reading", "_writing", "failed", "fd", "sock")
 
     def __init__(
         self, sock: socket.socket, lookout: Lookout, broken: Callable[[], object]
     ) -> None:
         self.sock = sock
+        self.fd = sock.fileno()
         self.failed = False
         self._reading = self._writing = False
         self._broken = broken
@@ -90,9 +92,9 @@ class Side:
             return
         self._change(wanted, self._writing)
         if wanted:
-            self._lookout.loop.add_reader(self.sock, tell, *args)
+            self._lookout.loop.add_reader(self.fd, tell, *args)
         else:
-            self._lookout.loop.remove_reader(self.sock)
+            self._lookout.loop.remove_reader(self.fd)
 
     def writing(self, wanted: bool, tell: Callable[..., object], *args: object) -> None:
         """Have *tell* called while there is room to write, or not any more."""
@@ -100,9 +102,9 @@ class Side:
             return
         self._change(self._reading, wanted)
         if wanted:
-            self._lookout.loop.add_writer(self.sock, tell, *args)
+            self._lookout.loop.add_writer(self.fd, tell, *args)
         else:
-            self._lookout.loop.remove_writer(self.sock)
+            self._lookout.loop.remove_writer(self.fd)
 
     def _change(self, reading: bool, writing: bool) -> None:
         before, after = self._reading or self._writing, reading or writing

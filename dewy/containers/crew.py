@@ -68,6 +68,7 @@ class Crew:
         fleet = Fleet(engine, application, table, pulse(settings))
         retirement = Retirement(fleet, patience(settings, options), hurry)
         supply = ImageSupply(engine, application, ledger, credentials, progress)
+        supply.platform = options.platform
         recipes = Recipes(engine, application, settings, options)
         deployer = ContainerDeployer(
             fleet=fleet,
@@ -96,6 +97,7 @@ class Crew:
         changed = options != self.recipes.options
         self.settings = self.deployer.settings = self.recipes.settings = settings
         self.recipes.options = options
+        self.supply.platform = options.platform
         self.retirement.patience = patience(settings, options)
         self.deployer.starter.upstreams.wanted = settings.upstream
         self.table.lingering = settings.drain_time

@@ -210,7 +210,7 @@ class Fleet:
 
     def dismiss(self, replicas: Iterable[Replica]) -> list[Replica]:
         """They get no connections any more, in one swap; who they were."""
-        leaving = [each for each in replicas if each.phase > Phase.LEAVING]
+        leaving = [each for each in replicas if each.phase is not Phase.LEAVING]
         self.table.drop(leaving)
         for replica in leaving:
             replica.phase = Phase.LEAVING

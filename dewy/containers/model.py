@@ -228,10 +228,14 @@ class Engine(Protocol):
         ...
 
     async def pull(
-        self, reference: str, credentials: Credentials | None, progress: Pulling
+        self,
+        reference: str,
+        credentials: Credentials | None,
+        progress: Pulling,
+        platform: str = "",
     ) -> None:
         """
-        Have *reference* on this host.
+        Have *reference* on this host: for *platform* (`linux/arm64`), or its own.
 
         Raises:
             PullDenied: the registry wants other credentials.

@@ -49,19 +49,37 @@ class Starter:
 
     def __init__(self, fleet: Fleet, upstreams: Upstreams) -> None:
         self._fleet = fleet
+        self._networking = asyncio.Lock()
         self.upstreams = upstreams
 
     async def start(self, recipe: Recipe, index: int) -> Replica:
         """
         A new replica, running.
 
+        Engines finish what they were asked for: who is cancelled meanwhile waits
+        until the replica is known, so that somebody can end it.
+
         Raises:
             StartFailed: it could not be started; nothing of it is left.
             EngineError: the engine did not do its part.
         """
+        starting = asyncio.create_task(
+            self._start(recipe, index), name=f"replica {index} at the engine"
+        )
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await asyncio.wait({starting})
+            if not starting.exception():
+                starting.result().phase = Phase.UNCHECKED
+            raise
+
+    async def _start(self, recipe: Recipe, index: int) -> Replica:
         engine = self._fleet.engine
         if recipe.network:
-            await engine.create_network(recipe.network, {"dewy.managed": "true"})
+            # Docker makes two of the same name if it is asked twice at a time.
+            async with self._networking:
+                await engine.create_network(recipe.network, {"dewy.managed": "true"})
         name, container = await self._create(recipe, index)
         try:
             await engine.start(container)

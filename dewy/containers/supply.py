@@ -33,6 +33,9 @@ class ImageSupply:
         credentials: Asked before every pull, and again when one was denied.
 
         progress: Shows how far a pull is.
+
+    Attributes:
+        platform: What images are wanted for; "" for this host's own.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class ImageSupply:
         self._ledger = ledger
         self._credentials = credentials
         self._progress = progress
+        self.platform = ""
 
     @asynccontextmanager
     async def brought(self, release: Release) -> AsyncIterator[Delivery]:
@@ -99,10 +103,14 @@ class ImageSupply:
         log.info("Pulling image", extra={"image": reference, "tag": release.tag})
         with self._progress(release) as progress:
             try:
-                await self._engine.pull(reference, await self._credentials(), progress)
+                await self._fetch(reference, progress)
             except PullDenied:
                 # A token may have expired since it was looked up.
-                await self._engine.pull(reference, await self._credentials(), progress)
+                await self._fetch(reference, progress)
+
+    async def _fetch(self, reference: str, progress: Progress) -> None:
+        credentials = await self._credentials()
+        await self._engine.pull(reference, credentials, progress, self.platform)
 
     async def _remove(self, digest: str) -> bool:
         """Whether nothing is left to remove."""

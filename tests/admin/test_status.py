@@ -22,6 +22,8 @@ KEYS = {
     "hold",
     "quarantine",
     "generations",
+    "replicas",
+    "paused",
     "next_poll",
     "last_poll",
     "last_error",

@@ -53,12 +53,18 @@ class RegistryCase:
         break_down: From here on the registry cannot be asked.
 
         records: The audit names that were recorded with a version.
+
+        tag: What a version is called there.
+
+    Those in `IMAGES` have tags of an image: no files are chosen among, and the
+    records are on this host.
     """
 
     open: Callable[[str, str], Registry]
     publish: Callable[[str, Files], Awaitable[None]]
     break_down: Callable[[], Awaitable[None]]
     records: Callable[[str], Awaitable[list[str]]]
+    tag: Callable[[str], str] = str
 
 
 @dataclass(frozen=True)
@@ -216,6 +222,7 @@ REGISTRY_CASES: dict[str, Make[RegistryCase]] = {
     "file": file_registry,
     "mem": memory_registry,
 }
+IMAGES: set[str] = set()
 ARTIFACTS_CASES: dict[str, Make[ArtifactsCase]] = {
     "file": file_artifacts,
     "mem": memory_artifacts,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.contracts.cases import ARTIFACTS_CASES, REGISTRY_CASES
+from tests.contracts.cases import ARTIFACTS_CASES, IMAGES, REGISTRY_CASES
+from tests.contracts.image_cases import image_registry
 from tests.contracts.remote_cases import (
     github_artifacts,
     github_registry,
@@ -10,5 +11,7 @@ from tests.contracts.remote_cases import (
 )
 
 REGISTRY_CASES["ghr"] = github_registry
+REGISTRY_CASES["img"] = image_registry
+IMAGES.add("img")
 ARTIFACTS_CASES["ghr"] = github_artifacts
 ARTIFACTS_CASES["http"] = http_artifacts

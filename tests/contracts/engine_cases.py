@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from dewy.containers.engines.memory import MemoryEngine
 from dewy.containers.engines.opening import Runtime
 from dewy.containers.model import Container, Engine
 from tests import needs
-from tests.standins.applications import LoopbackApplication
+from tests.standins.applications import PORT, memory_engine
 from tests.standins.engines import LABELS, RealEngine, real_engine
 from tests.standins.images import Publisher
 from tests.standins.registry import RegistryServer
@@ -36,6 +35,8 @@ class EngineCase:
         repository: Where `publish` puts images, `HOST/PATH`.
 
         labels: On everything that a test creates.
+
+        port: Where applications listen.
     """
 
     engine: Engine
@@ -43,21 +44,24 @@ class EngineCase:
     kill: Callable[[str], Awaitable[None]]
     repository: str
     labels: Mapping[str, str] = field(default_factory=lambda: {"of": "test"})
+    port: int = 8080
 
     @staticmethod
     def name(word: str = "app") -> str:
         return RealEngine.name(word)
 
     def spec(self, image: str, **more: Any) -> dict[str, Any]:
-        """What dewy asks for: port 8080, published on a port of loopback."""
+        """What dewy asks for: the port, published on a port of loopback."""
         made = {
             "Image": image,
             "Labels": dict(self.labels),
-            "ExposedPorts": {"8080/tcp": {}},
+            "ExposedPorts": {f"{self.port}/tcp": {}},
             **more,
         }
         made["HostConfig"] = {
-            "PortBindings": {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}]},
+            "PortBindings": {
+                f"{self.port}/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}]
+            },
             **more.get("HostConfig", {}),
         }
         return made
@@ -85,16 +89,15 @@ class EngineCase:
 
 @asynccontextmanager
 async def memory(request: pytest.FixtureRequest) -> AsyncIterator[EngineCase]:
-    engine = MemoryEngine.named(uuid.uuid4().hex)
-    engine.host.run = LoopbackApplication.run
+    engine = memory_engine()
     repository = f"registry.test/{uuid.uuid4().hex[:8]}"
 
     async def publish(tag: str, *, healthcheck: bool = False, **_: object) -> str:
         reference = f"{repository}:{tag}"
-        engine.host.publish(reference, healthcheck=healthcheck)
+        engine.host.publish(reference, ports=(PORT,), healthcheck=healthcheck)
         return reference
 
-    yield EngineCase(engine, publish, engine.host.kill, repository)
+    yield EngineCase(engine, publish, engine.host.kill, repository, port=PORT)
     for held in list(engine.host.held.values()):
         await engine.host.kill(held.container.id)
 

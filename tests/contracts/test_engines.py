@@ -69,7 +69,7 @@ async def test_container_lives_and_ends(case: EngineCase) -> None:
     assert at_work.exit_code is None
     assert at_work.started_at > at_work.created_at > ""
     assert 1 == len(at_work.addresses)
-    assert [8080] == list(at_work.published)
+    assert [case.port] == list(at_work.published)
     assert ("exited", 0, {}, {}) == (
         ended.state,
         ended.exit_code,
@@ -84,8 +84,8 @@ async def test_application_is_reached_both_ways(case: EngineCase) -> None:
     container = await case.running(await case.pulled("v7"))
 
     for address in container.addresses.values():
-        assert "v7" == await asked(address, 8080)
-    assert "v7" == await asked("127.0.0.1", container.published[8080])
+        assert "v7" == await asked(address, case.port)
+    assert "v7" == await asked("127.0.0.1", container.published[case.port])
 
 
 async def test_container_is_found_by_name_id_and_labels(case: EngineCase) -> None:
@@ -207,7 +207,7 @@ async def test_image_is_pulled_by_tag_and_by_digest(case: EngineCase) -> None:
     assert image == await case.engine.image(image.id)
     assert [image] == await case.engine.images(case.repository)
     assert tagged in image.tags
-    assert (8080,) == image.ports
+    assert (case.port,) == image.ports
     assert "linux/amd64" == image.platform
     done = [step[0] for step in told]
     assert done
@@ -252,6 +252,15 @@ async def test_repulled_tag_is_another_image(case: EngineCase) -> None:
     assert left is None or not left.tags
 
 
+async def test_network_that_several_ask_for_at_once_is_one(case: EngineCase) -> None:
+    name = case.name("net")
+    create = case.engine.create_network
+    await asyncio.gather(*(create(name, case.labels) for _ in range(4)))
+
+    assert await case.engine.remove_network(name)
+    assert await case.engine.network(name) is None
+
+
 async def test_network_of_our_own(case: EngineCase) -> None:
     """Its containers have their address in it."""
     name = case.name("net")
@@ -276,6 +285,8 @@ async def test_healthcheck_of_the_image_is_told(case: EngineCase) -> None:
     plain = await case.running()
     checked = await case.running(await case.pulled("v2", healthcheck=True))
 
+    images = [await case.engine.image(one.image_id) for one in (plain, checked)]
+    assert [False, True] == [one.healthcheck for one in images if one]
     assert "" == plain.health
     assert checked.health in {"starting", "healthy"}
     assert await case.engine.check_health(plain.id) is None

@@ -10,7 +10,7 @@ import pytest
 
 from dewy.errors import ConfigError, NoRelease, RemoteError
 from dewy.release import Deployment, Release
-from tests.contracts.cases import ARTIFACT, REGISTRY_CASES, RegistryCase
+from tests.contracts.cases import ARTIFACT, IMAGES, REGISTRY_CASES, RegistryCase
 
 FILES = {ARTIFACT: b"artifact", "SHA256SUMS": b"sums"}
 
@@ -19,6 +19,15 @@ FILES = {ARTIFACT: b"artifact", "SHA256SUMS": b"sums"}
 async def case(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> AsyncIterator[RegistryCase]:
+    async with REGISTRY_CASES[request.param](tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(params=[scheme for scheme in REGISTRY_CASES if scheme not in IMAGES])
+async def filed(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[RegistryCase]:
+    """A registry whose releases hold files."""
     async with REGISTRY_CASES[request.param](tmp_path) as made:
         yield made
 
@@ -36,10 +45,17 @@ async def test_newest_version_is_current(case: RegistryCase) -> None:
     release = await case.open("", "").current()
 
     assert "v1.10.0" == release.tag
+    assert {"v1.9.0", "v1.2.0"} <= {refusal.name for refusal in release.refused}
+
+
+async def test_artifact_is_told_with_what_is_beside_it(filed: RegistryCase) -> None:
+    await filed.publish("v1.0.0", FILES)
+
+    release = await filed.open("", "").current()
+
     assert ARTIFACT == release.file
     assert len(b"artifact") == release.size
     assert ("SHA256SUMS",) == release.files
-    assert {"v1.9.0", "v1.2.0"} <= {refusal.name for refusal in release.refused}
 
 
 async def test_answer_stays_the_same_until_something_is_published(
@@ -117,24 +133,24 @@ async def test_slot_is_chosen_before_the_version(case: RegistryCase) -> None:
 
     release = await case.open("", "blue").current()
 
-    assert ("v1.0.0+blue", "blue") == (release.tag, release.slot)
+    assert (case.tag("v1.0.0+blue"), "blue") == (release.tag, release.slot)
 
 
-async def test_artifact_may_be_named(case: RegistryCase) -> None:
-    await case.publish("v1.0.0", {**FILES, "site": b"just this"})
+async def test_artifact_may_be_named(filed: RegistryCase) -> None:
+    await filed.publish("v1.0.0", {**FILES, "site": b"just this"})
 
-    assert "site" == (await case.open("?artifact=site", "").current()).file
+    assert "site" == (await filed.open("?artifact=site", "").current()).file
 
 
 async def test_nothing_older_stands_in_for_a_version_without_our_artifact(
-    case: RegistryCase,
+    filed: RegistryCase,
 ) -> None:
     """It may still be uploading; the error says since when."""
-    await case.publish("v1.0.0", FILES)
-    await case.publish("v1.1.0", {"app_darwin_arm64.zip": b"", "SHA256SUMS": b""})
+    await filed.publish("v1.0.0", FILES)
+    await filed.publish("v1.1.0", {"app_darwin_arm64.zip": b"", "SHA256SUMS": b""})
 
     with pytest.raises(NoRelease) as caught:
-        await case.open("", "").current()
+        await filed.open("", "").current()
 
     assert caught.value.since is not None
     assert caught.value.since.tzinfo is not None
@@ -154,11 +170,21 @@ async def test_registry_without_a_version_is_no_release(case: RegistryCase) -> N
 async def test_registry_that_is_down_is_a_remote_error(case: RegistryCase) -> None:
     await case.publish("v1.0.0", FILES)
     registry = case.open("", "")
-    release = await registry.current()
+    await registry.current()
     await case.break_down()
 
     with pytest.raises(RemoteError):
         await registry.current()
+
+
+async def test_report_to_a_registry_that_is_down_is_an_error(
+    filed: RegistryCase,
+) -> None:
+    await filed.publish("v1.0.0", FILES)
+    registry = filed.open("", "")
+    release = await registry.current()
+    await filed.break_down()
+
     with pytest.raises(RemoteError):
         await registry.report(deployment(release))
 
@@ -187,10 +213,10 @@ async def test_record_changes_nothing_about_the_release(case: RegistryCase) -> N
 
 
 async def test_report_on_a_version_that_is_gone_is_an_error(
-    case: RegistryCase,
+    filed: RegistryCase,
 ) -> None:
-    await case.publish("v1.0.0", FILES)
-    registry = case.open("", "")
+    await filed.publish("v1.0.0", FILES)
+    registry = filed.open("", "")
     gone = Release("v0.1.0", (await registry.current()).artifact_url, "gone")
 
     with pytest.raises(RemoteError):

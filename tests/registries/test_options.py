@@ -48,6 +48,18 @@ def test_what_cannot_be_is_said(query: str, message: str) -> None:
         read(query)
 
 
+def test_registry_may_have_other_options() -> None:
+    allowed = {"constraint": "", "calver": "", "pre-release": "false", "channel": ""}
+    url = urlsplit("mem://name?constraint=^1.2")
+
+    options = Options.read(url, SELECTION, allowed, dashed_slot=True)
+
+    assert options.rules.constraint
+    assert "^1.2" == options.rules.constraint.text
+    assert options.rules.dashed_slot
+    assert "" == options.artifact
+
+
 def test_named_version_must_be_of_our_slot() -> None:
     """Who names a version means it, but another slot is another host's."""
     names = ["v1.0.0+blue", "v1.1.0-rc.1+blue", "v1.1.0+green"]

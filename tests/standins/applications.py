@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Self
 
+from dewy.containers.engines.memory import MemoryEngine
+from dewy.containers.engines.memory_host import MemoryHost
 from dewy.containers.model import Container
+from tests.standins.registry import free_port
 
 KILLED = 137
+PREFIX = f"127.{64 + os.getpid() % 160}"
+PORT = free_port()
+"""For containers; somebody may listen on every address's 8080."""
+
+
+def memory_engine(name: str = "") -> MemoryEngine:
+    """An engine of the host *name*, or of a new one, whose containers serve."""
+    host = MemoryHost.named(name or uuid.uuid4().hex, PREFIX)
+    host.run = LoopbackApplication.run
+    return MemoryEngine(host)
 
 
 class LoopbackApplication:
@@ -17,7 +32,7 @@ class LoopbackApplication:
     Answers every request on loopback with its version, as a container would.
 
     It listens at the container's own address (in 127.0.0.0/8) and at an ephemeral
-    port of 127.0.0.1, the published one. `MemoryHost.run = LoopbackApplication.run`.
+    port of 127.0.0.1, the published one.
 
     Attributes:
         connections: Those that are open.
@@ -42,7 +57,7 @@ class LoopbackApplication:
         """Serve as *container*: on each port of *spec*, with the image's tag."""
         application = cls(container.image.rpartition(":")[2])
         published = {}
-        for exposed in spec.get("ExposedPorts") or {"8080/tcp": {}}:
+        for exposed in spec["ExposedPorts"]:
             port = int(exposed.partition("/")[0])
             for address in container.addresses.values():
                 await application._listen(address, port)

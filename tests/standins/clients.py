@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 
 from dewy.loop import loop_factory
 
-REQUEST = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: %s\r\n\r\n"
+REQUEST = b"GET %b HTTP/1.1\r\nHost: test\r\nConnection: %b\r\n\r\n"
 DEADLINE = 30.0
 TICK = 0.005
 REPORT = 0.1
@@ -106,11 +106,12 @@ def cause(exc: OSError | EOFError | ValueError) -> str:
 class Clients:
     """Arrivals at *rate* a second, and *kept* clients with a connection each."""
 
-    def __init__(self, port: int, rate: float, kept: int) -> None:
+    def __init__(self, port: int, rate: float, kept: int, path: str) -> None:
         self.report = Report()
         self._port = port
         self._rate = rate
         self._kept = kept
+        self._path = path.encode()
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._open: set[asyncio.Task[None]] = set()
@@ -166,7 +167,7 @@ class Clients:
                 fresh = left == requests - 1
                 async with asyncio.timeout(DEADLINE):
                     version, last = await ask(
-                        reader, writer, keep=left > 0, fresh=fresh
+                        reader, writer, self._path, keep=left > 0, fresh=fresh
                     )
                 self.report.answered(version, self._loop.time() - begun)
                 if last or self._stop.is_set():
@@ -178,7 +179,12 @@ class Clients:
 
 
 async def ask(
-    reader: StreamReader, writer: StreamWriter, *, keep: bool, fresh: bool
+    reader: StreamReader,
+    writer: StreamWriter,
+    path: bytes,
+    *,
+    keep: bool,
+    fresh: bool,
 ) -> tuple[str, bool]:
     """
     One request: the version that answered, and whether it was the last here.
@@ -189,7 +195,7 @@ async def ask(
         ValueError: it is not what it has to be.
     """
     try:
-        writer.write(REQUEST % (b"keep-alive" if keep else b"close"))
+        writer.write(REQUEST % (path, b"keep-alive" if keep else b"close"))
         head = await reader.readexactly(1)
     except (EOFError, ConnectionError) as exc:
         if fresh:
@@ -217,9 +223,9 @@ def one_version(body: str) -> str:
     return line
 
 
-async def main(port: int, rate: float, kept: int, limit: float) -> None:
+async def main(port: int, rate: float, kept: int, path: str, limit: float) -> None:
     loop = asyncio.get_running_loop()
-    clients = Clients(port, rate, kept)
+    clients = Clients(port, rate, kept, path)
     loop.add_signal_handler(signal.SIGTERM, clients.stop)
     loop.call_later(limit, clients.stop)
     running = loop.create_task(clients.run())
@@ -235,6 +241,7 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--rate", type=float, required=True)
     parser.add_argument("--kept", type=int, required=True)
+    parser.add_argument("--path", default="/")
     parser.add_argument("--limit", type=float, required=True)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(main(**vars(parser.parse_args())))

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import bcrypt
-from aiohttp import BasicAuth
 
 from tests.standins.image_tokens import (
     ISSUER,
@@ -18,6 +17,7 @@ from tests.standins.image_tokens import (
     SERVICE,
     USER,
     TokenServer,
+    basic,
 )
 from tests.standins.pushed_images import Pusher
 
@@ -89,7 +89,7 @@ class ImageRegistryServer:
             scope = f"repository:{repository}:pull,push"
             header = f"Bearer {self._tokens.token(scope)}"
         elif self._password:
-            header = BasicAuth(USER, PASSWORD).encode()
+            header = basic(USER, PASSWORD)
         else:
             return Pusher(f"http://{self.host}")
         return Pusher(f"http://{self.host}", {"Authorization": header})

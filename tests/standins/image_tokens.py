@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
-from aiohttp import BasicAuth, web
+from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -18,6 +18,11 @@ from cryptography.x509.oid import NameOID
 
 ISSUER, SERVICE = "the-issuer", "the-service"
 USER, PASSWORD = "robot", "s3cret-of-robot"
+
+
+def basic(user: str, password: str) -> str:
+    """The Authorization that shows them."""
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
 class TokenServer:
@@ -95,7 +100,7 @@ class TokenServer:
         self.seen.append({**request.query, "authorization": shown})
         if self.faults:
             return self.faults.pop(0)
-        known = shown == BasicAuth(USER, PASSWORD).encode()
+        known = shown == basic(USER, PASSWORD)
         if not known and (shown or not self.anonymous):
             return web.json_response({"details": "incorrect login"}, status=401)
         return self._grant(request.query["scope"], "token")

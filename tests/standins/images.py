@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import io
@@ -71,6 +72,24 @@ def digest(content: bytes) -> str:
 
 
 @dataclass(frozen=True)
+class Program:
+    """
+    What an image holds.
+
+    Attributes:
+        packed: Its only layer, as a gzipped tar.
+
+        unpacked: The digest of that tar.
+
+        entrypoint: What is started.
+    """
+
+    packed: bytes
+    unpacked: str
+    entrypoint: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Pushed:
     """
     An image in the registry.
@@ -113,10 +132,15 @@ class Publisher:
         self.host = host
         self.labels = dict(labels)
         self._session: aiohttp.ClientSession
-        self._auth = aiohttp.BasicAuth(*credentials) if credentials else None
+        self._headers: dict[str, str] = {}
+        if credentials:
+            shown = base64.b64encode(":".join(credentials).encode()).decode()
+            self._headers["Authorization"] = f"Basic {shown}"
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(f"http://{self.host}", auth=self._auth)
+        self._session = aiohttp.ClientSession(
+            f"http://{self.host}", headers=self._headers
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -132,6 +156,7 @@ class Publisher:
         labels: Mapping[str, str] | None = None,
         healthcheck: bool = False,
         platforms: Sequence[str] = (),
+        program: Program | None = None,
     ) -> Pushed:
         """
         Put `HOST/REPOSITORY:TAG` into the registry; /version answers *tag*.
@@ -140,35 +165,41 @@ class Publisher:
             env: Baked in; the application's behaviour.
 
             platforms: An index of one image for each, all of the same program.
+
+            program: Another than the application.
         """
         name = f"{self.host}/{repository}"
+        program = program or Program(*layer(), ("/app",))
         config = {
             "Env": [f"{k}={v}" for k, v in {"APP_VERSION": tag, **(env or {})}.items()],
-            "Entrypoint": ["/app"],
+            "Entrypoint": list(program.entrypoint),
             "ExposedPorts": {f"{port}/tcp": {} for port in ports},
             # Equal images of two repositories would be one image to an engine.
             "Labels": {**self.labels, "dewy.test.of": name, **(labels or {})},
             **({"Healthcheck": HEALTHCHECK} if healthcheck else {}),
         }
         if not platforms:
-            manifest = await self._image(repository, config, "linux/amd64")
+            manifest = await self._image(repository, config, "linux/amd64", program)
         else:
-            manifest = await self._index(repository, config, platforms)
+            manifest = await self._index(repository, config, platforms, program)
         await self._put(repository, tag, manifest)
         return Pushed(name, tag, digest(json.dumps(manifest).encode()))
 
     async def _image(
-        self, repository: str, config: Mapping[str, Any], platform: str
+        self,
+        repository: str,
+        config: Mapping[str, Any],
+        platform: str,
+        program: Program,
     ) -> dict[str, Any]:
         """The manifest of one image, whose blobs are there."""
         system, architecture = platform.split("/")
-        packed, unpacked = layer()
         whole = {
             "os": system,
             "architecture": architecture,
             "created": "2031-01-01T00:00:00Z",
             "config": config,
-            "rootfs": {"type": "layers", "diff_ids": [unpacked]},
+            "rootfs": {"type": "layers", "diff_ids": [program.unpacked]},
         }
         return {
             "schemaVersion": 2,
@@ -176,15 +207,19 @@ class Publisher:
             "config": await self._blob(
                 repository, "config", json.dumps(whole).encode()
             ),
-            "layers": [await self._blob(repository, "layer", packed)],
+            "layers": [await self._blob(repository, "layer", program.packed)],
         }
 
     async def _index(
-        self, repository: str, config: Mapping[str, Any], platforms: Sequence[str]
+        self,
+        repository: str,
+        config: Mapping[str, Any],
+        platforms: Sequence[str],
+        program: Program,
     ) -> dict[str, Any]:
         entries = []
         for platform in platforms:
-            manifest = await self._image(repository, config, platform)
+            manifest = await self._image(repository, config, platform, program)
             content = json.dumps(manifest).encode()
             await self._put(repository, digest(content), manifest)
             system, architecture = platform.split("/")

@@ -20,18 +20,29 @@ LONGEST_LINE = 1 << 20
 
 class Load:
     """
-    New connections to *port* at *rate* a second while entered, and *kept* clients.
+    New connections to *port* at *rate* a second while entered, and *kept* clients,
+    all of which ask for *path*.
 
     Entering returns when the first have been answered. The load ends by itself
     after ten minutes, whatever becomes of the test.
 
     Attributes:
+        clients: The module that is run.
+
         report: What is known so far; all of it after leaving.
     """
 
-    def __init__(self, port: int, *, rate: float, kept: int) -> None:
+    clients = "tests.standins.clients"
+
+    def __init__(self, port: int, *, rate: float, kept: int, path: str = "/") -> None:
         self.report = Report()
-        self._options = {"port": port, "rate": rate, "kept": kept, "limit": LIMIT}
+        self._options = {
+            "port": port,
+            "rate": rate,
+            "kept": kept,
+            "path": path,
+            "limit": LIMIT,
+        }
         self._process: Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -39,7 +50,7 @@ class Load:
     async def __aenter__(self) -> Self:
         options = [f"--{name}={value}" for name, value in self._options.items()]
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.standins.clients", *options),
+            *(sys.executable, "-m", self.clients, *options),
             env={**os.environ, "PYTHONPATH": os.getcwd()},
             stdout=PIPE,
             limit=LONGEST_LINE,
@@ -79,5 +90,8 @@ class Load:
         assert self._process is not None
         assert self._process.stdout is not None
         async for line in self._process.stdout:
-            self.report = Report(**json.loads(line))
+            self.report = self._parsed(line)
             self._changed.set()
+
+    def _parsed(self, line: bytes) -> Report:
+        return Report(**json.loads(line))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dewy.errors import ConfigError
-from dewy.versions import Rules, choose, semver, slot_of
+from dewy.versions import Constraint, Rules, choose, semver, slot_of
 
 NAMES = st.lists(
     st.builds(
@@ -196,3 +196,57 @@ def test_what_is_chosen_keeps_the_rules(names: list[str], rules: Rules) -> None:
 )
 def test_the_slot_of_a_tag(tag: str, calver: str, expected: str) -> None:
     assert expected == slot_of(tag, calver)
+
+
+def test_versions_outside_a_constraint_are_left_out() -> None:
+    rules = Rules(constraint=Constraint.parse("^1.2"))
+
+    choice = choose(["v1.1.0", "v1.2.5", "v2.0.0"], rules)
+
+    assert choice.best
+    assert "v1.2.5" == choice.best.tag
+    assert {"outside ^1.2"} == {refusal.reason for refusal in choice.refused}
+
+
+def test_constraint_is_for_semantic_versions() -> None:
+    with pytest.raises(ConfigError, match="not for calver"):
+        Rules(calver="YYYY.MM", constraint=Constraint.parse("1"))
+
+
+@pytest.mark.parametrize(
+    ("tag", "slot", "expected"),
+    [
+        ("v1.2.3-blue", "blue", ("1.2.3", "", "blue")),
+        ("v1.2.3-rc.1-blue", "blue", ("1.2.3", "rc.1", "blue")),
+        ("v1.2.3+blue", "blue", ("1.2.3", "", "blue")),
+        ("v1.2.3-dark-blue", "dark-blue", ("1.2.3", "", "dark-blue")),
+        ("v1.2.3-blue", "green", None),
+        ("v1.2.3-blue", "", ("1.2.3", "blue", "")),
+        ("v1.2.3-blue+green", "blue", None),
+        ("v1.2.3blue", "blue", None),
+    ],
+)
+def test_slot_may_end_a_name(
+    tag: str, slot: str, expected: tuple[str, str, str] | None
+) -> None:
+    """Where names can't hold a `+`."""
+    best = choose([tag], Rules(pre_release=True, slot=slot, dashed_slot=True)).best
+
+    numbers = ".".join(map(str, best.numbers)) if best else ""
+    assert expected == (best and (numbers, best.pre_release, best.slot))
+    assert tag == (best.tag if best else tag)
+
+
+def test_slot_ends_calendar_versions_too() -> None:
+    rules = Rules(calver="YYYY.0M", slot="blue", dashed_slot=True)
+
+    best = choose(["2031.02-blue", "2031.03-green"], rules).best
+
+    assert best
+    assert ("2031.02-blue", "blue") == (best.text, best.slot)
+
+
+def test_dash_is_a_pre_release_elsewhere() -> None:
+    rules = Rules(pre_release=True, slot="blue")
+
+    assert choose(["v1.2.3-blue"], rules).best is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -12,10 +11,11 @@ from typing import Any
 import aiodocker
 
 from ... import urls
+from ...errors import EngineError
 from ...remotes.oci.credentials import Credentials
 from ..model import Container, Event, Image, Network, Pulling
 from . import docker_images, inspection, stream
-from .refusals import exists, going, in_use, secrets_of
+from .refusals import exists, going, gone, in_use, secrets_of
 from .sockets import owner
 from .wire import Wire
 
@@ -28,21 +28,19 @@ class DockerEngine:
     See `Engine`; made by `open_engine`.
 
     Args:
-        libpod: The root of Podman's own API; "" where there is none.
+        rootless: See `Engine`.
 
         timers: Podman has timers for HEALTHCHECKs.
     """
 
-    def __init__(
-        self, wire: Wire, libpod: str, *, rootless: bool, timers: bool
-    ) -> None:
-        self.flavour = "podman" if libpod else "docker"
+    def __init__(self, wire: Wire, *, rootless: bool, timers: bool) -> None:
+        self.flavour = "podman" if wire.libpod else "docker"
         self.rootless = rootless
         self.local = wire.place.local
         self.address = urls.redact(wire.place.url)
         self._wire = wire
-        self._libpod = libpod
-        self._runs_healthchecks = timers or not libpod
+        self._runs_healthchecks = timers or not wire.libpod
+        self._networking = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"<DockerEngine {self.flavour} at {self._wire.place.shown}>"
@@ -51,11 +49,7 @@ class DockerEngine:
         self, labels: Mapping[str, str | None] | None = None
     ) -> list[Container]:
         """See `Engine.containers`."""
-        wanted = {"label": inspection.label_filter(labels or {})}
-        async with self._wire.asking("list containers"):
-            listed = await self._wire.docker.containers.list(
-                all=True, filters=json.dumps(wanted)
-            )
+        listed = await self._wire.containers(inspection.label_filter(labels or {}))
         turn = asyncio.Semaphore(AT_ONCE)
 
         async def show(name: str) -> Container | None:
@@ -76,15 +70,13 @@ class DockerEngine:
     async def _show(self, container: str) -> dict[str, Any] | None:
         async with self._wire.asking(f"inspect container {container}"):
             try:
-                return await self._wire.docker.containers.container(container).show()
+                found = self._wire.docker.containers.container(container)
+                # An empty answer is none, and no container that is absent.
+                return dict(await found.show())
             except aiodocker.DockerError as exc:
-                if exc.status == 404:
+                if gone(exc.status, exc.message):
                     return None
                 raise
-
-    async def _config(self, container: str) -> dict[str, Any]:
-        data = await self._show(container) or {}
-        return data.get("Config") or {}
 
     async def create(self, name: str, spec: Mapping[str, Any]) -> str:
         """See `Engine.create`."""
@@ -96,17 +88,29 @@ class DockerEngine:
 
     async def start(self, container: str) -> None:
         """See `Engine.start`."""
-        secrets: list[str] = []
-        limit = self._wire.deadlines.change
-        async with self._wire.asking(
-            f"start container {container}", limit, secrets=secrets
-        ):
+        limit, refused = self._wire.deadlines.change, None
+        doing = f"start container {container}"
+        async with self._wire.asking(doing, limit):
             try:
                 await self._wire.docker.containers.container(container).start()
-            except aiodocker.DockerError:
-                # What it may quote of the container is known to the engine alone.
-                secrets += secrets_of(await self._config(container))
-                raise
+            except aiodocker.DockerError as exc:
+                refused = exc
+        if refused is not None:
+            secrets = await self._secrets(container, refused)
+            async with self._wire.asking(doing, secrets=secrets):
+                raise refused
+
+    async def _secrets(
+        self, container: str, refused: aiodocker.DockerError
+    ) -> list[str]:
+        """What *refused* may quote of a container that the engine alone knows."""
+        try:
+            data = await self._show(container) or {}
+            return secrets_of(data.get("Config") or {})
+        except EngineError:
+            refused.message = "it does not say why"
+            refused.args = (refused.message,)
+            return []
 
     async def stop(self, container: str, seconds: float) -> None:
         """See `Engine.stop`."""
@@ -116,7 +120,9 @@ class DockerEngine:
             try:
                 await self._wire.docker.containers.container(container).stop(t=patience)
             except aiodocker.DockerError as exc:
-                if exc.status != 404 and not going(exc.status, exc.message):
+                if not (
+                    gone(exc.status, exc.message) or going(exc.status, exc.message)
+                ):
                     raise
 
     async def remove(self, container: str, *, force: bool = False) -> None:
@@ -128,7 +134,9 @@ class DockerEngine:
                     force=force, v=True
                 )
             except aiodocker.DockerError as exc:
-                if exc.status != 404 and not going(exc.status, exc.message):
+                if not (
+                    gone(exc.status, exc.message) or going(exc.status, exc.message)
+                ):
                     raise
 
     async def logs(self, container: str, lines: int) -> tuple[str, ...]:
@@ -151,12 +159,12 @@ class DockerEngine:
         limit = self._wire.deadlines.health
         async with self._wire.asking(f"check container {container}", limit):
             status, result = await self._wire.json(
-                f"containers/{container}/healthcheck", self._libpod
+                f"containers/{container}/healthcheck", self._wire.libpod
             )
             if status != 200:
                 return None
-            ran = result.get("Log") or []
-            return bool(ran) and ran[-1]["ExitCode"] == 0
+            # Podman keeps the outcomes of earlier runs too, and no list of them.
+            return bool(result["Status"] == "healthy" and not result["FailingStreak"])
 
     async def image(self, reference: str) -> Image | None:
         """See `Engine.image`."""
@@ -167,10 +175,14 @@ class DockerEngine:
         return await docker_images.images(self._wire, repository)
 
     async def pull(
-        self, reference: str, credentials: Credentials | None, progress: Pulling
+        self,
+        reference: str,
+        credentials: Credentials | None,
+        progress: Pulling,
+        platform: str = "",
     ) -> None:
         """See `Engine.pull`."""
-        await docker_images.pull(self._wire, reference, credentials, progress)
+        await docker_images.pull(self._wire, reference, credentials, progress, platform)
 
     async def remove_image(self, reference: str) -> bool:
         """See `Engine.remove_image`."""
@@ -198,7 +210,12 @@ class DockerEngine:
             "Labels": dict(labels),
         }
         doing = f"create network {name}"
-        async with self._wire.asking(doing, self._wire.deadlines.change):
+        # Two at once pass Docker's check for duplicates, and no container can join
+        # either of the networks then.
+        async with (
+            self._networking,
+            self._wire.asking(doing, self._wire.deadlines.change),
+        ):
             try:
                 await self._wire.docker.networks.create(wanted)
             except aiodocker.DockerError as exc:
@@ -222,10 +239,9 @@ class DockerEngine:
     async def _networks_used(self) -> set[str]:
         """By containers in whatever state; Podman removes networks from under them."""
         async with self._wire.asking("list containers"):
-            listed = await self._wire.docker.containers.list(all=True)
             return {
                 name
-                for entry in listed
+                for entry in await self._wire.containers()
                 for name in (entry["NetworkSettings"] or {}).get("Networks") or ()
             }
 
@@ -253,11 +269,10 @@ async def recognised(wire: Wire, *, systemd: bool, linux: bool) -> DockerEngine:
     async with wire.asking("say what it is", wire.deadlines.hello):
         wire.docker.api_version = f"v{float(headers['Api-Version']):.2f}"
         version = headers.get("Libpod-Api-Version", "")
-        libpod = f"v{version}/libpod" if version else ""
-        apart = await (_podman_apart(wire, libpod) if libpod else _docker_apart(wire))
+        wire.libpod = f"v{version}/libpod" if version else ""
+        apart = await (_podman_apart(wire) if version else _docker_apart(wire))
     return DockerEngine(
         wire,
-        libpod,
         rootless=apart or not linux,
         timers=systemd and wire.place.local,
     )
@@ -271,9 +286,9 @@ async def _docker_apart(wire: Wire) -> bool:
     return desktop or any("rootless" in option for option in options)
 
 
-async def _podman_apart(wire: Wire, libpod: str) -> bool:
+async def _podman_apart(wire: Wire) -> bool:
     # Root's socket tells it at once; Podman itself takes half a second.
     if wire.place.path and await asyncio.to_thread(owner, wire.place.path) == 0:
         return False
-    _, info = await wire.json("info", libpod)
+    _, info = await wire.json("info", wire.libpod)
     return bool(info["host"]["security"]["rootless"])

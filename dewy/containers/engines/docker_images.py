@@ -24,11 +24,20 @@ async def image(wire: Wire, reference: str) -> Image | None:
     """See `Engine.image`."""
     async with wire.asking(f"look at image {reference}"):
         try:
-            return inspection.image(await wire.docker.images.inspect(reference))
+            shown = await wire.docker.images.inspect(reference)
+            return inspection.image({**shown, **await _healthcheck(wire, reference)})
         except aiodocker.DockerError as exc:
             if exc.status == 404:
                 return None
             raise
+
+
+async def _healthcheck(wire: Wire, reference: str) -> dict[str, Any]:
+    """What Podman says of it in its own API only."""
+    if not wire.libpod:
+        return {}
+    _, shown = await wire.json(f"images/{reference}/json", wire.libpod)
+    return {"Healthcheck": shown.get("Healthcheck")}
 
 
 async def images(wire: Wire, repository: str) -> list[Image]:
@@ -58,14 +67,21 @@ def _repositories(entry: dict[str, Any]) -> set[str]:
 
 
 async def pull(
-    wire: Wire, reference: str, credentials: Credentials | None, progress: Pulling
+    wire: Wire,
+    reference: str,
+    credentials: Credentials | None,
+    progress: Pulling,
+    platform: str = "",
 ) -> None:
     """See `Engine.pull`."""
     silence = wire.deadlines.silence
     secrets = [credentials.password, credentials.token] if credentials else []
     layers, loop = Layers(), asyncio.get_running_loop()
     stream = wire.docker.images.pull(
-        reference, auth=shown_to(reference, credentials), stream=True
+        reference,
+        auth=shown_to(reference, credentials),
+        stream=True,
+        platform=platform or None,
     )
     doing = f"pull {reference}"
     async with (
@@ -74,6 +90,9 @@ async def pull(
     ):
         async for item in items:
             timer.reschedule(loop.time() + silence)
+            # Newer clients raise it by themselves.
+            if "error" in item:
+                raise aiodocker.DockerError(0, str(item["error"]))
             if layers.feed(item):
                 progress(layers.done, layers.total)
     # A stream that breaks off ends like one that is complete.
@@ -117,5 +136,5 @@ async def remove(wire: Wire, reference: str) -> bool:
 async def _used(wire: Wire) -> set[str]:
     """The ids of the images that containers, in whatever state, were made from."""
     async with wire.asking("list containers"):
-        listed = await wire.docker.containers.list(all=True)
+        listed = await wire.containers()
         return {inspection.digest(str(entry["ImageID"])) for entry in listed}

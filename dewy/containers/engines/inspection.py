@@ -108,7 +108,8 @@ def image(data: Json) -> Image:
     references = [*(data.get("RepoTags") or ()), *(data.get("RepoDigests") or ())]
     named = [name for name in references if not name.startswith("<none>")]
     parts = (data.get("Os"), data.get("Architecture"), data.get("Variant"))
-    test = (config.get("Healthcheck") or {}).get("Test") or ["NONE"]
+    check = data.get("Healthcheck") or config.get("Healthcheck") or {}
+    test = check.get("Test") or ["NONE"]
     return Image(
         id=digest(data["Id"]),
         tags=tuple(dict.fromkeys(name for name in named if "@" not in name)),

@@ -63,7 +63,10 @@ class MemoryEngine:
             image = self._image(spec["Image"])
             if image is None:
                 raise EngineError(f"no such image: {spec['Image']}")
-            held = Held(self._created(name, spec, image), dict(spec))
+            exposed: dict[str, Any] = {f"{port}/tcp": {} for port in image.ports}
+            exposed |= spec.get("ExposedPorts") or {}
+            whole = {**spec, "ExposedPorts": exposed}
+            held = Held(self._created(name, spec, image), whole)
             self.host.held[held.container.id] = held
             self.host.tell("create", held)
             return held.container.id
@@ -143,7 +146,11 @@ class MemoryEngine:
             ]
 
     async def pull(
-        self, reference: str, credentials: Credentials | None, progress: Pulling
+        self,
+        reference: str,
+        credentials: Credentials | None,
+        progress: Pulling,
+        platform: str = "",
     ) -> None:
         async with self.host.step("pull", reference):
             published = self.host.registry.get(reference)

@@ -28,6 +28,10 @@ class MemoryHost:
 
     Freed addresses go to the next container at once, as with real engines.
 
+    Args:
+        prefix: What addresses begin with. Where applications listen at them, no
+            other process may have the same.
+
     Attributes:
         held: The containers, by id.
 
@@ -46,8 +50,9 @@ class MemoryHost:
 
     _named: ClassVar[dict[str, Self]] = {}
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, prefix: str = "127.77") -> None:
         self.name = name
+        self.prefix = prefix
         self.held: dict[str, Held] = {}
         self.images: dict[str, Image] = {}
         self.networks: dict[str, Network] = {}
@@ -65,9 +70,9 @@ class MemoryHost:
         return f"<MemoryHost {self.name}: {len(self.held)} containers>"
 
     @classmethod
-    def named(cls, name: str) -> Self:
+    def named(cls, name: str, prefix: str = "127.77") -> Self:
         """The one host called *name* in this process, made on first use."""
-        return cls._named.setdefault(name, cls(name))
+        return cls._named.setdefault(name, cls(name, prefix))
 
     def publish(
         self,
@@ -148,8 +153,7 @@ class MemoryHost:
             await self.kill(held.container.id, published.exits)
 
     async def _run(self, held: Held) -> None:
-        exposed = held.spec.get("ExposedPorts") or {"8080/tcp": {}}
-        ports = [int(port.partition("/")[0]) for port in exposed]
+        ports = [int(port.partition("/")[0]) for port in held.spec["ExposedPorts"]]
         published: Mapping[int, int] = {port: next(self._ports) for port in ports}
         if self.run:
             held.application = await self.run(held.container, held.spec)
@@ -216,7 +220,7 @@ class MemoryHost:
     def add_network(self, name: str, labels: Mapping[str, str]) -> None:
         """Have a network called *name*."""
         taken = {network.gateways for network in self.networks.values()}
-        rows = ((f"127.77.{number}.1",) for number in range(256))
+        rows = ((f"{self.prefix}.{number}.1",) for number in range(256))
         gateways = next(row for row in rows if row not in taken)
         made = Network(name, "bridge", gateways, dict(labels))
         self.networks.setdefault(name, made)

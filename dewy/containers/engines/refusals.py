@@ -49,6 +49,15 @@ def kind(status: int, text: str, *, pulling: bool = False) -> type[EngineError]:
     return EngineError
 
 
+def gone(status: int, text: str) -> bool:
+    """
+    Whether an answer says that there is no such container.
+
+    Podman says so with another status where it went while it was looked at.
+    """
+    return status == 404 or (status == 500 and "no such container" in text.lower())
+
+
 def exists(status: int, text: str) -> bool:
     """Whether an answer says that a network of that name is there already."""
     return status in {409, 500} and "already" in text.lower()

@@ -97,10 +97,8 @@ async def _opened(wire: Wire) -> AsyncIterator[aiohttp.ClientResponse]:
 
 async def _ids(wire: Wire, labels: Mapping[str, str | None]) -> set[str]:
     """The containers that carry *labels*; asking makes sure the stream is up."""
-    wanted = {"label": inspection.label_filter(labels)}
-    async with wire.asking("list containers"):
-        listed = await wire.docker.containers.list(all=True, filters=json.dumps(wanted))
-        return {entry.id for entry in listed}
+    listed = await wire.containers(inspection.label_filter(labels))
+    return {entry.id for entry in listed}
 
 
 async def _lines(wire: Wire, answer: aiohttp.ClientResponse) -> AsyncIterator[Json]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import aiohttp
 
 from ...errors import ConfigError, EngineError
 from .deadlines import Deadlines
-from .refusals import UNREACHABLE, kind, one_line
+from .refusals import UNREACHABLE, gone, kind, one_line
 from .sockets import Address
 
 # What trips over an answer that is none.
@@ -37,6 +38,8 @@ class Wire:
         title: `Docker` or `Podman`, as messages name it.
 
         docker: The client; its calls belong inside `asking`.
+
+        libpod: The root of Podman's own API; "" where there is none.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Wire:
         self.place = place
         self.title = title
         self.deadlines = deadlines
+        self.libpod = ""
 
     def __repr__(self) -> str:
         return f"<Wire to {self.title} at {self.place.shown}>"
@@ -100,6 +104,25 @@ class Wire:
         exc.message, exc.args = text, (text,)
         error = kind(exc.status, text, pulling=pulling)
         return error(f"{self.title} could not {doing}: {text or exc.status}")
+
+    async def containers(
+        self, labels: Sequence[str] = ()
+    ) -> list[aiodocker.docker.DockerContainer]:
+        """
+        Those in whatever state that carry *labels*, `KEY` or `KEY=VALUE` each.
+
+        Raises:
+            EngineError: it does not tell.
+        """
+        filters = json.dumps({"label": list(labels)} if labels else {})
+        async with self.asking("list containers"):
+            while True:
+                try:
+                    return await self.docker.containers.list(all=True, filters=filters)
+                except aiodocker.DockerError as exc:
+                    # Podman gives up when one goes while it makes the list.
+                    if exc.status == 404 or not gone(exc.status, exc.message):
+                        raise
 
     def url(self, path: str, root: str = "") -> str:
         """Of an endpoint that the client has no method for."""

@@ -103,18 +103,12 @@ class API:
         authorization = self._authorization(reference)
         header = await authorization.header()
         answer = await self._send(reference, request, header)
-        offered = _offered(reference, answer)
         if answer.status == HTTPStatus.UNAUTHORIZED and (
-            await authorization.refused(header, offered)
+            await authorization.refused(header, _offered(reference, answer))
         ):
             answer = await self._send(reference, request, await authorization.header())
         if answer.status not in request.allowed:
-            raise http.refusal(
-                answer.url.host or reference.host,
-                answer.status,
-                answer.headers,
-                _advice(reference, authorization.source),
-            )
+            raise _refusal(reference, answer, authorization.source)
         return answer
 
     async def _send(
@@ -193,10 +187,13 @@ def _offered(reference: Reference, answer: Answer) -> tuple[Challenge, ...]:
     return challenges(answer.headers.getall("WWW-Authenticate", ()))
 
 
-def _advice(reference: Reference, source: str) -> dict[int, str]:
+def _refusal(reference: Reference, answer: Answer, source: str) -> RemoteError:
+    if answer.url.origin() != reference.origin:
+        return http.refusal(str(answer.url.host), answer.status, answer.headers)
     log_in = how_to_log_in(reference, source)
-    return {
+    advice = {
         401: log_in,
         403: f"{source} may not read {reference.path}" if source else log_in,
         404: f"it has no {reference.path}, or does not show it",
     }
+    return http.refusal(reference.host, answer.status, answer.headers, advice)

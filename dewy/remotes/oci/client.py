@@ -172,10 +172,11 @@ def _checked(reference: Reference, tag: str, digest: str) -> str:
 
 
 def _tags(reference: Reference, body: bytes) -> tuple[str, ...]:
-    document = http.parse(reference.host, body)
-    fields: Any = document if isinstance(document, dict) else {"tags": 0}
-    listed = fields.get("tags") or () if "tags" in fields else 0
-    if not isinstance(listed, list | tuple):
+    document: Any = http.parse(reference.host, body)
+    listed = document.get("tags", 0) if isinstance(document, dict) else 0
+    if listed is None:
+        return ()
+    if not isinstance(listed, list):
         raise RemoteError(
             f"{reference.host} answered with something that is not a list of tags"
         )

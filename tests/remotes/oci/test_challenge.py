@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from dewy.remotes.oci.challenge import Challenge, challenges, preferred
@@ -67,9 +65,7 @@ def test_token_is_preferred_where_its_realm_is_named() -> None:
     assert preferred([Challenge("negotiate")]) is None
 
 
-def test_hostile_header_costs_no_more_than_its_length() -> None:
-    started = time.monotonic()
-    for header in ("Bearer " + "a=" * 4000, "a " * 4000, 'x y="' + "\\" * 8000):
-        challenges([header])
-
-    assert time.monotonic() - started < 30
+@pytest.mark.parametrize("piece", ["a=", "a ", "\\", 'a="', ", ", "a=b c"])
+@pytest.mark.timeout(60)
+def test_hostile_header_costs_no_more_than_its_length(piece: str) -> None:
+    assert challenges(["Bearer " + piece * 3000 + '"'])

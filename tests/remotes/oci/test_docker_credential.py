@@ -106,7 +106,7 @@ async def test_program_that_hangs_is_ended_with_what_it_started(
 ) -> None:
     script = program(f"sleep 600 & echo $! > {tmp_path}/pid; wait")
 
-    with pytest.raises(RemoteError, match="took longer than 0.5 s"):
+    with pytest.raises(RemoteError, match=r"took longer than 0\.5 s"):
         await get(script, patience=0.5)
 
     if (tmp_path / "pid").exists():

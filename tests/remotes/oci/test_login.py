@@ -155,7 +155,7 @@ async def test_missing_store_matters_where_it_has_the_login(host: Host) -> None:
 
     assert await host.find("b.io") is None
     assert Credentials("file", "x") == await host.find("c.io")
-    with pytest.raises(RemoteError, match="docker-credential-desktop.* not on PATH"):
+    with pytest.raises(RemoteError, match=r"docker-credential-desktop.* not on PATH"):
         await host.find("a.io")
 
 

@@ -1,0 +1,45 @@
+"""Engines that do as they are told."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from dewy.containers.engines.deadlines import Deadlines
+from dewy.containers.engines.docker import DockerEngine, recognised
+from dewy.containers.engines.sockets import Address
+from dewy.containers.engines.wire import Wire, connected
+from tests.standins.fake_engine import FakeEngine
+
+SHORT = Deadlines(
+    hello=0.5,
+    look=0.5,
+    change=0.5,
+    margin=0.5,
+    health=0.5,
+    silence=0.5,
+    quiet=0.2,
+    backoff=0.1,
+)
+"""Deadlines for engines that hang."""
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeEngine]:
+    """An engine's socket, without an engine."""
+    async with FakeEngine() as server:
+        yield server
+
+
+@pytest.fixture
+async def wire(fake: FakeEngine) -> AsyncIterator[Wire]:
+    """The connection to it, with short deadlines."""
+    async with connected(Address(fake.url), "Docker", {}, SHORT) as made:
+        yield made
+
+
+@pytest.fixture
+async def docker(wire: Wire) -> DockerEngine:
+    """What dewy takes it for."""
+    return await recognised(wire, systemd=False, linux=True)

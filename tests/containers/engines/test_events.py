@@ -1,0 +1,41 @@
+"""What was told waits for its reader."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from dewy.containers.engines.events import Events
+from dewy.containers.model import Event
+
+
+async def test_events_come_in_their_order() -> None:
+    events = Events()
+    events.tell_now(Event("start", "a"))
+    await events.tell(Event("die", "a"))
+
+    assert [Event("start", "a"), Event("die", "a")] == [
+        await anext(events),
+        await anext(events),
+    ]
+
+
+async def test_who_tells_waits_for_a_reader_far_behind() -> None:
+    events = Events(kept=1)
+    await events.tell(Event("start", "a"))
+    telling = asyncio.create_task(events.tell(Event("die", "a")))
+    await asyncio.sleep(0)
+    assert not telling.done()
+
+    await anext(events)
+
+    await telling
+
+
+async def test_error_is_raised_where_it_is_read() -> None:
+    events = Events()
+    await events.tell(ValueError("a fault of ours"))
+
+    with pytest.raises(ValueError, match="fault"):
+        await anext(events)
