@@ -108,7 +108,7 @@ class Replica:
         return container.started_at == self.container.started_at
 
     def is_where_it_was(self, container: Container) -> bool:
-        """Whether *container* has all addresses that are known; it may have more."""
+        """Whether *container* has all the known addresses, and perhaps more."""
         return self.container.addresses.items() <= container.addresses.items()
 
     def enter(self, ports: Sequence[Port], upstream: Upstream) -> None:

@@ -177,7 +177,7 @@ def judge(world: World, todo: Steps, desired: Desired) -> None:
         assert todo.complete
     if todo.complete:
         assert desired.replicas == len(good - set(todo.leave))
-        assert () == (*todo.start, *todo.check, *todo.admit)
+        assert ((), (), ()) == (todo.start, todo.check, todo.admit)
     under_way = [
         each
         for each in seen.values()
