@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ..schemes import Entry, Schemes
 
-__all__ = ["CACHES", "Cache"]
+__all__ = ["CACHES", "Cache", "SharedCache", "Versioned"]
 
 
 class Cache(Protocol):
@@ -50,6 +51,41 @@ class Cache(Protocol):
 
     def retain(self, keys: Collection[str]) -> None:
         """Never evict these (replaces what was retained before)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Versioned:
+    """
+    A small value and which one of its versions it is.
+
+    Attributes:
+        value: None where there is none.
+
+        version: Differs whenever the value was written; "" where there is none.
+
+        now: The store's own clock as it answered, seconds since the epoch; None
+            where it does not tell. Hosts that share a store agree on it.
+    """
+
+    value: bytes | None = None
+    version: str = ""
+    now: float | None = None
+
+
+@runtime_checkable
+class SharedCache(Cache, Protocol):
+    """A cache that several hosts share, and in which one of them can be first."""
+
+    async def read(self, key: str) -> Versioned:
+        """The small value under *key*, never from a copy on this host."""
+        ...
+
+    async def compare_and_set(self, key: str, version: str, value: bytes) -> bool:
+        """
+        Write a small value if *version* is still the present one; "" if there
+        is to be none yet. False if somebody else was first.
+        """
         ...
 
 

@@ -11,6 +11,7 @@ from typing import ClassVar
 from urllib.parse import SplitResult
 
 from .. import urls
+from . import Versioned
 from .eviction import Held, make_room, segments
 
 
@@ -19,6 +20,7 @@ class MemoryCache:
 
     _named: ClassVar[dict[str, dict[str, bytes]]] = {}
     _uses: ClassVar[dict[str, dict[str, int]]] = {}
+    _writes: ClassVar[dict[str, dict[str, int]]] = {}
     _clock: ClassVar[count[int]] = count()
 
     def __init__(self, url: SplitResult, default_directory: Path) -> None:
@@ -27,6 +29,7 @@ class MemoryCache:
         self._limit = urls.size("max-size", chosen["max-size"])
         self._values = self._named.setdefault(self.name, {})
         self._used = self._uses.setdefault(self.name, {})
+        self._written = self._writes.setdefault(self.name, {})
         self._retained: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
@@ -43,6 +46,18 @@ class MemoryCache:
         segments(key)
         if not self._insert(key, value):
             raise OSError(errno.ENOSPC, f"mem://{self.name} is full")
+
+    async def read(self, key: str) -> Versioned:
+        value = await self.get(key)
+        if value is None:
+            return Versioned()
+        return Versioned(value, str(self._written[key]))
+
+    async def compare_and_set(self, key: str, version: str, value: bytes) -> bool:
+        if (await self.read(key)).version != version:
+            return False
+        await self.put(key, value)
+        return True
 
     async def delete(self, key: str) -> None:
         segments(key)
@@ -81,7 +96,7 @@ class MemoryCache:
             del self._values[other.key]
         if evicted is not None:
             self._values[key] = value
-            self._used[key] = next(self._clock)
+            self._used[key] = self._written[key] = next(self._clock)
         return evicted is not None
 
 

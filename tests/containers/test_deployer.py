@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dewy.errors import StartFailed
+from dewy.system import Clock
 from tests.eventually import eventually
 from tests.standins.crews import benched
 
@@ -61,3 +63,33 @@ async def test_what_an_earlier_dewy_left_is_adopted(tmp_path: Path):
         shops = {"v1"}
         assert await bench.ask() in shops
     await asyncio.sleep(0)
+
+
+async def test_what_serves_is_known_without_a_state(tmp_path: Path):
+    """Else it could not be healed, nor gone back to, before the next version."""
+    async with benched(tmp_path, on_exit="leave") as bench:
+        deployed = await bench.deploy(bench.publish("v1"))
+        host = bench.host
+    (tmp_path / ".dewy" / "state.json").unlink()
+    async with benched(tmp_path, host, keep=False) as bench:
+        found = await bench.crew.deployer.identify(5.0)
+
+        assert ["v1"] * 3 == bench.serving()
+        assert (deployed.tag, deployed.identity, "", 5.0) == (
+            found.tag,
+            found.identity,
+            found.directory,
+            found.at,
+        )
+
+
+async def test_what_failed_is_not_adopted(tmp_path: Path):
+    """Nor left behind, when nothing ran before it."""
+    async with benched(tmp_path, on_exit="leave", keep=False) as bench:
+        failed = await bench.deploy(bench.publish("v1"))
+        host, ledger = bench.host, bench.ledger
+        await ledger.change(lambda state: replace(state, running=None))
+        await ledger.condemn("v1", failed.identity, "bad", Clock(), traffic=False)
+    async with benched(tmp_path, host) as bench:
+        assert [] == bench.serving()
+        await eventually(lambda: not host.held)

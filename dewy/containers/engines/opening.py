@@ -29,7 +29,8 @@ async def open_engine(
     The engine of *runtime* on this host, found by *environ* or in its usual places.
 
     Raises:
-        ConfigError: there is none that answers and may be used.
+        ConfigError: there is none, or none that may be used.
+        EngineError: it does not answer as it should.
         ImplementationUnavailable: aiodocker is missing.
     """
     place = await choose(runtime, candidates(runtime, environ, os.getuid()))
@@ -42,7 +43,7 @@ async def open_engine(
                 linux=sys.platform == "linux",
             )
         except EngineError as exc:
-            raise ConfigError(_silent(runtime, place, exc)) from exc
+            raise EngineError(_silent(runtime, place, exc)) from exc
         if runtime == "podman" and engine.flavour == "docker":
             raise ConfigError(
                 f"--runtime podman: Docker answers at {place.shown}; "

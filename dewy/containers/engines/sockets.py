@@ -12,7 +12,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from ... import urls
-from ...errors import ConfigError
+from ...errors import ConfigError, EngineError
 
 Runtime = Literal["docker", "podman"]
 Finding = Literal["there", "absent", "denied", "silent"]
@@ -129,6 +129,7 @@ async def choose(runtime: Runtime, places: Sequence[Address]) -> Address:
 
     Raises:
         ConfigError: there is none; in one line, with what would be right.
+        EngineError: it is there but does not answer, which may pass by itself.
     """
     findings: list[Finding] = []
     for place in places:
@@ -136,7 +137,9 @@ async def choose(runtime: Runtime, places: Sequence[Address]) -> Address:
         if found == "there":
             return place
         findings.append(found)
-    raise ConfigError(missing(runtime, places, findings))
+    why = missing(runtime, places, findings)
+    # A daemon that is down is worth another start of ours; a wrong option is not.
+    raise EngineError(why) if "silent" in findings else ConfigError(why)
 
 
 def look(path: str) -> Finding:

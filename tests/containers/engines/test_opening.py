@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dewy.containers.engines.opening import open_engine
-from dewy.errors import ConfigError, ImplementationUnavailable
+from dewy.errors import ConfigError, EngineError, ImplementationUnavailable
 from tests.containers.conftest import SHORT
 from tests.standins.engines import RealEngine
 from tests.standins.fake_engine import PODMAN, FakeEngine
@@ -72,7 +72,7 @@ async def test_docker_in_the_place_of_podman_is_a_mistake(fake: FakeEngine) -> N
 async def test_engine_that_hangs_is_told_at_the_start(fake: FakeEngine) -> None:
     fake.hanging = {"*"}
 
-    with pytest.raises(ConfigError, match=r"no answer .*systemctl start docker"):
+    with pytest.raises(EngineError, match=r"no answer .*systemctl start docker"):
         async with open_engine("docker", {"DOCKER_HOST": fake.url}, SHORT):
             pass
 
@@ -83,7 +83,7 @@ async def test_what_is_no_engine_is_told_at_the_start(
 ) -> None:
     fake.headers = headers
 
-    with pytest.raises(ConfigError, match="makes no sense"):
+    with pytest.raises(EngineError, match="makes no sense"):
         async with open_engine("docker", {"DOCKER_HOST": fake.url}):
             pass
 
@@ -91,12 +91,10 @@ async def test_what_is_no_engine_is_told_at_the_start(
 @pytest.fixture
 def _no_aiodocker(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if it were not installed."""
-    ours = {f"dewy.containers.{name}" for name in ("docker", "docker_images", "wire")}
+    users = ("docker", "docker_images", "stream", "wire")
+    ours = {f"dewy.containers.engines.{name}" for name in users}
     for name in [*sys.modules]:
-        if name.partition(".")[0] == "aiodocker" or name in {
-            *ours,
-            "dewy.containers.engines.stream",
-        }:
+        if name.partition(".")[0] == "aiodocker" or name in ours:
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "aiodocker", None)
 
@@ -110,7 +108,7 @@ async def test_missing_package_is_named(fake: FakeEngine) -> None:
 
 async def test_engine_may_be_reached_by_tcp() -> None:
     """A port that nobody listens on: what was tried is told."""
-    with pytest.raises(ConfigError, match=r"tcp://127\.0\.0\.1:9"):
+    with pytest.raises(EngineError, match=r"tcp://127\.0\.0\.1:9"):
         async with open_engine("docker", {"DOCKER_HOST": "tcp://127.0.0.1:9"}):
             pass
 

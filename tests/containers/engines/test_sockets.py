@@ -18,7 +18,7 @@ from dewy.containers.engines.sockets import (
     look,
     owner,
 )
-from dewy.errors import ConfigError
+from dewy.errors import ConfigError, EngineError
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ async def test_socket_without_an_engine_is_told_apart(directory: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(place.path)
 
-    with pytest.raises(ConfigError, match=r"nothing answers at .*DOCKER_HOST"):
+    with pytest.raises(EngineError, match=r"nothing answers at .*DOCKER_HOST"):
         await choose("docker", [place])
 
 
