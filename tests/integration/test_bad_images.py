@@ -48,12 +48,12 @@ IMAGES = {
         "exiting with 7",
     ),
     "never listens": Bad(
-        r"not healthy in 1 s: .*:8080: connection refused",
+        r"not healthy in 1 s: [\d.]+:8080: connection refused",
         {"NEVER_LISTEN": "1"},
         "",
     ),
     "answers 500": Bad(
-        r"not healthy in 1 s: .*:8080/health answered 500",
+        r"not healthy in 1 s: [\d.]+:8080/health answered 500",
         {"UNHEALTHY": "500"},
         "listening on 8080",
     ),
@@ -130,7 +130,7 @@ async def test_one_that_dies_in_probation_is_rolled_back(site: ContainerDewy) ->
             status = await site.serves(GOOD)
             await site.alone(GOOD)
             await load.goes_on(50)
-        await roots.recorded(site.root, GOOD, BAD, GOOD)
+        await roots.recorded(site.root, GOOD, BAD, BAD)
 
     assert {GOOD, BAD} == set(load.report.versions)
     held = Counter({"reset", "short"})
@@ -139,7 +139,10 @@ async def test_one_that_dies_in_probation_is_rolled_back(site: ContainerDewy) ->
     assert "exit status 7" in reason
     assert status["quarantine"][0]["until"] is None
     _, _, back = await roots.history(site.root)
-    assert ("rollback", "rolled back") == (back.action, back.outcome)
+    assert ("probation", "rolled back") == (back.step, back.outcome)
+    assert "exiting with 7" in back.log_tail
+    # Not one more of them was started.
+    assert 2 + 2 == site.log.count('msg="Started container"') - 2
 
 
 async def test_an_unhealthy_replica_gets_no_connection_until_it_is_well(
