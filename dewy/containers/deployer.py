@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,8 +13,10 @@ from ..config import Settings
 from ..deploy.deployer import Abandon, Commit
 from ..deploy.state import Installed
 from ..errors import EngineError
+from .application import repository_of
 from .fleet import Fleet
 from .health import Check
+from .model import Container
 from .recipe import Recipe, Recipes
 from .replica import Replica
 from .retiring import Retirement
@@ -40,6 +43,8 @@ class ContainerDeployer:
 
         running: What the state says runs.
 
+        bad: Whether a version, by its tag and digest, is in quarantine.
+
         switching: Held by whoever changes the replicas.
     """
 
@@ -50,6 +55,7 @@ class ContainerDeployer:
     supply: ImageSupply
     settings: Settings
     running: Callable[[], Installed | None]
+    bad: Callable[[str, str], bool]
     switching: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def alive(self) -> bool:
@@ -112,6 +118,7 @@ class ContainerDeployer:
             known = self.fleet.changed.count
             running = self.running()
             if running is None:
+                self._clear()
                 return known
             await self.supply.ensure(running)
             recipe = await self.recipes.of(running)
@@ -130,7 +137,12 @@ class ContainerDeployer:
             EngineError: the engine does not tell.
         """
         await self.fleet.observe()
-        left = [r for r in self.fleet.replicas if r.phase is Phase.UNCHECKED]
+        left = [
+            each
+            for each in self.fleet.replicas
+            # Bad ones are better than none until what ran before serves again.
+            if each.phase is Phase.UNCHECKED and (running or not self._is_bad(each))
+        ]
         await self._welcome([r for r in left if running and is_of(r, running)])
         if not self.fleet.serving:
             await self._welcome(r for r in left if r.phase is Phase.UNCHECKED)
@@ -139,6 +151,38 @@ class ContainerDeployer:
                 "Adopted containers",
                 extra={"found": len(left), "serving": len(self.fleet.serving)},
             )
+
+    async def identify(self, now: float) -> Installed | None:
+        """
+        What serves, where no state says it: the version of most of the replicas.
+
+        None where nobody serves, or where its bytes cannot be told. *now* is
+        seconds since the epoch.
+        """
+        serving = self.fleet.serving
+        for tag, _ in Counter(each.version for each in serving).most_common():
+            replica = next(each for each in serving if each.version == tag)
+            digest = replica.digest or await self._digest(replica.container)
+            if tag and digest:
+                return Installed(tag, digest, "", now)
+        return None
+
+    async def _digest(self, container: Container) -> str:
+        """Of the image it was made from; "" if the engine does not know it."""
+        image = await self.fleet.engine.image(container.image_id)
+        ours = self.fleet.application.repository
+        for reference in image.digests if image else ():
+            if repository_of(reference) == ours:
+                return reference.partition("@")[2]
+        return ""
+
+    def _is_bad(self, replica: Replica) -> bool:
+        return self.bad(replica.version, replica.digest)
+
+    def _clear(self) -> None:
+        """Let go what is left of versions that failed before anything ran."""
+        left = [r for r in self.fleet.replicas if r.phase is Phase.UNCHECKED]
+        self.retirement.begin(r for r in left if self._is_bad(r))
 
     async def _welcome(self, replicas: Iterable[Replica]) -> None:
         ready = [replica for replica in replicas if replica.ports]
