@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..config import Settings
 from ..deploy.deployer import Abandon, Commit
@@ -101,11 +102,12 @@ class ContainerDeployer:
                     self._withdraw(recipe)
                 raise
 
-    async def reconcile(self) -> int:
+    async def reconcile(self, undecided: Callable[[], bool]) -> int:
         """
         Have as many replicas of what runs serve as there are to be, and no others.
 
-        Returns up to which change of the fleet that is so.
+        Nothing more is done once *undecided* says that a death may have another
+        version run. Returns up to which change of the fleet all was looked at.
 
         Raises:
             StartFailed: a replica would not start; whoever serves serves on.
@@ -120,10 +122,9 @@ class ContainerDeployer:
                 return known
             await self.supply.ensure(running)
             recipe = await self.recipes.of(running)
-            order = self._order(recipe)
-            if settled(self.fleet.snapshot(), order.desired):
+            if settled(self.fleet.snapshot(), self._order(recipe).desired):
                 return known
-            return await self._update(recipe)
+            return await self._update(recipe, enough=undecided)
 
     async def adopt(self, running: Installed | None) -> None:
         """
@@ -139,7 +140,8 @@ class ContainerDeployer:
         left = [
             each
             for each in self.fleet.replicas
-            if each.phase is Phase.UNCHECKED and not self._is_bad(each)
+            # Bad ones are better than none until what ran before serves again.
+            if each.phase is Phase.UNCHECKED and (running or not self._is_bad(each))
         ]
         await self._welcome([r for r in left if running and is_of(r, running)])
         if not self.fleet.serving:
@@ -196,18 +198,10 @@ class ContainerDeployer:
         if replica.upstream is not None:
             replica.phase = Phase.READY
 
-    async def _update(
-        self, recipe: Recipe, *, commit: Commit | None = None, strict: bool = False
-    ) -> int:
+    async def _update(self, recipe: Recipe, **how: Any) -> int:
+        """*how*: as keywords of Update."""
         order = self._order(recipe)
-        update = Update(
-            self.fleet,
-            self.starter,
-            self.retirement,
-            order,
-            commit=commit,
-            strict=strict,
-        )
+        update = Update(self.fleet, self.starter, self.retirement, order, **how)
         await update.run()
         return update.known
 

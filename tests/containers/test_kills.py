@@ -177,7 +177,7 @@ async def revived(root: Path, story: Story, host: MemoryHost) -> None:
         await eventually(lambda: whole(bench, story.after))
         spec = {h.container.labels["dewy.spec"] for h in host.held.values()}
         good = {i for i, c in left.items() if c.labels["dewy.spec"] in spec}
-        assert good <= set(host.held)
+        assert good <= set(host.held), bench.troubles
         started = sum(call == "start" for call, _ in host.calls)
         assert REPLICAS - len(good) == started
         assert all(c.restarts == 0 for c in left.values())
