@@ -140,7 +140,8 @@ class ContainerDeployer:
         left = [
             each
             for each in self.fleet.replicas
-            if each.phase is Phase.UNCHECKED and not self._is_bad(each)
+            # Bad ones are better than none until what ran before serves again.
+            if each.phase is Phase.UNCHECKED and (running or not self._is_bad(each))
         ]
         await self._welcome([r for r in left if running and is_of(r, running)])
         if not self.fleet.serving:
