@@ -53,7 +53,9 @@ async def descriptors(pid: int, *, pipes: bool = True) -> int:
     """
     fewest = sys.maxsize
     for _ in range(LOOKS):
-        found = [_target(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        found = [
+            _target(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")
+        ]
         counted = [name for name in found if pipes or not name.startswith("pipe:")]
         fewest = min(fewest, len(counted))
         await asyncio.sleep(PAUSE)
