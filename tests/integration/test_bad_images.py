@@ -121,7 +121,14 @@ async def meets(bad: Bad, dewy: ContainerDewy) -> None:
 async def test_one_that_dies_in_probation_is_rolled_back(site: ContainerDewy) -> None:
     """It loses the connections that it held, and no other."""
     # The engine may be slow; how long they wait is not the point.
-    site.options = ("--max-parallel", "2", "--probation", "20s", "--backend-wait", "50s")
+    site.options = (
+        "--max-parallel",
+        "2",
+        "--probation",
+        "20s",
+        "--backend-wait",
+        "50s",
+    )
     await site.push(GOOD)
     async with site:
         await site.serves(GOOD)
