@@ -66,7 +66,7 @@ async def test_rolling_updates_lose_nothing(
 
 
 async def roll(dewy: ContainerDewy, version: str, *, alone: bool = True) -> None:
-    """Publish *version*, and wait until it serves, or *alone* is left."""
+    """Publish *version* and wait until it serves; *alone*: until nothing else does."""
     await dewy.push(version)
     await dewy.serves(version)
     if alone:
