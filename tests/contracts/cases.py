@@ -57,7 +57,8 @@ class RegistryCase:
         tag: What a version is called there.
 
     Those in `IMAGES` have tags of an image: no files are chosen among, and the
-    records are on this host.
+    records are on this host. Those in `SINGLE` tell one release, which they have
+    chosen themselves.
     """
 
     open: Callable[[str, str], Registry]
@@ -223,6 +224,7 @@ REGISTRY_CASES: dict[str, Make[RegistryCase]] = {
     "mem": memory_registry,
 }
 IMAGES: set[str] = set()
+SINGLE: set[str] = set()
 ARTIFACTS_CASES: dict[str, Make[ArtifactsCase]] = {
     "file": file_artifacts,
     "mem": memory_artifacts,

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from tests.contracts.cases import ARTIFACTS_CASES, IMAGES, REGISTRY_CASES
+from tests.contracts.cases import (
+    ARTIFACTS_CASES,
+    IMAGES,
+    REGISTRY_CASES,
+    SINGLE,
+)
+from tests.contracts.grpc_cases import grpc_registry
 from tests.contracts.image_cases import image_registry
 from tests.contracts.remote_cases import (
     github_artifacts,
@@ -12,6 +18,8 @@ from tests.contracts.remote_cases import (
 
 REGISTRY_CASES["ghr"] = github_registry
 REGISTRY_CASES["img"] = image_registry
+REGISTRY_CASES["grpc"] = grpc_registry
 IMAGES.add("img")
+SINGLE.add("grpc")
 ARTIFACTS_CASES["ghr"] = github_artifacts
 ARTIFACTS_CASES["http"] = http_artifacts
