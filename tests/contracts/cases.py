@@ -92,10 +92,25 @@ class ArtifactsCase:
 
 @dataclass(frozen=True)
 class NotifierCase:
-    """A notifier, and what reached the people it tells."""
+    """
+    A notifier, and what reached the people it tells.
+
+    Attributes:
+        break_down: From here on its target is `down`, does `hang`, or answers
+            that it is `busy` or had an `error`.
+
+        mend: The target works again.
+
+        secret: What must never be shown.
+
+    Those in `LOCAL` have no target that could fail.
+    """
 
     notifier: Notifier
     delivered: Callable[[], list[Notice]]
+    break_down: Callable[[str], Awaitable[None]] | None = None
+    mend: Callable[[], Awaitable[None]] | None = None
+    secret: str = ""
 
 
 def asynchronous(call: Callable[P, T]) -> Callable[P, Awaitable[T]]:
@@ -225,6 +240,7 @@ REGISTRY_CASES: dict[str, Make[RegistryCase]] = {
 }
 IMAGES: set[str] = set()
 SINGLE: set[str] = set()
+LOCAL = {"mem"}
 ARTIFACTS_CASES: dict[str, Make[ArtifactsCase]] = {
     "file": file_artifacts,
     "mem": memory_artifacts,
