@@ -41,6 +41,7 @@ class MailServer:
     letters: list[EmailMessage] = field(default_factory=list)
     _server: asyncio.Server | None = None
     _port: int = 0
+    _open: list[SMTP] = field(default_factory=list)
 
     @property
     def address(self) -> str:
@@ -69,14 +70,20 @@ class MailServer:
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Listen no more."""
+        """Listen no more, and end what is open."""
         if self._server:
             self._server.close()
             self._server = None
+        handling = {task for task in map(_handler, self._open) if task}
+        for task in handling:
+            task.cancel()
+        if handling:
+            await asyncio.wait(handling)
+        self._open.clear()
 
     def _protocol(self, context: ssl.SSLContext | None) -> SMTP:
         starttls = None if self.implicit else context
-        return SMTP(
+        made = SMTP(
             self,
             hostname="mail.test",
             tls_context=starttls,
@@ -86,6 +93,8 @@ class MailServer:
             auth_require_tls=starttls is not None,
             loop=asyncio.get_running_loop(),
         )
+        self._open.append(made)
+        return made
 
     async def handle_RCPT(
         self,
@@ -112,6 +121,10 @@ class MailServer:
         read: Any = message_from_bytes(envelope.content, policy=policy.default)
         self.letters.append(read)
         return "250 taken"
+
+
+def _handler(connection: SMTP) -> asyncio.Task[None] | None:
+    return connection._handler_coroutine
 
 
 def _authenticate(
