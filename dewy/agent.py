@@ -257,7 +257,7 @@ class Agent:
         self.announce(f"{self.describe()}; {release.tag} failed at {attempt.step}")
         stays = f"; {attempt.previous} runs on" if attempt.previous else ""
         text = f"{release.tag} failed at {attempt.step}: {summary(exc)}{stays}"
-        self.chronicle.tell(Kind.ERROR, text, ("log", "\n".join(tail)))
+        self.chronicle.tell(Kind.ERROR, text, ("log", "\n".join(tail)), about=exc)
 
     async def _condemn(self, tag: str, identity: str, why: Exception) -> None:
         await self.ledger.condemn(

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from .config import Settings
+from .deploy.chronicle import Chronicle
 from .deploy.pacing import next_poll
 from .errors import DewyError, NotYet, RemoteError
 from .logs import summary
@@ -26,9 +27,14 @@ class Poller:
     """
 
     def __init__(
-        self, tick: Callable[[], Awaitable[None]], settings: Settings, clock: Clock
+        self,
+        tick: Callable[[], Awaitable[None]],
+        settings: Settings,
+        clock: Clock,
+        chronicle: Chronicle | None = None,
     ) -> None:
         self._tick = tick
+        self._chronicle = chronicle
         self.settings = settings
         self._clock = clock
         self._wanted = asyncio.Event()
@@ -83,8 +89,12 @@ class Poller:
             log.info("Poll succeeded again", extra={"after": self._failures})
         self._failures = 0
         self.problem = ""
+        if self._chronicle:
+            self._chronicle.poll_succeeded()
 
     def _failed(self, exc: Exception) -> None:
         self._failures += 1
         self.problem = summary(exc)
         log.error("Poll failed", extra={"error": self.problem, "row": self._failures})
+        if self._chronicle:
+            self._chronicle.poll_failed(exc)

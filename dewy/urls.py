@@ -19,6 +19,7 @@ _TOKEN = re.compile(
     r"(?:(?:gh[a-z]_|github_pat_|glpat-|xox[a-z]-|xapp-|eyJ)[\w.-]+|A[KS]IA[A-Z0-9]{12,})"
 )
 _SLACK_HOOK = re.compile(r"(hooks\.slack\.com/\w+/)[^?#]+")
+_USER = re.compile(r"(?<=://)[^\s/?#@\"'<>]+(?=@)")
 _ODD_PORT = re.compile(r"^[^\[]*:(?!\d+$)|\]:(?!\d+$)", re.ASCII)
 _PAIR = re.compile(r"[^?#&;]+")
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
@@ -129,6 +130,11 @@ def redact(url: str) -> str:
     query = _PAIR.sub(_redact_pair, head.string[head.end() :])
     shown = f"{scheme}{mark}{head[0]}{query}"
     return _TOKEN.sub("***", _SLACK_HOOK.sub(r"\1***", shown))
+
+
+def strike(text: str) -> str:
+    """Any *text*, with what looks like a secret in it struck out."""
+    return _TOKEN.sub("***", _SLACK_HOOK.sub(r"\1***", _USER.sub("***", text)))
 
 
 def _without_user(rest: str, *, stated: bool) -> str:

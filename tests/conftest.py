@@ -55,6 +55,7 @@ FOREIGN = (
     "GITHUB_",
     "GOOGLE_",
     "LISTEN_",
+    "MAIL_",
     "NOTIFY_SOCKET",
     "REGISTRY_AUTH_FILE",
     "SERVER_STARTER_",

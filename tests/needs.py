@@ -121,9 +121,11 @@ PARTS: dict[str, Callable[[], bool]] = {
     "compiler": lambda: any(map(which, ("cc", "gcc", "clang"))),
     "docker": lambda: engine_socket("docker") is not None,
     "gunicorn": lambda: find_spec("gunicorn") is not None,
-    "grpc": lambda: find_spec("grpc") is not None,
+    "grpc": lambda: all(map(find_spec, ("grpc", "google", "google.protobuf"))),
+    "mail": lambda: all(map(find_spec, ("aiosmtplib", "aiosmtpd"))),
     "podman": _podman,
     "postgresql": lambda: postgresql() is not None,
+    "slack": lambda: find_spec("slack_sdk") is not None,
     "starlet": _starlet,
     "websockets": lambda: find_spec("websockets") is not None,
 }

@@ -99,3 +99,26 @@ async def test_waking_looks_at_once():
 
     running.cancel()
     await asyncio.wait({running})
+
+
+async def test_chronicle_hears_of_polls() -> None:
+    heard: list[str] = []
+
+    class Listening:
+        def poll_failed(self, exc: Exception) -> None:
+            heard.append(str(exc))
+
+        def poll_succeeded(self) -> None:
+            heard.append("succeeded")
+
+    outcomes = [DewyError("away"), NotYet("on its way")]
+
+    async def tick() -> None:
+        raise outcomes.pop(0)
+
+    settings = Settings(command="assets", root=Path(), cache_dir=Path())
+    polling = Poller(tick, settings, CLOCK, Listening())  # type: ignore[arg-type]
+    await polling.once()
+    await polling.once()
+
+    assert ["away", "succeeded"] == heard

@@ -233,3 +233,12 @@ def test_no_quoted_secret_is_ever_shown(secret: str, form: str) -> None:
 def test_tag_of_an_image_is_told_from_a_port() -> None:
     with pytest.raises(ConfigError, match="without one"):
         urls.split("img://app:v1", "registry")
+
+
+def test_text_is_shown_without_what_looks_like_a_secret() -> None:
+    """Tokens by their form, and what stands before the host of a URL."""
+    text = "GET https://u:p@h/x?y <redis://:pw@h> ghp_0123456789 mail a@b.test"
+
+    assert "GET https://***@h/x?y <redis://***@h> *** mail a@b.test" == urls.strike(
+        text
+    )

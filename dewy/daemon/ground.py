@@ -19,11 +19,12 @@ from ..deploy.ledger import Ledger
 from ..deploy.lock import lock
 from ..deploy.supply import Supply
 from ..deploy.trial import Trial
-from ..notifiers import NOTIFIERS, Notifier
+from ..notifiers import Notifier, Origin
+from ..notifiers.channel import open_channel
 from ..registries import REGISTRIES, Registry
 from ..remotes import Clients
 from ..signals import Signals
-from ..system import Clock
+from ..system import Clock, hostname
 from ..systemd import Service
 from ..versions import Selection
 
@@ -122,11 +123,12 @@ async def opened(stack: AsyncExitStack, settings: Settings) -> Outside:
 
 def _opened(settings: Settings, clients: Clients) -> Outside:
     cache = settings.cache or settings.cache_dir.as_uri()
+    origin = Origin(hostname(), settings.root, settings.command)
     wanted = Selection(settings.slot, reports=settings.private / "reports")
     return Outside(
         REGISTRIES.open(settings.registry, wanted, clients),
         CACHES.open(cache, settings.cache_dir),
-        tuple(NOTIFIERS.open(url) for url in settings.notifiers),
+        tuple(open_channel(url, origin, Clock()) for url in settings.notifiers),
         clients,
     )
 

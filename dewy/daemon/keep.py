@@ -81,7 +81,7 @@ async def _unpack(ground: Ground) -> Online:
     policy = Policy.of(settings, os.environ) if settings.command == "server" else None
     await ground.take_root()
     agent, releases = await unpacking(ground)
-    poller = Poller(agent.tick, settings, ground.clock)
+    poller = Poller(agent.tick, settings, ground.clock, agent.chronicle)
     generations = None
     if policy:
         generations = await supervise(ground, agent, releases, policy)

@@ -115,7 +115,7 @@ async def _keep(ground: Ground, agent: Agent, crew: Crew, reread: Reread) -> Onl
         finally:
             keeper.registry_answered()
 
-    poller = Poller(tick, ground.settings, ground.clock)
+    poller = Poller(tick, ground.settings, ground.clock, agent.chronicle)
     reload = Reload(reread, ground.service, agent, poller, crew)
     ground.stack.push_async_callback(reload.stop)
     ground.signals.restart = reload.request

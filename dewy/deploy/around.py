@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..config import Settings
 from ..errors import HookFailed
-from ..notifiers import Kind
+from ..notifiers import Hook, Kind
+from ..notifiers.words import head
 from .attempt import Attempt
 from .chronicle import Chronicle
 from .hooks import HookKind, HookResult, run
@@ -63,7 +64,18 @@ class DeployHooks:
         self._chronicle.tell(
             Kind.HOOK,
             f"{kind.value} hook {fate}",
-            ("stdout", result.stdout),
-            ("stderr", result.stderr),
+            hook=_told(kind, result),
         )
         return result
+
+
+def _told(kind: HookKind, result: HookResult) -> Hook:
+    return Hook(
+        kind.value,
+        result.command,
+        result.success,
+        result.exit_code,
+        result.duration,
+        head(result.stdout),
+        head(result.stderr),
+    )

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Self
 
 from ..errors import DewyError
-from ..notifiers import Kind, Notice, Notifier
+from ..logs import summary
+from ..notifiers import Hook, Kind, Notice, Notifier
+from ..notifiers.words import tail as shortened
 from ..system import Clock
 from .attempt import Attempt
 from .history import History, Record
@@ -36,14 +39,21 @@ class Chronicle:
         self._history = history
         self._clock = clock
         self._notifiers = tuple(notifiers)
+        self._living: list[AbstractAsyncContextManager[object]] = [
+            each for each in notifiers if isinstance(each, AbstractAsyncContextManager)
+        ]
         self._queue: asyncio.Queue[Notice] = asyncio.Queue(WAITING)
         self._task: asyncio.Task[None] | None = None
+        self._told: BaseException | None = None
+        self._troubled = False
 
     async def __aenter__(self) -> Self:
+        for notifier in self._living:
+            await notifier.__aenter__()
         self._task = asyncio.create_task(self._deliver(), name="notices")
         return self
 
-    async def __aexit__(self, *exc_info: object) -> None:
+    async def __aexit__(self, *_: object) -> None:
         assert self._task is not None
         try:
             async with asyncio.timeout(FAREWELL):
@@ -53,6 +63,8 @@ class Chronicle:
         finally:
             self._task.cancel()
             await asyncio.wait({self._task})
+            leaving = (each.__aexit__(None, None, None) for each in self._living)
+            await asyncio.gather(*leaving)
 
     async def record(
         self, attempt: Attempt, outcome: str, reason: str = "", tail: Tail = ()
@@ -74,12 +86,38 @@ class Chronicle:
         except OSError as exc:
             log.error("History not written", extra={"error": str(exc)})
 
-    def tell(self, kind: Kind, text: str, *fields: tuple[str, str]) -> None:
-        """Have a notice delivered; dropped, and logged, if too many wait."""
+    def tell(
+        self,
+        kind: Kind,
+        text: str,
+        *fields: tuple[str, str],
+        hook: Hook | None = None,
+        about: BaseException | None = None,
+    ) -> None:
+        """
+        Have a notice delivered; dropped, and logged, if too many wait.
+
+        Who tells the error *about* which others would speak, spares them that.
+        """
+        self._told = about or self._told
+        short = tuple((title, shortened(value)) for title, value in fields)
         try:
-            self._queue.put_nowait(Notice(kind, text, fields))
+            self._queue.put_nowait(Notice(kind, text, short, hook, self._clock.wall()))
         except asyncio.QueueFull:
             log.warning("Notice dropped", extra={"notice": text})
+
+    def poll_failed(self, exc: BaseException) -> None:
+        """Tell that a poll failed, unless it was a deployment, which was told."""
+        if exc is not self._told:
+            self._troubled = True
+            self.tell(Kind.ERROR, f"Poll failed: {summary(exc)}", about=exc)
+
+    def poll_succeeded(self) -> None:
+        """Tell that polls succeed again, if it was told that they do not."""
+        self._told = None
+        if self._troubled:
+            self._troubled = False
+            self.tell(Kind.RECOVERY, "Polls succeed again")
 
     async def _deliver(self) -> None:
         while True:

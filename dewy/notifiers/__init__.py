@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Protocol
 
+from ..errors import RemoteError
 from ..schemes import Entry, Schemes
 
-__all__ = ["NOTIFIERS", "Kind", "Notice", "Notifier"]
+__all__ = [
+    "NOTIFIERS",
+    "Hook",
+    "Kind",
+    "Notice",
+    "Notifier",
+    "Origin",
+    "Undeliverable",
+]
 
 
 class Kind(Enum):
@@ -18,15 +29,79 @@ class Kind(Enum):
     IMPORTANT = "important"
     HOOK = "hook"
     ERROR = "error"
+    RECOVERY = "recovery"
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """
+    How a hook ended.
+
+    Attributes:
+        name: `Before Deploy` or `After Deploy`.
+
+        duration: Seconds.
+    """
+
+    name: str
+    command: str
+    success: bool
+    exit_code: int
+    duration: float
+    stdout: str = ""
+    stderr: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One message to people; *fields* hold what a target may lay out by itself."""
+    """
+    One message to people.
+
+    Attributes:
+        fields: What a target may lay out by itself, each with its title.
+
+        hook: What a notice of a hook is about.
+
+        at: When it happened, in seconds since the epoch; 0 where that is unknown.
+
+        id: Stays the same when a notice is delivered again.
+    """
 
     kind: Kind
     text: str
     fields: tuple[tuple[str, str], ...] = field(default=())
+    hook: Hook | None = None
+    at: float = field(default=0.0, compare=False)
+    id: str = field(default_factory=lambda: uuid.uuid4().hex, compare=False)
+
+    @property
+    def matters(self) -> bool:
+        """Whether somebody would miss it."""
+        if self.kind is Kind.HOOK:
+            return self.hook is not None and not self.hook.success
+        return self.kind is not Kind.ORDINARY
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """
+    Who tells.
+
+    Attributes:
+        host: This host's name.
+
+        root: The directory dewy works in; `current` is in it.
+
+        command: `server`, `assets` or `container`.
+    """
+
+    host: str
+    root: Path
+    command: str = ""
+
+
+class Undeliverable(RemoteError):
+    """The target will never take this notice, however often it is offered."""
 
 
 class Notifier(Protocol):
@@ -37,11 +112,20 @@ class Notifier(Protocol):
         Deliver *notice*.
 
         Raises:
-            RemoteError: it could not be delivered.
+            Undeliverable: it will never be taken.
+            RemoteError: it could not be delivered now.
         """
         ...
 
 
-NOTIFIERS: Schemes[[], Notifier] = Schemes(
-    "notifier", {"mem": Entry("dewy.notifiers.memory:MemoryNotifier")}
+NOTIFIERS: Schemes[[Origin], Notifier] = Schemes(
+    "notifier",
+    {
+        "mem": Entry("dewy.notifiers.memory:MemoryNotifier"),
+        "slack": Entry("dewy.notifiers.slack:SlackNotifier", "slack"),
+        "mail": Entry("dewy.notifiers.mail:MailNotifier", "mail"),
+        "smtp": Entry("dewy.notifiers.mail:MailNotifier", "mail"),
+        "http": Entry("dewy.notifiers.webhook:WebhookNotifier"),
+        "https": Entry("dewy.notifiers.webhook:WebhookNotifier"),
+    },
 )

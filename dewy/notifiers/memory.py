@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from urllib.parse import SplitResult
 
-from . import Notice
+from . import Notice, Origin
 
 
 class MemoryNotifier:
     """Keeps its notices in *sent*, oldest first."""
 
-    def __init__(self, url: SplitResult) -> None:
+    def __init__(self, url: SplitResult, origin: Origin | None = None) -> None:
         self.name = url.netloc
         self.sent: list[Notice] = []
 

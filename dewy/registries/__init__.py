@@ -43,5 +43,6 @@ REGISTRIES: Schemes[[Selection, Clients], Registry] = Schemes(
         "mem": Entry("dewy.registries.memory:MemoryRegistry"),
         "ghr": Entry("dewy.registries.github:GitHubRegistry"),
         "img": Entry("dewy.registries.img:ImageRegistry"),
+        "grpc": Entry("dewy.registries.grpc:GRPCRegistry", "grpc"),
     },
 )

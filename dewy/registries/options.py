@@ -55,7 +55,7 @@ class Options:
         Raises:
             ConfigError: an unknown option, or a value that cannot be.
         """
-        chosen = urls.options(url, allowed)
+        chosen = {**COMMON, **urls.options(url, allowed)}
         constraint = chosen.get("constraint")
         rules = Rules(
             pre_release=urls.boolean("pre-release", chosen["pre-release"]),
@@ -65,7 +65,7 @@ class Options:
             constraint=Constraint.parse(constraint) if constraint else None,
             dashed_slot=dashed_slot,
         )
-        return cls(rules, chosen.get("artifact", ""), selection)
+        return cls(rules, chosen["artifact"], selection)
 
     def version(
         self, names: Iterable[str], where: str, tag: str | None = None

@@ -57,7 +57,8 @@ class RegistryCase:
         tag: What a version is called there.
 
     Those in `IMAGES` have tags of an image: no files are chosen among, and the
-    records are on this host.
+    records are on this host. Those in `SINGLE` tell one release, which they have
+    chosen themselves.
     """
 
     open: Callable[[str, str], Registry]
@@ -91,10 +92,25 @@ class ArtifactsCase:
 
 @dataclass(frozen=True)
 class NotifierCase:
-    """A notifier, and what reached the people it tells."""
+    """
+    A notifier, and what reached the people it tells.
+
+    Attributes:
+        break_down: From here on its target is `down`, does `hang`, or answers
+            that it is `busy` or had an `error`.
+
+        mend: The target works again.
+
+        secret: What must never be shown.
+
+    Those in `LOCAL` have no target that could fail.
+    """
 
     notifier: Notifier
     delivered: Callable[[], list[Notice]]
+    break_down: Callable[[str], Awaitable[None]] | None = None
+    mend: Callable[[], Awaitable[None]] | None = None
+    secret: str = ""
 
 
 def asynchronous(call: Callable[P, T]) -> Callable[P, Awaitable[T]]:
@@ -223,6 +239,8 @@ REGISTRY_CASES: dict[str, Make[RegistryCase]] = {
     "mem": memory_registry,
 }
 IMAGES: set[str] = set()
+SINGLE: set[str] = set()
+LOCAL = {"mem"}
 ARTIFACTS_CASES: dict[str, Make[ArtifactsCase]] = {
     "file": file_artifacts,
     "mem": memory_artifacts,

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from tests.contracts.cases import ARTIFACTS_CASES, IMAGES, REGISTRY_CASES
+from tests.contracts.cases import (
+    ARTIFACTS_CASES,
+    IMAGES,
+    NOTIFIER_CASES,
+    REGISTRY_CASES,
+    SINGLE,
+)
+from tests.contracts.grpc_cases import grpc_registry
 from tests.contracts.image_cases import image_registry
+from tests.contracts.notifier_cases import (
+    mail_notifier,
+    slack_notifier,
+    webhook_notifier,
+)
 from tests.contracts.remote_cases import (
     github_artifacts,
     github_registry,
@@ -12,6 +24,11 @@ from tests.contracts.remote_cases import (
 
 REGISTRY_CASES["ghr"] = github_registry
 REGISTRY_CASES["img"] = image_registry
+REGISTRY_CASES["grpc"] = grpc_registry
 IMAGES.add("img")
+SINGLE.add("grpc")
 ARTIFACTS_CASES["ghr"] = github_artifacts
 ARTIFACTS_CASES["http"] = http_artifacts
+NOTIFIER_CASES["slack"] = slack_notifier
+NOTIFIER_CASES["mail"] = mail_notifier
+NOTIFIER_CASES["http"] = webhook_notifier

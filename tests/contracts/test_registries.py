@@ -10,7 +10,13 @@ import pytest
 
 from dewy.errors import ConfigError, NoRelease, RemoteError
 from dewy.release import Deployment, Release
-from tests.contracts.cases import ARTIFACT, IMAGES, REGISTRY_CASES, RegistryCase
+from tests.contracts.cases import (
+    ARTIFACT,
+    IMAGES,
+    REGISTRY_CASES,
+    SINGLE,
+    RegistryCase,
+)
 
 FILES = {ARTIFACT: b"artifact", "SHA256SUMS": b"sums"}
 
@@ -23,11 +29,29 @@ async def case(
         yield made
 
 
-@pytest.fixture(params=[scheme for scheme in REGISTRY_CASES if scheme not in IMAGES])
+@pytest.fixture(params=sorted(REGISTRY_CASES.keys() - SINGLE))
+async def listing(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[RegistryCase]:
+    """A registry that lists its versions, so that dewy chooses."""
+    async with REGISTRY_CASES[request.param](tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(params=sorted(REGISTRY_CASES.keys() - SINGLE - IMAGES))
 async def filed(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> AsyncIterator[RegistryCase]:
     """A registry whose releases hold files."""
+    async with REGISTRY_CASES[request.param](tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(params=sorted(REGISTRY_CASES.keys() - IMAGES))
+async def recording(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[RegistryCase]:
+    """A registry that takes the records of deployments itself."""
     async with REGISTRY_CASES[request.param](tmp_path) as made:
         yield made
 
@@ -37,12 +61,12 @@ def deployment(release: Release, nanoseconds: int = 789) -> Deployment:
     return Deployment(release, "server", at, nanoseconds, "web-01")
 
 
-async def test_newest_version_is_current(case: RegistryCase) -> None:
+async def test_newest_version_is_current(listing: RegistryCase) -> None:
     """Newest by precedence, neither by name nor by time."""
     for tag in ("v1.10.0", "v1.9.0", "v1.2.0"):
-        await case.publish(tag, FILES)
+        await listing.publish(tag, FILES)
 
-    release = await case.open("", "").current()
+    release = await listing.open("", "").current()
 
     assert "v1.10.0" == release.tag
     assert {"v1.9.0", "v1.2.0"} <= {refusal.name for refusal in release.refused}
@@ -82,13 +106,13 @@ async def test_replaced_artifact_makes_another_release_of_the_same_tag(
 
 
 async def test_named_version_is_found_though_it_is_not_the_newest(
-    case: RegistryCase,
+    listing: RegistryCase,
 ) -> None:
     """Not even a pre-release is refused to somebody who asks for it by name."""
-    await case.publish("v1.0.0", FILES)
-    await case.publish("v0.9.0-rc.1", FILES)
+    await listing.publish("v1.0.0", FILES)
+    await listing.publish("v0.9.0-rc.1", FILES)
 
-    assert "v0.9.0-rc.1" == (await case.open("", "").current("v0.9.0-rc.1")).tag
+    assert "v0.9.0-rc.1" == (await listing.open("", "").current("v0.9.0-rc.1")).tag
 
 
 async def test_name_of_no_version_is_no_release(case: RegistryCase) -> None:
@@ -99,21 +123,22 @@ async def test_name_of_no_version_is_no_release(case: RegistryCase) -> None:
 
 
 async def test_pre_release_counts_only_where_it_is_asked_for(
-    case: RegistryCase,
+    listing: RegistryCase,
 ) -> None:
-    await case.publish("v1.0.0", FILES)
-    await case.publish("v1.1.0-rc.1", FILES)
+    await listing.publish("v1.0.0", FILES)
+    await listing.publish("v1.1.0-rc.1", FILES)
 
-    assert "v1.0.0" == (await case.open("", "").current()).tag
-    assert "v1.1.0-rc.1" == (await case.open("?pre-release=true", "").current()).tag
+    assert "v1.0.0" == (await listing.open("", "").current()).tag
+    assert "v1.1.0-rc.1" == (await listing.open("?pre-release=true", "").current()).tag
 
 
-async def test_channel_is_chosen_before_the_version(case: RegistryCase) -> None:
+async def test_channel_is_chosen_before_the_version(listing: RegistryCase) -> None:
     for tag in ("v1.0.0", "v1.1.0-beta.1", "v1.2.0-alpha.1"):
-        await case.publish(tag, FILES)
+        await listing.publish(tag, FILES)
 
     assert (
-        "v1.1.0-beta.1" == (await case.open("?channel=stable,beta", "").current()).tag
+        "v1.1.0-beta.1"
+        == (await listing.open("?channel=stable,beta", "").current()).tag
     )
 
 
@@ -126,14 +151,14 @@ async def test_calendar_versions_are_read_by_their_format(case: RegistryCase) ->
     assert "2030.10.1" == release.tag
 
 
-async def test_slot_is_chosen_before_the_version(case: RegistryCase) -> None:
+async def test_slot_is_chosen_before_the_version(listing: RegistryCase) -> None:
     """A newer version of the other slot does not starve a host."""
-    await case.publish("v1.0.0+blue", FILES)
-    await case.publish("v2.0.0+green", FILES)
+    await listing.publish("v1.0.0+blue", FILES)
+    await listing.publish("v2.0.0+green", FILES)
 
-    release = await case.open("", "blue").current()
+    release = await listing.open("", "blue").current()
 
-    assert (case.tag("v1.0.0+blue"), "blue") == (release.tag, release.slot)
+    assert (listing.tag("v1.0.0+blue"), "blue") == (release.tag, release.slot)
 
 
 async def test_artifact_may_be_named(filed: RegistryCase) -> None:
@@ -157,11 +182,11 @@ async def test_nothing_older_stands_in_for_a_version_without_our_artifact(
     assert "app_darwin_arm64.zip" in {refused.name for refused in caught.value.refused}
 
 
-async def test_registry_without_a_version_is_no_release(case: RegistryCase) -> None:
-    await case.publish("latest", FILES)
+async def test_registry_without_a_version_is_no_release(listing: RegistryCase) -> None:
+    await listing.publish("latest", FILES)
 
     with pytest.raises(NoRelease) as caught:
-        await case.open("", "").current()
+        await listing.open("", "").current()
 
     assert ["latest"] == [refusal.name for refusal in caught.value.refused]
     assert caught.value.since is None
@@ -178,12 +203,12 @@ async def test_registry_that_is_down_is_a_remote_error(case: RegistryCase) -> No
 
 
 async def test_report_to_a_registry_that_is_down_is_an_error(
-    filed: RegistryCase,
+    recording: RegistryCase,
 ) -> None:
-    await filed.publish("v1.0.0", FILES)
-    registry = filed.open("", "")
+    await recording.publish("v1.0.0", FILES)
+    registry = recording.open("", "")
     release = await registry.current()
-    await filed.break_down()
+    await recording.break_down()
 
     with pytest.raises(RemoteError):
         await registry.report(deployment(release))
@@ -213,10 +238,10 @@ async def test_record_changes_nothing_about_the_release(case: RegistryCase) -> N
 
 
 async def test_report_on_a_version_that_is_gone_is_an_error(
-    filed: RegistryCase,
+    recording: RegistryCase,
 ) -> None:
-    await filed.publish("v1.0.0", FILES)
-    registry = filed.open("", "")
+    await recording.publish("v1.0.0", FILES)
+    registry = recording.open("", "")
     gone = Release("v0.1.0", (await registry.current()).artifact_url, "gone")
 
     with pytest.raises(RemoteError):

@@ -33,6 +33,23 @@ class Troubled:
         await asyncio.Event().wait()
 
 
+class Living:
+    """A notifier that has a life, and what it saw in it."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    async def __aenter__(self) -> Living:
+        self.seen.append("entered")
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.seen.append("left")
+
+    async def send(self, notice: Notice) -> None:
+        self.seen.append(notice.text)
+
+
 @pytest.fixture
 def memory() -> MemoryNotifier:
     return MemoryNotifier(urlsplit("mem://people"))
@@ -132,3 +149,48 @@ async def test_a_fault_of_a_notifier_does_not_silence_the_next_notice(
         chronicle.tell(Kind.ERROR, "two")
 
     assert ["one", "two"] == [notice.text for notice in memory.sent]
+
+
+async def test_poll_that_fails_is_told_and_so_is_the_one_that_succeeds_again(
+    tmp_path: Path, memory: MemoryNotifier
+):
+    async with Chronicle(History(tmp_path), [memory], CLOCK) as chronicle:
+        chronicle.poll_succeeded()
+        chronicle.poll_failed(RemoteError("registry is away"))
+        chronicle.poll_succeeded()
+        chronicle.poll_succeeded()
+
+    assert [
+        (Kind.ERROR, "Poll failed: registry is away"),
+        (Kind.RECOVERY, "Polls succeed again"),
+    ] == [(notice.kind, notice.text) for notice in memory.sent]
+    assert 1000.0 == memory.sent[0].at
+
+
+async def test_deployment_that_failed_is_told_once(
+    tmp_path: Path, memory: MemoryNotifier
+):
+    """Its poll failed by it, and says nothing more; the next one mends nothing."""
+    failure = RemoteError("v2 failed")
+    async with Chronicle(History(tmp_path), [memory], CLOCK) as chronicle:
+        chronicle.tell(Kind.ERROR, "v2 failed at start", about=failure)
+        chronicle.poll_failed(failure)
+        chronicle.poll_succeeded()
+
+    assert ["v2 failed at start"] == [notice.text for notice in memory.sent]
+
+
+async def test_long_logs_are_shortened(tmp_path: Path, memory: MemoryNotifier):
+    async with Chronicle(History(tmp_path), [memory], CLOCK) as chronicle:
+        chronicle.tell(Kind.ERROR, "failed", ("log", "x" * 100_000))
+
+    assert len(memory.sent[0].fields[0][1]) < 2000
+
+
+async def test_notifiers_that_live_are_entered_and_left(tmp_path: Path):
+    living = Living()
+    async with Chronicle(History(tmp_path), [living], CLOCK) as chronicle:
+        assert ["entered"] == living.seen
+        chronicle.tell(Kind.ERROR, "text")
+
+    assert ["entered", "text", "left"] == living.seen

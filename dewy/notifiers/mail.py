@@ -1,0 +1,229 @@
+"""Mail by SMTP: `mail://HOST[:PORT]/RECIPIENT`, also written `smtp://`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import ssl
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from typing import Self
+from urllib.parse import SplitResult, unquote
+
+import aiosmtplib
+
+from .. import urls
+from ..errors import ConfigError, RemoteError
+from . import Notice, Origin, Undeliverable
+from .letter import letter
+
+log = logging.getLogger(__name__)
+
+PORT, IMPLICIT_TLS = 587, 465
+DEADLINE = 12.0
+OPTIONS = {
+    "username": "",
+    "password": "",
+    "from": "",
+    "to": "",
+    "subject": "Dewy Notification",
+    "tls": "true",
+    "ca": "",
+    "host": "",
+    "port": "",
+}
+ENVIRONMENT = {
+    "username": "MAIL_USERNAME",
+    "password": "MAIL_PASSWORD",
+    "from": "MAIL_FROM",
+}
+
+# Of a message: too large, content refused, not a mailbox name.
+_NEVER = {552, 553, 554}
+_ADDRESS = re.compile(r"[^\s@<>,;]+@[^\s@<>,;]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """
+    Where mail goes, how, and in whose name.
+
+    Attributes:
+        implicit: TLS from the first byte.
+
+        tls: Otherwise TLS by STARTTLS, or else nothing is sent.
+    """
+
+    host: str
+    port: int
+    sender: str
+    recipients: tuple[str, ...]
+    username: str = ""
+    password: str = field(default="", repr=False)
+    tls: bool = True
+
+    @property
+    def implicit(self) -> bool:
+        return self.tls and self.port == IMPLICIT_TLS
+
+    @classmethod
+    def of(
+        cls, url: SplitResult, chosen: Mapping[str, str], environ: Mapping[str, str]
+    ) -> Self:
+        """
+        Raises:
+            ConfigError: something is missing, or cannot be.
+        """
+        given = {
+            name: chosen[name] or environ.get(variable, "")
+            for name, variable in ENVIRONMENT.items()
+        }
+        host = url.hostname or chosen["host"]
+        username = given["username"] or unquote(url.username or "")
+        password = given["password"] or unquote(url.password or "")
+        to = unquote(url.path.strip("/")) or chosen["to"]
+        sender = given["from"] or username
+        _require(url.scheme, host=host, to=to, **{"from": sender})
+        if bool(username) != bool(password):
+            raise ConfigError(f"{url.scheme}:// needs both a user name and a password")
+        recipients = tuple(part.strip() for part in to.split(","))
+        for address in (sender, *recipients):
+            if not _ADDRESS.fullmatch(address):
+                raise ConfigError(f"{url.scheme}://: {address!r} is no mail address")
+        return cls(
+            host,
+            _port(url, chosen["port"]),
+            sender,
+            recipients,
+            username,
+            password,
+            urls.boolean("tls", chosen["tls"]),
+        )
+
+
+class MailNotifier:
+    """
+    Sends each notice as one mail, through a connection of its own.
+
+    To be made outside the event loop or in a thread: authorities are read.
+
+    Raises:
+        ConfigError: the URL or its options will not do.
+    """
+
+    def __init__(self, url: SplitResult, origin: Origin) -> None:
+        chosen = urls.options(url, OPTIONS)
+        self._account = Account.of(url, chosen, os.environ)
+        self._subject = chosen["subject"]
+        self._origin = origin
+        self._context = _context(chosen["ca"]) if self._account.tls else None
+
+    def __repr__(self) -> str:
+        return f"<MailNotifier {self._account.host}:{self._account.port}>"
+
+    async def send(self, notice: Notice) -> None:
+        """
+        Send *notice*.
+
+        Raises:
+            Undeliverable: the server will never take it.
+            RemoteError: the server did not take it.
+        """
+        account = self._account
+        message = letter(
+            notice, self._origin, account.sender, account.recipients, self._subject
+        )
+        try:
+            refused = await self._deliver(message)
+        except (aiosmtplib.SMTPException, OSError, ValueError) as exc:
+            # Not `from exc`: what a server says may quote what it was told.
+            raise self._refusal(exc) from None
+        for address in refused:
+            log.warning("Mail not taken for a recipient", extra={"to": address})
+
+    async def _deliver(self, message: EmailMessage) -> Iterable[str]:
+        """Send it; returns the recipients that were refused."""
+        account = self._account
+        client = aiosmtplib.SMTP(
+            hostname=account.host,
+            port=account.port,
+            username=account.username or None,
+            password=account.password or None,
+            use_tls=account.implicit,
+            start_tls=account.tls and not account.implicit,
+            tls_context=self._context,
+            timeout=DEADLINE,
+        )
+        try:
+            await client.connect()
+            refused, _ = await client.send_message(
+                message, sender=account.sender, recipients=list(account.recipients)
+            )
+            # It was taken: how the server says good-bye changes nothing.
+            with suppress(aiosmtplib.SMTPException, OSError):
+                await client.quit()
+        finally:
+            client.close()
+        return refused
+
+    def _refusal(self, exc: Exception) -> RemoteError:
+        where = f"{self._account.host}:{self._account.port}"
+        match exc:
+            case aiosmtplib.SMTPAuthenticationError():
+                return RemoteError(f"{where} does not accept user name and password")
+            case aiosmtplib.SMTPTimeoutError() | TimeoutError():
+                return RemoteError(f"{where} did not answer in time")
+            case aiosmtplib.SMTPRecipientsRefused():
+                return RemoteError(f"{where} refuses every recipient")
+            case aiosmtplib.SMTPResponseException(code=code) if code in _NEVER:
+                return Undeliverable(f"{where} answered {code} to the message")
+            case aiosmtplib.SMTPResponseException(code=code):
+                return RemoteError(f"{where} answered {code}")
+            case aiosmtplib.SMTPConnectError():
+                return RemoteError(f"{where} {_unreachable(exc)}")
+            case aiosmtplib.SMTPException() if "STARTTLS" in str(exc):
+                text = "offers no STARTTLS: add ?tls=false if plain text is meant"
+                return RemoteError(f"{where} {text}")
+        return RemoteError(f"{where} {_unreachable(exc)}")
+
+
+def _unreachable(exc: BaseException) -> str:
+    cause: BaseException | None = exc
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return "has a certificate that is not trusted: name its authority with ca="
+        if isinstance(cause, ssl.SSLError):
+            return "could not be trusted: its TLS handshake failed"
+        if isinstance(cause, ConnectionRefusedError):
+            return "could not be reached: connection refused"
+        cause = cause.__cause__ or cause.__context__
+    return f"broke the connection off ({type(exc).__name__})"
+
+
+def _context(ca: str) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=ca or None)
+    except ssl.SSLError:
+        raise ConfigError(f"{ca} holds no certificates in PEM form") from None
+    except OSError as exc:
+        raise ConfigError(f"{ca}: {exc.strerror}") from exc
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _port(url: SplitResult, option: str) -> int:
+    text = str(url.port or option or PORT)
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise ConfigError(f"option port={text!r} must be a port")
+    return int(text)
+
+
+def _require(scheme: str, **values: str) -> None:
+    for name, value in values.items():
+        if not value:
+            raise ConfigError(
+                f"{scheme}:// needs {name}: {scheme}://HOST/RECIPIENT?from=SENDER"
+            )

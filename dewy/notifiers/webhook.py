@@ -1,0 +1,118 @@
+"""Any server that takes JSON: `https://HOST/PATH`."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import SplitResult, unquote_plus
+
+from .. import __version__
+from ..errors import ConfigError
+from ..remotes import http
+from ..system import utc
+from . import Hook, Notice, Origin, Undeliverable
+
+SECRET = "DEWY_WEBHOOK_SECRET"
+OPTION = "secret"
+SIGNATURE = "Dewy-Signature"
+EVENT = "Dewy-Event"
+ID = "Dewy-Id"
+
+_NEVER = {
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+}
+
+
+class WebhookNotifier:
+    """
+    Posts each notice as one JSON object, signed where there is a secret.
+
+    All of the URL is the receiver's but `secret`.
+
+    Raises:
+        ConfigError: the URL names no host.
+    """
+
+    def __init__(self, url: SplitResult, origin: Origin) -> None:
+        if not url.hostname:
+            raise ConfigError(f"{url.scheme}:// must name a host")
+        pairs = url.query.split("&") if url.query else []
+        given = [pair for pair in pairs if pair.partition("=")[0].lower() == OPTION]
+        rest = "&".join(pair for pair in pairs if pair not in given)
+        secret = unquote_plus(given[-1].partition("=")[2]) if given else ""
+        self._secret = (secret or os.environ.get(SECRET, "")).encode()
+        self._url = url._replace(query=rest, fragment="").geturl()
+        self._host = url.hostname
+        self._origin = origin
+
+    def __repr__(self) -> str:
+        return f"<WebhookNotifier {self._host}>"
+
+    async def send(self, notice: Notice) -> None:
+        """
+        Post *notice*.
+
+        Raises:
+            Undeliverable: the receiver says that it cannot be understood.
+            RemoteError: the receiver did not take it.
+        """
+        body = json.dumps(event(notice, self._origin), ensure_ascii=False).encode()
+        headers = {
+            "Content-Type": "application/json",
+            EVENT: notice.kind.value,
+            ID: notice.id,
+        }
+        if self._secret:
+            headers[SIGNATURE] = signature(self._secret, body)
+        with http.translated(self._host):
+            async with (
+                http.session() as session,
+                session.post(
+                    self._url, data=body, headers=headers, allow_redirects=False
+                ) as response,
+            ):
+                status, answered = response.status, response.headers
+        if status in _NEVER:
+            raise Undeliverable(str(http.refusal(self._host, status, {})))
+        if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+            raise http.refusal(self._host, status, answered)
+
+
+def signature(secret: bytes, body: bytes) -> str:
+    """What proves that *body* is of somebody who knows *secret*."""
+    return f"sha256={hmac.new(secret, body, hashlib.sha256).hexdigest()}"
+
+
+def event(notice: Notice, origin: Origin) -> dict[str, Any]:
+    """What a receiver is sent."""
+    return {
+        "id": notice.id,
+        "kind": notice.kind.value,
+        "text": notice.text,
+        "at": utc(notice.at).isoformat() if notice.at else None,
+        "host": origin.host,
+        "root": str(origin.root),
+        "command": origin.command,
+        "dewy": __version__,
+        "fields": dict(notice.fields),
+        "hook": _hook(notice.hook) if notice.hook else None,
+    }
+
+
+def _hook(hook: Hook) -> dict[str, Any]:
+    return {
+        "name": hook.name,
+        "command": hook.command,
+        "success": hook.success,
+        "exit_code": hook.exit_code,
+        "duration": round(hook.duration, 3),
+        "stdout": hook.stdout,
+        "stderr": hook.stderr,
+    }

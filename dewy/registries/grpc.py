@@ -1,0 +1,165 @@
+"""A server of your own as a registry: `grpc://HOST[:PORT]`."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from datetime import UTC, datetime
+from urllib.parse import SplitResult
+
+from .. import urls
+from ..errors import NoRelease, NotYet, RemoteError
+from ..release import Deployment, Release
+from ..remotes import Clients
+from ..remotes.grpc.client import connect
+from ..remotes.grpc.endpoint import OPTIONS, Endpoint
+from ..remotes.grpc.registry_pb2 import CurrentRequest, CurrentResponse, ReportRequest
+from ..versions import Selection, slot_of
+from .options import Options
+
+log = logging.getLogger(__name__)
+
+ALLOWED = {"artifact": "", "calver": "", **OPTIONS}
+
+# A tag becomes part of keys and file names here, and is shown to people.
+_TAG = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.+-]{0,199}", re.ASCII)
+
+
+class GRPCRegistry:
+    """
+    One release at a time, which the server chooses by platform and artifact.
+
+    Versions are neither listed nor compared here: whatever the server names is
+    the release, older or not. To be made outside the event loop or in a thread,
+    because it may read a key.
+
+    Raises:
+        ConfigError: the URL, its options or the files they name will not do.
+    """
+
+    def __init__(
+        self, url: SplitResult, selection: Selection, clients: Clients
+    ) -> None:
+        self._options = Options.read(url, selection, ALLOWED)
+        self._endpoint = Endpoint.of(url, urls.options(url, ALLOWED))
+        if self._endpoint.tls:
+            self._endpoint.validate()
+        self._clients = clients
+        self._names = Names(str(self._endpoint))
+
+    def __repr__(self) -> str:
+        return f"<GRPCRegistry {self._endpoint}>"
+
+    async def current(self, tag: str | None = None) -> Release:
+        """
+        The release the server names; with *tag* only if it is called so.
+
+        Raises:
+            NoRelease: it names none, or another than *tag*.
+            NotYet: it names one for another slot.
+            RemoteError: it did not answer as it should.
+        """
+        client = await connect(self._clients, self._endpoint)
+        answer = await client.current(self._request())
+        release = self._release(answer)
+        if tag not in (None, release.tag):
+            raise NoRelease(
+                f"{self._endpoint} names {release.tag}; a gRPC registry offers "
+                f"nothing but that, so {tag} cannot be asked for"
+            )
+        wanted = self._options.rules.slot
+        if wanted not in ("", release.slot):
+            slot = f"slot {release.slot}" if release.slot else "no slot"
+            raise NotYet(f"{release.tag} is for {slot}, not {wanted}")
+        return release
+
+    async def report(self, deployment: Deployment) -> None:
+        """
+        Tell the server of a deployment that succeeded.
+
+        Raises:
+            RemoteError: it did not take it.
+        """
+        client = await connect(self._clients, self._endpoint)
+        release = deployment.release
+        await client.report(
+            ReportRequest(id=release.id, tag=release.tag, command=deployment.command)
+        )
+
+    def _request(self) -> CurrentRequest:
+        platform = self._options.selection.platform
+        request = CurrentRequest(arch=platform.arch, os=platform.os)
+        if self._options.artifact:
+            request.arifact_name = self._options.artifact
+        return request
+
+    def _release(self, answer: CurrentResponse) -> Release:
+        if not (answer.tag or answer.artifact_url):
+            raise NoRelease(f"{self._endpoint} names no release for this host")
+        if not _TAG.fullmatch(answer.tag):
+            raise RemoteError(
+                f"{self._endpoint} names a version {answer.tag[:40]!r}: not letters, "
+                "digits and . _ + - alone"
+            )
+        if not re.match(r"[a-z][a-z0-9+.-]*://.", answer.artifact_url):
+            raise RemoteError(
+                f"{self._endpoint} names no URL as the artifact of {answer.tag}"
+            )
+        return Release(
+            tag=answer.tag,
+            artifact_url=answer.artifact_url,
+            identity=self._names.identity(answer),
+            id=answer.id,
+            created_at=self._created_at(answer),
+            slot=slot_of(answer.tag, self._options.rules.calver),
+        )
+
+    def _created_at(self, answer: CurrentResponse) -> datetime | None:
+        if not answer.HasField("created_at"):
+            return None
+        try:
+            return answer.created_at.ToDatetime(UTC)
+        except ValueError:
+            raise RemoteError(
+                f"{self._endpoint} names an impossible time for {answer.tag}"
+            ) from None
+
+
+class Names:
+    """
+    Tells releases apart by what a server calls them.
+
+    The id is what changes when an artifact is replaced under its tag. Servers
+    there are that make up another for each answer, and would have dewy deploy
+    forever: a new id counts once the next answer repeats it.
+    """
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._release = ("", "")
+        self._id = ""
+        self._doubtful: str | None = None
+        self._told = False
+
+    def identity(self, answer: CurrentResponse) -> str:
+        """Differs whenever what *answer* names is something else."""
+        # The query may hold a signature, which every answer has anew.
+        release = (answer.tag, answer.artifact_url.partition("?")[0])
+        if release != self._release or answer.id == self._doubtful:
+            self._release, self._id, self._doubtful = release, answer.id, None
+        elif answer.id != self._id:
+            self._doubt(answer.id)
+        else:
+            self._doubtful = None
+        named = "\0".join((self._id, *release)).encode()
+        return f"grpc:{hashlib.sha256(named).hexdigest()}"
+
+    def _doubt(self, id: str) -> None:
+        if self._doubtful is not None and not self._told:
+            self._told = True
+            log.warning(
+                "Registry gives the same release a new id in each answer",
+                extra={"registry": self._where},
+            )
+        self._doubtful = id

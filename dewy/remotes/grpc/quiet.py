@@ -1,0 +1,37 @@
+"""Loading grpcio without what its C core would write to stderr by itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+SETTINGS = {
+    # A refused handshake is ours to tell.
+    "GRPC_VERBOSITY": "NONE",
+    # What dewy forks becomes another program at once.
+    "GRPC_ENABLE_FORK_SUPPORT": "0",
+}
+
+
+def load() -> None:
+    """
+    Import and initialise grpcio, which reads its settings from the environment then.
+
+    They are there for that moment only, since programs and hooks inherit ours;
+    what the operator has set stands.
+    """
+    with _environment({k: v for k, v in SETTINGS.items() if k not in os.environ}):
+        import grpc.aio
+
+        grpc.aio.init_grpc_aio()
+
+
+@contextmanager
+def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name in settings:
+            os.environ.pop(name, None)

@@ -1,0 +1,222 @@
+"""Mail leaves encrypted, in the right name, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from dewy import urls
+from dewy.errors import ConfigError, ImplementationUnavailable, RemoteError
+from dewy.notifiers import NOTIFIERS, Kind, Notice, Notifier, Origin, Undeliverable
+from tests.needs import found, needs
+from tests.standins.certificates import Authority
+
+if found("mail"):
+    from dewy.notifiers import mail as module
+    from dewy.notifiers.mail import OPTIONS, Account
+    from tests.standins.mail_server import PASSWORD, USER, MailServer
+
+pytestmark = needs("mail")
+
+ERROR = Notice(Kind.ERROR, "v2 failed")
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def login(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAIL_USERNAME", USER)
+    monkeypatch.setenv("MAIL_PASSWORD", PASSWORD)
+    monkeypatch.setenv("MAIL_FROM", "dewy@acme.test")
+
+
+async def notifier(server: MailServer, query: str, scheme: str = "mail") -> Notifier:
+    url = f"{scheme}://{server.address}/ops@acme.test?{query}"
+    origin = Origin("web-01", Path("/srv"))
+    return await asyncio.to_thread(NOTIFIERS.open, url, origin)
+
+
+@pytest.mark.usefixtures("login")
+@pytest.mark.parametrize("scheme", ["mail", "smtp"])
+async def test_mail_leaves_after_starttls_and_login(
+    authority: Authority, scheme: str
+) -> None:
+    async with MailServer(authority.certify("127.0.0.1")) as server:
+        await (await notifier(server, f"ca={authority.cert}", scheme)).send(ERROR)
+
+    (letter,) = server.letters
+    assert ("dewy@acme.test", "ops@acme.test") == (letter["From"], letter["To"])
+    assert "Dewy Notification" == letter["Subject"]
+
+
+@pytest.mark.usefixtures("login")
+async def test_port_465_is_encrypted_from_the_first_byte(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with MailServer(authority.certify("127.0.0.1"), implicit=True) as server:
+        monkeypatch.setattr(module, "IMPLICIT_TLS", server._port)
+        await (await notifier(server, f"ca={authority.cert}")).send(ERROR)
+
+    assert 1 == len(server.letters)
+
+
+@pytest.mark.usefixtures("login")
+async def test_without_starttls_nothing_is_sent() -> None:
+    """Least of all the password."""
+    async with MailServer(login=False) as server:
+        with pytest.raises(RemoteError, match=r"no STARTTLS: add \?tls=false"):
+            await (await notifier(server, "")).send(ERROR)
+
+    assert [] == server.letters
+
+
+async def test_plain_text_has_to_be_asked_for() -> None:
+    async with MailServer(login=False) as server:
+        query = "tls=false&from=dewy@acme.test&subject=Shop"
+        await (await notifier(server, query)).send(ERROR)
+
+    assert "Shop" == server.letters[0]["Subject"]
+
+
+@pytest.mark.usefixtures("login")
+async def test_server_that_is_not_trusted_gets_nothing(
+    authority: Authority, tmp_path: Path
+) -> None:
+    other = Authority(tmp_path / "other", "another")
+    async with MailServer(other.certify("127.0.0.1")) as server:
+        with pytest.raises(RemoteError, match="name its authority with ca="):
+            await (await notifier(server, f"ca={authority.cert}")).send(ERROR)
+
+    assert [] == server.letters
+
+
+@pytest.mark.usefixtures("login")
+@pytest.mark.parametrize(
+    ("fault", "kind", "said"),
+    [
+        ("552 too large", Undeliverable, "answered 552"),
+        ("451 later", RemoteError, "answered 451"),
+        ("550 never", RemoteError, "answered 550"),
+    ],
+)
+async def test_answer_decides_about_another_try(
+    authority: Authority, fault: str, kind: type[RemoteError], said: str
+) -> None:
+    async with MailServer(authority.certify("127.0.0.1")) as server:
+        server.fault = fault
+        with pytest.raises(kind, match=said) as caught:
+            await (await notifier(server, f"ca={authority.cert}")).send(ERROR)
+
+    assert kind is type(caught.value)
+
+
+async def test_wrong_password_is_told_and_not_shown(authority: Authority) -> None:
+    async with MailServer(authority.certify("127.0.0.1")) as server:
+        query = f"ca={authority.cert}&username={USER}&password=s3same&from=a@b.test"
+        with pytest.raises(RemoteError, match="user name and password") as caught:
+            await (await notifier(server, query)).send(ERROR)
+
+    assert "s3same" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("login")
+async def test_recipient_who_is_unknown_keeps_no_other_from_hearing(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with MailServer(authority.certify("127.0.0.1")) as server:
+        server.unknown = "gone@acme.test"
+        url = f"mail://{server.address}?to=ops@acme.test,gone@acme.test"
+        made = await asyncio.to_thread(
+            NOTIFIERS.open, f"{url}&ca={authority.cert}", Origin("h", Path("/srv"))
+        )
+        await made.send(ERROR)
+        assert 1 == len(server.letters)
+        assert "Mail not taken for a recipient" in caplog.text
+        server.unknown = "ops@acme.test"
+        with pytest.raises(RemoteError, match="every recipient"):
+            await (await notifier(server, f"ca={authority.cert}")).send(ERROR)
+
+
+def account(url: str, **environ: str) -> Account:
+    parts = urls.split(url)
+    return Account.of(parts, urls.options(parts, OPTIONS), environ)
+
+
+@pytest.mark.parametrize(
+    ("url", "environ", "expected"),
+    [
+        ("mail://h/o@x", {"MAIL_FROM": "a@x"}, ("h", 587, "a@x", ("o@x",), "", "")),
+        ("mail://h:25/o@x?from=b@x", {}, ("h", 25, "b@x", ("o@x",), "", "")),
+        (
+            "smtp://?host=h&port=465&to=o@x&username=u@x&password=p",
+            {"MAIL_PASSWORD": "q"},
+            ("h", 465, "u@x", ("o@x",), "u@x", "p"),
+        ),
+        (
+            "mail://u%40x:p%2F@h/o@x,p@x",
+            {},
+            ("h", 587, "u@x", ("o@x", "p@x"), "u@x", "p/"),
+        ),
+    ],
+)
+def test_url_comes_before_the_environment(
+    url: str, environ: Mapping[str, str], expected: tuple[object, ...]
+) -> None:
+    made = account(url, **environ)
+
+    assert expected == (
+        made.host,
+        made.port,
+        made.sender,
+        made.recipients,
+        made.username,
+        made.password,
+    )
+    assert "p%2F" not in repr(made)
+    assert "password" not in repr(made)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("mail://h?from=a@x", "needs to"),
+        ("mail://h/o@x", "needs from"),
+        ("mail:///o@x?from=a@x", "needs host"),
+        ("mail://h/o@x?from=a@x&username=u", "both a user name and a password"),
+        ("mail://h/ops?from=a@x", "'ops' is no mail address"),
+        ("mail://h/o@x?from=a%0D%0AX@x", "no mail address"),
+        ("mail://h/o@x?from=a@x&port=0", "must be a port"),
+        ("mail://h/o@x?from=a@x&tls=perhaps", "true or false"),
+    ],
+)
+def test_what_cannot_be_is_refused(url: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        account(url)
+
+
+@pytest.mark.parametrize("content", [None, ""])
+def test_authority_that_cannot_be_read_is_refused(
+    tmp_path: Path, content: str | None
+) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(ConfigError, match=r"ca\.pem"):
+        NOTIFIERS.open(f"mail://h/o@x?from=a@x&ca={file}", Origin("h", tmp_path))
+
+
+def test_without_the_extra_its_name_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delitem(sys.modules, "dewy.notifiers.mail", raising=False)
+    monkeypatch.setitem(sys.modules, "aiosmtplib", None)
+
+    with pytest.raises(ImplementationUnavailable, match=r"pip install 'dewy\[mail\]'"):
+        NOTIFIERS.open("mail://h/o@x?from=a@x", Origin("h", tmp_path))

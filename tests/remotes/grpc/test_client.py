@@ -1,0 +1,219 @@
+"""One connection, encrypted or not, that mends itself."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from dewy.errors import NoRelease, RateLimited, RemoteError
+from tests.needs import found, needs
+from tests.standins.certificates import Authority, Pair
+
+if found("grpc"):
+    from dewy.remotes import Clients
+    from dewy.remotes.grpc import client as module
+    from dewy.remotes.grpc.client import RegistryClient, connect
+    from dewy.remotes.grpc.endpoint import Endpoint
+    from dewy.remotes.grpc.registry_pb2 import CurrentRequest, ReportRequest
+    from tests.standins.grpc_registry import GRPCServer, Refused, StatusCode
+
+pytestmark = needs("grpc")
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path / "authority")
+
+
+@pytest.fixture
+def pair(authority: Authority) -> Pair:
+    return authority.certify("127.0.0.1")
+
+
+async def tag(endpoint: Endpoint) -> str:
+    """The tag that a new client is told there."""
+    async with RegistryClient(endpoint) as client:
+        return (await client.current(CurrentRequest())).tag
+
+
+@asynccontextmanager
+async def plain(server: GRPCServer) -> AsyncIterator[tuple[GRPCServer, RegistryClient]]:
+    """The *server* without TLS, and its client."""
+    async with server, RegistryClient(Endpoint(server.address, tls=False)) as client:
+        yield server, client
+
+
+def served(server: GRPCServer) -> GRPCServer:
+    server.service.publish("v1.0.0", "https://artifacts.test/app.zip")
+    return server
+
+
+async def test_plain_server_is_asked() -> None:
+    async with served(GRPCServer()) as server:
+        assert "v1.0.0" == await tag(Endpoint(server.address, tls=False))
+
+
+async def test_server_is_trusted_by_the_authority_named(
+    authority: Authority, pair: Pair
+) -> None:
+    async with served(GRPCServer(pair)) as server:
+        assert "v1.0.0" == await tag(Endpoint(server.address, ca=str(authority.cert)))
+
+
+async def test_server_is_trusted_by_the_roots_of_the_system(
+    authority: Authority, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.cert))
+    async with served(GRPCServer(pair)) as server:
+        assert "v1.0.0" == await tag(Endpoint(server.address))
+
+
+async def test_server_may_have_an_ipv6_address(authority: Authority) -> None:
+    with socket.socket(socket.AF_INET6) as probe:
+        if probe.connect_ex(("::1", 9)) == errno.EADDRNOTAVAIL:
+            pytest.skip("this machine has no IPv6 loopback")
+    async with served(GRPCServer(authority.certify("::1"), host="[::1]")) as server:
+        assert "v1.0.0" == await tag(Endpoint(server.address, ca=str(authority.cert)))
+
+
+async def test_client_proves_who_it_is(authority: Authority, pair: Pair) -> None:
+    ours, cert, key = str(authority.cert), str(pair.cert), str(pair.key)
+    async with served(GRPCServer(pair, clients=authority.cert)) as server:
+        assert "v1.0.0" == await tag(Endpoint(server.address, True, ours, cert, key))
+
+
+@pytest.mark.parametrize(
+    ("subject", "trusted", "mutual", "said"),
+    [
+        ("127.0.0.1", False, False, "name its authority with ca="),
+        ("elsewhere.test", True, False, "of another name"),
+        ("127.0.0.1", True, True, "does it want a client certificate"),
+    ],
+)
+async def test_connection_that_is_not_trusted_says_why(
+    tmp_path: Path, subject: str, trusted: bool, mutual: bool, said: str
+) -> None:
+    authority, other = Authority(tmp_path), Authority(tmp_path / "other")
+    pair = authority.certify(subject)
+    ca = str(authority.cert if trusted else other.cert)
+    clients = authority.cert if mutual else None
+    async with served(GRPCServer(pair, clients)) as server:
+        with pytest.raises(RemoteError, match=said):
+            await tag(Endpoint(server.address, ca=ca))
+
+
+async def test_tls_and_plaintext_do_not_meet(pair: Pair) -> None:
+    async with served(GRPCServer()) as plain, served(GRPCServer(pair)) as encrypted:
+        with pytest.raises(RemoteError, match="speaks no TLS"):
+            await tag(Endpoint(plain.address))
+        with pytest.raises(RemoteError, match="does it want TLS"):
+            await tag(Endpoint(encrypted.address, tls=False))
+
+
+async def test_server_that_hangs_is_given_up(
+    authority: Authority, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "DEADLINE", 0.2)
+    async with served(GRPCServer()) as server:
+        endpoint = Endpoint(server.address, tls=False)
+        async with RegistryClient(endpoint) as client:
+            server.service.hanging = True
+            with pytest.raises(RemoteError, match="did not answer in time"):
+                await client.current(CurrentRequest())
+            server.service.hanging = False
+            monkeypatch.setattr(module, "DEADLINE", 30.0)
+
+            assert "v1.0.0" == (await client.current(CurrentRequest())).tag
+
+
+async def test_one_that_accepts_and_says_nothing_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not even the connection is made for gRPC."""
+    monkeypatch.setattr(module, "DEADLINE", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        host, port = listener.getsockname()
+        with pytest.raises(RemoteError, match="did not answer in time"):
+            await tag(Endpoint(f"{host}:{port}"))
+
+
+async def test_server_that_comes_back_is_asked_at_once() -> None:
+    """The core's own pause before the next attempt is not ours."""
+    server = served(GRPCServer())
+    await server.start()
+    async with RegistryClient(Endpoint(server.address, tls=False)) as client:
+        await client.current(CurrentRequest())
+        await server.stop()
+        for _ in range(5):
+            with pytest.raises(RemoteError):
+                await client.current(CurrentRequest())
+        await server.start()
+
+        assert "v1.0.0" == (await client.current(CurrentRequest())).tag
+    await server.stop()
+
+
+async def test_renewed_certificate_is_taken(tmp_path: Path) -> None:
+    """Files are read anew for each connection."""
+    old, new = Authority(tmp_path / "old"), Authority(tmp_path / "new")
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(old.cert.read_bytes())
+    async with served(GRPCServer(new.certify("127.0.0.1"))) as server:
+        async with RegistryClient(Endpoint(server.address, ca=str(ca))) as client:
+            with pytest.raises(RemoteError):
+                await client.current(CurrentRequest())
+            ca.write_bytes(new.cert.read_bytes())
+            assert "v1.0.0" == (await client.current(CurrentRequest())).tag
+        ca.unlink()
+        with pytest.raises(RemoteError, match="No such file"):
+            await tag(Endpoint(server.address, ca=str(ca)))
+
+
+async def test_calls_share_one_connection() -> None:
+    async with served(GRPCServer()) as server, Clients() as clients:
+        endpoint = Endpoint(server.address, tls=False)
+        for _ in range(3):
+            client = await connect(clients, endpoint)
+            await asyncio.gather(*(client.current(CurrentRequest()) for _ in "ab"))
+
+        assert 1 == len(set(server.service.peers))
+        assert 6 == len(server.service.asked)
+        assert repr(client) == f"<RegistryClient grpc://{server.address}>"
+
+
+async def test_cancelled_call_leaves_the_client_of_use() -> None:
+    async with plain(served(GRPCServer())) as (server, client):
+        server.service.hanging = True
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await client.current(CurrentRequest())
+        server.service.hanging = False
+
+        assert "v1.0.0" == (await client.current(CurrentRequest())).tag
+
+
+async def test_nothing_there_is_told_from_nobody_there() -> None:
+    async with plain(GRPCServer()) as (_, client):
+        with pytest.raises(NoRelease, match="names no release"):
+            await client.current(CurrentRequest())
+        with pytest.raises(RemoteError, match="does not know what was deployed"):
+            await client.report(ReportRequest(tag="v1"))
+
+
+async def test_words_of_the_server_are_not_repeated() -> None:
+    async with plain(GRPCServer()) as (server, client):
+        pushback = (("grpc-retry-pushback-ms", "2000"),)
+        server.service.refused = Refused(
+            StatusCode.RESOURCE_EXHAUSTED, "hunter2", pushback
+        )
+        with pytest.raises(RateLimited) as caught:
+            await client.current(CurrentRequest())
+
+    assert caught.value.retry_after == 2.0
+    assert "hunter2" not in str(caught.value)
