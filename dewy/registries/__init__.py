@@ -43,5 +43,7 @@ REGISTRIES: Schemes[[Selection, Clients], Registry] = Schemes(
         "mem": Entry("dewy.registries.memory:MemoryRegistry"),
         "ghr": Entry("dewy.registries.github:GitHubRegistry"),
         "img": Entry("dewy.registries.img:ImageRegistry"),
+        "s3": Entry("dewy.registries.s3:S3Registry", "s3"),
+        "gs": Entry("dewy.registries.gs:GSRegistry", "gcs"),
     },
 )
