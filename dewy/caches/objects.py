@@ -2,8 +2,8 @@
 A cache in an object store, which many hosts share.
 
 Nothing is ever evicted there: the bucket's own rules say how long objects live.
-What was loaded is kept on this host too, in the directory of the file cache, and
-taken from there while the store still holds the same version of it.
+What was stored or loaded is kept on this host too, in the directory of the file
+cache, and taken from there while the store still holds the same version of it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from urllib.parse import SplitResult, urlsplit
 
 from .. import urls
 from ..config.values import duration
-from ..errors import RemoteError
 from ..remotes.objects import Objects, Place, Stat, prefix
 from . import Versioned
 from .eviction import segments
@@ -140,7 +139,8 @@ class ObjectCache:
         if self._largest is not None and size > self._largest:
             self._refuse(key, size)
             return False
-        await self._objects.upload(name, source)
+        version = await self._objects.upload(name, source)
+        await self._copy(key, version, source)
         return True
 
     async def load(self, key: str, into: Path) -> bool:
@@ -151,7 +151,7 @@ class ObjectCache:
             raise FileExistsError(f"{into} exists")
         if not await self._load_copy(key, stat, into):
             await self._objects.download(stat, into, lambda done, total: None)
-            await self._copy(key, stat, into)
+            await self._copy(key, stat.version, into)
         return True
 
     async def read(self, key: str) -> Versioned:
@@ -194,10 +194,10 @@ class ObjectCache:
             await self._forget(key)
         return False
 
-    async def _copy(self, key: str, stat: Stat, path: Path) -> None:
-        """Keep a copy of what was loaded; a host without room does without it."""
+    async def _copy(self, key: str, version: str, path: Path) -> None:
+        """Keep a copy on this host, if it has the room."""
         with suppress(OSError):
-            copied = Copied(stat.version, await asyncio.to_thread(_sha256, path))
+            copied = Copied(version, await asyncio.to_thread(_sha256, path))
             await self._forget(key)
             if await self._local.store(key, path):
                 text = json.dumps(asdict(copied)).encode()

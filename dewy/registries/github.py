@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from datetime import datetime
 from urllib.parse import SplitResult, quote
 
 from ..errors import NoRelease

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from tests.contracts.cases import ARTIFACTS_CASES, IMAGES, REGISTRY_CASES
+from tests.contracts import object_cases
+from tests.contracts.cases import (
+    ARTIFACTS_CASES,
+    CACHE_CASES,
+    IMAGES,
+    REGISTRY_CASES,
+    UNBOUNDED,
+)
 from tests.contracts.image_cases import image_registry
 from tests.contracts.remote_cases import (
     github_artifacts,
@@ -15,3 +22,9 @@ REGISTRY_CASES["img"] = image_registry
 IMAGES.add("img")
 ARTIFACTS_CASES["ghr"] = github_artifacts
 ARTIFACTS_CASES["http"] = http_artifacts
+
+for scheme in object_cases.BUCKETS:
+    REGISTRY_CASES[scheme] = object_cases.registry(scheme)
+    ARTIFACTS_CASES[scheme] = object_cases.artifacts(scheme)
+    CACHE_CASES[scheme] = object_cases.cache(scheme)
+    UNBOUNDED.add(scheme)

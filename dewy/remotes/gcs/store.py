@@ -114,10 +114,11 @@ class GCSStore:
             return Content(into.getvalue(), str(blob.generation), self._now())
         return None
 
-    def put(self, key: str, value: bytes, kind: str) -> None:
+    def put(self, key: str, value: bytes, kind: str) -> str:
         with self._asking() as client:
             blob = client.bucket(self._bucket).blob(key)
             blob.upload_from_string(value, content_type=kind, **ONCE)
+        return str(blob.generation)
 
     def put_if(self, key: str, value: bytes, version: str) -> str | None:
         with self._asking(CONFLICT) as client:
@@ -131,8 +132,8 @@ class GCSStore:
     def upload(self, key: str, size: int) -> GCSUpload:
         with self._asking() as client:
             blob = client.bucket(self._bucket).blob(key)
-            return GCSUpload(self._asking, blob.open("wb", chunk_size=PIECE, **AGAIN))
-        raise AssertionError("nothing is expected to fail")
+            writer = blob.open("wb", chunk_size=PIECE, **AGAIN)
+        return GCSUpload(self._asking, blob, writer)
 
     def delete(self, key: str) -> None:
         with self._asking(ABSENT) as client:
@@ -175,17 +176,21 @@ class GCSStore:
 class GCSUpload:
     """A resumable upload."""
 
-    def __init__(self, asking: Callable[[], Any], writer: Any) -> None:
+    def __init__(self, asking: Callable[[], Any], blob: Any, writer: Any) -> None:
         self._asking = asking
+        self._blob = blob
         self._writer = writer
 
     def write(self, piece: bytes) -> None:
         with self._asking():
             self._writer.write(piece)
 
-    def finish(self) -> None:
+    def finish(self) -> str:
         with self._asking():
             self._writer.close()
+            # Google's client does not tell the generation of what it streamed.
+            self._blob.reload(**ONCE)
+        return str(self._blob.generation)
 
     def abort(self) -> None:
         with self._asking():

@@ -95,9 +95,9 @@ class Objects:
         """The small object under *key*, or None."""
         return await self._again(self._store.read, key, limit)
 
-    async def put(self, key: str, value: bytes, kind: str = "text/plain") -> None:
-        """Write a small object."""
-        await self._again(self._store.put, key, value, kind)
+    async def put(self, key: str, value: bytes, kind: str = "text/plain") -> str:
+        """Write a small object; returns its version."""
+        return await self._again(self._store.put, key, value, kind)
 
     async def put_if(self, key: str, value: bytes, version: str) -> str | None:
         """Write a small object if *version* is the present one; None if it is not."""
@@ -129,19 +129,23 @@ class Objects:
             if not check.passed:
                 raise RemoteError(f"{stat.key} arrived with another {check.name}")
 
-    async def upload(self, key: str, source: Path) -> None:
-        """Write the file *source*, which nobody sees there before it is whole."""
+    async def upload(self, key: str, source: Path) -> str:
+        """
+        Write the file *source*, which nobody sees there before it is whole.
+
+        Returns its version.
+        """
         size = (await asyncio.to_thread(source.stat)).st_size
         if size <= PIECE:
-            await self.put(key, await asyncio.to_thread(source.read_bytes), BINARY)
-            return
+            content = await asyncio.to_thread(source.read_bytes)
+            return await self.put(key, content, BINARY)
         try:
             async with asyncio.timeout(DEADLINE + size / SLOWEST):
-                await self._upload(key, source, size)
+                return await self._upload(key, source, size)
         except TimeoutError:
             raise RemoteError(f"{self._store} took {key} too slowly") from None
 
-    async def _upload(self, key: str, source: Path, size: int) -> None:
+    async def _upload(self, key: str, source: Path, size: int) -> str:
         length = PIECE * -(-size // (PIECE * PIECES))
         upload = await self._again(self._store.upload, key, size)
         file = await asyncio.to_thread(source.open, "rb")
@@ -149,7 +153,7 @@ class Objects:
             # A cancellation waits: no two threads may be at one upload.
             while piece := await to_the_end(file.read, length):
                 await to_the_end(upload.write, piece)
-            await to_the_end(upload.finish)
+            return await to_the_end(upload.finish)
         except BaseException:
             await _abort(upload)
             raise

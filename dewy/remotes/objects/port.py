@@ -70,8 +70,8 @@ class Upload(Protocol):
         """Send the next `PIECE` bytes, or, the last time, fewer."""
         ...
 
-    def finish(self) -> None:
-        """Have it appear."""
+    def finish(self) -> str:
+        """Have it appear; returns its version."""
         ...
 
     def abort(self) -> None:
@@ -103,8 +103,8 @@ class ObjectStore(Protocol):
         """The object under *key*, of at most *limit* bytes; None if there is none."""
         ...
 
-    def put(self, key: str, value: bytes, kind: str) -> None:
-        """Write an object of the media type *kind*."""
+    def put(self, key: str, value: bytes, kind: str) -> str:
+        """Write an object of the media type *kind*; returns its version."""
         ...
 
     def put_if(self, key: str, value: bytes, version: str) -> str | None:

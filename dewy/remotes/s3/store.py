@@ -100,11 +100,12 @@ class S3Store:
             return Content(_whole(answer), answer["ETag"], _date(answer))
         return None
 
-    def put(self, key: str, value: bytes, kind: str) -> None:
+    def put(self, key: str, value: bytes, kind: str) -> str:
         with self._asking() as client:
-            client.put_object(
+            answer = client.put_object(
                 Bucket=self._bucket, Key=key, Body=value, ContentType=kind
             )
+        return str(answer["ETag"])
 
     def put_if(self, key: str, value: bytes, version: str) -> str | None:
         condition = {"IfMatch": version} if version else {"IfNoneMatch": "*"}
@@ -195,11 +196,12 @@ class S3Upload:
         kept = {k: answer[k] for k in ("ETag", "ChecksumCRC32") if k in answer}
         self._parts.append({"PartNumber": number, **kept})
 
-    def finish(self) -> None:
+    def finish(self) -> str:
         with self._asking() as client:
-            client.complete_multipart_upload(
+            answer = client.complete_multipart_upload(
                 **self._name, MultipartUpload={"Parts": self._parts}
             )
+        return str(answer["ETag"])
 
     def abort(self) -> None:
         with self._asking() as client:
