@@ -8,9 +8,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -154,7 +156,7 @@ class S3Store:
             return self._made
 
     def _connect(self) -> Any:
-        session = boto3.session.Session()
+        session = _session()
         foreign = bool(self._endpoint) or any(map(os.environ.get, ENDPOINTS))
         if not foreign:
             _require_known(session, self._region, self._shown)
@@ -206,6 +208,18 @@ class S3Upload:
     def abort(self) -> None:
         with self._asking() as client:
             client.abort_multipart_upload(**self._name)
+
+
+def _session() -> Any:
+    # Clients of one loader share what describes S3, which takes 12 MB.
+    core = botocore.session.get_session()
+    core.register_component("data_loader", _loader())
+    return boto3.session.Session(botocore_session=core)
+
+
+@cache
+def _loader() -> Any:
+    return botocore.session.get_session().get_component("data_loader")
 
 
 def _config(foreign: bool) -> Config:
