@@ -55,9 +55,16 @@ TESTED_ELSEWHERE = {
     "_speedups/engine_py.py": "_speedups/test_draining.py",
     "_speedups/pair_py.py": "_speedups/test_streams.py",
     "_speedups/search_py.py": "_speedups/test_backends.py",
+    "registries/s3.py": "registries/test_objects.py",
+    "registries/gs.py": "registries/test_objects.py",
+    "remotes/objects/port.py": "contracts/test_registries.py",
     "proxy/backend.py": "proxy/test_proxy.py",
     "proxy/port.py": "proxy/test_proxy.py",
     "containers/engines/memory_contents.py": "containers/test_memory_host.py",
+    "artifacts/s3.py": "artifacts/test_objects.py",
+    "artifacts/gs.py": "artifacts/test_objects.py",
+    "caches/s3.py": "caches/test_objects.py",
+    "caches/gs.py": "caches/test_objects.py",
     "config/option.py": "config/test_options.py",
     "config/proxying.py": "config/test_options.py",
 }
@@ -73,7 +80,15 @@ EMPTY_WORDS = {
     "util",
     "utils",
 }
-HEAVY = {"aiodocker", "aiohttp", "zstandard", "cryptography", "uvloop"}
+HEAVY = {
+    "aiodocker",
+    "aiohttp",
+    "boto3",
+    "cryptography",
+    "google",
+    "uvloop",
+    "zstandard",
+}
 
 
 def modules() -> list[str]:

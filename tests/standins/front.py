@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Mapping
 from typing import Self
 
 import aiohttp
@@ -10,7 +12,7 @@ from aiohttp import web
 from tests.standins.files import Fault
 
 GOOD = Fault()
-HOP = {"connection", "keep-alive", "transfer-encoding", "content-encoding"}
+HOP = {"connection", "expect", "keep-alive", "transfer-encoding"}
 
 
 class Front:
@@ -57,16 +59,21 @@ class Front:
         async with self._session.request(
             request.method,
             self._upstream + request.raw_path,
-            headers=request.headers,
-            data=body,
+            headers=_passed(request.headers),
+            data=io.BytesIO(body) if body else None,
             allow_redirects=False,
         ) as answer:
             content = await answer.read()
-        kept = {k: v for k, v in answer.headers.items() if k.lower() not in HOP}
-        response = web.StreamResponse(status=answer.status, headers=kept)
+        response = web.StreamResponse(
+            status=answer.status, headers=_passed(answer.headers)
+        )
         await response.prepare(request)
         await response.write(content[: fault.after] if fault.then else content)
         if fault.then:
             assert request.transport is not None
             request.transport.close()
         return response
+
+
+def _passed(headers: Mapping[str, str]) -> dict[str, str]:
+    return {k: v for k, v in headers.items() if k.lower() not in HOP}

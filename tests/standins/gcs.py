@@ -47,6 +47,7 @@ class Session:
     kind: str
     query: Mapping[str, str]
     received: bytearray = field(default_factory=bytearray)
+    told: Metadata | None = None
 
 
 class GCS:
@@ -132,7 +133,8 @@ class GCS:
             return await self._begin(request)
         told, content = _parts(await request.read(), request.headers["Content-Type"])
         bucket = request.match_info["bucket"]
-        return self._write(bucket, told["name"], content, told, request.query)
+        written = self._write(bucket, told["name"], content, told, request.query)
+        return web.json_response(written)
 
     async def _begin(self, request: web.Request) -> web.Response:
         told = await request.json()
@@ -147,23 +149,26 @@ class GCS:
     async def resume(self, request: web.Request) -> web.Response:
         session = self.sessions[request.query["upload_id"]]
         stated = re.fullmatch(
-            r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", request.headers["Content-Range"]
+            r"bytes (?:(\d+)-\d+|\*)/(\d+)", request.headers["Content-Range"]
         )
         assert stated is not None
-        if stated[1] is not None:
+        if stated[1] is not None and session.told is None:
             session.received[int(stated[1]) :] = await request.read()
-        if stated[2] == "*" or len(session.received) < int(stated[2]):
+        whole = session.told is not None or len(session.received) == int(stated[2])
+        if not whole:
             last = len(session.received) - 1
             headers = {"Range": f"bytes=0-{last}"} if session.received else {}
             return web.Response(status=308, headers=headers)
-        del self.sessions[request.query["upload_id"]]
-        return self._write(
-            session.bucket,
-            session.name,
-            bytes(session.received),
-            {"contentType": session.kind},
-            session.query,
-        )
+        if session.told is None:
+            session.told = self._write(
+                session.bucket,
+                session.name,
+                bytes(session.received),
+                {"contentType": session.kind},
+                session.query,
+            )
+            session.received.clear()
+        return web.json_response(session.told)
 
     async def cancel(self, request: web.Request) -> web.Response:
         self.sessions.pop(request.query["upload_id"], None)
@@ -171,8 +176,8 @@ class GCS:
 
     async def unfinished(self, request: web.Request) -> web.Response:
         bucket = request.match_info["bucket"]
-        found = [one for one in self.sessions.values() if one.bucket == bucket]
-        return web.json_response(len(found))
+        begun = [one for one in self.sessions.values() if one.bucket == bucket]
+        return web.json_response(sum(one.told is None for one in begun))
 
     def _bucket(self, request: web.Request) -> dict[str, Stored]:
         try:
@@ -202,7 +207,7 @@ class GCS:
         content: bytes,
         told: Metadata,
         query: Mapping[str, str],
-    ) -> web.Response:
+    ) -> Metadata:
         # Nothing is awaited between looking and writing: one of many is first.
         self._require(bucket, name, query)
         generation = str(next(self._generations))
@@ -222,7 +227,7 @@ class GCS:
             "updated": now,
         }
         self.buckets[bucket][name] = Stored(metadata, content)
-        return web.json_response(metadata)
+        return metadata
 
 
 def failure(status: int, message: str) -> web.HTTPException:

@@ -6,33 +6,31 @@ import base64
 import io
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import quote
 
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import storage
-from google.cloud.storage.retry import DEFAULT_RETRY
 
 from ...errors import ConfigError, RemoteError
 from ..download import Interrupted
 from ..http import STANDARD
 from ..objects import Content, Page, Stat
 from . import refusals
+from .resumable import ResumableUpload
 
 WAIT = (STANDARD.connect, STANDARD.silence)
 
-# Whether to try again is for whoever knows what is asked, and for how long. Pieces
-# of an upload are the exception: only Google's client knows where it was.
+# Whether to try again is for whoever knows what is asked, and for how long.
 ONCE = {"timeout": WAIT, "retry": None}
-AGAIN = {"timeout": WAIT, "retry": DEFAULT_RETRY.with_timeout(20.0)}
 
 FIELDS = (
     "items(name,size,generation,updated,timeCreated,md5Hash,crc32c),"
     "prefixes,nextPageToken"
 )
-PIECE = 8 << 20
 PAGE = 1000
 
 ABSENT = frozenset({404})
@@ -129,11 +127,12 @@ class GCSStore:
             return str(blob.generation)
         return None
 
-    def upload(self, key: str, size: int) -> GCSUpload:
+    def upload(self, key: str, size: int) -> ResumableUpload:
         with self._asking() as client:
-            blob = client.bucket(self._bucket).blob(key)
-            writer = blob.open("wb", chunk_size=PIECE, **AGAIN)
-        return GCSUpload(self._asking, blob, writer)
+            server = client.api_endpoint
+        bucket = quote(self._bucket, safe="")
+        begin = f"{server}/upload/storage/v1/b/{bucket}/o?uploadType=resumable"
+        return ResumableUpload(self._asking, begin, key, size)
 
     def delete(self, key: str) -> None:
         with self._asking(ABSENT) as client:
@@ -159,6 +158,8 @@ class GCSStore:
         with self._lock:
             if self._made is None:
                 self._made = _connect()
+                # It would look the bucket up in the background, to name it in traces.
+                self._made._bucket_metadata_cache = None
                 self._made._http.hooks["response"].append(self._hear)
             return self._made
 
@@ -171,30 +172,6 @@ class GCSStore:
             return parsedate_to_datetime(self._told.date).timestamp()
         except (AttributeError, ValueError):
             return None
-
-
-class GCSUpload:
-    """A resumable upload."""
-
-    def __init__(self, asking: Callable[[], Any], blob: Any, writer: Any) -> None:
-        self._asking = asking
-        self._blob = blob
-        self._writer = writer
-
-    def write(self, piece: bytes) -> None:
-        with self._asking():
-            self._writer.write(piece)
-
-    def finish(self) -> str:
-        with self._asking():
-            self._writer.close()
-            # Google's client does not tell the generation of what it streamed.
-            self._blob.reload(**ONCE)
-        return str(self._blob.generation)
-
-    def abort(self) -> None:
-        with self._asking():
-            self._writer.terminate()
 
 
 class Limited(io.BytesIO):

@@ -6,7 +6,7 @@ import base64
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any
@@ -265,7 +265,8 @@ def _sums(answer: Mapping[str, Any]) -> dict[str, bytes]:
 
 
 def _whole(answer: Mapping[str, Any]) -> bytes:
-    with answer["Body"] as body:
+    # As a context of its own it would hand out what raises foreign exceptions.
+    with closing(answer["Body"]) as body:
         content: bytes = body.read()
     return content
 
