@@ -59,7 +59,7 @@ class GCS:
         self._generations = itertools.count(time.time_ns() // 1000)
 
     def app(self) -> web.Application:
-        app = web.Application(client_max_size=1 << 30)
+        app = web.Application(client_max_size=1 << 31)
         named = "/storage/v1/b/{bucket}/o/{name:.*}"
         app.add_routes(
             [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +32,10 @@ WHOLE = "FULL_OBJECT"
 
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 """Variables in which boto3 looks for the URL of what is not Amazon's."""
+
+
+# It tells on each start where credentials were found.
+logging.getLogger("botocore.credentials").setLevel(logging.WARNING)
 
 
 class S3Store:
