@@ -21,7 +21,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from .. import urls
 from ..config.values import duration
-from ..remotes.objects import Objects, Place, Stat, prefix
+from ..remotes.objects import Objects, Place, Stat, hurried, prefix
 from . import Versioned
 from .eviction import segments
 from .file import FileCache
@@ -150,7 +150,8 @@ class ObjectCache:
         if await asyncio.to_thread(into.exists):
             raise FileExistsError(f"{into} exists")
         if not await self._load_copy(key, stat, into):
-            await self._objects.download(stat, into, lambda done, total: None)
+            async with hurried(key, stat.size):
+                await self._objects.download(stat, into, lambda done, total: None)
             await self._copy(key, stat.version, into)
         return True
 

@@ -14,6 +14,8 @@ from dewy.caches.gs import ALLOWED as GS_ALLOWED
 from dewy.caches.objects import Limits, ObjectCache
 from dewy.caches.s3 import ALLOWED as S3_ALLOWED
 from dewy.errors import ConfigError, RemoteError
+from dewy.remotes.download import Interrupted
+from dewy.remotes.objects import client
 from tests.standins.memory_objects import MemoryObjects
 
 KEY = "0123456789abcdef/v1.0.0--app"
@@ -176,6 +178,25 @@ async def test_store_that_is_down_is_an_error_for_who_asks(
         await made.store(KEY, source)
     with pytest.raises(RemoteError, match="down"):
         await made.load(KEY, into())
+
+
+async def test_download_that_is_too_slow_is_given_up(
+    store: MemoryObjects,
+    source: Path,
+    tmp_path: Path,
+    into: Loaded,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A cache that is slow does not keep a deployment waiting."""
+    await cache(store, tmp_path / "local").store(KEY, source)
+    monkeypatch.setattr(client, "DEADLINE", 0.3)
+    monkeypatch.setattr(client, "SLOWEST", 1 << 40)
+    store.fail("piece", Interrupted("cut"))
+
+    with pytest.raises(RemoteError, match="too slowly"):
+        await cache(store, tmp_path / "other").load(KEY, path := into())
+
+    assert not path.exists()
 
 
 def test_options_are_read() -> None:

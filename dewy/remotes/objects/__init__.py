@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .client import Objects
+from .client import Objects, hurried
 from .place import Place, prefix
 from .port import Content, ObjectStore, Page, Stat, Upload
 
@@ -14,5 +14,6 @@ __all__ = [
     "Place",
     "Stat",
     "Upload",
+    "hurried",
     "prefix",
 ]

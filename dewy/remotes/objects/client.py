@@ -139,11 +139,8 @@ class Objects:
         if size <= PIECE:
             content = await asyncio.to_thread(source.read_bytes)
             return await self.put(key, content, BINARY)
-        try:
-            async with asyncio.timeout(DEADLINE + size / SLOWEST):
-                return await self._upload(key, source, size)
-        except TimeoutError:
-            raise RemoteError(f"{self._store} took {key} too slowly") from None
+        async with hurried(key, size):
+            return await self._upload(key, source, size)
 
     async def _upload(self, key: str, source: Path, size: int) -> str:
         length = PIECE * -(-size // (PIECE * PIECES))
@@ -203,6 +200,21 @@ class Objects:
                 return await asyncio.to_thread(call, *args, **kwargs)
         except TimeoutError:
             raise Interrupted(f"{self._store} did not answer in time") from None
+
+
+@asynccontextmanager
+async def hurried(key: str, size: int) -> AsyncIterator[None]:
+    """
+    Give the transfer of so many bytes up where it is too slow to be of use.
+
+    Raises:
+        RemoteError: it was.
+    """
+    try:
+        async with asyncio.timeout(DEADLINE + size / SLOWEST):
+            yield
+    except TimeoutError:
+        raise RemoteError(f"{key} came along too slowly") from None
 
 
 async def _abort(upload: Upload) -> None:
