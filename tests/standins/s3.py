@@ -6,6 +6,7 @@ It is a model of S3, not S3: it takes any credentials.
 
 from __future__ import annotations
 
+import io
 import threading
 import uuid
 from collections.abc import Mapping
@@ -60,7 +61,8 @@ class S3Bucket:
         return f"s3://{REGION}/{self.name}/{path}{at}"
 
     def put(self, key: str, content: bytes) -> None:
-        client().put_object(Bucket=self.name, Key=key, Body=content)
+        # In parts where it is large: else moto makes the ETag while it is asked.
+        client().upload_fileobj(io.BytesIO(content), self.name, key)
 
     def get(self, key: str) -> bytes:
         content: bytes = client().get_object(Bucket=self.name, Key=key)["Body"].read()
