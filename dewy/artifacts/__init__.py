@@ -49,5 +49,7 @@ ARTIFACTS: Schemes[[Clients], Artifacts] = Schemes(
         "ghr": Entry("dewy.artifacts.github:GitHubArtifacts"),
         "http": Entry("dewy.artifacts.http:HTTPArtifacts"),
         "https": Entry("dewy.artifacts.http:HTTPArtifacts"),
+        "s3": Entry("dewy.artifacts.s3:S3Artifacts", "s3"),
+        "gs": Entry("dewy.artifacts.gs:GSArtifacts", "gcs"),
     },
 )

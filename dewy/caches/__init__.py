@@ -94,5 +94,7 @@ CACHES: Schemes[[Path], Cache] = Schemes(
     {
         "file": Entry("dewy.caches.file:FileCache"),
         "mem": Entry("dewy.caches.memory:MemoryCache"),
+        "s3": Entry("dewy.caches.s3:S3Cache", "s3"),
+        "gs": Entry("dewy.caches.gs:GSCache", "gcs"),
     },
 )

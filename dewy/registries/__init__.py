@@ -44,5 +44,7 @@ REGISTRIES: Schemes[[Selection, Clients], Registry] = Schemes(
         "ghr": Entry("dewy.registries.github:GitHubRegistry"),
         "img": Entry("dewy.registries.img:ImageRegistry"),
         "grpc": Entry("dewy.registries.grpc:GRPCRegistry", "grpc"),
+        "s3": Entry("dewy.registries.s3:S3Registry", "s3"),
+        "gs": Entry("dewy.registries.gs:GSRegistry", "gcs"),
     },
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from datetime import datetime
 from urllib.parse import SplitResult, quote
 
 from ..errors import NoRelease
@@ -19,6 +18,7 @@ from ..remotes.github import (
     connect,
 )
 from ..versions import Selection, Version
+from .answers import AnswerNames
 from .options import Options
 
 
@@ -43,7 +43,7 @@ class GitHubRegistry:
         self._repository = Repository.named(url.netloc, url.path.strip("/"))
         self._account = Account.from_environment()
         self._clients = clients
-        self._named = ("", "")
+        self._names = AnswerNames()
 
     def __repr__(self) -> str:
         return f"<GitHubRegistry {self._repository}>"
@@ -99,7 +99,7 @@ class GitHubRegistry:
             tag=release.tag,
             artifact_url=self._artifact_url(release.tag, file),
             identity=asset.identity,
-            id=self._id(f"{release.tag} {asset.identity}"),
+            id=self._names.name(f"{release.tag} {asset.identity}"),
             size=asset.size,
             digest=asset.digest,
             created_at=release.published_at,
@@ -107,12 +107,6 @@ class GitHubRegistry:
             files=tuple(name for name in names if name != file),
             refused=passed + beside,
         )
-
-    def _id(self, answer: str) -> str:
-        # The time of the first such answer: one that stays keeps its name.
-        if self._named[0] != answer:
-            self._named = (answer, _stamp(datetime.now().astimezone()))
-        return self._named[1]
 
     def _artifact_url(self, tag: str, name: str) -> str:
         owner, repository = self._repository
@@ -122,9 +116,3 @@ class GitHubRegistry:
 
 def _called(name: str, release: GitHubRelease) -> GitHubAsset:
     return next(asset for asset in release.assets if asset.name == name)
-
-
-def _stamp(moment: datetime) -> str:
-    """What an answer given at *moment* is called: `20310203T040506+0900`, or `…Z`."""
-    offset = f"{moment:%z}"
-    return f"{moment:%Y%m%dT%H%M%S}{'Z' if offset == '+0000' else offset}"

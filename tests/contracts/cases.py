@@ -245,5 +245,6 @@ ARTIFACTS_CASES: dict[str, Make[ArtifactsCase]] = {
     "file": file_artifacts,
     "mem": memory_artifacts,
 }
+UNBOUNDED: set[str] = set()
 CACHE_CASES: dict[str, Make[Cache]] = {"file": file_cache, "mem": memory_cache}
 NOTIFIER_CASES: dict[str, Make[NotifierCase]] = {"mem": memory_notifier}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from tests.contracts import object_cases
 from tests.contracts.cases import (
     ARTIFACTS_CASES,
+    CACHE_CASES,
     IMAGES,
     NOTIFIER_CASES,
     REGISTRY_CASES,
     SINGLE,
+    UNBOUNDED,
 )
 from tests.contracts.grpc_cases import grpc_registry
 from tests.contracts.image_cases import image_registry
@@ -32,3 +35,9 @@ ARTIFACTS_CASES["http"] = http_artifacts
 NOTIFIER_CASES["slack"] = slack_notifier
 NOTIFIER_CASES["mail"] = mail_notifier
 NOTIFIER_CASES["http"] = webhook_notifier
+
+for scheme in object_cases.BUCKETS:
+    REGISTRY_CASES[scheme] = object_cases.registry(scheme)
+    ARTIFACTS_CASES[scheme] = object_cases.artifacts(scheme)
+    CACHE_CASES[scheme] = object_cases.cache(scheme)
+    UNBOUNDED.add(scheme)

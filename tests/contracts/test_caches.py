@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from itertools import count
@@ -9,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dewy.caches import Cache
-from tests.contracts.cases import CACHE_CASES
+from dewy.caches import Cache, SharedCache, Versioned
+from tests.contracts.cases import CACHE_CASES, UNBOUNDED
 
 SCOPE = "0123456789abcdef"
 KEY = f"{SCOPE}/v1.0.0--app.tar.gz"
@@ -20,6 +21,25 @@ CONTENT = os.urandom(400_000)
 @pytest.fixture(params=CACHE_CASES)
 async def cache(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Cache]:
     async with CACHE_CASES[request.param](tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(params=[name for name in CACHE_CASES if name not in UNBOUNDED])
+async def bounded(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[Cache]:
+    """A cache that evicts."""
+    async with CACHE_CASES[request.param](tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(params=[name for name in CACHE_CASES if name not in {"file"}])
+async def shared(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[SharedCache]:
+    """A cache in which one of several hosts can be first."""
+    async with CACHE_CASES[request.param](tmp_path) as made:
+        assert isinstance(made, SharedCache)
         yield made
 
 
@@ -121,35 +141,35 @@ async def test_key_outside_the_cache_is_refused(cache: Cache, key: str) -> None:
 
 
 async def test_longest_unused_leaves_first(
-    cache: Cache, source: Callable[[], Path], tmp_path: Path
+    bounded: Cache, source: Callable[[], Path], tmp_path: Path
 ) -> None:
     """The limit is on what the files really take."""
     for name in ("a", "b"):
-        await cache.store(f"{SCOPE}/{name}", source())
-    await cache.load(f"{SCOPE}/a", tmp_path / "into")
+        await bounded.store(f"{SCOPE}/{name}", source())
+    await bounded.load(f"{SCOPE}/a", tmp_path / "into")
 
-    assert await cache.store(f"{SCOPE}/c", source())
-    assert [f"{SCOPE}/a", f"{SCOPE}/c"] == await cache.keys()
+    assert await bounded.store(f"{SCOPE}/c", source())
+    assert [f"{SCOPE}/a", f"{SCOPE}/c"] == await bounded.keys()
 
 
-async def test_retained_values_stay(cache: Cache, source: Callable[[], Path]) -> None:
+async def test_retained_values_stay(bounded: Cache, source: Callable[[], Path]) -> None:
     for name in ("a", "b"):
-        await cache.store(f"{SCOPE}/{name}", source())
-    cache.retain([f"{SCOPE}/a"])
+        await bounded.store(f"{SCOPE}/{name}", source())
+    bounded.retain([f"{SCOPE}/a"])
 
-    assert await cache.store(f"{SCOPE}/c", source())
-    assert [f"{SCOPE}/a", f"{SCOPE}/c"] == await cache.keys()
+    assert await bounded.store(f"{SCOPE}/c", source())
+    assert [f"{SCOPE}/a", f"{SCOPE}/c"] == await bounded.keys()
 
 
 async def test_what_would_displace_retained_values_is_not_kept(
-    cache: Cache, source: Callable[[], Path]
+    bounded: Cache, source: Callable[[], Path]
 ) -> None:
     for name in ("a", "b"):
-        await cache.store(f"{SCOPE}/{name}", source())
-    cache.retain([f"{SCOPE}/a", f"{SCOPE}/b"])
+        await bounded.store(f"{SCOPE}/{name}", source())
+    bounded.retain([f"{SCOPE}/a", f"{SCOPE}/b"])
 
-    assert not await cache.store(f"{SCOPE}/c", source())
-    assert [f"{SCOPE}/a", f"{SCOPE}/b"] == await cache.keys()
+    assert not await bounded.store(f"{SCOPE}/c", source())
+    assert [f"{SCOPE}/a", f"{SCOPE}/b"] == await bounded.keys()
 
 
 async def test_file_over_the_limit_is_not_kept_and_displaces_nothing(
@@ -163,21 +183,70 @@ async def test_file_over_the_limit_is_not_kept_and_displaces_nothing(
 
 
 async def test_replacing_a_value_needs_no_room_for_both(
-    cache: Cache, tmp_path: Path
+    bounded: Cache, tmp_path: Path
 ) -> None:
     (tmp_path / "large").write_bytes(bytes(900_000))
-    cache.retain([KEY])
+    bounded.retain([KEY])
 
-    assert await cache.store(KEY, tmp_path / "large")
-    assert await cache.store(KEY, tmp_path / "large")
+    assert await bounded.store(KEY, tmp_path / "large")
+    assert await bounded.store(KEY, tmp_path / "large")
 
 
 async def test_full_cache_refuses_small_values_loudly(
-    cache: Cache, tmp_path: Path
+    bounded: Cache, tmp_path: Path
 ) -> None:
     (tmp_path / "large").write_bytes(bytes(999_999))
-    await cache.store(KEY, tmp_path / "large")
-    cache.retain([KEY])
+    await bounded.store(KEY, tmp_path / "large")
+    bounded.retain([KEY])
 
     with pytest.raises(OSError, match="full"):
-        await cache.put(f"{SCOPE}/small", b"two")
+        await bounded.put(f"{SCOPE}/small", b"two")
+
+
+async def first(shared: SharedCache) -> Versioned:
+    """Write a first value, and return it."""
+    await shared.put(KEY, b"first")
+    return await shared.read(KEY)
+
+
+@pytest.mark.parametrize("there", [False, True])
+async def test_one_of_64_writers_is_first(shared: SharedCache, there: bool) -> None:
+    """Of those that saw the same version, or none, exactly one writes."""
+    version = (await first(shared)).version if there else ""
+
+    won = await asyncio.gather(
+        *(shared.compare_and_set(KEY, version, b"%d" % n) for n in range(64))
+    )
+
+    assert 1 == sum(won)
+    assert b"%d" % won.index(True) == await shared.get(KEY)
+
+
+async def test_version_differs_whenever_a_value_was_written(
+    shared: SharedCache,
+) -> None:
+    before = await first(shared)
+
+    assert b"first" == before.value
+    assert await shared.compare_and_set(KEY, before.version, b"second")
+    after = await shared.read(KEY)
+    assert b"second" == after.value
+    assert before.version != after.version
+    assert not await shared.compare_and_set(KEY, before.version, b"third")
+
+
+async def test_value_that_is_not_there_has_no_version(shared: SharedCache) -> None:
+    read = await shared.read(KEY)
+
+    assert (None, "") == (read.value, read.version)
+
+
+async def test_value_that_is_gone_is_not_the_version_it_was(
+    shared: SharedCache,
+) -> None:
+    before = await first(shared)
+    await shared.delete(KEY)
+
+    assert not await shared.compare_and_set(KEY, before.version, b"second")
+    assert await shared.compare_and_set(KEY, "", b"second")
+    assert not await shared.compare_and_set(KEY, "", b"third")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from dewy.admin.client import NotRunning, ask
-from tests.eventually import eventually
+from tests.eventually import DEADLINE, eventually
 from tests.standins import programs
 
 Status = dict[str, Any]
@@ -33,6 +33,8 @@ class Dewy:
         variables: Added to its environment.
 
         passed: Descriptors it inherits.
+
+        patience: Seconds to wait for what it is to do.
     """
 
     base: Path
@@ -43,6 +45,7 @@ class Dewy:
     variables: dict[str, str] = field(default_factory=dict)
     registry_url: str = ""
     passed: Sequence[int] = ()
+    patience: float = DEADLINE
     process: Process | None = None
 
     @property
@@ -139,7 +142,7 @@ class Dewy:
             return bool(met(found))
 
         try:
-            await eventually(look)
+            await eventually(look, self.patience)
         except TimeoutError:
             raise AssertionError(f"last status {found}\n{self.log}") from None
         return found

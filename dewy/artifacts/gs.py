@@ -1,0 +1,16 @@
+"""Artifacts in Google Cloud Storage: `gs://BUCKET/OBJECT`."""
+
+from __future__ import annotations
+
+from urllib.parse import SplitResult
+
+from ..remotes import Clients
+from ..remotes.gcs.place import GCSPlace
+from .objects import ObjectArtifacts
+
+
+class GSArtifacts(ObjectArtifacts):
+    """Objects of Google's."""
+
+    def __init__(self, url: SplitResult, clients: Clients) -> None:
+        super().__init__(GCSPlace.read(url), clients)

@@ -1,0 +1,68 @@
+"""Artifacts in object stores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import ConfigError, RemoteError
+from ..release import Release
+from ..remotes import Clients
+from ..remotes.objects import Objects, Place
+from . import Progress
+
+
+class ObjectArtifacts:
+    """
+    The object that a URL names, and what lies beside it.
+
+    Raises:
+        ConfigError: the URL names no object.
+    """
+
+    def __init__(self, place: Place, clients: Clients) -> None:
+        if not place.path:
+            raise ConfigError(f"{place.url('')} names no object")
+        self._place = place
+        self._clients = clients
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._place.url(self._place.path)}>"
+
+    async def fetch(self, release: Release, into: Path, progress: Progress) -> None:
+        """
+        Stream the object to *into*, going on where a connection broke.
+
+        Raises:
+            RemoteError: it is gone, or the store did not deliver it whole.
+            DeploymentError: it could not be written.
+        """
+        objects = await self._objects()
+        where = self._place.url(self._place.path)
+        stat = await objects.stat(self._place.path)
+        if stat is None:
+            raise RemoteError(f"{where} is gone")
+        if release.size not in (None, stat.size):
+            raise RemoteError(
+                f"{where} is of {stat.size} bytes where {release.size} were published"
+            )
+        await objects.download(stat, into, progress)
+
+    async def read(self, release: Release, name: str, limit: int) -> bytes:
+        """
+        Return the object *name* from the same folder.
+
+        Raises:
+            RemoteError: it is missing, or larger than *limit* bytes.
+        """
+        if "/" in name:
+            raise RemoteError(f"{name!r} is no name of a file beside the artifact")
+        folder, slash, _ = self._place.path.rpartition("/")
+        found = await (await self._objects()).read(folder + slash + name, limit)
+        if found is None:
+            raise RemoteError(f"{self._place.url(folder + slash + name)} is not there")
+        return found.value
+
+    async def _objects(self) -> Objects:
+        return await self._clients.get(
+            self._place.name, lambda: Objects.opened(self._place)
+        )

@@ -1,0 +1,20 @@
+"""A cache in Google Cloud Storage: `gs://BUCKET/PREFIX`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import SplitResult
+
+from ..remotes.gcs import place
+from .objects import OPTIONS, Limits, ObjectCache
+
+ALLOWED = {**place.OPTIONS, **OPTIONS}
+
+
+class GSCache(ObjectCache):
+    """Keeps values in a bucket of Google's."""
+
+    def __init__(self, url: SplitResult, default_directory: Path) -> None:
+        limits = Limits.read(url, ALLOWED)
+        where = place.GCSPlace.read(url, ALLOWED)
+        super().__init__(where, limits, default_directory)

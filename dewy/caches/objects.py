@@ -1,0 +1,219 @@
+"""
+A cache in an object store, which many hosts share.
+
+Nothing is ever evicted there: the bucket's own rules say how long objects live.
+What was stored or loaded is kept on this host too, in the directory of the file
+cache, and taken from there while the store still holds the same version of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import SplitResult, urlsplit
+
+from .. import urls
+from ..config.values import duration
+from ..remotes.objects import Objects, Place, Stat, hurried, prefix
+from . import Versioned
+from .eviction import segments
+from .file import FileCache
+
+log = logging.getLogger(__name__)
+
+OPTIONS: Mapping[str, str] = {
+    "max-artifact": "",
+    "max-size": "2GiB",
+    "registry-ttl": "",
+}
+
+SMALL = 16 << 20
+"""Bytes that a value, as opposed to a file, may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """
+    What a cache's URL says of sizes and times.
+
+    Attributes:
+        artifact: Bytes of the largest file that is stored, or None.
+
+        local: Bytes of all copies on this host.
+
+        registry_ttl: Seconds for which the registry's answer is shared.
+    """
+
+    artifact: int | None
+    local: str
+    registry_ttl: float
+
+    @classmethod
+    def read(cls, url: SplitResult, allowed: Mapping[str, str]) -> Self:
+        """
+        Take them from the query of *url*, where the options *allowed* may stand.
+
+        Raises:
+            ConfigError: an unknown option, or a value that cannot be.
+        """
+        chosen = urls.options(url, allowed)
+        largest, ttl = chosen["max-artifact"], chosen["registry-ttl"]
+        urls.size("max-size", chosen["max-size"])
+        return cls(
+            urls.size("max-artifact", largest) if largest else None,
+            chosen["max-size"],
+            duration(ttl, "option registry-ttl") if ttl else 0.0,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """Of what version of an object there is a copy on this host."""
+
+    version: str
+    sha256: str
+
+    @classmethod
+    def parse(cls, text: bytes) -> Self | None:
+        """Read one; None if *text* is something else."""
+        try:
+            document: dict[str, Any] = json.loads(text)
+            return cls(str(document["version"]), str(document["sha256"]))
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return None
+
+
+class ObjectCache:
+    """
+    Keeps values under a prefix of a bucket.
+
+    To be made outside the event loop or in a thread, because it may read files
+    with credentials.
+
+    Attributes:
+        registry_ttl: Seconds for which the registry's answer is shared.
+
+    Raises:
+        ConfigError: region, bucket or credentials will not do.
+    """
+
+    def __init__(self, place: Place, limits: Limits, default_directory: Path) -> None:
+        self.registry_ttl = limits.registry_ttl
+        self._place = place
+        self._prefix = prefix(place)
+        self._largest = limits.artifact
+        self._refused: set[str] = set()
+        self._objects = Objects(place.open())
+        self._local = FileCache(
+            urlsplit(f"file://?max-size={limits.local}"), default_directory
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._place.url(self._prefix)}>"
+
+    async def get(self, key: str) -> bytes | None:
+        found = await self._objects.read(self._key(key), SMALL)
+        return None if found is None else found.value
+
+    async def put(self, key: str, value: bytes) -> None:
+        await self._objects.put(self._key(key), value, "application/octet-stream")
+
+    async def delete(self, key: str) -> None:
+        await self._objects.delete(self._key(key))
+        await self._forget(key)
+
+    async def keys(self, prefix: str = "") -> list[str]:
+        found = await self._objects.objects(self._prefix + prefix)
+        return [stat.key.removeprefix(self._prefix) for stat in found]
+
+    async def store(self, key: str, source: Path) -> bool:
+        name = self._key(key)
+        size = (await asyncio.to_thread(source.stat)).st_size
+        if self._largest is not None and size > self._largest:
+            self._refuse(key, size)
+            return False
+        version = await self._objects.upload(name, source)
+        await self._copy(key, version, source)
+        return True
+
+    async def load(self, key: str, into: Path) -> bool:
+        stat = await self._objects.stat(self._key(key))
+        if stat is None:
+            return False
+        if await asyncio.to_thread(into.exists):
+            raise FileExistsError(f"{into} exists")
+        if not await self._load_copy(key, stat, into):
+            async with hurried(key, stat.size):
+                await self._objects.download(stat, into, lambda done, total: None)
+            await self._copy(key, stat.version, into)
+        return True
+
+    async def read(self, key: str) -> Versioned:
+        found = await self._objects.read(self._key(key), SMALL)
+        if found is None:
+            return Versioned()
+        return Versioned(found.value, found.version, found.now)
+
+    async def compare_and_set(self, key: str, version: str, value: bytes) -> bool:
+        return await self._objects.put_if(self._key(key), value, version) is not None
+
+    def retain(self, keys: Collection[str]) -> None:
+        """Keep the copies of these on this host; the store keeps everything."""
+        self._local.retain({name for key in keys for name in (key, _beside(key))})
+
+    def _key(self, key: str) -> str:
+        segments(key)
+        return self._prefix + key
+
+    def _refuse(self, key: str, size: int) -> None:
+        if key not in self._refused:
+            self._refused.add(key)
+            log.warning(
+                "Left out of the cache, for max-artifact is less",
+                extra={"key": key, "bytes": size, "limit": self._largest},
+            )
+
+    async def _load_copy(self, key: str, stat: Stat, into: Path) -> bool:
+        """Take the copy on this host, if it is whole, and of the same version."""
+        with suppress(OSError):
+            copied = Copied.parse(await self._local.get(_beside(key)) or b"")
+            if copied is None or copied.version != stat.version:
+                return False
+            if not await self._local.load(key, into):
+                return False
+            if await asyncio.to_thread(_sha256, into) == copied.sha256:
+                return True
+            log.warning("Deleted a damaged copy", extra={"key": key})
+            await asyncio.to_thread(into.unlink)
+            await self._forget(key)
+        return False
+
+    async def _copy(self, key: str, version: str, path: Path) -> None:
+        """Keep a copy on this host, if it has the room."""
+        with suppress(OSError):
+            copied = Copied(version, await asyncio.to_thread(_sha256, path))
+            await self._forget(key)
+            if await self._local.store(key, path):
+                text = json.dumps(asdict(copied)).encode()
+                await self._local.put(_beside(key), text)
+
+    async def _forget(self, key: str) -> None:
+        with suppress(OSError):
+            await self._local.delete(_beside(key))
+            await self._local.delete(key)
+
+
+def _beside(key: str) -> str:
+    return f"{key}.copied"
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,20 @@
+"""A cache in S3: `s3://REGION/BUCKET/PREFIX`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import SplitResult
+
+from ..remotes.s3 import place
+from .objects import OPTIONS, Limits, ObjectCache
+
+ALLOWED = {**place.OPTIONS, **OPTIONS}
+
+
+class S3Cache(ObjectCache):
+    """Keeps values in a bucket of Amazon's, or of what speaks its protocol."""
+
+    def __init__(self, url: SplitResult, default_directory: Path) -> None:
+        limits = Limits.read(url, ALLOWED)
+        where = place.S3Place.read(url, ALLOWED)
+        super().__init__(where, limits, default_directory)

@@ -1,0 +1,24 @@
+"""What registries call their answers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+
+class AnswerNames:
+    """Names an answer by the time it was first given; one that stays keeps it."""
+
+    def __init__(self) -> None:
+        self._last = ("", "")
+
+    def name(self, answer: str) -> str:
+        """What *answer* is called: `20310203T040506+0900`, or `…Z`."""
+        if self._last[0] != answer:
+            self._last = (answer, stamp(datetime.now().astimezone()))
+        return self._last[1]
+
+
+def stamp(moment: datetime) -> str:
+    """The name of an answer given at *moment* (aware)."""
+    offset = f"{moment:%z}"
+    return f"{moment:%Y%m%dT%H%M%S}{'Z' if offset == '+0000' else offset}"

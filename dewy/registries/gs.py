@@ -1,0 +1,23 @@
+"""A bucket of Google Cloud Storage as a registry: `gs://BUCKET/PREFIX`."""
+
+from __future__ import annotations
+
+from urllib.parse import SplitResult
+
+from ..remotes import Clients
+from ..remotes.gcs.place import OPTIONS, GCSPlace
+from ..versions import Selection
+from .objects import ObjectRegistry
+from .options import COMMON, Options
+
+ALLOWED = {**COMMON, **OPTIONS}
+
+
+class GSRegistry(ObjectRegistry):
+    """The versions in a bucket of Google's."""
+
+    def __init__(
+        self, url: SplitResult, selection: Selection, clients: Clients
+    ) -> None:
+        options = Options.read(url, selection, ALLOWED)
+        super().__init__(GCSPlace.read(url, ALLOWED), options, clients)

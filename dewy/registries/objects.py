@@ -1,0 +1,122 @@
+"""
+An object store as a registry: `<PREFIX><version>/<file>`.
+
+A poll lists the versions, and then the files of the one that is chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from posixpath import split
+
+from ..errors import RemoteError
+from ..release import Deployment, Refusal, Release, is_audit_name
+from ..remotes import Clients
+from ..remotes.objects import Objects, Place, Stat, prefix
+from ..versions import Version
+from .answers import AnswerNames
+from .options import Options
+
+
+class ObjectRegistry:
+    """
+    Tells the newest version in a bucket, and writes reports beside it.
+
+    To be made outside the event loop or in a thread, because it may read files
+    with credentials.
+
+    Raises:
+        ConfigError: region, bucket or credentials will not do.
+    """
+
+    def __init__(self, place: Place, options: Options, clients: Clients) -> None:
+        self._place = place
+        self._prefix = prefix(place)
+        self._options = options
+        self._clients = clients
+        self._store = place.open()
+        self._names = AnswerNames()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._where()}>"
+
+    async def current(self, tag: str | None = None) -> Release:
+        """
+        The newest release for this host, or the one called *tag*.
+
+        Raises:
+            NoRelease: there is none, or it has no artifact for this host; then
+                `since` says when the last of its files came.
+            RemoteError: the store did not answer as it should.
+        """
+        objects = await self._objects()
+        names = await objects.folders(self._prefix)
+        version, passed = self._options.version(names, self._where(), tag)
+        found = await objects.objects(self._folder(version.tag))
+        return self._release(version, _files(found, self._folder(version.tag)), passed)
+
+    async def report(self, deployment: Deployment) -> None:
+        """
+        Put an empty object, whose name tells all, beside the artifact.
+
+        Raises:
+            RemoteError: the version is gone, or the store did not take it.
+        """
+        tag = deployment.release.tag
+        objects = await self._objects()
+        page = await objects.first(self._folder(tag))
+        # Or a report would bring the folder of what was withdrawn back.
+        if not _files(page.objects, self._folder(tag)):
+            raise RemoteError(f"{self._where(tag)} is gone")
+        await objects.put(self._folder(tag) + deployment.audit_name, b"")
+
+    def _release(
+        self,
+        version: Version,
+        files: dict[str, Stat],
+        passed: tuple[Refusal, ...],
+    ) -> Release:
+        where = self._where(version.tag)
+        since = max((stat.modified for stat in files.values()), default=None)
+        file, beside = self._options.file(files, where, since)
+        chosen = files[file]
+        identity = f"{chosen.version}:{chosen.size}:{chosen.modified.isoformat()}"
+        return Release(
+            tag=version.tag,
+            artifact_url=self._place.url(chosen.key),
+            identity=identity,
+            id=self._names.name(f"{version.tag} {identity}"),
+            size=chosen.size,
+            created_at=chosen.modified,
+            slot=version.slot,
+            files=_beside(file, files),
+            refused=passed + beside,
+        )
+
+    async def _objects(self) -> Objects:
+        return await self._clients.get(
+            self._place.name, lambda: Objects.lent(self._store)
+        )
+
+    def _folder(self, tag: str) -> str:
+        return f"{self._prefix}{tag}/"
+
+    def _where(self, tag: str = "") -> str:
+        return self._place.url(self._prefix + tag).rstrip("/")
+
+
+def _files(found: Iterable[Stat], folder: str) -> dict[str, Stat]:
+    """What was published below *folder*: neither reports nor marks of folders."""
+    names = {stat.key.removeprefix(folder): stat for stat in found}
+    return {
+        name: stat
+        for name, stat in names.items()
+        if name and not name.endswith("/") and not is_audit_name(name)
+    }
+
+
+def _beside(file: str, names: Iterable[str]) -> tuple[str, ...]:
+    directory = split(file)[0]
+    return tuple(
+        split(name)[1] for name in names if split(name)[0] == directory and name != file
+    )

@@ -1,0 +1,23 @@
+"""A bucket of S3 as a registry: `s3://REGION/BUCKET/PREFIX`."""
+
+from __future__ import annotations
+
+from urllib.parse import SplitResult
+
+from ..remotes import Clients
+from ..remotes.s3.place import OPTIONS, S3Place
+from ..versions import Selection
+from .objects import ObjectRegistry
+from .options import COMMON, Options
+
+ALLOWED = {**COMMON, **OPTIONS}
+
+
+class S3Registry(ObjectRegistry):
+    """The versions in a bucket of Amazon's, or of what speaks its protocol."""
+
+    def __init__(
+        self, url: SplitResult, selection: Selection, clients: Clients
+    ) -> None:
+        options = Options.read(url, selection, ALLOWED)
+        super().__init__(S3Place.read(url, ALLOWED), options, clients)

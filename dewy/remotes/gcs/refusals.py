@@ -1,0 +1,102 @@
+"""
+What Google's client complains of, in our own words.
+
+What a server sends is not quoted: it may hold secrets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Any
+
+import requests
+import urllib3
+from google.api_core.exceptions import GoogleAPICallError
+from google.auth import exceptions as auth
+from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
+
+from ...errors import RemoteError
+from .. import http
+from ..download import Interrupted
+
+CREDENTIALS = (
+    "set GOOGLE_APPLICATION_CREDENTIALS, run `gcloud auth application-default login`,"
+    " or give this host a service account"
+)
+CERTIFICATE = (
+    "could not be trusted: its TLS handshake or certificate failed;"
+    " REQUESTS_CA_BUNDLE names other authorities"
+)
+ADVICE: Mapping[int, str] = {
+    401: f"these credentials were refused; {CREDENTIALS}",
+    403: "these credentials may not; the bucket's IAM policy says so",
+    404: "there is no such bucket",
+}
+FAILURES = (GoogleAPICallError, InvalidResponse)
+"""What carries an answer that is not the one asked for."""
+
+
+@contextmanager
+def translated(where: str, forget: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """
+    Turn what Google's client raises into RemoteError, naming *where*.
+
+    *forget* is called where there were no credentials.
+    """
+    try:
+        yield
+    except FAILURES as exc:
+        raise refusal(where, exc) from None
+    except (auth.GoogleAuthError, requests.RequestException, DataCorruption) as exc:
+        if isinstance(exc, auth.DefaultCredentialsError):
+            forget()
+        raise complaint(where, exc) from None
+    except (urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as exc:
+        raise complaint(where, exc) from None
+
+
+def status(exc: BaseException) -> int:
+    """The status of the answer, or 0."""
+    response: Any = getattr(exc, "response", None)
+    number = getattr(response, "status_code", 0) or getattr(exc, "code", 0)
+    return int(number or 0)
+
+
+def refusal(where: str, exc: BaseException) -> RemoteError:
+    """The error for an answer that is not the one asked for."""
+    response: Any = getattr(exc, "response", None)
+    headers = getattr(response, "headers", None) or {}
+    number = status(exc)
+    refused = http.refusal(where, number, headers, ADVICE)
+    if number >= HTTPStatus.INTERNAL_SERVER_ERROR or number == 408:
+        return Interrupted(str(refused), retry_after=refused.retry_after)
+    return refused
+
+
+def complaint(where: str, exc: BaseException) -> RemoteError:
+    """The error for a request that got no answer."""
+    match exc:
+        case auth.DefaultCredentialsError():
+            return RemoteError(f"{where}: found no credentials; {CREDENTIALS}")
+        case auth.RefreshError() if not exc.retryable:
+            return RemoteError(
+                f"{where}: these credentials were refused; {CREDENTIALS}"
+            )
+        case auth.GoogleAuthError():
+            return Interrupted(f"{where}: no token was to be had ({_name(exc)})")
+        case requests.exceptions.SSLError():
+            return RemoteError(f"{where} {CERTIFICATE}")
+        case requests.Timeout() | TimeoutError():
+            return Interrupted(f"{where} did not answer in time")
+        case requests.exceptions.ProxyError():
+            return Interrupted(f"{where} could not be reached through the proxy")
+        case requests.ConnectionError() if "NewConnection" in repr(exc):
+            return Interrupted(f"{where} could not be reached")
+        case _:
+            return Interrupted(f"{where} broke the connection off ({_name(exc)})")
+
+
+def _name(exc: BaseException) -> str:
+    return type(exc).__name__

@@ -1,0 +1,207 @@
+"""A bucket of Google Cloud Storage through Google's client. Everything here blocks."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import quote
+
+from google.auth.exceptions import DefaultCredentialsError
+from google.cloud import storage
+
+from ...errors import ConfigError, RemoteError
+from ..download import Interrupted
+from ..http import STANDARD
+from ..objects import Content, Page, Stat
+from . import refusals
+from .resumable import ResumableUpload
+
+WAIT = (STANDARD.connect, STANDARD.silence)
+
+# Whether to try again is for whoever knows what is asked, and for how long.
+ONCE = {"timeout": WAIT, "retry": None}
+
+FIELDS = (
+    "items(name,size,generation,updated,timeCreated,md5Hash,crc32c),"
+    "prefixes,nextPageToken"
+)
+PAGE = 1000
+
+ABSENT = frozenset({404})
+CONFLICT = frozenset({412})
+
+
+class GCSStore:
+    """
+    One bucket.
+
+    Raises:
+        ConfigError: the credentials cannot be as configured.
+    """
+
+    def __init__(self, bucket: str) -> None:
+        self._bucket = bucket
+        self._lock = threading.Lock()
+        self._made: Any = None
+        self._told = threading.local()
+        try:
+            self._client()
+        except DefaultCredentialsError as exc:
+            # Without a key file they come from a server that may yet answer.
+            if os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
+                raise ConfigError(
+                    f"{self}: GOOGLE_APPLICATION_CREDENTIALS names no file with"
+                    " the key of a service account"
+                ) from exc
+
+    def __str__(self) -> str:
+        return f"gs://{self._bucket}"
+
+    def page(self, prefix: str, delimiter: str, more: str) -> Page:
+        with self._asking() as client:
+            found = client.list_blobs(
+                self._bucket,
+                prefix=prefix or None,
+                delimiter=delimiter or None,
+                page_token=more or None,
+                page_size=PAGE,
+                fields=FIELDS,
+                **ONCE,
+            )
+            blobs = next(found.pages, ())
+            objects = tuple(_stat(blob) for blob in blobs)
+        return Page(objects, tuple(sorted(found.prefixes)), found.next_page_token or "")
+
+    def stat(self, key: str) -> Stat | None:
+        with self._asking(ABSENT) as client:
+            blob = client.bucket(self._bucket).blob(key)
+            blob.reload(**ONCE)
+            return _stat(blob)
+        return None
+
+    def piece(self, stat: Stat, offset: int, length: int) -> bytes:
+        with self._asking(ABSENT | CONFLICT) as client:
+            content: bytes = (
+                client.bucket(self._bucket)
+                .blob(stat.key)
+                .download_as_bytes(
+                    start=offset,
+                    end=offset + length - 1,
+                    raw_download=True,
+                    if_generation_match=int(stat.version),
+                    checksum=None,
+                    **ONCE,
+                )
+            )
+            if len(content) != length:
+                raise Interrupted(f"{self} sent {len(content)} of {length} bytes")
+            return content
+        raise RemoteError(f"{stat.key} in {self} was replaced after it was chosen")
+
+    def read(self, key: str, limit: int) -> Content | None:
+        with self._asking(ABSENT) as client:
+            blob = client.bucket(self._bucket).blob(key)
+            into = Limited(limit, f"{key} in {self}")
+            blob.download_to_file(into, raw_download=True, **ONCE)
+            return Content(into.getvalue(), str(blob.generation), self._now())
+        return None
+
+    def put(self, key: str, value: bytes, kind: str) -> str:
+        with self._asking() as client:
+            blob = client.bucket(self._bucket).blob(key)
+            blob.upload_from_string(value, content_type=kind, **ONCE)
+        return str(blob.generation)
+
+    def put_if(self, key: str, value: bytes, version: str) -> str | None:
+        with self._asking(CONFLICT) as client:
+            blob = client.bucket(self._bucket).blob(key)
+            blob.upload_from_string(
+                value, if_generation_match=int(version or 0), **ONCE
+            )
+            return str(blob.generation)
+        return None
+
+    def upload(self, key: str, size: int) -> ResumableUpload:
+        with self._asking() as client:
+            server = client.api_endpoint
+        bucket = quote(self._bucket, safe="")
+        begin = f"{server}/upload/storage/v1/b/{bucket}/o?uploadType=resumable"
+        return ResumableUpload(self._asking, begin, key, size)
+
+    def delete(self, key: str) -> None:
+        with self._asking(ABSENT) as client:
+            client.bucket(self._bucket).blob(key).delete(**ONCE)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._made is not None:
+                self._made.close()
+            self._made = None
+
+    @contextmanager
+    def _asking(self, expected: frozenset[int] = frozenset()) -> Iterator[Any]:
+        """The client; the block ends quietly with a status that is *expected*."""
+        with refusals.translated(str(self), self.close):
+            try:
+                yield self._client()
+            except refusals.FAILURES as exc:
+                if refusals.status(exc) not in expected:
+                    raise
+
+    def _client(self) -> Any:
+        with self._lock:
+            if self._made is None:
+                self._made = _connect()
+                # It would look the bucket up in the background, to name it in traces.
+                self._made._bucket_metadata_cache = None
+                self._made._http.hooks["response"].append(self._hear)
+            return self._made
+
+    def _hear(self, response: Any, *args: object, **kwargs: object) -> None:
+        # Only here are the headers of an answer to be seen.
+        self._told.date = response.headers.get("Date", "")
+
+    def _now(self) -> float | None:
+        try:
+            return parsedate_to_datetime(self._told.date).timestamp()
+        except (AttributeError, ValueError):
+            return None
+
+
+class Limited(io.BytesIO):
+    """Takes so many bytes and no more."""
+
+    def __init__(self, limit: int, what: str) -> None:
+        super().__init__()
+        self._limit = limit
+        self._what = what
+
+    def write(self, data: Any, /) -> int:
+        if self.tell() + len(data) > self._limit:
+            raise RemoteError(f"{self._what} is larger than {self._limit} bytes")
+        return super().write(data)
+
+
+def _connect() -> Any:
+    emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
+    if emulator and "://" not in emulator:
+        # As Google's client for Go takes it, and that for Python does not.
+        return storage.Client(client_options={"api_endpoint": f"http://{emulator}"})
+    return storage.Client(project=os.environ.get("GOOGLE_CLOUD_PROJECT") or None)
+
+
+def _stat(blob: Any) -> Stat:
+    sums = {"md5": blob.md5_hash, "crc32c": blob.crc32c}
+    return Stat(
+        blob.name,
+        int(blob.size),
+        str(blob.generation),
+        blob.time_created or blob.updated,
+        {name: base64.b64decode(text) for name, text in sums.items() if text},
+    )

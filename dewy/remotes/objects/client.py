@@ -1,0 +1,223 @@
+"""An object store as the event loop sees it: in threads, with deadlines."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
+from pathlib import Path
+from typing import ParamSpec, Self, TypeVar
+
+from ...errors import RemoteError
+from ...system import to_the_end
+from ..download import STANDARD, Effort, Interrupted, Progress
+from ..draft import Draft
+from .pace import Pace
+from .place import Place
+from .port import Content, ObjectStore, Page, Stat, Upload
+from .sums import Check
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+DEADLINE = 60.0
+"""Seconds for one request and its answer."""
+
+SLOWEST = 1 << 20
+"""Bytes per second below which a transfer of a large object is no use."""
+
+PIECE = 8 << 20
+"""Bytes that are sent at a time, and so what an upload keeps in memory."""
+
+PIECES = 10_000
+"""More than these no store takes for one object."""
+
+BINARY = "application/octet-stream"
+
+
+class Objects:
+    """
+    One bucket.
+
+    Every method raises RemoteError: the store did not do its part. What only
+    reads, and what may be done twice, is tried once more where it was
+    interrupted.
+    """
+
+    def __init__(self, store: ObjectStore, effort: Effort = STANDARD) -> None:
+        self._store = store
+        self._effort = effort
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, place: Place) -> AsyncIterator[Self]:
+        """The bucket of *place*, for as long as the block lasts."""
+        async with cls.lent(await asyncio.to_thread(place.open)) as objects:
+            yield objects
+
+    @classmethod
+    @asynccontextmanager
+    async def lent(cls, store: ObjectStore) -> AsyncIterator[Self]:
+        """A bucket that was opened before; it is closed with the block."""
+        try:
+            yield cls(store)
+        finally:
+            await to_the_end(store.close)
+
+    async def folders(self, prefix: str) -> list[str]:
+        """The names between *prefix* and the next slash, sorted."""
+        found = [
+            folder.removeprefix(prefix).rstrip("/")
+            async for page in self._pages(prefix, "/")
+            for folder in page.folders
+        ]
+        return sorted(found)
+
+    async def objects(self, prefix: str) -> list[Stat]:
+        """All objects whose keys begin with *prefix*, by key."""
+        found = [
+            stat async for page in self._pages(prefix, "") for stat in page.objects
+        ]
+        return sorted(found, key=lambda stat: stat.key)
+
+    async def first(self, prefix: str) -> Page:
+        """The first page of what begins with *prefix*."""
+        return await self._again(self._store.page, prefix, "", "")
+
+    async def stat(self, key: str) -> Stat | None:
+        """What is under *key*, or None."""
+        return await self._again(self._store.stat, key)
+
+    async def read(self, key: str, limit: int) -> Content | None:
+        """The small object under *key*, or None."""
+        return await self._again(self._store.read, key, limit)
+
+    async def put(self, key: str, value: bytes, kind: str = "text/plain") -> str:
+        """Write a small object; returns its version."""
+        return await self._again(self._store.put, key, value, kind)
+
+    async def put_if(self, key: str, value: bytes, version: str) -> str | None:
+        """Write a small object if *version* is the present one; None if it is not."""
+        return await self._call(self._store.put_if, key, value, version)
+
+    async def delete(self, key: str) -> None:
+        """Remove what is under *key*, if anything."""
+        await self._again(self._store.delete, key)
+
+    async def download(self, stat: Stat, into: Path, progress: Progress) -> None:
+        """
+        Bring the object *stat* to *into*, and compare it with its digests.
+
+        What broke off is taken up there, a piece at a time; an object that was
+        replaced meanwhile is not.
+
+        Raises:
+            RemoteError: the store did not deliver it whole.
+            DeploymentError: it could not be written.
+        """
+        check, done = Check(stat.sums), 0
+        progress(done, stat.size)
+        async with Draft(into) as draft, aclosing(self._content(stat)) as content:
+            async for piece in content:
+                await draft.write(piece)
+                await asyncio.to_thread(check.update, piece)
+                done += len(piece)
+                progress(done, stat.size)
+            if not check.passed:
+                raise RemoteError(f"{stat.key} arrived with another {check.name}")
+
+    async def upload(self, key: str, source: Path) -> str:
+        """
+        Write the file *source*, which nobody sees there before it is whole.
+
+        Returns its version.
+        """
+        size = (await asyncio.to_thread(source.stat)).st_size
+        if size <= PIECE:
+            content = await asyncio.to_thread(source.read_bytes)
+            return await self.put(key, content, BINARY)
+        async with hurried(key, size):
+            return await self._upload(key, source, size)
+
+    async def _upload(self, key: str, source: Path, size: int) -> str:
+        length = PIECE * -(-size // (PIECE * PIECES))
+        upload = await self._again(self._store.upload, key, size)
+        file = await asyncio.to_thread(source.open, "rb")
+        try:
+            # A cancellation waits: no two threads may be at one upload.
+            while piece := await to_the_end(file.read, length):
+                await to_the_end(upload.write, piece)
+            return await to_the_end(upload.finish)
+        except BaseException:
+            await _abort(upload)
+            raise
+        finally:
+            await asyncio.to_thread(file.close)
+
+    async def _content(self, stat: Stat) -> AsyncGenerator[bytes, None]:
+        pace, done, failures = Pace(), 0, 0
+        while done < stat.size:
+            length = min(pace.length, stat.size - done)
+            try:
+                with pace.measured():
+                    piece = await self._call(self._store.piece, stat, done, length)
+            except Interrupted as exc:
+                failures += 1
+                if failures >= self._effort.attempts:
+                    raise
+                log.debug("Download interrupted", extra={"reason": str(exc)})
+                await self._effort.wait(min(0.5 * 2 ** (failures - 1), 8.0))
+                continue
+            done, failures = done + len(piece), 0
+            yield piece
+
+    async def _pages(self, prefix: str, delimiter: str) -> AsyncIterator[Page]:
+        more = ""
+        while True:
+            page = await self._again(self._store.page, prefix, delimiter, more)
+            yield page
+            more = page.more
+            if not more:
+                return
+
+    async def _again(
+        self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        try:
+            return await self._call(call, *args, **kwargs)
+        except Interrupted as exc:
+            if exc.retry_after is not None:
+                raise
+            await self._effort.wait(0.25)
+            return await self._call(call, *args, **kwargs)
+
+    async def _call(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            async with asyncio.timeout(DEADLINE):
+                return await asyncio.to_thread(call, *args, **kwargs)
+        except TimeoutError:
+            raise Interrupted(f"{self._store} did not answer in time") from None
+
+
+@asynccontextmanager
+async def hurried(key: str, size: int) -> AsyncIterator[None]:
+    """
+    Give the transfer of so many bytes up where it is too slow to be of use.
+
+    Raises:
+        RemoteError: it was.
+    """
+    try:
+        async with asyncio.timeout(DEADLINE + size / SLOWEST):
+            yield
+    except TimeoutError:
+        raise RemoteError(f"{key} came along too slowly") from None
+
+
+async def _abort(upload: Upload) -> None:
+    # What it leaves behind costs room until the bucket's own rules remove it.
+    with suppress(RemoteError):
+        await to_the_end(upload.abort)

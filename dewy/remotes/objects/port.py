@@ -1,0 +1,129 @@
+"""
+What dewy asks of a store of objects; one class per vendor answers.
+
+Every method blocks, for as long as one request and its answer take: `Objects`
+runs them in threads, gives them deadlines, and puts them together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """
+    What a store tells of an object.
+
+    Attributes:
+        version: Differs whenever the object was written; only the store knows
+            what it means.
+
+        modified: When that was (aware).
+
+        sums: Digests of the whole by algorithm, where the store tells any.
+    """
+
+    key: str
+    size: int
+    version: str
+    modified: datetime
+    sums: dict[str, bytes] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """
+    One answer of a listing.
+
+    Attributes:
+        folders: What the keys begin with, up to and with the delimiter.
+
+        more: What to ask for the next page with; "" where this is the last.
+    """
+
+    objects: tuple[Stat, ...]
+    folders: tuple[str, ...]
+    more: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """
+    A small object.
+
+    Attributes:
+        now: The store's clock as it answered, or None.
+    """
+
+    value: bytes
+    version: str
+    now: float | None
+
+
+class Upload(Protocol):
+    """An object on its way; nobody sees it before it is whole."""
+
+    def write(self, piece: bytes) -> None:
+        """Send the next `PIECE` bytes, or, the last time, fewer."""
+        ...
+
+    def finish(self) -> str:
+        """Have it appear; returns its version."""
+        ...
+
+    def abort(self) -> None:
+        """Have the store forget what was sent."""
+        ...
+
+
+class ObjectStore(Protocol):
+    """
+    One bucket.
+
+    Every method raises RemoteError: the store did not do its part, and
+    `Interrupted` where the same request may well succeed a moment later.
+    """
+
+    def page(self, prefix: str, delimiter: str, more: str) -> Page:
+        """List keys that begin with *prefix*, those with *delimiter* as folders."""
+        ...
+
+    def stat(self, key: str) -> Stat | None:
+        """What is under *key*, digests included; None if nothing is."""
+        ...
+
+    def piece(self, stat: Stat, offset: int, length: int) -> bytes:
+        """That many bytes of this version, which must not have been replaced."""
+        ...
+
+    def read(self, key: str, limit: int) -> Content | None:
+        """The object under *key*, of at most *limit* bytes; None if there is none."""
+        ...
+
+    def put(self, key: str, value: bytes, kind: str) -> str:
+        """Write an object of the media type *kind*; returns its version."""
+        ...
+
+    def put_if(self, key: str, value: bytes, version: str) -> str | None:
+        """
+        Write an object if *version* is the present one, "" if there is none.
+
+        Returns the new version, or None where somebody else was first. Never
+        tried twice: an answer that got lost would look like a defeat.
+        """
+        ...
+
+    def upload(self, key: str, size: int) -> Upload:
+        """Begin to write an object of *size* bytes."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove an object; nothing happens if there is none."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...

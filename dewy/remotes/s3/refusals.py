@@ -1,0 +1,157 @@
+"""
+What S3 and its client complain of, in our own words.
+
+What a server sends is not quoted, but for its code: the rest may hold secrets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http import HTTPStatus
+
+from botocore import exceptions as aws
+
+from ...errors import ConfigError, RemoteError
+from .. import http
+from ..download import Interrupted
+
+CREDENTIALS = (
+    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give this"
+    " host a role"
+)
+CERTIFICATE = (
+    "could not be trusted: its TLS handshake or certificate failed;"
+    " AWS_CA_BUNDLE names further authorities"
+)
+
+_REFUSED = f"these credentials were refused; {CREDENTIALS}"
+_CLOCK = "set the clock of this host"
+ADVICE: Mapping[str, str] = {
+    "NoSuchBucket": "there is no such bucket",
+    "InvalidBucketName": "no bucket can have this name",
+    "AccessDenied": "these credentials may not; the bucket's policy or IAM says so",
+    "AllAccessDisabled": "the bucket is disabled",
+    "InvalidAccessKeyId": _REFUSED,
+    "SignatureDoesNotMatch": _REFUSED,
+    "InvalidToken": _REFUSED,
+    "ExpiredToken": f"these credentials have expired; {CREDENTIALS}",
+    "RequestTimeTooSkewed": _CLOCK,
+    "RequestExpired": _CLOCK,
+    "NotImplemented": "it does not know what was asked for",
+    "403": "these credentials may not; the bucket's policy or IAM says so",
+}
+ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
+CONFLICT = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412"})
+BUSY = frozenset(
+    {
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "RequestLimitExceeded",
+        "TooManyRequests",
+        "TooManyRequestsException",
+        "BandwidthLimitExceeded",
+    }
+)
+ELSEWHERE = frozenset(
+    {
+        "PermanentRedirect",
+        "AuthorizationHeaderMalformed",
+        "IllegalLocationConstraintException",
+        "301",
+    }
+)
+NOT_FOUND_CREDENTIALS = (
+    aws.NoCredentialsError,
+    aws.CredentialRetrievalError,
+    aws.TokenRetrievalError,
+    aws.SSOError,
+)
+
+
+def code(exc: aws.ClientError) -> str:
+    """The error's name, as S3 has it; a status where there was no more."""
+    stated = str(exc.response.get("Error", {}).get("Code", ""))
+    return stated if re.fullmatch(r"[A-Za-z0-9.]{1,64}", stated, re.ASCII) else ""
+
+
+def status(exc: aws.ClientError) -> int:
+    """The status of the answer, or 0."""
+    return int(exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+@contextmanager
+def translated(where: str, forget: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """
+    Turn what boto3 raises into RemoteError, naming *where*.
+
+    *forget* is called where there were no credentials: a client keeps to that.
+    """
+    try:
+        yield
+    except aws.ClientError as exc:
+        raise refusal(where, exc) from None
+    except NOT_FOUND_CREDENTIALS:
+        forget()
+        raise RemoteError(f"{where}: found no credentials; {CREDENTIALS}") from None
+    except aws.BotoCoreError as exc:
+        raise complaint(where, exc) from None
+
+
+@contextmanager
+def configured(where: str) -> Iterator[None]:
+    """Turn what boto3 says of its configuration into ConfigError."""
+    try:
+        yield
+    except (aws.BotoCoreError, ValueError) as exc:
+        what = " ".join(str(exc).split())
+        raise ConfigError(f"{where}: the configuration of AWS is wrong: {what}") from (
+            None
+        )
+
+
+def refusal(where: str, exc: aws.ClientError) -> RemoteError:
+    """The error for an answer that is not the one asked for."""
+    name, number = code(exc), status(exc)
+    metadata = exc.response.get("ResponseMetadata", {})
+    headers = {k.title(): v for k, v in metadata.get("HTTPHeaders", {}).items()}
+    delay = http.retry_after(headers)
+    if name in BUSY or number == HTTPStatus.TOO_MANY_REQUESTS:
+        return http.rate_limited(where, number, delay)
+    text = f"{where} answered {number} {name}".rstrip()
+    if name in ELSEWHERE:
+        return RemoteError(f"{text}: {_other_region(exc, headers)}")
+    if number >= HTTPStatus.INTERNAL_SERVER_ERROR and name != "NotImplemented":
+        return Interrupted(text, retry_after=delay)
+    advice = ADVICE.get(name) or ADVICE.get(str(number), "")
+    return RemoteError(f"{text}: {advice}" if advice else text, retry_after=delay)
+
+
+def _other_region(exc: aws.ClientError, headers: Mapping[str, str]) -> str:
+    stated = exc.response.get("Error", {}).get("Region") or headers.get(
+        "X-Amz-Bucket-Region", ""
+    )
+    known = re.fullmatch(r"[a-z0-9-]{1,40}", stated, re.ASCII)
+    there = f"s3://{stated}/…" if known else "s3://REGION/… with its own"
+    return f"the bucket is in another region; write {there}"
+
+
+def complaint(where: str, exc: aws.BotoCoreError) -> RemoteError:
+    """The error for a request that got no answer."""
+    match exc:
+        case aws.SSLError():
+            return RemoteError(f"{where} {CERTIFICATE}")
+        case aws.ConnectTimeoutError() | aws.ReadTimeoutError():
+            return Interrupted(f"{where} did not answer in time")
+        case aws.ProxyConnectionError():
+            return Interrupted(f"{where} could not be reached through the proxy")
+        case aws.EndpointConnectionError():
+            return Interrupted(f"{where} could not be reached")
+        case aws.HTTPClientError() | aws.IncompleteReadError():
+            return Interrupted(
+                f"{where} broke the connection off ({type(exc).__name__})"
+            )
+        case _:
+            return RemoteError(f"{where} could not be asked ({type(exc).__name__})")

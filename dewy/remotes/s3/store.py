@@ -1,0 +1,284 @@
+"""A bucket of S3 through boto3. Everything here blocks."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from email.utils import parsedate_to_datetime
+from functools import cache
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from ... import __version__
+from ...errors import ConfigError, RemoteError
+from ..download import Interrupted
+from ..http import STANDARD
+from ..objects import Content, Page, Stat
+from . import refusals
+from .refusals import ABSENT, CONFLICT
+
+SUMS = {"ChecksumSHA256": "sha256", "ChecksumCRC32": "crc32"}
+"""What may be told of a whole object, and what the algorithm is called."""
+
+WHOLE = "FULL_OBJECT"
+
+ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+"""Variables in which boto3 looks for the URL of what is not Amazon's."""
+
+
+# It tells on each start where credentials were found.
+logging.getLogger("botocore.credentials").setLevel(logging.WARNING)
+
+
+class S3Store:
+    """
+    One bucket.
+
+    Raises:
+        ConfigError: the region or the credentials cannot be as configured.
+    """
+
+    def __init__(self, region: str, bucket: str, endpoint: str, *, shown: str) -> None:
+        self._region = region
+        self._bucket = bucket
+        self._endpoint = endpoint
+        self._shown = shown
+        self._lock = threading.Lock()
+        self._made: Any = None
+        with refusals.configured(shown):
+            self._client()
+
+    def __str__(self) -> str:
+        return self._shown
+
+    def page(self, prefix: str, delimiter: str, more: str) -> Page:
+        asked = {"Prefix": prefix, "Delimiter": delimiter, "ContinuationToken": more}
+        said = {name: value for name, value in asked.items() if value}
+        with self._asking() as client:
+            answer = client.list_objects_v2(Bucket=self._bucket, **said)
+        return Page(
+            tuple(_listed(entry) for entry in answer.get("Contents", ())),
+            tuple(entry["Prefix"] for entry in answer.get("CommonPrefixes", ())),
+            answer.get("NextContinuationToken", ""),
+        )
+
+    def stat(self, key: str) -> Stat | None:
+        with self._asking(ABSENT) as client:
+            answer = client.head_object(
+                Bucket=self._bucket, Key=key, ChecksumMode="ENABLED"
+            )
+            return Stat(
+                key,
+                answer["ContentLength"],
+                answer["ETag"],
+                answer["LastModified"],
+                _sums(answer),
+            )
+        return None
+
+    def piece(self, stat: Stat, offset: int, length: int) -> bytes:
+        with self._asking(CONFLICT) as client:
+            answer = client.get_object(
+                Bucket=self._bucket,
+                Key=stat.key,
+                Range=f"bytes={offset}-{offset + length - 1}",
+                IfMatch=stat.version,
+            )
+            content = _whole(answer)
+            if len(content) != length:
+                raise Interrupted(f"{self} sent {len(content)} of {length} bytes")
+            return content
+        raise RemoteError(f"{stat.key} in {self} was replaced after it was chosen")
+
+    def read(self, key: str, limit: int) -> Content | None:
+        with self._asking(ABSENT) as client:
+            answer = client.get_object(Bucket=self._bucket, Key=key)
+            if answer["ContentLength"] > limit:
+                answer["Body"].close()
+                raise RemoteError(f"{key} in {self} is larger than {limit} bytes")
+            return Content(_whole(answer), answer["ETag"], _date(answer))
+        return None
+
+    def put(self, key: str, value: bytes, kind: str) -> str:
+        with self._asking() as client:
+            answer = client.put_object(
+                Bucket=self._bucket, Key=key, Body=value, ContentType=kind
+            )
+        return str(answer["ETag"])
+
+    def put_if(self, key: str, value: bytes, version: str) -> str | None:
+        condition = {"IfMatch": version} if version else {"IfNoneMatch": "*"}
+        # One that was there, and is gone, answers 404 to If-Match.
+        with self._asking(CONFLICT | {"NoSuchKey"}) as client:
+            answer = client.put_object(
+                Bucket=self._bucket, Key=key, Body=value, **condition
+            )
+            return str(answer["ETag"])
+        return None
+
+    def upload(self, key: str, size: int) -> S3Upload:
+        with self._asking() as client:
+            checked = client.meta.config.request_checksum_calculation
+            sums = {"ChecksumAlgorithm": "CRC32"} if checked == "when_supported" else {}
+            answer = client.create_multipart_upload(
+                Bucket=self._bucket, Key=key, **sums
+            )
+        name = {"Bucket": self._bucket, "Key": key, "UploadId": answer["UploadId"]}
+        return S3Upload(self._asking, name, sums)
+
+    def delete(self, key: str) -> None:
+        with self._asking() as client:
+            client.delete_object(Bucket=self._bucket, Key=key)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._made is not None:
+                self._made.close()
+            self._made = None
+
+    @contextmanager
+    def _asking(self, expected: frozenset[str] = frozenset()) -> Iterator[Any]:
+        """The client; the block ends quietly with an error that is *expected*."""
+        with refusals.translated(self._shown, self.close):
+            try:
+                yield self._client()
+            except ClientError as exc:
+                if refusals.code(exc) not in expected:
+                    raise
+
+    def _client(self) -> Any:
+        with self._lock:
+            if self._made is None:
+                self._made = self._connect()
+            return self._made
+
+    def _connect(self) -> Any:
+        session = _session()
+        foreign = bool(self._endpoint) or any(map(os.environ.get, ENDPOINTS))
+        if not foreign:
+            _require_known(session, self._region, self._shown)
+        return session.client(
+            "s3",
+            region_name=self._region,
+            endpoint_url=self._endpoint or None,
+            config=_config(foreign),
+        )
+
+
+class S3Upload:
+    """A multipart upload."""
+
+    def __init__(
+        self,
+        asking: Callable[[], Any],
+        name: Mapping[str, str],
+        sums: Mapping[str, str],
+    ) -> None:
+        self._asking = asking
+        self._name = name
+        self._sums = sums
+        self._parts: list[dict[str, Any]] = []
+
+    def write(self, piece: bytes) -> None:
+        try:
+            self._send(piece)
+        except Interrupted:
+            # A part that arrived after all is replaced by itself.
+            self._send(piece)
+
+    def _send(self, piece: bytes) -> None:
+        number = len(self._parts) + 1
+        with self._asking() as client:
+            answer = client.upload_part(
+                **self._name, **self._sums, PartNumber=number, Body=piece
+            )
+        kept = {k: answer[k] for k in ("ETag", "ChecksumCRC32") if k in answer}
+        self._parts.append({"PartNumber": number, **kept})
+
+    def finish(self) -> str:
+        with self._asking() as client:
+            answer = client.complete_multipart_upload(
+                **self._name, MultipartUpload={"Parts": self._parts}
+            )
+        return str(answer["ETag"])
+
+    def abort(self) -> None:
+        with self._asking() as client:
+            client.abort_multipart_upload(**self._name)
+
+
+def _session() -> Any:
+    # Clients of one loader share what describes S3, which takes 12 MB.
+    core = botocore.session.get_session()
+    core.register_component("data_loader", _loader())
+    return boto3.session.Session(botocore_session=core)
+
+
+@cache
+def _loader() -> Any:
+    return botocore.session.get_session().get_component("data_loader")
+
+
+def _config(foreign: bool) -> Config:
+    # What is not Amazon's may know neither its host names nor its checksums.
+    sums = "when_required" if foreign else "when_supported"
+    return Config(
+        connect_timeout=STANDARD.connect,
+        read_timeout=STANDARD.silence,
+        # Whether to try again is for whoever knows what is asked, and for how long.
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        max_pool_connections=32,
+        request_checksum_calculation=sums,
+        response_checksum_validation=sums,
+        s3={"addressing_style": "path" if foreign else "auto"},
+        user_agent_extra=f"dewy/{__version__}",
+    )
+
+
+def _require_known(session: Any, region: str, shown: str) -> None:
+    try:
+        session.get_partition_for_region(region)
+    except Exception as exc:
+        # Only the name of the exception is the same in all releases of boto3.
+        if type(exc).__name__ != "UnknownRegionError":
+            raise
+        raise ConfigError(
+            f"{shown}: {region} is no region of AWS"
+            " (it is s3://REGION/BUCKET/PREFIX; others need ?endpoint=https://HOST)"
+        ) from None
+
+
+def _listed(entry: Mapping[str, Any]) -> Stat:
+    return Stat(entry["Key"], entry["Size"], entry["ETag"], entry["LastModified"])
+
+
+def _sums(answer: Mapping[str, Any]) -> dict[str, bytes]:
+    if answer.get("ChecksumType", WHOLE) != WHOLE:
+        return {}
+    found = {name: str(answer.get(field, "")) for field, name in SUMS.items()}
+    # Sums of sums end in the number of parts.
+    whole = {name: text for name, text in found.items() if text and "-" not in text}
+    return {name: base64.b64decode(text) for name, text in whole.items()}
+
+
+def _whole(answer: Mapping[str, Any]) -> bytes:
+    # As a context of its own it would hand out what raises foreign exceptions.
+    with closing(answer["Body"]) as body:
+        content: bytes = body.read()
+    return content
+
+
+def _date(answer: Mapping[str, Any]) -> float | None:
+    stated = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
+    try:
+        return parsedate_to_datetime(stated).timestamp()
+    except ValueError:
+        return None

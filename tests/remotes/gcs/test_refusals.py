@@ -1,0 +1,102 @@
+"""What Google's client complains of, in our words."""
+
+from __future__ import annotations
+
+import pytest
+import requests
+from google.api_core import exceptions as google
+from google.auth import exceptions as auth
+
+from dewy.errors import RateLimited, RemoteError
+from dewy.remotes.download import Interrupted
+from dewy.remotes.gcs import refusals
+
+WHERE = "gs://releases"
+
+
+def answered(status: int, **headers: str) -> Exception:
+    response = requests.Response()
+    response.status_code = status
+    response.headers.update({k.replace("_", "-"): v for k, v in headers.items()})
+    error: Exception = google.from_http_status(status, "own words", response=response)
+    return error
+
+
+def translated(exc: Exception) -> RemoteError:
+    with pytest.raises(RemoteError) as caught, refusals.translated(WHERE):
+        raise exc
+    assert "\n" not in str(caught.value)
+    assert WHERE in str(caught.value)
+    assert "own words" not in str(caught.value)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [(404, "no such bucket"), (403, "IAM"), (401, "GOOGLE_APPLICATION_CREDENTIALS")],
+)
+def test_refusal_says_what_to_do(status: int, advice: str) -> None:
+    error = translated(answered(status))
+
+    assert advice in str(error)
+    assert not isinstance(error, Interrupted)
+
+
+def test_limit_is_honoured() -> None:
+    error = translated(answered(429, Retry_After="17"))
+
+    assert isinstance(error, RateLimited)
+    assert 17.0 == error.retry_after
+
+
+def test_failure_of_the_server_may_pass() -> None:
+    error = translated(answered(503, Retry_After="17"))
+
+    assert isinstance(error, Interrupted)
+    assert 17.0 == error.retry_after
+
+
+@pytest.mark.parametrize(
+    ("exc", "message"),
+    [
+        (requests.Timeout("own words"), "in time"),
+        (requests.exceptions.ProxyError("own words"), "proxy"),
+        (requests.ConnectionError("NewConnectionError own words"), "reached"),
+        (requests.ConnectionError("own words"), "broke the connection off"),
+        (requests.exceptions.ChunkedEncodingError(), "broke the connection off"),
+        (ConnectionResetError("own words"), "broke the connection off"),
+        (auth.TransportError("own words"), "no token"),
+        (auth.RefreshError("own words", retryable=True), "no token"),
+    ],
+)
+def test_connection_that_failed_may_work_again(exc: Exception, message: str) -> None:
+    error = translated(exc)
+
+    assert isinstance(error, Interrupted)
+    assert message in str(error)
+
+
+@pytest.mark.parametrize(
+    ("exc", "message"),
+    [
+        (requests.exceptions.SSLError("own words"), "REQUESTS_CA_BUNDLE"),
+        (auth.RefreshError("own words"), "refused"),
+        (auth.DefaultCredentialsError("own words"), "no credentials"),
+    ],
+)
+def test_what_will_not_pass_says_what_to_do(exc: Exception, message: str) -> None:
+    error = translated(exc)
+
+    assert message in str(error)
+    assert not isinstance(error, Interrupted)
+
+
+def test_client_without_credentials_is_forgotten() -> None:
+    forgotten: list[bool] = []
+    with (
+        pytest.raises(RemoteError, match="no credentials"),
+        refusals.translated(WHERE, lambda: forgotten.append(True)),
+    ):
+        raise auth.DefaultCredentialsError
+
+    assert forgotten

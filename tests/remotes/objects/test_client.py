@@ -1,0 +1,229 @@
+"""An object store as the event loop sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from dewy.errors import RemoteError
+from dewy.remotes.download import Effort, Interrupted
+from dewy.remotes.objects import Objects, Stat, client
+from tests.standins.memory_objects import MemoryObjects
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def store() -> MemoryObjects:
+    return MemoryObjects()
+
+
+@pytest.fixture
+def waits() -> list[float]:
+    """Seconds waited between attempts, which take none here."""
+    return []
+
+
+@pytest.fixture
+def objects(store: MemoryObjects, waits: list[float]) -> Objects:
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+
+    return Objects(store, Effort(attempts=3, wait=wait))
+
+
+def ignore(done: int, total: int | None) -> None:
+    pass
+
+
+def stored(store: MemoryObjects, content: bytes) -> Stat:
+    store.put("artifact", content, "")
+    stat = store.stat("artifact")
+    assert stat is not None
+    return stat
+
+
+async def test_listings_are_followed_to_their_last_page(
+    store: MemoryObjects, objects: Objects
+) -> None:
+    names = [f"v1.0.{n}" for n in range(8)]
+    for name in names:
+        store.put(f"app/{name}/file", b"", "")
+
+    assert names == await objects.folders("app/")
+    assert 8 == len(await objects.objects("app/"))
+
+
+async def test_what_was_interrupted_is_asked_once_more(
+    store: MemoryObjects, objects: Objects
+) -> None:
+    store.put("key", b"value", "")
+    store.fail("read", Interrupted("cut"))
+    found = await objects.read("key", 10)
+    assert found is not None
+    assert b"value" == found.value
+
+    store.fail("read", Interrupted("cut"), Interrupted("cut"))
+    with pytest.raises(RemoteError, match="cut"):
+        await objects.read("key", 10)
+
+
+async def test_store_that_wants_to_be_left_alone_is(
+    store: MemoryObjects, objects: Objects, waits: list[float]
+) -> None:
+    store.fail("read", Interrupted("busy", retry_after=30.0))
+
+    with pytest.raises(RemoteError) as caught:
+        await objects.read("key", 10)
+
+    assert 30.0 == caught.value.retry_after
+    assert [] == waits
+
+
+async def test_conditional_write_is_never_tried_twice(
+    store: MemoryObjects, objects: Objects
+) -> None:
+    """The first may have succeeded, and the second would look like a defeat."""
+    store.fail("put_if", Interrupted("cut"))
+
+    with pytest.raises(RemoteError, match="cut"):
+        await objects.put_if("key", b"value", "")
+
+
+async def test_answer_that_does_not_come_is_an_error(
+    store: MemoryObjects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "DEADLINE", 0.05)
+    ended = threading.Event()
+
+    def hang(key: str) -> None:
+        ended.wait(30.0)
+
+    monkeypatch.setattr(store, "stat", hang)
+    try:
+        with pytest.raises(RemoteError, match="in time"):
+            await Objects(store, Effort(wait=asyncio.sleep)).stat("key")
+    finally:
+        ended.set()
+
+
+async def test_download_goes_on_where_it_broke(
+    store: MemoryObjects, objects: Objects, tmp_path: Path, waits: list[float]
+) -> None:
+    content = os.urandom(4 * MIB)
+    stat = stored(store, content)
+    store.fail("piece", Interrupted("cut"), Interrupted("cut"))
+
+    await objects.download(stat, tmp_path / "into", ignore)
+
+    assert content == (tmp_path / "into").read_bytes()
+    assert [0, 0, 0, MIB, 3 * MIB] == [offset for offset, _ in store.pieces]
+    assert [0.5, 1.0] == waits
+
+
+async def test_download_that_gains_nothing_is_given_up(
+    store: MemoryObjects, objects: Objects, tmp_path: Path
+) -> None:
+    stat = stored(store, os.urandom(MIB))
+    store.fail("piece", *[Interrupted("cut")] * 3)
+
+    with pytest.raises(RemoteError, match="cut"):
+        await objects.download(stat, tmp_path / "into", ignore)
+
+    assert [] == os.listdir(tmp_path)
+
+
+async def test_object_that_is_replaced_meanwhile_is_not_mixed(
+    store: MemoryObjects, objects: Objects, tmp_path: Path
+) -> None:
+    stat = stored(store, os.urandom(4 * MIB))
+
+    def replace(done: int, total: int | None) -> None:
+        if done:
+            store.put("artifact", os.urandom(4 * MIB), "")
+
+    with pytest.raises(RemoteError, match="replaced"):
+        await objects.download(stat, tmp_path / "into", replace)
+
+    assert [] == os.listdir(tmp_path)
+
+
+async def test_flipped_bit_on_the_way_is_found(
+    store: MemoryObjects, objects: Objects, tmp_path: Path
+) -> None:
+    stat = stored(store, bytes(MIB))
+    store.content["artifact"] = b"\x01" + bytes(MIB - 1)
+
+    with pytest.raises(RemoteError, match="md5"):
+        await objects.download(stat, tmp_path / "into", ignore)
+
+    assert [] == os.listdir(tmp_path)
+
+
+async def test_empty_object_arrives(
+    store: MemoryObjects, objects: Objects, tmp_path: Path
+) -> None:
+    await objects.download(stored(store, b""), tmp_path / "into", ignore)
+
+    assert b"" == (tmp_path / "into").read_bytes()
+
+
+async def test_large_file_is_sent_in_pieces(
+    store: MemoryObjects, objects: Objects, tmp_path: Path
+) -> None:
+    content = os.urandom(17 * MIB)
+    (tmp_path / "file").write_bytes(content)
+
+    version = await objects.upload("key", tmp_path / "file")
+
+    assert store.versions["key"] == version
+    assert content == store.content["key"]
+    assert [8, 8, 1] == [len(piece) // MIB for piece in store.uploads[0].pieces]
+
+
+@pytest.mark.parametrize("step", ["write", "finish"])
+async def test_upload_that_fails_is_aborted_and_never_seen(
+    store: MemoryObjects, objects: Objects, tmp_path: Path, step: str
+) -> None:
+    (tmp_path / "file").write_bytes(bytes(9 * MIB))
+    store.fail(step, RemoteError("full"))
+
+    with pytest.raises(RemoteError, match="full"):
+        await objects.upload("key", tmp_path / "file")
+
+    assert {} == store.content
+    assert store.uploads[0].aborted
+
+
+async def test_upload_that_takes_too_long_is_aborted(
+    store: MemoryObjects,
+    objects: Objects,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client, "DEADLINE", 0.3)
+    monkeypatch.setattr(client, "SLOWEST", 1 << 40)
+    (tmp_path / "file").write_bytes(bytes(9 * MIB))
+    slow = threading.Event()
+    upload = store.upload
+
+    def begin(key: str, size: int) -> object:
+        made = upload(key, size)
+        monkeypatch.setattr(made, "write", lambda piece: slow.wait(0.6))
+        return made
+
+    monkeypatch.setattr(store, "upload", begin)
+    with pytest.raises(RemoteError, match="key came along too slowly"):
+        await objects.upload("key", tmp_path / "file")
+
+    assert store.uploads[0].aborted
+
+
+async def test_store_is_closed_with_its_block(store: MemoryObjects) -> None:
+    async with Objects.opened(store):
+        assert not store.closed
+    assert store.closed
