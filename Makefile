@@ -73,7 +73,7 @@ $(BIN)/python:
 
 $(INSTALLED): pyproject.toml setup.py $(SOURCES) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install -qq --editable '.[fast,github-app,container]' --group test
+	$(BIN)/python -m pip install -qq --editable '.[fast,github-app,container,redis,consul]' --group test
 	@touch $@
 
 $(VENV)/.group-%: $(INSTALLED)

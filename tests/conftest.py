@@ -47,6 +47,7 @@ KEPT = (
 )
 FOREIGN = (
     "AWS_",
+    "CONSUL_",
     "CONTAINER_",
     "DEWY_",
     "DOCKER_",
@@ -56,6 +57,7 @@ FOREIGN = (
     "GOOGLE_",
     "LISTEN_",
     "NOTIFY_SOCKET",
+    "REDIS_",
     "REGISTRY_AUTH_FILE",
     "SERVER_STARTER_",
     "SLACK_",

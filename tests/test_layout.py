@@ -73,7 +73,15 @@ EMPTY_WORDS = {
     "util",
     "utils",
 }
-HEAVY = {"aiodocker", "aiohttp", "zstandard", "cryptography", "uvloop"}
+HEAVY = {
+    "aiodocker",
+    "aiohttp",
+    "consul",
+    "cryptography",
+    "redis",
+    "uvloop",
+    "zstandard",
+}
 
 
 def modules() -> list[str]:

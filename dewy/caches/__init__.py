@@ -94,5 +94,8 @@ CACHES: Schemes[[Path], Cache] = Schemes(
     {
         "file": Entry("dewy.caches.file:FileCache"),
         "mem": Entry("dewy.caches.memory:MemoryCache"),
+        "redis": Entry("dewy.caches.redis:RedisCache", "redis"),
+        "rediss": Entry("dewy.caches.redis:RedisCache", "redis"),
+        "consul": Entry("dewy.caches.consul:ConsulCache", "consul"),
     },
 )
