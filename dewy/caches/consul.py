@@ -9,7 +9,6 @@ itself forgets nothing.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 import warnings
@@ -59,7 +58,6 @@ class ConsulStore:
         self._prefix = prefix
         self._given = given
         self._reach = Reach(where)
-        self._opening = asyncio.Lock()
         self._client: Any = None
 
     async def read(self, name: str) -> Versioned:

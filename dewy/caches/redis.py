@@ -8,6 +8,7 @@ written by scripts, which also tell the server's clock.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -64,6 +65,7 @@ class RedisStore:
         self._place = place
         self._prefix = prefix
         self._reach = Reach(place.where)
+        self._opening = asyncio.Lock()
         self._client: Client | None = None
 
     async def read(self, name: str) -> Versioned:
@@ -121,8 +123,10 @@ class RedisStore:
 
     @asynccontextmanager
     async def _asking(self, seconds: float = PATIENCE) -> AsyncIterator[Any]:
-        if self._client is None:
-            self._client = connect(self._place)
+        async with self._opening:
+            if self._client is None:
+                # In a thread: it looks up its own version on disk.
+                self._client = await asyncio.to_thread(connect, self._place)
         try:
             async with self._reach.within(seconds):
                 yield self._client

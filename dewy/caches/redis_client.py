@@ -111,6 +111,8 @@ def _connection(place: Place) -> dict[str, Any]:
         "socket_timeout": SILENCE,
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
+        # It would look up its own version on disk, with every connection.
+        "driver_info": None,
     }
     if place.tls:
         given |= {"ssl": True, "ssl_ca_certs": place.ca or None}

@@ -6,7 +6,7 @@ from .. import boot
 from ..agent import Agent
 from ..caches import SharedCache
 from ..deploy.deployer import AssetsDeployer
-from ..deploy.fetch import Fetcher, scope
+from ..deploy.fetch import Fetcher, Fetches, scope
 from ..deploy.progress import shown
 from ..deploy.releases import Releases
 from ..deploy.supply import ReleaseSupply
@@ -39,7 +39,8 @@ async def unpacking(ground: Ground) -> tuple[Agent, Releases]:
     )
     await fetcher.clear()
     await fetcher.retain(installed.tag for installed in ledger.state.installed)
-    shared = isinstance(cache, SharedCache)
-    fetches = TakingTurns(fetcher, cache, clock=clock) if shared else fetcher
+    fetches: Fetches = fetcher
+    if isinstance(cache, SharedCache):
+        fetches = TakingTurns(fetcher, cache, clock=clock)
     supply = ReleaseSupply(releases, fetches)
     return await ground.agent(ledger, supply, AssetsDeployer(releases)), releases

@@ -228,4 +228,6 @@ ARTIFACTS_CASES: dict[str, Make[ArtifactsCase]] = {
     "mem": memory_artifacts,
 }
 CACHE_CASES: dict[str, Make[Cache]] = {"file": file_cache, "mem": memory_cache}
+LIMITED = {"file", "mem"}
+"""Those that evict what was not used for longest when they are full."""
 NOTIFIER_CASES: dict[str, Make[NotifierCase]] = {"mem": memory_notifier}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dewy.caches import Cache
-from tests.contracts.cases import CACHE_CASES
+from tests.contracts.cases import CACHE_CASES, LIMITED
 
 SCOPE = "0123456789abcdef"
 KEY = f"{SCOPE}/v1.0.0--app.tar.gz"
@@ -19,6 +19,14 @@ CONTENT = os.urandom(400_000)
 
 @pytest.fixture(params=CACHE_CASES)
 async def cache(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Cache]:
+    async with CACHE_CASES[request.param](tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(params=sorted(LIMITED))
+async def limited(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[Cache]:
     async with CACHE_CASES[request.param](tmp_path) as made:
         yield made
 
@@ -121,35 +129,35 @@ async def test_key_outside_the_cache_is_refused(cache: Cache, key: str) -> None:
 
 
 async def test_longest_unused_leaves_first(
-    cache: Cache, source: Callable[[], Path], tmp_path: Path
+    limited: Cache, source: Callable[[], Path], tmp_path: Path
 ) -> None:
     """The limit is on what the files really take."""
     for name in ("a", "b"):
-        await cache.store(f"{SCOPE}/{name}", source())
-    await cache.load(f"{SCOPE}/a", tmp_path / "into")
+        await limited.store(f"{SCOPE}/{name}", source())
+    await limited.load(f"{SCOPE}/a", tmp_path / "into")
 
-    assert await cache.store(f"{SCOPE}/c", source())
-    assert [f"{SCOPE}/a", f"{SCOPE}/c"] == await cache.keys()
+    assert await limited.store(f"{SCOPE}/c", source())
+    assert [f"{SCOPE}/a", f"{SCOPE}/c"] == await limited.keys()
 
 
-async def test_retained_values_stay(cache: Cache, source: Callable[[], Path]) -> None:
+async def test_retained_values_stay(limited: Cache, source: Callable[[], Path]) -> None:
     for name in ("a", "b"):
-        await cache.store(f"{SCOPE}/{name}", source())
-    cache.retain([f"{SCOPE}/a"])
+        await limited.store(f"{SCOPE}/{name}", source())
+    limited.retain([f"{SCOPE}/a"])
 
-    assert await cache.store(f"{SCOPE}/c", source())
-    assert [f"{SCOPE}/a", f"{SCOPE}/c"] == await cache.keys()
+    assert await limited.store(f"{SCOPE}/c", source())
+    assert [f"{SCOPE}/a", f"{SCOPE}/c"] == await limited.keys()
 
 
 async def test_what_would_displace_retained_values_is_not_kept(
-    cache: Cache, source: Callable[[], Path]
+    limited: Cache, source: Callable[[], Path]
 ) -> None:
     for name in ("a", "b"):
-        await cache.store(f"{SCOPE}/{name}", source())
-    cache.retain([f"{SCOPE}/a", f"{SCOPE}/b"])
+        await limited.store(f"{SCOPE}/{name}", source())
+    limited.retain([f"{SCOPE}/a", f"{SCOPE}/b"])
 
-    assert not await cache.store(f"{SCOPE}/c", source())
-    assert [f"{SCOPE}/a", f"{SCOPE}/b"] == await cache.keys()
+    assert not await limited.store(f"{SCOPE}/c", source())
+    assert [f"{SCOPE}/a", f"{SCOPE}/b"] == await limited.keys()
 
 
 async def test_file_over_the_limit_is_not_kept_and_displaces_nothing(
@@ -163,21 +171,21 @@ async def test_file_over_the_limit_is_not_kept_and_displaces_nothing(
 
 
 async def test_replacing_a_value_needs_no_room_for_both(
-    cache: Cache, tmp_path: Path
+    limited: Cache, tmp_path: Path
 ) -> None:
     (tmp_path / "large").write_bytes(bytes(900_000))
-    cache.retain([KEY])
+    limited.retain([KEY])
 
-    assert await cache.store(KEY, tmp_path / "large")
-    assert await cache.store(KEY, tmp_path / "large")
+    assert await limited.store(KEY, tmp_path / "large")
+    assert await limited.store(KEY, tmp_path / "large")
 
 
 async def test_full_cache_refuses_small_values_loudly(
-    cache: Cache, tmp_path: Path
+    limited: Cache, tmp_path: Path
 ) -> None:
     (tmp_path / "large").write_bytes(bytes(999_999))
-    await cache.store(KEY, tmp_path / "large")
-    cache.retain([KEY])
+    await limited.store(KEY, tmp_path / "large")
+    limited.retain([KEY])
 
     with pytest.raises(OSError, match="full"):
-        await cache.put(f"{SCOPE}/small", b"two")
+        await limited.put(f"{SCOPE}/small", b"two")
