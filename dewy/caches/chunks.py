@@ -103,9 +103,10 @@ class ChunkedCache:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        if self._upkeep is not None:
+        while self._upkeep is not None and not self._upkeep.done():
+            # More than once: a client that is just connecting may miss one.
             self._upkeep.cancel()
-            await asyncio.wait({self._upkeep})
+            await asyncio.wait({self._upkeep}, timeout=0.2)
         await self._store.close()
 
     async def get(self, key: str) -> bytes | None:

@@ -25,7 +25,7 @@ from ..errors import RemoteError
 from . import Versioned
 from .chunks import ChunkedCache, local_copies
 from .reach import PATIENCE, Reach, together
-from .redis_client import OPTIONS, Client, Place, connect
+from .redis_client import OPTIONS, Client, Closing, Place, connect
 
 DEFAULTS = {
     **OPTIONS,
@@ -67,6 +67,7 @@ class RedisStore:
         self._reach = Reach(place.where)
         self._opening = asyncio.Lock()
         self._client: Client | None = None
+        self._closing: Closing = ()
 
     async def read(self, name: str) -> Versioned:
         async with self._asking() as client:
@@ -112,8 +113,8 @@ class RedisStore:
                 await pipeline.execute()
 
     async def close(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
+        for close in self._closing:
+            await close()
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}:{name}"
@@ -126,7 +127,8 @@ class RedisStore:
         async with self._opening:
             if self._client is None:
                 # In a thread: it looks up its own version on disk.
-                self._client = await asyncio.to_thread(connect, self._place)
+                made = await asyncio.to_thread(connect, self._place)
+                self._client, self._closing = made
         try:
             async with self._reach.within(seconds):
                 yield self._client

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import SplitResult, unquote
@@ -22,6 +22,7 @@ CONNECT = 2.0
 SILENCE = 30.0
 
 Client = Redis | RedisCluster
+Closing = tuple[Callable[[], Awaitable[None]], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,23 +85,25 @@ class Place:
         return f"{scheme}://{','.join(f'{host}:{port}' for host, port in self.hosts)}"
 
 
-def connect(place: Place) -> Client:
+def connect(place: Place) -> tuple[Client, Closing]:
     """
-    A client that connects when it is first used.
+    A client that connects when it is first used, and what closes it.
 
     It never tries again by itself: its own way of doing that costs seconds.
     """
     given = _connection(place)
     if place.cluster:
         nodes = [ClusterNode(host, port) for host, port in place.hosts]
-        return RedisCluster(startup_nodes=nodes, **given)
+        cluster = RedisCluster(startup_nodes=nodes, **given)
+        return cluster, (cluster.aclose,)
     if place.sentinel:
         asked = {**given, "username": None, "password": place.sentinel_password}
         sentinel = Sentinel(place.hosts, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
         found: Redis = sentinel.master_for(place.sentinel, db=place.database, **given)
-        return found
+        return found, (found.aclose, sentinel.aclose)
     ((host, port),) = place.hosts
-    return Redis(host=host, port=port, db=place.database, **given)
+    alone = Redis(host=host, port=port, db=place.database, **given)
+    return alone, (alone.aclose,)
 
 
 def _connection(place: Place) -> dict[str, Any]:
