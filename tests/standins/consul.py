@@ -52,6 +52,8 @@ class Consul:
         hanging: While it is set, nothing is answered.
 
         puts: How many values were written.
+
+        leaving: Set when whoever hangs is to let go.
     """
 
     def __init__(self, token: str = "") -> None:
@@ -59,6 +61,7 @@ class Consul:
         self.refusing = 0
         self.hanging = False
         self.puts = 0
+        self.leaving = asyncio.Event()
         self._token = token
         self._indexes = count(10)
         self._index = 10
@@ -90,7 +93,7 @@ class Consul:
         handler: Callable[[web.Request], object],
     ) -> web.StreamResponse:
         if self.hanging:
-            await asyncio.sleep(3600)
+            await self.leaving.wait()
         if self._token and request.headers.get("X-Consul-Token") != self._token:
             return web.Response(status=403, text="Permission denied: token lacks it")
         if request.method != "GET" and self.refusing:
@@ -156,4 +159,5 @@ async def serving(consul: Consul, port: int = 0) -> AsyncIterator[int]:
         await site.start()
         yield runner.addresses[0][1]
     finally:
+        consul.leaving.set()
         await runner.cleanup()
