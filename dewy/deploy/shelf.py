@@ -83,7 +83,7 @@ class Shelf:
         self._cache = cache
         self._scope = scope
         self._mode = mode
-        self._told = ""
+        self._failing = False
 
     def key(self, release: Release) -> str:
         """Where the artifact of *release* is kept."""
@@ -143,7 +143,7 @@ class Shelf:
         if not await self._try(self._cache.store(key, path), False):
             return
         if await self._try(self._put(f"{key}.json", text), False):
-            self._told = ""
+            self._failing = False
             log.info("Cached artifact", extra={"key": key, "bytes": size})
 
     async def retain(self, tags: Iterable[str]) -> None:
@@ -176,9 +176,9 @@ class Shelf:
         try:
             result = await call
         except (OSError, RemoteError) as exc:
-            level = logging.DEBUG if self._told == str(exc) else logging.WARNING
+            level = logging.DEBUG if self._failing else logging.WARNING
             log.log(level, "Went on without the cache", extra={"reason": str(exc)})
-            self._told = str(exc)
+            self._failing = True
             return otherwise
         return result
 

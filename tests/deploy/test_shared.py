@@ -17,6 +17,7 @@ from dewy.deploy.shared import SharedRegistry, Terms, ttl_of
 from dewy.errors import ConfigError, NoRelease, NotYet, RemoteError
 from dewy.release import Deployment, Release
 from dewy.system import Clock
+from tests.eventually import eventually
 
 KEY = "registry-cache/0123456789abcdef.json"
 ONE = Release("v1.0.0", "mem://x/v1.0.0/a", "one")
@@ -102,8 +103,7 @@ async def test_answer_is_good_for_its_time(site: Site) -> None:
 async def test_hosts_that_ask_at_once_ask_once(site: Site) -> None:
     site.registry.gate.clear()
     asking = [asyncio.create_task(site.host().current()) for _ in range(20)]
-    while not site.registry.asked:
-        await asyncio.sleep(0)
+    await eventually(lambda: site.registry.asked)
     site.registry.gate.set()
 
     assert {ONE} == set(await asyncio.gather(*asking))
@@ -124,8 +124,7 @@ async def test_dead_host_is_waited_for_no_longer_than_its_claim(site: Site) -> N
 async def test_cancelled_host_takes_its_claim_back(site: Site) -> None:
     site.registry.gate.clear()
     asking = asyncio.create_task(site.host().current())
-    while not site.registry.asked:
-        await asyncio.sleep(0)
+    await eventually(lambda: site.registry.asked)
     asking.cancel()
     await asyncio.wait({asking})
     site.registry.gate.set()
@@ -223,8 +222,7 @@ async def test_cache_that_cannot_be_written_costs_a_request(site: Site) -> None:
 async def test_claim_that_somebody_took_over_is_left_alone(site: Site) -> None:
     site.registry.gate.clear()
     asking = asyncio.create_task(site.host().current())
-    while not site.registry.asked:
-        await asyncio.sleep(0)
+    await eventually(lambda: site.registry.asked)
     await site.cache.put(KEY, Entry(TWO, site.cache.now).text())
     site.registry.gate.set()
     await asking

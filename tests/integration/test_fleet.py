@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from dewy.agent import Agent
+from dewy.deploy.history import History
 from dewy.deploy.lease import Lease
 from tests import needs
-from tests.standins import programs
+from tests.standins import programs, publishing
 from tests.standins.consul import Consul, serving
 from tests.standins.fleet import Upstream, all_tick, host, running
 from tests.standins.redis import redis_server
+from tests.standins.roots import say
 
 HOSTS = 50
 
@@ -150,3 +152,52 @@ async def test_cache_that_goes_down_stops_nobody(
     told = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
     assert 3 == told.count("Asked the registry without the cache")
     assert 3 == told.count("Went on without the cache")
+
+
+async def test_two_applications_in_one_cache_never_meet(fleet: Fleet) -> None:
+    """Though their tags and the names of their files are the same."""
+    other_place = fleet.directory / "other"
+    other_place.mkdir()
+    other = await fleet.stack.enter_async_context(Upstream.named_after(other_place))
+    fleet.publish("v1.0.0")
+    content = programs.tarball({"VERSION": "of the other one"})
+    other.publish("v1.0.0", {"app.tar.gz": content})
+    mine = await fleet.hosts(2)
+    theirs = [
+        await fleet.stack.enter_async_context(
+            host(other_place / f"host{n}", other, fleet.cache)
+        )
+        for n in range(2)
+    ]
+
+    for _ in range(2):
+        await all_tick(mine + theirs)
+
+    said = {(a.settings.root / "current" / "VERSION").read_text() for a in theirs}
+    assert {"of the other one"} == said
+    assert 1 == fleet.upstream.asked["fetch"] == other.asked["fetch"]
+    for agent in mine + theirs:
+        assert 1 == len(History(agent.settings.private).read())
+
+
+@needs.needs("redis-server")
+async def test_processes_share_answer_and_artifact(tmp_path: Path) -> None:
+    """So that a fresh host deploys while the upstream itself is gone."""
+    registry = tmp_path / "registry"
+    registry.mkdir()
+    content = programs.tarball({"VERSION": "v1.0.0"})
+    publishing.put(registry, "v1.0.0", {"app.tar.gz": content})
+    async with redis_server(tmp_path / "servers") as server:
+        cache = f"redis://127.0.0.1:{server.port}?registry-ttl=10m"
+
+        async def deploy(name: str) -> None:
+            root = tmp_path / name
+            root.mkdir()
+            options = ("--once", "--admin-port", "0", "--cache", cache)
+            done = await say(root, "assets", "--registry", registry.as_uri(), *options)
+            assert 0 == done.status, done.err
+            assert "v1.0.0" == (root / "current" / "VERSION").read_text()
+
+        await asyncio.gather(*(deploy(f"host{n}") for n in range(3)))
+        registry.rename(tmp_path / "gone")
+        await deploy("fresh")
