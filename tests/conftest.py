@@ -47,6 +47,7 @@ KEPT = (
 )
 FOREIGN = (
     "AWS_",
+    "CONSUL_",
     "CONTAINER_",
     "DEWY_",
     "DOCKER_",
@@ -57,6 +58,7 @@ FOREIGN = (
     "LISTEN_",
     "MAIL_",
     "NOTIFY_SOCKET",
+    "REDIS_",
     "REGISTRY_AUTH_FILE",
     "SERVER_STARTER_",
     "SLACK_",

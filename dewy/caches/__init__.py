@@ -96,5 +96,8 @@ CACHES: Schemes[[Path], Cache] = Schemes(
         "mem": Entry("dewy.caches.memory:MemoryCache"),
         "s3": Entry("dewy.caches.s3:S3Cache", "s3"),
         "gs": Entry("dewy.caches.gs:GSCache", "gcs"),
+        "redis": Entry("dewy.caches.redis:RedisCache", "redis"),
+        "rediss": Entry("dewy.caches.redis:RedisCache", "redis"),
+        "consul": Entry("dewy.caches.consul:ConsulCache", "consul"),
     },
 )

@@ -64,13 +64,23 @@ def creating(target: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: it could not be created.
     """
-    with open(target, "xb", opener=_private) as file:
+    with create(target) as file:
         try:
             yield file
             file.flush()
         except BaseException:
             target.unlink()
             raise
+
+
+def create(target: Path) -> BinaryIO:
+    """
+    Open *target*, which must not exist, to be written; for this user alone.
+
+    Raises:
+        OSError: it could not be created.
+    """
+    return open(target, "xb", opener=_private)
 
 
 def copy(source: Path, target: Path) -> None:

@@ -24,7 +24,7 @@ class MemoryCache:
     _clock: ClassVar[count[int]] = count()
 
     def __init__(self, url: SplitResult, default_directory: Path) -> None:
-        chosen = urls.options(url, {"max-size": "64MiB"})
+        chosen = urls.options(url, {"max-size": "64MiB", "registry-ttl": ""})
         self.name = url.netloc
         self._limit = urls.size("max-size", chosen["max-size"])
         self._values = self._named.setdefault(self.name, {})

@@ -39,7 +39,7 @@ COMMANDS = ROOTED | PROXY | ASK
 
 ROWS = (
     Option("registry", URL, "Where releases are published; required.", ROOTED),
-    Option("cache", URL, "Where artifacts are kept; else this host.", FILES, short="c"),
+    Option("cache", URL, "Where artifacts and answers are kept.", short="c"),
     Option(
         "notifier", URLS, "Where people are told; may be repeated.", field="notifiers"
     ),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from .. import boot
 from ..agent import Agent
+from ..caches import SharedCache
 from ..deploy.deployer import AssetsDeployer
-from ..deploy.fetch import Fetcher, scope
+from ..deploy.fetch import Fetcher, Fetches, scope
 from ..deploy.progress import shown
 from ..deploy.releases import Releases
 from ..deploy.supply import ReleaseSupply
+from ..deploy.turns import TakingTurns
 from .ground import Ground
 
 __all__ = ["unpacking"]
@@ -26,8 +28,9 @@ async def unpacking(ground: Ground) -> tuple[Agent, Releases]:
     ledger = await boot.load(settings, clock)
     await boot.repair(ledger, releases)
     await boot.recover(settings, ledger, releases, clock)
+    cache = ground.outside.cache
     fetcher = Fetcher(
-        ground.outside.cache,
+        cache,
         ground.outside.clients,
         scope=scope(settings.registry),
         staging=settings.private / "staging",
@@ -36,5 +39,8 @@ async def unpacking(ground: Ground) -> tuple[Agent, Releases]:
     )
     await fetcher.clear()
     await fetcher.retain(installed.tag for installed in ledger.state.installed)
-    supply = ReleaseSupply(releases, fetcher)
+    fetches: Fetches = fetcher
+    if isinstance(cache, SharedCache):
+        fetches = TakingTurns(fetcher, cache, clock=clock)
+    supply = ReleaseSupply(releases, fetches)
     return await ground.agent(ledger, supply, AssetsDeployer(releases)), releases

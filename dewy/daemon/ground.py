@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from .. import __version__, urls
 from ..agent import Agent
-from ..caches import CACHES, Cache
+from ..caches import CACHES, Cache, SharedCache
 from ..config import Settings
+from ..deploy.answer import key
 from ..deploy.around import DeployHooks
 from ..deploy.chronicle import Chronicle
 from ..deploy.deployer import Deployer
 from ..deploy.history import History
 from ..deploy.ledger import Ledger
 from ..deploy.lock import lock
+from ..deploy.shared import SharedRegistry, Terms, ttl_of
 from ..deploy.supply import Supply
 from ..deploy.trial import Trial
-from ..notifiers import Notifier, Origin
+from ..notifiers import Kind, Notifier, Origin
 from ..notifiers.channel import open_channel
 from ..registries import REGISTRIES, Registry
 from ..remotes import Clients
@@ -100,12 +103,26 @@ class Ground:
             clock=clock,
             ledger=ledger,
             supply=supply,
-            registry=registry or self.outside.registry,
+            registry=registry or self._registry(chronicle),
             deployer=deployer,
             chronicle=chronicle,
             hooks=DeployHooks(settings, supply, chronicle),
             trial=Trial(settings, clock, ledger, chronicle),
             announce=self.service.status,
+        )
+
+    def _registry(self, chronicle: Chronicle) -> Registry:
+        """The one that was named; its answers are shared where that was asked for."""
+        cache, ttl = self.outside.cache, ttl_of(self.settings.cache)
+        if not ttl or not isinstance(cache, SharedCache):
+            return self.outside.registry
+        return SharedRegistry(
+            self.outside.registry,
+            cache,
+            key(self.settings.registry, Selection(self.settings.slot)),
+            Terms.of(ttl),
+            clock=self.clock,
+            tell=partial(chronicle.tell, Kind.ERROR),
         )
 
 
@@ -118,12 +135,16 @@ async def opened(stack: AsyncExitStack, settings: Settings) -> Outside:
     """
     clients = await stack.enter_async_context(Clients())
     # In a thread: implementations are imported now, and some read a key file.
-    return await asyncio.to_thread(_opened, settings, clients)
+    outside = await asyncio.to_thread(_opened, settings, clients)
+    if isinstance(outside.cache, AbstractAsyncContextManager):
+        await stack.enter_async_context(outside.cache)
+    return outside
 
 
 def _opened(settings: Settings, clients: Clients) -> Outside:
     cache = settings.cache or settings.cache_dir.as_uri()
     origin = Origin(hostname(), settings.root, settings.command)
+    ttl_of(cache)
     wanted = Selection(settings.slot, reports=settings.private / "reports")
     return Outside(
         REGISTRIES.open(settings.registry, wanted, clients),

@@ -7,8 +7,14 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    nullcontext,
+)
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from .. import urls
@@ -26,6 +32,14 @@ Shown = Callable[[Release], AbstractContextManager[Progress]]
 def scope(registry_url: str) -> str:
     """What keeps the artifacts of one registry apart from others' in a cache."""
     return hashlib.sha256(urls.canonical(registry_url).encode()).hexdigest()[:16]
+
+
+class Fetches(Protocol):
+    """What brings artifacts to this host; see `Fetcher`."""
+
+    def staged(self, release: Release) -> AbstractAsyncContextManager[Path]: ...
+
+    async def retain(self, tags: Iterable[str]) -> None: ...
 
 
 class Fetcher:
@@ -78,6 +92,14 @@ class Fetcher:
             yield path
         finally:
             await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+
+    def key(self, release: Release) -> str:
+        """Where the artifact of *release* is in the cache."""
+        return self._shelf.key(release)
+
+    async def has(self, release: Release) -> bool:
+        """Whether the cache has it, as far as can be said without reading it."""
+        return await self._shelf.has(release)
 
     async def retain(self, tags: Iterable[str]) -> None:
         """Keep what is cached of these versions; others' may be evicted."""

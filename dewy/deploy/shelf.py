@@ -89,11 +89,15 @@ class Shelf:
         """Where the artifact of *release* is kept."""
         return self._prefix(release.tag) + _segment(release.file)
 
+    async def has(self, release: Release) -> bool:
+        """Whether there is a manifest that vouches for *release*."""
+        return await self._manifest(release) is not None
+
     async def take(self, release: Release, into: Path) -> bool:
         """Bring the artifact of *release* to *into*; False if it is not here."""
         key = self.key(release)
-        manifest = Manifest.parse(await self._get(f"{key}.json") or b"")
-        if manifest is None or not manifest.vouches_for(release, self._mode):
+        manifest = await self._manifest(release)
+        if manifest is None:
             return False
         if not await self._load(key, into):
             return False
@@ -139,6 +143,7 @@ class Shelf:
         if not await self._try(self._cache.store(key, path), False):
             return
         if await self._try(self._put(f"{key}.json", text), False):
+            self._failing = False
             log.info("Cached artifact", extra={"key": key, "bytes": size})
 
     async def retain(self, tags: Iterable[str]) -> None:
@@ -150,6 +155,12 @@ class Shelf:
 
     def _prefix(self, tag: str) -> str:
         return f"{self._scope}/{_segment(tag)}--"
+
+    async def _manifest(self, release: Release) -> Manifest | None:
+        text = await self._get(f"{self.key(release)}.json")
+        manifest = Manifest.parse(text or b"")
+        vouched = manifest and manifest.vouches_for(release, self._mode)
+        return manifest if vouched else None
 
     async def _get(self, key: str) -> bytes | None:
         return await self._try(self._cache.get(key), None)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ..release import Release
 from ..system import utc
-from .fetch import Fetcher
+from .fetch import Fetches
 from .releases import Releases
 from .state import Installed, State
 
@@ -66,7 +66,7 @@ class Supply(Protocol):
 class ReleaseSupply:
     """Artifacts unpacked into `releases/`."""
 
-    def __init__(self, releases: Releases, fetcher: Fetcher) -> None:
+    def __init__(self, releases: Releases, fetcher: Fetches) -> None:
         self._releases = releases
         self._fetcher = fetcher
 

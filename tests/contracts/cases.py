@@ -245,6 +245,7 @@ ARTIFACTS_CASES: dict[str, Make[ArtifactsCase]] = {
     "file": file_artifacts,
     "mem": memory_artifacts,
 }
-UNBOUNDED: set[str] = set()
 CACHE_CASES: dict[str, Make[Cache]] = {"file": file_cache, "mem": memory_cache}
+LIMITED = {"file", "mem"}
+"""Those that evict what was not used for longest when they are full."""
 NOTIFIER_CASES: dict[str, Make[NotifierCase]] = {"mem": memory_notifier}

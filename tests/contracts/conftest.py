@@ -1,4 +1,4 @@
-"""Brings the remote implementations into the tables of cases."""
+"""Cases that need servers of their own join the tables before tests are made."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from tests.contracts.cases import (
     NOTIFIER_CASES,
     REGISTRY_CASES,
     SINGLE,
-    UNBOUNDED,
 )
 from tests.contracts.grpc_cases import grpc_registry
 from tests.contracts.image_cases import image_registry
@@ -24,6 +23,7 @@ from tests.contracts.remote_cases import (
     github_registry,
     http_artifacts,
 )
+from tests.contracts.shared_cases import SHARED_CASES, as_cache
 
 REGISTRY_CASES["ghr"] = github_registry
 REGISTRY_CASES["img"] = image_registry
@@ -39,5 +39,8 @@ NOTIFIER_CASES["http"] = webhook_notifier
 for scheme in object_cases.BUCKETS:
     REGISTRY_CASES[scheme] = object_cases.registry(scheme)
     ARTIFACTS_CASES[scheme] = object_cases.artifacts(scheme)
-    CACHE_CASES[scheme] = object_cases.cache(scheme)
-    UNBOUNDED.add(scheme)
+    SHARED_CASES[scheme] = object_cases.shared(scheme)
+
+CACHE_CASES |= {
+    name: as_cache(SHARED_CASES[name]) for name in SHARED_CASES.keys() - {"mem"}
+}

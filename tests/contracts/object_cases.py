@@ -13,7 +13,7 @@ from typing import ParamSpec, TypeVar
 import pytest
 
 from dewy.artifacts import ARTIFACTS
-from dewy.caches import CACHES, Cache
+from dewy.caches import CACHES
 from dewy.registries import REGISTRIES
 from dewy.release import Release
 from dewy.remotes import Clients
@@ -26,6 +26,7 @@ from tests.contracts.cases import (
     asynchronous,
     selection,
 )
+from tests.contracts.shared_cases import Open
 from tests.standins.buckets import BUCKETS, Bucket
 
 P = ParamSpec("P")
@@ -95,12 +96,13 @@ def artifacts(scheme: str) -> Make[ArtifactsCase]:
     return make
 
 
-def cache(scheme: str) -> Make[Cache]:
+def shared(scheme: str) -> Make[Open]:
+    """A bucket as several hosts see it."""
+
     @asynccontextmanager
-    async def make(tmp_path: Path) -> AsyncIterator[Cache]:
+    async def make(tmp_path: Path) -> AsyncIterator[Open]:
         async with bucket(scheme) as store:
             url = store.url("dewy", "?max-artifact=1MB")
-            local = tmp_path / "local"
-            yield await asyncio.to_thread(CACHES.open, url, local)
+            yield lambda directory: CACHES.open(url, directory / "local")
 
     return make

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from itertools import count
@@ -10,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dewy.caches import Cache, SharedCache, Versioned
-from tests.contracts.cases import CACHE_CASES, UNBOUNDED
+from dewy.caches import Cache
+from tests.contracts.cases import CACHE_CASES, LIMITED
 
 SCOPE = "0123456789abcdef"
 KEY = f"{SCOPE}/v1.0.0--app.tar.gz"
@@ -24,22 +23,11 @@ async def cache(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield made
 
 
-@pytest.fixture(params=[name for name in CACHE_CASES if name not in UNBOUNDED])
-async def bounded(
+@pytest.fixture(params=sorted(LIMITED))
+async def limited(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> AsyncIterator[Cache]:
-    """A cache that evicts."""
     async with CACHE_CASES[request.param](tmp_path) as made:
-        yield made
-
-
-@pytest.fixture(params=[name for name in CACHE_CASES if name not in {"file"}])
-async def shared(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> AsyncIterator[SharedCache]:
-    """A cache in which one of several hosts can be first."""
-    async with CACHE_CASES[request.param](tmp_path) as made:
-        assert isinstance(made, SharedCache)
         yield made
 
 
@@ -141,35 +129,35 @@ async def test_key_outside_the_cache_is_refused(cache: Cache, key: str) -> None:
 
 
 async def test_longest_unused_leaves_first(
-    bounded: Cache, source: Callable[[], Path], tmp_path: Path
+    limited: Cache, source: Callable[[], Path], tmp_path: Path
 ) -> None:
     """The limit is on what the files really take."""
     for name in ("a", "b"):
-        await bounded.store(f"{SCOPE}/{name}", source())
-    await bounded.load(f"{SCOPE}/a", tmp_path / "into")
+        await limited.store(f"{SCOPE}/{name}", source())
+    await limited.load(f"{SCOPE}/a", tmp_path / "into")
 
-    assert await bounded.store(f"{SCOPE}/c", source())
-    assert [f"{SCOPE}/a", f"{SCOPE}/c"] == await bounded.keys()
+    assert await limited.store(f"{SCOPE}/c", source())
+    assert [f"{SCOPE}/a", f"{SCOPE}/c"] == await limited.keys()
 
 
-async def test_retained_values_stay(bounded: Cache, source: Callable[[], Path]) -> None:
+async def test_retained_values_stay(limited: Cache, source: Callable[[], Path]) -> None:
     for name in ("a", "b"):
-        await bounded.store(f"{SCOPE}/{name}", source())
-    bounded.retain([f"{SCOPE}/a"])
+        await limited.store(f"{SCOPE}/{name}", source())
+    limited.retain([f"{SCOPE}/a"])
 
-    assert await bounded.store(f"{SCOPE}/c", source())
-    assert [f"{SCOPE}/a", f"{SCOPE}/c"] == await bounded.keys()
+    assert await limited.store(f"{SCOPE}/c", source())
+    assert [f"{SCOPE}/a", f"{SCOPE}/c"] == await limited.keys()
 
 
 async def test_what_would_displace_retained_values_is_not_kept(
-    bounded: Cache, source: Callable[[], Path]
+    limited: Cache, source: Callable[[], Path]
 ) -> None:
     for name in ("a", "b"):
-        await bounded.store(f"{SCOPE}/{name}", source())
-    bounded.retain([f"{SCOPE}/a", f"{SCOPE}/b"])
+        await limited.store(f"{SCOPE}/{name}", source())
+    limited.retain([f"{SCOPE}/a", f"{SCOPE}/b"])
 
-    assert not await bounded.store(f"{SCOPE}/c", source())
-    assert [f"{SCOPE}/a", f"{SCOPE}/b"] == await bounded.keys()
+    assert not await limited.store(f"{SCOPE}/c", source())
+    assert [f"{SCOPE}/a", f"{SCOPE}/b"] == await limited.keys()
 
 
 async def test_file_over_the_limit_is_not_kept_and_displaces_nothing(
@@ -183,70 +171,21 @@ async def test_file_over_the_limit_is_not_kept_and_displaces_nothing(
 
 
 async def test_replacing_a_value_needs_no_room_for_both(
-    bounded: Cache, tmp_path: Path
+    limited: Cache, tmp_path: Path
 ) -> None:
     (tmp_path / "large").write_bytes(bytes(900_000))
-    bounded.retain([KEY])
+    limited.retain([KEY])
 
-    assert await bounded.store(KEY, tmp_path / "large")
-    assert await bounded.store(KEY, tmp_path / "large")
+    assert await limited.store(KEY, tmp_path / "large")
+    assert await limited.store(KEY, tmp_path / "large")
 
 
 async def test_full_cache_refuses_small_values_loudly(
-    bounded: Cache, tmp_path: Path
+    limited: Cache, tmp_path: Path
 ) -> None:
     (tmp_path / "large").write_bytes(bytes(999_999))
-    await bounded.store(KEY, tmp_path / "large")
-    bounded.retain([KEY])
+    await limited.store(KEY, tmp_path / "large")
+    limited.retain([KEY])
 
     with pytest.raises(OSError, match="full"):
-        await bounded.put(f"{SCOPE}/small", b"two")
-
-
-async def first(shared: SharedCache) -> Versioned:
-    """Write a first value, and return it."""
-    await shared.put(KEY, b"first")
-    return await shared.read(KEY)
-
-
-@pytest.mark.parametrize("there", [False, True])
-async def test_one_of_64_writers_is_first(shared: SharedCache, there: bool) -> None:
-    """Of those that saw the same version, or none, exactly one writes."""
-    version = (await first(shared)).version if there else ""
-
-    won = await asyncio.gather(
-        *(shared.compare_and_set(KEY, version, b"%d" % n) for n in range(64))
-    )
-
-    assert 1 == sum(won)
-    assert b"%d" % won.index(True) == await shared.get(KEY)
-
-
-async def test_version_differs_whenever_a_value_was_written(
-    shared: SharedCache,
-) -> None:
-    before = await first(shared)
-
-    assert b"first" == before.value
-    assert await shared.compare_and_set(KEY, before.version, b"second")
-    after = await shared.read(KEY)
-    assert b"second" == after.value
-    assert before.version != after.version
-    assert not await shared.compare_and_set(KEY, before.version, b"third")
-
-
-async def test_value_that_is_not_there_has_no_version(shared: SharedCache) -> None:
-    read = await shared.read(KEY)
-
-    assert (None, "") == (read.value, read.version)
-
-
-async def test_value_that_is_gone_is_not_the_version_it_was(
-    shared: SharedCache,
-) -> None:
-    before = await first(shared)
-    await shared.delete(KEY)
-
-    assert not await shared.compare_and_set(KEY, before.version, b"second")
-    assert await shared.compare_and_set(KEY, "", b"second")
-    assert not await shared.compare_and_set(KEY, "", b"third")
+        await limited.put(f"{SCOPE}/small", b"two")

@@ -1,0 +1,275 @@
+"""
+Caches over stores that hold small values only: files go in as chunks.
+
+In the store `value/KEY` is a small value, `file/KEY` the manifest of a file and
+`chunk/KEY/SHA256` a piece of it. The manifest is written last, by
+compare-and-set, and deleted first. Whatever is found to be torn, damaged or
+partly evicted is deleted, and is then simply not in the cache.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import random
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol, Self
+from urllib.parse import urlsplit
+
+from ..errors import RemoteError
+from ..system import to_the_end
+from . import Cache, Versioned
+from .blob import Manifest, Reading, Writing, is_whole
+from .eviction import segments
+from .file import FileCache
+from .reach import together
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 4
+"""Chunks under way at the same time, all of them in memory."""
+
+SLOWEST = 1 << 20
+"""Bytes a second; a store that is slower than that is not worth waiting for."""
+
+UPKEEP = 3600.0
+"""Seconds between two rounds of upkeep, at most."""
+
+
+class Store(Protocol):
+    """
+    Small values by name, shared by several hosts.
+
+    Every method may raise RemoteError, and none takes long.
+
+    Attributes:
+        chunk: The largest value in bytes.
+
+        ttl: Seconds after which what no host retains may go.
+    """
+
+    chunk: int
+    ttl: float
+
+    async def read(self, name: str) -> Versioned: ...
+
+    async def write(self, name: str, value: bytes, version: str | None) -> bool:
+        """Write a value; with a *version* only if it is the present one."""
+        ...
+
+    async def fetch(self, name: str) -> bytes | None:
+        """A value that `place` wrote."""
+        ...
+
+    async def place(self, name: str, value: bytes) -> None:
+        """Write a value that nobody compares."""
+        ...
+
+    async def delete(self, names: Sequence[str]) -> None: ...
+
+    async def names(self, prefix: str) -> list[str]: ...
+
+    async def tend(self, retained: Collection[str]) -> None:
+        """Have *retained* stay for another `ttl`; let go of what is past it."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class ChunkedCache:
+    """
+    A shared cache; an asynchronous context manager, in which it is kept up.
+
+    Args:
+        limit: Bytes of the largest file to keep.
+
+        local: Where this host keeps files that went in or came out.
+    """
+
+    def __init__(self, store: Store, *, limit: int, local: Cache) -> None:
+        self._store = store
+        self._limit = limit
+        self._local = local
+        self._retained: frozenset[str] = frozenset()
+        self._refused: set[str] = set()
+        self._changed = asyncio.Event()
+        self._upkeep: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._upkeep = asyncio.create_task(self._keep_up(), name="cache upkeep")
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        while self._upkeep is not None and not self._upkeep.done():
+            # More than once: a client that is just connecting may miss one.
+            self._upkeep.cancel()
+            await asyncio.wait({self._upkeep}, timeout=0.2)
+        await self._store.close()
+
+    async def get(self, key: str) -> bytes | None:
+        return (await self.read(key)).value
+
+    async def read(self, key: str) -> Versioned:
+        segments(key)
+        return await self._store.read(f"value/{key}")
+
+    async def put(self, key: str, value: bytes) -> None:
+        await self._write(key, value, None)
+
+    async def compare_and_set(self, key: str, version: str, value: bytes) -> bool:
+        return await self._write(key, value, version)
+
+    async def delete(self, key: str) -> None:
+        segments(key)
+        with suppress(OSError):
+            await self._local.delete(key)
+        manifest = Manifest.parse((await self._store.read(f"file/{key}")).value)
+        await self._store.delete([f"value/{key}", f"file/{key}"])
+        if manifest:
+            await self._store.delete(_chunks(key, manifest))
+
+    async def keys(self, prefix: str = "") -> list[str]:
+        values = await self._store.names(f"value/{prefix}")
+        files = await self._store.names(f"file/{prefix}")
+        return sorted({name.partition("/")[2] for name in (*values, *files)})
+
+    async def store(self, key: str, source: Path) -> bool:
+        segments(key)
+        size = (await asyncio.to_thread(source.stat)).st_size
+        if size > self._limit:
+            self._refuse(key, size)
+            return False
+        async with asyncio.timeout(_allowed(size)):
+            manifest = await self._upload(key, source)
+            await self._publish(key, manifest)
+        with suppress(OSError):
+            await self._local.store(key, source)
+        return True
+
+    async def load(self, key: str, into: Path) -> bool:
+        segments(key)
+        manifest = Manifest.parse((await self._store.read(f"file/{key}")).value)
+        if manifest is None:
+            return False
+        if await self._found_here(key, into, manifest):
+            return True
+        async with asyncio.timeout(_allowed(manifest.size)):
+            whole = await self._download(key, into, manifest)
+        if not whole:
+            log.warning("Deleted a damaged file from the cache", extra={"key": key})
+            await self.delete(key)
+            return False
+        with suppress(OSError):
+            await self._local.store(key, into)
+        return True
+
+    def retain(self, keys: Collection[str]) -> None:
+        self._retained = frozenset(keys)
+        self._local.retain(keys)
+        self._changed.set()
+
+    async def tend(self) -> None:
+        """Have what is retained stay, and let go of what nobody retains."""
+        names = set()
+        for key in sorted(self._retained):
+            names |= {f"value/{key}", f"file/{key}"}
+            manifest = Manifest.parse((await self._store.read(f"file/{key}")).value)
+            names.update(_chunks(key, manifest) if manifest else ())
+        await self._store.tend(names)
+
+    async def _keep_up(self) -> None:
+        while True:
+            delay = min(self._store.ttl / 8, UPKEEP) * random.uniform(0.5, 1.0)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._changed.wait()
+            self._changed.clear()
+            try:
+                await self.tend()
+            except (OSError, RemoteError) as exc:
+                log.debug("Cache not kept up", extra={"reason": str(exc)})
+
+    async def _write(self, key: str, value: bytes, version: str | None) -> bool:
+        segments(key)
+        if len(value) > self._store.chunk:
+            raise OSError(errno.EFBIG, f"more than {self._store.chunk} bytes", key)
+        return await self._store.write(f"value/{key}", value, version)
+
+    def _refuse(self, key: str, size: int) -> None:
+        if key not in self._refused:
+            self._refused.add(key)
+            log.warning(
+                "Left out of the cache, for it is larger than max-artifact",
+                extra={"key": key, "bytes": size, "limit": self._limit},
+            )
+
+    async def _upload(self, key: str, source: Path) -> Manifest:
+        reading = await asyncio.to_thread(Reading, source, self._store.chunk)
+        try:
+            while chunks := await to_the_end(reading.next, AT_ONCE):
+                places = ((f"chunk/{key}/{name}", data) for name, data in chunks)
+                await together(*(self._store.place(*each) for each in places))
+            return reading.manifest()
+        finally:
+            reading.close()
+
+    async def _publish(self, key: str, manifest: Manifest) -> None:
+        name, text = f"file/{key}", manifest.text()
+        if len(text) > self._store.chunk:
+            raise OSError(errno.EFBIG, "too many chunks", key)
+        present = await self._store.read(name)
+        while not await self._store.write(name, text, present.version):
+            present = await self._store.read(name)
+        if before := Manifest.parse(present.value):
+            gone = set(_chunks(key, before)) - set(_chunks(key, manifest))
+            await self._store.delete(sorted(gone))
+
+    async def _found_here(self, key: str, into: Path, manifest: Manifest) -> bool:
+        try:
+            if not await self._local.load(key, into):
+                return False
+        except FileExistsError:
+            raise
+        except OSError:
+            return False
+        if await asyncio.to_thread(is_whole, into, manifest):
+            return True
+        await asyncio.to_thread(into.unlink)
+        with suppress(OSError):
+            await self._local.delete(key)
+        return False
+
+    async def _download(self, key: str, into: Path, manifest: Manifest) -> bool:
+        writing, whole = await asyncio.to_thread(Writing, into), False
+        try:
+            whole = await self._chunks_into(writing, key, manifest)
+        finally:
+            await to_the_end(lambda: writing.close(keep=whole))
+        return whole
+
+    async def _chunks_into(
+        self, writing: Writing, key: str, manifest: Manifest
+    ) -> bool:
+        for start in range(0, len(manifest.chunks), AT_ONCE):
+            names = manifest.chunks[start : start + AT_ONCE]
+            calls = (self._store.fetch(f"chunk/{key}/{name}") for name in names)
+            if not await to_the_end(writing.add, names, await together(*calls)):
+                return False
+        return await asyncio.to_thread(writing.complete, manifest)
+
+
+def local_copies(directory: Path, size: str) -> FileCache:
+    """The bounded copies of a shared cache on this host, below *directory*."""
+    return FileCache(urlsplit(f"{directory.as_uri()}?max-size={size}"), directory)
+
+
+def _chunks(key: str, manifest: Manifest) -> list[str]:
+    # The same piece may come twice in a file.
+    return [f"chunk/{key}/{name}" for name in dict.fromkeys(manifest.chunks)]
+
+
+def _allowed(size: int) -> float:
+    return 30.0 + size / SLOWEST

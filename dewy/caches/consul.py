@@ -1,0 +1,211 @@
+"""
+A cache in Consul's key/value store.
+
+Consul replicates every write through its log and was not made for large things:
+so there is a limit, and what is larger comes from the upstream each time. The
+flags of an entry hold when it was written, in seconds since the epoch: Consul
+itself forgets nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, unquote
+
+import aiohttp
+from consul import aio, exceptions
+
+from .. import urls
+from ..config.values import positive_duration
+from ..errors import ConfigError, RemoteError
+from . import Versioned
+from .chunks import ChunkedCache, local_copies
+from .reach import PATIENCE, Reach, together
+
+DEFAULTS = {
+    "max-artifact": "32MiB",
+    "ttl": "720h",
+    "max-size": "2GiB",
+    "registry-ttl": "",
+    "tls": "",
+    "ca": "",
+    "dc": "",
+}
+CHUNK = 500 * 1024
+CHUNK_PATIENCE = 20.0
+PORT = 8500
+ABANDONED = 3600.0
+"""Seconds after which chunks without a manifest are those of a killed writer."""
+
+AT_ONCE = 8
+
+
+class ConsulStore:
+    """Values under *prefix*; *where* names the agent, and *given* is its client's."""
+
+    chunk = CHUNK
+
+    def __init__(
+        self, where: str, prefix: str, ttl: float, given: dict[str, Any]
+    ) -> None:
+        self.ttl = ttl
+        self._prefix = prefix
+        self._given = given
+        self._reach = Reach(where)
+        self._client: Any = None
+
+    async def read(self, name: str) -> Versioned:
+        async with self._asking() as kv:
+            _, row = await kv.get(self._key(name), consistency="consistent")
+        if row is None:
+            return Versioned()
+        return Versioned(row["Value"] or b"", str(row["ModifyIndex"]))
+
+    async def write(self, name: str, value: bytes, version: str | None) -> bool:
+        index = None if version is None else int(version or 0)
+        async with self._asking() as kv:
+            done = await kv.put(self._key(name), value, cas=index, flags=_now())
+        return bool(done)
+
+    async def fetch(self, name: str) -> bytes | None:
+        async with self._asking(CHUNK_PATIENCE) as kv:
+            _, row = await kv.get(self._key(name))
+        return None if row is None else row["Value"] or b""
+
+    async def place(self, name: str, value: bytes) -> None:
+        async with self._asking(CHUNK_PATIENCE) as kv:
+            await kv.put(self._key(name), value, flags=_now())
+
+    async def delete(self, names: Sequence[str]) -> None:
+        for at in range(0, len(names), AT_ONCE):
+            some = [self._key(name) for name in names[at : at + AT_ONCE]]
+            async with self._asking(CHUNK_PATIENCE) as kv:
+                await together(*(kv.delete(key) for key in some))
+
+    async def names(self, prefix: str) -> list[str]:
+        async with self._asking() as kv:
+            _, keys = await kv.get(self._key(prefix), keys=True)
+        return [key.removeprefix(self._key("")) for key in keys or ()]
+
+    async def tend(self, retained: Collection[str]) -> None:
+        used: set[str] = set()
+        for row in await self._rows("value/") + await self._rows("file/"):
+            name = row["Key"].removeprefix(self._key(""))
+            age = _now() - row["Flags"]
+            if name in retained and age > self.ttl / 4:
+                await self.write(name, row["Value"] or b"", str(row["ModifyIndex"]))
+            elif name not in retained and age > self.ttl:
+                await self._delete_unchanged(row)
+                continue
+            used.add(name.partition("/")[2])
+        await self._sweep(used)
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+    async def _sweep(self, used: Collection[str]) -> None:
+        """Delete the chunks of files that have no manifest any more, or never had."""
+        for name in await self.names("chunk/"):
+            if name.partition("/")[2].rpartition("/")[0] in used:
+                continue
+            async with self._asking(CHUNK_PATIENCE) as kv:
+                _, row = await kv.get(self._key(name))
+            if row is not None and _now() - row["Flags"] > min(ABANDONED, self.ttl):
+                await self._delete_unchanged(row)
+
+    async def _rows(self, prefix: str) -> list[dict[str, Any]]:
+        async with self._asking(CHUNK_PATIENCE) as kv:
+            _, rows = await kv.get(self._key(prefix), recurse=True)
+        return rows or []
+
+    async def _delete_unchanged(self, row: dict[str, Any]) -> None:
+        async with self._asking() as kv:
+            await kv.delete(row["Key"], cas=row["ModifyIndex"])
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}/{name}" if self._prefix else name
+
+    @asynccontextmanager
+    async def _asking(self, seconds: float = PATIENCE) -> AsyncIterator[Any]:
+        if self._client is None:
+            # Only inside of a running loop, as it opens a session.
+            self._client = _client(self._given)
+        try:
+            async with self._reach.within(seconds):
+                yield self._client.kv
+        except (exceptions.ConsulException, aiohttp.ClientError, OSError) as exc:
+            # Not `from exc`: it may quote the token's name, or whole answers.
+            raise RemoteError(f"{self._reach.where} {_complaint(exc)}") from None
+
+
+class ConsulCache(ChunkedCache):
+    """Keeps values where `consul://HOST[:PORT]/PREFIX` names."""
+
+    def __init__(self, url: SplitResult, default_directory: Path) -> None:
+        chosen = urls.options(url, DEFAULTS)
+        if url.username or url.password:
+            raise ConfigError("consul:// takes its token from CONSUL_HTTP_TOKEN")
+        if not url.hostname:
+            raise ConfigError("consul:// must name a host")
+        self._where = f"consul://{url.hostname}:{url.port or PORT}"
+        prefix = unquote(url.path).strip("/") or "dewy"
+        ttl = positive_duration(chosen["ttl"], "option ttl")
+        super().__init__(
+            ConsulStore(self._where, prefix, ttl, _connection(url, chosen)),
+            limit=urls.size("max-artifact", chosen["max-artifact"]),
+            local=local_copies(default_directory, chosen["max-size"]),
+        )
+
+    def __repr__(self) -> str:
+        return f"<ConsulCache {self._where}>"
+
+
+def _connection(url: SplitResult, chosen: dict[str, str]) -> dict[str, Any]:
+    stated = chosen["tls"] or os.environ.get("CONSUL_HTTP_SSL") or "false"
+    tls = urls.boolean("tls", stated)
+    ca = chosen["ca"] or os.environ.get("CONSUL_CACERT", "")
+    if ca and not os.access(ca, os.R_OK):
+        raise ConfigError(f"option ca={ca!r} must be a file that can be read")
+    return {
+        "host": url.hostname,
+        "port": url.port or PORT,
+        "scheme": "https" if tls else "http",
+        "verify": (ca or True) if tls else False,
+        "token": os.environ.get("CONSUL_HTTP_TOKEN") or None,
+        "dc": chosen["dc"] or None,
+        "connections_timeout": 2 * CHUNK_PATIENCE,
+    }
+
+
+def _client(given: dict[str, Any]) -> Any:
+    with warnings.catch_warnings():
+        # It hands aiohttp two arguments by names that are on their way out.
+        warnings.filterwarnings(
+            "ignore", r"(verify_ssl|ssl_context) is deprecated", DeprecationWarning
+        )
+        return aio.Consul(**given)
+
+
+def _now() -> int:
+    return int(time.time())
+
+
+def _complaint(exc: Exception) -> str:
+    match exc:
+        case exceptions.ACLPermissionDenied() | exceptions.ACLDisabled():
+            return "refused us: CONSUL_HTTP_TOKEN needs key:write on the prefix"
+        case aiohttp.ClientSSLError():
+            return "could not be trusted: its TLS handshake or certificate failed"
+        case aiohttp.ClientConnectorError():
+            return f"could not be reached: {exc.os_error.strerror or 'no connection'}"
+        case aiohttp.ClientError() | OSError():
+            return f"broke the connection off ({type(exc).__name__})"
+        case _:
+            return f"refused: {str(exc).splitlines()[0][:200] if str(exc) else exc!r}"

@@ -1,0 +1,217 @@
+"""
+What hosts tell each other of a registry's answer (pure).
+
+The JSON is the original's, so that it and dewy can share a bucket; what only
+dewy knows stands beside it under names that the original passes over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from .. import urls
+from ..errors import DewyError, NoRelease, NotYet, RateLimited, RemoteError
+from ..release import Release
+from ..system import utc
+from ..versions import Selection
+
+ZERO = "0001-01-01T00:00:00Z"
+"""How the original writes that there is no time."""
+
+_FRACTION = re.compile(r"\.(\d+)")
+_KINDS: dict[str, Callable[[str], DewyError]] = {
+    "NotYet": NotYet,
+    "RateLimited": RateLimited,
+    "RemoteError": RemoteError,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why the registry did not name a release, for those who did not ask it."""
+
+    kind: str
+    text: str
+    at: float
+    since: datetime | None = None
+
+    @classmethod
+    def of(cls, exc: DewyError, at: float) -> Self:
+        since = exc.since if isinstance(exc, NoRelease) else None
+        return cls(type(exc).__name__, str(exc), at, since)
+
+    def error(self) -> DewyError:
+        if self.kind == "NoRelease":
+            return NoRelease(self.text, since=self.since)
+        return _KINDS.get(self.kind, RemoteError)(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """
+    One registry's answer, and who is asking anew.
+
+    Attributes:
+        release: The last answer, or None.
+
+        fetched_at: When it was given; times are seconds since the epoch, by the
+            clock of the store where it tells one. None for never.
+
+        locked_at, locked_by: Since when somebody asks, and who; None for nobody.
+
+        failure: What the last question led to, if not to an answer.
+    """
+
+    release: Release | None = None
+    fetched_at: float | None = None
+    locked_at: float | None = None
+    locked_by: str = ""
+    failure: Failure | None = None
+
+    def age(self, now: float) -> float:
+        """Seconds since the answer was given, also by a clock that is ahead."""
+        return _since(self.fetched_at, now)
+
+    def failed_ago(self, now: float) -> float:
+        return _since(self.failure.at if self.failure else None, now)
+
+    def locked_ago(self, now: float) -> float:
+        return _since(self.locked_at, now)
+
+    def claimed(self, by: str, now: float) -> Entry:
+        return replace(self, locked_at=now, locked_by=by)
+
+    def unlocked(self, failure: Failure | None = None) -> Entry:
+        return replace(
+            self, locked_at=None, locked_by="", failure=failure or self.failure
+        )
+
+    def text(self) -> bytes:
+        document: dict[str, Any] = {
+            "response": _response(self.release) if self.release else None,
+            "fetched_at": moment(self.fetched_at),
+            "locked_at": moment(self.locked_at),
+            "locked_by": self.locked_by or None,
+            "failure": _failed(self.failure) if self.failure else None,
+        }
+        return json.dumps({k: v for k, v in document.items() if v is not None}).encode()
+
+    @classmethod
+    def parse(cls, text: bytes | None) -> Entry:
+        """Read one; an empty one if *text* is something else."""
+        try:
+            document = json.loads(text or b"{}")
+            return cls(
+                _release(document.get("response")),
+                seconds(document.get("fetched_at")),
+                seconds(document.get("locked_at")),
+                str(document.get("locked_by") or ""),
+                _failure(document.get("failure")),
+            )
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return cls()
+
+
+def key(registry_url: str, selection: Selection) -> str:
+    """
+    Where the answer of a registry to hosts like this one is kept.
+
+    As the original has it, where nothing else decides which answer is right.
+    """
+    platform = selection.platform
+    named = [urls.canonical(registry_url), platform.os, platform.arch]
+    named += [f"slot={selection.slot}"] if selection.slot else []
+    named += ["musl"] if platform.libc == "musl" else []
+    named += [f"v{platform.arm}"] if platform.arch == "arm" else []
+    name = "|".join(named)
+    return f"registry-cache/{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
+
+
+def moment(at: float | None) -> str:
+    """A time as Go's RFC3339Nano writes it."""
+    if at is None:
+        return ZERO
+    text = utc(at).isoformat(timespec="microseconds").removesuffix("+00:00")
+    return text.rstrip("0").rstrip(".") + "Z"
+
+
+def seconds(text: str | None) -> float | None:
+    """
+    The time that *text* names; None for the zero time, or none at all.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not text or text == ZERO:
+        return None
+    # Nanoseconds are more than datetime takes.
+    shorter = _FRACTION.sub(lambda found: f".{found[1][:6]:0<6}", text, count=1)
+    return datetime.fromisoformat(shorter).timestamp()
+
+
+def _since(at: float | None, now: float) -> float:
+    # A clock that is ahead makes an answer look younger than it can be; as much
+    # too young counts as much too old, so that it cannot be fresh for ever.
+    return float("inf") if at is None else abs(now - at)
+
+
+def _response(release: Release) -> dict[str, Any]:
+    created = release.created_at
+    return {
+        "ID": release.id,
+        "Tag": release.tag,
+        "ArtifactURL": release.artifact_url,
+        "CreatedAt": moment(created.timestamp()) if created else None,
+        "Slot": release.slot,
+        "Identity": release.identity,
+        "Size": release.size,
+        "Digest": release.digest,
+        "Files": list(release.files),
+    }
+
+
+def _release(given: dict[str, Any] | None) -> Release | None:
+    # The original's own answers do not say which content of its tag they mean.
+    if not given or not given.get("Identity"):
+        return None
+    size, created = given.get("Size"), seconds(given.get("CreatedAt"))
+    return Release(
+        tag=str(given["Tag"]),
+        artifact_url=str(given["ArtifactURL"]),
+        identity=str(given["Identity"]),
+        id=str(given.get("ID") or ""),
+        size=None if size is None else int(size),
+        digest=str(given.get("Digest") or ""),
+        created_at=None if created is None else datetime.fromtimestamp(created, UTC),
+        slot=str(given.get("Slot") or ""),
+        files=tuple(map(str, given.get("Files") or ())),
+    )
+
+
+def _failed(failure: Failure) -> dict[str, Any]:
+    since = failure.since
+    return {
+        "kind": failure.kind,
+        "text": failure.text,
+        "at": moment(failure.at),
+        "since": moment(since.timestamp()) if since else None,
+    }
+
+
+def _failure(given: dict[str, Any] | None) -> Failure | None:
+    at = seconds(given.get("at")) if given else None
+    if not given or at is None:
+        return None
+    since = seconds(given.get("since"))
+    return Failure(
+        str(given["kind"]),
+        str(given["text"]),
+        at,
+        None if since is None else utc(since),
+    )

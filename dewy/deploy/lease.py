@@ -1,0 +1,149 @@
+"""A lease in a shared cache: one host does something, the others see that it does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import Any, Self
+
+from ..caches import SharedCache
+from ..errors import RemoteError
+from ..system import Clock, hostname
+from .answer import moment, seconds
+
+log = logging.getLogger(__name__)
+
+LONGEST = 600.0
+"""Seconds; no holder is believed for longer, whatever it wrote."""
+
+RENEWALS = 3
+"""How often a lease is renewed in its time."""
+
+GIVING_BACK = 2.0
+USELESS = "not kept"
+
+
+class Standing(Enum):
+    """Who has a lease."""
+
+    OURS = "ours"
+    ANOTHERS = "another's"
+    USELESS = "useless"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """
+    What a holder wrote, under the names the original gave it.
+
+    Attributes:
+        value: Differs with each time a lease was taken; or that what was
+            fetched under it could not be kept.
+
+        acquired_at, expires_at: RFC 3339.
+    """
+
+    holder: str
+    value: str
+    acquired_at: str
+    expires_at: str
+
+    @classmethod
+    def parse(cls, text: bytes | None) -> Self | None:
+        try:
+            document: dict[str, Any] = json.loads(text or b"")
+            return cls(**{name: str(document[name]) for name in cls.__slots__})
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return None
+
+    def text(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    def span(self) -> tuple[float, float]:
+        """When it ends, and how long it was to last; nothing where that is unclear."""
+        try:
+            begin, end = seconds(self.acquired_at), seconds(self.expires_at)
+        except ValueError:
+            return 0.0, 0.0
+        return end or 0.0, min(max((end or 0.0) - (begin or 0.0), 0.0), LONGEST)
+
+
+class Lease:
+    """
+    The lease *key* as one host sees it, for *length* seconds at a time.
+
+    Every method may raise OSError or RemoteError.
+    """
+
+    def __init__(
+        self, cache: SharedCache, key: str, length: float, clock: Clock
+    ) -> None:
+        self._cache = cache
+        self._key = key
+        self._length = length
+        self._clock = clock
+        self._token = secrets.token_hex(8)
+        # Which version we saw first when, by our own clock: one that is never
+        # renewed has ended, however the clocks of hosts differ.
+        self._seen: tuple[str, float] = ("", 0.0)
+
+    async def take(self) -> Standing:
+        """Take it, unless somebody else has it."""
+        seen = await self._cache.read(self._key)
+        now = self._clock.wall() if seen.now is None else seen.now
+        note = Note.parse(seen.value)
+        if note and self._is_alive(note, seen.version, now):
+            return Standing.USELESS if note.value == USELESS else Standing.ANOTHERS
+        taken = await self._cache.compare_and_set(
+            self._key, seen.version, self._note(now, self._token).text()
+        )
+        return Standing.OURS if taken else Standing.ANOTHERS
+
+    async def renew(self) -> None:
+        """Have it for as long again, if it is still ours."""
+        await self._write(self._token)
+
+    async def keep(self) -> None:
+        """Renew it, until cancelled."""
+        while True:
+            await asyncio.sleep(self._length / RENEWALS)
+            with suppress(OSError, RemoteError):
+                await self.renew()
+
+    async def give_back(self, *, useless: bool) -> None:
+        """Let others have it; *useless* tells them that there is no point in it."""
+        async with asyncio.timeout(GIVING_BACK):
+            if useless:
+                await self._write(USELESS)
+            elif (note := Note.parse(await self._cache.get(self._key))) and (
+                note.value == self._token
+            ):
+                await self._cache.delete(self._key)
+
+    async def _write(self, value: str) -> None:
+        seen = await self._cache.read(self._key)
+        note = Note.parse(seen.value)
+        if note and note.value == self._token:
+            now = self._clock.wall() if seen.now is None else seen.now
+            text = self._note(now, value).text()
+            await self._cache.compare_and_set(self._key, seen.version, text)
+
+    def _note(self, now: float, value: str) -> Note:
+        holder = f"{hostname()}:{os.getpid()}"
+        return Note(holder, value, moment(now), moment(now + self._length))
+
+    def _is_alive(self, note: Note, version: str, now: float) -> bool:
+        ends, lasts = note.span()
+        if self._seen[0] != version:
+            self._seen = version, self._clock.monotonic()
+        return now < ends and self._clock.monotonic() - self._seen[1] < lasts
+
+
+Leases = Callable[[str], Lease]

@@ -1,0 +1,108 @@
+"""
+Hosts that share a cache take turns: one fetches a release, the others wait for it.
+
+Wraps a fetcher. Whoever fetches holds a lease and renews it; a holder that dies
+delays the others by one lease, and a cache that fails delays nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from ..caches import SharedCache
+from ..errors import RemoteError
+from ..release import Release
+from ..system import Clock
+from .fetch import Fetcher
+from .lease import Lease, Standing
+
+__all__ = ["TakingTurns"]
+
+log = logging.getLogger(__name__)
+
+LENGTH = 60.0
+"""Seconds of a lease; it is renewed for as long as the download takes."""
+
+PATIENCE = 1800.0
+"""Seconds to wait for a holder that renews and renews."""
+
+FIRST_LOOK, LAST_LOOK, FACTOR = 0.1, 2.0, 1.5
+
+
+class TakingTurns:
+    """*fetcher*, but only one at a time of all that share *cache*."""
+
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        cache: SharedCache,
+        *,
+        length: float = LENGTH,
+        clock: Clock | None = None,
+    ) -> None:
+        self._fetcher = fetcher
+        self._cache = cache
+        self._length = length
+        self._clock = clock or Clock()
+        self._troubled = ""
+
+    @asynccontextmanager
+    async def staged(self, release: Release) -> AsyncIterator[Path]:
+        """As `Fetcher.staged`; the lease lasts until the artifact is there."""
+        async with AsyncExitStack() as stack:
+            async with self._turn(release):
+                path = await stack.enter_async_context(self._fetcher.staged(release))
+            yield path
+
+    async def retain(self, tags: Iterable[str]) -> None:
+        """As `Fetcher.retain`."""
+        await self._fetcher.retain(tags)
+
+    @asynccontextmanager
+    async def _turn(self, release: Release) -> AsyncIterator[None]:
+        key = f"locks/artifact/{self._fetcher.key(release)}"
+        lease = Lease(self._cache, key, self._length, self._clock)
+        if not await self._is_ours(lease, release):
+            yield
+            return
+        renewing = asyncio.create_task(lease.keep(), name="lease")
+        useless = False
+        try:
+            yield
+            useless = not await self._fetcher.has(release)
+        finally:
+            renewing.cancel()
+            await asyncio.wait({renewing})
+            await self._give_back(lease, useless)
+
+    async def _is_ours(self, lease: Lease, release: Release) -> bool:
+        """Wait until the artifact is in the cache, or it is up to us to fetch it."""
+        delay, until = FIRST_LOOK, self._clock.monotonic() + PATIENCE
+        while not await self._fetcher.has(release):
+            try:
+                standing = await lease.take()
+            except (OSError, RemoteError) as exc:
+                self._say(exc)
+                return False
+            if standing is not Standing.ANOTHERS or self._clock.monotonic() > until:
+                return standing is Standing.OURS
+            if delay == FIRST_LOOK:
+                log.info("Waiting for another host", extra={"tag": release.tag})
+            await asyncio.sleep(delay * (0.5 + self._clock.jitter()))
+            delay = min(delay * FACTOR, LAST_LOOK)
+        return False
+
+    async def _give_back(self, lease: Lease, useless: bool) -> None:
+        try:
+            await lease.give_back(useless=useless)
+        except (OSError, RemoteError) as exc:
+            self._say(exc)
+
+    def _say(self, exc: OSError | RemoteError) -> None:
+        level = logging.DEBUG if str(exc) == self._troubled else logging.WARNING
+        self._troubled = str(exc)
+        log.log(level, "Fetched out of turn", extra={"reason": str(exc)})

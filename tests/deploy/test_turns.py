@@ -1,0 +1,114 @@
+"""Hosts that share a cache fetch one after the other, or wait."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from pathlib import Path
+
+import pytest
+
+from dewy.caches import CACHES, SharedCache
+from dewy.deploy.turns import TakingTurns
+from dewy.errors import RemoteError
+from dewy.release import Release
+from dewy.system import Clock
+from tests.deploy.fetching import CONTENT, FILE, Host
+
+
+class Site:
+    """Hosts that share a cache and a store."""
+
+    def __init__(self, tmp_path: Path, size: str = "10MB") -> None:
+        self.upstream = Host(tmp_path)
+        self.upstream.store.publish("v1.0.0", {FILE: CONTENT})
+        url = f"mem://{uuid.uuid4().hex}?max-size={size}"
+        self.cache = CACHES.open(url, tmp_path)
+        self.upstream.cache = self.cache
+        self.fetched = 0
+
+    def host(self, cache: object = None) -> TakingTurns:
+        shared = cache or self.cache
+        assert isinstance(shared, SharedCache)
+        return TakingTurns(
+            self.upstream.fetcher, shared, clock=Clock(jitter=lambda: -0.49)
+        )
+
+    async def fetch(self, host: TakingTurns, release: Release) -> bytes:
+        async with host.staged(release) as path:
+            return await asyncio.to_thread(path.read_bytes)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+async def test_one_fetches_and_the_others_have_it_from_the_cache(site: Site) -> None:
+    release = await site.upstream.current()
+    fetched = await asyncio.gather(
+        *(site.fetch(site.host(), release) for _ in range(9))
+    )
+
+    assert [CONTENT] * 9 == fetched
+    assert not [key for key in await site.cache.keys() if key.startswith("locks/")]
+
+
+async def test_lease_ends_when_the_artifact_is_there(site: Site) -> None:
+    """Not when the deployment does, which may take its time."""
+    release = await site.upstream.current()
+    async with site.host().staged(release):
+        assert not await site.cache.keys("locks/")
+
+
+async def test_next_one_tries_when_a_download_fails(site: Site) -> None:
+    release = await site.upstream.current()
+    site.upstream.store.fail("fetch", RemoteError("the wire was cut"))
+    hosts = [site.fetch(site.host(), release) for _ in range(3)]
+    fetched = await asyncio.gather(*hosts, return_exceptions=True)
+
+    assert 2 == fetched.count(CONTENT)
+    assert 1 == len([each for each in fetched if isinstance(each, RemoteError)])
+
+
+async def test_what_cannot_be_kept_is_not_waited_for(tmp_path: Path) -> None:
+    """It is too large for the cache: everybody fetches it, and nobody in a queue."""
+    site = Site(tmp_path, size="2KB")
+    release = await site.upstream.current()
+
+    assert CONTENT == await site.fetch(site.host(), release)
+
+    fetched = await asyncio.gather(
+        *(site.fetch(site.host(), release) for _ in range(5))
+    )
+    assert [CONTENT] * 5 == fetched
+
+
+class Down:
+    """A cache that fails whatever it is asked."""
+
+    def __getattr__(self, name: str) -> object:
+        async def fail(*given: object) -> None:
+            raise RemoteError("the cache is down")
+
+        return fail
+
+
+async def test_cache_that_is_down_holds_nobody_up(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.upstream.cache = Down()  # type: ignore[assignment]
+    release = await site.upstream.current()
+    host = TakingTurns(site.upstream.fetcher, Down())  # type: ignore[arg-type]
+
+    assert CONTENT == await site.fetch(host, release)
+    assert CONTENT == await site.fetch(host, release)
+    messages = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert 1 == messages.count("Fetched out of turn")
+
+
+async def test_retaining_is_passed_on(site: Site) -> None:
+    await site.fetch(site.host(), await site.upstream.current())
+    await site.host().retain(["v1.0.0"])
+
+    assert 2 == len(site.cache._retained)  # type: ignore[attr-defined]

@@ -1,0 +1,203 @@
+"""A fleet costs its upstream what one host costs, whatever its cache does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dewy.agent import Agent
+from dewy.deploy.history import History
+from dewy.deploy.lease import Lease
+from tests import needs
+from tests.standins import programs, publishing
+from tests.standins.consul import Consul, serving
+from tests.standins.fleet import Upstream, all_tick, host, running
+from tests.standins.redis import redis_server
+from tests.standins.roots import say
+
+HOSTS = 50
+
+
+@dataclass
+class Fleet:
+    """
+    Hosts with one upstream and one cache.
+
+    Attributes:
+        down: Takes the cache away.
+    """
+
+    upstream: Upstream
+    cache: str
+    stack: AsyncExitStack
+    directory: Path
+    down: Callable[[], Awaitable[object]]
+
+    def publish(self, version: str) -> None:
+        noise = os.urandom(200_000).hex()
+        content = programs.tarball({"VERSION": version, "noise": noise})
+        self.upstream.publish(version, {"app.tar.gz": content})
+
+    async def hosts(self, number: int, **given: float) -> list[Agent]:
+        have = len(list(self.directory.glob("host*")))
+        roots = [self.directory / f"host{have + n}" for n in range(number)]
+        enter = self.stack.enter_async_context
+        return [
+            await enter(host(root, self.upstream, self.cache, **given))  # type: ignore[arg-type]
+            for root in roots
+        ]
+
+
+@pytest.fixture(params=["mem", "redis", "consul-standin"])
+async def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Fleet]:
+    async with AsyncExitStack() as servers, AsyncExitStack() as stack:
+        upstream = await servers.enter_async_context(Upstream.named_after(tmp_path))
+        match request.param:
+            case "redis":
+                needs.require("redis-server")
+                server = await servers.enter_async_context(redis_server(tmp_path))
+                url, down = f"redis://127.0.0.1:{server.port}", server.kill
+            case "consul-standin":
+                stop = await servers.enter_async_context(AsyncExitStack())
+                port = await stop.enter_async_context(serving(Consul()))
+                url, down = f"consul://127.0.0.1:{port}/app", stop.aclose
+            case _:
+                url, down = f"mem://{tmp_path.name}", asyncio.Event().wait
+        yield Fleet(upstream, url, stack, tmp_path, down)
+
+
+async def test_fifty_hosts_cost_what_one_costs(fleet: Fleet) -> None:
+    """One download of each release, one request in the time an answer is good for."""
+    fleet.publish("v1.0.0")
+    agents = await fleet.hosts(HOSTS)
+
+    await all_tick(agents)
+
+    assert {"v1.0.0": HOSTS} == running(agents)
+    assert (1, 1) == (fleet.upstream.asked["current"], fleet.upstream.asked["fetch"])
+    await all_tick(agents)
+    assert 1 == fleet.upstream.asked["current"]
+
+
+async def test_each_answer_has_its_time(fleet: Fleet) -> None:
+    """Which has passed at the second tick: one more request, and the new release."""
+    fleet.publish("v1.0.0")
+    agents = await fleet.hosts(10, ttl=600)
+    await all_tick(agents)
+    fleet.publish("v1.1.0")
+    impatient = await fleet.hosts(10, ttl=1e-9)
+
+    await impatient[0].tick()
+    asked = fleet.upstream.asked["current"]
+    await all_tick(agents)
+
+    assert (2, 2) == (asked, fleet.upstream.asked["current"])
+    assert {"v1.1.0": 10} == running(agents)
+    assert 2 == fleet.upstream.asked["fetch"]
+
+
+async def test_downloader_that_is_killed_delays_the_others_by_its_lease(
+    fleet: Fleet,
+) -> None:
+    """Nobody gives its lease back for it; the next one downloads, and no more."""
+    fleet.publish("v1.0.0")
+    agents = await fleet.hosts(HOSTS, lease=1.0)
+    release = await agents[0].registry.current()
+    turns = agents[0].supply._fetcher  # type: ignore[attr-defined]
+    key = f"locks/artifact/{turns._fetcher.key(release)}"
+    await Lease(turns._cache, key, 1.0, agents[0].clock).take()
+    fleet.upstream.asked["fetch"] += 1  # what the dead one had begun
+
+    await all_tick(agents[1:])
+
+    assert {"v1.0.0": HOSTS - 1} == running(agents[1:])
+    assert 2 == fleet.upstream.asked["fetch"]
+
+
+async def test_fresh_host_on_a_warm_cache_deploys(fleet: Fleet) -> None:
+    """Though everybody else has deployed it long ago; and nothing is downloaded."""
+    fleet.publish("v1.0.0")
+    await all_tick(await fleet.hosts(2))
+    fresh = await fleet.hosts(1)
+
+    await all_tick(fresh)
+
+    assert {"v1.0.0": 1} == running(fresh)
+    assert 1 == fleet.upstream.asked["fetch"]
+
+
+async def test_cache_that_goes_down_stops_nobody(
+    fleet: Fleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each goes to the upstream, and says so once."""
+    if fleet.cache.startswith("mem:"):
+        pytest.skip("memory does not go down")
+    fleet.publish("v1.0.0")
+    agents = await fleet.hosts(3)
+    await all_tick(agents)
+    await fleet.down()
+    fleet.publish("v1.1.0")
+
+    await all_tick(agents)
+    await all_tick(agents)
+
+    assert {"v1.1.0": 3} == running(agents)
+    assert 4 == fleet.upstream.asked["fetch"]
+    told = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert 3 == told.count("Asked the registry without the cache")
+    assert 3 == told.count("Went on without the cache")
+
+
+async def test_two_applications_in_one_cache_never_meet(fleet: Fleet) -> None:
+    """Though their tags and the names of their files are the same."""
+    other_place = fleet.directory / "other"
+    other_place.mkdir()
+    other = await fleet.stack.enter_async_context(Upstream.named_after(other_place))
+    fleet.publish("v1.0.0")
+    content = programs.tarball({"VERSION": "of the other one"})
+    other.publish("v1.0.0", {"app.tar.gz": content})
+    mine = await fleet.hosts(2)
+    theirs = [
+        await fleet.stack.enter_async_context(
+            host(other_place / f"host{n}", other, fleet.cache)
+        )
+        for n in range(2)
+    ]
+
+    for _ in range(2):
+        await all_tick(mine + theirs)
+
+    said = {(a.settings.root / "current" / "VERSION").read_text() for a in theirs}
+    assert {"of the other one"} == said
+    assert 1 == fleet.upstream.asked["fetch"] == other.asked["fetch"]
+    for agent in mine + theirs:
+        assert 1 == len(History(agent.settings.private).read())
+
+
+@needs.needs("redis-server")
+async def test_processes_share_answer_and_artifact(tmp_path: Path) -> None:
+    """So that a fresh host deploys while the upstream itself is gone."""
+    registry = tmp_path / "registry"
+    registry.mkdir()
+    content = programs.tarball({"VERSION": "v1.0.0"})
+    publishing.put(registry, "v1.0.0", {"app.tar.gz": content})
+    async with redis_server(tmp_path / "servers") as server:
+        cache = f"redis://127.0.0.1:{server.port}?registry-ttl=10m"
+
+        async def deploy(name: str) -> None:
+            root = tmp_path / name
+            root.mkdir()
+            options = ("--once", "--admin-port", "0", "--cache", cache)
+            done = await say(root, "assets", "--registry", registry.as_uri(), *options)
+            assert 0 == done.status, done.err
+            assert "v1.0.0" == (root / "current" / "VERSION").read_text()
+
+        await asyncio.gather(*(deploy(f"host{n}") for n in range(3)))
+        registry.rename(tmp_path / "gone")
+        await deploy("fresh")

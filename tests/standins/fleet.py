@@ -1,0 +1,127 @@
+"""Many hosts with one upstream and one cache between them, all in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dewy.agent import Agent
+from dewy.caches import CACHES, SharedCache
+from dewy.config import Settings
+from dewy.deploy.answer import key
+from dewy.deploy.around import DeployHooks
+from dewy.deploy.chronicle import Chronicle
+from dewy.deploy.deployer import AssetsDeployer
+from dewy.deploy.fetch import Fetcher, scope
+from dewy.deploy.history import History
+from dewy.deploy.ledger import Ledger
+from dewy.deploy.releases import Releases
+from dewy.deploy.shared import SharedRegistry, Terms
+from dewy.deploy.state import State, StateFile
+from dewy.deploy.supply import ReleaseSupply
+from dewy.deploy.trial import Trial
+from dewy.deploy.turns import TakingTurns
+from dewy.registries.memory import MemoryRegistry
+from dewy.remotes import Clients
+from dewy.remotes.memory import Call, MemoryStore
+from dewy.system import Clock
+from dewy.versions import Selection
+from tests.contracts.shared_cases import entered
+
+
+class Upstream(MemoryStore):
+    """
+    What everybody asks in the end.
+
+    Attributes:
+        asked: How often each call was made.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.asked: Counter[str] = Counter()
+
+    @classmethod
+    @asynccontextmanager
+    async def named_after(cls, directory: Path) -> AsyncIterator[Upstream]:
+        made = cls(directory.name)
+        MemoryStore._named[made.name] = made
+        yield made
+        del MemoryStore._named[made.name]
+
+    def attempt(self, call: Call) -> None:
+        self.asked[call] += 1
+        super().attempt(call)
+
+
+@asynccontextmanager
+async def host(
+    root: Path,
+    upstream: Upstream,
+    cache_url: str,
+    *,
+    ttl: float = 600.0,
+    lease: float = 60.0,
+    clock: Clock | None = None,
+) -> AsyncIterator[Agent]:
+    """One host: an agent that keeps files in *root*."""
+    private = root / ".dewy"
+    private.mkdir(parents=True)
+    url = f"mem://{upstream.name}"
+    settings = Settings(
+        command="assets", registry=url, root=root, cache_dir=private / "cache"
+    )
+    clock = clock or Clock()
+    releases, ledger = Releases(root), Ledger(StateFile(private), State())
+    opening: Callable[[Path], SharedCache] = lambda place: CACHES.open(  # type: ignore[assignment,return-value]  # noqa: E731
+        cache_url, place
+    )
+    async with (
+        Clients() as clients,
+        Chronicle(History(private), [], clock) as chronicle,
+        entered(opening, settings.cache_dir) as cache,
+    ):
+        assert isinstance(cache, SharedCache)
+        fetcher = Fetcher(
+            cache,
+            clients,
+            scope=scope(url),
+            staging=private / "staging",
+            verify="auto",
+        )
+        turns = TakingTurns(fetcher, cache, length=lease, clock=clock)
+        supply = ReleaseSupply(releases, turns)
+        yield Agent(
+            settings=settings,
+            clock=clock,
+            ledger=ledger,
+            supply=supply,
+            registry=SharedRegistry(
+                MemoryRegistry(urlsplit(url), Selection(), clients),
+                cache,
+                key(url, Selection()),
+                Terms.of(ttl),
+                clock=clock,
+            ),
+            deployer=AssetsDeployer(releases),
+            chronicle=chronicle,
+            hooks=DeployHooks(settings, supply, chronicle),
+            trial=Trial(settings, clock, ledger, chronicle),
+            announce=lambda text: None,
+        )
+
+
+async def all_tick(agents: list[Agent]) -> None:
+    """Every host looks once, all at the same time."""
+    async with asyncio.TaskGroup() as group:
+        for agent in agents:
+            group.create_task(agent.tick(), name="tick")
+
+
+def running(agents: list[Agent]) -> Counter[str]:
+    """What the hosts run."""
+    return Counter(a.state.running.tag if a.state.running else "" for a in agents)

@@ -1,0 +1,88 @@
+"""The example of how to add a scheme does what its page says."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.standins import programs
+from tests.standins.files import FileServer
+from tests.standins.roots import say, state
+
+PAGE = Path(__file__).parent.parent / "docs" / "how-to" / "plugins.md"
+
+pytestmark = pytest.mark.skipif(not PAGE.is_file(), reason="the docs are elsewhere")
+
+
+def block(language: str) -> str:
+    text = PAGE.read_text(encoding="utf-8")
+    found = re.search(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """Where the example is installed, as an installer would have done it."""
+    project = tomllib.loads(block("ini"))["project"]
+    place = tmp_path / "site"
+    name = project["name"].replace("-", "_")
+    info = place / f"{name}-{project['version']}.dist-info"
+    info.mkdir(parents=True)
+    (place / f"{name}.py").write_text(block("python"))
+    heading = f"Name: {project['name']}\nVersion: {project['version']}\n"
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\n{heading}")
+    groups = project["entry-points"]
+    lines = [
+        f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in entries.items())
+        for group, entries in groups.items()
+    ]
+    (info / "entry_points.txt").write_text("".join(lines))
+    return place
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FileServer]:
+    async with FileServer() as server:
+        server.files["/shop/LATEST"] = b"v1.2.0\n"
+        artifact = programs.tarball({"VERSION": "v1.2.0"})
+        server.files["/shop/v1.2.0/app.tar.gz"] = artifact
+        yield server
+
+
+async def test_installed_scheme_deploys(
+    site: Path, server: FileServer, tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    url = f"latest://{server.url.removeprefix('http://')}/shop?tls=false"
+    path = f"{site}:{Path(__file__).parent.parent}"
+    said = await say(
+        root,
+        *("assets", "--once", "--admin-port", "0", "--registry", url),
+        PYTHONPATH=path,
+    )
+
+    assert 0 == said.status, said.err
+    running = (await state(root)).running
+    assert running is not None
+    assert "v1.2.0" == running.tag
+
+
+async def test_scheme_is_named_where_an_unknown_one_is_refused(
+    site: Path, tmp_path: Path
+) -> None:
+    path = f"{site}:{Path(__file__).parent.parent}"
+    said = await say(tmp_path, "check", "--registry", "lates://x/y", PYTHONPATH=path)
+
+    assert 2 == said.status
+    assert "latest" in said.err
+
+
+def test_example_is_short() -> None:
+    """Thirty lines and what an editor shows beside them."""
+    assert block("python").count("\n") <= 34
