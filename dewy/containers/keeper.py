@@ -162,7 +162,10 @@ class Keeper:
         if replica.container.oom_killed:
             how += ", killed for its use of memory"
         async with self._deployer.switching:
-            await self._died(replica, f"replica {replica.name}: {how}", tail)
+            moved = await self._died(replica, f"replica {replica.name}: {how}", tail)
+        if moved:
+            # What is started now is not what keeps dying.
+            self._backoff, self._pause = Backoff(), 0.0
 
     async def _keep(self) -> None:
         if self._fleet.serving:

@@ -22,7 +22,7 @@ class Gate:
         mode: `open`, `shut` (what comes waits for an answer), `garbage` (is
             answered with nonsense) or `broken` (is cut off).
 
-        cut_after: Connections are cut when so many bytes came back; 0 for never.
+        spurned: Connections are cut when somebody sends this; b"" for never.
 
         asked: How many connections there were.
     """
@@ -30,7 +30,7 @@ class Gate:
     def __init__(self, behind: str, directory: Path | None = None) -> None:
         self.place = str(directory / "gate.sock") if directory else ""
         self.mode = "open"
-        self.cut_after = 0
+        self.spurned = b""
         self.asked = 0
         self._behind = behind
         self._changed = asyncio.Event()
@@ -86,8 +86,8 @@ class Gate:
         there, thither = await self._connected()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(_copy(reader, thither, 0))
-                group.create_task(_copy(there, writer, self.cut_after))
+                group.create_task(_copy(reader, thither, self.spurned))
+                group.create_task(_copy(there, writer, b""))
         except* (OSError, EOFError):
             pass
         finally:
@@ -100,11 +100,9 @@ class Gate:
         return await asyncio.open_connection(host, int(port))
 
 
-async def _copy(reader: StreamReader, writer: StreamWriter, most: int) -> None:
-    copied = 0
+async def _copy(reader: StreamReader, writer: StreamWriter, spurned: bytes) -> None:
     while piece := await reader.read(PIECE):
-        copied += len(piece)
-        if most and copied > most:
+        if spurned and spurned in piece:
             raise EOFError
         writer.write(piece)
         await writer.drain()
