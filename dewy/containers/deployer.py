@@ -124,7 +124,13 @@ class ContainerDeployer:
             recipe = await self.recipes.of(running)
             if settled(self.fleet.snapshot(), self._order(recipe).desired):
                 return known
-            return await self._update(recipe, enough=undecided)
+            wanted = self._wanted()
+            looked_at = await self._update(recipe, enough=undecided)
+            return looked_at if wanted == self._wanted() else known
+
+    def _wanted(self) -> tuple[object, ...]:
+        """What a change of the fleet may be about that the fleet does not show."""
+        return self.running(), self.settings, self.recipes.options
 
     async def adopt(self, running: Installed | None) -> None:
         """

@@ -43,3 +43,9 @@ async def wire(fake: FakeEngine) -> AsyncIterator[Wire]:
 async def docker(wire: Wire) -> DockerEngine:
     """What dewy takes it for."""
     return await recognised(wire, systemd=False, linux=True)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_to_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is to be done is done when it is known, not half a minute later."""
+    monkeypatch.setattr("dewy.containers.keeper.LOOKS", 3600.0)

@@ -35,6 +35,22 @@ async def test_more_and_fewer_replicas_roll(tmp_path: Path):
         assert [] == bench.deaths
 
 
+async def test_what_is_wanted_while_replicas_are_replaced_is_not_missed(
+    tmp_path: Path,
+):
+    async with benched(tmp_path, **QUICK) as bench:
+        await bench.deploy(bench.publish("v1"))
+        changed = replace(bench.crew.settings, replicas=4)
+
+        async def renew(phase: str, call: str, subject: str) -> None:
+            if (phase, call) == ("before", "start"):
+                bench.crew.renew(changed, RunOptions())
+
+        bench.host.hook = renew
+        await bench.host.kill(bench.crew.deployer.fleet.serving[0].id)
+        await eventually(lambda: whole(bench, 4))
+
+
 async def test_other_options_roll_one_by_one(tmp_path: Path):
     async with benched(tmp_path, **QUICK) as bench:
         await bench.deploy(bench.publish("v1"))

@@ -212,7 +212,13 @@ async def benched(
             await stack.enter_async_context(keeper)
             if answered:
                 keeper.registry_answered()
-        yield bench
+        try:
+            yield bench
+        except BaseException:
+            # Servers that a failed test leaves behind keep the loop from closing.
+            for container in list(host.held):
+                await host.kill(container)
+            raise
 
 
 async def _leave(bench: Bench) -> None:
