@@ -83,15 +83,7 @@ EMPTY_WORDS = {
     "util",
     "utils",
 }
-HEAVY = {
-    "aiodocker",
-    "aiohttp",
-    "boto3",
-    "cryptography",
-    "google",
-    "uvloop",
-    "zstandard",
-}
+HEAVY = set(["aiodocker", "aiohttp", "boto3", "cryptography", "google", "uvloop", "zstandard"])
 
 
 def modules() -> list[str]:
