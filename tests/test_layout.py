@@ -86,6 +86,7 @@ EMPTY_WORDS = {
     "util",
     "utils",
 }
+<<<<<<< HEAD
 HEAVY = {
     "aiodocker",
     "aiohttp",
@@ -100,6 +101,9 @@ HEAVY = {
     "uvloop",
     "zstandard",
 }
+=======
+HEAVY = set(["aiodocker", "aiohttp", "boto3", "cryptography", "google", "uvloop", "zstandard"])
+>>>>>>> objects
 
 
 def modules() -> list[str]:

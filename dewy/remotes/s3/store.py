@@ -261,12 +261,11 @@ def _listed(entry: Mapping[str, Any]) -> Stat:
 
 
 def _sums(answer: Mapping[str, Any]) -> dict[str, bytes]:
-    if answer.get("ChecksumType", WHOLE) != WHOLE:
+    # Else it may be a sum of the sums of parts, and not every store marks those.
+    if answer.get("ChecksumType") != WHOLE:
         return {}
-    found = {name: str(answer.get(field, "")) for field, name in SUMS.items()}
-    # Sums of sums end in the number of parts.
-    whole = {name: text for name, text in found.items() if text and "-" not in text}
-    return {name: base64.b64decode(text) for name, text in whole.items()}
+    found = {name: answer.get(field) for field, name in SUMS.items()}
+    return {name: base64.b64decode(text) for name, text in found.items() if text}
 
 
 def _whole(answer: Mapping[str, Any]) -> bytes:

@@ -215,3 +215,30 @@ async def test_credentials_may_appear_later(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
     assert () == (await asyncio.to_thread(store.page, "", "", "")).objects
     await asyncio.to_thread(store.close)
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"x-amz-checksum-type": "FULL_OBJECT"}, {"crc32": b"\xcb\xf49&"}),
+        ({"x-amz-checksum-type": "COMPOSITE"}, {}),
+        ({}, {}),
+    ],
+)
+async def test_only_sums_of_the_whole_are_compared(
+    store: S3Store, front: Front, told: dict[str, str], expected: dict[str, bytes]
+) -> None:
+    """An object of several parts may have a sum of their sums instead."""
+    headers = {
+        "ETag": '"e"',
+        "Content-Length": "9",
+        "Last-Modified": "Mon, 01 Jan 2029 00:00:00 GMT",
+        "x-amz-checksum-crc32": "y/Q5Jg==",
+        **told,
+    }
+    front.faults.append(Fault(200, headers))
+
+    stat = await asyncio.to_thread(store.stat, "key")
+
+    assert stat is not None
+    assert expected == stat.sums
