@@ -86,7 +86,6 @@ EMPTY_WORDS = {
     "util",
     "utils",
 }
-<<<<<<< HEAD
 HEAVY = {
     "aiodocker",
     "aiohttp",
@@ -101,9 +100,7 @@ HEAVY = {
     "uvloop",
     "zstandard",
 }
-=======
 HEAVY = set(["aiodocker", "aiohttp", "boto3", "cryptography", "google", "uvloop", "zstandard"])
->>>>>>> objects
 
 
 def modules() -> list[str]:
