@@ -5,6 +5,7 @@
 
 cdef enum:
     RETRY_LATER = 50000000  # nanoseconds, while this host lacks something
+    REFUSED_LATER = 200000000  # when every backend refused
 
 
 cdef void attempt(Worker *w, Conn *c) noexcept nogil:
@@ -14,7 +15,7 @@ cdef void attempt(Worker *w, Conn *c) noexcept nogil:
     while not c.attempts or w.now - c.sought_at < w.engine.connect_budget:
         c.backend = acquire(w, c.port, c)
         if c.state == HELD:
-            arm(w, c, c.hold_until)
+            arm(w, c, min(c.hold_until, w.now + REFUSED_LATER))
             return
         if c.backend == NULL:
             break

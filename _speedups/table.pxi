@@ -51,7 +51,7 @@ cdef Backend *acquire(Worker *w, Port *port, Conn *c) noexcept nogil:
     Pick a backend not yet tried for this client and count it in, or NULL.
 
     Then the client may be HELD, which is decided here, under the lock: whoever puts
-    a backend into the empty table sees it.
+    a backend into the table sees it. It starts anew with those that refused it.
     """
     cdef Backend *b = NULL
     pthread_mutex_lock(&port.lock)
@@ -65,8 +65,9 @@ cdef Backend *acquire(Worker *w, Port *port, Conn *c) noexcept nogil:
     if b != NULL:
         b.active += 1
         b.total += 1
-    elif port.serving == 0 and may_hold(w, port, c):
+    elif (port.serving == 0 or c.tries > 0) and may_hold(w, port, c):
         c.state = HELD
+        c.tries = 0
         port.held += 1
     pthread_mutex_unlock(&port.lock)
     return b

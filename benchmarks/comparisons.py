@@ -14,8 +14,9 @@ from statistics import median
 from .containers import contestants
 from .contestants import Contestant, Start, dewy, haproxy, nginx
 from .crowd import crowd
+from .exchange import Measure, built, measuring
 from .load import measure
-from .processes import resident_bytes
+from .processes import HOST, free_ports, resident_bytes
 from .workloads import CONNECTING, CONTAINED, SMALL, WORKLOADS, Sample, Workload
 
 IDLE = 9000
@@ -59,7 +60,10 @@ class Plan:
 
 
 def alternate(
-    plan: Plan, workload: Workload, contestants: Sequence[Contestant]
+    plan: Plan,
+    workload: Workload,
+    contestants: Sequence[Contestant],
+    measure: Measure = measure,
 ) -> Samples:
     """
     Measure each in every round; a first round warms up and is forgotten.
@@ -112,12 +116,18 @@ def proxies(plan: Plan) -> dict[str, Samples]:
 
 
 def implementations(plan: Plan) -> dict[str, Samples]:
-    """The compiled relay, and its pure twin where nothing is compiled, nor uvloop."""
+    """
+    The compiled relay, and its pure twin where nothing is compiled, nor uvloop.
+
+    Under a load that is leaner than either, or the load would be what is compared.
+    """
     starts = [dewy(), dewy("pure", compiled=False, loop="asyncio")]
     if plan.all:
         starts.append(dewy("pure on uvloop", compiled=False, loop="uvloop"))
-    with started(plan, starts) as contestants:
-        return {PURE: alternate(plan.often(2), SMALL, contestants)}
+    (port,) = free_ports(1)
+    exchange = measuring(built(plan.directory), port)
+    with started(plan, starts, [f"{HOST}:{port}"]) as contestants:
+        return {PURE: alternate(plan.often(2), SMALL, contestants, exchange)}
 
 
 def relay_threads(plan: Plan) -> dict[str, Samples]:

@@ -57,7 +57,10 @@ TESTED_ELSEWHERE = {
     "_speedups/search_py.py": "_speedups/test_backends.py",
     "proxy/backend.py": "proxy/test_proxy.py",
     "proxy/port.py": "proxy/test_proxy.py",
-    "containers/engines/memory_contents.py": "containers/test_memory_host.py",
+    "containers/engines/memory_contents.py": "containers/engines/test_memory_host.py",
+    "daemon/files.py": "test_boot.py",
+    "daemon/ground.py": "daemon/test_keep.py",
+    "daemon/programs.py": "daemon/test_keep.py",
     "config/option.py": "config/test_options.py",
     "config/proxying.py": "config/test_options.py",
 }

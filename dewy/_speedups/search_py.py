@@ -30,11 +30,12 @@ ANSWERED = {0, errno.ECONNRESET, errno.EPIPE}
 # Of descriptors or memory here, or of room in the backlog of a Unix socket.
 SCARCITY = SHORTAGE | {errno.EAGAIN}
 LATER = 0.05  # seconds, while there is one of them
+REFUSED_LATER = 0.2  # seconds, when every backend refused
 
 
 class Search:
     """
-    Tries one backend after the other, each once.
+    Tries one backend after the other, each once; anew while a client may wait.
 
     Nothing is lost by it: no byte of the client has been read yet.
 
@@ -51,6 +52,7 @@ class Search:
         self._port = pair.port
         self._pair = pair
         self._tried: list[Backend] = []
+        self._tried_before = False
         self._began = self._attempted = engine.loop.time()
         self._held_until: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -75,11 +77,17 @@ class Search:
             self._count(problem)
             self.stop()
         if not self._hold():
-            self._pair.turn_away("unanswered" if self._tried else "no_backend")
+            tried = self._tried or self._tried_before
+            self._pair.turn_away("unanswered" if tried else "no_backend")
 
     def _hold(self) -> bool:
-        """Wait while nothing serves, but not for ever, and not at a closed port."""
-        if self._port.table or not self._port.open:
+        """
+        Wait while nothing serves, but not for ever, and not at a closed port.
+
+        What refuses does not serve: the table may learn of it a moment later.
+        """
+        given_up = self._port.table and self._patience() <= 0
+        if given_up or not self._port.open:
             return False
         now = self._engine.loop.time()
         if self._held_until is None:
@@ -87,7 +95,9 @@ class Search:
         if now >= self._held_until:
             return False
         self._port.held.add(self)
-        self._remind(self._held_until - now, self.go_on)
+        self._tried_before = self._tried_before or bool(self._tried)
+        self._tried.clear()
+        self._remind(min(self._held_until - now, REFUSED_LATER), self.go_on)
         return True
 
     def _patience(self) -> float:

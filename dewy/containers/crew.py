@@ -78,6 +78,7 @@ class Crew:
             supply=supply,
             settings=settings,
             running=lambda: ledger.state.running,
+            bad=lambda tag, digest: bool(ledger.state.quarantine.find(tag, digest)),
         )
         pausing = Pausing(ports)
         return cls(settings, table, supply, deployer, retirement, recipes, pausing)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..config import Settings
 from ..deploy.deployer import Abandon, Commit
 from ..deploy.state import Installed
 from ..errors import EngineError
+from .application import repository_of
 from .fleet import Fleet
 from .health import Check
+from .model import Container
 from .recipe import Recipe, Recipes
 from .replica import Replica
 from .retiring import Retirement
@@ -39,6 +43,8 @@ class ContainerDeployer:
 
         running: What the state says runs.
 
+        bad: Whether a version, by its tag and digest, is in quarantine.
+
         switching: Held by whoever changes the replicas.
     """
 
@@ -49,6 +55,7 @@ class ContainerDeployer:
     supply: ImageSupply
     settings: Settings
     running: Callable[[], Installed | None]
+    bad: Callable[[str, str], bool]
     switching: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def alive(self) -> bool:
@@ -95,11 +102,12 @@ class ContainerDeployer:
                     self._withdraw(recipe)
                 raise
 
-    async def reconcile(self) -> int:
+    async def reconcile(self, undecided: Callable[[], bool]) -> int:
         """
         Have as many replicas of what runs serve as there are to be, and no others.
 
-        Returns up to which change of the fleet that is so.
+        Nothing more is done once *undecided* says that a death may have another
+        version run. Returns up to which change of the fleet all was looked at.
 
         Raises:
             StartFailed: a replica would not start; whoever serves serves on.
@@ -110,13 +118,13 @@ class ContainerDeployer:
             known = self.fleet.changed.count
             running = self.running()
             if running is None:
+                self._clear()
                 return known
             await self.supply.ensure(running)
             recipe = await self.recipes.of(running)
-            order = self._order(recipe)
-            if settled(self.fleet.snapshot(), order.desired):
+            if settled(self.fleet.snapshot(), self._order(recipe).desired):
                 return known
-            return await self._update(recipe)
+            return await self._update(recipe, enough=undecided)
 
     async def adopt(self, running: Installed | None) -> None:
         """
@@ -129,7 +137,12 @@ class ContainerDeployer:
             EngineError: the engine does not tell.
         """
         await self.fleet.observe()
-        left = [r for r in self.fleet.replicas if r.phase is Phase.UNCHECKED]
+        left = [
+            each
+            for each in self.fleet.replicas
+            # Bad ones are better than none until what ran before serves again.
+            if each.phase is Phase.UNCHECKED and (running or not self._is_bad(each))
+        ]
         await self._welcome([r for r in left if running and is_of(r, running)])
         if not self.fleet.serving:
             await self._welcome(r for r in left if r.phase is Phase.UNCHECKED)
@@ -138,6 +151,38 @@ class ContainerDeployer:
                 "Adopted containers",
                 extra={"found": len(left), "serving": len(self.fleet.serving)},
             )
+
+    async def identify(self, now: float) -> Installed | None:
+        """
+        What serves, where no state says it: the version of most of the replicas.
+
+        None where nobody serves, or where its bytes cannot be told. *now* is
+        seconds since the epoch.
+        """
+        serving = self.fleet.serving
+        for tag, _ in Counter(each.version for each in serving).most_common():
+            replica = next(each for each in serving if each.version == tag)
+            digest = replica.digest or await self._digest(replica.container)
+            if tag and digest:
+                return Installed(tag, digest, "", now)
+        return None
+
+    async def _digest(self, container: Container) -> str:
+        """Of the image it was made from; "" if the engine does not know it."""
+        image = await self.fleet.engine.image(container.image_id)
+        ours = self.fleet.application.repository
+        for reference in image.digests if image else ():
+            if repository_of(reference) == ours:
+                return reference.partition("@")[2]
+        return ""
+
+    def _is_bad(self, replica: Replica) -> bool:
+        return self.bad(replica.version, replica.digest)
+
+    def _clear(self) -> None:
+        """Let go what is left of versions that failed before anything ran."""
+        left = [r for r in self.fleet.replicas if r.phase is Phase.UNCHECKED]
+        self.retirement.begin(r for r in left if self._is_bad(r))
 
     async def _welcome(self, replicas: Iterable[Replica]) -> None:
         ready = [replica for replica in replicas if replica.ports]
@@ -153,18 +198,10 @@ class ContainerDeployer:
         if replica.upstream is not None:
             replica.phase = Phase.READY
 
-    async def _update(
-        self, recipe: Recipe, *, commit: Commit | None = None, strict: bool = False
-    ) -> int:
+    async def _update(self, recipe: Recipe, **how: Any) -> int:
+        """*how*: as keywords of Update."""
         order = self._order(recipe)
-        update = Update(
-            self.fleet,
-            self.starter,
-            self.retirement,
-            order,
-            commit=commit,
-            strict=strict,
-        )
+        update = Update(self.fleet, self.starter, self.retirement, order, **how)
         await update.run()
         return update.known
 

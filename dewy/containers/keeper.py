@@ -58,6 +58,7 @@ class Keeper:
         self._looked = asyncio.Event()
         self._tried = asyncio.Event()
         self._deaths: asyncio.Queue[Replica] = asyncio.Queue()
+        self._undecided = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._backoff = Backoff()
         self._pause = 0.0
@@ -65,7 +66,7 @@ class Keeper:
         self.problem = ""
 
     async def __aenter__(self) -> Self:
-        self._fleet.died = self._deaths.put_nowait
+        self._fleet.died = self._mourn
         bodies = {
             "engine events": self._watch,
             "replica deaths": self._answer_deaths,
@@ -133,12 +134,17 @@ class Keeper:
         elif event.action == "start" or (replica is None and event.id):
             await self._fleet.look_at(event.id)
 
+    def _mourn(self, replica: Replica) -> None:
+        self._undecided += 1
+        self._deaths.put_nowait(replica)
+
     async def _answer_deaths(self) -> None:
         while True:
             replica = await self._deaths.get()
             try:
                 await self._answer(replica)
             finally:
+                self._undecided -= 1
                 self._deaths.task_done()
                 self._fleet.changed.set()
 
@@ -156,7 +162,10 @@ class Keeper:
         if replica.container.oom_killed:
             how += ", killed for its use of memory"
         async with self._deployer.switching:
-            await self._died(replica, f"replica {replica.name}: {how}", tail)
+            moved = await self._died(replica, f"replica {replica.name}: {how}", tail)
+        if moved:
+            # What is started now is not what keeps dying.
+            self._backoff, self._pause = Backoff(), 0.0
 
     async def _keep(self) -> None:
         if self._fleet.serving:
@@ -183,7 +192,7 @@ class Keeper:
     async def _reconcile(self, failures: int) -> int:
         """Once; how many failures there were in a row."""
         try:
-            self._known = await self._deployer.reconcile()
+            self._known = await self._deployer.reconcile(lambda: self._undecided > 0)
         except (DewyError, OSError) as exc:
             self._say(summary(exc))
             return failures + 1

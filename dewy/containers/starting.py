@@ -186,10 +186,14 @@ class Starter:
         ways = await self.upstreams.of(container, replica.ports)
         if not ways:
             replica.problem = "it has no address that could be reached"
+        problems = []
         for way in ways:
             replica.problem = await check.ask(way.endpoints)
             if not replica.problem:
                 return way
+            problems.append(replica.problem)
+        # The last way may be a copying process, which hides what is wrong.
+        replica.problem = "; ".join(problems) or replica.problem
         return None
 
     async def _own_check(self, container: Container) -> str:

@@ -61,8 +61,10 @@ class Update:
             the others leaves.
 
         strict: A replica of *order* that dies after it was ready is the end of
-            it, as in a deployment; else `run` returns, so that another is started
-            when it is time.
+            it, as in a deployment; else another is started.
+
+        enough: Whether whoever called has something to decide first; then `run`
+            returns.
 
     Attributes:
         known: The change of the fleet that was looked at last.
@@ -77,6 +79,7 @@ class Update:
         *,
         commit: Commit | None = None,
         strict: bool = False,
+        enough: Callable[[], bool] = lambda: False,
     ) -> None:
         self._fleet = fleet
         self._starter = starter
@@ -84,6 +87,7 @@ class Update:
         self._order = order
         self._commit = commit
         self._strict = strict
+        self._enough = enough
         self._admitted: list[Replica] = []
         self._pending: dict[int, Seen] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -91,8 +95,8 @@ class Update:
 
     async def run(self) -> None:
         """
-        Return when everything is as it is to be, or one that was ready died; those
-        that leave may drain on.
+        Return when everything is as it is to be, or there is `enough`; those that
+        leave may drain on.
 
         Raises:
             StartFailed: a replica was not ready in time, or died. Whoever serves
@@ -109,7 +113,8 @@ class Update:
     async def _advance(self) -> bool:
         """Do what can be done now; whether all is done."""
         self.known = self._fleet.changed.count
-        if await self._refuse_deaths():
+        await self._refuse_deaths()
+        if self._enough():
             return True
         seen = [*self._fleet.snapshot(), *self._pending.values()]
         todo = steps(seen, self._order.desired)
@@ -168,8 +173,7 @@ class Update:
                 replica.phase = Phase.UNCHECKED
             raise
 
-    async def _refuse_deaths(self) -> bool:
-        """Whether one that was ready died: then whoever called decides anew."""
+    async def _refuse_deaths(self) -> None:
         dead = [r for r in self._admitted if r.ended.done() and r.phase is Phase.GONE]
         if dead and self._strict:
             tail = await self._fleet.tail(dead[0].id)
@@ -179,7 +183,6 @@ class Update:
                 f"replica {dead[0].name} ended{how} while others were started",
                 log_tail=tail,
             )
-        return bool(dead)
 
     async def _remove(self, replicas: Iterable[Replica]) -> None:
         for replica in replicas:

@@ -100,6 +100,7 @@ def source_address(address: str) -> str | None:
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
         try:
             sock.connect((address, 9))
         except OSError:

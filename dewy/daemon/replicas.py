@@ -55,10 +55,11 @@ async def replicate(ground: Ground, reread: Reread) -> Online:
     reference = Reference.of(urls.split(settings.registry))
     name = app_name(settings.registry, settings.name)
     application = Application(name, str(reference), named=bool(settings.name))
-    await ground.take_root()
     place = directory(os.environ, os.getuid())
     held = engine_lock(place, engine.address, application)
+    # First: who is refused by it leaves nothing in the root.
     await asyncio.to_thread(stack.enter_context, held)
+    await ground.take_root()
 
     async def credentials() -> Credentials | None:
         return await credentials_for(reference.host, os.environ)
@@ -80,6 +81,10 @@ async def replicate(ground: Ground, reread: Reread) -> Online:
     )
     agent = await ground.agent(ledger, crew.supply, crew.deployer)
     await crew.deployer.adopt(ledger.state.running)
+    if ledger.state.running is None:
+        found = await crew.deployer.identify(ground.clock.wall())
+        if found is not None:
+            await ledger.change(lambda state: state.deployed(found, settings.keep))
     await stack.enter_async_context(proxy)
     stack.push_async_callback(_leave, crew, proxy, ground)
     return await _keep(ground, agent, crew, reread)
@@ -134,7 +139,8 @@ async def _open(proxy: Proxy, ground: Ground) -> list[Port]:
     offered = list(ground.service.listeners())
     ports = []
     for mapping in ground.settings.port_mappings:
-        passed = [each for each in offered if _fits(each, mapping.proxy)]
+        passed = sorted(offered, key=lambda each: -_fit(each, mapping.proxy))
+        passed = [each for each in passed if _fit(each, mapping.proxy)]
         if passed:
             offered.remove(passed[0])
             with passed[0][1] as listener:
@@ -148,9 +154,10 @@ async def _open(proxy: Proxy, ground: Ground) -> list[Port]:
     return ports
 
 
-def _fits(offered: tuple[str, socket.socket], port: int) -> bool:
+def _fit(offered: tuple[str, socket.socket], port: int) -> int:
+    """How well a passed socket suits *port*; what it is bound to tells best."""
     name, listener = offered
-    return name == str(port) or Endpoint.of(listener).port == port
+    return 2 if Endpoint.of(listener).port == port else int(name == str(port))
 
 
 async def _leave(crew: Crew, proxy: Proxy, ground: Ground) -> None:

@@ -80,3 +80,26 @@ def worked(root: Path) -> StateFile:
     file = StateFile(private)
     file.write(State(running=v2, installed=(v2, v1), quarantine=quarantine))
     return file
+
+
+@dataclass
+class Asked:
+    """What the dewy that runs in the root was asked, and what it answers."""
+
+    verbs: list[tuple[str, dict[str, object]]]
+    message: str = "done"
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """A running dewy that does whatever it is asked."""
+    known = Asked([])
+
+    async def ask(
+        private: Path, verb: str, patience: float = 0, **args: object
+    ) -> dict[str, object]:
+        known.verbs.append((verb, args))
+        return {"ok": True, "message": known.message}
+
+    monkeypatch.setattr("dewy.admin.client.ask", ask)
+    return known

@@ -1,15 +1,21 @@
-"""Rolling updates, on a host that is memory."""
+"""Deployments, on a host that is memory."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dewy.errors import StartFailed
+from dewy.config import PortMapping
+from dewy.deploy.state import State, StateFile
+from dewy.errors import DeploymentError, EngineError, StartFailed
 from tests.eventually import eventually
-from tests.standins.crews import benched
+from tests.standins.crews import Bench, benched
+
+QUICK: dict[str, Any] = {"health_path": "/up"}
 
 
 async def test_a_first_version_and_the_next(tmp_path: Path):
@@ -26,38 +32,250 @@ async def test_a_first_version_and_the_next(tmp_path: Path):
     assert [] == bench.running()
 
 
-async def test_a_version_that_exits_leaves_the_old_one_alone(tmp_path: Path):
-    async with benched(tmp_path) as bench:
+@pytest.mark.parametrize(
+    ("image", "settings", "why"),
+    [
+        ({"exits": 3}, {}, "exit status 3"),
+        ({"labels": {"listens": "no"}}, {}, "connection refused"),
+        ({"labels": {"health": "500"}}, QUICK, "answered 500"),
+        ({"ports": (1, 2)}, {"port_mappings": (PortMapping(8080),)}, "exposes 1, 2"),
+    ],
+)
+async def test_a_bad_version_gets_no_connection_and_disturbs_nobody(
+    image: dict[str, Any], settings: dict[str, Any], why: str, tmp_path: Path
+):
+    quick = {"health_timeout": 0.2, **settings}
+    async with benched(tmp_path, **quick) as bench:
         await bench.deploy(bench.publish("v1"))
-        with pytest.raises(StartFailed, match="exit status 3"):
-            await bench.deploy(bench.publish("v2", exits=3))
+        old = set(bench.host.held)
+        running = bench.ledger.state.running
+        with pytest.raises(DeploymentError, match=why) as caught:
+            await bench.deploy(bench.publish("v2", **image))
 
+        assert [str(caught.value)] == bench.troubles
+        assert ["v1"] * 3 == bench.serving()
+        assert {"v1"} == {await bench.ask() for _ in range(6)}
+        await eventually(lambda: old == set(bench.host.held))
+        assert running == bench.ledger.state.running
+        assert [] == bench.deaths
+        await bench.deploy(bench.publish("v3"))
+        assert ["v3"] * 3 == bench.serving()
+
+
+async def test_a_first_version_that_is_bad_leaves_nothing(tmp_path: Path):
+    async with benched(tmp_path) as bench:
+        with pytest.raises(StartFailed):
+            await bench.deploy(bench.publish("v1", exits=1))
+        await eventually(lambda: not bench.host.held)
+
+        assert not await bench.crew.deployer.alive()
+
+
+async def test_new_ones_that_serve_already_are_drained_and_not_cut(tmp_path: Path):
+    """One of three serves, the second does not start: the first one's clients stay."""
+    async with benched(tmp_path, **QUICK, drain_time=60.0) as bench:
+        await bench.deploy(bench.publish("v1"))
+        release = bench.publish("v2")
+        starts = 0
+        reader: asyncio.StreamReader | None = None
+        writer: asyncio.StreamWriter | None = None
+
+        async def refuse(phase: str, call: str, subject: str) -> None:
+            nonlocal starts, reader, writer
+            starts += (phase, call) == ("before", "start")
+            if (phase, call, starts) == ("before", "start", 2):
+                await eventually(lambda: "v2" in bench.serving())
+                reader, writer = await connected_to(bench, "v2")
+                raise EngineError("no more of them")
+
+        bench.host.hook = refuse
+        with pytest.raises(StartFailed, match="no more of them"):
+            await bench.deploy(release)
+        bench.host.hook = None
+
+        assert ["v1"] * 3 == bench.serving()
+        assert reader is not None
+        assert writer is not None
+        assert ["v1", "v1", "v1", "v2"] == bench.running()
+        assert "v2" == await request(reader, writer)
+        writer.close()
+        await eventually(lambda: ["v1"] * 3 == bench.running())
+
+
+async def connected_to(
+    bench: Bench, version: str
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection through the proxy that a replica of *version* has."""
+    port = bench.proxy.ports[0].endpoint.port
+    while True:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        if await request(reader, writer) == version:
+            return reader, writer
+        writer.close()
+
+
+async def request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    head = await reader.readuntil(b"\r\n\r\n")
+    return (await reader.readexactly(int(head.rpartition(b": ")[2]))).decode()
+
+
+async def test_a_state_that_cannot_be_written_undoes_it(tmp_path: Path):
+    class Full(StateFile):
+        def write(self, state: State) -> None:
+            if state.running and state.running.tag == "v2":
+                raise OSError(28, "No space left on device")
+            super().write(state)
+
+    async with benched(tmp_path, file=Full, **QUICK) as bench:
+        await bench.deploy(bench.publish("v1"))
+        old = set(bench.host.held)
+        with pytest.raises(OSError, match="No space"):
+            await bench.deploy(bench.publish("v2"))
+
+        assert ["v1"] * 3 == bench.serving()
+        await eventually(lambda: old == set(bench.host.held))
+        assert len(bench.troubles) == 1
+
+
+async def test_a_death_while_it_is_written_down_keeps_the_old_ones(tmp_path: Path):
+    """All new ones served, and one ends before the first old one is to leave."""
+    bench: Bench
+
+    class Deadly(StateFile):
+        def write(self, state: State) -> None:
+            super().write(state)
+            if state.running and state.running.tag == "v2":
+                asyncio.run_coroutine_threadsafe(end_one(), loop).result()
+
+    async def end_one() -> None:
+        serving = bench.crew.deployer.fleet.serving
+        await bench.host.kill(next(r.id for r in serving if r.version == "v2"))
+        await eventually(lambda: bench.serving().count("v2") == 2)
+
+    loop = asyncio.get_running_loop()
+    async with benched(tmp_path, file=Deadly, **QUICK) as bench:
+        await bench.deploy(bench.publish("v1"))
+        old = set(bench.host.held)
+        assert bench.crew.keeper is not None
+        judged = asyncio.Event()
+
+        async def died(*told: object) -> bool:
+            await judged.wait()
+            return False
+
+        bench.crew.keeper._died = died
+        await bench.deploy(bench.publish("v2"))
+
+        assert ["v1", "v1", "v1", "v2", "v2"] == bench.serving()
+        assert old <= set(bench.host.held)
+        judged.set()
+        await eventually(lambda: ["v2"] * 3 == bench.serving() == bench.running())
+
+
+async def test_it_does_not_wait_for_those_that_drain(tmp_path: Path):
+    async with benched(tmp_path, **QUICK, drain_time=3600.0) as bench:
+        await bench.deploy(bench.publish("v1"))
+        held = [await connected_to(bench, "v1") for _ in range(6)]
+        async with asyncio.timeout(60):
+            await bench.deploy(bench.publish("v2"))
+
+        assert ["v1"] * 3 + ["v2"] * 3 == bench.running()
+        for reader, writer in held:
+            assert "v1" == await request(reader, writer)
+            writer.close()
+        await eventually(lambda: ["v2"] * 3 == bench.running())
+
+
+async def test_what_was_put_back_takes_over_again(tmp_path: Path):
+    """As after a death within probation: the bad ones leave only then."""
+    async with benched(tmp_path, **QUICK) as bench:
+        good = await bench.deploy(bench.publish("v1"))
+        await bench.deploy(bench.publish("v2"))
+        await bench.crew.retirement.ended()
+        fewest = 3
+
+        async def watch(phase: str, call: str, subject: str) -> None:
+            nonlocal fewest
+            fewest = min(fewest, len(bench.serving()))
+
+        bench.host.hook = watch
+        await bench.ledger.change(lambda state: replace(state, running=good))
+        await bench.crew.deployer.put_back(good)
+        bench.crew.deployer.fleet.changed.set()
+        await eventually(lambda: ["v1"] * 3 == bench.serving() == bench.running())
+
+        assert 3 == fewest
+
+
+async def test_healing_looks_at_everything_again(tmp_path: Path):
+    async with benched(tmp_path, keep=False, **QUICK) as bench:
+        running = await bench.deploy(bench.publish("v1"))
+        victim = bench.crew.deployer.fleet.serving[0].id
+        await bench.host.kill(victim)
+        await bench.crew.deployer.heal(running)
+
+        assert ["v1"] * 2 == bench.serving()
+        await bench.crew.deployer.reconcile(lambda: False)
+        assert ["v1"] * 3 == bench.serving()
+
+
+async def test_nothing_is_done_while_nothing_is_deployed(tmp_path: Path):
+    async with benched(tmp_path, keep=False) as bench:
+        bench.host.calls.clear()
+        await bench.crew.deployer.reconcile(lambda: False)
+
+        assert ["containers"] == [call for call, _ in bench.host.calls]
+
+
+async def test_a_second_look_does_nothing(tmp_path: Path):
+    async with benched(tmp_path, keep=False, **QUICK) as bench:
+        await bench.deploy(bench.publish("v1"))
+        await bench.crew.retirement.ended()
+        bench.host.calls.clear()
+        known = await bench.crew.deployer.reconcile(lambda: False)
+
+        assert {"containers", "image"} == {call for call, _ in bench.host.calls}
+        assert known == bench.crew.deployer.fleet.changed.count
+
+
+async def test_an_image_that_is_gone_is_pulled_for_healing(tmp_path: Path):
+    async with benched(tmp_path, keep=False, **QUICK) as bench:
+        await bench.deploy(bench.publish("v1"))
+        for container in list(bench.host.held):
+            await bench.host.kill(container)
+        bench.host.images.clear()
+        bench.host.calls.clear()
+        await bench.crew.deployer.reconcile(lambda: False)
+
+        assert "pull" in {call for call, _ in bench.host.calls}
+        assert ["v1"] * 3 == bench.serving()
+
+
+async def test_a_failed_version_stays_while_nothing_else_serves(tmp_path: Path):
+    """Its only replica that serves is better than nobody, until v1 is back."""
+    async with benched(tmp_path, keep=False, **QUICK) as bench:
+        await bench.deploy(bench.publish("v1"))
+        release = bench.publish("v2")
+        starts = 0
+
+        async def disaster(phase: str, call: str, subject: str) -> None:
+            nonlocal starts
+            starts += (phase, call) == ("before", "start")
+            if (phase, call, starts) == ("before", "start", 2):
+                await eventually(lambda: "v2" in bench.serving())
+                for each in bench.crew.deployer.fleet.serving:
+                    if each.version == "v1":
+                        await bench.host.kill(each.id)
+                        bench.crew.deployer.fleet.lose(each, 1)
+                raise EngineError("no more of them")
+
+        bench.host.hook = disaster
+        with pytest.raises(StartFailed):
+            await bench.deploy(release)
+        bench.host.hook = None
+        assert ["v2"] == bench.serving()
+
+        await bench.crew.deployer.reconcile(lambda: False)
         assert ["v1"] * 3 == bench.serving()
         await eventually(lambda: ["v1"] * 3 == bench.running())
-        assert 3 == len(bench.host.held)
-
-
-async def test_a_replica_that_dies_is_replaced(tmp_path: Path):
-    async with benched(tmp_path) as bench:
-        await bench.deploy(bench.publish("v1"))
-        victim = bench.crew.deployer.fleet.serving[0]
-        await bench.host.kill(victim.id)
-
-        await eventually(lambda: bench.deaths and ["v1"] * 3 == bench.serving())
-        assert victim.id not in {r.id for r in bench.crew.deployer.fleet.serving}
-        await eventually(lambda: 3 == len(bench.host.held))
-
-
-async def test_what_an_earlier_dewy_left_is_adopted(tmp_path: Path):
-    async with benched(tmp_path, on_exit="leave") as bench:
-        await bench.deploy(bench.publish("v1"))
-        left = set(bench.host.held)
-        host = bench.host
-    host.calls.clear()
-    async with benched(tmp_path, host, keep=False) as bench:
-        assert ["v1"] * 3 == bench.serving()
-        assert left == set(host.held)
-        assert "create" not in [call for call, _ in host.calls]
-        shops = {"v1"}
-        assert await bench.ask() in shops
-    await asyncio.sleep(0)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
+
+from tests.standins.container_site import ContainerDewy
+from tests.standins.engines import RealEngine, real_engine
+from tests.standins.images import Publisher
 
 Measured = Callable[[object], None]
 
@@ -15,6 +20,23 @@ measured_lines: list[str] = []
 def measured(request: pytest.FixtureRequest) -> Measured:
     """Takes what the test measured; nothing depends on it."""
     return lambda figures: measured_lines.append(f"{request.node.name}: {figures}")
+
+
+@pytest.fixture
+async def docker(_swept_at_the_end: None) -> AsyncIterator[RealEngine]:
+    """Docker, for what does not differ between engines."""
+    async with real_engine("docker") as real:
+        yield real
+
+
+@pytest.fixture
+def site(
+    docker: RealEngine, publisher: Publisher, tmp_path: Path, unused_tcp_port: int
+) -> ContainerDewy:
+    """Two replicas in Docker, not started yet."""
+    return ContainerDewy(
+        tmp_path, unused_tcp_port, engine=docker, publisher=publisher, replicas=2
+    )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

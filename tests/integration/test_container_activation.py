@@ -20,7 +20,7 @@ REPLICAS = 2
 OPTIONS = (
     *("--replicas", str(REPLICAS), "--max-parallel", str(REPLICAS)),
     *("--health-path", "/health", "--min-healthy", "100ms"),
-    *("--drain-time", "10s", "--stop-timeout", "5s"),
+    *("--drain-time", "10s", "--stop-timeout", "5s", "--on-exit", "leave"),
 )
 
 
@@ -35,21 +35,15 @@ async def held(
         port = listener.getsockname()[1]
         dewy = Held(
             tmp_path,
+            port,
             command="container",
-            options=[
-                *("--port", str(port), "--runtime", engine.runtime, *OPTIONS),
-                *("--on-exit", "leave"),
-            ],
+            options=["--runtime", engine.runtime, *OPTIONS],
             variables=dict(engine.environ),
             registry_url=f"img://{publisher.host}/{repository}",
             passed=[listener.fileno()],
         )
-        await dewy.start()
-        dewy.port = port
-        try:
+        async with dewy:
             yield dewy
-        finally:
-            await dewy.stop()
 
 
 def serves(version: str) -> Callable[[Status], bool]:
@@ -73,7 +67,7 @@ async def test_requests_wait_while_dewy_itself_is_restarted(
 ) -> None:
     """Its containers serve on, the same ones: none is started or stopped for it."""
     before = ids(await held.until(serves("v1.0.0")))
-    async with Load(held.port, rate=100, kept=0, path="/version") as load:
+    async with Load(held.port, rate=100, kept=4, path="/version") as load:
         for _ in range(2):
             await getattr(held, end)()
             await load.goes_on(arrivals=20)

@@ -24,6 +24,7 @@ class ContainerLoad(Load):
     ) -> None:
         super().__init__(port, rate=rate, kept=kept)
         self.report = Tally()
+        self._options = {"port": port, "rate": rate, "kept": kept}
         self._options |= {"slow": slow, "streams": streams, "limit": LIMIT}
 
     async def goes_on(self, arrivals: int) -> None:

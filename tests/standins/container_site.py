@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,16 +56,14 @@ class ContainerDewy(Dewy):
         self.variables = {**self.engine.environ, **self.variables}
 
     def arguments(self) -> list[str]:
-        made = super().arguments()
-        for option in ("--port", f"127.0.0.1:{self.port}"):
-            if option in made:
-                made.remove(option)
         ports = self.ports or [f"{self.port}"]
+        replicas = ["--replicas", str(self.replicas)] if self.replicas else []
         return [
-            *made,
+            *(sys.executable, "-m", "dewy", "container"),
+            *("--registry", self.registry_url, "--runtime", self.engine.runtime),
+            *("--interval", "100ms", "--admin-port", "0"),
             *(word for port in ports for word in ("--port", port)),
-            *("--runtime", self.engine.runtime, "--replicas", str(self.replicas)),
-            *(*self.quick, *self.health, *self.options),
+            *(*replicas, *self.quick, *self.health, *self.options),
             *("--", *self.run_options),
         ]
 

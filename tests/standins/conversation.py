@@ -1,4 +1,4 @@
-"""One connection to the test application, its requests, and answers that are checked."""
+"""One connection to the test application: requests, and answers that are checked."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +66,8 @@ class Shop:
                         % (status, len(body), body)
                     )
                     await writer.drain()
+                    if b"Connection: close" in head:
+                        break
         finally:
             self._writers.discard(writer)
             writer.close()
@@ -142,10 +144,18 @@ class Bench:
 
 @asynccontextmanager
 async def benched(
-    root: Path, host: MemoryHost | None = None, *, keep: bool = True, **given: Any
+    root: Path,
+    host: MemoryHost | None = None,
+    *,
+    keep: bool = True,
+    answered: bool = True,
+    file: Callable[[Path], StateFile] = StateFile,
+    **given: Any,
 ) -> AsyncIterator[Bench]:
     """
     A crew over *host*; keywords are settings.
+
+    *answered* says that the registry was asked once already.
 
     Containers outlive it with `on_exit="leave"`, for the next one on that host.
     """
@@ -164,9 +174,9 @@ async def benched(
     }
     settings = Settings(root=root, cache_dir=private, **usual | given)
     host = host or MemoryHost.named(str(root))
-    file = StateFile(private)
-    state = await asyncio.to_thread(file.read)
-    bench = Bench(host, settings, Ledger(file, state or State()))
+    states = file(private)
+    state = await asyncio.to_thread(states.read)
+    bench = Bench(host, settings, Ledger(states, state or State()))
     host.run = bench.run
     engine = MemoryEngine(host)
     async with AsyncExitStack() as stack:
@@ -200,7 +210,8 @@ async def benched(
 
             keeper = bench.crew.keep(died, bench.troubles.append)
             await stack.enter_async_context(keeper)
-            keeper.registry_answered()
+            if answered:
+                keeper.registry_answered()
         yield bench
 
 

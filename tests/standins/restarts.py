@@ -45,10 +45,25 @@ def children(pid: int) -> dict[int, str]:
     return states
 
 
-async def descriptors(pid: int) -> int:
-    """How many *pid* has open when it is doing nothing: the fewest of many looks."""
+async def descriptors(pid: int, *, pipes: bool = True) -> int:
+    """
+    How many *pid* has open when it is doing nothing: the fewest of many looks.
+
+    Without *pipes*, which the relay keeps for later, up to a limit.
+    """
     fewest = sys.maxsize
     for _ in range(LOOKS):
-        fewest = min(fewest, len(os.listdir(f"/proc/{pid}/fd")))
+        found = [
+            _target(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")
+        ]
+        counted = [name for name in found if pipes or not name.startswith("pipe:")]
+        fewest = min(fewest, len(counted))
         await asyncio.sleep(PAUSE)
     return fewest
+
+
+def _target(link: str) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""

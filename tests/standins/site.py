@@ -63,7 +63,9 @@ class Dewy:
         programs.publish(self.registry, version, programs.tarball(content))
 
     def arguments(self) -> list[str]:
-        ports = ["--port", f"127.0.0.1:{self.port}"] if self.port else []
+        # The ports of containers have no address.
+        where = "" if self.command == "container" else "127.0.0.1:"
+        ports = ["--port", f"{where}{self.port}"] if self.port else []
         after = ["--", *self.program] if self.command == "server" else []
         return [
             *(sys.executable, "-m", "dewy", self.command),

@@ -14,8 +14,8 @@ from ... import urls
 from ...errors import EngineError
 from ...remotes.oci.credentials import Credentials
 from ..model import Container, Event, Image, Network, Pulling
-from . import docker_images, inspection, stream
-from .refusals import exists, going, gone, in_use, secrets_of
+from . import docker_images, docker_networks, inspection, stream
+from .refusals import going, gone, secrets_of
 from .sockets import owner
 from .wire import Wire
 
@@ -39,6 +39,7 @@ class DockerEngine:
         self.local = wire.place.local
         self.address = urls.redact(wire.place.url)
         self._wire = wire
+        self._creating = asyncio.Lock()
         self._runs_healthchecks = timers or not wire.libpod
         self._networking = asyncio.Lock()
 
@@ -190,60 +191,16 @@ class DockerEngine:
 
     async def network(self, name: str) -> Network | None:
         """See `Engine.network`."""
-        async with self._wire.asking(f"look at network {name}"):
-            try:
-                found = await self._wire.docker.networks.get(name)
-                shown = inspection.network(await found.show())
-            except aiodocker.DockerError as exc:
-                if exc.status == 404:
-                    return None
-                raise
-        # An engine also finds networks by their ids.
-        return shown if shown.name == name else None
+        return await docker_networks.network(self._wire, name)
 
     async def create_network(self, name: str, labels: Mapping[str, str]) -> None:
         """See `Engine.create_network`."""
-        wanted = {
-            "Name": name,
-            "Driver": "bridge",
-            "CheckDuplicate": True,
-            "Labels": dict(labels),
-        }
-        doing = f"create network {name}"
-        # Two at once pass Docker's check for duplicates, and no container can join
-        # either of the networks then.
-        async with (
-            self._networking,
-            self._wire.asking(doing, self._wire.deadlines.change),
-        ):
-            try:
-                await self._wire.docker.networks.create(wanted)
-            except aiodocker.DockerError as exc:
-                if not exists(exc.status, exc.message):
-                    raise
+        async with self._creating:
+            await docker_networks.create(self._wire, name, labels)
 
     async def remove_network(self, name: str) -> bool:
         """See `Engine.remove_network`."""
-        if await self.network(name) is None or name in await self._networks_used():
-            return False
-        doing = f"remove network {name}"
-        async with self._wire.asking(doing, self._wire.deadlines.change):
-            try:
-                found = await self._wire.docker.networks.get(name)
-                return bool(await found.delete())
-            except aiodocker.DockerError as exc:
-                if exc.status == 404 or in_use(exc.status, exc.message):
-                    return False
-                raise
-
-    async def _networks_used(self) -> set[str]:
-        """By containers in whatever state; Podman removes networks from under them."""
-        async with self._wire.asking("list containers"):
-            return {
-                name
-                for entry in await self._wire.containers()
-                for name in (entry["NetworkSettings"] or {}).get("Networks") or ()
-            }
+        return await docker_networks.remove(self._wire, name)
 
     def events(
         self, labels: Mapping[str, str | None]

@@ -90,9 +90,6 @@ async def pull(
     ):
         async for item in items:
             timer.reschedule(loop.time() + silence)
-            # Newer clients raise it by themselves.
-            if "error" in item:
-                raise aiodocker.DockerError(0, str(item["error"]))
             if layers.feed(item):
                 progress(layers.done, layers.total)
     # A stream that breaks off ends like one that is complete.

@@ -72,7 +72,7 @@ PATHS = [
     "images/r/x:1/json",
     "images/json",
     "images/create",
-    "networks/n",
+    "networks",
     "networks/create",
 ]
 
@@ -175,14 +175,6 @@ async def test_logs_that_can_not_be_read_are_none(
     fake.answer("containers/a/logs", {"message": message}, 500)
 
     assert () == await docker.logs("a", 5)
-
-
-async def test_network_is_not_found_by_its_id(
-    fake: FakeEngine, docker: DockerEngine
-) -> None:
-    fake.answer("networks/abc", {"Name": "other", "Id": "abc", "Driver": "bridge"})
-
-    assert await docker.network("abc") is None
 
 
 @pytest.mark.parametrize(

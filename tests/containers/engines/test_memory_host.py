@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.containers.test_memory import IMAGE, running
 
 from dewy.containers.engines.memory import MemoryEngine
 from dewy.containers.engines.memory_contents import Call, Phase
 from dewy.containers.engines.memory_host import MemoryHost
 from dewy.containers.model import Container, Event
+from tests.containers.engines.test_memory import IMAGE, running
 from tests.standins.applications import PORT, LoopbackApplication, memory_engine
 
 

@@ -9,6 +9,7 @@
  *   EXIT_AFTER_MS     it exits then, with EXIT_CODE (3)
  *   UNHEALTHY         the status of /health (503 if it is no status)
  *   IGNORE_TERM       SIGTERM means nothing to it
+ *   SAY_CONNECTIONS   a line for each that it accepts
  *   GRACE_MS          how long idle connections stay open after SIGTERM (30000)
  *
  *   GET /             hello VERSION HOSTNAME
@@ -157,8 +158,11 @@ static int listener(void)
 static void accept_all(int s)
 {
     int c;
-    while ((c = accept(s, NULL, NULL)) >= 0)
+    while ((c = accept(s, NULL, NULL)) >= 0) {
+        if (getenv("SAY_CONNECTIONS"))
+            say("accepted");
         take(c);
+    }
 }
 
 int main(int count, char **arguments)

@@ -1,0 +1,89 @@
+"""The networks of an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import aiodocker
+from aiodocker.networks import DockerNetwork
+
+from ..model import Network
+from . import inspection
+from .refusals import exists, in_use
+from .wire import Wire
+
+
+async def network(wire: Wire, name: str) -> Network | None:
+    """See `Engine.network`."""
+    found = await _called(wire, name)
+    async with wire.asking(f"look at network {name}"):
+        return inspection.network(found[0]) if found else None
+
+
+async def create(wire: Wire, name: str, labels: Mapping[str, str]) -> None:
+    """
+    See `Engine.create_network`.
+
+    Docker makes two networks of one name for two that ask at the same time, and
+    lets no container join either; the later ones go again.
+    """
+    if not await _called(wire, name):
+        await _create(wire, name, labels)
+    for one in (await _called(wire, name))[1:]:
+        if inspection.carries(one.get("Labels") or {}, labels):
+            await _delete(wire, one["Id"])
+
+
+async def _create(wire: Wire, name: str, labels: Mapping[str, str]) -> None:
+    wanted = {
+        "Name": name,
+        "Driver": "bridge",
+        "CheckDuplicate": True,
+        "Labels": dict(labels),
+    }
+    async with wire.asking(f"create network {name}", wire.deadlines.change):
+        try:
+            await wire.docker.networks.create(wanted)
+        except aiodocker.DockerError as exc:
+            if not exists(exc.status, exc.message):
+                raise
+
+
+async def remove(wire: Wire, name: str) -> bool:
+    """See `Engine.remove_network`."""
+    found = await _called(wire, name)
+    if not found or name in await _used(wire):
+        return False
+    return all([await _delete(wire, one["Id"]) for one in found])
+
+
+async def _delete(wire: Wire, identity: str) -> bool:
+    """Whether that network is removed, and was there."""
+    async with wire.asking(f"remove network {identity}", wire.deadlines.change):
+        try:
+            found = DockerNetwork(wire.docker, identity)  # type: ignore[no-untyped-call]
+            return bool(await found.delete())
+        except aiodocker.DockerError as exc:
+            if exc.status == 404 or in_use(exc.status, exc.message):
+                return False
+            raise
+
+
+async def _called(wire: Wire, name: str) -> list[dict[str, Any]]:
+    """The networks of exactly that name, the oldest first."""
+    async with wire.asking(f"look for network {name}"):
+        listed = await wire.docker.networks.list(filters={"name": [name]})
+        mine = [one for one in listed if one["Name"] == name]
+        return sorted(mine, key=lambda one: (one["Created"], one["Id"]))
+
+
+async def _used(wire: Wire) -> set[str]:
+    """By containers in whatever state; Podman removes networks from under them."""
+    async with wire.asking("list containers"):
+        listed = await wire.docker.containers.list(all=True)
+        return {
+            name
+            for entry in listed
+            for name in (entry["NetworkSettings"] or {}).get("Networks") or ()
+        }

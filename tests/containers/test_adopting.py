@@ -1,0 +1,120 @@
+"""What an earlier dewy left serves on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dewy.config import PortMapping
+from dewy.system import Clock
+from tests.eventually import eventually
+from tests.standins.crews import REPOSITORY, benched
+
+QUICK: dict[str, Any] = {"health_path": "/up"}
+
+
+async def test_what_an_earlier_dewy_left_is_adopted(tmp_path: Path):
+    async with benched(tmp_path, on_exit="leave") as bench:
+        await bench.deploy(bench.publish("v1"))
+        left = set(bench.host.held)
+        host = bench.host
+    host.calls.clear()
+    async with benched(tmp_path, host, keep=False) as bench:
+        assert ["v1"] * 3 == bench.serving()
+        assert left == set(host.held)
+        assert "create" not in {call for call, _ in host.calls}
+        assert "v1" == await bench.ask()
+
+
+async def test_without_a_state_all_that_answer_serve(tmp_path: Path):
+    async with benched(tmp_path, on_exit="leave", **QUICK) as bench:
+        await bench.deploy(bench.publish("v1"))
+        host = bench.host
+    (tmp_path / ".dewy" / "state.json").unlink()
+    async with benched(tmp_path, host, **QUICK) as bench:
+        assert ["v1"] * 3 == bench.serving()
+        old = set(host.held)
+        reference = host.registry[f"{REPOSITORY}:v1"].image.digests[0]
+        digest = reference.partition("@")[2]
+        release = replace(bench.publish("v1"), identity=digest)
+        await bench.deploy(release)
+
+        assert old == set(host.held)
+
+
+async def test_of_two_versions_left_the_one_that_ran_serves(tmp_path: Path):
+    async with benched(tmp_path, on_exit="leave", **QUICK) as bench:
+        first = await bench.deploy(bench.publish("v1"))
+        await bench.deploy(bench.publish("v2"))
+        await bench.crew.retirement.ended()
+        await bench.ledger.change(lambda state: replace(state, running=first))
+        host = bench.host
+        await bench.crew.deployer.reconcile(lambda: False)
+        await eventually(lambda: "v1" in bench.running())
+    async with benched(tmp_path, host, keep=False, **QUICK) as bench:
+        assert {"v1"} == set(bench.serving())
+
+
+async def test_ports_are_those_a_container_says(tmp_path: Path):
+    """After EXPOSE changed, the old replicas are still reached at their own port."""
+    mappings = (PortMapping(8080),)
+    async with benched(tmp_path, on_exit="leave", port_mappings=mappings) as bench:
+        await bench.deploy(bench.publish("v1", ports=(7000,)))
+        host = bench.host
+    async with benched(tmp_path, host, port_mappings=mappings) as bench:
+        assert ["v1"] * 3 == bench.serving()
+        await bench.deploy(bench.publish("v2", ports=(9000,)))
+        assert ["v2"] * 3 == bench.serving()
+        await eventually(lambda: ["v2"] * 3 == bench.running())
+        backends = bench.proxy.ports[0].backends
+        await eventually(lambda: len(bench.proxy.ports[0].backends) == 3)
+        assert backends
+
+
+async def test_what_serves_is_known_without_a_state(tmp_path: Path):
+    """Else it could not be healed, nor gone back to, before the next version."""
+    async with benched(tmp_path, on_exit="leave") as bench:
+        deployed = await bench.deploy(bench.publish("v1"))
+        host = bench.host
+    (tmp_path / ".dewy" / "state.json").unlink()
+    async with benched(tmp_path, host, keep=False) as bench:
+        found = await bench.crew.deployer.identify(5.0)
+
+        assert ["v1"] * 3 == bench.serving()
+        assert found is not None
+        assert (deployed.tag, deployed.identity, "", 5.0) == (
+            found.tag,
+            found.identity,
+            found.directory,
+            found.at,
+        )
+
+
+async def test_what_failed_is_not_adopted(tmp_path: Path):
+    """Nor left behind, when nothing ran before it."""
+    async with benched(tmp_path, on_exit="leave", keep=False) as bench:
+        failed = await bench.deploy(bench.publish("v1"))
+        host, ledger = bench.host, bench.ledger
+        await ledger.change(lambda state: replace(state, running=None))
+        await ledger.condemn("v1", failed.identity, "bad", Clock(), traffic=False)
+    async with benched(tmp_path, host) as bench:
+        assert [] == bench.serving()
+        await eventually(lambda: not host.held)
+
+
+async def test_what_failed_serves_until_what_it_failed_for_is_back(tmp_path: Path):
+    """Killed right after the verdict: the bad ones are all there is to serve."""
+    async with benched(tmp_path, on_exit="leave", keep=False, **QUICK) as bench:
+        good = await bench.deploy(bench.publish("v1"))
+        bad = await bench.deploy(bench.publish("v2"))
+        await bench.crew.retirement.ended()
+        host = bench.host
+        await bench.ledger.condemn(
+            "v2", bad.identity, "died", Clock(), traffic=True, back=good
+        )
+    host.calls.clear()
+    async with benched(tmp_path, host, **QUICK) as bench:
+        assert ["v2"] * 3 == bench.serving()
+        assert "create" not in {call for call, _ in host.calls}
+        await eventually(lambda: ["v1"] * 3 == bench.serving() == bench.running())

@@ -1,0 +1,151 @@
+"""All that belongs to the replicas of an application, together."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dewy.config import Settings
+from dewy.containers.crew import patience
+from dewy.containers.options.arguments import RunOptions
+from dewy.containers.retiring import Patience
+from tests.eventually import eventually
+from tests.standins.crews import Bench, benched
+
+QUICK: dict[str, Any] = {"health_path": "/up"}
+
+
+def whole(bench: Bench, count: int) -> bool:
+    wanted = ["v1"] * count
+    return wanted == bench.serving() == bench.running()
+
+
+async def test_more_and_fewer_replicas_roll(tmp_path: Path):
+    async with benched(tmp_path, **QUICK) as bench:
+        await bench.deploy(bench.publish("v1"))
+        old = set(bench.host.held)
+        for count in (5, 2):
+            changed = replace(bench.crew.settings, replicas=count)
+            bench.crew.renew(changed, RunOptions())
+            await eventually(lambda n=count: whole(bench, n))
+
+        assert set(bench.host.held) <= old
+        assert [] == bench.deaths
+
+
+async def test_other_options_roll_one_by_one(tmp_path: Path):
+    async with benched(tmp_path, **QUICK) as bench:
+        await bench.deploy(bench.publish("v1"))
+        old = set(bench.host.held)
+        fewest = 3
+
+        async def watch(phase: str, call: str, subject: str) -> None:
+            nonlocal fewest
+            fewest = min(fewest, len(bench.serving()))
+
+        bench.host.hook = watch
+        changed = replace(bench.crew.settings, cmd=("serve", "--loud"))
+        assert not bench.crew.renew(changed, RunOptions())
+        await eventually(lambda: whole(bench, 3) and not old & set(bench.host.held))
+
+        assert 3 == fewest
+
+
+async def test_options_that_do_not_work_leave_what_serves(tmp_path: Path):
+    async with benched(tmp_path, **QUICK, health_timeout=0.1) as bench:
+        await bench.deploy(bench.publish("v1"))
+        old = {each.id for each in bench.crew.deployer.fleet.serving}
+        changed = replace(bench.crew.settings, health_path="/", cmd=("broken",))
+
+        async def refuse(phase: str, call: str, subject: str) -> None:
+            if (phase, call) == ("after", "start"):
+                await bench.host.kill(subject, 2)
+
+        bench.host.hook = refuse
+        bench.crew.renew(changed, RunOptions())
+        await eventually(lambda: bench.troubles)
+        bench.host.hook = None
+
+        assert old == {each.id for each in bench.crew.deployer.fleet.serving}
+        assert "exit status 2" in bench.troubles[0]
+        assert any("replicas are missing" in each for each in bench.crew.degraded())
+
+
+async def test_other_counts_are_taken_by_those_that_run(tmp_path: Path):
+    async with benched(tmp_path, **QUICK) as bench:
+        await bench.deploy(bench.publish("v1"))
+        changed = replace(bench.crew.settings, health_fall=9, drain_time=1.5)
+        bench.crew.renew(changed, RunOptions())
+
+        assert {9} == {each.pulse.fall for each in bench.crew.deployer.fleet.replicas}
+        assert 1.5 == bench.crew.table.lingering == bench.crew.retirement.patience.drain
+
+
+async def test_leaving_leaves_the_containers(tmp_path: Path):
+    async with benched(tmp_path, **QUICK, on_exit="leave") as bench:
+        await bench.deploy(bench.publish("v1"))
+    assert ["v1"] * 3 == bench.running()
+
+    async with benched(tmp_path, bench.host, **QUICK) as bench:
+        assert whole(bench, 3)
+    assert {} == bench.host.held
+
+
+async def test_stopping_ends_what_is_being_started(tmp_path: Path):
+    """The engine goes on with what it was asked for."""
+    async with benched(tmp_path, **QUICK) as bench:
+        reached = asyncio.Event()
+
+        async def slow(phase: str, call: str, subject: str) -> None:
+            if (phase, call) == ("after", "create"):
+                reached.set()
+                await asyncio.sleep(0.05)
+
+        bench.host.hook = slow
+        deploying = asyncio.create_task(
+            bench.deploy(bench.publish("v1")), name="deployment"
+        )
+        await reached.wait()
+        deploying.cancel()
+        await asyncio.wait({deploying})
+        bench.host.hook = None
+
+    assert {} == bench.host.held
+    assert [] == [name for name in bench.host.networks if name.startswith("dewy-")]
+
+
+async def test_stopping_removes_what_is_dead(tmp_path: Path):
+    async with benched(tmp_path, **QUICK, keep=False) as bench:
+        await bench.deploy(bench.publish("v1"))
+        await bench.host.kill(next(iter(bench.host.held)))
+
+    assert {} == bench.host.held
+
+
+async def test_what_is_not_as_it_should_be_is_told(tmp_path: Path):
+    async with benched(tmp_path, **QUICK, keep=False) as bench:
+        await bench.deploy(bench.publish("v1"))
+        assert [] == bench.crew.degraded()
+        victim = bench.crew.deployer.fleet.serving[0]
+        bench.crew.deployer.fleet.lose(victim, 1)
+        bench.crew.pausing.pause()
+
+        told = ["2 of 3 replicas serve", "new connections are paused"]
+        assert told == bench.crew.degraded()
+        names = [each["name"] for each in bench.crew.containers()]
+        assert (3, sorted(names)) == (len(names), names)
+
+
+def test_the_options_of_run_know_better_how_long_a_stop_takes(tmp_path: Path):
+    settings = Settings(
+        command="container",
+        root=tmp_path,
+        cache_dir=tmp_path,
+        drain_time=7,
+        stop_timeout=8,
+    )
+
+    assert Patience(7, 8) == patience(settings, RunOptions())
+    assert Patience(7, 0) == patience(settings, RunOptions(stop_timeout=0))

@@ -1,0 +1,173 @@
+"""One look at a replica, and what several come to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from dewy._speedups.preface import LOCAL
+from dewy.config import Endpoint
+from dewy.containers.health import Check, Pulse
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def served(serve: Serve) -> AsyncIterator[Endpoint]:
+    async def whole(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await serve(reader, writer)
+        writer.close()
+
+    server = await asyncio.start_server(whole, "127.0.0.1", 0)
+    try:
+        yield Endpoint.of(server.sockets[0])
+    finally:
+        server.close()
+        await asyncio.sleep(0)
+
+
+def answering(what: bytes, asked: list[bytes] | None = None) -> Serve:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        if asked is not None:
+            asked.append(request)
+        writer.write(what)
+
+    return serve
+
+
+async def stay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+async def leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    pass
+
+
+@pytest.mark.parametrize("status", [200, 204, 301, 399])
+async def test_a_good_answer_is_good(status: int):
+    async with served(answering(b"HTTP/1.1 %d x\r\n\r\n" % status)) as there:
+        assert "" == await Check("/up").ask([there])
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (b"HTTP/1.1 500 x\r\n\r\n", "answered 500"),
+        (b"HTTP/1.1 404 x\r\n\r\n", "answered 404"),
+        (b"HTTP/1.1 199 x\r\n\r\n", "answered 199"),
+        (b"HTTP/1.1 2000 x\r\n\r\n", "not HTTP"),
+        (b"220 mail.test ESMTP\r\n", "not HTTP"),
+        (b"x" * 100_000, "not HTTP"),
+        (b"", "answered nothing"),
+    ],
+)
+async def test_another_is_told(answer: bytes, why: str):
+    async with served(answering(answer)) as there:
+        told = await Check("/up").ask([there])
+
+    assert why in told
+    assert f"{there}/up" in told
+
+
+async def test_the_path_is_asked_for_and_redirects_are_not_followed():
+    asked: list[bytes] = []
+    moved = b"HTTP/1.1 302 x\r\nLocation: http://192.0.2.1/\r\n\r\n"
+    async with served(answering(moved, asked)) as there:
+        assert "" == await Check("/up?a=b").ask([there])
+
+    assert 1 == len(asked)
+    assert asked[0].startswith(b"GET /up?a=b HTTP/1.1\r\n")
+    assert b"Connection: close\r\n" in asked[0]
+
+
+async def test_one_that_does_not_answer_is_not_waited_for():
+    async with served(stay) as there:
+        told = await Check("/up", patience=0.1).ask([there])
+
+    assert f"{there} did not answer within 0.1 s" == told
+
+
+async def test_who_is_not_there_is_told():
+    async with served(stay) as there:
+        pass
+
+    assert f"{there}: connection refused" == await Check().ask([there])
+
+
+async def test_without_a_path_a_connection_that_stays_will_do():
+    async with served(stay) as there:
+        assert "" == await Check().ask([there])
+
+
+async def test_one_that_is_closed_at_once_will_not():
+    """A port may be accepted for an application that is not there yet."""
+    async with served(leave) as there:
+        assert f"{there} closed the connection" == await Check().ask([there])
+
+
+async def test_one_that_speaks_first_will_do():
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 hello\r\n")
+        await reader.read()
+
+    async with served(greet) as there:
+        assert "" == await Check().ask([there])
+
+
+async def test_every_port_counts_and_only_the_first_is_asked_for_the_path():
+    asked: list[bytes] = []
+    good = answering(b"HTTP/1.1 200 x\r\n\r\n", asked)
+    async with served(good) as first, served(stay) as second, served(leave) as third:
+        assert "" == await Check("/up").ask([first, second])
+        told = await Check("/up").ask([first, second, third])
+
+    assert f"{third} closed the connection" == told
+    assert 2 == len(asked)
+
+
+@pytest.mark.parametrize("path", ["", "/up"])
+async def test_who_expects_to_be_told_who_connects_is(path: str):
+    first: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first.append(await reader.readexactly(len(LOCAL)))
+        if path:
+            await answering(b"HTTP/1.1 200 x\r\n\r\n")(reader, writer)
+        else:
+            await reader.read()
+
+    async with served(serve) as there:
+        assert "" == await Check(path, proxy_protocol=True).ask([there])
+
+    assert [LOCAL] == first
+
+
+def after(pulse: Pulse, looks: str) -> list[bool]:
+    """The verdicts after each of *looks*: `+` is a good one."""
+    verdicts = []
+    for look in looks:
+        pulse = pulse.after(look == "+")
+        verdicts.append(pulse.healthy)
+    return verdicts
+
+
+@pytest.mark.parametrize(
+    ("looks", "verdicts"),
+    [
+        ("+++", "+++"),
+        ("--", "++"),
+        ("---", "++-"),
+        ("--+--", "+++++"),
+        ("---+", "++--"),
+        ("---++", "++--+"),
+        ("---+-+", "++----"),
+        ("---++---", "++--+++-"),
+    ],
+)
+def test_it_takes_several_looks_in_a_row(looks: str, verdicts: str):
+    assert [each == "+" for each in verdicts] == after(Pulse(2, 3), looks)

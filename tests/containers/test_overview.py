@@ -1,0 +1,81 @@
+"""Replicas as the admin API tells them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from dewy.containers.overview import describe
+from dewy.containers.rollout import Phase
+from tests.standins.fleets import yard
+
+ORIGINAL = [
+    "id",
+    "name",
+    "image",
+    "status",
+    "ip_port",
+    "started_at",
+    "deployed_at",
+]
+
+
+async def test_the_originals_keys_come_first():
+    async with yard() as it:
+        replica = await it.serving("a")
+        told = describe(replica)
+        published = replica.container.published[8080]
+
+        assert ORIGINAL == list(told)[:7]
+        assert f"127.0.0.1:{published}" == told["ip_port"] == told["upstream"]
+        assert ("running", "serving", "healthy", "v1") == (
+            told["status"],
+            told["phase"],
+            told["health"],
+            told["version"],
+        )
+        assert told == json.loads(json.dumps(told))
+
+
+async def test_of_several_ports_it_is_the_first_of_the_proxy():
+    async with yard() as it:
+        replica = await it.serving("a")
+        labels = {**replica.container.labels, "dewy.ports": "90,80"}
+        replica.container = replace(
+            replica.container, labels=labels, published={80: 1, 90: 2}
+        )
+
+        assert "127.0.0.1:2" == describe(replica)["ip_port"]
+
+
+@pytest.mark.parametrize(
+    ("phase", "expected"),
+    [
+        (Phase.STARTING, "starting"),
+        (Phase.READY, "starting"),
+        (Phase.LEAVING, ""),
+        (Phase.GONE, ""),
+    ],
+)
+async def test_health_is_told_of_who_is_asked(phase: Phase, expected: str):
+    async with yard() as it:
+        replica = await it.serving("a")
+        replica.phase = phase
+
+        assert expected == describe(replica)["health"]
+
+
+async def test_what_is_not_known_is_empty():
+    async with yard() as it:
+        await it.left("a", start=False)
+        await it.fleet.observe()
+        told = describe(it.fleet.replicas[0])
+
+        assert ("", "", "", 0) == (
+            told["ip_port"],
+            told["upstream"],
+            told["way"],
+            told["connections"],
+        )

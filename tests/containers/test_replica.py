@@ -1,0 +1,69 @@
+"""What is known of one container."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dewy.containers.model import Container
+from dewy.containers.rollout import Phase, Seen
+from tests.standins.fleets import yard
+
+
+async def test_it_tells_the_reconciler_what_it_is():
+    async with yard() as it:
+        replica = await it.serving("a")
+
+        assert Seen(replica.id, 0, "spec", Phase.SERVING) == replica.seen
+        assert ("v1", "sha256:1", (8080,)) == (
+            replica.version,
+            replica.digest,
+            replica.ports,
+        )
+        assert 0 == replica.connections
+
+
+async def test_one_of_the_original_says_less():
+    async with yard() as it:
+        labels = {"dewy.managed": "true", "dewy.app": "shop"}
+        container = await it.left("a", labels=labels)
+        await it.fleet.observe()
+        replica = it.fleet.get(container)
+
+        assert replica is not None
+        assert ("", "", "", -1) == (
+            replica.spec,
+            replica.version,
+            replica.digest,
+            replica.seen.index,
+        )
+        assert replica.container.started_at == replica.deployed_at
+
+
+@pytest.mark.parametrize(
+    ("addresses", "same"),
+    [
+        ({"bridge": "127.77.0.2"}, True),
+        ({"bridge": "127.77.0.2", "more": "127.99.0.2"}, True),
+        ({"bridge": "127.77.0.3"}, False),
+        ({}, False),
+    ],
+)
+async def test_where_it_is(addresses: dict[str, str], same: bool):
+    async with yard() as it:
+        replica = await it.serving("a")
+        shown: Container = replace(replica.container, addresses=addresses)
+
+        assert same == replica.is_where_it_was(shown)
+        assert replica.is_same_run(shown)
+        assert not replica.is_same_run(replace(shown, started_at="later"))
+
+
+async def test_its_run_ends_once():
+    async with yard() as it:
+        replica = await it.serving("a")
+        replica.over(3)
+        replica.over(None)
+
+        assert 3 == replica.ended.result()

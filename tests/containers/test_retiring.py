@@ -1,0 +1,149 @@
+"""Replicas that leave, without cutting anybody short."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from dewy.containers.replica import Replica
+from dewy.containers.retiring import Patience
+from dewy.containers.rollout import Phase
+from dewy.errors import EngineError
+from tests.eventually import eventually
+from tests.standins.crews import Bench, benched
+
+
+@asynccontextmanager
+async def one(root: Path, drain: float) -> AsyncIterator[tuple[Bench, Replica]]:
+    async with benched(
+        root, keep=False, replicas=1, health_path="/up", drain_time=drain
+    ) as bench:
+        await bench.deploy(bench.publish("v1"))
+        yield bench, bench.crew.deployer.fleet.serving[0]
+
+
+async def client(bench: Bench) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection through the proxy that was answered once."""
+    port = bench.proxy.ports[0].endpoint.port
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    await answered(reader, writer)
+    return reader, writer
+
+
+async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert b"v1" == await reader.readexactly(int(head.rpartition(b": ")[2]))
+
+
+def asked(bench: Bench, what: str) -> bool:
+    return what in {call for call, _ in bench.host.calls}
+
+
+async def test_it_hears_nothing_while_its_connections_last(tmp_path: Path):
+    async with one(tmp_path, 3600.0) as (bench, replica):
+        reader, writer = await client(bench)
+        bench.crew.retirement.begin([replica])
+        assert Phase.LEAVING is replica.phase
+        assert [] == bench.serving()
+        await answered(reader, writer)
+        assert not asked(bench, "stop")
+
+        writer.close()
+        await bench.crew.retirement.ended()
+        assert {} == bench.host.held
+        assert [] == bench.crew.deployer.fleet.replicas
+
+
+async def test_what_is_open_is_relayed_on_while_it_stops(tmp_path: Path):
+    async with one(tmp_path, 0.01) as (bench, replica):
+        reader, writer = await client(bench)
+        stopping, proceed = asyncio.Event(), asyncio.Event()
+
+        async def slow(phase: str, call: str, subject: str) -> None:
+            if (phase, call) == ("before", "stop"):
+                stopping.set()
+                await proceed.wait()
+
+        bench.host.hook = slow
+        bench.crew.retirement.begin([replica])
+        await stopping.wait()
+        await answered(reader, writer)
+        proceed.set()
+        await bench.crew.retirement.ended()
+
+        assert {} == bench.host.held
+        writer.close()
+
+
+async def test_nobody_waits_where_nothing_is_open(tmp_path: Path):
+    async with one(tmp_path, 3600.0) as (bench, replica):
+        bench.crew.retirement.begin([replica])
+        async with asyncio.timeout(60):
+            await bench.crew.retirement.ended()
+
+        assert {} == bench.host.held
+
+
+async def test_nobody_is_waited_for_in_a_hurry(tmp_path: Path):
+    async with one(tmp_path, 3600.0) as (bench, replica):
+        _, writer = await client(bench)
+        bench.crew.retirement.patience = Patience(3600.0, 3600.0)
+        bench.crew.retirement.begin([replica])
+        bench.crew.retirement.hurry.set()
+        async with asyncio.timeout(60):
+            await bench.crew.retirement.ended()
+
+        assert {} == bench.host.held
+        writer.close()
+
+
+async def test_it_begins_once(tmp_path: Path):
+    async with one(tmp_path, 3600.0) as (bench, replica):
+        bench.crew.retirement.begin([replica])
+        bench.crew.retirement.begin([replica])
+        await bench.crew.retirement.ended()
+
+        assert 1 == sum(call == "stop" for call, _ in bench.host.calls)
+
+
+async def test_one_that_the_engine_does_not_stop_is_found_by_the_next_look(
+    tmp_path: Path,
+):
+    async with one(tmp_path, 3600.0) as (bench, replica):
+        bench.host.fail("stop", EngineError("it hangs"))
+        bench.crew.retirement.begin([replica])
+        await bench.crew.retirement.ended()
+        assert Phase.UNCHECKED is replica.phase
+
+        await bench.crew.deployer.reconcile(lambda: False)
+        assert ["v1"] == bench.serving()
+        assert [replica] == bench.crew.deployer.fleet.serving
+
+
+async def test_one_that_ended_and_was_not_removed_is_known_to_be_dead(tmp_path: Path):
+    async with one(tmp_path, 3600.0) as (bench, replica):
+        bench.host.fail("remove", EngineError("busy"))
+        bench.crew.retirement.begin([replica])
+        await bench.crew.retirement.ended()
+        assert 1 == len(bench.host.held)
+
+        await bench.crew.deployer.reconcile(lambda: False)
+        assert ["v1"] == bench.serving() == bench.running()
+        assert 1 == len(bench.host.held)
+
+
+async def test_giving_up_leaves_the_container(tmp_path: Path):
+    async with one(tmp_path, 3600.0) as (bench, replica):
+        _, writer = await client(bench)
+        bench.crew.retirement.begin([replica])
+        await asyncio.sleep(0)
+        await bench.crew.retirement.stop()
+
+        assert not asked(bench, "stop")
+        assert ["v1"] == bench.running()
+        writer.close()
+        await eventually(lambda: replica.connections == 0)
+        replica.phase = Phase.UNCHECKED

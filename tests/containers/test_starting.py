@@ -1,0 +1,231 @@
+"""Starting one replica, and what it takes to be ready."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dewy.containers.health import Check
+from dewy.containers.recipe import Recipe
+from dewy.containers.replica import Replica
+from dewy.containers.rollout import Phase
+from dewy.containers.starting import Readiness
+from dewy.errors import EngineError, StartFailed
+from tests.eventually import eventually
+from tests.standins.crews import Bench, benched
+
+SOON = Readiness(Check("/up"), 60.0, 0.0)
+
+
+@asynccontextmanager
+async def prepared(root: Path, **image: Any) -> AsyncIterator[tuple[Bench, Recipe]]:
+    """A version whose image is here, and of which nothing runs."""
+    async with benched(root, keep=False) as bench:
+        release = bench.publish("v1", **image)
+        async with bench.crew.supply.brought(release) as delivery:
+            version = await delivery.reserve(1.0)
+        yield bench, await bench.crew.recipes.of(version)
+
+
+async def started(bench: Bench, recipe: Recipe) -> Replica:
+    return await bench.crew.deployer.starter.start(recipe, 0)
+
+
+def health(bench: Bench, replica: Replica, says: str) -> None:
+    bench.host.set_health(replica.id, says)
+
+
+async def test_it_is_ready_once_it_answers(tmp_path: Path):
+    async with prepared(tmp_path) as (bench, recipe):
+        replica = await started(bench, recipe)
+        assert Phase.STARTING is replica.phase
+        assert replica.name.startswith("shop-")
+        await bench.crew.deployer.starter.until_ready(replica, SOON)
+
+        assert Phase.READY is replica.phase
+        assert replica.upstream is not None
+        assert "published" == replica.upstream.way
+        assert [] == bench.serving()
+
+
+async def test_one_that_never_listens_fails_with_all_there_is_to_know(tmp_path: Path):
+    async with prepared(tmp_path, labels={"listens": "no"}) as (bench, recipe):
+        replica = await started(bench, recipe)
+        bench.host.held[replica.id].output += ["warming up", "still warming up"]
+        with pytest.raises(StartFailed) as caught:
+            await bench.crew.deployer.starter.until_ready(
+                replica, replace(SOON, timeout=0.1)
+            )
+
+        assert "was not healthy in 0.1 s" in str(caught.value)
+        assert "connection refused" in str(caught.value)
+        assert ("warming up", "still warming up") == caught.value.log_tail
+
+
+async def test_one_that_ends_fails_at_once(tmp_path: Path):
+    async with prepared(tmp_path, labels={"health": "500"}) as (bench, recipe):
+        replica = await started(bench, recipe)
+        starter, fleet = bench.crew.deployer.starter, bench.crew.deployer.fleet
+        waiting = asyncio.create_task(starter.until_ready(replica, SOON), name="wait")
+        await eventually(lambda: replica.problem)
+        await bench.host.kill(replica.id, 3)
+        fleet.lose(replica, 3)
+
+        with pytest.raises(StartFailed, match="ended with exit status 3 before"):
+            await waiting
+
+
+async def test_an_end_that_no_event_told_is_found(tmp_path: Path):
+    async with prepared(tmp_path, labels={"health": "500"}) as (bench, recipe):
+        replica = await started(bench, recipe)
+        starter = bench.crew.deployer.starter
+        waiting = asyncio.create_task(starter.until_ready(replica, SOON), name="wait")
+        await eventually(lambda: replica.problem)
+        await bench.host.kill(replica.id, 137, oom_killed=True)
+
+        with pytest.raises(StartFailed, match="killed for its use of memory"):
+            await waiting
+
+
+async def test_one_that_ended_before_it_was_seen_fails(tmp_path: Path):
+    async with prepared(tmp_path, exits=4) as (bench, recipe):
+        replica = await started(bench, recipe)
+        with pytest.raises(StartFailed, match="exit status 4"):
+            await bench.crew.deployer.starter.until_ready(replica, SOON)
+
+
+async def test_it_has_to_stay_healthy_without_a_break(tmp_path: Path):
+    """An answer that is bad in between starts the time anew."""
+    async with prepared(tmp_path) as (bench, recipe):
+        replica = await started(bench, recipe)
+        shop = bench.shops[replica.id]
+        starter = bench.crew.deployer.starter
+        waits = replace(SOON, min_healthy=0.3)
+        waiting = asyncio.create_task(starter.until_ready(replica, waits), name="wait")
+        await eventually(lambda: shop.connections >= 1)
+        shop.health = 500
+        await eventually(lambda: replica.problem)
+        shop.health = 200
+        back = asyncio.get_running_loop().time()
+        await waiting
+        good = asyncio.get_running_loop().time() - back
+
+        assert good >= waits.min_healthy
+
+
+async def test_one_that_is_well_off_and_on_fails_in_the_end(tmp_path: Path):
+    async with prepared(tmp_path) as (bench, recipe):
+        replica = await started(bench, recipe)
+        bench.shops[replica.id].health = 500
+        waits = Readiness(Check("/up"), 0.1, 0.1)
+        with pytest.raises(StartFailed, match="answered 500"):
+            await bench.crew.deployer.starter.until_ready(replica, waits)
+
+
+@pytest.mark.parametrize("runs_healthchecks", [True, False])
+async def test_the_images_own_check_counts(runs_healthchecks: bool, tmp_path: Path):
+    """Docker runs it; of Podman it is asked for."""
+    async with prepared(tmp_path, healthcheck=True) as (bench, recipe):
+        engine: Any = bench.crew.deployer.fleet.engine
+        engine.runs_healthchecks = runs_healthchecks
+        replica = await started(bench, recipe)
+        starter = bench.crew.deployer.starter
+        waiting = asyncio.create_task(starter.until_ready(replica, SOON), name="wait")
+        await eventually(lambda: "HEALTHCHECK" in replica.problem)
+        health(bench, replica, "unhealthy")
+        await eventually(lambda: "says unhealthy" in replica.problem)
+        assert not waiting.done()
+        health(bench, replica, "healthy")
+        await waiting
+
+        assert Phase.READY is replica.phase
+
+
+async def test_a_name_that_is_taken_is_passed_over(tmp_path: Path):
+    async with prepared(tmp_path) as (bench, recipe):
+        fixed = replace(recipe, base="taken")
+        names = [fixed.name(0, attempt) for attempt in range(3)]
+        engine = bench.crew.deployer.fleet.engine
+        for name in names:
+            await engine.create(name, recipe.body(9))
+        replica = await bench.crew.deployer.starter.start(fixed, 0)
+
+        assert replica.name not in names
+
+
+async def test_without_any_free_name_nothing_is_left(tmp_path: Path):
+    async with prepared(tmp_path) as (bench, recipe):
+        fixed_name = "always"
+
+        class Stubborn(Recipe):
+            def name(self, index: int, attempt: int = 0) -> str:
+                return fixed_name
+
+        stubborn = Stubborn(
+            recipe.version,
+            recipe.spec,
+            recipe.ports,
+            recipe.healthcheck,
+            recipe.network,
+            recipe.base,
+            recipe.body,
+        )
+        await bench.crew.deployer.fleet.engine.create(fixed_name, recipe.body(9))
+        with pytest.raises(StartFailed, match="every name tried is taken"):
+            await started(bench, stubborn)
+
+        assert [fixed_name] == [
+            each.container.name for each in bench.host.held.values()
+        ]
+
+
+@pytest.mark.parametrize("call", ["start", "inspect"])
+async def test_of_one_that_the_engine_refuses_nothing_is_left(
+    call: Any, tmp_path: Path
+):
+    async with prepared(tmp_path) as (bench, recipe):
+        bench.host.fail(call, EngineError("no such device"))
+        with pytest.raises(StartFailed, match="replica 0: no such device"):
+            await started(bench, recipe)
+
+        assert {} == bench.host.held
+        assert [] == bench.crew.deployer.fleet.replicas
+        await bench.crew.deployer.fleet.observe()
+        assert (await started(bench, recipe)).container.running
+
+
+async def test_one_that_is_called_off_is_known_to_be_ended_by_others(tmp_path: Path):
+    async with prepared(tmp_path) as (bench, recipe):
+        reached, proceed = asyncio.Event(), asyncio.Event()
+
+        async def slow(phase: str, call: str, subject: str) -> None:
+            if (phase, call) == ("before", "start"):
+                reached.set()
+                await proceed.wait()
+
+        bench.host.hook = slow
+        starting = asyncio.create_task(started(bench, recipe), name="start")
+        await reached.wait()
+        starting.cancel()
+        await asyncio.sleep(0)
+        proceed.set()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+
+        assert [Phase.UNCHECKED] == [
+            r.phase for r in bench.crew.deployer.fleet.replicas
+        ]
+
+
+async def test_a_silent_engine_ends_the_waiting(tmp_path: Path):
+    async with prepared(tmp_path, healthcheck=True) as (bench, recipe):
+        replica = await started(bench, recipe)
+        bench.host.fail("check_health", EngineError("it hangs"))
+        with pytest.raises(StartFailed, match="it hangs"):
+            await bench.crew.deployer.starter.until_ready(replica, SOON)

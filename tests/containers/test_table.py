@@ -1,0 +1,101 @@
+"""The table: every port changes at the same instant."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from dewy.config import Endpoint
+from dewy.containers.upstream import DIRECT, Upstream
+from tests.eventually import eventually
+from tests.standins.fleets import yard
+
+
+async def test_replicas_enter_and_leave_on_every_port():
+    async with yard(ports=2) as it:
+        one, two = await it.serving("a"), await it.serving("b")
+        assert [2, 2] == it.backends()
+        it.fleet.table.drop([one])
+
+        assert [1, 1] == it.backends()
+        assert one not in it.fleet.table
+        assert two in it.fleet.table
+        assert 1 == len(it.fleet.table)
+
+
+async def test_who_is_in_already_enters_once():
+    async with yard() as it:
+        replica = await it.serving("a")
+        it.fleet.table.add([replica])
+
+        assert (1, [1]) == (len(it.fleet.table), it.backends())
+
+
+async def test_one_with_fewer_ports_serves_those_it_has():
+    """It was made before a port was added, and serves until it is replaced."""
+    async with yard(ports=2) as it:
+        replica = await it.serving("a")
+        assert replica.upstream is not None
+        it.fleet.table.drop([replica])
+        fewer = replace(replica.upstream, endpoints=replica.upstream.endpoints[:1])
+        replica.enter(it.fleet.table.ports, fewer)
+        it.fleet.table.add([replica])
+
+        assert [1, 0] == it.backends()
+
+
+async def test_who_is_gone_is_forgotten_by_the_proxy():
+    async with yard(ports=2) as it:
+        replica = await it.serving("a")
+        backends = replica.backends
+        it.fleet.table.lose(replica)
+
+        assert ([0, 0], ()) == (it.backends(), replica.backends)
+        await eventually(lambda: all(each.removed for each in backends))
+
+
+async def test_one_that_is_reached_otherwise_keeps_its_connections():
+    async with yard() as it:
+        taken: list[asyncio.StreamWriter] = []
+
+        async def serve(
+            reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        ) -> None:
+            taken.append(writer)
+            writer.write(await reader.readexactly(1))
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        there = Endpoint.of(server.sockets[0])
+        replica = await it.serving("a")
+        it.fleet.table.lingering = 0.05
+        it.fleet.table.move(replica, Upstream(DIRECT, (there,)))
+        front = it.proxy.ports[0].endpoint
+        reader, writer = await asyncio.open_connection("127.0.0.1", front.port)
+        await eventually(lambda: taken)
+        old = replica.backends[0]
+
+        it.fleet.table.move(replica, Upstream(DIRECT, (Endpoint("127.0.0.1", 1),)))
+
+        assert [1] == it.backends()
+        assert old is not replica.backends[0]
+        await eventually(lambda: old.removed)
+        writer.write(b"x")
+        assert b"x" == await reader.readexactly(1)
+        writer.close()
+        for each in taken:
+            each.close()
+        server.close()
+
+
+async def test_who_is_unhealthy_stays_so_through_a_swap():
+    async with yard() as it:
+        sick = await it.serving("a")
+        sick.pulse = replace(sick.pulse, healthy=False)
+        it.fleet.table.eject(sick)
+        await it.serving("b")
+        assert sick.backends[0].ejected
+
+        it.fleet.table.move(sick, Upstream(DIRECT, (Endpoint("127.0.0.1", 1),)))
+        assert sick.backends[0].ejected
+        it.fleet.table.restore(sick)
+        assert not sick.backends[0].ejected

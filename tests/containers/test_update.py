@@ -1,0 +1,202 @@
+"""Performing an update: what is committed when, and what a death means."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dewy.containers.recipe import Recipe
+from dewy.containers.rollout import Phase
+from dewy.containers.update import Order, Update
+from dewy.errors import EngineError, StartFailed
+from tests.eventually import eventually
+from tests.standins.crews import Bench, benched
+
+
+@asynccontextmanager
+async def prepared(root: Path, **given: Any) -> AsyncIterator[tuple[Bench, Recipe]]:
+    """Three replicas of v1, and the recipe of v2."""
+    async with benched(root, keep=False, health_path="/up", **given) as bench:
+        await bench.deploy(bench.publish("v1"))
+        release = bench.publish("v2")
+        async with bench.crew.supply.brought(release) as delivery:
+            version = await delivery.reserve(1.0)
+        yield bench, await bench.crew.recipes.of(version)
+
+
+def update(bench: Bench, recipe: Recipe, parallel: int = 1, **how: Any) -> Update:
+    deployer = bench.crew.deployer
+    order = Order(recipe, 3, parallel, deployer.readiness)
+    return Update(deployer.fleet, deployer.starter, deployer.retirement, order, **how)
+
+
+def newest(bench: Bench) -> str:
+    """One of v2 that serves."""
+    serving = bench.crew.deployer.fleet.serving
+    return next(each.id for each in serving if each.version == "v2")
+
+
+async def end(bench: Bench, container: str) -> None:
+    await bench.host.kill(container, 5)
+    replica = bench.crew.deployer.fleet.get(container)
+    assert replica is not None
+    bench.crew.deployer.fleet.lose(replica, 5)
+
+
+def at_start(number: int, act: Callable[[], Awaitable[None]]) -> Any:
+    """A hook that does something before the *number*th container is started."""
+    starts = 0
+
+    async def hook(phase: str, call: str, subject: str) -> None:
+        nonlocal starts
+        starts += (phase, call) == ("before", "start")
+        if (phase, call, starts) == ("before", "start", number):
+            await act()
+
+    return hook
+
+
+async def test_it_is_committed_once_when_all_serve_and_nobody_has_left(tmp_path: Path):
+    async with prepared(tmp_path) as (bench, recipe):
+        seen: list[list[str]] = []
+
+        async def commit() -> None:
+            seen.append(bench.serving())
+
+        await update(bench, recipe, commit=commit, strict=True).run()
+
+        assert [["v1"] * 3 + ["v2"] * 3] == seen
+        assert ["v2"] * 3 == bench.serving()
+
+
+async def test_no_more_start_at_a_time_than_may(tmp_path: Path):
+    async with prepared(tmp_path) as (bench, recipe):
+        most = 0
+
+        async def count(phase: str, call: str, subject: str) -> None:
+            nonlocal most
+            made = [each.container.labels["dewy.version"] for each in held.values()]
+            fleet = bench.crew.deployer.fleet
+            done = [r for r in fleet.replicas if r.phase >= Phase.READY]
+            ready = [each for each in done if each.version == "v2"]
+            most = max(most, made.count("v2") - len(ready))
+
+        held = bench.host.held
+        bench.host.hook = count
+        await update(bench, recipe, parallel=2).run()
+        bench.host.hook = None
+
+        assert 2 == most
+
+
+async def test_a_death_while_others_start_is_the_end_of_a_deployment(tmp_path: Path):
+    async with prepared(tmp_path) as (bench, recipe):
+
+        async def one_dies() -> None:
+            await eventually(lambda: "v2" in bench.serving())
+            bench.host.held[newest(bench)].output.append("good-bye")
+            await end(bench, newest(bench))
+
+        bench.host.hook = at_start(2, one_dies)
+        committed = False
+
+        async def commit() -> None:
+            nonlocal committed
+            committed = True
+
+        with pytest.raises(StartFailed, match="exit status 5 while others") as caught:
+            await update(bench, recipe, commit=commit, strict=True).run()
+
+        assert not committed
+        assert ("good-bye",) == caught.value.log_tail
+        assert ["v1"] * 3 == bench.serving()
+
+
+async def test_a_death_is_made_good_where_nothing_is_at_stake(tmp_path: Path):
+    async with prepared(tmp_path) as (bench, recipe):
+
+        async def one_dies() -> None:
+            await eventually(lambda: "v2" in bench.serving())
+            await end(bench, newest(bench))
+
+        bench.host.hook = at_start(2, one_dies)
+        await update(bench, recipe).run()
+
+        assert ["v2"] * 3 == bench.serving()
+
+
+async def test_it_ends_when_something_is_to_be_decided_first(tmp_path: Path):
+    async with prepared(tmp_path) as (bench, recipe):
+        bench.host.calls.clear()
+        await update(bench, recipe, enough=lambda: "v2" in bench.serving()).run()
+
+        assert ["v1"] * 3 + ["v2"] == bench.serving()
+
+
+async def test_a_commit_that_fails_lets_nobody_leave(tmp_path: Path):
+    async with prepared(tmp_path) as (bench, recipe):
+
+        async def commit() -> None:
+            raise OSError(28, "No space left on device")
+
+        with pytest.raises(OSError, match="No space"):
+            await update(bench, recipe, commit=commit, strict=True).run()
+
+        assert ["v1"] * 3 + ["v2"] * 3 == bench.serving()
+
+
+@pytest.mark.parametrize("parallel", [1, 3])
+async def test_nothing_is_left_under_way_when_it_is_called_off(
+    parallel: int, tmp_path: Path
+):
+    async with prepared(tmp_path) as (bench, recipe):
+        reached, proceed = asyncio.Event(), asyncio.Event()
+
+        async def hang() -> None:
+            reached.set()
+            await proceed.wait()
+
+        bench.host.hook = at_start(1, hang)
+        before = asyncio.all_tasks()
+        running = asyncio.create_task(
+            update(bench, recipe, parallel=parallel).run(), name="update"
+        )
+        await reached.wait()
+        running.cancel()
+        await asyncio.sleep(0)
+        proceed.set()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+        left = {task for task in asyncio.all_tasks() - before if not task.done()}
+        assert set() == {task for task in left if "replica" in task.get_name()}
+        starting = [r for r in bench.crew.deployer.fleet.replicas if r.version == "v2"]
+        assert all(each.phase is Phase.UNCHECKED for each in starting)
+        bench.host.hook = None
+        await update(bench, recipe).run()
+        assert ["v2"] * 3 == bench.serving()
+
+
+async def test_one_failure_of_several_calls_the_others_off(tmp_path: Path):
+    async with prepared(tmp_path) as (bench, recipe):
+        bench.host.fail("start", *[EngineError("no memory")] * 3)
+        with pytest.raises(StartFailed, match="no memory"):
+            await update(bench, recipe, parallel=3).run()
+        bench.host._faults.clear()
+
+        assert ["v1"] * 3 == bench.serving()
+
+
+async def test_what_cannot_be_removed_is_in_nobodys_way(tmp_path: Path):
+    async with prepared(tmp_path) as (bench, recipe):
+        await bench.crew.deployer.fleet.engine.create("dead", recipe.body(0))
+        await bench.crew.deployer.fleet.observe()
+        bench.host.fail("remove", EngineError("busy"))
+        await update(bench, recipe).run()
+
+        assert ["v2"] * 3 == bench.serving()

@@ -1,0 +1,100 @@
+"""How a container is reached, and how dewy knows that it is the container."""
+
+from __future__ import annotations
+
+import pytest
+
+from dewy.config import Endpoint
+from dewy.containers.engines.memory import MemoryEngine
+from dewy.containers.engines.memory_host import MemoryHost
+from dewy.containers.model import Container, Network
+from dewy.containers.upstream import Upstreams, source_address
+from dewy.errors import EngineError
+
+RUNS = Container(
+    "1",
+    "a",
+    "running",
+    addresses={"own": "127.77.0.2"},
+    published={80: 50080, 90: 50090},
+)
+DIRECT = (Endpoint("127.77.0.2", 80), Endpoint("127.77.0.2", 90))
+PUBLISHED = (Endpoint("127.0.0.1", 50080), Endpoint("127.0.0.1", 50090))
+
+
+@pytest.fixture
+def engine() -> MemoryEngine:
+    """An engine whose bridge is this host's way to the container."""
+    host = MemoryHost("ways")
+    source = source_address("127.77.0.2")
+    assert source is not None
+    host.networks["own"] = Network("own", "bridge", (source,))
+    return MemoryEngine(host)
+
+
+async def ways(
+    engine: MemoryEngine,
+    wanted: str,
+    container: Container = RUNS,
+    ports: tuple[int, ...] = (80, 90),
+) -> list[tuple[Endpoint, ...]]:
+    found = await Upstreams(engine, wanted).of(container, ports)
+    return [way.endpoints for way in found]
+
+
+async def test_the_bridge_comes_first_where_it_leads_there(engine: MemoryEngine):
+    assert [DIRECT, PUBLISHED] == await ways(engine, "auto")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"), [("direct", [DIRECT]), ("published", [PUBLISHED])]
+)
+async def test_the_operator_may_choose(
+    wanted: str, expected: list[object], engine: MemoryEngine
+):
+    assert expected == await ways(engine, wanted)
+
+
+async def test_an_address_that_another_way_leads_to_is_not_trusted(
+    engine: MemoryEngine,
+):
+    """Some foreign host may have it."""
+    engine.host.networks["own"] = Network("own", "bridge", ("172.18.0.1",))
+
+    assert [PUBLISHED] == await ways(engine, "auto")
+
+
+async def test_a_network_that_is_not_there_leads_nowhere(engine: MemoryEngine):
+    del engine.host.networks["own"]
+
+    assert [PUBLISHED] == await ways(engine, "auto")
+
+
+async def test_an_engine_that_does_not_tell_costs_only_the_short_way(
+    engine: MemoryEngine,
+):
+    engine.host.fail("network", EngineError("it hangs"))
+
+    assert [PUBLISHED] == await ways(engine, "auto")
+
+
+@pytest.mark.parametrize(("rootless", "local"), [(True, True), (False, False)])
+async def test_where_addresses_are_not_this_hosts_they_are_not_tried(
+    rootless: bool, local: bool, engine: MemoryEngine
+):
+    engine.rootless, engine.local = rootless, local
+
+    assert [PUBLISHED] == await ways(engine, "auto")
+
+
+async def test_a_port_that_is_not_published_leaves_no_way(engine: MemoryEngine):
+    assert [] == await ways(engine, "published", ports=(80, 81))
+    assert [] == await ways(engine, "published", ports=())
+
+
+async def test_one_that_does_not_run_has_no_way(engine: MemoryEngine):
+    assert [] == await ways(engine, "auto", Container("1", "a", "exited"))
+
+
+def test_no_route_is_no_address():
+    assert source_address("not an address") is None

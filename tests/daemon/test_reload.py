@@ -1,0 +1,139 @@
+"""Reading the configuration anew."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dewy.config import Settings
+from dewy.daemon.reload import TAKEN, Reload, merged
+from dewy.errors import ConfigError
+from tests.eventually import eventually
+
+
+def settings(root: Path, **given: Any) -> Settings:
+    usual: dict[str, Any] = {"command": "container", "registry": "img://a.test/b/c"}
+    return Settings(root=root, cache_dir=root, **usual | given)
+
+
+@dataclass
+class Stage:
+    """A reload, and whoever it tells."""
+
+    old: Settings
+    reread: Callable[[], Settings]
+    told: list[str] = field(default_factory=list)
+    renewed: list[Settings] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.agent = SimpleNamespace(
+            settings=self.old,
+            hooks=SimpleNamespace(settings=self.old),
+            trial=SimpleNamespace(settings=self.old),
+            describe=lambda: "v1 runs",
+        )
+        self.poller = SimpleNamespace(
+            settings=self.old, wake=lambda: self.told.append("woken")
+        )
+        service = SimpleNamespace(
+            reloading=lambda: self.told.append("reloading"),
+            ready=lambda what: self.told.append(f"ready: {what}"),
+        )
+        crew = SimpleNamespace(renew=self._renew)
+        self.reload = Reload(
+            self.reread,
+            service,  # type: ignore[arg-type]
+            self.agent,  # type: ignore[arg-type]
+            self.poller,  # type: ignore[arg-type]
+            crew,  # type: ignore[arg-type]
+        )
+
+    def _renew(self, new: Settings, options: object) -> bool:
+        self.renewed.append(new)
+        return False
+
+    def holders(self) -> list[Settings]:
+        agent = self.agent
+        return [
+            each.settings for each in (agent, agent.hooks, agent.trial, self.poller)
+        ]
+
+
+async def test_what_changed_is_taken_over_by_all(tmp_path: Path):
+    old = settings(tmp_path)
+    new = replace(old, replicas=5, drain_time=1.0)
+    stage = Stage(old, lambda: new)
+
+    assert "changed: replicas, drain-time" == await stage.reload.reload()
+    assert [new] == stage.renewed
+    assert [new] * 4 == stage.holders()
+    assert ["reloading", "woken", "ready: v1 runs"] == stage.told
+
+
+async def test_what_takes_a_restart_is_named_and_left(tmp_path: Path):
+    old = settings(tmp_path)
+    stage = Stage(old, lambda: replace(old, runtime="podman", replicas=2))
+    told = await stage.reload.reload()
+
+    assert "changed: replicas; restart dewy for: runtime" == told
+    assert old.runtime == stage.agent.settings.runtime
+
+
+async def test_nothing_changed(tmp_path: Path):
+    old = settings(tmp_path)
+
+    assert "nothing changed" == await Stage(old, lambda: replace(old)).reload.reload()
+
+
+@pytest.mark.parametrize(
+    "given", [{"command": "server"}, {"run_options": ("--privileged",)}]
+)
+async def test_what_cannot_be_changes_nothing(given: Any, tmp_path: Path):
+    old = settings(tmp_path)
+    stage = Stage(old, lambda: replace(old, replicas=9, **given))
+    with pytest.raises(ConfigError):
+        await stage.reload.reload()
+
+    assert [] == stage.renewed
+    assert [old] * 4 == stage.holders()
+    assert ["reloading", "ready: v1 runs"] == stage.told
+
+
+async def test_a_file_that_cannot_be_read_changes_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    def broken() -> Settings:
+        raise ConfigError("dewy.toml: line 3 is none")
+
+    old = settings(tmp_path)
+    stage = Stage(old, broken)
+    stage.reload.request()
+    await eventually(lambda: "ready: v1 runs" in stage.told)
+    await eventually(lambda: "Configuration not reloaded" in caplog.messages)
+
+    assert [old] * 4 == stage.holders()
+
+
+async def test_a_request_ends_with_its_owner(tmp_path: Path):
+    stage = Stage(settings(tmp_path), lambda: settings(tmp_path))
+    await stage.reload._busy.acquire()
+    stage.reload.request()
+    await asyncio.sleep(0)
+    await stage.reload.stop()
+
+    assert [] == stage.renewed
+
+
+def test_only_what_may_change_is_merged(tmp_path: Path):
+    old = settings(tmp_path)
+    names = {each for each in old.__dataclass_fields__ if each not in TAKEN}
+
+    assert names >= {"command", "registry", "root", "runtime", "name", "proxy_threads"}
+    new, left = merged(old, replace(old, cautions=("careful",), replicas=7))
+    assert (7, []) == (new.replicas, left)

@@ -1,0 +1,208 @@
+"""Container mode as a whole, on an engine that is memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from dewy.admin.online import Online
+from dewy.config import PortMapping, Settings
+from dewy.containers.crew import Crew
+from dewy.containers.engines.memory import MemoryEngine
+from dewy.containers.engines.memory_host import MemoryHost
+from dewy.daemon import replicas
+from dewy.daemon.ground import Ground, Outside
+from dewy.errors import RemoteError
+from dewy.release import Deployment, Release
+from dewy.signals import Signals
+from dewy.system import Clock
+from dewy.systemd import Service
+from tests.eventually import eventually
+from tests.standins.crews import REPOSITORY, Bench
+
+
+@dataclass
+class Names:
+    """A registry that names what it is told to; `None` is an outage."""
+
+    release: Release | None = None
+    asked: int = 0
+
+    async def current(self, tag: str | None = None) -> Release:
+        self.asked += 1
+        if self.release is None:
+            raise RemoteError("the registry is away")
+        return self.release
+
+    async def report(self, deployment: Deployment) -> None:
+        pass
+
+
+@dataclass
+class Life:
+    """A dewy that runs."""
+
+    online: Online
+    host: MemoryHost
+    registry: Names
+
+    @property
+    def crew(self) -> Crew:
+        return cast("Crew", self.online._crew)
+
+    @property
+    def serving(self) -> list[str]:
+        return sorted(r.version for r in self.crew.deployer.fleet.serving)
+
+    async def see(self, tag: str) -> None:
+        """The registry names *tag*, and dewy looks."""
+        name = self.host.publish(f"{REPOSITORY}:{tag}", labels={"version": tag})
+        digest = name.partition("@")[2]
+        self.registry.release = Release(tag, f"img://{REPOSITORY}:{tag}", digest)
+        await self.online.poller.once()
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryHost:
+    host = MemoryHost(str(tmp_path))
+
+    @asynccontextmanager
+    async def opened(*given: object) -> AsyncIterator[MemoryEngine]:
+        yield MemoryEngine(host)
+
+    monkeypatch.setattr(replicas, "open_engine", opened)
+    monkeypatch.setattr(replicas, "directory", lambda *given: tmp_path / "locks")
+    monkeypatch.setattr("dewy.system.raise_descriptor_limit", lambda: None)
+    return host
+
+
+@asynccontextmanager
+async def alive(
+    root: Path, host: MemoryHost, registry: Names | None = None, **given: Any
+) -> AsyncIterator[Life]:
+    usual: dict[str, Any] = {
+        "command": "container",
+        "registry": f"img://{REPOSITORY}",
+        "port_mappings": (PortMapping(0, 8080),),
+        "replicas": 2,
+        "min_healthy": 0.0,
+        "health_path": "/up",
+        "upstream": "published",
+        "drain_time": 1.0,
+        "proxy_threads": 0,
+    }
+    settings = Settings(root=root, cache_dir=root / ".dewy" / "cache", **usual | given)
+    registry = registry or Names()
+    host.run = Bench(host, settings, None).run  # type: ignore[arg-type]
+    async with AsyncExitStack() as stack:
+        outside = Outside(registry, None, (), None)  # type: ignore[arg-type]
+        signals = stack.enter_context(Signals())
+        ground = Ground(settings, stack, Service(), signals, outside, Clock())
+        online = await replicas.replicate(ground, lambda: settings)
+        yield Life(online, host, registry)
+
+
+async def test_it_deploys_what_the_registry_names(tmp_path: Path, host: MemoryHost):
+    async with alive(tmp_path, host) as life:
+        await life.see("v1")
+        assert ["v1"] * 2 == life.serving
+        await life.see("v2")
+
+        assert ["v2"] * 2 == life.serving
+    assert {} == host.held
+
+
+async def test_a_death_within_probation_takes_the_version_back(
+    tmp_path: Path, host: MemoryHost
+):
+    """In the ledger first; the bad one's others serve until the good ones do."""
+    async with alive(tmp_path, host) as life:
+        await life.see("v1")
+        await life.see("v2")
+        await life.crew.retirement.ended()
+        order: list[str] = []
+        state = life.online.agent.ledger
+
+        async def watch(phase: str, call: str, subject: str) -> None:
+            if phase == "before" and call in {"create", "stop"}:
+                bad = bool(list(state.state.quarantine))
+                order.append(f"{call}, quarantine {bad}, serving {len(life.serving)}")
+
+        host.hook = watch
+        victim = life.crew.deployer.fleet.serving[0]
+        await host.kill(victim.id, 1)
+        await eventually(lambda: ["v1"] * 2 == life.serving and len(host.held) == 2)
+        host.hook = None
+
+        assert all("quarantine True" in each for each in order)
+        assert "stop, quarantine True, serving 2" == order[-1]
+        running = state.state.running
+        assert running is not None
+        assert "v1" == running.tag
+        await life.online.poller.once()
+        assert ["v1"] * 2 == life.serving
+
+
+async def test_a_later_death_is_no_verdict(tmp_path: Path, host: MemoryHost):
+    async with alive(tmp_path, host, probation=0.0) as life:
+        await life.see("v1")
+        await life.see("v2")
+        await life.crew.retirement.ended()
+        victim = life.crew.deployer.fleet.serving[0].id
+        await host.kill(victim, 1)
+        await eventually(lambda: ["v2"] * 2 == life.serving and victim not in host.held)
+
+        assert [] == list(life.online.agent.state.quarantine)
+
+
+async def test_a_restart_of_dewy_serves_before_the_registry_is_asked(
+    tmp_path: Path, host: MemoryHost
+):
+    async with alive(tmp_path, host, on_exit="leave") as life:
+        await life.see("v1")
+    left = set(host.held)
+    async with alive(tmp_path, host) as life:
+        assert ["v1"] * 2 == life.serving
+        assert 0 == life.registry.asked
+        await life.online.poller.once()
+
+        assert (1, left) == (life.registry.asked, set(host.held))
+
+
+async def test_a_restart_of_the_host_starts_before_the_registry_is_asked(
+    tmp_path: Path, host: MemoryHost
+):
+    async with alive(tmp_path, host, on_exit="leave") as life:
+        await life.see("v1")
+    for container in list(host.held):
+        await host.kill(container)
+    served: list[list[str]] = []
+
+    class Late(Names):
+        async def current(self, tag: str | None = None) -> Release:
+            served.append(life.serving)
+            return await super().current(tag)
+
+    async with alive(tmp_path, host, Late()) as life:
+        await life.online.poller.once()
+
+        assert [["v1"] * 2] == served
+
+
+async def test_two_roots_do_not_keep_the_same_application(
+    tmp_path: Path, host: MemoryHost
+):
+    async with alive(tmp_path, host):
+        other = tmp_path / "other"
+        other.mkdir()
+        with pytest.raises(Exception, match="give this application another --name"):
+            async with alive(other, host):
+                pass
+        assert [] == list(other.iterdir())
+    await asyncio.sleep(0)

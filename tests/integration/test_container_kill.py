@@ -1,0 +1,141 @@
+"""`kill -9` of dewy in the middle of a rolling update: the next one makes it good."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+import pytest
+
+from dewy.admin.client import NotRunning
+from tests.eventually import eventually
+from tests.standins import roots
+from tests.standins.container_site import ContainerDewy
+from tests.standins.doomed import Doomed
+from tests.standins.engines import RealEngine
+from tests.standins.gates import Gate
+from tests.standins.images import Publisher
+
+Measured = Callable[[object], None]
+
+ENGINE = "dewy.containers.engines.docker:DockerEngine"
+POINTS = {
+    "after a replica was created": f"{ENGINE}.create:leave",
+    "after a second one was started": f"{ENGINE}.start:leave:2",
+    "after the first one was admitted": "dewy.containers.fleet:Fleet.admit:leave:2",
+    "after the new version was written down": "dewy.deploy.trial:Trial.begin:enter",
+    "while old ones drain": "dewy.containers.retiring:Retirement._drain:enter:2",
+    "while old ones are stopped": f"{ENGINE}.stop:leave",
+}
+OLD, NEW = "v1.0.0", "v1.1.0"
+
+
+async def serving_versions(dewy: ContainerDewy) -> set[str]:
+    """The versions that answer some connections through the proxy."""
+    return {(await dewy.fetch("/version")) for _ in range(8)}
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_killed_in_an_update_it_serves_at_once_and_finishes_it(
+    docker: RealEngine,
+    publisher: Publisher,
+    tmp_path,
+    unused_tcp_port,
+    measured: Measured,
+    point: str,
+) -> None:
+    """Before it asks the registry, and before it makes a container."""
+    async with AsyncExitStack() as stack:
+        gate = await stack.enter_async_context(Gate(publisher.host))
+        repository = docker.name("team") + "/app"
+        dewy = Doomed(
+            tmp_path,
+            unused_tcp_port,
+            engine=docker,
+            publisher=publisher,
+            repository=repository,
+            registry_url=f"img://{gate.place}/{repository}",
+            replicas=2,
+            options=["--on-exit", "leave"],
+        )
+        await dewy.push(OLD)
+        async with dewy:
+            await dewy.serves(OLD)
+            await dewy.alone(OLD)
+        await dewy.push(NEW)
+
+        dewy.point = POINTS[point]
+        await dewy.start()
+        stack.push_async_callback(dewy.kill)
+        assert -signal.SIGKILL == await dewy.exit_status(), dewy.log
+        await quiet(dewy)
+        before = {each["Id"]: each for each in await dewy.containers()}
+
+        dewy.point, dewy.options = "", []
+        gate.turn("shut")
+        asked = gate.asked
+        took = await time_to_serve(dewy)
+        measured(f"{1000 * took:.0f} ms from start to serving")
+        # It was asked once at most, and has not answered.
+        assert gate.asked <= asked + 1
+        assert (await serving_versions(dewy)) <= {OLD, NEW}
+        assert set(before) == {each["Id"] for each in await dewy.containers()}
+
+        gate.turn("open")
+        await dewy.serves(NEW)
+        after = await dewy.alone(NEW)
+        assert {NEW} == await serving_versions(dewy)
+        assert kept(before) <= set(after)
+        started = {each["Id"]: each["State"]["StartedAt"] for each in before.values()}
+        for each in await dewy.containers():
+            then = started.get(each["Id"], "")
+            assert then.startswith(("", "0001")) or then == each["State"]["StartedAt"]
+        await dewy.stop()
+    assert 0 == dewy.process.returncode, dewy.log
+    assert [] == await dewy.containers()
+    state = await roots.state(dewy.root)
+    assert NEW == state.running.tag
+    assert [] == list(state.quarantine)
+
+
+def kept(shown: dict[str, dict]) -> set[str]:
+    """Those of the new version that ran."""
+    return {
+        name
+        for name, each in shown.items()
+        if each["Config"]["Labels"]["dewy.version"] == NEW and each["State"]["Running"]
+    }
+
+
+async def quiet(dewy: ContainerDewy) -> None:
+    """Wait until the engine has done what the dead dewy had asked it for."""
+    last: list[tuple[str, str]] = []
+    same = 0
+
+    async def unchanged() -> bool:
+        nonlocal last, same
+        now = [(e["Id"], e["State"]["Status"]) for e in await dewy.containers()]
+        same = same + 1 if now == last else 0
+        last = now
+        return same >= 20
+
+    await eventually(unchanged)
+
+
+async def time_to_serve(dewy: ContainerDewy) -> float:
+    """Start it; the seconds until a connection through it is answered."""
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    await dewy.start()
+
+    async def answered() -> bool:
+        try:
+            return bool(await dewy.fetch("/version"))
+        except (OSError, NotRunning):
+            assert dewy.process.returncode is None, dewy.log
+            return False
+
+    await eventually(answered)
+    return loop.time() - begun

@@ -1,0 +1,175 @@
+"""The registry or the engine fails: what serves goes on, and dewy comes back to it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.standins import roots
+from tests.standins.container_load import ContainerLoad
+from tests.standins.container_site import ContainerDewy
+from tests.standins.engines import RealEngine
+from tests.standins.gates import Gate
+from tests.standins.images import Publisher
+
+OLD, NEW = "v1.0.0", "v1.1.0"
+PULLER = b"User-Agent: docker/"
+
+
+async def test_the_registry_may_go(
+    docker: RealEngine, publisher: Publisher, tmp_path, unused_tcp_port
+) -> None:
+    """Refusing, then answering nonsense, then breaking off a pull."""
+    async with Gate(publisher.host) as gate:
+        repository = docker.name("team") + "/app"
+        site = ContainerDewy(
+            tmp_path,
+            unused_tcp_port,
+            engine=docker,
+            publisher=publisher,
+            repository=repository,
+            registry_url=f"img://{gate.place}/{repository}",
+            replicas=1,
+        )
+        await site.push(OLD)
+        async with site:
+            await site.serves(OLD)
+            before = await site.alone(OLD)
+            async with ContainerLoad(site.port, rate=50, kept=2) as load:
+                for mode in ("broken", "garbage"):
+                    gate.turn(mode)
+                    await gate.cut()
+                    status = await site.until(lambda now: now["last_error"])
+                    assert gate.place in status["last_error"]
+                    assert 1 == len(status["last_error"].splitlines())
+                    gate.turn("open")
+                    await site.until(lambda now: not now["last_error"])
+                gate.spurned = PULLER
+                await gate.cut()
+                await site.push(NEW)
+                reason = await site.refuses(NEW)
+                assert before == await site.alone(OLD)
+                gate.spurned = b""
+                said = await roots.say(site.root, "retry", NEW)
+                assert 0 == said.status, said
+                await site.serves(NEW)
+        assert "could not pull" in reason
+        assert {} == load.report.failures, load.report.examples
+        _, failed, _ = await roots.history(site.root)
+        assert ("failed", "fetch") == (failed.outcome, failed.step)
+
+
+@pytest.mark.parametrize("mode", ["shut", "garbage", "broken"])
+async def test_the_engine_may_go(
+    docker: RealEngine, publisher: Publisher, tmp_path, unused_tcp_port, mode: str
+) -> None:
+    """It hangs, answers nonsense or hangs up: nothing is lost, all is found again."""
+    path = docker.environ["DOCKER_HOST"].removeprefix("unix://")
+    async with Gate(path, tmp_path) as gate:
+        site = ContainerDewy(
+            tmp_path,
+            unused_tcp_port,
+            engine=docker,
+            publisher=publisher,
+            variables={"DOCKER_HOST": f"unix://{gate.place}"},
+            replicas=2,
+        )
+        await site.push(OLD)
+        async with site, docker.client() as client:
+            await site.serves(OLD)
+            before = await site.alone(OLD)
+            async with ContainerLoad(site.port, rate=50, kept=2) as load:
+                gate.turn(mode)
+                await gate.cut()
+                await load.goes_on(100)
+                await site.push(NEW)
+                await load.goes_on(100)
+                gate.turn("open")
+                await site.until(lambda now: now["running"])
+                await roots.say(site.root, "retry", NEW)
+                await site.serves(NEW)
+                after = await site.alone(NEW)
+                # Deaths that nobody told of are found by the relist.
+                gate.turn("broken")
+                await gate.cut()
+                await client.containers.container(after[0]).kill(signal="SIGKILL")
+                gate.turn("open")
+                await site.serves(NEW)
+                assert after[1] in await site.alone(NEW)
+        assert not set(before) & set(after)
+        assert load.report.failures.keys() <= {"reset", "short"}, load.report.examples
+        assert sum(load.report.failures.values()) <= 4, load.report.examples
+        assert [] == await site.containers()
+
+
+MISTAKES = {
+    "--privileged": ["--", "--privileged"],
+    "--nonsense": ["--", "--nonsense"],
+    "-p": ["--", "-p", "80:80"],
+    "--network": ["--", "--network", "host"],
+    "--env-file": ["--", "--env-file", "/nowhere/at/all"],
+    "--memory": ["--", "--memory", "much"],
+    "--port": ["--port", "99999"],
+    "--replicas": ["--replicas", "many"],
+    "--upstream": ["--upstream", "sideways"],
+    "--runtime": ["--runtime", "rkt"],
+    "nothing/at/all": ["--registry", "img://"],
+}
+
+
+@pytest.mark.parametrize("what", [*MISTAKES, "DOCKER_HOST"])
+async def test_a_mistake_is_one_line_and_starts_nothing(tmp_path, what: str) -> None:
+    """Exit status 2, and no trace."""
+    given = ["--registry", "img://127.0.0.1:9/team/app", "--port", "18080:80"]
+    variables = {"DOCKER_HOST": f"unix://{tmp_path}/no.sock"}
+    said = await roots.say(
+        tmp_path, "container", *given, *MISTAKES.get(what, ()), **variables
+    )
+    assert 2 == said.status, said
+    assert 1 == len(said.err.strip().splitlines()), said.err
+    assert "Traceback" not in said.err
+    assert [] == list(tmp_path.iterdir())
+    if what.startswith("-"):
+        assert what in said.err
+
+
+@pytest.mark.parametrize("upstream", ["direct", "published", "auto"])
+async def test_ways_to_containers(
+    engine: RealEngine,
+    publisher: Publisher,
+    tmp_path,
+    unused_tcp_port_factory,
+    upstream: str,
+) -> None:
+    """Two ports, one of which the image tells."""
+    first, second = unused_tcp_port_factory(), unused_tcp_port_factory()
+    site = ContainerDewy(
+        tmp_path,
+        first,
+        engine=engine,
+        publisher=publisher,
+        replicas=1,
+        ports=[str(first), f"{second}:8080"],
+        options=["--upstream", upstream],
+    )
+    await site.push(OLD, ports=[8080])
+    async with site:
+        await site.serves(OLD)
+        assert OLD == await site.fetch("/version")
+        site.port = second
+        assert OLD == await site.fetch("/version")
+        (replica,) = (await site.ask("containers"))["containers"]
+    way = "published" if upstream == "published" else "direct"
+    assert way == replica["way"]
+    assert replica["upstream"].startswith("127.0.0.1:") == (way == "published")
+
+
+async def test_slots_are_told_by_the_end_of_a_tag(site: ContainerDewy) -> None:
+    """A `+` cannot stand in one."""
+    site.options = ("--slot", "blue")
+    site.replicas = 1
+    await site.push("v1.0.0-blue")
+    await site.push("v1.1.0-green")
+    async with site:
+        await site.serves("v1.0.0-blue")
+        await site.push("v1.2.0-blue")
+        await site.serves("v1.2.0-blue")

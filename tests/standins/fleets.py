@@ -1,0 +1,96 @@
+"""A fleet on a host that is memory, its table a real proxy's; nothing is started."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from dewy.config import Endpoint
+from dewy.containers.application import Application
+from dewy.containers.engines.memory import MemoryEngine
+from dewy.containers.engines.memory_host import MemoryHost
+from dewy.containers.fleet import Fleet
+from dewy.containers.health import Pulse
+from dewy.containers.replica import Replica
+from dewy.containers.rollout import Phase
+from dewy.containers.table import Table
+from dewy.containers.upstream import PUBLISHED, Upstream
+from dewy.proxy import Proxy
+
+REPOSITORY = "registry.test/acme/shop"
+SHOP = Application("shop", REPOSITORY)
+
+
+@dataclass
+class Yard:
+    """
+    What a test of a fleet works with.
+
+    Attributes:
+        dead: Names of those that ended by themselves while they served.
+    """
+
+    host: MemoryHost
+    engine: MemoryEngine
+    fleet: Fleet
+    proxy: Proxy
+    dead: list[str] = field(default_factory=list)
+
+    async def left(
+        self,
+        name: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        image: str = f"{REPOSITORY}:v1",
+        start: bool = True,
+    ) -> str:
+        """A container that somebody made; its id."""
+        if image not in self.host.registry:
+            self.host.publish(image)
+        await self.engine.pull(image, None, lambda done, total: None)
+        usual = SHOP.labels(0, "v1", "sha256:1", "spec", (8080,))
+        spec: dict[str, Any] = {
+            "Image": image,
+            "Labels": usual if labels is None else dict(labels),
+            "ExposedPorts": {"8080/tcp": {}},
+        }
+        made = await self.engine.create(name, spec)
+        if start:
+            await self.engine.start(made)
+        return made
+
+    async def serving(self, name: str) -> Replica:
+        """One that is in the table."""
+        container = await self.left(name)
+        await self.fleet.observe()
+        replica = self.fleet.get(container)
+        assert replica is not None
+        where = Endpoint("127.0.0.1", replica.container.published[8080])
+        replica.upstream = Upstream(PUBLISHED, (where,) * len(self.proxy.ports))
+        replica.phase = Phase.READY
+        self.fleet.admit([replica])
+        return replica
+
+    @property
+    def phases(self) -> dict[str, Phase]:
+        return {each.name: each.phase for each in self.fleet.replicas}
+
+    def backends(self) -> list[int]:
+        """How many each port has that get connections."""
+        return [len(port.serving) for port in self.proxy.ports]
+
+
+@asynccontextmanager
+async def yard(ports: int = 1) -> AsyncIterator[Yard]:
+    """A fleet and its table."""
+    host = MemoryHost("yard")
+    engine = MemoryEngine(host)
+    async with Proxy(threads=0) as proxy:
+        opened = [await proxy.open(Endpoint("127.0.0.1", 0)) for _ in range(ports)]
+        table = Table(opened, 5.0)
+        made = Yard(host, engine, Fleet(engine, SHOP, table, Pulse()), proxy)
+        made.fleet.died = lambda replica: made.dead.append(replica.name)
+        yield made
+        await table.stop()
