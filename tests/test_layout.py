@@ -100,7 +100,6 @@ HEAVY = {
     "uvloop",
     "zstandard",
 }
-HEAVY = set(["aiodocker", "aiohttp", "boto3", "cryptography", "google", "uvloop", "zstandard"])
 
 
 def modules() -> list[str]:

@@ -86,8 +86,9 @@ async def test_writer_that_is_killed_half_way_leaves_nothing_to_read(
     cache: Cache, other: ChunkedCache, consul: Consul, tmp_path: Path
 ) -> None:
     """And what it left goes after a while."""
+    consul.stalls_after = 2
     storing = asyncio.create_task(cache.store(KEY, tmp_path / "source"))
-    await eventually(lambda: consul.puts)
+    await eventually(lambda: consul.puts == 2)
     storing.cancel()
     await asyncio.wait({storing})
 

@@ -11,6 +11,7 @@ from dewy.caches import CACHES
 from dewy.errors import ConfigError, RemoteError
 from tests.contracts.shared_cases import entered, opens
 from tests.standins.consul import Consul, serving
+from tests.standins.through import grown
 
 
 @pytest.fixture
@@ -63,6 +64,14 @@ async def test_consul_that_hangs_is_given_up(
                 await kv.get("key")
         with pytest.raises(RemoteError, match="a moment ago"):
             await cache.get("key")
+
+
+async def test_memory_does_not_follow_the_size_of_a_file(tmp_path: Path) -> None:
+    """The largest that is kept, in and out again."""
+    async with serving(Consul()) as port:
+        url = f"consul://127.0.0.1:{port}/app"
+
+        assert await grown(url, tmp_path, 32 << 20) < 80 << 20
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,8 @@ async def test_two_applications_in_one_cache_never_meet(fleet: Fleet) -> None:
     assert {"of the other one"} == said
     assert 1 == fleet.upstream.asked["fetch"] == other.asked["fetch"]
     for agent in mine + theirs:
-        assert 1 == len(History(agent.settings.private).read())
+        history = History(agent.settings.private)
+        assert 1 == len(await asyncio.to_thread(history.read))
 
 
 @needs.needs("redis-server")

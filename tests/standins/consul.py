@@ -53,6 +53,8 @@ class Consul:
 
         puts: How many values were written.
 
+        stalls_after: From this many on none is.
+
         leaving: Set when whoever hangs is to let go.
     """
 
@@ -61,6 +63,7 @@ class Consul:
         self.refusing = 0
         self.hanging = False
         self.puts = 0
+        self.stalls_after: int | None = None
         self.leaving = asyncio.Event()
         self._token = token
         self._indexes = count(10)
@@ -121,6 +124,8 @@ class Consul:
         present = self.rows.get(key)
         if not self._unchanged(request, present, create=True):
             return web.json_response(False)
+        if self.puts == self.stalls_after:
+            await self.leaving.wait()
         self.puts += 1
         self._index = next(self._indexes)
         created = present.created if present else self._index
