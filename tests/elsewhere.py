@@ -1,0 +1,25 @@
+"""Modules whose tests stand elsewhere, and where."""
+
+from __future__ import annotations
+
+TESTED_ELSEWHERE = {
+    "__main__.py": "test_layout.py",
+    "_speedups/engine_py.py": "_speedups/test_draining.py",
+    "_speedups/pair_py.py": "_speedups/test_streams.py",
+    "_speedups/search_py.py": "_speedups/test_backends.py",
+    "registries/s3.py": "registries/test_objects.py",
+    "registries/gs.py": "registries/test_objects.py",
+    "remotes/objects/port.py": "contracts/test_registries.py",
+    "proxy/backend.py": "proxy/test_proxy.py",
+    "proxy/port.py": "proxy/test_proxy.py",
+    "containers/engines/memory_contents.py": "containers/engines/test_memory_host.py",
+    "artifacts/s3.py": "artifacts/test_objects.py",
+    "artifacts/gs.py": "artifacts/test_objects.py",
+    "caches/s3.py": "caches/test_objects.py",
+    "caches/gs.py": "caches/test_objects.py",
+    "daemon/files.py": "test_boot.py",
+    "daemon/ground.py": "daemon/test_keep.py",
+    "daemon/programs.py": "daemon/test_keep.py",
+    "config/option.py": "config/test_options.py",
+    "config/proxying.py": "config/test_options.py",
+}
