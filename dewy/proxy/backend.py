@@ -67,7 +67,7 @@ class Backend:
         Returns how many are left: none, or those still open after *seconds*.
         Nothing is cut; cancelling it only ends the waiting.
         """
-        self.serving = False
+        served, self.serving = self.serving, False
         left = self._relay.drain(self.number)
         if left:
             log.info("Draining backend", extra=self._tell(connections=left))
@@ -75,7 +75,9 @@ class Backend:
                 async with asyncio.timeout(seconds):
                     await self._drained.wait()
             left = 0 if self.removed else self._relay.drain(self.number)
-        log.info("Drained backend", extra=self._tell(connections=left))
+            log.info("Drained backend", extra=self._tell(connections=left))
+        elif served:
+            log.info("Drained backend", extra=self._tell(connections=0))
         return left
 
     def cut(self) -> int:
