@@ -83,7 +83,8 @@ EMPTY_WORDS = {
     "util",
     "utils",
 }
-HEAVY = set(["aiodocker", "aiohttp", "boto3", "cryptography", "google", "uvloop", "zstandard"])
+HEAVY = {"aiodocker", "aiohttp", "boto3", "cryptography", "google"}
+HEAVY |= {"uvloop", "zstandard"}
 
 
 def modules() -> list[str]:
