@@ -1,7 +1,1 @@
-"""Registries that are asked by gRPC; grpcio is loaded with this package."""
-
-from .quiet import load
-
-__all__: list[str] = []
-
-load()
+"""Registries that are asked by gRPC."""

@@ -10,6 +10,7 @@ import grpc.aio
 
 from ...errors import DewyError, NoRelease, RemoteError
 from .. import Clients
+from . import quiet
 from .endpoint import Endpoint
 from .refusals import refusal
 from .registry_pb2 import CurrentRequest, CurrentResponse, ReportRequest
@@ -95,6 +96,7 @@ class RegistryClient:
                 raise self._refusal(exc) from None
 
     async def _open(self) -> grpc.aio.Channel:
+        quiet.begin()
         # `dns` also for addresses; without it `unix:1` would be a path.
         target = f"dns:///{self._endpoint.address}"
         if not self._endpoint.tls:

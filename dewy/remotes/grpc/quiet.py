@@ -1,10 +1,13 @@
-"""Loading grpcio without what its C core would write to stderr by itself."""
+"""Starting grpcio without what its C core would write to stderr by itself."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
+
+import grpc.aio
 
 SETTINGS = {
     # A refused handshake is ours to tell.
@@ -14,16 +17,16 @@ SETTINGS = {
 }
 
 
-def load() -> None:
+@cache
+def begin() -> None:
     """
-    Import and initialise grpcio, which reads its settings from the environment then.
+    Initialise grpcio, which reads its settings from the environment then; to be
+    called in a running loop. A second time does nothing.
 
     They are there for that moment only, since programs and hooks inherit ours;
     what the operator has set stands.
     """
     with _environment({k: v for k, v in SETTINGS.items() if k not in os.environ}):
-        import grpc.aio
-
         grpc.aio.init_grpc_aio()
 
 

@@ -64,3 +64,20 @@ def test_settings_of_the_operator_stand() -> None:
 
     assert "" != done.stderr
     assert done.stdout.endswith("['GRPC_TRACE', 'GRPC_VERBOSITY']\n")
+
+
+def test_it_is_loaded_in_a_thread_as_dewy_loads_it() -> None:
+    """Which has no event loop that grpcio could take."""
+    code = (
+        "import asyncio, importlib\n"
+        "name = 'dewy.registries.grpc'\n"
+        "asyncio.run(asyncio.to_thread(importlib.import_module, name))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (0, "") == (done.returncode, done.stderr)
