@@ -1,1 +1,5 @@
-"""Registries that are asked by gRPC."""
+"""Registries that are asked by gRPC; `quiet` is the first to load grpcio."""
+
+from . import quiet
+
+__all__ = ["quiet"]

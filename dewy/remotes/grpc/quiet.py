@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-
-import grpc.aio
 
 SETTINGS = {
     # A refused handshake is ours to tell.
@@ -15,6 +13,22 @@ SETTINGS = {
     # What dewy forks becomes another program at once.
     "GRPC_ENABLE_FORK_SUPPORT": "0",
 }
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    settings = {k: v for k, v in SETTINGS.items() if k not in os.environ}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name in settings:
+            os.environ.pop(name, None)
+
+
+# Some settings are read as it is imported, the others as it is initialised.
+with _environment():
+    import grpc.aio
 
 
 @cache
@@ -26,15 +40,5 @@ def begin() -> None:
     They are there for that moment only, since programs and hooks inherit ours;
     what the operator has set stands.
     """
-    with _environment({k: v for k, v in SETTINGS.items() if k not in os.environ}):
+    with _environment():
         grpc.aio.init_grpc_aio()
-
-
-@contextmanager
-def _environment(settings: Mapping[str, str]) -> Iterator[None]:
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        for name in settings:
-            os.environ.pop(name, None)
