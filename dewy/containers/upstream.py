@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ..config import Endpoint
 from ..errors import EngineError
-from .model import Container, Engine
+from .model import Container, Engine, Network
 
 __all__ = ["DIRECT", "PUBLISHED", "Upstream", "Upstreams", "source_address"]
 
@@ -49,6 +49,7 @@ class Upstreams:
 
     def __init__(self, engine: Engine, wanted: str) -> None:
         self._engine = engine
+        self._bridges: dict[str, Network | None] = {}
         self.wanted = wanted
 
     async def of(self, container: Container, ports: Sequence[int]) -> list[Upstream]:
@@ -84,10 +85,11 @@ class Upstreams:
         if self._engine.rootless or not self._engine.local:
             return False
         try:
-            found = await self._engine.network(network)
+            found = self._bridges[network] = await self._engine.network(network)
         except EngineError as exc:
+            # An engine that is away for a moment moves nobody: it is as it was.
             log.debug("Network not inspected", extra={"error": str(exc)})
-            return False
+            found = self._bridges.get(network)
         source = source_address(address)
         return found is not None and source is not None and source in found.gateways
 

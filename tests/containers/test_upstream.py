@@ -98,3 +98,12 @@ async def test_one_that_does_not_run_has_no_way(engine: MemoryEngine):
 
 def test_no_route_is_no_address():
     assert source_address("not an address") is None
+
+
+async def test_an_engine_that_is_away_for_a_moment_moves_nobody(engine: MemoryEngine):
+    """Or all connections would be drained from one way to the other and back."""
+    upstreams = Upstreams(engine, "auto")
+    before = await upstreams.of(RUNS, (80, 90))
+    engine.host.fail("network", EngineError("it hangs"))
+
+    assert before == await upstreams.of(RUNS, (80, 90))
