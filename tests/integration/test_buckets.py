@@ -100,7 +100,7 @@ async def test_fresh_host_on_a_warm_cache_deploys(
     second = host(tmp_path / "second", bucket, registry, cache)
 
     # moto reads a whole object for each piece of it that is asked for.
-    first.patience = second.patience = 600.0 if soak else 60.0
+    first.within = second.within = 600.0 if soak else 60.0
 
     async with first:
         await first.runs("v0.0.1")

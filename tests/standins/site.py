@@ -34,7 +34,7 @@ class Dewy:
 
         passed: Descriptors it inherits.
 
-        patience: Seconds to wait for what it is to do.
+        within: Seconds to wait for what it is to do.
     """
 
     base: Path
@@ -45,7 +45,7 @@ class Dewy:
     variables: dict[str, str] = field(default_factory=dict)
     registry_url: str = ""
     passed: Sequence[int] = ()
-    patience: float = DEADLINE
+    within: float = DEADLINE
     process: Process | None = None
 
     @property
@@ -142,7 +142,7 @@ class Dewy:
             return bool(met(found))
 
         try:
-            await eventually(look, self.patience)
+            await eventually(look, self.within)
         except TimeoutError:
             raise AssertionError(f"last status {found}\n{self.log}") from None
         return found
