@@ -26,6 +26,8 @@ Origins = Callable[[], Origin]
 
 LONG = 60.0  # seconds
 SHORT = 0.3
+# A timer of asyncio may ring this much early, and its clock is a float.
+EARLY = 0.01
 
 
 @pytest.fixture
@@ -88,7 +90,7 @@ def test_newcomer_is_turned_away_in_the_end(started: Start) -> None:
         assert b"" == until_reset(client)
     assert plane.told(NO_BACKEND, gate.number)
     assert 1 == gate.stats().errors.no_backend
-    assert gate.stats().duration_seconds >= SHORT
+    assert gate.stats().duration_seconds >= SHORT - EARLY
     held(gate, 0)
 
 
@@ -240,7 +242,7 @@ def test_client_is_turned_away_when_all_refuse_for_long(started: Start) -> None:
         assert b"" == until_reset(client)
     held(gate, 0)
     assert 1 == gate.stats().errors.unanswered
-    assert gate.stats().duration_seconds >= SHORT
+    assert gate.stats().duration_seconds >= SHORT - EARLY
 
 
 @pytest.mark.parametrize("rounds", range(3))
