@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Tests wait more than they work.
+JOBS ?= 3
 INSTALLED := $(VENV)/.installed
 SOURCES := $(wildcard _speedups/*.pyx _speedups/*.pxd _speedups/*.pxi)
 
@@ -25,13 +27,13 @@ demo: $(INSTALLED)
 	$(BIN)/dewy demo $(ARGS)
 
 # First the proxy on the pure relay, on either loop; then everything on whichever
-# relay was built.
+# relay was built, several tests at a time (JOBS=0 has them one by one).
 test: $(INSTALLED)
 ifeq ($(ARGS),)
 	env -u DEWY_REQUIRE_EXTENSIONS DEWY_NO_EXTENSIONS=1 $(BIN)/pytest tests/proxy tests/_speedups -k 'not c-threads and not c-loop'
 	env -u DEWY_REQUIRE_EXTENSIONS DEWY_NO_EXTENSIONS=1 DEWY_TEST_LOOP=asyncio $(BIN)/pytest tests/proxy tests/_speedups -k 'not c-threads and not c-loop and not test_bounds'
 endif
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 soak: $(INSTALLED)
 	DEWY_SOAK=1 $(BIN)/pytest -m soak --timeout 1800 $(ARGS)

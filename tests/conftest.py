@@ -96,9 +96,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name what this machine lacks."""
-    if needs.missing:
-        parts = ", ".join(sorted(needs.missing))
+    """Name what this machine lacks, whichever process found it out."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    missing = needs.told(str(report.longrepr) for report in skipped)
+    if missing:
+        parts = ", ".join(sorted(missing))
         terminalreporter.section("left out")
         scripts = "dev/install-services and dev/start-services"
         terminalreporter.line(f"missing: {parts}; run {scripts}")

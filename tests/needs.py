@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from http.client import HTTPConnection
 from importlib.util import find_spec
@@ -23,8 +24,6 @@ import pytest
 
 from dewy.containers.engines.sockets import Runtime, candidates
 from dewy.errors import ConfigError
-
-missing: set[str] = set()
 
 # As it was before the tests forgot the settings of whoever runs them.
 ENVIRON = dict(os.environ)
@@ -47,12 +46,17 @@ def require(part: str, present: bool | None = None) -> None:
     """
     if found(part) if present is None else present:
         return
-    missing.add(part)
     script = "start-services starts" if part in STARTED else "install-services installs"
     reason = f"missing: {part} (dev/{script} it)"
     if required(part):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+def told(reasons: Iterable[str]) -> set[str]:
+    """The parts that *reasons* to skip a test call missing."""
+    found = (re.search(r"missing: (.+?) \(dev/", reason) for reason in reasons)
+    return {match[1] for match in found if match}
 
 
 def required(part: str) -> bool:

@@ -42,5 +42,5 @@ for scheme in object_cases.BUCKETS:
     SHARED_CASES[scheme] = object_cases.shared(scheme)
 
 CACHE_CASES |= {
-    name: as_cache(SHARED_CASES[name]) for name in SHARED_CASES.keys() - {"mem"}
+    name: as_cache(SHARED_CASES[name]) for name in sorted(SHARED_CASES.keys() - {"mem"})
 }

@@ -13,13 +13,14 @@ from tests.standins.images import Publisher
 
 Measured = Callable[[object], None]
 
-measured_lines: list[str] = []
+MEASURED = "measured"
 
 
 @pytest.fixture
 def measured(request: pytest.FixtureRequest) -> Measured:
     """Takes what the test measured; nothing depends on it."""
-    return lambda figures: measured_lines.append(f"{request.node.name}: {figures}")
+    told = request.node.user_properties
+    return lambda figures: told.append((MEASURED, str(figures)))
 
 
 @pytest.fixture
@@ -41,7 +42,15 @@ def site(
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Tell the figures, for whoever documents them."""
-    if measured_lines:
+    reports = [one for many in terminalreporter.stats.values() for one in many]
+    lines = [
+        f"{report.nodeid.rpartition('::')[2]}: {figures}"
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for name, figures in report.user_properties
+        if name == MEASURED
+    ]
+    if lines:
         terminalreporter.section("measured")
-        for line in measured_lines:
+        for line in lines:
             terminalreporter.line(line)

@@ -78,7 +78,7 @@ class Bad:
 # Executed by its path, so that a release without it is seen to lack it.
 EXECUTABLE = f"#!{sys.executable} -S\n{programs.PROGRAM.read_text()}"
 GRACE = ["--ready", "grace", "--start-grace", "100ms"]
-NOTIFY = ["--ready", "notify", "--start-timeout", "500ms"]
+NOTIFY = ["--ready", "notify", "--start-timeout", "3s"]
 HEALTH = ["--health-path", "/up", "--health-timeout", "8s"]
 HOOK = ["--before-deploy-hook", f'test "$DEWY_TAG" != {BAD} || exit 7']
 FULL = ["prlimit", f"--fsize={MIB // 2}"]
@@ -91,7 +91,7 @@ RELEASES = {
         lambda: crashing(programs.CRASHES),
     ),
     "never gets ready": Bad(
-        "did not say READY=1 within 0.5 s",
+        "did not say READY=1 within 3 s",
         "start",
         lambda: crashing(programs.NEVER_READY),
         options=NOTIFY,

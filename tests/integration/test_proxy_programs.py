@@ -98,7 +98,7 @@ def postgres(tmp_path: Path) -> Iterator[int]:
     directory.mkdir()
     if os.geteuid() == 0:
         tmp_path.chmod(0o755)
-        for parent in tmp_path.parents[:2]:
+        for parent in tmp_path.parents[:3]:
             parent.chmod(parent.stat().st_mode | 0o011)
         shutil.chown(directory, pwd.getpwnam("postgres").pw_uid)
         as_user = ["runuser", "-u", "postgres", "--"]

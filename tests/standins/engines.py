@@ -64,6 +64,25 @@ class RealEngine:
         return aiodocker.Docker(url=self.engine.address)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those of one engine follow each other, however many run at a time."""
+    for item in items:
+        if runtime := runtime_of(item):
+            item.add_marker(pytest.mark.xdist_group(runtime))
+    # As they take the longest, they begin at once.
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
+def runtime_of(item: pytest.Item) -> str:
+    """Which engine a test runs containers in, if it does."""
+    params = getattr(item, "callspec", None)
+    named = {str(value) for value in params.params.values()} if params else set()
+    for runtime in ENGINES:
+        if runtime in named:
+            return runtime
+    return ENGINES[0] if "docker" in getattr(item, "fixturenames", ()) else ""
+
+
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
     """A registry that lets everybody in."""

@@ -134,12 +134,12 @@ async def test_a_restart_asked_for_while_an_old_generation_drains_is_not_lost(si
     site.supervisor.restart()
 
     await site.answers("v3")
-    assert 3 == site.generations.serving.generation
+    await eventually(lambda: site.generations.serving.generation == 3)
 
 
 async def test_a_restart_that_fails_leaves_the_old_generation(site):
     site.install("v1")
-    await site.open()
+    await site.open(start_grace=2.0)
     await site.supervisor.start()
     site.install("v2", programs.CRASHES)
 
@@ -155,6 +155,7 @@ async def test_stopping_ends_every_generation_and_waits(site):
     site.install("v1")
     await site.open()
     await site.supervisor.start()
+    await site.answers("v1")
     worker = site.generations.serving
 
     await site.supervisor.stop()

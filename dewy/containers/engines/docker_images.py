@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import aiodocker
 
@@ -17,48 +17,57 @@ from .pulling import Layers
 from .refusals import in_use
 from .wire import Wire
 
-LISTED_AGAIN = 3
+ASKED_AGAIN = 3
+
+T = TypeVar("T")
 
 
 async def image(wire: Wire, reference: str) -> Image | None:
     """See `Engine.image`."""
     async with wire.asking(f"look at image {reference}"):
         try:
-            shown = await wire.docker.images.inspect(reference)
-            return inspection.image({**shown, **await _healthcheck(wire, reference)})
+            return inspection.image(
+                await _undisturbed(lambda: _shown(wire, reference), {500})
+            )
         except aiodocker.DockerError as exc:
             if exc.status == 404:
                 return None
             raise
 
 
-async def _healthcheck(wire: Wire, reference: str) -> dict[str, Any]:
-    """What Podman says of it in its own API only."""
+async def _shown(wire: Wire, reference: str) -> dict[str, Any]:
+    """All of it; of its health check Podman tells in its own API only."""
+    shown = await wire.docker.images.inspect(reference)
     if not wire.libpod:
-        return {}
-    _, shown = await wire.json(f"images/{reference}/json", wire.libpod)
-    return {"Healthcheck": shown.get("Healthcheck")}
+        return shown
+    _, own = await wire.json(f"images/{reference}/json", wire.libpod)
+    return {**shown, "Healthcheck": own.get("Healthcheck")}
 
 
 async def images(wire: Wire, repository: str) -> list[Image]:
     """See `Engine.images`."""
     wanted = inspection.repository(repository)
     async with wire.asking(f"list the images of {repository}"):
-        listed = await _listed(wire)
+        listed = await _undisturbed(wire.docker.images.list, {404, 500})
         mine = {entry["Id"] for entry in listed if wanted in _repositories(entry)}
     found = await asyncio.gather(*(image(wire, name) for name in sorted(mine)))
     return [one for one in found if one is not None]
 
 
-async def _listed(wire: Wire) -> list[dict[str, Any]]:
-    """All images; an engine stumbles over those that are removed meanwhile."""
-    for _ in range(LISTED_AGAIN):
+async def _undisturbed(ask: Callable[[], Awaitable[T]], stumbles: set[int]) -> T:
+    """
+    What the engine answers, when asked again if need be.
+
+    Podman goes through all images, and stumbles over those that somebody removes
+    meanwhile.
+    """
+    for _ in range(ASKED_AGAIN):
         try:
-            return await wire.docker.images.list()
+            return await ask()
         except aiodocker.DockerError as exc:
-            if exc.status not in {404, 500}:
+            if exc.status not in stumbles:
                 raise
-    return await wire.docker.images.list()
+    return await ask()
 
 
 def _repositories(entry: dict[str, Any]) -> set[str]:

@@ -91,6 +91,19 @@ async def test_image_that_vanishes_is_listed_again(
     assert ["sha256:aa"] == [image.id for image in await docker.images("r.test/x")]
 
 
+async def test_image_is_looked_at_again_while_another_vanishes(
+    fake: FakeEngine, docker: DockerEngine
+) -> None:
+    """A neighbour that removes its images must not fail a deployment."""
+    fake.answer("images/r.test/x:1/json", {"message": "image not known"}, 500)
+    fake.answer("images/r.test/x:1/json", IMAGE)
+
+    image = await docker.image("r.test/x:1")
+
+    assert image is not None
+    assert "sha256:aa" == image.id
+
+
 async def test_image_in_use_keeps_its_name(
     fake: FakeEngine, docker: DockerEngine
 ) -> None:
