@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from dewy.agent import Agent
 from dewy.caches import CACHES, SharedCache
@@ -25,12 +26,16 @@ from dewy.deploy.state import State, StateFile
 from dewy.deploy.supply import ReleaseSupply
 from dewy.deploy.trial import Trial
 from dewy.deploy.turns import TakingTurns
-from dewy.registries.memory import MemoryRegistry
+from dewy.registries import REGISTRIES
 from dewy.remotes import Clients
 from dewy.remotes.memory import Call, MemoryStore
 from dewy.system import Clock
 from dewy.versions import Selection
+from tests import needs
+from tests.contracts.object_cases import bucket
 from tests.contracts.shared_cases import entered
+from tests.standins.consul import Consul, serving
+from tests.standins.redis import redis_server
 
 
 class Upstream(MemoryStore):
@@ -40,6 +45,10 @@ class Upstream(MemoryStore):
     Attributes:
         asked: How often each call was made.
     """
+
+    @property
+    def url(self) -> str:
+        return f"mem://{self.name}"
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -61,17 +70,16 @@ class Upstream(MemoryStore):
 @asynccontextmanager
 async def host(
     root: Path,
-    upstream: Upstream,
+    url: str,
     cache_url: str,
     *,
     ttl: float = 600.0,
     lease: float = 60.0,
     clock: Clock | None = None,
 ) -> AsyncIterator[Agent]:
-    """One host: an agent that keeps files in *root*."""
+    """One host: an agent that keeps files of the registry at *url* in *root*."""
     private = root / ".dewy"
     private.mkdir(parents=True)
-    url = f"mem://{upstream.name}"
     settings = Settings(
         command="assets", registry=url, root=root, cache_dir=private / "cache"
     )
@@ -101,7 +109,7 @@ async def host(
             ledger=ledger,
             supply=supply,
             registry=SharedRegistry(
-                MemoryRegistry(urlsplit(url), Selection(), clients),
+                await asyncio.to_thread(REGISTRIES.open, url, Selection(), clients),
                 cache,
                 key(url, Selection()),
                 Terms.of(ttl),
@@ -113,6 +121,43 @@ async def host(
             trial=Trial(settings, clock, ledger, chronicle),
             announce=lambda text: None,
         )
+
+
+@dataclass(frozen=True)
+class Shared:
+    """
+    A cache that hosts share.
+
+    Attributes:
+        down: Takes it away.
+    """
+
+    url: str
+    down: Callable[[], Awaitable[object]]
+
+
+SHARED = ("mem", "redis", "consul-standin", "s3", "gs")
+
+
+@asynccontextmanager
+async def shared(kind: str, directory: Path) -> AsyncIterator[Shared]:
+    """An empty one of SHARED."""
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        match kind:
+            case "redis":
+                needs.require("redis-server")
+                server = await enter(redis_server(directory / "servers"))
+                yield Shared(f"redis://127.0.0.1:{server.port}", server.kill)
+            case "consul-standin":
+                stop = await enter(AsyncExitStack())
+                port = await stop.enter_async_context(serving(Consul()))
+                yield Shared(f"consul://127.0.0.1:{port}/app", stop.aclose)
+            case "s3" | "gs":
+                store = await enter(bucket(kind))
+                yield Shared(store.url("cache"), partial(asyncio.to_thread, store.drop))
+            case _:
+                yield Shared(f"mem://{directory.name}", asyncio.Event().wait)
 
 
 async def all_tick(agents: list[Agent]) -> None:
