@@ -11,13 +11,14 @@ from functools import partial
 from pathlib import Path
 
 from dewy.agent import Agent
-from dewy.caches import CACHES, SharedCache
+from dewy.caches import SharedCache
+from dewy.caches.outage import Outage
 from dewy.config import Settings
 from dewy.deploy.answer import key
 from dewy.deploy.around import DeployHooks
 from dewy.deploy.chronicle import Chronicle
 from dewy.deploy.deployer import AssetsDeployer
-from dewy.deploy.fetch import Fetcher, scope
+from dewy.deploy.fetch import Fetcher, Fetches, scope
 from dewy.deploy.history import History
 from dewy.deploy.ledger import Ledger
 from dewy.deploy.releases import Releases
@@ -26,14 +27,14 @@ from dewy.deploy.state import State, StateFile
 from dewy.deploy.supply import ReleaseSupply
 from dewy.deploy.trial import Trial
 from dewy.deploy.turns import TakingTurns
-from dewy.registries import REGISTRIES
+from dewy.registries import REGISTRIES, Registry
 from dewy.remotes import Clients
 from dewy.remotes.memory import Call, MemoryStore
 from dewy.system import Clock
 from dewy.versions import Selection
 from tests import needs
 from tests.contracts.object_cases import bucket
-from tests.contracts.shared_cases import entered
+from tests.contracts.shared_cases import entered, opens
 from tests.standins.consul import Consul, serving
 from tests.standins.redis import redis_server
 
@@ -83,38 +84,44 @@ async def host(
     settings = Settings(
         command="assets", registry=url, root=root, cache_dir=private / "cache"
     )
-    clock = clock or Clock()
+    clock, outage = clock or Clock(), Outage()
     releases, ledger = Releases(root), Ledger(StateFile(private), State())
-    opening: Callable[[Path], SharedCache] = lambda place: CACHES.open(  # type: ignore[assignment,return-value]  # noqa: E731
-        cache_url, place
-    )
     async with (
         Clients() as clients,
         Chronicle(History(private), [], clock) as chronicle,
-        entered(opening, settings.cache_dir) as cache,
+        entered(opens(cache_url), settings.cache_dir) as cache,
     ):
-        assert isinstance(cache, SharedCache)
         fetcher = Fetcher(
             cache,
             clients,
             scope=scope(url),
             staging=private / "staging",
             verify="auto",
+            outage=outage,
         )
-        turns = TakingTurns(fetcher, cache, length=lease, clock=clock)
-        supply = ReleaseSupply(releases, turns)
+        registry: Registry = await asyncio.to_thread(
+            REGISTRIES.open, url, Selection(), clients
+        )
+        fetches: Fetches = fetcher
+        if isinstance(cache, SharedCache):
+            fetches = TakingTurns(
+                fetcher, cache, length=lease, clock=clock, outage=outage
+            )
+            registry = SharedRegistry(
+                registry,
+                cache,
+                key(url, Selection()),
+                Terms.of(ttl),
+                clock=clock,
+                outage=outage,
+            )
+        supply = ReleaseSupply(releases, fetches)
         yield Agent(
             settings=settings,
             clock=clock,
             ledger=ledger,
             supply=supply,
-            registry=SharedRegistry(
-                await asyncio.to_thread(REGISTRIES.open, url, Selection(), clients),
-                cache,
-                key(url, Selection()),
-                Terms.of(ttl),
-                clock=clock,
-            ),
+            registry=registry,
             deployer=AssetsDeployer(releases),
             chronicle=chronicle,
             hooks=DeployHooks(settings, supply, chronicle),
