@@ -21,10 +21,12 @@ from urllib.parse import SplitResult, urlsplit
 
 from .. import urls
 from ..config.values import duration
-from ..remotes.objects import Objects, Place, Stat, hurried, prefix
+from ..remotes.objects import Objects, Place, Stat, prefix
+from ..system import to_the_end
 from . import Versioned
 from .eviction import segments
 from .file import FileCache
+from .reach import Reach
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,13 @@ OPTIONS: Mapping[str, str] = {
 
 SMALL = 16 << 20
 """Bytes that a value, as opposed to a file, may have."""
+
+PATIENCE = 15.0
+"""Seconds for a call: it may have to find credentials, and a route."""
+
+TRANSFER = 30.0
+SLOWEST = 1 << 20
+"""Bytes a second; a store that is slower than that is not worth waiting for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +101,8 @@ class Copied:
 
 class ObjectCache:
     """
-    Keeps values under a prefix of a bucket.
+    Keeps values under a prefix of a bucket; an asynchronous context manager, which
+    closes it in the end.
 
     To be made outside the event loop or in a thread, because it may read files
     with credentials.
@@ -110,7 +120,9 @@ class ObjectCache:
         self._prefix = prefix(place)
         self._largest = limits.artifact
         self._refused: set[str] = set()
-        self._objects = Objects(place.open())
+        self._reach = Reach(str(place))
+        self._store = place.open()
+        self._objects = Objects(self._store)
         self._local = FileCache(
             urlsplit(f"file://?max-size={limits.local}"), default_directory
         )
@@ -118,19 +130,29 @@ class ObjectCache:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._place.url(self._prefix)}>"
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await to_the_end(self._store.close)
+
     async def get(self, key: str) -> bytes | None:
-        found = await self._objects.read(self._key(key), SMALL)
-        return None if found is None else found.value
+        return (await self.read(key)).value
 
     async def put(self, key: str, value: bytes) -> None:
-        await self._objects.put(self._key(key), value, "application/octet-stream")
+        name = self._key(key)
+        async with self._reach.within(PATIENCE):
+            await self._objects.put(name, value, "application/octet-stream")
 
     async def delete(self, key: str) -> None:
-        await self._objects.delete(self._key(key))
+        name = self._key(key)
+        async with self._reach.within(PATIENCE):
+            await self._objects.delete(name)
         await self._forget(key)
 
     async def keys(self, prefix: str = "") -> list[str]:
-        found = await self._objects.objects(self._prefix + prefix)
+        async with self._reach.within(TRANSFER):
+            found = await self._objects.objects(self._prefix + prefix)
         return [stat.key.removeprefix(self._prefix) for stat in found]
 
     async def store(self, key: str, source: Path) -> bool:
@@ -139,30 +161,37 @@ class ObjectCache:
         if self._largest is not None and size > self._largest:
             self._refuse(key, size)
             return False
-        version = await self._objects.upload(name, source)
+        async with self._reach.within(_allowed(size)):
+            version = await self._objects.upload(name, source)
         await self._copy(key, version, source)
         return True
 
     async def load(self, key: str, into: Path) -> bool:
-        stat = await self._objects.stat(self._key(key))
+        name = self._key(key)
+        async with self._reach.within(PATIENCE):
+            stat = await self._objects.stat(name)
         if stat is None:
             return False
         if await asyncio.to_thread(into.exists):
             raise FileExistsError(f"{into} exists")
         if not await self._load_copy(key, stat, into):
-            async with hurried(key, stat.size):
+            async with self._reach.within(_allowed(stat.size)):
                 await self._objects.download(stat, into, lambda done, total: None)
             await self._copy(key, stat.version, into)
         return True
 
     async def read(self, key: str) -> Versioned:
-        found = await self._objects.read(self._key(key), SMALL)
+        name = self._key(key)
+        async with self._reach.within(PATIENCE):
+            found = await self._objects.read(name, SMALL)
         if found is None:
             return Versioned()
         return Versioned(found.value, found.version, found.now)
 
     async def compare_and_set(self, key: str, version: str, value: bytes) -> bool:
-        return await self._objects.put_if(self._key(key), value, version) is not None
+        name = self._key(key)
+        async with self._reach.within(PATIENCE):
+            return await self._objects.put_if(name, value, version) is not None
 
     def retain(self, keys: Collection[str]) -> None:
         """Keep the copies of these on this host; the store keeps everything."""
@@ -208,6 +237,10 @@ class ObjectCache:
         with suppress(OSError):
             await self._local.delete(_beside(key))
             await self._local.delete(key)
+
+
+def _allowed(size: int) -> float:
+    return TRANSFER + size / SLOWEST
 
 
 def _beside(key: str) -> str:

@@ -36,11 +36,12 @@ async def unpacking(ground: Ground) -> tuple[Agent, Releases]:
         staging=settings.private / "staging",
         verify=settings.verify_checksum,
         progress=shown,
+        outage=ground.outside.outage,
     )
     await fetcher.clear()
     await fetcher.retain(installed.tag for installed in ledger.state.installed)
     fetches: Fetches = fetcher
     if isinstance(cache, SharedCache):
-        fetches = TakingTurns(fetcher, cache, clock=clock)
+        fetches = TakingTurns(fetcher, cache, clock=clock, outage=ground.outside.outage)
     supply = ReleaseSupply(releases, fetches)
     return await ground.agent(ledger, supply, AssetsDeployer(releases)), releases

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from .. import __version__, urls
 from ..agent import Agent
 from ..caches import CACHES, Cache, SharedCache
+from ..caches.outage import Outage
 from ..config import Settings
 from ..deploy.answer import key
 from ..deploy.around import DeployHooks
@@ -44,6 +45,7 @@ class Outside:
     cache: Cache
     notifiers: tuple[Notifier, ...]
     clients: Clients
+    outage: Outage = field(default_factory=Outage)
 
 
 @dataclass(slots=True)
@@ -123,6 +125,7 @@ class Ground:
             Terms.of(ttl),
             clock=self.clock,
             tell=partial(chronicle.tell, Kind.ERROR),
+            outage=self.outside.outage,
         )
 
 

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from .. import urls
 from ..artifacts import ARTIFACTS, Artifacts, Progress
 from ..caches import Cache
+from ..caches.outage import Outage
 from ..errors import DeploymentError
 from ..release import Release
 from ..remotes import Clients
@@ -65,9 +66,10 @@ class Fetcher:
         staging: Path,
         verify: str,
         progress: Shown | None = None,
+        outage: Outage | None = None,
     ) -> None:
         self._clients = clients
-        self._shelf = Shelf(cache, scope, verify)
+        self._shelf = Shelf(cache, scope, verify, outage)
         self._staging = staging
         self._verify = verify
         self._progress = progress or _unseen

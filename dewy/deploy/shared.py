@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, urlsplit
 
 from ..caches import SharedCache, Versioned
+from ..caches.outage import Outage
 from ..config.values import duration
 from ..errors import ConfigError, DewyError, RemoteError
 from ..logs import summary
@@ -93,6 +94,7 @@ class SharedRegistry:
         *,
         clock: Clock | None = None,
         tell: Tell = lambda text: None,
+        outage: Outage | None = None,
     ) -> None:
         self._registry = registry
         self._cache = cache
@@ -102,7 +104,7 @@ class SharedRegistry:
         self._tell = tell
         self._node = f"{hostname()}:{os.getpid()}"
         self._told = ""
-        self._troubled = ""
+        self._outage = outage or Outage()
 
     async def current(self, tag: str | None = None) -> Release:
         """As the registry has it; what has a name is asked for right there."""
@@ -141,10 +143,11 @@ class SharedRegistry:
         claim = Entry.parse(seen.value).claimed(self._node, self._now(seen))
         try:
             if await self._cache.compare_and_set(self._key, seen.version, claim.text()):
+                self._outage.over()
                 return claim
         except (OSError, RemoteError) as exc:
             # Nobody can be first here, so nobody is waited for.
-            self._say(exc)
+            self._outage.noticed(exc)
             return replace(claim, locked_by="")
         return None
 
@@ -174,18 +177,11 @@ class SharedRegistry:
                         self._key, seen.version, after.text()
                     )
         except (OSError, RemoteError) as exc:
-            self._say(exc)
+            self._outage.noticed(exc)
 
     async def _alone(self, exc: OSError | RemoteError) -> Release:
-        self._say(exc)
+        self._outage.noticed(exc)
         return await self._registry.current()
-
-    def _say(self, exc: OSError | RemoteError) -> None:
-        level = logging.DEBUG if str(exc) == self._troubled else logging.WARNING
-        self._troubled = str(exc)
-        log.log(
-            level, "Asked the registry without the cache", extra={"reason": str(exc)}
-        )
 
     def _good(self, release: Release) -> Release:
         if self._told:

@@ -20,6 +20,7 @@ from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 from ..caches import Cache
+from ..caches.outage import Outage
 from ..errors import RemoteError
 from ..release import Release
 from ..system import hostname
@@ -79,11 +80,13 @@ class Manifest:
 class Shelf:
     """The part of a cache that belongs to one registry."""
 
-    def __init__(self, cache: Cache, scope: str, mode: str) -> None:
+    def __init__(
+        self, cache: Cache, scope: str, mode: str, outage: Outage | None = None
+    ) -> None:
         self._cache = cache
         self._scope = scope
         self._mode = mode
-        self._failing = False
+        self._outage = outage or Outage()
 
     def key(self, release: Release) -> str:
         """Where the artifact of *release* is kept."""
@@ -143,7 +146,7 @@ class Shelf:
         if not await self._try(self._cache.store(key, path), False):
             return
         if await self._try(self._put(f"{key}.json", text), False):
-            self._failing = False
+            self._outage.over()
             log.info("Cached artifact", extra={"key": key, "bytes": size})
 
     async def retain(self, tags: Iterable[str]) -> None:
@@ -176,9 +179,7 @@ class Shelf:
         try:
             result = await call
         except (OSError, RemoteError) as exc:
-            level = logging.DEBUG if self._failing else logging.WARNING
-            log.log(level, "Went on without the cache", extra={"reason": str(exc)})
-            self._failing = True
+            self._outage.noticed(exc)
             return otherwise
         return result
 

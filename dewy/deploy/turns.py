@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from ..caches import SharedCache
+from ..caches.outage import Outage
 from ..errors import RemoteError
 from ..release import Release
 from ..system import Clock
@@ -30,7 +31,7 @@ LENGTH = 60.0
 PATIENCE = 1800.0
 """Seconds to wait for a holder that renews and renews."""
 
-FIRST_LOOK, LAST_LOOK, FACTOR = 0.1, 2.0, 1.5
+FIRST_LOOK, LAST_LOOK, FACTOR = 0.25, 2.0, 1.5
 
 
 class TakingTurns:
@@ -43,12 +44,13 @@ class TakingTurns:
         *,
         length: float = LENGTH,
         clock: Clock | None = None,
+        outage: Outage | None = None,
     ) -> None:
         self._fetcher = fetcher
         self._cache = cache
         self._length = length
         self._clock = clock or Clock()
-        self._troubled = ""
+        self._outage = outage or Outage()
 
     @asynccontextmanager
     async def staged(self, release: Release) -> AsyncIterator[Path]:
@@ -86,7 +88,7 @@ class TakingTurns:
             try:
                 standing = await lease.take()
             except (OSError, RemoteError) as exc:
-                self._say(exc)
+                self._outage.noticed(exc)
                 return False
             if standing is not Standing.ANOTHERS or self._clock.monotonic() > until:
                 return standing is Standing.OURS
@@ -100,9 +102,4 @@ class TakingTurns:
         try:
             await lease.give_back(useless=useless)
         except (OSError, RemoteError) as exc:
-            self._say(exc)
-
-    def _say(self, exc: OSError | RemoteError) -> None:
-        level = logging.DEBUG if str(exc) == self._troubled else logging.WARNING
-        self._troubled = str(exc)
-        log.log(level, "Fetched out of turn", extra={"reason": str(exc)})
+            self._outage.noticed(exc)

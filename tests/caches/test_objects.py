@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -10,12 +11,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from dewy.caches import objects
 from dewy.caches.gs import ALLOWED as GS_ALLOWED
 from dewy.caches.objects import Limits, ObjectCache
 from dewy.caches.s3 import ALLOWED as S3_ALLOWED
 from dewy.errors import ConfigError, RemoteError
 from dewy.remotes.download import Interrupted
-from dewy.remotes.objects import client
 from tests.standins.memory_objects import MemoryObjects
 
 KEY = "0123456789abcdef/v1.0.0--app"
@@ -189,14 +190,42 @@ async def test_download_that_is_too_slow_is_given_up(
 ) -> None:
     """A cache that is slow does not keep a deployment waiting."""
     await cache(store, tmp_path / "local").store(KEY, source)
-    monkeypatch.setattr(client, "DEADLINE", 0.3)
-    monkeypatch.setattr(client, "SLOWEST", 1 << 40)
+    monkeypatch.setattr(objects, "TRANSFER", 0.3)
+    monkeypatch.setattr(objects, "SLOWEST", 1 << 40)
     store.fail("piece", Interrupted("cut"))
 
-    with pytest.raises(RemoteError, match="too slowly"):
-        await cache(store, tmp_path / "other").load(KEY, path := into())
+    slow = cache(store, tmp_path / "other")
+    with pytest.raises(RemoteError, match="did not answer in"):
+        await slow.load(KEY, path := into())
 
     assert not path.exists()
+    with pytest.raises(RemoteError, match="a moment ago"):
+        await slow.get(KEY)
+
+
+async def test_store_that_hangs_costs_one_deadline(
+    store: MemoryObjects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is then left alone for a while, whatever is wanted."""
+    monkeypatch.setattr(objects, "PATIENCE", 0.1)
+    released = threading.Event()
+    monkeypatch.setattr(store, "read", lambda *given: released.wait(30))
+    made = cache(store, tmp_path / "local")
+    with pytest.raises(RemoteError, match=r"did not answer in 0\.1 s"):
+        await made.get(KEY)
+
+    with pytest.raises(RemoteError, match="a moment ago"):
+        await made.store(KEY, tmp_path)
+    released.set()
+
+
+async def test_leaving_the_cache_closes_the_store(
+    store: MemoryObjects, tmp_path: Path
+) -> None:
+    async with cache(store, tmp_path / "local"):
+        assert not store.closed
+
+    assert store.closed
 
 
 def test_options_are_read() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +13,17 @@ import pytest
 
 from dewy.agent import Agent
 from dewy.deploy.history import History
-from dewy.deploy.lease import Lease
 from tests import needs
 from tests.standins import programs, publishing
-from tests.standins.consul import Consul, serving
-from tests.standins.fleet import Upstream, all_tick, host, running
+from tests.standins.fleet import (
+    SHARED,
+    Shared,
+    Upstream,
+    all_tick,
+    host,
+    running,
+    shared,
+)
 from tests.standins.redis import redis_server
 from tests.standins.roots import say
 
@@ -26,18 +32,12 @@ HOSTS = 50
 
 @dataclass
 class Fleet:
-    """
-    Hosts with one upstream and one cache.
-
-    Attributes:
-        down: Takes the cache away.
-    """
+    """Hosts with one upstream and one cache."""
 
     upstream: Upstream
-    cache: str
+    cache: Shared
     stack: AsyncExitStack
     directory: Path
-    down: Callable[[], Awaitable[object]]
 
     def publish(self, version: str) -> None:
         noise = os.urandom(200_000).hex()
@@ -49,27 +49,17 @@ class Fleet:
         roots = [self.directory / f"host{have + n}" for n in range(number)]
         enter = self.stack.enter_async_context
         return [
-            await enter(host(root, self.upstream, self.cache, **given))  # type: ignore[arg-type]
+            await enter(host(root, self.upstream.url, self.cache.url, **given))  # type: ignore[arg-type]
             for root in roots
         ]
 
 
-@pytest.fixture(params=["mem", "redis", "consul-standin"])
+@pytest.fixture(params=SHARED)
 async def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Fleet]:
     async with AsyncExitStack() as servers, AsyncExitStack() as stack:
         upstream = await servers.enter_async_context(Upstream.named_after(tmp_path))
-        match request.param:
-            case "redis":
-                needs.require("redis-server")
-                server = await servers.enter_async_context(redis_server(tmp_path))
-                url, down = f"redis://127.0.0.1:{server.port}", server.kill
-            case "consul-standin":
-                stop = await servers.enter_async_context(AsyncExitStack())
-                port = await stop.enter_async_context(serving(Consul()))
-                url, down = f"consul://127.0.0.1:{port}/app", stop.aclose
-            case _:
-                url, down = f"mem://{tmp_path.name}", asyncio.Event().wait
-        yield Fleet(upstream, url, stack, tmp_path, down)
+        cache = await servers.enter_async_context(shared(request.param, tmp_path))
+        yield Fleet(upstream, cache, stack, tmp_path)
 
 
 async def test_fifty_hosts_cost_what_one_costs(fleet: Fleet) -> None:
@@ -102,24 +92,6 @@ async def test_each_answer_has_its_time(fleet: Fleet) -> None:
     assert 2 == fleet.upstream.asked["fetch"]
 
 
-async def test_downloader_that_is_killed_delays_the_others_by_its_lease(
-    fleet: Fleet,
-) -> None:
-    """Nobody gives its lease back for it; the next one downloads, and no more."""
-    fleet.publish("v1.0.0")
-    agents = await fleet.hosts(HOSTS, lease=1.0)
-    release = await agents[0].registry.current()
-    turns = agents[0].supply._fetcher  # type: ignore[attr-defined]
-    key = f"locks/artifact/{turns._fetcher.key(release)}"
-    await Lease(turns._cache, key, 1.0, agents[0].clock).take()
-    fleet.upstream.asked["fetch"] += 1  # what the dead one had begun
-
-    await all_tick(agents[1:])
-
-    assert {"v1.0.0": HOSTS - 1} == running(agents[1:])
-    assert 2 == fleet.upstream.asked["fetch"]
-
-
 async def test_fresh_host_on_a_warm_cache_deploys(fleet: Fleet) -> None:
     """Though everybody else has deployed it long ago; and nothing is downloaded."""
     fleet.publish("v1.0.0")
@@ -136,12 +108,12 @@ async def test_cache_that_goes_down_stops_nobody(
     fleet: Fleet, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each goes to the upstream, and says so once."""
-    if fleet.cache.startswith("mem:"):
+    if fleet.cache.url.startswith("mem:"):
         pytest.skip("memory does not go down")
     fleet.publish("v1.0.0")
     agents = await fleet.hosts(3)
     await all_tick(agents)
-    await fleet.down()
+    await fleet.cache.down()
     fleet.publish("v1.1.0")
 
     await all_tick(agents)
@@ -150,7 +122,6 @@ async def test_cache_that_goes_down_stops_nobody(
     assert {"v1.1.0": 3} == running(agents)
     assert 4 == fleet.upstream.asked["fetch"]
     told = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
-    assert 3 == told.count("Asked the registry without the cache")
     assert 3 == told.count("Went on without the cache")
 
 
@@ -165,7 +136,7 @@ async def test_two_applications_in_one_cache_never_meet(fleet: Fleet) -> None:
     mine = await fleet.hosts(2)
     theirs = [
         await fleet.stack.enter_async_context(
-            host(other_place / f"host{n}", other, fleet.cache)
+            host(other_place / f"host{n}", other.url, fleet.cache.url)
         )
         for n in range(2)
     ]

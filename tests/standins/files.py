@@ -72,7 +72,8 @@ class FileServer:
     Attributes:
         faults: Each befalls one request, in this order.
 
-        seen: Every request so far; `asked` is set by the first.
+        seen: Every request so far; `asked` is set by the first, and `stalled` once
+            a part of an answer is sent that is to stall there.
 
         validators: Sends ETag and Last-Modified.
 
@@ -87,6 +88,7 @@ class FileServer:
         self.faults: list[Fault] = []
         self.seen: list[Seen] = []
         self.asked = asyncio.Event()
+        self.stalled = asyncio.Event()
         self.validators = True
         self.lengths = True
         self.refuse_authorization = False
@@ -169,6 +171,7 @@ class FileServer:
             case "cut":
                 transport.close()
             case "stall":
+                self.stalled.set()
                 await self._ended.wait()
             case "trickle":
                 while not (transport.is_closing() or self._ended.is_set()):

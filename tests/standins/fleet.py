@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from dewy.agent import Agent
-from dewy.caches import CACHES, SharedCache
+from dewy.caches import SharedCache
+from dewy.caches.outage import Outage
 from dewy.config import Settings
 from dewy.deploy.answer import key
 from dewy.deploy.around import DeployHooks
 from dewy.deploy.chronicle import Chronicle
 from dewy.deploy.deployer import AssetsDeployer
-from dewy.deploy.fetch import Fetcher, scope
+from dewy.deploy.fetch import Fetcher, Fetches, scope
 from dewy.deploy.history import History
 from dewy.deploy.ledger import Ledger
 from dewy.deploy.releases import Releases
@@ -25,12 +27,16 @@ from dewy.deploy.state import State, StateFile
 from dewy.deploy.supply import ReleaseSupply
 from dewy.deploy.trial import Trial
 from dewy.deploy.turns import TakingTurns
-from dewy.registries.memory import MemoryRegistry
+from dewy.registries import REGISTRIES, Registry
 from dewy.remotes import Clients
 from dewy.remotes.memory import Call, MemoryStore
 from dewy.system import Clock
 from dewy.versions import Selection
-from tests.contracts.shared_cases import entered
+from tests import needs
+from tests.contracts.object_cases import bucket
+from tests.contracts.shared_cases import entered, opens
+from tests.standins.consul import Consul, serving
+from tests.standins.redis import redis_server
 
 
 class Upstream(MemoryStore):
@@ -40,6 +46,10 @@ class Upstream(MemoryStore):
     Attributes:
         asked: How often each call was made.
     """
+
+    @property
+    def url(self) -> str:
+        return f"mem://{self.name}"
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -61,58 +71,100 @@ class Upstream(MemoryStore):
 @asynccontextmanager
 async def host(
     root: Path,
-    upstream: Upstream,
+    url: str,
     cache_url: str,
     *,
     ttl: float = 600.0,
     lease: float = 60.0,
     clock: Clock | None = None,
 ) -> AsyncIterator[Agent]:
-    """One host: an agent that keeps files in *root*."""
+    """One host: an agent that keeps files of the registry at *url* in *root*."""
     private = root / ".dewy"
     private.mkdir(parents=True)
-    url = f"mem://{upstream.name}"
     settings = Settings(
         command="assets", registry=url, root=root, cache_dir=private / "cache"
     )
-    clock = clock or Clock()
+    clock, outage = clock or Clock(), Outage()
     releases, ledger = Releases(root), Ledger(StateFile(private), State())
-    opening: Callable[[Path], SharedCache] = lambda place: CACHES.open(  # type: ignore[assignment,return-value]  # noqa: E731
-        cache_url, place
-    )
     async with (
         Clients() as clients,
         Chronicle(History(private), [], clock) as chronicle,
-        entered(opening, settings.cache_dir) as cache,
+        entered(opens(cache_url), settings.cache_dir) as cache,
     ):
-        assert isinstance(cache, SharedCache)
         fetcher = Fetcher(
             cache,
             clients,
             scope=scope(url),
             staging=private / "staging",
             verify="auto",
+            outage=outage,
         )
-        turns = TakingTurns(fetcher, cache, length=lease, clock=clock)
-        supply = ReleaseSupply(releases, turns)
+        registry: Registry = await asyncio.to_thread(
+            REGISTRIES.open, url, Selection(), clients
+        )
+        fetches: Fetches = fetcher
+        if isinstance(cache, SharedCache):
+            fetches = TakingTurns(
+                fetcher, cache, length=lease, clock=clock, outage=outage
+            )
+            registry = SharedRegistry(
+                registry,
+                cache,
+                key(url, Selection()),
+                Terms.of(ttl),
+                clock=clock,
+                outage=outage,
+            )
+        supply = ReleaseSupply(releases, fetches)
         yield Agent(
             settings=settings,
             clock=clock,
             ledger=ledger,
             supply=supply,
-            registry=SharedRegistry(
-                MemoryRegistry(urlsplit(url), Selection(), clients),
-                cache,
-                key(url, Selection()),
-                Terms.of(ttl),
-                clock=clock,
-            ),
+            registry=registry,
             deployer=AssetsDeployer(releases),
             chronicle=chronicle,
             hooks=DeployHooks(settings, supply, chronicle),
             trial=Trial(settings, clock, ledger, chronicle),
             announce=lambda text: None,
         )
+
+
+@dataclass(frozen=True)
+class Shared:
+    """
+    A cache that hosts share.
+
+    Attributes:
+        down: Takes it away.
+    """
+
+    url: str
+    down: Callable[[], Awaitable[object]]
+
+
+SHARED = ("mem", "redis", "consul-standin", "s3", "gs")
+
+
+@asynccontextmanager
+async def shared(kind: str, directory: Path) -> AsyncIterator[Shared]:
+    """An empty one of SHARED."""
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        match kind:
+            case "redis":
+                needs.require("redis-server")
+                server = await enter(redis_server(directory / "servers"))
+                yield Shared(f"redis://127.0.0.1:{server.port}", server.kill)
+            case "consul-standin":
+                stop = await enter(AsyncExitStack())
+                port = await stop.enter_async_context(serving(Consul()))
+                yield Shared(f"consul://127.0.0.1:{port}/app", stop.aclose)
+            case "s3" | "gs":
+                store = await enter(bucket(kind))
+                yield Shared(store.url("cache"), partial(asyncio.to_thread, store.drop))
+            case _:
+                yield Shared(f"mem://{directory.name}", asyncio.Event().wait)
 
 
 async def all_tick(agents: list[Agent]) -> None:

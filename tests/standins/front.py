@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import Mapping
 from typing import Self
@@ -23,11 +24,18 @@ class Front:
         faults: Each befalls one request, in this order; `status` answers instead
             of the server, `cut` breaks the answer off after so many bytes.
 
+        refusing: What everything but GET and HEAD is answered with, while it is set.
+
+        hanging: Nothing is answered while this is so.
+
         seen: Method, path and Range of each request so far.
     """
 
     def __init__(self, upstream: str) -> None:
         self.faults: list[Fault] = []
+        self.refusing: Fault | None = None
+        self.hanging = False
+        self._leaving = asyncio.Event()
         self.seen: list[tuple[str, str, str]] = []
         self.url = ""
         self._upstream = upstream
@@ -43,6 +51,7 @@ class Front:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._leaving.set()
         await self._session.close()
         await self._runner.cleanup()
 
@@ -50,7 +59,11 @@ class Front:
         wanted = request.headers.get("Range", "")
         self.seen.append((request.method, request.path, wanted))
         body = await request.read()
+        if self.hanging:
+            await self._leaving.wait()
         fault = self.faults.pop(0) if self.faults else GOOD
+        if self.refusing and request.method not in ("GET", "HEAD"):
+            fault = self.refusing
         if fault.status:
             content = fault.body or b""
             return web.Response(

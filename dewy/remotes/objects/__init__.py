@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .client import Objects, hurried
+from .client import Objects
 from .place import Place, prefix
 from .port import Content, ObjectStore, Page, Stat, Upload
 
@@ -14,6 +14,5 @@ __all__ = [
     "Place",
     "Stat",
     "Upload",
-    "hurried",
     "prefix",
 ]

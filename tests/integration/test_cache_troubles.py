@@ -1,0 +1,126 @@
+"""A cache that is slow, full or read-only stops no deployment, and is told of once."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from dewy.agent import Agent
+from dewy.caches import disk
+from dewy.caches.reach import Reach
+from tests.standins import programs
+from tests.standins.fleet import Upstream, all_tick, host, running
+from tests.standins.troubles import TROUBLED
+
+HOSTS = 2
+LOG = "Went on without the cache"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a second is what a call may take, whatever was asked for."""
+    within = Reach.within
+    monkeypatch.setattr(Reach, "within", lambda reach, *given: within(reach, 0.5))
+
+
+@pytest.fixture
+async def upstream(tmp_path: Path) -> AsyncIterator[Upstream]:
+    async with Upstream.named_after(tmp_path) as made:
+        yield made
+
+
+def publish(upstream: Upstream, version: str) -> None:
+    content = programs.tarball({"VERSION": version, "n": os.urandom(50_000).hex()})
+    upstream.publish(version, {"app.tar.gz": content})
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+
+
+@asynccontextmanager
+async def hosts(
+    upstream: Upstream, directory: Path, cache: str
+) -> AsyncIterator[list[Agent]]:
+    """Some, for which no answer of the registry is good for long."""
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(
+                host(directory / f"host{n}", upstream.url, cache, ttl=1e-9)
+            )
+            for n in range(HOSTS)
+        ]
+
+
+@pytest.mark.parametrize("trouble", ["slow", "full", "read_only"])
+@pytest.mark.parametrize("kind", TROUBLED)
+async def test_shared_cache_in_trouble_stops_nobody(
+    kind: str,
+    trouble: str,
+    upstream: Upstream,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    request: pytest.FixtureRequest,
+) -> None:
+    """Neither the answer nor the artifact; each host goes to the upstream."""
+    async with TROUBLED[kind](tmp_path / "servers") as cache:
+        publish(upstream, "v1.0.0")
+        async with hosts(upstream, tmp_path, cache.url) as agents:
+            await all_tick(agents)
+            assert {"v1.0.0": HOSTS} == running(agents)
+            await getattr(cache, trouble)()
+            publish(upstream, "v1.1.0")
+            request.getfixturevalue("impatient")
+            before = upstream.asked["fetch"]
+
+            for _ in range(2):
+                await all_tick(agents)
+
+            assert {"v1.1.0": HOSTS} == running(agents)
+            assert HOSTS == upstream.asked["fetch"] - before
+            assert [LOG] * HOSTS == warnings(caplog)
+
+
+def no_space(draft: object, *given: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(draft))
+
+
+def read_only(path: object, *given: object) -> None:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+
+@pytest.mark.parametrize("failing", [no_space, read_only])
+async def test_directory_that_takes_nothing_stops_nobody(
+    failing: Callable[..., None],
+    upstream: Upstream,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its disk is full, or cannot be written to."""
+    monkeypatch.setattr(disk, "install", failing)
+
+    await deploys_twice(upstream, tmp_path, f"file://{tmp_path}/cache")
+
+    assert [LOG] * HOSTS == warnings(caplog)
+
+
+async def test_directory_that_is_too_small_stops_nobody(
+    upstream: Upstream, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await deploys_twice(upstream, tmp_path, f"file://{tmp_path}/cache?max-size=1kB")
+
+    assert {"Left out of the cache, which is too small"} == set(warnings(caplog))
+
+
+async def deploys_twice(upstream: Upstream, directory: Path, cache: str) -> None:
+    async with hosts(upstream, directory, cache) as agents:
+        for version in ("v1.0.0", "v1.1.0"):
+            publish(upstream, version)
+            await all_tick(agents)
+            assert {version: HOSTS} == running(agents)

@@ -1,0 +1,85 @@
+"""The host that downloads for all others is killed half-way."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.standins import programs
+from tests.standins.files import Fault
+from tests.standins.fleet import Shared, all_tick, host, running, shared
+from tests.standins.github import TOKEN, GitHubServer
+from tests.standins.roots import say
+
+OTHERS = 49
+REGISTRY = "ghr://acme/app?artifact=app.tar.gz"
+LEASE = "2"
+"""Seconds; a minute is what it is otherwise."""
+
+
+@pytest.fixture
+async def github(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[GitHubServer]:
+    async with GitHubServer() as server:
+        monkeypatch.setenv("GITHUB_API_URL", server.api)
+        monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
+        yield server
+
+
+@pytest.fixture(params=["redis", "consul-standin", "s3"])
+async def cache(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[Shared]:
+    async with shared(request.param, tmp_path) as made:
+        yield made
+
+
+async def killed(root: Path, when: asyncio.Event, *options: str) -> None:
+    """A dewy in *root* that gets SIGKILL when *when* is set."""
+    await asyncio.to_thread(root.mkdir)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.standins.short_lease", LEASE, "assets"),
+        *options,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+    )
+    try:
+        async with asyncio.timeout(60):
+            await when.wait()
+        assert process.returncode is None
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def test_downloader_that_is_killed_costs_one_download_more(
+    github: GitHubServer, cache: Shared, tmp_path: Path
+) -> None:
+    """And nobody more than its lease; nor does anyone ask the registry again."""
+    content = programs.tarball({"VERSION": "v1.0.0", "n": os.urandom(200_000).hex()})
+    github.publish("v1.0.0", {"app.tar.gz": content})
+    github.store.faults = [Fault(after=len(content) // 2, then="stall")]
+    url = f"{cache.url}{'&' if '?' in cache.url else '?'}registry-ttl=10m"
+    options = ("--registry", REGISTRY, "--admin-port", "0", "--cache", url, "--once")
+
+    await killed(tmp_path / "first", github.store.stalled, *options)
+    async with AsyncExitStack() as stack:
+        agents = [
+            await stack.enter_async_context(host(tmp_path / f"{n}", REGISTRY, url))
+            for n in range(OTHERS)
+        ]
+        await all_tick(agents)
+        assert {"v1.0.0": OTHERS} == running(agents)
+    again = await say(tmp_path / "first", "assets", *options)
+
+    assert 0 == again.status, again.err
+    assert "v1.0.0" == (tmp_path / "first" / "current" / "VERSION").read_text()
+    assert 2 == len(github.store.seen)
+    asked = [path for path in github.paths() if path.startswith("GET") and "?" in path]
+    assert 1 == len(asked), asked

@@ -1,0 +1,18 @@
+"""
+A dewy whose leases are short, as it is to be killed while it has one.
+
+    python -m tests.standins.short_lease SECONDS COMMAND [OPTION…]
+"""
+
+from __future__ import annotations
+
+import sys
+
+from dewy.cli import main
+from dewy.deploy.turns import TakingTurns
+
+if __name__ == "__main__":
+    given = TakingTurns.__init__.__kwdefaults__
+    assert given is not None
+    given["length"] = float(sys.argv.pop(1))
+    main()
