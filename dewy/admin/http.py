@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import DewyError
+from . import page
 from .doorman import Doorman
+from .events import Events
 from .guard import guard, harden
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ log = logging.getLogger(__name__)
 
 Snapshot = Callable[[], Awaitable[Mapping[str, Any]]]
 Containers = Callable[[], "list[dict[str, Any]] | None"]
+Past = Callable[[], Sequence[Mapping[str, Any]]]
 
 HOST = "127.0.0.1"
 PORTS_TRIED = 10
@@ -36,7 +39,7 @@ _NUMBERS = {"server": 0, "assets": 1, "container": 2}
 
 class AdminAPI:
     """
-    Serve `GET /api/status` and `GET /api/containers`, until left.
+    Serve a page, and under `/api/` what it shows, until left.
 
     Args:
         port: The first of ten ports tried; 0 serves nothing. Once entered, the
@@ -45,6 +48,8 @@ class AdminAPI:
         snapshot: The status, as `dewy status --json` prints it.
 
         containers: The replicas, where there are any.
+
+        past: The last deployments, newest first; called in a thread.
 
         header_timeout: Seconds a client may take to send its request.
 
@@ -56,6 +61,7 @@ class AdminAPI:
         port: int,
         snapshot: Snapshot,
         containers: Containers = lambda: None,
+        past: Past = tuple,
         *,
         header_timeout: float = HEADER_TIMEOUT,
         answer_timeout: float = ANSWER_TIMEOUT,
@@ -63,6 +69,7 @@ class AdminAPI:
         self.port = port
         self._containers = containers
         self._snapshot = snapshot
+        self._past = past
         self._header_timeout = header_timeout
         self._answer_timeout = answer_timeout
         self._stack = AsyncExitStack()
@@ -90,6 +97,8 @@ class AdminAPI:
             access_log=None,
             shutdown_timeout=1.0,
             lingering_time=LINGERING,
+            # Else a stream would be found to be over by its next heartbeat only.
+            handler_cancellation=True,
         )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -100,14 +109,21 @@ class AdminAPI:
     def _application(self) -> web.Application:
         from aiohttp import web
 
+        async def told() -> dict[str, Any]:
+            return status_answer(await self._snapshot())
+
         async def status(request: web.Request) -> web.Response:
-            return web.json_response(status_answer(await self._snapshot()))
+            return web.json_response(await told())
 
         async def containers(request: web.Request) -> web.Response:
             return web.json_response({"containers": self._containers()})
 
         app = web.Application(middlewares=[guard()], client_max_size=1024)
         app.on_response_prepare.append(harden)
+        events = Events(told, self._past)
+        app.on_shutdown.append(events.end)
+        app.router.add_get("/", page.serve, allow_head=False)
+        app.router.add_get("/api/events", events.serve, allow_head=False)
         app.router.add_get("/api/status", status, allow_head=False)
         app.router.add_get("/api/containers", containers, allow_head=False)
         return app
