@@ -48,6 +48,8 @@ class Agent:
         newest: What the registry named last.
 
         standing: What the last look led to, for `status`.
+
+        latest: The last change of version that was tried, or is under way.
     """
 
     settings: Settings
@@ -63,6 +65,7 @@ class Agent:
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
     newest: Release | None = None
     standing: str = "has not looked yet"
+    latest: Attempt | None = None
 
     @property
     def state(self) -> State:
@@ -135,6 +138,7 @@ class Agent:
             attempt.step = "start"
             await self.activate(target, attempt)
         except NotYet:
+            attempt.over = True
             await self.supply.retain(self.state, cached=False)
             raise
         except Exception as exc:
@@ -199,7 +203,8 @@ class Agent:
         """The beginning of a change of version to *target*."""
         running = self.state.running
         previous = running.name if running else ""
-        return Attempt(target, previous, action, self.clock.monotonic())
+        self.latest = Attempt(target, previous, action, self.clock.monotonic())
+        return self.latest
 
     async def _look_and_act(self) -> None:
         if self.state.wanted and not self.state.hold:

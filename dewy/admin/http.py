@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import DewyError
+from . import page
+from .doorman import Doorman
+from .events import Events
+from .guard import guard, harden
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -22,20 +25,21 @@ log = logging.getLogger(__name__)
 
 Snapshot = Callable[[], Awaitable[Mapping[str, Any]]]
 Containers = Callable[[], "list[dict[str, Any]] | None"]
+Past = Callable[[], Sequence[Mapping[str, Any]]]
 
 HOST = "127.0.0.1"
 PORTS_TRIED = 10
 HEADER_TIMEOUT = 5.0
+ANSWER_TIMEOUT = 15.0
+# For what a client still sends when it has its answer.
+LINGERING = 0.25
 
 _NUMBERS = {"server": 0, "assets": 1, "container": 2}
-_LOCAL = r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?"
-_LOCAL_HOST = re.compile(_LOCAL, re.ASCII | re.IGNORECASE)
-_LOCAL_ORIGIN = re.compile(rf"https?://{_LOCAL}", re.ASCII | re.IGNORECASE)
 
 
 class AdminAPI:
     """
-    Serve `GET /api/status` and `GET /api/containers`, until left.
+    Serve a page, and under `/api/` what it shows, until left.
 
     Args:
         port: The first of ten ports tried; 0 serves nothing. Once entered, the
@@ -45,7 +49,11 @@ class AdminAPI:
 
         containers: The replicas, where there are any.
 
+        past: The last deployments, newest first; called in a thread.
+
         header_timeout: Seconds a client may take to send its request.
+
+        answer_timeout: Seconds it may take to have its answer then.
     """
 
     def __init__(
@@ -53,15 +61,18 @@ class AdminAPI:
         port: int,
         snapshot: Snapshot,
         containers: Containers = lambda: None,
+        past: Past = tuple,
         *,
         header_timeout: float = HEADER_TIMEOUT,
+        answer_timeout: float = ANSWER_TIMEOUT,
     ) -> None:
         self.port = port
         self._containers = containers
         self._snapshot = snapshot
+        self._past = past
         self._header_timeout = header_timeout
+        self._answer_timeout = answer_timeout
         self._stack = AsyncExitStack()
-        self._silent: set[asyncio.BaseProtocol] = set()
 
     async def __aenter__(self) -> Self:
         """
@@ -82,7 +93,12 @@ class AdminAPI:
         # Imported in a thread, for it takes a while.
         web = await asyncio.to_thread(import_module, "aiohttp.web")
         runner = web.AppRunner(
-            self._application(), access_log=None, shutdown_timeout=1.0
+            self._application(),
+            access_log=None,
+            shutdown_timeout=1.0,
+            lingering_time=LINGERING,
+            # Else a stream would be found to be over by its next heartbeat only.
+            handler_cancellation=True,
         )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -93,48 +109,33 @@ class AdminAPI:
     def _application(self) -> web.Application:
         from aiohttp import web
 
-        @web.middleware
-        async def guard(
-            request: web.Request,
-            handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
-        ) -> web.StreamResponse:
-            self._silent.discard(request.protocol)
-            # One request a connection, so that one deadline covers all headers.
-            try:
-                if not is_local(request.headers):
-                    raise web.HTTPForbidden(text="This API is for local users only.\n")
-                response = await handler(request)
-            except web.HTTPException as refusal:
-                refusal.force_close()
-                raise
-            response.force_close()
-            return response
+        async def told() -> dict[str, Any]:
+            return status_answer(await self._snapshot())
 
         async def status(request: web.Request) -> web.Response:
-            return web.json_response(status_answer(await self._snapshot()))
+            return web.json_response(await told())
 
         async def containers(request: web.Request) -> web.Response:
             return web.json_response({"containers": self._containers()})
 
-        app = web.Application(middlewares=[guard], client_max_size=1024)
+        app = web.Application(middlewares=[guard()], client_max_size=1024)
+        app.on_response_prepare.append(harden)
+        events = Events(told, self._past)
+        app.on_shutdown.append(events.end)
+        app.router.add_get("/", page.serve, allow_head=False)
+        app.router.add_get("/api/events", events.serve, allow_head=False)
         app.router.add_get("/api/status", status, allow_head=False)
         app.router.add_get("/api/containers", containers, allow_head=False)
         return app
 
     async def _bind(self, make: Callable[[], asyncio.BaseProtocol]) -> asyncio.Server:
         loop = asyncio.get_running_loop()
-
-        def connected() -> asyncio.BaseProtocol:
-            protocol = make()
-            self._silent.add(protocol)
-            loop.call_later(self._header_timeout, self._give_up, protocol)
-            return protocol
-
+        doorman = Doorman(make, head=self._header_timeout, answer=self._answer_timeout)
         first = self.port
         ports = range(first, min(first + PORTS_TRIED, 65536))
         for port in ports:
             try:
-                server = await loop.create_server(connected, HOST, port)
+                server = await loop.create_server(doorman, HOST, port)
             except OSError as exc:
                 if exc.errno != errno.EADDRINUSE:
                     raise DewyError(f"the admin API cannot listen: {exc}") from exc
@@ -145,26 +146,6 @@ class AdminAPI:
             f"the admin API found no free port from {first} to {ports[-1]}; "
             "give another --admin-port, or 0 for none"
         )
-
-    def _give_up(self, protocol: asyncio.BaseProtocol) -> None:
-        if protocol in self._silent:
-            self._silent.discard(protocol)
-            transport = getattr(protocol, "transport", None)
-            if transport is not None:
-                transport.abort()
-
-
-def is_local(headers: Mapping[str, str]) -> bool:
-    """
-    Whether a request came from this host's own users, as far as it can tell.
-
-    A page somebody's browser shows may reach loopback, but under its own Host
-    (rebinding) or with its own Origin.
-    """
-    host, origin = headers.get("Host", "localhost"), headers.get("Origin")
-    if not _LOCAL_HOST.fullmatch(host):
-        return False
-    return origin is None or _LOCAL_ORIGIN.fullmatch(origin) is not None
 
 
 def status_answer(status: Mapping[str, Any]) -> dict[str, Any]:

@@ -127,6 +127,7 @@ class Online:
                 next_poll=self.poller.next_at,
                 last_poll=self.poller.last_at,
                 last_error=self.poller.problem,
+                underway=self._underway(),
             ),
         )
 
@@ -144,6 +145,18 @@ class Online:
         if entry:
             reasons.append(quarantined(entry))
         return reasons
+
+    def _underway(self) -> Answer | None:
+        attempt, clock = self.agent.latest, self.agent.clock
+        if attempt is None or attempt.over or not self.agent.busy.locked():
+            return None
+        return {
+            "tag": attempt.target,
+            "previous": attempt.previous,
+            "action": attempt.action,
+            "step": attempt.step,
+            "since": clock.wall() - (clock.monotonic() - attempt.begun),
+        }
 
     def _describe_generations(self) -> list[Answer]:
         if self._generations is None:

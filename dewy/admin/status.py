@@ -27,6 +27,9 @@ class Process:
 
         last_error: The last failure in one line, or "".
 
+        underway: The change of version under way: `tag`, `previous`, `action`,
+            `step`, `since`; or None.
+
         replicas: The containers, as `GET /api/containers` lists them.
 
         paused: New connections wait in the kernel's backlog.
@@ -38,6 +41,7 @@ class Process:
     next_poll: float | None = None
     last_poll: float | None = None
     last_error: str = ""
+    underway: Mapping[str, Any] | None = None
     replicas: Sequence[Mapping[str, Any]] = ()
     paused: bool = False
 
@@ -70,6 +74,7 @@ def status(
         "previous": _release(state.previous),
         "healthy": not degraded,
         "degraded": degraded,
+        "underway": dict(live.underway) if live.underway else None,
         "hold": state.hold,
         "quarantine": _quarantine(state, now),
         "generations": [dict(each) for each in live.generations],

@@ -29,7 +29,7 @@ def describe(replica: Replica) -> dict[str, Any]:
         "phase": replica.phase.name.lower(),
         "upstream": _upstream(replica),
         "way": replica.upstream.way if replica.upstream else "",
-        "connections": replica.connections,
+        **replica.traffic,
         "health": _health(replica),
         "problem": replica.problem,
         "restarts": container.restarts,

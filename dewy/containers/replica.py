@@ -99,6 +99,17 @@ class Replica:
         return sum(backend.connections for backend in self.backends)
 
     @property
+    def traffic(self) -> dict[str, int]:
+        """What went through the proxy to it and back, while it had these backends."""
+        counted = [backend.stats() for backend in self.backends]
+        return {
+            "connections": sum(each.active for each in counted),
+            "connections_total": sum(each.total for each in counted),
+            "bytes_up": sum(each.bytes_up for each in counted),
+            "bytes_down": sum(each.bytes_down for each in counted),
+        }
+
+    @property
     def seen(self) -> Seen:
         """As the reconciler looks at it."""
         return Seen(self.id, index_of(self.container.labels), self.spec, self.phase)

@@ -12,6 +12,7 @@ from ..admin.address import SOCKET
 from ..admin.control import ControlServer
 from ..admin.http import AdminAPI
 from ..admin.online import Online
+from ..admin.past import Past
 from ..config import DEFAULT_ADMIN_PORT, Settings
 from ..errors import DewyError
 from ..notifiers import Kind
@@ -113,7 +114,8 @@ async def _answer_locally(
     stack: AsyncExitStack, settings: Settings, online: Online
 ) -> None:
     """Open the HTTP API; only where its port was chosen must it be had."""
-    api = AdminAPI(settings.admin_port, online.status, online.containers)
+    past = Past(settings.private)
+    api = AdminAPI(settings.admin_port, online.status, online.containers, past.read)
     try:
         await stack.enter_async_context(api)
     except DewyError as exc:

@@ -18,6 +18,8 @@ class Attempt:
         begun: Monotonic seconds.
 
         step: How far it got.
+
+        over: Nothing of it is still to come but its hooks.
     """
 
     target: str
@@ -25,3 +27,4 @@ class Attempt:
     action: str
     begun: float
     step: str = "fetch"
+    over: bool = False

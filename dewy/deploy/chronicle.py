@@ -70,6 +70,7 @@ class Chronicle:
         self, attempt: Attempt, outcome: str, reason: str = "", tail: Tail = ()
     ) -> None:
         """Write how *attempt* ended; a failure is logged, for it changes nothing."""
+        attempt.over = True
         record = Record(
             at=self._clock.wall(),
             tag=attempt.target,

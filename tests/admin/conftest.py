@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dewy.admin.http import PORTS_TRIED
+from dewy.admin.status import Process, status
 from dewy.config import Settings
 from dewy.deploy.quarantine import Quarantine
 from dewy.deploy.state import Installed, State, StateFile
@@ -44,3 +48,26 @@ def worked(settings: Settings, state: State) -> Settings:
     settings.private.mkdir(mode=0o700)
     StateFile(settings.private).write(state)
     return settings
+
+
+@pytest.fixture
+def snapshot(state: State) -> dict[str, Any]:
+    """What a dewy that supervises v2 says of itself."""
+    generation = {"generation": 1, "pid": 8, "state": "ready", "since": 1, "status": ""}
+    return status(
+        state,
+        1000.0,
+        name="app",
+        command="server",
+        root="/srv/app",
+        process=Process(7, generations=[generation]),
+    )
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that was free a moment ago, with others above it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        found: int = probe.getsockname()[1]
+    return min(found, 65535 - PORTS_TRIED)

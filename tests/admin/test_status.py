@@ -19,6 +19,7 @@ KEYS = {
     "previous",
     "healthy",
     "degraded",
+    "underway",
     "hold",
     "quarantine",
     "generations",

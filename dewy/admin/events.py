@@ -1,0 +1,155 @@
+"""What changes, told as it does: server-sent events of the admin API."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from .guard import visit
+from .rates import Rates, counters
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+__all__ = ["Events"]
+
+log = logging.getLogger(__name__)
+
+Snapshot = Callable[[], Awaitable[Mapping[str, Any]]]
+Past = Callable[[], Sequence[Mapping[str, Any]]]
+
+MOST_CLIENTS = 8
+PERIOD = 0.5
+HEARTBEAT = 15.0
+PATIENCE = 15.0
+RETRY_MS = 2000
+
+
+class Events:
+    """
+    Sends `status` and `history` events to every client, at first and on change.
+
+    Each client is looked after by its own request: when nobody looks, nothing
+    is looked at.
+
+    Args:
+        snapshot: What `status` events tell.
+
+        past: What `history` events tell; called in a thread.
+
+        most: Clients at a time; one more is refused.
+
+        period: Seconds between two looks.
+
+        heartbeat: Seconds after which something is sent even if nothing changed.
+
+        patience: Seconds a client may take to take what is sent.
+
+        wall: Seconds since the epoch; told at first, in a `clock` event.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        past: Past = tuple,
+        *,
+        most: int = MOST_CLIENTS,
+        period: float = PERIOD,
+        heartbeat: float = HEARTBEAT,
+        patience: float = PATIENCE,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._snapshot = snapshot
+        self._past = past
+        self._most = most
+        self._period = period
+        self._heartbeat = heartbeat
+        self._patience = patience
+        self._wall = wall
+        self._clients = 0
+        self._ended = asyncio.Event()
+
+    async def end(self, app: object = None) -> None:
+        """End every stream; their clients come back by themselves."""
+        self._ended.set()
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """The handler of `GET /api/events`."""
+        from aiohttp import web
+
+        if self._clients >= self._most:
+            raise web.HTTPServiceUnavailable(
+                headers={"Retry-After": "10"}, text="Too many look already.\n"
+            )
+        self._clients += 1
+        try:
+            return await self._stream(request, web.StreamResponse())
+        finally:
+            self._clients -= 1
+
+    async def _stream(
+        self, request: web.Request, response: web.StreamResponse
+    ) -> web.StreamResponse:
+        response.content_type = "text/event-stream"
+        response.charset = "utf-8"
+        response.force_close()
+        await response.prepare(request)
+        if found := visit(request):
+            found.stays()
+        try:
+            await self._tell(response)
+        except TimeoutError:
+            # The rest would wait for it, too.
+            if request.transport:
+                request.transport.abort()
+        except ConnectionError:
+            pass
+        return response
+
+    async def _tell(self, response: web.StreamResponse) -> None:
+        loop = asyncio.get_running_loop()
+        rates, told, last = Rates(), dict[str, str](), loop.time()
+        clock = _event("clock", self._wall())
+        await self._send(response, f"retry: {RETRY_MS}\n\n{clock}")
+        while not self._ended.is_set():
+            for name, data in (await self._look(rates)).items():
+                if told.get(name) != data:
+                    await self._send(response, _event(name, data))
+                    told[name], last = data, loop.time()
+            if loop.time() - last >= self._heartbeat:
+                await self._send(response, ":\n\n")
+                last = loop.time()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._period):
+                    await self._ended.wait()
+
+    async def _look(self, rates: Rates) -> dict[str, str]:
+        """The data of every event, as they are now."""
+        status = dict(await self._snapshot())
+        status["replicas"] = [_without_labels(each) for each in status["replicas"]]
+        now = asyncio.get_running_loop().time()
+        status["rates"] = rates.take(now, counters(status["replicas"]))
+        looked = {"status": json.dumps(status)}
+        try:
+            looked["history"] = json.dumps(await asyncio.to_thread(self._past))
+        except OSError as exc:
+            log.debug("History not read", extra={"error": str(exc)})
+        return looked
+
+    async def _send(self, response: web.StreamResponse, text: str) -> None:
+        async with asyncio.timeout(self._patience):
+            await response.write(text.encode())
+
+
+def _event(name: str, data: object) -> str:
+    return f"event: {name}\ndata: {data}\n\n"
+
+
+def _without_labels(replica: Mapping[str, Any]) -> dict[str, Any]:
+    """They are long, and change nothing."""
+    return {name: value for name, value in replica.items() if name != "labels"}

@@ -1,0 +1,250 @@
+"""
+The page in a browser, as people meet it.
+
+`DEWY_TEST_SCREENSHOTS=1` writes the pictures of the documentation anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from dewy.admin.http import AdminAPI
+from tests.needs import needs
+from tests.standins import shown
+from tests.standins.chromium import ELSEWHERE, Tab, chromium, tab
+from tests.standins.pictures import small
+
+pytestmark = needs("chromium")
+
+PICTURES = bool(os.environ.get("DEWY_TEST_SCREENSHOTS"))
+DOCS = Path(__file__).parents[2] / "docs"
+LARGEST_PICTURE = 150_000
+PICTURED = ["page-light.png", "page-dark.png", "page-phone.png", "page-server.png"]
+
+# The least contrast of any text with what is behind it (WCAG 2).
+CONTRAST = """
+(() => {
+  const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+    .map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+  const colour = text => text.match(/[\\d.]+/g).map(Number);
+  const behind = node => {
+    for (; node; node = node.parentElement) {
+      const found = colour(getComputedStyle(node).backgroundColor);
+      if (found.length < 4 || found[3]) return found;
+    }
+  };
+  const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  let least = 21;
+  for (let it; it = words.nextNode();) {
+    const node = it.parentElement;
+    if (!it.data.trim() || !node.checkVisibility() || node.closest("script, noscript"))
+      continue;
+    const a = light(colour(getComputedStyle(node).color)), b = light(behind(node));
+    least = Math.min(least, (Math.max(a, b) + .05) / (Math.min(a, b) + .05));
+  }
+  return least;
+})()
+"""
+TOO_WIDE = "document.documentElement.scrollWidth - innerWidth"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with chromium(tmp_path_factory.mktemp("chromium")) as devtools:
+        yield devtools
+
+
+@pytest.fixture
+async def page(browser: str) -> AsyncIterator[Tab]:
+    async with tab(browser) as it:
+        await it.look()
+        yield it
+
+
+def api(port: int, told: shown.Status) -> AdminAPI:
+    return AdminAPI(port, shown.Telling(told), past=shown.past)
+
+
+async def visit(page: Tab, api: AdminAPI) -> None:
+    """Go there, and wait for what it has to tell."""
+    await page.go(f"http://localhost:{api.port}/")
+    await page.until("document.querySelector('#link').innerText == 'Live'")
+    await page.until("document.querySelectorAll('#history strong').length")
+
+
+async def picture(page: Tab, browser: str, directory: Path, name: str) -> None:
+    """Keep what is seen, for people; and where it was asked for, in docs/."""
+    if PICTURES and await page.visible("polyline"):
+        await page.until("document.querySelector('polyline').points.length > 30")
+    found = await page.screenshot()
+    await asyncio.to_thread((directory / name).write_bytes, found)
+    if PICTURES:
+        async with tab(browser) as empty:
+            found = await small(empty, found)
+        await asyncio.to_thread((DOCS / name).write_bytes, found)
+
+
+@pytest.mark.parametrize("name", PICTURED)
+def test_pictures_are_small(name: str) -> None:
+    """Whoever reads the documentation waits for them."""
+    found = (DOCS / name).read_bytes()
+
+    assert found.startswith(b"\x89PNG")
+    assert len(found) < LARGEST_PICTURE
+
+
+async def test_a_rollout_is_seen(
+    page: Tab, browser: str, port: int, tmp_path: Path
+) -> None:
+    told = shown.rolling()
+    async with api(port, told) as it:
+        await visit(page, it)
+        # One more look, so that there are rates.
+        await page.until(
+            "parseFloat(document.querySelector('.figures dd').innerText) > 0"
+            " && !/ 0.0.s/.test(document.querySelector('.figures').innerText)"
+        )
+        for name, dark, width in (
+            ("page-light.png", False, 1000),
+            ("page-dark.png", True, 1000),
+            ("page-phone.png", False, 390),
+        ):
+            await page.look(dark=dark, width=width)
+            assert 0 >= await page.ask(TOO_WIDE)
+            assert 4.5 <= await page.ask(CONTRAST)
+            await picture(page, browser, tmp_path, name)
+        assert "v2.3.1" in await page.text("#runs")
+        assert "Deploying v2.4.0, after v2.3.1" in await page.text("#underway")
+        assert "start" == await page.text("[aria-current=step]")
+        assert "1 serving, 1 starting" in await page.text(".versions")
+        assert "503 at /healthz" in await page.text("#replicas .table")
+        assert shown.REASON in await page.text("#quarantine")
+        assert "degraded" == await page.text("#health")
+
+        for each in told["replicas"]:
+            each["phase"] = "serving" if each["version"] == "v2.4.0" else "gone"
+        told.update(underway=None, healthy=True, degraded=[])
+        told["running"] = {**told["running"], "tag": "v2.4.0"}
+        await page.sees(".versions", "/^v2.4.0\\s+2 serving/")
+        await page.until("document.title.startsWith('shop – dewy container')")
+        assert "v2.4.0 runs. healthy again" == await page.text("#news")
+        assert "healthy" == await page.text("#health")
+        assert not await page.visible("#underway")
+
+    assert [] == page.complaints
+
+
+async def test_a_server_is_seen(
+    page: Tab, browser: str, port: int, tmp_path: Path
+) -> None:
+    async with api(port, shown.serving()) as it:
+        await visit(page, it)
+        await picture(page, browser, tmp_path, "page-server.png")
+        assert "12 requests left" in await page.text("#generations")
+        for absent in ("#replicas", "#traffic", "#quarantine", "#wrong"):
+            assert not await page.visible(absent)
+
+    assert [] == page.complaints
+
+
+async def test_assets_are_seen(page: Tab, port: int) -> None:
+    told = {**shown.serving(), "command": "assets", "generations": []}
+    async with api(port, told) as it:
+        await visit(page, it)
+        assert "dewy assets" in await page.text("#about")
+        assert "20260302T090031Z" in await page.text("#runs")
+
+    assert [] == page.complaints
+
+
+async def test_text_of_releases_stays_text(page: Tab, port: int) -> None:
+    """A tag, a reason and a program's output may say anything."""
+    evil = "<img src=x onerror='window.hurt=1'><script>window.hurt=1</script>"
+    told = shown.rolling()
+    told.update(name=evil, last_error=evil, degraded=[evil])
+    told["running"]["tag"] = told["underway"]["tag"] = evil
+    told["quarantine"][0].update(tag=evil, reason=evil)
+    for each in told["replicas"]:
+        each.update(name=evil, version=evil, problem=evil, upstream=evil, phase=evil)
+    record = {**shown.past()[0], "tag": evil, "reason": evil, "outcome": evil}
+    record["log_tail"] = [evil]
+    async with AdminAPI(port, shown.Telling(told), past=lambda: [record]) as it:
+        await visit(page, it)
+        for where in ("#name", "#runs", "#wrong", "#quarantine", "#history", ".table"):
+            assert evil in await page.text(where)
+        assert 0 == await page.ask("document.querySelectorAll('img').length")
+        assert 1 == await page.ask("document.scripts.length")
+        assert None is await page.ask("window.hurt")
+        # And were there a hole, the policy would be before it.
+        refused = "try { document.body.innerHTML = '<b>' } catch (e) { e.name }"
+        assert "TypeError" == await page.ask(refused)
+
+
+async def test_keys_are_enough(page: Tab, port: int) -> None:
+    """One comes to everything that does something, and sees where one is."""
+    async with api(port, shown.rolling()) as it:
+        await visit(page, it)
+        reached = []
+        for _ in range(4):
+            await page.press("Tab")
+            reached.append(await page.ask("document.activeElement.innerText"))
+            width = "parseFloat(getComputedStyle(document.activeElement).outlineWidth)"
+            assert 2 <= await page.ask(width)
+            if reached[-1] == "Its last 2 lines":
+                await page.press("Enter")
+                await page.until("document.querySelector('details').open")
+
+        assert ["Skip to what runs", "Its last 2 lines"] == reached[:2]
+        assert [*shown.TAIL] == reached[2].splitlines()
+        assert "status" == reached[3]
+
+
+async def test_readers_find_their_way(page: Tab, port: int) -> None:
+    """Landmarks, headings, names of regions and tables, and one voice."""
+    async with api(port, shown.rolling()) as it:
+        await page.look(width=390)
+        await visit(page, it)
+        nodes = (await page.call("Accessibility.getFullAXTree"))["nodes"]
+    named: dict[str, list[str]] = {}
+    for node in nodes:
+        if not node["ignored"]:
+            name = node.get("name", {}).get("value", "")
+            named.setdefault(node["role"]["value"], []).append(name)
+
+    assert {"banner", "main", "contentinfo"} <= named.keys()
+    assert {"What runs", "Replicas", "What happened"} <= set(named["region"])
+    assert ["Replicas", "In quarantine"] == named["table"]
+    assert set(COLUMNS) <= set(named["columnheader"])
+    assert 2 == len(named["status"])
+    assert "en" == await page.ask("document.documentElement.lang")
+
+
+COLUMNS = ("Name", "Version", "State", "Open", "New", "In", "Out", "Problem")
+
+
+async def test_a_restart_is_lived_through(page: Tab, port: int) -> None:
+    """What is shown is said to be old, until dewy is there again."""
+    async with api(port, shown.serving()) as it:
+        await visit(page, it)
+    await page.sees("#link", "/No connection/")
+    told = shown.serving()
+    told["running"]["tag"] = "v1.9.3"
+    async with api(it.port, told):
+        await page.sees("#runs", "/v1.9.3/")
+        assert "Live" == await page.text("#link")
+
+
+async def test_other_pages_get_nothing(page: Tab, port: int) -> None:
+    """Neither by a name that leads here nor from where they are."""
+    async with api(port, shown.serving()) as it:
+        await page.go(f"http://{ELSEWHERE}:{it.port}/")
+        await page.sees("body", "/local users only/")
+        for url in (f"http://localhost:{it.port}/api/status", "/api/status"):
+            asked = f"fetch('{url}').then(r => r.status, e => e.name)"
+            assert await page.ask(asked) in (403, "TypeError")

@@ -1,0 +1,163 @@
+"""What a dewy might say of itself, for pages that show it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from dewy.admin.status import Process, status
+from dewy.deploy.quarantine import Quarantine
+from dewy.deploy.state import Installed, State
+from dewy.system import Clock
+
+Status = dict[str, Any]
+
+REASON = "replica shop-1772443012-1 ended with exit status 3 while others were started"
+TAIL = ("connecting to db.internal:5432", "FATAL: relation “orders” does not exist")
+
+
+class Telling:
+    """A dewy that says *told*, and moves a little between one look and the next."""
+
+    def __init__(self, told: Status) -> None:
+        self.told = told
+        self._looks = 0
+
+    async def __call__(self) -> Status:
+        moved = []
+        self._looks += 1
+        for number, each in enumerate(self.told["replicas"], 1):
+            if each["phase"] == "serving":
+                each["connections_total"] += 40 + number
+                each["connections_total"] += self._looks * 5 % 23
+                each["bytes_up"] += 21_000 * number
+                each["bytes_down"] += 640_000 * number
+            moved.append(dict(each))
+        return {**self.told, "replicas": moved}
+
+
+def replica(number: int, version: str, phase: str, **more: object) -> dict[str, Any]:
+    """A container as `/api/containers` tells it."""
+    serving = phase == "serving"
+    known = serving or phase == "leaving"
+    return {
+        "id": f"{version}-{number}",
+        "name": f"shop-17724430{number}4-{number}",
+        "image": f"registry.test/acme/shop:{version}",
+        "status": "running",
+        "ip_port": f"127.0.0.1:3283{number}",
+        "started_at": "2026-03-02T09:17:05.038233638Z",
+        "deployed_at": "2026-03-02T09:17:04+00:00",
+        "labels": {"dewy.app": "shop"},
+        "version": version,
+        "digest": f"sha256:{version}",
+        "phase": phase,
+        "upstream": f"172.27.0.{number + 2}:8080" if known else "",
+        "way": "direct" if known else "",
+        "connections": 18 + number if serving else 2 if known else 0,
+        "connections_total": 9000 if known else 0,
+        "bytes_up": 1_000_000 if known else 0,
+        "bytes_down": 20_000_000 if known else 0,
+        "health": "healthy" if serving else "starting" if phase == "starting" else "",
+        "problem": "",
+        "restarts": 0,
+        **more,
+    }
+
+
+def rolling(now: float | None = None) -> Status:
+    """Of an application whose replicas are being replaced."""
+    now = now or time.time()
+    replicas = [
+        replica(1, "v2.4.0", "serving"),
+        replica(2, "v2.4.0", "starting", problem="connection refused"),
+        replica(3, "v2.3.1", "serving"),
+        replica(4, "v2.3.1", "serving", health="unhealthy", problem="503 at /healthz"),
+        replica(5, "v2.3.1", "leaving"),
+    ]
+    unwell = "replica shop-1772443044-4 is unhealthy: 503 at /healthz"
+    return told(
+        "container",
+        state(now, "v2.3.1", "v2.3.0", bad="v2.3.2"),
+        Process(
+            4711,
+            degraded=[unwell],
+            next_poll=now + 7,
+            last_poll=now - 23,
+            underway={
+                "tag": "v2.4.0",
+                "previous": "v2.3.1",
+                "action": "deploy",
+                "step": "start",
+                "since": now - 14,
+            },
+            replicas=replicas,
+        ),
+        now,
+    )
+
+
+def serving(now: float | None = None) -> Status:
+    """Of a program whose next generation takes over."""
+    now = now or time.time()
+    generations = [
+        {
+            "generation": 7,
+            "pid": 4760,
+            "state": "draining",
+            "since": now - 86_000,
+            "status": "12 requests left",
+        },
+        {
+            "generation": 8,
+            "pid": 5012,
+            "state": "serving",
+            "since": now - 4,
+            "status": "Ready, 4 workers",
+        },
+    ]
+    process = Process(
+        4711, generations=generations, next_poll=now + 8, last_poll=now - 2
+    )
+    return told("server", state(now, "v1.9.2", "v1.9.1"), process, now)
+
+
+def told(command: str, known: State, process: Process, now: float) -> Status:
+    """As `dewy status --json` has it."""
+    name, root = "shop", "/srv/shop"
+    return status(known, now, name=name, command=command, root=root, process=process)
+
+
+def state(now: float, running: str, previous: str, bad: str = "") -> State:
+    places = ("", "") if bad else ("20260302T090031Z", "20260226T141500Z")
+    installed = Installed(running, "b", places[0], now - 90_000)
+    before = Installed(previous, "a", places[1], now - 400_000)
+    clock = Clock(wall=lambda: now, monotonic=lambda: 0.0, jitter=lambda: 0.5)
+    quarantine = Quarantine()
+    if bad:
+        quarantine = quarantine.add(bad, "c", REASON, clock, traffic=False)
+    return State(
+        running=installed, installed=(installed, before), quarantine=quarantine
+    )
+
+
+def past(now: float | None = None) -> list[dict[str, Any]]:
+    """Three deployments, newest first, as `dewy history --json` has them."""
+    now = now or time.time()
+    usual: Mapping[str, Any] = {
+        "action": "deploy",
+        "outcome": "deployed",
+        "step": "done",
+        "reason": "",
+        "log_tail": [],
+    }
+    failed = {"outcome": "failed", "step": "start", "reason": REASON, "log_tail": TAIL}
+    return [
+        {**usual, "at": now - 3000, "tag": "v2.3.2", "previous": "v2.3.1"}
+        | {"seconds": 21.4, **failed},
+        {**usual, "at": now - 90_000, "tag": "v2.3.1", "previous": "v2.3.0"}
+        | {"seconds": 34.9},
+        {**usual, "at": now - 400_000, "tag": "v2.3.0", "previous": ""}
+        | {"seconds": 40.2},
+    ]
