@@ -27,6 +27,8 @@ class Process:
 
         last_error: The last failure in one line, or "".
 
+        standing: What the last look at the registry led to.
+
         replicas: The containers, as `GET /api/containers` lists them.
 
         paused: New connections wait in the kernel's backlog.
@@ -38,6 +40,7 @@ class Process:
     next_poll: float | None = None
     last_poll: float | None = None
     last_error: str = ""
+    standing: str = ""
     replicas: Sequence[Mapping[str, Any]] = ()
     paused: bool = False
 
@@ -67,6 +70,8 @@ def status(
         "dewy": __version__,
         "root": root,
         "running": _release(state.running),
+        "why": state.because if state.running else "",
+        "standing": live.standing,
         "previous": _release(state.previous),
         "healthy": not degraded,
         "degraded": degraded,
