@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from .config import Settings
 from .deploy.around import DeployHooks
-from .deploy.attempt import Attempt
+from .deploy.attempt import DONE, Attempt
 from .deploy.chronicle import Chronicle
 from .deploy.deployer import Deployer
 from .deploy.ledger import Ledger
@@ -23,6 +23,7 @@ from .deploy.plan import Action, in_grace, is_same, plan, quarantined
 from .deploy.state import Installed, State
 from .deploy.supply import Supply
 from .deploy.trial import Trial
+from .deploy.verbs import ASKED_FOR, NEWEST
 from .errors import DeploymentError, DewyError, NoRelease, NotYet
 from .logs import summary
 from .notifiers import Kind
@@ -114,28 +115,28 @@ class Agent:
         log.debug("Waited for release", extra={"why": self.standing})
         return None
 
-    async def deploy(self, release: Release) -> None:
+    async def deploy(self, release: Release, why: str = "") -> None:
         """
-        Bring *release* up. Called with `busy` held.
+        Bring *release* up; *why* unless it is the newest. Called with `busy` held.
 
         Raises:
             NotYet: its artifact is being replaced at this moment, or an operator
                 said `hold` while it was fetched.
             Exception: it failed and is in quarantine; what ran still runs.
         """
-        attempt = self.attempt(release.tag, "deploy")
-        log.info("Deployment started", extra={"tag": release.tag})
+        attempt = self.attempt(release.tag, "deploy", why)
+        attempt.reach("fetch")
         target: Installed | None = None
         try:
             async with self.supply.brought(release) as delivery:
                 self.chronicle.tell(Kind.ORDINARY, f"Fetched {release.tag}")
                 target = await delivery.reserve(self.clock.wall())
-                attempt.step = "before-hook"
+                attempt.reach("before-hook")
                 await self.hooks.before(attempt, target)
-                attempt.step = "unpack"
+                attempt.reach("unpack")
                 await delivery.install(target)
             self._refuse_held(release)
-            attempt.step = "start"
+            attempt.reach("start")
             await self.activate(target, attempt)
         except NotYet:
             attempt.over = True
@@ -144,8 +145,8 @@ class Agent:
         except Exception as exc:
             await self._failed(release, attempt, exc)
             raise
-        attempt.step = "done"
-        await self.chronicle.record(attempt, "deployed")
+        attempt.reach(DONE)
+        await self.chronicle.record(attempt, "deployed", why)
         await self.hooks.after(attempt, target)
         await self._report(release)
         await self._finish(attempt)
@@ -164,7 +165,7 @@ class Agent:
         if running and is_same(running, release) and await self.deployer.alive():
             await self.ledger.change(lambda state: replace(state, wanted=""))
         else:
-            await self.deploy(release)
+            await self.deploy(release, ASKED_FOR)
         try:
             newest = await self.look()
             if newest is None or newest.tag == release.tag:
@@ -189,9 +190,10 @@ class Agent:
                     state.deployed(target, self.settings.keep),
                     quarantine=state.quarantine.succeeded(target.tag, target.identity),
                     wanted="",
+                    because=attempt.why or NEWEST,
                 )
             )
-            self.trial.begin(target)
+            self.trial.begin(target, attempt.id)
 
         async def abandon(reason: BaseException) -> None:
             if attempt.action == "deploy" and isinstance(reason, Exception):
@@ -199,11 +201,11 @@ class Agent:
 
         await self.deployer.activate(target, commit, abandon)
 
-    def attempt(self, target: str, action: str) -> Attempt:
-        """The beginning of a change of version to *target*."""
+    def attempt(self, target: str, action: str, why: str) -> Attempt:
+        """The beginning of a change of version to *target*, and *why*."""
         running = self.state.running
         previous = running.name if running else ""
-        self.latest = Attempt(target, previous, action, self.clock.monotonic())
+        self.latest = Attempt(target, previous, action, self.clock.monotonic(), why=why)
         return self.latest
 
     async def _look_and_act(self) -> None:
@@ -258,6 +260,7 @@ class Agent:
             await self._condemn(release.tag, release.identity, exc)
         await self.supply.retain(self.state, cached=False)
         tail = exc.log_tail if isinstance(exc, DeploymentError) else ()
+        attempt.fail(summary(exc))
         await self.chronicle.record(attempt, "failed", summary(exc), tail)
         self.announce(f"{self.describe()}; {release.tag} failed at {attempt.step}")
         stays = f"; {attempt.previous} runs on" if attempt.previous else ""
@@ -283,6 +286,5 @@ class Agent:
     async def _finish(self, attempt: Attempt) -> None:
         await self.supply.retain(self.state, cached=True)
         self.announce(self.describe())
-        log.info("Deployed", extra={"tag": attempt.target, "from": attempt.previous})
         what = self.deployer.achievement(bool(attempt.previous))
         self.chronicle.tell(Kind.IMPORTANT, f"{what} for {attempt.target}")

@@ -15,6 +15,7 @@ from .deploy.adopt import adopt, cached
 from .deploy.ledger import Ledger
 from .deploy.releases import Releases
 from .deploy.state import Group, Installed, State, StateFile
+from .deploy.verbs import BY_OPERATOR
 from .errors import DeploymentError
 from .supervisor.processes import members
 from .system import Clock, boot_id, start_time, utc
@@ -22,6 +23,8 @@ from .system import Clock, boot_id, start_time, utc
 log = logging.getLogger(__name__)
 
 POLL = 0.05
+
+GONE = "what ran before it is gone from this host"
 
 
 async def load(settings: Settings, clock: Clock) -> Ledger:
@@ -101,11 +104,12 @@ def _present(state: State, kept: Collection[str]) -> State:
         return found
     if running not in there:
         log.error("Running release is gone", extra={"directory": running.directory})
-        return replace(found, running=found.previous)
+        because = GONE if found.previous else ""
+        return replace(found, running=found.previous, because=because)
     entry = found.quarantine.find(running.tag, running.identity)
     if entry and entry.until is None and found.previous:
         log.warning("Finished rolling back", extra={"from": running.name})
-        return replace(found, running=found.previous)
+        return replace(found, running=found.previous, because=BY_OPERATOR)
     return found
 
 

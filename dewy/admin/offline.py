@@ -17,7 +17,7 @@ from ..errors import DewyError
 from ..system import Clock
 from .status import status
 
-__all__ = ["apply", "look"]
+__all__ = ["apply", "look", "state_of"]
 
 
 def look(settings: Settings, clock: Clock) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def look(settings: Settings, clock: Clock) -> dict[str, Any]:
         DewyError: its state cannot be read.
     """
     return status(
-        _state(settings),
+        state_of(settings),
         clock.wall(),
         name=app_name(settings.registry, settings.name) or settings.root.name,
         command="",
@@ -48,7 +48,7 @@ def apply(settings: Settings, verb: str, version: str | None, clock: Clock) -> s
     change = _change(verb, version, clock)
     _require_root(settings.root, settings.private)
     with lock(settings.private):
-        before = _state(settings)
+        before = state_of(settings)
         after, message = change(before)
         if after != before:
             StateFile(settings.private).write(after)
@@ -68,7 +68,13 @@ def _change(
     return changes[verb]
 
 
-def _state(settings: Settings) -> State:
+def state_of(settings: Settings) -> State:
+    """
+    What the root's state is, or would be once a dewy started there.
+
+    Raises:
+        DewyError: it cannot be read.
+    """
     written = StateFile(settings.private).read()
     return written or adopt(settings.root, settings.cache_dir)
 

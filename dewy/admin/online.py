@@ -12,6 +12,7 @@ from ..agent import Agent
 from ..config.names import app_name
 from ..containers.crew import Crew
 from ..deploy import verbs
+from ..deploy.history import History
 from ..deploy.ledger import Change
 from ..deploy.plan import quarantined
 from ..deploy.state import State
@@ -20,7 +21,9 @@ from ..logs import summary
 from ..notifiers import Kind
 from ..polling import Poller
 from ..supervisor.generations import Generations
+from .logs import logs
 from .status import Process, status
+from .why import answer, look
 
 __all__ = ["Online"]
 
@@ -64,6 +67,8 @@ class Online:
         version = args.get("version") or None
         answers: dict[str, Callable[[], Awaitable[Answer]]] = {
             "status": self.status,
+            "why": partial(self._why, version or ""),
+            "logs": partial(self._logs, args),
             "deploy": partial(self._deploy, version),
             "rollback": partial(self._roll_back, version),
             "retry": partial(self._change, partial(verbs.retry, tag=version or "")),
@@ -81,6 +86,16 @@ class Online:
     def containers(self) -> list[Answer] | None:
         """The replicas, as the HTTP API tells them; None in other modes."""
         return self._crew.containers() if self._crew else None
+
+    async def _why(self, version: str) -> Answer:
+        agent = self.agent
+        looked = await look(agent.registry)
+        history = History(agent.settings.private)
+        return await answer(version, agent.state, history, looked, agent.clock.wall())
+
+    async def _logs(self, args: Mapping[str, Any]) -> Answer:
+        command = self.agent.settings.command
+        return await logs(command, self._generations, self._crew, args)
 
     async def _list_containers(self) -> Answer:
         return {"containers": self.containers()}
@@ -128,6 +143,7 @@ class Online:
                 last_poll=self.poller.last_at,
                 last_error=self.poller.problem,
                 underway=self._underway(),
+                standing=agent.standing,
             ),
         )
 
@@ -204,8 +220,8 @@ class Online:
             after, message = verbs.rollback(before, version, agent.clock)
             target = after.running
             assert target is not None
-            attempt = agent.attempt(target.name, "rollback")
-            attempt.step = "start"
+            attempt = agent.attempt(target.name, "rollback", verbs.BY_OPERATOR)
+            attempt.reach("start")
             # What is left goes into quarantine first: a dewy killed from here on
             # must not bring it back by itself.
             await agent.ledger.change(_requarantine(before, after))
@@ -213,9 +229,10 @@ class Online:
                 await agent.activate(target, attempt)
             except Exception as exc:
                 await agent.ledger.note(_requarantine(after, before))
+                attempt.fail(summary(exc))
                 await agent.chronicle.record(attempt, "failed", summary(exc))
                 raise
-            attempt.step = "done"
+            attempt.reach("done")
             agent.announce(agent.describe())
             await agent.chronicle.record(attempt, "deployed", verbs.BY_OPERATOR)
             agent.chronicle.tell(Kind.IMPORTANT, message)

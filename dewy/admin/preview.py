@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from ..config import Settings
 from ..errors import ConfigError, DewyError, NoRelease
 from ..logs import summary
-from ..registries import REGISTRIES
+from ..registries import REGISTRIES, Registry
 from ..release import Refusal, Release
 from ..remotes import Clients
 from ..system import Clock
@@ -16,7 +18,7 @@ from ..urls import redact
 from ..versions import Selection
 from . import offline
 
-__all__ = ["preview"]
+__all__ = ["opened", "preview"]
 
 PATIENCE = 120.0
 
@@ -41,16 +43,24 @@ async def preview(settings: Settings, clock: Clock | None = None) -> dict[str, A
     return _answer(release, release.refused, status)
 
 
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Registry]:
+    """
+    The registry, for one look.
+
+    Raises:
+        ConfigError: its URL cannot be used.
+    """
+    async with Clients() as clients:
+        # In a thread, because the first use of a scheme imports from disk.
+        yield await asyncio.to_thread(
+            REGISTRIES.open, settings.registry, Selection(slot=settings.slot), clients
+        )
+
+
 async def _current(settings: Settings) -> Release:
     try:
-        async with asyncio.timeout(PATIENCE), Clients() as clients:
-            # In a thread, because the first use of a scheme imports from disk.
-            registry = await asyncio.to_thread(
-                REGISTRIES.open,
-                settings.registry,
-                Selection(slot=settings.slot),
-                clients,
-            )
+        async with asyncio.timeout(PATIENCE), opened(settings) as registry:
             return await registry.current()
     except TimeoutError:
         raise DewyError(f"the registry did not answer in {PATIENCE:g} s") from None

@@ -30,6 +30,8 @@ class Process:
         underway: The change of version under way: `tag`, `previous`, `action`,
             `step`, `since`; or None.
 
+        standing: What the last look at the registry led to.
+
         replicas: The containers, as `GET /api/containers` lists them.
 
         paused: New connections wait in the kernel's backlog.
@@ -42,6 +44,7 @@ class Process:
     last_poll: float | None = None
     last_error: str = ""
     underway: Mapping[str, Any] | None = None
+    standing: str = ""
     replicas: Sequence[Mapping[str, Any]] = ()
     paused: bool = False
 
@@ -71,6 +74,8 @@ def status(
         "dewy": __version__,
         "root": root,
         "running": _release(state.running),
+        "why": state.because if state.running else "",
+        "standing": live.standing,
         "previous": _release(state.previous),
         "healthy": not degraded,
         "degraded": degraded,

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +12,12 @@ from .. import loop
 from ..errors import DewyError
 from .arguments import options_for, settings_from
 from .output import as_json, columns
+from .watch import refresh
 
 if TYPE_CHECKING:
     from ..admin.nearby import Nearby
 
-REFRESH = 2.0
 GAP = 4
-CLEAR = "\x1b[H\x1b[2J"
 
 Containers = Iterable[Mapping[str, Any]]
 
@@ -37,12 +33,7 @@ def command(ctx: click.Context, /, json_: bool, watch: bool, **given: object) ->
     if not watch:
         click.echo(screen(port, json_))
         return
-    with suppress(KeyboardInterrupt):
-        while True:
-            shown = _screen_or_problem(port, json_)
-            click.echo((CLEAR if sys.stdout.isatty() else "") + shown)
-            sys.stdout.flush()
-            time.sleep(REFRESH)
+    refresh(lambda: screen(port, json_), json_=json_)
 
 
 def screen(first: int, json_: bool) -> str:
@@ -62,14 +53,6 @@ def screen(first: int, json_: bool) -> str:
     if found.port != first:
         lines += ["", f"(Connected to admin API on port {found.port})"]
     return "\n".join(lines)
-
-
-def _screen_or_problem(first: int, json_: bool) -> str:
-    # A dewy that is being restarted comes back.
-    try:
-        return screen(first, json_)
-    except DewyError as exc:
-        return as_json({"error": str(exc)}) if json_ else str(exc)
 
 
 def chosen(found: Sequence[Nearby], first: int) -> Nearby:

@@ -25,6 +25,8 @@ COMMANDS = (
     "check",
     "status",
     "history",
+    "why",
+    "logs",
     "deploy",
     "rollback",
     "retry",

@@ -9,8 +9,10 @@ from typing import Any
 import click
 
 from .. import loop
+from ..config import Settings
 from .arguments import options_for, settings_from
 from .output import as_json, columns, moment, span
+from .watch import refresh
 
 Status = Mapping[str, Any]
 
@@ -19,14 +21,31 @@ Status = Mapping[str, Any]
 @options_for("status")
 @click.option("--check", is_flag=True, help="Exit with 1 unless all is well.")
 @click.option("--json", "json_", is_flag=True, help="Print one JSON object.")
+@click.option("--watch", is_flag=True, help="Refresh every two seconds, until Ctrl-C.")
 @click.pass_context
-def command(ctx: click.Context, /, check: bool, json_: bool, **given: object) -> int:
+def command(
+    ctx: click.Context, /, check: bool, json_: bool, watch: bool, **given: object
+) -> int:
     """Show what runs in this directory, and what keeps anything from running."""
+    if check and watch:
+        raise click.UsageError("--check ends with a status, --watch does not end")
+    settings = settings_from(ctx)
+    if watch:
+        refresh(lambda: _shown(_look(settings), json_=json_), json_=json_)
+        return 0
+    status = _look(settings)
+    click.echo(_shown(status, json_=json_))
+    return 1 if check and status["degraded"] else 0
+
+
+def _look(settings: Settings) -> Status:
     from ..admin import operate
 
-    status = loop.run(operate.look(settings_from(ctx)))
-    click.echo(as_json(status) if json_ else "\n".join(screen(status, time.time())))
-    return 1 if check and status["degraded"] else 0
+    return loop.run(operate.look(settings))
+
+
+def _shown(status: Status, *, json_: bool) -> str:
+    return as_json(status) if json_ else "\n".join(screen(status, time.time()))
 
 
 def screen(status: Status, now: float) -> list[str]:
@@ -52,6 +71,7 @@ def _facts(status: Status, now: float) -> Iterator[tuple[str, str]]:
     yield "root", status["root"]
     yield "dewy", _dewy(status)
     yield "running", _release(status["running"], now)
+    yield "why", status["why"]
     yield "previous", _release(status["previous"], now)
     if status["hold"]:
         yield "hold", "yes; `dewy unhold` ends it"
@@ -61,7 +81,16 @@ def _facts(status: Status, now: float) -> Iterator[tuple[str, str]]:
         yield "last poll", f"{span(now - status['last_poll'])} ago"
     if status["next_poll"] is not None:
         yield "next poll", f"in {span(status['next_poll'] - now)}"
+    yield "registry", _standing(status)
     yield "last error", status["last_error"]
+
+
+def _standing(status: Status) -> str:
+    """What the last look led to, unless another line says so."""
+    running = status["running"]
+    told = status["degraded"] + ([f"{running['tag']} runs"] if running else [])
+    standing = str(status["standing"])
+    return "" if standing in told or status["last_error"] else standing
 
 
 def _dewy(status: Status) -> str:

@@ -32,7 +32,7 @@ LIST = "container list"
 
 STEER = frozenset({"pause", "resume", "reload"})
 ACT = frozenset({"deploy", "retry", "rollback", "hold", "unhold"}) | STEER
-LOOK = frozenset({"status", "history"})
+LOOK = frozenset({"status", "history", "why", "logs"})
 ASK = frozenset({LIST, "ps"})
 ROOTED = RUN | ACT | LOOK
 COMMANDS = ROOTED | PROXY | ASK
@@ -62,8 +62,19 @@ ROWS = (
         FLAG,
         "Poll once; then assets leaves, server and container only supervise.",
     ),
-    Option("slot", TEXT, "Take only releases of this blue/green slot.", short="s"),
-    Option("calver", TEXT, "Versions are calendar versions of this format."),
+    Option(
+        "slot",
+        TEXT,
+        "Take only releases of this blue/green slot.",
+        RUN | {"why"},
+        short="s",
+    ),
+    Option(
+        "calver",
+        TEXT,
+        "Versions are calendar versions of this format.",
+        RUN | {"why"},
+    ),
     Option("before-deploy-hook", SHELL, "Runs before a deployment; failing stops it."),
     Option("after-deploy-hook", SHELL, "Runs after a deployment."),
     Option("hook-timeout", SOME_TIME, "How long a hook may take.", default="5m"),

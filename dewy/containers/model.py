@@ -150,6 +150,19 @@ class Event:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """
+    A line of a container's output.
+
+    Attributes:
+        at: When it was written; whatever it counts, it grows.
+    """
+
+    at: int
+    text: str
+
+
 class Engine(Protocol):
     """
     A container engine on this host.
@@ -209,6 +222,12 @@ class Engine(Protocol):
 
     async def logs(self, container: str, lines: int) -> tuple[str, ...]:
         """The last *lines* of its output, oldest first; none if it is gone."""
+        ...
+
+    async def written(
+        self, container: str, lines: int, after: int = 0
+    ) -> tuple[Line, ...]:
+        """As `logs`, each with its moment; only those later than *after*."""
         ...
 
     async def check_health(self, container: str) -> bool | None:

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+import uuid
+from dataclasses import dataclass, field
+
+log = logging.getLogger(__name__)
+
+DONE = "done"
+
+
+def new_id() -> str:
+    """What tells a deployment from all others, in the log and in the history."""
+    return uuid.uuid4().hex[:12]
 
 
 @dataclass(slots=True)
@@ -17,7 +28,11 @@ class Attempt:
 
         begun: Monotonic seconds.
 
-        step: How far it got.
+        step: How far it got; "" before the first.
+
+        why: Who wanted it, where it was not the registry.
+
+        id: In every line of the log that is about it.
 
         over: Nothing of it is still to come but its hooks.
     """
@@ -26,5 +41,31 @@ class Attempt:
     previous: str
     action: str
     begun: float
-    step: str = "fetch"
+    step: str = ""
+    why: str = ""
+    id: str = field(default_factory=new_id)
     over: bool = False
+
+    def reach(self, step: str) -> None:
+        """It has come to *step*, which is told in one line."""
+        begins, self.step = not self.step, step
+        if begins:
+            log.info("Deployment started", extra=self.told(action=self.action))
+        elif step == DONE:
+            log.info("Deployed", extra=self.told())
+        else:
+            log.info("Deployment went on", extra=self.told())
+
+    def fail(self, error: str) -> None:
+        """It ended at its step."""
+        log.error("Deployment failed", extra=self.told(error=error))
+
+    def told(self, **more: object) -> dict[str, object]:
+        """What a log record says of it."""
+        return {
+            "deployment": self.id,
+            "step": self.step,
+            "tag": self.target,
+            "from": self.previous,
+            **more,
+        }

@@ -81,6 +81,7 @@ class Chronicle:
             reason=reason,
             seconds=round(self._clock.monotonic() - attempt.begun, 3),
             log_tail=tail,
+            id=attempt.id,
         )
         try:
             await asyncio.to_thread(self._history.append, record)

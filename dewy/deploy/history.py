@@ -39,6 +39,8 @@ class Record:
         seconds: How long it took.
 
         log_tail: The last lines of a program that failed.
+
+        id: The deployment, as in the log; "" in what an older dewy wrote.
     """
 
     at: float
@@ -50,6 +52,7 @@ class Record:
     reason: str
     seconds: float
     log_tail: tuple[str, ...] = ()
+    id: str = ""
 
 
 class History:

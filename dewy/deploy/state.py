@@ -78,6 +78,8 @@ class State:
 
         quarantine: The versions that failed.
 
+        because: Why *running* is what it is, a phrase; "" where that is not known.
+
         hold: No change of version until `dewy unhold`.
 
         wanted: A version `dewy deploy` asked for while no dewy ran, or "".
@@ -98,6 +100,7 @@ class State:
     groups: tuple[Group, ...] = ()
     notifies: bool = False
     pulled: tuple[str, ...] = ()
+    because: str = ""
 
     @property
     def previous(self) -> Installed | None:
@@ -154,6 +157,7 @@ class State:
                 groups=_records(Group, data["groups"]),
                 notifies=bool(data["notifies"]),
                 pulled=tuple(map(str, data.get("pulled", ()))),
+                because=str(data.get("because", "")),
             )
         except (KeyError, TypeError, AttributeError) as exc:
             raise ValueError(f"{type(exc).__name__}: {exc}") from exc

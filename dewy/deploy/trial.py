@@ -36,10 +36,12 @@ class Trial:
         self._chronicle = chronicle
         self._release: Installed | None = None
         self._begun = 0.0
+        self._deployment = ""
 
-    def begin(self, release: Installed) -> None:
+    def begin(self, release: Installed, deployment: str) -> None:
         """From now on *release* is on probation, and nothing else."""
         self._release = release
+        self._deployment = deployment
         self._begun = self._clock.monotonic()
 
     async def verdict(self, how: str, tail: tuple[str, ...], put_back: PutBack) -> bool:
@@ -68,8 +70,15 @@ class Trial:
             log.error("Not rolled back", extra={"to": back.name, "error": str(exc)})
             await self._ledger.note(lambda state: replace(state, running=bad))
             return False
-        log.error("Rolled back", extra={"to": back.name, "error": reason})
-        attempt = Attempt(bad.name, back.name, "deploy", self._begun, "probation")
+        attempt = Attempt(
+            bad.name,
+            back.name,
+            "deploy",
+            self._begun,
+            "probation",
+            id=self._deployment,
+        )
+        log.error("Rolled back", extra=attempt.told(to=back.name, error=reason))
         await self._chronicle.record(attempt, "rolled back", reason, tail)
         text = f"{reason}; back to {back.name}"
         self._chronicle.tell(Kind.ERROR, text, ("log", "\n".join(tail)))

@@ -15,6 +15,8 @@ from .state import Installed, State
 
 Outcome = tuple[State, str]
 
+NEWEST = "the newest release when it was deployed"
+ASKED_FOR = "asked for by operator"
 BY_OPERATOR = "rolled back by operator"
 
 
@@ -73,7 +75,7 @@ def rollback(state: State, tag: str | None, clock: Clock) -> Outcome:
     message = f"rolled back to {target.name}"
     if left is not None:
         message += f"; {left.name} stays out until `dewy retry {left.name}`"
-    return replace(back, quarantine=quarantine, wanted=""), message
+    return replace(back, quarantine=quarantine, wanted="", because=BY_OPERATOR), message
 
 
 def deploy(state: State, tag: str | None) -> Outcome:

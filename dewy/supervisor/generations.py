@@ -167,6 +167,11 @@ class Generations:
         self.serving = None
         self._install(worker)
 
+    @property
+    def captures(self) -> bool:
+        """Whether what the program writes comes by here."""
+        return self._capture
+
     async def stop(self) -> None:
         """SIGTERM to all, SIGKILL after the stop time-out; idempotent."""
         serving, self.serving = self.serving, None

@@ -75,6 +75,10 @@ class Output:
         """At most *count* of the last lines, oldest first."""
         return self._tail.last(count)
 
+    def after(self, position: int, count: int) -> tuple[tuple[str, ...], int]:
+        """See `Tail.after`."""
+        return self._tail.after(position, count)
+
     def close_child_fds(self) -> None:
         """Let go of the child's ends, once it has them; idempotent."""
         self._theirs.close()

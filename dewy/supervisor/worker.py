@@ -80,6 +80,10 @@ class Worker:
         """The last lines it wrote, oldest first."""
         return self._output.tail() if self._output else ()
 
+    def lines_after(self, position: int, count: int) -> tuple[tuple[str, ...], int]:
+        """See `Tail.after`."""
+        return self._output.after(position, count) if self._output else ((), position)
+
     def spawn(
         self,
         program: Sequence[str],

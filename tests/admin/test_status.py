@@ -16,6 +16,8 @@ KEYS = {
     "dewy",
     "root",
     "running",
+    "why",
+    "standing",
     "previous",
     "healthy",
     "degraded",

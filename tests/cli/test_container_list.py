@@ -102,7 +102,7 @@ def test_watch_goes_on_until_it_is_interrupted(
         if len(pauses) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("dewy.cli.container_list.time.sleep", sleep)
+    monkeypatch.setattr("dewy.cli.watch.time.sleep", sleep)
     with admin_apis(None, {}) as first:
         ended = dewy(*LIST, str(first), "--watch")
 

@@ -19,6 +19,8 @@ WELL: dict[str, Any] = {
     "dewy": "1.0",
     "root": "/srv/app",
     "running": {"tag": "v2", "identity": "two", "directory": "d2", "since": 400.0},
+    "why": "the newest release when it was deployed",
+    "standing": "v2 runs",
     "previous": {"tag": "v1", "identity": "one", "directory": "d1", "since": 100.0},
     "healthy": True,
     "degraded": [],
@@ -57,6 +59,8 @@ def test_screen_of_a_dewy_that_is_well() -> None:
     assert "dewy: server, version 1.0, pid 7" in text
     assert "running: v2, deployed" in text
     assert "(10m ago), releases/d2" in text
+    assert "why: the newest release when it was deployed" in text
+    assert "registry:" not in text
     assert "last poll: 5.0s ago" in text
     assert "next poll: in 5.0s" in text
     assert "generation 2 pid 8 ready for 10s up" in text

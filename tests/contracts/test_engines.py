@@ -127,6 +127,7 @@ async def test_asking_twice_is_no_matter(case: EngineCase) -> None:
     await case.engine.remove(container)
     await case.engine.stop(container, 5)
     assert () == await case.engine.logs(container, 10)
+    assert () == await case.engine.written(container, 10)
 
 
 async def test_started_again_is_another_run(case: EngineCase) -> None:

@@ -57,7 +57,7 @@ class Case:
 
 async def test_a_death_within_probation_is_a_verdict(tmp_path: Path):
     case = Case(tmp_path)
-    case.trial.begin(NEW)
+    case.trial.begin(NEW, "abc")
     case.now = 29
 
     assert await case.die()
@@ -72,11 +72,12 @@ async def test_a_death_within_probation_is_a_verdict(tmp_path: Path):
         entry.reason,
     )
     (record,) = await asyncio.to_thread(case.history.read)
-    assert ("v2", "rolled back", "probation", ("oh no",)) == (
+    assert ("v2", "rolled back", "probation", ("oh no",), "abc") == (
         record.tag,
         record.outcome,
         record.step,
         record.log_tail,
+        record.id,
     )
 
 
@@ -84,7 +85,7 @@ async def test_what_is_undone_is_written_at_once_and_first(tmp_path: Path, monke
     """A dewy killed in between must not start the bad release again."""
     case = Case(tmp_path)
     await case.releases.switch(NEW.directory)
-    case.trial.begin(NEW)
+    case.trial.begin(NEW, "abc")
     seen: list[tuple[Installed | None, bool, str]] = []
     write = StateFile.write
 
@@ -105,7 +106,7 @@ async def test_what_cannot_be_put_back_does_not_move(tmp_path: Path):
     case = Case(tmp_path)
     await case.releases.switch(NEW.directory)
     (tmp_path / "releases" / OLD.directory).rmdir()
-    case.trial.begin(NEW)
+    case.trial.begin(NEW, "abc")
 
     assert not await case.die()
 
@@ -116,7 +117,7 @@ async def test_what_cannot_be_put_back_does_not_move(tmp_path: Path):
 
 async def test_a_later_death_is_no_verdict(tmp_path: Path):
     case = Case(tmp_path)
-    case.trial.begin(NEW)
+    case.trial.begin(NEW, "abc")
     case.now = 31
 
     assert not await case.die()
@@ -129,7 +130,7 @@ async def test_a_death_of_what_is_not_on_probation_is_no_verdict(tmp_path: Path)
 
 async def test_one_probation_knows_one_verdict(tmp_path: Path):
     case = Case(tmp_path)
-    case.trial.begin(NEW)
+    case.trial.begin(NEW, "abc")
     await case.die()
 
     assert not await case.die()
@@ -138,7 +139,7 @@ async def test_one_probation_knows_one_verdict(tmp_path: Path):
 
 async def test_no_rollback_keeps_what_failed(tmp_path: Path):
     case = Case(tmp_path, rollback=False)
-    case.trial.begin(NEW)
+    case.trial.begin(NEW, "abc")
 
     assert not await case.die()
     assert NEW == case.ledger.state.running
@@ -151,6 +152,6 @@ async def test_without_a_good_release_to_go_back_to_nothing_moves(
     state = State(NEW, (NEW, *others))
     bad = state.quarantine.add("v1", "a", "bad too", Clock(), traffic=True)
     case = Case(tmp_path, state=replace(state, quarantine=bad))
-    case.trial.begin(NEW)
+    case.trial.begin(NEW, "abc")
 
     assert not await case.die()

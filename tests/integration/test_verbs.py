@@ -196,3 +196,28 @@ def assert_refused(said: Said, why: str) -> None:
     assert said.err.startswith("dewy: error: ")
     assert why in said.err
     assert 1 == said.err.count("\n")
+
+
+async def test_what_the_program_wrote_is_shown(dewy):
+    """Each line after who wrote it, in the log as it was."""
+    talks = programs.PROGRAM.read_text()
+    dewy.publish("v1.2.0", f"print('one\\ntwo', flush=True)\n{talks}")
+    await dewy.runs("v1.2.0")
+    assert "generation 3 | two" == await told(dewy, "logs", "-n", "1")
+    assert "\none\ntwo\n" in dewy.log
+    refused = await say(dewy.root, "logs", "--generation", "1")
+    assert 1 == refused.status
+    assert "no generation 1 is here (there are: 3)" in refused.err
+
+
+async def test_why_is_told_with_dewy_and_without(dewy):
+    dewy.publish("v1.2.0", programs.CRASHES)
+    await dewy.refuses("v1.2.0")
+    there = await told(dewy, "why", "v1.2.0")
+    await dewy.stop()
+    gone = await told(dewy, "why", "v1.2.0", "--registry", f"file://{dewy.registry}")
+
+    for answer in (there, gone):
+        assert "v1.2.0: quarantined" == answer.splitlines()[0]
+        assert "    no database" == answer.splitlines()[-1]
+    assert (await told(dewy, "why", "v1.1.0")).startswith("v1.1.0: runs\n")

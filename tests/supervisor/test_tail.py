@@ -43,3 +43,16 @@ def test_tail_is_that_of_the_whole(pieces: list[str], kept: int) -> None:
     *lines, begun = "".join(pieces).split("\n")
 
     assert (*lines[-kept:], *filter(None, [begun])) == tail.last(kept + 1)
+
+
+def test_reading_goes_on_where_it_stopped() -> None:
+    """With whole lines; what came too early for the tail is counted all the same."""
+    tail = Tail(3)
+    tail.add("out", b"one\ntwo\nthr")
+
+    assert (("one", "two"), 2) == tail.after(0, 10)
+    assert ((), 2) == tail.after(2, 10)
+    tail.add("out", b"ee\n4\n5\n6\n7\n")
+    assert (("5", "6", "7"), 7) == tail.after(2, 10)
+    assert (("7",), 7) == tail.after(2, 1)
+    assert ((), 7) == tail.after(9, 5)

@@ -13,7 +13,7 @@ import aiodocker
 from ... import urls
 from ...errors import EngineError
 from ...remotes.oci.credentials import Credentials
-from ..model import Container, Event, Image, Network, Pulling
+from ..model import Container, Event, Image, Line, Network, Pulling
 from . import docker_images, docker_networks, inspection, stream
 from .refusals import going, gone, secrets_of
 from .sockets import owner
@@ -21,6 +21,9 @@ from .wire import Wire
 
 AT_ONCE = 8
 """Containers that are inspected at a time."""
+
+MARGIN = 4
+"""Lines of the last second that are read for each that was asked for."""
 
 
 class DockerEngine:
@@ -142,16 +145,36 @@ class DockerEngine:
 
     async def logs(self, container: str, lines: int) -> tuple[str, ...]:
         """See `Engine.logs`."""
+        return tuple((await self._output(container, tail=lines)).splitlines()[-lines:])
+
+    async def written(
+        self, container: str, lines: int, after: int = 0
+    ) -> tuple[Line, ...]:
+        """See `Engine.written`."""
+        found = await self._lines(container, tail=lines) if not after else []
+        # Podman dates by the second: all of the last one tell their places in it.
+        second = (found[-1].at if found else after) // inspection.SECOND
+        if second:
+            last = await self._lines(container, tail=MARGIN * lines, since=second)
+            found = [each for each in found if each.at // inspection.SECOND < second]
+            found += [each for each in last if each.at > after]
+        return tuple(found[-lines:])
+
+    async def _lines(self, container: str, **asked: int) -> list[Line]:
+        return inspection.lines(await self._output(container, timestamps=True, **asked))
+
+    async def _output(self, container: str, **asked: Any) -> str:
+        """Both streams as one text; none if it is gone, or kept elsewhere."""
         async with self._wire.asking(f"show the logs of container {container}"):
             try:
                 pieces = await self._wire.docker.containers.container(container).log(
-                    stdout=True, stderr=True, tail=lines
+                    stdout=True, stderr=True, **asked
                 )
             except aiodocker.DockerError as exc:
                 if exc.status == 404 or "support reading" in exc.message:
-                    return ()
+                    return ""
                 raise
-            return tuple("".join(pieces).splitlines()[-lines:])
+            return "".join(pieces)
 
     async def check_health(self, container: str) -> bool | None:
         """See `Engine.check_health`."""

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Set
+from datetime import datetime
 from typing import Any
 
-from ..model import Container, Event, Image, Network
+from ..model import Container, Event, Image, Line, Network
 from .refusals import one_line, secrets_of
 
 Json = Mapping[str, Any]
+
+SECOND = 10**9
+"""Nanoseconds: what lines of output are dated in."""
+
+_STAMPED = re.compile(
+    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ?(.*)",
+    re.DOTALL,
+)
 
 # Podman has its own words for some states and events.
 _STATES = {
@@ -194,3 +204,23 @@ def label_filter(labels: Mapping[str, str | None]) -> list[str]:
     return [
         name if value is None else f"{name}={value}" for name, value in labels.items()
     ]
+
+
+def lines(text: str) -> list[Line]:
+    """
+    Output whose lines begin with RFC 3339; one that does not goes with the last.
+
+    Those dated by the whole second are told apart by their order in it.
+    """
+    found: list[Line] = []
+    for line in text.splitlines():
+        at = last = found[-1].at if found else 0
+        if stamped := _STAMPED.fullmatch(line):
+            moment, fraction, zone, line = stamped.groups()
+            at = int(datetime.fromisoformat(moment + zone).timestamp()) * SECOND
+            if fraction:
+                at += int(fraction.ljust(9, "0"))
+            elif at // SECOND == last // SECOND:
+                at = last + 1
+        found.append(Line(at, line))
+    return found

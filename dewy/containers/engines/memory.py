@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import EngineError, NameTaken
 from ...remotes.oci.credentials import Credentials
-from ..model import Container, Event, Image, Network, Pulling
+from ..model import Container, Event, Image, Line, Network, Pulling
 from . import inspection
 from .inspection import carries
 from .memory_contents import Held
@@ -114,6 +114,15 @@ class MemoryEngine:
         async with self.host.step("logs", container):
             held = self.host.find(container)
             return tuple(held.output[-lines:]) if held and lines else ()
+
+    async def written(
+        self, container: str, lines: int, after: int = 0
+    ) -> tuple[Line, ...]:
+        async with self.host.step("logs", container):
+            held = self.host.find(container)
+            output = held.output if held else []
+            numbered = [Line(at, text) for at, text in enumerate(output, 1)]
+            return tuple(numbered[after:][-lines:])
 
     async def check_health(self, container: str) -> bool | None:
         async with self.host.step("check_health", container):

@@ -15,6 +15,7 @@ from dewy.containers.model import Engine
 from dewy.errors import EngineError, NameTaken
 from tests.containers.conftest import SHORT
 from tests.containers.engines.test_inspection import ID, inspected
+from tests.eventually import eventually
 from tests.standins.engines import RealEngine
 from tests.standins.fake_engine import PODMAN, FakeEngine
 from tests.standins.images import Publisher
@@ -175,6 +176,7 @@ async def test_logs_that_can_not_be_read_are_none(
     fake.answer("containers/a/logs", {"message": message}, 500)
 
     assert () == await docker.logs("a", 5)
+    assert () == await docker.written("a", 5)
 
 
 @pytest.mark.parametrize(
@@ -222,6 +224,25 @@ async def test_output_is_kept(engine: RealEngine, publisher: Publisher) -> None:
     assert "listening on 8080, version v1" == lines[0]
     assert "exiting with 0" == lines[-1]
     assert ("exiting with 0",) == await engine.engine.logs(container, 1)
+
+
+async def test_output_can_be_followed(engine: RealEngine, publisher: Publisher) -> None:
+    """By the moment of the last line that was read."""
+    pushed = await publisher.publish(engine.name(), "v1")
+    container = await running(engine, pushed.by_digest)
+
+    async def written() -> bool:
+        return bool(await engine.engine.written(container, 10))
+
+    await eventually(written)
+    first = await engine.engine.written(container, 10)
+    assert ["listening on 8080, version v1"] == [line.text for line in first]
+    assert () == await engine.engine.written(container, 10, first[-1].at)
+    await engine.engine.stop(container, 10)
+    rest = await engine.engine.written(container, 10, first[-1].at)
+
+    assert "listening on 8080, version v1" not in [line.text for line in rest]
+    assert "exiting with 0" == rest[-1].text
 
 
 async def test_container_that_will_not_end_is_killed(

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from dewy.containers.engines.inspection import (
+    SECOND,
     carries,
     container,
     digest,
     event,
     image,
     label_filter,
+    lines,
     network,
     repository,
 )
@@ -220,3 +222,20 @@ def test_labels_match_by_name_or_by_value() -> None:
         digest("a"),
         digest("sha256:a"),
     )
+
+
+def test_lines_carry_their_moments() -> None:
+    """As Docker has them, and as Podman does; the rest of a line goes with it."""
+    found = lines(
+        "2031-02-03T04:05:06.07Z one\n"
+        "more\n"
+        "2031-02-03T05:05:06.070000001+01:00 \n"
+        "2031-02-03T04:05:07Z two words\n"
+        "2031-02-03T04:05:07Z three\n"
+    )
+
+    assert ["one", "more", "", "two words", "three"] == [line.text for line in found]
+    first = found[0].at
+    assert 70_000_000 == first % SECOND
+    moments = [line.at - first for line in found]
+    assert [0, 0, 1, 930_000_000, 930_000_001] == moments

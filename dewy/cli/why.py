@@ -1,0 +1,39 @@
+"""`dewy why`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+from .. import loop
+from .arguments import options_for, settings_from
+from .output import as_json
+
+
+@click.command("why", short_help="Show why VERSION runs here, or why it does not.")
+@options_for("why")
+@click.option("--json", "json_", is_flag=True, help="Print one JSON object.")
+@click.argument("version")
+@click.pass_context
+def command(ctx: click.Context, /, version: str, json_: bool, **given: object) -> None:
+    """
+    Show why VERSION runs in this directory, or why it does not.
+
+    Asked are the state, the history, and the registry as it stands now.
+    """
+    from ..admin.why import why
+
+    found = loop.run(why(settings_from(ctx), version))
+    click.echo(as_json(found) if json_ else "\n".join(lines(found)))
+
+
+def lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """The answer, as people read it; with the last words of what failed last."""
+    yield f"{found['version']}: {found['verdict']}"
+    yield from (f"- {sentence}" for sentence in found["why"])
+    tail = next((each["log_tail"] for each in reversed(found["records"])), ())
+    if tail:
+        yield "what it wrote last:"
+        yield from (f"    {line}" for line in tail)

@@ -1,0 +1,178 @@
+"""Why a version runs, or does not (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..errors import NoRelease
+from ..logs import summary
+from ..release import Refusal, Release
+from ..system import utc
+from .history import Record
+from .plan import Action, plan, quarantined
+from .state import State
+
+__all__ = ["Answer", "Looked", "explain"]
+
+RUNS, WAITS, KEPT_OUT, HELD, PASSED_OVER, LEFT, FAILED, UNKNOWN = (
+    "runs",
+    "waits",
+    "quarantined",
+    "held",
+    "passed over",
+    "left",
+    "failed",
+    "unknown",
+)
+RECORDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """
+    What a registry said when it was asked for this.
+
+    Attributes:
+        release: The one it names, or None.
+
+        refused: What it passed over, and why.
+
+        problem: Why it named none, or did not answer; "" where it did.
+    """
+
+    release: Release | None = None
+    refused: tuple[Refusal, ...] = ()
+    problem: str = ""
+
+    @classmethod
+    def found(cls, release: Release) -> Looked:
+        """It named *release*."""
+        return cls(release, release.refused)
+
+    @classmethod
+    def failed(cls, exc: Exception) -> Looked:
+        """It named none, as *exc* says."""
+        refused = exc.refused if isinstance(exc, NoRelease) else ()
+        return cls(None, refused, summary(exc))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """
+    Attributes:
+        verdict: `runs`, `waits` (for the next poll, or start), `quarantined`,
+            `held`, `passed over` (by the registry), `left` (it ran before),
+            `failed` or `unknown`.
+
+        why: Sentences, what weighs most first.
+
+        records: The last deployments that were about it, oldest first.
+    """
+
+    verdict: str
+    why: tuple[str, ...]
+    records: tuple[Record, ...]
+
+
+def explain(
+    version: str, state: State, history: Sequence[Record], looked: Looked, now: float
+) -> Answer:
+    """Why *version* runs or not; *now* is seconds since the epoch."""
+    found = [
+        *_running(version, state),
+        *_wanted(version, state),
+        *_quarantine(version, state, now),
+        *_registry(version, state, looked, now),
+        *_past(version, history),
+    ]
+    records = tuple(each for each in history if each.tag == version)[-RECORDS:]
+    if not found:
+        found = [(UNKNOWN, f"nothing is known of {version} here")]
+    verdict = next((each for each, _ in found if each), UNKNOWN)
+    why = [*(text for _, text in found), *_kept(version, state)]
+    return Answer(verdict, tuple(why), records)
+
+
+Found = Iterator[tuple[str, str]]
+"""A verdict, or "" where it is none, and a sentence."""
+
+
+def _running(version: str, state: State) -> Found:
+    running = state.running
+    if running is not None and running.name == version:
+        because = f": {state.because}" if state.because else ""
+        yield RUNS, f"it runs since {_at(running.at)}{because}"
+
+
+def _wanted(version: str, state: State) -> Found:
+    if state.wanted == version:
+        yield WAITS, "an operator asked for it; the next poll deploys it"
+
+
+def _quarantine(version: str, state: State, now: float) -> Found:
+    for entry in state.quarantine.clamped(now):
+        if entry.tag == version and entry.blocks(now):
+            yield KEPT_OUT, quarantined(entry)
+        elif entry.tag == version:
+            yield "", f"it is due to be tried again after: {entry.reason}"
+
+
+def _registry(version: str, state: State, looked: Looked, now: float) -> Found:
+    """What *looked* says; an open one is no verdict about what runs."""
+    runs = state.running is not None and state.running.name == version
+    release = looked.release
+    if release is not None and release.tag == version:
+        yield from _newest(state, release, now)
+        return
+    for refused in looked.refused:
+        if refused.name == version:
+            yield PASSED_OVER, f"the registry has it, but: {refused.reason}"
+            return
+    if release is not None:
+        yield "", f"the registry does not name it; {release.tag} is newest there"
+        if runs:
+            yield "", plan(state, release, now).reason
+    elif looked.problem:
+        yield "", f"the registry names no release: {looked.problem}"
+
+
+def _newest(state: State, release: Release, now: float) -> Found:
+    decided = plan(state, release, now)
+    if decided.action is Action.DEPLOY:
+        yield WAITS, "it is the registry's newest; the next poll deploys it"
+    elif decided.action is Action.SKIP:
+        yield "", "it is the registry's newest"
+    elif state.hold:
+        yield HELD, decided.reason
+
+
+def _past(version: str, history: Sequence[Record]) -> Found:
+    for record in reversed(history):
+        if record.tag == version:
+            yield _ended(record)
+            break
+    for record in reversed(history):
+        if version in (record.previous, record.tag):
+            if record.previous == version and record.outcome == "deployed":
+                yield LEFT, f"{record.tag} took its place on {_at(record.at)}"
+            break
+
+
+def _ended(record: Record) -> tuple[str, str]:
+    ran = record.outcome == "deployed"
+    text = f"it was {record.outcome} on {_at(record.at)}"
+    if record.outcome == "failed":
+        text = f"it failed at {record.step} on {_at(record.at)}"
+    verdict = "" if ran else FAILED
+    return verdict, f"{text}: {record.reason}" if record.reason else text
+
+
+def _kept(version: str, state: State) -> Iterator[str]:
+    running = state.running
+    if state.find(version) and (running is None or running.name != version):
+        yield f"it is kept on this host; `dewy rollback {version}` goes to it"
+
+
+def _at(seconds: float) -> str:
+    return f"{utc(seconds):%Y-%m-%d %H:%M:%S} UTC"

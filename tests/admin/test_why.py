@@ -1,0 +1,107 @@
+"""Whom `dewy why` asks."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dewy.admin.control import ControlServer
+from dewy.admin.online import Online
+from dewy.admin.why import look, why
+from dewy.config import Settings
+from dewy.errors import ConfigError, NoRelease
+from dewy.polling import Poller
+from dewy.release import Refusal, Release
+from dewy.system import Clock
+from tests.standins.agents import acting
+
+
+async def test_running_dewy_is_asked(worked: Settings, clock: Clock) -> None:
+    """It follows a registry that the command line may know nothing of."""
+    asked: list[Any] = []
+
+    async def handle(verb: str, args: dict[str, Any]) -> dict[str, Any]:
+        asked.append((verb, args))
+        return {"verdict": "runs"}
+
+    async with ControlServer(worked.private / "admin.sock", handle):
+        assert {"verdict": "runs"} == await why(worked, "v2", clock)
+
+    assert [("why", {"version": "v2"})] == asked
+
+
+async def test_without_a_dewy_the_disk_is_asked_and_the_registry(
+    worked: Settings, clock: Clock
+) -> None:
+    settings = replace(worked, registry=f"file://{worked.root / 'registry'}")
+    found = await why(settings, "v3", clock)
+    assert "quarantined" == found["verdict"]
+    assert "names no release" in found["why"][-1]
+
+    artifact = worked.root / "registry" / "v3" / "app.tgz"
+    await asyncio.to_thread(artifact.parent.mkdir, parents=True)
+    await asyncio.to_thread(artifact.write_bytes, b"x")
+    found = await why(settings, "v3", clock)
+
+    assert "quarantined" == found["verdict"]
+    assert "the registry names no release" not in "".join(found["why"])
+
+
+async def test_registry_that_cannot_be_is_a_mistake(worked: Settings) -> None:
+    with pytest.raises(ConfigError):
+        await why(replace(worked, registry="nonsense://x"), "v3")
+
+
+class Registry:
+    """Answers with *answer*, or raises it; hangs where there is none."""
+
+    def __init__(self, answer: Release | Exception | None) -> None:
+        self.answer = answer
+
+    async def current(self, tag: str | None = None) -> Release:
+        if self.answer is None:
+            await asyncio.get_running_loop().create_future()
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        assert self.answer is not None
+        return self.answer
+
+    async def report(self, deployment: object) -> None:
+        raise AssertionError("nothing is reported")
+
+
+async def test_registry_is_one_of_those_asked() -> None:
+    """Whatever is the matter with it, the others tell what they know."""
+    refused = (Refusal("v9", "pre-release"),)
+    release = Release("v2", "file:///x", "two", refused=refused)
+    assert release is (await look(Registry(release))).release
+    assert refused == (await look(Registry(release))).refused
+    nothing = await look(Registry(NoRelease("none here", refused)))
+    assert ("none here", refused) == (nothing.problem, nothing.refused)
+    assert "no answer within 0.01 s" == (await look(Registry(None), 0.01)).problem
+
+
+async def test_dewy_that_runs_knows(tmp_path: Path) -> None:
+    async with acting(tmp_path) as hands:
+        agent = hands.agent
+        poller = Poller(agent.tick, agent.settings, agent.clock)
+        online = Online(agent, poller)
+        for version, artifact in (("v1.0.0", None), ("v1.1.0", b"no archive")):
+            hands.publish(version, artifact)
+            await poller.once()
+        hands.publish("v1.2.0-rc.1")
+
+        async def verdict(version: str) -> str:
+            return str((await online.handle("why", {"version": version}))["verdict"])
+
+        assert "runs" == await verdict("v1.0.0")
+        assert "quarantined" == await verdict("v1.1.0")
+        assert "passed over" == await verdict("v1.2.0-rc.1")
+        assert "unknown" == await verdict("v9")
+        status = await online.status()
+        assert "the newest release when it was deployed" == status["why"]
+        assert status["standing"].startswith("v1.1.0 is")

@@ -1,0 +1,79 @@
+"""`dewy logs`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dewy.admin import client
+from tests.cli.conftest import Dewy
+
+
+def part(source: str, *lines: str, end: int = 0, **more: Any) -> dict[str, Any]:
+    return {"source": source, "lines": lines, "next": end, "missed": 0, **more}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What a running dewy was asked; it is left by Ctrl-C when it has no more."""
+    answers = [
+        [part("generation 1", "one", end=1)],
+        [part("generation 1", "two", end=4, missed=2), part("generation 2", end=0)],
+    ]
+    asked: list[dict[str, Any]] = []
+
+    async def ask(private: Path, verb: str, patience: float, **args: Any) -> Any:
+        asked.append({"verb": verb, **args, "after": dict(args["after"])})
+        if not answers:
+            raise KeyboardInterrupt
+        return {"sources": answers.pop(0)}
+
+    monkeypatch.setattr(client, "ask", ask)
+    monkeypatch.setattr("dewy.cli.logs.PAUSE", 0.0)
+    return asked
+
+
+def test_lines_name_who_wrote_them(dewy: Dewy, asked: list[dict[str, Any]]) -> None:
+    ended = dewy("logs", "-n", "7", "--generation", "1")
+
+    assert (0, "generation 1 | one\n") == (ended.status, ended.out)
+    assert [{"verb": "logs", "lines": 7, "which": "1", "after": {}}] == asked
+
+
+def test_following_begins_where_it_left_off(
+    dewy: Dewy, asked: list[dict[str, Any]]
+) -> None:
+    """Until Ctrl-C, and with what it came too late for."""
+    ended = dewy("logs", "--follow")
+
+    assert 0 == ended.status
+    assert [
+        "generation 1 | one",
+        "generation 1 | ... 2 lines left out",
+        "generation 1 | two",
+    ] == ended.out.splitlines()
+    assert [{}, {"generation 1": 1}, {"generation 1": 4, "generation 2": 0}] == [
+        each["after"] for each in asked
+    ]
+
+
+def test_json_is_an_object_a_line(dewy: Dewy, asked: list[dict[str, Any]]) -> None:
+    ended = dewy("logs", "--json")
+
+    assert {"source": "generation 1", "line": "one"} == json.loads(ended.out)
+
+
+def test_without_a_dewy_nobody_knows(dewy: Dewy, root: Path) -> None:
+    ended = dewy("logs")
+
+    assert (1, f"dewy: error: no dewy runs in {root}\n") == (ended.status, ended.err)
+
+
+@pytest.mark.parametrize(
+    "words", [("-n", "0"), ("-n", "5000"), ("--replica", "1", "--generation", "1")]
+)
+def test_what_cannot_be_is_refused(dewy: Dewy, words: tuple[str, ...]) -> None:
+    assert 2 == dewy("logs", *words).status

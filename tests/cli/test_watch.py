@@ -1,0 +1,48 @@
+"""Showing something again and again."""
+
+from __future__ import annotations
+
+import pytest
+
+from dewy.cli.watch import REFRESH, refresh
+from dewy.errors import DewyError
+
+
+def test_what_fails_may_come_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It ends by Ctrl-C alone; where nobody looks, the screen is not cleared."""
+    answers = iter(["one", DewyError("away"), "two"])
+    pauses: list[float] = []
+
+    def show() -> str:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("dewy.cli.watch.time.sleep", sleep)
+    refresh(show, json_=False)
+
+    assert "one\naway\ntwo\n" == capsys.readouterr().out
+    assert [REFRESH] * 3 == pauses
+
+
+def test_failure_is_json_where_all_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def show() -> str:
+        raise DewyError("away")
+
+    def sleep(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dewy.cli.watch.time.sleep", sleep)
+    refresh(show, json_=True)
+
+    assert '{"error": "away"}\n' == capsys.readouterr().out

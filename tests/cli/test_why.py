@@ -1,0 +1,49 @@
+"""`dewy why`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from dewy.deploy.history import History, Record
+from dewy.deploy.state import StateFile
+from tests.cli.conftest import Dewy
+
+
+def test_versions_are_explained(dewy: Dewy, worked: StateFile, root: Path) -> None:
+    """Without a dewy or a registry; what failed tells its last words."""
+    tail = ("no database",)
+    record = Record(2.0, "v3", "v2", "deploy", "failed", "start", "it ended", 1.0, tail)
+    History(root / ".dewy").append(record)
+    ended = dewy("why", "v3")
+    lines = ended.out.splitlines()
+
+    assert (0, "v3: quarantined") == (ended.status, lines[0])
+    assert lines[1].startswith("- v3 is in quarantine until it is replaced")
+    assert "- the registry names no release: no --registry was given" in ended.out
+    assert ["what it wrote last:", "    no database"] == lines[-2:]
+
+
+def test_json_has_all_of_it(dewy: Dewy, worked: StateFile) -> None:
+    found = json.loads(dewy("why", "v2", "--json").out)
+
+    assert ("v2", "runs", []) == (found["version"], found["verdict"], found["records"])
+    assert found["why"][0].startswith("it runs since")
+
+
+def test_registry_is_asked(dewy: Dewy, worked: StateFile, root: Path) -> None:
+    """With the slot that was said."""
+    (root / "releases/v4.0.0+blue").mkdir(parents=True)
+    (root / "releases/v4.0.0+blue/app.tgz").write_bytes(b"x")
+    registry = f"file://{root}/releases"
+    ended = dewy("why", "v4.0.0+blue", "--registry", registry, "--slot", "green")
+
+    assert "v4.0.0+blue: passed over\n" in ended.out
+    assert "but: slot blue, not green" in ended.out
+
+
+def test_version_is_required(dewy: Dewy) -> None:
+    ended = dewy("why")
+
+    assert 2 == ended.status
+    assert "VERSION" in ended.err

@@ -1,0 +1,46 @@
+"""A deployment as the log tells it."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from dewy.deploy.attempt import Attempt
+
+
+def test_each_step_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """Of level INFO, and all with the id."""
+    caplog.set_level(logging.DEBUG)
+    attempt = Attempt("v2", "v1", "deploy", 0.0, id="abc")
+    for step in ("fetch", "start", "done"):
+        attempt.reach(step)
+
+    told = [(r.levelname, r.msg, r.__dict__["step"]) for r in caplog.records]
+    assert [
+        ("INFO", "Deployment started", "fetch"),
+        ("INFO", "Deployment went on", "start"),
+        ("INFO", "Deployed", "done"),
+    ] == told
+    for record in caplog.records:
+        said = record.__dict__
+        assert ("abc", "v2", "v1") == (said["deployment"], said["tag"], said["from"])
+
+
+def test_failure_names_its_step(caplog: pytest.LogCaptureFixture) -> None:
+    attempt = Attempt("v2", "", "deploy", 0.0)
+    attempt.reach("fetch")
+    attempt.fail("no such file")
+
+    said = caplog.records[-1].__dict__
+    assert ("ERROR", "fetch", "no such file") == (
+        said["levelname"],
+        said["step"],
+        said["error"],
+    )
+
+
+def test_ids_differ() -> None:
+    ids = {Attempt("v1", "", "deploy", 0.0).id for _ in range(100)}
+
+    assert 100 == len(ids)

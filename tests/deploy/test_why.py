@@ -1,0 +1,128 @@
+"""Why a version runs, or does not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dewy.deploy.history import Record
+from dewy.deploy.quarantine import Quarantine
+from dewy.deploy.state import Installed, State
+from dewy.deploy.why import Looked, explain
+from dewy.errors import NoRelease, RemoteError
+from dewy.release import Refusal, Release
+from dewy.system import Clock
+
+NOW = 1000.0
+CLOCK = Clock(wall=lambda: NOW, monotonic=lambda: 0.0, jitter=lambda: 0.5)
+V1 = Installed("v1", "one", "d1", 100.0)
+V2 = Installed("v2", "two", "d2", 200.0)
+STATE = State(V2, (V2, V1), because="the newest release when it was deployed")
+HISTORY = [
+    Record(100.0, "v1", "", "deploy", "deployed", "done", "", 1.0),
+    Record(150.0, "v0", "v1", "deploy", "failed", "start", "died", 1.0, ("oh",)),
+    Record(200.0, "v2", "v1", "deploy", "deployed", "done", "", 1.0),
+]
+
+
+def release(tag: str, *refused: Refusal) -> Looked:
+    identity = {"v1": "one", "v2": "two"}.get(tag, tag)
+    return Looked.found(Release(tag, "file:///x", identity, refused=refused))
+
+
+NEWEST = release("v2")
+
+
+def why(version: str, state: State = STATE, looked: Looked = NEWEST) -> tuple[str, str]:
+    answer = explain(version, state, HISTORY, looked, NOW)
+    return answer.verdict, "\n".join(answer.why)
+
+
+def test_what_runs() -> None:
+    verdict, text = why("v2")
+
+    assert "runs" == verdict
+    assert "since 1970-01-01 00:03:20 UTC: the newest release when" in text
+    assert "it is the registry's newest" in text
+    assert "rollback" not in text
+
+
+def test_what_runs_although_there_is_newer() -> None:
+    """The reason is the one that polls go by."""
+    held = replace(STATE, hold=True)
+
+    assert "held at v2; v3 is newest" in why("v2", held, release("v3"))[1]
+
+
+def test_what_ran_before() -> None:
+    verdict, text = why("v1")
+
+    assert "left" == verdict
+    assert "v2 took its place on 1970-01-01 00:03:20 UTC" in text
+    assert "`dewy rollback v1` goes to it" in text
+
+
+@pytest.mark.parametrize("traffic", [True, False])
+def test_what_is_in_quarantine(traffic: bool) -> None:
+    """The verdict stands whatever the registry names."""
+    bad = Quarantine().add("v3", "v3", "died", CLOCK, traffic=traffic)
+    verdict, text = why("v3", replace(STATE, quarantine=bad), release("v3"))
+
+    assert "quarantined" == verdict
+    assert "v3 is in quarantine until" in text
+    assert text.endswith("died")
+
+
+def test_what_was_in_quarantine_long_enough() -> None:
+    bad = Quarantine().add("v3", "v3", "died", CLOCK, traffic=False)
+    answer = explain(
+        "v3", replace(STATE, quarantine=bad), [], release("v3"), NOW + 3600
+    )
+
+    assert "waits" == answer.verdict
+    assert "tried again after: died" in answer.why[0]
+
+
+def test_what_is_new() -> None:
+    assert ("waits", "it is the registry's newest; the next poll deploys it") == why(
+        "v3", looked=release("v3")
+    )
+
+
+def test_what_is_held_back() -> None:
+    verdict, text = why("v3", replace(STATE, hold=True), release("v3"))
+
+    assert ("held", "held at v2; v3 is newest") == (verdict, text)
+
+
+def test_what_was_asked_for() -> None:
+    assert "waits" == why("v9", replace(STATE, wanted="v9"))[0]
+
+
+def test_what_the_registry_passes_over() -> None:
+    """With its reason, also where it names nothing at all."""
+    refused = Refusal("v3-rc.1", "pre-release")
+    nothing = Looked.failed(NoRelease("nothing for us", [refused]))
+    expected = ("passed over", "the registry has it, but: pre-release")
+
+    assert expected == why("v3-rc.1", looked=release("v2", refused))
+    assert expected == why("v3-rc.1", looked=nothing)
+
+
+def test_what_failed() -> None:
+    answer = explain("v0", STATE, HISTORY, NEWEST, NOW)
+
+    assert "failed" == answer.verdict
+    assert "it failed at start on 1970-01-01 00:02:30 UTC: died" in answer.why
+    assert ("oh",) == answer.records[-1].log_tail
+
+
+def test_what_nobody_knows() -> None:
+    """That the registry was not reached is said, for it might know more."""
+    unreached = Looked.failed(RemoteError("the host is down"))
+    verdict, text = why("v9", looked=unreached)
+
+    assert "unknown" == verdict
+    assert "the registry names no release: the host is down" == text
+    assert ("unknown", "nothing is known of v9 here") == why("v9", looked=Looked())
