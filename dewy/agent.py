@@ -141,10 +141,14 @@ class Agent:
             await self._failed(release, attempt, exc)
             raise
         attempt.step = "done"
-        await self.chronicle.record(attempt, "deployed")
+        await self.chronicle.record(attempt, "deployed", more=True)
+        attempt.step = "after-hook"
         await self.hooks.after(attempt, target)
+        attempt.step = "report"
         await self._report(release)
+        attempt.step = "clean-up"
         await self._finish(attempt)
+        self.chronicle.end(attempt)
 
     async def deploy_wanted(self, release: Release) -> str:
         """

@@ -16,6 +16,8 @@ from ..errors import DewyError
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from .metrics import Handler
+
 __all__ = ["AdminAPI"]
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,8 @@ class AdminAPI:
 
         containers: The replicas, where there are any.
 
+        routes: Further paths that GET is answered at, and by whom.
+
         header_timeout: Seconds a client may take to send its request.
     """
 
@@ -54,11 +58,13 @@ class AdminAPI:
         snapshot: Snapshot,
         containers: Containers = lambda: None,
         *,
+        routes: Mapping[str, Handler] | None = None,
         header_timeout: float = HEADER_TIMEOUT,
     ) -> None:
         self.port = port
         self._containers = containers
         self._snapshot = snapshot
+        self._routes = dict(routes or {})
         self._header_timeout = header_timeout
         self._stack = AsyncExitStack()
         self._silent: set[asyncio.BaseProtocol] = set()
@@ -119,6 +125,8 @@ class AdminAPI:
         app = web.Application(middlewares=[guard], client_max_size=1024)
         app.router.add_get("/api/status", status, allow_head=False)
         app.router.add_get("/api/containers", containers, allow_head=False)
+        for path, further in self._routes.items():
+            app.router.add_get(path, further, allow_head=False)
         return app
 
     async def _bind(self, make: Callable[[], asyncio.BaseProtocol]) -> asyncio.Server:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
@@ -17,11 +18,23 @@ class Attempt:
 
         begun: Monotonic seconds.
 
+        marks: Each step it has come to, and when: monotonic seconds.
+
         step: How far it got.
+
+        outcome, reason: How it ended, once it has; as in `Record`.
     """
 
     target: str
     previous: str
     action: str
     begun: float
+    marks: list[tuple[str, float]] = field(default_factory=list, init=False)
     step: str = "fetch"
+    outcome: str = ""
+    reason: str = ""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+        if name == "step":
+            self.marks.append((self.step, time.monotonic()))
