@@ -146,10 +146,14 @@ class Agent:
             await self._failed(release, attempt, exc)
             raise
         attempt.reach(DONE)
-        await self.chronicle.record(attempt, "deployed", why)
+        await self.chronicle.record(attempt, "deployed", why, more=True)
+        attempt.mark("after-hook")
         await self.hooks.after(attempt, target)
+        attempt.mark("report")
         await self._report(release)
+        attempt.mark("clean-up")
         await self._finish(attempt)
+        self.chronicle.end(attempt)
 
     async def deploy_wanted(self, release: Release) -> str:
         """

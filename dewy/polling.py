@@ -24,6 +24,8 @@ class Poller:
         problem: Why the last tick failed, or "".
 
         last_at, next_at: When it looked and will look, seconds since the epoch.
+
+        polls, failed: How many there were, and of those failed.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Poller:
         self.problem = ""
         self.last_at: float | None = None
         self.next_at: float | None = None
+        self.polls = self.failed = 0
 
     def wake(self) -> None:
         """Look now, not when the interval has passed."""
@@ -61,6 +64,7 @@ class Poller:
     async def once(self) -> float:
         """One tick; whatever fails in it is told. Returns seconds until the next."""
         self._wanted.clear()
+        self.polls += 1
         retry_after = None
         try:
             await self._tick()
@@ -94,6 +98,7 @@ class Poller:
 
     def _failed(self, exc: Exception) -> None:
         self._failures += 1
+        self.failed += 1
         self.problem = summary(exc)
         log.error("Poll failed", extra={"error": self.problem, "row": self._failures})
         if self._chronicle:

@@ -22,4 +22,5 @@ TESTED_ELSEWHERE = {
     "daemon/programs.py": "daemon/test_keep.py",
     "config/option.py": "config/test_options.py",
     "config/proxying.py": "config/test_options.py",
+    "daemon/measuring.py": "daemon/test_telemetry.py",
 }

@@ -131,5 +131,6 @@ PARTS: dict[str, Callable[[], bool]] = {
     "postgresql": lambda: postgresql() is not None,
     "slack": lambda: find_spec("slack_sdk") is not None,
     "starlet": _starlet,
+    "telemetry": lambda: all(map(find_spec, ("opentelemetry", "prometheus_client"))),
     "websockets": lambda: find_spec("websockets") is not None,
 }

@@ -123,7 +123,7 @@ def test_command_is_described(command: str) -> None:
     assert [] == [flag for flag in own if f"`{flag}" not in section]
 
 
-@pytest.mark.parametrize("name", ["options.md", "container-options.md"])
+@pytest.mark.parametrize("name", ["options.md", "container-options.md", "metrics.md"])
 def test_tables_of_options_are_up_to_date(name: str) -> None:
     """`dev/write-reference` brings them there."""
     page = (DOCS / "reference" / name).read_text(encoding="utf-8")

@@ -28,12 +28,13 @@ LAYERS = (
     {"__main__"},
     {"cli"},
     {"demo"},
-    {"agent", "boot", "daemon", "polling", "admin"},
+    {"agent", "boot", "daemon", "polling", "admin", "telemetry"},
     {"deploy", "supervisor", "containers", "proxy"},
     STRANGERS,
     {"remotes"},
     {
         "config",
+        "distribution",
         "errors",
         "files",
         "logs",
@@ -48,7 +49,7 @@ LAYERS = (
     },
     {"_speedups", "__init__"},
 )
-TELEMETRY_READERS = {"agent", "cli"}
+TELEMETRY_READERS = {"cli", "daemon"}
 
 
 # dev/write-grpc writes these.
@@ -74,6 +75,8 @@ HEAVY = {
     "cryptography",
     "google",
     "grpc",
+    "opentelemetry",
+    "prometheus_client",
     "redis",
     "slack_sdk",
     "uvloop",
@@ -153,7 +156,7 @@ def permitted(source: str, target: str) -> bool:
     if target == "telemetry":
         return source in TELEMETRY_READERS
     if source == "telemetry":
-        return level(target) > level("remotes")
+        return level(target) >= level("remotes")
     if source == "_speedups":
         return False
     if {source, target} <= STRANGERS:

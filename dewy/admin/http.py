@@ -19,6 +19,8 @@ from .guard import guard, harden
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from .metrics import Handler
+
 __all__ = ["AdminAPI"]
 
 log = logging.getLogger(__name__)
@@ -51,6 +53,8 @@ class AdminAPI:
 
         past: The last deployments, newest first; called in a thread.
 
+        routes: Further paths that GET is answered at, and by whom.
+
         header_timeout: Seconds a client may take to send its request.
 
         answer_timeout: Seconds it may take to have its answer then.
@@ -63,6 +67,7 @@ class AdminAPI:
         containers: Containers = lambda: None,
         past: Past = tuple,
         *,
+        routes: Mapping[str, Handler] | None = None,
         header_timeout: float = HEADER_TIMEOUT,
         answer_timeout: float = ANSWER_TIMEOUT,
     ) -> None:
@@ -70,6 +75,7 @@ class AdminAPI:
         self._containers = containers
         self._snapshot = snapshot
         self._past = past
+        self._routes = dict(routes or {})
         self._header_timeout = header_timeout
         self._answer_timeout = answer_timeout
         self._stack = AsyncExitStack()
@@ -126,6 +132,8 @@ class AdminAPI:
         app.router.add_get("/api/events", events.serve, allow_head=False)
         app.router.add_get("/api/status", status, allow_head=False)
         app.router.add_get("/api/containers", containers, allow_head=False)
+        for path, further in self._routes.items():
+            app.router.add_get(path, further, allow_head=False)
         return app
 
     async def _bind(self, make: Callable[[], asyncio.BaseProtocol]) -> asyncio.Server:

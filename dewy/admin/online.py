@@ -56,6 +56,16 @@ class Online:
         self._crew = crew
         self._reload = reload
 
+    @property
+    def generations(self) -> Generations | None:
+        """The supervised program, in server mode."""
+        return self._generations
+
+    @property
+    def crew(self) -> Crew | None:
+        """The replicas, in container mode."""
+        return self._crew
+
     async def handle(self, verb: str, args: Mapping[str, Any]) -> Answer:
         """
         Answer one request of the control socket.

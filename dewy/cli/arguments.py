@@ -18,7 +18,7 @@ import click
 from .. import __version__, logs, loop
 from .._speedups import COMPILED
 from ..config import Settings, resolve
-from ..config.options import LATER, OPTIONS, Option, options_of
+from ..config.options import OPTIONS, Option, options_of
 
 __all__ = ["group_options", "normalise", "options_for", "reread", "settings_from"]
 
@@ -58,14 +58,10 @@ def _click_option(option: Option) -> click.Option:
     if option.short:
         names.insert(0, f"-{option.short}")
     default = f"  [default: {option.default}]" if option.default else ""
-    help, hidden, metavar = (
-        option.help + default,
-        option.name in LATER,
-        option.kind.metavar,
-    )
+    help, metavar = option.help + default, option.kind.metavar
     if not metavar:
-        return click.Option(names, is_flag=True, help=help, hidden=hidden)
-    return click.Option(names, multiple=True, metavar=metavar, help=help, hidden=hidden)
+        return click.Option(names, is_flag=True, help=help)
+    return click.Option(names, multiple=True, metavar=metavar, help=help)
 
 
 def _version() -> click.Option:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 import click
 
 from .. import loop
 from .arguments import options_for, settings_from
+
+log = logging.getLogger(__name__)
 
 
 @click.command("proxy", short_help="Pass TCP connections on to fixed backends.")
@@ -20,5 +24,9 @@ def command(ctx: click.Context, /, **given: object) -> int:
     at once.
     """
     from ..proxy.standalone import run
+    from .measuring import Measured
 
-    return loop.run(run(settings_from(ctx)))
+    settings = settings_from(ctx)
+    for caution in settings.cautions:
+        log.warning("%s", caution)
+    return loop.run(run(settings, Measured(settings)))

@@ -25,6 +25,7 @@ from .kinds import (
 from .option import CONTAINER, FILES, RUN, SERVER, Option
 from .proxying import PROXY, PROXYING
 from .settings import DEFAULT_ADMIN_PORT
+from .telling import TELLING
 
 __all__ = ["COMMANDS", "LIST", "OPTIONS", "ROWS", "Option", "options_of"]
 
@@ -165,14 +166,12 @@ ROWS = (
         "admin-port",
         ADMIN_PORT,
         "First port tried for the local HTTP API; 0 for none.",
-        RUN | ASK,
+        RUN | ASK | PROXY,
         default=str(DEFAULT_ADMIN_PORT),
     ),
     *CONTAINING,
     *PROXYING,
-    Option("telemetry", FLAG, "Has no effect in this version.", field=""),
-    Option("otlp-endpoint", TEXT, "Has no effect in this version.", field=""),
-    Option("otlp-insecure", FLAG, "Has no effect in this version.", field=""),
+    *TELLING,
     Option(
         "log-level",
         LEVEL,
@@ -197,8 +196,6 @@ OPTIONS = {
     for option in ROWS
     if option is next(row for row in ROWS if row.name == option.name)
 }
-
-LATER = frozenset({"telemetry", "otlp-endpoint", "otlp-insecure"})
 
 
 def options_of(command: str) -> list[Option]:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 from .. import urls
 from ..errors import ConfigError
 from . import sources
-from .options import LATER, options_of
+from .options import options_of
 from .settings import IMAGES, Address, PortMapping, Settings
 from .sources import Said
 
@@ -44,7 +44,7 @@ def resolve(
         cache_dir=_cache_dir(environ, cwd),
         program=_words(given, "program"),
         run_options=_words(given, "run-options"),
-        cautions=(*_without_effect(command, said), *_privileged(values)),
+        cautions=(*_without_effect(values), *_privileged(values)),
         **values,
     )
     _check(settings, said)
@@ -108,12 +108,13 @@ def _cache_dir(environ: Mapping[str, str], root: Path) -> Path:
     return root / (environ.get("DEWY_CACHEDIR") or ".dewy/cache")
 
 
-def _without_effect(command: str, said: Mapping[str, Said]) -> list[str]:
-    return [
-        f"{said[option.name].what} has no effect in this version"
-        for option in options_of(command)
-        if option.name in LATER and option.name in said
-    ]
+def _without_effect(values: Mapping[str, Any]) -> list[str]:
+    told, found = values.get("otlp_endpoint"), []
+    if values.get("otlp_insecure") and not told:
+        found.append("--otlp-insecure has no effect without --otlp-endpoint")
+    if values.get("telemetry") and values.get("admin_port") == 0 and not told:
+        found.append("--telemetry has no effect with --admin-port 0: nobody can ask")
+    return found
 
 
 def _privileged(values: Mapping[str, Any]) -> list[str]:

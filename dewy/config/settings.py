@@ -104,6 +104,9 @@ class Settings:
     proxy_idle_timeout: float = 300.0
     max_connections: int = 0
     drain_time: float = 30.0
+    telemetry: bool = False
+    otlp_endpoint: str = ""
+    otlp_insecure: bool = False
     log_level: str = "info"
     log_format: str = "text"
     cautions: tuple[str, ...] = ()

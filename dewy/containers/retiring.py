@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ..distribution import DRAIN_BOUNDS, Distribution
 from ..errors import EngineError
 from .fleet import Fleet
 from .replica import Replica
@@ -45,6 +46,9 @@ class Retirement:
 
     Args:
         hurry: Set when nobody is to be waited for any more.
+
+    Attributes:
+        drains: Seconds from out of the table to gone.
     """
 
     def __init__(self, fleet: Fleet, patience: Patience, hurry: asyncio.Event) -> None:
@@ -52,6 +56,7 @@ class Retirement:
         self._tasks: set[asyncio.Task[None]] = set()
         self.patience = patience
         self.hurry = hurry
+        self.drains = Distribution(DRAIN_BOUNDS)
 
     def begin(self, replicas: Iterable[Replica]) -> None:
         """Take *replicas* out of the table in one swap, and let them go."""
@@ -75,7 +80,8 @@ class Retirement:
         await self.ended()
 
     async def _retire(self, replica: Replica) -> None:
-        fleet = self._fleet
+        fleet, loop = self._fleet, asyncio.get_running_loop()
+        begun = loop.time()
         try:
             left = await self._drain(replica)
             log.info("Stopping container", extra=fleet.tell(replica, connections=left))
@@ -83,6 +89,7 @@ class Retirement:
             # Out of the engine's sight before its address may be another's.
             fleet.table.lose(replica)
             await fleet.remove(replica)
+            self.drains.add(loop.time() - begun)
         except EngineError as exc:
             log.warning(
                 "Container not removed", extra=fleet.tell(replica, error=str(exc))

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from ..distribution import Checks
 from ..errors import EngineError, NameTaken, StartFailed
 from .fleet import Fleet
 from .health import Check
@@ -45,12 +46,18 @@ class Readiness:
 
 
 class Starter:
-    """Starts replicas of *fleet*, and finds out whether they are ready."""
+    """
+    Starts replicas of *fleet*, and finds out whether they are ready.
+
+    Attributes:
+        checks: How often replicas were asked.
+    """
 
     def __init__(self, fleet: Fleet, upstreams: Upstreams) -> None:
         self._fleet = fleet
         self._networking = asyncio.Lock()
         self.upstreams = upstreams
+        self.checks = Checks()
 
     async def start(self, recipe: Recipe, index: int) -> Replica:
         """
@@ -172,6 +179,11 @@ class Starter:
 
     async def ask(self, replica: Replica, check: Check) -> Upstream | None:
         """The way by which *replica* answers well; None, and `problem`, if by none."""
+        way = await self._asked(replica, check)
+        self.checks.count(way is not None)
+        return way
+
+    async def _asked(self, replica: Replica, check: Check) -> Upstream | None:
         container = replica.container
         if replica.phase is Phase.STARTING and (
             replica.problem or not container.published

@@ -7,7 +7,6 @@ from ..agent import Agent
 from ..caches import SharedCache
 from ..deploy.deployer import AssetsDeployer
 from ..deploy.fetch import Fetcher, Fetches, scope
-from ..deploy.progress import shown
 from ..deploy.releases import Releases
 from ..deploy.supply import ReleaseSupply
 from ..deploy.turns import TakingTurns
@@ -35,7 +34,7 @@ async def unpacking(ground: Ground) -> tuple[Agent, Releases]:
         scope=scope(settings.registry),
         staging=settings.private / "staging",
         verify=settings.verify_checksum,
-        progress=shown,
+        progress=ground.progress,
         outage=ground.outside.outage,
     )
     await fetcher.clear()

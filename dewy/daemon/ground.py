@@ -7,6 +7,7 @@ import logging
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from .. import __version__, urls
 from ..agent import Agent
@@ -20,6 +21,7 @@ from ..deploy.deployer import Deployer
 from ..deploy.history import History
 from ..deploy.ledger import Ledger
 from ..deploy.lock import lock
+from ..deploy.progress import Shown
 from ..deploy.shared import SharedRegistry, Terms, ttl_of
 from ..deploy.supply import Supply
 from ..deploy.trial import Trial
@@ -31,6 +33,9 @@ from ..signals import Signals
 from ..system import Clock, hostname
 from ..systemd import Service
 from ..versions import Selection
+
+if TYPE_CHECKING:
+    from ..telemetry.opening import Telemetry
 
 __all__ = ["Ground", "Outside", "opened"]
 
@@ -57,6 +62,10 @@ class Ground:
         stack: Left in the end, whatever was entered last first.
 
         service: The manager of services that started us, if any did.
+
+        progress: Shows downloads, and counts them.
+
+        telemetry: Where it was asked for.
     """
 
     settings: Settings
@@ -65,6 +74,8 @@ class Ground:
     signals: Signals
     outside: Outside
     clock: Clock
+    progress: Shown = field(default_factory=Shown)
+    telemetry: Telemetry | None = None
 
     async def take_root(self) -> None:
         """

@@ -11,6 +11,7 @@ from .. import __version__
 from ..admin.address import SOCKET
 from ..admin.control import ControlServer
 from ..admin.http import AdminAPI
+from ..admin.metrics import answering
 from ..admin.online import Online
 from ..admin.past import Past
 from ..config import DEFAULT_ADMIN_PORT, Settings
@@ -21,6 +22,7 @@ from ..signals import Signals
 from ..supervisor.policy import Policy
 from ..system import Clock
 from ..systemd import Service
+from ..telemetry.loading import load
 from .files import unpacking
 from .ground import Ground, opened
 from .programs import supervise
@@ -66,8 +68,10 @@ async def _keep(
 ) -> int:
     """Assemble everything, then poll; ends by being cancelled, or with `--once`."""
     async with AsyncExitStack() as stack:
+        telemetry = await asyncio.to_thread(load, settings)
         outside = await opened(stack, settings)
         ground = Ground(settings, stack, service, signals, outside, Clock())
+        ground.telemetry = telemetry
         if settings.command == "container":
             from .replicas import replicate
 
@@ -100,7 +104,8 @@ async def _serve(ground: Ground, online: Online) -> int:
     settings, agent, poller = ground.settings, online.agent, online.poller
     socket = settings.private / SOCKET
     await ground.stack.enter_async_context(ControlServer(socket, online.handle))
-    await _answer_locally(ground.stack, settings, online)
+    await _measure(ground, online)
+    await _answer_locally(ground, online)
     ground.service.ready(agent.describe())
     chronicle, signals = agent.chronicle, ground.signals
     chronicle.tell(Kind.ORDINARY, f"dewy {__version__} keeps {settings.root}")
@@ -110,14 +115,32 @@ async def _serve(ground: Ground, online: Online) -> int:
         chronicle.tell(Kind.ORDINARY, f"Stopping ({signals.reason or 'done'})")
 
 
-async def _answer_locally(
-    stack: AsyncExitStack, settings: Settings, online: Online
-) -> None:
+async def _measure(ground: Ground, online: Online) -> None:
+    telemetry = ground.telemetry
+    if telemetry is not None:
+        # What comes with it is loaded by now.
+        from .measuring import measure
+
+        measure(telemetry, online, ground.progress)
+        await ground.stack.enter_async_context(telemetry)
+
+
+async def _answer_locally(ground: Ground, online: Online) -> None:
     """Open the HTTP API; only where its port was chosen must it be had."""
+    settings, telemetry = ground.settings, ground.telemetry
+    routes = {}
+    if telemetry is not None:
+        routes["/metrics"] = answering(telemetry.text, telemetry.content_type)
     past = Past(settings.private)
-    api = AdminAPI(settings.admin_port, online.status, online.containers, past.read)
+    api = AdminAPI(
+        settings.admin_port,
+        online.status,
+        online.containers,
+        past.read,
+        routes=routes,
+    )
     try:
-        await stack.enter_async_context(api)
+        await ground.stack.enter_async_context(api)
     except DewyError as exc:
         if settings.admin_port != DEFAULT_ADMIN_PORT:
             raise

@@ -20,7 +20,6 @@ from ..containers.engines.opening import Runtime, open_engine
 from ..containers.lock import directory, engine_lock
 from ..containers.options.arguments import parse
 from ..containers.replica import Replica
-from ..deploy.progress import shown
 from ..notifiers import Kind
 from ..polling import Poller
 from ..proxy import Port, Proxy
@@ -76,7 +75,7 @@ async def replicate(ground: Ground, reread: Reread) -> Online:
         ports,
         ledger,
         credentials,
-        shown,
+        ground.progress,
         ground.signals.hurry,
     )
     agent = await ground.agent(ledger, crew.supply, crew.deployer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from dataclasses import dataclass, field
 
@@ -35,6 +36,10 @@ class Attempt:
         id: In every line of the log that is about it.
 
         over: Nothing of it is still to come but its hooks.
+
+        outcome, reason: How it ended, once it has; as in `Record`.
+
+        marks: Each step it has come to, and when: monotonic seconds.
     """
 
     target: str
@@ -45,10 +50,23 @@ class Attempt:
     why: str = ""
     id: str = field(default_factory=new_id)
     over: bool = False
+    outcome: str = ""
+    reason: str = ""
+    marks: list[tuple[str, float]] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        if self.step:
+            self.mark(self.step)
+
+    def mark(self, step: str) -> None:
+        """It has come to *step*, of which only its trace tells."""
+        self.step = step
+        self.marks.append((step, time.monotonic()))
 
     def reach(self, step: str) -> None:
         """It has come to *step*, which is told in one line."""
-        begins, self.step = not self.step, step
+        begins = not self.step
+        self.mark(step)
         if begins:
             log.info("Deployment started", extra=self.told(action=self.action))
         elif step == DONE:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Self
 
@@ -23,6 +23,7 @@ FAREWELL = 15.0
 WAITING = 1000
 
 Tail = tuple[str, ...]
+Watcher = Callable[[Attempt], None]
 
 
 class Chronicle:
@@ -31,6 +32,11 @@ class Chronicle:
 
     Notices are delivered in order by one task, to all notifiers at a time; a
     deployment never waits for them. Leaving waits a little for what is left.
+
+    Attributes:
+        recorded: Called with every attempt whose outcome is known.
+
+        over: Called with every attempt that nothing more is done about.
     """
 
     def __init__(
@@ -46,6 +52,8 @@ class Chronicle:
         self._task: asyncio.Task[None] | None = None
         self._told: BaseException | None = None
         self._troubled = False
+        self.recorded: list[Watcher] = []
+        self.over: list[Watcher] = []
 
     async def __aenter__(self) -> Self:
         for notifier in self._living:
@@ -67,10 +75,22 @@ class Chronicle:
             await asyncio.gather(*leaving)
 
     async def record(
-        self, attempt: Attempt, outcome: str, reason: str = "", tail: Tail = ()
+        self,
+        attempt: Attempt,
+        outcome: str,
+        reason: str = "",
+        tail: Tail = (),
+        *,
+        more: bool = False,
     ) -> None:
-        """Write how *attempt* ended; a failure is logged, for it changes nothing."""
+        """
+        Write how *attempt* ended; a failure is logged, for it changes nothing.
+
+        If there is *more* to do, `end` is to be called after it.
+        """
         attempt.over = True
+        attempt.outcome, attempt.reason = outcome, reason
+        _tell(self.recorded, attempt)
         record = Record(
             at=self._clock.wall(),
             tag=attempt.target,
@@ -87,6 +107,12 @@ class Chronicle:
             await asyncio.to_thread(self._history.append, record)
         except OSError as exc:
             log.error("History not written", extra={"error": str(exc)})
+        if not more:
+            self.end(attempt)
+
+    def end(self, attempt: Attempt) -> None:
+        """Nothing more is done about *attempt*."""
+        _tell(self.over, attempt)
 
     def tell(
         self,
@@ -128,6 +154,15 @@ class Chronicle:
                 await asyncio.gather(*(_send(n, notice) for n in self._notifiers))
             finally:
                 self._queue.task_done()
+
+
+def _tell(watchers: Sequence[Watcher], attempt: Attempt) -> None:
+    for watcher in watchers:
+        try:
+            watcher(attempt)
+        except Exception:
+            # Who only watches must not make a deployment fail.
+            log.exception("Watching ran into a fault")
 
 
 async def _send(notifier: Notifier, notice: Notice) -> None:

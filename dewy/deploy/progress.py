@@ -20,6 +20,33 @@ REDRAW = 0.1
 WIDTH = 30
 
 
+class Shown:
+    """
+    Shows how far downloads are, one each at a time or several.
+
+    Attributes:
+        fetched: Bytes that have come, of all of them.
+    """
+
+    def __init__(self) -> None:
+        self.fetched = 0
+
+    @contextmanager
+    def __call__(self, release: Release) -> Iterator[Progress]:
+        """As `shown`."""
+        before = 0
+
+        def count(done: int, total: int | None) -> None:
+            nonlocal before
+            # What is begun anew counts anew.
+            self.fetched += done - before if done >= before else done
+            before = done
+            progress(done, total)
+
+        with shown(release) as progress:
+            yield count
+
+
 @contextmanager
 def shown(release: Release) -> Iterator[Progress]:
     """Show the fetching of *release* for as long as the block lasts."""

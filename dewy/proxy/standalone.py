@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from .. import system
 from ..config import Endpoint, Settings
@@ -20,9 +22,14 @@ __all__ = ["run"]
 log = logging.getLogger(__name__)
 
 
-async def run(settings: Settings) -> int:
+Around = Callable[[Proxy], AbstractAsyncContextManager[None]]
+
+
+async def run(settings: Settings, around: Around = lambda proxy: nullcontext()) -> int:
     """
     Relay until a signal says to stop; then drain. The exit status.
+
+    It does so within what *around* makes of the proxy.
 
     Raises:
         ConfigError: there is nothing to listen at.
@@ -39,7 +46,7 @@ async def run(settings: Settings) -> int:
         try:
             # Before it is entered, so that who waits already finds the backends.
             await _open(proxy, settings, offered)
-            async with proxy:
+            async with proxy, around(proxy):
                 await _relay(proxy, settings.drain_time, service, signals)
         finally:
             await proxy.stop(0.0)

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ..distribution import DRAIN_BOUNDS, Checks, Distribution
 from ..errors import StartFailed
 from ..logs import summary
 from .environment import environment, read_envdir
@@ -56,6 +57,14 @@ class Generations:
         changed: Set when another generation came into service.
 
         hurry: Set to kill what still drains instead of waiting for it.
+
+        deaths: How many ended by themselves while they served.
+
+        restarts: How many took over without another release.
+
+        drains: Seconds from the stop signal to the end.
+
+        checks: Health checks made.
     """
 
     def __init__(
@@ -83,6 +92,9 @@ class Generations:
         self._notified = notifies
         self._record = record
         self._count = 0
+        self.deaths = self.restarts = 0
+        self.drains = Distribution(DRAIN_BOUNDS)
+        self.checks = Checks()
         self._retiring: set[asyncio.Task[None]] = set()
 
     @property
@@ -207,7 +219,8 @@ class Generations:
         policy, address = self.policy, self._listeners.lowest
         if policy.health_path and address:
             probe = Probe(policy.health_path, policy.health_timeout)
-            await worker.unless_ended(wait_healthy(address, probe, worker.pid))
+            healthy = wait_healthy(address, probe, worker.pid, self.checks)
+            await worker.unless_ended(healthy)
         if policy.kill_old_delay and self.alive:
             await worker.unless_ended(asyncio.sleep(policy.kill_old_delay))
 
@@ -233,8 +246,11 @@ class Generations:
         return task
 
     async def _end(self, worker: Worker) -> None:
+        begun, lived = worker.loop.time(), worker.alive
         try:
             await worker.stop(self.policy.stop_timeout, self.hurry)
+            if lived:
+                self.drains.add(worker.loop.time() - begun)
         finally:
             self.workers.pop(worker, None)
             await self._record()

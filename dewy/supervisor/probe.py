@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from errno import EIO
 from typing import Any
 
+from ..distribution import Checks
 from ..errors import StartFailed
 from .answers import Answer, Tally, Verdict, judge
 from .attribution import Attribution
@@ -61,17 +62,21 @@ class Probe:
     deadline: float = 5.0
 
 
-async def wait_healthy(address: Endpoint, probe: Probe, leader: int) -> None:
+async def wait_healthy(
+    address: Endpoint, probe: Probe, leader: int, checks: Checks | None = None
+) -> None:
     """
     Return once the generation that *leader* leads answers well.
 
     Args:
         address: Host and port that it listens on; a wildcard is asked on loopback.
 
+        checks: Counts the rounds of questions.
+
     Raises:
         StartFailed: it did not in time; with what its last answer was.
     """
-    check = _Check(address, probe, leader)
+    check = _Check(address, probe, leader, checks or Checks())
     try:
         async with asyncio.timeout(probe.timeout):
             await check.run()
@@ -85,16 +90,22 @@ async def wait_healthy(address: Endpoint, probe: Probe, leader: int) -> None:
 class _Check:
     """One call of `wait_healthy`."""
 
-    def __init__(self, address: Endpoint, probe: Probe, leader: int) -> None:
+    def __init__(
+        self, address: Endpoint, probe: Probe, leader: int, checks: Checks
+    ) -> None:
         host, port = address
         self.tally = Tally(probe.interval)
         self._address = (LOOPBACK.get(host, host), port)
         self._probe = probe
+        self._checks = checks
         self._attribution = Attribution(leader)
 
     async def run(self) -> None:
         while True:
-            pause = self.tally.add(await self._round())
+            answers = await self._round()
+            verdicts = {answer.verdict for answer in answers}
+            self._checks.count(Verdict.GOOD in verdicts and Verdict.BAD not in verdicts)
+            pause = self.tally.add(answers)
             if self.tally.good >= self._probe.good:
                 return
             await asyncio.sleep(pause)

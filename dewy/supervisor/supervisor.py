@@ -88,6 +88,7 @@ class Supervisor:
             if worker is not generations.serving:
                 return
             lived = worker.loop.time() - worker.since
+            generations.deaths += 1
             _log_death(worker, lived)
             moved = await self._moved(worker)
             self._backoff = Backoff() if moved else self._backoff.died(lived)
@@ -117,6 +118,7 @@ class Supervisor:
                 continue
             with _survived("Restart failed; the old generation serves on"):
                 await self.generations.replace()
+                self.generations.restarts += 1
 
     async def _restart_at_intervals(self) -> None:
         while True:

@@ -11,11 +11,11 @@ from tests.cli.conftest import Dewy
 def test_cautions_are_logged_once(dewy: Dewy, served: list[Settings]) -> None:
     """After logs are configured, as they were asked for."""
     ended = dewy(
-        "assets", "--registry", "mem://x", "--telemetry", "--log-format", "json"
+        "assets", "--registry", "mem://x", "--otlp-insecure", "--log-format", "json"
     )
 
     assert 1 == len(served)
-    assert 1 == ended.err.count("has no effect in this version")
+    assert 1 == ended.err.count("has no effect without")
     assert '"level": "WARN"' in ended.err
 
 
@@ -32,6 +32,6 @@ def test_log_level_counts_from_the_start(
     dewy: Dewy, served: list[Settings], level: str, shown: bool
 ) -> None:
     """What is below it is not written."""
-    ended = dewy("assets", "--registry", "mem://x", "--telemetry", "-l", level)
+    ended = dewy("assets", "--registry", "mem://x", "--otlp-insecure", "-l", level)
 
     assert shown is bool(ended.err)

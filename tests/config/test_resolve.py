@@ -254,18 +254,31 @@ def test_calver_is_encoded() -> None:
     assert "mem://x?calver=YYYY%2BMICRO" == with_calver("mem://x", "YYYY+MICRO")
 
 
-def test_options_of_later_versions_are_accepted_with_a_word(settings: Resolve) -> None:
-    """Unit files that were written for the original go on working."""
+def test_telemetry_is_told_where_to(settings: Resolve) -> None:
+    """By flags and variables alike."""
     found = settings(
         telemetry=True,
         otlp_endpoint="localhost:4317",
         environ={"DEWY_OTLP_INSECURE": "1"},
     )
-    assert (
-        "--telemetry has no effect in this version",
-        "--otlp-endpoint has no effect in this version",
-        "DEWY_OTLP_INSECURE has no effect in this version",
-    ) == found.cautions
+
+    assert (True, "localhost:4317", True) == (
+        found.telemetry,
+        found.otlp_endpoint,
+        found.otlp_insecure,
+    )
+    assert () == found.cautions
+
+
+def test_telemetry_that_nobody_hears_comes_with_a_word(settings: Resolve) -> None:
+    """It is no error, for it was none of the original's."""
+    mute = settings(telemetry=True, admin_port="0")
+    plain = settings(otlp_insecure=True)
+
+    assert ["--telemetry has no effect with --admin-port 0"] == [
+        each.partition(":")[0] for each in mute.cautions
+    ]
+    assert ("--otlp-insecure has no effect without --otlp-endpoint",) == plain.cautions
 
 
 def test_low_ports_come_with_a_word(settings: Resolve) -> None:

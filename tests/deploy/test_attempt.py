@@ -1,4 +1,4 @@
-"""A deployment as the log tells it."""
+"""A deployment as the log and the trace tell it."""
 
 from __future__ import annotations
 
@@ -44,3 +44,22 @@ def test_ids_differ() -> None:
     ids = {Attempt("v1", "", "deploy", 0.0).id for _ in range(100)}
 
     assert 100 == len(ids)
+
+
+def test_steps_are_marked_as_they_are_taken() -> None:
+    """From the first one on, by the clock that does not jump."""
+    attempt = Attempt("v2", "v1", "deploy", 10.0)
+    attempt.reach("fetch")
+    attempt.mark("start")
+    attempt.outcome = "failed"
+
+    assert ["fetch", "start"] == [step for step, _ in attempt.marks]
+    assert attempt.marks[0][1] <= attempt.marks[1][1]
+
+
+def test_attempts_keep_their_own_marks() -> None:
+    """One of two at a time must not show in the other."""
+    one, other = (Attempt(tag, "", "deploy", 0.0, "start") for tag in ("v1", "v2"))
+
+    assert one.marks is not other.marks
+    assert ["start"] == [step for step, _ in other.marks]

@@ -1,0 +1,99 @@
+"""The containers of an application, as figures."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from datetime import datetime
+
+from ..containers.application import VERSION, index_of
+from ..containers.crew import Crew
+from ..containers.model import Container
+from ..errors import EngineError
+from ..telemetry.points import Point
+
+__all__ = ["Inventory"]
+
+log = logging.getLogger(__name__)
+
+PAUSE = 5.0
+"""Seconds for which an answer of the engine is good enough."""
+
+PATIENCE = 2.0
+STATES = ("created", "running", "paused", "restarting", "exited", "dead")
+ENDED = frozenset({"exited", "dead"})
+
+
+class Inventory:
+    """Asks the engine, but not at every turn."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._fleet = crew.deployer.fleet
+        self._containers: list[Container] | None = None
+        self._asked: float | None = None
+        self._asking = asyncio.Lock()
+
+    async def ask(self) -> None:
+        """Look at all containers, unless that was done a moment ago."""
+        async with self._asking:
+            now = asyncio.get_running_loop().time()
+            if self._asked is not None and now - self._asked < PAUSE:
+                return
+            self._asked = now
+            self._containers = None
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    selector = self._fleet.application.selector
+                    found = await self._fleet.engine.containers(selector)
+            except (EngineError, TimeoutError) as exc:
+                log.debug("Containers not counted", extra={"error": str(exc)})
+                return
+            owned = self._fleet.application.owns
+            self._containers = [each for each in found if owned(each)]
+
+    def read(self) -> Iterator[Point]:
+        """As a source of figures; of an engine that did not answer, nothing."""
+        app = self._fleet.application.name
+        wanted = self._crew.settings.replicas
+        yield Point("dewy.container.desired_replicas", wanted, (app,))
+        if self._containers is None:
+            return
+        running = sum(each.running for each in self._containers)
+        yield Point("dewy.container.replicas", running, (app,))
+        for container in self._containers:
+            yield from _of(container, app)
+        for replica in self._fleet.serving:
+            labels = _labels(replica.container, app)
+            yield Point("dewy.container.healthy", int(replica.pulse.healthy), labels)
+
+
+def _labels(container: Container, app: str) -> tuple[str, ...]:
+    index = index_of(container.labels)
+    return app, container.name, str(index) if index >= 0 else ""
+
+
+def _of(container: Container, app: str) -> Iterator[Point]:
+    labels = _labels(container, app)
+    version = container.labels.get(VERSION, "")
+    yield Point("dewy.container.info", 1, (*labels, container.image, version))
+    yield Point("dewy.container.restarts", container.restarts, labels)
+    for state in STATES:
+        value = int(container.state == state)
+        yield Point("dewy.container.status", value, (*labels, state))
+    if container.state in ENDED:
+        code = container.exit_code or 0
+        yield Point("dewy.container.last_terminated.exit_code", code, labels)
+        yield Point("dewy.container.oom_killed", int(container.oom_killed), labels)
+    if (started := _seconds(container.started_at)) is not None:
+        yield Point("dewy.container.started.timestamp", started, labels)
+
+
+def _seconds(text: str) -> float | None:
+    """Of RFC 3339, since the epoch; None of what has not been, or is garbage."""
+    try:
+        seconds = datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    return seconds if seconds > 0 else None

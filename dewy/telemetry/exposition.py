@@ -1,0 +1,58 @@
+"""Figures as text, the way Prometheus reads them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import Metric, MetricsData, ScopeMetrics
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+__all__ = ["CONTENT_TYPE", "Exposition"]
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+WORDS = {"By": "bytes", "s": "seconds"}
+
+
+class Exposition:
+    """The exporter's own translation, of data that did not come from a meter."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._reader = _Reader(registry=self._registry)
+        # It reads this first, and finds nothing.
+        self._none = MeterProvider(
+            metric_readers=[self._reader], shutdown_on_exit=False
+        )
+
+    def text(self, data: MetricsData) -> bytes:
+        """*data* in the text format."""
+        self._reader.take(data)
+        return generate_latest(self._registry)
+
+
+class _Reader(PrometheusMetricReader):
+    def take(self, data: MetricsData) -> None:
+        """Have *data* be what is read next."""
+        resources = [
+            replace(resource, scope_metrics=[*map(_named, resource.scope_metrics)])
+            for resource in data.resource_metrics
+        ]
+        self._receive_metrics(MetricsData(resources))
+
+
+def _named(scope: ScopeMetrics) -> ScopeMetrics:
+    return replace(scope, metrics=[*map(_without_echo, scope.metrics)])
+
+
+def _without_echo(metric: Metric) -> Metric:
+    """
+    *metric* with no unit where its name says that already.
+
+    So it is in other languages: Python's exporter would make
+    `dewy_proxy_bytes_transferred_bytes_total` of what all others leave alone.
+    """
+    word = WORDS.get(metric.unit or "")
+    return replace(metric, unit="") if word in metric.name.split(".") else metric

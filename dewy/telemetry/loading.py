@@ -1,0 +1,40 @@
+"""Loading telemetry where it was asked for, and nothing of it elsewhere."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from ..config import Settings
+from ..errors import ImplementationUnavailable
+
+if TYPE_CHECKING:
+    from .opening import Telemetry
+
+__all__ = ["load"]
+
+
+def load(settings: Settings) -> Telemetry | None:
+    """
+    What *settings* ask for; None if that is nothing. Takes a while: not for the loop.
+
+    Raises:
+        ImplementationUnavailable: the extra `telemetry` is not installed.
+    """
+    if not (settings.telemetry or settings.otlp_endpoint):
+        return None
+    try:
+        from .opening import Telemetry
+
+        if settings.otlp_endpoint:
+            # grpcio comes with the exporters, and is to be quiet from the start.
+            for name in ("dewy.remotes.grpc.quiet", "dewy.telemetry.push"):
+                import_module(name)
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").startswith("dewy."):
+            raise
+        option = "--otlp-endpoint" if settings.otlp_endpoint else "--telemetry"
+        raise ImplementationUnavailable(
+            f"{option} needs {exc.name}; pip install 'dewy[telemetry]'"
+        ) from exc
+    return Telemetry.of(settings)

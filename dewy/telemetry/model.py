@@ -1,0 +1,114 @@
+"""Points, as OpenTelemetry's SDK has them: what its exporters take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from time import time_ns
+from typing import cast
+
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    Gauge,
+    Histogram,
+    HistogramDataPoint,
+    Metric,
+    MetricsData,
+    NumberDataPoint,
+    ResourceMetrics,
+    ScopeMetrics,
+    Sum,
+)
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from .. import __version__
+from ..distribution import Distribution
+from .instruments import INSTRUMENTS, Instrument, Kind
+from .points import Point
+
+__all__ = ["SCOPE", "Model"]
+
+SCOPE = "github.com/linyows/dewy"
+"""The meter's name is the original's, as dashboards may select by it."""
+
+CUMULATIVE = AggregationTemporality.CUMULATIVE
+
+# The protocol knows histograms without them; the SDK's types do not.
+NOT_COUNTED = cast("float", None)
+
+
+class Model:
+    """
+    Makes the SDK's data of points.
+
+    The SDK's own instruments can't: they would have to be told of every single
+    connection to make a histogram that the relay has made already.
+    """
+
+    def __init__(self, resource: Resource) -> None:
+        self._resource = resource
+        self._begun = time_ns()
+
+    def made(self, points: Iterable[Point]) -> MetricsData:
+        """
+        *points* by instrument, in the order in which those are listed.
+
+        Raises:
+            KeyError: a point is of no instrument that there is.
+        """
+        found: dict[str, list[Point]] = {}
+        for point in points:
+            found.setdefault(point.name, []).append(point)
+        unknown = found.keys() - INSTRUMENTS.keys()
+        if unknown:
+            raise KeyError(", ".join(sorted(unknown)))
+        now = time_ns()
+        metrics = [
+            self._metric(instrument, found[name], now)
+            for name, instrument in INSTRUMENTS.items()
+            if name in found
+        ]
+        scope = ScopeMetrics(InstrumentationScope(SCOPE, __version__), metrics, "")
+        return MetricsData([ResourceMetrics(self._resource, [scope], "")])
+
+    def _metric(self, instrument: Instrument, points: list[Point], now: int) -> Metric:
+        data: Sum | Gauge | Histogram
+        if instrument.kind is Kind.HISTOGRAM:
+            data = Histogram(
+                [self._histogram(instrument, each, now) for each in points], CUMULATIVE
+            )
+        else:
+            numbers = [self._number(instrument, each, now) for each in points]
+            if instrument.kind is Kind.GAUGE:
+                data = Gauge(numbers)
+            else:
+                data = Sum(numbers, CUMULATIVE, instrument.kind is Kind.COUNTER)
+        return Metric(instrument.name, instrument.help, instrument.unit, data)
+
+    def _number(
+        self, instrument: Instrument, point: Point, now: int
+    ) -> NumberDataPoint:
+        assert not isinstance(point.value, Distribution)
+        labels = _labels(instrument, point)
+        return NumberDataPoint(labels, self._begun, now, point.value)
+
+    def _histogram(
+        self, instrument: Instrument, point: Point, now: int
+    ) -> HistogramDataPoint:
+        found = point.value
+        assert isinstance(found, Distribution)
+        return HistogramDataPoint(
+            attributes=_labels(instrument, point),
+            start_time_unix_nano=self._begun,
+            time_unix_nano=now,
+            count=sum(found.counts),
+            sum=found.total,
+            bucket_counts=list(found.counts),
+            explicit_bounds=list(found.bounds),
+            min=NOT_COUNTED,
+            max=NOT_COUNTED,
+        )
+
+
+def _labels(instrument: Instrument, point: Point) -> dict[str, str]:
+    return dict(zip(instrument.labels, point.labels, strict=True))

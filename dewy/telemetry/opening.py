@@ -1,0 +1,101 @@
+"""Telemetry that is on: who is asked, and who is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+from typing import Self
+
+from opentelemetry.sdk.metrics.export import MetricsData
+from opentelemetry.sdk.resources import Resource
+
+from .. import __version__
+from ..config import Settings
+from ..system import hostname
+from .exposition import CONTENT_TYPE, Exposition
+from .model import Model
+from .points import Source, collected
+from .spans import Course, Spans
+
+__all__ = ["Telemetry"]
+
+
+class Telemetry:
+    """
+    What is known of a dewy, for whoever asks, while entered.
+
+    Args:
+        endpoint: `HOST:PORT` of an OTLP collector that is told by itself, or "".
+
+        insecure: It is told without TLS.
+
+        instance: What tells this dewy from others on the host.
+    """
+
+    content_type = CONTENT_TYPE
+
+    def __init__(
+        self, endpoint: str = "", *, insecure: bool = False, instance: str = ""
+    ) -> None:
+        resource = Resource(
+            {
+                "service.name": "dewy",
+                "service.version": __version__,
+                "service.instance.id": f"{hostname()}:{instance}",
+                "host.name": hostname(),
+            }
+        )
+        self._endpoint = endpoint
+        self._insecure = insecure
+        self._model = Model(resource)
+        self._exposition = Exposition()
+        self._spans = Spans(resource)
+        self._sources: list[Source] = []
+        self._stack = AsyncExitStack()
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """As *settings* say."""
+        return cls(
+            settings.otlp_endpoint,
+            insecure=settings.otlp_insecure,
+            instance=settings.name or str(settings.root),
+        )
+
+    async def __aenter__(self) -> Self:
+        if self._endpoint:
+            # quiet first: grpcio comes with the other one.
+            from ..remotes.grpc import quiet
+            from . import push
+
+            quiet.begin()
+            pusher = await asyncio.to_thread(
+                push.Pusher,
+                self._endpoint,
+                insecure=self._insecure,
+                figures=self._figures,
+                spans=self._spans,
+                interval=push.INTERVAL,
+            )
+            await self._stack.enter_async_context(pusher)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._stack.aclose()
+
+    def watch(self, sources: Iterable[Source]) -> None:
+        """Ask these, too, from now on."""
+        self._sources.extend(sources)
+
+    def deployed(self, course: Course) -> None:
+        """A deployment is over; it becomes a trace, if anybody is told of those."""
+        if self._endpoint:
+            self._spans.add(course)
+
+    async def text(self) -> bytes:
+        """Everything, as Prometheus reads it."""
+        return self._exposition.text(await self._figures())
+
+    async def _figures(self) -> MetricsData:
+        return self._model.made(await collected(self._sources))

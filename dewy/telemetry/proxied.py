@@ -1,0 +1,100 @@
+"""What the proxy has counted, port by port and backend by backend."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from .._speedups.interface import (
+    CONNECT_BOUNDS,
+    DURATION_BOUNDS,
+    BackendStats,
+    PortStats,
+)
+from ..config import Endpoint
+from ..distribution import Distribution
+from .points import Point, Source
+
+__all__ = ["Backend", "Port", "proxied"]
+
+
+class Backend(Protocol):
+    """As `dewy.proxy.Backend`."""
+
+    endpoint: Endpoint
+    serving: bool
+    ejected: bool
+
+    def stats(self) -> BackendStats: ...
+
+
+class Port(Protocol):
+    """As `dewy.proxy.Port`."""
+
+    endpoint: Endpoint
+
+    @property
+    def backends(self) -> Sequence[Backend]: ...
+
+    def stats(self) -> PortStats: ...
+
+
+def proxied(ports: Callable[[], Sequence[Port]]) -> Source:
+    """A source for whatever *ports* there are when it is asked."""
+    return Source(lambda: _of_ports(ports()))
+
+
+def _of_ports(ports: Sequence[Port]) -> Iterator[Point]:
+    names = Counter(_name(port.endpoint) for port in ports)
+    for port in ports:
+        name = _name(port.endpoint)
+        yield from _of_port(port, name if names[name] == 1 else str(port.endpoint))
+
+
+def _of_port(port: Port, name: str) -> Iterator[Point]:
+    counted, label = port.stats(), (name,)
+    backends, errors = port.backends, counted.errors
+    unserved = errors.unanswered + errors.no_backend + errors.accept_failed
+    moved = counted.bytes_up + counted.bytes_down
+    yield Point("dewy.proxy.connections.total", counted.accepted, label)
+    yield Point("dewy.proxy.connections.active", counted.active, label)
+    yield Point("dewy.proxy.connection.duration", _durations(counted), label)
+    yield Point("dewy.proxy.connect.latency", _latencies(counted), label)
+    yield Point("dewy.proxy.bytes.transferred", moved, label)
+    yield Point("dewy.proxy.errors.total", unserved, label)
+    serving = sum(each.serving for each in backends)
+    yield Point("dewy.proxy.backends", serving, label)
+    yield Point("dewy.proxy.retries.total", counted.retries, label)
+    yield Point("dewy.proxy.panics.total", counted.panics, label)
+    for cause, count in errors._asdict().items():
+        yield Point("dewy.proxy.faults.total", count, (*label, cause))
+    # Two of one address while one of them leaves: the newer one tells.
+    newest = {str(each.endpoint): each for each in backends}
+    for address, backend in newest.items():
+        yield from _of_backend(backend, (*label, address))
+
+
+def _of_backend(backend: Backend, labels: tuple[str, ...]) -> Iterator[Point]:
+    counted, used = backend.stats(), backend.serving and not backend.ejected
+    moved = counted.bytes_up + counted.bytes_down
+    yield Point("dewy.proxy.backend.up", int(used), labels)
+    yield Point("dewy.proxy.backend.connections", counted.active, labels)
+    yield Point("dewy.proxy.backend.connections.total", counted.total, labels)
+    yield Point("dewy.proxy.backend.bytes", moved, labels)
+    yield Point("dewy.proxy.backend.failures.total", counted.failures, labels)
+
+
+def _durations(counted: PortStats) -> Distribution:
+    return Distribution.of(DURATION_BOUNDS, counted.duration, counted.duration_seconds)
+
+
+def _latencies(counted: PortStats) -> Distribution:
+    return Distribution.of(
+        CONNECT_BOUNDS, counted.connect_latency, counted.connect_seconds
+    )
+
+
+def _name(endpoint: Endpoint) -> str:
+    """The number, as the original has it; of a Unix socket, where it is."""
+    return str(endpoint) if endpoint.path else str(endpoint.port)

@@ -1,0 +1,97 @@
+"""Telemetry of the proxy alone."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dewy.cli.measuring import Measured
+from dewy.config import Endpoint, Settings
+from dewy.errors import DewyError, ImplementationUnavailable
+from dewy.proxy import Proxy
+from tests.needs import found, needs
+
+if found("telemetry"):
+    from tests.standins.collector import Collector
+    from tests.standins.scrapes import names, scraped, value
+
+
+async def measured(**given: Any) -> Measured:
+    """In a thread, for it imports."""
+    root = Path("/")
+    settings = Settings(command="proxy", root=root, cache_dir=root, **given)
+    return await asyncio.to_thread(Measured, settings)
+
+
+@needs("telemetry")
+async def test_proxy_is_measured(unused_tcp_port: int) -> None:
+    """On the port where other modes have their HTTP API."""
+    around = await measured(telemetry=True, admin_port=unused_tcp_port)
+    async with Proxy(threads=1) as proxy, around(proxy):
+        port = await proxy.open(Endpoint("127.0.0.1"))
+        port.add(Endpoint("127.0.0.1", 9), serving=False)
+        scrape = await scraped(unused_tcp_port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", unused_tcp_port)
+        writer.write(b"GET /api/status HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        status = await reader.readline()
+        await reader.read()
+        writer.close()
+
+    label = {"proxy_port": str(port.endpoint.port)}
+    assert 0 == value(scrape, "dewy_proxy_connections_total", **label)
+    assert 0 == value(scrape, "dewy_proxy_backend_up", backend="127.0.0.1:9", **label)
+    assert "dewy_build_info" in names(scrape)
+    assert b"404" in status
+
+
+@needs("telemetry")
+async def test_collector_is_told() -> None:
+    """Without any HTTP API."""
+    with Collector() as collector:
+        given = {"otlp_endpoint": collector.endpoint, "otlp_insecure": True}
+        around = await measured(admin_port=0, **given)
+        async with Proxy(threads=1) as proxy, around(proxy):
+            await proxy.open(Endpoint("127.0.0.1"))
+
+    assert "dewy.proxy.connections.total" in collector.metrics
+
+
+@needs("telemetry")
+@pytest.mark.parametrize("chosen", [True, False])
+async def test_only_a_port_that_was_chosen_must_be_had(
+    chosen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the other modes."""
+    monkeypatch.setattr("dewy.admin.http.PORTS_TRIED", 1)
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        taken = holder.getsockname()[1]
+        if not chosen:
+            monkeypatch.setattr("dewy.cli.measuring.DEFAULT_ADMIN_PORT", taken)
+        around = await measured(telemetry=True, admin_port=taken)
+        refused = pytest.raises(DewyError, match="no free port")
+        with refused if chosen else nullcontext():
+            async with Proxy(threads=1) as proxy, around(proxy):
+                assert [] == proxy.ports
+
+
+async def test_without_it_nothing_happens() -> None:
+    around = await measured()
+    async with Proxy(threads=1) as proxy, around(proxy):
+        assert [] == proxy.ports
+
+
+async def test_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything listens."""
+    for name in list(sys.modules):
+        if name.startswith("dewy.telemetry."):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+
+    with pytest.raises(ImplementationUnavailable, match=r"dewy\[telemetry\]"):
+        await measured(telemetry=True)

@@ -1,0 +1,24 @@
+"""Asking those who know."""
+
+from __future__ import annotations
+
+from dewy.telemetry.points import Point, Source, collected
+
+
+async def test_who_has_to_look_first_is_let() -> None:
+    """Then all are read, so that their figures are of one moment."""
+    seen: list[str] = []
+
+    async def look() -> None:
+        seen.append("asked")
+
+    def read(name: str) -> list[Point]:
+        seen.append(name)
+        return [Point(name, 1)]
+
+    found = await collected(
+        [Source(lambda: read("a")), Source(lambda: read("b"), look)]
+    )
+
+    assert ["asked", "a", "b"] == seen
+    assert [Point("a", 1), Point("b", 1)] == found

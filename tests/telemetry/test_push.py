@@ -1,0 +1,162 @@
+"""Telling an OTLP collector."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dewy.telemetry.instruments import INSTRUMENTS, Kind
+from dewy.telemetry.points import Point
+from tests.eventually import eventually
+from tests.needs import found, needs
+
+if found("telemetry"):
+    from opentelemetry.sdk.metrics.export import MetricsData
+    from opentelemetry.sdk.resources import Resource
+
+    from dewy.remotes.grpc import quiet
+    from dewy.telemetry.model import Model
+    from dewy.telemetry.push import Pusher
+    from dewy.telemetry.spans import Course, Spans, Step
+    from tests.standins.certificates import Authority
+    from tests.standins.collector import Collector
+
+pytestmark = needs("telemetry")
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with Collector() as collector:
+        yield collector
+
+
+@pytest.fixture
+def spans() -> Spans:
+    return Spans(Resource({"service.name": "dewy"}))
+
+
+@asynccontextmanager
+async def pusher(
+    collector: Collector, points: list[Point], spans: Spans, **more: Any
+) -> AsyncIterator[Pusher]:
+    model = Model(Resource({"service.name": "dewy"}))
+
+    async def figures() -> MetricsData:
+        return model.made(points)
+
+    usual: dict[str, Any] = {"insecure": True, "interval": 3600.0}
+    given = usual | more
+    quiet.begin()
+    # In a thread, as it may read a certificate.
+    made = await asyncio.to_thread(
+        Pusher, collector.endpoint, figures=figures, spans=spans, **given
+    )
+    async with made:
+        yield made
+
+
+def add_course(spans: Spans) -> None:
+    step = Step("fetch", 1.0, 2.0)
+    spans.add(Course("deploy", "assets", "v1", "", "deployed", "", (step,)))
+
+
+async def test_every_metric_arrives(
+    collector: Collector, points: list[Point], spans: Spans
+) -> None:
+    """With its unit, its kind and its labels."""
+    async with pusher(collector, points, spans) as pushing:
+        assert await pushing.push()
+
+    assert "dewy" == collector.resource["service.name"]
+    assert INSTRUMENTS.keys() == collector.metrics.keys()
+    for name, instrument in INSTRUMENTS.items():
+        metric = collector.metrics[name]
+        kind = metric.WhichOneof("data")
+        assert instrument.unit == metric.unit
+        assert (
+            kind
+            == {
+                Kind.COUNTER: "sum",
+                Kind.LEVEL: "sum",
+                Kind.GAUGE: "gauge",
+                Kind.HISTOGRAM: "histogram",
+            }[instrument.kind]
+        )
+        (point,) = getattr(metric, kind).data_points
+        assert {*instrument.labels} == {each.key for each in point.attributes}
+        if kind == "sum":
+            assert (instrument.kind is Kind.COUNTER) is metric.sum.is_monotonic
+
+
+async def test_it_is_told_again_and_again(
+    collector: Collector, points: list[Point], spans: Spans
+) -> None:
+    """And once more in the end."""
+    async with pusher(collector, points, spans, interval=0.01):
+        await eventually(lambda: collector.pushes >= 3)
+        add_course(spans)
+    assert ["fetch", "dewy deploy"] == [span.name for span in collector.spans]
+
+
+async def test_what_was_not_taken_is_told_later(
+    collector: Collector,
+    points: list[Point],
+    spans: Spans,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One line for the outage and one for its end, whatever the exporters think."""
+    caplog.set_level(logging.INFO)
+    add_course(spans)
+    async with pusher(collector, points, spans) as pushing:
+        collector.refuses = True
+        assert [False] * 3 == [await pushing.push() for _ in range(3)]
+        assert [] == collector.spans
+        collector.refuses = False
+        assert await pushing.push()
+
+    assert 2 == len(collector.spans)
+    said = [record.message for record in caplog.records]
+    assert [
+        "Pushing telemetry",
+        "Telemetry not delivered",
+        "Telemetry is delivered again",
+    ] == said
+
+
+async def test_tls_is_the_rule(
+    points: list[Point], spans: Spans, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever certifies the collector may be named as OpenTelemetry has it."""
+    authority = Authority(tmp_path)
+    with Collector(authority.certify("127.0.0.1")) as collector:
+        hasty: dict[str, Any] = {"insecure": False, "patience": 0.5}
+        async with pusher(collector, points, spans, **hasty) as pushing:
+            assert not await pushing.push()
+        assert 0 == collector.pushes
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(authority.cert))
+        async with pusher(collector, points, spans, insecure=False) as pushing:
+            assert await pushing.push()
+
+
+async def test_nobody_waits_for_a_collector_that_is_away(
+    points: list[Point], spans: Spans
+) -> None:
+    """One that hangs: deployments go on meanwhile, and the end comes."""
+    hanging = Collector()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        hanging.endpoint = f"127.0.0.1:{listener.getsockname()[1]}"
+        turns = 0
+        async with pusher(hanging, points, spans, patience=0.3) as pushing:
+            pushed = asyncio.create_task(pushing.push())
+            while not pushed.done():
+                await asyncio.sleep(0.01)
+                turns += 1
+            assert not pushed.result()
+    assert turns > 1
