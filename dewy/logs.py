@@ -18,9 +18,10 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 from urllib.parse import quote
 
+from . import urls
 from .errors import DewyError
 
-__all__ = ["configure", "json_line", "redactor", "summary", "text_line"]
+__all__ = ["configure", "json_line", "redactor", "struck", "summary", "text_line"]
 
 SECRETS = (
     "AWS_ECR_PASSWORD",
@@ -79,8 +80,12 @@ def json_line(fields: Mapping[str, Any]) -> str:
 
 
 def summary(exc: BaseException) -> str:
-    """An exception in one line, with its type where the text alone says little."""
-    text = " ".join(_text(exc).split())
+    """
+    An exception in one line, with its type where the text alone says little.
+
+    Secrets are struck out, for it goes into files and to people.
+    """
+    text = struck(" ".join(_text(exc).split()))
     if text and isinstance(exc, DewyError | OSError):
         return text
     return f"{type(exc).__name__}: {text}" if text else type(exc).__name__
@@ -91,6 +96,11 @@ def _text(exc: BaseException) -> str:
     if isinstance(exc, OSError) and exc.strerror and exc.filename:
         return f"{exc.filename}: {exc.strerror}"
     return re.sub(r"^\[Errno -?\d+\] ", "", str(exc))
+
+
+def struck(text: str) -> str:
+    """*text* without the secrets of this process, nor what looks like others."""
+    return urls.strike(redactor(os.environ)(text))
 
 
 def redactor(environ: Mapping[str, str]) -> Callable[[str], str]:
@@ -155,7 +165,7 @@ class _Formatter(logging.Formatter):
             fields.setdefault("error", summary(exc))
             if self._tracebacks:
                 fields["traceback"] = "".join(traceback.format_exception(exc))
-        return self._redact(self._render(fields))
+        return urls.strike(self._redact(self._render(fields)))
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

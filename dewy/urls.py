@@ -20,6 +20,11 @@ _TOKEN = re.compile(
 )
 _SLACK_HOOK = re.compile(r"(hooks\.slack\.com/\w+/)[^?#]+")
 _USER = re.compile(r"(?<=://)[^\s/?#@\"'<>]+(?=@)")
+_PARAMETER = re.compile(
+    r"([?&][\w.-]*(?:token|pass|pwd|secret|sig|key|credential|auth)[\w.-]*=)"
+    r"[^\s&#\"'<>]+",
+    re.IGNORECASE,
+)
 _ODD_PORT = re.compile(r"^[^\[]*:(?!\d+$)|\]:(?!\d+$)", re.ASCII)
 _PAIR = re.compile(r"[^?#&;]+")
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
@@ -134,7 +139,8 @@ def redact(url: str) -> str:
 
 def strike(text: str) -> str:
     """Any *text*, with what looks like a secret in it struck out."""
-    return _TOKEN.sub("***", _SLACK_HOOK.sub(r"\1***", _USER.sub("***", text)))
+    text = _PARAMETER.sub(r"\1***", _USER.sub("***", text))
+    return _TOKEN.sub("***", _SLACK_HOOK.sub(r"\1***", text))
 
 
 def _without_user(rest: str, *, stated: bool) -> str:

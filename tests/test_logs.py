@@ -229,3 +229,11 @@ def test_lines_go_to_stderr_by_default(
     out, err = capsys.readouterr()
     assert "" == out
     assert "msg=Here" in err
+
+
+def test_summary_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For it goes into files, and to who asks."""
+    monkeypatch.setenv("MAIL_PASSWORD", "correct horse")
+    failure = RemoteError("correct horse at https://me:pw@h/?token=t failed")
+
+    assert "*** at https://***@h/?token=*** failed" == logs.summary(failure)

@@ -140,3 +140,34 @@ async def test_a_thread_gives_its_result_or_its_error() -> None:
     assert 5 == await system.to_the_end(len, "abcde")
     with pytest.raises(ZeroDivisionError):
         await system.to_the_end(divmod, 1, 0)
+
+
+async def test_a_lost_cancellation_is_repeated() -> None:
+    """Until the work has ended, however it does."""
+    lost: list[bool] = []
+
+    async def work() -> None:
+        while len(lost) < 2:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                lost.append(True)
+        raise LookupError("nobody asks any more")
+
+    task = asyncio.create_task(system.for_certain(work()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task})
+
+    assert task.cancelled()
+    assert 2 == len(lost)
+
+
+async def test_work_gives_its_result_or_its_error() -> None:
+    async def work(number: int) -> float:
+        return 1 / number
+
+    assert 0.5 == await system.for_certain(work(2))
+    with pytest.raises(ZeroDivisionError):
+        await system.for_certain(work(0))

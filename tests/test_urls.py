@@ -242,3 +242,13 @@ def test_text_is_shown_without_what_looks_like_a_secret() -> None:
     assert "GET https://***@h/x?y <redis://***@h> *** mail a@b.test" == urls.strike(
         text
     )
+
+
+def test_parameters_of_urls_in_a_text_are_struck_out() -> None:
+    """By their names; whatever else stands there is kept."""
+    text = "GET https://h/x?v=1&access_token=abc&to=me, 'http://h/?Api-Key=x' (a?b=c)"
+
+    assert (
+        "GET https://h/x?v=1&access_token=***&to=me, 'http://h/?Api-Key=***' (a?b=c)"
+        == urls.strike(text.replace("access_token=abc&", "access_token=a,b&"))
+    )

@@ -11,6 +11,9 @@ __all__ = ["describe"]
 
 LOOPBACK = "127.0.0.1"
 
+NEVER = "0001-01-01T00:00:00Z"
+"""As engines write it: readers of the original's JSON expect a time, always."""
+
 
 def describe(replica: Replica) -> dict[str, Any]:
     """One replica, as JSON."""
@@ -21,8 +24,8 @@ def describe(replica: Replica) -> dict[str, Any]:
         "image": container.image,
         "status": container.state,
         "ip_port": _published(replica),
-        "started_at": container.started_at,
-        "deployed_at": replica.deployed_at,
+        "started_at": container.started_at or NEVER,
+        "deployed_at": replica.deployed_at or NEVER,
         "labels": dict(container.labels),
         "version": replica.version,
         "digest": replica.digest,

@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Self
 
 from ..errors import DewyError
-from ..logs import summary
+from ..logs import struck, summary
 from ..notifiers import Hook, Kind, Notice, Notifier
 from ..notifiers.words import tail as shortened
 from ..system import Clock
@@ -98,9 +98,9 @@ class Chronicle:
             action=attempt.action,
             outcome=outcome,
             step=attempt.step,
-            reason=reason,
+            reason=struck(reason),
             seconds=round(self._clock.monotonic() - attempt.begun, 3),
-            log_tail=tail,
+            log_tail=tuple(map(struck, tail)),
             id=attempt.id,
         )
         try:

@@ -17,6 +17,7 @@ import aiosmtplib
 
 from .. import urls
 from ..errors import ConfigError, RemoteError
+from ..system import for_certain
 from . import Notice, Origin, Undeliverable
 from .letter import letter
 
@@ -137,7 +138,8 @@ class MailNotifier:
             notice, self._origin, account.sender, account.recipients, self._subject
         )
         try:
-            refused = await self._deliver(message)
+            # The client waits by what loses cancellations below Python 3.12.
+            refused = await for_certain(self._deliver(message))
         except (aiosmtplib.SMTPException, OSError, ValueError) as exc:
             # Not `from exc`: what a server says may quote what it was told.
             raise self._refusal(exc) from None

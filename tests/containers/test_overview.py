@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -37,6 +38,23 @@ async def test_the_originals_keys_come_first():
             told["version"],
         )
         assert told == json.loads(json.dumps(told))
+
+
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+
+
+@pytest.mark.parametrize("start", [True, False])
+async def test_the_originals_reader_decodes_it(start: bool):
+    """Its fields are text, times that are strictly RFC 3339, and a map of text."""
+    async with yard() as it:
+        await it.left("a", start=start)
+        await it.fleet.observe()
+        told = json.loads(json.dumps(describe(it.fleet.replicas[0])))
+
+    assert all(isinstance(told[key], str) for key in ORIGINAL)
+    assert TIME.fullmatch(told["started_at"])
+    assert TIME.fullmatch(told["deployed_at"])
+    assert all(isinstance(value, str) for value in told["labels"].values())
 
 
 async def test_of_several_ports_it_is_the_first_of_the_proxy():

@@ -23,6 +23,7 @@ from dewy.deploy.releases import Releases
 from dewy.deploy.state import State, StateFile
 from dewy.deploy.supply import ReleaseSupply
 from dewy.deploy.trial import Trial
+from dewy.notifiers import Notifier
 from dewy.notifiers.memory import MemoryNotifier
 from dewy.registries.memory import MemoryRegistry
 from dewy.remotes import Clients
@@ -62,8 +63,14 @@ class Hands:
 
 
 @asynccontextmanager
-async def acting(root: Path, **settings: Any) -> AsyncIterator[Hands]:
-    """An agent in *root* that keeps files; the settings are those of `assets`."""
+async def acting(
+    root: Path, *further: Notifier, **settings: Any
+) -> AsyncIterator[Hands]:
+    """
+    An agent in *root* that keeps files; the settings are those of `assets`.
+
+    Beside the notifier in memory it tells *further* ones.
+    """
     private = root / ".dewy"
     private.mkdir()
     given = {"command": "assets", "registry": "mem://app", **settings}
@@ -77,7 +84,7 @@ async def acting(root: Path, **settings: Any) -> AsyncIterator[Hands]:
     MemoryStore._named[root.name] = hands.store
     async with (
         Clients() as clients,
-        Chronicle(History(private), [hands.notifier], clock) as chronicle,
+        Chronicle(History(private), [hands.notifier, *further], clock) as chronicle,
     ):
         fetcher = Fetcher(
             MemoryCache(url, root),

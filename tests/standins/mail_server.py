@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
@@ -12,6 +13,7 @@ from typing import Any, Self
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from tests.standins.certificates import Pair
+from tests.standins.receiving import kept
 
 USER, PASSWORD = "dewy", "hunter2hunter2"
 
@@ -20,6 +22,8 @@ USER, PASSWORD = "dewy", "hunter2hunter2"
 class MailServer:
     """
     Takes mail, and keeps it in *letters*.
+
+    Stopped, it keeps its port: nobody else may answer there meanwhile.
 
     Args:
         pair: The certificate; without one there is no TLS at all.
@@ -40,6 +44,7 @@ class MailServer:
     tries: int = 0
     letters: list[EmailMessage] = field(default_factory=list)
     _server: asyncio.Server | None = None
+    _place: socket.socket | None = None
     _port: int = 0
     _open: list[SMTP] = field(default_factory=list)
 
@@ -53,6 +58,8 @@ class MailServer:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.stop()
+        if self._place:
+            self._place.close()
 
     async def start(self) -> None:
         """Listen; again on the same port after a `stop`."""
@@ -63,10 +70,10 @@ class MailServer:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
             lambda: self._protocol(context),
-            "127.0.0.1",
-            self._port,
+            sock=self._place or kept(0),
             ssl=context if self.implicit else None,
         )
+        self._place = None
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -74,6 +81,7 @@ class MailServer:
         if self._server:
             self._server.close()
             self._server = None
+            self._place = kept(self._port)
         handling = {task for task in map(_handler, self._open) if task}
         for task in handling:
             task.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -11,6 +12,14 @@ from typing import Any, Self
 from aiohttp import web
 
 SLACK_TOKEN = "xoxb-operators-own"
+
+
+def kept(port: int) -> socket.socket:
+    """A socket that has *port*, and does not listen yet: who connects is refused."""
+    place = socket.socket()
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    place.bind(("127.0.0.1", port))
+    return place
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,8 @@ class Receiver:
     """
     Accepts POST requests.
 
+    Stopped, it keeps its port: nobody else may answer there meanwhile.
+
     Attributes:
         fault: `hang`, or a status to answer with instead.
 
@@ -47,6 +58,7 @@ class Receiver:
     tries: int = 0
     received: list[Received] = field(default_factory=list)
     _runner: web.AppRunner | None = None
+    _place: socket.socket | None = None
     _port: int = 0
     _gone: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -64,6 +76,8 @@ class Receiver:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.stop()
+        if self._place:
+            self._place.close()
 
     async def start(self) -> None:
         """Listen; again on the same port after a `stop`."""
@@ -73,8 +87,8 @@ class Receiver:
         app.router.add_post("/{path:.*}", self._take)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
-        await site.start()
+        await web.SockSite(self._runner, self._place or kept(0)).start()
+        self._place = None
         self._port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
@@ -82,6 +96,7 @@ class Receiver:
         self._gone.set()
         if self._runner:
             await self._runner.cleanup()
+            self._runner, self._place = None, kept(self._port)
 
     async def _slack(self, request: web.Request) -> web.Response:
         failed = await self._fail()

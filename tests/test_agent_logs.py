@@ -1,0 +1,98 @@
+"""A deployment in the log: what people and programs can follow it by."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dewy import logs
+from dewy.admin.online import Online
+from dewy.errors import ArchiveError
+from dewy.polling import Poller
+from tests.standins.agents import acting
+
+STEPS = ["fetch", "before-hook", "unpack", "start", "done"]
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    """The whole log, as JSON."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    stream = io.StringIO()
+    logs.configure("debug", "json", stream, {})
+    yield stream
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    """Those that are about a deployment."""
+    found = [json.loads(line) for line in stream.getvalue().splitlines()]
+    return [each for each in found if "deployment" in each]
+
+
+async def test_each_step_has_one_line(tmp_path: Path, stream: io.StringIO) -> None:
+    """With the id that the history has, whatever runs round it."""
+    hooks = {"before_deploy_hook": "true", "after_deploy_hook": "true"}
+    async with acting(tmp_path, **hooks) as hands:
+        hands.publish("v1.0.0")
+        await hands.agent.tick()
+        await hands.agent.tick()
+        (record,) = await hands.history()
+        told = lines(stream)
+
+    assert STEPS == [each["step"] for each in told]
+    assert {("INFO", record.id, "v1.0.0")} == {
+        (each["level"], each["deployment"], each["tag"]) for each in told
+    }
+    assert "Deployment started" == told[0]["msg"]
+    assert "Deployed" == told[-1]["msg"]
+    assert ["time", "level", "msg", "deployment", "step", "tag", "from"] == list(
+        told[-1]
+    )
+
+
+async def test_failure_is_the_last_line(tmp_path: Path, stream: io.StringIO) -> None:
+    async with acting(tmp_path) as hands:
+        hands.publish("v1.0.0", b"no archive")
+        with pytest.raises(ArchiveError):
+            await hands.agent.tick()
+        (record,) = await hands.history()
+        *steps, failed = lines(stream)
+
+    assert STEPS[:3] == [each["step"] for each in steps]
+    assert ("ERROR", "Deployment failed", "unpack", record.id, record.reason) == (
+        failed["level"],
+        failed["msg"],
+        failed["step"],
+        failed["deployment"],
+        failed["error"],
+    )
+
+
+async def test_rollback_is_told_alike(tmp_path: Path, stream: io.StringIO) -> None:
+    async with acting(tmp_path) as hands:
+        agent = hands.agent
+        online = Online(agent, Poller(agent.tick, agent.settings, agent.clock))
+        for version in ("v1.0.0", "v1.1.0"):
+            hands.publish(version)
+            await agent.tick()
+        before = len(lines(stream))
+        await online.handle("rollback", {})
+        record = (await hands.history())[-1]
+        told = lines(stream)[before:]
+        status = await online.status()
+
+    assert ["start", "done"] == [each["step"] for each in told]
+    assert {("rollback", record.id)} == {
+        ("rollback", each["deployment"]) for each in told
+    }
+    assert "rollback" == told[0]["action"]
+    assert "rolled back by operator" == status["why"]
