@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from urllib.parse import urlsplit
 
 from ..caches import CACHES
 from ..config import Settings
@@ -16,6 +17,9 @@ __all__ = ["trouble"]
 PATIENCE = 20.0
 PROBE = "registry-cache/check"
 """A key that is never there."""
+
+LISTED = frozenset({"gs"})
+"""Schemes of stores in which only a list tells that the whole bucket is not there."""
 
 
 async def trouble(settings: Settings) -> str:
@@ -36,6 +40,8 @@ async def trouble(settings: Settings) -> str:
         try:
             async with asyncio.timeout(PATIENCE):
                 await cache.get(PROBE)
+                if urlsplit(url).scheme in LISTED:
+                    await cache.keys(PROBE)
         except TimeoutError:
             return f"{cache!r} did not answer in {PATIENCE:g} s"
         except (OSError, RemoteError) as exc:
