@@ -9,7 +9,7 @@ from typing import Generic, NamedTuple, ParamSpec, TypeVar, cast
 from urllib.parse import SplitResult
 
 from . import urls
-from .errors import ImplementationUnavailable, UnknownScheme
+from .errors import ConfigError, ImplementationUnavailable, UnknownScheme
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,10 +49,17 @@ class Schemes(Generic[P, T]):
         Raises:
             UnknownScheme: nobody answers to the scheme.
             ImplementationUnavailable: its optional dependency is missing.
-            ConfigError: the implementation refused the URL.
+            ConfigError: the implementation refused the URL, which is named.
         """
         parts = urls.split(url, self.kind)
-        return self.factory(parts.scheme)(parts, *args, **kwargs)
+        factory = self.factory(parts.scheme)
+        try:
+            return factory(parts, *args, **kwargs)
+        except ConfigError as exc:
+            where = f"{parts.scheme}://{parts.hostname}" if parts.hostname else url
+            if urls.redact(where) in str(exc):
+                raise
+            raise ConfigError(f"{self.kind} {urls.redact(url)}: {exc}") from exc
 
     def factory(self, scheme: str) -> Callable[..., T]:
         """What `open` calls for *scheme*; raises as `open` does."""

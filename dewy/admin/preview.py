@@ -16,7 +16,7 @@ from ..remotes import Clients
 from ..system import Clock
 from ..urls import redact
 from ..versions import Selection
-from . import offline
+from . import cache, offline
 
 __all__ = ["opened", "preview"]
 
@@ -27,12 +27,19 @@ async def preview(settings: Settings, clock: Clock | None = None) -> dict[str, A
     """
     The release the registry names, with what this root knows about it.
 
-    Without one, `error` says why, and `refused` lists what was passed over.
+    Without one, `error` says why, and `refused` lists what was passed over. With
+    a cache that cannot be read `cache_error` says why; deployments go on without.
 
     Raises:
-        ConfigError: the registry's URL cannot be used.
+        ConfigError: the URL of the registry or of the cache cannot be used.
     """
     status = await asyncio.to_thread(offline.look, settings, clock or Clock())
+    unusable = await cache.trouble(settings)
+    found = await _found(settings, status)
+    return {**found, "cache_error": unusable} if unusable else found
+
+
+async def _found(settings: Settings, status: dict[str, Any]) -> dict[str, Any]:
     try:
         release = await _current(settings)
     except ConfigError:

@@ -27,6 +27,7 @@ from ..errors import ConfigError, RemoteError
 from . import Versioned
 from .chunks import ChunkedCache, local_copies
 from .reach import PATIENCE, Reach, together
+from .trust import ADVICE, authorities
 
 DEFAULTS = {
     "max-artifact": "32MiB",
@@ -170,9 +171,7 @@ class ConsulCache(ChunkedCache):
 def _connection(url: SplitResult, chosen: dict[str, str]) -> dict[str, Any]:
     stated = chosen["tls"] or os.environ.get("CONSUL_HTTP_SSL") or "false"
     tls = urls.boolean("tls", stated)
-    ca = chosen["ca"] or os.environ.get("CONSUL_CACERT", "")
-    if ca and not os.access(ca, os.R_OK):
-        raise ConfigError(f"option ca={ca!r} must be a file that can be read")
+    ca = authorities(chosen["ca"] or os.environ.get("CONSUL_CACERT", ""))
     return {
         "host": url.hostname,
         "port": url.port or PORT,
@@ -202,7 +201,7 @@ def _complaint(exc: Exception) -> str:
         case exceptions.ACLPermissionDenied() | exceptions.ACLDisabled():
             return "refused us: CONSUL_HTTP_TOKEN needs key:write on the prefix"
         case aiohttp.ClientSSLError():
-            return "could not be trusted: its TLS handshake or certificate failed"
+            return f"{ADVICE}; option ca= or CONSUL_CACERT names further authorities"
         case aiohttp.ClientConnectorError():
             return f"could not be reached: {exc.os_error.strerror or 'no connection'}"
         case aiohttp.ClientError() | OSError():

@@ -26,6 +26,7 @@ from . import Versioned
 from .chunks import ChunkedCache, local_copies
 from .reach import PATIENCE, Reach, together
 from .redis_client import OPTIONS, Client, Closing, Place, connect
+from .trust import ADVICE, is_distrust
 
 DEFAULTS = {
     **OPTIONS,
@@ -171,6 +172,8 @@ def _complaint(exc: Exception) -> str:
             return "is read-only: name the primary, or let Sentinel find it"
         case exceptions.OutOfMemoryError():
             return "is full: raise its maxmemory, or let it evict"
+        case _ if is_distrust(exc):
+            return f"{ADVICE}; option ca= names further authorities"
         case exceptions.TimeoutError():
             return "did not answer in time"
         case exceptions.ConnectionError() | OSError():

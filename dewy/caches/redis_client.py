@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 
 from .. import urls
 from ..errors import ConfigError
+from .trust import authorities
 
 OPTIONS = {"sentinel": "", "cluster": "false", "also": "", "ca": ""}
 PORT, SENTINEL_PORT = 6379, 26379
@@ -75,7 +76,7 @@ class Place:
             sentinel_password=env("REDIS_SENTINEL_PASSWORD"),
             cluster=cluster,
             tls=url.scheme == "rediss",
-            ca=_existing(chosen["ca"]),
+            ca=authorities(chosen["ca"]),
         )
 
     @property
@@ -137,9 +138,3 @@ def _also(text: str, port: int) -> list[tuple[str, int]]:
             raise ConfigError(f"option also={text!r} must be HOST[:PORT],HOST[:PORT]…")
         found.append((parts.hostname, parts.port or port))
     return found
-
-
-def _existing(path: str) -> str:
-    if path and not os.access(path, os.R_OK):
-        raise ConfigError(f"option ca={path!r} must be a file that can be read")
-    return path

@@ -46,6 +46,8 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     else:
         yield f"release:  {found['tag']}"
         yield f"artifact: {found['artifact_url']}"
+    if "cache_error" in found:
+        yield f"no cache: {found['cache_error']}"
     if found["running"]:
         yield f"running:  {found['running']['tag']}"
     if found["quarantined"]:

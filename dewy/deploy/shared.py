@@ -22,6 +22,7 @@ from ..logs import summary
 from ..registries import Registry
 from ..release import Deployment, Release
 from ..system import Clock, hostname
+from ..urls import redact
 from .answer import Entry, Failure
 
 __all__ = ["SharedRegistry", "Terms", "ttl_of"]
@@ -70,9 +71,10 @@ def ttl_of(cache_url: str) -> float:
     """
     query = parse_qsl(urlsplit(cache_url).query)
     text = next((v for k, v in reversed(query) if k.lower() == "registry-ttl"), "")
+    name = f"cache {redact(cache_url)}: option registry-ttl"
     if text.startswith("-"):
-        raise ConfigError(f"option registry-ttl must be non-negative, got {text}")
-    return duration(text, "option registry-ttl") if text else 0.0
+        raise ConfigError(f"{name} must be non-negative, got {text}")
+    return duration(text, name) if text else 0.0
 
 
 class SharedRegistry:

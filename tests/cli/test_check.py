@@ -52,6 +52,15 @@ def test_json_is_one_object(dewy: Dewy, found: dict[str, Any]) -> None:
     assert found == json.loads(dewy("check", "--registry", "mem://x", "--json").out)
 
 
+def test_cache_that_cannot_be_read_is_told(dewy: Dewy, found: dict[str, Any]) -> None:
+    """It is no failure: dewy deploys without."""
+    found["cache_error"] = "redis://cache:6379 could not be reached"
+    ended = dewy("check", "--registry", "mem://x")
+
+    assert 0 == ended.status
+    assert "no cache: redis://cache:6379 could not be reached" in ended.out
+
+
 def test_no_release_is_a_failure(dewy: Dewy, found: dict[str, Any]) -> None:
     """The object is printed all the same."""
     found.update(NOTHING)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 from collections.abc import AsyncIterator, Callable
@@ -13,8 +14,9 @@ import pytest
 from dewy.agent import Agent
 from dewy.caches import disk
 from dewy.caches.reach import Reach
-from tests.standins import programs
+from tests.standins import programs, publishing
 from tests.standins.fleet import Upstream, all_tick, host, running
+from tests.standins.roots import say
 from tests.standins.troubles import TROUBLED
 
 HOSTS = 2
@@ -124,3 +126,20 @@ async def deploys_twice(upstream: Upstream, directory: Path, cache: str) -> None
             publish(upstream, version)
             await all_tick(agents)
             assert {version: HOSTS} == running(agents)
+
+
+async def test_process_says_so_in_one_line(tmp_path: Path) -> None:
+    """Whatever it wanted of the cache: an answer, its turn, and the artifact."""
+    registry, root = tmp_path / "registry", tmp_path / "root"
+    await asyncio.to_thread(registry.mkdir)
+    await asyncio.to_thread(root.mkdir)
+    content = programs.tarball({"VERSION": "v1.0.0"})
+    publishing.put(registry, "v1.0.0", {"app.tar.gz": content})
+    cache = "consul://127.0.0.1:1/app?registry-ttl=10m"
+    options = ("--once", "--admin-port", "0", "--cache", cache)
+
+    done = await say(root, "assets", "--registry", registry.as_uri(), *options)
+
+    assert 0 == done.status, done.err
+    assert 1 == done.err.count("level=WARN"), done.err
+    assert LOG in done.err

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -155,12 +156,14 @@ class Consul:
 
 
 @asynccontextmanager
-async def serving(consul: Consul, port: int = 0) -> AsyncIterator[int]:
+async def serving(
+    consul: Consul, port: int = 0, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[int]:
     """Answer on a port of loopback; which one."""
     runner = web.AppRunner(consul.app(), shutdown_timeout=0.1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", port)
+        site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls)
         await site.start()
         yield runner.addresses[0][1]
     finally:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.eventually import eventually
+from tests.standins.certificates import Pair
 
 
 @dataclass
@@ -79,6 +80,17 @@ async def redis_server(directory: Path, *options: str) -> AsyncIterator[Server]:
         yield server
     finally:
         await server.kill()
+
+
+@asynccontextmanager
+async def redis_with_tls(directory: Path, pair: Pair) -> AsyncIterator[int]:
+    """One that also serves TLS, as *pair* says who it is; the port for that."""
+    port = free_port()
+    options = ["--tls-port", str(port), "--tls-auth-clients", "no"]
+    options += ["--tls-cert-file", str(pair.cert), "--tls-key-file", str(pair.key)]
+    # It wants some authority, though it asks nobody who they are.
+    async with redis_server(directory, *options, "--tls-ca-cert-file", str(pair.cert)):
+        yield port
 
 
 @dataclass

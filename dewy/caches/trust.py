@@ -1,0 +1,40 @@
+"""Whom a cache's server is certified by, and how it shows that it is not."""
+
+from __future__ import annotations
+
+import ssl
+
+from ..errors import ConfigError
+
+ADVICE = "could not be trusted: its TLS handshake or certificate failed"
+
+
+def authorities(path: str) -> str:
+    """
+    The file *path* that the option `ca` names, or ""; this reads it.
+
+    Raises:
+        ConfigError: it cannot be read, or is none of certificates.
+    """
+    if not path:
+        return path
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        raise ConfigError(
+            f"option ca={path!r} must be a file of certificates in PEM form"
+        ) from None
+    except OSError:
+        raise ConfigError(f"option ca={path!r} must be a file that can be read") from (
+            None
+        )
+    return path
+
+
+def is_distrust(exc: BaseException | None) -> bool:
+    """Whether *exc*, or what it came of, is a failure of TLS."""
+    while exc is not None:
+        if isinstance(exc, ssl.SSLError | ssl.CertificateError):
+            return True
+        exc = exc.__cause__ or exc.__context__
+    return False
