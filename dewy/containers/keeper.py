@@ -41,6 +41,8 @@ class Keeper:
     Args:
         died: Told of a replica that ended by itself, how, and its last lines.
             It may have another release run from now on; True says that it did.
+            Not told of those that ended while the engine was away: when it
+            restarts it may take them along, which says nothing about them.
 
         troubled: Told in one line why replicas are missing; "" once none are.
     """
@@ -57,11 +59,14 @@ class Keeper:
         self._troubled = troubled
         self._looked = asyncio.Event()
         self._tried = asyncio.Event()
-        self._deaths: asyncio.Queue[Replica] = asyncio.Queue()
+        self._deaths: asyncio.Queue[tuple[Replica, bool]] = asyncio.Queue()
         self._undecided = 0
+        self._linked = True
+        self._away = False
         self._tasks: list[asyncio.Task[None]] = []
         self._backoff = Backoff()
         self._pause = 0.0
+        self._counted = 0.0  # when the last death was, by the loop's clock
         self._known = 0
         self.problem = ""
 
@@ -120,8 +125,15 @@ class Keeper:
                     await self._heed(event)
 
     async def _heed(self, event: Event) -> None:
+        if event.action == "lost":
+            self._linked, self._away = False, True
+            return
         if event.action == "connected":
-            await self._fleet.observe()
+            try:
+                await self._fleet.observe()
+                self._away = False
+            finally:
+                self._linked = True
             return
         replica = self._fleet.get(event.id)
         if event.action in OVER and replica is not None:
@@ -136,28 +148,30 @@ class Keeper:
 
     def _mourn(self, replica: Replica) -> None:
         self._undecided += 1
-        self._deaths.put_nowait(replica)
+        self._deaths.put_nowait((replica, self._away))
 
     async def _answer_deaths(self) -> None:
         while True:
-            replica = await self._deaths.get()
+            replica, away = await self._deaths.get()
             try:
-                await self._answer(replica)
+                await self._answer(replica, away)
             finally:
                 self._undecided -= 1
                 self._deaths.task_done()
                 self._fleet.changed.set()
 
-    async def _answer(self, replica: Replica) -> None:
-        lived = asyncio.get_running_loop().time() - replica.since
-        self._backoff = self._backoff.died(lived)
-        self._pause = self._backoff.delay
+    async def _answer(self, replica: Replica, away: bool) -> None:
         # At once: its last lines go when it is removed, and so does why it ended.
-        tail = await self._fleet.tail(replica.id)
-        with suppress(EngineError):
-            await self._fleet.look_at(replica.id)
+        tail, known = await asyncio.gather(
+            self._fleet.tail(replica.id), self._inspected(replica)
+        )
+        away = away or not known
         code = replica.ended.result()
-        log.warning("Replica died", extra=self._fleet.tell(replica, exit_code=code))
+        told = self._fleet.tell(replica, exit_code=code, engine_away=away)
+        log.warning("Replica died", extra=told)
+        if away:
+            return
+        self._count(replica)
         how = "ended" if code is None else f"exit status {code}"
         if replica.container.oom_killed:
             how += ", killed for its use of memory"
@@ -166,6 +180,22 @@ class Keeper:
         if moved:
             # What is started now is not what keeps dying.
             self._backoff, self._pause = Backoff(), 0.0
+
+    async def _inspected(self, replica: Replica) -> bool:
+        try:
+            await self._fleet.look_at(replica.id)
+        except EngineError:
+            return False
+        return True
+
+    def _count(self, replica: Replica) -> None:
+        """Have replacements wait, unless others died with it: that is one death."""
+        now = asyncio.get_running_loop().time()
+        if replica.since < self._counted:
+            return
+        self._counted = now
+        self._backoff = self._backoff.died(now - replica.since)
+        self._pause = self._backoff.delay
 
     async def _keep(self) -> None:
         if self._fleet.serving:
@@ -200,6 +230,8 @@ class Keeper:
             log.exception("Keeping replicas ran into a fault of dewy")
             self._say(summary(exc))
             return failures + 1
+        # Whoever ended while the engine was away has been found.
+        self._away = not self._linked
         self._say("")
         return 0
 

@@ -136,10 +136,11 @@ class Event:
 
     Attributes:
         action: `start`, `die`, `oom`, `destroy`, `disconnect`, `health_status` …,
-            in Docker's words for either engine. `connected` is said by ourselves:
-            the stream has (re)begun and things may have been missed.
+            in Docker's words for either engine. Two are said by ourselves:
+            `connected`, the stream has (re)begun and things may have been
+            missed; and `lost`, it broke and will be opened anew.
 
-        id: The container, or "" for `connected`.
+        id: The container, or "" for those two.
 
         detail: What an event says further: `healthy` of `health_status`, the
             exit code of `die`.
@@ -284,7 +285,7 @@ class Engine(Protocol):
         """
         What happens to the containers that carry *labels*, while entered.
 
-        Begins with `connected`, and says it again whenever the stream broke and
-        was opened anew; never ends by itself.
+        Begins with `connected`; says `lost` whenever the stream broke and
+        `connected` again once it was opened anew. Never ends by itself.
         """
         ...

@@ -106,13 +106,42 @@ async def test_a_suspect_that_no_inspection_shows_is_not_asked(tmp_path: Path):
         await shop.kill()
 
 
-async def test_an_end_that_no_event_told_is_found_on_connecting_again(tmp_path: Path):
+async def test_an_engine_that_takes_its_containers_along_is_no_verdict(tmp_path: Path):
+    """All of them are back by one reconcile, at once; nobody is held to have died."""
     async with kept(tmp_path) as bench:
         old = set(bench.host.held)
+        creates = count(bench, "create")
         await bench.host.restart()
         await eventually(lambda: whole(bench) and not old & set(bench.host.held))
 
-        assert 3 == len(bench.deaths)
+        assert ([], creates + 3) == (bench.deaths, count(bench, "create"))
+        # From then on a death counts again.
+        await bench.host.kill(first(bench).id)
+        await eventually(lambda: bench.deaths and whole(bench))
+
+
+async def test_a_death_of_which_the_engine_cannot_tell_is_no_verdict(tmp_path: Path):
+    """It ends its containers first, and then itself: the event comes before."""
+    async with kept(tmp_path) as bench:
+        victim = first(bench)
+        bench.host.fail("inspect", EngineError("it is going down"))
+        await bench.host.kill(victim.id)
+        await eventually(lambda: whole(bench) and victim.id not in names(bench))
+
+        assert [] == bench.deaths
+
+
+async def test_those_that_die_together_are_one_death(tmp_path: Path):
+    """So that all of them are replaced at once."""
+    async with kept(tmp_path) as bench:
+        old = set(bench.host.held)
+        for victim in old:
+            await bench.host.kill(victim)
+        await eventually(lambda: whole(bench) and not old & set(bench.host.held))
+
+        keeper = bench.crew.keeper
+        assert keeper is not None
+        assert (3, 0.0) == (len(bench.deaths), keeper._backoff.delay)
 
 
 async def test_an_engine_that_restarts_below_its_containers_disturbs_nothing(
@@ -150,7 +179,7 @@ async def test_one_that_keeps_dying_is_started_less_and_less_often(
         assert keeper is not None
         backoff = keeper._backoff
         for number in range(1, 4):
-            victim = first(bench)
+            victim = max(bench.crew.deployer.fleet.serving, key=lambda r: r.since)
             keeper._backoff = backoff = replace(backoff, deaths=number * 2)
             await bench.host.kill(victim.id)
             await eventually(lambda n=number: len(bench.deaths) == n)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
@@ -193,6 +194,10 @@ class MemoryHost:
     async def restart(self, *, live_restore: bool = False) -> None:
         """Restart the engine: who follows events misses what happens meanwhile."""
         followers, self._followers = self._followers, []
+        for _, events in followers:
+            events.tell_now(Event("lost"))
+        # Whoever follows hears of it before anything else can happen.
+        await asyncio.sleep(0)
         if not live_restore:
             for name in list(self.held):
                 await self.kill(name)

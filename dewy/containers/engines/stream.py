@@ -66,15 +66,30 @@ async def _once(wire: Wire, labels: Mapping[str, str | None], events: Events) ->
     async with _opened(wire) as answer:
         known = await _ids(wire, labels)
         await events.tell(Event("connected"))
-        async for data in _lines(wire, answer):
-            async with wire.asking("tell events"):
-                event = inspection.event(data, labels, known)
-            if event is None:
-                continue
-            known.add(event.id)
-            await events.tell(event)
-            if event.action == "destroy":
-                known.discard(event.id)
+        try:
+            await _pass_on(wire, answer, labels, known, events)
+        except EngineError:
+            await events.tell(Event("lost"))
+            raise
+        await events.tell(Event("lost"))
+
+
+async def _pass_on(
+    wire: Wire,
+    answer: aiohttp.ClientResponse,
+    labels: Mapping[str, str | None],
+    known: set[str],
+    events: Events,
+) -> None:
+    async for data in _lines(wire, answer):
+        async with wire.asking("tell events"):
+            event = inspection.event(data, labels, known)
+        if event is None:
+            continue
+        known.add(event.id)
+        await events.tell(event)
+        if event.action == "destroy":
+            known.discard(event.id)
 
 
 @asynccontextmanager

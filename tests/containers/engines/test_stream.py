@@ -14,7 +14,7 @@ from tests.containers.engines.test_inspection import ID, told
 from tests.eventually import eventually
 from tests.standins.fake_engine import FakeEngine
 
-CONNECTED = Event("connected")
+CONNECTED, LOST = Event("connected"), Event("lost")
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ async def test_broken_stream_is_opened_anew(
 
     fake.break_streams()
 
-    assert CONNECTED == await anext(events)
+    assert [LOST, CONNECTED] == [await anext(events), await anext(events)]
     await fake.tell(told("die", mine="", exitCode="1"))
     assert Event("die", ID, "1") == await anext(events)
 
@@ -57,7 +57,7 @@ async def test_garbage_breaks_the_stream_and_nothing_else(
 ) -> None:
     await fake.tell(garbage.replace(b"{", b'{"Type":"container","Action":"start",'))
 
-    assert CONNECTED == await anext(events)
+    assert [LOST, CONNECTED] == [await anext(events), await anext(events)]
 
 
 async def test_line_without_end_is_not_kept(
@@ -66,7 +66,7 @@ async def test_line_without_end_is_not_kept(
     monkeypatch.setattr(stream, "LONGEST_LINE", 100)
     await fake.tell(b"x" * 101)
 
-    assert CONNECTED == await anext(events)
+    assert [LOST, CONNECTED] == [await anext(events), await anext(events)]
 
 
 async def test_silence_is_no_fault_of_an_engine_that_lives(
@@ -90,7 +90,7 @@ async def test_engine_that_hangs_is_noticed(
     await eventually(lambda: not fake.streams)
     fake.hanging = set()
 
-    assert CONNECTED == await anext(events)
+    assert [LOST, CONNECTED] == [await anext(events), await anext(events)]
 
 
 async def test_engine_that_is_away_is_waited_for(
