@@ -17,6 +17,7 @@ from .crowd import crowd
 from .exchange import Measure, built, measuring
 from .load import measure
 from .processes import HOST, free_ports, resident_bytes
+from .scraper import scraping
 from .workloads import CONNECTING, CONTAINED, SMALL, WORKLOADS, Sample, Workload
 
 IDLE = 9000
@@ -30,6 +31,8 @@ HELD = "the interpreter lock held"
 CROWDED = "connections already open"
 CHOICE = "backends to choose from"
 CONTAINERS = "a container"
+TELEMETRY = "telemetry"
+TURNS = 9
 
 Samples = dict[str, list[Sample]]
 Say = Callable[[str], None]
@@ -180,6 +183,16 @@ def backend_counts(plan: Plan) -> dict[str, Samples]:
         return {CHOICE: alternate(plan, CONNECTING, [*few, *many])}
 
 
+def telemetry(plan: Plan) -> dict[str, Samples]:
+    """One that counts for nobody, and one that is scraped every second."""
+    (port,) = free_ports(1)
+    on = ("--telemetry", "--admin-port", str(port))
+    starts = [dewy("telemetry off"), dewy("telemetry on", options=on)]
+    with started(plan, starts) as contestants, scraping(port):
+        plan = replace(plan, rounds=max(TURNS, plan.rounds))
+        return {TELEMETRY: alternate(plan, SMALL, contestants)}
+
+
 def containers(plan: Plan) -> dict[str, Samples]:
     """A container through dewy, and at the port its engine publishes."""
     with contestants(plan.directory) as found:
@@ -193,6 +206,7 @@ LOADED = (
     held_lock,
     open_connections,
     backend_counts,
+    telemetry,
     containers,
 )
 

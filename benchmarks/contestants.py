@@ -107,11 +107,13 @@ def dewy(
     compiled: bool = True,
     loop: str = "",
     module: tuple[str, ...] = ("dewy",),
+    options: tuple[str, ...] = (),
 ) -> Start:
     """
     `dewy proxy` with that many relay threads.
 
-    *loop* is the event loop, if not the one it would take; *module* what Python runs.
+    *loop* is the event loop, if not the one it would take; *module* what Python runs,
+    *options* what it is told besides.
     """
 
     @contextmanager
@@ -120,7 +122,7 @@ def dewy(
         command = [sys.executable, "-m", *module, "proxy", "--listen", f"{HOST}:{port}"]
         for address in backends:
             command += ["--backend", address]
-        command += ["--proxy-threads", str(threads)]
+        command += ["--proxy-threads", str(threads), *options]
         wanted = "REQUIRE" if compiled else "NO"
         environment = {f"DEWY_{wanted}_EXTENSIONS": "1", "DEWY_LOOP": loop}
         log = directory / f"{name.replace(' ', '-')}.log"

@@ -18,6 +18,7 @@ from .comparisons import (
     IDLE,
     MANY_BACKENDS,
     PURE,
+    TELEMETRY,
     THREADS,
     Samples,
 )
@@ -152,6 +153,15 @@ ROWS = (
         gate=1.5,
         of=f"{MANY_BACKENDS:,} backends",
         against=f"{FEW_BACKENDS} backends",
+    ),
+    Row(
+        "CPU per request, telemetry on : off",
+        TELEMETRY,
+        CPU,
+        aim=1.0,
+        gate=1.05,
+        of="telemetry on",
+        against="telemetry off",
     ),
     Row(
         "requests/s, container through dewy : its published port",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Self
 
 from opentelemetry.sdk.metrics.export import MetricsData
@@ -12,6 +14,7 @@ from opentelemetry.sdk.resources import Resource
 
 from .. import __version__
 from ..config import Settings
+from ..logs import redactor
 from ..system import hostname
 from .exposition import CONTENT_TYPE, Exposition
 from .model import Model
@@ -89,9 +92,14 @@ class Telemetry:
         self._sources.extend(sources)
 
     def deployed(self, course: Course) -> None:
-        """A deployment is over; it becomes a trace, if anybody is told of those."""
+        """
+        A deployment is over; it becomes a trace, if anybody is told of those.
+
+        Its reason leaves this host: what logs strike out is struck out of it, too.
+        """
         if self._endpoint:
-            self._spans.add(course)
+            reason = redactor(os.environ)(course.reason)
+            self._spans.add(replace(course, reason=reason))
 
     async def text(self) -> bytes:
         """Everything, as Prometheus reads it."""

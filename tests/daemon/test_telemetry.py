@@ -164,3 +164,39 @@ def test_what_is_off_costs_nothing(tmp_path: Path) -> None:
     assert not {"opentelemetry", "prometheus_client", "grpc"} & loaded
     ours = {name for name in loaded if name.startswith("dewy.telemetry")}
     assert ours <= {"dewy.telemetry", "dewy.telemetry.loading"}
+
+
+async def test_no_secret_is_told(
+    settings: Given,
+    store: MemoryStore,
+    tmp_path: Path,
+    collector: Collector,
+    unused_tcp_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From none of the places where one may stand: neither scraped nor pushed."""
+    monkeypatch.setattr(push, "INTERVAL", 0.05)
+    for name in ("GITHUB_TOKEN", "SLACK_TOKEN", "AWS_SECRET_ACCESS_KEY", "APP_KEY"):
+        monkeypatch.setenv(name, SECRET)
+    publish(store, "v1.0.0")
+    told = settings(
+        before_deploy_hook=f"echo {SECRET}; test $DEWY_TAG = v1.0.0",
+        telemetry=True,
+        admin_port=unused_tcp_port,
+        otlp_endpoint=collector.endpoint,
+        otlp_insecure=True,
+    )
+    async with running(told) as task:
+        await until(task, tmp_path, runs("v1.0.0"))
+        publish(store, "v2.0.0")
+        await eventually(lambda: len(collector.spans) >= 8 + 3)
+        scrape = await scraped(unused_tcp_port)
+
+    everything = (
+        f"{[*scrape]} {collector.metrics} {collector.spans} {collector.resource}"
+    )
+    assert "v2.0.0" in everything
+    assert SECRET not in everything
+
+
+SECRET = "hunter2-and-then-some"

@@ -194,3 +194,27 @@ async def test_notifiers_that_live_are_entered_and_left(tmp_path: Path):
         chronicle.tell(Kind.ERROR, "text")
 
     assert ["entered", "text", "left"] == living.seen
+
+
+async def test_who_watches_hears_of_both_ends(tmp_path: Path):
+    """Of the outcome, and of the end of what comes after it; its faults are its own."""
+    seen: list[tuple[str, str, str]] = []
+
+    def fault(attempt: Attempt) -> None:
+        raise ZeroDivisionError
+
+    def watch(what: str):
+        return lambda attempt: seen.append((what, attempt.outcome, attempt.reason))
+
+    chronicle = Chronicle(History(tmp_path), (), CLOCK)
+    chronicle.recorded += [fault, watch("recorded")]
+    chronicle.over += [fault, watch("over")]
+    attempt = Attempt("v2", "v1", "deploy", 10.0, "start")
+    await chronicle.record(attempt, "failed", "no database")
+    assert [(what, "failed", "no database") for what in ("recorded", "over")] == seen
+
+    seen.clear()
+    await chronicle.record(attempt, "deployed", more=True)
+    assert [("recorded", "deployed", "")] == seen
+    chronicle.end(attempt)
+    assert ("over", "deployed", "") == seen[-1]

@@ -89,3 +89,15 @@ def test_bar_is_for_terminals_alone(
         tell(1, 2)
 
     assert terminal == bool(stream.getvalue())
+
+
+def test_bytes_are_counted_over_all_downloads() -> None:
+    """Two at a time do not mix, and what is begun anew counts anew."""
+    shown = progress.Shown()
+    with shown(RELEASE) as one, shown(RELEASE) as other:
+        one(100, 1000)
+        other(50, None)
+        one(1000, 1000)
+        other(20, None)
+
+    assert 1000 + 50 + 20 == shown.fetched

@@ -66,6 +66,19 @@ async def test_collector_is_told_in_the_end(name: str) -> None:
     assert instance == (name or "/srv/app")
 
 
+async def test_reason_is_told_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is logged."""
+    monkeypatch.setenv("GITHUB_TOKEN", "hunter2-and-more")
+    step, why = Step("fetch", 1.0, 2.0), "401 for hunter2-and-more"
+    course = Course("deploy", "server", "v1", "", "failed", why, (step,))
+    with Collector() as collector:
+        told = {"otlp_endpoint": collector.endpoint, "otlp_insecure": True}
+        async with await opened(**told) as telemetry:
+            telemetry.deployed(course)
+
+    assert {"401 for ***"} == {span.status.message for span in collector.spans}
+
+
 async def test_without_a_collector_no_trace_is_kept() -> None:
     async with await opened(telemetry=True) as telemetry:
         telemetry.deployed(COURSE)
