@@ -14,14 +14,22 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TextIO
 from urllib.parse import quote
 
 from . import urls
 from .errors import DewyError
 
-__all__ = ["configure", "json_line", "redactor", "struck", "summary", "text_line"]
+__all__ = [
+    "configure",
+    "duration",
+    "json_line",
+    "redactor",
+    "struck",
+    "summary",
+    "text_line",
+]
 
 SECRETS = (
     "AWS_ECR_PASSWORD",
@@ -75,8 +83,13 @@ def text_line(fields: Mapping[str, Any]) -> str:
 
 
 def json_line(fields: Mapping[str, Any]) -> str:
-    """One JSON object; what JSON does not know is written as text."""
-    return json.dumps(fields, ensure_ascii=False, default=_shown)
+    """One JSON object; durations are nanoseconds, what else JSON lacks is text."""
+    return json.dumps(fields, ensure_ascii=False, default=_plain)
+
+
+def duration(seconds: float) -> timedelta:
+    """A duration, as log records take one: to the millisecond."""
+    return timedelta(milliseconds=round(seconds * 1000))
 
 
 def summary(exc: BaseException) -> str:
@@ -135,12 +148,32 @@ def _quoted(value: object) -> str:
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in quoted)
 
 
+def _plain(value: object) -> str | int:
+    if isinstance(value, timedelta):
+        return value // timedelta(microseconds=1) * 1000
+    return _shown(value)
+
+
 def _shown(value: object) -> str:
+    if isinstance(value, timedelta):
+        return _span(value)
     if isinstance(value, BaseException):
         return summary(value)
     if isinstance(value, list | tuple | set | frozenset):
         return ",".join(map(str, value))
     return str(value)
+
+
+def _span(value: timedelta) -> str:
+    """As Go writes a duration: `1h2m3.5s`, `250ms`."""
+    milliseconds = value // timedelta(milliseconds=1)
+    if 0 < milliseconds < 1000:
+        return f"{milliseconds}ms"
+    minutes, rest = divmod(milliseconds, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{hours}h" if hours else ""
+    text += f"{minutes}m" if hours or minutes else ""
+    return f"{text}{rest / 1000:g}s"
 
 
 class _Formatter(logging.Formatter):

@@ -237,3 +237,24 @@ def test_summary_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     failure = RemoteError("correct horse at https://me:pw@h/?token=t failed")
 
     assert "*** at https://***@h/?token=*** failed" == logs.summary(failure)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"),
+        (0.25, "250ms"),
+        (1, "1s"),
+        (3.2004, "3.2s"),
+        (62.5, "1m2.5s"),
+        (3600, "1h0m0s"),
+        (90061.001, "25h1m1.001s"),
+    ],
+)
+def test_duration_is_gos(seconds: float, text: str) -> None:
+    """Text for people, and nanoseconds for programs."""
+    lived = logs.duration(seconds)
+
+    assert f"lived={text}" == logs.text_line({"lived": lived})
+    nanoseconds = round(seconds * 1000) * 10**6
+    assert {"lived": nanoseconds} == json.loads(logs.json_line({"lived": lived}))

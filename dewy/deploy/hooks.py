@@ -16,6 +16,8 @@ from enum import Enum
 from pathlib import Path
 from typing import BinaryIO
 
+from ..logs import duration
+
 log = logging.getLogger(__name__)
 
 SHELL = "/bin/sh"
@@ -174,7 +176,7 @@ def _log(kind: HookKind, result: HookResult) -> None:
     extra = {
         "hook": kind.value,
         "exit_code": result.exit_code,
-        "duration": round(result.duration, 3),
+        "duration": duration(result.duration),
     }
     if result.success:
         log.info("Executed hook", extra=extra)

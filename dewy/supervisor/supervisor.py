@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 from ..errors import StartFailed
+from ..logs import duration
 from .backoff import Backoff
 from .exits import describe_exit
 from .generations import Generations
@@ -162,6 +163,6 @@ def _log_death(worker: Worker, lived: float) -> None:
         extra={
             "generation": worker.generation,
             "how": describe_exit(worker.exited.result()),
-            "lived": f"{lived:.1f}s",
+            "lived": duration(lived),
         },
     )

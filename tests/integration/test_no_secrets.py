@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -180,13 +182,20 @@ async def test_programs(
     # It was all there to be told.
     assert "s3cr3t-pw" in dewy.log
     assert "I had ***" in emitted["history --json"]
-    assert "I had ***" in emitted["notices"]
+    assert "I had ***" in failure(told)["fields"]["log"]
     assert "ended (exit status 3)" in emitted["/api/status"]
 
 
 def whole(told: Receiver) -> bytes:
     """Everything that arrived, the ways it is signed and authorised apart."""
     return b"\n".join(each.body for each in told.received)
+
+
+def failure(told: Receiver) -> dict[str, Any]:
+    """The notice of what failed: the version, where, why, and what dewy did."""
+    (found,) = [each for each in told.messages if each.get("kind") == "error"]
+    assert re.match(r"v1\.1\.0 failed at start: .+; v1\.0\.0 runs on$", found["text"])
+    return found
 
 
 async def test_containers(
@@ -221,6 +230,7 @@ async def test_containers(
     emitted |= await asyncio.to_thread(files, site.root / ".dewy")
     emitted["log"] = site.log
     emitted["notices"] = whole(told).decode()
+    assert "exiting with 7" in failure(told)["fields"]["log"]
     emitted["cmdlines"] = (site.root / "cmdlines").read_text(errors="replace")
 
     assert {} == revealed(emitted)
