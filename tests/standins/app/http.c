@@ -185,11 +185,12 @@ static int request(int c, char *buffer, size_t *held)
     return fine && !close_it;
 }
 
-/* Closing with something unread would reset what the client has yet to read. */
+/* Closing with something unread would reset what the client has yet to read; and what
+   was not acknowledged when the program ends is lost with its container's network. */
 static void linger(int c)
 {
     char rest[4096];
-    long long limit = now_ms() + 1000;
+    long long limit = now_ms() + 15000;
     shutdown(c, SHUT_WR);
     while (now_ms() < limit) {
         ssize_t got = recv(c, rest, sizeof rest, 0);
