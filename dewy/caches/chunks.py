@@ -151,7 +151,8 @@ class ChunkedCache:
 
     async def load(self, key: str, into: Path) -> bool:
         segments(key)
-        manifest = Manifest.parse((await self._store.read(f"file/{key}")).value)
+        seen = await self._store.read(f"file/{key}")
+        manifest = Manifest.parse(seen.value)
         if manifest is None:
             return False
         if await self._found_here(key, into, manifest):
@@ -159,8 +160,7 @@ class ChunkedCache:
         async with asyncio.timeout(_allowed(manifest.size)):
             whole = await self._download(key, into, manifest)
         if not whole:
-            log.warning("Deleted a damaged file from the cache", extra={"key": key})
-            await self.delete(key)
+            await self._discard(key, seen.version)
             return False
         with suppress(OSError):
             await self._local.store(key, into)
@@ -226,6 +226,12 @@ class ChunkedCache:
         if before := Manifest.parse(present.value):
             gone = set(_chunks(key, before)) - set(_chunks(key, manifest))
             await self._store.delete(sorted(gone))
+
+    async def _discard(self, key: str, version: str) -> None:
+        """Delete a damaged file, unless another host has replaced it meanwhile."""
+        if (await self._store.read(f"file/{key}")).version == version:
+            log.warning("Deleted a damaged file from the cache", extra={"key": key})
+            await self.delete(key)
 
     async def _found_here(self, key: str, into: Path, manifest: Manifest) -> bool:
         try:

@@ -95,6 +95,16 @@ class Fetcher:
         finally:
             await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
 
+    @asynccontextmanager
+    async def shelved(self, release: Release) -> AsyncIterator[Path | None]:
+        """As `staged`, from the cache alone; None if that does not have it whole."""
+        directory = await self._room()
+        try:
+            path = directory / release.file
+            yield path if await self._taken(release, path) else None
+        finally:
+            await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+
     def key(self, release: Release) -> str:
         """Where the artifact of *release* is in the cache."""
         return self._shelf.key(release)
@@ -132,6 +142,12 @@ class Fetcher:
                 read=lambda name: store.read(release, name, checksum.LIMIT),
             )
             await self._shelf.keep(release, path, digest)
+        except OSError as exc:
+            raise _unwritable(path, exc) from exc
+
+    async def _taken(self, release: Release, path: Path) -> bool:
+        try:
+            return await self._shelf.take(release, path)
         except OSError as exc:
             raise _unwritable(path, exc) from exc
 

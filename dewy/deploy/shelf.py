@@ -97,12 +97,20 @@ class Shelf:
         return await self._manifest(release) is not None
 
     async def take(self, release: Release, into: Path) -> bool:
-        """Bring the artifact of *release* to *into*; False if it is not here."""
+        """
+        Bring the artifact of *release* to *into*; False if it is not here.
+
+        A manifest that vouches for what is damaged or gone is deleted, so that
+        nobody else waits for that.
+        """
         key = self.key(release)
         manifest = await self._manifest(release)
         if manifest is None:
             return False
-        if not await self._load(key, into):
+        loaded = await self._try(self._cache.load(key, into), None)
+        if not loaded:
+            if loaded is False:
+                await self._forget(release, manifest)
             return False
         if (manifest.sha256, manifest.size) == await asyncio.to_thread(_measure, into):
             return True
@@ -164,6 +172,11 @@ class Shelf:
         manifest = Manifest.parse(text or b"")
         vouched = manifest and manifest.vouches_for(release, self._mode)
         return manifest if vouched else None
+
+    async def _forget(self, release: Release, manifest: Manifest) -> None:
+        """Delete *manifest*, unless another host has replaced it meanwhile."""
+        if await self._manifest(release) == manifest:
+            await self._try(self._cache.delete(f"{self.key(release)}.json"), None)
 
     async def _get(self, key: str) -> bytes | None:
         return await self._try(self._cache.get(key), None)

@@ -31,6 +31,9 @@ LENGTH = 60.0
 PATIENCE = 1800.0
 """Seconds to wait for a holder that renews and renews."""
 
+TRIES = 3
+"""How often what is in the cache may be of no use, before it is left aside."""
+
 FIRST_LOOK, LAST_LOOK, FACTOR = 0.25, 2.0, 1.5
 
 
@@ -56,7 +59,18 @@ class TakingTurns:
     async def staged(self, release: Release) -> AsyncIterator[Path]:
         """As `Fetcher.staged`; the lease lasts until the artifact is there."""
         async with AsyncExitStack() as stack:
-            async with self._turn(release):
+            # What is in the cache may turn out to be damaged, or gone in part; then
+            # it is up to one host again to fetch it.
+            for _ in range(TRIES):
+                async with self._turn(release) as cached:
+                    path = await stack.enter_async_context(
+                        self._fetcher.shelved(release)
+                        if cached
+                        else self._fetcher.staged(release)
+                    )
+                if path is not None:
+                    break
+            else:
                 path = await stack.enter_async_context(self._fetcher.staged(release))
             yield path
 
@@ -65,38 +79,43 @@ class TakingTurns:
         await self._fetcher.retain(tags)
 
     @asynccontextmanager
-    async def _turn(self, release: Release) -> AsyncIterator[None]:
+    async def _turn(self, release: Release) -> AsyncIterator[bool]:
+        """Until the block ends it is our turn; or it is in the cache, which is told."""
         key = f"locks/artifact/{self._fetcher.key(release)}"
         lease = Lease(self._cache, key, self._length, self._clock)
-        if not await self._is_ours(lease, release):
-            yield
+        standing = await self._wait(lease, release)
+        if standing is not Standing.OURS:
+            yield standing is None
             return
         renewing = asyncio.create_task(lease.keep(), name="lease")
         useless = False
         try:
-            yield
+            yield False
             useless = not await self._fetcher.has(release)
         finally:
             renewing.cancel()
             await asyncio.wait({renewing})
             await self._give_back(lease, useless)
 
-    async def _is_ours(self, lease: Lease, release: Release) -> bool:
-        """Wait until the artifact is in the cache, or it is up to us to fetch it."""
+    async def _wait(self, lease: Lease, release: Release) -> Standing | None:
+        """
+        Wait until the artifact is in the cache, which is None, or nothing is in the
+        way of fetching it.
+        """
         delay, until = FIRST_LOOK, self._clock.monotonic() + PATIENCE
         while not await self._fetcher.has(release):
             try:
                 standing = await lease.take()
             except (OSError, RemoteError) as exc:
                 self._outage.noticed(exc)
-                return False
+                return Standing.USELESS
             if standing is not Standing.ANOTHERS or self._clock.monotonic() > until:
-                return standing is Standing.OURS
+                return standing
             if delay == FIRST_LOOK:
                 log.info("Waiting for another host", extra={"tag": release.tag})
             await asyncio.sleep(delay * (0.5 + self._clock.jitter()))
             delay = min(delay * FACTOR, LAST_LOOK)
-        return False
+        return None
 
     async def _give_back(self, lease: Lease, useless: bool) -> None:
         try:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from dewy.agent import Agent
+from dewy.caches.chunks import ChunkedCache
 from dewy.deploy.history import History
 from tests import needs
 from tests.standins import programs, publishing
@@ -102,6 +103,31 @@ async def test_fresh_host_on_a_warm_cache_deploys(fleet: Fleet) -> None:
 
     assert {"v1.0.0": 1} == running(fresh)
     assert 1 == fleet.upstream.asked["fetch"]
+
+
+async def evict(agent: Agent) -> None:
+    """As a store does that needs room: a part of the file, and not what lists it."""
+    cache = agent.supply._fetcher._cache  # type: ignore[attr-defined]
+    if isinstance(cache, ChunkedCache):
+        chunks = await cache._store.names("chunk/")
+        await cache._store.delete(chunks[:1])
+    else:
+        [key] = [key for key in await cache.keys() if key.endswith(".tar.gz")]
+        await cache.delete(key)
+
+
+async def test_what_was_evicted_is_fetched_again_by_one(fleet: Fleet) -> None:
+    """Of many hosts that find it out at once, as of those that see a new release."""
+    fleet.publish("v1.0.0")
+    first = await fleet.hosts(1)
+    await all_tick(first)
+    await evict(first[0])
+    fresh = await fleet.hosts(10)
+
+    await all_tick(fresh)
+
+    assert {"v1.0.0": 10} == running(fresh)
+    assert 2 == fleet.upstream.asked["fetch"]
 
 
 async def test_cache_that_goes_down_stops_nobody(

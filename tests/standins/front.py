@@ -28,6 +28,8 @@ class Front:
 
         hanging: Nothing is answered while this is so.
 
+        authorized: The Authorization of each request so far, "" for none.
+
         seen: Method, path and Range of each request so far.
     """
 
@@ -36,6 +38,7 @@ class Front:
         self.refusing: Fault | None = None
         self.hanging = False
         self._leaving = asyncio.Event()
+        self.authorized: list[str] = []
         self.seen: list[tuple[str, str, str]] = []
         self.url = ""
         self._upstream = upstream
@@ -58,6 +61,7 @@ class Front:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         wanted = request.headers.get("Range", "")
         self.seen.append((request.method, request.path, wanted))
+        self.authorized.append(request.headers.get("Authorization", ""))
         body = await request.read()
         if self.hanging:
             await self._leaving.wait()

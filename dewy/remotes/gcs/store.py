@@ -161,6 +161,8 @@ class GCSStore:
                 # It would look the bucket up in the background, to name it in traces.
                 self._made._bucket_metadata_cache = None
                 self._made._http.hooks["response"].append(self._hear)
+                # Else a `.netrc` with an entry for the host replaces Google's token.
+                self._made._http.auth = _as_it_is
             return self._made
 
     def _hear(self, response: Any, *args: object, **kwargs: object) -> None:
@@ -194,6 +196,10 @@ def _connect() -> Any:
         # As Google's client for Go takes it, and that for Python does not.
         return storage.Client(client_options={"api_endpoint": f"http://{emulator}"})
     return storage.Client(project=os.environ.get("GOOGLE_CLOUD_PROJECT") or None)
+
+
+def _as_it_is(request: Any) -> Any:
+    return request
 
 
 def _stat(blob: Any) -> Stat:

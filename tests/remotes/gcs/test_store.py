@@ -129,6 +129,18 @@ async def test_emulator_may_be_named_without_its_scheme(
     await asyncio.to_thread(store.close)
 
 
+async def test_netrc_replaces_no_token(
+    store: GCSStore, front: Front, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What it says of all hosts is not for Google."""
+    (tmp_path / "netrc").write_text("default login me password mine\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+
+    await asyncio.to_thread(store.page, "", "", "")
+
+    assert [""] == front.authorized
+
+
 async def test_key_file_that_is_none_is_refused_at_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
