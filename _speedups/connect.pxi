@@ -1,7 +1,7 @@
 # Finding a backend that answers, which the client does not notice.
 #
-# As long as no byte of the client has been sent on, a backend that refuses or stays
-# silent costs nothing but time: the next one is tried, each of them once.
+# As long as no byte of the client has been sent on, a backend that refuses, resets or
+# stays silent costs nothing but time: the next one is tried, each of them once.
 
 cdef enum:
     RETRY_LATER = 50000000  # nanoseconds, while this host lacks something
@@ -134,6 +134,9 @@ cdef void conclude(Worker *w, Conn *c, uint32_t events) noexcept nogil:
     if not broken and w.engine.proxy_protocol:
         error = introduce(c)
         broken = side.lost
+    if side.lost and not has_spoken(side):
+        # The kernel of one that is dying takes connections, and then drops them.
+        error = ECONNRESET
     if error:
         miss(w, c, error)
         attempt(w, c)
@@ -161,6 +164,11 @@ cdef int connect_error(Side *side) noexcept nogil:
     if recv(side.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 or errno == EAGAIN:
         return 0
     return hide_loss(side, errno)
+
+
+cdef bint has_spoken(Side *side) noexcept nogil:
+    cdef char byte
+    return recv(side.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0
 
 
 cdef int hide_loss(Side *side, int error) noexcept nogil:

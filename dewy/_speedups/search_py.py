@@ -25,8 +25,8 @@ CAUSES = {
     errno.EHOSTUNREACH: "unreachable",
     errno.EADDRNOTAVAIL: "no_address",
 }
-# It answered, and then thought better of it.
-ANSWERED = {0, errno.ECONNRESET, errno.EPIPE}
+# It took the connection, and then dropped it.
+DROPPED = {errno.ECONNRESET, errno.EPIPE}
 # Of descriptors or memory here, or of room in the backlog of a Unix socket.
 SCARCITY = SHORTAGE | {errno.EAGAIN}
 LATER = 0.05  # seconds, while there is one of them
@@ -129,7 +129,8 @@ class Search:
     def _answered(self) -> None:
         assert self.server is not None
         problem = self.server.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if problem not in ANSWERED:
+        # The kernel of one that is dying takes connections, and then drops them.
+        if problem and not (problem in DROPPED and _has_spoken(self.server.sock)):
             return self._failed(problem)
         self._forget_timer()
         self._port.connect_latency.add(self._engine.loop.time() - self._attempted)
@@ -168,3 +169,10 @@ class Search:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _has_spoken(sock: socket.socket) -> bool:
+    try:
+        return bool(sock.recv(1, socket.MSG_PEEK))
+    except OSError:
+        return False

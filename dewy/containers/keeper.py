@@ -18,6 +18,7 @@ from .deployer import ContainerDeployer
 from .model import Event
 from .replica import Replica
 from .rollout import Phase
+from .upstream import PUBLISHED
 
 __all__ = ["Keeper"]
 
@@ -109,6 +110,9 @@ class Keeper:
         replica = next((r for r in self._fleet.replicas if backend in r.backends), None)
         if replica is None:
             return True
+        if replica.upstream is not None and replica.upstream.way == PUBLISHED:
+            # What publishes it takes connections for it, dead or alive.
+            backend.eject()
         try:
             if await self._fleet.look_at(replica.id) is not replica:
                 return True

@@ -38,10 +38,14 @@ def lives(plane: Plane, origin: Origin, count: int) -> None:
 
     stats = gate.stats()
     errors = {name: n for name, n in stats.errors._asdict().items() if n}
+    # A backend that was quick to reset counts as one that never took the connection.
+    early = errors.pop("unanswered", 0)
+    assert early == errors.pop("refused", 0) == gate.of().failures
+    resets[1] -= early
     causes = dict(zip(("reset_by_client", "reset_by_backend"), resets, strict=True))
     assert {name: n for name, n in causes.items() if n} == errors
     assert (count, 0) == (stats.accepted, stats.retries)
-    assert (count, 0) == (gate.of().total, gate.of().failures)
+    assert count == gate.of().total
     assert all(
         done >= least if not exact else done == least
         for done, least in zip(stats[2:4], moved, strict=True)

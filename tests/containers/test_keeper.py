@@ -106,6 +106,19 @@ async def test_a_suspect_that_no_inspection_shows_is_not_asked(tmp_path: Path):
         await shop.kill()
 
 
+async def test_a_suspect_at_a_published_port_is_avoided_while_it_is_looked_at(
+    tmp_path: Path,
+):
+    """The engine's own process takes connections there, and then drops them."""
+    async with kept(tmp_path) as bench:
+        backend = first(bench).backends[0]
+        backend.suspected(False, bench.crew.probe)
+        await asyncio.sleep(0)
+        assert backend.ejected
+        await eventually(lambda: not backend.ejected)
+        assert ["v1"] * 3 == bench.serving()
+
+
 async def test_an_engine_that_takes_its_containers_along_is_no_verdict(tmp_path: Path):
     """All of them are back by one reconcile, at once; nobody is held to have died."""
     async with kept(tmp_path) as bench:

@@ -11,6 +11,7 @@ from tests.standins.container_load import ContainerLoad
 from tests.standins.container_site import ContainerDewy
 from tests.standins.engines import RealEngine
 from tests.standins.images import Publisher
+from tests.standins.witness import Witness
 
 VERSION = "v1.0.0"
 
@@ -18,7 +19,11 @@ VERSION = "v1.0.0"
 async def test_a_killed_replica_costs_what_it_held_and_is_replaced(
     engine: RealEngine, publisher: Publisher, tmp_path, unused_tcp_port, measured
 ) -> None:
-    """Not even when its address is given to a stranger at once."""
+    """
+    Not even when its address is given to a stranger at once.
+
+    Every connection that broke is traced: it had carried its request to the dead one.
+    """
     network = engine.name("net")
     dewy = ContainerDewy(
         tmp_path,
@@ -37,6 +42,8 @@ async def test_a_killed_replica_costs_what_it_held_and_is_replaced(
         async with dewy:
             await dewy.serves(VERSION)
             before = await dewy.alone(VERSION)
+            told = (await dewy.ask("containers"))["containers"]
+            assert ["direct"] * 3 == [each["way"] for each in told]
             victim, *_ = await dewy.containers()
             address = victim["NetworkSettings"]["Networks"][network]["IPAddress"]
             foreign = await docker.containers.create(
@@ -50,7 +57,10 @@ async def test_a_killed_replica_costs_what_it_held_and_is_replaced(
                     },
                 }
             )
-            async with ContainerLoad(dewy.port, rate=100, kept=6, slow=2) as load:
+            async with (
+                Witness(address) as witness,
+                ContainerLoad(dewy.port, rate=100, kept=6, slow=2) as load,
+            ):
                 killed = docker.containers.container(victim["Id"])
                 await killed.kill(signal="SIGKILL")
                 await eventually(lambda: started(foreign))
@@ -66,9 +76,11 @@ async def test_a_killed_replica_costs_what_it_held_and_is_replaced(
 
     assert "accepted" not in log
     assert {VERSION} == set(load.report.versions)
-    # What it held: a third of those that last, and what was under way.
+    broken = load.report.broken
+    assert len(broken) == load.report.failures.total() + load.report.retried
+    # What it held when it died; of all others, old and new, not one.
+    assert set(broken) <= witness.seen, load.report.examples
     assert load.report.failures.keys() <= {"reset", "short"}, load.report.examples
-    assert sum(load.report.failures.values()) <= 2 + 2 + 3, load.report.examples
     assert 2 == len(set(before) & set(after))
     assert [] == await dewy.containers()
 

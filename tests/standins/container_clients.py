@@ -44,7 +44,7 @@ REQUESTS_PER_CONNECTION = 200
 PAUSE = 0.01
 SLOW_MS = 5000
 SPREAD_MS = 1500
-EXAMPLES = 20
+EXAMPLES = 50
 
 Ask = Callable[[Conversation], Awaitable[str]]
 
@@ -63,6 +63,9 @@ class Tally:
 
         examples: Of failures: when (seconds since the epoch), who, what.
 
+        broken: The numbers of the first connections that ended before an answer
+            did, whether that was a failure or its request could be retried.
+
         hashed: Bytes of streams whose hash was right.
 
         slowest: Of all answers that were asked for at once (seconds).
@@ -74,6 +77,7 @@ class Tally:
     retried: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
+    broken: list[int] = field(default_factory=list)
     hashed: int = 0
     slowest: float = 0.0
 
@@ -108,6 +112,10 @@ class Tally:
         self.failures[cause(exc)] += 1
         if len(self.examples) < EXAMPLES:
             self.examples.append(f"{time.time():.3f} {kind}: {exc!r}")
+
+    def broke(self, number: int) -> None:
+        if len(self.broken) < EXAMPLES:
+            self.broken.append(number)
 
 
 class Clients:
@@ -168,9 +176,11 @@ class Clients:
         except ReusedClosed:
             # The request is asked again: by the connection that comes next.
             self.tally.retried += 1
+            self.tally.broke(talk.number)
         except (OSError, EOFError, ValueError) as exc:
-            where = f"{kind} {talk.local} {talk.served} served"
+            where = f"{kind} #{talk.number} {talk.local} {talk.served} served"
             self.tally.failed(where, exc)
+            self.tally.broke(talk.number)
         finally:
             talk.close()
 

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import zlib
 from functools import cache
+from itertools import count
 
 from tests.standins.images import pattern
 
@@ -13,6 +14,8 @@ SIZE = 10 << 20
 PIECE = 1 << 18
 DEADLINE = 60.0
 HOST = "127.0.0.1"
+
+_numbers = count(1)
 
 
 class ReusedClosed(Exception):
@@ -31,11 +34,14 @@ class Conversation:
         over: There may be no further request.
 
         local: The client's own port.
+
+        number: Each request says it, and no other connection has it.
     """
 
     def __init__(self, port: int) -> None:
         self.last = self.over = False
         self.served = self.local = 0
+        self.number = next(_numbers)
         self._port = port
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter | None = None
@@ -53,7 +59,7 @@ class Conversation:
         more = "close" if self.last else "keep-alive"
         self._writer.write(
             f"{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: {more}\r\n"
-            f"Content-Length: {length}\r\n\r\n".encode()
+            f"X-Client: {self.number}\r\nContent-Length: {length}\r\n\r\n".encode()
         )
 
     async def send(self, piece: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Set
 from datetime import datetime
+from ipaddress import ip_network
 from typing import Any
 
 from ..model import Container, Event, Image, Line, Network
@@ -152,7 +153,7 @@ def repository(reference: str) -> str:
 def network(data: Json) -> Network:
     """The network that an inspection shows."""
     ranges = (data.get("IPAM") or {}).get("Config") or ()
-    gateways = [part["Gateway"] for part in ranges if part.get("Gateway")]
+    gateways = [gateway for part in ranges if (gateway := _gateway(part))]
     bridge = data.get("Driver") == "bridge"
     return Network(
         name=data["Name"],
@@ -160,6 +161,13 @@ def network(data: Json) -> Network:
         gateways=tuple(gateways) if bridge else (),
         labels=dict(data.get("Labels") or {}),
     )
+
+
+def _gateway(part: Json) -> str:
+    """The bridge's own address: Docker tells it only where it was asked for."""
+    given = part.get("Gateway") or ""
+    room = part.get("IPRange") or part.get("Subnet")
+    return given or (str(ip_network(room, strict=False)[1]) if room else "")
 
 
 def event(

@@ -174,6 +174,13 @@ def test_only_a_bridge_has_addresses_of_the_host() -> None:
 
     assert ("10.0.0.1",) == network({**data, "Driver": "bridge"}).gateways
     assert () == network({**data, "Driver": "macvlan"}).gateways
+    for part, first in (
+        ({"Subnet": "10.1.2.0/24"}, "10.1.2.1"),
+        ({"Subnet": "10.1.2.0/24", "IPRange": "10.1.2.128/25"}, "10.1.2.129"),
+        ({"Subnet": "fd00:1::/64"}, "fd00:1::1"),
+    ):
+        bare = {"Name": "n", "Driver": "bridge", "IPAM": {"Config": [part]}}
+        assert (first,) == network(bare).gateways
     assert () == network({"Name": "n", "Driver": "bridge", "IPAM": None}).gateways
 
 
