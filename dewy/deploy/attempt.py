@@ -37,4 +37,5 @@ class Attempt:
     def __setattr__(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
         if name == "step":
-            self.marks.append((self.step, time.monotonic()))
+            at = time.monotonic() if self.marks else self.begun
+            self.marks.append((self.step, at))
