@@ -58,6 +58,7 @@ FOREIGN = (
     "LISTEN_",
     "MAIL_",
     "NOTIFY_SOCKET",
+    "OTEL_",
     "REDIS_",
     "REGISTRY_AUTH_FILE",
     "SERVER_STARTER_",

@@ -11,6 +11,7 @@ from ..deploy.progress import Shown
 from ..distribution import Distribution
 from ..registries import Registry
 from ..release import Deployment, Release
+from ..remotes.traffic import TRAFFIC
 from ..system import Clock
 from ..telemetry.build import build
 from ..telemetry.instruments import LOOK_BOUNDS
@@ -86,6 +87,10 @@ def _polling(online: Online, timed: Timed, progress: Shown) -> Iterator[Point]:
     if poller.last_at is not None:
         yield Point("dewy.poll.last.timestamp", poller.last_at)
     yield Point("dewy.download.bytes", progress.fetched)
+    for labels, count in TRAFFIC.requests.items():
+        yield Point("dewy.remote.requests.total", count, labels)
+    for host, left in TRAFFIC.remaining.items():
+        yield Point("dewy.remote.ratelimit.remaining", left, (host,))
 
 
 def _release(online: Online) -> Iterator[Point]:

@@ -61,7 +61,7 @@ class Attempt:
     def mark(self, step: str) -> None:
         """It has come to *step*, of which only its trace tells."""
         self.step = step
-        self.marks.append((step, time.monotonic()))
+        self.marks.append((step, time.monotonic() if self.marks else self.begun))
 
     def reach(self, step: str) -> None:
         """It has come to *step*, which is told in one line."""

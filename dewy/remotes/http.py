@@ -29,6 +29,7 @@ from yarl import URL
 
 from .. import __version__
 from ..errors import RateLimited, RemoteError
+from .traffic import TRAFFIC
 
 LONGEST_STAY_AWAY = 3600.0
 """Seconds; nobody keeps us away for longer, however far off its clock is."""
@@ -83,7 +84,7 @@ async def session(
         # A signed URL is only good when it is followed letter by letter.
         requote_redirect_url=False,
         trust_env=True,
-        middlewares=middlewares,
+        middlewares=(TRAFFIC.count, *middlewares),
     ) as opened:
         yield opened
 

@@ -228,6 +228,17 @@ _ALL = (
         "Time that the registry took to tell what is newest.",
         bounds=LOOK_BOUNDS,
     ),
+    _counter(
+        "dewy.remote.requests.total",
+        "HTTP requests that dewy made, by what was answered; `failed` is no answer.",
+        "host",
+        "status",
+    ),
+    _gauge(
+        "dewy.remote.ratelimit.remaining",
+        "Requests that a host will still answer, where it said so.",
+        "host",
+    ),
     _gauge("dewy.poll.last.timestamp", "When it looked, since the epoch.", unit="s"),
     _gauge(
         "dewy.build.info",

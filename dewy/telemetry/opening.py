@@ -14,7 +14,8 @@ from opentelemetry.sdk.resources import Resource
 
 from .. import __version__
 from ..config import Settings
-from ..logs import redactor
+from ..errors import ConfigError
+from ..logs import redactor, summary
 from ..system import hostname
 from .exposition import CONTENT_TYPE, Exposition
 from .model import Model
@@ -73,14 +74,17 @@ class Telemetry:
             from . import push
 
             quiet.begin()
-            pusher = await asyncio.to_thread(
-                push.Pusher,
-                self._endpoint,
-                insecure=self._insecure,
-                figures=self._figures,
-                spans=self._spans,
-                interval=push.INTERVAL,
-            )
+            try:
+                pusher = await asyncio.to_thread(
+                    push.Pusher,
+                    self._endpoint,
+                    insecure=self._insecure,
+                    figures=self._figures,
+                    spans=self._spans,
+                    interval=push.INTERVAL,
+                )
+            except (OSError, ValueError, RuntimeError) as exc:
+                raise ConfigError(f"--otlp-endpoint: {summary(exc)}") from exc
             await self._stack.enter_async_context(pusher)
         return self
 

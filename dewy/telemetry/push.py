@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Self
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Self, TypedDict
 
+import grpc
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
 from opentelemetry.sdk.trace.export import SpanExportResult
 
+from ..remotes.grpc.endpoint import system_roots
 from .spans import Spans
 
 __all__ = ["Pusher"]
@@ -20,6 +23,19 @@ log = logging.getLogger(__name__)
 
 INTERVAL = 15.0
 PATIENCE = 5.0
+
+OTHERS = (
+    "OTEL_EXPORTER_OTLP_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+)
+
+
+class _How(TypedDict):
+    endpoint: str
+    insecure: bool
+    credentials: grpc.ChannelCredentials | None
+    timeout: float
 
 
 class Pusher:
@@ -57,12 +73,14 @@ class Pusher:
         self._patience = patience
         self._figures = figures
         self._spans = spans
-        self._metric_exporter = OTLPMetricExporter(
-            endpoint=endpoint, insecure=insecure, timeout=patience
-        )
-        self._span_exporter = OTLPSpanExporter(
-            endpoint=endpoint, insecure=insecure, timeout=patience
-        )
+        how: _How = {
+            "endpoint": endpoint,
+            "insecure": insecure,
+            "credentials": None if insecure else _credentials(os.environ),
+            "timeout": patience,
+        }
+        self._metric_exporter = OTLPMetricExporter(**how)
+        self._span_exporter = OTLPSpanExporter(**how)
         self._task: asyncio.Task[None] | None = None
         self._away = False
 
@@ -122,3 +140,10 @@ class Pusher:
     def _shut(self) -> None:
         self._metric_exporter.shutdown(timeout_millis=1000)
         self._span_exporter.shutdown()
+
+
+def _credentials(environ: Mapping[str, str]) -> grpc.ChannelCredentials | None:
+    """By the authorities of the system; None where OpenTelemetry's variables say."""
+    if any(name in environ for name in OTHERS):
+        return None
+    return grpc.ssl_channel_credentials(system_roots())

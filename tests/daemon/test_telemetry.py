@@ -57,6 +57,7 @@ async def test_a_program_is_measured(
     settings: Given,
     store: MemoryStore,
     tmp_path: Path,
+    collector: Collector,
     unused_tcp_port_factory,
 ) -> None:
     """What was deployed, restarted and died, and what polling costs."""
@@ -68,8 +69,10 @@ async def test_a_program_is_measured(
         ports=(Address(f"127.0.0.1:{port}", "127.0.0.1", port),),
         health_path="/up",
         probation=0.0,
-        telemetry=True,
         admin_port=admin,
+        # Which turns /metrics on as well.
+        otlp_endpoint=collector.endpoint,
+        otlp_insecure=True,
     )
     async with running(serving) as task:
         await until(task, tmp_path, runs("v1.0.0"))
@@ -102,6 +105,9 @@ async def test_a_program_is_measured(
     assert value(scrape, "dewy_healthchecks_total") >= 4
     assert value(scrape, "dewy_download_bytes_total") > 1000
     assert {"dewy_build_info", "target_info"} <= names(scrape)
+    # The last word is said while there still is something to say.
+    (deaths,) = collector.metrics["dewy.server.deaths.total"].sum.data_points
+    assert 1 == deaths.as_int
 
 
 async def test_a_deployment_is_a_trace(

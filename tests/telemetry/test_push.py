@@ -130,17 +130,24 @@ async def test_what_was_not_taken_is_told_later(
     ] == said
 
 
+@pytest.mark.parametrize(
+    "variable", ["SSL_CERT_FILE", "OTEL_EXPORTER_OTLP_CERTIFICATE"]
+)
 async def test_tls_is_the_rule(
-    points: list[Point], spans: Spans, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    points: list[Point],
+    spans: Spans,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
 ) -> None:
-    """Whoever certifies the collector may be named as OpenTelemetry has it."""
+    """By the authorities of the system, or those named as OpenTelemetry has it."""
     authority = Authority(tmp_path)
     with Collector(authority.certify("127.0.0.1")) as collector:
         hasty: dict[str, Any] = {"insecure": False, "patience": 0.5}
         async with pusher(collector, points, spans, **hasty) as pushing:
             assert not await pushing.push()
         assert 0 == collector.pushes
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(authority.cert))
+        monkeypatch.setenv(variable, str(authority.cert))
         async with pusher(collector, points, spans, insecure=False) as pushing:
             assert await pushing.push()
 
