@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from dewy.admin.http import AdminAPI
+from dewy.admin.status import Process
 from tests.needs import needs
 from tests.standins import shown
 from tests.standins.chromium import ELSEWHERE, Tab, chromium, tab
+from tests.standins.crews import benched
 from tests.standins.pictures import small
 
 pytestmark = needs("chromium")
@@ -51,6 +54,7 @@ CONTRAST = """
   return least;
 })()
 """
+SQUARES = "document.querySelectorAll('.squares i').length"
 TOO_WIDE = "document.documentElement.scrollWidth - innerWidth"
 
 
@@ -136,6 +140,40 @@ async def test_a_rollout_is_seen(
         assert "v2.4.0 runs. healthy again" == await page.text("#news")
         assert "healthy" == await page.text("#health")
         assert not await page.visible("#underway")
+
+    assert [] == page.complaints
+
+
+async def test_a_rollout_is_followed(page: Tab, port: int, tmp_path: Path) -> None:
+    """Of real replicas behind the real proxy, on an engine that is memory."""
+    well = asyncio.Event()
+    async with benched(tmp_path, health_path="/up", health_timeout=120.0) as bench:
+
+        async def tell() -> shown.Status:
+            process = Process(7, replicas=bench.crew.containers() or ())
+            return shown.told("container", bench.ledger.state, process, time.time())
+
+        async def load() -> None:
+            while "v1" in bench.serving():
+                await bench.ask()
+                for shop in bench.shops.values() if well.is_set() else ():
+                    shop.health = 200
+                await asyncio.sleep(0.01)
+
+        await bench.deploy(bench.publish("v1"))
+        async with AdminAPI(port, tell) as it, asyncio.TaskGroup() as group:
+            await page.go(f"http://localhost:{it.port}/")
+            await page.sees(".versions", r"/^v1\s+3 serving/")
+            group.create_task(load())
+            await page.sees(".figures", r"/new\s+[1-9].*\/s\s+to replicas\s+[1-9]/")
+            await page.sees("#replicas .table", r"/[1-9][\d.]*\/s\s+[1-9].*B\/s/")
+            unwell = bench.publish("v2", labels={"health": "503"})
+            group.create_task(bench.deploy(unwell))
+            await page.sees(".versions", r"/v2\s+1 starting/")
+            assert 4 == await page.ask(SQUARES)
+            well.set()
+            await page.sees(".versions", r"/v2\s+3 serving/")
+            await page.sees("#runs", r"/v2/")
 
     assert [] == page.complaints
 
