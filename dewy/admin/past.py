@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..deploy.history import History
+from ..deploy.history import History, Record
 
 __all__ = ["Past"]
 
@@ -35,13 +35,16 @@ class Past:
         """
         As `dewy history --json`, newest first. Blocks.
 
+        Without what programs wrote: every user of the host may ask the HTTP API,
+        but not read their logs.
+
         Raises:
             OSError: it could not be read.
         """
         found = self._look()
         if found != self._signature:
             records = self._history.read()[: -self._most - 1 : -1]
-            self._records = [asdict(record) for record in records]
+            self._records = [_told(record) for record in records]
             self._signature = found
         return self._records
 
@@ -51,3 +54,9 @@ class Past:
         except FileNotFoundError:
             return None
         return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _told(record: Record) -> dict[str, Any]:
+    told = asdict(record)
+    del told["log_tail"]
+    return told

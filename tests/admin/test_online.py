@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from dewy.admin.online import Online
+from dewy.deploy.around import DeployHooks
+from dewy.deploy.deployer import AssetsDeployer
 from dewy.errors import ArchiveError, DeploymentError, DewyError, RemoteError
 from dewy.polling import Poller
 from tests.eventually import eventually
@@ -194,3 +196,36 @@ async def test_operators_wait_for_a_deployment_under_way(site):
     await asked
 
     assert "v1.0.0" == site.hands.agent.state.running.tag
+
+
+async def test_a_change_under_way_is_told(site, monkeypatch):
+    """While it lasts; not once it is over, in whatever way."""
+    steps = []
+
+    def watched(owner: type, name: str) -> None:
+        original = getattr(owner, name)
+
+        async def call(*args: Any) -> None:
+            steps.append((await site.ask("status"))["underway"])
+            site.hands.now += 5
+            await original(*args)
+
+        monkeypatch.setattr(owner, name, call)
+
+    watched(DeployHooks, "before")
+    watched(AssetsDeployer, "activate")
+    site.hands.publish("v1.2.0")
+    await site.poller.once()
+    await site.say("rollback")
+    begun = {"tag": "v1.2.0", "previous": "v1.1.0", "action": "deploy", "since": BEGUN}
+    back = {"tag": "v1.1.0", "previous": "v1.2.0", "action": "rollback"}
+
+    assert [
+        {**begun, "step": "before-hook"},
+        {**begun, "step": "start"},
+        {**back, "since": BEGUN + 10, "step": "start"},
+    ] == steps
+    assert (await site.ask("status"))["underway"] is None
+    site.hands.publish("v1.3.0", b"no archive")
+    await site.poller.once()
+    assert (await site.ask("status"))["underway"] is None

@@ -20,7 +20,16 @@ def test_newest_come_first_and_not_all(tmp_path: Path) -> None:
     found = Past(tmp_path, most=2).read()
 
     assert ["v4", "v3"] == [each["tag"] for each in found]
-    assert ("died", ("bye",)) == (found[0]["reason"], found[0]["log_tail"])
+    assert "died" == found[0]["reason"]
+
+
+def test_what_programs_wrote_is_not_for_everybody(tmp_path: Path) -> None:
+    """Whoever may read the root's files reads it there."""
+    History(tmp_path).append(record("v1"))
+    (found,) = Past(tmp_path).read()
+
+    assert "log_tail" not in found
+    assert "bye" not in str(found)
 
 
 def test_a_new_root_has_none(tmp_path: Path) -> None:

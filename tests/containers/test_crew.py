@@ -165,3 +165,16 @@ def test_the_options_of_run_know_better_how_long_a_stop_takes(tmp_path: Path):
 
     assert Patience(7, 8) == patience(settings, RunOptions())
     assert Patience(7, 0) == patience(settings, RunOptions(stop_timeout=0))
+
+
+async def test_traffic_of_each_replica_is_told(tmp_path: Path):
+    async with benched(tmp_path, **QUICK) as bench:
+        await bench.deploy(bench.publish("v1"))
+        for _ in range(6):
+            await bench.ask()
+        told = bench.crew.containers()
+
+        asked = len(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert [2, 2, 2] == [each["connections_total"] for each in told]
+        assert [2 * asked] * 3 == [each["bytes_up"] for each in told]
+        assert all(each["bytes_down"] > 0 for each in told)

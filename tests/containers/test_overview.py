@@ -10,6 +10,7 @@ import pytest
 
 from dewy.containers.overview import describe
 from dewy.containers.rollout import Phase
+from tests.standins import shown
 from tests.standins.fleets import yard
 
 ORIGINAL = [
@@ -97,3 +98,10 @@ async def test_what_is_not_known_is_empty():
             told["way"],
             told["connections"],
         )
+
+
+async def test_what_tests_of_the_page_show_is_what_there_is():
+    async with yard() as it:
+        told = describe(await it.serving("a"))
+
+    assert list(shown.replica(1, "v1", "serving")) == list(told)

@@ -27,6 +27,15 @@ Status = dict[str, Any]
 
 
 @pytest.fixture
+def port() -> int:
+    """One that was free a moment ago, with others above it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        found: int = probe.getsockname()[1]
+    return min(found, 65525)
+
+
+@pytest.fixture
 def store(tmp_path: Path) -> MemoryStore:
     return MemoryStore.named(tmp_path.name)
 
@@ -199,3 +208,27 @@ async def told(notified: socket.socket, wanted: str) -> None:
     async with asyncio.timeout(60):
         while wanted not in (await loop.sock_recv(notified, 4096)).decode():
             pass
+
+
+async def test_the_page_follows_and_holds_nobody_up(
+    settings, store, tmp_path, port, caplog
+):
+    """Its events end with dewy, though their client would listen on."""
+    publish(store, "v1.0.0")
+    caplog.set_level("INFO", "dewy.admin.http")
+    async with running(settings(admin_port=port)) as task:
+        await until(task, tmp_path, runs("v1.0.0"))
+        (opened,) = (r.address for r in caplog.records if hasattr(r, "address"))
+        reader, writer = await asyncio.open_connection(*opened.split(":"))
+        writer.write(b"GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        async with asyncio.timeout(60):
+            told = await reader.readuntil(b"event: history")
+            told += await reader.readuntil(b"\n\n")
+        os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(60):
+            rest = await reader.read()
+        writer.close()
+
+    assert b'"mode": "assets"' in told
+    assert b'"outcome": "deployed", "step": "done"' in told
+    assert rest.endswith(b"0\r\n\r\n")

@@ -14,7 +14,6 @@ from dewy.system import Clock
 Status = dict[str, Any]
 
 REASON = "replica shop-1772443012-1 ended with exit status 3 while others were started"
-TAIL = ("connecting to db.internal:5432", "FATAL: relation “orders” does not exist")
 
 
 class Telling:
@@ -143,16 +142,15 @@ def state(now: float, running: str, previous: str, bad: str = "") -> State:
 
 
 def past(now: float | None = None) -> list[dict[str, Any]]:
-    """Three deployments, newest first, as `dewy history --json` has them."""
+    """Three deployments, newest first, as `Past` has them."""
     now = now or time.time()
     usual: Mapping[str, Any] = {
         "action": "deploy",
         "outcome": "deployed",
         "step": "done",
         "reason": "",
-        "log_tail": [],
     }
-    failed = {"outcome": "failed", "step": "start", "reason": REASON, "log_tail": TAIL}
+    failed = {"outcome": "failed", "step": "start", "reason": REASON}
     return [
         {**usual, "at": now - 3000, "tag": "v2.3.2", "previous": "v2.3.1"}
         | {"seconds": 21.4, **failed},

@@ -218,7 +218,7 @@
         entry.until > now() ? until(entry.until) : "at the next poll"]));
   }
 
-  // One that was shown stays, with what was opened in it.
+  // One that was shown stays, and with it what is selected in it.
   function past(told) {
     const kept = new Map(told.map((record) => [`${record.at} ${record.tag} ${record.outcome}`, record]));
     for (const key of records.keys()) if (!kept.has(key)) records.delete(key);
@@ -234,10 +234,6 @@
       make("span", { class: "badge", "data-tone": TONES[record.outcome] }, record.outcome),
       make("span", { class: "quiet" }, at, ` ${from}took ${span(record.seconds)}`)));
     if (step || record.reason) item.append(make("p", {}, step + record.reason));
-    if (record.log_tail.length)
-      item.append(make("details", {}, make("summary", {}, `Its last ${record.log_tail.length} lines`),
-        make("pre", { tabindex: "0", role: "region", "aria-label": `Last lines of ${record.tag}` },
-          record.log_tail.join("\n"))));
     return item;
   }
 
