@@ -145,7 +145,8 @@ class Agent:
         except Exception as exc:
             await self._failed(release, attempt, exc)
             raise
-        attempt.reach(DONE)
+        # The log says so when what comes after it is over, too.
+        attempt.step = DONE
         await self.chronicle.record(attempt, "deployed", why, more=True)
         attempt.mark("after-hook")
         await self.hooks.after(attempt, target)
@@ -290,5 +291,6 @@ class Agent:
     async def _finish(self, attempt: Attempt) -> None:
         await self.supply.retain(self.state, cached=True)
         self.announce(self.describe())
+        attempt.reach(DONE)
         what = self.deployer.achievement(bool(attempt.previous))
         self.chronicle.tell(Kind.IMPORTANT, f"{what} for {attempt.target}")

@@ -18,7 +18,7 @@ _TOKEN = re.compile(
     r"(?<![A-Za-z0-9])"
     r"(?:(?:gh[a-z]_|github_pat_|glpat-|xox[a-z]-|xapp-|eyJ)[\w.-]+|A[KS]IA[A-Z0-9]{12,})"
 )
-_SLACK_HOOK = re.compile(r"(hooks\.slack\.com/\w+/)[^?#]+")
+_SLACK_HOOK = re.compile(r"(hooks\.slack\.com(?::[^/?#\s]*)?/\w+/)[^?#\s\"']+")
 _USER = re.compile(r"(?<=://)[^\s/?#@\"'<>]+(?=@)")
 _PARAMETER = re.compile(
     r"([?&][\w.-]*(?:token|pass|pwd|secret|sig|key|credential|auth)[\w.-]*=)"
