@@ -9,7 +9,7 @@ TESTED_ELSEWHERE = {
     "_speedups/search_py.py": "_speedups/test_backends.py",
     "registries/s3.py": "registries/test_objects.py",
     "registries/gs.py": "registries/test_objects.py",
-    "remotes/objects/port.py": "contracts/test_registries.py",
+    "remotes/objects/port.py": "contracts/test_object_stores.py",
     "proxy/backend.py": "proxy/test_proxy.py",
     "proxy/port.py": "proxy/test_proxy.py",
     "containers/engines/memory_contents.py": "containers/engines/test_memory_host.py",

@@ -7,8 +7,11 @@ import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
+from urllib.parse import SplitResult, urlsplit
 
 import pytest
 
@@ -17,6 +20,10 @@ from dewy.caches import CACHES
 from dewy.registries import REGISTRIES
 from dewy.release import Release
 from dewy.remotes import Clients
+from dewy.remotes.gcs import store as gcs_store
+from dewy.remotes.gcs.place import GCSPlace
+from dewy.remotes.objects import ObjectStore, Place
+from dewy.remotes.s3.place import S3Place
 from tests.contracts.cases import (
     ARTIFACT,
     ArtifactsCase,
@@ -27,7 +34,17 @@ from tests.contracts.cases import (
     selection,
 )
 from tests.contracts.shared_cases import Open
+from tests.standins import s3
 from tests.standins.buckets import BUCKETS, Bucket
+from tests.standins.files import Fault
+from tests.standins.front import Front
+from tests.standins.serving import served
+
+SERVERS = {"s3": s3.url, "gs": lambda: served("tests.standins.gcs")}
+PLACES: dict[str, Callable[[SplitResult], Place]] = {
+    "s3": S3Place.read,
+    "gs": GCSPlace.read,
+}
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,6 +64,62 @@ async def bucket(scheme: str) -> AsyncIterator[Bucket]:
         for name, value in made.environment.items():
             patch.setenv(name, value)
         yield made
+
+
+@asynccontextmanager
+async def fronted(scheme: str) -> AsyncIterator[tuple[Bucket, Front, str]]:
+    """A new bucket, what stands before its server, and its URL behind that."""
+    async with bucket(scheme) as made, Front(SERVERS[scheme]()) as front:
+        with pytest.MonkeyPatch.context() as patch:
+            if scheme == "gs":
+                patch.setenv("STORAGE_EMULATOR_HOST", front.url)
+            yield made, front, made.url("dewy", endpoint=front.url)
+
+
+@dataclass(frozen=True)
+class StoreCase:
+    """
+    An object store, the hands of a publisher, and what befalls its requests.
+
+    Attributes:
+        busy: The answer of a server that is to be left alone for 9 s.
+
+        two_a_page: Has lists be cut after two entries.
+    """
+
+    store: ObjectStore
+    bucket: Bucket
+    front: Front
+    busy: Fault
+    two_a_page: Callable[[pytest.MonkeyPatch], None]
+
+
+@asynccontextmanager
+async def object_store(scheme: str) -> AsyncIterator[StoreCase]:
+    async with fronted(scheme) as (made, front, url):
+        place = PLACES[scheme](urlsplit(url))
+        store = await asyncio.to_thread(place.open)
+        yield StoreCase(store, made, front, BUSY[scheme], partial(CUT[scheme], store))
+        await asyncio.to_thread(store.close)
+
+
+def _cut_s3(store: ObjectStore, patch: pytest.MonkeyPatch) -> None:
+    client = store._client()  # type: ignore[attr-defined]
+    listing = client.list_objects_v2
+    patch.setattr(
+        client, "list_objects_v2", lambda **asked: listing(**asked, MaxKeys=2)
+    )
+
+
+def _cut_gs(store: ObjectStore, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(gcs_store, "PAGE", 2)
+
+
+CUT = {"s3": _cut_s3, "gs": _cut_gs}
+BUSY = {
+    "s3": s3.refused(503, "SlowDown", **{"Retry-After": "9"}),
+    "gs": Fault(429, {"Retry-After": "9"}),
+}
 
 
 def registry(scheme: str) -> Make[RegistryCase]:

@@ -145,34 +145,6 @@ async def test_artifact_without_a_manifest_does_not_count(host: Host) -> None:
         await host.fetch(release)
 
 
-async def test_manifest_of_what_was_evicted_is_deleted(host: Host) -> None:
-    """So that others see that it is to be fetched."""
-    release = await host.current()
-    await host.fetch(release)
-    host.unplug()
-    artifact = host.directory / f"v1.0.0--{FILE}"
-    await asyncio.to_thread(artifact.unlink)
-
-    async with host.fetcher.shelved(release) as path:
-        assert path is None
-    assert not await host.fetcher.has(release)
-
-
-async def test_manifest_stays_where_the_cache_just_fails(
-    host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    release = await host.current()
-    await host.fetch(release)
-
-    async def fail(*given: object) -> NoReturn:
-        raise RemoteError("the cache is slow")
-
-    monkeypatch.setattr(host.cache, "load", fail)
-    async with host.fetcher.shelved(release) as path:
-        assert path is None
-    assert await host.fetcher.has(release)
-
-
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"{}", b"null", b"\xff"])
 async def test_manifest_that_cannot_be_read_does_not_count(
     host: Host, text: bytes

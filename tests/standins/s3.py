@@ -16,6 +16,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from tests.standins.files import Fault
 from tests.standins.serving import announce, served
 
 REGION = "eu-central-1"
@@ -42,6 +43,12 @@ def client() -> Any:
         aws_secret_access_key=ENVIRONMENT["AWS_SECRET_ACCESS_KEY"],
         config=Config(s3={"addressing_style": "path"}),
     )
+
+
+def refused(status: int, code: str, **headers: str) -> Fault:
+    """An answer with the error *code*."""
+    body = f"<Error><Code>{code}</Code><Message>m</Message></Error>".encode()
+    return Fault(status, {"Content-Type": "application/xml", **headers}, body)
 
 
 class S3Bucket:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from tests import needs
-from tests.contracts.object_cases import bucket
-from tests.standins import s3
+from tests.contracts.object_cases import fronted
 from tests.standins.consul import Consul, serving
 from tests.standins.files import Fault
-from tests.standins.front import Front
 from tests.standins.redis import redis_server
-from tests.standins.serving import served
 
 
 @dataclass(frozen=True)
@@ -65,13 +60,7 @@ async def consul_standin(directory: Path) -> AsyncIterator[Doomed]:
 @asynccontextmanager
 async def objects(scheme: str) -> AsyncIterator[Doomed]:
     """A bucket behind what hangs, or refuses to write."""
-    async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(bucket(scheme))
-        behind = s3.url() if scheme == "s3" else served("tests.standins.gcs")
-        front = await stack.enter_async_context(Front(behind))
-        patch = stack.enter_context(pytest.MonkeyPatch.context())
-        if scheme == "gs":
-            patch.setenv("STORAGE_EMULATOR_HOST", front.url)
+    async with fronted(scheme) as (_, front, url):
 
         async def hang() -> None:
             front.hanging = True
@@ -80,7 +69,7 @@ async def objects(scheme: str) -> AsyncIterator[Doomed]:
             front.refusing = Fault(status=status)
 
         yield Doomed(
-            store.url("cache", endpoint=front.url),
+            url,
             hang,
             lambda: refuse(507),
             lambda: refuse(403),

@@ -59,26 +59,6 @@ def test_failure_of_the_server_may_pass() -> None:
 @pytest.mark.parametrize(
     ("exc", "message"),
     [
-        (requests.Timeout("own words"), "in time"),
-        (requests.exceptions.ProxyError("own words"), "proxy"),
-        (requests.ConnectionError("NewConnectionError own words"), "reached"),
-        (requests.ConnectionError("own words"), "broke the connection off"),
-        (requests.exceptions.ChunkedEncodingError(), "broke the connection off"),
-        (ConnectionResetError("own words"), "broke the connection off"),
-        (auth.TransportError("own words"), "no token"),
-        (auth.RefreshError("own words", retryable=True), "no token"),
-    ],
-)
-def test_connection_that_failed_may_work_again(exc: Exception, message: str) -> None:
-    error = translated(exc)
-
-    assert isinstance(error, Interrupted)
-    assert message in str(error)
-
-
-@pytest.mark.parametrize(
-    ("exc", "message"),
-    [
         (requests.exceptions.SSLError("own words"), "REQUESTS_CA_BUNDLE"),
         (auth.RefreshError("own words"), "refused"),
         (auth.DefaultCredentialsError("own words"), "no credentials"),
@@ -89,14 +69,3 @@ def test_what_will_not_pass_says_what_to_do(exc: Exception, message: str) -> Non
 
     assert message in str(error)
     assert not isinstance(error, Interrupted)
-
-
-def test_client_without_credentials_is_forgotten() -> None:
-    forgotten: list[bool] = []
-    with (
-        pytest.raises(RemoteError, match="no credentials"),
-        refusals.translated(WHERE, lambda: forgotten.append(True)),
-    ):
-        raise auth.DefaultCredentialsError
-
-    assert forgotten

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,31 +15,9 @@ from dewy.remotes.objects import Objects
 from tests.standins.files import Fault
 from tests.standins.front import Front
 from tests.standins.gcs_bucket import GCSBucket
-from tests.standins.serving import served
 
 MIB = 1 << 20
 CONTENT = bytes(16 * MIB) + b"end"
-
-
-@pytest.fixture
-async def bucket() -> GCSBucket:
-    return await asyncio.to_thread(GCSBucket)
-
-
-@pytest.fixture
-async def front(
-    bucket: GCSBucket, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Front]:
-    async with Front(served("tests.standins.gcs")) as front:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", front.url)
-        yield front
-
-
-@pytest.fixture
-async def store(bucket: GCSBucket, front: Front) -> AsyncIterator[GCSStore]:
-    store = await asyncio.to_thread(GCSStore, bucket.name)
-    yield store
-    await asyncio.to_thread(store.close)
 
 
 @pytest.fixture

@@ -85,43 +85,11 @@ def test_code_that_is_none_is_not_shown() -> None:
     assert "<b>" not in str(translated(answered(418, "<b>secret</b>")))
 
 
-@pytest.mark.parametrize(
-    ("exc", "message"),
-    [
-        (aws.EndpointConnectionError(endpoint_url="u"), "could not be reached"),
-        (aws.ConnectTimeoutError(endpoint_url="u"), "in time"),
-        (aws.ReadTimeoutError(endpoint_url="u"), "in time"),
-        (aws.ConnectionClosedError(endpoint_url="u"), "broke the connection off"),
-        (aws.ProxyConnectionError(proxy_url="u"), "proxy"),
-        (
-            aws.IncompleteReadError(actual_bytes=1, expected_bytes=2),
-            "broke the connection off",
-        ),
-    ],
-)
-def test_connection_that_failed_may_work_again(exc: Exception, message: str) -> None:
-    error = translated(exc)
-
-    assert isinstance(error, Interrupted)
-    assert message in str(error)
-
-
 def test_certificate_that_is_not_trusted_is_no_matter_of_patience() -> None:
     error = translated(aws.SSLError(endpoint_url="u", error="e"))
 
     assert "AWS_CA_BUNDLE" in str(error)
     assert not isinstance(error, Interrupted)
-
-
-def test_client_without_credentials_is_forgotten() -> None:
-    forgotten: list[bool] = []
-    with (
-        pytest.raises(RemoteError, match="no credentials; set AWS_ACCESS_KEY_ID"),
-        refusals.translated(WHERE, lambda: forgotten.append(True)),
-    ):
-        raise aws.NoCredentialsError
-
-    assert forgotten
 
 
 def test_wrong_configuration_is_an_error_of_configuration() -> None:

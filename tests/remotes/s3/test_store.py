@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from dewy.errors import ConfigError, RateLimited, RemoteError
-from dewy.remotes.download import Interrupted
-from dewy.remotes.objects import Objects
+from dewy.errors import ConfigError, RemoteError
 from dewy.remotes.s3 import store as module
 from dewy.remotes.s3.place import S3Place
 from dewy.remotes.s3.store import S3Store
 from tests.standins import s3
 from tests.standins.files import Fault
 from tests.standins.front import Front
-from tests.standins.s3 import S3Bucket
+from tests.standins.s3 import S3Bucket, refused
 
 MIB = 1 << 20
-
-
-def refused(status: int, code: str, **headers: str) -> Fault:
-    body = f"<Error><Code>{code}</Code><Message>m</Message></Error>".encode()
-    return Fault(status, {"Content-Type": "application/xml", **headers}, body)
 
 
 @pytest.fixture
@@ -67,61 +59,6 @@ async def test_either_conflict_means_that_somebody_was_first(
     assert await asyncio.to_thread(store.put_if, "key", b"value", "") is None
 
 
-async def test_version_of_what_was_deleted_is_a_conflict(store: S3Store) -> None:
-    version = await asyncio.to_thread(store.put, "key", b"value", "text/plain")
-    await asyncio.to_thread(store.delete, "key")
-
-    assert await asyncio.to_thread(store.put_if, "key", b"value", version) is None
-
-
-async def test_nothing_is_tried_twice_behind_our_back(
-    store: S3Store, front: Front
-) -> None:
-    front.faults += [refused(503, "SlowDown", **{"Retry-After": "9"})] * 2
-
-    with pytest.raises(RateLimited) as caught:
-        await asyncio.to_thread(store.page, "", "/", "")
-
-    assert 9.0 == caught.value.retry_after
-    assert 1 == len(front.seen)
-
-
-async def test_clock_of_the_store_is_told(store: S3Store) -> None:
-    await asyncio.to_thread(store.put, "key", b"value", "text/plain")
-
-    content = await asyncio.to_thread(store.read, "key", 5)
-
-    assert content is not None
-    assert content.now is not None
-    assert content.now > 1_600_000_000
-
-
-async def test_connection_cut_inside_a_piece_is_an_interruption(
-    store: S3Store, bucket: S3Bucket, front: Front
-) -> None:
-    bucket.put("key", bytes(MIB))
-    stat = await asyncio.to_thread(store.stat, "key")
-    assert stat is not None
-    front.faults.append(Fault(after=1000, then="cut"))
-
-    with pytest.raises(Interrupted):
-        await asyncio.to_thread(store.piece, stat, 0, MIB)
-
-    assert bytes(10) == await asyncio.to_thread(store.piece, stat, 5, 10)
-
-
-async def test_piece_of_another_version_is_not_taken(
-    store: S3Store, bucket: S3Bucket
-) -> None:
-    bucket.put("key", b"first")
-    stat = await asyncio.to_thread(store.stat, "key")
-    assert stat is not None
-    bucket.put("key", b"other")
-
-    with pytest.raises(RemoteError, match="replaced"):
-        await asyncio.to_thread(store.piece, stat, 0, 5)
-
-
 @pytest.mark.parametrize("sums", [{}, {"ChecksumAlgorithm": "CRC32"}])
 async def test_part_that_was_interrupted_is_sent_again(
     store: S3Store,
@@ -157,24 +94,6 @@ async def test_upload_that_is_aborted_leaves_nothing(
     await asyncio.to_thread(upload.abort)
 
     assert 0 == bucket.unfinished()
-
-
-async def test_listing_goes_over_more_than_one_page(
-    store: S3Store, bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: Any = store._client()
-    listing = made.list_objects_v2
-    monkeypatch.setattr(
-        made, "list_objects_v2", lambda **asked: listing(**asked, MaxKeys=2)
-    )
-    names = [f"v1.0.{n}" for n in range(5)]
-    for name in names:
-        bucket.put(f"{name}/a", b"")
-
-    assert names == await Objects(store).folders("")
-    assert [f"{name}/a" for name in names] == [
-        stat.key for stat in await Objects(store).objects("")
-    ]
 
 
 async def test_region_that_is_none_is_refused_at_once(environment: None) -> None:

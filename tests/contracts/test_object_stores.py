@@ -1,0 +1,96 @@
+"""What every object store has to do, through faults."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from dewy.errors import RateLimited, RemoteError
+from dewy.remotes.download import Interrupted
+from dewy.remotes.objects import Objects
+from tests.contracts.object_cases import BUCKETS, StoreCase, object_store
+from tests.standins.files import Fault
+
+MIB = 1 << 20
+
+
+@pytest.fixture(params=BUCKETS)
+async def case(request: pytest.FixtureRequest) -> AsyncIterator[StoreCase]:
+    async with object_store(request.param) as made:
+        yield made
+
+
+async def test_nothing_is_tried_twice_behind_our_back(case: StoreCase) -> None:
+    case.front.faults += [case.busy] * 2
+
+    with pytest.raises(RateLimited) as caught:
+        await asyncio.to_thread(case.store.page, "", "/", "")
+
+    assert 9.0 == caught.value.retry_after
+    assert 1 == len(case.front.seen)
+
+
+async def test_clock_of_the_store_is_told(case: StoreCase) -> None:
+    await asyncio.to_thread(case.store.put, "key", b"value", "text/plain")
+
+    content = await asyncio.to_thread(case.store.read, "key", 5)
+
+    assert content is not None
+    assert content.now is not None
+    assert content.now > 1_600_000_000
+
+
+async def test_small_object_that_is_not_small_is_refused(case: StoreCase) -> None:
+    await asyncio.to_thread(case.store.put, "key", b"value", "text/plain")
+
+    with pytest.raises(RemoteError, match="larger than 4 bytes"):
+        await asyncio.to_thread(case.store.read, "key", 4)
+
+
+async def test_version_of_what_was_deleted_is_a_conflict(case: StoreCase) -> None:
+    put_if = case.store.put_if
+    version = await asyncio.to_thread(case.store.put, "key", b"value", "text/plain")
+    await asyncio.to_thread(case.store.delete, "key")
+
+    assert await asyncio.to_thread(put_if, "key", b"value", version) is None
+
+
+async def test_connection_cut_inside_a_piece_is_an_interruption(
+    case: StoreCase,
+) -> None:
+    case.bucket.put("key", bytes(MIB))
+    stat = await asyncio.to_thread(case.store.stat, "key")
+    assert stat is not None
+    case.front.faults.append(Fault(after=1000, then="cut"))
+
+    with pytest.raises(Interrupted):
+        await asyncio.to_thread(case.store.piece, stat, 0, MIB)
+
+    assert bytes(10) == await asyncio.to_thread(case.store.piece, stat, 5, 10)
+
+
+async def test_piece_of_another_version_is_not_taken(case: StoreCase) -> None:
+    case.bucket.put("key", b"first")
+    stat = await asyncio.to_thread(case.store.stat, "key")
+    assert stat is not None
+    case.bucket.put("key", b"other")
+
+    with pytest.raises(RemoteError, match="replaced"):
+        await asyncio.to_thread(case.store.piece, stat, 0, 5)
+
+
+async def test_listing_goes_over_more_than_one_page(
+    case: StoreCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case.two_a_page(monkeypatch)
+    names = [f"v1.0.{n}" for n in range(5)]
+    for name in names:
+        case.bucket.put(f"{name}/a", b"")
+    objects = Objects(case.store)
+
+    assert names == await objects.folders("")
+    found = [stat.key for stat in await objects.objects("")]
+    assert [f"{name}/a" for name in names] == found
+    assert 6 == len(case.front.seen)
