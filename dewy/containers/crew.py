@@ -143,7 +143,7 @@ class Crew:
         Close the ports and end, leaving the containers to the next dewy, or
         drain, stop and remove them all: as `--on-exit` says.
         """
-        self.pausing.resume()
+        self.pausing.leave()
         for port in self.table.ports:
             port.close()
         if self.settings.on_exit == "leave":

@@ -49,6 +49,10 @@ class Pausing:
             for port in self._ports:
                 port.resume()
 
+    def leave(self) -> None:
+        """Resume no more: those who wait are the next dewy's, where there is one."""
+        self._forget_timer()
+
     def _forget_timer(self) -> None:
         self.until = None
         if self._timer is not None:

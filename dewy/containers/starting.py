@@ -76,7 +76,10 @@ class Starter:
         try:
             return await asyncio.shield(starting)
         except asyncio.CancelledError:
-            await asyncio.wait({starting})
+            while not starting.done():
+                # Whoever is in a hurry cancels twice; the engine's deadline ends it.
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait({starting})
             if not starting.exception():
                 starting.result().phase = Phase.UNCHECKED
             raise
@@ -160,7 +163,11 @@ class Starter:
         begun, pause = loop.time(), FIRST_PAUSE
         since: float | None = None
         while True:
-            upstream = await self.ask(replica, readiness.check)
+            try:
+                upstream = await self.ask(replica, readiness.check)
+            except EngineError as exc:
+                # It may only be away for a moment.
+                upstream, replica.problem = None, str(exc)
             now = loop.time()
             if upstream is None:
                 since = None

@@ -61,3 +61,17 @@ async def test_the_last_word_counts():
         pausing.resume()
         assert pausing.until is None
         pausing.resume()
+
+
+async def test_whoever_leaves_lets_nobody_in():
+    """Whoever waits is for the next dewy, or was not to be let in at all."""
+    async with Proxy(threads=0) as proxy:
+        port = await proxy.open(Endpoint("127.0.0.1", 0))
+        pausing = Pausing([port])
+        pausing.pause(0.01)
+        pausing.leave()
+        _, writer = await connected(proxy)
+        await asyncio.sleep(0.05)
+
+        assert (0, True) == (port.stats().accepted, pausing.paused)
+        writer.close()

@@ -223,9 +223,49 @@ async def test_one_that_is_called_off_is_known_to_be_ended_by_others(tmp_path: P
         ]
 
 
-async def test_a_silent_engine_ends_the_waiting(tmp_path: Path):
+async def test_whoever_calls_it_off_twice_waits_for_the_engine_all_the_same(
+    tmp_path: Path,
+):
+    """Nothing goes on by itself, with nobody to know of it."""
+    async with prepared(tmp_path) as (bench, recipe):
+        reached, proceed = asyncio.Event(), asyncio.Event()
+
+        async def slow(phase: str, call: str, subject: str) -> None:
+            if (phase, call) == ("before", "start"):
+                reached.set()
+                await proceed.wait()
+
+        bench.host.hook = slow
+        starting = asyncio.create_task(started(bench, recipe), name="start")
+        await reached.wait()
+        for _ in range(2):
+            starting.cancel()
+            await asyncio.sleep(0.01)
+        assert not starting.done()
+        proceed.set()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+
+        names = {task.get_name() for task in asyncio.all_tasks()}
+        assert "replica 0 at the engine" not in names
+        assert 1 == len(bench.crew.deployer.fleet.replicas)
+
+
+async def test_an_engine_that_stumbles_is_asked_again(tmp_path: Path):
     async with prepared(tmp_path, healthcheck=True) as (bench, recipe):
         replica = await started(bench, recipe)
+        health(bench, replica, "healthy")
         bench.host.fail("check_health", EngineError("it hangs"))
-        with pytest.raises(StartFailed, match="it hangs"):
-            await bench.crew.deployer.starter.until_ready(replica, SOON)
+        await bench.crew.deployer.starter.until_ready(replica, SOON)
+
+        assert Phase.READY is replica.phase
+
+
+async def test_an_engine_that_stays_silent_ends_the_waiting(tmp_path: Path):
+    async with prepared(tmp_path, healthcheck=True) as (bench, recipe):
+        replica = await started(bench, recipe)
+        bench.host.fail("check_health", *[EngineError("it hangs")] * 100)
+        with pytest.raises(StartFailed, match=r"not healthy in 0\.1 s: it hangs"):
+            await bench.crew.deployer.starter.until_ready(
+                replica, replace(SOON, timeout=0.1)
+            )

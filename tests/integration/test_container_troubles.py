@@ -8,17 +8,34 @@ from tests.standins import roots
 from tests.standins.container_load import ContainerLoad
 from tests.standins.container_site import ContainerDewy
 from tests.standins.engines import RealEngine
-from tests.standins.gates import Gate
+from tests.standins.gates import Gate, answer
 from tests.standins.images import Publisher
 
 OLD, NEW = "v1.0.0", "v1.1.0"
 PULLER = b"User-Agent: docker/"
+REFUSALS = {
+    "429": answer("429 Too Many Requests", "", "Retry-After: 1"),
+    "401": answer("401 Unauthorized", "", 'WWW-Authenticate: Basic realm="x"'),
+}
+FULL = "no space left on device"
+NO_ROOM = {
+    "pulled": {
+        b" /v1.41/images/create?": answer(
+            "200 OK", f'{{"error": "write blob: {FULL}"}}'
+        )
+    },
+    "created": {
+        b"/containers/create?": answer(
+            "500 Internal Server Error", f'{{"message": "mkdir: {FULL}"}}'
+        )
+    },
+}
 
 
 async def test_the_registry_may_go(
     docker: RealEngine, publisher: Publisher, tmp_path, unused_tcp_port
 ) -> None:
-    """Refusing, then answering nonsense, then breaking off a pull."""
+    """Hanging up, answering nonsense, refusing; then breaking off a pull."""
     async with Gate(publisher.host) as gate:
         repository = docker.name("team") + "/app"
         site = ContainerDewy(
@@ -35,13 +52,19 @@ async def test_the_registry_may_go(
             await site.serves(OLD)
             before = await site.alone(OLD)
             async with ContainerLoad(site.port, rate=50, kept=2) as load:
-                for mode in ("broken", "garbage"):
-                    gate.turn(mode)
+                for trouble in ("broken", "garbage", *REFUSALS):
+                    if trouble in REFUSALS:
+                        gate.answers = {b" /v2/": REFUSALS[trouble]}
+                    else:
+                        gate.turn(trouble)
                     await gate.cut()
                     status = await site.until(lambda now: now["last_error"])
                     assert gate.place in status["last_error"]
                     assert 1 == len(status["last_error"].splitlines())
+                    if trouble in REFUSALS:
+                        assert trouble in status["last_error"]
                     gate.turn("open")
+                    gate.answers = {}
                     await site.until(lambda now: not now["last_error"])
                 gate.spurned = PULLER
                 await gate.cut()
@@ -56,6 +79,54 @@ async def test_the_registry_may_go(
         assert {} == load.report.failures, load.report.examples
         _, failed, _ = await roots.history(site.root)
         assert ("failed", "fetch") == (failed.outcome, failed.step)
+
+
+async def test_the_disk_may_be_full(
+    docker: RealEngine, publisher: Publisher, tmp_path, unused_tcp_port
+) -> None:
+    """As an image comes, as a container is made, and as a dead one is replaced."""
+    path = docker.environ["DOCKER_HOST"].removeprefix("unix://")
+    async with Gate(path, tmp_path) as gate:
+        site = ContainerDewy(
+            tmp_path,
+            unused_tcp_port,
+            engine=docker,
+            publisher=publisher,
+            variables={"DOCKER_HOST": f"unix://{gate.place}"},
+            replicas=2,
+        )
+        await site.push(OLD)
+        async with site, docker.client() as client:
+            await site.serves(OLD)
+            first, _ = await site.alone(OLD)
+            gate.answers = NO_ROOM["created"]
+            await client.containers.container(first).kill(signal="SIGKILL")
+            status = await site.until(
+                lambda now: any(FULL in phrase for phrase in now["degraded"])
+            )
+            gate.answers = {}
+            await site.serves(OLD)
+            before = await site.alone(OLD)
+            assert first not in before
+
+            gate.answers = NO_ROOM["pulled"]
+            await site.push(NEW)
+            async with ContainerLoad(site.port, rate=50, kept=2) as load:
+                for kind in NO_ROOM:
+                    gate.answers = NO_ROOM[kind]
+                    await roots.say(site.root, "retry", NEW)
+                    reason = await site.refuses(NEW)
+                    assert FULL in reason, kind
+                    assert 1 == len(reason.splitlines())
+                    status = await site.serves(OLD)
+                    # It is tried again by itself, later and later.
+                    assert status["quarantine"][0]["until"] is not None
+                    assert before == await site.alone(OLD)
+                gate.answers = {}
+                await roots.say(site.root, "retry", NEW)
+                await site.serves(NEW)
+        assert {} == load.report.failures, load.report.examples
+        assert [] == await site.containers()
 
 
 @pytest.mark.parametrize("mode", ["shut", "garbage", "broken"])
@@ -73,8 +144,8 @@ async def test_the_engine_may_go(
             variables={"DOCKER_HOST": f"unix://{gate.place}"},
             replicas=2,
         )
-        # The death below is to be no verdict on the version, however soon it comes.
-        site.options = (*site.options, "--probation", "0")
+        # The death below is no verdict on the version, however soon it comes.
+        site.options = (*site.options, "--probation", "10m")
         await site.push(OLD)
         async with site, docker.client() as client:
             await site.serves(OLD)

@@ -24,6 +24,9 @@ class Gate:
 
         spurned: Connections are cut when somebody sends this; b"" for never.
 
+        answers: What is answered in the server's place to who sends the key; the
+            connection ends then.
+
         asked: How many connections there were.
     """
 
@@ -31,6 +34,7 @@ class Gate:
         self.place = str(directory / "gate.sock") if directory else ""
         self.mode = "open"
         self.spurned = b""
+        self.answers: dict[bytes, bytes] = {}
         self.asked = 0
         self._behind = behind
         self._changed = asyncio.Event()
@@ -86,12 +90,28 @@ class Gate:
         there, thither = await self._connected()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(_copy(reader, thither, self.spurned))
-                group.create_task(_copy(there, writer, b""))
+                group.create_task(self._copy_in(reader, thither, writer))
+                group.create_task(_copy(there, writer))
         except* (OSError, EOFError):
             pass
         finally:
             thither.close()
+
+    async def _copy_in(
+        self, reader: StreamReader, thither: StreamWriter, back: StreamWriter
+    ) -> None:
+        while piece := await reader.read(PIECE):
+            if self.spurned and self.spurned in piece:
+                raise EOFError
+            for key, said in self.answers.items():
+                if key in piece:
+                    back.write(said)
+                    await back.drain()
+                    raise EOFError
+            thither.write(piece)
+            await thither.drain()
+        if thither.can_write_eof():
+            thither.write_eof()
 
     async def _connected(self) -> tuple[StreamReader, StreamWriter]:
         if self._behind.startswith("/"):
@@ -100,11 +120,16 @@ class Gate:
         return await asyncio.open_connection(host, int(port))
 
 
-async def _copy(reader: StreamReader, writer: StreamWriter, spurned: bytes) -> None:
+async def _copy(reader: StreamReader, writer: StreamWriter) -> None:
     while piece := await reader.read(PIECE):
-        if spurned and spurned in piece:
-            raise EOFError
         writer.write(piece)
         await writer.drain()
     if writer.can_write_eof():
         writer.write_eof()
+
+
+def answer(status: str, body: str = "", *fields: str) -> bytes:
+    """An HTTP answer, for `Gate.answers`."""
+    size = f"Content-Length: {len(body)}"
+    lines = (f"HTTP/1.1 {status}", size, "Connection: close", *fields, "", body)
+    return "\r\n".join(lines).encode()
