@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 INTERVAL = 15.0
 PATIENCE = 5.0
+MOMENT = 1.0
 
 OTHERS = (
     "OTEL_EXPORTER_OTLP_CERTIFICATE",
@@ -96,7 +97,8 @@ class Pusher:
         self._task.cancel()
         await asyncio.wait({self._task})
         try:
-            async with asyncio.timeout(self._patience):
+            # One that is away already is given a moment, and no more.
+            async with asyncio.timeout(MOMENT if self._away else self._patience):
                 await self.push()
         except TimeoutError:
             log.warning("Last telemetry lost", extra={"endpoint": self._endpoint})
