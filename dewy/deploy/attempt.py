@@ -36,6 +36,6 @@ class Attempt:
 
     def __setattr__(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
-        if name == "step":
+        if name == "step" and value:
             at = time.monotonic() if self.marks else self.begun
             self.marks.append((self.step, at))
