@@ -51,7 +51,7 @@ async def pusher(
     async def figures() -> MetricsData:
         return model.made(points)
 
-    usual: dict[str, Any] = {"insecure": True, "interval": 3600.0}
+    usual: dict[str, Any] = {"insecure": True, "interval": 3600.0, "patience": 60.0}
     given = usual | more
     quiet.begin()
     # In a thread, as it may read a certificate.
