@@ -17,19 +17,24 @@ REASON = "replica shop-1772443012-1 ended with exit status 3 while others were s
 
 
 class Telling:
-    """A dewy that says *told*, and moves a little between one look and the next."""
+    """
+    A dewy that says *told*, and moves a little between one look and the next.
+
+    Attributes:
+        looks: How often it was asked.
+    """
 
     def __init__(self, told: Status) -> None:
         self.told = told
-        self._looks = 0
+        self.looks = 0
 
     async def __call__(self) -> Status:
         moved = []
-        self._looks += 1
+        self.looks += 1
         for number, each in enumerate(self.told["replicas"], 1):
             if each["phase"] == "serving":
                 each["connections_total"] += 40 + number
-                each["connections_total"] += self._looks * 5 % 23
+                each["connections_total"] += self.looks * 5 % 23
                 each["bytes_up"] += 21_000 * number
                 each["bytes_down"] += 640_000 * number
             moved.append(dict(each))

@@ -8,7 +8,7 @@
   };
   const WORDS = { leaving: "draining" };
   const rates = [], records = new Map(), shown = new WeakMap();
-  let status = null, source = null, retry = 0, ahead = 0;
+  let status = null, source = null, live = false, retry = 0, ahead = 0;
 
   const $ = (selector) => document.querySelector(selector);
 
@@ -170,7 +170,7 @@
 
   // One point a second, whether or not something was told.
   function draw() {
-    const current = status ? Object.values(status.rates) : [];
+    const current = live ? Object.values(status.rates) : [];
     rates.push(current.reduce((total, rate) => total + rate.connections_total, 0));
     rates.splice(0, rates.length - SVG_POINTS);
     const most = Math.max(1, ...rates), start = SVG_POINTS - rates.length;
@@ -271,12 +271,14 @@
     source.addEventListener("status", (event) => {
       const before = status;
       status = JSON.parse(event.data);
+      live = true;
       linked("Live", "");
       show();
       if (before) tell(before);
     });
     source.addEventListener("history", (event) => past(JSON.parse(event.data)));
     source.addEventListener("error", () => {
+      live = false;
       linked("No connection to dewy; what is shown was so when it broke. Trying again …", "warn");
       if (source && source.readyState === EventSource.CLOSED) retry = setTimeout(listen, 5000);
     });
@@ -287,8 +289,9 @@
     clearTimeout(retry);
     if (source) source.close();
     source = null;
+    live = false;
     if (!document.hidden) listen();
   });
   setInterval(() => { if (!document.hidden) { draw(); show(); } }, 1000);
-  listen();
+  if (!document.hidden) listen();
 })();
