@@ -64,7 +64,7 @@
   }
 
   const bytes = (count) => amount(count) + "B/s";
-  const each = (count) => (count < 10 ? count.toFixed(1) : String(Math.round(count))) + "/s";
+  const each = (count) => (count && count < 10 ? count.toFixed(1) : String(Math.round(count))) + "/s";
 
   // The parts of the page.
 
@@ -91,8 +91,8 @@
     section.hidden = !rows.length;
     const place = section.querySelector(".table");
     if (!place.firstChild) {
-      const heads = columns.map(([title, kind]) =>
-        make("th", { role: "columnheader", scope: "col", class: kind }, title));
+      const heads = columns.map(([name, kind, title]) =>
+        make("th", { role: "columnheader", scope: "col", class: kind, title }, name));
       place.append(make("table", { role: "table", "aria-labelledby": section.getAttribute("aria-labelledby") },
         make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, ...heads)), make("tbody", { role: "rowgroup" })));
     }
@@ -105,8 +105,8 @@
   }
 
   function blank(columns) {
-    const cells = columns.map(([title, kind], index) => index
-      ? make("td", { role: "cell", class: kind, "data-label": title })
+    const cells = columns.map(([name, kind], index) => index
+      ? make("td", { role: "cell", class: kind, "data-label": name })
       : make("th", { role: "rowheader", scope: "row", class: kind }));
     return make("tr", { role: "row" }, ...cells);
   }
@@ -201,8 +201,9 @@
   }
 
   function parts() {
-    table($("#replicas"), [["Name"], ["Version", "tag"], ["State"], ["Open", "number"], ["New", "number"],
-      ["In", "number"], ["Out", "number"], ["Reached at", "wide"], ["Problem", "wide why"]],
+    table($("#replicas"), [["Name"], ["Version", "tag"], ["State"], ["Open", "number", "connections open now"],
+      ["New", "number", "new connections per second"], ["In", "number", "bytes per second to it"],
+      ["Out", "number", "bytes per second from it"], ["Reached at", "wide"], ["Problem", "wide why"]],
     status.replicas.map((replica) => {
       const rate = status.rates[replica.id] || { connections_total: 0, bytes_up: 0, bytes_down: 0 };
       const state = replica.health === "unhealthy" ? "unhealthy" : word(replica.phase);
