@@ -159,8 +159,11 @@ async def test_a_rollout_is_followed(page: Tab, port: int, tmp_path: Path) -> No
 async def test_a_server_is_seen(
     page: Tab, browser: str, port: int, tmp_path: Path
 ) -> None:
-    async with api(port, shown.serving()) as it:
+    await page.look(height=600)
+    telling = shown.Telling(shown.serving())
+    async with AdminAPI(port, telling, past=shown.past_of_program) as it:
         await visit(page, it)
+        assert "rolled back" in await page.text("#history")
         await picture(page, browser, tmp_path, "page-server.png")
         assert "12 requests left" in await page.text("#generations")
         for absent in ("#replicas", "#traffic", "#quarantine", "#wrong"):
