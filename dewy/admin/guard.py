@@ -77,9 +77,13 @@ def is_local(headers: Mapping[str, str]) -> bool:
     Whether a request came from this host's own users, as far as it can tell.
 
     A page somebody's browser shows may reach loopback, but under its own Host
-    (rebinding) or with its own Origin.
+    (rebinding), with its own Origin, or, where it asks for what is no text of its
+    own, as an image, with a note of the browser's. Following a link is no harm.
     """
     host, origin = headers.get("Host", "localhost"), headers.get("Origin")
     if not _LOCAL_HOST.fullmatch(host):
+        return False
+    followed = headers.get("Sec-Fetch-Dest") == "document"
+    if headers.get("Sec-Fetch-Site") == "cross-site" and not followed:
         return False
     return origin is None or _LOCAL_ORIGIN.fullmatch(origin) is not None

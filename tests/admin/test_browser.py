@@ -19,6 +19,7 @@ from dewy.admin.status import Process
 from tests.needs import needs
 from tests.standins import shown
 from tests.standins.chromium import ELSEWHERE, Tab, chromium, tab
+from tests.standins.contrast import CONTRAST
 from tests.standins.crews import benched
 from tests.standins.pictures import small
 
@@ -29,32 +30,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 LARGEST_PICTURE = 150_000
 PICTURED = ["page-light.png", "page-dark.png", "page-phone.png", "page-server.png"]
 
-# The least contrast of any text with what is behind it (WCAG 2).
-CONTRAST = """
-(() => {
-  const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
-    .map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
-  const colour = text => text.match(/[\\d.]+/g).map(Number);
-  const behind = node => {
-    for (; node; node = node.parentElement) {
-      const found = colour(getComputedStyle(node).backgroundColor);
-      if (found.length < 4 || found[3]) return found;
-    }
-  };
-  const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  let least = 21;
-  for (let it; it = words.nextNode();) {
-    const node = it.parentElement;
-    if (!it.data.trim() || !node.checkVisibility() || node.closest("script, noscript"))
-      continue;
-    const a = light(colour(getComputedStyle(node).color)), b = light(behind(node));
-    least = Math.min(least, (Math.max(a, b) + .05) / (Math.min(a, b) + .05));
-  }
-  return least;
-})()
-"""
 SQUARES = "document.querySelectorAll('.squares i').length"
+HIDABLE = "Object.defineProperty(document, 'hidden', {writable: true}); 0"
+HIDE = "document.hidden = {}; document.dispatchEvent(new Event('visibilitychange'))"
 TOO_WIDE = "document.documentElement.scrollWidth - innerWidth"
 
 
@@ -181,8 +159,11 @@ async def test_a_rollout_is_followed(page: Tab, port: int, tmp_path: Path) -> No
 async def test_a_server_is_seen(
     page: Tab, browser: str, port: int, tmp_path: Path
 ) -> None:
-    async with api(port, shown.serving()) as it:
+    await page.look(height=600)
+    telling = shown.Telling(shown.serving())
+    async with AdminAPI(port, telling, past=shown.past_of_program) as it:
         await visit(page, it)
+        assert "rolled back" in await page.text("#history")
         await picture(page, browser, tmp_path, "page-server.png")
         assert "12 requests left" in await page.text("#generations")
         for absent in ("#replicas", "#traffic", "#quarantine", "#wrong"):
@@ -275,9 +256,33 @@ async def test_a_restart_is_lived_through(page: Tab, port: int) -> None:
 
 async def test_other_pages_get_nothing(page: Tab, port: int) -> None:
     """Neither by a name that leads here nor from where they are."""
-    async with api(port, shown.serving()) as it:
+    told = shown.Telling(shown.serving())
+    async with AdminAPI(port, told) as it:
         await page.go(f"http://{ELSEWHERE}:{it.port}/")
         await page.sees("body", "/local users only/")
-        for url in (f"http://localhost:{it.port}/api/status", "/api/status"):
-            asked = f"fetch('{url}').then(r => r.status, e => e.name)"
-            assert await page.ask(asked) in (403, "TypeError")
+        here = f"http://localhost:{it.port}/api/status"
+        for url, how in ((here, {}), (here, {"mode": "no-cors"}), ("/api/status", {})):
+            asked = f"fetch('{url}', {how}).then(r => r.status, e => e.name)"
+            assert await page.ask(asked) in (403, 0, "TypeError")
+        image = "new Promise(done => { const it = new Image(); it.onerror = done;"
+        await page.ask(f"{image} it.src = '{here}' }})")
+
+    assert 0 == told.looks
+
+
+async def test_a_page_in_the_background_asks_for_nothing(page: Tab, port: int) -> None:
+    told = shown.Telling(shown.serving())
+    async with AdminAPI(port, told, past=shown.past) as it:
+        await visit(page, it)
+        await page.ask(
+            "Object.defineProperty(document, 'hidden', {writable: true}) && 0"
+        )
+        await page.ask(HIDE.format("true"))
+        before = -1
+        async with asyncio.timeout(60):
+            while before != told.looks:
+                before = told.looks
+                await asyncio.sleep(1.2)
+        told.told["running"]["tag"] = "v1.9.3"
+        await page.ask(HIDE.format("false"))
+        await page.sees("#runs", "/v1.9.3/")

@@ -35,6 +35,7 @@ async def test_only_looking_is_served(
         "Host: 127.0.0.1.evil.example:17539",
         "Origin: https://evil.example",
         "Origin: null",
+        "Sec-Fetch-Site: cross-site",
     ],
 )
 @pytest.mark.parametrize("path", [*PATHS, "/nothing"])
@@ -57,6 +58,8 @@ async def test_pages_from_elsewhere_are_refused(
         {"Host": "127.0.0.1:1"},
         {"Host": "[::1]:17539", "Origin": "http://[::1]:17539"},
         {"Origin": "http://127.0.0.1:8080"},
+        {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "empty"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"},
         {},
     ],
 )

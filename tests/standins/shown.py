@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from dewy.admin.status import Process, status
@@ -17,19 +16,24 @@ REASON = "replica shop-1772443012-1 ended with exit status 3 while others were s
 
 
 class Telling:
-    """A dewy that says *told*, and moves a little between one look and the next."""
+    """
+    A dewy that says *told*, and moves a little between one look and the next.
+
+    Attributes:
+        looks: How often it was asked.
+    """
 
     def __init__(self, told: Status) -> None:
         self.told = told
-        self._looks = 0
+        self.looks = 0
 
     async def __call__(self) -> Status:
         moved = []
-        self._looks += 1
+        self.looks += 1
         for number, each in enumerate(self.told["replicas"], 1):
             if each["phase"] == "serving":
                 each["connections_total"] += 40 + number
-                each["connections_total"] += self._looks * 5 % 23
+                each["connections_total"] += self.looks * 5 % 23
                 each["bytes_up"] += 21_000 * number
                 each["bytes_down"] += 640_000 * number
             moved.append(dict(each))
@@ -119,7 +123,7 @@ def serving(now: float | None = None) -> Status:
     process = Process(
         4711, generations=generations, next_poll=now + 8, last_poll=now - 2
     )
-    return told("server", state(now, "v1.9.2", "v1.9.1"), process, now)
+    return told("server", state(now, "v1.9.2", "v1.9.0", since=4), process, now)
 
 
 def told(command: str, known: State, process: Process, now: float) -> Status:
@@ -128,9 +132,11 @@ def told(command: str, known: State, process: Process, now: float) -> Status:
     return status(known, now, name=name, command=command, root=root, process=process)
 
 
-def state(now: float, running: str, previous: str, bad: str = "") -> State:
+def state(
+    now: float, running: str, previous: str, bad: str = "", since: float = 90_000
+) -> State:
     places = ("", "") if bad else ("20260302T090031Z", "20260226T141500Z")
-    installed = Installed(running, "b", places[0], now - 90_000)
+    installed = Installed(running, "b", places[0], now - since)
     before = Installed(previous, "a", places[1], now - 400_000)
     clock = Clock(wall=lambda: now, monotonic=lambda: 0.0, jitter=lambda: 0.5)
     quarantine = Quarantine()
@@ -141,21 +147,38 @@ def state(now: float, running: str, previous: str, bad: str = "") -> State:
     )
 
 
-def past(now: float | None = None) -> list[dict[str, Any]]:
-    """Three deployments, newest first, as `Past` has them."""
-    now = now or time.time()
-    usual: Mapping[str, Any] = {
+def past() -> list[dict[str, Any]]:
+    """What led to `rolling`, newest first, as `Past` has it."""
+    now = time.time()
+    failed = {"outcome": "failed", "step": "start", "reason": REASON}
+    return [
+        {**record(now - 3000, "v2.3.2", "v2.3.1", 21.4), **failed},
+        record(now - 90_000, "v2.3.1", "v2.3.0", 34.9),
+        record(now - 400_000, "v2.3.0", "", 40.2),
+    ]
+
+
+def past_of_program() -> list[dict[str, Any]]:
+    """The same for `serving`."""
+    now = time.time()
+    reason = "v1.9.1 died within probation (exit status 7)"
+    back = {"outcome": "rolled back", "step": "probation", "reason": reason}
+    return [
+        record(now - 4, "v1.9.2", "v1.9.0", 2.1),
+        {**record(now - 86_000, "v1.9.1", "v1.9.0", 3.2), **back},
+        record(now - 400_000, "v1.9.0", "", 2.4),
+    ]
+
+
+def record(at: float, tag: str, previous: str, seconds: float) -> dict[str, Any]:
+    """A deployment that went well."""
+    return {
+        "at": at,
+        "tag": tag,
+        "previous": previous,
         "action": "deploy",
         "outcome": "deployed",
         "step": "done",
         "reason": "",
+        "seconds": seconds,
     }
-    failed = {"outcome": "failed", "step": "start", "reason": REASON}
-    return [
-        {**usual, "at": now - 3000, "tag": "v2.3.2", "previous": "v2.3.1"}
-        | {"seconds": 21.4, **failed},
-        {**usual, "at": now - 90_000, "tag": "v2.3.1", "previous": "v2.3.0"}
-        | {"seconds": 34.9},
-        {**usual, "at": now - 400_000, "tag": "v2.3.0", "previous": ""}
-        | {"seconds": 40.2},
-    ]

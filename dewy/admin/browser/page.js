@@ -8,7 +8,7 @@
   };
   const WORDS = { leaving: "draining" };
   const rates = [], records = new Map(), shown = new WeakMap();
-  let status = null, source = null, retry = 0, ahead = 0;
+  let status = null, source = null, live = false, retry = 0, ahead = 0;
 
   const $ = (selector) => document.querySelector(selector);
 
@@ -64,7 +64,7 @@
   }
 
   const bytes = (count) => amount(count) + "B/s";
-  const each = (count) => (count < 10 ? count.toFixed(1) : String(Math.round(count))) + "/s";
+  const each = (count) => (count && count < 10 ? count.toFixed(1) : String(Math.round(count))) + "/s";
 
   // The parts of the page.
 
@@ -91,8 +91,8 @@
     section.hidden = !rows.length;
     const place = section.querySelector(".table");
     if (!place.firstChild) {
-      const heads = columns.map(([title, kind]) =>
-        make("th", { role: "columnheader", scope: "col", class: kind }, title));
+      const heads = columns.map(([name, kind, title]) =>
+        make("th", { role: "columnheader", scope: "col", class: kind, title }, name));
       place.append(make("table", { role: "table", "aria-labelledby": section.getAttribute("aria-labelledby") },
         make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, ...heads)), make("tbody", { role: "rowgroup" })));
     }
@@ -105,8 +105,8 @@
   }
 
   function blank(columns) {
-    const cells = columns.map(([title, kind], index) => index
-      ? make("td", { role: "cell", class: kind, "data-label": title })
+    const cells = columns.map(([name, kind], index) => index
+      ? make("td", { role: "cell", class: kind, "data-label": name })
       : make("th", { role: "rowheader", scope: "row", class: kind }));
     return make("tr", { role: "row" }, ...cells);
   }
@@ -170,7 +170,7 @@
 
   // One point a second, whether or not something was told.
   function draw() {
-    const current = status ? Object.values(status.rates) : [];
+    const current = live ? Object.values(status.rates) : [];
     rates.push(current.reduce((total, rate) => total + rate.connections_total, 0));
     rates.splice(0, rates.length - SVG_POINTS);
     const most = Math.max(1, ...rates), start = SVG_POINTS - rates.length;
@@ -201,8 +201,9 @@
   }
 
   function parts() {
-    table($("#replicas"), [["Name"], ["Version", "tag"], ["State"], ["Open", "number"], ["New", "number"],
-      ["In", "number"], ["Out", "number"], ["Reached at", "wide"], ["Problem", "wide why"]],
+    table($("#replicas"), [["Name"], ["Version", "tag"], ["State"], ["Open", "number", "connections open now"],
+      ["New", "number", "new connections per second"], ["In", "number", "bytes per second to it"],
+      ["Out", "number", "bytes per second from it"], ["Reached at", "wide"], ["Problem", "wide why"]],
     status.replicas.map((replica) => {
       const rate = status.rates[replica.id] || { connections_total: 0, bytes_up: 0, bytes_down: 0 };
       const state = replica.health === "unhealthy" ? "unhealthy" : word(replica.phase);
@@ -271,12 +272,14 @@
     source.addEventListener("status", (event) => {
       const before = status;
       status = JSON.parse(event.data);
+      live = true;
       linked("Live", "");
       show();
       if (before) tell(before);
     });
     source.addEventListener("history", (event) => past(JSON.parse(event.data)));
     source.addEventListener("error", () => {
+      live = false;
       linked("No connection to dewy; what is shown was so when it broke. Trying again …", "warn");
       if (source && source.readyState === EventSource.CLOSED) retry = setTimeout(listen, 5000);
     });
@@ -287,8 +290,9 @@
     clearTimeout(retry);
     if (source) source.close();
     source = null;
+    live = false;
     if (!document.hidden) listen();
   });
   setInterval(() => { if (!document.hidden) { draw(); show(); } }, 1000);
-  listen();
+  if (!document.hidden) listen();
 })();
