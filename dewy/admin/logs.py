@@ -37,15 +37,16 @@ async def logs(
     """
     The last lines of every source, or of those that *args* names.
 
-    `lines` is how many, `which` a generation's number or a replica's index, name
-    or id. Of the sources in `after` only what came after that position is told,
-    and none of them has to be there any more.
+    `lines` is how many, `generation` a number, `replica` an index, name or id.
+    Of the sources in `after` only what came after that position is told, and none
+    of them has to be there any more.
 
     Raises:
         DewyError: nothing that runs here writes anything dewy could tell.
     """
     count = min(max(int(args.get("lines") or LINES), 1), MOST)
-    which, after = str(args.get("which") or ""), args.get("after") or {}
+    after = args.get("after") or {}
+    which = _which(command, "replica" if crew else "generation", args)
     if crew is not None:
         parts = await _replicas(crew, which, after, count)
     elif generations is not None:
@@ -53,6 +54,14 @@ async def logs(
     else:
         raise DewyError(f"dewy {command} runs no program, so there are no logs")
     return {"sources": _within(BUDGET, parts)}
+
+
+def _which(command: str, kind: str, args: Mapping[str, Any]) -> str:
+    """The one of *kind* that was asked for, or ""."""
+    for other in ("generation", "replica"):
+        if args.get(other) and other != kind and command != "assets":
+            raise DewyError(f"dewy {command} has no {other}s; say --{kind}")
+    return str(args.get(kind) or "")
 
 
 def _generations(

@@ -54,7 +54,7 @@ def command(
     """
     if replica and generation:
         raise click.UsageError("--replica is for containers, --generation is not")
-    asked = {"lines": count, "which": replica or generation or ""}
+    asked = {"lines": count, "replica": replica, "generation": generation}
     with suppress(KeyboardInterrupt):
         loop.run(_show(settings_from(ctx), asked, follow=follow, json_=json_))
 

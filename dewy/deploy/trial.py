@@ -68,7 +68,10 @@ class Trial:
             await put_back(back)
         except DeploymentError as exc:
             log.error("Not rolled back", extra={"to": back.name, "error": str(exc)})
-            await self._ledger.note(lambda state: replace(state, running=bad))
+            because = state.because
+            await self._ledger.note(
+                lambda state: replace(state, running=bad, because=because)
+            )
             return False
         attempt = Attempt(
             bad.name,

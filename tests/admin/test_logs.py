@@ -65,10 +65,18 @@ async def test_reading_goes_on_after_a_position() -> None:
 async def test_one_generation_can_be_chosen() -> None:
     both = program(wrote("a"), wrote("b"))
 
-    assert ["generation 2"] == [each["source"] for each in await ask(both, which="2")]
+    assert ["generation 2"] == [
+        each["source"] for each in await ask(both, generation="2")
+    ]
     with pytest.raises(DewyError, match=r"no generation 7 is here \(there are: 1, 2\)"):
-        await ask(both, which="7")
-    assert [] == await ask(both, which="7", after={"generation 7": 1})
+        await ask(both, generation="7")
+    assert [] == await ask(both, generation="7", after={"generation 7": 1})
+
+
+async def test_what_there_is_not_is_not_asked_for() -> None:
+    """Programs have no replicas, as containers have no generations."""
+    with pytest.raises(DewyError, match="no replicas; say --generation"):
+        await ask(program(wrote("a")), replica="1")
 
 
 async def test_what_writes_nothing_dewy_sees_says_so() -> None:
@@ -103,15 +111,15 @@ async def test_replicas_tell_what_the_engine_keeps(tmp_path: Path) -> None:
         names = [each.name for each in replicas]
         assert names == [part["source"] for part in await ask()]
         assert [["two"]] * 2 == [part["lines"] for part in await ask(lines=1)]
-        (part,) = await ask(which="1")
+        (part,) = await ask(replica="1")
         assert names[1] == part["source"]
-        (part,) = await ask(which=replicas[0].id[:12])
+        (part,) = await ask(replica=replicas[0].id[:12])
         assert names[0] == part["source"]
         bench.host.held[replicas[0].id].output.append("three")
         parts = await ask(after=dict.fromkeys(names, 2))
         assert [["three"], []] == [part["lines"] for part in parts]
         with pytest.raises(DewyError, match="no replica 7 is here"):
-            await ask(which="7")
+            await ask(replica="7")
 
 
 async def test_engine_that_does_not_tell_is_no_end(tmp_path: Path) -> None:

@@ -40,7 +40,13 @@ def test_lines_name_who_wrote_them(dewy: Dewy, asked: list[dict[str, Any]]) -> N
     ended = dewy("logs", "-n", "7", "--generation", "1")
 
     assert (0, "generation 1 | one\n") == (ended.status, ended.out)
-    assert [{"verb": "logs", "lines": 7, "which": "1", "after": {}}] == asked
+    (said,) = asked
+    assert ("logs", 7, "1", None) == (
+        said["verb"],
+        said["lines"],
+        said["generation"],
+        said["replica"],
+    )
 
 
 def test_following_begins_where_it_left_off(

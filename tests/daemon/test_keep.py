@@ -18,9 +18,11 @@ from dewy.admin.client import NotRunning, ask
 from dewy.config import Address, Settings
 from dewy.deploy.lock import lock
 from dewy.errors import ConfigError, DewyError, RootBusy
+from dewy.notifiers import retrying
 from dewy.remotes.memory import MemoryStore
 from tests.eventually import eventually
 from tests.standins import programs
+from tests.standins.receiving import Receiver
 
 Given = Callable[..., Settings]
 Status = dict[str, Any]
@@ -200,6 +202,51 @@ async def test_a_program_is_kept_restarted_and_stopped(
         await until(task, tmp_path, alone(1))
         await until(task, tmp_path, lambda status: status["last_poll"])
     assert 1 == len(store.reports)
+
+
+@pytest.mark.parametrize("fault", ["hang", "refuses", "429", "500"])
+async def test_notifier_in_trouble_holds_nobody_up(
+    settings, store, tmp_path, monkeypatch, fault
+):
+    """What there was to tell is told afterwards: once, and in order."""
+    for name in ("FIRST_PAUSE", "LONGEST_PAUSE"):
+        monkeypatch.setattr(retrying, name, 0.02)
+    if fault == "hang":
+        monkeypatch.setattr(retrying, "DELIVERY", 0.05)
+    versions = ["v1.0.0", "v1.1.0", "v1.2.0"]
+    async with Receiver() as receiver:
+        await begin(receiver, fault)
+        chosen = settings(notifiers=(f"{receiver.url}/hook",))
+        async with running(chosen) as task:
+            for version in versions:
+                publish(store, version)
+                await until(task, tmp_path, runs(version))
+            assert [] == receiver.received
+            monkeypatch.setattr(retrying, "DELIVERY", 60.0)
+            # Attempts that have less time come to nothing before it answers.
+            await receiver.stop()
+            await asyncio.sleep(0.2)
+            receiver.fault = ""
+            await receiver.start()
+            await eventually(lambda: deployed(receiver) == versions)
+
+    ids = [message["id"] for message in receiver.messages]
+    assert len(set(ids)) == len(ids)
+    assert receiver.messages[-1]["text"].startswith("Stopping")
+
+
+async def begin(receiver: Receiver, fault: str) -> None:
+    """Have *receiver* be in trouble."""
+    if fault == "refuses":
+        await receiver.stop()
+    else:
+        receiver.fault = fault if fault == "hang" else int(fault)
+
+
+def deployed(receiver: Receiver) -> list[str]:
+    """The versions whose deployment was told, in that order."""
+    told = [each["text"] for each in receiver.messages if each["kind"] == "important"]
+    return [text.rpartition(" ")[2] for text in told]
 
 
 async def told(notified: socket.socket, wanted: str) -> None:

@@ -65,6 +65,7 @@ async def test_a_death_within_probation_is_a_verdict(tmp_path: Path):
     state = case.ledger.state
     assert OLD == state.running
     assert OLD.directory == await case.releases.target()
+    assert "put back, because v2 died within probation (exit status 9)" == state.because
     entry = state.quarantine.find("v2", "b")
     assert entry is not None
     assert (None, "v2 died within probation (exit status 9)") == (

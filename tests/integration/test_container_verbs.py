@@ -63,7 +63,13 @@ async def test_containers_are_listed(site: ContainerDewy, unused_tcp_port_factor
         await site.serves(OLD)
         shown = await told(site, "container", "list", "--admin-port", admin)
         listed = await told(site, "container", "list", "--admin-port", admin, "--json")
+        logs = await told(site, "logs", "-n", "1")
+        why = await told(site, "why", OLD)
         real = {each["Id"]: each for each in await site.containers()}
+    said = {line.partition(" | ")[0::2] for line in logs.splitlines()}
+    greeting = f"listening on 8080, version {OLD}"
+    assert {(each["Name"].lstrip("/"), greeting) for each in real.values()} == said
+    assert why.startswith(f"{OLD}: runs\n")
     heading, *lines = shown.splitlines()
     assert ["UPSTREAM", "DEPLOY", "TIME", "NAME"] == heading.split()
     assert {each["Name"].lstrip("/") for each in real.values()} == {
