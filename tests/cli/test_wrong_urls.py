@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+
 import pytest
 
 from dewy.urls import redact
@@ -92,3 +96,36 @@ def test_credentials_that_cannot_be_are_refused(
 
     refuses(dewy(command, "--registry", url), url, advice)
     refuses(dewy(command, "--registry", "mem://app", "--cache", url), url, advice)
+
+
+WITHOUT = """
+import sys
+sys.modules |= dict.fromkeys(["boto3", "google", "grpc", "redis", "consul"])
+from dewy.caches import CACHES
+from dewy.registries import REGISTRIES
+from dewy.errors import ImplementationUnavailable
+for table, url in eval(sys.argv[1]):
+    try:
+        {"cache": CACHES, "registry": REGISTRIES}[table].open(url, None, None)
+    except ImplementationUnavailable as exc:
+        print(exc)
+"""
+
+
+def test_missing_extra_is_named() -> None:
+    """Whatever the scheme; and no scheme needs the client of another one."""
+    asked = [
+        (kind, url)
+        for kind, urls in {
+            "registry": [S3, GS, "grpc://host"],
+            "cache": [S3, GS, "redis://host", "rediss://host", "consul://host"],
+        }.items()
+        for url in urls
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, repr(asked)], capture_output=True, text=True
+    )
+
+    extras = ["s3", "gcs", "grpc", "s3", "gcs", "redis", "redis", "consul"]
+    told = re.findall(r"; pip install 'dewy\[(\w+)\]'$", done.stdout, re.MULTILINE)
+    assert extras == told, done.stdout + done.stderr

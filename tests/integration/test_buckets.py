@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -79,23 +77,3 @@ async def test_poll_costs_two_requests() -> None:
 
         assert "v1.0.0" == (await registry.current()).tag
         assert 2 == len(front.seen)
-
-
-@pytest.mark.parametrize(
-    ("url", "missing", "extra"),
-    [("s3://eu-central-1/releases", "boto3", "s3"), ("gs://releases", "google", "gcs")],
-)
-def test_missing_extra_is_named(url: str, missing: str, extra: str) -> None:
-    code = f"""
-import sys
-sys.modules[{missing!r}] = None
-from dewy.caches import CACHES
-from dewy.errors import ImplementationUnavailable
-try:
-    CACHES.open({url!r}, None)
-except ImplementationUnavailable as exc:
-    print(exc)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-
-    assert f"pip install 'dewy[{extra}]'" in done.stdout, done.stderr

@@ -12,15 +12,16 @@ from pathlib import Path
 import pytest
 
 from dewy.agent import Agent
-from dewy.caches.chunks import ChunkedCache
 from dewy.deploy.history import History
 from tests import needs
 from tests.standins import programs, publishing
 from tests.standins.fleet import (
+    HARM,
     SHARED,
     Shared,
     Upstream,
     all_tick,
+    harmed,
     host,
     running,
     shared,
@@ -105,28 +106,30 @@ async def test_fresh_host_on_a_warm_cache_deploys(fleet: Fleet) -> None:
     assert 1 == fleet.upstream.asked["fetch"]
 
 
-async def evict(agent: Agent) -> None:
-    """As a store does that needs room: a part of the file, and not what lists it."""
-    cache = agent.supply._fetcher._cache  # type: ignore[attr-defined]
-    if isinstance(cache, ChunkedCache):
-        chunks = await cache._store.names("chunk/")
-        await cache._store.delete(chunks[:1])
-    else:
-        [key] = [key for key in await cache.keys() if key.endswith(".tar.gz")]
-        await cache.delete(key)
-
-
-async def test_what_was_evicted_is_fetched_again_by_one(fleet: Fleet) -> None:
+@pytest.mark.parametrize(
+    ("fleet", "harm"),
+    [
+        *(("redis", harm) for harm in HARM),
+        ("consul-standin", "torn"),
+        *(("s3", harm) for harm in ("evicted", "flipped")),
+        *(("gs", harm) for harm in ("evicted", "torn")),
+    ],
+    indirect=["fleet"],
+)
+async def test_what_was_harmed_is_fetched_again_by_one(fleet: Fleet, harm: str) -> None:
     """Of many hosts that find it out at once, as of those that see a new release."""
     fleet.publish("v1.0.0")
     first = await fleet.hosts(1)
     await all_tick(first)
-    await evict(first[0])
-    fresh = await fleet.hosts(10)
+    cache = first[0].supply._fetcher._cache  # type: ignore[attr-defined]
+    await harmed(cache, HARM[harm])
+    fresh = await fleet.hosts(5)
 
     await all_tick(fresh)
+    later = await fleet.hosts(1)
+    await all_tick(later)
 
-    assert {"v1.0.0": 10} == running(fresh)
+    assert {"v1.0.0": 6} == running(fresh + later)
     assert 2 == fleet.upstream.asked["fetch"]
 
 

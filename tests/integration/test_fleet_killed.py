@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.standins import programs
+from tests.standins import programs, publishing
 from tests.standins.files import Fault
 from tests.standins.fleet import Shared, all_tick, host, running, shared
 from tests.standins.github import TOKEN, GitHubServer
@@ -83,3 +84,46 @@ async def test_downloader_that_is_killed_costs_one_download_more(
     assert 2 == len(github.store.seen)
     asked = [path for path in github.paths() if path.startswith("GET") and "?" in path]
     assert 1 == len(asked), asked
+
+
+POINTS = {
+    "redis": "dewy.caches.redis:RedisStore.place:leave:2",
+    "consul-standin": "dewy.caches.consul:ConsulStore.place:leave:2",
+    "s3": "dewy.remotes.s3.store:S3Upload.write:leave",
+    "gs": "dewy.remotes.gcs.resumable:ResumableUpload.write:leave",
+}
+
+
+@pytest.mark.parametrize("kind", POINTS)
+async def test_writer_that_is_killed_leaves_nothing_that_counts(
+    kind: str, tmp_path: Path
+) -> None:
+    """Half an upload is in the cache; the next host fetches all of it anew."""
+    registry, root = tmp_path / "registry", tmp_path / "first"
+    await asyncio.to_thread(registry.mkdir)
+    await asyncio.to_thread(root.mkdir)
+    content = os.urandom(9 << 20)
+    publishing.put(registry, "v1.0.0", {"app": content})
+    url = f"{registry.as_uri()}?artifact=app"
+    async with shared(kind, tmp_path) as cache:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.standins.killed", POINTS[kind], "assets"),
+            *("--registry", url, "--admin-port", "0", "--cache", cache.url),
+            cwd=root,
+            env={**os.environ, "PYTHONPATH": os.getcwd()},
+        )
+        async with asyncio.timeout(60):
+            assert -signal.SIGKILL == await process.wait()
+        async with host(tmp_path / "next", url, cache.url) as agent:
+            held = agent.supply._fetcher._cache  # type: ignore[attr-defined]
+            [lease] = [key for key in await held.keys() if key.endswith("--app")]
+            assert lease.startswith("locks/")
+            await held.delete(lease)  # a minute has passed
+
+            await agent.tick()
+
+            assert {"v1.0.0": 1} == running([agent])
+            path = agent.settings.root / "current" / "app"
+            assert content == await asyncio.to_thread(path.read_bytes)
+            key = lease.removeprefix("locks/artifact/")
+            assert {key, f"{key}.json"} <= set(await held.keys())

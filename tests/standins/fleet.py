@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from dewy.agent import Agent
-from dewy.caches import SharedCache
+from dewy.caches import Cache, SharedCache
+from dewy.caches.chunks import ChunkedCache
 from dewy.caches.outage import Outage
 from dewy.config import Settings
 from dewy.deploy.answer import key
@@ -165,6 +166,32 @@ async def shared(kind: str, directory: Path) -> AsyncIterator[Shared]:
                 yield Shared(store.url("cache"), partial(asyncio.to_thread, store.drop))
             case _:
                 yield Shared(f"mem://{directory.name}", asyncio.Event().wait)
+
+
+HARM: dict[str, Callable[[bytes], bytes | None]] = {
+    "evicted": lambda content: None,
+    "torn": lambda content: content[:-1],
+    "flipped": lambda content: bytes([content[0] ^ 1]) + content[1:],
+}
+"""What stores do to files: how a part of one looks afterwards, None for not at all."""
+
+
+async def harmed(cache: Cache, harm: Callable[[bytes], bytes | None]) -> None:
+    """Do *harm* to the one file in *cache*, but not to what vouches for it."""
+    if isinstance(cache, ChunkedCache):
+        [chunk, *_] = await cache._store.names("chunk/")
+        content = harm(await cache._store.fetch(chunk) or b"")
+        if content is None:
+            await cache._store.delete([chunk])
+        else:
+            await cache._store.place(chunk, content)
+        return
+    [key] = [key for key in await cache.keys() if key.endswith(".tar.gz")]
+    content = harm(await cache.get(key) or b"")
+    if content is None:
+        await cache.delete(key)
+    else:
+        await cache.put(key, content)
 
 
 async def all_tick(agents: list[Agent]) -> None:
