@@ -10,11 +10,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from dewy.agent import Agent
-from dewy.caches import Cache, SharedCache
+from dewy.caches import Cache, SharedCache, redis_client
 from dewy.caches.chunks import ChunkedCache
 from dewy.caches.outage import Outage
+from dewy.caches.reach import Reach
 from dewy.config import Settings
+from dewy.deploy import lease as deploy_lease
+from dewy.deploy import shared as deploy_shared
 from dewy.deploy.answer import key
 from dewy.deploy.around import DeployHooks
 from dewy.deploy.chronicle import Chronicle
@@ -144,13 +149,27 @@ class Shared:
     down: Callable[[], Awaitable[object]]
 
 
+PATIENCE = 60.0
 SHARED = ("mem", "redis", "consul-standin", "s3", "gs")
+
+
+def _be_patient(patch: pytest.MonkeyPatch) -> None:
+    within = Reach.within
+    patch.setattr(
+        Reach, "within", lambda reach, given=0.0: within(reach, max(given, PATIENCE))
+    )
+    patch.setattr(redis_client, "CONNECT", PATIENCE)
+    patch.setattr(deploy_shared, "UNLOCK", PATIENCE)
+    patch.setattr(deploy_lease, "GIVING_BACK", PATIENCE)
 
 
 @asynccontextmanager
 async def shared(kind: str, directory: Path) -> AsyncIterator[Shared]:
-    """An empty one of SHARED."""
+    """
+    An empty one of SHARED, which nobody gives up because this machine is slow.
+    """
     async with AsyncExitStack() as stack:
+        _be_patient(stack.enter_context(pytest.MonkeyPatch.context()))
         enter = stack.enter_async_context
         match kind:
             case "redis":
