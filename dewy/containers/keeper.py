@@ -166,10 +166,8 @@ class Keeper:
 
     async def _answer(self, replica: Replica, away: bool) -> None:
         # At once: its last lines go when it is removed, and so does why it ended.
-        tail, known = await asyncio.gather(
-            self._fleet.tail(replica.id), self._inspected(replica)
-        )
-        away = away or not known
+        tail = await self._fleet.tail(replica.id)
+        away = not await self._inspected(replica) or away
         code = replica.ended.result()
         told = self._fleet.tell(replica, exit_code=code, engine_away=away)
         log.warning("Replica died", extra=told)
