@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import count
 
 from ..errors import EngineError
@@ -232,6 +233,18 @@ class Fleet:
             raise
         self.forget(replica.id)
         log.info("Removed container", extra=self.tell(replica))
+
+    async def disown(self, replica: Replica) -> None:
+        """
+        It could not be removed. Dead, it does no harm, and the next look finds it
+        again; but somebody may have started it meanwhile.
+        """
+        if self.get(replica.id) is replica:
+            self.forget(replica.id)
+        with suppress(EngineError):
+            container = await self.engine.inspect(replica.id)
+            if container is not None and container.running:
+                self.see(container)
 
     async def tail(self, container: str, lines: int = 50) -> tuple[str, ...]:
         """The last lines of its output; none if the engine does not tell."""

@@ -189,12 +189,11 @@ class Update:
             try:
                 await self._fleet.remove(replica)
             except EngineError as exc:
-                # It does no harm; the next look finds it again.
                 log.warning(
                     "Container not removed",
                     extra=self._fleet.tell(replica, error=str(exc)),
                 )
-                self._fleet.forget(replica.id)
+                await self._fleet.disown(replica)
 
     async def _something_happened(self) -> None:
         """Wait for a task to end, or for a change; raises what a task raised."""

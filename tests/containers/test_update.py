@@ -200,3 +200,19 @@ async def test_what_cannot_be_removed_is_in_nobodys_way(tmp_path: Path):
         await update(bench, recipe).run()
 
         assert ["v2"] * 3 == bench.serving()
+
+
+async def test_what_runs_again_when_it_shall_be_removed_is_not_forgotten(
+    tmp_path: Path,
+):
+    """It was dead when that was decided; the engine refuses, for it is not now."""
+    async with prepared(tmp_path) as (bench, recipe):
+        fleet = bench.crew.deployer.fleet
+        again = await fleet.engine.create("again", recipe.body(0))
+        await fleet.observe()
+        await fleet.engine.start(again)
+        bench.host.fail("remove", EngineError("it runs"))
+        await update(bench, recipe).run()
+
+        assert again in {replica.id for replica in fleet.replicas}
+        assert ["v2"] * 3 == bench.serving()
