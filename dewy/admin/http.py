@@ -47,7 +47,8 @@ class AdminAPI:
         port: The first of ten ports tried; 0 serves nothing. Once entered, the
             port really bound.
 
-        snapshot: The status, as `dewy status --json` prints it.
+        snapshot: The status, as `dewy status --json` prints it; None if there is
+            nothing to show, and no page of it.
 
         containers: The replicas, where there are any.
 
@@ -63,7 +64,7 @@ class AdminAPI:
     def __init__(
         self,
         port: int,
-        snapshot: Snapshot,
+        snapshot: Snapshot | None,
         containers: Containers = lambda: None,
         past: Past = tuple,
         *,
@@ -115,8 +116,19 @@ class AdminAPI:
     def _application(self) -> web.Application:
         from aiohttp import web
 
+        app = web.Application(middlewares=[guard()], client_max_size=1024)
+        app.on_response_prepare.append(harden)
+        if self._snapshot is not None:
+            self._show(app, self._snapshot)
+        for path, further in self._routes.items():
+            app.router.add_get(path, further, allow_head=False)
+        return app
+
+    def _show(self, app: web.Application, snapshot: Snapshot) -> None:
+        from aiohttp import web
+
         async def told() -> dict[str, Any]:
-            return status_answer(await self._snapshot())
+            return status_answer(await snapshot())
 
         async def status(request: web.Request) -> web.Response:
             return web.json_response(await told())
@@ -124,17 +136,12 @@ class AdminAPI:
         async def containers(request: web.Request) -> web.Response:
             return web.json_response({"containers": self._containers()})
 
-        app = web.Application(middlewares=[guard()], client_max_size=1024)
-        app.on_response_prepare.append(harden)
         events = Events(told, self._past)
         app.on_shutdown.append(events.end)
         app.router.add_get("/", page.serve, allow_head=False)
         app.router.add_get("/api/events", events.serve, allow_head=False)
         app.router.add_get("/api/status", status, allow_head=False)
         app.router.add_get("/api/containers", containers, allow_head=False)
-        for path, further in self._routes.items():
-            app.router.add_get(path, further, allow_head=False)
-        return app
 
     async def _bind(self, make: Callable[[], asyncio.BaseProtocol]) -> asyncio.Server:
         loop = asyncio.get_running_loop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..config import DEFAULT_ADMIN_PORT, Settings
 from ..errors import DewyError
@@ -57,7 +57,8 @@ class Measured:
         from ..admin.metrics import answering
 
         routes = {"/metrics": answering(telemetry.text, telemetry.content_type)}
-        api = AdminAPI(self._settings.admin_port, _nothing, routes=routes)
+        # A proxy deploys nothing, and so has no status.
+        api = AdminAPI(self._settings.admin_port, None, routes=routes)
         async with AsyncExitStack() as stack:
             try:
                 await stack.enter_async_context(api)
@@ -66,10 +67,3 @@ class Measured:
                     raise
                 log.warning("Admin API not started", extra={"error": str(exc)})
             yield
-
-
-async def _nothing() -> dict[str, Any]:
-    """A proxy deploys nothing, and so has no status."""
-    from aiohttp import web
-
-    raise web.HTTPNotFound
