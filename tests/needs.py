@@ -80,6 +80,18 @@ def _starlet() -> bool:
     return loaded.returncode == 0
 
 
+def _raw_sockets() -> bool:
+    """The right to see this host's packets, as root has it on Linux."""
+    family = getattr(socket, "AF_PACKET", None)
+    if family is None:
+        return False
+    try:
+        socket.socket(family, socket.SOCK_DGRAM, 0).close()
+    except PermissionError:
+        return False
+    return True
+
+
 def postgresql() -> Path | None:
     """The programs of the newest PostgreSQL server, which Debian keeps off the path."""
     found = Path("/usr/lib/postgresql").glob("*/bin/postgres")
@@ -129,6 +141,7 @@ PARTS: dict[str, Callable[[], bool]] = {
     "mail": lambda: all(map(find_spec, ("aiosmtplib", "aiosmtpd"))),
     "podman": _podman,
     "postgresql": lambda: postgresql() is not None,
+    "raw-sockets": _raw_sockets,
     "slack": lambda: find_spec("slack_sdk") is not None,
     "starlet": _starlet,
     "telemetry": lambda: all(map(find_spec, ("opentelemetry", "prometheus_client"))),

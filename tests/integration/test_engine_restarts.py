@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
+from tests.needs import needs
 from tests.standins import roots
 from tests.standins.container_load import ContainerLoad
 from tests.standins.container_site import ContainerDewy
@@ -12,6 +13,8 @@ from tests.standins.engines import RealEngine
 from tests.standins.gates import Gate
 from tests.standins.images import Publisher
 from tests.standins.witness import Witness
+
+pytestmark = needs("raw-sockets")
 
 OLD, NEW = "v1.0.0", "v1.1.0"
 REPLICAS = 3

@@ -7,11 +7,14 @@ import asyncio
 import aiodocker
 
 from tests.eventually import eventually
+from tests.needs import needs
 from tests.standins.container_load import ContainerLoad
 from tests.standins.container_site import ContainerDewy
 from tests.standins.engines import RealEngine
 from tests.standins.images import Publisher
 from tests.standins.witness import Witness
+
+pytestmark = needs("raw-sockets")
 
 VERSION = "v1.0.0"
 
