@@ -210,6 +210,8 @@ cdef void begin(Worker *w, Port *port, int fd) noexcept nogil:
     c.side[CLIENT].writable = 1
     c.side[CLIENT].local = c.side[CLIENT].wary = port.local
     c.side[CLIENT].sends = 2  # the listener has TCP_NODELAY
+    if w.engine.journal != NULL:
+        c.client = peer(fd)
     if watch(w, c, CLIENT) < 0:
         count_error(w, port, ACCEPT_FAILED)
         finish(w, c, RESET_BOTH)

@@ -102,6 +102,10 @@ cdef int set_up(Engine *engine) noexcept nogil:
     engine.signal = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
     if engine.signal < 0:
         return -errno
+    if engine.journal_size:
+        engine.journal = <Ended *>malloc(engine.journal_size * sizeof(Ended))
+        if engine.journal == NULL:
+            return -ENOMEM
     engine.workers = <Worker *>calloc(engine.width, sizeof(Worker))
     if engine.workers == NULL:
         engine.width = 0

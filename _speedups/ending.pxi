@@ -88,6 +88,8 @@ cdef void empty(Worker *w, Conn *c, int way) noexcept nogil:
 cdef void finish(Worker *w, Conn *c, int ending) noexcept nogil:
     """Close both sockets and give back everything the connection holds."""
     cdef int side
+    if w.engine.journal != NULL:
+        enter(w, c, ending)
     disarm(w, c)
     let_loose(w, c)
     for side in range(2):

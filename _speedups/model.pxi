@@ -75,6 +75,7 @@ cdef struct Conn:
     Port *port
     Backend *backend
     int *tried  # numbers of the backends that did not answer
+    sockaddr_storage *client  # who it is, for the journal; NULL if there is none
     int64_t accepted_at  # times are in nanoseconds, monotonic
     int64_t sought_at  # since when a backend has been looked for
     int64_t hold_until  # 0: it has not been held
@@ -191,6 +192,14 @@ cdef struct Happening:
     int subject
     int detail
 
+cdef struct Ended:
+    int port
+    int backend  # 0: it had none
+    uint8_t broken
+    int64_t moved[2]
+    int64_t lasted
+    sockaddr_storage client
+
 cdef enum Order:
     STOP_LISTENING
     CUT_BACKEND
@@ -229,4 +238,8 @@ cdef struct Engine:
     Happening *events
     int happened
     int events_capacity
-    int signal  # eventfd: there are events
+    Ended *journal  # NULL if nobody reads it; under the same lock
+    int journal_size
+    int entries
+    int64_t missed
+    int signal  # eventfd: there are events, or entries in the journal

@@ -149,6 +149,7 @@ cdef void tear_down(Engine *engine) noexcept nogil:
     free(engine.workers)
     free(engine.ports)
     free(engine.events)
+    free(engine.journal)
     close_own(engine.signal)
     pthread_mutex_destroy(&engine.lock)
     pthread_mutex_destroy(&engine.events_lock)

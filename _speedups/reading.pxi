@@ -37,6 +37,54 @@ cdef bint note_told(Relay relay, const Happening *event) except -1:
     return True
 
 
+cdef tuple take_entries(Engine *engine):
+    """Empty the journal: what is in it, and how many found no room."""
+    cdef Ended *taken = NULL
+    cdef int count, index
+    cdef int64_t missed
+    if engine.journal == NULL:
+        return [], 0
+    taken = <Ended *>malloc(engine.journal_size * sizeof(Ended))
+    if taken == NULL:
+        raise MemoryError
+    with nogil:
+        pthread_mutex_lock(&engine.events_lock)
+        count = engine.entries
+        missed = engine.missed
+        memcpy(taken, engine.journal, count * sizeof(Ended))
+        engine.entries = 0
+        engine.missed = 0
+        pthread_mutex_unlock(&engine.events_lock)
+    try:
+        return [read_entry(&taken[index]) for index in range(count)], missed
+    finally:
+        free(taken)
+
+
+cdef read_entry(const Ended *line):
+    return interface.Ended(
+        port=line.port,
+        backend=line.backend,
+        client=read_address(&line.client),
+        broken=bool(line.broken),
+        bytes_up=line.moved[UP],
+        bytes_down=line.moved[DOWN],
+        seconds=line.lasted / 1e9,
+    )
+
+
+cdef str read_address(const sockaddr_storage *address):
+    cdef const sockaddr_in *four = <const sockaddr_in *>address
+    cdef const sockaddr_in6 *six = <const sockaddr_in6 *>address
+    if address.ss_family == AF_INET:
+        host = sockets.inet_ntop(AF_INET, (<const char *>&four.sin_addr)[:4])
+        return interface.shown((host, ntohs(four.sin_port)))
+    if address.ss_family == AF_INET6:
+        host = sockets.inet_ntop(AF_INET6, (<const char *>&six.sin6_addr)[:16])
+        return interface.shown((host, ntohs(six.sin6_port)))
+    return ""
+
+
 cdef int64_t total(Port *port, size_t offset) noexcept:
     """One counter, summed over the workers; *offset* is its place in Counters."""
     cdef int64_t amount = 0

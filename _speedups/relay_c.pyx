@@ -39,6 +39,7 @@ include "table.pxi"
 include "timers.pxi"
 include "pipes.pxi"
 include "pump.pxi"
+include "journal.pxi"
 include "ending.pxi"
 include "connect.pxi"
 include "header.pxi"
@@ -66,15 +67,17 @@ cdef class Relay:
     def __init__(
         self, int threads, *, double idle_timeout=300.0, int max_connections=0,
         str balance="round-robin", bint proxy_protocol=False,
-        double connect_timeout=2.0, double connect_budget=5.0, double backend_wait=0.0
+        double connect_timeout=2.0, double connect_budget=5.0, double backend_wait=0.0,
+        int journal=0
     ):
         if balance not in ("round-robin", "least-connections"):
             raise ValueError(
                 f"balance is round-robin or least-connections, not {balance!r}"
             )
-        if min(threads, max_connections, idle_timeout, backend_wait) < 0:
+        if min(threads, max_connections, idle_timeout, backend_wait, journal) < 0:
             raise ValueError(
-                "threads, max_connections, idle_timeout and backend_wait are 0 or more"
+                "threads, max_connections, idle_timeout, backend_wait and journal "
+                "are 0 or more"
             )
         if connect_timeout <= 0 or connect_budget <= 0:
             raise ValueError("connect_timeout and connect_budget are more than 0")
@@ -89,6 +92,7 @@ cdef class Relay:
         self.engine.connect_timeout = nanoseconds(connect_timeout)
         self.engine.connect_budget = nanoseconds(connect_budget)
         self.engine.backend_wait = nanoseconds(backend_wait)
+        self.engine.journal_size = journal
         self.engine.tick_length = tick_for(
             (connect_timeout, connect_budget, idle_timeout, backend_wait)
         )
@@ -127,6 +131,9 @@ cdef class Relay:
             with nogil:
                 step_worker(&self.engine.workers[0])
         return take_events(self)
+
+    def ended(self):
+        return take_entries(&self.engine)
 
     def open_port(self, listener, *, bint own=True, bint paused=False):
         if self.closed:

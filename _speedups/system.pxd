@@ -87,6 +87,7 @@ cdef extern from "<netinet/in.h>" nogil:
         uint32_t sin6_scope_id
 
     unsigned short htons(unsigned short value)
+    unsigned short ntohs(unsigned short value)
     uint32_t htonl(uint32_t value)
 
 cdef extern from "<netinet/tcp.h>" nogil:

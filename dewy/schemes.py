@@ -59,7 +59,11 @@ class Schemes(Generic[P, T]):
             where = f"{parts.scheme}://{parts.hostname}" if parts.hostname else url
             if urls.redact(where) in str(exc):
                 raise
-            raise ConfigError(f"{self.kind} {urls.redact(url)}: {exc}") from exc
+            shown = urls.redact(url)
+            if isinstance(exc, urls.UnknownOption):
+                # It may be a misspelt one, and what it holds a secret.
+                shown = shown.partition("?")[0]
+            raise ConfigError(f"{self.kind} {shown}: {exc}") from exc
 
     def factory(self, scheme: str) -> Callable[..., T]:
         """What `open` calls for *scheme*; raises as `open` does."""

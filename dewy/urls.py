@@ -34,6 +34,10 @@ _TRUE = frozenset({"1", "t", "true", "on", "yes"})
 _FALSE = frozenset({"0", "f", "false", "off", "no"})
 
 
+class UnknownOption(ConfigError):
+    """A URL's query has a name that means nothing there; its value is not shown."""
+
+
 def split(url: str, what: str = "URL") -> SplitResult:
     """
     Take *url* apart.
@@ -65,7 +69,7 @@ def options(parts: SplitResult, allowed: Mapping[str, str]) -> dict[str, str]:
     an empty value leaves the default.
 
     Raises:
-        ConfigError: an option is not in *allowed*.
+        UnknownOption: an option is not in *allowed*.
     """
     chosen = dict(allowed)
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
@@ -75,7 +79,7 @@ def options(parts: SplitResult, allowed: Mapping[str, str]) -> dict[str, str]:
             hint = (
                 f"did you mean {near[0]}?" if near else f"known: {', '.join(allowed)}"
             )
-            raise ConfigError(f"{parts.scheme}:// has no option {name!r} ({hint})")
+            raise UnknownOption(f"{parts.scheme}:// has no option {name!r} ({hint})")
         if value:
             chosen[known] = value
     return chosen

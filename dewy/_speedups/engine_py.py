@@ -7,6 +7,7 @@ import math
 import socket
 
 from .interface import DRAINED, IDLE, LISTENER_FAILED, SUSPECT
+from .journal_py import Journal
 from .news_py import News
 from .pair_py import Pair
 from .port_py import Port
@@ -26,6 +27,8 @@ class Engine:
 
     Attributes:
         scratch: Where every direction reads into; nothing stays there.
+
+        journal: Of connections that ended, if anybody reads of them.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class Engine:
         connect_timeout: float,
         connect_budget: float,
         backend_wait: float,
+        journal: int,
     ) -> None:
         self.idle_timeout = idle_timeout
         self.connect_timeout = connect_timeout
@@ -44,6 +48,7 @@ class Engine:
         self.backend_wait = backend_wait
         self.scratch = bytearray(SCRATCH)
         self.news = News()
+        self.journal = Journal(journal, self.news.ring) if journal else None
         self.accepted = 0
         self.pairs: set[Pair] = set()
         self._limit = max_connections or math.inf

@@ -13,10 +13,12 @@ __all__ = [
     "NO_BACKEND",
     "SUSPECT",
     "BackendStats",
+    "Ended",
     "Errors",
     "Event",
     "PortStats",
     "WorkerStats",
+    "shown",
 ]
 
 # (kind, subject, detail): the subject is the number of a port or a backend.
@@ -104,6 +106,18 @@ class BackendStats(NamedTuple):
     suspicions: int  # closed without a byte while its client was still there
 
 
+class Ended(NamedTuple):
+    """A connection that is over; `client` is as `shown` has it."""
+
+    port: int
+    backend: int  # 0: it had none
+    client: str
+    broken: bool  # by a reset, of either side or by the relay itself
+    bytes_up: int
+    bytes_down: int
+    seconds: float  # since it was accepted
+
+
 class WorkerStats(NamedTuple):
     """What one thread of the relay holds at this moment, and has accepted so far."""
 
@@ -113,3 +127,11 @@ class WorkerStats(NamedTuple):
     pipes_held: int  # by connections with bytes stuck in them
     pipes_pooled: int
     buffers_held: int
+
+
+def shown(address: tuple[object, ...] | str | bytes) -> str:
+    """A peer's address in text; "" for a Unix socket's, which has none."""
+    if not isinstance(address, tuple):
+        return ""
+    host, port = str(address[0]), address[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

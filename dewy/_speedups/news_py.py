@@ -36,6 +36,10 @@ class News:
         if any((kind, subject) == event[:2] for event in self._events):
             return
         self._events.append((kind, subject, detail))
+        self.ring()
+
+    def ring(self) -> None:
+        """Have somebody ask."""
         if not self._ringing:
             self._ringing = True
             self._cord.send(b"!")

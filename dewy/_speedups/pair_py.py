@@ -6,7 +6,8 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING
 
-from .interface import NO_BACKEND
+from .interface import NO_BACKEND, Ended
+from .journal_py import peer
 from .pump_py import Direction
 from .search_py import Search
 from .side_py import Side
@@ -35,6 +36,9 @@ class Pair:
         self._loop = engine.loop
         self._client = Side(client, engine.lookout, self.settle)
         self._flows: tuple[Direction, ...] = ()
+        self._up = self._down = 0
+        # A socket does not know any more when both ends are done.
+        self._peer = peer(client) if engine.journal is not None else ""
         self._began = self._active = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
         self.search = Search(engine, self)
@@ -66,12 +70,14 @@ class Pair:
 
     def _count_up(self, count: int) -> None:
         assert self.search.backend is not None
+        self._up += count
         self.port.bytes_up += count
         self.search.backend.bytes_up += count
         self._active = self._loop.time()
 
     def _count_down(self, count: int) -> None:
         assert self.search.backend is not None
+        self._down += count
         self.port.bytes_down += count
         self.search.backend.bytes_down += count
         self._active = self._loop.time()
@@ -155,7 +161,21 @@ class Pair:
         self.over = True
         if self._timer is not None:
             self._timer.cancel()
+        if self._engine.journal is not None:
+            self._engine.journal.enter(self._entry(resetting))
         self._client.close(resetting=resetting)
         self.port.duration.add(self._loop.time() - self._began)
         self._engine.ended(self)
         self.search.stop(resetting=resetting)
+
+    def _entry(self, broken: bool) -> Ended:
+        backend = self.search.backend
+        return Ended(
+            port=self.port.number,
+            backend=backend.number if backend is not None else 0,
+            client=self._peer,
+            broken=broken,
+            bytes_up=self._up,
+            bytes_down=self._down,
+            seconds=self._loop.time() - self._began,
+        )

@@ -3,7 +3,7 @@ from socket import socket
 
 from typing_extensions import disjoint_base
 
-from .interface import BackendStats, Event, PortStats, WorkerStats
+from .interface import BackendStats, Ended, Event, PortStats, WorkerStats
 
 __all__ = ["Relay"]
 
@@ -41,6 +41,8 @@ class Relay:
             nothing serves its port; it gets a backend as soon as there is one, with a
             connect budget of its own, and is reset otherwise. 0 resets at once.
             `close_port` ends the waiting.
+
+        journal: How many connections that ended are kept for `ended`; 0 costs nothing.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Relay:
         connect_timeout: float = 2.0,
         connect_budget: float = 5.0,
         backend_wait: float = 0.0,
+        journal: int = 0,
     ) -> None: ...
     def start(self) -> None:
         """Start relaying. Ports and backends may be there already, or come later."""
@@ -66,6 +69,12 @@ class Relay:
 
     def step(self) -> list[Event]:
         """Do what is due (everything, on the loop) and return what happened."""
+
+    def ended(self) -> tuple[list[Ended], int]:
+        """
+        The connections that have ended since the last call, and how many more did
+        for which the journal had no room.
+        """
 
     def open_port(
         self, listener: socket, *, own: bool = True, paused: bool = False

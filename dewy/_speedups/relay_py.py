@@ -13,7 +13,15 @@ import socket
 from collections.abc import Sequence
 
 from .engine_py import Engine
-from .interface import DRAINED, SUSPECT, BackendStats, Event, PortStats, WorkerStats
+from .interface import (
+    DRAINED,
+    SUSPECT,
+    BackendStats,
+    Ended,
+    Event,
+    PortStats,
+    WorkerStats,
+)
 from .pair_py import Pair
 from .port_py import Port
 from .table_py import Backend, check_balance
@@ -46,6 +54,8 @@ class Relay:
 
         backend_wait: Seconds that a client waits while nothing serves its port; 0
             for none: it is reset at once.
+
+        journal: How many connections that ended are kept for `ended`; 0 costs nothing.
     """
 
     def __init__(
@@ -59,10 +69,12 @@ class Relay:
         connect_timeout: float = 2.0,
         connect_budget: float = 5.0,
         backend_wait: float = 0.0,
+        journal: int = 0,
     ) -> None:
-        if min(threads, max_connections, idle_timeout, backend_wait) < 0:
+        if min(threads, max_connections, idle_timeout, backend_wait, journal) < 0:
             raise ValueError(
-                "threads, max_connections, idle_timeout and backend_wait are 0 or more"
+                "threads, max_connections, idle_timeout, backend_wait and journal "
+                "are 0 or more"
             )
         self._balance = check_balance(balance)
         self._engine = Engine(
@@ -72,6 +84,7 @@ class Relay:
             connect_timeout=connect_timeout,
             connect_budget=connect_budget,
             backend_wait=backend_wait,
+            journal=journal,
         )
         self._ports: dict[int, Port] = {}
         self._backends: dict[int, Backend] = {}
@@ -105,6 +118,14 @@ class Relay:
     def step(self) -> list[Event]:
         """What happened since."""
         return self._engine.news.take()
+
+    def ended(self) -> tuple[list[Ended], int]:
+        """
+        The connections that have ended since the last call, and how many more did
+        for which the journal had no room.
+        """
+        journal = self._engine.journal
+        return journal.take() if journal is not None else ([], 0)
 
     def open_port(
         self, listener: socket.socket, *, own: bool = True, paused: bool = False

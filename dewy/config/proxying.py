@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .endpoint import Endpoint
-from .kinds import TIME
+from .kinds import FLAG, TIME
 from .option import CONTAINER, Option
 from .values import Kind, choice, last, number
 
@@ -76,6 +76,12 @@ PROXYING = (
         "max-connections",
         CONNECTIONS,
         "Open at a time, while others wait; else what the descriptor limit allows.",
+        RELAYS,
+    ),
+    Option(
+        "log-connections",
+        FLAG,
+        "Log each connection that ends, at the level debug.",
         RELAYS,
     ),
     Option(

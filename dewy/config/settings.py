@@ -104,6 +104,7 @@ class Settings:
     proxy_idle_timeout: float = 300.0
     max_connections: int = 0
     drain_time: float = 30.0
+    log_connections: bool = False
     telemetry: bool = False
     otlp_endpoint: str = ""
     otlp_insecure: bool = False

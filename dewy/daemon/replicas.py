@@ -130,6 +130,7 @@ def _proxy(settings: Settings, probe: Probe) -> Proxy:
         proxy_protocol=settings.proxy_protocol == "v2",
         probe=probe,
         backend_wait=settings.backend_wait,
+        log_connections=settings.log_connections,
     )
 
 

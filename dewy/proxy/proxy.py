@@ -19,6 +19,7 @@ from .._speedups.interface import (
     WorkerStats,
 )
 from ..config import Endpoint
+from . import journal
 from .backend import Backend, Probe
 from .limits import most_connections
 from .listeners import Offered, listen, taken
@@ -54,6 +55,8 @@ class Proxy:
         backend_wait: Seconds that newcomers wait while a port has no backend at all;
             0 for none: they are reset at once.
 
+        log_connections: Log each that ends, if the log has the level DEBUG by now.
+
         probe: Finds out whether a suspected backend is there; by default,
             whether it takes a connection and keeps it for a moment.
     """
@@ -67,9 +70,11 @@ class Proxy:
         balance: str = "round-robin",
         proxy_protocol: bool = False,
         backend_wait: float = 0.0,
+        log_connections: bool = False,
         probe: Probe | None = None,
     ) -> None:
         self._threads = system.usable_cpus() if threads is None else threads
+        self._logs = log_connections and journal.is_wanted()
         self._relay = Relay(
             self._threads,
             idle_timeout=idle_timeout,
@@ -77,6 +82,7 @@ class Proxy:
             balance=balance,
             proxy_protocol=proxy_protocol,
             backend_wait=backend_wait,
+            journal=journal.SIZE if self._logs else 0,
         )
         self._proxy_protocol = proxy_protocol
         self._probe = probe or self._reachable
@@ -152,6 +158,8 @@ class Proxy:
         finally:
             cut = sum(port.cut() for port in self.ports)
             asyncio.get_running_loop().remove_reader(self._relay.fileno())
+            if self._logs:
+                self._log_connections()
             self._relay.close()
             for backend in self._backends():
                 await backend.stop_probing()
@@ -183,6 +191,13 @@ class Proxy:
                 self._about_backend(kind, subject, detail)
             elif subject in self._ports:
                 _about_port(self._ports[subject], kind, detail)
+        if self._logs:
+            self._log_connections()
+
+    def _log_connections(self) -> None:
+        ports = {number: str(port.endpoint) for number, port in self._ports.items()}
+        backends = {each.number: str(each.endpoint) for each in self._backends()}
+        journal.tell(*self._relay.ended(), ports, backends)
 
     def _about_backend(self, kind: int, subject: int, detail: int) -> None:
         for backend in self._backends():

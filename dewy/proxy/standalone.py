@@ -74,6 +74,7 @@ def _proxy(settings: Settings) -> Proxy:
         max_connections=settings.max_connections,
         balance=settings.balance,
         proxy_protocol=settings.proxy_protocol == "v2",
+        log_connections=settings.log_connections,
     )
 
 

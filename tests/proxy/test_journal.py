@@ -1,0 +1,71 @@
+"""Lines of the log about connections."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from dewy._speedups.interface import Ended
+from dewy.config import Endpoint
+from dewy.proxy import Proxy
+from dewy.proxy.journal import tell
+from tests.eventually import eventually
+from tests.proxy.conftest import Applications, asked
+
+LINE = "Connection ended"
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [record for record in caplog.records if record.msg == LINE]
+
+
+async def test_each_connection_is_a_line_where_that_was_asked_for(
+    application: Applications, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with Proxy(threads=1, log_connections=True) as proxy:
+        port = await proxy.open(Endpoint("127.0.0.1"))
+        backend = port.add((await application("one")).endpoint)
+        for _ in range(3):
+            assert "one" == await asked(port)
+        await eventually(lambda: len(lines(caplog)) == 3)
+
+    said = lines(caplog)[0].__dict__
+    assert "DEBUG" == said["levelname"]
+    assert (str(port.endpoint), str(backend.endpoint)) == (
+        said["port"],
+        said["backend"],
+    )
+    assert said["client"].startswith("127.0.0.1:")
+    assert len("one\n") == said["bytes_down"]
+
+
+@pytest.mark.parametrize(
+    ("level", "wanted"), [(logging.DEBUG, False), (logging.INFO, True)]
+)
+async def test_otherwise_nobody_writes_any(
+    application: Applications,
+    caplog: pytest.LogCaptureFixture,
+    level: int,
+    wanted: bool,
+) -> None:
+    """Not even into the relay's journal."""
+    caplog.set_level(level)
+    async with Proxy(threads=1, log_connections=wanted) as proxy:
+        port = await proxy.open(Endpoint("127.0.0.1"))
+        port.add((await application("one")).endpoint)
+        assert "one" == await asked(port)
+        await eventually(lambda: not port.stats().active)
+
+        assert ([], 0) == proxy._relay.ended()
+    assert [] == lines(caplog)
+
+
+def test_what_was_missed_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    tell([Ended(1, 9, "", True, 1, 2, 0.5)], 7, {1: "127.0.0.1:80"}, {})
+
+    first, second = caplog.records
+    assert ("", 0.5) == (first.__dict__["backend"], first.__dict__["seconds"])
+    assert ("Connections not logged", 7) == (second.msg, second.__dict__["count"])
