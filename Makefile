@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Tests wait more than they work.
 JOBS ?= 3
+SIDE_BY_SIDE := -n $(JOBS) --dist loadgroup
 INSTALLED := $(VENV)/.installed
 SOURCES := $(wildcard _speedups/*.pyx _speedups/*.pxd _speedups/*.pxi)
 
@@ -30,10 +31,10 @@ demo: $(INSTALLED)
 # relay was built, several tests at a time (JOBS=0 has them one by one).
 test: $(INSTALLED)
 ifeq ($(ARGS),)
-	env -u DEWY_REQUIRE_EXTENSIONS DEWY_NO_EXTENSIONS=1 $(BIN)/pytest tests/proxy tests/_speedups -k 'not c-threads and not c-loop'
-	env -u DEWY_REQUIRE_EXTENSIONS DEWY_NO_EXTENSIONS=1 DEWY_TEST_LOOP=asyncio $(BIN)/pytest tests/proxy tests/_speedups -k 'not c-threads and not c-loop and not test_bounds'
+	env -u DEWY_REQUIRE_EXTENSIONS DEWY_NO_EXTENSIONS=1 $(BIN)/pytest $(SIDE_BY_SIDE) tests/proxy tests/_speedups -k 'not c-threads and not c-loop'
+	env -u DEWY_REQUIRE_EXTENSIONS DEWY_NO_EXTENSIONS=1 DEWY_TEST_LOOP=asyncio $(BIN)/pytest $(SIDE_BY_SIDE) tests/proxy tests/_speedups -k 'not c-threads and not c-loop and not test_bounds'
 endif
-	$(BIN)/pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	$(BIN)/pytest $(SIDE_BY_SIDE) $(ARGS)
 
 soak: $(INSTALLED)
 	DEWY_SOAK=1 $(BIN)/pytest -m soak --timeout 1800 $(ARGS)

@@ -45,7 +45,7 @@ async def test_rolling_updates_lose_nothing(
         await dewy.serves("v1.0.0")
         await roll(dewy, "v1.1.0")
         open_before = await descriptors(dewy.process.pid, pipes=False)
-        rate, kept = (200, 12) if soak else (100, 6)
+        rate, kept = (200, 12) if soak else (50, 3)
         async with ContainerLoad(
             dewy.port, rate=rate, kept=kept, slow=4, streams=1
         ) as load:

@@ -163,9 +163,21 @@ async def sweep(place: str, *, images: bool = False) -> None:
             with suppress(aiodocker.DockerError):
                 await (await docker.networks.get(name)).delete()
         if images:
-            for image in await docker.images.list(filters=mine):
+            for image in await _images(docker, mine):
                 with suppress(aiodocker.DockerError):
                     await docker.images.delete(image["Id"], force=True)
+
+
+async def _images(
+    docker: aiodocker.Docker, wanted: Mapping[str, list[str]]
+) -> list[dict[str, Any]]:
+    """Those there are; Podman stumbles over what others remove while it looks."""
+    while True:
+        try:
+            return await docker.images.list(filters=wanted)
+        except aiodocker.DockerError as exc:
+            if "not known" not in exc.message:
+                raise
 
 
 async def _removed(container: aiodocker.docker.DockerContainer) -> set[str]:

@@ -35,6 +35,9 @@ PIECE = 8 << 20
 PIECES = 10_000
 """More than these no store takes for one object."""
 
+SMALLEST = 1 << 20
+"""Bytes that a small object may have at least."""
+
 BINARY = "application/octet-stream"
 
 
@@ -100,7 +103,23 @@ class Objects:
         return await self._again(self._store.put, key, value, kind)
 
     async def put_if(self, key: str, value: bytes, version: str) -> str | None:
-        """Write a small object if *version* is the present one; None if it is not."""
+        """
+        Write a small object if *version* is the present one; None if it is not.
+
+        If the answer was lost, a look tells what came of it: done twice, it would
+        take its own success for a defeat.
+        """
+        try:
+            return await self._call(self._store.put_if, key, value, version)
+        except Interrupted as exc:
+            if exc.retry_after is not None:
+                raise
+        await self._effort.wait(0.25)
+        found = await self.read(key, max(len(value), SMALLEST))
+        if found is not None and found.value == value:
+            return found.version
+        if (found.version if found else "") != version:
+            return None
         return await self._call(self._store.put_if, key, value, version)
 
     async def delete(self, key: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -84,14 +85,41 @@ async def test_store_that_wants_to_be_left_alone_is(
     assert [] == waits
 
 
-async def test_conditional_write_is_never_tried_twice(
+@pytest.mark.parametrize("came_through", [False, True])
+async def test_condition_is_not_judged_by_an_answer_that_was_lost(
+    store: MemoryObjects,
+    objects: Objects,
+    monkeypatch: pytest.MonkeyPatch,
+    came_through: bool,
+) -> None:
+    """The first attempt may have succeeded; its own success is no defeat."""
+    put_if, tries = store.put_if, count(1)
+
+    def cut(key: str, value: bytes, version: str) -> str | None:
+        if next(tries) > 1:
+            return put_if(key, value, version)
+        if came_through:
+            put_if(key, value, version)
+        raise Interrupted("cut")
+
+    monkeypatch.setattr(store, "put_if", cut)
+
+    assert store.versions.get("key") is None
+    assert await objects.put_if("key", b"mine", "") == store.versions["key"]
+    assert 2 + (not came_through) == next(tries)
+
+
+async def test_condition_that_another_one_met_meanwhile(
     store: MemoryObjects, objects: Objects
 ) -> None:
-    """The first may have succeeded, and the second would look like a defeat."""
+    """While the answer was lost; and a store that stays away is an error."""
+    store.put("key", b"theirs", "")
     store.fail("put_if", Interrupted("cut"))
+    assert await objects.put_if("key", b"mine", "") is None
 
+    store.fail("put_if", Interrupted("cut"), Interrupted("cut"))
     with pytest.raises(RemoteError, match="cut"):
-        await objects.put_if("key", b"value", "")
+        await objects.put_if("key", b"mine", store.versions["key"])
 
 
 async def test_answer_that_does_not_come_is_an_error(
