@@ -125,6 +125,9 @@ def test_backend_reset_stays_a_reset(plane: Plane, origin: Origin, size: int) ->
     gate = plane.listen(origin)
     with gate.connect() as client:
         server = origin.accept()
+        # Else, with no reply at all, another backend would be tried.
+        client.sendall(b"?")
+        assert b"?" == exactly(server, 1)
         sending = threading.Thread(target=server.sendall, args=(b"x" * size,))
         sending.start()
         received = exactly(client, size)
