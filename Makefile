@@ -31,8 +31,8 @@ demo: $(INSTALLED)
 # relay was built, several tests at a time (JOBS=0 has them one by one).
 test: $(INSTALLED)
 ifeq ($(ARGS),)
-	env -u DEWY_REQUIRE_EXTENSIONS DEWY_NO_EXTENSIONS=1 $(BIN)/pytest $(SIDE_BY_SIDE) tests/proxy tests/_speedups -k 'not c-threads and not c-loop'
-	env -u DEWY_REQUIRE_EXTENSIONS DEWY_NO_EXTENSIONS=1 DEWY_TEST_LOOP=asyncio $(BIN)/pytest $(SIDE_BY_SIDE) tests/proxy tests/_speedups -k 'not c-threads and not c-loop and not test_bounds'
+	env -u DEWY_REQUIRE_EXTENSIONS DEWY_NO_EXTENSIONS=1 $(BIN)/pytest tests/proxy tests/_speedups -k 'not c-threads and not c-loop'
+	env -u DEWY_REQUIRE_EXTENSIONS DEWY_NO_EXTENSIONS=1 DEWY_TEST_LOOP=asyncio $(BIN)/pytest tests/proxy tests/_speedups -k 'not c-threads and not c-loop and not test_bounds'
 endif
 	$(BIN)/pytest $(SIDE_BY_SIDE) $(ARGS)
 
