@@ -4,7 +4,8 @@ Caches over stores that hold small values only: files go in as chunks.
 In the store `value/KEY` is a small value, `file/KEY` the manifest of a file and
 `chunk/KEY/SHA256` a piece of it. The manifest is written last, by
 compare-and-set, and deleted first. Whatever is found to be torn, damaged or
-partly evicted is deleted, and is then simply not in the cache.
+partly evicted loses its manifest, and is then simply not in the cache; its chunks
+go with the store's time to live, or serve whoever writes the file anew.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ AT_ONCE = 4
 
 SLOWEST = 1 << 20
 """Bytes a second; a store that is slower than that is not worth waiting for."""
+
+DROPPED = b"{}"
+"""In the place of a manifest: there is no such file any more."""
 
 UPKEEP = 3600.0
 """Seconds between two rounds of upkeep, at most."""
@@ -228,10 +232,13 @@ class ChunkedCache:
             await self._store.delete(sorted(gone))
 
     async def _discard(self, key: str, version: str) -> None:
-        """Delete a damaged file, unless another host has replaced it meanwhile."""
-        if (await self._store.read(f"file/{key}")).version == version:
-            log.warning("Deleted a damaged file from the cache", extra={"key": key})
-            await self.delete(key)
+        """
+        Drop a damaged file, unless another host has replaced it meanwhile.
+
+        Its chunks stay: they may be another's that is just being written anew.
+        """
+        if await self._store.write(f"file/{key}", DROPPED, version):
+            log.warning("Dropped a damaged file from the cache", extra={"key": key})
 
     async def _found_here(self, key: str, into: Path, manifest: Manifest) -> bool:
         try:

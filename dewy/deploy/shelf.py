@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
-from ..caches import Cache
+from ..caches import Cache, SharedCache, Versioned
 from ..caches.outage import Outage
 from ..errors import RemoteError
 from ..release import Release
@@ -31,6 +31,9 @@ T = TypeVar("T")
 
 MODES = ("off", "auto", "required")
 """How artifacts are verified; each mode trusts what it or a later one let in."""
+
+REVOKED = b"{}"
+"""In the place of a manifest: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ class Shelf:
         """
         Bring the artifact of *release* to *into*; False if it is not here.
 
-        A manifest that vouches for what is damaged or gone is deleted, so that
+        A manifest that vouches for what is damaged or gone is revoked, so that
         nobody else waits for that.
         """
         key = self.key(release)
@@ -110,14 +113,13 @@ class Shelf:
         loaded = await self._try(self._cache.load(key, into), None)
         if not loaded:
             if loaded is False:
-                await self._forget(release, manifest)
+                await self._revoke(release, manifest)
             return False
         if (manifest.sha256, manifest.size) == await asyncio.to_thread(_measure, into):
             return True
-        log.warning("Deleted a damaged artifact from the cache", extra={"key": key})
+        log.warning("Found a damaged artifact in the cache", extra={"key": key})
         await asyncio.to_thread(into.unlink)
-        await self._try(self._cache.delete(f"{key}.json"), None)
-        await self._try(self._cache.delete(key), None)
+        await self._revoke(release, manifest)
         return False
 
     async def take_legacy(self, release: Release, into: Path) -> bool:
@@ -173,10 +175,21 @@ class Shelf:
         vouched = manifest and manifest.vouches_for(release, self._mode)
         return manifest if vouched else None
 
-    async def _forget(self, release: Release, manifest: Manifest) -> None:
-        """Delete *manifest*, unless another host has replaced it meanwhile."""
-        if await self._manifest(release) == manifest:
-            await self._try(self._cache.delete(f"{self.key(release)}.json"), None)
+    async def _revoke(self, release: Release, manifest: Manifest) -> None:
+        """
+        Have *manifest* count no longer, unless another host has replaced it meanwhile.
+
+        What it vouched for stays: a good one may be on its way to the same place.
+        """
+        key = f"{self.key(release)}.json"
+        if not isinstance(self._cache, SharedCache):
+            await self._try(self._cache.delete(key), None)
+            return
+        found = await self._try(self._cache.read(key), Versioned())
+        if Manifest.parse(found.value or b"") == manifest:
+            await self._try(
+                self._cache.compare_and_set(key, found.version, REVOKED), False
+            )
 
     async def _get(self, key: str) -> bytes | None:
         return await self._try(self._cache.get(key), None)

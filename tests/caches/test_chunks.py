@@ -58,16 +58,18 @@ async def other(url: str, tmp_path: Path) -> AsyncIterator[ChunkedCache]:
     ],
     ids=["flipped", "torn", "empty"],
 )
-async def test_damaged_chunk_is_seen_and_everything_of_it_deleted(
+async def test_damaged_chunk_is_seen_and_its_file_is_gone_until_written_anew(
     cache: Cache, other: Cache, consul: Consul, tmp_path: Path, damage: object
 ) -> None:
     await cache.store(KEY, tmp_path / "source")
+    whole = dict(consul.rows)
     assert consul.damage("app/chunk/", damage)  # type: ignore[arg-type]
 
     assert not await other.load(KEY, tmp_path / "into")
     assert not (tmp_path / "into").exists()
-    assert {} == consul.rows
+    assert b"{}" == consul.rows[f"app/file/{KEY}"].value
     assert await cache.store(KEY, tmp_path / "source")
+    assert whole.keys() == consul.rows.keys()
     assert await other.load(KEY, tmp_path / "into")
     assert CONTENT == (tmp_path / "into").read_bytes()
 

@@ -129,7 +129,7 @@ async def test_damaged_artifact_in_the_cache_is_fetched_again(
 
     assert CONTENT == await host.fetch(release)
 
-    assert "Deleted a damaged artifact from the cache" in caplog.messages
+    assert "Found a damaged artifact in the cache" in caplog.messages
     host.unplug()
     assert CONTENT == await host.fetch(release)
 
