@@ -49,7 +49,11 @@ async def test_an_artifact_replaced_under_its_tag_is_a_new_candidate_at_once(
         replace(dewy.registry, BAD, web(BAD))
         status = await dewy.runs(BAD)
         replace(dewy.registry, BAD, web("again"))
-        await dewy.until(lambda now: now["running"] != status["running"])
+        await dewy.until(
+            lambda now: (
+                now["running"] != status["running"] and len(now["generations"]) == 1
+            )
+        )
 
         assert "again" == await dewy.fetch()
         await roots.recorded(dewy.root, GOOD, BAD, BAD, BAD)
