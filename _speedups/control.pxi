@@ -60,6 +60,8 @@ cdef int64_t carry_out(Worker *w, const Command *given) noexcept nogil:
         for index in range(SLAB):
             if given.order == SEEK_AGAIN:
                 rouse(w, &slab.conns[index], given.port)
+            elif given.order == RECALL:
+                count += redirect(w, &slab.conns[index], given.backend)
             else:
                 count += cut_one(w, &slab.conns[index], given)
         slab = slab.next
@@ -74,6 +76,15 @@ cdef void rouse(Worker *w, Conn *c, Port *port) noexcept nogil:
         queue(w, c)
 
 
+cdef int redirect(Worker *w, Conn *c, Backend *gone) noexcept nogil:
+    """Have one that is still being connected to *gone* go elsewhere: 1, or 0."""
+    if c.state != CONNECTING or c.backend != gone:
+        return 0
+    forsake(w, c)
+    attempt(w, c)
+    return 1
+
+
 cdef int cut_one(Worker *w, Conn *c, const Command *given) noexcept nogil:
     """Reset a connection that an order is about: 1, or 0 if it is not."""
     if c.state == FREE:
@@ -82,10 +93,8 @@ cdef int cut_one(Worker *w, Conn *c, const Command *given) noexcept nogil:
         return 0
     if given.order == CUT_PORT and c.port != given.port:
         return 0
-    if given.order == CUT_BACKEND and c.state == CONNECTING:
+    if given.order == CUT_BACKEND and redirect(w, c, given.backend):
         # Its client has no part in this yet.
-        forsake(w, c)
-        attempt(w, c)
         return 0
     count_error(w, c.port, CUT)
     finish(w, c, RESET_BOTH)

@@ -203,6 +203,7 @@ cdef struct Ended:
 cdef enum Order:
     STOP_LISTENING
     CUT_BACKEND
+    RECALL  # clients still being connected to a backend
     CUT_PORT
     SEEK_AGAIN  # those held
 

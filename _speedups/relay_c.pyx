@@ -229,6 +229,13 @@ cdef class Relay:
         with nogil:
             set_ejected(b, False)
 
+    def recall(self, int backend):
+        cdef Backend *b = find_backend(self, backend)
+        cdef int64_t count
+        with nogil:
+            count = command(&self.engine, RECALL, b.port, b)
+        return count
+
     def cut(self, int backend):
         cdef Backend *b = find_backend(self, backend)
         cdef int64_t count

@@ -144,6 +144,15 @@ class Relay:
     def restore(self, backend: int) -> None:
         """Take back `eject`."""
 
+    def recall(self, backend: int) -> int:
+        """
+        Have the clients that are still being connected to *backend* go to another
+        one; return how many they were.
+
+        A connection that is made later, by whoever has its address then, is none of
+        theirs. Take it out of the table first, as for `cut`.
+        """
+
     def cut(self, backend: int) -> int:
         """
         Reset the connections of *backend*, which is gone; return how many.

@@ -24,11 +24,9 @@ from .interface import (
 )
 from .pair_py import Pair
 from .port_py import Port
-from .table_py import Backend, check_balance
+from .table_py import Address, Backend, check_address, check_balance
 
 __all__ = ["Relay"]
-
-Address = tuple[str, int] | tuple[str, int, int, int] | str | bytes
 
 
 class Relay:
@@ -224,16 +222,25 @@ class Relay:
         found = self._backends[backend]
         self._ports[found.port].table.restore(found)
 
+    def recall(self, backend: int) -> int:
+        """
+        Clients that are still being connected to *backend* are given to another
+        one; how many they were.
+        """
+        pairs = self._backends[backend].pairs
+        waiting = [pair for pair in pairs if not pair.connected]
+        for pair in waiting:
+            pair.search.go_on()
+        return len(waiting)
+
     def cut(self, backend: int) -> int:
         """
         Reset the connections of *backend*, which is gone; how many they were.
 
         Clients that are still being connected to it are given to another one.
         """
-        pairs = self._backends[backend].pairs
-        for pair in [pair for pair in pairs if not pair.connected]:
-            pair.search.go_on()
-        return self._cut(pairs)
+        self.recall(backend)
+        return self._cut(self._backends[backend].pairs)
 
     def cut_port(self, port: int) -> int:
         """Reset every connection of *port*; how many they were."""
@@ -273,21 +280,3 @@ class Relay:
                 buffers_held=sum(pair.buffers for pair in pairs),
             )
         ]
-
-
-def check_address(family: int, address: Address) -> Address:
-    """
-    *address*, as it is.
-
-    Raises:
-        ValueError: it is none of *family*, or no numeric one.
-    """
-    if family == socket.AF_UNIX and isinstance(address, str | bytes):
-        return address
-    if family in (socket.AF_INET, socket.AF_INET6) and isinstance(address, tuple):
-        try:
-            socket.inet_pton(family, str(address[0]).partition("%")[0])
-        except OSError as exc:
-            raise ValueError(f"{address[0]!r} is no numeric address") from exc
-        return address
-    raise ValueError(f"{address!r} is no address of family {family}")

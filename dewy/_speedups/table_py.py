@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,9 @@ from .interface import BackendStats
 if TYPE_CHECKING:
     from .pair_py import Pair
 
-__all__ = ["BALANCES", "Backend", "Table", "check_balance"]
+__all__ = ["BALANCES", "Backend", "Table", "check_address", "check_balance"]
+
+Address = tuple[str, int] | tuple[str, int, int, int] | str | bytes
 
 ROUND_ROBIN = "round-robin"
 BALANCES = (ROUND_ROBIN, "least-connections")
@@ -27,6 +30,24 @@ def check_balance(balance: str) -> str:
     if balance not in BALANCES:
         raise ValueError(f"balance is {' or '.join(BALANCES)}, not {balance!r}")
     return balance
+
+
+def check_address(family: int, address: Address) -> Address:
+    """
+    *address*, as it is.
+
+    Raises:
+        ValueError: it is none of *family*, or no numeric one.
+    """
+    if family == socket.AF_UNIX and isinstance(address, str | bytes):
+        return address
+    if family in (socket.AF_INET, socket.AF_INET6) and isinstance(address, tuple):
+        try:
+            socket.inet_pton(family, str(address[0]).partition("%")[0])
+        except OSError as exc:
+            raise ValueError(f"{address[0]!r} is no numeric address") from exc
+        return address
+    raise ValueError(f"{address!r} is no address of family {family}")
 
 
 class Backend:

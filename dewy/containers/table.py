@@ -68,10 +68,14 @@ class Table:
         """
         It is gone: nothing may go to its addresses any more.
 
-        What was received of it is still handed over, for a while.
+        Nor may a connection still come about that is being made: whoever gets the
+        address would be asked for it again a second later. What was received of the
+        replica is handed over, for a while.
         """
         self.drop([replica])
         backends, replica.backends = replica.backends, ()
+        for backend in backends:
+            backend.recall()
         self._close(backends, cut=True)
 
     def leave_open(self, backends: Iterable[Backend]) -> None:

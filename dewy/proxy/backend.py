@@ -80,6 +80,14 @@ class Backend:
             log.info("Drained backend", extra=self._tell(connections=0))
         return left
 
+    def recall(self) -> int:
+        """
+        Have clients that are still being connected to it go to another; how many.
+
+        Drain or remove it first, or it may be given new ones.
+        """
+        return self._relay.recall(self.number)
+
     def cut(self) -> int:
         """
         Reset its connections, as it is gone; how many they were.

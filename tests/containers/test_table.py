@@ -9,6 +9,7 @@ from dewy.config import Endpoint
 from dewy.containers.upstream import DIRECT, Upstream
 from tests.eventually import eventually
 from tests.standins.fleets import yard
+from tests.standins.plane import full
 
 
 async def test_replicas_enter_and_leave_on_every_port():
@@ -52,6 +53,23 @@ async def test_who_is_gone_is_forgotten_by_the_proxy():
 
         assert ([0, 0], ()) == (it.backends(), replica.backends)
         await eventually(lambda: all(each.removed for each in backends))
+
+
+async def test_nobody_is_still_connected_to_who_is_gone():
+    """Whoever has the address a moment later is somebody else."""
+    async with yard() as it:
+        replica = await it.serving("a")
+        with full() as hanging:
+            there = Endpoint.of(hanging.listener)
+            it.fleet.table.move(replica, Upstream(DIRECT, (there,)))
+            [backend] = replica.backends
+            front = it.proxy.ports[0].endpoint
+            _, writer = await asyncio.open_connection("127.0.0.1", front.port)
+            await eventually(lambda: backend.connections)
+            it.fleet.table.lose(replica)
+
+            assert 0 == backend.connections
+            writer.close()
 
 
 async def test_one_that_is_reached_otherwise_keeps_its_connections():

@@ -14,6 +14,7 @@ from dewy.errors import DewyError
 from dewy.proxy import Port, Proxy
 from tests.eventually import eventually
 from tests.proxy.conftest import Applications, ask, asked, connect
+from tests.standins.plane import full
 
 
 async def test_connections_go_to_backends_in_turn(
@@ -107,6 +108,19 @@ async def test_cut_resets_connections(port: Port, application: Applications) -> 
     with pytest.raises(ConnectionResetError):
         await stream[0].read()
     stream[1].close()
+
+
+async def test_clients_on_their_way_to_one_that_is_gone_go_elsewhere(
+    port: Port, application: Applications
+) -> None:
+    """At once, and not after a second attempt of the kernel's."""
+    with full() as hanging:
+        gone = port.add(Endpoint.of(hanging.listener))
+        asking = asyncio.create_task(asked(port))
+        await eventually(lambda: gone.connections)
+        port.serve([port.add((await application("there")).endpoint, serving=False)])
+        assert 1 == gone.recall()
+        assert "there" == await asking
 
 
 async def test_dead_backend_is_ejected_and_restored(
