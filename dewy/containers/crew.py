@@ -28,6 +28,7 @@ from .starting import Starter
 from .supply import ImageSupply, Shown
 from .table import Table
 from .upstream import Upstreams
+from .vigil import Vigil
 
 __all__ = ["Crew"]
 
@@ -38,6 +39,8 @@ class Crew:
     The replicas of an application, and who looks after them.
 
     Attributes:
+        vigil: To be entered as long as the table has replicas.
+
         keeper: Set once somebody may be told of deaths.
     """
 
@@ -48,6 +51,7 @@ class Crew:
     retirement: Retirement
     recipes: Recipes
     pausing: Pausing
+    vigil: Vigil
     keeper: Keeper | None = None
 
     @classmethod
@@ -80,8 +84,16 @@ class Crew:
             running=lambda: ledger.state.running,
             bad=lambda tag, digest: bool(ledger.state.quarantine.find(tag, digest)),
         )
-        pausing = Pausing(ports)
-        return cls(settings, table, supply, deployer, retirement, recipes, pausing)
+        return cls(
+            settings=settings,
+            table=table,
+            supply=supply,
+            deployer=deployer,
+            retirement=retirement,
+            recipes=recipes,
+            pausing=Pausing(ports),
+            vigil=Vigil(fleet),
+        )
 
     def keep(self, died: Died, troubled: Callable[[str], None]) -> Keeper:
         """Whoever looks after the replicas while entered."""

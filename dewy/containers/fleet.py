@@ -40,6 +40,8 @@ class Fleet:
         changed: Told whenever there may be something to do.
 
         died: Called with a replica that was in the table and has ended.
+
+        runs: Called with every replica that is seen at work.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Fleet:
         self.pulse = pulse
         self.changed = Changes()
         self.died: Callable[[Replica], None] = lambda replica: None
+        self.runs: Callable[[Replica], None] = lambda replica: None
         self._replicas: dict[str, Replica] = {}
         self._creating: set[str] = set()
         self._removed: set[str] = set()
@@ -148,6 +151,8 @@ class Fleet:
         else:
             known.container = container
         known.as_of = next(self._moments) if asked is None else asked
+        if container.running:
+            self.runs(known)
         return known
 
     def _new(self, container: Container, phase: Phase) -> Replica:
@@ -198,7 +203,8 @@ class Fleet:
 
     def admit(self, replicas: Iterable[Replica]) -> None:
         """Those that are ready get connections from now on."""
-        entering = [each for each in replicas if each.phase is Phase.READY]
+        ready = [each for each in replicas if each.phase is Phase.READY]
+        entering = [each for each in ready if not each.dead.is_set()]
         for replica in entering:
             assert replica.upstream is not None
             self.table.leave_open(replica.backends)

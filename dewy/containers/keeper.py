@@ -258,6 +258,9 @@ class Keeper:
     async def _look_at(self, replica: Replica) -> None:
         with suppress(EngineError):
             good = await self._ask(replica)
+            if replica.dead.is_set():
+                # What becomes of it is not a matter of health any more.
+                return
             if good and not replica.pulse.healthy:
                 # Somebody else may have its address by now.
                 good = await self._fleet.look_at(replica.id) is replica

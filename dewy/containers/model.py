@@ -55,6 +55,8 @@ class Container:
 
         restarts: How often the engine itself has restarted it.
 
+        pid: Its first process, as the engine's host numbers it; 0 while none runs.
+
         addresses: Its IP address in each network it is in, by the network's name;
             empty while it does not run.
 
@@ -75,6 +77,7 @@ class Container:
     oom_killed: bool = False
     health: str = ""
     restarts: int = 0
+    pid: int = 0
     addresses: Mapping[str, str] = field(default_factory=dict)
     published: Mapping[int, int] = field(default_factory=dict)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
 
 from ..proxy import Backend, Port
 from .application import DEPLOYED_AT, DIGEST, SPEC, VERSION, index_of, ports_of
@@ -13,6 +14,8 @@ from .rollout import Phase, Seen
 from .upstream import Upstream
 
 __all__ = ["Replica"]
+
+T = TypeVar("T")
 
 
 class Replica:
@@ -40,6 +43,9 @@ class Replica:
 
         as_of: The moment up to which all that was heard of it is in this.
 
+        dead: Its process has ended, whether or not the engine says so yet: whoever
+            has its address now is somebody else.
+
         ended: Done with the exit status, or None where that is not known, once
             this run is over.
 
@@ -55,6 +61,7 @@ class Replica:
         self.problem = ""
         self.served = False
         self.as_of = 0
+        self.dead = asyncio.Event()
         loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int | None] = loop.create_future()
         self.since = loop.time()
@@ -130,7 +137,21 @@ class Replica:
             for port, endpoint in zip(ports, upstream.endpoints, strict=False)
         )
 
+    async def while_it_lives(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """What *work* comes to; None, and it is given up, once this run is dead."""
+        working = asyncio.create_task(work, name=f"work on {self.name}")
+        death = asyncio.create_task(self.dead.wait(), name=f"death of {self.name}")
+        either: set[asyncio.Future[Any]] = {working, death}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            return None if self.dead.is_set() else working.result()
+        finally:
+            for task in either:
+                task.cancel()
+            await asyncio.gather(*either, return_exceptions=True)
+
     def over(self, exit_code: int | None) -> None:
         """This run has ended."""
+        self.dead.set()
         if not self.ended.done():
             self.ended.set_result(exit_code)

@@ -186,7 +186,9 @@ class Starter:
 
     async def ask(self, replica: Replica, check: Check) -> Upstream | None:
         """The way by which *replica* answers well; None, and `problem`, if by none."""
-        way = await self._asked(replica, check)
+        way = await replica.while_it_lives(self._asked(replica, check))
+        if way is None and replica.dead.is_set():
+            replica.problem = "its process has ended"
         self.checks.count(way is not None)
         return way
 

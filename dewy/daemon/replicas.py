@@ -85,6 +85,7 @@ async def replicate(ground: Ground, reread: Reread) -> Online:
         if found is not None:
             await ledger.change(lambda state: state.deployed(found, settings.keep))
     await stack.enter_async_context(proxy)
+    await stack.enter_async_context(crew.vigil)
     stack.push_async_callback(_leave, crew, proxy, ground)
     return await _keep(ground, agent, crew, reread)
 

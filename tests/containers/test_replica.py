@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -58,6 +59,25 @@ async def test_where_it_is(addresses: dict[str, str], same: bool):
         assert same == replica.is_where_it_was(shown)
         assert replica.is_same_run(shown)
         assert not replica.is_same_run(replace(shown, started_at="later"))
+
+
+async def test_work_on_it_ends_with_it():
+    async with yard() as it:
+        replica = await it.serving("a")
+        begun = asyncio.Event()
+
+        async def hang() -> str:
+            begun.set()
+            await asyncio.Event().wait()
+            return "never"
+
+        assert "yes" == await replica.while_it_lives(asyncio.sleep(0, "yes"))
+        work = asyncio.create_task(replica.while_it_lives(hang()))
+        await begun.wait()
+        replica.over(0)
+
+        assert await work is None
+        assert await replica.while_it_lives(asyncio.sleep(60, "late")) is None
 
 
 async def test_its_run_ends_once():

@@ -17,16 +17,13 @@ from tests.standins.witness import Witness
 pytestmark = needs("raw-sockets")
 
 VERSION = "v1.0.0"
-# Podman tells of a death late on a busy host: who took the address by then has been
-# met by a connection that was being made, in two of some thirty runs.
-TELLS_IN_TIME = {"docker"}
 
 
 async def test_a_killed_replica_costs_what_it_held_and_is_replaced(
     engine: RealEngine, publisher: Publisher, tmp_path, unused_tcp_port, measured
 ) -> None:
     """
-    Not even when its address is given to a stranger at once, in Docker.
+    Not even when its address is given to a stranger at once.
 
     Every connection that broke is traced: it had carried its request to the dead one.
     """
@@ -69,16 +66,14 @@ async def test_a_killed_replica_costs_what_it_held_and_is_replaced(
             ):
                 killed = docker.containers.container(victim["Id"])
                 await killed.kill(signal="SIGKILL")
-                if engine.runtime in TELLS_IN_TIME:
-                    await eventually(lambda: started(foreign))
+                await eventually(lambda: started(foreign))
                 await load.goes_on(200)
                 await dewy.serves(VERSION)
                 after = await dewy.alone(VERSION)
                 await load.goes_on(500)
             shown = await foreign.show()
             networks = shown["NetworkSettings"]["Networks"]
-            if engine.runtime in TELLS_IN_TIME:
-                assert address == networks[network]["IPAddress"]
+            assert address == networks[network]["IPAddress"]
             log = "".join(await foreign.log(stdout=True, stderr=True))
         measured(load.report)
 

@@ -201,6 +201,7 @@ async def benched(
         )
         await bench.crew.deployer.adopt(bench.ledger.state.running)
         await stack.enter_async_context(proxy)
+        await stack.enter_async_context(bench.crew.vigil)
         stack.push_async_callback(_leave, bench)
         if keep:
 

@@ -75,6 +75,7 @@ def container(data: Json) -> Container:
         oom_killed=bool(state.get("OOMKilled")),
         health=_health(state),
         restarts=int(data.get("RestartCount") or 0),
+        pid=int(state.get("Pid") or 0) if running else 0,
         addresses=_addresses(networks) if running else {},
         published=_published(networks) if running else {},
     )

@@ -36,6 +36,7 @@ def inspected(**state: Any) -> dict[str, Any]:
             "ExitCode": 0,
             "Error": "",
             "StartedAt": "2026-11-25T21:54:11.499705728Z",
+            "Pid": 3461,
             **state,
         },
         "Config": {"Labels": None, "Image": "r/x:1", "Env": ["TOKEN=verysecret"]},
@@ -60,11 +61,12 @@ def test_running_container_has_addresses_and_ports() -> None:
 
     assert {"bridge": "172.17.0.2", "six": "fd00::2"} == shown.addresses
     assert {8080: 32769} == shown.published
-    assert ("api-1", "running", None, 2) == (
+    assert ("api-1", "running", None, 2, 3461) == (
         shown.name,
         shown.state,
         shown.exit_code,
         shown.restarts,
+        shown.pid,
     )
     assert {} == shown.labels
 
@@ -88,7 +90,7 @@ def test_container_that_does_not_run_has_neither(
     shown = container(inspected(Status=status, ExitCode=7))
 
     assert (state, code) == (shown.state, shown.exit_code)
-    assert ({}, {}) == (shown.addresses, shown.published)
+    assert ({}, {}, 0) == (shown.addresses, shown.published, shown.pid)
 
 
 def test_container_that_is_about_to_stop_still_runs() -> None:
