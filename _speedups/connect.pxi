@@ -112,6 +112,37 @@ cdef void forsake(Worker *w, Conn *c) noexcept nogil:
     c.backend = NULL
 
 
+cdef bint start_over(Worker *w, Conn *c) noexcept nogil:
+    """
+    Leave a backend that has left by itself for another, if there still is one.
+
+    Only while nothing has passed either way: what is killed ends the connections it
+    has just taken, and their clients are none the wiser.
+    """
+    if not untouched(c) or w.now - c.sought_at >= w.engine.connect_budget:
+        return False
+    if not has_another(c):
+        return False
+    turn_from(w, c)
+    return True
+
+
+cdef bint untouched(Conn *c) noexcept nogil:
+    # What was read of the client and not sent is kept for whoever gets it.
+    cdef Flow *up = &c.flow[UP]
+    cdef Flow *down = &c.flow[DOWN]
+    return not (up.moved or up.piped or over(up) or down.moved or pending(down))
+
+
+cdef void turn_from(Worker *w, Conn *c) noexcept nogil:
+    # The search goes on after this batch: it may hold events of the old socket.
+    forsake(w, c)
+    c.flow[DOWN].eof = c.flow[DOWN].ended = 0
+    c.kept = 0
+    c.state = WAITING
+    queue(w, c)
+
+
 cdef void give_up(Worker *w, Conn *c) noexcept nogil:
     if c.attempts or c.state == WAITING:
         count_error(w, c.port, UNANSWERED)
@@ -145,8 +176,6 @@ cdef void conclude(Worker *w, Conn *c, uint32_t events) noexcept nogil:
     observe_connect(w, c)
     c.state = OPEN
     side.writable = 1
-    free(c.tried)
-    c.tried = NULL
     if w.engine.idle_timeout and w.engine.idle_timeout < w.engine.connect_timeout:
         # Else the attempt's own timer comes up first, and is moved on.
         arm(w, c, w.now + w.engine.idle_timeout)

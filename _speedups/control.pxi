@@ -61,7 +61,7 @@ cdef int64_t carry_out(Worker *w, const Command *given) noexcept nogil:
             if given.order == SEEK_AGAIN:
                 rouse(w, &slab.conns[index], given.port)
             elif given.order == RECALL:
-                count += redirect(w, &slab.conns[index], given.backend)
+                count += recall(w, &slab.conns[index], given.backend)
             else:
                 count += cut_one(w, &slab.conns[index], given)
         slab = slab.next
@@ -82,6 +82,15 @@ cdef int redirect(Worker *w, Conn *c, Backend *gone) noexcept nogil:
         return 0
     forsake(w, c)
     attempt(w, c)
+    return 1
+
+
+cdef int recall(Worker *w, Conn *c, Backend *gone) noexcept nogil:
+    """The same for one that is connected already, but for nothing yet."""
+    if c.state != OPEN or c.backend != gone or not untouched(c):
+        return redirect(w, c, gone)
+    c.sought_at = w.now
+    turn_from(w, c)
     return 1
 
 

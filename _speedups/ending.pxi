@@ -18,6 +18,8 @@ cdef void settle(Worker *w, Conn *c) noexcept nogil:
         return
     if down and not c.flow[DOWN].ended:
         look_for_silence(c)
+        if start_over(w, c):
+            return
     if up and down:
         # No shutdown for the flow that ends now: the close says it, too.
         finish(w, c, CLOSE_BOTH)
@@ -55,6 +57,8 @@ cdef void abort(Worker *w, Conn *c, int side) noexcept nogil:
         empty(w, c, side)
     if side == BACKEND and not c.flow[side].ended:
         look_for_silence(c)
+        if start_over(w, c):
+            return
     count_error(w, c.port, RESET_BY_BACKEND if side == BACKEND else RESET_BY_CLIENT)
     if over(&c.flow[side]):
         # The end had come before the break.

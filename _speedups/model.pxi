@@ -203,7 +203,7 @@ cdef struct Ended:
 cdef enum Order:
     STOP_LISTENING
     CUT_BACKEND
-    RECALL  # clients still being connected to a backend
+    RECALL  # clients of a backend for whom nothing has passed yet
     CUT_PORT
     SEEK_AGAIN  # those held
 

@@ -119,18 +119,25 @@ cdef int pass_on(Worker *w, Conn *c, int way, size_t size, int *broken) noexcept
     cdef Flow *flow = &c.flow[way]
     cdef ssize_t sent = put(w, c, way, w.scratch, size)
     if sent < 0:
+        if way == UP and flow.moved == 0 and keep(w, flow, 0, size) < 0:
+            c.tries = -1  # another backend would not get all of it
         lose_sink(c, way, sent, broken)
         return sent
-    if <size_t>sent == size:
-        return 0
-    flow.stuck = <char *>malloc(size - sent)
-    if flow.stuck == NULL:
+    if <size_t>sent < size and keep(w, flow, sent, size) < 0:
         broken[0] = way
         return -ENOMEM
+    return 0
+
+
+cdef int keep(Worker *w, Flow *flow, size_t start, size_t end) noexcept nogil:
+    """Keep a part of the scratch buffer: 0, or -ENOMEM."""
+    flow.stuck = <char *>malloc(end - start)
+    if flow.stuck == NULL:
+        return -ENOMEM
     bump(&w.buffers_held, 1)
-    memcpy(flow.stuck, w.scratch + sent, size - sent)
+    memcpy(flow.stuck, w.scratch + start, end - start)
     flow.offset = 0
-    flow.length = size - sent
+    flow.length = end - start
     return 0
 
 

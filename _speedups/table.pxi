@@ -11,6 +11,21 @@ cdef bint was_tried(Conn *c, Backend *b) noexcept nogil:
     return False
 
 
+cdef bint has_another(Conn *c) noexcept nogil:
+    """Whether a backend serves that this client has not been given yet."""
+    cdef Port *port = c.port
+    cdef bint found = False
+    cdef int index
+    pthread_mutex_lock(&port.lock)
+    if c.tries >= 0:
+        for index in range(port.living):
+            if port.live[index] != c.backend and not was_tried(c, port.live[index]):
+                found = True
+                break
+    pthread_mutex_unlock(&port.lock)
+    return found
+
+
 cdef void mark_tried(Conn *c, Backend *b) noexcept nogil:
     # Without memory for the list, this attempt is the last one.
     cdef int *grown = <int *>realloc(c.tried, (c.tries + 1) * sizeof(int))

@@ -96,7 +96,9 @@ cdef void heed(Worker *w, Conn *c, int side, uint32_t events) noexcept nogil:
     if c.state == OPEN:
         serve(w, c, side if events & EPOLLERR else -1)
     elif side == BACKEND:
-        conclude(w, c, events)
+        # Else of a socket that has been left in this batch.
+        if c.state == CONNECTING:
+            conclude(w, c, events)
     elif events & EPOLLERR:
         # Gone before a backend was found. (A client that only ended its requests
         # is served.)
@@ -126,7 +128,7 @@ cdef void revisit(Worker *w) noexcept nogil:
         if c.state == OPEN:
             c.seen_at = w.now
             serve(w, c, -1)
-        elif c.state == HELD:
+        elif c.state == HELD or c.state == WAITING:
             attempt(w, c)
         elif c.state == FREE:
             bury(w, c)

@@ -36,6 +36,7 @@ class Pair:
         self._loop = engine.loop
         self._client = Side(client, engine.lookout, self.settle)
         self._flows: tuple[Direction, ...] = ()
+        self._unsent: Direction | None = None
         self._up = self._down = 0
         # A socket does not know any more when both ends are done.
         self._peer = peer(client) if engine.journal is not None else ""
@@ -55,10 +56,11 @@ class Pair:
 
     def begin(self, server: Side) -> None:
         """The backend is there: bytes may flow."""
-        self._flows = (
-            Direction(self._client, server, self._count_up),
-            Direction(server, self._client, self._count_down),
-        )
+        up, self._unsent = self._unsent, None
+        if up is None:
+            up = Direction(self._client, server, self._count_up)
+        up.sink = server
+        self._flows = (up, Direction(server, self._client, self._count_down))
         header = self._engine.preface(self._client.sock)
         # A new connection's buffer takes a header whole, or nothing works at all.
         if header and server.send(memoryview(header)) != len(header):
@@ -94,6 +96,8 @@ class Pair:
         """Pass on what has ended or broken, and wait for what is wanted next."""
         for flow in self._flows:
             if flow.done and not flow.finished and not flow.source.failed:
+                if flow is self._flows[1] and self._started_over():
+                    return
                 self._finish(flow)
         server = self.search.server
         if self._client.failed or (server is not None and server.failed):
@@ -106,8 +110,6 @@ class Pair:
     def _finish(self, flow: Direction) -> None:
         up, down = self._flows
         flow.finished = True
-        if flow is down and not down.moved and not up.ended:
-            self._suspect()
         if not (up.finished and down.finished):  # else `close` says it, too
             flow.sink.finish()
 
@@ -123,10 +125,50 @@ class Pair:
                 flow.rescue(self._engine.scratch)
         if self._client.failed:
             return self.cut("reset_by_client")
+        if self._flows[1].finished or not self._started_over():
+            self.cut("reset_by_backend")
+
+    def _started_over(self) -> bool:
+        """
+        The backend left: whether the client could be given to another one.
+
+        Only while nothing has passed either way: what is killed ends the connections
+        it has just taken, and their clients are none the wiser.
+        """
         up, down = self._flows
         if not down.moved and not up.ended:
             self._suspect()
-        self.cut("reset_by_backend")
+        if not self._untouched or not self.search.has_another():
+            return False
+        self._leave()
+        self.search.go_on()
+        return True
+
+    @property
+    def _untouched(self) -> bool:
+        # What was read of the client and not sent is kept for whoever gets it.
+        up, down = self._flows
+        return not (self._up or up.done or down.moved)
+
+    def _leave(self) -> None:
+        for flow in self._flows:
+            flow.source.reading(False, self._turn)
+            flow.sink.writing(False, self._turn)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._unsent, _ = self._flows
+        self._flows = ()
+
+    def recall(self) -> bool:
+        """The backend is gone: go to another one, if nothing has passed yet."""
+        if not self.connected:
+            self.search.go_on()
+            return True
+        if self._untouched:
+            self._leave()
+            self.search.begin_anew()
+            return True
+        return False
 
     def _suspect(self) -> None:
         """The backend left without a word, and nobody had asked it to."""

@@ -146,8 +146,8 @@ class Relay:
 
     def recall(self, backend: int) -> int:
         """
-        Have the clients that are still being connected to *backend* go to another
-        one; return how many they were.
+        Have the clients of *backend* for whom nothing has passed yet, connected or
+        not, go to another one; return how many they were.
 
         A connection that is made later, by whoever has its address then, is none of
         theirs. Take it out of the table first, as for `cut`.

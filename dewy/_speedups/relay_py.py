@@ -224,14 +224,10 @@ class Relay:
 
     def recall(self, backend: int) -> int:
         """
-        Clients that are still being connected to *backend* are given to another
-        one; how many they were.
+        Clients of *backend* for whom nothing has passed yet, connected or not, are
+        given to another one; how many they were.
         """
-        pairs = self._backends[backend].pairs
-        waiting = [pair for pair in pairs if not pair.connected]
-        for pair in waiting:
-            pair.search.go_on()
-        return len(waiting)
+        return sum(pair.recall() for pair in list(self._backends[backend].pairs))
 
     def cut(self, backend: int) -> int:
         """
@@ -239,8 +235,10 @@ class Relay:
 
         Clients that are still being connected to it are given to another one.
         """
-        self.recall(backend)
-        return self._cut(self._backends[backend].pairs)
+        pairs = self._backends[backend].pairs
+        for pair in [pair for pair in pairs if not pair.connected]:
+            pair.search.go_on()
+        return self._cut(pairs)
 
     def cut_port(self, port: int) -> int:
         """Reset every connection of *port*; how many they were."""

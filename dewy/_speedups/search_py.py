@@ -80,6 +80,15 @@ class Search:
             tried = self._tried or self._tried_before
             self._pair.turn_away("unanswered" if tried else "no_backend")
 
+    def has_another(self) -> bool:
+        """Whether there is time for another backend, and one that was not tried."""
+        return self._patience() > 0 and self._port.table.has_another(self._tried)
+
+    def begin_anew(self) -> None:
+        """Leave the backend, which is gone, and have as much time as at first."""
+        self._began = self._engine.loop.time()
+        self.go_on()
+
     def _hold(self) -> bool:
         """
         Wait while nothing serves, but not for ever, and not at a closed port.

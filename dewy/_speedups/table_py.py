@@ -154,6 +154,10 @@ class Table:
         """The backend for a connection that *tried* failed; None: no more left."""
         return self._pick(tried)
 
+    def has_another(self, tried: Collection[Backend]) -> bool:
+        """Whether `pick` would find one."""
+        return any(backend not in tried for backend in self._usable)
+
     def _refresh(self) -> None:
         live = [backend for backend in self._members if not backend.ejected]
         panic = bool(self._members) and not live
@@ -162,10 +166,12 @@ class Table:
         self._usable = live or self._members
 
     def _next(self, tried: Collection[Backend]) -> Backend | None:
-        for _ in range(len(self._usable)):
-            backend = self._usable[self._turn % len(self._usable)]
-            self._turn += 1
+        for ahead in range(len(self._usable)):
+            backend = self._usable[(self._turn + ahead) % len(self._usable)]
             if backend not in tried:
+                # A retry leaves the turn as it is. Would it move it, then beside one
+                # backend that is dead, the other would always be the second choice.
+                self._turn += not tried
                 return backend
         return None
 
