@@ -17,6 +17,7 @@ from tests.standins.witness import Witness
 pytestmark = needs("raw-sockets")
 
 VERSION = "v1.0.0"
+ENDED = "Process of a replica ended"
 
 
 async def test_a_killed_replica_costs_what_it_held_and_is_replaced(
@@ -33,6 +34,7 @@ async def test_a_killed_replica_costs_what_it_held_and_is_replaced(
         unused_tcp_port,
         engine=engine,
         publisher=publisher,
+        options=["--log-level", "debug"],
         run_options=["--network", network],
     )
     await dewy.push(VERSION)
@@ -77,6 +79,9 @@ async def test_a_killed_replica_costs_what_it_held_and_is_replaced(
             log = "".join(await foreign.log(stdout=True, stderr=True))
         measured(load.report)
 
+    # The kernel told of it first; the engine, at its leisure.
+    seen, told = (dewy.log.index(each) for each in (ENDED, "Replica died"))
+    assert seen < told
     assert "accepted" not in log
     assert {VERSION} == set(load.report.versions)
     broken = load.report.broken
