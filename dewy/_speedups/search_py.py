@@ -30,6 +30,7 @@ DROPPED = {errno.ECONNRESET, errno.EPIPE}
 # Of descriptors or memory here, or of room in the backlog of a Unix socket.
 SCARCITY = SHORTAGE | {errno.EAGAIN}
 LATER = 0.05  # seconds, while there is one of them
+EARLY = 0.001  # seconds by which the timers of some loops ring before their time
 REFUSED_LATER = 0.2  # seconds, when every backend refused
 
 
@@ -62,13 +63,13 @@ class Search:
         if self in self._port.held:
             self._began = self._engine.loop.time()
         self.stop()
-        while self._patience() > 0 or not self._tried:
+        while self._patience() > EARLY or not self._tried:
             self.backend = self._port.table.pick(self._tried)
             if self.backend is None:
                 break
             self._engine.assign(self.backend, self._pair)
             problem = self._dial(self.backend)
-            if problem in SCARCITY and self._patience() > 0:
+            if problem in SCARCITY and self._patience() > EARLY:
                 return self._postpone()
             self._port.retries += bool(self._tried)
             self._tried.append(self.backend)
@@ -82,7 +83,7 @@ class Search:
 
     def has_another(self) -> bool:
         """Whether there is time for another backend, and one that was not tried."""
-        return self._patience() > 0 and self._port.table.has_another(self._tried)
+        return self._patience() > EARLY and self._port.table.has_another(self._tried)
 
     def begin_anew(self) -> None:
         """Leave the backend, which is gone, and have as much time as at first."""
@@ -95,7 +96,7 @@ class Search:
 
         What refuses does not serve: the table may learn of it a moment later.
         """
-        given_up = self._port.table and self._patience() <= 0
+        given_up = self._port.table and self._patience() <= EARLY
         if given_up or not self._port.open:
             return False
         now = self._engine.loop.time()
