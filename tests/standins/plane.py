@@ -7,7 +7,6 @@ import functools
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -15,10 +14,11 @@ from typing import Any, TypeVar
 
 from dewy._speedups.interface import BackendStats, Event, PortStats, WorkerStats
 from dewy.loop import loop_factory
+from tests.eventually import DEADLINE
+from tests.eventually import soon as soon
 
 T = TypeVar("T")
 
-DEADLINE = 60.0
 LOOPBACK = "127.0.0.1"
 
 
@@ -200,14 +200,6 @@ def full() -> Iterator[Origin]:
             with suppress(BlockingIOError):
                 filler.connect(listener.getsockname())
         yield Origin(listener)
-
-
-def soon(condition: Callable[[], object]) -> None:
-    """Return once *condition* holds, which nothing tells."""
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.005)
 
 
 def exactly(sock: socket.socket, count: int) -> bytes:
