@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 from dewy.deploy.ledger import Ledger
 from dewy.deploy.state import State, StateFile
 from dewy.errors import ArchiveError
-from tests.eventually import eventually
+from tests.eventually import eventually, turns
 from tests.standins import programs, publishing, roots
 from tests.standins.agents import acting
 from tests.standins.site import Dewy
@@ -192,7 +192,7 @@ async def test_a_state_that_is_being_written_is_written_before_the_next(
     private.mkdir()
     writing, overlaps = 0, []
     write = StateFile.write
-    begun = asyncio.Event()
+    begun, goes_on = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
 
     def slowly(file: StateFile, state: State) -> None:
@@ -200,7 +200,7 @@ async def test_a_state_that_is_being_written_is_written_before_the_next(
         writing += 1
         overlaps.append(writing)
         loop.call_soon_threadsafe(begun.set)
-        time.sleep(0.1)
+        goes_on.wait(60)
         write(file, state)
         writing -= 1
 
@@ -211,8 +211,14 @@ async def test_a_state_that_is_being_written_is_written_before_the_next(
     )
     await begun.wait()
     stopped.cancel()
-    await ledger.change(lambda state: replace(state, hold=True))
-    await asyncio.wait({stopped})
+    other = asyncio.ensure_future(
+        ledger.change(lambda state: replace(state, hold=True))
+    )
+    await turns()
+    # Whatever was given to a thread before has begun by then.
+    await asyncio.to_thread(int)
+    goes_on.set()
+    await asyncio.wait({stopped, other})
 
     assert [1, 1] == overlaps
     assert ledger.state == await roots.state(tmp_path)
