@@ -28,13 +28,6 @@ SLOW = programs.PROGRAM.read_text().replace(
 )
 
 
-async def looks(dewy: Dewy, times: int = 3) -> None:
-    """Let *dewy* ask its registry some more times."""
-    for _ in range(times):
-        last = (await dewy.until(lambda now: now["last_poll"]))["last_poll"]
-        await dewy.until(lambda now, last=last: now["last_poll"] > last)
-
-
 async def test_a_program_that_is_not_there_is_one_failure_and_fills_no_disk(
     tmp_path, unused_tcp_port
 ):
@@ -46,7 +39,7 @@ async def test_a_program_that_is_not_there_is_one_failure_and_fills_no_disk(
     dewy.publish("v1.0.0")
     async with dewy:
         assert "current/shop" in await dewy.refuses("v1.0.0")
-        await looks(dewy)
+        await dewy.polls()
         status = await dewy.until(lambda now: now["degraded"])
         assert (None, []) == (status["running"], status["generations"])
         assert ["before"] == (dewy.root / "hooks").read_text().split()
@@ -67,7 +60,7 @@ async def test_starting_again_deploys_nothing(tmp_path, unused_tcp_port):
     for _ in range(2):
         async with dewy:
             await dewy.runs("v1.0.0")
-            await looks(dewy, 1)
+            await dewy.polls(1)
             assert "v1.0.0" == await dewy.fetch()
 
     assert ["v1.0.0"] == [*roots.releases(dewy.root).values()]
@@ -90,7 +83,7 @@ async def test_each_slot_has_its_newest_whatever_the_other_has(tmp_path):
         async with green, blue:
             await green.runs("v2.0.0+green")
             await blue.runs("v1.0.0+blue")
-            await looks(blue, 1)
+            await blue.polls(1)
             assert [] == (await blue.ask("status"))["degraded"]
 
 
