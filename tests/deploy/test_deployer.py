@@ -112,10 +112,11 @@ async def test_stopped_while_the_link_moves_it_is_put_back(
     await turns()
     # Whatever else was given to a thread has begun by then.
     await asyncio.to_thread(int)
-    assert [V2.directory] == switched
+    meanwhile = [*switched]
     go.set()
     await asyncio.wait({work})
     await moved.wait()
 
+    assert [V2.directory] == meanwhile
     assert work.cancelled()
     assert V1.directory == await releases.target()
