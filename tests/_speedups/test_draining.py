@@ -155,8 +155,7 @@ def test_paused_port_lets_newcomers_wait(plane: Plane, origin: Origin) -> None:
     plane.pause(gate.number)
     with gate.connect() as waiting:
         waiting.sendall(b"?")
-        with pytest.raises(TimeoutError):
-            origin.accept(0.2)
+        plane.passes_by(origin)
         server.sendall(b"go on")
         assert b"go on" == exactly(client, 5)
         plane.resume(gate.number)
@@ -173,8 +172,7 @@ def test_port_may_be_opened_paused(plane: Plane, origin: Origin) -> None:
     with gate.connect() as waiting:
         waiting.sendall(b"?")
         gate.add(origin)
-        with pytest.raises(TimeoutError):
-            origin.accept(0.2)
+        plane.passes_by(origin)
         assert 0 == gate.stats().accepted
         plane.resume(gate.number)
         with origin.accept() as server:
@@ -260,6 +258,7 @@ def test_limit_lets_newcomers_wait(started: Start, origin: Origin) -> None:
     first = pair(gate, origin)
     with other.connect() as waiting:
         waiting.sendall(b"?")
+        # Nobody else is let in either, so no event comes later.
         with pytest.raises(TimeoutError):
             origin.accept(0.2)
         end(*first)

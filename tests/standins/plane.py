@@ -125,6 +125,16 @@ class Plane:
         gate.backends = [gate.add(origin) for origin in origins]
         return gate
 
+    def passes_by(self, origin: Origin) -> None:
+        """Let a client of a new port be the next to come to *origin*."""
+        with self.listen(origin).connect() as client:
+            client.sendall(b"#")
+            with origin.accept() as server:
+                # Whoever was let in before would be met in its place.
+                assert b"#" == exactly(server, 1)
+                server.sendall(b"#")
+                assert b"#" == exactly(client, 1)
+
     def worker(self) -> list[WorkerStats]:
         """Each worker's share."""
         found: list[WorkerStats] = self.worker_stats()
