@@ -92,6 +92,7 @@ class Life:
         self._turn(0)
 
     def _pause(self, who: int, size: int) -> None:
+        # Events that are apart in time are part of the schedule.
         time.sleep(self._chance.choice(PAUSES))
         self._turn(0)
 

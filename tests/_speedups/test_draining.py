@@ -43,22 +43,39 @@ def end(client: socket.socket, server: socket.socket) -> None:
 
 
 def test_drain_ends_with_the_last_connection(plane: Plane, origins: Origins) -> None:
-    """Within a tenth of a second, and not before. New ones go elsewhere."""
-    old, new = origins(), origins()
-    gate = plane.listen(old, new)
+    """And not before. New ones go elsewhere."""
+    old, new, third = origins(), origins(), origins()
+    gate, other = plane.listen(old, new), plane.listen(third)
     first, elsewhere, second = pair(gate, old), pair(gate, new), pair(gate, old)
     assert 2 == plane.drain(gate.backends[0])
 
     for each in (elsewhere, pair(gate, new)):
         end(*each)
     end(*first)
-    assert not plane.told(DRAINED, gate.backends[0], 2 * AT_ONCE)
+    drained(other, third)
+    assert not plane.told(DRAINED, gate.backends[0], 0)
     assert 1 == plane.drain(gate.backends[0])
     end(*second)
-    began = time.monotonic()
     assert plane.told(DRAINED, gate.backends[0])
-    assert time.monotonic() - began < 10 * AT_ONCE
-    assert 1 == sum(event[0] == DRAINED for event in plane.events)
+    told = (DRAINED, gate.backends[0])
+    assert 1 == sum(told == event[:2] for event in plane.events)
+
+
+def drained(gate: Gate, origin: Origin) -> float:
+    """Drain its backend of one connection; seconds from its end until that is told."""
+    last = pair(gate, origin)
+    assert 1 == gate.plane.drain(gate.backends[0])
+    end(*last)
+    began = time.monotonic()
+    assert gate.plane.told(DRAINED, gate.backends[0])
+    return time.monotonic() - began
+
+
+def test_end_of_a_drain_is_told_at_once(plane: Plane, origins: Origins) -> None:
+    """Within a tenth of a second, where the machine is not busy each time."""
+    tries = [origins() for _ in range(5)]
+    gates = [plane.listen(each) for each in tries]
+    assert min(map(drained, gates, tries)) < 3 * AT_ONCE
 
 
 def test_drain_of_an_idle_backend_ends_at_once(plane: Plane, origin: Origin) -> None:
@@ -138,8 +155,7 @@ def test_paused_port_lets_newcomers_wait(plane: Plane, origin: Origin) -> None:
     plane.pause(gate.number)
     with gate.connect() as waiting:
         waiting.sendall(b"?")
-        with pytest.raises(TimeoutError):
-            origin.accept(0.2)
+        plane.passes_by(origin)
         server.sendall(b"go on")
         assert b"go on" == exactly(client, 5)
         plane.resume(gate.number)
@@ -156,8 +172,7 @@ def test_port_may_be_opened_paused(plane: Plane, origin: Origin) -> None:
     with gate.connect() as waiting:
         waiting.sendall(b"?")
         gate.add(origin)
-        with pytest.raises(TimeoutError):
-            origin.accept(0.2)
+        plane.passes_by(origin)
         assert 0 == gate.stats().accepted
         plane.resume(gate.number)
         with origin.accept() as server:
@@ -186,7 +201,12 @@ def test_closed_port_is_idle_after_its_last_connection(
         gate.connect()
     server.sendall(b"go on")
     assert b"go on" == exactly(client, 5)
-    assert not plane.told(IDLE, gate.number, AT_ONCE)
+    other = plane.listen(origin)
+    last = pair(other, origin)
+    plane.close_port(other.number)
+    end(*last)
+    assert plane.told(IDLE, other.number)
+    assert not plane.told(IDLE, gate.number, 0)
     end(client, server)
     assert plane.told(IDLE, gate.number)
     plane.close_port(gate.number)
@@ -215,11 +235,11 @@ def test_port_can_be_cut(plane: Plane, origin: Origin) -> None:
 
 def test_idle_connection_is_reset(started: Start, origin: Origin) -> None:
     """A byte in either direction keeps it; a half-close alone does not."""
-    gate = started(idle_timeout=0.4).listen(origin)
+    gate = started(idle_timeout=0.8).listen(origin)
     client, server = pair(gate, origin)
     for _ in range(4):
         with pytest.raises(TimeoutError):
-            client.settimeout(0.2)
+            client.settimeout(0.25)
             client.recv(1)
         server.sendall(b"!")
         client.settimeout(10)
@@ -238,6 +258,7 @@ def test_limit_lets_newcomers_wait(started: Start, origin: Origin) -> None:
     first = pair(gate, origin)
     with other.connect() as waiting:
         waiting.sendall(b"?")
+        # Nobody else is let in either, so no event comes later.
         with pytest.raises(TimeoutError):
             origin.accept(0.2)
         end(*first)

@@ -73,8 +73,7 @@ def test_newcomer_gets_the_backend_that_is_swapped_in(
 ) -> None:
     """One that does not serve yet is none."""
     backend = gate.add(origin, serving=False)
-    with pytest.raises(TimeoutError):
-        origin.accept(0.2)
+    gate.plane.passes_by(origin)
     gate.plane.serve(gate.number, [backend])
     answers(origin, waiting)
 
@@ -100,6 +99,7 @@ def test_each_waits_for_as_long(started: Start, origin: Origin) -> None:
     gate = plane.listen()
     with gate.connect() as first, ExitStack() as stack:
         held(gate, 1)
+        # Most of the time it may wait is to be over.
         first.settimeout(0.7)
         with pytest.raises(TimeoutError):
             first.recv(1)
@@ -118,8 +118,7 @@ def test_client_that_leaves_meanwhile_is_forgotten(gate: Gate, origin: Origin) -
     reset(client)
     held(gate, 0)
     gate.add(origin)
-    with pytest.raises(TimeoutError):
-        origin.accept(0.2)
+    gate.plane.passes_by(origin)
     assert 1 == gate.stats().errors.reset_by_client
 
 
@@ -203,6 +202,7 @@ def test_search_begins_anew_after_the_waiting(started: Start, origin: Origin) ->
     gate = plane.listen()
     with gate.connect() as client, full() as hanging:
         client.sendall(b"?")
+        # For longer than the budget.
         client.settimeout(0.6)
         with pytest.raises(TimeoutError):
             client.recv(1)
@@ -220,10 +220,7 @@ def test_client_waits_while_every_backend_refuses(gate: Gate) -> None:
     gate.plane.add_backend(gate.number, socket.AF_INET, address)
     with gate.connect() as client:
         client.sendall(b"?")
-        client.settimeout(0.5)
-        with pytest.raises(TimeoutError):
-            client.recv(1)
-        client.settimeout(LONG)
+        soon(lambda: gate.stats().errors.refused >= 3)
         with socket.create_server(address) as revived:
             server, _ = revived.accept()
             with server:

@@ -18,6 +18,7 @@ from dewy.admin.http import AdminAPI
 from dewy.admin.status import Process
 from tests.needs import needs
 from tests.standins import shown
+from tests.standins.browsing import until_nobody_looks
 from tests.standins.chromium import ELSEWHERE, Tab, chromium, tab
 from tests.standins.contrast import CONTRAST
 from tests.standins.crews import benched
@@ -136,6 +137,7 @@ async def test_a_rollout_is_followed(page: Tab, port: int, tmp_path: Path) -> No
                 await bench.ask()
                 for shop in bench.shops.values() if well.is_set() else ():
                     shop.health = 200
+                # A load that the page can show.
                 await asyncio.sleep(0.01)
 
         await bench.deploy(bench.publish("v1"))
@@ -278,11 +280,7 @@ async def test_a_page_in_the_background_asks_for_nothing(page: Tab, port: int) -
             "Object.defineProperty(document, 'hidden', {writable: true}) && 0"
         )
         await page.ask(HIDE.format("true"))
-        before = -1
-        async with asyncio.timeout(60):
-            while before != told.looks:
-                before = told.looks
-                await asyncio.sleep(1.2)
+        await until_nobody_looks(lambda: told.looks, port)
         told.told["running"]["tag"] = "v1.9.3"
         await page.ask(HIDE.format("false"))
         await page.sees("#runs", "/v1.9.3/")

@@ -13,10 +13,16 @@ import pytest
 
 from dewy.admin import events
 from dewy.admin.http import AdminAPI
+from tests.eventually import eventually
 from tests.standins import shown
-from tests.standins.browsing import connected, get, parsed, telling
-
-ASKING = b"GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
+from tests.standins.browsing import (
+    FOLLOWING,
+    connected,
+    get,
+    parsed,
+    telling,
+    until_nobody_looks,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +59,7 @@ class Stream:
 @asynccontextmanager
 async def stream(port: int) -> AsyncIterator[Stream]:
     async with connected(port) as (reader, writer):
-        writer.write(ASKING)
+        writer.write(FOLLOWING)
         it = Stream(reader)
         await it.begin()
         yield it
@@ -111,8 +117,11 @@ async def test_a_quiet_stream_is_kept_alive(
         assert ":\n\n" == await it.block()
 
 
-async def test_nothing_is_looked_at_when_nobody_looks(port: int) -> None:
-    """Also as soon as the last one has left."""
+async def test_nothing_is_looked_at_when_nobody_looks(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also as soon as the last one has left, not when it is to be told something."""
+    monkeypatch.setitem(events.Events.__init__.__kwdefaults__, "heartbeat", 3600.0)
     looks = 0
 
     async def tell() -> dict[str, Any]:
@@ -123,12 +132,7 @@ async def test_nothing_is_looked_at_when_nobody_looks(port: int) -> None:
     async with AdminAPI(port, tell) as api:
         async with stream(api.port) as it:
             await it.next("status")
-        async with asyncio.timeout(30):
-            while True:
-                before = looks
-                await asyncio.sleep(0.2)
-                if before == looks:
-                    break
+        await until_nobody_looks(lambda: looks, port)
         assert looks
 
 
@@ -149,7 +153,7 @@ async def test_one_too_many_is_told_to_come_back(port: int) -> None:
         for ready in looking:
             await ready.wait()
         async with connected(api.port) as (reader, writer):
-            writer.write(ASKING)
+            writer.write(FOLLOWING)
             code, headers, _ = parsed(await reader.read())
         assert (503, "10") == (code, headers["retry-after"])
         assert 200 == (await get(api.port, "/api/status"))[0]
@@ -161,7 +165,7 @@ async def test_dewy_waits_for_nobody_who_looks(port: int) -> None:
     async with asyncio.timeout(30):
         api = AdminAPI(port, telling(shown.serving()))
         async with api, connected(api.port) as (reader, writer):
-            writer.write(ASKING)
+            writer.write(FOLLOWING)
             it = Stream(reader)
             await it.begin()
             await it.next("history")
@@ -185,9 +189,15 @@ async def test_who_does_not_listen_is_cut(
         return {**told, "name": "x" * 1_000_000 + str(looks)}
 
     async with AdminAPI(port, tell) as api, connected(api.port) as (_, writer):
-        writer.write(ASKING)
-        with pytest.raises(ConnectionError):
-            while True:
+        writer.write(FOLLOWING)
+
+        async def cut() -> bool:
+            """Whoever does not read hears of it by what it sends."""
+            try:
                 writer.write(b"x")
                 await writer.drain()
-                await asyncio.sleep(0.05)
+            except ConnectionError:
+                return True
+            return False
+
+        await eventually(cut)

@@ -11,8 +11,8 @@ from dewy.config import Settings
 from dewy.containers.crew import patience
 from dewy.containers.options.arguments import RunOptions
 from dewy.containers.retiring import Patience
-from tests.eventually import eventually
-from tests.standins.crews import Bench, benched
+from tests.eventually import eventually, turns
+from tests.standins.crews import Bench, Halt, benched
 
 QUICK: dict[str, Any] = {"health_path": "/up"}
 
@@ -112,19 +112,15 @@ async def test_leaving_leaves_the_containers(tmp_path: Path):
 async def test_stopping_ends_what_is_being_started(tmp_path: Path):
     """The engine goes on with what it was asked for."""
     async with benched(tmp_path, **QUICK) as bench:
-        reached = asyncio.Event()
-
-        async def slow(phase: str, call: str, subject: str) -> None:
-            if (phase, call) == ("after", "create"):
-                reached.set()
-                await asyncio.sleep(0.05)
-
-        bench.host.hook = slow
+        bench.host.hook = halt = Halt("after", "create")
         deploying = asyncio.create_task(
             bench.deploy(bench.publish("v1")), name="deployment"
         )
-        await reached.wait()
+        await halt.reached.wait()
         deploying.cancel()
+        await turns()
+        assert not deploying.done()
+        halt.proceed.set()
         await asyncio.wait({deploying})
         bench.host.hook = None
 

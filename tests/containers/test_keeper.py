@@ -14,7 +14,7 @@ import pytest
 from dewy.containers import keeper as module
 from dewy.containers.replica import Replica
 from dewy.errors import EngineError
-from tests.eventually import eventually
+from tests.eventually import eventually, turns
 from tests.standins.crews import Bench, benched
 
 
@@ -38,6 +38,13 @@ def whole(bench: Bench) -> bool:
 
 def count(bench: Bench, what: str) -> int:
     return sum(call == what for call, _ in bench.host.calls)
+
+
+async def examined(bench: Bench, times: int) -> None:
+    """Whoever serves has been asked how it is, so many times more."""
+    shops = [bench.shops[each.id] for each in bench.crew.deployer.fleet.serving]
+    wanted = {shop: shop.connections + times for shop in shops}
+    await eventually(lambda: all(s.connections >= n for s, n in wanted.items()))
 
 
 async def test_a_dead_replica_is_replaced_and_how_it_ended_is_told(tmp_path: Path):
@@ -85,7 +92,7 @@ async def test_the_address_of_a_dead_replica_is_never_dialled_again(tmp_path: Pa
         await eventually(lambda: whole(bench))
         for _ in range(20):
             assert "v1" == await bench.ask()
-        await asyncio.sleep(0.1)
+        await examined(bench, 3)
 
         assert 0 == visits
         foreign.close()
@@ -264,7 +271,7 @@ async def test_the_verdict_on_a_death_comes_before_the_replacement(tmp_path: Pat
         starts = count(bench, "create")
         await bench.host.kill(first(bench).id)
         await asked.wait()
-        await asyncio.sleep(0.05)
+        await turns()
         assert starts == count(bench, "create")
         judged.set()
         await eventually(lambda: whole(bench))

@@ -12,7 +12,7 @@ from dewy.containers.retiring import Patience
 from dewy.containers.rollout import Phase
 from dewy.errors import EngineError
 from tests.eventually import eventually
-from tests.standins.crews import Bench, benched
+from tests.standins.crews import Bench, Halt, benched
 
 
 @asynccontextmanager
@@ -60,18 +60,11 @@ async def test_it_hears_nothing_while_its_connections_last(tmp_path: Path):
 async def test_what_is_open_is_relayed_on_while_it_stops(tmp_path: Path):
     async with one(tmp_path, 0.01) as (bench, replica):
         reader, writer = await client(bench)
-        stopping, proceed = asyncio.Event(), asyncio.Event()
-
-        async def slow(phase: str, call: str, subject: str) -> None:
-            if (phase, call) == ("before", "stop"):
-                stopping.set()
-                await proceed.wait()
-
-        bench.host.hook = slow
+        bench.host.hook = halt = Halt("before", "stop")
         bench.crew.retirement.begin([replica])
-        await stopping.wait()
+        await halt.reached.wait()
         await answered(reader, writer)
-        proceed.set()
+        halt.proceed.set()
         await bench.crew.retirement.ended()
 
         assert {} == bench.host.held

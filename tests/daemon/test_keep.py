@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -24,6 +25,7 @@ from tests.eventually import eventually
 from tests.standins import programs
 from tests.standins.receiving import Receiver
 
+NOT_DELIVERED = "Notice not delivered yet"
 Given = Callable[..., Settings]
 Status = dict[str, Any]
 
@@ -206,9 +208,10 @@ async def test_a_program_is_kept_restarted_and_stopped(
 
 @pytest.mark.parametrize("fault", ["hang", "refuses", "429", "500"])
 async def test_notifier_in_trouble_holds_nobody_up(
-    settings, store, tmp_path, monkeypatch, fault
+    settings, store, tmp_path, monkeypatch, caplog, fault
 ):
     """What there was to tell is told afterwards: once, and in order."""
+    caplog.set_level(logging.DEBUG, retrying.__name__)
     for name in ("FIRST_PAUSE", "LONGEST_PAUSE"):
         monkeypatch.setattr(retrying, name, 0.02)
     if fault == "hang":
@@ -223,9 +226,11 @@ async def test_notifier_in_trouble_holds_nobody_up(
                 await until(task, tmp_path, runs(version))
             assert [] == receiver.received
             monkeypatch.setattr(retrying, "DELIVERY", 60.0)
-            # Attempts that have less time come to nothing before it answers.
             await receiver.stop()
-            await asyncio.sleep(0.2)
+            # The second to fail has begun after the first: no attempt is left that
+            # has less time, and would come to nothing while it is answered.
+            failed = caplog.messages.count(NOT_DELIVERED)
+            await eventually(lambda: caplog.messages.count(NOT_DELIVERED) >= failed + 2)
             receiver.fault = ""
             await receiver.start()
             await eventually(lambda: deployed(receiver) == versions)

@@ -13,6 +13,7 @@ from dewy.deploy.deployer import AssetsDeployer
 from dewy.deploy.releases import Releases
 from dewy.deploy.state import Installed
 from dewy.errors import DeploymentError
+from tests.eventually import turns
 
 V1 = Installed("v1", "a", "20310203T040506Z", 1.0)
 V2 = Installed("v2", "b", "20310203T050000Z", 2.0)
@@ -92,9 +93,10 @@ async def test_stopped_while_the_link_moves_it_is_put_back(
     await deployer.activate(V1, nothing, nothing)
     loop, go = asyncio.get_running_loop(), Event()
     moving, moved = asyncio.Event(), asyncio.Event()
-    switch = Current.switch
+    switch, switched = Current.switch, []
 
     def slowly(current: Current, target: Path) -> None:
+        switched.append(target.name)
         if target.name == V2.directory:
             loop.call_soon_threadsafe(moving.set)
             go.wait(20)
@@ -107,11 +109,14 @@ async def test_stopped_while_the_link_moves_it_is_put_back(
     work = asyncio.ensure_future(deployer.activate(V2, nothing, nothing))
     await moving.wait()
     work.cancel()
-    # Whoever does not wait for the thread has "put back" the link by then.
-    await asyncio.wait({work}, timeout=0.2)
+    await turns()
+    # Whatever else was given to a thread has begun by then.
+    await asyncio.to_thread(int)
+    meanwhile = [*switched]
     go.set()
     await asyncio.wait({work})
     await moved.wait()
 
+    assert [V2.directory] == meanwhile
     assert work.cancelled()
     assert V1.directory == await releases.target()

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from dewy.deploy import hooks
 from dewy.deploy.hooks import KEPT, HookKind, HookResult
 from dewy.system import start_time
+from tests.eventually import soon
 
 
 async def run(
@@ -29,14 +29,7 @@ async def run(
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    await asyncio.to_thread(_until, condition)
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    await asyncio.to_thread(soon, condition)
 
 
 def gone(pid: int) -> bool:

@@ -49,10 +49,12 @@ class Cache(MemoryCache):
     """A cache with a clock of its own, and troubles on request."""
 
     now: float = 5_000_000.0
+    reads = 0
     trouble: Exception | None = None
     read_only = False
 
     async def read(self, key: str) -> Versioned:
+        self.reads += 1
         if self.trouble:
             raise self.trouble
         return replace(await super().read(key), now=self.now)
@@ -114,7 +116,7 @@ async def test_dead_host_is_waited_for_no_longer_than_its_claim(site: Site) -> N
     claim = Entry().claimed("dead:1", site.cache.now)
     await site.cache.put(KEY, claim.text())
     asking = asyncio.create_task(site.host().current())
-    await asyncio.sleep(0.02)
+    await eventually(lambda: site.cache.reads >= 3)
     assert not asking.done()
     site.cache.now += 61
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from pathlib import Path
+
 import pytest
 
 from tests.standins import roots
@@ -81,97 +84,86 @@ async def test_the_registry_may_go(
         assert ("failed", "fetch") == (failed.outcome, failed.step)
 
 
+@pytest.fixture
+async def gate(site: ContainerDewy, tmp_path: Path) -> AsyncIterator[Gate]:
+    """By which *site* reaches Docker."""
+    path = site.variables["DOCKER_HOST"].removeprefix("unix://")
+    async with Gate(path, tmp_path) as gate:
+        site.variables = {**site.variables, "DOCKER_HOST": f"unix://{gate.place}"}
+        yield gate
+
+
 async def test_the_disk_may_be_full(
-    docker: RealEngine, publisher: Publisher, tmp_path, unused_tcp_port
+    docker: RealEngine, gate: Gate, site: ContainerDewy
 ) -> None:
     """As an image comes, as a container is made, and as a dead one is replaced."""
-    path = docker.environ["DOCKER_HOST"].removeprefix("unix://")
-    async with Gate(path, tmp_path) as gate:
-        site = ContainerDewy(
-            tmp_path,
-            unused_tcp_port,
-            engine=docker,
-            publisher=publisher,
-            variables={"DOCKER_HOST": f"unix://{gate.place}"},
-            replicas=2,
+    await site.push(OLD)
+    async with site, docker.client() as client:
+        await site.serves(OLD)
+        first, _ = await site.alone(OLD)
+        gate.answers = NO_ROOM["created"]
+        await client.containers.container(first).kill(signal="SIGKILL")
+        status = await site.until(
+            lambda now: any(FULL in phrase for phrase in now["degraded"])
         )
-        await site.push(OLD)
-        async with site, docker.client() as client:
-            await site.serves(OLD)
-            first, _ = await site.alone(OLD)
-            gate.answers = NO_ROOM["created"]
-            await client.containers.container(first).kill(signal="SIGKILL")
-            status = await site.until(
-                lambda now: any(FULL in phrase for phrase in now["degraded"])
-            )
-            gate.answers = {}
-            await site.serves(OLD)
-            before = await site.alone(OLD)
-            assert first not in before
+        gate.answers = {}
+        await site.serves(OLD)
+        before = await site.alone(OLD)
+        assert first not in before
 
-            gate.answers = NO_ROOM["pulled"]
-            await site.push(NEW)
-            async with ContainerLoad(site.port, rate=50, kept=2) as load:
-                for kind in NO_ROOM:
-                    gate.answers = NO_ROOM[kind]
-                    await roots.say(site.root, "retry", NEW)
-                    reason = await site.refuses(NEW)
-                    assert FULL in reason, kind
-                    assert 1 == len(reason.splitlines())
-                    status = await site.serves(OLD)
-                    # It is tried again by itself, later and later.
-                    assert status["quarantine"][0]["until"] is not None
-                    assert before == await site.alone(OLD)
-                gate.answers = {}
+        gate.answers = NO_ROOM["pulled"]
+        await site.push(NEW)
+        async with ContainerLoad(site.port, rate=50, kept=2) as load:
+            for kind in NO_ROOM:
+                gate.answers = NO_ROOM[kind]
                 await roots.say(site.root, "retry", NEW)
-                await site.serves(NEW)
-        assert {} == load.report.failures, load.report.examples
-        assert [] == await site.containers()
+                reason = await site.refuses(NEW)
+                assert FULL in reason, kind
+                assert 1 == len(reason.splitlines())
+                status = await site.serves(OLD)
+                # It is tried again by itself, later and later.
+                assert status["quarantine"][0]["until"] is not None
+                assert before == await site.alone(OLD)
+            gate.answers = {}
+            await roots.say(site.root, "retry", NEW)
+            await site.serves(NEW)
+    assert {} == load.report.failures, load.report.examples
+    assert [] == await site.containers()
 
 
 @pytest.mark.parametrize("mode", ["shut", "garbage", "broken"])
 async def test_the_engine_may_go(
-    docker: RealEngine, publisher: Publisher, tmp_path, unused_tcp_port, mode: str
+    docker: RealEngine, gate: Gate, site: ContainerDewy, mode: str
 ) -> None:
     """It hangs, answers nonsense or hangs up: nothing is lost, all is found again."""
-    path = docker.environ["DOCKER_HOST"].removeprefix("unix://")
-    async with Gate(path, tmp_path) as gate:
-        site = ContainerDewy(
-            tmp_path,
-            unused_tcp_port,
-            engine=docker,
-            publisher=publisher,
-            variables={"DOCKER_HOST": f"unix://{gate.place}"},
-            replicas=2,
-        )
-        # The death below is no verdict on the version, however soon it comes.
-        site.options = (*site.options, "--probation", "10m")
-        await site.push(OLD)
-        async with site, docker.client() as client:
-            await site.serves(OLD)
-            before = await site.alone(OLD)
-            async with ContainerLoad(site.port, rate=50, kept=2) as load:
-                gate.turn(mode)
-                await gate.cut()
-                await load.goes_on(100)
-                await site.push(NEW)
-                await load.goes_on(100)
-                gate.turn("open")
-                await site.until(lambda now: now["running"])
-                await roots.say(site.root, "retry", NEW)
-                await site.serves(NEW)
-                after = await site.alone(NEW)
-                # Deaths that nobody told of are found by the relist.
-                gate.turn("broken")
-                await gate.cut()
-                await client.containers.container(after[0]).kill(signal="SIGKILL")
-                gate.turn("open")
-                await site.serves(NEW)
-                assert after[1] in await site.alone(NEW)
-        assert not set(before) & set(after)
-        assert load.report.failures.keys() <= {"reset", "short"}, load.report.examples
-        assert sum(load.report.failures.values()) <= 4, load.report.examples
-        assert [] == await site.containers()
+    # The death below is no verdict on the version, however soon it comes.
+    site.options = (*site.options, "--probation", "10m")
+    await site.push(OLD)
+    async with site, docker.client() as client:
+        await site.serves(OLD)
+        before = await site.alone(OLD)
+        async with ContainerLoad(site.port, rate=50, kept=2) as load:
+            gate.turn(mode)
+            await gate.cut()
+            await load.goes_on(100)
+            await site.push(NEW)
+            await load.goes_on(100)
+            gate.turn("open")
+            await site.until(lambda now: now["running"])
+            await roots.say(site.root, "retry", NEW)
+            await site.serves(NEW)
+            after = await site.alone(NEW)
+            # Deaths that nobody told of are found by the relist.
+            gate.turn("broken")
+            await gate.cut()
+            await client.containers.container(after[0]).kill(signal="SIGKILL")
+            gate.turn("open")
+            await site.serves(NEW)
+            assert after[1] in await site.alone(NEW)
+    assert not set(before) & set(after)
+    assert load.report.failures.keys() <= {"reset", "short"}, load.report.examples
+    assert sum(load.report.failures.values()) <= 4, load.report.examples
+    assert [] == await site.containers()
 
 
 MISTAKES = {

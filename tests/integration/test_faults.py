@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 from dewy.deploy.ledger import Ledger
 from dewy.deploy.state import State, StateFile
 from dewy.errors import ArchiveError
-from tests.eventually import eventually
+from tests.eventually import eventually, turns
 from tests.standins import programs, publishing, roots
 from tests.standins.agents import acting
 from tests.standins.site import Dewy
@@ -28,13 +28,6 @@ SLOW = programs.PROGRAM.read_text().replace(
 )
 
 
-async def looks(dewy: Dewy, times: int = 3) -> None:
-    """Let *dewy* ask its registry some more times."""
-    for _ in range(times):
-        last = (await dewy.until(lambda now: now["last_poll"]))["last_poll"]
-        await dewy.until(lambda now, last=last: now["last_poll"] > last)
-
-
 async def test_a_program_that_is_not_there_is_one_failure_and_fills_no_disk(
     tmp_path, unused_tcp_port
 ):
@@ -46,7 +39,7 @@ async def test_a_program_that_is_not_there_is_one_failure_and_fills_no_disk(
     dewy.publish("v1.0.0")
     async with dewy:
         assert "current/shop" in await dewy.refuses("v1.0.0")
-        await looks(dewy)
+        await dewy.polls()
         status = await dewy.until(lambda now: now["degraded"])
         assert (None, []) == (status["running"], status["generations"])
         assert ["before"] == (dewy.root / "hooks").read_text().split()
@@ -67,7 +60,7 @@ async def test_starting_again_deploys_nothing(tmp_path, unused_tcp_port):
     for _ in range(2):
         async with dewy:
             await dewy.runs("v1.0.0")
-            await looks(dewy, 1)
+            await dewy.polls(1)
             assert "v1.0.0" == await dewy.fetch()
 
     assert ["v1.0.0"] == [*roots.releases(dewy.root).values()]
@@ -90,7 +83,7 @@ async def test_each_slot_has_its_newest_whatever_the_other_has(tmp_path):
         async with green, blue:
             await green.runs("v2.0.0+green")
             await blue.runs("v1.0.0+blue")
-            await looks(blue, 1)
+            await blue.polls(1)
             assert [] == (await blue.ask("status"))["degraded"]
 
 
@@ -192,7 +185,7 @@ async def test_a_state_that_is_being_written_is_written_before_the_next(
     private.mkdir()
     writing, overlaps = 0, []
     write = StateFile.write
-    begun = asyncio.Event()
+    begun, goes_on = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
 
     def slowly(file: StateFile, state: State) -> None:
@@ -200,7 +193,7 @@ async def test_a_state_that_is_being_written_is_written_before_the_next(
         writing += 1
         overlaps.append(writing)
         loop.call_soon_threadsafe(begun.set)
-        time.sleep(0.1)
+        goes_on.wait(60)
         write(file, state)
         writing -= 1
 
@@ -211,8 +204,14 @@ async def test_a_state_that_is_being_written_is_written_before_the_next(
     )
     await begun.wait()
     stopped.cancel()
-    await ledger.change(lambda state: replace(state, hold=True))
-    await asyncio.wait({stopped})
+    other = asyncio.ensure_future(
+        ledger.change(lambda state: replace(state, hold=True))
+    )
+    await turns()
+    # Whatever was given to a thread before has begun by then.
+    await asyncio.to_thread(int)
+    goes_on.set()
+    await asyncio.wait({stopped, other})
 
     assert [1, 1] == overlaps
     assert ledger.state == await roots.state(tmp_path)

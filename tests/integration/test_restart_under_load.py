@@ -99,6 +99,7 @@ async def test_storm_of_restart_signals_ends_in_one_healthy_generation(
         async with Load(dewy.port, rate=600, kept=KEPT) as load:
             for _ in range(100):
                 dewy.signal(signal.SIGHUP)
+                # So that they come at every point of a restart.
                 await asyncio.sleep(0.008)
             # A restart that was forgotten, or one too many, would still come.
             await load.goes_on(arrivals=300)

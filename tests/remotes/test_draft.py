@@ -9,6 +9,7 @@ import pytest
 
 from dewy.errors import DeploymentError
 from dewy.remotes.draft import Draft
+from tests.eventually import turns
 
 
 def content(path: Path) -> bytes:
@@ -106,7 +107,11 @@ async def test_cancellation_waits_for_the_thread_and_leaves_nothing(
     task = asyncio.create_task(write())
     assert await asyncio.to_thread(entered.wait, 10)
     task.cancel()
-    await asyncio.sleep(0)
+    await turns()
+    # Whatever else was given to a thread has begun by then.
+    await asyncio.to_thread(int)
+    await turns()
+    assert not task.done()
     assert (tmp_path / "file.part").exists()
     go_on.set()
     with pytest.raises(asyncio.CancelledError):

@@ -8,7 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from dewy.admin.http import AdminAPI
+from tests.eventually import eventually
+from tests.standins import shown
+
 PATIENCE = 30
+FOLLOWING = b"GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 def telling(snapshot: dict[str, Any]) -> Callable[[], Awaitable[dict[str, Any]]]:
@@ -31,6 +36,20 @@ async def connected(
             yield reader, writer
     finally:
         writer.close()
+
+
+async def until_nobody_looks(looks: Callable[[], int], port: int) -> None:
+    """
+    Wait until *looks* stands still while another API, at *port* or a little above,
+    looks again and again because somebody follows its events.
+    """
+    others = shown.Telling(shown.serving())
+    async with AdminAPI(port, others) as api, connected(api.port) as (_, writer):
+        writer.write(FOLLOWING)
+        before = -1
+        while before != looks():
+            before, wanted = looks(), others.looks + 3
+            await eventually(lambda n=wanted: others.looks >= n)
 
 
 async def send(port: int, request: str) -> tuple[int, dict[str, str], str]:

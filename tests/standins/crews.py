@@ -142,6 +142,26 @@ class Bench:
         return shop
 
 
+class Halt:
+    """
+    A hook of `MemoryHost`: a call to the engine waits until the test lets it go on.
+
+    Attributes:
+        reached: Set once there is such a call.
+
+        proceed: To be set by the test; later calls do not wait either.
+    """
+
+    def __init__(self, phase: str, call: str) -> None:
+        self.reached, self.proceed = asyncio.Event(), asyncio.Event()
+        self._at = (phase, call)
+
+    async def __call__(self, phase: str, call: str, subject: str) -> None:
+        if (phase, call) == self._at:
+            self.reached.set()
+            await self.proceed.wait()
+
+
 @asynccontextmanager
 async def benched(
     root: Path,

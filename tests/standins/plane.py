@@ -7,7 +7,6 @@ import functools
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -15,10 +14,11 @@ from typing import Any, TypeVar
 
 from dewy._speedups.interface import BackendStats, Event, PortStats, WorkerStats
 from dewy.loop import loop_factory
+from tests.eventually import DEADLINE
+from tests.eventually import soon as soon
 
 T = TypeVar("T")
 
-DEADLINE = 60.0
 LOOPBACK = "127.0.0.1"
 
 
@@ -125,6 +125,16 @@ class Plane:
         gate.backends = [gate.add(origin) for origin in origins]
         return gate
 
+    def passes_by(self, origin: Origin) -> None:
+        """Let a client of a new port be the next to come to *origin*."""
+        with self.listen(origin).connect() as client:
+            client.sendall(b"#")
+            with origin.accept() as server:
+                # Whoever was let in before would be met in its place.
+                assert b"#" == exactly(server, 1)
+                server.sendall(b"#")
+                assert b"#" == exactly(client, 1)
+
     def worker(self) -> list[WorkerStats]:
         """Each worker's share."""
         found: list[WorkerStats] = self.worker_stats()
@@ -200,14 +210,6 @@ def full() -> Iterator[Origin]:
             with suppress(BlockingIOError):
                 filler.connect(listener.getsockname())
         yield Origin(listener)
-
-
-def soon(condition: Callable[[], object]) -> None:
-    """Return once *condition* holds, which nothing tells."""
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.005)
 
 
 def exactly(sock: socket.socket, count: int) -> bytes:

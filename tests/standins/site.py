@@ -147,6 +147,12 @@ class Dewy:
             raise AssertionError(f"last status {found}\n{self.log}") from None
         return found
 
+    async def polls(self, times: int = 3) -> None:
+        """Let it ask its registry some more times."""
+        for _ in range(times):
+            last = (await self.until(lambda now: now["last_poll"]))["last_poll"]
+            await self.until(lambda now, last=last: now["last_poll"] > last)
+
     async def runs(self, version: str) -> Status:
         """Wait until *version* runs, alone."""
         return await self.until(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
 
 from dewy.supervisor.output import LINES, Output
+from tests.eventually import soon
 
 DEADLINE = 20.0
 
@@ -43,15 +43,7 @@ def output(sinks: Sinks) -> Iterator[Output]:
     output = Output(sinks.stdout, sinks.stderr)
     yield output
     output.close()
-    eventually(lambda: ended(output))
-
-
-def eventually(true: Callable[[], bool]) -> None:
-    """Return as soon as it is true."""
-    deadline = time.monotonic() + DEADLINE
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+    soon(lambda: ended(output))
 
 
 def ended(output: Output) -> bool:
@@ -136,7 +128,7 @@ def test_last_lines_of_a_flood_are_there(output: Output, sinks: Sinks) -> None:
 def test_ends_by_itself_with_the_program(output: Output) -> None:
     shell(output, "echo done").wait()
 
-    eventually(lambda: ended(output))
+    soon(lambda: ended(output))
     assert ("done",) == output.tail()
     output.flush()
 
@@ -153,7 +145,7 @@ def test_leftover_process_is_passed_on_too(output: Output, sinks: Sinks) -> None
 
     os.write(go, b"\n")
     assert b"early\nlate\n" == read(sinks.out, 11)
-    eventually(lambda: ended(output))
+    soon(lambda: ended(output))
     sinks.close(ready, go)
 
 
@@ -165,10 +157,10 @@ def test_close_does_not_wait_for_who_still_writes(
     null = os.open(os.devnull, os.O_WRONLY)
     output = Output(null, null)
     process = shell(output, "exec yes")
-    eventually(lambda: bool(output.tail()))
+    soon(lambda: bool(output.tail()))
     output.close()
 
-    eventually(lambda: ended(output))
+    soon(lambda: ended(output))
     assert 0 != process.wait(DEADLINE)
     os.close(null)
 
@@ -179,7 +171,7 @@ def test_close_passes_on_what_was_written(output: Output, sinks: Sinks) -> None:
     output.close()
 
     assert b"goodbye\n" == read(sinks.out, 8)
-    eventually(lambda: ended(output))
+    soon(lambda: ended(output))
 
 
 def test_reader_that_is_gone_does_not_hold_up_the_program(
@@ -197,7 +189,7 @@ def test_reader_that_stalls_holds_the_program_up(output: Output, sinks: Sinks) -
     """As if the program had inherited the descriptor; then nothing is missing."""
     filled = fill(sinks.stdout)
     process = shell(output, "seq 100000")
-    eventually(lambda: bool(output.tail()))
+    soon(lambda: bool(output.tail()))
     output.flush(0.01)
     assert process.poll() is None
 
@@ -222,10 +214,10 @@ def test_stalled_reader_does_not_keep_close_from_ending(
     monkeypatch.setattr("dewy.supervisor.output.GRACE", 0.01)
     fill(sinks.stdout)
     process = shell(output, "exec yes")
-    eventually(lambda: bool(output.tail()))
+    soon(lambda: bool(output.tail()))
     output.close()
 
-    eventually(lambda: ended(output))
+    soon(lambda: ended(output))
     assert 0 != process.wait(DEADLINE)
 
 
@@ -238,7 +230,7 @@ def test_descriptor_that_does_not_block_loses_nothing(sinks: Sinks) -> None:
 
     assert expected == read(sinks.out, len(expected))
     process.wait()
-    eventually(lambda: ended(output))
+    soon(lambda: ended(output))
 
 
 def test_full_disk_does_not_hold_up_the_program() -> None:
@@ -247,7 +239,7 @@ def test_full_disk_does_not_hold_up_the_program() -> None:
     process = shell(output, "seq 100000")
 
     assert 0 == process.wait(DEADLINE)
-    eventually(lambda: ended(output))
+    soon(lambda: ended(output))
     assert "100000" == output.tail()[-1]
     os.close(full)
 
@@ -260,7 +252,7 @@ def test_closed_standard_output_is_no_error() -> None:
     output = Output(writing, writing)
     shell(output, "echo unheard").wait()
 
-    eventually(lambda: ended(output))
+    soon(lambda: ended(output))
     assert ("unheard",) == output.tail()
 
 
@@ -269,7 +261,7 @@ def test_both_may_go_to_the_same_place(sinks: Sinks) -> None:
     shell(output, "echo a; echo b >&2").wait()
 
     assert {b"a", b"b"} == set(read(sinks.out, 4).split())
-    eventually(lambda: ended(output))
+    soon(lambda: ended(output))
 
 
 def test_no_descriptor_is_left_behind(sinks: Sinks) -> None:
@@ -278,7 +270,7 @@ def test_no_descriptor_is_left_behind(sinks: Sinks) -> None:
     used, unused = (Output(sinks.stdout, sinks.stderr) for _ in range(2))
     shell(used, "exit 0").wait()
     unused.close()
-    eventually(lambda: ended(used) and ended(unused))
+    soon(lambda: ended(used) and ended(unused))
 
     assert before == set(os.listdir("/dev/fd"))
 
@@ -294,4 +286,4 @@ def test_children_inherit_none_of_it(sinks: Sinks) -> None:
         with suppress(OSError):  # listing the directory opened one as well
             assert not os.get_inheritable(fd)
     output.close()
-    eventually(lambda: ended(output))
+    soon(lambda: ended(output))

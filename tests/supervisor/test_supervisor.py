@@ -82,10 +82,16 @@ async def test_a_generation_that_dies_during_a_switch_is_succeeded_by_the_new_on
 
 async def test_if_both_die_the_old_release_is_back_before_anything_starts(site):
     site.install("v1")
-    await site.open()
+    await site.open(start_grace=3600)
     await site.supervisor.start()
     old = site.generations.serving
-    site.install("v2", "import time\ntime.sleep(0.3)\nraise SystemExit(1)\n")
+    site.install(
+        "v2",
+        "import os, time\n"
+        "while not os.path.exists('die'):\n"
+        "    time.sleep(0.01)\n"
+        "raise SystemExit(1)\n",
+    )
 
     async def undo(why: BaseException) -> None:
         await asyncio.to_thread(site.point, site.root / "releases" / "v1")
@@ -93,6 +99,8 @@ async def test_if_both_die_the_old_release_is_back_before_anything_starts(site):
     replacing = asyncio.create_task(site.generations.replace(undo=undo))
     await eventually(lambda: len(site.generations.workers) == 2)
     os.kill(old.pid, signal.SIGKILL)
+    await old.exited
+    await asyncio.to_thread((site.root / "die").touch)
     await asyncio.wait({replacing})
 
     assert replacing.exception() is not None
@@ -106,6 +114,7 @@ async def test_a_storm_of_restarts_ends_in_one_healthy_generation(site):
 
     for _ in range(100):
         site.supervisor.restart()
+        # So that they come at every point of a restart.
         await asyncio.sleep(0.001)
     await eventually(
         lambda: (

@@ -163,6 +163,7 @@ async def test_nobody_waits_for_a_collector_that_is_away(
         async with pusher(hanging, points, spans, patience=0.3) as pushing:
             pushed = asyncio.create_task(pushing.push())
             while not pushed.done():
+                # That the loop turns meanwhile is what is tested.
                 await asyncio.sleep(0.01)
                 turns += 1
             assert not pushed.result()

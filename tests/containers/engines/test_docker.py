@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
 
@@ -265,15 +264,16 @@ async def test_healthcheck_is_run_by_somebody(
     pushed = await publisher.publish(engine.name(), "v1", healthcheck=True)
     container = await running(engine, pushed.by_digest)
 
-    async with asyncio.timeout(60):
-        while True:
-            verdict = await engine.engine.check_health(container)
-            shown = await engine.engine.inspect(container)
-            assert shown is not None
-            if shown.health == "healthy":
-                break
-            await asyncio.sleep(0.05)
+    verdict = None
 
+    async def healthy() -> bool:
+        nonlocal verdict
+        verdict = await engine.engine.check_health(container)
+        shown = await engine.engine.inspect(container)
+        assert shown is not None
+        return shown.health == "healthy"
+
+    await eventually(healthy)
     assert {"docker": None, "podman": True}[engine.runtime] is verdict
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from dewy.errors import NoRelease, RateLimited, RemoteError
+from tests.eventually import eventually
 from tests.needs import found, needs
 from tests.standins.certificates import Authority, Pair
 
@@ -190,9 +191,11 @@ async def test_calls_share_one_connection() -> None:
 async def test_cancelled_call_leaves_the_client_of_use() -> None:
     async with plain(served(GRPCServer())) as (server, client):
         server.service.hanging = True
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1):
-                await client.current(CurrentRequest())
+        asking = asyncio.ensure_future(client.current(CurrentRequest()))
+        await eventually(lambda: server.service.asked)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
         server.service.hanging = False
 
         assert "v1.0.0" == (await client.current(CurrentRequest())).tag
