@@ -45,6 +45,12 @@ async def running(it: Yard, process: Process) -> Replica:
     return replica
 
 
+async def watched(vigil: Vigil, it: Yard, replica: Replica) -> None:
+    """The engine shows *replica*, and from now on the kernel tells of its end."""
+    await it.fleet.observe()
+    await eventually(lambda: replica in vigil)
+
+
 async def end(process: Process) -> None:
     process.kill()
     await process.wait()
@@ -55,8 +61,7 @@ async def test_the_dead_leave_the_table_before_the_engine_knows(
 ):
     replica = await running(it, process)
     async with Vigil(it.fleet) as vigil:
-        await it.fleet.observe()
-        await eventually(lambda: replica in vigil)
+        await watched(vigil, it, replica)
         assert [1] == it.backends()
         await end(process)
         await eventually(replica.dead.is_set)
@@ -73,8 +78,8 @@ async def test_the_dead_leave_the_table_before_the_engine_knows(
 
 async def test_who_is_dead_does_not_enter(it: Yard, process: Process):
     replica = await running(it, process)
-    async with Vigil(it.fleet):
-        await it.fleet.observe()
+    async with Vigil(it.fleet) as vigil:
+        await watched(vigil, it, replica)
         it.fleet.table.drop([replica])
         replica.phase = Phase.READY
         await end(process)
@@ -90,8 +95,8 @@ async def test_a_death_of_which_no_event_tells_is_one(
     """The engine is asked, and if it says nothing else, the kernel is right."""
     monkeypatch.setattr(module, "LATE", 0.0)
     replica = await running(it, process)
-    async with Vigil(it.fleet):
-        await it.fleet.observe()
+    async with Vigil(it.fleet) as vigil:
+        await watched(vigil, it, replica)
         await end(process)
 
         assert await replica.ended is None
@@ -102,8 +107,7 @@ async def test_a_death_of_which_no_event_tells_is_one(
 async def test_whom_the_engine_saw_dying_is_watched_no_more(it: Yard, process: Process):
     replica = await running(it, process)
     async with Vigil(it.fleet) as vigil:
-        await it.fleet.observe()
-        await eventually(lambda: replica in vigil)
+        await watched(vigil, it, replica)
         it.fleet.lose(replica, 0)
         await eventually(lambda: replica not in vigil)
         vigil.watch(replica)
