@@ -12,7 +12,7 @@ import json
 import platform
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,9 @@ from typing import Any
 import click
 
 from .backends import backends
-from .comparisons import LOADED, MANY_BACKENDS, Plan, idle_memory
+from .comparisons import LOADED, MANY_BACKENDS, Plan, Samples, idle_memory
 from .processes import free_ports, raise_descriptor_limit
-from .rows import Results, failures, judge
+from .rows import Results, failures, judge, pooled
 from .tables import memory_table, streams_line, verdicts_table, workloads_table
 from .workloads import MIXED, Sample
 
@@ -38,10 +38,25 @@ def run(plan: Plan, only: frozenset[str]) -> Results:
     results = Results()
     for name, compare in COMPARISONS.items():
         if not only or name in only:
-            results.samples |= compare(plan)
+            results.samples |= settled(compare, plan)
     if not only or "idle-memory" in only:
         results.idle_bytes = idle_memory(plan)
     return results
+
+
+def settled(
+    compare: Callable[[Plan], dict[str, Samples]], plan: Plan
+) -> dict[str, Samples]:
+    """
+    Make a comparison; where it misses a pass mark, once more, and all rounds count.
+
+    A machine that was busy otherwise for a minute is told from a proxy that is slow.
+    """
+    samples = compare(plan)
+    if any(not verdict.passed for verdict in judge(Results(samples))):
+        plan.say("Beyond a pass mark: as many rounds once more, and all count.")
+        samples = pooled(samples, compare(plan))
+    return samples
 
 
 def as_text(results: Results) -> str:

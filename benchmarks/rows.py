@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -202,6 +202,18 @@ def ratio(samples: Samples, of: str, against: str, measure: Measure) -> float:
         if 0 < measure(other) < math.inf
     ]
     return median(ratios) if ratios else math.nan
+
+
+def pooled(
+    first: Mapping[str, Samples], second: Mapping[str, Samples]
+) -> dict[str, Samples]:
+    """The rounds of the same comparisons, made twice, as if made at once."""
+    return {
+        comparison: {
+            name: [*taken, *second[comparison][name]] for name, taken in samples.items()
+        }
+        for comparison, samples in first.items()
+    }
 
 
 def judge(results: Results) -> list[Verdict]:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from pathlib import Path
 
-from benchmarks.gate import as_json, as_text, from_json
-from benchmarks.rows import Results
-from benchmarks.workloads import SMALL, Sample
+import pytest
+
+from benchmarks.comparisons import Plan, Samples
+from benchmarks.gate import as_json, as_text, from_json, settled
+from benchmarks.rows import Results, failures, judge
+from benchmarks.workloads import CONNECTING, SMALL, Sample
 
 RESULTS = Results(
     {SMALL.name: {"dewy": [Sample(9, 1.0, 0.1, 0.2, 3.0)], "haproxy": []}},
@@ -22,3 +27,51 @@ def test_figures_stand_beside_their_aims_and_pass_marks() -> None:
     text = as_text(Results(idle_bytes={"dewy": 1280.0}))
     title = "KiB per idle connection, 9,000 of them"
     assert f"| {title} | 1.25 | ≤ 1.0 | missed | ≤ 1.5 | passed |" in text.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("rates", "made", "missed"),
+    [
+        ([[90, 90, 90]], 1, 0),
+        ([[50, 50, 90], [90, 90, 90]], 2, 0),
+        ([[50, 50, 50], [50, 90, 90]], 2, 1),
+    ],
+)
+def test_what_misses_its_mark_is_measured_once_more(
+    rates: Sequence[Sequence[float]], made: int, missed: int, tmp_path: Path
+) -> None:
+    """And the rounds of both count: a slow proxy does not get away with it."""
+    told: list[str] = []
+    left = iter(rates)
+
+    def compare(plan: Plan) -> dict[str, Samples]:
+        told.append("compared")
+        taken = next(left)
+        return {
+            CONNECTING.name: {
+                "dewy": [Sample(rate, 1.0, 0.1, 0.2, 3.0) for rate in taken],
+                "haproxy": [Sample(100, 1.0, 0.1, 0.2, 3.0) for _ in taken],
+            }
+        }
+
+    plan = Plan(3, 1, tmp_path, [], lambda line: None)
+    results = Results(settled(compare, plan))
+
+    assert made == len(told)
+    assert missed == len(failures(results, judge(results)))
+
+
+def test_requests_that_failed_are_not_measured_away(tmp_path: Path) -> None:
+    broken = [Sample(10, 1.0, 0.1, 0.2, 3.0, errors=1)]
+    good = [Sample(100, 1.0, 0.1, 0.2, 3.0)]
+    left = iter([broken, good])
+
+    def compare(plan: Plan) -> dict[str, Samples]:
+        return {CONNECTING.name: {"dewy": next(left), "haproxy": good}}
+
+    plan = Plan(1, 1, tmp_path, [], lambda line: None)
+    results = Results(settled(compare, plan))
+
+    assert f"{CONNECTING.name}: 1 requests failed through dewy" in failures(
+        results, judge(results)
+    )
