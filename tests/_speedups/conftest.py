@@ -12,8 +12,6 @@ import pytest
 
 from tests.standins.plane import Origin, Plane, listening
 
-Start = Callable[..., Plane]
-
 TWINS = {"c-threads": ("relay_c", 1), "c-loop": ("relay_c", 0), "py": ("relay_py", 0)}
 
 

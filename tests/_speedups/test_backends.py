@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,7 +14,9 @@ from tests.standins.plane import (
     LOOPBACK,
     Gate,
     Origin,
+    Origins,
     Plane,
+    Start,
     exactly,
     full,
     listening,
@@ -24,9 +25,6 @@ from tests.standins.plane import (
     soon,
     until_reset,
 )
-
-Start = Callable[..., Plane]
-Origins = Callable[[], Origin]
 
 
 @pytest.fixture

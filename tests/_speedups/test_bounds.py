@@ -21,9 +21,8 @@ import pytest
 from dewy._speedups.interface import DRAINED, WorkerStats
 from tests.eventually import eventually
 from tests.standins import crowd
-from tests.standins.plane import Gate, Origin, Plane, exactly, soon
+from tests.standins.plane import Gate, Origin, Plane, Start, exactly, soon
 
-Start = Callable[..., Plane]
 Crowd = Callable[..., subprocess.Popen[str]]
 
 SLOW = 16

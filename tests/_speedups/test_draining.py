@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
 
 import pytest
 
@@ -13,7 +12,9 @@ from tests.standins.plane import (
     LOOPBACK,
     Gate,
     Origin,
+    Origins,
     Plane,
+    Start,
     exactly,
     listening,
     rest,
@@ -21,8 +22,6 @@ from tests.standins.plane import (
     until_reset,
 )
 
-Start = Callable[..., Plane]
-Origins = Callable[[], Origin]
 AT_ONCE = 0.1  # seconds
 
 

@@ -13,7 +13,10 @@ from dewy._speedups.interface import DRAINED, SUSPECT
 from tests.standins.plane import (
     Gate,
     Origin,
+    Origins,
     Plane,
+    Start,
+    answers,
     exactly,
     full,
     reset,
@@ -22,8 +25,6 @@ from tests.standins.plane import (
     until_reset,
 )
 
-Start = Callable[..., Plane]
-Origins = Callable[[], Origin]
 End = Callable[[socket.socket], None]
 
 LONG = 60.0  # seconds
@@ -36,14 +37,6 @@ def close(sock: socket.socket) -> None:
 
 
 both_ends = pytest.mark.parametrize("end", [close, reset])
-
-
-def answers(origin: Origin, client: socket.socket) -> None:
-    """*client* is served by *origin*."""
-    with origin.accept() as server:
-        assert b"?" == exactly(server, 1)
-        server.sendall(b"!")
-        assert b"!" == exactly(client, 1)
 
 
 def left(gate: Gate, origin: Origin, end: End) -> socket.socket:

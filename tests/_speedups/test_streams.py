@@ -6,7 +6,6 @@ import hashlib
 import random
 import socket
 import threading
-from collections.abc import Callable
 
 import pytest
 
@@ -14,6 +13,7 @@ from tests.standins.plane import (
     DEADLINE,
     Origin,
     Plane,
+    Start,
     exactly,
     reset,
     rest,
@@ -21,7 +21,6 @@ from tests.standins.plane import (
     until_reset,
 )
 
-Start = Callable[..., Plane]
 MIB = 1 << 20
 SHORT = {"connect_timeout": 0.05, "connect_budget": 0.1}
 LATER = 0.3  # three times the longest of them

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -12,7 +12,9 @@ from dewy._speedups.interface import DRAINED, IDLE, NO_BACKEND
 from tests.standins.plane import (
     Gate,
     Origin,
-    Plane,
+    Origins,
+    Start,
+    answers,
     exactly,
     full,
     reset,
@@ -20,9 +22,6 @@ from tests.standins.plane import (
     soon,
     until_reset,
 )
-
-Start = Callable[..., Plane]
-Origins = Callable[[], Origin]
 
 LONG = 60.0  # seconds
 SHORT = 0.3
@@ -48,14 +47,6 @@ def waiting(gate: Gate) -> Iterator[socket.socket]:
 def held(gate: Gate, count: int) -> None:
     """So many clients are there."""
     soon(lambda: count == gate.stats().active)
-
-
-def answers(origin: Origin, client: socket.socket) -> None:
-    """*client* is served by *origin*."""
-    with origin.accept() as server:
-        assert b"?" == exactly(server, 1)
-        server.sendall(b"!")
-        assert b"!" == exactly(client, 1)
 
 
 def test_newcomer_gets_the_backend_that_is_added(

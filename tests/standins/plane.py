@@ -245,3 +245,18 @@ def reset(sock: socket.socket) -> None:
     """Close so that the peer sees a reset."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
+
+
+def answers(origin: Origin, client: socket.socket) -> None:
+    """*client*, which has sent `?`, is served by *origin*."""
+    with origin.accept() as server:
+        assert b"?" == exactly(server, 1)
+        server.sendall(b"!")
+        assert b"!" == exactly(client, 1)
+
+
+Start = Callable[..., Plane]
+"""Starts a relay; keywords as `Relay`."""
+
+Origins = Callable[[], Origin]
+"""Makes one more backend."""
