@@ -6,8 +6,16 @@ import socket
 from collections.abc import Callable
 
 from dewy._speedups.interface import Ended
-from tests._speedups.conftest import Start
-from tests.standins.plane import Gate, Origin, exactly, listening, reset, rest, soon
+from tests.standins.plane import (
+    Gate,
+    Origin,
+    Start,
+    exactly,
+    listening,
+    reset,
+    rest,
+    soon,
+)
 
 
 def ended(gate: Gate, count: int = 1) -> list[Ended]:
