@@ -6,6 +6,32 @@ cdef enum Ending:
     RESET_OTHER = 4  # + the side that is to be reset; its opposite is closed
 
 
+cdef int take_end(Flow *flow, Side *source) noexcept nogil:
+    """
+    A read found nothing more: note the end and return 0, or -ECONNRESET.
+
+    A splice that meets its sink's error after the first bytes tells of the bytes
+    only, and the error is spent: a reset looks like an end from then on. But Linux
+    counts an end as one more byte received.
+    """
+    if source.lost or source.unsure and was_reset(flow, source):
+        return -ECONNRESET
+    flow.eof = 1
+    return 0
+
+
+cdef bint was_reset(Flow *flow, Side *source) noexcept nogil:
+    cdef tcp_received received
+    cdef socklen_t size = sizeof(received)
+    cdef uint64_t taken = flow.moved + flow.length + flow.piped
+    if source.local or getsockopt(
+        source.fd, IPPROTO_TCP, TCP_INFO, &received, &size
+    ) < 0 or size < sizeof(received):
+        return False
+    # An urgent byte counts as well, and is not read.
+    return received.state == TCP_CLOSE and (received.bytes == taken or source.wary)
+
+
 cdef inline bint over(Flow *flow) noexcept nogil:
     return flow.eof and not pending(flow)
 
@@ -82,10 +108,11 @@ cdef void empty(Worker *w, Conn *c, int way) noexcept nogil:
     cdef ssize_t size
     while flush(w, c, way, &broken) == 0 and not pending(flow) and not flow.eof:
         size = recv(c.side[way].fd, w.scratch, SCRATCH, MSG_DONTWAIT)
-        if size == 0 and not c.side[way].lost:
+        if size == 0:
             # Linux reports an end that came first before the reset after it.
-            flow.eof = 1
-        elif size <= 0 or pass_on(w, c, way, size, &broken) < 0:
+            take_end(flow, &c.side[way])
+            return
+        if size < 0 or pass_on(w, c, way, size, &broken) < 0:
             return
 
 

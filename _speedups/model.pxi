@@ -52,6 +52,7 @@ cdef struct Side:
     uint8_t wary  # a short read proves nothing: a Unix socket, or urgent data
     uint8_t local  # a Unix socket: no TCP options, no reset
     uint8_t lost  # a call has had its error: a read of 0 is no proof of an end now
+    uint8_t unsure  # a splice may have had its error without telling
     uint8_t sends  # 0, 1, or 2 once TCP_NODELAY is on
 
 cdef struct Flow:

@@ -80,7 +80,7 @@ cdef int splice_in(Flow *flow, Side *source) noexcept nogil:
     if size > 0:
         flow.piped = size
     elif size == 0:
-        flow.eof = 1
+        return take_end(flow, source)
     elif errno == EINVAL:
         flow.splicing = 0  # a kind of socket that can't
     elif errno != EINTR:
@@ -102,8 +102,7 @@ cdef int copy(Worker *w, Conn *c, int way, int *broken) noexcept nogil:
             source.readable = 0
         return -errno
     if size == 0:
-        flow.eof = 1
-        return 0
+        return take_end(flow, source)
     if size < SCRATCH:
         # Drained: what comes later is a new edge. But there is none after the end.
         if not source.hung and not source.wary:
@@ -215,6 +214,8 @@ cdef int splice_out(Worker *w, Conn *c, int way) noexcept nogil:
         SPLICE_F_MOVE | SPLICE_F_NONBLOCK
     )
     if size >= 0:
+        if size < <ssize_t>flow.piped:
+            sink.unsure = 1
         flow.piped -= size
         count_bytes(w, c, way, size)
     elif errno == EAGAIN:

@@ -1,6 +1,6 @@
 """What the data plane needs of Linux and of the compiler; all of it without the GIL."""
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 cdef extern from * nogil:
     """
@@ -14,7 +14,12 @@ cdef extern from * nogil:
     #define ordered_swap(p, n) __atomic_exchange_n((p), (n), __ATOMIC_SEQ_CST)
     #define ordered_add(p, n) __atomic_add_fetch((p), (n), __ATOMIC_SEQ_CST)
     #define lowest_bit(n) __builtin_ctzll(n)
+    /* struct tcp_info as Linux has it since 4.1; the C library's ends before this. */
+    struct tcp_received { uint8_t state; uint8_t others[127]; uint64_t bytes; };
     """
+    struct tcp_received:
+        uint8_t state
+        uint64_t bytes
     int64_t relaxed_load(const int64_t *place)
     void relaxed_store(int64_t *place, int64_t value)
     int64_t relaxed_add(int64_t *place, int64_t amount)
@@ -57,6 +62,7 @@ cdef extern from "<sys/socket.h>" nogil:
     int accept4(int fd, sockaddr *address, socklen_t *size, int flags)
     int connect(int fd, const sockaddr *address, socklen_t size)
     int getpeername(int fd, sockaddr *address, socklen_t *size)
+    int getsockopt(int fd, int level, int name, void *value, socklen_t *size)
     int getsockname(int fd, sockaddr *address, socklen_t *size)
     int setsockopt(int fd, int level, int name, const void *value, socklen_t size)
     ssize_t recv(int fd, void *buffer, size_t size, int flags)
@@ -92,6 +98,8 @@ cdef extern from "<netinet/in.h>" nogil:
 
 cdef extern from "<netinet/tcp.h>" nogil:
     enum:
+        TCP_CLOSE
+        TCP_INFO
         TCP_KEEPCNT
         TCP_KEEPIDLE
         TCP_KEEPINTVL

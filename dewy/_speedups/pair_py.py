@@ -64,7 +64,7 @@ class Pair:
         header = self._engine.preface(self._client.sock)
         # A new connection's buffer takes a header whole, or nothing works at all.
         if header and server.send(memoryview(header)) != len(header):
-            server.failed = True
+            server.fail()
         self._active = self._loop.time()
         if self._engine.idle_timeout:
             self._await_idleness(self._engine.idle_timeout)
@@ -95,7 +95,7 @@ class Pair:
     def settle(self) -> None:
         """Pass on what has ended or broken, and wait for what is wanted next."""
         for flow in self._flows:
-            if flow.done and not flow.finished and not flow.source.failed:
+            if flow.done and not flow.finished and not flow.source.lost:
                 if flow is self._flows[1] and self._started_over():
                     return
                 self._finish(flow)
@@ -124,9 +124,20 @@ class Pair:
             if flow.source.failed:
                 flow.rescue(self._engine.scratch)
         if self._client.failed:
-            return self.cut("reset_by_client")
+            return self._break("reset_by_client", *self._flows[:1])
         if self._flows[1].finished or not self._started_over():
-            self.cut("reset_by_backend")
+            self._break("reset_by_backend", self._flows[1])
+
+    def _break(self, cause: str, flow: Direction | None = None) -> None:
+        """End both sides; a stream that came to its end before the break keeps it."""
+        if flow is not None and flow.done and not flow.source.lost:
+            if not flow.finished:
+                self._finish(flow)
+            if flow.sink.unsent:
+                # All of it shall arrive, and a reset would discard what has not yet.
+                self.port.errors[cause] += 1
+                return self._end(resetting=False)
+        self.cut(cause)
 
     def _started_over(self) -> bool:
         """

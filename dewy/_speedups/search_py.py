@@ -145,7 +145,8 @@ class Search:
         self._forget_timer()
         self._port.connect_latency.add(self._engine.loop.time() - self._attempted)
         self.server.writing(False, self._answered)
-        self.server.failed = problem != 0
+        if problem:
+            self.server.fail(problem)
         self._pair.begin(self.server)
 
     def _failed(self, problem: int) -> None:

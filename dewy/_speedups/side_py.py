@@ -8,14 +8,18 @@ only for what is wanted at that moment; anything else would keep it busy.
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
 import select
 import socket
+import sys
 from collections.abc import Callable
 
 __all__ = ["Lookout", "Side", "reset"]
 
 GLANCE = 0.1  # seconds
 _LINGER_ZERO = b"\1\0\0\0\0\0\0\0"
+_SIOCOUTQNSD = 0x894B  # of <linux/sockios.h>
 
 
 class Lookout:
@@ -70,17 +74,28 @@ class Side:
         fd: Its number, which is what loops take it by: to look for a socket they
             do not know yet costs asyncio a dozen system calls.
 
-        failed: It was reset, or broke otherwise. Its end of stream is none.
+        failed: It was reset, or broke otherwise.
+
+        lost: And not after its end of stream: what looks like one is none.
     """
 
-    __slots__ = ("_broken", "_lookout", "_reading", "_writing", "failed", "fd", "sock")
+    __slots__ = (
+        "_broken",
+        "_lookout",
+        "_reading",
+        "_writing",
+        "failed",
+        "fd",
+        "lost",
+        "sock",
+    )
 
     def __init__(
         self, sock: socket.socket, lookout: Lookout, broken: Callable[[], object]
     ) -> None:
         self.sock = sock
         self.fd = sock.fileno()
-        self.failed = False
+        self.failed = self.lost = False
         self._reading = self._writing = False
         self._broken = broken
         self._lookout = lookout
@@ -116,9 +131,16 @@ class Side:
 
     def look(self) -> None:
         """Have it told if it is broken."""
-        if self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            self.failed = True
+        error = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            self.fail(error)
             self._broken()
+
+    def fail(self, error: int | None = None) -> None:
+        """Note that it broke, and by which errno if that is known."""
+        self.failed = True
+        if error != errno.EPIPE:  # which says that the end had come first
+            self.lost = True
 
     def recv_into(self, scratch: bytearray) -> int | None:
         """Bytes read, 0 at the end of stream, None while there is nothing."""
@@ -127,7 +149,7 @@ class Side:
         except BlockingIOError:
             return None
         except OSError:
-            self.failed = True
+            self.fail()
             return 0
 
     def send(self, data: memoryview) -> int:
@@ -135,22 +157,32 @@ class Side:
         Bytes taken, down to none.
 
         A failed call takes the error off the socket, so that its stream would
-        seem to end as it should: `failed` remembers that it does not.
+        seem to end as it should: `lost` remembers that it does not.
         """
         try:
             return self.sock.send(data)
         except BlockingIOError:
             return 0
-        except OSError:
-            self.failed = True
+        except OSError as exc:
+            self.fail(exc.errno)
             return 0
+
+    @property
+    def unsent(self) -> bool:
+        """The system may hold bytes that are not on their way yet."""
+        if sys.platform != "linux":
+            return True
+        if self.sock.family == socket.AF_UNIX:
+            return False
+        held = fcntl.ioctl(self.fd, _SIOCOUTQNSD, bytes(4))
+        return int.from_bytes(held, sys.byteorder) > 0
 
     def finish(self) -> None:
         """Send the end of stream."""
         try:
             self.sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            self.failed = True
+        except OSError as exc:
+            self.fail(exc.errno)
 
     def close(self, *, resetting: bool) -> None:
         """For good, in good order or by a reset."""

@@ -130,8 +130,9 @@ async def test_failed_sink_is_remembered(lookout: Lookout) -> None:
 
     assert 0 == side.send(memoryview(b"too late"))
     assert side.failed
+    assert side.lost
     scratch = bytearray(100)
     assert 11 == side.recv_into(scratch)
     assert 0 == side.recv_into(scratch)
-    assert side.failed
+    assert side.lost
     side.close(resetting=True)

@@ -88,6 +88,29 @@ async def test_end_of_stream_is_no_break(
     assert not side.failed
 
 
+async def test_reset_after_the_end_leaves_the_end_what_it_is(
+    pair: Pair, broken: asyncio.Event
+) -> None:
+    """Whether a call meets it or it is seen without one."""
+    side, peer = pair
+    peer.shutdown(socket.SHUT_WR)
+    reset(peer)
+    await asyncio.wait_for(broken.wait(), 30)
+    assert side.failed
+    assert not side.lost
+    assert 0 == side.send(memoryview(b"too late"))
+    assert not side.lost
+
+
+async def test_bytes_that_wait_in_the_kernel_are_known(pair: Pair) -> None:
+    """A window that is closed keeps them here."""
+    side, _peer = pair
+    assert not side.unsent
+    while side.send(memoryview(bytes(100_000))):
+        pass
+    assert side.unsent
+
+
 async def test_what_is_not_wanted_is_not_told(pair: Pair) -> None:
     """The loop would tell of it without end."""
     side, peer = pair

@@ -1,4 +1,4 @@
-"""Bytes, ends and resets pass through both twins as they are."""
+"""Bytes and ends pass through both twins as they are."""
 
 from __future__ import annotations
 
@@ -15,10 +15,8 @@ from tests.standins.plane import (
     Plane,
     Start,
     exactly,
-    reset,
     rest,
     soon,
-    until_reset,
 )
 
 MIB = 1 << 20
@@ -116,94 +114,6 @@ def test_data_and_end_in_one_segment_are_both_seen(
             server.sendall(b"x" * size)
             server.close()
             assert size == len(rest(client))
-
-
-@pytest.mark.parametrize("size", [0, 5, 3 * MIB])
-def test_backend_reset_stays_a_reset(plane: Plane, origin: Origin, size: int) -> None:
-    """A truncated reply must not look complete."""
-    gate = plane.listen(origin)
-    with gate.connect() as client:
-        server = origin.accept()
-        # Else, with no reply at all, another backend would be tried.
-        client.sendall(b"?")
-        assert b"?" == exactly(server, 1)
-        sending = threading.Thread(target=server.sendall, args=(b"x" * size,))
-        sending.start()
-        received = exactly(client, size)
-        sending.join()
-        reset(server)
-        assert size == len(received)
-        assert b"" == until_reset(client)
-    assert 1 == gate.stats().errors.reset_by_backend
-
-
-@pytest.mark.parametrize("size", [0, 5, 3 * MIB])
-def test_client_reset_stays_a_reset(plane: Plane, origin: Origin, size: int) -> None:
-    """The application must not take an aborted upload for a whole one."""
-    gate = plane.listen(origin)
-    client = gate.connect()
-    with origin.accept() as server:
-        sending = threading.Thread(target=client.sendall, args=(b"x" * size,))
-        sending.start()
-        assert size == len(exactly(server, size))
-        sending.join()
-        reset(client)
-        assert b"" == until_reset(server)
-    assert 1 == gate.stats().errors.reset_by_client
-
-
-def test_reply_before_a_reset_arrives(plane: Plane, origin: Origin) -> None:
-    """What was sent at once before the reset is passed on first."""
-    gate = plane.listen(origin)
-    for _ in range(50):
-        with gate.connect() as client:
-            server = origin.accept()
-            server.sendall(b"x" * 4000)
-            reset(server)
-            assert b"x" * 4000 == until_reset(client)
-
-
-def test_refusal_arrives_while_the_client_uploads(plane: Plane, origin: Origin) -> None:
-    """
-    A 413, and a close that drops the upload: a reset, which the relay meets while
-    it writes. The answer arrives, and its end is a reset.
-    """
-    gate = plane.listen(origin)
-    for _ in range(20):
-        with gate.connect() as client:
-            server = origin.accept()
-            sending = threading.Thread(target=_upload, args=(client,))
-            sending.start()
-            exactly(server, 100_000)
-            server.sendall(b"413")
-            server.close()
-            sending.join()
-            assert b"413" == rest(client)
-    assert 20 == gate.stats().errors.reset_by_backend
-
-
-def _upload(client: socket.socket) -> None:
-    # The reset is told once, to whoever asks first: here, and no longer to recv.
-    with pytest.raises(ConnectionError):
-        while True:
-            client.sendall(b"x" * 10_000)
-
-
-def test_reset_after_a_half_close_is_passed_on(plane: Plane, origin: Origin) -> None:
-    """The client has finished its request, and then loses interest."""
-    gate = plane.listen(origin)
-    client = gate.connect()
-    with origin.accept() as server:
-        client.sendall(b"question")
-        client.shutdown(socket.SHUT_WR)
-        assert b"question" == rest(server)
-        server.sendall(b"first")
-        exactly(client, 5)
-        reset(client)
-        with pytest.raises(ConnectionError):
-            while True:
-                server.sendall(b"x" * 10_000)
-    assert 1 == gate.stats().errors.reset_by_client
 
 
 def test_much_data_both_ways_at_once(plane: Plane, origin: Origin) -> None:
