@@ -9,10 +9,11 @@ are made alike.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from ..config import PortMapping
 from .model import Container
 
 __all__ = ["Application", "reference_of"]
@@ -77,9 +78,14 @@ class Application:
         return repository_of(container.image) == self.repository
 
     def labels(
-        self, index: int, version: str, digest: str, spec: str, ports: tuple[int, ...]
+        self,
+        index: int,
+        version: str,
+        digest: str,
+        spec: str,
+        ports: Iterable[PortMapping],
     ) -> dict[str, str]:
-        """Those of a new replica."""
+        """Those of a new replica; *ports* leave nothing to the image."""
         return {
             MANAGED: "true",
             APP: self.name,
@@ -88,7 +94,7 @@ class Application:
             VERSION: version,
             DIGEST: digest,
             SPEC: spec,
-            PORTS: ",".join(map(str, ports)),
+            PORTS: ",".join(f"{each.proxy}:{each.container}" for each in ports),
             DEPLOYED_AT: datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
         }
 
@@ -99,16 +105,44 @@ def index_of(labels: Mapping[str, str]) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else -1
 
 
-def ports_of(container: Container) -> tuple[int, ...]:
+def ports_of(container: Container, wanted: Sequence[PortMapping]) -> dict[int, int]:
     """
-    The container's ports, one for each port of the proxy, in their order.
+    The port of *container* for those of *wanted* that it has one for, by their place.
 
-    The original did not write them down, but had only one that it published.
+    It may have been made for others. What is asked for now counts where it has that
+    port; else what it was made for at that port of the proxy.
     """
-    stated = container.labels.get(PORTS, "")
-    if stated:
-        return tuple(int(port) for port in stated.split(",") if port.isdigit())
-    return tuple(sorted(container.published))
+    made = _made_for(container.labels.get(PORTS, ""))
+    known = set(made.values()) or set(container.published)
+    if len(known) == len(wanted) == 1:
+        return dict(enumerate(known))
+    image = _left_to_the_image(known, wanted, stated=bool(made))
+    found = {}
+    for place, each in enumerate(wanted):
+        asked = each.container if each.container in known else 0
+        guess = 0 if each.container else image
+        if port := asked or made.get(each.proxy, 0) or guess:
+            found[place] = port
+    return found
+
+
+def _made_for(label: str) -> dict[int, int]:
+    """The container's port by the proxy's."""
+    pairs = (pair.partition(":")[::2] for pair in label.split(","))
+    return {int(a): int(b) for a, b in pairs if a.isdecimal() and b.isdecimal()}
+
+
+def _left_to_the_image(
+    known: Set[int], wanted: Iterable[PortMapping], *, stated: bool
+) -> int:
+    """
+    Which of the *known* ports is the one that the image exposes; 0 if none must be.
+
+    The original, which *stated* none, published that one and those it was told.
+    """
+    unnamed = known - {each.container for each in wanted}
+    likely = (unnamed or known) if not stated or unnamed == known else ()
+    return next(iter(likely)) if len(likely) == 1 else 0
 
 
 def repository_of(reference: str) -> str:

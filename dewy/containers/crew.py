@@ -69,7 +69,9 @@ class Crew:
     ) -> Crew:
         """Put it together; nothing happens yet."""
         table = Table(ports, settings.drain_time)
-        fleet = Fleet(engine, application, table, pulse(settings))
+        fleet = Fleet(
+            engine, application, table, pulse(settings), settings.port_mappings
+        )
         retirement = Retirement(fleet, patience(settings, options), hurry)
         supply = ImageSupply(engine, application, ledger, credentials, progress)
         supply.platform = options.platform

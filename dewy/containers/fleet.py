@@ -9,11 +9,13 @@ given to another at once; only an inspection brings it back.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import count
 
+from ..config import PortMapping
 from ..errors import EngineError
+from ..proxy import Backend
 from .application import Application
 from .changes import Changes
 from .health import Pulse
@@ -36,6 +38,8 @@ class Fleet:
     Args:
         pulse: What a new replica's looks are counted by.
 
+        mappings: What the ports of *table* are for, in their order.
+
     Attributes:
         changed: Told whenever there may be something to do.
 
@@ -45,12 +49,18 @@ class Fleet:
     """
 
     def __init__(
-        self, engine: Engine, application: Application, table: Table, pulse: Pulse
+        self,
+        engine: Engine,
+        application: Application,
+        table: Table,
+        pulse: Pulse,
+        mappings: Sequence[PortMapping],
     ) -> None:
         self.engine = engine
         self.application = application
         self.table = table
         self.pulse = pulse
+        self.mappings = mappings
         self.changed = Changes()
         self.died: Callable[[Replica], None] = lambda replica: None
         self.runs: Callable[[Replica], None] = lambda replica: None
@@ -79,6 +89,11 @@ class Fleet:
     def get(self, container: str) -> Replica | None:
         """The replica in the container of that id."""
         return self._replicas.get(container)
+
+    def behind(self, backend: Backend) -> Replica | None:
+        """The replica that *backend* leads to."""
+        every = self._replicas.values()
+        return next((r for r in every if backend in r.backends.values()), None)
 
     async def observe(self) -> None:
         """
@@ -156,7 +171,7 @@ class Fleet:
         return known
 
     def _new(self, container: Container, phase: Phase) -> Replica:
-        replica = Replica(container, phase, self.pulse)
+        replica = Replica(container, phase, self.pulse, self.mappings)
         self._replicas[container.id] = replica
         self.changed.set()
         return replica
@@ -207,7 +222,7 @@ class Fleet:
         entering = [each for each in ready if not each.dead.is_set()]
         for replica in entering:
             assert replica.upstream is not None
-            self.table.leave_open(replica.backends)
+            self.table.leave_open(replica.backends.values())
             replica.enter(self.table.ports, replica.upstream)
             replica.phase = Phase.SERVING
             replica.served = True

@@ -107,7 +107,7 @@ class Keeper:
         An inspection has to show that very run of the container, and it has to
         answer; a probe alone could be answered by whoever has its address now.
         """
-        replica = next((r for r in self._fleet.replicas if backend in r.backends), None)
+        replica = self._fleet.behind(backend)
         if replica is None:
             return True
         if replica.upstream is not None and replica.upstream.way == PUBLISHED:

@@ -42,7 +42,7 @@ def describe(replica: Replica) -> dict[str, Any]:
 def _published(replica: Replica) -> str:
     """Of the first port of the proxy, as the original has it."""
     published = replica.container.published
-    for port in replica.ports:
+    for port in replica.ports.values():
         if port in published:
             return f"{LOOPBACK}:{published[port]}"
     return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..config import PortMapping, Settings
@@ -88,13 +88,17 @@ class Recipes:
         options, application = self.options, self._application
         spec = options.fingerprint(version.identity, self.settings.cmd, ports)
         network = "" if options.network else application.network
+        mapped = [
+            replace(mapping, container=port)
+            for mapping, port in zip(self.settings.port_mappings, ports, strict=True)
+        ]
 
         def body(index: int) -> dict[str, Any]:
             return options.spec(
                 image=reference,
                 command=self.settings.cmd,
                 labels=application.labels(
-                    index, version.tag, version.identity, spec, ports
+                    index, version.tag, version.identity, spec, mapped
                 ),
                 ports=ports,
                 network=network,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
+from ..config import PortMapping
 from ..proxy import Backend, Port
 from .application import DEPLOYED_AT, DIGEST, SPEC, VERSION, index_of, ports_of
 from .health import Pulse
@@ -32,8 +33,8 @@ class Replica:
 
         upstream: How it is reached; None while that is not known.
 
-        backends: One for each port of the proxy, while it is in the table or
-            connections to it are open.
+        backends: By the place of each port of the proxy that leads to it, while it
+            is in the table or connections to it are open.
 
         pulse: What the looks at it came to.
 
@@ -52,12 +53,18 @@ class Replica:
         since: When it was first seen, by the loop's clock.
     """
 
-    def __init__(self, container: Container, phase: Phase, pulse: Pulse) -> None:
+    def __init__(
+        self,
+        container: Container,
+        phase: Phase,
+        pulse: Pulse,
+        mappings: Sequence[PortMapping],
+    ) -> None:
         self.container = container
         self.phase = phase
         self.pulse = pulse
         self.upstream: Upstream | None = None
-        self.backends: tuple[Backend, ...] = ()
+        self.backends: Mapping[int, Backend] = {}
         self.problem = ""
         self.served = False
         self.as_of = 0
@@ -65,6 +72,7 @@ class Replica:
         loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int | None] = loop.create_future()
         self.since = loop.time()
+        self._mappings = mappings
 
     def __repr__(self) -> str:
         return f"<Replica {self.container.name}, {self.phase.name.lower()}>"
@@ -96,19 +104,19 @@ class Replica:
         return self.container.labels.get(DEPLOYED_AT) or self.container.started_at
 
     @property
-    def ports(self) -> tuple[int, ...]:
-        """The container's, one for each port of the proxy."""
-        return ports_of(self.container)
+    def ports(self) -> dict[int, int]:
+        """The container's, by the places of the proxy's ports that lead there."""
+        return ports_of(self.container, self._mappings)
 
     @property
     def connections(self) -> int:
         """Open ones through the proxy."""
-        return sum(backend.connections for backend in self.backends)
+        return sum(backend.connections for backend in self.backends.values())
 
     @property
     def traffic(self) -> dict[str, int]:
         """What went through the proxy to it and back, while it had these backends."""
-        counted = [backend.stats() for backend in self.backends]
+        counted = [backend.stats() for backend in self.backends.values()]
         return {
             "connections": sum(each.active for each in counted),
             "connections_total": sum(each.total for each in counted),
@@ -132,10 +140,10 @@ class Replica:
     def enter(self, ports: Sequence[Port], upstream: Upstream) -> None:
         """Make backends for it, which do not serve yet."""
         self.upstream = upstream
-        self.backends = tuple(
-            port.add(endpoint, serving=False)
-            for port, endpoint in zip(ports, upstream.endpoints, strict=False)
-        )
+        self.backends = {
+            place: ports[place].add(endpoint, serving=False)
+            for place, endpoint in zip(self.ports, upstream.endpoints, strict=False)
+        }
 
     async def while_it_lives(self, work: Coroutine[Any, Any, T]) -> T | None:
         """What *work* comes to; None, and it is given up, once this run is dead."""

@@ -103,7 +103,9 @@ class Retirement:
         if not replica.backends:
             return 0
         seconds = self.patience.drain
-        draining = asyncio.gather(*(b.drain(seconds) for b in replica.backends))
+        draining = asyncio.gather(
+            *(b.drain(seconds) for b in replica.backends.values())
+        )
         hurried = asyncio.create_task(self.hurry.wait(), name="hurry")
         either: set[asyncio.Future[Any]] = {draining, hurried}
         try:

@@ -204,7 +204,7 @@ class Starter:
         replica.problem = await self._own_check(container)
         if replica.problem:
             return None
-        ways = await self.upstreams.of(container, replica.ports)
+        ways = await self.upstreams.of(container, tuple(replica.ports.values()))
         if not ways:
             replica.problem = "it has no address that could be reached"
         problems = []

@@ -52,16 +52,16 @@ class Table:
         old = replica.backends
         replica.enter(self.ports, upstream)
         self._swap(self._serving)
-        self.leave_open(old)
+        self.leave_open(old.values())
 
     def eject(self, replica: Replica) -> None:
         """Prefer the others to it, for as long as there are any."""
-        for backend in replica.backends:
+        for backend in replica.backends.values():
             backend.eject()
 
     def restore(self, replica: Replica) -> None:
         """Use it as the others."""
-        for backend in replica.backends:
+        for backend in replica.backends.values():
             backend.restore()
 
     def lose(self, replica: Replica) -> None:
@@ -73,10 +73,10 @@ class Table:
         replica is handed over, for a while.
         """
         self.drop([replica])
-        backends, replica.backends = replica.backends, ()
-        for backend in backends:
+        backends, replica.backends = replica.backends, {}
+        for backend in backends.values():
             backend.recall()
-        self._close(backends, cut=True)
+        self._close(backends.values(), cut=True)
 
     def leave_open(self, backends: Iterable[Backend]) -> None:
         """Nothing new goes to *backends*; what they have lives on, for they do."""
@@ -106,7 +106,7 @@ class Table:
         self._serving = replicas
         for number, port in enumerate(self.ports):
             port.serve(
-                [r.backends[number] for r in self._serving if number < len(r.backends)]
+                [r.backends[number] for r in self._serving if number in r.backends]
             )
         for replica in self._serving:
             if not replica.pulse.healthy:

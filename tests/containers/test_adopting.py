@@ -6,7 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from dewy.config import PortMapping
+from dewy.containers.replica import Replica
 from dewy.system import Clock
 from tests.eventually import eventually
 from tests.standins.crews import REPOSITORY, benched
@@ -118,3 +121,32 @@ async def test_what_failed_serves_until_what_it_failed_for_is_back(tmp_path: Pat
         assert ["v2"] * 3 == bench.serving()
         assert "create" not in {call for call, _ in host.calls}
         await eventually(lambda: ["v1"] * 3 == bench.serving() == bench.running())
+
+
+@pytest.mark.parametrize("change", ["one more", "one fewer"])
+async def test_after_a_change_of_ports_each_leads_where_it_did(
+    change: str, tmp_path: Path
+):
+    """What is left serves the ports it has, and no other, until it is replaced."""
+    shop, metrics = PortMapping(8080, 80), PortMapping(7070, 9090)
+    before, after = (shop,), (metrics, shop)
+    if change == "one fewer":
+        before, after = after, before
+    async with benched(tmp_path, on_exit="leave", port_mappings=before) as bench:
+        await bench.deploy(bench.publish("v1"))
+        host = bench.host
+    async with benched(tmp_path, host, answered=False, port_mappings=after) as bench:
+        serving = bench.crew.deployer.fleet.serving
+        place = after.index(shop)
+
+        assert [{place: 80}] * 3 == [each.ports for each in serving]
+        told = [len(port.serving) for port in bench.proxy.ports]
+        assert [3 * (n == place) for n in range(len(after))] == told
+        assert bench.crew.keeper is not None
+        bench.crew.keeper.registry_answered()
+        await eventually(lambda: all(len(p.serving) == 3 for p in bench.proxy.ports))
+        await eventually(lambda: not any(h in left(serving) for h in host.held))
+
+
+def left(replicas: list[Replica]) -> set[str]:
+    return {each.id for each in replicas}

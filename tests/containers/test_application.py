@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dewy.config import PortMapping
 from dewy.containers.application import (
     Application,
     index_of,
@@ -20,7 +21,7 @@ ORIGINAL = {"dewy.managed": "true", "dewy.app": "api"}
 
 
 def made_by(application: Application, image: str = "") -> Container:
-    labels = application.labels(0, "v1", "sha256:1", "spec", (80,))
+    labels = application.labels(0, "v1", "sha256:1", "spec", [PortMapping(8080, 80)])
     return Container("1", "a", "running", labels, image)
 
 
@@ -78,12 +79,72 @@ def test_a_number_that_is_none_is_unknown(text: str, expected: int):
     assert expected == index_of({"dewy.replica": text})
 
 
-def test_ports_are_those_it_says_or_published():
-    published = {90: 1, 80: 2}
-    stated = Container("1", "a", "running", {"dewy.ports": "90,80,x"}, "")
+def mappings(text: str) -> list[PortMapping]:
+    """From `8080:80 9090`, as the command line has them."""
+    pairs = [each.partition(":") for each in text.split()]
+    return [PortMapping(int(proxy), int(port or 0)) for proxy, _, port in pairs]
 
-    assert (90, 80) == ports_of(stated)
-    assert (80, 90) == ports_of(Container("1", "a", "running", published=published))
+
+def test_its_ports_are_those_it_was_made_for():
+    made = mappings("80:8000 81:8001 82:8000")
+    labels = TEAM1.labels(0, "v1", "sha256:1", "spec", made)
+    container = Container("1", "a", "running", labels)
+
+    assert {0: 8000, 1: 8001, 2: 8000} == ports_of(container, made)
+
+
+@pytest.mark.parametrize(
+    ("made", "wanted", "expected"),
+    [
+        ("80:8000", "80", {0: 8000}),
+        # A port more, a port less, others than before.
+        ("80:8000", "70:7000 80:8000", {1: 8000}),
+        ("70:7000 80:8000", "80:8000", {0: 8000}),
+        ("80:8000", "81:8000", {0: 8000}),
+        ("70:7000 80:8000", "70:8000 80:7000", {0: 8000, 1: 7000}),
+        # The next version will listen elsewhere.
+        ("80:8000", "80:9000", {0: 8000}),
+        ("80:8000", "81:9000", {0: 8000}),
+        ("70:7000 80:8000", "70 80:9000", {0: 7000, 1: 8000}),
+        ("80:8000", "80 81", {0: 8000, 1: 8000}),
+        # What the image exposes may be anything.
+        ("80:8000", "70 80:8000", {1: 8000}),
+        ("70:7000 80:8000", "80:8000 90", {0: 8000}),
+        ("80:8000,x:1,90", "80:8000 90:9000", {0: 8000}),
+    ],
+)
+def test_made_for_other_ports_it_serves_those_it_has(
+    made: str, wanted: str, expected: dict[int, int]
+):
+    """Never may one port lead to where another is meant to."""
+    labels = {"dewy.ports": made.replace(" ", ",")}
+    published = {int(port): 1 for port in ("8000", "7000") if port in made}
+    container = Container("1", "a", "running", labels, published=published)
+
+    assert expected == ports_of(container, mappings(wanted))
+
+
+@pytest.mark.parametrize(
+    ("published", "wanted", "expected"),
+    [
+        ([8000], "80", {0: 8000}),
+        ([8000], "80:8000 81:8000", {0: 8000, 1: 8000}),
+        ([80, 443], "8080:443 8443:80", {0: 443, 1: 80}),
+        ([80, 443], "8080 8443:443", {0: 80, 1: 443}),
+        ([8000], "80:9000", {0: 8000}),
+        ([443], "8080 8443:443", {0: 443, 1: 443}),
+        ([80, 443], "8080 8443", {}),
+        ([80, 443], "8080:8000 8443:443", {1: 443}),
+        ([], "80", {}),
+    ],
+)
+def test_the_originals_ports_are_told_by_what_it_published(
+    published: list[int], wanted: str, expected: dict[int, int]
+):
+    there = dict.fromkeys(published, 1)
+    container = Container("1", "a", "running", ORIGINAL, published=there)
+
+    assert expected == ports_of(container, mappings(wanted))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from dewy.config import PortMapping
 from dewy.containers.application import APP, MANAGED, VERSION
 from dewy.containers.rollout import Phase
 from dewy.errors import EngineError
@@ -41,7 +42,7 @@ async def test_those_of_the_original_are_ours_if_their_image_is():
 
 async def test_another_application_of_the_same_name_is_not_seen():
     async with yard() as it:
-        labels = SHOP.labels(0, "v1", "sha256:1", "spec", (8080,))
+        labels = SHOP.labels(0, "v1", "sha256:1", "spec", [PortMapping(80, 8080)])
         theirs = await it.left(
             "theirs", labels=labels | {"dewy.registry": "registry.test/other/shop"}
         )

@@ -61,7 +61,7 @@ async def test_the_originals_reader_decodes_it(start: bool):
 async def test_of_several_ports_it_is_the_first_of_the_proxy():
     async with yard() as it:
         replica = await it.serving("a")
-        labels = {**replica.container.labels, "dewy.ports": "90,80"}
+        labels = {**replica.container.labels, "dewy.ports": "80:90"}
         replica.container = replace(
             replica.container, labels=labels, published={80: 1, 90: 2}
         )

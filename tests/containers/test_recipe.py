@@ -38,7 +38,7 @@ async def test_a_replica_is_made_from_exactly_these_bytes(tmp_path: Path):
     assert f"{REPOSITORY}@{made.version.identity}" == body["Image"]
     assert "2" == body["Labels"]["dewy.replica"]
     assert made.spec == body["Labels"]["dewy.spec"]
-    assert "8080" == body["Labels"]["dewy.ports"]
+    assert "80:8080" == body["Labels"]["dewy.ports"]
     assert (8080,) == made.ports
 
 

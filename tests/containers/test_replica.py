@@ -17,7 +17,7 @@ async def test_it_tells_the_reconciler_what_it_is():
         replica = await it.serving("a")
 
         assert Seen(replica.id, 0, "spec", Phase.SERVING) == replica.seen
-        assert ("v1", "sha256:1", (8080,)) == (
+        assert ("v1", "sha256:1", {0: 8080}) == (
             replica.version,
             replica.digest,
             replica.ports,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from dewy.config import Endpoint
+from dewy.config import Endpoint, PortMapping
 from dewy.containers.upstream import DIRECT, Upstream
 from tests.eventually import eventually
 from tests.standins.fleets import yard
@@ -35,14 +35,11 @@ async def test_who_is_in_already_enters_once():
 async def test_one_with_fewer_ports_serves_those_it_has():
     """It was made before a port was added, and serves until it is replaced."""
     async with yard(ports=2) as it:
+        it.fleet.mappings = [PortMapping(70, 7000), PortMapping(80, 8080)]
         replica = await it.serving("a")
-        assert replica.upstream is not None
-        it.fleet.table.drop([replica])
-        fewer = replace(replica.upstream, endpoints=replica.upstream.endpoints[:1])
-        replica.enter(it.fleet.table.ports, fewer)
-        it.fleet.table.add([replica])
 
-        assert [1, 0] == it.backends()
+        assert [0, 1] == it.backends()
+        assert [1] == list(replica.backends)
 
 
 async def test_who_is_gone_is_forgotten_by_the_proxy():
@@ -51,8 +48,8 @@ async def test_who_is_gone_is_forgotten_by_the_proxy():
         backends = replica.backends
         it.fleet.table.lose(replica)
 
-        assert ([0, 0], ()) == (it.backends(), replica.backends)
-        await eventually(lambda: all(each.removed for each in backends))
+        assert ([0, 0], {}) == (it.backends(), replica.backends)
+        await eventually(lambda: all(each.removed for each in backends.values()))
 
 
 async def test_nobody_is_still_connected_to_who_is_gone():
@@ -62,7 +59,7 @@ async def test_nobody_is_still_connected_to_who_is_gone():
         with full() as hanging:
             there = Endpoint.of(hanging.listener)
             it.fleet.table.move(replica, Upstream(DIRECT, (there,)))
-            [backend] = replica.backends
+            [backend] = replica.backends.values()
             front = it.proxy.ports[0].endpoint
             _, writer = await asyncio.open_connection("127.0.0.1", front.port)
             await eventually(lambda: backend.connections)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from dewy.config import Endpoint
+from dewy.config import Endpoint, PortMapping
 from dewy.containers.application import Application
 from dewy.containers.engines.memory import MemoryEngine
 from dewy.containers.engines.memory_host import MemoryHost
@@ -50,7 +50,7 @@ class Yard:
         if image not in self.host.registry:
             self.host.publish(image)
         await self.engine.pull(image, None, lambda done, total: None)
-        usual = SHOP.labels(0, "v1", "sha256:1", "spec", (8080,))
+        usual = SHOP.labels(0, "v1", "sha256:1", "spec", [PortMapping(80, 8080)])
         spec: dict[str, Any] = {
             "Image": image,
             "Labels": usual if labels is None else dict(labels),
@@ -90,7 +90,9 @@ async def yard(ports: int = 1) -> AsyncIterator[Yard]:
     async with Proxy(threads=0) as proxy:
         opened = [await proxy.open(Endpoint("127.0.0.1", 0)) for _ in range(ports)]
         table = Table(opened, 5.0)
-        made = Yard(host, engine, Fleet(engine, SHOP, table, Pulse()), proxy)
+        mappings = [PortMapping(80 + number, 8080) for number in range(ports)]
+        fleet = Fleet(engine, SHOP, table, Pulse(), mappings)
+        made = Yard(host, engine, fleet, proxy)
         made.fleet.died = lambda replica: made.dead.append(replica.name)
         yield made
         await table.stop()
