@@ -114,14 +114,17 @@ def ports_of(container: Container, wanted: Sequence[PortMapping]) -> dict[int, i
     """
     made = _made_for(container.labels.get(PORTS, ""))
     known = set(made.values()) or set(container.published)
+    if _is_as_wanted(made, wanted):
+        # At whatever ports of the proxy: it is not replaced for that.
+        return dict(enumerate(made.values()))
     if len(known) == len(wanted) == 1:
         return dict(enumerate(known))
     image = _left_to_the_image(known, wanted, stated=bool(made))
     found = {}
     for place, each in enumerate(wanted):
-        asked = each.container if each.container in known else 0
+        own = each.container if each.container in known else 0
         guess = 0 if each.container else image
-        if port := asked or made.get(each.proxy, 0) or guess:
+        if port := own or made.get(each.proxy, 0) or guess:
             found[place] = port
     return found
 
@@ -130,6 +133,15 @@ def _made_for(label: str) -> dict[int, int]:
     """The container's port by the proxy's."""
     pairs = (pair.partition(":")[::2] for pair in label.split(","))
     return {int(a): int(b) for a, b in pairs if a.isdecimal() and b.isdecimal()}
+
+
+def _is_as_wanted(made: Mapping[int, int], wanted: Sequence[PortMapping]) -> bool:
+    """Whether what is *wanted* may be the same ports of containers in that order."""
+    if len(made) != len(wanted):
+        return False
+    pairs = list(zip(wanted, made.values(), strict=True))
+    image = {port for each, port in pairs if not each.container}
+    return len(image) < 2 and all(each.container in {0, port} for each, port in pairs)
 
 
 def _left_to_the_image(
