@@ -92,10 +92,12 @@ async def _get(session: ClientSession, port: int, path: str) -> Any:
     """The JSON that is there; None where there is none."""
     from aiohttp import ClientError
 
+    from ..remotes import http
+
     url = f"http://{HOST}:{port}{path}"
     try:
         async with session.get(url, allow_redirects=False) as response:
-            body = await response.content.read(LONGEST_ANSWER)
+            body = await http.read(response, LONGEST_ANSWER)
             return json.loads(body) if response.status == 200 else None
-    except (ClientError, TimeoutError, OSError, ValueError):
+    except (ClientError, DewyError, TimeoutError, OSError, ValueError):
         return None

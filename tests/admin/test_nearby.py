@@ -40,6 +40,13 @@ async def test_containers_are_those_that_the_api_tells() -> None:
         assert {"containers": None} == await containers(port)
 
 
+async def test_long_answers_are_read_to_their_end() -> None:
+    """They come in pieces: a thousand replicas are a megabyte."""
+    long = {"containers": [{"name": "x" * 1000}] * 1000}
+    with admin_apis({"/api/containers": long}) as port:
+        assert long == await containers(port)
+
+
 @pytest.mark.parametrize("answer", [None, b"{", [], {"containers": "x"}])
 async def test_other_answers_are_told(answer: object) -> None:
     """As what they are."""
