@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ..config import PortMapping
+from .engines.inspection import repository
 from .model import Container
 
 __all__ = ["Application", "reference_of"]
@@ -75,7 +76,7 @@ class Application:
             return False
         if REGISTRY in labels:
             return labels[REGISTRY] == self.identity
-        return repository_of(container.image) == self.repository
+        return repository(container.image) == self.repository
 
     def labels(
         self,
@@ -155,13 +156,6 @@ def _left_to_the_image(
     unnamed = known - {each.container for each in wanted}
     likely = (unnamed or known) if not stated or unnamed == known else ()
     return next(iter(likely)) if len(likely) == 1 else 0
-
-
-def repository_of(reference: str) -> str:
-    """*reference* without its tag and digest."""
-    path = reference.partition("@")[0]
-    head, slash, name = path.rpartition("/")
-    return f"{head}{slash}{name.partition(':')[0]}"
 
 
 def reference_of(repository: str, digest: str) -> str:

@@ -13,7 +13,7 @@ from ..config import Settings
 from ..deploy.deployer import Abandon, Commit
 from ..deploy.state import Installed
 from ..errors import EngineError
-from .application import repository_of
+from .engines.inspection import repository
 from .fleet import Fleet
 from .health import Check
 from .model import Container
@@ -178,7 +178,7 @@ class ContainerDeployer:
         image = await self.fleet.engine.image(container.image_id)
         ours = self.fleet.application.repository
         for reference in image.digests if image else ():
-            if repository_of(reference) == ours:
+            if repository(reference) == ours:
                 return reference.partition("@")[2]
         return ""
 

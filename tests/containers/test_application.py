@@ -9,8 +9,6 @@ from dewy.containers.application import (
     Application,
     index_of,
     ports_of,
-    reference_of,
-    repository_of,
 )
 from dewy.containers.model import Container
 
@@ -55,6 +53,22 @@ def test_a_name_stays_whatever_the_images_are():
 )
 def test_the_originals_are_told_by_their_image(image: str, ours: bool):
     assert ours == TEAM1.owns(Container("1", "a", "running", ORIGINAL, image))
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "registry-1.docker.io/library/api:v1",
+        "docker.io/api:v1",
+        "index.docker.io/library/api",
+        "api:v1",
+    ],
+)
+def test_those_from_docker_hub_are_told_by_any_of_its_names(image: str):
+    """The original named the host that it asked."""
+    hub = Application("api", "docker.io/library/api")
+
+    assert hub.owns(Container("1", "a", "running", ORIGINAL, image))
 
 
 @pytest.mark.parametrize("labels", [{}, {"dewy.app": "api"}, {"dewy.managed": "true"}])
@@ -147,16 +161,3 @@ def test_the_originals_ports_are_told_by_what_it_published(
     container = Container("1", "a", "running", ORIGINAL, published=there)
 
     assert expected == ports_of(container, mappings(wanted))
-
-
-@pytest.mark.parametrize(
-    ("reference", "expected"),
-    [
-        ("localhost:5000/a/b:v1", "localhost:5000/a/b"),
-        ("localhost:5000/a/b", "localhost:5000/a/b"),
-        ("busybox:1", "busybox"),
-        (reference_of("ghcr.io/a/b", "sha256:1"), "ghcr.io/a/b"),
-    ],
-)
-def test_a_repository_is_what_is_left(reference: str, expected: str):
-    assert expected == repository_of(reference)

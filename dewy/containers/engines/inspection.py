@@ -139,14 +139,18 @@ def _exposed(config: Json) -> tuple[int, ...]:
 
 
 def repository(reference: str) -> str:
-    """`HOST/PATH` of *reference*, no tag, no digest, Docker Hub's host spelt out."""
+    """
+    `HOST/PATH` of *reference*, no tag, no digest, Docker Hub's host spelt out.
+
+    The original called that by the name under which its registry answers.
+    """
     name = reference.partition("@")[0]
     head, slash, last = name.rpartition("/")
     name = head + slash + last.partition(":")[0]
     host, slash, path = name.partition("/")
     if not slash or not (host == "localhost" or set(".:") & set(host)):
         host, path = "docker.io", name
-    if host in {"docker.io", "index.docker.io"}:
+    if host in {"docker.io", "index.docker.io", "registry-1.docker.io"}:
         return f"docker.io/{path}" if "/" in path else f"docker.io/library/{path}"
     return f"{host}/{path}"
 

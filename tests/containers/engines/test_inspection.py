@@ -160,6 +160,7 @@ def test_healthcheck_may_be_taken_back(test: Any, expected: bool) -> None:
         ("nginx:1.25", "docker.io/library/nginx"),
         ("team/api@sha256:aa", "docker.io/team/api"),
         ("index.docker.io/team/api:1", "docker.io/team/api"),
+        ("registry-1.docker.io/team/api:1", "docker.io/team/api"),
         ("docker.io/nginx", "docker.io/library/nginx"),
         ("localhost/api:1", "localhost/api"),
         ("127.0.0.1:5000/a/b:1", "127.0.0.1:5000/a/b"),
