@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from dewy.config import PortMapping
+from dewy.containers.engines.memory import MemoryEngine
+from dewy.containers.engines.memory_host import MemoryHost
 from dewy.containers.replica import Replica
 from dewy.system import Clock
 from tests.eventually import eventually
@@ -150,3 +152,52 @@ async def test_after_a_change_of_ports_each_leads_where_it_did(
 
 def left(replicas: list[Replica]) -> set[str]:
     return {each.id for each in replicas}
+
+
+async def test_those_of_the_original_serve_and_are_replaced_once(tmp_path: Path):
+    """It knew neither networks of applications nor digests, specs or ports."""
+    host = MemoryHost(str(tmp_path))
+    ports = (PortMapping(443, 8443), PortMapping(8080))
+    leaves: dict[str, Any] = {"on_exit": "leave", "keep": False}
+    async with benched(tmp_path, host, **leaves, port_mappings=ports) as bench:
+        bench.publish("v1", ports=(8080,))
+        for index in range(3):
+            await original(host, index)
+    host.calls.clear()
+    async with benched(tmp_path, host, answered=False, port_mappings=ports) as bench:
+        deployer = bench.crew.deployer
+        assert [{0: 8443, 1: 8080}] * 3 == [r.ports for r in deployer.fleet.serving]
+        assert "create" not in {call for call, _ in host.calls}
+        assert "v1" == await bench.ask()
+        found = await deployer.identify(5.0)
+        assert found is not None
+        assert found.identity == digest_of(host, "v1")
+        await bench.ledger.change(lambda state: state.deployed(found, 7))
+        old = set(host.held)
+        assert bench.crew.keeper is not None
+        bench.crew.keeper.registry_answered()
+        await eventually(lambda: len(host.held) == 3 and not old & set(host.held))
+        assert ["v1"] * 3 == bench.serving()
+        await deployer.reconcile(lambda: False)
+    assert 3 == sum(call == "create" for call, _ in host.calls)
+
+
+async def original(host: MemoryHost, index: int) -> None:
+    """A container as the original started it."""
+    engine = MemoryEngine(host)
+    image = f"{REPOSITORY}:v1"
+    await engine.pull(image, None, lambda done, total: None)
+    labels = {
+        "dewy.managed": "true",
+        "dewy.app": "shop",
+        "dewy.replica": str(index),
+        "dewy.version": "v1",
+    }
+    exposed: dict[str, Any] = {"8443/tcp": {}, "8080/tcp": {}}
+    spec = {"Image": image, "Labels": labels, "ExposedPorts": exposed}
+    await engine.start(await engine.create(f"shop-1772443055-{index}", spec))
+
+
+def digest_of(host: MemoryHost, tag: str) -> str:
+    """Of what is published under *tag*."""
+    return host.registry[f"{REPOSITORY}:{tag}"].image.digests[0].partition("@")[2]
