@@ -8,6 +8,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -153,7 +154,7 @@ def look(path: str) -> Finding:
         except (FileNotFoundError, NotADirectoryError):
             return "absent"
         except OSError:
-            return "silent"
+            return "silent" if Path(path).is_socket() else "absent"
     return "there"
 
 
