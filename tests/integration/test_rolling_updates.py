@@ -17,6 +17,7 @@ Measured = Callable[[object], None]
 
 REQUESTS = 100_000
 TWINS = {"compiled": "", "pure": "1"}
+KINDS = {"new", "keep-alive", "slow", "down", "up"}
 
 
 @pytest.mark.timeout(1800)
@@ -55,6 +56,7 @@ async def test_rolling_updates_lose_nothing(
         measured(f"{rollouts} rollouts, {load.report}")
 
         assert {} == load.report.failures, load.report.examples
+        assert KINDS == set(load.report.answers)
         assert not soak or load.report.total >= REQUESTS
         # HTTP lets a client ask again (RFC 9112, 9.3.1), but hardly one has to.
         assert load.report.retried <= rollouts
