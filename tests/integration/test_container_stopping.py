@@ -17,7 +17,7 @@ async def test_stopping_answers_what_is_open(site: ContainerDewy) -> None:
     await site.push(VERSION)
     async with site:
         await site.serves(VERSION)
-        waiting = asyncio.create_task(site.fetch("/slow/3000"))
+        waiting = asyncio.create_task(site.fetch("/slow/5000"))
         await site.until(
             lambda now: 1 == sum(each["connections"] for each in now["replicas"])
         )
