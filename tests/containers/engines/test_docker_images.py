@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import platform
 
 import pytest
 
@@ -137,13 +138,14 @@ async def test_index_gives_the_image_of_this_platform(
     engine: RealEngine, publisher: Publisher
 ) -> None:
     platforms = ("linux/arm64", "linux/amd64")
+    ours = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}[platform.machine()]
     pushed = await publisher.publish(engine.name(), "v1", platforms=platforms)
 
     await engine.engine.pull(pushed.by_digest, None, ignore)
 
     image = await engine.engine.image(pushed.by_digest)
     assert image is not None
-    assert image.platform in platforms
+    assert image.platform.startswith(ours)
     assert await engine.engine.remove_image(pushed.by_digest)
     assert await engine.engine.image(pushed.by_digest) is None
 
