@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,6 +17,7 @@ from dewy.deploy.ledger import Ledger
 from dewy.deploy.releases import Releases
 from dewy.deploy.state import Installed, State, StateFile
 from dewy.deploy.trial import Trial
+from dewy.notifiers.memory import MemoryNotifier
 from dewy.system import Clock
 
 OLD = Installed("v1", "a", "20310203T040506Z", 1.0)
@@ -80,6 +82,18 @@ async def test_a_death_within_probation_is_a_verdict(tmp_path: Path):
         record.log_tail,
         record.id,
     )
+
+
+async def test_going_back_is_told_with_the_last_lines(tmp_path: Path):
+    case, memory = Case(tmp_path), MemoryNotifier(urlsplit("mem://people"))
+    async with Chronicle(case.history, [memory], Clock()) as chronicle:
+        case.trial = Trial(case.trial.settings, Clock(), case.ledger, chronicle)
+        case.trial.begin(NEW, "abc")
+        assert await case.die()
+
+    (notice,) = memory.sent
+    assert "v2 died within probation (exit status 9); back to v1" == notice.text
+    assert (("log", "oh no"),) == notice.fields
 
 
 async def test_what_is_undone_is_written_at_once_and_first(tmp_path: Path, monkeypatch):
