@@ -71,6 +71,23 @@ async def test_what_is_open_is_relayed_on_while_it_stops(tmp_path: Path):
         writer.close()
 
 
+async def test_its_address_is_let_go_as_soon_as_it_has_stopped(tmp_path: Path):
+    """No event may have told of it, and the engine gives the address away."""
+    async with one(tmp_path, 3600.0) as (bench, replica):
+        assert replica.backends
+        left: list[int] = []
+
+        async def watch(phase: str, call: str, subject: str) -> None:
+            if (phase, call) == ("before", "remove"):
+                left.append(len(replica.backends))
+
+        bench.host.hook = watch
+        bench.crew.retirement.begin([replica])
+        await bench.crew.retirement.ended()
+
+        assert [0] == left
+
+
 async def test_nobody_waits_where_nothing_is_open(tmp_path: Path):
     async with one(tmp_path, 3600.0) as (bench, replica):
         bench.crew.retirement.begin([replica])
