@@ -90,11 +90,13 @@ async def test_its_address_is_let_go_as_soon_as_it_has_stopped(tmp_path: Path):
 
 async def test_nobody_waits_where_nothing_is_open(tmp_path: Path):
     async with one(tmp_path, 3600.0) as (bench, replica):
+        bench.crew.retirement.patience = Patience(3600.0, 7.0)
         bench.crew.retirement.begin([replica])
         async with asyncio.timeout(60):
             await bench.crew.retirement.ended()
 
         assert {} == bench.host.held
+        assert 7.0 == bench.shops[replica.id].given
 
 
 async def test_nobody_is_waited_for_in_a_hurry(tmp_path: Path):
@@ -107,6 +109,7 @@ async def test_nobody_is_waited_for_in_a_hurry(tmp_path: Path):
             await bench.crew.retirement.ended()
 
         assert {} == bench.host.held
+        assert 0.0 == bench.shops[replica.id].given
         writer.close()
 
 

@@ -26,13 +26,19 @@ REPOSITORY = "registry.test/acme/shop"
 
 
 class Shop:
-    """An application that answers every request with its version, over HTTP."""
+    """
+    An application that answers every request with its version, over HTTP.
+
+    Attributes:
+        given: Seconds that it was given to stop; None before that.
+    """
 
     def __init__(self, version: str, health: int = 200) -> None:
         self.version = version
         self.health = health
         self.published: Mapping[int, int] = {}
         self.connections = 0
+        self.given: float | None = None
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -42,6 +48,7 @@ class Shop:
         self.published = dict.fromkeys(ports, number)
 
     async def stop(self, seconds: float) -> int:
+        self.given = seconds
         await self.kill()
         return 0
 
