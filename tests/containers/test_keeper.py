@@ -20,10 +20,13 @@ from tests.standins.crews import Bench, benched
 
 @asynccontextmanager
 async def kept(root: Path, **given: Any) -> AsyncIterator[Bench]:
-    """Three replicas of v1 that serve."""
+    """Three replicas of v1 that serve, and nobody has a look at them in mind."""
     async with benched(root, health_path="/up", **given) as bench:
         await bench.deploy(bench.publish("v1"))
         await eventually(lambda: bench.serving() == ["v1"] * 3)
+        keeper, changed = bench.crew.keeper, bench.crew.deployer.fleet.changed
+        assert keeper is not None
+        await eventually(lambda: keeper._known == changed.count)
         yield bench
 
 
