@@ -163,6 +163,9 @@ class Starter:
         begun, pause = loop.time(), FIRST_PAUSE
         since: float | None = None
         while True:
+            if replica.dead.is_set():
+                # How it ended is the engine's to tell, and it does sooner or later.
+                await asyncio.wait({replica.ended})
             try:
                 upstream = await self.ask(replica, readiness.check)
             except EngineError as exc:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from dewy.config import Settings
 from dewy.containers.crew import patience
 from dewy.containers.options.arguments import RunOptions
@@ -126,6 +128,28 @@ async def test_stopping_ends_what_is_being_started(tmp_path: Path):
 
     assert {} == bench.host.held
     assert [] == [name for name in bench.host.networks if name.startswith("dewy-")]
+
+
+async def test_whoever_comes_while_it_stops_is_refused(tmp_path: Path):
+    """And whoever is connected is waited for."""
+    given = {**QUICK, "replicas": 1, "drain_time": 3600.0}
+    async with benched(tmp_path, **given) as bench:
+        await bench.deploy(bench.publish("v1"))
+        where = "127.0.0.1", bench.proxy.ports[0].endpoint.port
+        reader, writer = await asyncio.open_connection(*where)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\nv1")
+        leaving = asyncio.create_task(bench.crew.leave(), name="leave")
+        await eventually(lambda: not bench.serving())
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(*where)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\nv1")
+        assert ["v1"] == bench.running()
+        writer.close()
+        await leaving
+
+    assert {} == bench.host.held
 
 
 async def test_stopping_removes_what_is_dead(tmp_path: Path):

@@ -89,6 +89,21 @@ async def test_one_that_ends_fails_at_once(tmp_path: Path):
             await waiting
 
 
+async def test_how_one_ended_is_waited_for(tmp_path: Path):
+    """The kernel told of its death; what it was, the engine tells at its leisure."""
+    async with prepared(tmp_path) as (bench, recipe):
+        replica = await started(bench, recipe)
+        hasty, starter = Readiness(Check("/up"), 0.0, 0.0), bench.crew.deployer.starter
+        replica.dead.set()
+        waiting = asyncio.create_task(starter.until_ready(replica, hasty), name="wait")
+        await turns()
+        assert not waiting.done()
+        await bench.host.kill(replica.id, 7)
+        bench.crew.deployer.fleet.lose(replica, 7)
+        with pytest.raises(StartFailed, match="ended with exit status 7 before"):
+            await waiting
+
+
 async def test_an_end_that_no_event_told_is_found(tmp_path: Path):
     async with prepared(tmp_path, labels={"health": "500"}) as (bench, recipe):
         replica = await started(bench, recipe)

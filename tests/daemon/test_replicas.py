@@ -149,6 +149,33 @@ async def test_a_death_within_probation_takes_the_version_back(
         assert ["v1"] * 2 == life.serving
 
 
+async def test_a_death_of_the_next_version_is_no_verdict_on_what_runs(
+    tmp_path: Path, host: MemoryHost
+):
+    """Though that is on probation still, and the dead one had connections already."""
+    async with alive(tmp_path, host, probation=3600.0) as life:
+        await life.see("v1")
+        await life.see("v2")
+        await life.crew.retirement.ended()
+
+        async def kill_the_first(phase: str, call: str, subject: str) -> None:
+            if (phase, call) == ("before", "create") and "v3" in life.serving:
+                fleet = life.crew.deployer.fleet
+                first = next(r for r in fleet.serving if r.version == "v3")
+                await host.kill(first.id, 1)
+
+        host.hook = kill_the_first
+        await life.see("v3")
+        host.hook = None
+        await life.crew.retirement.ended()
+        state = life.online.agent.state
+
+        assert ["v2"] * 2 == life.serving
+        assert state.running is not None
+        assert "v2" == state.running.tag
+        assert ["v3"] == [each.tag for each in state.quarantine]
+
+
 async def test_a_later_death_is_no_verdict(tmp_path: Path, host: MemoryHost):
     async with alive(tmp_path, host, probation=0.0) as life:
         await life.see("v1")
@@ -173,6 +200,22 @@ async def test_a_restart_of_dewy_serves_before_the_registry_is_asked(
         await life.online.poller.once()
 
         assert (1, left) == (life.registry.asked, set(host.held))
+
+
+async def test_what_serves_is_known_without_a_state_or_a_registry(
+    tmp_path: Path, host: MemoryHost
+):
+    async with alive(tmp_path, host, on_exit="leave") as life:
+        await life.see("v1")
+        before = life.online.agent.state.running
+    (tmp_path / ".dewy" / "state.json").unlink()
+    async with alive(tmp_path, host) as life:
+        found = life.online.agent.state.running
+
+        assert before is not None
+        assert found is not None
+        assert (before.tag, before.identity) == (found.tag, found.identity)
+        assert ["v1"] * 2 == life.serving
 
 
 async def test_a_restart_of_the_host_starts_before_the_registry_is_asked(

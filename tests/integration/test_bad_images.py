@@ -34,12 +34,15 @@ class Bad:
         tail: A part of its last lines.
 
         options: Of the dewy that meets it.
+
+        settings: Those that are only for meeting it: good ones have more time.
     """
 
     reason: str
     env: Mapping[str, str]
     tail: str
-    options: Sequence[str] = ("--health-timeout", "1s")
+    options: Sequence[str] = ()
+    settings: str = 'health-timeout = "1s"\n'
 
 
 IMAGES = {
@@ -63,6 +66,7 @@ IMAGES = {
         {"EXIT_AFTER_MS": "1000", "EXIT_CODE": "7"},
         "exiting with 7",
         ("--min-healthy", "2s"),
+        "",
     ),
 }
 
@@ -93,11 +97,13 @@ async def meets(bad: Bad, dewy: ContainerDewy) -> None:
         await dewy.serves(GOOD)
         before = await dewy.alone(GOOD)
         async with ContainerLoad(dewy.port, rate=50, kept=2) as load:
+            await set_anew(dewy, bad.settings)
             pushed = await dewy.push(BAD, env=bad.env)
             reason = await dewy.refuses(BAD)
             assert before == await dewy.alone(GOOD)
             status = await dewy.serves(GOOD)
             await load.goes_on(50)
+            await set_anew(dewy, "")
             await dewy.push(NEXT)
             await dewy.serves(NEXT)
             await load.goes_on(50)
@@ -117,6 +123,12 @@ async def meets(bad: Bad, dewy: ContainerDewy) -> None:
     assert bad.tail in "\n".join(second.log_tail)
     assert ["deployed"] * 2 == [first.outcome, third.outcome]
     assert reason in dewy.log.replace('\\"', '"')
+
+
+async def set_anew(dewy: ContainerDewy, content: str) -> None:
+    """Have it go by a dewy.toml with that *content*."""
+    (dewy.root / "dewy.toml").write_text(content)
+    await dewy.ask("reload")
 
 
 @needs("raw-sockets")
