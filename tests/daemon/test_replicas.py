@@ -167,6 +167,8 @@ async def test_a_death_of_the_next_version_is_no_verdict_on_what_runs(
         host.hook = kill_the_first
         await life.see("v3")
         host.hook = None
+        assert life.crew.keeper is not None
+        await life.crew.keeper._deaths.join()
         await life.crew.retirement.ended()
         state = life.online.agent.state
 
