@@ -29,6 +29,29 @@ async def test_who_answers_badly_leaves_and_comes_back(tmp_path: Path):
         assert [] == bench.deaths
 
 
+async def test_a_good_answer_of_somebody_else_brings_nobody_back(tmp_path: Path):
+    """The container is gone, no event told of it, and its port is another's."""
+    async with kept(tmp_path, health_interval=0.01) as bench:
+        sick = first(bench)
+        shop, port = bench.shops[sick.id], sick.container.published[8080]
+        shop.health = 500
+        await eventually(lambda: sick.backends[0].ejected)
+        held = bench.host.held[sick.id]
+        held.change(state="exited", exit_code=1, addresses={}, published={})
+        await shop.kill()
+
+        async def answer(
+            reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        ) -> None:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nforeign")
+            writer.close()
+
+        foreign = await asyncio.start_server(answer, "127.0.0.1", port)
+        await eventually(lambda: sick.id not in bench.host.held and whole(bench))
+        assert {"v1"} == {await bench.ask() for _ in range(6)}
+        foreign.close()
+
+
 async def test_when_nobody_is_healthy_all_are_used(tmp_path: Path):
     async with kept(tmp_path, health_interval=0.01) as bench:
         for shop in bench.shops.values():
