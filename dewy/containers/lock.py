@@ -27,7 +27,7 @@ def engine_lock(place: Path, address: str, application: Application) -> Iterator
         RootBusy: a dewy in another root holds it.
         DewyError: it cannot be had at all.
     """
-    key = f"{address} {application.name} {application.identity}"
+    key = f"{_one_name(address)} {application.name} {application.identity}"
     path = place / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.lock"
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -51,6 +51,12 @@ def engine_lock(place: Path, address: str, application: Application) -> Iterator
         yield
     finally:
         os.close(descriptor)
+
+
+def _one_name(address: str) -> str:
+    """Of an engine that is known by several: /var/run leads to /run, say."""
+    scheme, _, path = address.partition("://")
+    return f"unix://{os.path.realpath(path)}" if scheme == "unix" else address
 
 
 def directory(environ: Mapping[str, str], uid: int) -> Path:

@@ -23,6 +23,15 @@ def test_the_second_is_told_who_keeps_them(tmp_path: Path):
         assert "\n" not in str(caught.value)
 
 
+def test_an_engine_is_one_by_whichever_path(tmp_path: Path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "link").symlink_to("run")
+    one, other = (f"unix://{tmp_path}/{name}/docker.sock" for name in ("run", "link"))
+    refused = pytest.raises(RootBusy)
+    with engine_lock(tmp_path, one, SHOP), refused, engine_lock(tmp_path, other, SHOP):
+        pass
+
+
 def test_whoever_comes_after_the_end_of_the_first_has_it(tmp_path: Path):
     for _ in range(2):
         with engine_lock(tmp_path / "new", SOCKET, SHOP):
