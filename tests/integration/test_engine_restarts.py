@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from tests.needs import needs
 from tests.standins import roots
 from tests.standins.container_load import ContainerLoad
-from tests.standins.container_site import ContainerDewy
+from tests.standins.container_site import ContainerDewy, address_of
 from tests.standins.engines import RealEngine
 from tests.standins.gates import Gate
 from tests.standins.images import Publisher
@@ -85,9 +85,3 @@ async def test_an_engine_restarts(
     assert len(broken) == load.report.failures.total() + load.report.retried
     held = set().union(*(each.seen for each in dead))
     assert set(broken) <= held, load.report.examples
-
-
-def address_of(shown) -> str:
-    """Of a container in one network."""
-    (network,) = shown["NetworkSettings"]["Networks"].values()
-    return str(network["IPAddress"])

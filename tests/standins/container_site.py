@@ -132,6 +132,12 @@ class ContainerDewy(Dewy):
         await eventually(empty)
 
 
+def address_of(shown: Shown) -> str:
+    """Of a container in one network."""
+    (network,) = shown["NetworkSettings"]["Networks"].values()
+    return str(network["IPAddress"])
+
+
 async def _listed(
     docker: aiodocker.Docker, wanted: Mapping[str, list[str]]
 ) -> list[aiodocker.docker.DockerContainer]:
