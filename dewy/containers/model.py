@@ -14,6 +14,7 @@ __all__ = [
     "Engine",
     "Event",
     "Image",
+    "Line",
     "Network",
     "Pulling",
 ]

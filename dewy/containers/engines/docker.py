@@ -44,7 +44,6 @@ class DockerEngine:
         self._wire = wire
         self._creating = asyncio.Lock()
         self._runs_healthchecks = timers or not wire.libpod
-        self._networking = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"<DockerEngine {self.flavour} at {self._wire.place.shown}>"
