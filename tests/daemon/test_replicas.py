@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -84,7 +85,11 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryHost:
 
 @asynccontextmanager
 async def alive(
-    root: Path, host: MemoryHost, registry: Names | None = None, **given: Any
+    root: Path,
+    host: MemoryHost,
+    registry: Names | None = None,
+    service: Service | None = None,
+    **given: Any,
 ) -> AsyncIterator[Life]:
     usual: dict[str, Any] = {
         "command": "container",
@@ -103,7 +108,8 @@ async def alive(
     async with AsyncExitStack() as stack:
         outside = Outside(registry, None, (), None)  # type: ignore[arg-type]
         signals = stack.enter_context(Signals())
-        ground = Ground(settings, stack, Service(), signals, outside, Clock())
+        service = service or Service()
+        ground = Ground(settings, stack, service, signals, outside, Clock())
         online = await replicas.replicate(ground, lambda: settings)
         yield Life(online, host, registry)
 
@@ -238,6 +244,37 @@ async def test_a_restart_of_the_host_starts_before_the_registry_is_asked(
         await life.online.poller.once()
 
         assert [["v1"] * 2] == served
+
+
+class Passing(Service):
+    """A service manager that passes sockets."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__()
+        self.passed = [(name, socket.create_server(("127.0.0.1", 0))) for name in names]
+
+    def port(self, number: int) -> int:
+        return int(self.passed[number][1].getsockname()[1])
+
+    def listeners(self) -> list[tuple[str, socket.socket]]:
+        return self.passed
+
+
+async def test_each_port_takes_the_socket_that_suits_it(
+    tmp_path: Path, host: MemoryHost, caplog: pytest.LogCaptureFixture
+):
+    """What it is bound to counts, then its name; what nobody asked for is told."""
+    service = Passing("anything", "9090", "odd")
+    wanted = [service.port(1), service.port(0)]
+    mappings = (PortMapping(9090, 8080), PortMapping(service.port(0), 8080))
+    async with alive(tmp_path, host, service=service, port_mappings=mappings) as life:
+        await life.see("v1")
+        ports = life.crew.table.ports
+
+        assert wanted == [each.endpoint.port for each in ports]
+        assert [2, 2] == [len(each.serving) for each in ports]
+    told = [r for r in caplog.records if r.getMessage() == "Passed socket is not used"]
+    assert ["odd"] == [record.__dict__["socket"] for record in told]
 
 
 async def test_two_roots_do_not_keep_the_same_application(
