@@ -12,21 +12,23 @@ from dewy.config import PortMapping, Settings
 from dewy.containers.engines.memory import MemoryEngine
 from dewy.containers.engines.memory_host import MemoryHost
 from dewy.containers.model import Image
-from dewy.containers.options.arguments import RunOptions
+from dewy.containers.options.arguments import RunOptions, parse
 from dewy.containers.recipe import Recipe, Recipes, container_ports
 from dewy.deploy.state import Installed
 from dewy.errors import DeploymentError
 from tests.standins.fleets import REPOSITORY, SHOP
 
 
-async def recipe(root: Path, tag: str = "v1", **given: Any) -> Recipe:
+async def recipe(
+    root: Path, tag: str = "v1", options: RunOptions | None = None, **given: Any
+) -> Recipe:
     host = MemoryHost("recipes")
     engine = MemoryEngine(host)
     name = host.publish(f"{REPOSITORY}:{tag}", ports=(8080,))
     await engine.pull(name, None, lambda done, total: None)
     usual: dict[str, Any] = {"port_mappings": (PortMapping(80),)}
     settings = Settings(command="container", root=root, cache_dir=root, **usual | given)
-    options = RunOptions()
+    options = options or RunOptions()
     version = Installed(tag, name.partition("@")[2], "", 1.0)
     return await Recipes(engine, SHOP, settings, options).of(version)
 
@@ -40,6 +42,15 @@ async def test_a_replica_is_made_from_exactly_these_bytes(tmp_path: Path):
     assert made.spec == body["Labels"]["dewy.spec"]
     assert "80:8080" == body["Labels"]["dewy.ports"]
     assert (8080,) == made.ports
+
+
+async def test_they_have_a_network_of_their_own_or_the_operators(tmp_path: Path):
+    own = await recipe(tmp_path)
+    other = await recipe(tmp_path, options=parse(("--network", "x"), {}, tmp_path))
+
+    assert (SHOP.network, "") == (own.network, other.network)
+    networks = [each.body(0)["HostConfig"]["NetworkMode"] for each in (own, other)]
+    assert [SHOP.network, "x"] == networks
 
 
 async def test_the_same_makes_the_same(tmp_path: Path):
