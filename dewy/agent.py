@@ -190,9 +190,10 @@ class Agent:
         """
 
         async def commit() -> None:
+            back_at = self.clock.wall() if attempt.action == "rollback" else 0.0
             await self.ledger.change(
                 lambda state: replace(
-                    state.deployed(target, self.settings.keep),
+                    state.deployed(target, self.settings.keep, back_at),
                     quarantine=state.quarantine.succeeded(target.tag, target.identity),
                     wanted="",
                     because=attempt.why or NEWEST,

@@ -105,11 +105,11 @@ def _present(state: State, kept: Collection[str]) -> State:
     if running not in there:
         log.error("Running release is gone", extra={"directory": running.directory})
         because = GONE if found.previous else ""
-        return replace(found, running=found.previous, because=because)
+        return replace(found, running=found.previous, because=because, back_at=0.0)
     entry = found.quarantine.find(running.tag, running.identity)
     if entry and entry.until is None and found.previous:
         log.warning("Finished rolling back", extra={"from": running.name})
-        return replace(found, running=found.previous, because=BY_OPERATOR)
+        return replace(found, running=found.previous, because=BY_OPERATOR, back_at=0.0)
     return found
 
 

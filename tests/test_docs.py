@@ -21,6 +21,7 @@ import pytest
 from dewy.cli.group import COMMANDS, dewy
 from dewy.config import resolve
 from dewy.config.options import OPTIONS, ROWS
+from dewy.logs import SECRETS
 from tests.needs import needs
 
 ROOT = Path(__file__).parent.parent
@@ -139,6 +140,16 @@ def test_options_are_those_there_are() -> None:
     assert Counter(row.name for row in ROWS) == Counter(
         re.findall(r"^\| `--([\w-]+)`", page, re.MULTILINE)
     )
+
+
+def test_variables_that_hold_secrets_are_struck_out() -> None:
+    """Every one that a page names; the others name files, or who somebody is."""
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    secret = r"`\$?([A-Z][A-Z0-9_]*_(?:TOKEN|PASSWORD|SECRET|KEY|HEADERS))`"
+
+    named = set(re.findall(secret, text))
+    assert len(named) > 10
+    assert named <= set(SECRETS)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=shown)

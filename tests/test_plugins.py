@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import tomllib
 from collections.abc import AsyncIterator
@@ -9,6 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from dewy.artifacts import ARTIFACTS
+from dewy.caches import CACHES
+from dewy.notifiers import NOTIFIERS
+from dewy.registries import REGISTRIES
+from dewy.schemes import Schemes
 from tests.standins import programs
 from tests.standins.files import FileServer
 from tests.standins.roots import say, state
@@ -81,6 +87,29 @@ async def test_scheme_is_named_where_an_unknown_one_is_refused(
 
     assert 2 == said.status
     assert "latest" in said.err
+
+
+@pytest.mark.parametrize(
+    ("group", "table", "scheme"),
+    [
+        ("dewy.registry", REGISTRIES, "mem"),
+        ("dewy.artifact", ARTIFACTS, "file"),
+        ("dewy.cache", CACHES, "file"),
+        ("dewy.notifier", NOTIFIERS, "https"),
+    ],
+)
+def test_what_each_group_is_called_with_is_told(
+    group: str, table: Schemes[..., object], scheme: str
+) -> None:
+    """One thing between two commas for each parameter of our own."""
+    text = PAGE.read_text(encoding="utf-8")
+    row = re.search(rf"^\| `{re.escape(group)}` \|(.+)\|$", text, re.MULTILINE)
+    assert row is not None
+    told = row[1].split("|")[1].split(", ")
+
+    taken = inspect.signature(table.factory(scheme)).parameters
+    assert f"dewy.{table.kind}" == group
+    assert len(taken) == len(told)
 
 
 def test_example_is_short() -> None:

@@ -243,6 +243,8 @@ class Online:
                 await agent.chronicle.record(attempt, "failed", summary(exc))
                 raise
             attempt.reach("done")
+            # What the last look led to is no longer so.
+            agent.standing = agent.describe()
             agent.announce(agent.describe())
             await agent.chronicle.record(attempt, "deployed", verbs.BY_OPERATOR)
             agent.chronicle.tell(Kind.IMPORTANT, message)

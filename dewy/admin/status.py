@@ -73,7 +73,7 @@ def status(
         "pid": live.pid or None,
         "dewy": __version__,
         "root": root,
-        "running": _release(state.running),
+        "running": _running(state),
         "why": state.because if state.running else "",
         "standing": live.standing,
         "previous": _release(state.previous),
@@ -89,6 +89,11 @@ def status(
         "last_poll": live.last_poll,
         "last_error": live.last_error,
     }
+
+
+def _running(state: State) -> dict[str, Any] | None:
+    told = _release(state.running)
+    return told and {**told, "since": state.since}
 
 
 def _release(installed: Installed | None) -> dict[str, Any] | None:

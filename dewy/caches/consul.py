@@ -46,6 +46,14 @@ ABANDONED = 3600.0
 
 AT_ONCE = 8
 
+NONSENSE = (LookupError, TypeError, ValueError, AttributeError)
+"""What the client stumbles into where something else answers than Consul."""
+
+FOREIGN = ("decode JSON", "Missing index header")
+"""The same, where the client says so; it would quote all that was answered."""
+
+STRANGER = "answers as Consul does not: is the address right?"
+
 
 class ConsulStore:
     """Values under *prefix*; *where* names the agent, and *given* is its client's."""
@@ -64,9 +72,9 @@ class ConsulStore:
     async def read(self, name: str) -> Versioned:
         async with self._asking() as kv:
             _, row = await kv.get(self._key(name), consistency="consistent")
-        if row is None:
-            return Versioned()
-        return Versioned(row["Value"] or b"", str(row["ModifyIndex"]))
+            if row is None:
+                return Versioned()
+            return Versioned(row["Value"] or b"", str(row["ModifyIndex"]))
 
     async def write(self, name: str, value: bytes, version: str | None) -> bool:
         index = None if version is None else int(version or 0)
@@ -77,7 +85,7 @@ class ConsulStore:
     async def fetch(self, name: str) -> bytes | None:
         async with self._asking(CHUNK_PATIENCE) as kv:
             _, row = await kv.get(self._key(name))
-        return None if row is None else row["Value"] or b""
+            return None if row is None else row["Value"] or b""
 
     async def place(self, name: str, value: bytes) -> None:
         async with self._asking(CHUNK_PATIENCE) as kv:
@@ -92,7 +100,7 @@ class ConsulStore:
     async def names(self, prefix: str) -> list[str]:
         async with self._asking() as kv:
             _, keys = await kv.get(self._key(prefix), keys=True)
-        return [key.removeprefix(self._key("")) for key in keys or ()]
+            return [key.removeprefix(self._key("")) for key in keys or ()]
 
     async def tend(self, retained: Collection[str]) -> None:
         used: set[str] = set()
@@ -144,6 +152,8 @@ class ConsulStore:
         except (exceptions.ConsulException, aiohttp.ClientError, OSError) as exc:
             # Not `from exc`: it may quote the token's name, or whole answers.
             raise RemoteError(f"{self._reach.where} {_complaint(exc)}") from None
+        except NONSENSE as exc:
+            raise RemoteError(f"{self._reach.where} {STRANGER}") from exc
 
 
 class ConsulCache(ChunkedCache):
@@ -206,5 +216,7 @@ def _complaint(exc: Exception) -> str:
             return f"could not be reached: {exc.os_error.strerror or 'no connection'}"
         case aiohttp.ClientError() | OSError():
             return f"broke the connection off ({type(exc).__name__})"
+        case _ if any(sign in str(exc) for sign in FOREIGN):
+            return STRANGER
         case _:
             return f"refused: {str(exc).splitlines()[0][:200] if str(exc) else exc!r}"

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import SplitResult
 
 from redis import exceptions
+from redis.asyncio.sentinel import MasterNotFoundError
 
 from .. import urls
 from ..config.values import positive_duration
@@ -36,6 +37,9 @@ DEFAULTS = {
     "max-size": "2GiB",
     "registry-ttl": "",
 }
+FAILURES = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
+"""What the client raises: that of a Cluster is of another kind than all others."""
+
 CHUNK = 1 << 20
 CHUNK_PATIENCE = 20.0
 AT_ONCE = 256
@@ -133,7 +137,7 @@ class RedisStore:
         try:
             async with self._reach.within(seconds):
                 yield self._client
-        except (exceptions.RedisError, OSError) as exc:
+        except FAILURES as exc:
             raise RemoteError(f"{self._reach.where} {_complaint(exc)}") from exc
 
 
@@ -172,6 +176,13 @@ def _complaint(exc: Exception) -> str:
             return "is read-only: name the primary, or let Sentinel find it"
         case exceptions.OutOfMemoryError():
             return "is full: raise its maxmemory, or let it evict"
+        case MasterNotFoundError():
+            return (
+                "found no primary: do its Sentinels answer, and do they watch the"
+                " service that option sentinel= names?"
+            )
+        case exceptions.RedisClusterException():
+            return _complaint_of_cluster(exc)
         case _ if is_distrust(exc):
             return f"{ADVICE}; option ca= names further authorities"
         case exceptions.TimeoutError():
@@ -180,3 +191,13 @@ def _complaint(exc: Exception) -> str:
             return f"could not be reached: {exc}"
         case _:
             return f"refused: {exc}"
+
+
+def _complaint_of_cluster(exc: Exception) -> str:
+    match exc.__cause__:
+        case exceptions.RedisError() as cause:
+            return _complaint(cause)
+        case exceptions.RedisClusterException():
+            return "is no node of a Cluster: leave the option cluster out"
+        case _:
+            return f"is a Cluster that cannot be used: {exc}"

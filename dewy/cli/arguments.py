@@ -20,7 +20,14 @@ from .._speedups import COMPILED
 from ..config import Settings, resolve
 from ..config.options import OPTIONS, Option, options_of
 
-__all__ = ["group_options", "normalise", "options_for", "reread", "settings_from"]
+__all__ = [
+    "group_options",
+    "normalise",
+    "options_for",
+    "reread",
+    "settings_from",
+    "version_argument",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,6 +40,22 @@ _NEGATIVE = re.compile(r"-[0-9]")
 def options_for(command: str) -> Callable[[F], F]:
     """Decorate a command with the options that have a meaning for it."""
     return _decorate([*map(_click_option, options_of(command)), _version()])
+
+
+def version_argument(*, required: bool) -> Callable[[F], F]:
+    """
+    Decorate a command with VERSION.
+
+    An empty one is refused: it comes of a variable that is not set, and must not
+    be taken for none.
+    """
+
+    def filled(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+        if value is not None and not value.strip():
+            raise click.BadParameter("must be a version, not empty")
+        return value
+
+    return click.argument("version", required=required, callback=filled)
 
 
 def group_options() -> list[click.Option]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from .arguments import options_for, settings_from
+from .arguments import options_for, settings_from, version_argument
 from .verb import operate
 
 
 @click.command("retry", short_help="Let VERSION out of quarantine.")
 @options_for("retry")
-@click.argument("version")
+@version_argument(required=True)
 @click.pass_context
 def command(ctx: click.Context, /, version: str, **given: object) -> None:
     """

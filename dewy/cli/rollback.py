@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from .arguments import options_for, settings_from
+from .arguments import options_for, settings_from, version_argument
 from .verb import operate
 
 
 @click.command("rollback", short_help="Go back to VERSION, or to the previous release.")
 @options_for("rollback")
-@click.argument("version", required=False)
+@version_argument(required=False)
 @click.pass_context
 def command(ctx: click.Context, /, version: str | None, **given: object) -> None:
     """

@@ -8,14 +8,14 @@ from typing import Any
 import click
 
 from .. import loop
-from .arguments import options_for, settings_from
+from .arguments import options_for, settings_from, version_argument
 from .output import as_json
 
 
 @click.command("why", short_help="Show why VERSION runs here, or why it does not.")
 @options_for("why")
 @click.option("--json", "json_", is_flag=True, help="Print one JSON object.")
-@click.argument("version")
+@version_argument(required=True)
 @click.pass_context
 def command(ctx: click.Context, /, version: str, json_: bool, **given: object) -> None:
     """

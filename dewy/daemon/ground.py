@@ -6,7 +6,6 @@ import asyncio
 import logging
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 from .. import __version__, urls
@@ -25,7 +24,7 @@ from ..deploy.progress import Shown
 from ..deploy.shared import SharedRegistry, Terms, ttl_of
 from ..deploy.supply import Supply
 from ..deploy.trial import Trial
-from ..notifiers import Kind, Notifier, Origin
+from ..notifiers import Notifier, Origin
 from ..notifiers.channel import open_channel
 from ..registries import REGISTRIES, Registry
 from ..remotes import Clients
@@ -135,7 +134,7 @@ class Ground:
             key(self.settings.registry, Selection(self.settings.slot)),
             Terms.of(ttl),
             clock=self.clock,
-            tell=partial(chronicle.tell, Kind.ERROR),
+            tell=chronicle.tell,
             outage=self.outside.outage,
         )
 

@@ -103,7 +103,7 @@ def _release(online: Online) -> Iterator[Point]:
     if state.running is not None:
         labels = (agent.settings.command, state.running.name)
         yield Point("dewy.release.info", 1, labels)
-        yield Point("dewy.release.deployed.timestamp", state.running.at)
+        yield Point("dewy.release.deployed.timestamp", state.since)
 
 
 def _server(generations: Generations, deployments: Deployments) -> Iterator[Point]:

@@ -81,6 +81,7 @@ class Ledger:
             lambda state: replace(
                 state,
                 running=back or state.running,
+                back_at=clock.wall() if back else state.back_at,
                 because=f"put back, because {reason}" if back else state.because,
                 wanted="" if state.wanted == tag else state.wanted,
                 quarantine=state.quarantine.add(

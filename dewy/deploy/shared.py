@@ -19,6 +19,7 @@ from ..caches.outage import Outage
 from ..config.values import duration
 from ..errors import ConfigError, DewyError, RemoteError
 from ..logs import summary
+from ..notifiers import Kind
 from ..registries import Registry
 from ..release import Deployment, Release
 from ..system import Clock, hostname
@@ -29,7 +30,7 @@ __all__ = ["SharedRegistry", "Terms", "ttl_of"]
 
 log = logging.getLogger(__name__)
 
-Tell = Callable[[str], None]
+Tell = Callable[[Kind, str], None]
 
 WAIT = 0.25
 """Seconds between two looks at what another host finds out, give or take a half."""
@@ -84,7 +85,8 @@ class SharedRegistry:
     Args:
         key: As `answer.key` makes it.
 
-        tell: Called when answers are old because the registry fails, once.
+        tell: Called when answers are old because the registry fails, once, and
+            when it answers again.
     """
 
     def __init__(
@@ -95,7 +97,7 @@ class SharedRegistry:
         terms: Terms,
         *,
         clock: Clock | None = None,
-        tell: Tell = lambda text: None,
+        tell: Tell = lambda kind, text: None,
         outage: Outage | None = None,
     ) -> None:
         self._registry = registry
@@ -188,6 +190,7 @@ class SharedRegistry:
     def _good(self, release: Release) -> Release:
         if self._told:
             log.info("Registry answers again", extra={"after": self._told})
+            self._tell(Kind.RECOVERY, "The registry answers again")
             self._told = ""
         return release
 
@@ -205,7 +208,8 @@ class SharedRegistry:
                 extra={"age": round(age), "reason": self._told},
             )
             self._tell(
+                Kind.ERROR,
                 f"The registry fails ({self._told}); going on with what it said "
-                f"{age:.0f} s ago, for {self._terms.stale:.0f} s at most"
+                f"{age:.0f} s ago, for {self._terms.stale:.0f} s at most",
             )
         return entry.release

@@ -80,6 +80,9 @@ class State:
 
         because: Why *running* is what it is, a phrase; "" where that is not known.
 
+        back_at: When *running* was gone back to, seconds since the epoch; 0 where
+            it has run since it was deployed.
+
         hold: No change of version until `dewy unhold`.
 
         wanted: A version `dewy deploy` asked for while no dewy ran, or "".
@@ -101,6 +104,12 @@ class State:
     notifies: bool = False
     pulled: tuple[str, ...] = ()
     because: str = ""
+    back_at: float = 0.0
+
+    @property
+    def since(self) -> float:
+        """Since when *running* is what it is, seconds since the epoch."""
+        return self.back_at or (self.running.at if self.running else 0.0)
 
     @property
     def previous(self) -> Installed | None:
@@ -118,16 +127,16 @@ class State:
         """The kept release called *tag*."""
         return next((i for i in self.installed if i.name == tag), None)
 
-    def deployed(self, release: Installed, keep: int) -> Self:
+    def deployed(self, release: Installed, keep: int, back_at: float = 0.0) -> Self:
         """
-        This state after *release* took over.
+        This state after *release* took over; *back_at* is when, if it ran before.
 
         *keep* releases stay on disk, never fewer than two: what drains, and what
         a rollback goes to, needs its files.
         """
         others = [i for i in self.installed if not i.is_version_of(release)]
         kept = (release, *others)[: max(keep, 2)]
-        return replace(self, running=release, installed=kept)
+        return replace(self, running=release, installed=kept, back_at=back_at)
 
     def renamed(self, old: Installed, new: Installed) -> Self:
         """This state with *new* wherever *old* was."""
@@ -158,6 +167,7 @@ class State:
                 notifies=bool(data["notifies"]),
                 pulled=tuple(map(str, data.get("pulled", ()))),
                 because=str(data.get("because", "")),
+                back_at=float(data.get("back_at", 0.0)),
             )
         except (KeyError, TypeError, AttributeError) as exc:
             raise ValueError(f"{type(exc).__name__}: {exc}") from exc

@@ -68,9 +68,11 @@ class Trial:
             await put_back(back)
         except DeploymentError as exc:
             log.error("Not rolled back", extra={"to": back.name, "error": str(exc)})
-            because = state.because
+            before = state
             await self._ledger.note(
-                lambda state: replace(state, running=bad, because=because)
+                lambda state: replace(
+                    state, running=bad, because=before.because, back_at=before.back_at
+                )
             )
             return False
         attempt = Attempt(

@@ -71,7 +71,7 @@ def rollback(state: State, tag: str | None, clock: Clock) -> Outcome:
             left.tag, left.identity, BY_OPERATOR, clock, traffic=True
         )
     # What serves is never the first to be pruned: it goes to the front.
-    back = state.deployed(target, keep=len(state.installed))
+    back = state.deployed(target, len(state.installed), clock.wall())
     message = f"rolled back to {target.name}"
     if left is not None:
         message += f"; {left.name} stays out until `dewy retry {left.name}`"

@@ -102,7 +102,7 @@ def _running(version: str, state: State) -> Found:
     running = state.running
     if running is not None and running.name == version:
         because = f": {state.because}" if state.because else ""
-        yield RUNS, f"it runs since {_at(running.at)}{because}"
+        yield RUNS, f"it runs since {_at(state.since)}{because}"
 
 
 def _wanted(version: str, state: State) -> Found:

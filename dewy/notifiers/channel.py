@@ -6,6 +6,7 @@ import os
 from typing import Self
 
 from .. import urls
+from ..errors import ConfigError
 from ..logs import redactor
 from ..system import Clock
 from . import NOTIFIERS, Notice, Notifier, Origin
@@ -76,4 +77,8 @@ def _without_quiet(url: str) -> tuple[str, bool]:
     rest = "&".join(pair for pair in pairs if pair not in stated)
     value = stated[-1].partition("=")[2]
     bare = f"{head}?{rest}" if rest else head
-    return bare, urls.boolean(QUIET, value) if value else False
+    try:
+        return bare, urls.boolean(QUIET, value) if value else False
+    except ConfigError as exc:
+        # Of several notifiers this one.
+        raise ConfigError(f"notifier {urls.redact(url)}: {exc}") from None

@@ -230,7 +230,8 @@ _ALL = (
     ),
     _counter(
         "dewy.remote.requests.total",
-        "HTTP requests that dewy made, by what was answered; `failed` is no answer.",
+        "HTTP requests that dewy made itself, by what was answered; `failed` is no "
+        "answer. Those of the clients of S3, Google and Consul are not among them.",
         "host",
         "status",
     ),

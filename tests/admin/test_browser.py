@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -175,9 +176,17 @@ async def test_a_server_is_seen(
 
 
 async def test_assets_are_seen(page: Tab, port: int) -> None:
+    """And when what is in quarantine comes out of it, by itself or not."""
     told = {**shown.serving(), "command": "assets", "generations": []}
+    for until in (time.time() + 9999, 1.0, None):
+        kept_out = {"tag": "v9", "reason": "", "failures": 1, "until": until}
+        told["quarantine"].append(kept_out)
     async with api(port, told) as it:
         await visit(page, it)
+        ends = await page.text("#quarantine tbody")
+        assert re.search(
+            "in 2h.*at the next poll.*after dewy retry v9", ends, re.DOTALL
+        )
         assert "dewy assets" in await page.text("#about")
         assert "20260302T090031Z" in await page.text("#runs")
 

@@ -88,10 +88,14 @@ async def test_hold_and_unhold_wake_the_poller(site):
 
 async def test_rollback_keeps_out_what_it_leaves(site, tmp_path):
     """Written down first: a dewy killed in the middle must not bring it back."""
+    site.hands.now += 60
     message = await site.say("rollback")
 
     assert message.startswith("rolled back to v1.0.0; v1.1.0 stays out")
     assert "v1.0.0" == (tmp_path / "current" / "VERSION").read_text()
+    status = await site.ask("status")
+    assert "v1.0.0 runs" == status["standing"]
+    assert BEGUN + 60 == status["running"]["since"]
     state = site.hands.agent.state
     assert [("v1.1.0", None)] == [(e.tag, e.until) for e in state.quarantine]
     record = (await site.hands.history())[-1]

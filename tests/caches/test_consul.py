@@ -66,6 +66,22 @@ async def test_consul_that_hangs_is_given_up(
             await cache.get("key")
 
 
+@pytest.mark.parametrize("body", ["<html>welcome</html>", "[1, 2]", "7", ""])
+async def test_server_of_something_else_is_a_remote_error(
+    body: str, consul: Consul, url: str, tmp_path: Path
+) -> None:
+    """Or it would stop a deployment."""
+    consul.babbling = body
+    async with entered(opens(url), tmp_path) as cache:
+        for call in (
+            lambda: cache.get("key"),
+            lambda: cache.keys(),
+            lambda: cache.load("key", tmp_path / "into"),
+        ):
+            with pytest.raises(RemoteError, match="answers as Consul does not"):
+                await call()
+
+
 async def test_memory_does_not_follow_the_size_of_a_file(tmp_path: Path) -> None:
     """The largest that is kept, in and out again."""
     async with serving(Consul()) as port:

@@ -39,17 +39,23 @@ async def cache(server: Server, tmp_path: Path) -> AsyncIterator[ChunkedCache]:
 async def test_everything_expires_unless_it_is_retained(
     server: Server, cache: ChunkedCache, tmp_path: Path
 ) -> None:
+    async def left() -> list[int]:
+        return [int((await server.say("TTL", name))[1:]) for name in names]
+
     await cache.put(f"{KEY}.json", b"{}")
     await cache.store(KEY, tmp_path / "source")
     names = [f"mine:{name}" for name in await cache._store.names("")]
+    assert 5 == len(names)
+    # 720 hours; of what never expires it would be -1.
+    assert {True} == {86400 < seconds <= 2592000 for seconds in await left()}
     for name in names:
         await server.say("EXPIRE", name, "100")
+    await cache.tend()
+    assert max(await left()) <= 100
     cache.retain([KEY, f"{KEY}.json"])
     await cache.tend()
 
-    left = [int((await server.say("TTL", name))[1:]) for name in names]
-    assert 5 == len(left)
-    assert min(left) > 86400
+    assert min(await left()) > 86400
 
 
 async def test_evicted_chunk_is_seen(

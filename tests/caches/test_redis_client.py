@@ -10,12 +10,12 @@ import pytest
 
 from dewy.caches import CACHES, Cache
 from dewy.caches.redis_client import Place
-from dewy.errors import ConfigError
+from dewy.errors import ConfigError, RemoteError
 from dewy.urls import options, split
 from tests.contracts.shared_cases import entered, opens
 from tests.eventually import eventually
 from tests.needs import needs
-from tests.standins.redis import Watched, cluster, sentinel
+from tests.standins.redis import Watched, cluster, redis_server, sentinel
 
 KEY = "0123456789abcdef/v1.0.0--app.tar.gz"
 DEFAULTS = {"sentinel": "", "cluster": "false", "also": "", "ca": ""}
@@ -92,11 +92,36 @@ async def goes_round(cache: Cache, directory: Path) -> None:
 
 @needs("redis-server")
 async def test_cluster_holds_what_one_server_does(tmp_path: Path) -> None:
+    """And fails as one does, when its nodes are gone."""
     async with cluster(tmp_path) as nodes:
         also = ",".join(f"127.0.0.1:{node.port}" for node in nodes[1:])
         url = f"redis://127.0.0.1:{nodes[0].port}?cluster=true&also={also}"
         async with entered(opens(url), tmp_path / "local") as cache:
             await goes_round(cache, tmp_path)
+            for node in nodes:
+                await node.kill()
+            for _ in range(2):
+                with pytest.raises(RemoteError, match="could not be reached"):
+                    await cache.get(KEY)
+
+
+@needs("redis-server")
+async def test_server_alone_is_no_cluster(tmp_path: Path) -> None:
+    async with redis_server(tmp_path) as server:
+        url = f"redis://127.0.0.1:{server.port}?cluster=true"
+        async with entered(opens(url), tmp_path / "local") as cache:
+            with pytest.raises(RemoteError, match="leave the option cluster out"):
+                await cache.get(KEY)
+
+
+async def test_sentinel_that_is_away_is_told_in_few_words(tmp_path: Path) -> None:
+    url = "redis://127.0.0.1:1?sentinel=cache"
+    async with entered(opens(url), tmp_path) as cache:
+        with pytest.raises(RemoteError) as caught:
+            await cache.get(KEY)
+
+    assert "option sentinel=" in str(caught.value)
+    assert len(str(caught.value)) < 160
 
 
 @pytest.fixture

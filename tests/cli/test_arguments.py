@@ -7,6 +7,7 @@ import pytest
 
 from dewy.cli.arguments import normalise
 from dewy.config import Settings
+from dewy.deploy.state import StateFile
 from tests.cli.conftest import Dewy
 
 REGISTRY = ("--registry", "mem://x")
@@ -114,3 +115,17 @@ def test_help_of_a_command_lists_what_it_takes(dewy: Dewy) -> None:
     assert 0 == ended.status
     assert "--start-timeout TIME" in ended.out
     assert "[default: 60s]" in " ".join(ended.out.split())
+
+
+@pytest.mark.parametrize("command", ["deploy", "retry", "rollback", "why"])
+@pytest.mark.parametrize("version", ["", " "])
+def test_empty_version_is_not_taken_for_none(
+    dewy: Dewy, worked: StateFile, command: str, version: str
+) -> None:
+    """It is what a variable that is not set leaves."""
+    before = worked.read()
+    ended = dewy(command, version, *REGISTRY)
+
+    assert (2, "") == (ended.status, ended.out)
+    assert "'[VERSION]'" in ended.err or "'VERSION'" in ended.err
+    assert before == worked.read()

@@ -21,7 +21,7 @@ from tests import needs
 from tests.contracts.cases import Make
 from tests.eventually import eventually
 from tests.standins.consul import Consul, serving
-from tests.standins.redis import cluster, free_port, redis_server, sentinel
+from tests.standins.redis import free_port, redis_server
 
 Open = Callable[[Path], Cache]
 
@@ -62,23 +62,6 @@ async def redis(tmp_path: Path) -> AsyncIterator[Open]:
     needs.require("redis-server")
     async with redis_server(tmp_path / "servers") as server:
         yield opens(f"redis://127.0.0.1:{server.port}/1?max-artifact=1MB")
-
-
-@asynccontextmanager
-async def redis_sentinel(tmp_path: Path) -> AsyncIterator[Open]:
-    needs.require("redis-server")
-    async with sentinel(tmp_path / "servers", "cache") as watched:
-        first, *more = [f"127.0.0.1:{each.port}" for each in watched.sentinels]
-        query = f"sentinel=cache&also={','.join(more)}&max-artifact=1MB"
-        yield opens(f"redis://{first}/?{query}")
-
-
-@asynccontextmanager
-async def redis_cluster(tmp_path: Path) -> AsyncIterator[Open]:
-    needs.require("redis-server")
-    async with cluster(tmp_path / "servers") as nodes:
-        query = f"cluster=true&also=127.0.0.1:{nodes[1].port}&max-artifact=1MB"
-        yield opens(f"redis://127.0.0.1:{nodes[0].port}?{query}")
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -94,3 +95,25 @@ async def test_listing_goes_over_more_than_one_page(
     found = [stat.key for stat in await objects.objects("")]
     assert [f"{name}/a" for name in names] == found
     assert 6 == len(case.front.seen)
+
+
+@pytest.mark.parametrize("body", [b"<html>welcome</html>", b"[1, 2]", b""])
+async def test_server_of_something_else_is_a_remote_error(
+    case: StoreCase, body: bytes, tmp_path: Path
+) -> None:
+    """A page in which one logs in, say; whatever was asked."""
+    large = tmp_path / "large"
+    large.write_bytes(bytes(9 * MIB))
+    objects = Objects(case.store)
+    case.front.faults += [Fault(status=200, body=body)] * 50
+
+    for call in (
+        lambda: objects.stat("key"),
+        lambda: objects.read("key", MIB),
+        lambda: objects.put("key", b"value"),
+        lambda: objects.put_if("key", b"value", ""),
+        lambda: objects.upload("key", large),
+    ):
+        with pytest.raises(RemoteError) as caught:
+            await call()
+        assert str(case.store) in str(caught.value)

@@ -24,6 +24,7 @@ FULL = State(
     wanted="v2",
     groups=(Group(123, 456, "boot"),),
     notifies=True,
+    back_at=7.0,
 )
 
 
@@ -38,6 +39,12 @@ def test_state_survives_being_written() -> None:
     """Every part of it."""
     assert FULL == State.from_json(FULL.to_json())
     assert State() == State.from_json(State().to_json())
+
+
+def test_what_takes_over_runs_since_it_was_deployed_or_gone_back_to() -> None:
+    assert (0.0, 7.0) == (State().since, FULL.since)
+    assert 3.0 == FULL.deployed(V3, 7).since
+    assert 9.0 == FULL.deployed(V1, 7, 9.0).since
 
 
 def test_keys_of_a_newer_dewy_are_passed_over() -> None:

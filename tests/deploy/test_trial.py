@@ -65,7 +65,7 @@ async def test_a_death_within_probation_is_a_verdict(tmp_path: Path):
     assert await case.die()
 
     state = case.ledger.state
-    assert OLD == state.running
+    assert (OLD, 1000.0) == (state.running, state.since)
     assert OLD.directory == await case.releases.target()
     assert "put back, because v2 died within probation (exit status 9)" == state.because
     entry = state.quarantine.find("v2", "b")

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from dewy.caches import CACHES, SharedCache
+from dewy.deploy.lease import Lease
 from dewy.deploy.turns import TakingTurns
 from dewy.errors import RemoteError
 from dewy.release import Release
+from dewy.remotes.memory import Call
 from dewy.system import Clock
 from tests.deploy.fetching import CONTENT, FILE, Host
+from tests.eventually import eventually
 
 
 class Site:
@@ -25,7 +31,14 @@ class Site:
         url = f"mem://{uuid.uuid4().hex}?max-size={size}"
         self.cache = CACHES.open(url, tmp_path)
         self.upstream.cache = self.cache
-        self.fetched = 0
+        self.asked: Counter[str] = Counter()
+        attempt = self.upstream.store.attempt
+
+        def counted(call: Call) -> None:
+            self.asked[call] += 1
+            attempt(call)
+
+        self.upstream.store.attempt = counted  # type: ignore[method-assign]
 
     def host(self, cache: object = None) -> TakingTurns:
         shared = cache or self.cache
@@ -51,7 +64,38 @@ async def test_one_fetches_and_the_others_have_it_from_the_cache(site: Site) -> 
     )
 
     assert [CONTENT] * 9 == fetched
+    assert 1 == site.asked["fetch"]
     assert not [key for key in await site.cache.keys() if key.startswith("locks/")]
+
+
+async def test_lease_is_renewed_while_its_holder_fetches(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long that takes, and no longer."""
+    renewing, ended = asyncio.Event(), asyncio.Event()
+
+    async def keep(lease: Lease) -> None:
+        renewing.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(Lease, "keep", keep)
+    release, host = await site.upstream.current(), site.host()
+    staged = host._fetcher.staged
+
+    @asynccontextmanager
+    async def slowly(release: Release) -> AsyncIterator[Path]:
+        await eventually(renewing.is_set)
+        assert not ended.is_set()
+        async with staged(release) as path:
+            yield path
+
+    monkeypatch.setattr(host._fetcher, "staged", slowly)
+
+    assert CONTENT == await site.fetch(host, release)
+    assert ended.is_set()
 
 
 async def test_lease_ends_when_the_artifact_is_there(site: Site) -> None:

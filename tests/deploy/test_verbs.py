@@ -70,6 +70,7 @@ def test_rollback_goes_to_the_previous_release() -> None:
     left = after.quarantine.find("v3", "three")
 
     assert V2 == after.running
+    assert (3.0, 1000.0) == (RUNNING.since, after.since)
     assert left is not None
     assert (BY_OPERATOR, None) == (left.reason, left.until)
     assert {V1, V2, V3} == set(after.installed)

@@ -130,15 +130,22 @@ async def deploys_twice(upstream: Upstream, directory: Path, cache: str) -> None
             assert {version: HOSTS} == running(agents)
 
 
-async def test_process_says_so_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "cache",
+    [
+        "consul://127.0.0.1:1/app?",
+        "redis://127.0.0.1:1?sentinel=cache&",
+        "redis://127.0.0.1:1?cluster=true&",
+    ],
+)
+async def test_process_says_so_in_one_line(tmp_path: Path, cache: str) -> None:
     """Whatever it wanted of the cache: an answer, its turn, and the artifact."""
     registry, root = tmp_path / "registry", tmp_path / "root"
     await asyncio.to_thread(registry.mkdir)
     await asyncio.to_thread(root.mkdir)
     content = programs.tarball({"VERSION": "v1.0.0"})
     publishing.put(registry, "v1.0.0", {"app.tar.gz": content})
-    cache = "consul://127.0.0.1:1/app?registry-ttl=10m"
-    options = ("--once", "--admin-port", "0", "--cache", cache)
+    options = ("--once", "--admin-port", "0", "--cache", f"{cache}registry-ttl=10m")
 
     done = await say(root, "assets", "--registry", registry.as_uri(), *options)
 

@@ -60,6 +60,7 @@ async def test_memory_does_not_follow_the_artifact(
     size = (1024 if soak else 256) * MIB
     dewy = Dewy(tmp_path, command="assets")
     dewy.registry_url = f"file://{dewy.registry}?artifact={name}"
+    dewy.within = 600.0 if soak else 60.0
     async with dewy:
         await dewy.until(lambda status: status["last_poll"])
         idle = memory(dewy, "VmRSS")

@@ -31,6 +31,8 @@ class Collector(metrics_grpc.MetricsServiceServicer, traces_grpc.TraceServiceSer
     Attributes:
         refuses: Whether it answers UNIMPLEMENTED, which is worth no second try.
 
+        untraced: Whether it does so to traces alone.
+
         metrics: By name, as they were told last.
 
         resource: The attributes of whoever told them.
@@ -41,7 +43,7 @@ class Collector(metrics_grpc.MetricsServiceServicer, traces_grpc.TraceServiceSer
     """
 
     def __init__(self, certificate: Pair | None = None) -> None:
-        self.refuses = False
+        self.refuses = self.untraced = False
         self.metrics: dict[str, Any] = {}
         self.resource: dict[str, str] = {}
         self.spans: list[Any] = []
@@ -67,9 +69,10 @@ class Collector(metrics_grpc.MetricsServiceServicer, traces_grpc.TraceServiceSer
         self._server.stop(None).wait()
 
     def Export(self, request: Any, context: Any) -> Any:
-        if self.refuses:
+        traced = isinstance(request, traces.ExportTraceServiceRequest)
+        if self.refuses or (traced and self.untraced):
             context.abort(grpc.StatusCode.UNIMPLEMENTED, "not today")
-        if isinstance(request, traces.ExportTraceServiceRequest):
+        if traced:
             for resource in request.resource_spans:
                 for scope in resource.scope_spans:
                     self.spans.extend(scope.spans)

@@ -52,6 +52,8 @@ class Consul:
 
         hanging: While it is set, nothing is answered.
 
+        babbling: While it is set, this is, to everything.
+
         puts: How many values were written.
 
         stalls_after: From this many on none is.
@@ -63,6 +65,7 @@ class Consul:
         self.rows: dict[str, Row] = {}
         self.refusing = 0
         self.hanging = False
+        self.babbling: str | None = None
         self.puts = 0
         self.stalls_after: int | None = None
         self.leaving = asyncio.Event()
@@ -98,6 +101,8 @@ class Consul:
     ) -> web.StreamResponse:
         if self.hanging:
             await self.leaving.wait()
+        if self.babbling is not None:
+            return web.Response(text=self.babbling)
         if self._token and request.headers.get("X-Consul-Token") != self._token:
             return web.Response(status=403, text="Permission denied: token lacks it")
         if request.method != "GET" and self.refusing:

@@ -111,7 +111,10 @@ async def test_what_was_not_taken_is_told_later(
     spans: Spans,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """One line for the outage and one for its end, whatever the exporters think."""
+    """
+    One line for the outage and one for its end, whatever the exporters think; also
+    where figures are taken and traces are not.
+    """
     caplog.set_level(logging.INFO)
     add_course(spans)
     async with pusher(collector, points, spans) as pushing:
@@ -121,12 +124,19 @@ async def test_what_was_not_taken_is_told_later(
         collector.refuses = False
         assert await pushing.push()
 
-    assert 2 == len(collector.spans)
+        add_course(spans)
+        collector.untraced = True
+        assert not await pushing.push()
+        assert 2 == len(collector.spans)
+        collector.untraced = False
+        assert await pushing.push()
+
+    assert 4 == len(collector.spans)
     said = [record.message for record in caplog.records]
     assert [
         "Pushing telemetry",
-        "Telemetry not delivered",
-        "Telemetry is delivered again",
+        *("Telemetry not delivered", "Telemetry is delivered again"),
+        *("Telemetry not delivered", "Telemetry is delivered again"),
     ] == said
 
 

@@ -216,7 +216,8 @@
         [one.state, TONES[one.state]], span(now() - one.since), one.status]));
     table($("#quarantine"), [["Version"], ["Why", "wide why"], ["Failures", "number"], ["Tried again"]],
       status.quarantine.map((entry) => [entry.tag, entry.reason, String(entry.failures),
-        entry.until > now() ? until(entry.until) : "at the next poll"]));
+        entry.until == null ? `after dewy retry ${entry.tag}` :
+          entry.until > now() ? until(entry.until) : "at the next poll"]));
   }
 
   // One that was shown stays, and with it what is selected in it.

@@ -49,6 +49,9 @@ def translated(where: str, forget: Callable[[], None] = lambda: None) -> Iterato
         yield
     except FAILURES as exc:
         raise refusal(where, exc) from None
+    except requests.JSONDecodeError:
+        # It is of the next kind as well, but no trouble of the connection.
+        raise
     except (auth.GoogleAuthError, requests.RequestException, DataCorruption) as exc:
         if isinstance(exc, auth.DefaultCredentialsError):
             forget()

@@ -109,14 +109,14 @@ class GCSStore:
             blob = client.bucket(self._bucket).blob(key)
             into = Limited(limit, f"{key} in {self}")
             blob.download_to_file(into, raw_download=True, **ONCE)
-            return Content(into.getvalue(), str(blob.generation), self._now())
+            return Content(into.getvalue(), _version(blob), self._now())
         return None
 
     def put(self, key: str, value: bytes, kind: str) -> str:
         with self._asking() as client:
             blob = client.bucket(self._bucket).blob(key)
             blob.upload_from_string(value, content_type=kind, **ONCE)
-        return str(blob.generation)
+        return _version(blob)
 
     def put_if(self, key: str, value: bytes, version: str) -> str | None:
         with self._asking(CONFLICT) as client:
@@ -124,7 +124,7 @@ class GCSStore:
             blob.upload_from_string(
                 value, if_generation_match=int(version or 0), **ONCE
             )
-            return str(blob.generation)
+            return _version(blob)
         return None
 
     def upload(self, key: str, size: int) -> ResumableUpload:
@@ -202,12 +202,17 @@ def _as_it_is(request: Any) -> Any:
     return request
 
 
+def _version(blob: Any) -> str:
+    # Not what `str` makes of none: it is told by whatever answers in Google's place.
+    return str(int(blob.generation))
+
+
 def _stat(blob: Any) -> Stat:
     sums = {"md5": blob.md5_hash, "crc32c": blob.crc32c}
     return Stat(
         blob.name,
         int(blob.size),
-        str(blob.generation),
+        _version(blob),
         blob.time_created or blob.updated,
         {name: base64.b64decode(text) for name, text in sums.items() if text},
     )

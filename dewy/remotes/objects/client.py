@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import ParamSpec, Self, TypeVar
 
@@ -39,6 +39,9 @@ SMALLEST = 1 << 20
 """Bytes that a small object may have at least."""
 
 BINARY = "application/octet-stream"
+
+NONSENSE = (LookupError, TypeError, ValueError, AttributeError)
+"""What vendors' clients stumble into where something else answers than a store."""
 
 
 class Objects:
@@ -166,10 +169,11 @@ class Objects:
         upload = await self._again(self._store.upload, key, size)
         file = await asyncio.to_thread(source.open, "rb")
         try:
-            # A cancellation waits: no two threads may be at one upload.
-            while piece := await to_the_end(file.read, length):
-                await to_the_end(upload.write, piece)
-            return await to_the_end(upload.finish)
+            with understood(self._store):
+                # A cancellation waits: no two threads may be at one upload.
+                while piece := await to_the_end(file.read, length):
+                    await to_the_end(upload.write, piece)
+                return await to_the_end(upload.finish)
         except BaseException:
             await _abort(upload)
             raise
@@ -216,7 +220,8 @@ class Objects:
     async def _call(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
             async with asyncio.timeout(DEADLINE):
-                return await asyncio.to_thread(call, *args, **kwargs)
+                with understood(self._store):
+                    return await asyncio.to_thread(call, *args, **kwargs)
         except TimeoutError:
             raise Interrupted(f"{self._store} did not answer in time") from None
 
@@ -236,7 +241,24 @@ async def hurried(key: str, size: int) -> AsyncIterator[None]:
         raise RemoteError(f"{key} came along too slowly") from None
 
 
+@contextmanager
+def understood(store: ObjectStore) -> Iterator[None]:
+    """
+    Take it for a fault of *store* that the block makes nothing of its answer.
+
+    Raises:
+        RemoteError: that is so.
+    """
+    try:
+        yield
+    except NONSENSE as exc:
+        raise RemoteError(
+            f"{store} answers as no object store does ({type(exc).__name__}):"
+            " is the address right?"
+        ) from exc
+
+
 async def _abort(upload: Upload) -> None:
     # What it leaves behind costs room until the bucket's own rules remove it.
-    with suppress(RemoteError):
+    with suppress(RemoteError, *NONSENSE):
         await to_the_end(upload.abort)
