@@ -116,6 +116,33 @@ def test_data_and_end_in_one_segment_are_both_seen(
             assert size == len(rest(client))
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_urgent_byte_amid_a_stream_ends_nothing(
+    plane: Plane, origin: Origin, ends: bool
+) -> None:
+    """
+    A splice never passes it, and takes an end behind it for one before it.
+
+    The byte itself is out of band, and goes no further.
+    """
+    gate = plane.listen(origin)
+    with gate.connect() as client, origin.accept() as server:
+        sending = threading.Thread(target=_send_urgently, args=(client, ends))
+        sending.start()
+        assert 4 * MIB == len(exactly(server, 4 * MIB))
+        sending.join()
+        if ends:
+            assert b"" == rest(server)
+
+
+def _send_urgently(sock: socket.socket, ends: bool) -> None:
+    sock.sendall(bytes(3 * MIB))
+    sock.send(b"!", socket.MSG_OOB)
+    sock.sendall(bytes(MIB))
+    if ends:
+        sock.shutdown(socket.SHUT_WR)
+
+
 def test_much_data_both_ways_at_once(plane: Plane, origin: Origin) -> None:
     """Every byte, in order."""
     _much(plane, origin, 64 * MIB)
