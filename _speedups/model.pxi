@@ -80,14 +80,16 @@ cdef struct Conn:
     int64_t accepted_at  # times are in nanoseconds, monotonic
     int64_t sought_at  # since when a backend has been looked for
     int64_t hold_until  # 0: it has not been held
-    int64_t attempted_at
+    int64_t attempted_at  # or, once `gone`, when the client last took something
     int64_t seen_at
+    int64_t taken  # bytes sent to the client for good, once `gone`
     int tries
     int attempts
     int16_t slot  # -1: no timer
     uint8_t state
     uint8_t queued
     uint8_t kept  # its backend's socket has the keepalive options
+    uint8_t gone  # its backend broke; the client still takes what that had sent
 
 cdef struct Slab:
     Slab *next

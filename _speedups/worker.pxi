@@ -71,6 +71,9 @@ cdef void queue(Worker *w, Conn *c) noexcept nogil:
 cdef void serve(Worker *w, Conn *c, int failed) noexcept nogil:
     """Move what an open connection has to move; *failed* is the side in error or -1."""
     cdef int broken = failed
+    if c.gone:
+        serve_parted(w, c, failed)
+        return
     if broken < 0 and pump(w, c, UP, &broken) == 0:
         pump(w, c, DOWN, &broken)
     if broken >= 0:

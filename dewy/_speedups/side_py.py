@@ -168,14 +168,14 @@ class Side:
             return 0
 
     @property
-    def unsent(self) -> bool:
-        """The system may hold bytes that are not on their way yet."""
-        if sys.platform != "linux":
-            return True
+    def unsent(self) -> int | None:
+        """Bytes that the system holds and a reset would drop; None if it won't tell."""
         if self.sock.family == socket.AF_UNIX:
-            return False
+            return 0
+        if sys.platform != "linux":
+            return None
         held = fcntl.ioctl(self.fd, _SIOCOUTQNSD, bytes(4))
-        return int.from_bytes(held, sys.byteorder) > 0
+        return int.from_bytes(held, sys.byteorder)
 
     def finish(self) -> None:
         """Send the end of stream."""
