@@ -157,8 +157,7 @@ class Pair:
         """End as soon as the client has all of it, or takes nothing for too long."""
         up, down = self._flows
         whole = down.done and not down.source.lost
-        if whole and not down.finished:
-            down.finished = True
+        if whole:
             down.sink.finish()
         left = self._client.unsent
         allowed, now = self._engine.idle_timeout, self._loop.time()
@@ -179,8 +178,7 @@ class Pair:
     def _break(self, cause: str, flow: Direction | None = None) -> None:
         """End both sides; a stream that came to its end before the break keeps it."""
         if flow is not None and flow.done and not flow.source.lost:
-            if not flow.finished:
-                self._finish(flow)
+            flow.sink.finish()  # it may have been left to the close
             if flow.sink.unsent != 0:
                 # All of it shall arrive, and a reset would discard what has not yet.
                 self.port.errors[cause] += 1

@@ -131,10 +131,13 @@ class Side:
 
     def look(self) -> None:
         """Have it told if it is broken."""
-        error = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        error = self._error()
         if error:
             self.fail(error)
             self._broken()
+
+    def _error(self) -> int:
+        return self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
     def fail(self, error: int | None = None) -> None:
         """Note that it broke, and by which errno if that is known."""
@@ -181,8 +184,11 @@ class Side:
         """Send the end of stream."""
         try:
             self.sock.shutdown(socket.SHUT_WR)
-        except OSError as exc:
-            self.fail(exc.errno)
+        except OSError:
+            # It broke before. How, only its own error tells, if nobody had that yet.
+            error = self._error()
+            if error or not self.failed:
+                self.fail(error)
 
     def close(self, *, resetting: bool) -> None:
         """For good, in good order or by a reset."""

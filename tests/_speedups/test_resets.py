@@ -172,6 +172,22 @@ def test_end_before_a_reset_is_an_end(plane: Plane, origin: Origin) -> None:
             assert b"413" == rest(client)
 
 
+def test_end_before_a_reset_is_an_end_to_a_half_closed_client(
+    plane: Plane, origin: Origin
+) -> None:
+    """To the relay, all three are news at once."""
+    gate = plane.listen(origin)
+    with gate.connect() as client, origin.accept() as server:
+        client.sendall(b"?")
+        exactly(server, 1)
+        with plane.busy():
+            client.shutdown(socket.SHUT_WR)
+            server.sendall(b"413")
+            server.shutdown(socket.SHUT_WR)
+            reset(server)
+        assert b"413" == rest(client)
+
+
 @pytest.mark.parametrize("uploads", [False, True])
 @pytest.mark.parametrize("stuck", [False, True])
 @pytest.mark.parametrize("ends", [True, False])
