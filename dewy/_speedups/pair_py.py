@@ -65,7 +65,8 @@ class Pair:
         self._flows = (up, Direction(server, self._client, self._count_down))
         header = self._engine.preface(self._client.sock)
         # A new connection's buffer takes a header whole, or nothing works at all.
-        if header and server.send(memoryview(header)) != len(header):
+        taken = server.send(memoryview(header)) if header else 0
+        if taken != len(header) and not server.failed:
             server.fail()
         self._active = self._loop.time()
         if self._engine.idle_timeout:
