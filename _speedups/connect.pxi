@@ -46,11 +46,13 @@ cdef int dial(Worker *w, Conn *c) noexcept nogil:
     cdef Backend *b = c.backend
     cdef Side *side = &c.side[BACKEND]
     cdef int family = b.address.ss_family
+    cdef uint16_t life = side.life + 1
     cdef int error = 0
     cdef int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
     if fd < 0:
         return -errno
     memset(side, 0, sizeof(Side))
+    side.life = life
     side.fd = fd
     side.local = side.wary = family == AF_UNIX
     if connect(fd, <sockaddr *>&b.address, b.size) < 0 and errno != EINPROGRESS:

@@ -54,6 +54,7 @@ cdef struct Side:
     uint8_t lost  # a call has had its error: a read of 0 is no proof of an end now
     uint8_t unsure  # a splice may have had its error without telling
     uint8_t sends  # 0, 1, or 2 once TCP_NODELAY is on
+    uint16_t life  # tells events of this socket from those of one that was here before
 
 cdef struct Flow:
     char *stuck  # what the sink refused, from offset on; NULL as a rule

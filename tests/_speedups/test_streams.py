@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import socket
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -15,6 +17,7 @@ from tests.standins.plane import (
     Plane,
     Start,
     exactly,
+    reset,
     rest,
     soon,
 )
@@ -141,6 +144,40 @@ def _send_urgently(sock: socket.socket, ends: bool) -> None:
     sock.sendall(bytes(MIB))
     if ends:
         sock.shutdown(socket.SHUT_WR)
+
+
+def test_socket_that_outlives_its_close_disturbs_nobody(
+    plane: Plane, origin: Origin
+) -> None:
+    """
+    A child that was just forked has it, too, until it has started its program.
+
+    What happens to it meanwhile concerns no connection that was made since.
+    """
+    gate = plane.listen(origin)
+    with gate.connect(), origin.accept() as left, _other_end(left):
+        assert 1 == plane.cut(gate.backends[0])
+        soon(lambda: not gate.stats().active)
+        with gate.connect() as client:
+            client.sendall(b"?")
+            with origin.accept() as server:
+                assert b"?" == exactly(server, 1)
+                reset(left)
+                for _ in range(5):
+                    client.sendall(b"?")
+                    assert b"?" == exactly(server, 1)
+
+
+def _other_end(sock: socket.socket) -> socket.socket:
+    """The relay's socket that *sock* is connected to, as a fork would copy it."""
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            copied = socket.socket(fileno=os.dup(int(number)))
+            with suppress(OSError):
+                if copied.getpeername() == sock.getsockname():
+                    return copied
+            copied.close()
+    raise AssertionError("the relay has closed it")
 
 
 def test_much_data_both_ways_at_once(plane: Plane, origin: Origin) -> None:
