@@ -46,11 +46,13 @@ cdef int dial(Worker *w, Conn *c) noexcept nogil:
     cdef Backend *b = c.backend
     cdef Side *side = &c.side[BACKEND]
     cdef int family = b.address.ss_family
+    cdef uint16_t life = side.life + 1
     cdef int error = 0
     cdef int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
     if fd < 0:
         return -errno
     memset(side, 0, sizeof(Side))
+    side.life = life
     side.fd = fd
     side.local = side.wary = family == AF_UNIX
     if connect(fd, <sockaddr *>&b.address, b.size) < 0 and errno != EINPROGRESS:
@@ -162,12 +164,14 @@ cdef void conclude(Worker *w, Conn *c, uint32_t events) noexcept nogil:
         error = connect_error(side)
     elif not events & (EPOLLOUT | EPOLLHUP):
         return
-    if not broken and w.engine.proxy_protocol:
+    elif w.engine.proxy_protocol:
         error = introduce(c)
-        broken = side.lost
-    if side.lost and not has_spoken(side):
-        # The kernel of one that is dying takes connections, and then drops them.
-        error = ECONNRESET
+        broken = error != 0
+    if is_loss(error) and has_spoken(side):
+        # The error is spent. (The kernel of one that is dying takes connections, too,
+        # and then drops them; but that says nothing.)
+        side.lost = error != EPIPE
+        error = 0
     if error:
         miss(w, c, error)
         attempt(w, c)
@@ -184,7 +188,7 @@ cdef void conclude(Worker *w, Conn *c, uint32_t events) noexcept nogil:
 
 cdef int connect_error(Side *side) noexcept nogil:
     """
-    Why a socket in error is not connected; 0 if it has been.
+    Why a socket in error is of no use; 0 if it is not known to be.
 
     A backend may have answered and reset at once. Asking for SO_ERROR would spend
     the error, and what the backend sent would seem to be all it had to say.
@@ -192,7 +196,7 @@ cdef int connect_error(Side *side) noexcept nogil:
     cdef char byte
     if recv(side.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 or errno == EAGAIN:
         return 0
-    return hide_loss(side, errno)
+    return errno
 
 
 cdef bint has_spoken(Side *side) noexcept nogil:
@@ -200,12 +204,9 @@ cdef bint has_spoken(Side *side) noexcept nogil:
     return recv(side.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0
 
 
-cdef int hide_loss(Side *side, int error) noexcept nogil:
-    """0 for an error that only a connected socket has, and note that it is spent."""
-    if error != ECONNRESET and error != EPIPE:
-        return error
-    side.lost = 1
-    return 0
+cdef inline bint is_loss(int error) noexcept nogil:
+    # Only a connected socket has these: EPIPE if its end had come before the reset.
+    return error == ECONNRESET or error == EPIPE
 
 
 cdef void keep_alive(int fd, int64_t idle) noexcept nogil:

@@ -105,7 +105,8 @@ cdef int cut_one(Worker *w, Conn *c, const Command *given) noexcept nogil:
     if given.order == CUT_BACKEND and redirect(w, c, given.backend):
         # Its client has no part in this yet.
         return 0
-    count_error(w, c.port, CUT)
+    if not c.gone:
+        count_error(w, c.port, CUT)
     finish(w, c, RESET_BOTH)
     return 1
 

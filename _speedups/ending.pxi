@@ -77,42 +77,44 @@ cdef void abort(Worker *w, Conn *c, int side) noexcept nogil:
     A side is broken: pass on what it had still sent, then break the other, too.
 
     A truncated reply must not look complete, and one that was complete before the
-    reset must arrive.
+    reset must arrive, however slowly the client takes it.
     """
+    cdef int broken = -1
     if not over(&c.flow[side]):
-        empty(w, c, side)
+        empty(w, c, side, &broken)
     if side == BACKEND and not c.flow[side].ended:
         look_for_silence(c)
         if start_over(w, c):
             return
     count_error(w, c.port, RESET_BY_BACKEND if side == BACKEND else RESET_BY_CLIENT)
+    if side == BACKEND and broken < 0 and is_owed(c):
+        part(w, c)
+        return
     if over(&c.flow[side]):
         # The end had come before the break.
         end_flow(c, side)
-        if has_unsent(&c.side[1 - side]):
+        if unsent(&c.side[1 - side]):
             # All of it shall arrive, and a reset would discard what has not yet.
             finish(w, c, CLOSE_BOTH)
             return
     finish(w, c, RESET_OTHER + (1 - side))
 
 
-cdef bint has_unsent(Side *sink) noexcept nogil:
-    cdef int size = 0
-    return not sink.local and ioctl(sink.fd, SIOCOUTQNSD, &size) == 0 and size > 0
-
-
-cdef void empty(Worker *w, Conn *c, int way) noexcept nogil:
+cdef void empty(Worker *w, Conn *c, int way, int *broken) noexcept nogil:
     """Read a broken source dry and write what the sink takes without waiting."""
     cdef Flow *flow = &c.flow[way]
-    cdef int broken = -1
     cdef ssize_t size
-    while flush(w, c, way, &broken) == 0 and not pending(flow) and not flow.eof:
+    while flush(w, c, way, broken) == 0 and not pending(flow) and not flow.eof:
         size = recv(c.side[way].fd, w.scratch, SCRATCH, MSG_DONTWAIT)
         if size == 0:
             # Linux reports an end that came first before the reset after it.
             take_end(flow, &c.side[way])
             return
-        if size < 0 or pass_on(w, c, way, size, &broken) < 0:
+        if size < 0:
+            # Its error is spent now.
+            c.side[way].lost = 1
+            return
+        if pass_on(w, c, way, size, broken) < 0:
             return
 
 

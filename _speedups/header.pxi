@@ -45,7 +45,7 @@ cdef int introduce(Conn *c) noexcept nogil:
     hurry(&c.side[BACKEND], SCRATCH)
     sent = send(c.side[BACKEND].fd, &header, HEADER_START + size, MSG_NOSIGNAL)
     if sent < 0:
-        return hide_loss(&c.side[BACKEND], errno)
+        return errno
     return 0 if sent == HEADER_START + size else ENOBUFS
 
 

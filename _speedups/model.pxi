@@ -54,6 +54,7 @@ cdef struct Side:
     uint8_t lost  # a call has had its error: a read of 0 is no proof of an end now
     uint8_t unsure  # a splice may have had its error without telling
     uint8_t sends  # 0, 1, or 2 once TCP_NODELAY is on
+    uint16_t life  # tells events of this socket from those of one that was here before
 
 cdef struct Flow:
     char *stuck  # what the sink refused, from offset on; NULL as a rule
@@ -80,14 +81,16 @@ cdef struct Conn:
     int64_t accepted_at  # times are in nanoseconds, monotonic
     int64_t sought_at  # since when a backend has been looked for
     int64_t hold_until  # 0: it has not been held
-    int64_t attempted_at
+    int64_t attempted_at  # or, once `gone`, when the client last took something
     int64_t seen_at
+    int64_t taken  # bytes sent to the client for good, once `gone`
     int tries
     int attempts
     int16_t slot  # -1: no timer
     uint8_t state
     uint8_t queued
     uint8_t kept  # its backend's socket has the keepalive options
+    uint8_t gone  # its backend broke; the client still takes what that had sent
 
 cdef struct Slab:
     Slab *next

@@ -36,7 +36,7 @@ cdef int pump(Worker *w, Conn *c, int way, int *broken) noexcept nogil:
             queue(w, c)
             break
         calls += 1
-        if flow.splicing and (flow.pipe != NULL or borrow_pipe(w, flow)):
+        if may_splice(flow, source) and (flow.pipe != NULL or borrow_pipe(w, flow)):
             result = splice_in(flow, source)
         else:
             result = copy(w, c, way, broken)
@@ -67,6 +67,11 @@ cdef void weigh_splicing(Flow *flow, int64_t moved) noexcept nogil:
             flow.splicing = 0
 
 
+cdef inline bint may_splice(Flow *flow, Side *source) noexcept nogil:
+    # Linux splices up to an urgent byte and never past it. (Unix sockets do pass.)
+    return flow.splicing and (source.local or not source.wary)
+
+
 cdef int splice_in(Flow *flow, Side *source) noexcept nogil:
     # The pipe is empty, so that EAGAIN speaks of the source. (Pipes fill by slots:
     # a partly filled one refuses more without regard to bytes.) It is filled as far
@@ -79,8 +84,12 @@ cdef int splice_in(Flow *flow, Side *source) noexcept nogil:
     )
     if size > 0:
         flow.piped = size
-    elif size == 0:
+    elif size == 0 and source.hung:
         return take_end(flow, source)
+    elif size == 0:
+        # An end that no event has told of yet, or an urgent byte and one later on:
+        # a read tells them apart. (An event of the end would have told of the byte.)
+        flow.splicing = 0
     elif errno == EINVAL:
         flow.splicing = 0  # a kind of socket that can't
     elif errno != EINTR:

@@ -14,7 +14,9 @@ from libc.errno cimport (
     ENOBUFS, ENOMEM, ENONET, ENOPROTOOPT, ENOSPC, EOPNOTSUPP, EPIPE, EPROTO, ETIMEDOUT,
     errno,
 )
-from libc.stdint cimport int16_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport (
+    int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t,
+)
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
@@ -41,6 +43,7 @@ include "pipes.pxi"
 include "pump.pxi"
 include "journal.pxi"
 include "ending.pxi"
+include "parting.pxi"
 include "connect.pxi"
 include "header.pxi"
 include "accept.pxi"

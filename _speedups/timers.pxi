@@ -81,6 +81,9 @@ cdef void come_due(Worker *w, Conn *c) noexcept nogil:
 cdef void inspect(Worker *w, Conn *c) noexcept nogil:
     """Reset a silent connection; keep an eye on the peer of any other."""
     cdef int64_t allowed = w.engine.idle_timeout
+    if c.gone:
+        see_off(w, c)
+        return
     if allowed and w.now - c.seen_at >= allowed:
         count_error(w, c.port, IDLE_TIMEOUT)
         finish(w, c, RESET_BOTH)

@@ -4,13 +4,20 @@ cdef enum:
     SIDE_TAG = 1  # in epoll's data: a connection's address + its side
     PORT_TAG = 2
     OWN_TAG = 3  # the worker's own descriptors: wake, timer, signal
+    LIFE_SHIFT = 48  # above any address; there stands the life of a side
 
 
 cdef int watch(Worker *w, Conn *c, int side) noexcept nogil:
-    """Register a socket once and for all: 0, or -errno."""
+    """
+    Register a socket once and for all: 0, or -errno.
+
+    A close ends that, unless a child that was just forked has the socket as well:
+    until it has started its program, events go on.
+    """
     cdef epoll_event event
+    cdef uint64_t life = c.side[side].life
     event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET
-    event.data.u64 = <uint64_t>c | <uint64_t>side
+    event.data.u64 = <uint64_t>c | <uint64_t>side | life << LIFE_SHIFT
     if epoll_ctl(w.epoll, EPOLL_CTL_ADD, c.side[side].fd, &event) < 0:
         return -errno
     return 0
@@ -31,10 +38,20 @@ cdef Conn *new_conn(Worker *w) noexcept nogil:
             w.free = &slab.conns[index]
     c = w.free
     w.free = c.next
-    memset(c, 0, sizeof(Conn))
+    clear(c)
     c.slot = -1
     c.side[CLIENT].fd = c.side[BACKEND].fd = -1
     return c
+
+
+cdef void clear(Conn *c) noexcept nogil:
+    cdef uint16_t lives[2]
+    cdef int side
+    for side in range(2):
+        lives[side] = c.side[side].life + 1
+    memset(c, 0, sizeof(Conn))
+    for side in range(2):
+        c.side[side].life = lives[side]
 
 
 cdef void bury(Worker *w, Conn *c) noexcept nogil:
@@ -71,6 +88,9 @@ cdef void queue(Worker *w, Conn *c) noexcept nogil:
 cdef void serve(Worker *w, Conn *c, int failed) noexcept nogil:
     """Move what an open connection has to move; *failed* is the side in error or -1."""
     cdef int broken = failed
+    if c.gone:
+        serve_parted(w, c, failed)
+        return
     if broken < 0 and pump(w, c, UP, &broken) == 0:
         pump(w, c, DOWN, &broken)
     if broken >= 0:
@@ -108,11 +128,15 @@ cdef void heed(Worker *w, Conn *c, int side, uint32_t events) noexcept nogil:
 
 cdef void dispatch(Worker *w, epoll_event *event) noexcept nogil:
     cdef uint64_t data = event.data.u64
+    cdef uint64_t place = data & ((<uint64_t>1 << LIFE_SHIFT) - 4)
     cdef int tag = data & 3
+    cdef Conn *c
     if tag <= SIDE_TAG:
-        heed(w, <Conn *>(data & ~<uint64_t>3), tag, event.events)
+        c = <Conn *>place
+        if c.side[tag].life == data >> LIFE_SHIFT:
+            heed(w, c, tag, event.events)
     elif tag == PORT_TAG:
-        welcome(w, <Port *>(data & ~<uint64_t>3))
+        welcome(w, <Port *>place)
     else:
         w.summoned = 1
 

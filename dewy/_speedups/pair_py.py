@@ -10,7 +10,7 @@ from .interface import NO_BACKEND, Ended
 from .journal_py import peer
 from .pump_py import Direction
 from .search_py import Search
-from .side_py import Side
+from .side_py import GLANCE, Side
 
 if TYPE_CHECKING:
     from .engine_py import Engine
@@ -38,6 +38,8 @@ class Pair:
         self._flows: tuple[Direction, ...] = ()
         self._unsent: Direction | None = None
         self._up = self._down = 0
+        self._gone = False  # the backend broke; the client still takes what it had sent
+        self._taken = -1
         # A socket does not know any more when both ends are done.
         self._peer = peer(client) if engine.journal is not None else ""
         self._began = self._active = self._loop.time()
@@ -63,7 +65,8 @@ class Pair:
         self._flows = (up, Direction(server, self._client, self._count_down))
         header = self._engine.preface(self._client.sock)
         # A new connection's buffer takes a header whole, or nothing works at all.
-        if header and server.send(memoryview(header)) != len(header):
+        taken = server.send(memoryview(header)) if header else 0
+        if taken != len(header) and not server.failed:
             server.fail()
         self._active = self._loop.time()
         if self._engine.idle_timeout:
@@ -94,6 +97,8 @@ class Pair:
 
     def settle(self) -> None:
         """Pass on what has ended or broken, and wait for what is wanted next."""
+        if self._gone:
+            return self._see_off()
         for flow in self._flows:
             if flow.done and not flow.finished and not flow.source.lost:
                 if flow is self._flows[1] and self._started_over():
@@ -126,14 +131,56 @@ class Pair:
         if self._client.failed:
             return self._break("reset_by_client", *self._flows[:1])
         if self._flows[1].finished or not self._started_over():
-            self._break("reset_by_backend", self._flows[1])
+            if self._owed and not self._client.failed:
+                self._part()
+            else:
+                self._break("reset_by_backend", self._flows[1])
+
+    @property
+    def _owed(self) -> bool:
+        """Whether the client has not taken all that was received of its backend."""
+        return self._flows[1].held > 0 or bool(self._client.unsent)
+
+    def _part(self) -> None:
+        """
+        Go on without the backend.
+
+        The client gets the rest at its own pace, and then the end or the reset. What
+        it still sends is read and thrown away: to close on it would be a reset at
+        once, and would discard what the system holds.
+        """
+        self.port.errors["reset_by_backend"] += 1
+        self._gone = True
+        self._flows[0].forsake()
+        self._see_off()
+
+    def _see_off(self) -> None:
+        """End as soon as the client has all of it, or takes nothing for too long."""
+        up, down = self._flows
+        whole = down.done and not down.source.lost
+        if whole:
+            down.sink.finish()
+        left = self._client.unsent
+        allowed, now = self._engine.idle_timeout, self._loop.time()
+        stalled = allowed and now - self._active >= allowed
+        if self._down - (left or 0) != self._taken:
+            self._taken, self._active = self._down - (left or 0), now
+            stalled = False
+        if whole and (up.ended or left is None):
+            self._end(resetting=False)
+        elif self._client.failed or stalled or (down.done and not left):
+            self._end(resetting=True)
+        else:
+            self._wait()
+            self._forget_timer()
+            # Nothing tells that the last byte was sent.
+            self._timer = self._loop.call_later(GLANCE, self._see_off)
 
     def _break(self, cause: str, flow: Direction | None = None) -> None:
         """End both sides; a stream that came to its end before the break keeps it."""
         if flow is not None and flow.done and not flow.source.lost:
-            if not flow.finished:
-                self._finish(flow)
-            if flow.sink.unsent:
+            flow.sink.finish()  # it may have been left to the close
+            if flow.sink.unsent != 0:
                 # All of it shall arrive, and a reset would discard what has not yet.
                 self.port.errors[cause] += 1
                 return self._end(resetting=False)
@@ -165,8 +212,7 @@ class Pair:
         for flow in self._flows:
             flow.source.reading(False, self._turn)
             flow.sink.writing(False, self._turn)
-        if self._timer is not None:
-            self._timer.cancel()
+        self._forget_timer()
         self._unsent, _ = self._flows
         self._flows = ()
 
@@ -207,19 +253,23 @@ class Pair:
     def cut(self, cause: str = "cut") -> None:
         """Reset both ends."""
         if not self.over:
-            self.port.errors[cause] += 1
+            if not self._gone:  # which is counted already
+                self.port.errors[cause] += 1
             self._end(resetting=True)
 
     def _end(self, *, resetting: bool) -> None:
         self.over = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._forget_timer()
         if self._engine.journal is not None:
             self._engine.journal.enter(self._entry(resetting))
         self._client.close(resetting=resetting)
         self.port.duration.add(self._loop.time() - self._began)
         self._engine.ended(self)
         self.search.stop(resetting=resetting)
+
+    def _forget_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _entry(self, broken: bool) -> Ended:
         backend = self.search.backend

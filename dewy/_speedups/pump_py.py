@@ -26,14 +26,25 @@ class Direction:
         finished: The sink was told of it.
 
         moved: Whether a byte of the source has been read.
+
+        void: The sink is gone: what is read is thrown away.
     """
 
-    __slots__ = ("_count", "_pending", "ended", "finished", "moved", "sink", "source")
+    __slots__ = (
+        "_count",
+        "_pending",
+        "ended",
+        "finished",
+        "moved",
+        "sink",
+        "source",
+        "void",
+    )
 
     def __init__(self, source: Side, sink: Side, count: Callable[[int], None]) -> None:
         self.source = source
         self.sink = sink
-        self.ended = self.finished = self.moved = False
+        self.ended = self.finished = self.moved = self.void = False
         self._count = count
         self._pending = memoryview(b"")
 
@@ -73,6 +84,11 @@ class Direction:
         while self._read(scratch):
             pass
 
+    def forsake(self) -> None:
+        """The sink is gone."""
+        self.void = True
+        self._pending = memoryview(b"")
+
     def _read(self, scratch: bytearray) -> int:
         """Bytes read and passed on; 0 when there are none, or no room for them."""
         self._pending = self._write(self._pending)
@@ -91,6 +107,8 @@ class Direction:
         return count
 
     def _write(self, data: memoryview) -> memoryview:
+        if self.void:
+            return data[:0]
         while data:
             taken = self.sink.send(data)
             if not taken:

@@ -131,10 +131,13 @@ class Side:
 
     def look(self) -> None:
         """Have it told if it is broken."""
-        error = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        error = self._error()
         if error:
             self.fail(error)
             self._broken()
+
+    def _error(self) -> int:
+        return self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
     def fail(self, error: int | None = None) -> None:
         """Note that it broke, and by which errno if that is known."""
@@ -168,21 +171,24 @@ class Side:
             return 0
 
     @property
-    def unsent(self) -> bool:
-        """The system may hold bytes that are not on their way yet."""
-        if sys.platform != "linux":
-            return True
+    def unsent(self) -> int | None:
+        """Bytes that the system holds and a reset would drop; None if it won't tell."""
         if self.sock.family == socket.AF_UNIX:
-            return False
+            return 0
+        if sys.platform != "linux":
+            return None
         held = fcntl.ioctl(self.fd, _SIOCOUTQNSD, bytes(4))
-        return int.from_bytes(held, sys.byteorder) > 0
+        return int.from_bytes(held, sys.byteorder)
 
     def finish(self) -> None:
         """Send the end of stream."""
         try:
             self.sock.shutdown(socket.SHUT_WR)
-        except OSError as exc:
-            self.fail(exc.errno)
+        except OSError:
+            # It broke before. How, only its own error tells, if nobody had that yet.
+            error = self._error()
+            if error or not self.failed:
+                self.fail(error)
 
     def close(self, *, resetting: bool) -> None:
         """For good, in good order or by a reset."""

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from dewy._speedups.preface import LOCAL, preface
-from tests.standins.plane import Gate, Origin, Plane, exactly, listening
+from tests.standins.plane import (
+    Gate,
+    Origin,
+    Plane,
+    exactly,
+    listening,
+    reset,
+    rest,
+)
 
 SIGNATURE = bytes.fromhex("0d0a0d0a000d0a515549540a")
 
@@ -90,6 +100,31 @@ def test_second_attempt_hears_of_it_too(
     gate.add(origin)
     with gate.connect(), origin.accept() as server:
         assert SIGNATURE == exactly(server, 28)[:12]
+
+
+def test_header_that_meets_a_reset_spoils_no_answer(
+    started: Callable[..., Plane], origin: Origin
+) -> None:
+    """A backend that is full up says so, ends, and resets before it has read."""
+    gate = started(proxy_protocol=True).listen(origin)
+    answering = threading.Thread(target=_turn_away, args=(origin, 200))
+    answering.start()
+    for _ in range(200):
+        try:
+            client = gate.connect()
+        except ConnectionError:
+            continue  # told of the end and the reset before that of its connect
+        with client:
+            assert b"busy" == rest(client)
+    answering.join()
+
+
+def _turn_away(origin: Origin, count: int) -> None:
+    for _ in range(count):
+        with origin.accept() as server, suppress(ConnectionError):
+            server.sendall(b"busy")
+            server.shutdown(socket.SHUT_WR)
+            reset(server)
 
 
 def test_client_of_a_unix_listener_is_unknown(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import select
 import socket
+import sys
+import termios
 import threading
 from contextlib import suppress
 
@@ -13,6 +16,7 @@ from tests.standins.plane import (
     DEADLINE,
     Origin,
     Plane,
+    Start,
     exactly,
     reset,
     rest,
@@ -168,13 +172,97 @@ def test_end_before_a_reset_is_an_end(plane: Plane, origin: Origin) -> None:
             assert b"413" == rest(client)
 
 
-def test_whole_reply_arrives_at_a_slow_client(plane: Plane, origin: Origin) -> None:
-    """Its backend breaks after the end, while the kernel holds what is not sent yet."""
+def test_end_before_a_reset_is_an_end_to_a_half_closed_client(
+    plane: Plane, origin: Origin
+) -> None:
+    """To the relay, all three are news at once."""
     gate = plane.listen(origin)
     with gate.connect() as client, origin.accept() as server:
-        server.sendall(bytes(200_000))
-        server.shutdown(socket.SHUT_WR)
-        soon(lambda: 200_000 == gate.stats().bytes_down)
+        client.sendall(b"?")
+        exactly(server, 1)
+        with plane.busy():
+            client.shutdown(socket.SHUT_WR)
+            server.sendall(b"413")
+            server.shutdown(socket.SHUT_WR)
+            reset(server)
+        assert b"413" == rest(client)
+
+
+@pytest.mark.parametrize("uploads", [False, True])
+@pytest.mark.parametrize("stuck", [False, True])
+@pytest.mark.parametrize("ends", [True, False])
+def test_slow_client_gets_all_there_was(
+    plane: Plane, origin: Origin, ends: bool, stuck: bool, uploads: bool
+) -> None:
+    """
+    The backend breaks while the kernel, or the relay, holds what is not sent yet.
+
+    And what the client still uploads is no reason to drop it.
+    """
+    gate = plane.listen(origin)
+    with gate.connect() as client, origin.accept() as server:
+        if uploads:
+            _fill(client)
+        size = _reply(plane, server, stuck)
+        if ends:
+            server.shutdown(socket.SHUT_WR)
+        soon(lambda: not _underway(server))
         reset(server)
         soon(lambda: 1 == gate.stats().errors.reset_by_backend)
-        assert 200_000 == len(rest(client))
+        if uploads:
+            _fill(client)
+        client.setblocking(True)
+        assert size == len(rest(client) if ends else until_reset(client))
+        soon(lambda: not gate.stats().active)
+    assert 1 == sum(gate.stats().errors)
+
+
+def _fill(sock: socket.socket) -> None:
+    sock.setblocking(False)
+    with suppress(BlockingIOError):
+        while True:
+            sock.send(bytes(MIB))
+
+
+def _reply(plane: Plane, server: socket.socket, stuck: bool) -> int:
+    """Send more than a client that does not read takes, or than the relay can pass."""
+    size = 0
+    held = False
+    while not held:
+        server.sendall(bytes(200_000))
+        size += 200_000
+        [worker] = plane.worker()
+        held = not stuck or worker.pipes_held + worker.buffers_held > 0
+    return size
+
+
+def _underway(sock: socket.socket) -> int:
+    """Bytes that the other end has not acknowledged."""
+    return int.from_bytes(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
+
+def test_client_that_takes_nothing_is_let_go(started: Start, origin: Origin) -> None:
+    """Though its upload never ends: the backend that broke takes it no more."""
+    plane = started(idle_timeout=0.3)
+    gate = plane.listen(origin)
+    with gate.connect() as client, origin.accept() as server:
+        _reply(plane, server, stuck=True)
+        reset(server)
+        client.settimeout(DEADLINE)
+        with pytest.raises(ConnectionError):
+            while True:
+                client.send(b"x")
+    assert 1 == gate.stats().errors.reset_by_backend
+    assert 0 == gate.stats().errors.idle_timeout
+
+
+def test_cut_ends_the_handing_over(plane: Plane, origin: Origin) -> None:
+    """Which is the end of that connection's one error, too."""
+    gate = plane.listen(origin)
+    with gate.connect() as client, origin.accept() as server:
+        _reply(plane, server, stuck=True)
+        reset(server)
+        soon(lambda: 1 == gate.stats().errors.reset_by_backend)
+        assert 1 == plane.cut(gate.backends[0])
+        until_reset(client)
+    assert 1 == sum(gate.stats().errors)

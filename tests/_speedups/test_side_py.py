@@ -102,6 +102,18 @@ async def test_reset_after_the_end_leaves_the_end_what_it_is(
     assert not side.lost
 
 
+@pytest.mark.parametrize("ended", [True, False])
+async def test_end_that_comes_too_late_spoils_none(pair: Pair, ended: bool) -> None:
+    """A socket that was reset takes no end any more, however it was reset."""
+    side, peer = pair
+    if ended:
+        peer.shutdown(socket.SHUT_WR)
+    reset(peer)
+    side.finish()
+    assert side.failed
+    assert side.lost is not ended
+
+
 async def test_bytes_that_wait_in_the_kernel_are_known(pair: Pair) -> None:
     """A window that is closed keeps them here."""
     side, _peer = pair

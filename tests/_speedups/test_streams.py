@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import socket
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -15,6 +17,7 @@ from tests.standins.plane import (
     Plane,
     Start,
     exactly,
+    reset,
     rest,
     soon,
 )
@@ -114,6 +117,67 @@ def test_data_and_end_in_one_segment_are_both_seen(
             server.sendall(b"x" * size)
             server.close()
             assert size == len(rest(client))
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_urgent_byte_amid_a_stream_ends_nothing(
+    plane: Plane, origin: Origin, ends: bool
+) -> None:
+    """
+    A splice never passes it, and takes an end behind it for one before it.
+
+    The byte itself is out of band, and goes no further.
+    """
+    gate = plane.listen(origin)
+    with gate.connect() as client, origin.accept() as server:
+        sending = threading.Thread(target=_send_urgently, args=(client, ends))
+        sending.start()
+        assert 4 * MIB == len(exactly(server, 4 * MIB))
+        sending.join()
+        if ends:
+            assert b"" == rest(server)
+
+
+def _send_urgently(sock: socket.socket, ends: bool) -> None:
+    sock.sendall(bytes(3 * MIB))
+    sock.send(b"!", socket.MSG_OOB)
+    sock.sendall(bytes(MIB))
+    if ends:
+        sock.shutdown(socket.SHUT_WR)
+
+
+def test_socket_that_outlives_its_close_disturbs_nobody(
+    plane: Plane, origin: Origin
+) -> None:
+    """
+    A child that was just forked has it, too, until it has started its program.
+
+    What happens to it meanwhile concerns no connection that was made since.
+    """
+    gate = plane.listen(origin)
+    with gate.connect(), origin.accept() as left, _other_end(left):
+        assert 1 == plane.cut(gate.backends[0])
+        soon(lambda: not gate.stats().active)
+        with gate.connect() as client:
+            client.sendall(b"?")
+            with origin.accept() as server:
+                assert b"?" == exactly(server, 1)
+                reset(left)
+                for _ in range(5):
+                    client.sendall(b"?")
+                    assert b"?" == exactly(server, 1)
+
+
+def _other_end(sock: socket.socket) -> socket.socket:
+    """The relay's socket that *sock* is connected to, as a fork would copy it."""
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            copied = socket.socket(fileno=os.dup(int(number)))
+            with suppress(OSError):
+                if copied.getpeername() == sock.getsockname():
+                    return copied
+            copied.close()
+    raise AssertionError("the relay has closed it")
 
 
 def test_much_data_both_ways_at_once(plane: Plane, origin: Origin) -> None:

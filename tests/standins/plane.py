@@ -105,6 +105,18 @@ class Plane:
         """What *doing* returns, run on the loop."""
         return asyncio.run_coroutine_threadsafe(doing, self.loop).result(2 * DEADLINE)
 
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Its loop does nothing meanwhile; what happens is all news to it then."""
+        begun, over = threading.Event(), threading.Event()
+        self.loop.call_soon_threadsafe(begun.set)
+        self.loop.call_soon_threadsafe(over.wait, DEADLINE)
+        assert begun.wait(DEADLINE)
+        try:
+            yield
+        finally:
+            over.set()
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return functools.partial(self.call, getattr(self.relay, name))
 
