@@ -18,6 +18,8 @@ pytestmark = needs("raw-sockets")
 
 VERSION = "v1.0.0"
 ENDED = "Process of a replica ended"
+SUBNETS = {"docker": range(100, 175), "podman": range(175, 250)}
+"""Each engine refuses its own again, and knows nothing of the other's."""
 
 
 async def test_a_killed_replica_costs_what_it_held_and_is_replaced(
@@ -43,7 +45,7 @@ async def test_a_killed_replica_costs_what_it_held_and_is_replaced(
     )
     await engine.engine.pull(stranger.by_digest, None, lambda *_: None)
     async with engine.client() as docker:
-        await make_network(docker, network, engine.labels)
+        await make_network(docker, network, engine)
         async with dewy:
             await dewy.serves(VERSION)
             before = await dewy.alone(VERSION)
@@ -102,16 +104,16 @@ async def started(container: aiodocker.docker.DockerContainer) -> bool:
     return True
 
 
-async def make_network(docker, name: str, labels) -> None:
+async def make_network(docker, name: str, engine: RealEngine) -> None:
     """A bridge whose subnet nobody else has, so that addresses may be chosen."""
-    for third in range(100, 250):
+    for third in SUBNETS[engine.runtime]:
         subnet = f"10.217.{third}.0/24"
         try:
             await docker.networks.create(
                 {
                     "Name": name,
                     "Driver": "bridge",
-                    "Labels": dict(labels),
+                    "Labels": dict(engine.labels),
                     "IPAM": {"Driver": "default", "Config": [{"Subnet": subnet}]},
                 }
             )
