@@ -24,6 +24,7 @@ from consul import aio, exceptions
 from .. import urls
 from ..config.values import positive_duration
 from ..errors import ConfigError, RemoteError
+from ..remotes import NONSENSE
 from . import Versioned
 from .chunks import ChunkedCache, local_copies
 from .reach import PATIENCE, Reach, together
@@ -46,11 +47,8 @@ ABANDONED = 3600.0
 
 AT_ONCE = 8
 
-NONSENSE = (LookupError, TypeError, ValueError, AttributeError)
-"""What the client stumbles into where something else answers than Consul."""
-
 FOREIGN = ("decode JSON", "Missing index header")
-"""The same, where the client says so; it would quote all that was answered."""
+"""What the client says where something else answers; it would quote all of that."""
 
 STRANGER = "answers as Consul does not: is the address right?"
 

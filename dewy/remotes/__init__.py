@@ -8,9 +8,12 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Self, TypeVar, cast
 
-__all__ = ["Clients"]
+__all__ = ["NONSENSE", "Clients"]
 
 T = TypeVar("T")
+
+NONSENSE = (LookupError, TypeError, ValueError, AttributeError)
+"""What vendors' clients stumble into where something else answers than they expect."""
 
 
 class Clients:

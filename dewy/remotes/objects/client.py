@@ -11,6 +11,7 @@ from typing import ParamSpec, Self, TypeVar
 
 from ...errors import RemoteError
 from ...system import to_the_end
+from .. import NONSENSE
 from ..download import STANDARD, Effort, Interrupted, Progress
 from ..draft import Draft
 from .pace import Pace
@@ -39,9 +40,6 @@ SMALLEST = 1 << 20
 """Bytes that a small object may have at least."""
 
 BINARY = "application/octet-stream"
-
-NONSENSE = (LookupError, TypeError, ValueError, AttributeError)
-"""What vendors' clients stumble into where something else answers than a store."""
 
 
 class Objects:
