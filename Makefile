@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Tests wait more than they work.
 JOBS ?= 3
-SIDE_BY_SIDE := -n $(JOBS) --dist loadgroup
+SIDE_BY_SIDE := -n $(JOBS) --dist loadgroup --max-worker-restart 0
 INSTALLED := $(VENV)/.installed
 SOURCES := $(wildcard _speedups/*.pyx _speedups/*.pxd _speedups/*.pxi)
 
@@ -37,7 +37,7 @@ endif
 	$(BIN)/pytest $(SIDE_BY_SIDE) $(ARGS)
 
 soak: $(INSTALLED)
-	DEWY_SOAK=1 $(BIN)/pytest -m soak --timeout 1800 $(ARGS)
+	DEWY_SOAK=1 $(BIN)/pytest -m soak --timeout 1800 -o faulthandler_timeout=2000 $(ARGS)
 
 lint: $(VENV)/.group-lint
 	$(BIN)/ruff check .

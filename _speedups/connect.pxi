@@ -164,6 +164,8 @@ cdef void conclude(Worker *w, Conn *c, uint32_t events) noexcept nogil:
         error = connect_error(side)
     elif not events & (EPOLLOUT | EPOLLHUP):
         return
+    elif is_itself(c):
+        error = ECONNREFUSED
     elif w.engine.proxy_protocol:
         error = introduce(c)
         broken = error != 0
@@ -184,6 +186,27 @@ cdef void conclude(Worker *w, Conn *c, uint32_t events) noexcept nogil:
         # Else the attempt's own timer comes up first, and is moved on.
         arm(w, c, w.now + w.engine.idle_timeout)
     serve(w, c, BACKEND if broken else -1)
+
+
+cdef bint is_itself(Conn *c) noexcept nogil:
+    """
+    Whether the socket is connected to itself.
+
+    So it may be where nobody listens: the kernel can choose the very port that is
+    called as the caller's own, and two sockets that call each other get connected.
+    """
+    cdef Address own, peer
+    cdef socklen_t size = sizeof(Address), peer_size = sizeof(Address)
+    cdef sockaddr_in *called = <sockaddr_in *>&c.backend.address
+    cdef int fd = c.side[BACKEND].fd
+    # IPv4 and IPv6 have the port in the same place.
+    return (
+        not c.side[BACKEND].local
+        and getsockname(fd, <sockaddr *>&own, &size) == 0
+        and own.inet.sin_port == called.sin_port
+        and getpeername(fd, <sockaddr *>&peer, &peer_size) == 0
+        and memcmp(&own, &peer, size) == 0
+    )
 
 
 cdef int connect_error(Side *side) noexcept nogil:

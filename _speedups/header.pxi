@@ -17,12 +17,6 @@ cdef struct Header:
     unsigned char body[36]
 
 
-cdef union Address:
-    sockaddr_storage any
-    sockaddr_in inet
-    sockaddr_in6 inet6
-
-
 cdef int introduce(Conn *c) noexcept nogil:
     """Send the header to a fresh backend, where there is room for it: 0 or errno."""
     cdef Address client, here

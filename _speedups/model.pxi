@@ -40,6 +40,11 @@ cdef enum:  # in the order of interface.Errors
     ACCEPT_FAILED
     CAUSES
 
+cdef union Address:
+    sockaddr_storage any
+    sockaddr_in inet
+    sockaddr_in6 inet6
+
 cdef struct Pipe:
     int ends[2]
     Pipe *next

@@ -71,7 +71,25 @@ def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, LoopFactory]:
     """The loop dewy itself would take; `DEWY_TEST_LOOP=asyncio` has the other one."""
-    return {loop.name(): loop.loop_factory() or asyncio.new_event_loop}
+    return {loop.name(): _new_loop}
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    made = (loop.loop_factory() or asyncio.new_event_loop)()
+    made.set_exception_handler(_heed_the_alarm)
+    return made
+
+
+def _heed_the_alarm(
+    made: asyncio.AbstractEventLoop, context: dict[str, object]
+) -> None:
+    """uvloop brings here what a signal's handler raises, and would wait on."""
+    error = context.get("exception")
+    if not isinstance(error, pytest.fail.Exception):
+        made.default_exception_handler(context)
+        return
+    for task in asyncio.all_tasks(made):
+        task.cancel(str(error))
 
 
 def pytest_report_header() -> str:
@@ -87,6 +105,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         sized = "soak" in getattr(item, "fixturenames", ())
         if sized and os.environ.get("DEWY_SOAK"):
             item.add_marker("soak")
+
+
+class FailuresAtOnce:
+    """Shows each failure when it happens, as a run may not come to its summary."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            terminal = self._config.get_terminal_writer()
+            terminal.line(f"\n{report.nodeid} failed in {report.when}:")
+            terminal.line(report.longreprtext)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """In CI, whose log may end without a summary."""
+    if os.environ.get("CI") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(FailuresAtOnce(config))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

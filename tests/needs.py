@@ -14,6 +14,7 @@ import re
 import socket
 import subprocess
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cache
 from http.client import HTTPConnection
 from importlib.util import find_spec
@@ -24,6 +25,7 @@ import pytest
 
 from dewy.containers.engines.sockets import Runtime, candidates
 from dewy.errors import ConfigError
+from tests.standins.alone import alone
 
 # As it was before the tests forgot the settings of whoever runs them.
 ENVIRON = dict(os.environ)
@@ -92,6 +94,14 @@ def _raw_sockets() -> bool:
     return True
 
 
+def _namespaces() -> bool:
+    """The right to make network namespaces, as root has it on Linux."""
+    with suppress(OSError):
+        alone(int)
+        return True
+    return False
+
+
 def postgresql() -> Path | None:
     """The programs of the newest PostgreSQL server, which Debian keeps off the path."""
     found = Path("/usr/lib/postgresql").glob("*/bin/postgres")
@@ -139,6 +149,7 @@ PARTS: dict[str, Callable[[], bool]] = {
     "gunicorn": lambda: find_spec("gunicorn") is not None,
     "grpc": lambda: all(map(find_spec, ("grpc", "google", "google.protobuf"))),
     "mail": lambda: all(map(find_spec, ("aiosmtplib", "aiosmtpd"))),
+    "namespaces": _namespaces,
     "podman": _podman,
     "postgresql": lambda: postgresql() is not None,
     "raw-sockets": _raw_sockets,

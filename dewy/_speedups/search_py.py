@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from .itself import is_itself
 from .port_py import SHORTAGE, prepare
 from .side_py import Side
 
@@ -142,6 +143,8 @@ class Search:
         # The kernel of one that is dying takes connections, and then drops them.
         if problem and not (problem in DROPPED and _has_spoken(self.server.sock)):
             return self._failed(problem)
+        if not problem and is_itself(self.server.sock):
+            return self._failed(errno.ECONNREFUSED)
         self._forget_timer()
         self._port.connect_latency.add(self._engine.loop.time() - self._attempted)
         self.server.writing(False, self._answered)

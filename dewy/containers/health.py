@@ -10,9 +10,10 @@ from asyncio import StreamReader, StreamWriter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from errno import EIO
+from errno import ECONNREFUSED, EIO
 from typing import Self
 
+from .._speedups.itself import is_itself
 from .._speedups.preface import LOCAL
 from ..config import Endpoint
 
@@ -113,6 +114,8 @@ async def _connected(endpoint: Endpoint) -> tuple[StreamReader, StreamWriter]:
     sock.setblocking(False)
     try:
         await asyncio.get_running_loop().sock_connect(sock, endpoint.address)
+        if is_itself(sock):
+            raise ConnectionRefusedError(ECONNREFUSED, os.strerror(ECONNREFUSED))
         return await asyncio.open_connection(sock=sock, limit=LINE_LIMIT)
     except BaseException:
         sock.close()

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Iterator
 
+from .._speedups.itself import is_itself
 from .._speedups.preface import LOCAL
 from ..config import Endpoint
 
@@ -31,6 +32,8 @@ async def reachable(endpoint: Endpoint, *, proxy_protocol: bool = False) -> bool
             sock.setblocking(False)
             async with asyncio.timeout(PATIENCE):
                 await loop.sock_connect(sock, endpoint.address)
+            if is_itself(sock):
+                return False
             if proxy_protocol:
                 await loop.sock_sendall(sock, LOCAL)
             return await _stays(sock)

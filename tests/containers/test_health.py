@@ -11,6 +11,8 @@ import pytest
 from dewy._speedups.preface import LOCAL
 from dewy.config import Endpoint
 from dewy.containers.health import Check, Pulse
+from tests.needs import needs
+from tests.standins.alone import alone
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -38,6 +40,16 @@ def answering(what: bytes, asked: list[bytes] | None = None) -> Serve:
         writer.write(what)
 
     return serve
+
+
+@needs("namespaces")
+def test_a_look_that_meets_itself_has_met_nobody():
+    """The kernel has but one port to connect from: the one that is called."""
+    dead = Endpoint("127.0.0.1", 4242)
+
+    said = alone(lambda: asyncio.run(Check("").ask([dead])), port=4242)
+
+    assert "127.0.0.1:4242: connection refused" == said
 
 
 async def stay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -129,10 +129,16 @@ def whole(bench: Bench, version: str) -> bool:
     )
 
 
-def _pass_over_kills(loop: asyncio.AbstractEventLoop, told: dict[str, Any]) -> None:
+def _pass_over_kills() -> None:
     """Nobody asks what became of the tasks of a dewy that was killed."""
-    if not isinstance(told.get("exception"), Killed):
-        loop.default_exception_handler(told)
+    loop = asyncio.get_running_loop()
+    otherwise = loop.get_exception_handler() or type(loop).default_exception_handler
+
+    def heed(loop: asyncio.AbstractEventLoop, told: dict[str, Any]) -> None:
+        if not isinstance(told.get("exception"), Killed):
+            otherwise(loop, told)
+
+    loop.set_exception_handler(heed)
 
 
 async def killed(root: Path, story: Story, killer: Killer) -> MemoryHost | None:
@@ -206,7 +212,7 @@ SETTINGS: dict[str, Any] = {
 @pytest.mark.parametrize("name", STORIES)
 async def test_a_kill_anywhere_is_made_good(name: str, soak: bool, tmp_path: Path):
     """Every step that changes something, before and after; all of them in a soak."""
-    asyncio.get_running_loop().set_exception_handler(_pass_over_kills)
+    _pass_over_kills()
     story, at = STORIES[name], 0
     while True:
         at += 1

@@ -12,6 +12,8 @@ import pytest
 from dewy._speedups.preface import LOCAL
 from dewy.config import Endpoint
 from dewy.proxy.probe import intervals, reachable
+from tests.needs import needs
+from tests.standins.alone import alone
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -54,6 +56,14 @@ async def test_talking_application_is_reachable() -> None:
         writer.close()
 
     assert await reached(serve)
+
+
+@needs("namespaces")
+def test_a_probe_that_meets_itself_has_met_nobody() -> None:
+    """The kernel has but one port to connect from: the one that is called."""
+    dead = Endpoint("127.0.0.1", 4242)
+
+    assert not alone(lambda: asyncio.run(reachable(dead)), port=4242)
 
 
 async def test_who_closes_at_once_is_not_reachable() -> None:
