@@ -13,10 +13,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..config import Endpoint
-from ..errors import EngineError
+from ..errors import ConfigError, EngineError
 from .model import Container, Engine, Network
 
-__all__ = ["DIRECT", "PUBLISHED", "Upstream", "Upstreams", "source_address"]
+__all__ = [
+    "DIRECT",
+    "PUBLISHED",
+    "Upstream",
+    "Upstreams",
+    "require_reach",
+    "source_address",
+]
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +99,22 @@ class Upstreams:
             found = self._bridges.get(network)
         source = source_address(address)
         return found is not None and source is not None and source in found.gateways
+
+
+def require_reach(engine: Engine, wanted: str) -> None:
+    """
+    Refuse an engine whose containers could be started and never reached.
+
+    Raises:
+        ConfigError: it is another host's, and *wanted* has its published ports used.
+    """
+    if wanted == DIRECT or engine.local:
+        return
+    raise ConfigError(
+        f"--upstream {wanted}: the engine at {engine.address} is another host's, whose "
+        "published ports are out of reach; run dewy on that host, or say --upstream "
+        "direct where this one has a route to the containers"
+    )
 
 
 def source_address(address: str) -> str | None:

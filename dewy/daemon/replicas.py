@@ -20,6 +20,7 @@ from ..containers.engines.opening import Runtime, open_engine
 from ..containers.lock import directory, engine_lock
 from ..containers.options.arguments import parse
 from ..containers.replica import Replica
+from ..containers.upstream import require_reach
 from ..notifiers import Kind
 from ..polling import Poller
 from ..proxy import Port, Proxy
@@ -51,6 +52,7 @@ async def replicate(ground: Ground, reread: Reread) -> Online:
     engine = await stack.enter_async_context(
         open_engine(cast("Runtime", settings.runtime), os.environ)
     )
+    require_reach(engine, settings.upstream)
     reference = Reference.of(urls.split(settings.registry))
     name = app_name(settings.registry, settings.name)
     application = Application(name, str(reference), named=bool(settings.name))

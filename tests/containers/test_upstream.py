@@ -8,8 +8,8 @@ from dewy.config import Endpoint
 from dewy.containers.engines.memory import MemoryEngine
 from dewy.containers.engines.memory_host import MemoryHost
 from dewy.containers.model import Container, Network
-from dewy.containers.upstream import Upstreams, source_address
-from dewy.errors import EngineError
+from dewy.containers.upstream import Upstreams, require_reach, source_address
+from dewy.errors import ConfigError, EngineError
 
 RUNS = Container(
     "1",
@@ -76,6 +76,17 @@ async def test_an_engine_that_does_not_tell_costs_only_the_short_way(
     engine.host.fail("network", EngineError("it hangs"))
 
     assert [PUBLISHED] == await ways(engine, "auto")
+
+
+@pytest.mark.parametrize("wanted", ["auto", "published"])
+def test_another_hosts_engine_is_refused(wanted: str, engine: MemoryEngine):
+    """Its containers would be started, and looked for at ports of this host."""
+    require_reach(engine, wanted)
+    engine.local = False
+    require_reach(engine, "direct")
+
+    with pytest.raises(ConfigError, match=rf"^--upstream {wanted}: .* another host's"):
+        require_reach(engine, wanted)
 
 
 @pytest.mark.parametrize(("rootless", "local"), [(True, True), (False, False)])

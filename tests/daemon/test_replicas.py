@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +19,7 @@ from dewy.containers.engines.memory import MemoryEngine
 from dewy.containers.engines.memory_host import MemoryHost
 from dewy.daemon import replicas
 from dewy.daemon.ground import Ground, Outside
-from dewy.errors import RemoteError
+from dewy.errors import ConfigError, RemoteError
 from dewy.release import Deployment, Release
 from dewy.signals import Signals
 from dewy.system import Clock
@@ -122,6 +122,16 @@ async def test_it_deploys_what_the_registry_names(tmp_path: Path, host: MemoryHo
 
         assert ["v2"] * 2 == life.serving
     assert {} == host.held
+
+
+async def test_another_hosts_engine_is_refused(
+    tmp_path: Path, host: MemoryHost, monkeypatch: pytest.MonkeyPatch
+):
+    engine = MemoryEngine(host)
+    engine.local = False
+    monkeypatch.setattr(replicas, "open_engine", lambda *given: nullcontext(engine))
+    with pytest.raises(ConfigError, match=r"^--upstream published: .* another host's"):
+        await alive(tmp_path, host).__aenter__()
 
 
 async def test_a_death_within_probation_takes_the_version_back(

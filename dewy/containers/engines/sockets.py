@@ -158,6 +158,28 @@ def look(path: str) -> Finding:
     return "there"
 
 
+async def elsewhere(place: Address) -> bool:
+    """
+    Whether the engine that answers at *place* is another host's.
+
+    A host that calls one of its own addresses calls from that same address.
+
+    Raises:
+        EngineError: it does not answer any more.
+    """
+    if place.local:
+        return False
+    where = urlsplit(place.url)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            _, writer = await asyncio.open_connection(where.hostname, where.port or 80)
+    except OSError as exc:
+        raise EngineError(f"{place.shown}: {exc}") from exc
+    own, peer = (writer.get_extra_info(f"{end}name")[0] for end in ("sock", "peer"))
+    writer.close()
+    return bool(own != peer)
+
+
 def owner(path: str) -> int:
     """The uid that the file at *path* belongs to; blocks."""
     return os.stat(path).st_uid

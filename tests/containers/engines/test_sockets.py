@@ -15,6 +15,7 @@ from dewy.containers.engines.sockets import (
     Runtime,
     candidates,
     choose,
+    elsewhere,
     look,
     owner,
 )
@@ -110,6 +111,27 @@ def test_variable_that_can_not_be_used_is_named(value: str, said: str) -> None:
 )
 def test_address_knows_whether_it_is_on_this_host(url: str, local: bool) -> None:
     assert local is Address(url).local
+
+
+@pytest.mark.parametrize(("host", "far"), [("127.0.0.1", False), ("127.0.0.2", True)])
+async def test_engine_may_be_another_hosts(
+    host: str, far: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """127.0.0.2 stands for one: it is called from 127.0.0.1."""
+    monkeypatch.setattr(Address, "local", False)
+    with socket.create_server((host, 0)) as listener:
+        port = listener.getsockname()[1]
+
+        assert far is await elsewhere(Address(f"tcp://{host}:{port}", "DOCKER_HOST"))
+
+
+async def test_engine_that_went_away_is_no_other_hosts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Address, "local", False)
+
+    with pytest.raises(EngineError, match=r"tcp://127\.0\.0\.1:9"):
+        await elsewhere(Address("tcp://127.0.0.1:9"))
 
 
 def test_socket_is_there_absent_or_silent(directory: Path) -> None:
