@@ -145,6 +145,7 @@ cdef extern from "<linux/sockios.h>" nogil:
 cdef extern from "<poll.h>" nogil:
     enum:
         POLLIN
+        POLLOUT
 
     struct pollfd:
         int fd

@@ -65,13 +65,30 @@ cdef void expire(Worker *w) noexcept nogil:
     w.tick = max(w.tick, now)
 
 
+cdef uint32_t news(Side *side) noexcept nogil:
+    """What has come to a socket, and no event has told of yet."""
+    cdef pollfd asked
+    asked.fd = side.fd
+    asked.events = (0 if side.readable else POLLIN) | (0 if side.writable else POLLOUT)
+    if asked.events == 0 or poll(&asked, 1, 0) <= 0:
+        return 0
+    # A hang-up or an error is told again and again.
+    return asked.revents if asked.revents & asked.events else 0
+
+
 cdef void come_due(Worker *w, Conn *c) noexcept nogil:
+    cdef uint32_t events
     disarm(w, c)
     if c.state == OPEN:
         inspect(w, c)
     elif c.state == WAITING or c.state == HELD:
         attempt(w, c)
     elif w.now - c.attempted_at >= patience(w, c):
+        events = news(&c.side[BACKEND])
+        if events:
+            # The backend is in time; it is this process that is late.
+            heed(w, c, BACKEND, events)
+            return
         miss(w, c, ETIMEDOUT)
         attempt(w, c)
     else:
@@ -85,6 +102,10 @@ cdef void inspect(Worker *w, Conn *c) noexcept nogil:
         see_off(w, c)
         return
     if allowed and w.now - c.seen_at >= allowed:
+        if news(&c.side[CLIENT]) or news(&c.side[BACKEND]):
+            # They are not silent; it is this process that is late.
+            arm(w, c, w.now + allowed)
+            return
         count_error(w, c.port, IDLE_TIMEOUT)
         finish(w, c, RESET_BOTH)
         return

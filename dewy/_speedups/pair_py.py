@@ -241,6 +241,9 @@ class Pair:
         left = self._active + self._engine.idle_timeout - self._loop.time()
         if left > 0:
             self._await_idleness(left)
+        elif any(side.has_news for side in (self._client, self.search.server) if side):
+            # It has, and it is this process that is late.
+            self._await_idleness(self._engine.idle_timeout)
         else:
             self.cut("idle_timeout")
 

@@ -75,7 +75,7 @@ class Search:
             self._port.retries += bool(self._tried)
             self._tried.append(self.backend)
             if problem in (0, errno.EINPROGRESS):
-                return self._remind(self._allowed(), self._failed, errno.ETIMEDOUT)
+                return self._remind(self._allowed(), self._come_due)
             self._count(problem)
             self.stop()
         if not self._hold():
@@ -151,6 +151,14 @@ class Search:
         if problem:
             self.server.fail(problem)
         self._pair.begin(self.server)
+
+    def _come_due(self) -> None:
+        """There is no answer in time; unless it is this process that is late."""
+        assert self.server is not None
+        if self.server.has_news:
+            self._answered()
+        else:
+            self._failed(errno.ETIMEDOUT)
 
     def _failed(self, problem: int) -> None:
         """This backend does not answer."""

@@ -136,6 +136,15 @@ class Side:
             self.fail(error)
             self._broken()
 
+    @property
+    def has_news(self) -> bool:
+        """Whether what is waited for has come, and the loop has not told of it yet."""
+        wanted = select.POLLIN * self._reading | select.POLLOUT * self._writing
+        asked = select.poll()
+        asked.register(self.fd, wanted)
+        # A hang-up or an error is told again and again, wanted or not.
+        return any(events & wanted for _, events in asked.poll(0))
+
     def _error(self) -> int:
         return self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 

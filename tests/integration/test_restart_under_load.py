@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,9 +32,13 @@ async def is_as_before(dewy: Dewy, open_before: int) -> None:
     pid = dewy.process.pid
     await eventually(lambda: 1 == len(children(pid)))
     await eventually(lambda: ["S"] == list(children(pid).values()))
-    assert open_before == await descriptors(pid)
+    await eventually(partial(_has_open, pid, open_before))
     status = await dewy.ask("status")
     assert [] == status["degraded"]
+
+
+async def _has_open(pid: int, count: int) -> bool:
+    return count == await descriptors(pid)
 
 
 async def settled(dewy: Dewy) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.eventually import eventually
 from tests.standins.container_load import ContainerLoad
 from tests.standins.container_site import ContainerDewy
 from tests.standins.engines import RealEngine
@@ -62,10 +64,14 @@ async def test_rolling_updates_lose_nothing(
         assert load.report.retried <= rollouts
         assert rollouts + 1 == len(load.report.versions)
         assert [] == (await dewy.ask("status"))["degraded"]
-        # Give or take what happens to be asked of registry and engine.
-        assert open_before + 2 >= await descriptors(dewy.process.pid, pipes=False)
+        await eventually(partial(_left_nothing_open, dewy, open_before))
     assert 0 == dewy.process.returncode
     assert [] == await dewy.containers()
+
+
+async def _left_nothing_open(dewy: ContainerDewy, open_before: int) -> bool:
+    """Give or take what happens to be asked of registry and engine."""
+    return open_before + 2 >= await descriptors(dewy.process.pid, pipes=False)
 
 
 async def roll(dewy: ContainerDewy, version: str, *, alone: bool = True) -> None:

@@ -17,7 +17,8 @@ class Deadlines:
 
         look: For an answer that changes nothing.
 
-        change: For creating, starting and removing, which wait for disks.
+        change: For creating, starting, removing and listing images, which wait for
+            disks.
 
         margin: For a stop, beyond the time the container was given.
 

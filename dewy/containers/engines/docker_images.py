@@ -47,7 +47,9 @@ async def _shown(wire: Wire, reference: str) -> dict[str, Any]:
 async def images(wire: Wire, repository: str) -> list[Image]:
     """See `Engine.images`."""
     wanted = inspection.repository(repository)
-    async with wire.asking(f"list the images of {repository}"):
+    # Podman looks into every image there is: some 40 ms for each.
+    limit = wire.deadlines.change
+    async with wire.asking(f"list the images of {repository}", limit):
         listed = await _undisturbed(wire.docker.images.list, {404, 500})
         mine = {entry["Id"] for entry in listed if wanted in _repositories(entry)}
     found = await asyncio.gather(*(image(wire, name) for name in sorted(mine)))
