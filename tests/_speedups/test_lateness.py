@@ -21,9 +21,9 @@ from tests.standins.plane import (
     soon,
 )
 
-Pairs = tuple[Gate, list[tuple[socket.socket, socket.socket]]]
+Pairs = list[tuple[socket.socket, socket.socket]]
 
-PATIENCE = 2.0
+PATIENCE = 3.0
 """Seconds; the kernel calls again after one."""
 
 MANY = 600  # more than are looked at in one turn
@@ -74,39 +74,41 @@ def hesitant() -> Iterator[tuple[Origin, set[object]]]:
 
 
 @pytest.fixture
-def crowded(started: Start, twin: str) -> Plane:
+def crowded(started: Start, twin: str) -> Start:
     """A relay on a loop that others keep busy; threads of its own wait for nobody."""
     if twin == "c-threads":
         pytest.skip("its threads wait for nobody")
-    return started(connect_timeout=PATIENCE, idle_timeout=PATIENCE)
+    return started
 
 
-@pytest.fixture
-def others(crowded: Plane, origin: Origin) -> Iterator[Pairs]:
+@contextmanager
+def many(gate: Gate, origin: Origin) -> Iterator[Pairs]:
     """Connections of a port, each with its client and its backend's side."""
-    gate = crowded.listen(origin)
     with ExitStack() as stack:
         made = []
         for _ in range(MANY):
             client = stack.enter_context(gate.connect())
             made.append((client, stack.enter_context(origin.accept())))
-        yield gate, made
+        yield made
 
 
 def test_answer_of_a_backend_counts_from_when_it_came(
-    crowded: Plane, others: Pairs
+    crowded: Start, origin: Origin
 ) -> None:
     """Though all the others have their turn first."""
-    with hesitant() as (origin, fillers), ExitStack() as stack:
-        gate = crowded.listen(origin)
+    plane = crowded(connect_timeout=PATIENCE)
+    with ExitStack() as stack:
+        others = stack.enter_context(many(plane.listen(origin), origin))
+        backend, fillers = stack.enter_context(hesitant())
+        gate = plane.listen(backend)
         client = stack.enter_context(gate.connect())
         soon(lambda: gate.of().active == 1)
-        with everybody_waits(crowded, PATIENCE + 1):
-            for other, _ in others[1]:
+        with everybody_waits(plane, PATIENCE + 1):
+            for other, _ in others:
                 other.sendall(b"?")
-            server = stack.enter_context(origin.accept())
+            server = stack.enter_context(backend.accept())
             while server.getpeername() in fillers:
-                server = stack.enter_context(origin.accept())
+                server = stack.enter_context(backend.accept())
         client.sendall(b"?")
         assert b"?" == exactly(server, 1)
         server.sendall(b"!")
@@ -115,12 +117,14 @@ def test_answer_of_a_backend_counts_from_when_it_came(
 
 
 def test_word_of_a_client_counts_from_when_it_came(
-    crowded: Plane, others: Pairs
+    crowded: Start, origin: Origin
 ) -> None:
-    gate, pairs = others
-    with everybody_waits(crowded, PATIENCE + 1):
-        for client, _ in pairs:
-            client.sendall(b"?")
-    for _, server in pairs:
-        assert b"?" == exactly(server, 1)
-    assert 0 == gate.stats().errors.idle_timeout
+    plane = crowded(idle_timeout=PATIENCE)
+    gate = plane.listen(origin)
+    with many(gate, origin) as pairs:
+        with everybody_waits(plane, PATIENCE + 1):
+            for client, _ in pairs:
+                client.sendall(b"?")
+        for _, server in pairs:
+            assert b"?" == exactly(server, 1)
+        assert 0 == gate.stats().errors.idle_timeout
