@@ -110,6 +110,8 @@ class Ground:
         chronicle = await self.stack.enter_async_context(
             Chronicle(history, self.outside.notifiers, clock)
         )
+        trial = Trial(settings, clock, ledger, chronicle)
+        trial.resume()
         return Agent(
             settings=settings,
             clock=clock,
@@ -119,7 +121,7 @@ class Ground:
             deployer=deployer,
             chronicle=chronicle,
             hooks=DeployHooks(settings, supply, chronicle),
-            trial=Trial(settings, clock, ledger, chronicle),
+            trial=trial,
             announce=self.service.status,
         )
 

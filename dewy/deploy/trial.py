@@ -10,7 +10,7 @@ from ..config import Settings
 from ..errors import DeploymentError
 from ..notifiers import Kind
 from ..system import Clock
-from .attempt import Attempt
+from .attempt import Attempt, new_id
 from .chronicle import Chronicle
 from .ledger import Ledger
 from .state import Installed
@@ -43,6 +43,20 @@ class Trial:
         self._release = release
         self._deployment = deployment
         self._begun = self._clock.monotonic()
+
+    def resume(self) -> None:
+        """
+        Put back on probation what was on it when an earlier dewy ended.
+
+        Not what was gone back to: that has proved itself before.
+        """
+        running, back_at = self._ledger.state.running, self._ledger.state.back_at
+        if running is None or back_at:
+            return
+        passed = max(0.0, self._clock.wall() - running.at)
+        if passed <= self.settings.probation:
+            self.begin(running, new_id())
+            self._begun -= passed
 
     async def verdict(self, how: str, tail: tuple[str, ...], put_back: PutBack) -> bool:
         """

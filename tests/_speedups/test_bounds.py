@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from dewy._speedups.interface import DRAINED, WorkerStats
-from tests.eventually import eventually
+from tests.eventually import DEADLINE, eventually
 from tests.standins import crowd
 from tests.standins.plane import Gate, Origin, Plane, Start, exactly, soon
 
@@ -196,7 +196,7 @@ def test_connection_is_counted_or_goes_elsewhere(plane: Plane, people: Crowd) ->
     gate.backends.append(plane.add_backend(gate.number, socket.AF_INET, address))
     storm = people("storm", gate.address[1])
     soon(lambda: gate.stats().accepted > 100)
-    assigned = plane.finish(drains(plane, gate, 100_000))
+    assigned = plane.finish(drains(plane, gate, 100_000), 4 * DEADLINE)
     assert storm.stdin
     storm.stdin.close()
     assert storm.wait(60) == 0

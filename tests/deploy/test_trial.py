@@ -84,6 +84,40 @@ async def test_a_death_within_probation_is_a_verdict(tmp_path: Path):
     )
 
 
+@pytest.mark.parametrize(
+    ("at", "later", "judged"),
+    [(990.0, 19, True), (990.0, 21, False), (960.0, 0, False)],
+)
+async def test_probation_goes_on_after_a_restart_of_dewy(
+    at: float, later: float, judged: bool, tmp_path: Path
+):
+    """For what is left of it."""
+    new = replace(NEW, at=at)
+    case = Case(tmp_path, state=State(new, (new, OLD)))
+    case.trial.resume()
+    case.now = later
+
+    assert judged is await case.die()
+
+
+async def test_what_was_gone_back_to_is_not_on_probation_after_a_restart(
+    tmp_path: Path,
+):
+    old = replace(OLD, at=999.0)
+    case = Case(tmp_path, state=State(old, (old, NEW), back_at=999.0))
+    case.trial.resume()
+
+    assert not await case.die()
+
+
+async def test_a_clock_that_went_back_ends_no_probation(tmp_path: Path):
+    new = replace(NEW, at=5000.0)
+    case = Case(tmp_path, state=State(new, (new, OLD)))
+    case.trial.resume()
+
+    assert await case.die()
+
+
 async def test_going_back_is_told_with_the_last_lines(tmp_path: Path):
     case, memory = Case(tmp_path), MemoryNotifier(urlsplit("mem://people"))
     async with Chronicle(case.history, [memory], Clock()) as chronicle:

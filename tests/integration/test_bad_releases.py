@@ -198,7 +198,7 @@ async def meets(bad: Bad, dewy: Site) -> None:
             reason = await dewy.refuses(BAD)
             status = await dewy.runs(GOOD)
             await answered(load, GOOD, 20)
-            assert [GOOD] == list(roots.releases(dewy.root).values())
+            await eventually(lambda: [GOOD] == list(roots.releases(dewy.root).values()))
             dewy.publish(NEXT, EXECUTABLE)
             await dewy.runs(NEXT)
             await answered(load, NEXT, 5)

@@ -47,7 +47,7 @@ async def passes(base: Path, bucket: Bucket, soak: bool, measured: Measured) -> 
     second = host(base / "second", registry, cache)
 
     # moto reads a whole object for each piece of it that is asked for.
-    first.within = second.within = 600.0 if soak else 60.0
+    first.within = second.within = 1500.0 if soak else 60.0
 
     async with first:
         await first.runs("v0.0.1")

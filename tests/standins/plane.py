@@ -101,9 +101,9 @@ class Plane:
 
         return self.finish(calling())
 
-    def finish(self, doing: Coroutine[Any, Any, T]) -> T:
+    def finish(self, doing: Coroutine[Any, Any, T], seconds: float = 2 * DEADLINE) -> T:
         """What *doing* returns, run on the loop."""
-        return asyncio.run_coroutine_threadsafe(doing, self.loop).result(2 * DEADLINE)
+        return asyncio.run_coroutine_threadsafe(doing, self.loop).result(seconds)
 
     @contextmanager
     def busy(self) -> Iterator[None]:
