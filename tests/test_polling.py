@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from dewy.config import Settings
 from dewy.errors import DewyError, NotYet, RateLimited
 from dewy.polling import Poller
 from dewy.system import Clock
-from tests.eventually import eventually
+from tests.eventually import DEADLINE, eventually
 
 CLOCK = Clock(wall=lambda: 1000.0, monotonic=lambda: 0.0, jitter=lambda: 0.5)
 
@@ -90,7 +91,7 @@ async def test_waking_looks_at_once():
 
     settings = Settings(command="assets", root=Path(), cache_dir=Path(), interval=3600)
     polling = Poller(tick, settings, CLOCK)
-    running = asyncio.create_task(polling.run())
+    running = asyncio.create_task(polling.run(asyncio.Event()))
     await looked.acquire()
     await eventually(lambda: polling.next_at == 4600)
 
@@ -99,6 +100,26 @@ async def test_waking_looks_at_once():
 
     running.cancel()
     await asyncio.wait({running})
+
+
+async def test_polling_ends_though_a_tick_loses_the_cancellation():
+    stop = asyncio.Event()
+    begun = asyncio.Event()
+
+    async def tick() -> None:
+        begun.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    settings = Settings(command="assets", root=Path(), cache_dir=Path(), interval=0.01)
+    running = asyncio.create_task(Poller(tick, settings, CLOCK).run(stop))
+    await begun.wait()
+
+    stop.set()
+    running.cancel()
+
+    await asyncio.wait({running}, timeout=DEADLINE)
+    assert running.done()
 
 
 async def test_chronicle_hears_of_polls() -> None:

@@ -110,7 +110,7 @@ async def _serve(ground: Ground, online: Online) -> int:
     chronicle, signals = agent.chronicle, ground.signals
     chronicle.tell(Kind.ORDINARY, f"dewy {__version__} keeps {settings.root}")
     try:
-        return await _poll(settings, poller)
+        return await _poll(settings, poller, signals.stop)
     finally:
         chronicle.tell(Kind.ORDINARY, f"Stopping ({signals.reason or 'done'})")
 
@@ -147,11 +147,11 @@ async def _answer_locally(ground: Ground, online: Online) -> None:
         log.warning("Admin API not started", extra={"error": str(exc)})
 
 
-async def _poll(settings: Settings, poller: Poller) -> int:
+async def _poll(settings: Settings, poller: Poller, stop: asyncio.Event) -> int:
     if settings.once:
         await poller.once()
         if settings.command == "assets":
             return 1 if poller.problem else 0
         await asyncio.get_running_loop().create_future()
-    await poller.run()
-    raise AssertionError("polling ends by being cancelled")
+    await poller.run(stop)
+    return 0

@@ -133,7 +133,10 @@ async def _execute(
     )
     timed_out = False
     try:
-        code = await asyncio.wait_for(process.wait(), limit)
+        # Not wait_for: below Python 3.12 it loses a cancellation that comes together
+        # with the end, and whoever is to stop would go on.
+        async with asyncio.timeout(limit):
+            code = await process.wait()
     except TimeoutError:
         timed_out = True
         code = await _end(process)
@@ -153,7 +156,8 @@ async def _end(process: Process) -> int:
     _signal(process, signal.SIGTERM)
     try:
         with suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), STOP_GRACE)
+            async with asyncio.timeout(STOP_GRACE):
+                await process.wait()
     finally:
         _signal(process, signal.SIGKILL)
     return await process.wait()

@@ -75,7 +75,7 @@ async def test_what_is_not_well_is_told_by_phrases(site, tmp_path):
 
 async def test_hold_and_unhold_wake_the_poller(site):
     """What was put off is done at once."""
-    polling = asyncio.create_task(site.poller.run())
+    polling = asyncio.create_task(site.poller.run(asyncio.Event()))
     assert "held at v1.1.0" in await site.say("hold")
     site.hands.publish("v1.2.0")
     await eventually(lambda: "held at v1.1.0" in site.hands.agent.standing)

@@ -149,6 +149,33 @@ async def test_cancelled_hook_is_ended(tmp_path: Path, left: list[int]) -> None:
     await until(lambda: gone(left[0]))
 
 
+async def test_cancellation_at_the_moment_of_the_end_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """dewy was told to stop, heard of the end at the same time, and went on."""
+    over: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    waits = asyncio.Event()
+
+    class Ending:
+        async def wait(self) -> int:
+            waits.set()
+            return await over
+
+    async def started(*given: object, **more: object) -> Ending:
+        return Ending()
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", started)
+    monkeypatch.setattr(hooks, "_signal", lambda process, number: None)
+    running = asyncio.create_task(run("true", tmp_path))
+    await waits.wait()
+
+    over.set_result(0)
+    running.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
 async def test_end_of_long_output_is_kept(tmp_path: Path) -> None:
     result = await run("yes 0123456789abcde | head -n 100000; echo end", tmp_path)
 

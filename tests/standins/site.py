@@ -110,8 +110,14 @@ class Dewy:
     async def exit_status(self) -> int:
         """Wait until it ends by itself."""
         assert self.process is not None
-        async with asyncio.timeout(60):
-            return await self.process.wait()
+        try:
+            async with asyncio.timeout(60):
+                return await self.process.wait()
+        except TimeoutError:
+            # The loop of the test would wait for it at its end, for ever.
+            self.process.kill()
+            await self.process.wait()
+            raise
 
     def signal(self, number: int) -> None:
         assert self.process is not None
