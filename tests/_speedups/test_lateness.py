@@ -5,72 +5,20 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from tests.eventually import DEADLINE
-from tests.standins.plane import (
-    LOOPBACK,
-    Gate,
-    Origin,
-    Plane,
-    Start,
-    exactly,
-    soon,
-)
+from tests.standins.plane import Gate, Origin, Origins, Plane, Start, answers, exactly
 
 Pairs = list[tuple[socket.socket, socket.socket]]
 
 PATIENCE = 3.0
-"""Seconds; the kernel calls again after one."""
+"""Seconds, of all time-outs."""
 
-MANY = 600  # more than are looked at in one turn
-
-
-@contextmanager
-def everybody_waits(plane: Plane, seconds: float) -> Iterator[None]:
-    """
-    The loop does nothing, until *seconds* after now have passed as well.
-
-    It is an event of a socket that keeps it: of the timers that are due, uvloop
-    thinks between those events and the next.
-    """
-    over = time.monotonic() + seconds
-    begun, done = threading.Event(), threading.Event()
-    ours, theirs = socket.socketpair()
-
-    def keep() -> None:
-        ours.recv(1)
-        begun.set()
-        done.wait(DEADLINE)
-
-    with ours, theirs:
-        plane.call(plane.loop.add_reader, ours, keep)
-        theirs.send(b"!")
-        assert begun.wait(DEADLINE)
-        try:
-            yield
-            soon(lambda: time.monotonic() > over)
-        finally:
-            done.set()
-            plane.call(plane.loop.remove_reader, ours)
-
-
-@contextmanager
-def hesitant() -> Iterator[tuple[Origin, set[object]]]:
-    """A backend whose backlog is full, and who fills it."""
-    with ExitStack() as stack:
-        listener = stack.enter_context(socket.create_server((LOOPBACK, 0), backlog=0))
-        fillers = set()
-        for _ in range(4):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            with suppress(BlockingIOError):
-                filler.connect(listener.getsockname())
-            fillers.add(filler.getsockname())
-        yield Origin(listener), fillers
+MANY = 300  # more than are looked at in one turn
 
 
 @pytest.fixture
@@ -92,28 +40,45 @@ def many(gate: Gate, origin: Origin) -> Iterator[Pairs]:
         yield made
 
 
+@contextmanager
+def hold_up(plane: Plane) -> Iterator[tuple[Callable[[], object], threading.Event]]:
+    """
+    What holds the loop up for longer than anybody's patience, and when it does.
+
+    It is an event of a socket: between those events and the next, uvloop thinks of
+    the timers that are due.
+    """
+    begun = threading.Event()
+    ours, theirs = socket.socketpair()
+
+    def hold() -> None:
+        ours.recv(1)
+        begun.set()
+        time.sleep(PATIENCE + 1)
+
+    with ours, theirs:
+        plane.call(plane.loop.add_reader, ours, hold)
+        yield (lambda: theirs.send(b"!")), begun
+        plane.call(plane.loop.remove_reader, ours)
+
+
 def test_answer_of_a_backend_counts_from_when_it_came(
-    crowded: Start, origin: Origin
+    crowded: Start, origin: Origin, origins: Origins
 ) -> None:
-    """Though all the others have their turn first."""
+    """It comes when the loop is held up already, and after what others have to say."""
     plane = crowded(connect_timeout=PATIENCE)
-    with ExitStack() as stack:
-        others = stack.enter_context(many(plane.listen(origin), origin))
-        backend, fillers = stack.enter_context(hesitant())
-        gate = plane.listen(backend)
-        client = stack.enter_context(gate.connect())
-        soon(lambda: gate.of().active == 1)
-        with everybody_waits(plane, PATIENCE + 1):
+    gate = plane.listen(backend := origins())
+    with many(plane.listen(origin), origin) as others, hold_up(plane) as (hold, begun):
+        with plane.busy():
+            client = gate.connect()
+            client.sendall(b"?")
             for other, _ in others:
                 other.sendall(b"?")
-            server = stack.enter_context(backend.accept())
-            while server.getpeername() in fillers:
-                server = stack.enter_context(backend.accept())
-        client.sendall(b"?")
-        assert b"?" == exactly(server, 1)
-        server.sendall(b"!")
-        assert b"!" == exactly(client, 1)
-        assert 0 == gate.stats().errors.timed_out
+            hold()
+        assert begun.wait(DEADLINE)
+    with client:
+        answers(backend, client)
+    assert 0 == gate.stats().errors.timed_out
 
 
 def test_word_of_a_client_counts_from_when_it_came(
@@ -122,9 +87,11 @@ def test_word_of_a_client_counts_from_when_it_came(
     plane = crowded(idle_timeout=PATIENCE)
     gate = plane.listen(origin)
     with many(gate, origin) as pairs:
-        with everybody_waits(plane, PATIENCE + 1):
+        with hold_up(plane) as (hold, begun):
+            hold()
+            assert begun.wait(DEADLINE)
             for client, _ in pairs:
                 client.sendall(b"?")
         for _, server in pairs:
             assert b"?" == exactly(server, 1)
-        assert 0 == gate.stats().errors.idle_timeout
+    assert 0 == gate.stats().errors.idle_timeout
