@@ -64,6 +64,7 @@ class GCSBucket:
 
     def _ask(self, method: str, path: str, **options: Any) -> requests.Response:
         url = served("tests.standins.gcs") + path
-        answer = self._session.request(method, url, timeout=60, **options)
+        # A gibibyte at once, on a busy machine.
+        answer = self._session.request(method, url, timeout=600, **options)
         answer.raise_for_status()
         return answer
