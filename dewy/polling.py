@@ -50,14 +50,14 @@ class Poller:
         """Look now, not when the interval has passed."""
         self._wanted.set()
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, over: asyncio.Event) -> None:
         """
-        Poll until cancelled; or until *stop*, which is set before.
+        Poll until cancelled; or until *over*, which is set right after that.
 
         A tick is long, and calls much that is not ours: what loses the
         cancellation must not keep dewy from ending.
         """
-        while not stop.is_set():
+        while not over.is_set():
             delay = await self.once()
             self.next_at = self._clock.wall() + delay
             try:

@@ -19,6 +19,8 @@ class Signals:
     Attributes:
         stop: Set by SIGTERM, SIGINT or SIGQUIT; `reason` says which.
 
+        obeyed: Set once the work has been cancelled for `stop`; not by a signal.
+
         hurry: Set by the second of these: what still drains may be killed.
 
         restart: Called for SIGHUP and SIGUSR1.
@@ -26,6 +28,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.stop = asyncio.Event()
+        self.obeyed = asyncio.Event()
         self.hurry = asyncio.Event()
         self.reason = ""
         self.restart: Callable[[], None] = _ignore

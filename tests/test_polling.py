@@ -103,7 +103,7 @@ async def test_waking_looks_at_once():
 
 
 async def test_polling_ends_though_a_tick_loses_the_cancellation():
-    stop = asyncio.Event()
+    over = asyncio.Event()
     begun = asyncio.Event()
 
     async def tick() -> None:
@@ -112,11 +112,11 @@ async def test_polling_ends_though_a_tick_loses_the_cancellation():
             await asyncio.Event().wait()
 
     settings = Settings(command="assets", root=Path(), cache_dir=Path(), interval=0.01)
-    running = asyncio.create_task(Poller(tick, settings, CLOCK).run(stop))
+    running = asyncio.create_task(Poller(tick, settings, CLOCK).run(over))
     await begun.wait()
 
-    stop.set()
     running.cancel()
+    over.set()
 
     await asyncio.wait({running}, timeout=DEADLINE)
     assert running.done()

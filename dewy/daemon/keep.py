@@ -57,6 +57,7 @@ async def run(settings: Settings, reread: Reread | None = None) -> int:
             service.stopping(f"Stopping on {signals.reason}")
             service.extend(settings.stop_timeout + settings.drain_time + 30)
             keeping.cancel()
+            signals.obeyed.set()
         await asyncio.wait({keeping, stopping})
         status = 0 if keeping.cancelled() else keeping.result()
         log.info("Dewy stopped")
@@ -110,7 +111,7 @@ async def _serve(ground: Ground, online: Online) -> int:
     chronicle, signals = agent.chronicle, ground.signals
     chronicle.tell(Kind.ORDINARY, f"dewy {__version__} keeps {settings.root}")
     try:
-        return await _poll(settings, poller, signals.stop)
+        return await _poll(settings, poller, signals.obeyed)
     finally:
         chronicle.tell(Kind.ORDINARY, f"Stopping ({signals.reason or 'done'})")
 
@@ -147,11 +148,11 @@ async def _answer_locally(ground: Ground, online: Online) -> None:
         log.warning("Admin API not started", extra={"error": str(exc)})
 
 
-async def _poll(settings: Settings, poller: Poller, stop: asyncio.Event) -> int:
+async def _poll(settings: Settings, poller: Poller, over: asyncio.Event) -> int:
     if settings.once:
         await poller.once()
         if settings.command == "assets":
             return 1 if poller.problem else 0
         await asyncio.get_running_loop().create_future()
-    await poller.run(stop)
+    await poller.run(over)
     return 0
