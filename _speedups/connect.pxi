@@ -164,7 +164,7 @@ cdef void conclude(Worker *w, Conn *c, uint32_t events) noexcept nogil:
         error = connect_error(side)
     elif not events & (EPOLLOUT | EPOLLHUP):
         return
-    elif is_itself(c):
+    elif is_self_connected(c):
         error = ECONNREFUSED
     elif w.engine.proxy_protocol:
         error = introduce(c)
@@ -188,7 +188,7 @@ cdef void conclude(Worker *w, Conn *c, uint32_t events) noexcept nogil:
     serve(w, c, BACKEND if broken else -1)
 
 
-cdef bint is_itself(Conn *c) noexcept nogil:
+cdef bint is_self_connected(Conn *c) noexcept nogil:
     """
     Whether the socket is connected to itself.
 

@@ -65,7 +65,7 @@ cdef void expire(Worker *w) noexcept nogil:
     w.tick = max(w.tick, now)
 
 
-cdef uint32_t news(Side *side) noexcept nogil:
+cdef uint32_t pending_events(Side *side) noexcept nogil:
     """What has come to a socket, and no event has told of yet."""
     cdef pollfd asked
     asked.fd = side.fd
@@ -84,7 +84,7 @@ cdef void come_due(Worker *w, Conn *c) noexcept nogil:
     elif c.state == WAITING or c.state == HELD:
         attempt(w, c)
     elif w.now - c.attempted_at >= patience(w, c):
-        events = news(&c.side[BACKEND])
+        events = pending_events(&c.side[BACKEND])
         if events:
             # The backend is in time; it is this process that is late.
             heed(w, c, BACKEND, events)
@@ -102,7 +102,7 @@ cdef void inspect(Worker *w, Conn *c) noexcept nogil:
         see_off(w, c)
         return
     if allowed and w.now - c.seen_at >= allowed:
-        if news(&c.side[CLIENT]) or news(&c.side[BACKEND]):
+        if pending_events(&c.side[CLIENT]) or pending_events(&c.side[BACKEND]):
             # They are not silent; it is this process that is late.
             arm(w, c, w.now + allowed)
             return

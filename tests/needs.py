@@ -25,7 +25,7 @@ import pytest
 
 from dewy.containers.engines.sockets import Runtime, candidates
 from dewy.errors import ConfigError
-from tests.standins.alone import alone
+from tests.standins.namespace import in_namespace
 
 # As it was before the tests forgot the settings of whoever runs them.
 ENVIRON = dict(os.environ)
@@ -97,7 +97,7 @@ def _raw_sockets() -> bool:
 def _namespaces() -> bool:
     """The right to make network namespaces, as root has it on Linux."""
     with suppress(OSError):
-        alone(int)
+        in_namespace(int)
         return True
     return False
 

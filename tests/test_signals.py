@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
+from dewy import daemon
+from dewy.config import Settings
+from dewy.polling import Poller
 from dewy.signals import Signals
 
 
@@ -41,3 +45,47 @@ async def test_afterwards_signals_mean_what_they_meant():
         pass
 
     assert signal.SIG_DFL == signal.getsignal(signal.SIGHUP)
+
+
+async def test_the_work_does_not_end_before_it_is_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the cancellation would come amid dewy's farewell, and break it off."""
+    heard = asyncio.Event()
+    requests: list[int] = []
+    polled, stopped = Poller.run, Signals._stop
+
+    def stop(signals: Signals, number: signal.Signals) -> None:
+        stopped(signals, number)
+        heard.set()
+
+    async def look(poller: Poller) -> float:
+        """The signal comes amid the first, which ends at that moment."""
+        if heard.is_set():
+            await asyncio.Event().wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await heard.wait()
+        return 0.0
+
+    async def run(poller: Poller, over: asyncio.Event) -> None:
+        try:
+            await polled(poller, over)
+        finally:
+            task = asyncio.current_task()
+            assert task
+            requests.append(task.cancelling())
+
+    monkeypatch.setattr(Signals, "_stop", stop)
+    monkeypatch.setattr(Poller, "once", look)
+    monkeypatch.setattr(Poller, "run", run)
+    settings = Settings(
+        command="assets",
+        root=tmp_path,
+        cache_dir=tmp_path / "cache",
+        registry="mem://farewell",
+        cache="mem://farewell",
+        admin_port=0,
+    )
+
+    assert 0 == await daemon.run(settings)
+    assert [1] == requests

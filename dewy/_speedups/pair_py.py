@@ -241,7 +241,7 @@ class Pair:
         left = self._active + self._engine.idle_timeout - self._loop.time()
         if left > 0:
             self._await_idleness(left)
-        elif any(side.has_news for side in (self._client, self.search.server) if side):
+        elif any(flow.source.has_pending_events for flow in self._flows):
             # It has, and it is this process that is late.
             self._await_idleness(self._engine.idle_timeout)
         else:

@@ -8,8 +8,8 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .itself import is_itself
 from .port_py import SHORTAGE, prepare
+from .self_connection import is_self_connected
 from .side_py import Side
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Search:
         # The kernel of one that is dying takes connections, and then drops them.
         if problem and not (problem in DROPPED and _has_spoken(self.server.sock)):
             return self._failed(problem)
-        if not problem and is_itself(self.server.sock):
+        if not problem and is_self_connected(self.server.sock):
             return self._failed(errno.ECONNREFUSED)
         self._forget_timer()
         self._port.connect_latency.add(self._engine.loop.time() - self._attempted)
@@ -155,7 +155,7 @@ class Search:
     def _come_due(self) -> None:
         """There is no answer in time; unless it is this process that is late."""
         assert self.server is not None
-        if self.server.has_news:
+        if self.server.has_pending_events:
             self._answered()
         else:
             self._failed(errno.ETIMEDOUT)

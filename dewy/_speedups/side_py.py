@@ -137,7 +137,7 @@ class Side:
             self._broken()
 
     @property
-    def has_news(self) -> bool:
+    def has_pending_events(self) -> bool:
         """Whether what is waited for has come, and the loop has not told of it yet."""
         wanted = select.POLLIN * self._reading | select.POLLOUT * self._writing
         asked = select.poll()

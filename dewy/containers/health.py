@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from errno import ECONNREFUSED, EIO
 from typing import Self
 
-from .._speedups.itself import is_itself
 from .._speedups.preface import LOCAL
+from .._speedups.self_connection import is_self_connected
 from ..config import Endpoint
 
 __all__ = ["Check", "Pulse"]
@@ -114,7 +114,7 @@ async def _connected(endpoint: Endpoint) -> tuple[StreamReader, StreamWriter]:
     sock.setblocking(False)
     try:
         await asyncio.get_running_loop().sock_connect(sock, endpoint.address)
-        if is_itself(sock):
+        if is_self_connected(sock):
             raise ConnectionRefusedError(ECONNREFUSED, os.strerror(ECONNREFUSED))
         return await asyncio.open_connection(sock=sock, limit=LINE_LIMIT)
     except BaseException:

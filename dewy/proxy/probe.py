@@ -6,8 +6,8 @@ import asyncio
 import socket
 from collections.abc import Iterator
 
-from .._speedups.itself import is_itself
 from .._speedups.preface import LOCAL
+from .._speedups.self_connection import is_self_connected
 from ..config import Endpoint
 
 __all__ = ["PATIENCE", "intervals", "reachable"]
@@ -32,7 +32,7 @@ async def reachable(endpoint: Endpoint, *, proxy_protocol: bool = False) -> bool
             sock.setblocking(False)
             async with asyncio.timeout(PATIENCE):
                 await loop.sock_connect(sock, endpoint.address)
-            if is_itself(sock):
+            if is_self_connected(sock):
                 return False
             if proxy_protocol:
                 await loop.sock_sendall(sock, LOCAL)

@@ -12,7 +12,7 @@ from dewy._speedups.preface import LOCAL
 from dewy.config import Endpoint
 from dewy.containers.health import Check, Pulse
 from tests.needs import needs
-from tests.standins.alone import alone
+from tests.standins.namespace import in_namespace
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -47,7 +47,7 @@ def test_a_look_that_meets_itself_has_met_nobody():
     """The kernel has but one port to connect from: the one that is called."""
     dead = Endpoint("127.0.0.1", 4242)
 
-    said = alone(lambda: asyncio.run(Check("").ask([dead])), port=4242)
+    said = in_namespace(lambda: asyncio.run(Check("").ask([dead])), port=4242)
 
     assert "127.0.0.1:4242: connection refused" == said
 

@@ -110,12 +110,16 @@ async def test_what_was_gone_back_to_is_not_on_probation_after_a_restart(
     assert not await case.die()
 
 
-async def test_a_clock_that_went_back_ends_no_probation(tmp_path: Path):
+@pytest.mark.parametrize(("later", "judged"), [(29, True), (31, False)])
+async def test_a_clock_that_went_back_neither_ends_nor_prolongs_probation(
+    later: float, judged: bool, tmp_path: Path
+):
     new = replace(NEW, at=5000.0)
     case = Case(tmp_path, state=State(new, (new, OLD)))
     case.trial.resume()
+    case.now = later
 
-    assert await case.die()
+    assert judged is await case.die()
 
 
 async def test_going_back_is_told_with_the_last_lines(tmp_path: Path):

@@ -13,7 +13,7 @@ from dewy._speedups.preface import LOCAL
 from dewy.config import Endpoint
 from dewy.proxy.probe import intervals, reachable
 from tests.needs import needs
-from tests.standins.alone import alone
+from tests.standins.namespace import in_namespace
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -63,7 +63,7 @@ def test_a_probe_that_meets_itself_has_met_nobody() -> None:
     """The kernel has but one port to connect from: the one that is called."""
     dead = Endpoint("127.0.0.1", 4242)
 
-    assert not alone(lambda: asyncio.run(reachable(dead)), port=4242)
+    assert not in_namespace(lambda: asyncio.run(reachable(dead)), port=4242)
 
 
 async def test_who_closes_at_once_is_not_reachable() -> None:

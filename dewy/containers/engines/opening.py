@@ -14,7 +14,7 @@ from types import ModuleType
 from ...errors import ConfigError, EngineError, ImplementationUnavailable
 from ..model import Engine
 from .deadlines import STANDARD, Deadlines
-from .sockets import STARTED_BY, TITLES, Address, Runtime, candidates, choose, elsewhere
+from .sockets import STARTED_BY, TITLES, Address, Runtime, candidates, choose, is_remote
 
 __all__ = ["Runtime", "open_engine"]
 
@@ -42,7 +42,7 @@ async def open_engine(
                 systemd=await asyncio.to_thread(SYSTEMD.is_dir),
                 linux=sys.platform == "linux",
             )
-            engine.local = not await elsewhere(place)
+            engine.local = not await is_remote(place)
         except EngineError as exc:
             raise EngineError(_silent(runtime, place, exc)) from exc
         if runtime == "podman" and engine.flavour == "docker":

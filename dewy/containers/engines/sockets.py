@@ -158,7 +158,7 @@ def look(path: str) -> Finding:
     return "there"
 
 
-async def elsewhere(place: Address) -> bool:
+async def is_remote(place: Address) -> bool:
     """
     Whether the engine that answers at *place* is another host's.
 

@@ -15,7 +15,7 @@ from dewy.containers.engines.sockets import (
     Runtime,
     candidates,
     choose,
-    elsewhere,
+    is_remote,
     look,
     owner,
 )
@@ -122,7 +122,7 @@ async def test_engine_may_be_another_hosts(
     with socket.create_server((host, 0)) as listener:
         port = listener.getsockname()[1]
 
-        assert far is await elsewhere(Address(f"tcp://{host}:{port}", "DOCKER_HOST"))
+        assert far is await is_remote(Address(f"tcp://{host}:{port}", "DOCKER_HOST"))
 
 
 async def test_engine_that_went_away_is_no_other_hosts(
@@ -131,7 +131,7 @@ async def test_engine_that_went_away_is_no_other_hosts(
     monkeypatch.setattr(Address, "local", False)
 
     with pytest.raises(EngineError, match=r"tcp://127\.0\.0\.1:9"):
-        await elsewhere(Address("tcp://127.0.0.1:9"))
+        await is_remote(Address("tcp://127.0.0.1:9"))
 
 
 def test_socket_is_there_absent_or_silent(directory: Path) -> None:

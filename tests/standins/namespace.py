@@ -20,7 +20,7 @@ IFF_UP = 1
 EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
-def alone(function: Callable[[], T], *, port: int | None = None) -> T:
+def in_namespace(function: Callable[[], T], *, port: int | None = None) -> T:
     """
     What *function* returns in a thread that has a network namespace of its own.
 

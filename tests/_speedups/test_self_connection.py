@@ -8,7 +8,7 @@ import pytest
 
 from dewy._speedups.interface import Errors
 from tests.needs import needs
-from tests.standins.alone import alone
+from tests.standins.namespace import in_namespace
 from tests.standins.plane import Gate, Start
 
 pytestmark = needs("namespaces")
@@ -33,6 +33,6 @@ def test_nobody_gets_back_what_it_says(started: Start, host: str) -> None:
             errors = gate.stats().errors
             return errors
 
-    errors = alone(ask, port=DEAD)
+    errors = in_namespace(ask, port=DEAD)
 
     assert (1, 1) == (errors.refused, errors.unanswered)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import socket
 
-__all__ = ["is_itself"]
+__all__ = ["is_self_connected"]
 
 
-def is_itself(sock: socket.socket) -> bool:
+def is_self_connected(sock: socket.socket) -> bool:
     """
     Whether *sock*, just connected, is connected to itself.
 
