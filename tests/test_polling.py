@@ -107,6 +107,8 @@ async def test_polling_ends_though_a_tick_loses_the_cancellation():
     begun = asyncio.Event()
 
     async def tick() -> None:
+        if begun.is_set():
+            await asyncio.Event().wait()
         begun.set()
         with suppress(asyncio.CancelledError):
             await asyncio.Event().wait()

@@ -65,6 +65,7 @@ async def test_the_work_does_not_end_before_it_is_cancelled(
             await asyncio.Event().wait()
         os.kill(os.getpid(), signal.SIGTERM)
         await heard.wait()
+        poller.wake()
         return 0.0
 
     async def run(poller: Poller, over: asyncio.Event) -> None:
