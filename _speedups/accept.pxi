@@ -20,7 +20,7 @@ cdef void unlisten(Worker *w, Port *port) noexcept nogil:
     epoll_ctl(w.epoll, EPOLL_CTL_DEL, port.listener, NULL)
 
 
-cdef void welcome(Worker *w, Port *port) noexcept nogil:
+cdef void accept_batch(Worker *w, Port *port) noexcept nogil:
     """Accept what waits at a listener, up to a turn's worth."""
     cdef Worker *other
     cdef int fd, count
@@ -28,7 +28,7 @@ cdef void welcome(Worker *w, Port *port) noexcept nogil:
         if not ordered_load(&port.listening) or ordered_load(&w.deaf):
             return
         if not reserve(w.engine):
-            go_deaf(w, 0)
+            pause_accept(w, 0)
             return
         fd = take(port)
         if fd < 0:
@@ -84,7 +84,7 @@ cdef void refuse(Worker *w, Port *port, int error) noexcept nogil:
     count_error(w, port, ACCEPT_FAILED)
     if ordered_swap(&port.failure_told, 1) == 0:
         tell(w.engine, TELL_LISTENER_FAILED, port.number, error)
-    go_deaf(w, monotonic() + PAUSE)
+    pause_accept(w, monotonic() + PAUSE)
 
 
 cdef bint reserve(Engine *engine) noexcept nogil:
@@ -102,7 +102,7 @@ cdef void unreserve(Engine *engine) noexcept nogil:
         ordered_add(&engine.open, -1)
 
 
-cdef void go_deaf(Worker *w, int64_t until) noexcept nogil:
+cdef void pause_accept(Worker *w, int64_t until) noexcept nogil:
     """Leave newcomers in the backlog until then, or (0) until connections end."""
     cdef int index
     # Under the lock, so that the control plane adds no listener meanwhile: a deaf

@@ -92,7 +92,7 @@ cdef void miss(Worker *w, Conn *c, int error) noexcept nogil:
         b.failures += 1
         pthread_mutex_unlock(&c.port.lock)
         suspect(b, error)
-    forsake(w, c)
+    connect_failed(w, c)
 
 
 cdef int cause_of(int error) noexcept nogil:
@@ -106,7 +106,7 @@ cdef int cause_of(int error) noexcept nogil:
     return REFUSED
 
 
-cdef void forsake(Worker *w, Conn *c) noexcept nogil:
+cdef void connect_failed(Worker *w, Conn *c) noexcept nogil:
     """Leave the present backend, not to come back."""
     hang_up(c)
     mark_tried(c, c.backend)
@@ -114,7 +114,7 @@ cdef void forsake(Worker *w, Conn *c) noexcept nogil:
     c.backend = NULL
 
 
-cdef bint start_over(Worker *w, Conn *c) noexcept nogil:
+cdef bint retry_other_backend(Worker *w, Conn *c) noexcept nogil:
     """
     Leave a backend that has left by itself for another, if there still is one.
 
@@ -138,7 +138,7 @@ cdef bint untouched(Conn *c) noexcept nogil:
 
 cdef void turn_from(Worker *w, Conn *c) noexcept nogil:
     # The search goes on after this batch: it may hold events of the old socket.
-    forsake(w, c)
+    connect_failed(w, c)
     c.flow[DOWN].eof = c.flow[DOWN].ended = 0
     c.kept = 0
     c.state = WAITING

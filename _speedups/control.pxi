@@ -13,7 +13,7 @@ cdef int64_t command(
         for index in range(engine.width):
             engine.workers[index].now = monotonic()
             given.result += carry_out(&engine.workers[index], &given)
-            exhume(&engine.workers[index])
+            reclaim(&engine.workers[index])
         return given.result
 
     pthread_mutex_lock(&engine.lock)
@@ -80,7 +80,7 @@ cdef int redirect(Worker *w, Conn *c, Backend *gone) noexcept nogil:
     """Have one that is still being connected to *gone* go elsewhere: 1, or 0."""
     if c.state != CONNECTING or c.backend != gone:
         return 0
-    forsake(w, c)
+    connect_failed(w, c)
     attempt(w, c)
     return 1
 

@@ -44,7 +44,7 @@ cdef void settle(Worker *w, Conn *c) noexcept nogil:
         return
     if down and not c.flow[DOWN].ended:
         look_for_silence(c)
-        if start_over(w, c):
+        if retry_other_backend(w, c):
             return
     if up and down:
         # No shutdown for the flow that ends now: the close says it, too.
@@ -84,11 +84,11 @@ cdef void abort(Worker *w, Conn *c, int side) noexcept nogil:
         empty(w, c, side, &broken)
     if side == BACKEND and not c.flow[side].ended:
         look_for_silence(c)
-        if start_over(w, c):
+        if retry_other_backend(w, c):
             return
     count_error(w, c.port, RESET_BY_BACKEND if side == BACKEND else RESET_BY_CLIENT)
     if side == BACKEND and broken < 0 and is_owed(c):
-        part(w, c)
+        backend_lost(w, c)
         return
     if over(&c.flow[side]):
         # The end had come before the break.
@@ -141,7 +141,7 @@ cdef void finish(Worker *w, Conn *c, int ending) noexcept nogil:
         c.backend = NULL
     observe_duration(w, c)
     relaxed_add(&w.active, -1)
-    bury(w, c)
+    free_later(w, c)
     leave(w.engine, c.port)
 
 

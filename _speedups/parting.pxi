@@ -25,7 +25,7 @@ cdef int unsent(Side *sink) noexcept nogil:
     return size
 
 
-cdef void part(Worker *w, Conn *c) noexcept nogil:
+cdef void backend_lost(Worker *w, Conn *c) noexcept nogil:
     """Go on without the backend."""
     cdef Side *backend = &c.side[BACKEND]
     c.gone = GONE if pending(&c.flow[DOWN]) or c.flow[DOWN].eof else HEARD_OUT
@@ -33,7 +33,7 @@ cdef void part(Worker *w, Conn *c) noexcept nogil:
     drop_stuck(w, &c.flow[UP])
     backend.readable = backend.hung = 1
     c.taken = -1
-    see_off(w, c)
+    flush_client(w, c)
 
 
 cdef void serve_parted(Worker *w, Conn *c, int failed) noexcept nogil:
@@ -46,7 +46,7 @@ cdef void serve_parted(Worker *w, Conn *c, int failed) noexcept nogil:
         return
     if broken == BACKEND:
         c.gone = HEARD_OUT
-    see_off(w, c)
+    flush_client(w, c)
 
 
 cdef int disregard(Worker *w, Conn *c, int *broken) noexcept nogil:
@@ -70,7 +70,7 @@ cdef int disregard(Worker *w, Conn *c, int *broken) noexcept nogil:
     return 0
 
 
-cdef void see_off(Worker *w, Conn *c) noexcept nogil:
+cdef void flush_client(Worker *w, Conn *c) noexcept nogil:
     """End as soon as the client has all of it, or takes nothing for too long."""
     cdef Flow *down = &c.flow[DOWN]
     cdef int64_t allowed = w.engine.idle_timeout

@@ -87,7 +87,7 @@ cdef void come_due(Worker *w, Conn *c) noexcept nogil:
         events = pending_events(&c.side[BACKEND])
         if events:
             # The backend is in time; it is this process that is late.
-            heed(w, c, BACKEND, events)
+            on_event(w, c, BACKEND, events)
             return
         miss(w, c, ETIMEDOUT)
         attempt(w, c)
@@ -99,7 +99,7 @@ cdef void inspect(Worker *w, Conn *c) noexcept nogil:
     """Reset a silent connection; keep an eye on the peer of any other."""
     cdef int64_t allowed = w.engine.idle_timeout
     if c.gone:
-        see_off(w, c)
+        flush_client(w, c)
         return
     if allowed and w.now - c.seen_at >= allowed:
         if pending_events(&c.side[CLIENT]) or pending_events(&c.side[BACKEND]):

@@ -54,7 +54,7 @@ cdef void clear(Conn *c) noexcept nogil:
         c.side[side].life = lives[side]
 
 
-cdef void bury(Worker *w, Conn *c) noexcept nogil:
+cdef void free_later(Worker *w, Conn *c) noexcept nogil:
     # Not free before the turn is over, since the batch may still name it; and not
     # before it has left the ready list.
     c.state = FREE
@@ -63,7 +63,7 @@ cdef void bury(Worker *w, Conn *c) noexcept nogil:
         w.buried = c
 
 
-cdef void exhume(Worker *w) noexcept nogil:
+cdef void reclaim(Worker *w) noexcept nogil:
     cdef Conn *c
     while w.buried != NULL:
         c = w.buried
@@ -99,7 +99,7 @@ cdef void serve(Worker *w, Conn *c, int failed) noexcept nogil:
         settle(w, c)
 
 
-cdef void heed(Worker *w, Conn *c, int side, uint32_t events) noexcept nogil:
+cdef void on_event(Worker *w, Conn *c, int side, uint32_t events) noexcept nogil:
     """Note what an event says of a side, and act on it."""
     cdef Side *s = &c.side[side]
     if c.state == FREE:
@@ -134,9 +134,9 @@ cdef void dispatch(Worker *w, epoll_event *event) noexcept nogil:
     if tag <= SIDE_TAG:
         c = <Conn *>place
         if c.side[tag].life == data >> LIFE_SHIFT:
-            heed(w, c, tag, event.events)
+            on_event(w, c, tag, event.events)
     elif tag == PORT_TAG:
-        welcome(w, <Port *>place)
+        accept_batch(w, <Port *>place)
     else:
         w.summoned = 1
 
@@ -155,7 +155,7 @@ cdef void revisit(Worker *w) noexcept nogil:
         elif c.state == HELD or c.state == WAITING:
             attempt(w, c)
         elif c.state == FREE:
-            bury(w, c)
+            free_later(w, c)
         c = following
 
 
@@ -177,10 +177,10 @@ cdef void turn(Worker *w, int timeout) noexcept nogil:
     expire(w)
     if w.deaf:
         listen_again(w)
-    exhume(w)
+    reclaim(w)
 
 
-cdef int doze(Worker *w) noexcept nogil:
+cdef int wait_for_events(Worker *w) noexcept nogil:
     """For how many milliseconds the worker may wait for events."""
     cdef int64_t due, now
     if w.ready != NULL:
@@ -196,7 +196,7 @@ cdef void *work(void *argument) noexcept nogil:
     cdef Worker *w = <Worker *>argument
     prctl(PR_SET_NAME, <char *>b"dewy-relay")
     while not ordered_load(&w.engine.stopping):
-        turn(w, doze(w))
+        turn(w, wait_for_events(w))
     return NULL
 
 

@@ -14,15 +14,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from .config import Settings
-from .deploy.around import DeployHooks
 from .deploy.attempt import DONE, Attempt
-from .deploy.chronicle import Chronicle
+from .deploy.deploy_hooks import DeployHooks
 from .deploy.deployer import Deployer
-from .deploy.ledger import Ledger
+from .deploy.deployment_log import DeploymentLog
 from .deploy.plan import Action, in_grace, is_same, plan, quarantined
+from .deploy.probation import Probation
+from .deploy.release_store import ReleaseStore
 from .deploy.state import Installed, State
-from .deploy.supply import Supply
-from .deploy.trial import Trial
+from .deploy.state_store import StateStore
 from .deploy.verbs import ASKED_FOR, NEWEST
 from .errors import DeploymentError, DewyError, NoRelease, NotYet
 from .logs import summary
@@ -48,29 +48,29 @@ class Agent:
 
         newest: What the registry named last.
 
-        standing: What the last look led to, for `status`.
+        status_reason: What the last look led to, for `status`.
 
         latest: The last change of version that was tried, or is under way.
     """
 
     settings: Settings
     clock: Clock
-    ledger: Ledger
-    supply: Supply
+    state_store: StateStore
+    release_store: ReleaseStore
     registry: Registry
     deployer: Deployer
-    chronicle: Chronicle
+    deployment_log: DeploymentLog
     hooks: DeployHooks
-    trial: Trial
+    probation: Probation
     announce: Callable[[str], None]
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
     newest: Release | None = None
-    standing: str = "has not looked yet"
+    status_reason: str = "has not looked yet"
     latest: Attempt | None = None
 
     @property
     def state(self) -> State:
-        return self.ledger.state
+        return self.state_store.state
 
     def describe(self) -> str:
         """What runs, in one line."""
@@ -82,15 +82,15 @@ class Agent:
         Look at the registry once, and act.
 
         Raises:
-            NotYet: what there is to do has to wait; `standing` says why.
+            NotYet: what there is to do has to wait; `status_reason` says why.
             Exception: it failed; the running release serves on.
         """
         async with self.busy:
-            await self.ledger.settle()
+            await self.state_store.settle()
             try:
                 await self._look_and_act()
             except NotYet as exc:
-                self.standing = str(exc)
+                self.status_reason = str(exc)
                 raise
 
     async def look(self, tag: str | None = None) -> Release | None:
@@ -107,12 +107,12 @@ class Agent:
         except TimeoutError:
             raise DewyError(f"no answer within {REGISTRY_DEADLINE:g} s") from None
         except NotYet as exc:
-            self.standing = str(exc)
+            self.status_reason = str(exc)
         except NoRelease as exc:
             if not in_grace(exc, self.clock.wall(), self.settings.grace_period):
                 raise
-            self.standing = f"{exc}; it may still be on its way"
-        log.debug("Waited for release", extra={"why": self.standing})
+            self.status_reason = f"{exc}; it may still be on its way"
+        log.debug("Waited for release", extra={"why": self.status_reason})
         return None
 
     async def deploy(self, release: Release, why: str = "") -> None:
@@ -128,8 +128,8 @@ class Agent:
         attempt.reach("fetch")
         target: Installed | None = None
         try:
-            async with self.supply.brought(release) as delivery:
-                self.chronicle.tell(Kind.ORDINARY, f"Fetched {release.tag}")
+            async with self.release_store.brought(release) as delivery:
+                self.deployment_log.tell(Kind.ORDINARY, f"Fetched {release.tag}")
                 target = await delivery.reserve(self.clock.wall())
                 attempt.reach("before-hook")
                 await self.hooks.before(attempt, target)
@@ -140,21 +140,21 @@ class Agent:
             await self.activate(target, attempt)
         except NotYet:
             attempt.over = True
-            await self.supply.retain(self.state, cached=False)
+            await self.release_store.retain(self.state, cached=False)
             raise
         except Exception as exc:
             await self._failed(release, attempt, exc)
             raise
         # The log says so when what comes after it is over, too.
         attempt.step = DONE
-        await self.chronicle.record(attempt, "deployed", why, more=True)
+        await self.deployment_log.record(attempt, "deployed", why, more=True)
         attempt.mark("after-hook")
         await self.hooks.after(attempt, target)
         attempt.mark("report")
         await self._report(release)
         attempt.mark("clean-up")
         await self._finish(attempt)
-        self.chronicle.end(attempt)
+        self.deployment_log.end(attempt)
 
     async def deploy_wanted(self, release: Release) -> str:
         """
@@ -168,7 +168,7 @@ class Agent:
         """
         running = self.state.running
         if running and is_same(running, release) and await self.deployer.alive():
-            await self.ledger.change(lambda state: replace(state, wanted=""))
+            await self.state_store.change(lambda state: replace(state, wanted=""))
         else:
             await self.deploy(release, ASKED_FOR)
         try:
@@ -178,7 +178,7 @@ class Agent:
             why = f"{newest.tag} is newer"
         except (DewyError, OSError) as exc:
             why = f"the registry does not tell what is newest: {summary(exc)}"
-        await self.ledger.change(lambda state: replace(state, hold=True))
+        await self.state_store.change(lambda state: replace(state, hold=True))
         return f"{release.tag} runs and is held, for {why}"
 
     async def activate(self, target: Installed, attempt: Attempt) -> None:
@@ -191,7 +191,7 @@ class Agent:
 
         async def commit() -> None:
             back_at = self.clock.wall() if attempt.action == "rollback" else 0.0
-            await self.ledger.change(
+            await self.state_store.change(
                 lambda state: replace(
                     state.deployed(target, self.settings.keep, back_at),
                     quarantine=state.quarantine.succeeded(target.tag, target.identity),
@@ -199,11 +199,11 @@ class Agent:
                     because=attempt.why or NEWEST,
                 )
             )
-            self.trial.begin(target, attempt.id)
+            self.probation.begin(target, attempt.id)
 
         async def abandon(reason: BaseException) -> None:
             if attempt.action == "deploy" and isinstance(reason, Exception):
-                await self._condemn(target.tag, target.identity, reason)
+                await self._quarantine(target.tag, target.identity, reason)
 
         await self.deployer.activate(target, commit, abandon)
 
@@ -222,7 +222,7 @@ class Agent:
             return
         self.newest = release
         decided = plan(self.state, release, self.clock.wall())
-        known, self.standing = self.standing, decided.reason
+        known, self.status_reason = self.status_reason, decided.reason
         if decided.action is Action.DEPLOY:
             return await self.deploy(release)
         level = logging.DEBUG if decided.reason == known else logging.INFO
@@ -240,7 +240,7 @@ class Agent:
         try:
             release = await self.look(tag)
         except NoRelease:
-            await self.ledger.change(lambda state: replace(state, wanted=""))
+            await self.state_store.change(lambda state: replace(state, wanted=""))
             raise
         if release is not None:
             await self.deploy_wanted(release)
@@ -250,7 +250,7 @@ class Agent:
         running = self.state.running
         if running is None:
             return
-        if not await self.supply.has(running):
+        if not await self.release_store.has(running):
             entry = self.state.quarantine.find(release.tag, release.identity)
             if entry and entry.blocks(self.clock.wall()):
                 raise NotYet(quarantined(entry))
@@ -259,22 +259,22 @@ class Agent:
         await self.deployer.heal(running)
         if not running.identity:
             known = replace(running, identity=release.identity)
-            await self.ledger.change(lambda state: state.renamed(running, known))
+            await self.state_store.change(lambda state: state.renamed(running, known))
 
     async def _failed(self, release: Release, attempt: Attempt, exc: Exception) -> None:
         if attempt.step != "start":
-            await self._condemn(release.tag, release.identity, exc)
-        await self.supply.retain(self.state, cached=False)
+            await self._quarantine(release.tag, release.identity, exc)
+        await self.release_store.retain(self.state, cached=False)
         tail = exc.log_tail if isinstance(exc, DeploymentError) else ()
         attempt.fail(summary(exc))
-        await self.chronicle.record(attempt, "failed", summary(exc), tail)
+        await self.deployment_log.record(attempt, "failed", summary(exc), tail)
         self.announce(f"{self.describe()}; {release.tag} failed at {attempt.step}")
         stays = f"; {attempt.previous} runs on" if attempt.previous else ""
         text = f"{release.tag} failed at {attempt.step}: {summary(exc)}{stays}"
-        self.chronicle.tell(Kind.ERROR, text, ("log", "\n".join(tail)), about=exc)
+        self.deployment_log.tell(Kind.ERROR, text, ("log", "\n".join(tail)), about=exc)
 
-    async def _condemn(self, tag: str, identity: str, why: Exception) -> None:
-        await self.ledger.condemn(
+    async def _quarantine(self, tag: str, identity: str, why: Exception) -> None:
+        await self.state_store.condemn(
             tag, identity, summary(why), self.clock, traffic=False
         )
 
@@ -290,8 +290,8 @@ class Agent:
             log.warning("Deployment not reported", extra={"error": str(exc)})
 
     async def _finish(self, attempt: Attempt) -> None:
-        await self.supply.retain(self.state, cached=True)
+        await self.release_store.retain(self.state, cached=True)
         self.announce(self.describe())
         attempt.reach(DONE)
         what = self.deployer.achievement(bool(attempt.previous))
-        self.chronicle.tell(Kind.IMPORTANT, f"{what} for {attempt.target}")
+        self.deployment_log.tell(Kind.IMPORTANT, f"{what} for {attempt.target}")

@@ -11,10 +11,10 @@ from contextlib import suppress
 from dataclasses import replace
 
 from .config import Settings
-from .deploy.adopt import adopt, cached
-from .deploy.ledger import Ledger
+from .deploy.migrate_go import adopt, cached
 from .deploy.releases import Releases
 from .deploy.state import Group, Installed, State, StateFile
+from .deploy.state_store import StateStore
 from .deploy.verbs import BY_OPERATOR
 from .errors import DeploymentError
 from .supervisor.processes import members
@@ -27,7 +27,7 @@ POLL = 0.05
 GONE = "what ran before it is gone from this host"
 
 
-async def load(settings: Settings, clock: Clock) -> Ledger:
+async def load(settings: Settings, clock: Clock) -> StateStore:
     """
     The state of this root: as dewy left it, as the original did, or empty.
 
@@ -38,20 +38,20 @@ async def load(settings: Settings, clock: Clock) -> Ledger:
     state = await asyncio.to_thread(file.read)
     if state is not None:
         quarantine = state.quarantine.clamped(clock.wall())
-        return Ledger(file, replace(state, quarantine=quarantine))
+        return StateStore(file, replace(state, quarantine=quarantine))
     state = await asyncio.to_thread(_left, settings)
     if state.running:
         log.info("Adopted release", extra={"release": state.running.name})
-    ledger = Ledger(file, state, written=False)
-    await ledger.settle()
-    return ledger
+    state_store = StateStore(file, state, written=False)
+    await state_store.settle()
+    return state_store
 
 
-async def repair(ledger: Ledger, releases: Releases) -> None:
+async def repair(state_store: StateStore, releases: Releases) -> None:
     """Make `current` and the release directories what the state says."""
     await releases.clear_partial()
     kept = await releases.names()
-    state = await ledger.change(lambda state: _present(state, kept))
+    state = await state_store.change(lambda state: _present(state, kept))
     if state.running is None:
         return
     if await releases.target() != state.running.directory:
@@ -60,10 +60,10 @@ async def repair(ledger: Ledger, releases: Releases) -> None:
 
 
 async def recover(
-    settings: Settings, ledger: Ledger, releases: Releases, clock: Clock
+    settings: Settings, state_store: StateStore, releases: Releases, clock: Clock
 ) -> None:
     """Bring back what the original's cache names, in a root that lost its link."""
-    if ledger.state.running or ledger.state.quarantine.entries:
+    if state_store.state.running or state_store.state.quarantine.entries:
         return
     # Only the root's own: in a shared cache the key is any application's.
     found = await asyncio.to_thread(cached, settings.private / "cache")
@@ -79,7 +79,7 @@ async def recover(
         log.warning("Cached release not usable", extra={"error": str(exc)})
         return
     installed = Installed(tag, "", directory, now)
-    await ledger.change(lambda state: state.deployed(installed, settings.keep))
+    await state_store.change(lambda state: state.deployed(installed, settings.keep))
     await releases.switch(directory)
     log.info("Recovered release from the cache", extra={"release": tag})
 

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from .config import Settings
-from .deploy.chronicle import Chronicle
-from .deploy.pacing import next_poll
+from .deploy.deployment_log import DeploymentLog
+from .deploy.poll_schedule import next_poll
 from .errors import DewyError, NotYet, RemoteError
 from .logs import summary
 from .system import Clock
@@ -33,10 +33,10 @@ class Poller:
         tick: Callable[[], Awaitable[None]],
         settings: Settings,
         clock: Clock,
-        chronicle: Chronicle | None = None,
+        deployment_log: DeploymentLog | None = None,
     ) -> None:
         self._tick = tick
-        self._chronicle = chronicle
+        self._deployment_log = deployment_log
         self.settings = settings
         self._clock = clock
         self._wanted = asyncio.Event()
@@ -98,13 +98,13 @@ class Poller:
             log.info("Poll succeeded again", extra={"after": self._failures})
         self._failures = 0
         self.problem = ""
-        if self._chronicle:
-            self._chronicle.poll_succeeded()
+        if self._deployment_log:
+            self._deployment_log.poll_succeeded()
 
     def _failed(self, exc: Exception) -> None:
         self._failures += 1
         self.failed += 1
         self.problem = summary(exc)
         log.error("Poll failed", extra={"error": self.problem, "row": self._failures})
-        if self._chronicle:
-            self._chronicle.poll_failed(exc)
+        if self._deployment_log:
+            self._deployment_log.poll_failed(exc)

@@ -64,7 +64,7 @@ async def test_what_runs_is_left_alone(hands):
     await hands.agent.tick()
 
     assert before == hands.agent.state
-    assert "v1.0.0 runs" == hands.agent.standing
+    assert "v1.0.0 runs" == hands.agent.status_reason
     assert 1 == len(hands.store.reports)
 
 
@@ -78,11 +78,11 @@ async def test_a_failed_release_is_told_kept_out_and_tried_again_later(hands, tm
     await hands.agent.tick()
 
     assert "v1.0.0" == version(tmp_path)
-    assert hands.agent.standing.startswith("v1.1.0 is in quarantine until 2033-")
+    assert hands.agent.status_reason.startswith("v1.1.0 is in quarantine until 2033-")
     assert "v1.0.0 runs; v1.1.0 failed at unpack" == hands.announced[-1]
     failed = (await hands.history())[1]
     assert ("failed", "unpack") == (failed.outcome, failed.step)
-    assert failed.reason in hands.agent.standing
+    assert failed.reason in hands.agent.status_reason
     await eventually(
         lambda: hands.told()[-1].endswith(f"{failed.reason}; v1.0.0 runs on")
     )
@@ -160,10 +160,10 @@ async def test_a_release_on_its_way_is_waited_for_a_while(hands):
     published = datetime.fromtimestamp(BEGUN, UTC)
     hands.store.publish("v1.0.0", {}, at=published)
     await hands.agent.tick()
-    assert "may still be on its way" in hands.agent.standing
+    assert "may still be on its way" in hands.agent.status_reason
     hands.store.fail("current", NotYet("being written"))
     await hands.agent.tick()
-    assert "being written" == hands.agent.standing
+    assert "being written" == hands.agent.status_reason
 
     hands.now = BEGUN + 31 * MINUTE
     with pytest.raises(NoRelease):
@@ -194,11 +194,11 @@ async def test_a_report_that_fails_is_no_failure(hands):
 async def test_hold_changes_no_version(hands):
     hands.publish("v1.0.0")
     await hands.agent.tick()
-    await hands.agent.ledger.change(lambda state: replace(state, hold=True))
+    await hands.agent.state_store.change(lambda state: replace(state, hold=True))
     hands.publish("v1.1.0")
     await hands.agent.tick()
 
-    assert "held at v1.0.0; v1.1.0 is newest" == hands.agent.standing
+    assert "held at v1.0.0; v1.1.0 is newest" == hands.agent.status_reason
 
 
 async def test_a_before_hook_that_fails_ends_the_deployment(tmp_path):
@@ -247,7 +247,7 @@ async def test_a_state_that_cannot_be_written_leaves_what_runs(hands, tmp_path):
     hands.publish("v1.0.0")
     await hands.agent.tick()
     hands.publish("v1.1.0")
-    file = hands.agent.ledger._file
+    file = hands.agent.state_store._file
     write, file.path = file.path, tmp_path / "missing" / "state.json"
     with pytest.raises(OSError, match="missing"):
         await hands.agent.tick()

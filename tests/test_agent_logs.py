@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from dewy import logs
-from dewy.admin.online import Online
+from dewy.admin.handlers import Handlers
 from dewy.errors import ArchiveError
 from dewy.polling import Poller
 from tests.standins.agents import acting
@@ -80,15 +80,15 @@ async def test_failure_is_the_last_line(tmp_path: Path, stream: io.StringIO) -> 
 async def test_rollback_is_told_alike(tmp_path: Path, stream: io.StringIO) -> None:
     async with acting(tmp_path) as hands:
         agent = hands.agent
-        online = Online(agent, Poller(agent.tick, agent.settings, agent.clock))
+        handlers = Handlers(agent, Poller(agent.tick, agent.settings, agent.clock))
         for version in ("v1.0.0", "v1.1.0"):
             hands.publish(version)
             await agent.tick()
         before = len(lines(stream))
-        await online.handle("rollback", {})
+        await handlers.handle("rollback", {})
         record = (await hands.history())[-1]
         told = lines(stream)[before:]
-        status = await online.status()
+        status = await handlers.status()
 
     assert ["start", "done"] == [each["step"] for each in told]
     assert {("rollback", record.id)} == {

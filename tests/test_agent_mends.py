@@ -29,7 +29,7 @@ async def test_an_older_version_that_was_asked_for_is_held(hands, tmp_path):
     """The next look would undo it."""
     hands.publish("v1.0.0")
     hands.publish("v1.1.0")
-    await hands.agent.ledger.change(lambda state: replace(state, wanted="v1.0.0"))
+    await hands.agent.state_store.change(lambda state: replace(state, wanted="v1.0.0"))
     await hands.agent.tick()
     await hands.agent.tick()
 
@@ -40,7 +40,7 @@ async def test_an_older_version_that_was_asked_for_is_held(hands, tmp_path):
 async def test_a_version_that_was_asked_for_and_is_not_there_is_forgotten(hands):
     """The newest one is deployed at the next look."""
     hands.publish("v1.0.0")
-    await hands.agent.ledger.change(lambda state: replace(state, wanted="v9.0.0"))
+    await hands.agent.state_store.change(lambda state: replace(state, wanted="v9.0.0"))
     with pytest.raises(NoRelease):
         await hands.agent.tick()
     await hands.agent.tick()
@@ -75,7 +75,7 @@ async def test_what_the_original_deployed_learns_what_it_is_made_of(hands):
     await hands.agent.tick()
     running = hands.agent.state.running
     unknown = replace(running, identity="")
-    await hands.agent.ledger.change(lambda state: state.renamed(running, unknown))
+    await hands.agent.state_store.change(lambda state: state.renamed(running, unknown))
     await hands.agent.tick()
 
     assert running == hands.agent.state.running

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from dewy.notifiers import Kind, Notice, Origin, retrying
-from dewy.notifiers import channel as module
-from dewy.notifiers.backlog import WAITING
-from dewy.notifiers.channel import Channel, open_channel
+from dewy.notifiers import pipeline as module
 from dewy.notifiers.memory import MemoryNotifier
+from dewy.notifiers.pipeline import Pipeline, open_pipeline
+from dewy.notifiers.queue import WAITING
 from dewy.notifiers.retrying import Retrying
 from dewy.polling import Poller
 from dewy.system import Clock
@@ -96,9 +96,9 @@ async def test_an_hour_in_which_nobody_can_be_told(
     known = MemoryNotifier(urlsplit("mem://known"))
     async with Receiver() as receiver:
         troubled = await asyncio.to_thread(
-            open_channel, f"{receiver.url}/hook", ORIGIN, alarm.clock
+            open_pipeline, f"{receiver.url}/hook", ORIGIN, alarm.clock
         )
-        healthy = Channel(known, alarm.clock)
+        healthy = Pipeline(known, alarm.clock)
         with pytest.MonkeyPatch.context() as patch:
             trouble = Trouble(receiver, alarm, patch)
             await trouble.begin(fault)
@@ -107,7 +107,7 @@ async def test_an_hour_in_which_nobody_can_be_told(
                     hands.agent.tick,
                     hands.agent.settings,
                     hands.agent.clock,
-                    hands.agent.chronicle,
+                    hands.agent.deployment_log,
                 )
                 most = 0
                 for number in range(DEPLOYMENTS):

@@ -55,7 +55,7 @@ async def test_a_release_that_cannot_be_brought_again_is_tried_ever_later(
             await hands.agent.tick()
 
     assert ["deployed", "failed"] == [r.outcome for r in await hands.history()]
-    assert "v1.0.0 is in quarantine" in hands.agent.standing
+    assert "v1.0.0 is in quarantine" in hands.agent.status_reason
 
 
 async def test_what_an_operator_asked_for_stays_when_the_registry_goes_away(
@@ -86,11 +86,11 @@ async def test_a_hold_said_while_a_release_is_on_its_way_holds(tmp_path):
         hands.publish("v1.1.0")
         tick = asyncio.create_task(agent.tick())
         await eventually((tmp_path / "waits").exists)
-        await agent.ledger.change(lambda state: verbs.hold(state)[0])
+        await agent.state_store.change(lambda state: verbs.hold(state)[0])
         with pytest.raises(NotYet):
             await tick
 
         assert "v1.0.0" == agent.state.running.tag
-        assert "held at v1.0.0; v1.1.0 waits" == agent.standing
+        assert "held at v1.0.0; v1.1.0 waits" == agent.status_reason
         assert not list(agent.state.quarantine)
         assert {agent.state.running.directory} == await hands.releases.names()

@@ -16,10 +16,10 @@ import pytest
 
 from dewy import boot
 from dewy.config import Settings
-from dewy.deploy.ledger import Ledger
 from dewy.deploy.quarantine import LONGEST_DELAY
 from dewy.deploy.releases import Releases
 from dewy.deploy.state import Group, Installed, State, StateFile
+from dewy.deploy.state_store import StateStore
 from dewy.errors import DewyError
 from dewy.system import Clock, boot_id, start_time
 from tests.standins import programs
@@ -56,9 +56,9 @@ def installed(settings: Settings, *releases: Installed, link: Installed | None) 
 
 async def repaired(settings: Settings, state: State) -> State:
     await asyncio.to_thread(StateFile(settings.private).write, state)
-    ledger = await boot.load(settings, CLOCK)
-    await boot.repair(ledger, Releases(settings.root))
-    return ledger.state
+    state_store = await boot.load(settings, CLOCK)
+    await boot.repair(state_store, Releases(settings.root))
+    return state_store.state
 
 
 async def test_the_state_decides_and_not_the_link(settings: Settings):
@@ -112,12 +112,12 @@ async def test_a_clock_that_once_ran_ahead_keeps_nothing_out_for_years(
 async def test_what_the_original_left_is_adopted_and_written_down(settings: Settings):
     installed(settings, V1, link=V1)
 
-    ledger = await boot.load(settings, CLOCK)
+    state_store = await boot.load(settings, CLOCK)
 
-    assert ledger.state.running is not None
-    assert V1.directory == ledger.state.running.directory
+    assert state_store.state.running is not None
+    assert V1.directory == state_store.state.running.directory
     written = await asyncio.to_thread(StateFile(settings.private).read)
-    assert ledger.state == written
+    assert state_store.state == written
 
 
 async def test_a_state_that_cannot_be_read_is_one_clear_line(settings: Settings):
@@ -127,14 +127,14 @@ async def test_a_state_that_cannot_be_read_is_one_clear_line(settings: Settings)
         await boot.load(settings, CLOCK)
 
 
-async def recovered(settings: Settings, artifact: bytes) -> Ledger:
+async def recovered(settings: Settings, artifact: bytes) -> StateStore:
     settings.cache_dir.mkdir()
     (settings.cache_dir / "current").write_text("v1.2.3--app.tar.gz")
     (settings.cache_dir / "v1.2.3--app.tar.gz").write_bytes(artifact)
-    ledger = await boot.load(settings, CLOCK)
+    state_store = await boot.load(settings, CLOCK)
     releases = Releases(settings.root)
-    await boot.recover(settings, ledger, releases, CLOCK)
-    return ledger
+    await boot.recover(settings, state_store, releases, CLOCK)
+    return state_store
 
 
 async def test_a_root_without_its_link_is_brought_back_from_the_cache(
@@ -142,18 +142,18 @@ async def test_a_root_without_its_link_is_brought_back_from_the_cache(
 ):
     artifact = programs.tarball(programs.files("v1.2.3"))
 
-    ledger = await recovered(settings, artifact)
+    state_store = await recovered(settings, artifact)
 
-    assert ledger.state.running is not None
-    assert "v1.2.3" == ledger.state.running.tag
+    assert state_store.state.running is not None
+    assert "v1.2.3" == state_store.state.running.tag
     version = settings.root / "current" / "VERSION"
     assert "v1.2.3" == await asyncio.to_thread(version.read_text)
 
 
 async def test_a_broken_artifact_in_the_cache_is_left_alone(settings: Settings):
-    ledger = await recovered(settings, b"rubbish")
+    state_store = await recovered(settings, b"rubbish")
 
-    assert ledger.state.running is None
+    assert state_store.state.running is None
     assert not (settings.root / "current").exists()
     assert await Releases(settings.root).names() == frozenset()
 
@@ -235,6 +235,6 @@ async def test_a_full_disk_does_not_keep_an_adopted_release_down(
 
     monkeypatch.setattr(StateFile, "write", refuse)
 
-    ledger = await boot.load(settings, CLOCK)
+    state_store = await boot.load(settings, CLOCK)
 
-    assert ledger.state.running is not None
+    assert state_store.state.running is not None

@@ -34,7 +34,7 @@ LAYERS = (
     {"remotes"},
     {
         "config",
-        "distribution",
+        "histogram",
         "errors",
         "files",
         "logs",

@@ -6,14 +6,14 @@ import asyncio
 import math
 import socket
 
+from .connection_py import Connection
+from .endpoint_py import ResetPoller
+from .event_queue_py import EventQueue
 from .interface import DRAINED, IDLE, LISTENER_FAILED, SUSPECT
 from .journal_py import Journal
-from .news_py import News
-from .pair_py import Pair
 from .port_py import Port
-from .preface import preface
+from .proxy_protocol import preface
 from .pump_py import SCRATCH
-from .side_py import Lookout
 from .table_py import Backend
 
 __all__ = ["Engine"]
@@ -47,18 +47,18 @@ class Engine:
         self.connect_budget = connect_budget
         self.backend_wait = backend_wait
         self.scratch = bytearray(SCRATCH)
-        self.news = News()
+        self.news = EventQueue()
         self.journal = Journal(journal, self.news.ring) if journal else None
         self.accepted = 0
-        self.pairs: set[Pair] = set()
+        self.pairs: set[Connection] = set()
         self._limit = max_connections or math.inf
         self._proxy_protocol = proxy_protocol
         self._listening: set[Port] = set()
         self._waiting: set[Port] = set()
-        self._lookout: Lookout | None = None
+        self._lookout: ResetPoller | None = None
 
     @property
-    def lookout(self) -> Lookout:
+    def lookout(self) -> ResetPoller:
         """There is one from the start."""
         assert self._lookout is not None
         return self._lookout
@@ -69,7 +69,7 @@ class Engine:
         return self.lookout.loop
 
     def start(self) -> None:
-        self._lookout = Lookout(asyncio.get_running_loop())
+        self._lookout = ResetPoller(asyncio.get_running_loop())
 
     def close(self) -> None:
         if self._lookout is not None:
@@ -100,7 +100,7 @@ class Engine:
         try:
             for client in port.accept():
                 self.accepted += 1
-                pair = Pair(self, port, client)
+                pair = Connection(self, port, client)
                 self.pairs.add(pair)
                 port.pairs.add(pair)
                 pair.search.go_on()
@@ -126,7 +126,7 @@ class Engine:
         """What a backend is told before the client's first byte."""
         return preface(client) if self._proxy_protocol else b""
 
-    def ended(self, pair: Pair) -> None:
+    def ended(self, pair: Connection) -> None:
         """*pair* is over."""
         self.pairs.discard(pair)
         pair.port.pairs.discard(pair)
@@ -134,12 +134,12 @@ class Engine:
         for port in list(self._waiting):
             self.listen(port)
 
-    def assign(self, backend: Backend, pair: Pair) -> None:
+    def assign(self, backend: Backend, pair: Connection) -> None:
         """*pair* is with *backend* from now on."""
         backend.total += 1
         backend.pairs.add(pair)
 
-    def release(self, backend: Backend, pair: Pair) -> None:
+    def release(self, backend: Backend, pair: Connection) -> None:
         """*pair* is with *backend* no longer."""
         backend.pairs.discard(pair)
         self.drained_perhaps(backend)

@@ -14,8 +14,8 @@ from .interface import CONNECT_BOUNDS, DURATION_BOUNDS, Errors, PortStats
 from .table_py import Table
 
 if TYPE_CHECKING:
-    from .pair_py import Pair
-    from .search_py import Search
+    from .connection_py import Connection
+    from .connector_py import Connector
 
 __all__ = ["SHORTAGE", "Histogram", "Port", "prepare"]
 
@@ -50,8 +50,8 @@ class Port:
     ) -> None:
         self.number = number
         self.table = Table(balance)
-        self.pairs: set[Pair] = set()
-        self.held: set[Search] = set()
+        self.pairs: set[Connection] = set()
+        self.held: set[Connector] = set()
         self.open = True
         self.leaving = self.paused = self.resting = False
         self.accepted = self.bytes_up = self.bytes_down = self.retries = 0

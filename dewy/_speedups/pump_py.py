@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .side_py import Side
+from .endpoint_py import Endpoint
 
-__all__ = ["BUDGET", "CALLS", "SCRATCH", "Direction"]
+__all__ = ["BUDGET", "CALLS", "SCRATCH", "Pump"]
 
 SCRATCH = 65536  # bytes read at once, and the most that is kept for a slow sink
 BUDGET = 4 * SCRATCH  # bytes a direction may move before others get their turn
 CALLS = 16  # … or reads
 
 
-class Direction:
+class Pump:
     """
     What flows from *source* to *sink*.
 
@@ -41,7 +41,9 @@ class Direction:
         "void",
     )
 
-    def __init__(self, source: Side, sink: Side, count: Callable[[int], None]) -> None:
+    def __init__(
+        self, source: Endpoint, sink: Endpoint, count: Callable[[int], None]
+    ) -> None:
         self.source = source
         self.sink = sink
         self.ended = self.finished = self.moved = self.void = False

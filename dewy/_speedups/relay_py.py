@@ -12,6 +12,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 
+from .connection_py import Connection
 from .engine_py import Engine
 from .interface import (
     DRAINED,
@@ -22,7 +23,6 @@ from .interface import (
     PortStats,
     WorkerStats,
 )
-from .pair_py import Pair
 from .port_py import Port
 from .table_py import Address, Backend, check_address, check_balance
 
@@ -244,7 +244,7 @@ class Relay:
         """Reset every connection of *port*; how many they were."""
         return self._cut(self._ports[port].pairs)
 
-    def _cut(self, pairs: set[Pair]) -> int:
+    def _cut(self, pairs: set[Connection]) -> int:
         count = len(pairs)
         for pair in list(pairs):
             pair.cut()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .interface import BackendStats
 
 if TYPE_CHECKING:
-    from .pair_py import Pair
+    from .connection_py import Connection
 
 __all__ = ["BALANCES", "Backend", "Table", "check_address", "check_balance"]
 
@@ -78,7 +78,7 @@ class Backend:
         self.family = family
         self.address = address
         self.draining = self.leaving = self.removed = self.ejected = False
-        self.pairs: set[Pair] = set()
+        self.pairs: set[Connection] = set()
         self.total = self.bytes_up = self.bytes_down = 0
         self.failures = self.suspicions = 0
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from ..caches import CACHES
 from ..config import Settings
-from ..deploy.shared import ttl_of
+from ..deploy.registry_cache import ttl_of
 from ..errors import RemoteError
 from ..logs import summary
 

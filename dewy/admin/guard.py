@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from .doorman import Visit
+from .connection_limiter import Visit
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import DewyError
 from . import page
-from .doorman import Doorman
+from .connection_limiter import ConnectionLimiter
 from .events import Events
 from .guard import guard, harden
 
@@ -145,7 +145,9 @@ class AdminAPI:
 
     async def _bind(self, make: Callable[[], asyncio.BaseProtocol]) -> asyncio.Server:
         loop = asyncio.get_running_loop()
-        doorman = Doorman(make, head=self._header_timeout, answer=self._answer_timeout)
+        doorman = ConnectionLimiter(
+            make, head=self._header_timeout, answer=self._answer_timeout
+        )
         first = self.port
         ports = range(first, min(first + PORTS_TRIED, 65536))
         for port in ports:

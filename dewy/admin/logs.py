@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..containers.application import index_of
-from ..containers.crew import Crew
 from ..containers.replica import Replica
+from ..containers.replica_set import ReplicaSet
 from ..errors import DewyError, EngineError
 from ..logs import summary
 from ..supervisor.generations import Generations
@@ -31,7 +31,7 @@ Part = dict[str, Any]
 async def logs(
     command: str,
     generations: Generations | None,
-    crew: Crew | None,
+    replica_set: ReplicaSet | None,
     args: Mapping[str, Any],
 ) -> Part:
     """
@@ -46,9 +46,9 @@ async def logs(
     """
     count = min(max(int(args.get("lines") or LINES), 1), MOST)
     after = args.get("after") or {}
-    which = _which(command, "replica" if crew else "generation", args)
-    if crew is not None:
-        parts = await _replicas(crew, which, after, count)
+    which = _which(command, "replica" if replica_set else "generation", args)
+    if replica_set is not None:
+        parts = await _replicas(replica_set, which, after, count)
     elif generations is not None:
         parts = _generations(generations, which, after, count)
     else:
@@ -84,18 +84,24 @@ def _generation(worker: Worker, after: After, count: int) -> Part:
     return _part(name, lines, end, missed)
 
 
-async def _replicas(crew: Crew, which: str, after: After, count: int) -> list[Part]:
-    replicas = sorted(crew.deployer.fleet.replicas, key=lambda each: each.name)
+async def _replicas(
+    replica_set: ReplicaSet, which: str, after: After, count: int
+) -> list[Part]:
+    replicas = sorted(replica_set.deployer.store.replicas, key=lambda each: each.name)
     chosen = [each for each in replicas if not which or _is(each, which)]
     _require(chosen, "replica", which, [each.name for each in replicas], after)
     return list(
-        await asyncio.gather(*(_replica(crew, each, after, count) for each in chosen))
+        await asyncio.gather(
+            *(_replica(replica_set, each, after, count) for each in chosen)
+        )
     )
 
 
-async def _replica(crew: Crew, replica: Replica, after: After, count: int) -> Part:
+async def _replica(
+    replica_set: ReplicaSet, replica: Replica, after: After, count: int
+) -> Part:
     position = after.get(replica.name, 0)
-    engine = crew.deployer.fleet.engine
+    engine = replica_set.deployer.store.engine
     try:
         found = await engine.written(replica.id, count, position)
     except EngineError as exc:

@@ -10,8 +10,8 @@ from typing import Any
 from ..config import Settings
 from ..config.names import app_name
 from ..deploy import verbs
-from ..deploy.adopt import adopt
 from ..deploy.lock import lock
+from ..deploy.migrate_go import adopt
 from ..deploy.state import State, StateFile
 from ..errors import DewyError
 from ..system import Clock

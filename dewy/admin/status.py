@@ -30,7 +30,7 @@ class Process:
         underway: The change of version under way: `tag`, `previous`, `action`,
             `step`, `since`; or None.
 
-        standing: What the last look at the registry led to.
+        status_reason: What the last look at the registry led to.
 
         replicas: The containers, as `GET /api/containers` lists them.
 
@@ -44,7 +44,7 @@ class Process:
     last_poll: float | None = None
     last_error: str = ""
     underway: Mapping[str, Any] | None = None
-    standing: str = ""
+    status_reason: str = ""
     replicas: Sequence[Mapping[str, Any]] = ()
     paused: bool = False
 
@@ -75,7 +75,7 @@ def status(
         "root": root,
         "running": _running(state),
         "why": state.because if state.running else "",
-        "standing": live.standing,
+        "standing": live.status_reason,
         "previous": _release(state.previous),
         "healthy": not degraded,
         "degraded": degraded,

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult
 from ..errors import RemoteError
 from ..release import Release
 from ..remotes import Clients, local
-from ..remotes.draft import Draft
+from ..remotes.partial_file import PartialFile
 from . import Progress
 
 PIECE = 1 << 20
@@ -34,7 +34,7 @@ class FileArtifacts:
         if release.identity.startswith("file:") and identity != release.identity:
             raise RemoteError(f"{self.path} was replaced after it was chosen")
         done = 0
-        async with Draft(into) as draft:
+        async with PartialFile(into) as draft:
             while done < size:
                 piece = await asyncio.to_thread(_piece, self.path, done, identity)
                 await draft.write(piece)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import SplitResult
 
 from ..remotes import Clients
-from ..remotes.gcs.place import GCSPlace
+from ..remotes.gcs.location import GCSLocation
 from .objects import ObjectArtifacts
 
 
@@ -13,4 +13,4 @@ class GSArtifacts(ObjectArtifacts):
     """Objects of Google's."""
 
     def __init__(self, url: SplitResult, clients: Clients) -> None:
-        super().__init__(GCSPlace.read(url), clients)
+        super().__init__(GCSLocation.read(url), clients)

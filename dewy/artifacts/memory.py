@@ -8,8 +8,8 @@ from urllib.parse import SplitResult, unquote
 from ..errors import ConfigError, RemoteError
 from ..release import Release
 from ..remotes import Clients
-from ..remotes.draft import Draft
 from ..remotes.memory import MemoryStore
+from ..remotes.partial_file import PartialFile
 from . import Progress
 
 PIECE = 1 << 16
@@ -30,7 +30,7 @@ class MemoryArtifacts:
 
     async def fetch(self, release: Release, into: Path, progress: Progress) -> None:
         content = self.store.content(self._tag, self._file)
-        async with Draft(into) as draft:
+        async with PartialFile(into) as draft:
             for start in range(0, len(content), PIECE):
                 piece = content[start : start + PIECE]
                 await draft.write(piece)

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..errors import ConfigError, RemoteError
 from ..release import Release
 from ..remotes import Clients
-from ..remotes.objects import Objects, Place
+from ..remotes.objects import Location, Objects
 from . import Progress
 
 
@@ -19,7 +19,7 @@ class ObjectArtifacts:
         ConfigError: the URL names no object.
     """
 
-    def __init__(self, place: Place, clients: Clients) -> None:
+    def __init__(self, place: Location, clients: Clients) -> None:
         if not place.path:
             raise ConfigError(f"{place.url('')} names no object")
         self._place = place

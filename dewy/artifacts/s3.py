@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import SplitResult
 
 from ..remotes import Clients
-from ..remotes.s3.place import S3Place
+from ..remotes.s3.location import S3Location
 from .objects import ObjectArtifacts
 
 
@@ -13,4 +13,4 @@ class S3Artifacts(ObjectArtifacts):
     """Objects of Amazon's, or of what speaks its protocol."""
 
     def __init__(self, url: SplitResult, clients: Clients) -> None:
-        super().__init__(S3Place.read(url), clients)
+        super().__init__(S3Location.read(url), clients)

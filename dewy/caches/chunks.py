@@ -24,9 +24,9 @@ from ..errors import RemoteError
 from ..system import to_the_end
 from . import Cache, Versioned
 from .blob import Manifest, Reading, Writing, is_whole
+from .circuit_breaker import together
 from .eviction import segments
 from .file import FileCache
-from .reach import together
 
 log = logging.getLogger(__name__)
 

@@ -27,8 +27,8 @@ from ..errors import ConfigError, RemoteError
 from ..remotes import NONSENSE
 from . import Versioned
 from .chunks import ChunkedCache, local_copies
-from .reach import PATIENCE, Reach, together
-from .trust import ADVICE, authorities
+from .circuit_breaker import PATIENCE, CircuitBreaker, together
+from .tls import ADVICE, authorities
 
 DEFAULTS = {
     "max-artifact": "32MiB",
@@ -64,7 +64,7 @@ class ConsulStore:
         self.ttl = ttl
         self._prefix = prefix
         self._given = given
-        self._reach = Reach(where)
+        self._reach = CircuitBreaker(where)
         self._client: Any = None
 
     async def read(self, name: str) -> Versioned:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import SplitResult
 
-from ..remotes.gcs import place
+from ..remotes.gcs import location
 from .objects import OPTIONS, Limits, ObjectCache
 
-ALLOWED = {**place.OPTIONS, **OPTIONS}
+ALLOWED = {**location.OPTIONS, **OPTIONS}
 
 
 class GSCache(ObjectCache):
@@ -16,5 +16,5 @@ class GSCache(ObjectCache):
 
     def __init__(self, url: SplitResult, default_directory: Path) -> None:
         limits = Limits.read(url, ALLOWED)
-        where = place.GCSPlace.read(url, ALLOWED)
+        where = location.GCSLocation.read(url, ALLOWED)
         super().__init__(where, limits, default_directory)

@@ -21,12 +21,12 @@ from urllib.parse import SplitResult, urlsplit
 
 from .. import urls
 from ..config.values import duration
-from ..remotes.objects import Objects, Place, Stat, prefix
+from ..remotes.objects import Location, Objects, Stat, prefix
 from ..system import to_the_end
 from . import Versioned
+from .circuit_breaker import CircuitBreaker
 from .eviction import segments
 from .file import FileCache
-from .reach import Reach
 
 log = logging.getLogger(__name__)
 
@@ -114,13 +114,15 @@ class ObjectCache:
         ConfigError: region, bucket or credentials will not do.
     """
 
-    def __init__(self, place: Place, limits: Limits, default_directory: Path) -> None:
+    def __init__(
+        self, place: Location, limits: Limits, default_directory: Path
+    ) -> None:
         self.registry_ttl = limits.registry_ttl
         self._place = place
         self._prefix = prefix(place)
         self._largest = limits.artifact
         self._refused: set[str] = set()
-        self._reach = Reach(str(place))
+        self._reach = CircuitBreaker(str(place))
         self._store = place.open()
         self._objects = Objects(self._store)
         self._local = FileCache(

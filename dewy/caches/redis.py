@@ -25,9 +25,9 @@ from ..config.values import positive_duration
 from ..errors import RemoteError
 from . import Versioned
 from .chunks import ChunkedCache, local_copies
-from .reach import PATIENCE, Reach, together
+from .circuit_breaker import PATIENCE, CircuitBreaker, together
 from .redis_client import OPTIONS, Client, Closing, Place, connect
-from .trust import ADVICE, is_distrust
+from .tls import ADVICE, is_distrust
 
 DEFAULTS = {
     **OPTIONS,
@@ -69,7 +69,7 @@ class RedisStore:
         self.ttl = ttl
         self._place = place
         self._prefix = prefix
-        self._reach = Reach(place.where)
+        self._reach = CircuitBreaker(place.where)
         self._opening = asyncio.Lock()
         self._client: Client | None = None
         self._closing: Closing = ()

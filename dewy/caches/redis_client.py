@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 
 from .. import urls
 from ..errors import ConfigError
-from .trust import authorities
+from .tls import authorities
 
 OPTIONS = {"sentinel": "", "cluster": "false", "also": "", "ca": ""}
 PORT, SENTINEL_PORT = 6379, 26379

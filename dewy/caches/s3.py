@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import SplitResult
 
-from ..remotes.s3 import place
+from ..remotes.s3 import location
 from .objects import OPTIONS, Limits, ObjectCache
 
-ALLOWED = {**place.OPTIONS, **OPTIONS}
+ALLOWED = {**location.OPTIONS, **OPTIONS}
 
 
 class S3Cache(ObjectCache):
@@ -16,5 +16,5 @@ class S3Cache(ObjectCache):
 
     def __init__(self, url: SplitResult, default_directory: Path) -> None:
         limits = Limits.read(url, ALLOWED)
-        where = place.S3Place.read(url, ALLOWED)
+        where = location.S3Location.read(url, ALLOWED)
         super().__init__(where, limits, default_directory)

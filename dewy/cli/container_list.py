@@ -15,7 +15,7 @@ from .output import as_json, columns
 from .watch import refresh
 
 if TYPE_CHECKING:
-    from ..admin.nearby import Nearby
+    from ..admin.discovery import Instance
 
 GAP = 4
 
@@ -43,7 +43,7 @@ def screen(first: int, json_: bool) -> str:
     Raises:
         DewyError: none does.
     """
-    from ..admin.nearby import containers, nearby
+    from ..admin.discovery import containers, nearby
 
     found = chosen(loop.run(nearby(first)), first)
     answer = loop.run(containers(found.port))
@@ -55,14 +55,14 @@ def screen(first: int, json_: bool) -> str:
     return "\n".join(lines)
 
 
-def chosen(found: Sequence[Nearby], first: int) -> Nearby:
+def chosen(found: Sequence[Instance], first: int) -> Instance:
     """
     The one of *found* that keeps containers.
 
     Raises:
         DewyError: there is none.
     """
-    from ..admin.nearby import tried
+    from ..admin.discovery import tried
 
     for each in found:
         if each.mode == "container":

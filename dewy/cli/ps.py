@@ -12,7 +12,7 @@ from .arguments import options_for, settings_from
 from .output import as_json, columns
 
 if TYPE_CHECKING:
-    from ..admin.nearby import Nearby
+    from ..admin.discovery import Instance
 
 HEADING = ("NAME", "COMMAND", "VERSION", "PID", "PORT", "HEALTHY", "ROOT")
 
@@ -27,7 +27,7 @@ def command(ctx: click.Context, /, json_: bool, **given: object) -> None:
 
     The ten ports from --admin-port on are asked, all at once.
     """
-    from ..admin.nearby import nearby
+    from ..admin.discovery import nearby
 
     found = loop.run(nearby(settings_from(ctx).admin_port))
     if json_:
@@ -36,14 +36,14 @@ def command(ctx: click.Context, /, json_: bool, **given: object) -> None:
         click.echo("\n".join(table(found)))
 
 
-def table(found: Sequence[Nearby]) -> list[str]:
+def table(found: Sequence[Instance]) -> list[str]:
     """The dewys as people read them."""
     if not found:
         return ["no dewy answers on this host"]
     return columns([HEADING, *map(_row, found)])
 
 
-def _row(found: Nearby) -> tuple[str, ...]:
+def _row(found: Instance) -> tuple[str, ...]:
     status = found.status
     healthy = {True: "yes", False: "no"}.get(status.get("healthy", ""), "-")
     return (

@@ -89,8 +89,8 @@ def _standing(status: Status) -> str:
     """What the last look led to, unless another line says so."""
     running = status["running"]
     told = status["degraded"] + ([f"{running['tag']} runs"] if running else [])
-    standing = str(status["standing"])
-    return "" if standing in told or status["last_error"] else standing
+    status_reason = str(status["standing"])
+    return "" if status_reason in told or status["last_error"] else status_reason
 
 
 def _dewy(status: Status) -> str:

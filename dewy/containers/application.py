@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ..config import PortMapping
-from .engines.inspection import repository
+from .engines.decode import repository
 from .model import Container
 
 __all__ = ["Application", "reference_of"]

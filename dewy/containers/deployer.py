@@ -13,16 +13,16 @@ from ..config import Settings
 from ..deploy.deployer import Abandon, Commit
 from ..deploy.state import Installed
 from ..errors import EngineError
-from .engines.inspection import repository
-from .fleet import Fleet
+from .container_spec import ContainerSpec, ContainerSpecs
+from .drainer import Drainer
+from .engines.decode import repository
 from .health import Check
+from .image_store import ImageStore
+from .launcher import Launcher, ReadinessProbe
 from .model import Container
-from .recipe import Recipe, Recipes
 from .replica import Replica
-from .retiring import Retirement
+from .replica_store import ReplicaStore
 from .rollout import Phase, settled
-from .starting import Readiness, Starter
-from .supply import ImageSupply
 from .update import Order, Update
 
 __all__ = ["ContainerDeployer"]
@@ -48,28 +48,28 @@ class ContainerDeployer:
         switching: Held by whoever changes the replicas.
     """
 
-    fleet: Fleet
-    starter: Starter
-    retirement: Retirement
-    recipes: Recipes
-    supply: ImageSupply
+    store: ReplicaStore
+    launcher: Launcher
+    drainer: Drainer
+    container_specs: ContainerSpecs
+    image_store: ImageStore
     settings: Settings
     running: Callable[[], Installed | None]
     bad: Callable[[str, str], bool]
     switching: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def alive(self) -> bool:
-        return bool(self.fleet.serving)
+        return bool(self.store.serving)
 
     def achievement(self, again: bool) -> str:
-        count = len(self.fleet.serving)
+        count = len(self.store.serving)
         return f"Container deployed: {count} of {self.settings.replicas} replicas"
 
     async def heal(self, running: Installed) -> None:
         """Look at everything again; whoever keeps the replicas does the rest."""
         async with self.switching:
-            await self.fleet.observe()
-        self.fleet.changed.set()
+            await self.store.observe()
+        self.store.changed.set()
 
     async def put_back(self, previous: Installed) -> None:
         """Nothing: the replicas follow what the state says runs."""
@@ -78,7 +78,7 @@ class ContainerDeployer:
         self, target: Installed, commit: Commit, abandon: Abandon
     ) -> None:
         async with self.switching:
-            recipe: Recipe | None = None
+            container_spec: ContainerSpec | None = None
             done = False
 
             async def committed() -> None:
@@ -87,19 +87,19 @@ class ContainerDeployer:
                 done = True
 
             try:
-                await self.supply.ensure(target)
-                recipe = await self.recipes.of(target)
-                await self.fleet.observe()
-                await self._update(recipe, commit=committed, strict=True)
+                await self.image_store.ensure(target)
+                container_spec = await self.container_specs.of(target)
+                await self.store.observe()
+                await self._update(container_spec, commit=committed, strict=True)
             except Exception as exc:
                 if done:
                     # It runs; who leaves, or fails to, is found by the next look.
                     log.warning("Rollout left work behind", extra={"error": str(exc)})
-                    self.fleet.changed.set()
+                    self.store.changed.set()
                     return
                 await abandon(exc)
-                if recipe is not None:
-                    self._withdraw(recipe)
+                if container_spec is not None:
+                    self._withdraw(container_spec)
                 raise
 
     async def reconcile(self, undecided: Callable[[], bool]) -> int:
@@ -107,30 +107,30 @@ class ContainerDeployer:
         Have as many replicas of what runs serve as there are to be, and no others.
 
         Nothing more is done once *undecided* says that a death may have another
-        version run. Returns up to which change of the fleet all was looked at.
+        version run. Returns up to which change of the store all was looked at.
 
         Raises:
             StartFailed: a replica would not start; whoever serves serves on.
             EngineError: the engine did not do its part.
         """
         async with self.switching:
-            await self.fleet.observe()
-            known = self.fleet.changed.count
+            await self.store.observe()
+            known = self.store.changed.count
             running = self.running()
             if running is None:
                 self._clear()
                 return known
-            await self.supply.ensure(running)
-            recipe = await self.recipes.of(running)
-            if settled(self.fleet.snapshot(), self._order(recipe).desired):
+            await self.image_store.ensure(running)
+            container_spec = await self.container_specs.of(running)
+            if settled(self.store.snapshot(), self._order(container_spec).desired):
                 return known
             wanted = self._wanted()
-            looked_at = await self._update(recipe, enough=undecided)
+            looked_at = await self._update(container_spec, enough=undecided)
             return looked_at if wanted == self._wanted() else known
 
     def _wanted(self) -> tuple[object, ...]:
-        """What a change of the fleet may be about that the fleet does not show."""
-        return self.running(), self.settings, self.recipes.options
+        """What a change of the store may be about that the store does not show."""
+        return self.running(), self.settings, self.container_specs.options
 
     async def adopt(self, running: Installed | None) -> None:
         """
@@ -142,20 +142,20 @@ class ContainerDeployer:
         Raises:
             EngineError: the engine does not tell.
         """
-        await self.fleet.observe()
+        await self.store.observe()
         left = [
             each
-            for each in self.fleet.replicas
+            for each in self.store.replicas
             # Bad ones are better than none until what ran before serves again.
             if each.phase is Phase.UNCHECKED and (running or not self._is_bad(each))
         ]
         await self._welcome([r for r in left if running and is_of(r, running)])
-        if not self.fleet.serving:
+        if not self.store.serving:
             await self._welcome(r for r in left if r.phase is Phase.UNCHECKED)
         if left:
             log.info(
                 "Adopted containers",
-                extra={"found": len(left), "serving": len(self.fleet.serving)},
+                extra={"found": len(left), "serving": len(self.store.serving)},
             )
 
     async def identify(self, now: float) -> Installed | None:
@@ -165,7 +165,7 @@ class ContainerDeployer:
         None where nobody serves, or where its bytes cannot be told. *now* is
         seconds since the epoch.
         """
-        serving = self.fleet.serving
+        serving = self.store.serving
         for tag, _ in Counter(each.version for each in serving).most_common():
             replica = next(each for each in serving if each.version == tag)
             digest = replica.digest or await self._digest(replica.container)
@@ -175,8 +175,8 @@ class ContainerDeployer:
 
     async def _digest(self, container: Container) -> str:
         """Of the image it was made from; "" if the engine does not know it."""
-        image = await self.fleet.engine.image(container.image_id)
-        ours = self.fleet.application.repository
+        image = await self.store.engine.image(container.image_id)
+        ours = self.store.application.repository
         for reference in image.digests if image else ():
             if repository(reference) == ours:
                 return reference.partition("@")[2]
@@ -187,50 +187,52 @@ class ContainerDeployer:
 
     def _clear(self) -> None:
         """Let go what is left of versions that failed before anything ran."""
-        left = [r for r in self.fleet.replicas if r.phase is Phase.UNCHECKED]
-        self.retirement.begin(r for r in left if self._is_bad(r))
+        left = [r for r in self.store.replicas if r.phase is Phase.UNCHECKED]
+        self.drainer.begin(r for r in left if self._is_bad(r))
 
     async def _welcome(self, replicas: Iterable[Replica]) -> None:
         ready = [replica for replica in replicas if replica.ports]
         await asyncio.gather(*(self._ask(replica) for replica in ready))
-        self.fleet.admit(ready)
+        self.store.admit(ready)
 
     async def _ask(self, replica: Replica) -> None:
         check = Check(self.settings.health_path, self.proxy_protocol, ADOPTION)
         try:
-            replica.upstream = await self.starter.ask(replica, check)
+            replica.upstream = await self.launcher.ask(replica, check)
         except EngineError as exc:
             replica.problem = str(exc)
         if replica.upstream is not None:
             replica.phase = Phase.READY
 
-    async def _update(self, recipe: Recipe, **how: Any) -> int:
+    async def _update(self, container_spec: ContainerSpec, **how: Any) -> int:
         """*how*: as keywords of Update."""
-        order = self._order(recipe)
-        update = Update(self.fleet, self.starter, self.retirement, order, **how)
+        order = self._order(container_spec)
+        update = Update(self.store, self.launcher, self.drainer, order, **how)
         await update.run()
         return update.known
 
-    def _withdraw(self, recipe: Recipe) -> None:
+    def _withdraw(self, container_spec: ContainerSpec) -> None:
         """Let the replicas of a version go that failed."""
-        alone = {r.spec for r in self.fleet.serving} == {recipe.spec}
+        alone = {r.spec for r in self.store.serving} == {container_spec.spec}
         if alone and self.running() is not None:
             # Bad ones are better than none, until what ran before serves again.
-            self.fleet.changed.set()
+            self.store.changed.set()
             return
-        failed = [r for r in self.fleet.replicas if r.spec == recipe.spec]
-        self.retirement.begin(failed)
+        failed = [r for r in self.store.replicas if r.spec == container_spec.spec]
+        self.drainer.begin(failed)
 
-    def _order(self, recipe: Recipe) -> Order:
+    def _order(self, container_spec: ContainerSpec) -> Order:
         settings = self.settings
-        return Order(recipe, settings.replicas, settings.max_parallel, self.readiness)
+        return Order(
+            container_spec, settings.replicas, settings.max_parallel, self.readiness
+        )
 
     @property
-    def readiness(self) -> Readiness:
+    def readiness(self) -> ReadinessProbe:
         """When a replica is ready."""
         settings = self.settings
         check = Check(settings.health_path, self.proxy_protocol)
-        return Readiness(check, settings.health_timeout, settings.min_healthy)
+        return ReadinessProbe(check, settings.health_timeout, settings.min_healthy)
 
     @property
     def proxy_protocol(self) -> bool:

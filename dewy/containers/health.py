@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from errno import ECONNREFUSED, EIO
 from typing import Self
 
-from .._speedups.preface import LOCAL
+from .._speedups.proxy_protocol import LOCAL
 from .._speedups.self_connection import is_self_connected
 from ..config import Endpoint
 
-__all__ = ["Check", "Pulse"]
+__all__ = ["Check", "HealthTracker"]
 
 MOMENT = 0.1  # a port may be accepted for an application that is not there yet
 LINE_LIMIT = 4096
@@ -36,12 +36,12 @@ class Check:
 
         proxy_protocol: It expects to be told first who connects: nobody does.
 
-        patience: Seconds for one answer.
+        timeout: Seconds for one answer.
     """
 
     path: str = ""
     proxy_protocol: bool = False
-    patience: float = 5.0
+    timeout: float = 5.0
 
     async def ask(self, endpoints: Sequence[Endpoint]) -> str:
         """What is wrong with the replica at *endpoints*; "" if nothing is."""
@@ -50,14 +50,14 @@ class Check:
 
     async def _ask(self, endpoint: Endpoint, *, first: bool) -> str:
         try:
-            async with asyncio.timeout(self.patience):
+            async with asyncio.timeout(self.timeout):
                 reader, writer = await _connected(endpoint)
                 try:
                     return await self._converse(endpoint, reader, writer, first)
                 finally:
                     writer.close()
         except TimeoutError:
-            return f"{endpoint} did not answer within {self.patience:g} s"
+            return f"{endpoint} did not answer within {self.timeout:g} s"
         except OSError as exc:
             return f"{endpoint}: {os.strerror(exc.errno or EIO).lower()}"
 
@@ -82,7 +82,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Pulse:
+class HealthTracker:
     """
     What the looks at a replica come to: it takes several to change the verdict.
 

@@ -31,7 +31,7 @@ def describe(replica: Replica) -> dict[str, Any]:
         "digest": replica.digest,
         "phase": replica.phase.name.lower(),
         "upstream": _upstream(replica),
-        "way": replica.upstream.way if replica.upstream else "",
+        "way": replica.upstream.route if replica.upstream else "",
         **replica.traffic,
         "health": _health(replica),
         "problem": replica.problem,
@@ -56,5 +56,5 @@ def _upstream(replica: Replica) -> str:
 
 def _health(replica: Replica) -> str:
     if replica.phase is Phase.SERVING:
-        return "healthy" if replica.pulse.healthy else "unhealthy"
+        return "healthy" if replica.health_tracker.healthy else "unhealthy"
     return "starting" if replica.phase in (Phase.STARTING, Phase.READY) else ""

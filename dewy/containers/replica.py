@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from ..config import PortMapping
 from ..proxy import Backend, Port
 from .application import DEPLOYED_AT, DIGEST, SPEC, VERSION, index_of, ports_of
-from .health import Pulse
+from .health import HealthTracker
 from .model import Container
-from .rollout import Phase, Seen
+from .rollout import Observed, Phase
 from .upstream import Upstream
 
 __all__ = ["Replica"]
@@ -36,7 +36,7 @@ class Replica:
         backends: By the place of each port of the proxy that leads to it, while it
             is in the table or connections to it are open.
 
-        pulse: What the looks at it came to.
+        health_tracker: What the looks at it came to.
 
         problem: What was wrong at the last look, or "".
 
@@ -57,12 +57,12 @@ class Replica:
         self,
         container: Container,
         phase: Phase,
-        pulse: Pulse,
+        health_tracker: HealthTracker,
         mappings: Sequence[PortMapping],
     ) -> None:
         self.container = container
         self.phase = phase
-        self.pulse = pulse
+        self.health_tracker = health_tracker
         self.upstream: Upstream | None = None
         self.backends: Mapping[int, Backend] = {}
         self.problem = ""
@@ -125,9 +125,9 @@ class Replica:
         }
 
     @property
-    def seen(self) -> Seen:
+    def seen(self) -> Observed:
         """As the reconciler looks at it."""
-        return Seen(self.id, index_of(self.container.labels), self.spec, self.phase)
+        return Observed(self.id, index_of(self.container.labels), self.spec, self.phase)
 
     def is_same_run(self, container: Container) -> bool:
         """Whether *container* shows the run that is known."""

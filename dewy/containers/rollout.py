@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
-__all__ = ["Desired", "Phase", "Seen", "Steps", "settled", "steps"]
+__all__ = ["Desired", "Observed", "Phase", "Plan", "reconcile", "settled"]
 
 
 class Phase(IntEnum):
@@ -30,7 +30,7 @@ class Phase(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Observed:
     """
     A replica as it is.
 
@@ -69,7 +69,7 @@ class Desired:
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
+class Plan:
     """
     What to do next; all of it may be done at once.
 
@@ -101,14 +101,14 @@ class Steps:
         return not (self.remove or self.check or self.admit or self.start or self.leave)
 
 
-def steps(seen: Collection[Seen], desired: Desired) -> Steps:
+def reconcile(seen: Collection[Observed], desired: Desired) -> Plan:
     """What brings *seen* nearer to *desired*."""
     places = _places(seen, desired)
     kept = {replica.id for replica in places.values()}
     complete = len(places) == desired.replicas and all(
         replica.phase is Phase.SERVING for replica in places.values()
     )
-    return Steps(
+    return Plan(
         remove=_ids(seen, Phase.GONE),
         check=_ids(places.values(), Phase.UNCHECKED),
         admit=_ids(places.values(), Phase.READY),
@@ -118,13 +118,13 @@ def steps(seen: Collection[Seen], desired: Desired) -> Steps:
     )
 
 
-def settled(seen: Collection[Seen], desired: Desired) -> bool:
+def settled(seen: Collection[Observed], desired: Desired) -> bool:
     """Whether *seen* is as *desired*, those that are leaving apart."""
-    found = steps(seen, desired)
+    found = reconcile(seen, desired)
     return found.complete and found.idle
 
 
-def _places(seen: Iterable[Seen], desired: Desired) -> dict[int, Seen]:
+def _places(seen: Iterable[Observed], desired: Desired) -> dict[int, Observed]:
     """
     Who is to be which replica: of the right kind, those that are furthest.
 
@@ -137,7 +137,7 @@ def _places(seen: Iterable[Seen], desired: Desired) -> dict[int, Seen]:
     ]
     alike.sort(key=lambda replica: (-replica.phase, replica.index, replica.id))
     chosen = alike[: desired.replicas]
-    places: dict[int, Seen] = {}
+    places: dict[int, Observed] = {}
     homeless = []
     for replica in chosen:
         if 0 <= replica.index < desired.replicas and replica.index not in places:
@@ -148,7 +148,7 @@ def _places(seen: Iterable[Seen], desired: Desired) -> dict[int, Seen]:
     return places | dict(zip(free, homeless, strict=False))
 
 
-def _missing(places: dict[int, Seen], desired: Desired) -> tuple[int, ...]:
+def _missing(places: dict[int, Observed], desired: Desired) -> tuple[int, ...]:
     """The empty places for which a replica may be started now."""
     pending = (Phase.UNCHECKED, Phase.STARTING)
     under_way = sum(replica.phase in pending for replica in places.values())
@@ -156,7 +156,7 @@ def _missing(places: dict[int, Seen], desired: Desired) -> tuple[int, ...]:
     return tuple(empty[: max(desired.parallel - under_way, 0)])
 
 
-def _superfluous(seen: Iterable[Seen], kept: Collection[str]) -> tuple[str, ...]:
+def _superfluous(seen: Iterable[Observed], kept: Collection[str]) -> tuple[str, ...]:
     return tuple(
         replica.id
         for replica in seen
@@ -164,5 +164,5 @@ def _superfluous(seen: Iterable[Seen], kept: Collection[str]) -> tuple[str, ...]
     )
 
 
-def _ids(seen: Iterable[Seen], phase: Phase) -> tuple[str, ...]:
+def _ids(seen: Iterable[Observed], phase: Phase) -> tuple[str, ...]:
     return tuple(replica.id for replica in seen if replica.phase is phase)

@@ -22,13 +22,13 @@ class Table:
     Args:
         ports: Of the proxy, in the order of the operator's mappings.
 
-        lingering: Seconds that connections to a replica that is gone may take to
+        drain_timeout: Seconds that connections to a replica that is gone may take to
             hand over what was received of it.
     """
 
-    def __init__(self, ports: Sequence[Port], lingering: float) -> None:
+    def __init__(self, ports: Sequence[Port], drain_timeout: float) -> None:
         self.ports = tuple(ports)
-        self.lingering = lingering
+        self.drain_timeout = drain_timeout
         self._serving: list[Replica] = []
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -84,7 +84,7 @@ class Table:
 
     def _close(self, backends: Iterable[Backend], *, cut: bool) -> None:
         for backend in backends:
-            work = _close(backend, self.lingering, cut=cut)
+            work = _close(backend, self.drain_timeout, cut=cut)
             task = asyncio.create_task(work, name=repr(backend))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
@@ -109,7 +109,7 @@ class Table:
                 [r.backends[number] for r in self._serving if number in r.backends]
             )
         for replica in self._serving:
-            if not replica.pulse.healthy:
+            if not replica.health_tracker.healthy:
                 self.eject(replica)
 
 

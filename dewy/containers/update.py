@@ -12,12 +12,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from ..errors import EngineError, StartFailed
-from .fleet import Fleet
-from .recipe import Recipe
+from .container_spec import ContainerSpec
+from .drainer import Drainer
+from .launcher import Launcher, ReadinessProbe
 from .replica import Replica
-from .retiring import Retirement
-from .rollout import Desired, Phase, Seen, Steps, steps
-from .starting import Readiness, Starter
+from .replica_store import ReplicaStore
+from .rollout import Desired, Observed, Phase, Plan, reconcile
 
 __all__ = ["Order", "Update"]
 
@@ -32,7 +32,7 @@ class Order:
     What there is to be in the end.
 
     Attributes:
-        recipe: What the replicas are made from.
+        container_spec: What the replicas are made from.
 
         replicas: How many there are to be.
 
@@ -41,15 +41,15 @@ class Order:
         readiness: When one of them is ready.
     """
 
-    recipe: Recipe
+    container_spec: ContainerSpec
     replicas: int
     parallel: int
-    readiness: Readiness
+    readiness: ReadinessProbe
 
     @property
     def desired(self) -> Desired:
         """As the reconciler takes it."""
-        return Desired(self.recipe.spec, self.replicas, self.parallel)
+        return Desired(self.container_spec.spec, self.replicas, self.parallel)
 
 
 class Update:
@@ -67,29 +67,29 @@ class Update:
             returns.
 
     Attributes:
-        known: The change of the fleet that was looked at last.
+        known: The change of the store that was looked at last.
     """
 
     def __init__(
         self,
-        fleet: Fleet,
-        starter: Starter,
-        retirement: Retirement,
+        store: ReplicaStore,
+        launcher: Launcher,
+        drainer: Drainer,
         order: Order,
         *,
         commit: Commit | None = None,
         strict: bool = False,
         enough: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._fleet = fleet
-        self._starter = starter
-        self._retirement = retirement
+        self._store = store
+        self._launcher = launcher
+        self._drainer = drainer
         self._order = order
         self._commit = commit
         self._strict = strict
         self._enough = enough
         self._admitted: list[Replica] = []
-        self._pending: dict[int, Seen] = {}
+        self._pending: dict[int, Observed] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.known = 0
 
@@ -112,12 +112,12 @@ class Update:
 
     async def _advance(self) -> bool:
         """Do what can be done now; whether all is done."""
-        self.known = self._fleet.changed.count
+        self.known = self._store.changed.count
         await self._refuse_deaths()
         if self._enough():
             return True
-        seen = [*self._fleet.snapshot(), *self._pending.values()]
-        todo = steps(seen, self._order.desired)
+        seen = [*self._store.snapshot(), *self._pending.values()]
+        todo = reconcile(seen, self._order.desired)
         await self._remove(self._known(todo.remove))
         self._begin(todo)
         self._admit(self._known(todo.admit))
@@ -125,20 +125,20 @@ class Update:
             commit, self._commit = self._commit, None
             await commit()
             # Somebody may have died meanwhile: who leaves is decided anew.
-            self._fleet.changed.set()
+            self._store.changed.set()
             return False
         if leaving := self._known(todo.leave):
-            self._retirement.begin(leaving)
-            self._fleet.changed.set()
+            self._drainer.begin(leaving)
+            self._store.changed.set()
         return todo.complete and todo.idle
 
-    def _begin(self, todo: Steps) -> None:
+    def _begin(self, todo: Plan) -> None:
         for replica in self._known(todo.check):
             replica.phase = Phase.STARTING
             self._spawn(self._check(replica), f"check of {replica.name}")
         for index in todo.start:
-            spec = self._order.recipe.spec
-            self._pending[index] = Seen(f"#{index}", index, spec, Phase.STARTING)
+            spec = self._order.container_spec.spec
+            self._pending[index] = Observed(f"#{index}", index, spec, Phase.STARTING)
             self._spawn(self._start(index), f"start of replica {index}")
 
     def _spawn(self, work: Awaitable[None], name: str) -> None:
@@ -150,22 +150,22 @@ class Update:
     def _admit(self, ready: Iterable[Replica]) -> None:
         entering = list(ready)
         if entering:
-            self._fleet.admit(entering)
+            self._store.admit(entering)
             self._admitted += entering
-            self._fleet.changed.set()
+            self._store.changed.set()
 
     async def _start(self, index: int) -> None:
         try:
-            replica = await self._starter.start(self._order.recipe, index)
+            replica = await self._launcher.start(self._order.container_spec, index)
         finally:
             del self._pending[index]
         await self._check(replica)
 
     async def _check(self, replica: Replica) -> None:
         try:
-            await self._starter.until_ready(replica, self._order.readiness)
+            await self._launcher.until_ready(replica, self._order.readiness)
         except StartFailed:
-            self._retirement.begin([replica])
+            self._drainer.begin([replica])
             raise
         except asyncio.CancelledError:
             # The next look at it finds out.
@@ -176,7 +176,7 @@ class Update:
     async def _refuse_deaths(self) -> None:
         dead = [r for r in self._admitted if r.ended.done() and r.phase is Phase.GONE]
         if dead and self._strict:
-            tail = await self._fleet.tail(dead[0].id)
+            tail = await self._store.tail(dead[0].id)
             code = dead[0].ended.result()
             how = "" if code is None else f" with exit status {code}"
             raise StartFailed(
@@ -187,18 +187,18 @@ class Update:
     async def _remove(self, replicas: Iterable[Replica]) -> None:
         for replica in replicas:
             try:
-                await self._fleet.remove(replica)
+                await self._store.remove(replica)
             except EngineError as exc:
                 log.warning(
                     "Container not removed",
-                    extra=self._fleet.tell(replica, error=str(exc)),
+                    extra=self._store.tell(replica, error=str(exc)),
                 )
-                await self._fleet.disown(replica)
+                await self._store.orphan(replica)
 
     async def _something_happened(self) -> None:
         """Wait for a task to end, or for a change; raises what a task raised."""
         changed = asyncio.create_task(
-            self._fleet.changed.since(self.known), name="change"
+            self._store.changed.since(self.known), name="change"
         )
         try:
             await asyncio.wait(
@@ -213,7 +213,7 @@ class Update:
             raise failures[0]
 
     def _known(self, ids: Iterable[str]) -> list[Replica]:
-        found = (self._fleet.get(each) for each in ids)
+        found = (self._store.get(each) for each in ids)
         return [replica for replica in found if replica is not None]
 
 

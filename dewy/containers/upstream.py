@@ -42,7 +42,7 @@ class Upstream:
         endpoints: One for each port of the proxy, in their order.
     """
 
-    way: str
+    route: str
     endpoints: tuple[Endpoint, ...]
 
 
@@ -65,12 +65,12 @@ class Upstreams:
 
         Empty where it has none: it does not run, or publishes nothing.
         """
-        ways = []
+        routes = []
         if self.wanted != PUBLISHED:
-            ways += await self._direct(container, ports)
+            routes += await self._direct(container, ports)
         if self.wanted != DIRECT:
-            ways += _published(container, ports)
-        return ways
+            routes += _published(container, ports)
+        return routes
 
     async def _direct(
         self, container: Container, ports: Sequence[int]

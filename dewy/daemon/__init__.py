@@ -5,6 +5,6 @@ Nothing is created before everything that can be refused has been checked, and
 what runs is brought up from this host before the registry is asked.
 """
 
-from .keep import run
+from .run import run
 
 __all__ = ["run"]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 from ..deploy.attempt import Attempt
-from ..distribution import Distribution
+from ..histogram import Histogram
 from ..system import Clock
 from ..telemetry.instruments import DEPLOYMENT_BOUNDS
 from ..telemetry.points import Point
@@ -18,7 +18,7 @@ __all__ = ["Deployments"]
 
 class Deployments:
     """
-    Watches a chronicle.
+    Watch a deployment log.
 
     Args:
         tell: Given the course of every deployment that is over.
@@ -33,7 +33,7 @@ class Deployments:
         self._command = command
         self._clock = clock
         self._tell = tell
-        self._durations = Distribution(DEPLOYMENT_BOUNDS)
+        self._durations = Histogram(DEPLOYMENT_BOUNDS)
         self._deployed = self._failed = self.again = 0
         self._rolled_back: Counter[str] = Counter()
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from ..containers.application import VERSION, index_of
-from ..containers.crew import Crew
 from ..containers.model import Container
+from ..containers.replica_set import ReplicaSet
 from ..errors import EngineError
 from ..telemetry.points import Point
 
@@ -28,9 +28,9 @@ ENDED = frozenset({"exited", "dead"})
 class Inventory:
     """Asks the engine, but not at every turn."""
 
-    def __init__(self, crew: Crew) -> None:
-        self._crew = crew
-        self._fleet = crew.deployer.fleet
+    def __init__(self, replica_set: ReplicaSet) -> None:
+        self._replica_set = replica_set
+        self._store = replica_set.deployer.store
         self._containers: list[Container] | None = None
         self._asked: float | None = None
         self._asking = asyncio.Lock()
@@ -45,18 +45,18 @@ class Inventory:
             self._containers = None
             try:
                 async with asyncio.timeout(PATIENCE):
-                    selector = self._fleet.application.selector
-                    found = await self._fleet.engine.containers(selector)
+                    selector = self._store.application.selector
+                    found = await self._store.engine.containers(selector)
             except (EngineError, TimeoutError) as exc:
                 log.debug("Containers not counted", extra={"error": str(exc)})
                 return
-            owned = self._fleet.application.owns
+            owned = self._store.application.owns
             self._containers = [each for each in found if owned(each)]
 
     def read(self) -> Iterator[Point]:
         """As a source of figures; of an engine that did not answer, nothing."""
-        app = self._fleet.application.name
-        wanted = self._crew.settings.replicas
+        app = self._store.application.name
+        wanted = self._replica_set.settings.replicas
         yield Point("dewy.container.desired_replicas", wanted, (app,))
         if self._containers is None:
             return
@@ -64,9 +64,11 @@ class Inventory:
         yield Point("dewy.container.replicas", running, (app,))
         for container in self._containers:
             yield from _of(container, app)
-        for replica in self._fleet.serving:
+        for replica in self._store.serving:
             labels = _labels(replica.container, app)
-            yield Point("dewy.container.healthy", int(replica.pulse.healthy), labels)
+            yield Point(
+                "dewy.container.healthy", int(replica.health_tracker.healthy), labels
+            )
 
 
 def _labels(container: Container, app: str) -> tuple[str, ...]:

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..admin.online import Online
-from ..deploy.progress import Shown
-from ..distribution import Distribution
+from ..admin.handlers import Handlers
+from ..deploy.progress import ProgressReporter
+from ..histogram import Histogram
 from ..registries import Registry
 from ..release import Deployment, Release
-from ..remotes.traffic import TRAFFIC
+from ..remotes.http_metrics import TRAFFIC
 from ..system import Clock
 from ..telemetry.build import build
 from ..telemetry.instruments import LOOK_BOUNDS
@@ -21,40 +21,42 @@ from ..telemetry.proxied import proxied
 from .deployments import Deployments
 
 if TYPE_CHECKING:
-    from ..containers.crew import Crew
+    from ..containers.replica_set import ReplicaSet
     from ..supervisor.generations import Generations
 
 __all__ = ["measure"]
 
 
-def measure(telemetry: Telemetry, online: Online, progress: Shown) -> None:
-    """Have *telemetry* know all about *online* from now on."""
-    agent = online.agent
-    command, chronicle = agent.settings.command, agent.chronicle
+def measure(
+    telemetry: Telemetry, handlers: Handlers, progress: ProgressReporter
+) -> None:
+    """Have *telemetry* know all about *handlers* from now on."""
+    agent = handlers.agent
+    command, deployment_log = agent.settings.command, agent.deployment_log
     deployments = Deployments(command, agent.clock, telemetry.deployed)
-    chronicle.recorded.append(deployments.recorded)
-    chronicle.over.append(deployments.over)
+    deployment_log.recorded.append(deployments.recorded)
+    deployment_log.over.append(deployments.over)
     timed = agent.registry = Timed(agent.registry, agent.clock)
     telemetry.watch(
         [
             Source(build),
             Source(deployments.read),
-            Source(lambda: _polling(online, timed, progress)),
-            Source(lambda: _release(online)),
+            Source(lambda: _polling(handlers, timed, progress)),
+            Source(lambda: _release(handlers)),
         ]
     )
-    if online.generations is not None:
-        generations = online.generations
+    if handlers.generations is not None:
+        generations = handlers.generations
         telemetry.watch([Source(lambda: _server(generations, deployments))])
-    if online.crew is not None:
+    if handlers.replica_set is not None:
         from .inventory import Inventory
 
-        crew = online.crew
-        inventory = Inventory(crew)
+        replica_set = handlers.replica_set
+        inventory = Inventory(replica_set)
         telemetry.watch(
             [
-                proxied(lambda: crew.table.ports),
-                Source(lambda: _replicas(crew)),
+                proxied(lambda: replica_set.table.ports),
+                Source(lambda: _replicas(replica_set)),
                 Source(inventory.read, inventory.ask),
             ]
         )
@@ -66,7 +68,7 @@ class Timed:
     def __init__(self, registry: Registry, clock: Clock) -> None:
         self._registry = registry
         self._clock = clock
-        self.looks = Distribution(LOOK_BOUNDS)
+        self.looks = Histogram(LOOK_BOUNDS)
 
     async def current(self, tag: str | None = None) -> Release:
         begun = self._clock.monotonic()
@@ -79,8 +81,10 @@ class Timed:
         await self._registry.report(deployment)
 
 
-def _polling(online: Online, timed: Timed, progress: Shown) -> Iterator[Point]:
-    poller = online.poller
+def _polling(
+    handlers: Handlers, timed: Timed, progress: ProgressReporter
+) -> Iterator[Point]:
+    poller = handlers.poller
     yield Point("dewy.polls.total", poller.polls)
     yield Point("dewy.polls.failures.total", poller.failed)
     yield Point("dewy.poll.duration", timed.looks)
@@ -93,8 +97,8 @@ def _polling(online: Online, timed: Timed, progress: Shown) -> Iterator[Point]:
         yield Point("dewy.remote.ratelimit.remaining", left, (host,))
 
 
-def _release(online: Online) -> Iterator[Point]:
-    agent = online.agent
+def _release(handlers: Handlers) -> Iterator[Point]:
+    agent = handlers.agent
     state, now = agent.state, agent.clock.wall()
     out = Counter(e.until is None for e in state.quarantine if e.blocks(now))
     yield Point("dewy.quarantine.versions", out[False], ("time",))
@@ -119,9 +123,9 @@ def _server(generations: Generations, deployments: Deployments) -> Iterator[Poin
     yield Point("dewy.healthchecks.failures.total", generations.checks.failed)
 
 
-def _replicas(crew: Crew) -> Iterator[Point]:
-    checks = crew.deployer.starter.checks
-    yield Point("dewy.release.up", int(bool(crew.deployer.fleet.serving)))
-    yield Point("dewy.drain.duration", crew.retirement.drains, ("container",))
+def _replicas(replica_set: ReplicaSet) -> Iterator[Point]:
+    checks = replica_set.deployer.launcher.checks
+    yield Point("dewy.release.up", int(bool(replica_set.deployer.store.serving)))
+    yield Point("dewy.drain.duration", replica_set.drainer.drains, ("container",))
     yield Point("dewy.healthchecks.total", checks.made)
     yield Point("dewy.healthchecks.failures.total", checks.failed)

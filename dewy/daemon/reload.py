@@ -10,8 +10,8 @@ from dataclasses import fields, replace
 
 from ..agent import Agent
 from ..config import Settings
-from ..containers.crew import Crew
 from ..containers.options.arguments import parse
+from ..containers.replica_set import ReplicaSet
 from ..errors import ConfigError, DewyError
 from ..logs import summary
 from ..polling import Poller
@@ -66,13 +66,13 @@ class Reload:
         service: Service,
         agent: Agent,
         poller: Poller,
-        crew: Crew,
+        replica_set: ReplicaSet,
     ) -> None:
         self._reread = reread
         self._service = service
         self._agent = agent
         self._poller = poller
-        self._crew = crew
+        self._replica_set = replica_set
         self._busy = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -111,8 +111,13 @@ class Reload:
         options = await asyncio.to_thread(parse, read.run_options, os.environ, old.root)
         new, left = merged(old, read)
         changed = _names(old, new)
-        renewed = self._crew.renew(new, options)
-        for holder in (self._agent, self._agent.hooks, self._agent.trial, self._poller):
+        renewed = self._replica_set.renew(new, options)
+        for holder in (
+            self._agent,
+            self._agent.hooks,
+            self._agent.probation,
+            self._poller,
+        ):
             holder.settings = new
         self._poller.wake()
         if renewed and "run_options" not in changed:

@@ -68,17 +68,17 @@ class Attempt:
         begins = not self.step
         self.mark(step)
         if begins:
-            log.info("Deployment started", extra=self.told(action=self.action))
+            log.info("Deployment started", extra=self.log_fields(action=self.action))
         elif step == DONE:
-            log.info("Deployed", extra=self.told())
+            log.info("Deployed", extra=self.log_fields())
         else:
-            log.info("Deployment went on", extra=self.told())
+            log.info("Deployment went on", extra=self.log_fields())
 
     def fail(self, error: str) -> None:
         """It ended at its step."""
-        log.error("Deployment failed", extra=self.told(error=error))
+        log.error("Deployment failed", extra=self.log_fields(error=error))
 
-    def told(self, **more: object) -> dict[str, object]:
+    def log_fields(self, **more: object) -> dict[str, object]:
         """What a log record says of it."""
         return {
             "deployment": self.id,

@@ -20,12 +20,12 @@ from urllib.parse import urlsplit
 from .. import urls
 from ..artifacts import ARTIFACTS, Artifacts, Progress
 from ..caches import Cache
-from ..caches.outage import Outage
+from ..caches.outage_log import OutageLog
 from ..errors import DeploymentError
 from ..release import Release
 from ..remotes import Clients
 from . import checksum
-from .shelf import Shelf
+from .artifact_cache import ArtifactCache
 
 Shown = Callable[[Release], AbstractContextManager[Progress]]
 
@@ -66,10 +66,10 @@ class Fetcher:
         staging: Path,
         verify: str,
         progress: Shown | None = None,
-        outage: Outage | None = None,
+        outage: OutageLog | None = None,
     ) -> None:
         self._clients = clients
-        self._shelf = Shelf(cache, scope, verify, outage)
+        self._shelf = ArtifactCache(cache, scope, verify, outage)
         self._staging = staging
         self._verify = verify
         self._progress = progress or _unseen

@@ -16,7 +16,7 @@ from typing import Any, Self
 from ..caches import SharedCache
 from ..errors import RemoteError
 from ..system import Clock, hostname
-from .answer import moment, seconds
+from .registry_answer import moment, seconds
 
 log = logging.getLogger(__name__)
 

@@ -21,14 +21,14 @@ class Action(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Decision:
     """An action, and why, for `status` and the log."""
 
     action: Action
     reason: str
 
 
-def plan(state: State, release: Release, now: float) -> Plan:
+def plan(state: State, release: Release, now: float) -> Decision:
     """
     What to do, with *release* the newest and *now* seconds since the epoch.
 
@@ -37,13 +37,13 @@ def plan(state: State, release: Release, now: float) -> Plan:
     """
     running = state.running
     if running is not None and is_same(running, release):
-        return Plan(Action.SKIP, f"{release.tag} runs")
+        return Decision(Action.SKIP, f"{release.tag} runs")
     if state.hold and running is not None:
-        return Plan(Action.WAIT, f"held at {running.name}; {release.tag} is newest")
+        return Decision(Action.WAIT, f"held at {running.name}; {release.tag} is newest")
     entry = state.quarantine.blocking(release.tag, release.identity, now)
     if entry is not None:
-        return Plan(Action.WAIT, quarantined(entry))
-    return Plan(Action.DEPLOY, f"{release.tag} is new")
+        return Decision(Action.WAIT, quarantined(entry))
+    return Decision(Action.DEPLOY, f"{release.tag} is new")
 
 
 def is_same(running: Installed, release: Release) -> bool:

@@ -20,7 +20,7 @@ REDRAW = 0.1
 WIDTH = 30
 
 
-class Shown:
+class ProgressReporter:
     """
     Shows how far downloads are, one each at a time or several.
 

@@ -19,7 +19,7 @@ from .. import urls
 from ..errors import ConfigError, RemoteError
 from ..system import for_certain
 from . import Notice, Origin, Undeliverable
-from .letter import letter
+from .mail_message import letter
 
 log = logging.getLogger(__name__)
 

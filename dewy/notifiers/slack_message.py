@@ -7,7 +7,7 @@ import hashlib
 from typing import Any
 
 from . import Hook, Notice
-from .words import duration, head
+from .format import duration, head
 
 SUCCEEDED, FAILED = "#36a64f", "#dd0000"
 TURN = 35 / 360

@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import Iterator
 
-from .._speedups.preface import LOCAL
+from .._speedups.proxy_protocol import LOCAL
 from .._speedups.self_connection import is_self_connected
 from ..config import Endpoint
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import SplitResult
 
 from ..remotes import Clients
-from ..remotes.gcs.place import OPTIONS, GCSPlace
+from ..remotes.gcs.location import OPTIONS, GCSLocation
 from ..versions import Selection
 from .objects import ObjectRegistry
 from .options import COMMON, Options
@@ -20,4 +20,4 @@ class GSRegistry(ObjectRegistry):
         self, url: SplitResult, selection: Selection, clients: Clients
     ) -> None:
         options = Options.read(url, selection, ALLOWED)
-        super().__init__(GCSPlace.read(url, ALLOWED), options, clients)
+        super().__init__(GCSLocation.read(url, ALLOWED), options, clients)

@@ -12,7 +12,7 @@ from posixpath import split
 from ..errors import RemoteError
 from ..release import Deployment, Refusal, Release, is_audit_name
 from ..remotes import Clients
-from ..remotes.objects import Objects, Place, Stat, prefix
+from ..remotes.objects import Location, Objects, Stat, prefix
 from ..versions import Version
 from .answers import AnswerNames
 from .options import Options
@@ -29,7 +29,7 @@ class ObjectRegistry:
         ConfigError: region, bucket or credentials will not do.
     """
 
-    def __init__(self, place: Place, options: Options, clients: Clients) -> None:
+    def __init__(self, place: Location, options: Options, clients: Clients) -> None:
         self._place = place
         self._prefix = prefix(place)
         self._options = options

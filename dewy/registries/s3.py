@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import SplitResult
 
 from ..remotes import Clients
-from ..remotes.s3.place import OPTIONS, S3Place
+from ..remotes.s3.location import OPTIONS, S3Location
 from ..versions import Selection
 from .objects import ObjectRegistry
 from .options import COMMON, Options
@@ -20,4 +20,4 @@ class S3Registry(ObjectRegistry):
         self, url: SplitResult, selection: Selection, clients: Clients
     ) -> None:
         options = Options.read(url, selection, ALLOWED)
-        super().__init__(S3Place.read(url, ALLOWED), options, clients)
+        super().__init__(S3Location.read(url, ALLOWED), options, clients)

@@ -16,7 +16,7 @@ from yarl import URL
 
 from ..errors import RemoteError
 from . import http
-from .draft import Draft
+from .partial_file import PartialFile
 
 __all__ = ["Effort", "download"]
 
@@ -89,7 +89,7 @@ async def download(
         RemoteError: the server did not deliver it whole.
         DeploymentError: it could not be written.
     """
-    async with Draft(into) as draft:
+    async with PartialFile(into) as draft:
         transfer = _Transfer(
             session=session,
             url=URL(url),
@@ -129,7 +129,7 @@ class _Transfer:
     session: aiohttp.ClientSession
     url: URL
     headers: Mapping[str, str]
-    draft: Draft
+    draft: PartialFile
     total: int | None
     progress: Progress
     advice: Mapping[int, str]

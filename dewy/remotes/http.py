@@ -29,7 +29,7 @@ from yarl import URL
 
 from .. import __version__
 from ..errors import RateLimited, RemoteError
-from .traffic import TRAFFIC
+from .http_metrics import TRAFFIC
 
 LONGEST_STAY_AWAY = 3600.0
 """Seconds; nobody keeps us away for longer, however far off its clock is."""

@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..distribution import DRAIN_BOUNDS, Checks, Distribution
 from ..errors import StartFailed
+from ..histogram import DRAIN_BOUNDS, Checks, Histogram
 from ..logs import summary
 from .environment import environment, read_envdir
 from .policy import Policy
@@ -93,7 +93,7 @@ class Generations:
         self._record = record
         self._count = 0
         self.deaths = self.restarts = 0
-        self.drains = Distribution(DRAIN_BOUNDS)
+        self.drains = Histogram(DRAIN_BOUNDS)
         self.checks = Checks()
         self._retiring: set[asyncio.Task[None]] = set()
 

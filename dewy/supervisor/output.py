@@ -17,7 +17,7 @@ from functools import partial
 from selectors import EVENT_READ, EVENT_WRITE, PollSelector
 from time import monotonic
 
-from .tail import LINES, Tail
+from .log_tail import LINES, LogTail
 
 CHUNK = 65536
 # What a pipe that polls as writable takes without blocking (PIPE_BUF on Linux).
@@ -51,7 +51,7 @@ class Output:
     """
 
     def __init__(self, stdout: int = 1, stderr: int = 2) -> None:
-        self._tail = Tail()
+        self._tail = LogTail()
         self._lock = threading.Lock()
         self._flushes: list[threading.Event] = []
         self._close_by: float | None = None
@@ -76,7 +76,7 @@ class Output:
         return self._tail.last(count)
 
     def after(self, position: int, count: int) -> tuple[tuple[str, ...], int]:
-        """See `Tail.after`."""
+        """See `LogTail.after`."""
         return self._tail.after(position, count)
 
     def close_child_fds(self) -> None:

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from errno import EIO
 from typing import Any
 
-from ..distribution import Checks
 from ..errors import StartFailed
-from .answers import Answer, Tally, Verdict, judge
-from .attribution import Attribution
+from ..histogram import Checks
+from .probe_tally import Answer, ProbeTally, Verdict, judge
 from .processes import Endpoint, Ends
+from .socket_owner import SocketOwner
 
 log = logging.getLogger(__name__)
 
@@ -94,11 +94,11 @@ class _Check:
         self, address: Endpoint, probe: Probe, leader: int, checks: Checks
     ) -> None:
         host, port = address
-        self.tally = Tally(probe.interval)
+        self.tally = ProbeTally(probe.interval)
         self._address = (LOOPBACK.get(host, host), port)
         self._probe = probe
         self._checks = checks
-        self._attribution = Attribution(leader)
+        self._attribution = SocketOwner(leader)
 
     async def run(self) -> None:
         while True:

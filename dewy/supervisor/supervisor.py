@@ -11,7 +11,7 @@ from typing import Any, Self
 from ..errors import StartFailed
 from ..logs import duration
 from .backoff import Backoff
-from .exits import describe_exit
+from .exit_status import describe_exit
 from .generations import Generations
 from .worker import Worker
 

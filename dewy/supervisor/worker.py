@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import StartFailed
 from ..system import descriptor_limit, start_time
-from .exits import describe_exit, wait_pid
+from .exit_status import describe_exit, wait_pid
 from .launch import DESCRIPTORS
 from .output import Output
 from .processes import members

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from .._speedups.interface import CONNECT_BOUNDS, DURATION_BOUNDS
-from ..distribution import DRAIN_BOUNDS
+from ..histogram import DRAIN_BOUNDS
 
 __all__ = ["DEPLOYMENT_BOUNDS", "INSTRUMENTS", "LOOK_BOUNDS", "Instrument", "Kind"]
 

@@ -22,7 +22,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from .. import __version__
-from ..distribution import Distribution
+from ..histogram import Histogram as Counted
 from .instruments import INSTRUMENTS, Instrument, Kind
 from .points import Point
 
@@ -88,7 +88,7 @@ class Model:
     def _number(
         self, instrument: Instrument, point: Point, now: int
     ) -> NumberDataPoint:
-        assert not isinstance(point.value, Distribution)
+        assert not isinstance(point.value, Counted)
         labels = _labels(instrument, point)
         return NumberDataPoint(labels, self._begun, now, point.value)
 
@@ -96,7 +96,7 @@ class Model:
         self, instrument: Instrument, point: Point, now: int
     ) -> HistogramDataPoint:
         found = point.value
-        assert isinstance(found, Distribution)
+        assert isinstance(found, Counted)
         return HistogramDataPoint(
             attributes=_labels(instrument, point),
             start_time_unix_nano=self._begun,

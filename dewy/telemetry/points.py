@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..distribution import Distribution
+from ..histogram import Histogram
 
 __all__ = ["Point", "Points", "Source", "collected"]
 
@@ -24,7 +24,7 @@ class Point(NamedTuple):
     """
 
     name: str
-    value: float | Distribution
+    value: float | Histogram
     labels: tuple[str, ...] = ()
 
 

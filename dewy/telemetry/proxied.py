@@ -13,7 +13,7 @@ from .._speedups.interface import (
     PortStats,
 )
 from ..config import Endpoint
-from ..distribution import Distribution
+from ..histogram import Histogram
 from .points import Point, Source
 
 __all__ = ["Backend", "Port", "proxied"]
@@ -85,12 +85,12 @@ def _of_backend(backend: Backend, labels: tuple[str, ...]) -> Iterator[Point]:
     yield Point("dewy.proxy.backend.failures.total", counted.failures, labels)
 
 
-def _durations(counted: PortStats) -> Distribution:
-    return Distribution.of(DURATION_BOUNDS, counted.duration, counted.duration_seconds)
+def _durations(counted: PortStats) -> Histogram:
+    return Histogram.of(DURATION_BOUNDS, counted.duration, counted.duration_seconds)
 
 
-def _latencies(counted: PortStats) -> Distribution:
-    return Distribution.of(
+def _latencies(counted: PortStats) -> Histogram:
+    return Histogram.of(
         CONNECT_BOUNDS, counted.connect_latency, counted.connect_seconds
     )
 

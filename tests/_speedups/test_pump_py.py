@@ -8,17 +8,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dewy._speedups.pump_py import BUDGET, SCRATCH, Direction
-from dewy._speedups.side_py import Lookout, Side
+from dewy._speedups.endpoint_py import Endpoint, ResetPoller
+from dewy._speedups.pump_py import BUDGET, SCRATCH, Pump
 from tests.standins.plane import reset
 
-Wires = tuple[socket.socket, Direction, socket.socket]
+Wires = tuple[socket.socket, Pump, socket.socket]
 
 
 @pytest.fixture
-async def lookout() -> AsyncIterator[Lookout]:
+async def lookout() -> AsyncIterator[ResetPoller]:
     """Belongs to the test's loop."""
-    lookout = Lookout(asyncio.get_running_loop())
+    lookout = ResetPoller(asyncio.get_running_loop())
     yield lookout
     lookout.close()
 
@@ -30,14 +30,14 @@ def counted() -> list[int]:
 
 
 @pytest.fixture
-async def wires(lookout: Lookout, counted: list[int]) -> AsyncIterator[Wires]:
+async def wires(lookout: ResetPoller, counted: list[int]) -> AsyncIterator[Wires]:
     """A sender, the direction, and who receives."""
     sender, source = socket.socketpair()
     sink, receiver = socket.socketpair()
     for sock in (source, sink):
         sock.setblocking(False)
-    sides = [Side(sock, lookout, lambda: None) for sock in (source, sink)]
-    yield sender, Direction(*sides, counted.append), receiver
+    sides = [Endpoint(sock, lookout, lambda: None) for sock in (source, sink)]
+    yield sender, Pump(*sides, counted.append), receiver
     for side in sides:
         side.close(resetting=False)
     for sock in (sender, receiver):
@@ -118,13 +118,13 @@ async def test_what_a_broken_source_had_sent_is_rescued(wires: Wires) -> None:
     assert 5000 == len(receiver.recv(1 << 20))
 
 
-async def test_failed_sink_is_remembered(lookout: Lookout) -> None:
+async def test_failed_sink_is_remembered(lookout: ResetPoller) -> None:
     """The error is told once; after that the stream would seem to end in order."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         peer = socket.create_connection(listener.getsockname())
         sock, _ = listener.accept()
     sock.setblocking(False)
-    side = Side(sock, lookout, lambda: None)
+    side = Endpoint(sock, lookout, lambda: None)
     peer.sendall(b"said before")
     reset(peer)
 

@@ -130,8 +130,10 @@ async def test_a_rollout_is_followed(page: Tab, port: int, tmp_path: Path) -> No
     async with benched(tmp_path, health_path="/up", health_timeout=120.0) as bench:
 
         async def tell() -> shown.Status:
-            process = Process(7, replicas=bench.crew.containers() or ())
-            return shown.told("container", bench.ledger.state, process, time.time())
+            process = Process(7, replicas=bench.replica_set.containers() or ())
+            return shown.told(
+                "container", bench.state_store.state, process, time.time()
+            )
 
         async def load() -> None:
             while "v1" in bench.serving():

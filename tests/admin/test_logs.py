@@ -11,7 +11,7 @@ import pytest
 
 from dewy.admin.logs import BUDGET, logs
 from dewy.errors import DewyError, EngineError
-from dewy.supervisor.tail import Tail
+from dewy.supervisor.log_tail import LogTail
 from tests.standins.crews import benched
 
 
@@ -20,20 +20,20 @@ class Writer:
     """What there is of a worker."""
 
     generation: int
-    tail: Tail
+    tail: LogTail
 
     def lines_after(self, position: int, count: int) -> tuple[tuple[str, ...], int]:
         return self.tail.after(position, count)
 
 
-def program(*tails: Tail, captures: bool = True) -> Any:
+def program(*tails: LogTail, captures: bool = True) -> Any:
     """Generations, from 1, that wrote *tails*."""
     workers = {Writer(n, tail): "serving" for n, tail in enumerate(tails, 1)}
     return SimpleNamespace(workers=workers, captures=captures)
 
 
-def wrote(*lines: str) -> Tail:
-    tail = Tail()
+def wrote(*lines: str) -> LogTail:
+    tail = LogTail()
     tail.add("out", "".join(f"{line}\n" for line in lines).encode())
     return tail
 
@@ -100,12 +100,14 @@ async def test_answer_is_bounded() -> None:
 async def test_replicas_tell_what_the_engine_keeps(tmp_path: Path) -> None:
     async with benched(tmp_path, replicas=2) as bench:
         await bench.deploy(bench.publish("v1"))
-        replicas = sorted(bench.crew.deployer.fleet.replicas, key=lambda r: r.name)
+        replicas = sorted(
+            bench.replica_set.deployer.store.replicas, key=lambda r: r.name
+        )
         for held in bench.host.held.values():
             held.output[:] = ["one", "two"]
 
         async def ask(**args: Any) -> list[dict[str, Any]]:
-            answer = await logs("container", None, bench.crew, args)
+            answer = await logs("container", None, bench.replica_set, args)
             return list(answer["sources"])
 
         names = [each.name for each in replicas]
@@ -132,8 +134,8 @@ async def test_engine_that_does_not_tell_is_no_end(tmp_path: Path) -> None:
                 raise EngineError("the engine is away")
 
         bench.host.hook = broken
-        name = bench.crew.deployer.fleet.replicas[0].name
-        answer = await logs("container", None, bench.crew, {"after": {name: 4}})
+        name = bench.replica_set.deployer.store.replicas[0].name
+        answer = await logs("container", None, bench.replica_set, {"after": {name: 4}})
 
     (part,) = answer["sources"]
     assert ("the engine is away", 4) == (part["problem"], part["next"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.admin.online import Online
+from dewy.admin.handlers import Handlers
 from dewy.errors import DeploymentError
 from dewy.polling import Poller
 from tests.standins.agents import acting
@@ -19,11 +19,13 @@ async def test_a_rollback_that_fails_takes_back_only_its_own(
     async with acting(tmp_path) as hands:
         agent = hands.agent
         poller = Poller(agent.tick, agent.settings, agent.clock)
-        online = Online(agent, poller, None)
+        handlers = Handlers(agent, poller, None)
         for version in ("v1.0.0", "v1.1.0"):
             hands.publish(version)
             await poller.once()
-        await agent.ledger.condemn("v3", "c", "crashed", agent.clock, traffic=False)
+        await agent.state_store.condemn(
+            "v3", "c", "crashed", agent.clock, traffic=False
+        )
         before = agent.state
         tried, goes_on = asyncio.Event(), asyncio.Event()
 
@@ -34,10 +36,10 @@ async def test_a_rollback_that_fails_takes_back_only_its_own(
 
         with monkeypatch.context() as patched:
             patched.setattr(hands.releases, "switch", fail)
-            rollback = asyncio.create_task(online.handle("rollback", {}))
+            rollback = asyncio.create_task(handlers.handle("rollback", {}))
             await tried.wait()
             assert agent.state.is_bad(before.running)
-            await online.handle("retry", {"version": "v3"})
+            await handlers.handle("retry", {"version": "v3"})
             goes_on.set()
             with pytest.raises(DeploymentError):
                 await rollback
@@ -54,6 +56,6 @@ async def test_a_rollback_is_announced(tmp_path: Path):
             hands.publish(version)
             await poller.once()
 
-        await Online(agent, poller, None).handle("rollback", {})
+        await Handlers(agent, poller, None).handle("rollback", {})
 
         assert "v1.0.0 runs" == hands.announced[-1]

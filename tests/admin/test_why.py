@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dewy.admin.control import ControlServer
-from dewy.admin.online import Online
+from dewy.admin.handlers import Handlers
 from dewy.admin.why import look, why
 from dewy.config import Settings
 from dewy.errors import ConfigError, NoRelease
@@ -89,19 +89,19 @@ async def test_dewy_that_runs_knows(tmp_path: Path) -> None:
     async with acting(tmp_path) as hands:
         agent = hands.agent
         poller = Poller(agent.tick, agent.settings, agent.clock)
-        online = Online(agent, poller)
+        handlers = Handlers(agent, poller)
         for version, artifact in (("v1.0.0", None), ("v1.1.0", b"no archive")):
             hands.publish(version, artifact)
             await poller.once()
         hands.publish("v1.2.0-rc.1")
 
         async def verdict(version: str) -> str:
-            return str((await online.handle("why", {"version": version}))["verdict"])
+            return str((await handlers.handle("why", {"version": version}))["verdict"])
 
         assert "runs" == await verdict("v1.0.0")
         assert "quarantined" == await verdict("v1.1.0")
         assert "passed over" == await verdict("v1.2.0-rc.1")
         assert "unknown" == await verdict("v9")
-        status = await online.status()
+        status = await handlers.status()
         assert "the newest release when it was deployed" == status["why"]
         assert status["standing"].startswith("v1.1.0 is")

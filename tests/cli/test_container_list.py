@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dewy.admin.nearby import Nearby
+from dewy.admin.discovery import Instance
 from dewy.cli.container_list import chosen, table
 from dewy.errors import DewyError
 from tests.cli.conftest import Dewy
@@ -112,7 +112,7 @@ def test_watch_goes_on_until_it_is_interrupted(
 
 def test_mode_decides_who_is_chosen() -> None:
     """Not the order alone."""
-    found = [Nearby(1, {"command": 1}), Nearby(2, {"command": 2})]
+    found = [Instance(1, {"command": 1}), Instance(2, {"command": 2})]
 
     assert found[1] == chosen(found, 1)
     with pytest.raises(DewyError, match="tried ports 1-10"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from dewy.admin.nearby import Nearby
+from dewy.admin.discovery import Instance
 from dewy.cli.ps import table
 from tests.cli.conftest import Dewy
 from tests.standins.admin_api import admin_apis, status
@@ -23,7 +23,9 @@ def test_every_dewy_has_its_line() -> None:
         "shop  container  v2       7    17539  yes      /srv/shop",
         "blog  server     -        -    17540  no       -",
         "-     assets     -        -    17541  -        -",
-    ] == table([Nearby(17539, SHOP), Nearby(17540, blog), Nearby(17541, status(1))])
+    ] == table(
+        [Instance(17539, SHOP), Instance(17540, blog), Instance(17541, status(1))]
+    )
 
 
 def test_all_ports_are_asked(dewy: Dewy) -> None:

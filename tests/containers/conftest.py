@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from dewy.containers.engines.client import EngineClient, connected
 from dewy.containers.engines.deadlines import Deadlines
 from dewy.containers.engines.docker import DockerEngine, recognised
 from dewy.containers.engines.sockets import Address
-from dewy.containers.engines.wire import Wire, connected
 from tests.standins.fake_engine import FakeEngine
 
 SHORT = Deadlines(
@@ -33,14 +33,14 @@ async def fake() -> AsyncIterator[FakeEngine]:
 
 
 @pytest.fixture
-async def wire(fake: FakeEngine) -> AsyncIterator[Wire]:
+async def wire(fake: FakeEngine) -> AsyncIterator[EngineClient]:
     """The connection to it, with short deadlines."""
     async with connected(Address(fake.url), "Docker", {}, SHORT) as made:
         yield made
 
 
 @pytest.fixture
-async def docker(wire: Wire) -> DockerEngine:
+async def docker(wire: EngineClient) -> DockerEngine:
     """What dewy takes it for."""
     return await recognised(wire, systemd=False, linux=True)
 
@@ -48,4 +48,4 @@ async def docker(wire: Wire) -> DockerEngine:
 @pytest.fixture(autouse=True)
 def _nothing_is_left_to_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is to be done is done when it is known, not half a minute later."""
-    monkeypatch.setattr("dewy.containers.keeper.LOOKS", 3600.0)
+    monkeypatch.setattr("dewy.containers.reconciler.LOOKS", 3600.0)

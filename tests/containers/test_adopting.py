@@ -52,10 +52,10 @@ async def test_of_two_versions_left_the_one_that_ran_serves(tmp_path: Path):
     async with benched(tmp_path, on_exit="leave", **QUICK) as bench:
         first = await bench.deploy(bench.publish("v1"))
         await bench.deploy(bench.publish("v2"))
-        await bench.crew.retirement.ended()
-        await bench.ledger.change(lambda state: replace(state, running=first))
+        await bench.replica_set.drainer.ended()
+        await bench.state_store.change(lambda state: replace(state, running=first))
         host = bench.host
-        await bench.crew.deployer.reconcile(lambda: False)
+        await bench.replica_set.deployer.reconcile(lambda: False)
         await eventually(lambda: "v1" in bench.running())
     async with benched(tmp_path, host, keep=False, **QUICK) as bench:
         assert {"v1"} == set(bench.serving())
@@ -84,7 +84,7 @@ async def test_what_serves_is_known_without_a_state(tmp_path: Path):
         host = bench.host
     (tmp_path / ".dewy" / "state.json").unlink()
     async with benched(tmp_path, host, keep=False) as bench:
-        found = await bench.crew.deployer.identify(5.0)
+        found = await bench.replica_set.deployer.identify(5.0)
 
         assert ["v1"] * 3 == bench.serving()
         assert found is not None
@@ -100,9 +100,9 @@ async def test_what_failed_is_not_adopted(tmp_path: Path):
     """Nor left behind, when nothing ran before it."""
     async with benched(tmp_path, on_exit="leave", keep=False) as bench:
         failed = await bench.deploy(bench.publish("v1"))
-        host, ledger = bench.host, bench.ledger
-        await ledger.change(lambda state: replace(state, running=None))
-        await ledger.condemn("v1", failed.identity, "bad", Clock(), traffic=False)
+        host, state_store = bench.host, bench.state_store
+        await state_store.change(lambda state: replace(state, running=None))
+        await state_store.condemn("v1", failed.identity, "bad", Clock(), traffic=False)
     async with benched(tmp_path, host) as bench:
         assert [] == bench.serving()
         await eventually(lambda: not host.held)
@@ -113,9 +113,9 @@ async def test_what_failed_serves_until_what_it_failed_for_is_back(tmp_path: Pat
     async with benched(tmp_path, on_exit="leave", keep=False, **QUICK) as bench:
         good = await bench.deploy(bench.publish("v1"))
         bad = await bench.deploy(bench.publish("v2"))
-        await bench.crew.retirement.ended()
+        await bench.replica_set.drainer.ended()
         host = bench.host
-        await bench.ledger.condemn(
+        await bench.state_store.condemn(
             "v2", bad.identity, "died", Clock(), traffic=True, back=good
         )
     host.calls.clear()
@@ -138,14 +138,14 @@ async def test_after_a_change_of_ports_each_leads_where_it_did(
         await bench.deploy(bench.publish("v1"))
         host = bench.host
     async with benched(tmp_path, host, answered=False, port_mappings=after) as bench:
-        serving = bench.crew.deployer.fleet.serving
+        serving = bench.replica_set.deployer.store.serving
         place = after.index(shop)
 
         assert [{place: 80}] * 3 == [each.ports for each in serving]
         told = [len(port.serving) for port in bench.proxy.ports]
         assert [3 * (n == place) for n in range(len(after))] == told
-        assert bench.crew.keeper is not None
-        bench.crew.keeper.registry_answered()
+        assert bench.replica_set.reconciler is not None
+        bench.replica_set.reconciler.registry_answered()
         await eventually(lambda: all(len(p.serving) == 3 for p in bench.proxy.ports))
         await eventually(lambda: not any(h in left(serving) for h in host.held))
 
@@ -165,17 +165,17 @@ async def test_those_of_the_original_serve_and_are_replaced_once(tmp_path: Path)
             await original(host, index)
     host.calls.clear()
     async with benched(tmp_path, host, answered=False, port_mappings=ports) as bench:
-        deployer = bench.crew.deployer
-        assert [{0: 8443, 1: 8080}] * 3 == [r.ports for r in deployer.fleet.serving]
+        deployer = bench.replica_set.deployer
+        assert [{0: 8443, 1: 8080}] * 3 == [r.ports for r in deployer.store.serving]
         assert "create" not in {call for call, _ in host.calls}
         assert "v1" == await bench.ask()
         found = await deployer.identify(5.0)
         assert found is not None
         assert found.identity == digest_of(host, "v1")
-        await bench.ledger.change(lambda state: state.deployed(found, 7))
+        await bench.state_store.change(lambda state: state.deployed(found, 7))
         old = set(host.held)
-        assert bench.crew.keeper is not None
-        bench.crew.keeper.registry_answered()
+        assert bench.replica_set.reconciler is not None
+        bench.replica_set.reconciler.registry_answered()
         await eventually(lambda: len(host.held) == 3 and not old & set(host.held))
         assert ["v1"] * 3 == bench.serving()
         await deployer.reconcile(lambda: False)

@@ -48,7 +48,7 @@ async def test_a_bad_version_gets_no_connection_and_disturbs_nobody(
     async with benched(tmp_path, **quick) as bench:
         await bench.deploy(bench.publish("v1"))
         old = set(bench.host.held)
-        running = bench.ledger.state.running
+        running = bench.state_store.state.running
         with pytest.raises(DeploymentError, match=why) as caught:
             await bench.deploy(bench.publish("v2", **image))
 
@@ -56,7 +56,7 @@ async def test_a_bad_version_gets_no_connection_and_disturbs_nobody(
         assert ["v1"] * 3 == bench.serving()
         assert {"v1"} == {await bench.ask() for _ in range(6)}
         await eventually(lambda: old == set(bench.host.held))
-        assert running == bench.ledger.state.running
+        assert running == bench.state_store.state.running
         assert [] == bench.deaths
         await bench.deploy(bench.publish("v3"))
         assert ["v3"] * 3 == bench.serving()
@@ -68,7 +68,7 @@ async def test_a_first_version_that_is_bad_leaves_nothing(tmp_path: Path):
             await bench.deploy(bench.publish("v1", exits=1))
         await eventually(lambda: not bench.host.held)
 
-        assert not await bench.crew.deployer.alive()
+        assert not await bench.replica_set.deployer.alive()
 
 
 async def test_new_ones_that_serve_already_are_drained_and_not_cut(tmp_path: Path):
@@ -149,7 +149,7 @@ async def test_a_death_while_it_is_written_down_keeps_the_old_ones(tmp_path: Pat
                 asyncio.run_coroutine_threadsafe(end_one(), loop).result()
 
     async def end_one() -> None:
-        serving = bench.crew.deployer.fleet.serving
+        serving = bench.replica_set.deployer.store.serving
         await bench.host.kill(next(r.id for r in serving if r.version == "v2"))
         await eventually(lambda: bench.serving().count("v2") == 2)
 
@@ -157,14 +157,14 @@ async def test_a_death_while_it_is_written_down_keeps_the_old_ones(tmp_path: Pat
     async with benched(tmp_path, file=Deadly, **QUICK) as bench:
         await bench.deploy(bench.publish("v1"))
         old = set(bench.host.held)
-        assert bench.crew.keeper is not None
+        assert bench.replica_set.reconciler is not None
         judged = asyncio.Event()
 
         async def died(*told: object) -> bool:
             await judged.wait()
             return False
 
-        bench.crew.keeper._died = died
+        bench.replica_set.reconciler._died = died
         await bench.deploy(bench.publish("v2"))
 
         assert ["v1", "v1", "v1", "v2", "v2"] == bench.serving()
@@ -192,7 +192,7 @@ async def test_what_was_put_back_takes_over_again(tmp_path: Path):
     async with benched(tmp_path, **QUICK) as bench:
         good = await bench.deploy(bench.publish("v1"))
         await bench.deploy(bench.publish("v2"))
-        await bench.crew.retirement.ended()
+        await bench.replica_set.drainer.ended()
         fewest = 3
 
         async def watch(phase: str, call: str, subject: str) -> None:
@@ -200,9 +200,9 @@ async def test_what_was_put_back_takes_over_again(tmp_path: Path):
             fewest = min(fewest, len(bench.serving()))
 
         bench.host.hook = watch
-        await bench.ledger.change(lambda state: replace(state, running=good))
-        await bench.crew.deployer.put_back(good)
-        bench.crew.deployer.fleet.changed.set()
+        await bench.state_store.change(lambda state: replace(state, running=good))
+        await bench.replica_set.deployer.put_back(good)
+        bench.replica_set.deployer.store.changed.set()
         await eventually(lambda: ["v1"] * 3 == bench.serving() == bench.running())
 
         assert 3 == fewest
@@ -211,19 +211,19 @@ async def test_what_was_put_back_takes_over_again(tmp_path: Path):
 async def test_healing_looks_at_everything_again(tmp_path: Path):
     async with benched(tmp_path, keep=False, **QUICK) as bench:
         running = await bench.deploy(bench.publish("v1"))
-        victim = bench.crew.deployer.fleet.serving[0].id
+        victim = bench.replica_set.deployer.store.serving[0].id
         await bench.host.kill(victim)
-        await bench.crew.deployer.heal(running)
+        await bench.replica_set.deployer.heal(running)
 
         assert ["v1"] * 2 == bench.serving()
-        await bench.crew.deployer.reconcile(lambda: False)
+        await bench.replica_set.deployer.reconcile(lambda: False)
         assert ["v1"] * 3 == bench.serving()
 
 
 async def test_nothing_is_done_while_nothing_is_deployed(tmp_path: Path):
     async with benched(tmp_path, keep=False) as bench:
         bench.host.calls.clear()
-        await bench.crew.deployer.reconcile(lambda: False)
+        await bench.replica_set.deployer.reconcile(lambda: False)
 
         assert ["containers"] == [call for call, _ in bench.host.calls]
 
@@ -231,12 +231,12 @@ async def test_nothing_is_done_while_nothing_is_deployed(tmp_path: Path):
 async def test_a_second_look_does_nothing(tmp_path: Path):
     async with benched(tmp_path, keep=False, **QUICK) as bench:
         await bench.deploy(bench.publish("v1"))
-        await bench.crew.retirement.ended()
+        await bench.replica_set.drainer.ended()
         bench.host.calls.clear()
-        known = await bench.crew.deployer.reconcile(lambda: False)
+        known = await bench.replica_set.deployer.reconcile(lambda: False)
 
         assert {"containers", "image"} == {call for call, _ in bench.host.calls}
-        assert known == bench.crew.deployer.fleet.changed.count
+        assert known == bench.replica_set.deployer.store.changed.count
 
 
 async def test_an_image_that_is_gone_is_pulled_for_healing(tmp_path: Path):
@@ -246,7 +246,7 @@ async def test_an_image_that_is_gone_is_pulled_for_healing(tmp_path: Path):
             await bench.host.kill(container)
         bench.host.images.clear()
         bench.host.calls.clear()
-        await bench.crew.deployer.reconcile(lambda: False)
+        await bench.replica_set.deployer.reconcile(lambda: False)
 
         assert "pull" in {call for call, _ in bench.host.calls}
         assert ["v1"] * 3 == bench.serving()
@@ -264,10 +264,10 @@ async def test_a_failed_version_stays_while_nothing_else_serves(tmp_path: Path):
             starts += (phase, call) == ("before", "start")
             if (phase, call, starts) == ("before", "start", 2):
                 await eventually(lambda: "v2" in bench.serving())
-                for each in bench.crew.deployer.fleet.serving:
+                for each in bench.replica_set.deployer.store.serving:
                     if each.version == "v1":
                         await bench.host.kill(each.id)
-                        bench.crew.deployer.fleet.lose(each, 1)
+                        bench.replica_set.deployer.store.lose(each, 1)
                 raise EngineError("no more of them")
 
         bench.host.hook = disaster
@@ -276,6 +276,6 @@ async def test_a_failed_version_stays_while_nothing_else_serves(tmp_path: Path):
         bench.host.hook = None
         assert ["v2"] == bench.serving()
 
-        await bench.crew.deployer.reconcile(lambda: False)
+        await bench.replica_set.deployer.reconcile(lambda: False)
         assert ["v1"] * 3 == bench.serving()
         await eventually(lambda: ["v1"] * 3 == bench.running())

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from dewy._speedups.preface import LOCAL
+from dewy._speedups.proxy_protocol import LOCAL
 from dewy.config import Endpoint
-from dewy.containers.health import Check, Pulse
+from dewy.containers.health import Check, HealthTracker
 from tests.needs import needs
 from tests.standins.namespace import in_namespace
 
@@ -99,7 +99,7 @@ async def test_the_path_is_asked_for_and_redirects_are_not_followed():
 
 async def test_one_that_does_not_answer_is_not_waited_for():
     async with served(stay) as there:
-        told = await Check("/up", patience=0.1).ask([there])
+        told = await Check("/up", timeout=0.1).ask([there])
 
     assert f"{there} did not answer within 0.1 s" == told
 
@@ -159,12 +159,12 @@ async def test_who_expects_to_be_told_who_connects_is(path: str):
     assert [LOCAL] == first
 
 
-def after(pulse: Pulse, looks: str) -> list[bool]:
+def after(health_tracker: HealthTracker, looks: str) -> list[bool]:
     """The verdicts after each of *looks*: `+` is a good one."""
     verdicts = []
     for look in looks:
-        pulse = pulse.after(look == "+")
-        verdicts.append(pulse.healthy)
+        health_tracker = health_tracker.after(look == "+")
+        verdicts.append(health_tracker.healthy)
     return verdicts
 
 
@@ -182,4 +182,4 @@ def after(pulse: Pulse, looks: str) -> list[bool]:
     ],
 )
 def test_it_takes_several_looks_in_a_row(looks: str, verdicts: str):
-    assert [each == "+" for each in verdicts] == after(Pulse(2, 3), looks)
+    assert [each == "+" for each in verdicts] == after(HealthTracker(2, 3), looks)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dewy.containers.model import Event
-from tests.containers.test_keeper import first, kept, whole
+from tests.containers.test_reconciler import first, kept, whole
 from tests.eventually import eventually
 from tests.standins.crews import Bench, benched
 
@@ -20,7 +20,7 @@ async def test_who_answers_badly_leaves_and_comes_back(tmp_path: Path):
         shop.health = 500
         await eventually(lambda: replica.backends[0].ejected)
         assert "answered 500" in replica.problem
-        assert any("unhealthy" in each for each in bench.crew.degraded())
+        assert any("unhealthy" in each for each in bench.replica_set.degraded())
         before = shop.connections
         shop.health = 200
         await eventually(lambda: not replica.backends[0].ejected)
@@ -56,7 +56,7 @@ async def test_when_nobody_is_healthy_all_are_used(tmp_path: Path):
     async with kept(tmp_path, health_interval=0.01) as bench:
         for shop in bench.shops.values():
             shop.health = 500
-        serving = bench.crew.deployer.fleet.serving
+        serving = bench.replica_set.deployer.store.serving
         await eventually(lambda: all(r.backends[0].ejected for r in serving))
 
         assert "v1" == await bench.ask()
@@ -86,10 +86,10 @@ async def test_one_that_somebody_restarts_is_taken_back(tmp_path: Path):
 
 async def test_events_about_strangers_are_of_no_interest(tmp_path: Path):
     async with kept(tmp_path) as bench:
-        keeper = bench.crew.keeper
-        assert keeper is not None
+        reconciler = bench.replica_set.reconciler
+        assert reconciler is not None
         for action in ("start", "die", "disconnect", "health_status"):
-            await keeper._heed(Event(action, "unknown", "healthy"))
+            await reconciler._heed(Event(action, "unknown", "healthy"))
 
         assert ["v1"] * 3 == bench.serving()
 
@@ -98,9 +98,9 @@ async def test_what_an_earlier_dewy_left_is_not_waited_for(tmp_path: Path):
     async with kept(tmp_path, on_exit="leave") as bench:
         host = bench.host
     async with benched(tmp_path, host, answered=False) as bench:
-        assert bench.crew.keeper is not None
+        assert bench.replica_set.reconciler is not None
         async with asyncio.timeout(60):
-            await bench.crew.keeper.begun()
+            await bench.replica_set.reconciler.begun()
         assert ["v1"] * 3 == bench.serving()
 
 
@@ -113,9 +113,9 @@ async def test_after_a_restart_of_the_host_what_ran_is_started_first(tmp_path: P
     host.registry.clear()
     async with benched(tmp_path, host, answered=False) as bench:
         host.run = _reviving(bench)
-        assert bench.crew.keeper is not None
+        assert bench.replica_set.reconciler is not None
         async with asyncio.timeout(60):
-            await bench.crew.keeper.begun()
+            await bench.replica_set.reconciler.begun()
 
         assert whole(bench)
         assert "pull" not in {call for call, _ in host.calls}

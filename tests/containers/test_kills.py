@@ -90,23 +90,23 @@ class Story:
 
 async def deploy_v1(bench: Bench, releases: list[Release]) -> None:
     await bench.deploy(releases[0])
-    await bench.crew.retirement.ended()
+    await bench.replica_set.drainer.ended()
 
 
 async def deploy_v2(bench: Bench, releases: list[Release]) -> None:
     await bench.deploy(releases[1])
-    await bench.crew.retirement.ended()
+    await bench.replica_set.drainer.ended()
 
 
 async def heal(bench: Bench, releases: list[Release]) -> None:
-    victim = bench.crew.deployer.fleet.serving[0].id
+    victim = bench.replica_set.deployer.store.serving[0].id
     await bench.host.kill(victim)
     await eventually(lambda: whole(bench, "v1") and victim not in bench.host.held)
 
 
 async def change_options(bench: Bench, releases: list[Release]) -> None:
     old = set(bench.host.held)
-    bench.crew.renew(replace(bench.settings, cmd=OTHERWISE), RunOptions())
+    bench.replica_set.renew(replace(bench.settings, cmd=OTHERWISE), RunOptions())
     await eventually(lambda: whole(bench, "v1") and not old & set(bench.host.held))
 
 
@@ -192,13 +192,13 @@ async def revived(root: Path, story: Story, host: MemoryHost) -> None:
 
 async def the_registry_answers(bench: Bench, story: Story, host: MemoryHost) -> None:
     """As the agent does: deploy what is newest, unless it is what runs."""
-    running = bench.ledger.state.running
+    running = bench.state_store.state.running
     if running is None or running.tag != story.after:
         reference = f"registry.test/acme/shop:{story.after}"
         digest = host.registry[reference].image.digests[0].partition("@")[2]
         await bench.deploy(Release(story.after, f"img://{reference}", digest))
-    assert bench.crew.keeper is not None
-    bench.crew.keeper.registry_answered()
+    assert bench.replica_set.reconciler is not None
+    bench.replica_set.reconciler.registry_answered()
 
 
 SETTINGS: dict[str, Any] = {

@@ -49,8 +49,8 @@ async def test_the_originals_reader_decodes_it(start: bool):
     """Its fields are text, times that are strictly RFC 3339, and a map of text."""
     async with yard() as it:
         await it.left("a", start=start)
-        await it.fleet.observe()
-        told = json.loads(json.dumps(describe(it.fleet.replicas[0])))
+        await it.store.observe()
+        told = json.loads(json.dumps(describe(it.store.replicas[0])))
 
     assert all(isinstance(told[key], str) for key in ORIGINAL)
     assert TIME.fullmatch(told["started_at"])
@@ -89,8 +89,8 @@ async def test_health_is_told_of_who_is_asked(phase: Phase, expected: str):
 async def test_what_is_not_known_is_empty():
     async with yard() as it:
         await it.left("a", start=False)
-        await it.fleet.observe()
-        told = describe(it.fleet.replicas[0])
+        await it.store.observe()
+        told = describe(it.store.replicas[0])
 
         assert ("", "", "", 0) == (
             told["ip_port"],

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from dewy.containers.model import Container
-from dewy.containers.rollout import Phase, Seen
+from dewy.containers.rollout import Observed, Phase
 from tests.standins.fleets import yard
 
 
@@ -16,7 +16,7 @@ async def test_it_tells_the_reconciler_what_it_is():
     async with yard() as it:
         replica = await it.serving("a")
 
-        assert Seen(replica.id, 0, "spec", Phase.SERVING) == replica.seen
+        assert Observed(replica.id, 0, "spec", Phase.SERVING) == replica.seen
         assert ("v1", "sha256:1", {0: 8080}) == (
             replica.version,
             replica.digest,
@@ -29,8 +29,8 @@ async def test_one_of_the_original_says_less():
     async with yard() as it:
         labels = {"dewy.managed": "true", "dewy.app": "shop"}
         container = await it.left("a", labels=labels)
-        await it.fleet.observe()
-        replica = it.fleet.get(container)
+        await it.store.observe()
+        replica = it.store.get(container)
 
         assert replica is not None
         assert ("", "", "", -1) == (

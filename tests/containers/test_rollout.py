@@ -10,106 +10,106 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dewy.containers.rollout import Desired, Phase, Seen, Steps, settled, steps
+from dewy.containers.rollout import Desired, Observed, Phase, Plan, reconcile, settled
 
 NEW, OLD = "new", "old"
 GONE, LEAVING, UNCHECKED = Phase.GONE, Phase.LEAVING, Phase.UNCHECKED
 STARTING, READY, SERVING = Phase.STARTING, Phase.READY, Phase.SERVING
 
 
-def group(spec: str, *phases: Phase, first: int = 0) -> list[Seen]:
+def group(spec: str, *phases: Phase, first: int = 0) -> list[Observed]:
     """Replicas of *spec*, numbered."""
     return [
-        Seen(f"{spec}{number}", number, spec, phase)
+        Observed(f"{spec}{number}", number, spec, phase)
         for number, phase in enumerate(phases, first)
     ]
 
 
 def test_a_first_deployment_starts_one_at_a_time():
-    assert Steps(start=(0,)) == steps([], Desired(NEW, 3))
+    assert Plan(start=(0,)) == reconcile([], Desired(NEW, 3))
 
 
 def test_as_many_start_at_a_time_as_may():
-    assert (0, 1) == steps([], Desired(NEW, 3, parallel=2)).start
+    assert (0, 1) == reconcile([], Desired(NEW, 3, parallel=2)).start
 
 
 @pytest.mark.parametrize("phase", [UNCHECKED, STARTING])
 def test_who_is_not_ready_yet_counts_as_starting(phase: Phase):
     seen = group(NEW, phase)
 
-    assert () == steps(seen, Desired(NEW, 3)).start
-    assert (1,) == steps(seen, Desired(NEW, 3, parallel=2)).start
+    assert () == reconcile(seen, Desired(NEW, 3)).start
+    assert (1,) == reconcile(seen, Desired(NEW, 3, parallel=2)).start
 
 
 def test_the_next_starts_while_the_last_enters():
-    found = steps(group(NEW, READY), Desired(NEW, 2))
+    found = reconcile(group(NEW, READY), Desired(NEW, 2))
 
-    assert Steps(admit=("new0",), start=(1,)) == found
+    assert Plan(admit=("new0",), start=(1,)) == found
 
 
 def test_old_ones_stay_until_all_new_ones_serve():
     old = group(OLD, SERVING, SERVING)
 
-    assert () == steps(old + group(NEW, SERVING, READY), Desired(NEW, 2)).leave
-    found = steps(old + group(NEW, SERVING, SERVING), Desired(NEW, 2))
-    assert Steps(leave=("old0", "old1"), complete=True) == found
+    assert () == reconcile(old + group(NEW, SERVING, READY), Desired(NEW, 2)).leave
+    found = reconcile(old + group(NEW, SERVING, SERVING), Desired(NEW, 2))
+    assert Plan(leave=("old0", "old1"), complete=True) == found
 
 
 def test_who_is_leaving_is_left_alone():
     seen = group(OLD, LEAVING) + group(NEW, SERVING)
 
-    assert Steps(complete=True) == steps(seen, Desired(NEW, 1))
+    assert Plan(complete=True) == reconcile(seen, Desired(NEW, 1))
 
 
 def test_what_an_earlier_dewy_left_is_checked_and_not_started_again():
-    found = steps(group(NEW, UNCHECKED, UNCHECKED), Desired(NEW, 2))
+    found = reconcile(group(NEW, UNCHECKED, UNCHECKED), Desired(NEW, 2))
 
-    assert Steps(check=("new0", "new1")) == found
+    assert Plan(check=("new0", "new1")) == found
 
 
 def test_a_dead_one_is_removed_and_its_place_filled():
-    found = steps(group(NEW, SERVING, GONE, SERVING), Desired(NEW, 3))
+    found = reconcile(group(NEW, SERVING, GONE, SERVING), Desired(NEW, 3))
 
-    assert Steps(remove=("new1",), start=(1,)) == found
+    assert Plan(remove=("new1",), start=(1,)) == found
 
 
 def test_fewer_are_wanted_those_with_the_highest_numbers_leave():
-    found = steps(group(NEW, SERVING, SERVING, SERVING), Desired(NEW, 1))
+    found = reconcile(group(NEW, SERVING, SERVING, SERVING), Desired(NEW, 1))
 
     assert ("new1", "new2") == found.leave
 
 
 def test_more_are_wanted():
-    assert (1,) == steps(group(NEW, SERVING), Desired(NEW, 3)).start
+    assert (1,) == reconcile(group(NEW, SERVING), Desired(NEW, 3)).start
 
 
 def test_two_with_the_same_number_fill_two_places():
-    twins = [Seen("a", 0, NEW, SERVING), Seen("b", 0, NEW, SERVING)]
+    twins = [Observed("a", 0, NEW, SERVING), Observed("b", 0, NEW, SERVING)]
 
-    assert Steps(complete=True) == steps(twins, Desired(NEW, 2))
-    assert ("b",) == steps(twins, Desired(NEW, 1)).leave
+    assert Plan(complete=True) == reconcile(twins, Desired(NEW, 2))
+    assert ("b",) == reconcile(twins, Desired(NEW, 1)).leave
 
 
 def test_one_without_a_number_fills_a_place():
-    seen = [Seen("a", -1, NEW, SERVING), *group(NEW, SERVING)]
+    seen = [Observed("a", -1, NEW, SERVING), *group(NEW, SERVING)]
 
     assert settled(seen, Desired(NEW, 2))
 
 
 def test_a_number_beyond_the_last_fills_a_place():
-    assert settled([Seen("a", 7, NEW, SERVING)], Desired(NEW, 1))
+    assert settled([Observed("a", 7, NEW, SERVING)], Desired(NEW, 1))
 
 
 def test_who_serves_is_preferred_to_who_is_ready():
-    seen = [Seen("a", 0, NEW, READY), Seen("b", 0, NEW, SERVING)]
+    seen = [Observed("a", 0, NEW, READY), Observed("b", 0, NEW, SERVING)]
 
-    assert ("a",) == steps(seen, Desired(NEW, 1)).leave
+    assert ("a",) == reconcile(seen, Desired(NEW, 1)).leave
 
 
 def test_going_back_is_going_forward():
     seen = group(NEW, SERVING, SERVING)
 
-    assert Steps(start=(0,)) == steps(seen, Desired(OLD, 2))
+    assert Plan(start=(0,)) == reconcile(seen, Desired(OLD, 2))
 
 
 def test_it_is_not_settled_while_something_dead_lies_about():
@@ -127,7 +127,7 @@ class World:
     """An engine that does what it is told, and whatever else it likes."""
 
     random: Random
-    seen: dict[str, Seen]
+    seen: dict[str, Observed]
     numbers: count[int] = field(default_factory=count)
 
     def serving(self, spec: str | None = None) -> set[str]:
@@ -140,7 +140,7 @@ class World:
     def become(self, replica: str, phase: Phase) -> None:
         self.seen[replica] = replace(self.seen[replica], phase=phase)
 
-    def do(self, todo: Steps, desired: Desired) -> None:
+    def do(self, todo: Plan, desired: Desired) -> None:
         for each in todo.remove:
             del self.seen[each]
         for each in todo.check:
@@ -151,7 +151,7 @@ class World:
             self.become(each, LEAVING)
         for index in todo.start:
             name = f"started{next(self.numbers)}"
-            self.seen[name] = Seen(name, index, desired.spec, STARTING)
+            self.seen[name] = Observed(name, index, desired.spec, STARTING)
 
     def go_on(self, *, failing: str = "", deaths: float = 0.0) -> None:
         """Time passes: the good get ready, the failing fail, anybody may die."""
@@ -164,7 +164,7 @@ class World:
                 self.become(each.id, LEAVING if each.spec == failing else READY)
 
 
-def judge(world: World, todo: Steps, desired: Desired) -> None:
+def judge(world: World, todo: Plan, desired: Desired) -> None:
     """What must hold of every answer."""
     seen = world.seen
     named = [*todo.remove, *todo.check, *todo.admit, *todo.leave]
@@ -195,9 +195,9 @@ def judge(world: World, todo: Steps, desired: Desired) -> None:
         assert len(alike) + len(todo.start) <= desired.replicas
 
 
-def step(world: World, desired: Desired) -> Steps:
+def step(world: World, desired: Desired) -> Plan:
     before = world.serving()
-    todo = steps(list(world.seen.values()), desired)
+    todo = reconcile(list(world.seen.values()), desired)
     judge(world, todo, desired)
     world.do(todo, desired)
     # However much happens at once, no fewer serve, but for a complete set.
@@ -215,13 +215,13 @@ def converge(world: World, desired: Desired) -> None:
         pytest.fail(f"no end: {world.seen}")
     world.go_on()
     assert desired.replicas == len(world.seen) == len(world.serving(desired.spec))
-    assert Steps(complete=True) == steps(list(world.seen.values()), desired)
+    assert Plan(complete=True) == reconcile(list(world.seen.values()), desired)
 
 
 specs = st.sampled_from([NEW, OLD, "older"])
 sights = st.tuples(st.integers(-1, 6), specs, st.sampled_from(Phase))
 fleets = st.lists(sights, max_size=9).map(
-    lambda found: [Seen(f"found{n}", *each) for n, each in enumerate(found)]
+    lambda found: [Observed(f"found{n}", *each) for n, each in enumerate(found)]
 )
 wishes = st.builds(Desired, specs, st.integers(1, 5), st.integers(1, 4))
 worlds = st.builds(
@@ -277,9 +277,9 @@ def test_the_order_in_which_they_are_seen_does_not_matter(soak: bool):
     @given(worlds, wishes)
     def check(world: World, desired: Desired) -> None:
         seen = list(world.seen.values())
-        one = steps(seen, desired)
+        one = reconcile(seen, desired)
         world.random.shuffle(seen)
-        other = steps(seen, desired)
+        other = reconcile(seen, desired)
         assert set(one.leave) == set(other.leave)
         assert set(one.remove) == set(other.remove)
         assert one.start == other.start

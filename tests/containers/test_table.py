@@ -16,26 +16,26 @@ async def test_replicas_enter_and_leave_on_every_port():
     async with yard(ports=2) as it:
         one, two = await it.serving("a"), await it.serving("b")
         assert [2, 2] == it.backends()
-        it.fleet.table.drop([one])
+        it.store.table.drop([one])
 
         assert [1, 1] == it.backends()
-        assert one not in it.fleet.table
-        assert two in it.fleet.table
-        assert 1 == len(it.fleet.table)
+        assert one not in it.store.table
+        assert two in it.store.table
+        assert 1 == len(it.store.table)
 
 
 async def test_who_is_in_already_enters_once():
     async with yard() as it:
         replica = await it.serving("a")
-        it.fleet.table.add([replica])
+        it.store.table.add([replica])
 
-        assert (1, [1]) == (len(it.fleet.table), it.backends())
+        assert (1, [1]) == (len(it.store.table), it.backends())
 
 
 async def test_one_with_fewer_ports_serves_those_it_has():
     """It was made before a port was added, and serves until it is replaced."""
     async with yard(ports=2) as it:
-        it.fleet.mappings = [PortMapping(70, 7000), PortMapping(80, 8080)]
+        it.store.mappings = [PortMapping(70, 7000), PortMapping(80, 8080)]
         replica = await it.serving("a")
 
         assert [0, 1] == it.backends()
@@ -46,7 +46,7 @@ async def test_who_is_gone_is_forgotten_by_the_proxy():
     async with yard(ports=2) as it:
         replica = await it.serving("a")
         backends = replica.backends
-        it.fleet.table.lose(replica)
+        it.store.table.lose(replica)
 
         assert ([0, 0], {}) == (it.backends(), replica.backends)
         await eventually(lambda: all(each.removed for each in backends.values()))
@@ -58,12 +58,12 @@ async def test_nobody_is_still_connected_to_who_is_gone():
         replica = await it.serving("a")
         with full() as hanging:
             there = Endpoint.of(hanging.listener)
-            it.fleet.table.move(replica, Upstream(DIRECT, (there,)))
+            it.store.table.move(replica, Upstream(DIRECT, (there,)))
             [backend] = replica.backends.values()
             front = it.proxy.ports[0].endpoint
             _, writer = await asyncio.open_connection("127.0.0.1", front.port)
             await eventually(lambda: backend.connections)
-            it.fleet.table.lose(replica)
+            it.store.table.lose(replica)
 
             assert 0 == backend.connections
             writer.close()
@@ -82,14 +82,14 @@ async def test_one_that_is_reached_otherwise_keeps_its_connections():
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         there = Endpoint.of(server.sockets[0])
         replica = await it.serving("a")
-        it.fleet.table.lingering = 0.05
-        it.fleet.table.move(replica, Upstream(DIRECT, (there,)))
+        it.store.table.drain_timeout = 0.05
+        it.store.table.move(replica, Upstream(DIRECT, (there,)))
         front = it.proxy.ports[0].endpoint
         reader, writer = await asyncio.open_connection("127.0.0.1", front.port)
         await eventually(lambda: taken)
         old = replica.backends[0]
 
-        it.fleet.table.move(replica, Upstream(DIRECT, (Endpoint("127.0.0.1", 1),)))
+        it.store.table.move(replica, Upstream(DIRECT, (Endpoint("127.0.0.1", 1),)))
 
         assert [1] == it.backends()
         assert old is not replica.backends[0]
@@ -105,12 +105,12 @@ async def test_one_that_is_reached_otherwise_keeps_its_connections():
 async def test_who_is_unhealthy_stays_so_through_a_swap():
     async with yard() as it:
         sick = await it.serving("a")
-        sick.pulse = replace(sick.pulse, healthy=False)
-        it.fleet.table.eject(sick)
+        sick.health_tracker = replace(sick.health_tracker, healthy=False)
+        it.store.table.eject(sick)
         await it.serving("b")
         assert sick.backends[0].ejected
 
-        it.fleet.table.move(sick, Upstream(DIRECT, (Endpoint("127.0.0.1", 1),)))
+        it.store.table.move(sick, Upstream(DIRECT, (Endpoint("127.0.0.1", 1),)))
         assert sick.backends[0].ejected
-        it.fleet.table.restore(sick)
+        it.store.table.restore(sick)
         assert not sick.backends[0].ejected

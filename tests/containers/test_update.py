@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dewy.containers.recipe import Recipe
+from dewy.containers.container_spec import ContainerSpec
 from dewy.containers.rollout import Phase
 from dewy.containers.update import Order, Update
 from dewy.errors import EngineError, StartFailed
@@ -19,33 +19,37 @@ from tests.standins.crews import Bench, benched
 
 
 @asynccontextmanager
-async def prepared(root: Path, **given: Any) -> AsyncIterator[tuple[Bench, Recipe]]:
+async def prepared(
+    root: Path, **given: Any
+) -> AsyncIterator[tuple[Bench, ContainerSpec]]:
     """Three replicas of v1, and the recipe of v2."""
     async with benched(root, keep=False, health_path="/up", **given) as bench:
         await bench.deploy(bench.publish("v1"))
         release = bench.publish("v2")
-        async with bench.crew.supply.brought(release) as delivery:
+        async with bench.replica_set.image_store.brought(release) as delivery:
             version = await delivery.reserve(1.0)
-        yield bench, await bench.crew.recipes.of(version)
+        yield bench, await bench.replica_set.container_specs.of(version)
 
 
-def update(bench: Bench, recipe: Recipe, parallel: int = 1, **how: Any) -> Update:
-    deployer = bench.crew.deployer
-    order = Order(recipe, 3, parallel, deployer.readiness)
-    return Update(deployer.fleet, deployer.starter, deployer.retirement, order, **how)
+def update(
+    bench: Bench, container_spec: ContainerSpec, parallel: int = 1, **how: Any
+) -> Update:
+    deployer = bench.replica_set.deployer
+    order = Order(container_spec, 3, parallel, deployer.readiness)
+    return Update(deployer.store, deployer.launcher, deployer.drainer, order, **how)
 
 
 def newest(bench: Bench) -> str:
     """One of v2 that serves."""
-    serving = bench.crew.deployer.fleet.serving
+    serving = bench.replica_set.deployer.store.serving
     return next(each.id for each in serving if each.version == "v2")
 
 
 async def end(bench: Bench, container: str) -> None:
     await bench.host.kill(container, 5)
-    replica = bench.crew.deployer.fleet.get(container)
+    replica = bench.replica_set.deployer.store.get(container)
     assert replica is not None
-    bench.crew.deployer.fleet.lose(replica, 5)
+    bench.replica_set.deployer.store.lose(replica, 5)
 
 
 def at_start(number: int, act: Callable[[], Awaitable[None]]) -> Any:
@@ -62,40 +66,40 @@ def at_start(number: int, act: Callable[[], Awaitable[None]]) -> Any:
 
 
 async def test_it_is_committed_once_when_all_serve_and_nobody_has_left(tmp_path: Path):
-    async with prepared(tmp_path) as (bench, recipe):
+    async with prepared(tmp_path) as (bench, container_spec):
         seen: list[list[str]] = []
 
         async def commit() -> None:
             seen.append(bench.serving())
 
-        await update(bench, recipe, commit=commit, strict=True).run()
+        await update(bench, container_spec, commit=commit, strict=True).run()
 
         assert [["v1"] * 3 + ["v2"] * 3] == seen
         assert ["v2"] * 3 == bench.serving()
 
 
 async def test_no_more_start_at_a_time_than_may(tmp_path: Path):
-    async with prepared(tmp_path) as (bench, recipe):
+    async with prepared(tmp_path) as (bench, container_spec):
         most = 0
 
         async def count(phase: str, call: str, subject: str) -> None:
             nonlocal most
             made = [each.container.labels["dewy.version"] for each in held.values()]
-            fleet = bench.crew.deployer.fleet
-            done = [r for r in fleet.replicas if r.phase >= Phase.READY]
+            store = bench.replica_set.deployer.store
+            done = [r for r in store.replicas if r.phase >= Phase.READY]
             ready = [each for each in done if each.version == "v2"]
             most = max(most, made.count("v2") - len(ready))
 
         held = bench.host.held
         bench.host.hook = count
-        await update(bench, recipe, parallel=2).run()
+        await update(bench, container_spec, parallel=2).run()
         bench.host.hook = None
 
         assert 2 == most
 
 
 async def test_a_death_while_others_start_is_the_end_of_a_deployment(tmp_path: Path):
-    async with prepared(tmp_path) as (bench, recipe):
+    async with prepared(tmp_path) as (bench, container_spec):
 
         async def one_dies() -> None:
             await eventually(lambda: "v2" in bench.serving())
@@ -110,7 +114,7 @@ async def test_a_death_while_others_start_is_the_end_of_a_deployment(tmp_path: P
             committed = True
 
         with pytest.raises(StartFailed, match="exit status 5 while others") as caught:
-            await update(bench, recipe, commit=commit, strict=True).run()
+            await update(bench, container_spec, commit=commit, strict=True).run()
 
         assert not committed
         assert ("good-bye",) == caught.value.log_tail
@@ -118,34 +122,36 @@ async def test_a_death_while_others_start_is_the_end_of_a_deployment(tmp_path: P
 
 
 async def test_a_death_is_made_good_where_nothing_is_at_stake(tmp_path: Path):
-    async with prepared(tmp_path) as (bench, recipe):
+    async with prepared(tmp_path) as (bench, container_spec):
 
         async def one_dies() -> None:
             await eventually(lambda: "v2" in bench.serving())
             await end(bench, newest(bench))
 
         bench.host.hook = at_start(2, one_dies)
-        await update(bench, recipe).run()
+        await update(bench, container_spec).run()
 
         assert ["v2"] * 3 == bench.serving()
 
 
 async def test_it_ends_when_something_is_to_be_decided_first(tmp_path: Path):
-    async with prepared(tmp_path) as (bench, recipe):
+    async with prepared(tmp_path) as (bench, container_spec):
         bench.host.calls.clear()
-        await update(bench, recipe, enough=lambda: "v2" in bench.serving()).run()
+        await update(
+            bench, container_spec, enough=lambda: "v2" in bench.serving()
+        ).run()
 
         assert ["v1"] * 3 + ["v2"] == bench.serving()
 
 
 async def test_a_commit_that_fails_lets_nobody_leave(tmp_path: Path):
-    async with prepared(tmp_path) as (bench, recipe):
+    async with prepared(tmp_path) as (bench, container_spec):
 
         async def commit() -> None:
             raise OSError(28, "No space left on device")
 
         with pytest.raises(OSError, match="No space"):
-            await update(bench, recipe, commit=commit, strict=True).run()
+            await update(bench, container_spec, commit=commit, strict=True).run()
 
         assert ["v1"] * 3 + ["v2"] * 3 == bench.serving()
 
@@ -154,7 +160,7 @@ async def test_a_commit_that_fails_lets_nobody_leave(tmp_path: Path):
 async def test_nothing_is_left_under_way_when_it_is_called_off(
     parallel: int, tmp_path: Path
 ):
-    async with prepared(tmp_path) as (bench, recipe):
+    async with prepared(tmp_path) as (bench, container_spec):
         reached, proceed = asyncio.Event(), asyncio.Event()
 
         async def hang() -> None:
@@ -164,7 +170,7 @@ async def test_nothing_is_left_under_way_when_it_is_called_off(
         bench.host.hook = at_start(1, hang)
         before = asyncio.all_tasks()
         running = asyncio.create_task(
-            update(bench, recipe, parallel=parallel).run(), name="update"
+            update(bench, container_spec, parallel=parallel).run(), name="update"
         )
         await reached.wait()
         running.cancel()
@@ -175,29 +181,33 @@ async def test_nothing_is_left_under_way_when_it_is_called_off(
 
         left = {task for task in asyncio.all_tasks() - before if not task.done()}
         assert set() == {task for task in left if "replica" in task.get_name()}
-        starting = [r for r in bench.crew.deployer.fleet.replicas if r.version == "v2"]
+        starting = [
+            r for r in bench.replica_set.deployer.store.replicas if r.version == "v2"
+        ]
         assert all(each.phase is Phase.UNCHECKED for each in starting)
         bench.host.hook = None
-        await update(bench, recipe).run()
+        await update(bench, container_spec).run()
         assert ["v2"] * 3 == bench.serving()
 
 
 async def test_one_failure_of_several_calls_the_others_off(tmp_path: Path):
-    async with prepared(tmp_path) as (bench, recipe):
+    async with prepared(tmp_path) as (bench, container_spec):
         bench.host.fail("start", *[EngineError("no memory")] * 3)
         with pytest.raises(StartFailed, match="no memory"):
-            await update(bench, recipe, parallel=3).run()
+            await update(bench, container_spec, parallel=3).run()
         bench.host._faults.clear()
 
         assert ["v1"] * 3 == bench.serving()
 
 
 async def test_what_cannot_be_removed_is_in_nobodys_way(tmp_path: Path):
-    async with prepared(tmp_path) as (bench, recipe):
-        await bench.crew.deployer.fleet.engine.create("dead", recipe.body(0))
-        await bench.crew.deployer.fleet.observe()
+    async with prepared(tmp_path) as (bench, container_spec):
+        await bench.replica_set.deployer.store.engine.create(
+            "dead", container_spec.body(0)
+        )
+        await bench.replica_set.deployer.store.observe()
         bench.host.fail("remove", EngineError("busy"))
-        await update(bench, recipe).run()
+        await update(bench, container_spec).run()
 
         assert ["v2"] * 3 == bench.serving()
 
@@ -206,13 +216,13 @@ async def test_what_runs_again_when_it_shall_be_removed_is_not_forgotten(
     tmp_path: Path,
 ):
     """It was dead when that was decided; the engine refuses, for it is not now."""
-    async with prepared(tmp_path) as (bench, recipe):
-        fleet = bench.crew.deployer.fleet
-        again = await fleet.engine.create("again", recipe.body(0))
-        await fleet.observe()
-        await fleet.engine.start(again)
+    async with prepared(tmp_path) as (bench, container_spec):
+        store = bench.replica_set.deployer.store
+        again = await store.engine.create("again", container_spec.body(0))
+        await store.observe()
+        await store.engine.start(again)
         bench.host.fail("remove", EngineError("it runs"))
-        await update(bench, recipe).run()
+        await update(bench, container_spec).run()
 
-        assert again in {replica.id for replica in fleet.replicas}
+        assert again in {replica.id for replica in store.replicas}
         assert ["v2"] * 3 == bench.serving()

@@ -32,18 +32,18 @@ def engine() -> MemoryEngine:
     return MemoryEngine(host)
 
 
-async def ways(
+async def routes(
     engine: MemoryEngine,
     wanted: str,
     container: Container = RUNS,
     ports: tuple[int, ...] = (80, 90),
 ) -> list[tuple[Endpoint, ...]]:
     found = await Upstreams(engine, wanted).of(container, ports)
-    return [way.endpoints for way in found]
+    return [route.endpoints for route in found]
 
 
 async def test_the_bridge_comes_first_where_it_leads_there(engine: MemoryEngine):
-    assert [DIRECT, PUBLISHED] == await ways(engine, "auto")
+    assert [DIRECT, PUBLISHED] == await routes(engine, "auto")
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ async def test_the_bridge_comes_first_where_it_leads_there(engine: MemoryEngine)
 async def test_the_operator_may_choose(
     wanted: str, expected: list[object], engine: MemoryEngine
 ):
-    assert expected == await ways(engine, wanted)
+    assert expected == await routes(engine, wanted)
 
 
 async def test_an_address_that_another_way_leads_to_is_not_trusted(
@@ -61,13 +61,13 @@ async def test_an_address_that_another_way_leads_to_is_not_trusted(
     """Some foreign host may have it."""
     engine.host.networks["own"] = Network("own", "bridge", ("172.18.0.1",))
 
-    assert [PUBLISHED] == await ways(engine, "auto")
+    assert [PUBLISHED] == await routes(engine, "auto")
 
 
 async def test_a_network_that_is_not_there_leads_nowhere(engine: MemoryEngine):
     del engine.host.networks["own"]
 
-    assert [PUBLISHED] == await ways(engine, "auto")
+    assert [PUBLISHED] == await routes(engine, "auto")
 
 
 async def test_an_engine_that_does_not_tell_costs_only_the_short_way(
@@ -75,7 +75,7 @@ async def test_an_engine_that_does_not_tell_costs_only_the_short_way(
 ):
     engine.host.fail("network", EngineError("it hangs"))
 
-    assert [PUBLISHED] == await ways(engine, "auto")
+    assert [PUBLISHED] == await routes(engine, "auto")
 
 
 @pytest.mark.parametrize("wanted", ["auto", "published"])
@@ -95,16 +95,16 @@ async def test_where_addresses_are_not_this_hosts_they_are_not_tried(
 ):
     engine.rootless, engine.local = rootless, local
 
-    assert [PUBLISHED] == await ways(engine, "auto")
+    assert [PUBLISHED] == await routes(engine, "auto")
 
 
 async def test_a_port_that_is_not_published_leaves_no_way(engine: MemoryEngine):
-    assert [] == await ways(engine, "published", ports=(80, 81))
-    assert [] == await ways(engine, "published", ports=())
+    assert [] == await routes(engine, "published", ports=(80, 81))
+    assert [] == await routes(engine, "published", ports=())
 
 
 async def test_one_that_does_not_run_has_no_way(engine: MemoryEngine):
-    assert [] == await ways(engine, "auto", Container("1", "a", "exited"))
+    assert [] == await routes(engine, "auto", Container("1", "a", "exited"))
 
 
 def test_no_route_is_no_address():

@@ -21,9 +21,9 @@ from dewy.registries import REGISTRIES
 from dewy.release import Release
 from dewy.remotes import Clients
 from dewy.remotes.gcs import store as gcs_store
-from dewy.remotes.gcs.place import GCSPlace
-from dewy.remotes.objects import ObjectStore, Place
-from dewy.remotes.s3.place import S3Place
+from dewy.remotes.gcs.location import GCSLocation
+from dewy.remotes.objects import Location, ObjectStore
+from dewy.remotes.s3.location import S3Location
 from tests.contracts.cases import (
     ARTIFACT,
     ArtifactsCase,
@@ -41,9 +41,9 @@ from tests.standins.front import Front
 from tests.standins.serving import served
 
 SERVERS = {"s3": s3.url, "gs": lambda: served("tests.standins.gcs")}
-PLACES: dict[str, Callable[[SplitResult], Place]] = {
-    "s3": S3Place.read,
-    "gs": GCSPlace.read,
+PLACES: dict[str, Callable[[SplitResult], Location]] = {
+    "s3": S3Location.read,
+    "gs": GCSLocation.read,
 }
 
 P = ParamSpec("P")

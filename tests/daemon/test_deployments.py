@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dewy.deploy.attempt import Attempt
-from dewy.distribution import Distribution
+from dewy.histogram import Histogram
 from dewy.system import Clock
 from tests.needs import found, needs
 
@@ -62,7 +62,7 @@ def test_pulling_an_image_does_not_count(
 
     duration = counted(deployments)["dewy.deployment.duration", command]
 
-    assert isinstance(duration, Distribution)
+    assert isinstance(duration, Histogram)
     assert seconds == duration.total
 
 

@@ -60,15 +60,19 @@ class Engine:
 
 
 def inventory(engine: Engine) -> Inventory:
-    fleet = SimpleNamespace(
+    store = SimpleNamespace(
         engine=engine,
         application=Application("shop", "registry.test/acme/shop"),
-        serving=[SimpleNamespace(container=RUNS, pulse=SimpleNamespace(healthy=True))],
+        serving=[
+            SimpleNamespace(
+                container=RUNS, health_tracker=SimpleNamespace(healthy=True)
+            )
+        ],
     )
-    crew: Any = SimpleNamespace(
-        deployer=SimpleNamespace(fleet=fleet), settings=SimpleNamespace(replicas=4)
+    replica_set: Any = SimpleNamespace(
+        deployer=SimpleNamespace(store=store), settings=SimpleNamespace(replicas=4)
     )
-    return Inventory(crew)
+    return Inventory(replica_set)
 
 
 async def figures(engine: Engine) -> dict[tuple[str, ...], Any]:

@@ -35,7 +35,7 @@ class Stage:
         self.agent = SimpleNamespace(
             settings=self.old,
             hooks=SimpleNamespace(settings=self.old),
-            trial=SimpleNamespace(settings=self.old),
+            probation=SimpleNamespace(settings=self.old),
             describe=lambda: "v1 runs",
         )
         self.poller = SimpleNamespace(
@@ -45,13 +45,13 @@ class Stage:
             reloading=lambda: self.told.append("reloading"),
             ready=lambda what: self.told.append(f"ready: {what}"),
         )
-        crew = SimpleNamespace(renew=self._renew)
+        replica_set = SimpleNamespace(renew=self._renew)
         self.reload = Reload(
             self.reread,
             service,  # type: ignore[arg-type]
             self.agent,  # type: ignore[arg-type]
             self.poller,  # type: ignore[arg-type]
-            crew,  # type: ignore[arg-type]
+            replica_set,  # type: ignore[arg-type]
         )
 
     def _renew(self, new: Settings, options: object) -> bool:
@@ -61,7 +61,7 @@ class Stage:
     def holders(self) -> list[Settings]:
         agent = self.agent
         return [
-            each.settings for each in (agent, agent.hooks, agent.trial, self.poller)
+            each.settings for each in (agent, agent.hooks, agent.probation, self.poller)
         ]
 
 

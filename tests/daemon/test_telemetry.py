@@ -15,7 +15,7 @@ import pytest
 from dewy import __version__
 from dewy.config import Address
 from dewy.remotes.memory import MemoryStore
-from tests.daemon.test_keep import (  # noqa: F401
+from tests.daemon.test_run import (  # noqa: F401
     Given,
     alone,
     publish,
@@ -166,7 +166,7 @@ def test_what_is_off_costs_nothing(tmp_path: Path) -> None:
     )
     loaded = set(done.stdout.split())
 
-    assert "dewy.daemon.keep" in loaded
+    assert "dewy.daemon.run" in loaded
     assert not {"opentelemetry", "prometheus_client", "grpc"} & loaded
     ours = {name for name in loaded if name.startswith("dewy.telemetry")}
     assert ours <= {"dewy.telemetry", "dewy.telemetry.loading"}

@@ -9,9 +9,9 @@ import pytest
 
 from dewy.config import Settings
 from dewy.containers.engines.memory_host import MemoryHost
-from dewy.deploy.progress import Shown
+from dewy.deploy.progress import ProgressReporter
 from dewy.telemetry.loading import load
-from tests.daemon.test_replicas import alive, host  # noqa: F401
+from tests.daemon.test_container import alive, host  # noqa: F401
 from tests.eventually import eventually
 from tests.needs import found, needs
 
@@ -43,9 +43,9 @@ async def test_replicas_are_measured(
     telemetry = await asyncio.to_thread(load, settings)
     assert telemetry is not None
     async with alive(tmp_path, host, before_deploy_hook="true") as life, telemetry:
-        measure(telemetry, life.online, Shown())
+        measure(telemetry, life.handlers, ProgressReporter())
         await life.see("v1")
-        (port,) = life.crew.table.ports
+        (port,) = life.replica_set.table.ports
         for _ in range(3):
             reader, writer = await asyncio.open_connection(
                 "127.0.0.1", port.endpoint.port
@@ -55,7 +55,7 @@ async def test_replicas_are_measured(
             writer.close()
         await eventually(lambda: 3 == sum(port.stats().duration))
         await life.see("v2")
-        drains = life.crew.retirement.drains
+        drains = life.replica_set.drainer.drains
         await eventually(lambda: 2 == sum(drains.counts))
         scrape = parsed(await telemetry.text())
 

@@ -93,7 +93,7 @@ def test_bar_is_for_terminals_alone(
 
 def test_bytes_are_counted_over_all_downloads() -> None:
     """Two at a time do not mix, and what is begun anew counts anew."""
-    shown = progress.Shown()
+    shown = progress.ProgressReporter()
     with shown(RELEASE) as one, shown(RELEASE) as other:
         one(100, 1000)
         other(50, None)

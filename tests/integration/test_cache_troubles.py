@@ -13,7 +13,7 @@ import pytest
 
 from dewy.agent import Agent
 from dewy.caches import disk
-from dewy.caches.reach import Reach
+from dewy.caches.circuit_breaker import CircuitBreaker
 from tests.standins import programs, publishing
 from tests.standins.fleet import Upstream, all_tick, host, running
 from tests.standins.roots import say
@@ -26,8 +26,10 @@ LOG = "Went on without the cache"
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a second is what a call may take, whatever was asked for."""
-    within = Reach.within
-    monkeypatch.setattr(Reach, "within", lambda reach, *given: within(reach, 0.5))
+    within = CircuitBreaker.within
+    monkeypatch.setattr(
+        CircuitBreaker, "within", lambda reach, *given: within(reach, 0.5)
+    )
 
 
 @pytest.fixture

@@ -21,12 +21,14 @@ from tests.standins.images import Publisher
 Measured = Callable[[object], None]
 
 ENGINE = "dewy.containers.engines.docker:DockerEngine"
+STORE = "dewy.containers.replica_store:ReplicaStore"
+PROBATION = "dewy.deploy.probation:Probation"
 POINTS = {
     "after a replica was created": f"{ENGINE}.create:leave",
     "after a second one was started": f"{ENGINE}.start:leave:2",
-    "after the first one was admitted": "dewy.containers.fleet:Fleet.admit:leave:2",
-    "after the new version was written down": "dewy.deploy.trial:Trial.begin:enter",
-    "while old ones drain": "dewy.containers.retiring:Retirement._drain:enter:2",
+    "after the first one was admitted": f"{STORE}.admit:leave:2",
+    "after the new version was written down": f"{PROBATION}.begin:enter",
+    "while old ones drain": "dewy.containers.drainer:Drainer._drain:enter:2",
     "while old ones are stopped": f"{ENGINE}.stop:leave",
 }
 OLD, NEW = "v1.0.0", "v1.1.0"

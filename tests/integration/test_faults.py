@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dewy.deploy.ledger import Ledger
 from dewy.deploy.state import State, StateFile
+from dewy.deploy.state_store import StateStore
 from dewy.errors import ArchiveError
 from tests.eventually import eventually, turns
 from tests.standins import programs, publishing, roots
@@ -198,14 +198,14 @@ async def test_a_state_that_is_being_written_is_written_before_the_next(
         writing -= 1
 
     monkeypatch.setattr(StateFile, "write", slowly)
-    ledger = Ledger(StateFile(private), State())
+    state_store = StateStore(StateFile(private), State())
     stopped = asyncio.ensure_future(
-        ledger.change(lambda state: replace(state, wanted="v1.0.0"))
+        state_store.change(lambda state: replace(state, wanted="v1.0.0"))
     )
     await begun.wait()
     stopped.cancel()
     other = asyncio.ensure_future(
-        ledger.change(lambda state: replace(state, hold=True))
+        state_store.change(lambda state: replace(state, hold=True))
     )
     await turns()
     # Whatever was given to a thread before has begun by then.
@@ -214,4 +214,4 @@ async def test_a_state_that_is_being_written_is_written_before_the_next(
     await asyncio.wait({stopped, other})
 
     assert [1, 1] == overlaps
-    assert ledger.state == await roots.state(tmp_path)
+    assert state_store.state == await roots.state(tmp_path)

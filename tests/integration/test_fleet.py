@@ -121,7 +121,7 @@ async def test_what_was_harmed_is_fetched_again_by_one(fleet: Fleet, harm: str) 
     fleet.publish("v1.0.0")
     first = await fleet.hosts(1)
     await all_tick(first)
-    cache = first[0].supply._fetcher._cache  # type: ignore[attr-defined]
+    cache = first[0].release_store._fetcher._cache  # type: ignore[attr-defined]
     await harmed(cache, HARM[harm])
     fresh = await fleet.hosts(5)
 

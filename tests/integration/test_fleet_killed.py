@@ -115,7 +115,7 @@ async def test_writer_that_is_killed_leaves_nothing_that_counts(
         async with asyncio.timeout(60):
             assert -signal.SIGKILL == await process.wait()
         async with host(tmp_path / "next", url, cache.url) as agent:
-            held = agent.supply._fetcher._cache  # type: ignore[attr-defined]
+            held = agent.release_store._fetcher._cache  # type: ignore[attr-defined]
             [lease] = [key for key in await held.keys() if key.endswith("--app")]
             assert lease.startswith("locks/")
             await held.delete(lease)  # a minute has passed

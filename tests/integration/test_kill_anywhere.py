@@ -16,7 +16,7 @@ from tests.standins import programs, roots
 from tests.standins.site import Dewy
 
 AGENT = "dewy.agent:Agent"
-AROUND = "dewy.deploy.around:DeployHooks"
+AROUND = "dewy.deploy.deploy_hooks:DeployHooks"
 CURRENT = "dewy.deploy.current"
 FETCHER = "dewy.deploy.fetch:Fetcher"
 GENERATIONS = "dewy.supervisor.generations"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.deploy.adopt import deployed_at
+from dewy.deploy.migrate_go import deployed_at
 from tests.standins import programs, roots
 from tests.standins.roots import say
 from tests.standins.site import Dewy

@@ -9,7 +9,7 @@ from itertools import islice
 
 import pytest
 
-from dewy._speedups.preface import LOCAL
+from dewy._speedups.proxy_protocol import LOCAL
 from dewy.config import Endpoint
 from dewy.proxy.probe import intervals, reachable
 from tests.needs import needs

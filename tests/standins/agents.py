@@ -13,16 +13,16 @@ from urllib.parse import urlsplit
 from dewy.agent import Agent
 from dewy.caches.memory import MemoryCache
 from dewy.config import Settings
-from dewy.deploy.around import DeployHooks
-from dewy.deploy.chronicle import Chronicle
+from dewy.deploy.deploy_hooks import DeployHooks
 from dewy.deploy.deployer import AssetsDeployer
+from dewy.deploy.deployment_log import DeploymentLog
 from dewy.deploy.fetch import Fetcher
 from dewy.deploy.history import History, Record
-from dewy.deploy.ledger import Ledger
+from dewy.deploy.probation import Probation
+from dewy.deploy.release_store import UnpackedReleaseStore
 from dewy.deploy.releases import Releases
 from dewy.deploy.state import State, StateFile
-from dewy.deploy.supply import ReleaseSupply
-from dewy.deploy.trial import Trial
+from dewy.deploy.state_store import StateStore
 from dewy.notifiers import Notifier
 from dewy.notifiers.memory import MemoryNotifier
 from dewy.registries.memory import MemoryRegistry
@@ -80,11 +80,13 @@ async def acting(
     hands = Hands(MemoryStore(root.name), MemoryNotifier(url), private)
     clock = Clock(lambda: hands.now, lambda: hands.now, lambda: 0.5)
     releases = hands.releases = Releases(root)
-    ledger = Ledger(StateFile(private), State())
+    state_store = StateStore(StateFile(private), State())
     MemoryStore._named[root.name] = hands.store
     async with (
         Clients() as clients,
-        Chronicle(History(private), [hands.notifier, *further], clock) as chronicle,
+        DeploymentLog(
+            History(private), [hands.notifier, *further], clock
+        ) as deployment_log,
     ):
         fetcher = Fetcher(
             MemoryCache(url, root),
@@ -93,17 +95,17 @@ async def acting(
             staging=private / "staging",
             verify="auto",
         )
-        supply = ReleaseSupply(releases, fetcher)
+        release_store = UnpackedReleaseStore(releases, fetcher)
         hands.agent = Agent(
             settings=chosen,
             clock=clock,
-            ledger=ledger,
-            supply=supply,
+            state_store=state_store,
+            release_store=release_store,
             registry=MemoryRegistry(url, Selection(), clients),
             deployer=AssetsDeployer(releases),
-            chronicle=chronicle,
-            hooks=DeployHooks(chosen, supply, chronicle),
-            trial=Trial(chosen, clock, ledger, chronicle),
+            deployment_log=deployment_log,
+            hooks=DeployHooks(chosen, release_store, deployment_log),
+            probation=Probation(chosen, clock, state_store, deployment_log),
             announce=hands.announced.append,
         )
         try:

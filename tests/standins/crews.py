@@ -11,14 +11,14 @@ from typing import Any
 
 from dewy.config import PortMapping, Settings
 from dewy.containers.application import Application
-from dewy.containers.crew import Crew
 from dewy.containers.engines.memory import MemoryEngine
 from dewy.containers.engines.memory_host import MemoryHost
 from dewy.containers.model import Container
 from dewy.containers.options.arguments import RunOptions
 from dewy.containers.replica import Replica
-from dewy.deploy.ledger import Ledger
+from dewy.containers.replica_set import ReplicaSet
 from dewy.deploy.state import Installed, State, StateFile
+from dewy.deploy.state_store import StateStore
 from dewy.proxy import Endpoint, Proxy
 from dewy.release import Release
 
@@ -86,8 +86,8 @@ class Bench:
 
     host: MemoryHost
     settings: Settings
-    ledger: Ledger
-    crew: Crew = None  # type: ignore[assignment]
+    state_store: StateStore
+    replica_set: ReplicaSet = None  # type: ignore[assignment]
     proxy: Proxy = None  # type: ignore[assignment]
     shops: dict[str, Shop] = field(default_factory=dict)
     deaths: list[str] = field(default_factory=list)
@@ -102,22 +102,22 @@ class Bench:
 
     async def deploy(self, release: Release) -> Installed:
         """Bring it up as the agent would."""
-        async with self.crew.supply.brought(release) as delivery:
+        async with self.replica_set.image_store.brought(release) as delivery:
             target = await delivery.reserve(1_000_000.0)
             await delivery.install(target)
 
         async def commit() -> None:
-            await self.ledger.change(lambda state: state.deployed(target, 7))
+            await self.state_store.change(lambda state: state.deployed(target, 7))
 
         async def abandon(reason: BaseException) -> None:
             self.troubles.append(str(reason))
 
-        await self.crew.deployer.activate(target, commit, abandon)
+        await self.replica_set.deployer.activate(target, commit, abandon)
         return target
 
     def serving(self) -> list[str]:
         """The versions of the replicas in the table."""
-        return sorted(r.version for r in self.crew.deployer.fleet.serving)
+        return sorted(r.version for r in self.replica_set.deployer.store.serving)
 
     def running(self) -> list[str]:
         """The versions of all containers that run."""
@@ -203,11 +203,13 @@ async def benched(
     host = host or MemoryHost.named(str(root))
     states = file(private)
     state = await asyncio.to_thread(states.read)
-    bench = Bench(host, settings, Ledger(states, state or State()))
+    bench = Bench(host, settings, StateStore(states, state or State()))
     host.run = bench.run
     engine = MemoryEngine(host)
     async with AsyncExitStack() as stack:
-        proxy = bench.proxy = Proxy(threads=0, probe=lambda b: bench.crew.probe(b))
+        proxy = bench.proxy = Proxy(
+            threads=0, probe=lambda b: bench.replica_set.probe(b)
+        )
         ports = [
             await proxy.open(Endpoint("127.0.0.1", 0)) for _ in settings.port_mappings
         ]
@@ -215,20 +217,20 @@ async def benched(
         async def nobody() -> None:
             return None
 
-        bench.crew = Crew.of(
+        bench.replica_set = ReplicaSet.of(
             settings,
             engine,
             Application("shop", REPOSITORY),
             RunOptions(),
             ports,
-            bench.ledger,
+            bench.state_store,
             nobody,
             lambda release: nullcontext(lambda done, total: None),
             asyncio.Event(),
         )
-        await bench.crew.deployer.adopt(bench.ledger.state.running)
+        await bench.replica_set.deployer.adopt(bench.state_store.state.running)
         await stack.enter_async_context(proxy)
-        await stack.enter_async_context(bench.crew.vigil)
+        await stack.enter_async_context(bench.replica_set.exit_watcher)
         stack.push_async_callback(_leave, bench)
         if keep:
 
@@ -236,10 +238,10 @@ async def benched(
                 bench.deaths.append(how)
                 return False
 
-            keeper = bench.crew.keep(died, bench.troubles.append)
-            await stack.enter_async_context(keeper)
+            reconciler = bench.replica_set.keep(died, bench.troubles.append)
+            await stack.enter_async_context(reconciler)
             if answered:
-                keeper.registry_answered()
+                reconciler.registry_answered()
         try:
             yield bench
         except BaseException:
@@ -250,9 +252,9 @@ async def benched(
 
 
 async def _leave(bench: Bench) -> None:
-    await bench.crew.leave()
+    await bench.replica_set.leave()
     await bench.proxy.stop(0.0)
-    await bench.crew.table.stop()
+    await bench.replica_set.table.stop()
     if bench.settings.on_exit == "stop":
         for shop in bench.shops.values():
             await shop.kill()

@@ -15,24 +15,24 @@ import pytest
 from dewy.agent import Agent
 from dewy.caches import Cache, SharedCache, redis_client
 from dewy.caches.chunks import ChunkedCache
-from dewy.caches.outage import Outage
-from dewy.caches.reach import Reach
+from dewy.caches.circuit_breaker import CircuitBreaker
+from dewy.caches.outage_log import OutageLog
 from dewy.config import Settings
 from dewy.deploy import lease as deploy_lease
 from dewy.deploy import shared as deploy_shared
-from dewy.deploy.answer import key
-from dewy.deploy.around import DeployHooks
-from dewy.deploy.chronicle import Chronicle
+from dewy.deploy.deploy_hooks import DeployHooks
 from dewy.deploy.deployer import AssetsDeployer
+from dewy.deploy.deployment_log import DeploymentLog
 from dewy.deploy.fetch import Fetcher, Fetches, scope
 from dewy.deploy.history import History
-from dewy.deploy.ledger import Ledger
+from dewy.deploy.probation import Probation
+from dewy.deploy.registry_answer import key
+from dewy.deploy.registry_cache import CachedRegistry, Terms
+from dewy.deploy.release_store import UnpackedReleaseStore
 from dewy.deploy.releases import Releases
-from dewy.deploy.shared import SharedRegistry, Terms
+from dewy.deploy.single_flight import SingleFlightFetcher
 from dewy.deploy.state import State, StateFile
-from dewy.deploy.supply import ReleaseSupply
-from dewy.deploy.trial import Trial
-from dewy.deploy.turns import TakingTurns
+from dewy.deploy.state_store import StateStore
 from dewy.registries import REGISTRIES, Registry
 from dewy.remotes import Clients
 from dewy.remotes.memory import Call, MemoryStore
@@ -90,11 +90,11 @@ async def host(
     settings = Settings(
         command="assets", registry=url, root=root, cache_dir=private / "cache"
     )
-    clock, outage = clock or Clock(), Outage()
-    releases, ledger = Releases(root), Ledger(StateFile(private), State())
+    clock, outage = clock or Clock(), OutageLog()
+    releases, ledger = Releases(root), StateStore(StateFile(private), State())
     async with (
         Clients() as clients,
-        Chronicle(History(private), [], clock) as chronicle,
+        DeploymentLog(History(private), [], clock) as chronicle,
         entered(opens(cache_url), settings.cache_dir) as cache,
     ):
         fetcher = Fetcher(
@@ -110,10 +110,10 @@ async def host(
         )
         fetches: Fetches = fetcher
         if isinstance(cache, SharedCache):
-            fetches = TakingTurns(
+            fetches = SingleFlightFetcher(
                 fetcher, cache, length=lease, clock=clock, outage=outage
             )
-            registry = SharedRegistry(
+            registry = CachedRegistry(
                 registry,
                 cache,
                 key(url, Selection()),
@@ -121,7 +121,7 @@ async def host(
                 clock=clock,
                 outage=outage,
             )
-        supply = ReleaseSupply(releases, fetches)
+        supply = UnpackedReleaseStore(releases, fetches)
         yield Agent(
             settings=settings,
             clock=clock,
@@ -131,7 +131,7 @@ async def host(
             deployer=AssetsDeployer(releases),
             chronicle=chronicle,
             hooks=DeployHooks(settings, supply, chronicle),
-            trial=Trial(settings, clock, ledger, chronicle),
+            trial=Probation(settings, clock, ledger, chronicle),
             announce=lambda text: None,
         )
 
@@ -154,9 +154,11 @@ SHARED = ("mem", "redis", "consul-standin", "s3", "gs")
 
 
 def _be_patient(patch: pytest.MonkeyPatch) -> None:
-    within = Reach.within
+    within = CircuitBreaker.within
     patch.setattr(
-        Reach, "within", lambda reach, given=0.0: within(reach, max(given, PATIENCE))
+        CircuitBreaker,
+        "within",
+        lambda reach, given=0.0: within(reach, max(given, PATIENCE)),
     )
     patch.setattr(redis_client, "CONNECT", PATIENCE)
     patch.setattr(deploy_shared, "UNLOCK", PATIENCE)

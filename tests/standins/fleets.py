@@ -11,9 +11,9 @@ from dewy.config import Endpoint, PortMapping
 from dewy.containers.application import Application
 from dewy.containers.engines.memory import MemoryEngine
 from dewy.containers.engines.memory_host import MemoryHost
-from dewy.containers.fleet import Fleet
-from dewy.containers.health import Pulse
+from dewy.containers.health import HealthTracker
 from dewy.containers.replica import Replica
+from dewy.containers.replica_store import ReplicaStore
 from dewy.containers.rollout import Phase
 from dewy.containers.table import Table
 from dewy.containers.upstream import PUBLISHED, Upstream
@@ -34,7 +34,7 @@ class Yard:
 
     host: MemoryHost
     engine: MemoryEngine
-    fleet: Fleet
+    store: ReplicaStore
     proxy: Proxy
     dead: list[str] = field(default_factory=list)
 
@@ -64,18 +64,18 @@ class Yard:
     async def serving(self, name: str) -> Replica:
         """One that is in the table."""
         container = await self.left(name)
-        await self.fleet.observe()
-        replica = self.fleet.get(container)
+        await self.store.observe()
+        replica = self.store.get(container)
         assert replica is not None
         where = Endpoint("127.0.0.1", replica.container.published[8080])
         replica.upstream = Upstream(PUBLISHED, (where,) * len(self.proxy.ports))
         replica.phase = Phase.READY
-        self.fleet.admit([replica])
+        self.store.admit([replica])
         return replica
 
     @property
     def phases(self) -> dict[str, Phase]:
-        return {each.name: each.phase for each in self.fleet.replicas}
+        return {each.name: each.phase for each in self.store.replicas}
 
     def backends(self) -> list[int]:
         """How many each port has that get connections."""
@@ -91,8 +91,8 @@ async def yard(ports: int = 1) -> AsyncIterator[Yard]:
         opened = [await proxy.open(Endpoint("127.0.0.1", 0)) for _ in range(ports)]
         table = Table(opened, 5.0)
         mappings = [PortMapping(80 + number, 8080) for number in range(ports)]
-        fleet = Fleet(engine, SHOP, table, Pulse(), mappings)
-        made = Yard(host, engine, fleet, proxy)
-        made.fleet.died = lambda replica: made.dead.append(replica.name)
+        store = ReplicaStore(engine, SHOP, table, HealthTracker(), mappings)
+        made = Yard(host, engine, store, proxy)
+        made.store.died = lambda replica: made.dead.append(replica.name)
         yield made
         await table.stop()

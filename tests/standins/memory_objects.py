@@ -9,7 +9,7 @@ from itertools import count
 
 from dewy.errors import RemoteError
 from dewy.remotes.objects import Content, Page, Stat
-from dewy.remotes.objects.place import quoted
+from dewy.remotes.objects.location import quoted
 
 PAGE = 3
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 
 from dewy.cli import main
-from dewy.deploy.turns import TakingTurns
+from dewy.deploy.single_flight import SingleFlightFetcher
 
 if __name__ == "__main__":
-    given = TakingTurns.__init__.__kwdefaults__
+    given = SingleFlightFetcher.__init__.__kwdefaults__
     assert given is not None
     given["length"] = float(sys.argv.pop(1))
     main()

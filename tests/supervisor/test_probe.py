@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from dewy.errors import StartFailed
-from dewy.supervisor import attribution
 from dewy.supervisor import probe as module
-from dewy.supervisor.answers import Answer
+from dewy.supervisor import socket_owner
 from dewy.supervisor.probe import Probe, wait_healthy
+from dewy.supervisor.probe_tally import Answer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -73,7 +73,7 @@ def address(sock: socket.socket) -> tuple[str, int]:
     return host, port
 
 
-class Impatient(module.Tally):
+class Impatient(module.ProbeTally):
     """Lets the time run out once three rounds have ended for one reason."""
 
     def __init__(self, interval: float) -> None:
@@ -91,7 +91,7 @@ class Impatient(module.Tally):
 @pytest.fixture
 def refused(monkeypatch: pytest.MonkeyPatch) -> Refused:
     """Checks, and returns why it failed, as it must."""
-    monkeypatch.setattr(module, "Tally", Impatient)
+    monkeypatch.setattr(module, "ProbeTally", Impatient)
 
     async def check(sock: socket.socket, leader: int, asked: Probe = PROBE) -> str:
         with pytest.raises(StartFailed) as failure:
@@ -190,7 +190,7 @@ async def test_generation_that_starts_slowly_is_waited_for(
     loop = asyncio.get_running_loop()
     rounds = 0
 
-    class Counting(module.Tally):
+    class Counting(module.ProbeTally):
         def add(self, answers: Sequence[Answer]) -> float:
             nonlocal rounds
             rounds += 1
@@ -198,7 +198,7 @@ async def test_generation_that_starts_slowly_is_waited_for(
                 loop.call_soon(os.write, new.stdin.fileno(), b"\n")
             return super().add(answers)
 
-    monkeypatch.setattr(module, "Tally", Counting)
+    monkeypatch.setattr(module, "ProbeTally", Counting)
     await wait_healthy(address(listener), replace(PROBE, deadline=0.5), new.pid)
 
     assert rounds > 1
@@ -282,7 +282,7 @@ async def test_where_nothing_is_told_any_answer_counts(
     def accepted_inodes(connections: object) -> dict[object, int]:
         raise FileNotFoundError(2, "No such file or directory", "/proc/net/tcp")
 
-    monkeypatch.setattr(attribution, "accepted_inodes", accepted_inodes)
+    monkeypatch.setattr(socket_owner, "accepted_inodes", accepted_inodes)
     serve()
 
     await wait_healthy(address(listener), PROBE, leader=1)

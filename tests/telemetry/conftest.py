@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dewy.distribution import Distribution
+from dewy.histogram import Histogram
 from dewy.telemetry.instruments import INSTRUMENTS, Kind
 from dewy.telemetry.points import Point
 
@@ -14,9 +14,9 @@ def points() -> list[Point]:
     """One of every instrument: 7, or 0.3 and 2 seconds; every label is its name."""
     made = []
     for each in INSTRUMENTS.values():
-        value: float | Distribution = 7
+        value: float | Histogram = 7
         if each.kind is Kind.HISTOGRAM:
-            value = Distribution(each.bounds)
+            value = Histogram(each.bounds)
             value.add(0.3)
             value.add(2.0)
         made.append(Point(each.name, value, each.labels))

@@ -12,7 +12,7 @@ if found("telemetry"):
 
     from dewy.telemetry.model import Model
 
-from dewy.distribution import Distribution
+from dewy.histogram import Histogram
 from dewy.telemetry.instruments import INSTRUMENTS
 from dewy.telemetry.points import Point
 
@@ -36,7 +36,7 @@ def test_every_point_keeps_its_name_unit_and_labels(points: list[Point]) -> None
 
 def test_histogram_is_what_was_counted() -> None:
     """Its least and greatest value nobody counted, so they are left out."""
-    counted = Distribution.of((1.0, 5.0), (2, 0, 3), 40.5)
+    counted = Histogram.of((1.0, 5.0), (2, 0, 3), 40.5)
     data = Model(Resource({})).made(
         [Point("dewy.deployment.duration", counted, ("server",))]
     )

@@ -13,7 +13,7 @@ import pytest
 import dewy
 from dewy._speedups import COMPILED
 from dewy.config import Endpoint
-from dewy.distribution import Distribution
+from dewy.histogram import Histogram
 from dewy.proxy import Port, Proxy
 from dewy.telemetry.instruments import INSTRUMENTS
 from dewy.telemetry.proxied import proxied
@@ -52,7 +52,7 @@ async def ask(port: Port) -> bytes:
         return answer
 
 
-def told(ports: list[Port]) -> dict[tuple[str, ...], float | Distribution]:
+def told(ports: list[Port]) -> dict[tuple[str, ...], float | Histogram]:
     """By name and labels, each once."""
     read = list(proxied(lambda: ports).read())
     found = {(point.name, *point.labels): point.value for point in read}
@@ -80,7 +80,7 @@ async def test_everything_is_told_of_a_port(proxy: Proxy, backend: Endpoint) -> 
     assert moved == found["dewy.proxy.backend.bytes", name, address]
     for histogram in ("connection.duration", "connect.latency"):
         counted = found[f"dewy.proxy.{histogram}", name]
-        assert isinstance(counted, Distribution)
+        assert isinstance(counted, Histogram)
         assert 2 == sum(counted.counts)
         assert counted.bounds == INSTRUMENTS[f"dewy.proxy.{histogram}"].bounds
     mine = {each for each in INSTRUMENTS if each.startswith("dewy.proxy.")}

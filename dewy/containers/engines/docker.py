@@ -14,10 +14,10 @@ from ... import urls
 from ...errors import EngineError
 from ...remotes.oci.credentials import Credentials
 from ..model import Container, Event, Image, Line, Network, Pulling
-from . import docker_images, docker_networks, inspection, stream
-from .refusals import going, gone, secrets_of
+from . import decode, docker_images, docker_networks, event_stream
+from .client import EngineClient
+from .errors import going, gone, secrets_of
 from .sockets import owner
-from .wire import Wire
 
 AT_ONCE = 8
 """Containers that are inspected at a time."""
@@ -36,7 +36,7 @@ class DockerEngine:
         timers: Podman has timers for HEALTHCHECKs.
     """
 
-    def __init__(self, wire: Wire, *, rootless: bool, timers: bool) -> None:
+    def __init__(self, wire: EngineClient, *, rootless: bool, timers: bool) -> None:
         self.flavour = "podman" if wire.libpod else "docker"
         self.rootless = rootless
         self.local = wire.place.local
@@ -52,7 +52,7 @@ class DockerEngine:
         self, labels: Mapping[str, str | None] | None = None
     ) -> list[Container]:
         """See `Engine.containers`."""
-        listed = await self._wire.containers(inspection.label_filter(labels or {}))
+        listed = await self._wire.containers(decode.label_filter(labels or {}))
         turn = asyncio.Semaphore(AT_ONCE)
 
         async def show(name: str) -> Container | None:
@@ -68,7 +68,7 @@ class DockerEngine:
         if data is None:
             return None
         async with self._wire.asking(f"inspect container {container}"):
-            return inspection.container(data)
+            return decode.container(data)
 
     async def _show(self, container: str) -> dict[str, Any] | None:
         async with self._wire.asking(f"inspect container {container}"):
@@ -152,15 +152,15 @@ class DockerEngine:
         """See `Engine.written`."""
         found = await self._lines(container, tail=lines) if not after else []
         # Podman dates by the second: all of the last one tell their places in it.
-        second = (found[-1].at if found else after) // inspection.SECOND
+        second = (found[-1].at if found else after) // decode.SECOND
         if second:
             last = await self._lines(container, tail=MARGIN * lines, since=second)
-            found = [each for each in found if each.at // inspection.SECOND < second]
+            found = [each for each in found if each.at // decode.SECOND < second]
             found += [each for each in last if each.at > after]
         return tuple(found[-lines:])
 
     async def _lines(self, container: str, **asked: int) -> list[Line]:
-        return inspection.lines(await self._output(container, timestamps=True, **asked))
+        return decode.lines(await self._output(container, timestamps=True, **asked))
 
     async def _output(self, container: str, **asked: Any) -> str:
         """Both streams as one text; none if it is gone, or kept elsewhere."""
@@ -228,10 +228,10 @@ class DockerEngine:
         self, labels: Mapping[str, str | None]
     ) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """See `Engine.events`."""
-        return stream.follow(self._wire, labels)
+        return event_stream.follow(self._wire, labels)
 
 
-async def recognised(wire: Wire, *, systemd: bool, linux: bool) -> DockerEngine:
+async def recognised(wire: EngineClient, *, systemd: bool, linux: bool) -> DockerEngine:
     """
     The engine at the other end of *wire*.
 
@@ -257,7 +257,7 @@ async def recognised(wire: Wire, *, systemd: bool, linux: bool) -> DockerEngine:
     )
 
 
-async def _docker_apart(wire: Wire) -> bool:
+async def _docker_apart(wire: EngineClient) -> bool:
     """Whether it has a network namespace, or a machine, of its own."""
     info = await wire.docker.system.info()
     options = info.get("SecurityOptions") or ()
@@ -265,7 +265,7 @@ async def _docker_apart(wire: Wire) -> bool:
     return desktop or any("rootless" in option for option in options)
 
 
-async def _podman_apart(wire: Wire) -> bool:
+async def _podman_apart(wire: EngineClient) -> bool:
     # Root's socket tells it at once; Podman itself takes half a second.
     if wire.place.path and await asyncio.to_thread(owner, wire.place.path) == 0:
         return False

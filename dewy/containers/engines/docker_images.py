@@ -12,21 +12,21 @@ import aiodocker
 from ...errors import EngineError
 from ...remotes.oci.credentials import Credentials
 from ..model import Image, Pulling
-from . import inspection
+from . import decode
+from .client import EngineClient
+from .errors import in_use
 from .pulling import Layers
-from .refusals import in_use
-from .wire import Wire
 
 ASKED_AGAIN = 3
 
 T = TypeVar("T")
 
 
-async def image(wire: Wire, reference: str) -> Image | None:
+async def image(wire: EngineClient, reference: str) -> Image | None:
     """See `Engine.image`."""
     async with wire.asking(f"look at image {reference}"):
         try:
-            return inspection.image(
+            return decode.image(
                 await _undisturbed(lambda: _shown(wire, reference), {500})
             )
         except aiodocker.DockerError as exc:
@@ -35,7 +35,7 @@ async def image(wire: Wire, reference: str) -> Image | None:
             raise
 
 
-async def _shown(wire: Wire, reference: str) -> dict[str, Any]:
+async def _shown(wire: EngineClient, reference: str) -> dict[str, Any]:
     """All of it; of its health check Podman tells in its own API only."""
     shown = await wire.docker.images.inspect(reference)
     if not wire.libpod:
@@ -44,9 +44,9 @@ async def _shown(wire: Wire, reference: str) -> dict[str, Any]:
     return {**shown, "Healthcheck": own.get("Healthcheck")}
 
 
-async def images(wire: Wire, repository: str) -> list[Image]:
+async def images(wire: EngineClient, repository: str) -> list[Image]:
     """See `Engine.images`."""
-    wanted = inspection.repository(repository)
+    wanted = decode.repository(repository)
     # Podman looks into every image there is: some 40 ms for each.
     limit = wire.deadlines.change
     async with wire.asking(f"list the images of {repository}", limit):
@@ -74,11 +74,11 @@ async def _undisturbed(ask: Callable[[], Awaitable[T]], stumbles: set[int]) -> T
 
 def _repositories(entry: dict[str, Any]) -> set[str]:
     names = [*(entry.get("RepoTags") or ()), *(entry.get("RepoDigests") or ())]
-    return {inspection.repository(name) for name in names}
+    return {decode.repository(name) for name in names}
 
 
 async def pull(
-    wire: Wire,
+    wire: EngineClient,
     reference: str,
     credentials: Credentials | None,
     progress: Pulling,
@@ -112,7 +112,7 @@ def shown_to(reference: str, credentials: Credentials | None) -> dict[str, str] 
     """What the engine is to show the registry of *reference*."""
     if credentials is None:
         return None
-    host = inspection.repository(reference).partition("/")[0]
+    host = decode.repository(reference).partition("/")[0]
     if credentials.token:
         return {"identitytoken": credentials.token, "serveraddress": host}
     return {
@@ -122,7 +122,7 @@ def shown_to(reference: str, credentials: Credentials | None) -> dict[str, str] 
     }
 
 
-async def remove(wire: Wire, reference: str) -> bool:
+async def remove(wire: EngineClient, reference: str) -> bool:
     """See `Engine.remove_image`."""
     found = await image(wire, reference)
     if found is None:
@@ -141,8 +141,8 @@ async def remove(wire: Wire, reference: str) -> bool:
     return True
 
 
-async def _used(wire: Wire) -> set[str]:
+async def _used(wire: EngineClient) -> set[str]:
     """The ids of the images that containers, in whatever state, were made from."""
     async with wire.asking("list containers"):
         listed = await wire.containers()
-        return {inspection.digest(str(entry["ImageID"])) for entry in listed}
+        return {decode.digest(str(entry["ImageID"])) for entry in listed}

@@ -9,19 +9,19 @@ import aiodocker
 from aiodocker.networks import DockerNetwork
 
 from ..model import Network
-from . import inspection
-from .refusals import exists, in_use
-from .wire import Wire
+from . import decode
+from .client import EngineClient
+from .errors import exists, in_use
 
 
-async def network(wire: Wire, name: str) -> Network | None:
+async def network(wire: EngineClient, name: str) -> Network | None:
     """See `Engine.network`."""
     found = await _called(wire, name)
     async with wire.asking(f"look at network {name}"):
-        return inspection.network(found[0]) if found else None
+        return decode.network(found[0]) if found else None
 
 
-async def create(wire: Wire, name: str, labels: Mapping[str, str]) -> None:
+async def create(wire: EngineClient, name: str, labels: Mapping[str, str]) -> None:
     """
     See `Engine.create_network`.
 
@@ -31,11 +31,11 @@ async def create(wire: Wire, name: str, labels: Mapping[str, str]) -> None:
     if not await _called(wire, name):
         await _create(wire, name, labels)
     for one in (await _called(wire, name))[1:]:
-        if inspection.carries(one.get("Labels") or {}, labels):
+        if decode.carries(one.get("Labels") or {}, labels):
             await _delete(wire, one["Id"])
 
 
-async def _create(wire: Wire, name: str, labels: Mapping[str, str]) -> None:
+async def _create(wire: EngineClient, name: str, labels: Mapping[str, str]) -> None:
     wanted = {
         "Name": name,
         "Driver": "bridge",
@@ -50,7 +50,7 @@ async def _create(wire: Wire, name: str, labels: Mapping[str, str]) -> None:
                 raise
 
 
-async def remove(wire: Wire, name: str) -> bool:
+async def remove(wire: EngineClient, name: str) -> bool:
     """See `Engine.remove_network`."""
     found = await _called(wire, name)
     if not found or name in await _used(wire):
@@ -58,7 +58,7 @@ async def remove(wire: Wire, name: str) -> bool:
     return all([await _delete(wire, one["Id"]) for one in found])
 
 
-async def _delete(wire: Wire, identity: str) -> bool:
+async def _delete(wire: EngineClient, identity: str) -> bool:
     """Whether that network is removed, and was there."""
     async with wire.asking(f"remove network {identity}", wire.deadlines.change):
         try:
@@ -70,7 +70,7 @@ async def _delete(wire: Wire, identity: str) -> bool:
             raise
 
 
-async def _called(wire: Wire, name: str) -> list[dict[str, Any]]:
+async def _called(wire: EngineClient, name: str) -> list[dict[str, Any]]:
     """The networks of exactly that name, the oldest first."""
     async with wire.asking(f"look for network {name}"):
         listed = await wire.docker.networks.list(filters={"name": [name]})
@@ -78,7 +78,7 @@ async def _called(wire: Wire, name: str) -> list[dict[str, Any]]:
         return sorted(mine, key=lambda one: (one["Created"], one["Id"]))
 
 
-async def _used(wire: Wire) -> set[str]:
+async def _used(wire: EngineClient) -> set[str]:
     """By containers in whatever state; Podman removes networks from under them."""
     async with wire.asking("list containers"):
         listed = await wire.docker.containers.list(all=True)

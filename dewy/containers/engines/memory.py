@@ -10,8 +10,8 @@ from typing import Any
 from ...errors import EngineError, NameTaken
 from ...remotes.oci.credentials import Credentials
 from ..model import Container, Event, Image, Line, Network, Pulling
-from . import inspection
-from .inspection import carries
+from . import decode
+from .decode import carries
 from .memory_contents import Held
 from .memory_host import MemoryHost
 
@@ -147,11 +147,11 @@ class MemoryEngine:
 
     async def images(self, repository: str) -> list[Image]:
         async with self.host.step("images", repository):
-            wanted = inspection.repository(repository)
+            wanted = decode.repository(repository)
             return [
                 image
                 for image in self.host.images.values()
-                if wanted in map(inspection.repository, (*image.tags, *image.digests))
+                if wanted in map(decode.repository, (*image.tags, *image.digests))
             ]
 
     async def pull(

@@ -13,8 +13,8 @@ from typing import ClassVar, Self
 
 from ...errors import EngineError
 from ..model import Event, Image, Network
+from .decode import carries
 from .events import Events
-from .inspection import carries
 from .memory_contents import Call, Held, Hook, Published, Run
 
 __all__ = ["MemoryHost"]

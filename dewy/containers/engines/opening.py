@@ -55,7 +55,7 @@ async def open_engine(
 
 def _implementation() -> tuple[ModuleType, ModuleType]:
     try:
-        wire = import_module(".wire", __package__)
+        wire = import_module(".client", __package__)
         return wire, import_module(".docker", __package__)
     except ModuleNotFoundError as exc:
         if (exc.name or "").partition(".")[0] == "dewy":

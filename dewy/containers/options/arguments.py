@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .draft import Draft, draft
-from .words import given
+from .argv import given
+from .builder import Builder, build
 
 __all__ = ["RunOptions", "parse"]
 
@@ -132,10 +132,10 @@ def parse(words: Sequence[str], environ: Mapping[str, str], root: Path) -> RunOp
     Raises:
         ConfigError: one of them cannot be, is not taken by dewy, or is no option.
     """
-    return _made(draft(given(words), environ, root))
+    return _made(build(given(words), environ, root))
 
 
-def _made(found: Draft) -> RunOptions:
+def _made(found: Builder) -> RunOptions:
     return RunOptions(
         name=found.name,
         network=found.network,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ConfigError
-from .fields import fields
+from .csv_fields import fields
 from .quantities import absolute, flag, size
 
 __all__ = ["mount", "tmpfs", "volume"]

@@ -14,7 +14,7 @@ from typing import Any
 
 from ...config import values
 from ...errors import ConfigError
-from .fields import fields
+from .csv_fields import fields
 
 __all__ = [
     "absolute",

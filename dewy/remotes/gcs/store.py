@@ -19,7 +19,7 @@ from ...errors import ConfigError, RemoteError
 from ..download import Interrupted
 from ..http import STANDARD
 from ..objects import Content, Page, Stat
-from . import refusals
+from . import errors
 from .resumable import ResumableUpload
 
 WAIT = (STANDARD.connect, STANDARD.silence)
@@ -147,11 +147,11 @@ class GCSStore:
     @contextmanager
     def _asking(self, expected: frozenset[int] = frozenset()) -> Iterator[Any]:
         """The client; the block ends quietly with a status that is *expected*."""
-        with refusals.translated(str(self), self.close):
+        with errors.translated(str(self), self.close):
             try:
                 yield self._client()
-            except refusals.FAILURES as exc:
-                if refusals.status(exc) not in expected:
+            except errors.FAILURES as exc:
+                if errors.status(exc) not in expected:
                     raise
 
     def _client(self) -> Any:

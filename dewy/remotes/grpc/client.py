@@ -12,7 +12,7 @@ from ...errors import DewyError, NoRelease, RemoteError
 from .. import Clients
 from . import quiet
 from .endpoint import Endpoint
-from .refusals import refusal
+from .errors import refusal
 from .registry_pb2 import CurrentRequest, CurrentResponse, ReportRequest
 from .registry_pb2_grpc import RegistryServiceStub
 

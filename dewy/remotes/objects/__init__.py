@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from .client import Objects
-from .place import Place, prefix
+from .location import Location, prefix
 from .port import Content, ObjectStore, Page, Stat, Upload
 
 __all__ = [
     "Content",
+    "Location",
     "ObjectStore",
     "Objects",
     "Page",
-    "Place",
     "Stat",
     "Upload",
     "prefix",

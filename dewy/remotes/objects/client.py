@@ -13,9 +13,9 @@ from ...errors import RemoteError
 from ...system import to_the_end
 from .. import NONSENSE
 from ..download import STANDARD, Effort, Interrupted, Progress
-from ..draft import Draft
+from ..partial_file import PartialFile
+from .location import Location
 from .pace import Pace
-from .place import Place
 from .port import Content, ObjectStore, Page, Stat, Upload
 from .sums import Check
 
@@ -57,7 +57,7 @@ class Objects:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, place: Place) -> AsyncIterator[Self]:
+    async def opened(cls, place: Location) -> AsyncIterator[Self]:
         """The bucket of *place*, for as long as the block lasts."""
         async with cls.lent(await asyncio.to_thread(place.open)) as objects:
             yield objects
@@ -140,7 +140,7 @@ class Objects:
         """
         check, done = Check(stat.sums), 0
         progress(done, stat.size)
-        async with Draft(into) as draft, aclosing(self._content(stat)) as content:
+        async with PartialFile(into) as draft, aclosing(self._content(stat)) as content:
             async for piece in content:
                 await draft.write(piece)
                 await asyncio.to_thread(check.update, piece)

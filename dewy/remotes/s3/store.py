@@ -22,8 +22,8 @@ from ...errors import ConfigError, RemoteError
 from ..download import Interrupted
 from ..http import STANDARD
 from ..objects import Content, Page, Stat
-from . import refusals
-from .refusals import ABSENT, CONFLICT
+from . import errors
+from .errors import ABSENT, CONFLICT
 
 SUMS = {"ChecksumSHA256": "sha256", "ChecksumCRC32": "crc32"}
 """What may be told of a whole object, and what the algorithm is called."""
@@ -53,7 +53,7 @@ class S3Store:
         self._shown = shown
         self._lock = threading.Lock()
         self._made: Any = None
-        with refusals.configured(shown):
+        with errors.configured(shown):
             self._client()
 
     def __str__(self) -> str:
@@ -147,11 +147,11 @@ class S3Store:
     @contextmanager
     def _asking(self, expected: frozenset[str] = frozenset()) -> Iterator[Any]:
         """The client; the block ends quietly with an error that is *expected*."""
-        with refusals.translated(self._shown, self.close):
+        with errors.translated(self._shown, self.close):
             try:
                 yield self._client()
             except ClientError as exc:
-                if refusals.code(exc) not in expected:
+                if errors.code(exc) not in expected:
                     raise
 
     def _client(self) -> Any:

@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from dewy.containers.engines.client import connected
 from dewy.containers.engines.docker import DockerEngine, recognised
 from dewy.containers.engines.sockets import Address
-from dewy.containers.engines.wire import connected
 from dewy.containers.model import Engine
 from dewy.errors import EngineError, NameTaken
 from tests.containers.conftest import SHORT
-from tests.containers.engines.test_inspection import ID, inspected
+from tests.containers.engines.test_decode import ID, inspected
 from tests.eventually import eventually
 from tests.standins.engines import RealEngine
 from tests.standins.fake_engine import PODMAN, FakeEngine

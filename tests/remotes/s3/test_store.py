@@ -10,7 +10,7 @@ import pytest
 
 from dewy.errors import ConfigError, RemoteError
 from dewy.remotes.s3 import store as module
-from dewy.remotes.s3.place import S3Place
+from dewy.remotes.s3.location import S3Location
 from dewy.remotes.s3.store import S3Store
 from tests.standins import s3
 from tests.standins.files import Fault
@@ -38,7 +38,7 @@ async def front(bucket: S3Bucket) -> AsyncIterator[Front]:
 
 
 def opened(bucket: S3Bucket, endpoint: str = "") -> S3Store:
-    return S3Place.read(urlsplit(bucket.url(endpoint=endpoint))).open()
+    return S3Location.read(urlsplit(bucket.url(endpoint=endpoint))).open()
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ async def test_upload_that_is_aborted_leaves_nothing(
 
 async def test_region_that_is_none_is_refused_at_once(environment: None) -> None:
     """What the region was forgotten in begins with the bucket."""
-    place = S3Place("my-bucket", "app")
+    place = S3Location("my-bucket", "app")
 
     with pytest.raises(ConfigError, match=r"my-bucket is no region"):
         await asyncio.to_thread(place.open)
@@ -108,7 +108,7 @@ async def test_any_region_will_do_elsewhere(
     environment: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    (await asyncio.to_thread(S3Place("garage", "app").open)).close()
+    (await asyncio.to_thread(S3Location("garage", "app").open)).close()
 
 
 async def test_profile_that_does_not_exist_is_refused_at_once(
@@ -117,7 +117,7 @@ async def test_profile_that_does_not_exist_is_refused_at_once(
     monkeypatch.setenv("AWS_PROFILE", "nobody")
 
     with pytest.raises(ConfigError, match="nobody"):
-        await asyncio.to_thread(S3Place("eu-central-1", "app").open)
+        await asyncio.to_thread(S3Location("eu-central-1", "app").open)
 
 
 async def test_credentials_may_appear_later(

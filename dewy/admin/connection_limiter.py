@@ -1,0 +1,116 @@
+"""Who may be connected to the admin API, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+__all__ = ["ConnectionLimiter", "Visit"]
+
+MOST_VISITS = 64
+LARGEST_HEAD = 512 * 1024
+FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n"
+    b"Content-Type: text/plain\r\nContent-Length: 22\r\n\r\nToo many connections.\n"
+)
+
+
+class ConnectionLimiter:
+    """
+    Makes the connections of a server, and ends those that stay too long.
+
+    Args:
+        make: The server's own protocol for one connection.
+
+        head: Seconds a client may take to send its request.
+
+        answer: Seconds it may take from then on to have its answer.
+
+        most: Connections at a time; one more is told so and let go.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], asyncio.BaseProtocol],
+        *,
+        head: float,
+        answer: float,
+        most: int = MOST_VISITS,
+    ) -> None:
+        self.make = make
+        self.head = head
+        self.answer = answer
+        self.most = most
+        self.visits: set[Visit] = set()
+
+    def __call__(self) -> Visit:
+        return Visit(self)
+
+
+class Visit(asyncio.Protocol):
+    """One connection; it passes everything on to the server's protocol."""
+
+    def __init__(self, door: ConnectionLimiter) -> None:
+        self._door = door
+        self._inner: asyncio.Protocol | None = None
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._room = LARGEST_HEAD
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if len(self._door.visits) >= self._door.most:
+            self._transport.write(FULL)
+            self._transport.close()
+            return
+        self._door.visits.add(self)
+        self._end_in(self._door.head)
+        self._inner = cast(asyncio.Protocol, self._door.make())
+        self._inner.connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._door.visits.discard(self)
+        self._forget_timer()
+        inner, self._inner = self._inner, None
+        if inner:
+            inner.connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._room -= len(data)
+        if self._room < 0 and self._transport:
+            # The server has not seen a request in all this.
+            self._transport.abort()
+        elif self._inner:
+            self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self._inner.eof_received() if self._inner else None
+
+    def pause_writing(self) -> None:
+        if self._inner:
+            self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._inner:
+            self._inner.resume_writing()
+
+    def asked(self) -> None:
+        """The request has come; from now on its answer has to be taken."""
+        self._room = 1 << 62
+        self._end_in(self._door.answer)
+
+    def stays(self) -> None:
+        """The answer has no end; whoever sends it looks after slow clients."""
+        self._forget_timer()
+
+    def _end_in(self, seconds: float) -> None:
+        self._forget_timer()
+        if self._transport:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(seconds, self._transport.abort)
+
+    def _forget_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,103 @@
+"""The dewys of this host, asked through their HTTP APIs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..config import DEFAULT_ADMIN_PORT
+from ..errors import DewyError
+from .http import HOST, PORTS_TRIED
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+__all__ = ["Instance", "containers", "nearby", "tried"]
+
+PATIENCE = 2.0
+LONGEST_ANSWER = 16 * 1024 * 1024
+
+_MODES = ("server", "assets", "container")
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """
+    A dewy that answered.
+
+    Attributes:
+        port: Where.
+
+        status: What it said of itself.
+    """
+
+    port: int
+    status: Mapping[str, Any]
+
+    @property
+    def mode(self) -> str:
+        """The command it is: `server`, `assets` or `container`."""
+        command = self.status.get("command")
+        if isinstance(command, int) and 0 <= command < len(_MODES):
+            return _MODES[command]
+        return str(command)
+
+
+def tried(first: int) -> range:
+    """The ports on which dewys answer that were told *first*; 0 is the default."""
+    first = first or DEFAULT_ADMIN_PORT
+    return range(first, min(first + PORTS_TRIED, 65536))
+
+
+async def nearby(first: int) -> list[Instance]:
+    """Every dewy on one of the ports from *first*, by its port; all asked at once."""
+    async with _session() as session:
+        asked = [_status(session, port) for port in tried(first)]
+        return [found for found in await asyncio.gather(*asked) if found]
+
+
+async def containers(port: int) -> dict[str, Any]:
+    """
+    What the dewy on *port* answers to `GET /api/containers`.
+
+    Raises:
+        DewyError: it does not answer, or not that.
+    """
+    async with _session() as session:
+        found = await _get(session, port, "/api/containers")
+    if not isinstance(found, dict) or not isinstance(
+        found.get("containers") or [], list
+    ):
+        raise DewyError(f"the dewy on port {port} does not tell its containers")
+    return found
+
+
+def _session() -> ClientSession:
+    from aiohttp import ClientSession, ClientTimeout
+
+    return ClientSession(timeout=ClientTimeout(PATIENCE))
+
+
+async def _status(session: ClientSession, port: int) -> Instance | None:
+    found = await _get(session, port, "/api/status")
+    if isinstance(found, dict) and {"command", "is_running"} <= found.keys():
+        return Instance(port, found)
+    return None
+
+
+async def _get(session: ClientSession, port: int, path: str) -> Any:
+    """The JSON that is there; None where there is none."""
+    from aiohttp import ClientError
+
+    from ..remotes import http
+
+    url = f"http://{HOST}:{port}{path}"
+    try:
+        async with session.get(url, allow_redirects=False) as response:
+            body = await http.read(response, LONGEST_ANSWER)
+            return json.loads(body) if response.status == 200 else None
+    except (ClientError, DewyError, TimeoutError, OSError, ValueError):
+        return None

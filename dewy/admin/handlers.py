@@ -1,0 +1,259 @@
+"""What the control socket of a running dewy answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from ..agent import Agent
+from ..config.names import app_name
+from ..containers.replica_set import ReplicaSet
+from ..deploy import verbs
+from ..deploy.history import History
+from ..deploy.plan import quarantined
+from ..deploy.state import State
+from ..deploy.state_store import Change
+from ..errors import DewyError
+from ..logs import summary
+from ..notifiers import Kind
+from ..polling import Poller
+from ..supervisor.generations import Generations
+from .logs import logs
+from .status import Process, status
+from .why import answer, look
+
+__all__ = ["Handlers"]
+
+Answer = dict[str, Any]
+
+
+class Handlers:
+    """
+    Carries out what operators ask of a dewy that runs.
+
+    Args:
+        generations: The supervised program, in server mode.
+
+        replica_set: The replicas, in container mode.
+
+        reload: Reads the configuration anew, or starts anew; what came of it.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        poller: Poller,
+        generations: Generations | None = None,
+        replica_set: ReplicaSet | None = None,
+        reload: Callable[[], Awaitable[str]] | None = None,
+    ) -> None:
+        self.agent = agent
+        self.poller = poller
+        self._generations = generations
+        self._replica_set = replica_set
+        self._reload = reload
+
+    @property
+    def generations(self) -> Generations | None:
+        """The supervised program, in server mode."""
+        return self._generations
+
+    @property
+    def replica_set(self) -> ReplicaSet | None:
+        """The replicas, in container mode."""
+        return self._replica_set
+
+    async def handle(self, verb: str, args: Mapping[str, Any]) -> Answer:
+        """
+        Answer one request of the control socket.
+
+        Raises:
+            DewyError: it cannot be done, and why.
+            OSError: the state could not be written.
+        """
+        version = args.get("version") or None
+        answers: dict[str, Callable[[], Awaitable[Answer]]] = {
+            "status": self.status,
+            "why": partial(self._why, version or ""),
+            "logs": partial(self._logs, args),
+            "deploy": partial(self._deploy, version),
+            "rollback": partial(self._roll_back, version),
+            "retry": partial(self._change, partial(verbs.retry, tag=version or "")),
+            "hold": partial(self._change, verbs.hold),
+            "unhold": partial(self._change, verbs.unhold),
+            "containers": self._list_containers,
+            "pause": partial(self._pause, args.get("seconds")),
+            "resume": self._resume,
+            "reload": self._reload_now,
+        }
+        if verb not in answers:
+            raise DewyError(f"this dewy does not know {verb!r}; is it older?")
+        return await answers[verb]()
+
+    def containers(self) -> list[Answer] | None:
+        """The replicas, as the HTTP API tells them; None in other modes."""
+        return self._replica_set.containers() if self._replica_set else None
+
+    async def _why(self, version: str) -> Answer:
+        agent = self.agent
+        looked = await look(agent.registry)
+        history = History(agent.settings.private)
+        return await answer(version, agent.state, history, looked, agent.clock.wall())
+
+    async def _logs(self, args: Mapping[str, Any]) -> Answer:
+        command = self.agent.settings.command
+        return await logs(command, self._generations, self._replica_set, args)
+
+    async def _list_containers(self) -> Answer:
+        return {"containers": self.containers()}
+
+    async def _pause(self, seconds: float | None) -> Answer:
+        pausing = self._behind_proxy().pausing
+        pausing.pause(None if seconds is None else float(seconds))
+        until = "until `dewy resume`" if seconds is None else f"for {seconds:g} s"
+        return {"message": f"new connections wait {until}"}
+
+    async def _resume(self) -> Answer:
+        pausing = self._behind_proxy().pausing
+        was = pausing.paused
+        pausing.resume()
+        return {"message": "connections are taken again" if was else "was not paused"}
+
+    def _behind_proxy(self) -> ReplicaSet:
+        if self._replica_set is None:
+            command = self.agent.settings.command
+            raise DewyError(f"dewy {command} has no proxy; this is for dewy container")
+        return self._replica_set
+
+    async def _reload_now(self) -> Answer:
+        if self._reload is None:
+            raise DewyError("this dewy cannot read its configuration anew")
+        return {"message": await self._reload()}
+
+    async def status(self) -> Answer:
+        """As `admin.status.status`."""
+        agent = self.agent
+        return status(
+            agent.state,
+            agent.clock.wall(),
+            name=app_name(agent.settings.registry, agent.settings.name)
+            or agent.settings.root.name,
+            command=agent.settings.command,
+            root=str(agent.settings.root),
+            process=Process(
+                pid=os.getpid(),
+                degraded=await self._degraded(),
+                generations=self._describe_generations(),
+                replicas=self.containers() or (),
+                paused=self._replica_set is not None
+                and self._replica_set.pausing.paused,
+                next_poll=self.poller.next_at,
+                last_poll=self.poller.last_at,
+                last_error=self.poller.problem,
+                underway=self._underway(),
+                status_reason=agent.status_reason,
+            ),
+        )
+
+    async def _degraded(self) -> list[str]:
+        agent = self.agent
+        reasons = []
+        if agent.state.running and not await agent.deployer.alive():
+            reasons.append(f"{agent.state.running.name} does not run")
+        if self._replica_set:
+            reasons += self._replica_set.degraded()
+        if self.poller.problem:
+            reasons.append(f"the last poll failed: {self.poller.problem}")
+        newest = agent.newest
+        entry = newest and agent.state.quarantine.find(newest.tag, newest.identity)
+        if entry:
+            reasons.append(quarantined(entry))
+        return reasons
+
+    def _underway(self) -> Answer | None:
+        attempt, clock = self.agent.latest, self.agent.clock
+        if attempt is None or attempt.over or not self.agent.busy.locked():
+            return None
+        return {
+            "tag": attempt.target,
+            "previous": attempt.previous,
+            "action": attempt.action,
+            "step": attempt.step,
+            "since": clock.wall() - (clock.monotonic() - attempt.begun),
+        }
+
+    def _describe_generations(self) -> list[Answer]:
+        if self._generations is None:
+            return []
+        now = self.agent.clock
+        return [
+            {
+                "generation": worker.generation,
+                "pid": worker.pid,
+                "state": state,
+                "since": now.wall() - (worker.loop.time() - worker.since),
+                "status": worker.notify.status,
+            }
+            for worker, state in self._generations.workers.items()
+        ]
+
+    async def _change(self, change: Callable[[State], verbs.Outcome]) -> Answer:
+        message = ""
+
+        def apply(state: State) -> State:
+            nonlocal message
+            changed, message = change(state)
+            return changed
+
+        await self.agent.state_store.change(apply)
+        self.poller.wake()
+        return {"message": message}
+
+    async def _deploy(self, version: str | None) -> Answer:
+        agent = self.agent
+        async with agent.busy:
+            verbs.deploy(agent.state, version)
+            release = await agent.look(version)
+            if release is None:
+                raise DewyError(f"nothing to deploy yet: {agent.status_reason}")
+            entry = agent.state.quarantine.find(release.tag, release.identity)
+            if version is None and entry:
+                raise DewyError(quarantined(entry))
+            return {"message": await agent.deploy_wanted(release)}
+
+    async def _roll_back(self, version: str | None) -> Answer:
+        agent = self.agent
+        async with agent.busy:
+            before = agent.state
+            after, message = verbs.rollback(before, version, agent.clock)
+            target = after.running
+            assert target is not None
+            attempt = agent.attempt(target.name, "rollback", verbs.BY_OPERATOR)
+            attempt.reach("start")
+            # What is left goes into quarantine first: a dewy killed from here on
+            # must not bring it back by itself.
+            await agent.state_store.change(_requarantine(before, after))
+            try:
+                await agent.activate(target, attempt)
+            except Exception as exc:
+                await agent.state_store.note(_requarantine(after, before))
+                attempt.fail(summary(exc))
+                await agent.deployment_log.record(attempt, "failed", summary(exc))
+                raise
+            attempt.reach("done")
+            # What the last look led to is no longer so.
+            agent.status_reason = agent.describe()
+            agent.announce(agent.describe())
+            await agent.deployment_log.record(attempt, "deployed", verbs.BY_OPERATOR)
+            agent.deployment_log.tell(Kind.IMPORTANT, message)
+        return {"message": message}
+
+
+def _requarantine(old: State, new: State) -> Change:
+    """What differs between the two; the state may have moved on meanwhile."""
+    return lambda state: replace(
+        state, quarantine=state.quarantine.moved(old.quarantine, new.quarantine)
+    )

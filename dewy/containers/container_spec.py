@@ -1,0 +1,135 @@
+"""How the replicas of a version are made: an image, options, ports."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..config import PortMapping, Settings
+from ..deploy.state import Installed
+from ..errors import DeploymentError
+from .application import Application, reference_of
+from .model import Engine, Image
+from .options.arguments import RunOptions
+
+__all__ = ["ContainerSpec", "ContainerSpecs", "container_ports"]
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """
+    Replicas that are all alike.
+
+    Attributes:
+        version: Of what they are.
+
+        spec: Differs from that of any that would be made otherwise.
+
+        ports: The containers' ports, one for each port of the proxy.
+
+        healthcheck: The image has a HEALTHCHECK that the engine may run.
+
+        network: Of their own; "" where the operator chose one.
+
+        body: What the engine is asked for replica number so-and-so.
+
+        base: What their names begin with.
+    """
+
+    version: Installed
+    spec: str
+    ports: tuple[int, ...]
+    healthcheck: bool
+    network: str
+    base: str
+    body: Callable[[int], dict[str, Any]]
+
+    def name(self, index: int, attempt: int = 0) -> str:
+        """A name for a new container, as the original gave them."""
+        return f"{self.base}-{int(time.time()) + attempt}-{index}"
+
+
+class ContainerSpecs:
+    """Makes recipes from what the operator said."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        application: Application,
+        settings: Settings,
+        options: RunOptions,
+    ) -> None:
+        self._engine = engine
+        self._application = application
+        self.settings = settings
+        self.options = self.run_as(options)
+
+    def run_as(self, options: RunOptions) -> RunOptions:
+        """*options*, with dewy's own user where that is to be the containers'."""
+        rootless = self._engine.rootless
+        return options.run_as(os.getuid(), os.getgid(), rootless=rootless)
+
+    async def of(self, version: Installed) -> ContainerSpec:
+        """
+        The specification for *version*, whose image is on this host.
+
+        Raises:
+            DeploymentError: it is not, or which port is meant cannot be told.
+            EngineError: the engine does not tell.
+        """
+        reference = reference_of(self._application.repository, version.identity)
+        image = await self._engine.image(reference)
+        if image is None:
+            raise DeploymentError(f"the image {reference} is not on this host")
+        ports = container_ports(self.settings.port_mappings, image)
+        options, application = self.options, self._application
+        spec = options.fingerprint(version.identity, self.settings.cmd, ports)
+        network = "" if options.network else application.network
+        mapped = [
+            replace(mapping, container=port)
+            for mapping, port in zip(self.settings.port_mappings, ports, strict=True)
+        ]
+
+        def body(index: int) -> dict[str, Any]:
+            return options.spec(
+                image=reference,
+                command=self.settings.cmd,
+                labels=application.labels(
+                    index, version.tag, version.identity, spec, mapped
+                ),
+                ports=ports,
+                network=network,
+            )
+
+        return ContainerSpec(
+            version=version,
+            spec=spec,
+            ports=ports,
+            healthcheck=image.healthcheck,
+            network=network,
+            base=options.name or application.name,
+            body=body,
+        )
+
+
+def container_ports(mappings: Sequence[PortMapping], image: Image) -> tuple[int, ...]:
+    """
+    The containers' port behind each of *mappings*.
+
+    Raises:
+        DeploymentError: it is left to the image, which exposes none, or several.
+    """
+    return tuple(mapping.container or _exposed(image, mapping) for mapping in mappings)
+
+
+def _exposed(image: Image, mapping: PortMapping) -> int:
+    if len(image.ports) == 1:
+        return image.ports[0]
+    found = ", ".join(map(str, image.ports)) or "none"
+    raise DeploymentError(
+        f"--port {mapping.proxy} leaves the container's port to the image, which "
+        f"exposes {found}; say --port {mapping.proxy}:PORT"
+    )

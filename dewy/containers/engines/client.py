@@ -1,0 +1,199 @@
+"""The connection to an engine: each call has a deadline, each failure our words."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiodocker
+import aiohttp
+
+from ...errors import ConfigError, EngineError
+from .deadlines import Deadlines
+from .errors import UNREACHABLE, gone, kind, one_line
+from .sockets import Address
+
+# What trips over an answer that is none.
+GARBAGE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    aiohttp.ClientPayloadError,
+    aiohttp.ClientResponseError,
+)
+
+
+class EngineClient:
+    """
+    An engine's API.
+
+    Attributes:
+        title: `Docker` or `Podman`, as messages name it.
+
+        docker: The client; its calls belong inside `asking`.
+
+        libpod: The root of Podman's own API; "" where there is none.
+    """
+
+    def __init__(
+        self, docker: aiodocker.Docker, place: Address, title: str, deadlines: Deadlines
+    ) -> None:
+        self.docker = docker
+        self.place = place
+        self.title = title
+        self.deadlines = deadlines
+        self.libpod = ""
+
+    def __repr__(self) -> str:
+        return f"<Wire to {self.title} at {self.place.shown}>"
+
+    @asynccontextmanager
+    async def asking(
+        self,
+        doing: str,
+        seconds: float | None = None,
+        *,
+        secrets: Iterable[str] = (),
+        pulling: bool = False,
+    ) -> AsyncIterator[asyncio.Timeout]:
+        """
+        Hold what is asked inside to *seconds* and translate what goes wrong.
+
+        Args:
+            doing: What is asked for, in words that may be shown.
+
+            secrets: Never shown, should the engine quote them.
+
+        Raises:
+            EngineError: it refused, hung or answered garbage.
+        """
+        limit = self.deadlines.look if seconds is None else seconds
+        try:
+            async with asyncio.timeout(limit) as timer:
+                yield timer
+        except TimeoutError as exc:
+            raise self._error(doing, f"no answer for {limit:g} s") from exc
+        except aiodocker.DockerError as exc:
+            raise self._refused(doing, exc, secrets, pulling) from exc
+        except GARBAGE as exc:
+            raise self._error(doing, "its answer makes no sense") from exc
+        except (aiohttp.ClientError, OSError) as exc:
+            raise self._error(doing, f"{self.place.shown} hung up") from exc
+
+    def _error(self, doing: str, reason: str) -> EngineError:
+        return EngineError(f"{self.title} could not {doing}: {reason}")
+
+    def _refused(
+        self,
+        doing: str,
+        exc: aiodocker.DockerError,
+        secrets: Iterable[str],
+        pulling: bool,
+    ) -> EngineError:
+        if exc.status == UNREACHABLE:
+            return self._error(doing, f"no connection to {self.place.shown}")
+        text = one_line(str(exc.message), secrets)
+        # The cause is shown in tracebacks, so it keeps no secret either.
+        exc.message, exc.args = text, (text,)
+        error = kind(exc.status, text, pulling=pulling)
+        return error(f"{self.title} could not {doing}: {text or exc.status}")
+
+    async def containers(
+        self, labels: Sequence[str] = ()
+    ) -> list[aiodocker.docker.DockerContainer]:
+        """
+        Those in whatever state that carry *labels*, `KEY` or `KEY=VALUE` each.
+
+        Raises:
+            EngineError: it does not tell.
+        """
+        filters = json.dumps({"label": list(labels)} if labels else {})
+        async with self.asking("list containers"):
+            while True:
+                try:
+                    return await self.docker.containers.list(all=True, filters=filters)
+                except aiodocker.DockerError as exc:
+                    # Podman gives up when one goes while it makes the list.
+                    if exc.status == 404 or not gone(exc.status, exc.message):
+                        raise
+
+    def url(self, path: str, root: str = "") -> str:
+        """Of an endpoint that the client has no method for."""
+        return f"{self.docker.docker_host}/{root or self.docker.api_version}/{path}"
+
+    async def json(self, path: str, root: str) -> tuple[int, Any]:
+        """Status and content of a GET that the client has no method for."""
+        async with self.docker.session.get(self.url(path, root)) as answer:
+            return answer.status, await answer.json(content_type=None)
+
+    async def ping(self) -> Mapping[str, str]:
+        """
+        Ask for a sign of life: the headers in which an engine says what it is.
+
+        Raises:
+            EngineError: there is none.
+        """
+        url = f"{self.docker.docker_host}/_ping"
+        async with (
+            self.asking("answer a ping", self.deadlines.hello),
+            self.docker.session.get(url) as answer,
+        ):
+            await answer.read()
+            answer.raise_for_status()
+            return answer.headers
+
+
+@asynccontextmanager
+async def connected(
+    place: Address, title: str, environ: Mapping[str, str], deadlines: Deadlines
+) -> AsyncIterator[EngineClient]:
+    """
+    The wire to the engine at *place*; nothing is asked yet.
+
+    Each call has a connection of its own: one that was kept would be found dead
+    after the engine restarted, by a call that can't be repeated.
+    """
+    host, connector = await _connector(place, environ)
+    # Deadlines are ours: the client's would count the time of its other calls.
+    docker = aiodocker.Docker(url=host, connector=connector)
+    try:
+        yield EngineClient(docker, place, title, deadlines)
+    finally:
+        await docker.close()
+        await connector.close()
+
+
+async def _connector(
+    place: Address, environ: Mapping[str, str]
+) -> tuple[str, aiohttp.BaseConnector]:
+    if place.path:
+        return "http://engine", aiohttp.UnixConnector(
+            place.path, force_close=True, limit=0
+        )
+    secure = place.url.startswith("https:") or environ.get("DOCKER_TLS_VERIFY")
+    context = await asyncio.to_thread(_certificates, environ) if secure else None
+    host = urlsplit(place.url).netloc
+    return f"{'https' if secure else 'http'}://{host}", aiohttp.TCPConnector(
+        ssl=context or True, force_close=True, limit=0
+    )
+
+
+def _certificates(environ: Mapping[str, str]) -> ssl.SSLContext:
+    """What `DOCKER_CERT_PATH` holds, as Docker's own client reads it."""
+    named = environ.get("DOCKER_CERT_PATH") or f"{environ.get('HOME', '')}/.docker"
+    names = ("ca", "cert", "key")
+    ca, certificate, key = (Path(named) / f"{name}.pem" for name in names)
+    try:
+        context = ssl.create_default_context(cafile=ca if ca.exists() else None)
+        if certificate.exists():
+            context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as exc:
+        raise ConfigError(f"DOCKER_CERT_PATH: {named} holds no usable keys") from exc
+    return context

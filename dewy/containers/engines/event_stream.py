@@ -1,0 +1,154 @@
+"""The events of an engine, followed across its restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+from ...errors import EngineError
+from ..model import Event
+from . import decode
+from .client import EngineClient
+from .decode import Json
+from .events import Events
+
+log = logging.getLogger(__name__)
+
+LONGEST_LINE = 1 << 20
+FIRST_DELAY = 0.1
+# More than that many unread events are left with the engine.
+KEPT = 1000
+
+
+@asynccontextmanager
+async def follow(
+    wire: EngineClient, labels: Mapping[str, str | None]
+) -> AsyncIterator[Events]:
+    """See `Engine.events`."""
+    events = Events(KEPT)
+    following = asyncio.create_task(
+        _follow(wire, dict(labels), events), name="engine events"
+    )
+    try:
+        yield events
+    finally:
+        following.cancel()
+        await asyncio.wait([following])
+
+
+async def _follow(
+    wire: EngineClient, labels: Mapping[str, str | None], events: Events
+) -> None:
+    """Never ends by itself, unless by a fault of ours, which the reader is told."""
+    delay = FIRST_DELAY
+    try:
+        while True:
+            began = time.monotonic()
+            try:
+                await _once(wire, labels, events)
+            except EngineError as exc:
+                log.debug("lost the engine's events", extra={"error": str(exc)})
+            if time.monotonic() - began > wire.deadlines.backoff:
+                delay = FIRST_DELAY
+            await asyncio.sleep(delay * random.uniform(0.8, 1.2))
+            delay = min(2 * delay, wire.deadlines.backoff)
+    except Exception as exc:
+        await events.tell(exc)
+        raise
+
+
+async def _once(
+    wire: EngineClient, labels: Mapping[str, str | None], events: Events
+) -> None:
+    """Follow until the stream breaks."""
+    async with _opened(wire) as answer:
+        known = await _ids(wire, labels)
+        await events.tell(Event("connected"))
+        try:
+            await _pass_on(wire, answer, labels, known, events)
+        except EngineError:
+            await events.tell(Event("lost"))
+            raise
+        await events.tell(Event("lost"))
+
+
+async def _pass_on(
+    wire: EngineClient,
+    answer: aiohttp.ClientResponse,
+    labels: Mapping[str, str | None],
+    known: set[str],
+    events: Events,
+) -> None:
+    async for data in _lines(wire, answer):
+        async with wire.asking("tell events"):
+            event = decode.event(data, labels, known)
+        if event is None:
+            continue
+        known.add(event.id)
+        await events.tell(event)
+        if event.action == "destroy":
+            known.discard(event.id)
+
+
+@asynccontextmanager
+async def _opened(wire: EngineClient) -> AsyncIterator[aiohttp.ClientResponse]:
+    params = {"filters": json.dumps({"type": ["container", "network"]})}
+    if wire.place.local:
+        # Both engines answer before they listen to themselves.
+        params["since"] = f"{time.time():.9f}"
+    async with wire.asking("tell events", wire.deadlines.hello):
+        answer = await wire.docker.session.get(
+            wire.url("events"), params=params, timeout=aiohttp.ClientTimeout(total=None)
+        )
+    try:
+        async with wire.asking("tell events"):
+            answer.raise_for_status()
+        yield answer
+    finally:
+        answer.close()
+
+
+async def _ids(wire: EngineClient, labels: Mapping[str, str | None]) -> set[str]:
+    """The containers that carry *labels*; asking makes sure the stream is up."""
+    listed = await wire.containers(decode.label_filter(labels))
+    return {entry.id for entry in listed}
+
+
+async def _lines(
+    wire: EngineClient, answer: aiohttp.ClientResponse
+) -> AsyncIterator[Json]:
+    buffer = b""
+    while chunk := await _chunk(wire, answer):
+        *lines, buffer = (buffer + chunk).split(b"\n")
+        if len(buffer) > LONGEST_LINE:
+            raise EngineError(f"{wire.title} tells events without end")
+        for line in filter(None, map(bytes.strip, lines)):
+            yield await _object(wire, line)
+
+
+async def _object(wire: EngineClient, line: bytes) -> Json:
+    async with wire.asking("tell events"):
+        data: Any = json.loads(line)
+        if not isinstance(data, dict):
+            raise TypeError("an event is an object")
+        return data
+
+
+async def _chunk(wire: EngineClient, answer: aiohttp.ClientResponse) -> bytes:
+    """The next piece; who says nothing for long is asked whether it lives."""
+    while True:
+        try:
+            async with asyncio.timeout(wire.deadlines.quiet):
+                return await answer.content.readany()
+        except TimeoutError:
+            await wire.ping()
+        except (aiohttp.ClientError, OSError) as exc:
+            raise EngineError(f"{wire.title} broke off its events") from exc

@@ -1,0 +1,253 @@
+"""Starting a replica, and waiting until it is ready for connections."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import EngineError, NameTaken, StartFailed
+from ..histogram import Checks
+from .container_spec import ContainerSpec
+from .health import Check
+from .model import Container
+from .replica import Replica
+from .replica_store import ReplicaStore
+from .rollout import Phase
+from .upstream import Upstream, Upstreams
+
+__all__ = ["Launcher", "ReadinessProbe"]
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+NAMES_TRIED = 5
+UNHEALTHY = "its HEALTHCHECK says unhealthy"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadinessProbe:
+    """
+    When a replica is ready.
+
+    Attributes:
+        check: What it is asked.
+
+        timeout: Seconds in which it has to become healthy.
+
+        min_healthy: Seconds that it has to stay so.
+    """
+
+    check: Check
+    timeout: float
+    min_healthy: float
+
+
+class Launcher:
+    """
+    Starts replicas of *store*, and finds out whether they are ready.
+
+    Attributes:
+        checks: How often replicas were asked.
+    """
+
+    def __init__(self, store: ReplicaStore, upstreams: Upstreams) -> None:
+        self._store = store
+        self._networking = asyncio.Lock()
+        self.upstreams = upstreams
+        self.checks = Checks()
+
+    async def start(self, container_spec: ContainerSpec, index: int) -> Replica:
+        """
+        A new replica, running.
+
+        Engines finish what they were asked for: who is cancelled meanwhile waits
+        until the replica is known, so that somebody can end it.
+
+        Raises:
+            StartFailed: it could not be started; nothing of it is left.
+            EngineError: the engine did not do its part.
+        """
+        starting = asyncio.create_task(
+            self._start(container_spec, index), name=f"replica {index} at the engine"
+        )
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            while not starting.done():
+                # Whoever is in a hurry cancels twice; the engine's deadline ends it.
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait({starting})
+            if not starting.exception():
+                starting.result().phase = Phase.UNCHECKED
+            raise
+
+    async def _start(self, container_spec: ContainerSpec, index: int) -> Replica:
+        engine = self._store.engine
+        if container_spec.network:
+            # Docker makes two of the same name if it is asked twice at a time.
+            async with self._networking:
+                await engine.create_network(
+                    container_spec.network, {"dewy.managed": "true"}
+                )
+        name, container = await self._create(container_spec, index)
+        try:
+            await engine.start(container)
+            found = await engine.inspect(container)
+            if found is None:
+                raise StartFailed(f"replica {index} was removed as it started")
+        except (EngineError, StartFailed) as exc:
+            tail = await self._store.tail(container)
+            await self._discard(container)
+            raise StartFailed(f"replica {index}: {exc}", log_tail=tail) from exc
+        finally:
+            self._store.given_up(name)
+        replica = self._store.see(found, Phase.STARTING)
+        log.info("Started container", extra=self._store.tell(replica, number=index))
+        return replica
+
+    async def _create(
+        self, container_spec: ContainerSpec, index: int
+    ) -> tuple[str, str]:
+        """Its name and its id."""
+        for attempt in range(NAMES_TRIED):
+            name = container_spec.name(index, attempt)
+            told = {"container": name, "tag": container_spec.version.tag}
+            log.info("Starting new container", extra=told)
+            self._store.creating(name)
+            try:
+                return name, await self._store.engine.create(
+                    name, container_spec.body(index)
+                )
+            except NameTaken:
+                self._store.given_up(name)
+            except BaseException:
+                self._store.given_up(name)
+                raise
+        raise StartFailed(f"replica {index}: every name tried is taken")
+
+    async def _discard(self, container: str) -> None:
+        try:
+            await self._store.engine.remove(container, force=True)
+        except EngineError as exc:
+            log.warning("Container not removed", extra={"error": str(exc)})
+        self._store.forget(container)
+
+    async def until_ready(self, replica: Replica, readiness: ReadinessProbe) -> None:
+        """
+        Return once *replica* has been healthy for long enough; its upstream is set.
+
+        Raises:
+            StartFailed: it ended, or was not ready in time; with its last lines.
+        """
+        replica.phase = Phase.STARTING
+        waiting = asyncio.create_task(
+            self._healthy(replica, readiness), name=f"readiness of {replica.name}"
+        )
+        try:
+            either: set[asyncio.Future[Any]] = {waiting, replica.ended}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if replica.ended.done():
+                with suppress(EngineError):
+                    # Only an inspection tells why.
+                    await self._store.look_at(replica.id)
+                raise StartFailed(f"replica {replica.name} {_end(replica)}")
+            replica.upstream = waiting.result()
+            if replica.phase is Phase.STARTING:
+                replica.phase = Phase.READY
+        except (StartFailed, EngineError) as exc:
+            tail = await self._store.tail(replica.id)
+            raise StartFailed(str(exc), log_tail=tail) from exc
+        finally:
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+
+    async def _healthy(self, replica: Replica, readiness: ReadinessProbe) -> Upstream:
+        loop = asyncio.get_running_loop()
+        begun, pause = loop.time(), FIRST_PAUSE
+        since: float | None = None
+        while True:
+            if replica.dead.is_set():
+                # How it ended is the engine's to tell, and it does sooner or later.
+                await asyncio.wait({replica.ended})
+            try:
+                upstream = await self.ask(replica, readiness.check)
+            except EngineError as exc:
+                # It may only be away for a moment.
+                upstream, replica.problem = None, str(exc)
+            now = loop.time()
+            if upstream is None:
+                since = None
+                if now - begun >= readiness.timeout:
+                    raise StartFailed(_unready(replica, readiness))
+                pause = min(pause * 2, LONGEST_PAUSE)
+            else:
+                since = now if since is None else since
+                left = since + readiness.min_healthy - now
+                if left <= 0:
+                    return upstream
+                if now - begun >= readiness.timeout + readiness.min_healthy:
+                    raise StartFailed(_unready(replica, readiness))
+                pause = min(left, LONGEST_PAUSE)
+            await asyncio.sleep(pause)
+
+    async def ask(self, replica: Replica, check: Check) -> Upstream | None:
+        """The way by which *replica* answers well; None, and `problem`, if by none."""
+        route = await replica.while_it_lives(self._asked(replica, check))
+        if route is None and replica.dead.is_set():
+            replica.problem = "its process has ended"
+        self.checks.count(route is not None)
+        return route
+
+    async def _asked(self, replica: Replica, check: Check) -> Upstream | None:
+        container = replica.container
+        if replica.phase is Phase.STARTING and (
+            replica.problem or not container.published
+        ):
+            # Ports are published a moment after the start; and its end may have
+            # been missed.
+            await self._store.look_at(replica.id)
+            container = replica.container
+        replica.problem = await self._own_check(container)
+        if replica.problem:
+            return None
+        routes = await self.upstreams.of(container, tuple(replica.ports.values()))
+        if not routes:
+            replica.problem = "it has no address that could be reached"
+        problems = []
+        for route in routes:
+            replica.problem = await check.ask(route.endpoints)
+            if not replica.problem:
+                return route
+            problems.append(replica.problem)
+        # The last way may be a copying process, which hides what is wrong.
+        replica.problem = "; ".join(problems) or replica.problem
+        return None
+
+    async def _own_check(self, container: Container) -> str:
+        """What the image's HEALTHCHECK says; "" if nothing is wrong."""
+        if not container.health:
+            return ""
+        done = await self._store.engine.check_health(container.id)
+        if done is not None:
+            return "" if done else UNHEALTHY
+        found = await self._store.engine.inspect(container.id)
+        health = found.health if found else ""
+        if health == "starting":
+            return "its HEALTHCHECK has not succeeded yet"
+        return UNHEALTHY if health == "unhealthy" else ""
+
+
+def _end(replica: Replica) -> str:
+    code = replica.ended.result()
+    if replica.container.oom_killed:
+        return "was killed for its use of memory before it was ready"
+    how = "" if code is None else f" with exit status {code}"
+    return f"ended{how} before it was ready"
+
+
+def _unready(replica: Replica, readiness: ReadinessProbe) -> str:
+    why = replica.problem or f"it did not stay so for {readiness.min_healthy:g} s"
+    return f"replica {replica.name} was not healthy in {readiness.timeout:g} s: {why}"

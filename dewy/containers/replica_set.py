@@ -1,0 +1,199 @@
+"""Everything that belongs to the replicas of one application, wired together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..config import Settings
+from ..deploy.state_store import StateStore
+from ..errors import EngineError
+from ..proxy import Backend, Port
+from ..remotes.oci.credentials import Credentials
+from .application import Application
+from .container_spec import ContainerSpecs
+from .deployer import ContainerDeployer
+from .drainer import Drainer, Timeouts
+from .exit_watcher import ExitWatcher
+from .health import HealthTracker
+from .image_store import ImageStore, Shown
+from .launcher import Launcher
+from .model import Engine
+from .options.arguments import RunOptions
+from .overview import describe
+from .pausing import Pausing
+from .reconciler import Died, Reconciler
+from .replica_store import ReplicaStore
+from .table import Table
+from .upstream import Upstreams
+
+__all__ = ["ReplicaSet"]
+
+
+@dataclass(slots=True)
+class ReplicaSet:
+    """
+    The replicas of an application, and who looks after them.
+
+    Attributes:
+        exit_watcher: To be entered as long as the table has replicas.
+
+        reconciler: Set once somebody may be told of deaths.
+    """
+
+    settings: Settings
+    table: Table
+    image_store: ImageStore
+    deployer: ContainerDeployer
+    drainer: Drainer
+    container_specs: ContainerSpecs
+    pausing: Pausing
+    exit_watcher: ExitWatcher
+    reconciler: Reconciler | None = None
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        engine: Engine,
+        application: Application,
+        options: RunOptions,
+        ports: list[Port],
+        state_store: StateStore,
+        credentials: Callable[[], Awaitable[Credentials | None]],
+        progress: Shown,
+        hurry: asyncio.Event,
+    ) -> ReplicaSet:
+        """Put it together; nothing happens yet."""
+        table = Table(ports, settings.drain_time)
+        store = ReplicaStore(
+            engine, application, table, health_tracker(settings), settings.port_mappings
+        )
+        drainer = Drainer(store, timeouts(settings, options), hurry)
+        image_store = ImageStore(
+            engine, application, state_store, credentials, progress
+        )
+        image_store.platform = options.platform
+        container_specs = ContainerSpecs(engine, application, settings, options)
+        deployer = ContainerDeployer(
+            store=store,
+            launcher=Launcher(store, Upstreams(engine, settings.upstream)),
+            drainer=drainer,
+            container_specs=container_specs,
+            image_store=image_store,
+            settings=settings,
+            running=lambda: state_store.state.running,
+            bad=lambda tag, digest: bool(
+                state_store.state.quarantine.find(tag, digest)
+            ),
+        )
+        return cls(
+            settings=settings,
+            table=table,
+            image_store=image_store,
+            deployer=deployer,
+            drainer=drainer,
+            container_specs=container_specs,
+            pausing=Pausing(ports),
+            exit_watcher=ExitWatcher(store),
+        )
+
+    def keep(self, died: Died, troubled: Callable[[str], None]) -> Reconciler:
+        """Whoever looks after the replicas while entered."""
+        self.reconciler = Reconciler(self.deployer, died, troubled)
+        return self.reconciler
+
+    def renew(self, settings: Settings, options: RunOptions) -> bool:
+        """
+        Go by other settings from now on; replicas that were made otherwise roll.
+
+        Whether *options* are others than before.
+        """
+        options = self.container_specs.run_as(options)
+        changed = options != self.container_specs.options
+        self.settings = self.deployer.settings = self.container_specs.settings = (
+            settings
+        )
+        self.container_specs.options = options
+        self.image_store.platform = options.platform
+        self.drainer.timeouts = timeouts(settings, options)
+        self.deployer.launcher.upstreams.wanted = settings.upstream
+        self.table.drain_timeout = settings.drain_time
+        self._count_anew(health_tracker(settings))
+        self.deployer.store.changed.set()
+        return changed
+
+    def _count_anew(self, health_tracker: HealthTracker) -> None:
+        store = self.deployer.store
+        store.health_tracker = health_tracker
+        for each in store.replicas:
+            each.health_tracker = replace(
+                each.health_tracker, rise=health_tracker.rise, fall=health_tracker.fall
+            )
+
+    async def probe(self, backend: Backend) -> bool:
+        """Whether a suspected *backend* is to be used again."""
+        return self.reconciler is not None and await self.reconciler.probe(backend)
+
+    def containers(self) -> list[dict[str, Any]]:
+        """All replicas, by name, as the admin API tells them."""
+        replicas = sorted(self.deployer.store.replicas, key=lambda each: each.name)
+        return [describe(replica) for replica in replicas]
+
+    def degraded(self) -> list[str]:
+        """What is not as it should be, a phrase each."""
+        serving = self.deployer.store.serving
+        reasons = [
+            f"replica {each.name} is unhealthy: {each.problem}"
+            for each in serving
+            if not each.health_tracker.healthy
+        ]
+        wanted = self.settings.replicas
+        if serving and len(serving) < wanted:
+            reasons.append(f"{len(serving)} of {wanted} replicas serve")
+        if self.reconciler and self.reconciler.problem:
+            reasons.append(f"replicas are missing: {self.reconciler.problem}")
+        if self.pausing.paused:
+            reasons.append("new connections are paused")
+        return reasons
+
+    async def leave(self) -> None:
+        """
+        Close the ports and end, leaving the containers to the next dewy, or
+        drain, stop and remove them all: as `--on-exit` says.
+        """
+        self.pausing.leave()
+        for port in self.table.ports:
+            port.close()
+        if self.settings.on_exit == "leave":
+            await self.drainer.stop()
+        else:
+            await self._end()
+
+    async def _end(self) -> None:
+        store, container_specs = self.deployer.store, self.container_specs
+        with suppress(EngineError):
+            # One may have been on its way when its start was called off.
+            await store.observe()
+        self.drainer.begin(store.replicas)
+        await self.drainer.ended()
+        with suppress(EngineError):
+            for replica in store.replicas:
+                await store.remove(replica)
+            if not container_specs.options.network:
+                await store.engine.remove_network(store.application.network)
+
+
+def health_tracker(settings: Settings) -> HealthTracker:
+    """How looks at a replica are counted."""
+    return HealthTracker(settings.health_rise, settings.health_fall)
+
+
+def timeouts(settings: Settings, options: RunOptions) -> Timeouts:
+    """How long leaving replicas are waited for."""
+    stated = options.stop_timeout
+    stop = settings.stop_timeout if stated is None else float(stated)
+    return Timeouts(settings.drain_time, stop)

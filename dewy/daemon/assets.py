@@ -1,0 +1,50 @@
+"""Releases that are unpacked: what `server` and `assets` have in common."""
+
+from __future__ import annotations
+
+from .. import boot
+from ..agent import Agent
+from ..caches import SharedCache
+from ..deploy.deployer import AssetsDeployer
+from ..deploy.fetch import Fetcher, Fetches, scope
+from ..deploy.release_store import UnpackedReleaseStore
+from ..deploy.releases import Releases
+from ..deploy.single_flight import SingleFlightFetcher
+from .runtime import RunContext
+
+__all__ = ["unpacking"]
+
+
+async def unpacking(context: RunContext) -> tuple[Agent, Releases]:
+    """
+    An agent for this root, which is as its state says from now on.
+
+    Raises:
+        DewyError, OSError: the root cannot be read or written.
+    """
+    settings, clock = context.settings, context.clock
+    releases = Releases(settings.root)
+    state_store = await boot.load(settings, clock)
+    await boot.repair(state_store, releases)
+    await boot.recover(settings, state_store, releases, clock)
+    cache = context.outside.cache
+    fetcher = Fetcher(
+        cache,
+        context.outside.clients,
+        scope=scope(settings.registry),
+        staging=settings.private / "staging",
+        verify=settings.verify_checksum,
+        progress=context.progress,
+        outage=context.outside.outage,
+    )
+    await fetcher.clear()
+    await fetcher.retain(installed.tag for installed in state_store.state.installed)
+    fetches: Fetches = fetcher
+    if isinstance(cache, SharedCache):
+        fetches = SingleFlightFetcher(
+            fetcher, cache, clock=clock, outage=context.outside.outage
+        )
+    release_store = UnpackedReleaseStore(releases, fetches)
+    return await context.agent(
+        state_store, release_store, AssetsDeployer(releases)
+    ), releases

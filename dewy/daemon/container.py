@@ -1,0 +1,177 @@
+"""Container mode: replicas of an image, behind the proxy."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from typing import cast
+
+from .. import boot, system, urls
+from ..admin.handlers import Handlers
+from ..agent import Agent
+from ..config import Endpoint, Settings
+from ..config.names import app_name
+from ..containers.application import Application
+from ..containers.deployer import is_of
+from ..containers.engines.opening import Runtime, open_engine
+from ..containers.lock import directory, engine_lock
+from ..containers.options.arguments import parse
+from ..containers.replica import Replica
+from ..containers.replica_set import ReplicaSet
+from ..containers.upstream import require_reach
+from ..notifiers import Kind
+from ..polling import Poller
+from ..proxy import Port, Proxy
+from ..proxy.backend import Probe
+from ..proxy.stopping import stop
+from ..remotes.oci.credentials import Credentials
+from ..remotes.oci.login import credentials_for
+from ..remotes.oci.reference import Reference
+from .reload import Reload, Reread
+from .runtime import RunContext
+
+__all__ = ["replicate"]
+
+log = logging.getLogger(__name__)
+
+
+async def replicate(context: RunContext, reread: Reread) -> Handlers:
+    """
+    Serve with what an earlier dewy left, and keep it up from now on.
+
+    Raises:
+        ConfigError: an option, or the engine, cannot be as it was asked for.
+        DewyError: a port can't be listened at.
+    """
+    settings, stack = context.settings, context.stack
+    options = await asyncio.to_thread(
+        parse, settings.run_options, os.environ, settings.root
+    )
+    engine = await stack.enter_async_context(
+        open_engine(cast("Runtime", settings.runtime), os.environ)
+    )
+    require_reach(engine, settings.upstream)
+    reference = Reference.of(urls.split(settings.registry))
+    name = app_name(settings.registry, settings.name)
+    application = Application(name, str(reference), named=bool(settings.name))
+    place = directory(os.environ, os.getuid())
+    held = engine_lock(place, engine.address, application)
+    # First: who is refused by it leaves nothing in the root.
+    await asyncio.to_thread(stack.enter_context, held)
+    await context.take_root()
+
+    async def credentials() -> Credentials | None:
+        return await credentials_for(reference.host, os.environ)
+
+    system.raise_descriptor_limit()
+    state_store = await boot.load(settings, context.clock)
+    proxy = _proxy(settings, lambda backend: replica_set.probe(backend))
+    ports = await _open(proxy, context)
+    replica_set = ReplicaSet.of(
+        settings,
+        engine,
+        application,
+        options,
+        ports,
+        state_store,
+        credentials,
+        context.progress,
+        context.signals.hurry,
+    )
+    agent = await context.agent(
+        state_store, replica_set.image_store, replica_set.deployer
+    )
+    await replica_set.deployer.adopt(state_store.state.running)
+    if state_store.state.running is None:
+        found = await replica_set.deployer.identify(context.clock.wall())
+        if found is not None:
+            await state_store.change(lambda state: state.deployed(found, settings.keep))
+    await stack.enter_async_context(proxy)
+    await stack.enter_async_context(replica_set.exit_watcher)
+    stack.push_async_callback(_leave, replica_set, proxy, context)
+    return await _keep(context, agent, replica_set, reread)
+
+
+async def _keep(
+    context: RunContext, agent: Agent, replica_set: ReplicaSet, reread: Reread
+) -> Handlers:
+    async def died(replica: Replica, how: str, tail: tuple[str, ...]) -> bool:
+        running = agent.state.running
+        if running is None or not is_of(replica, running):
+            return False
+        moved = await agent.probation.verdict(how, tail, replica_set.deployer.put_back)
+        agent.announce(agent.describe())
+        return moved
+
+    def troubled(problem: str) -> None:
+        if problem:
+            agent.deployment_log.tell(Kind.ERROR, f"Replicas are missing: {problem}")
+        else:
+            agent.deployment_log.tell(Kind.IMPORTANT, "All replicas serve again")
+
+    reconciler = await context.stack.enter_async_context(
+        replica_set.keep(died, troubled)
+    )
+
+    async def tick() -> None:
+        # What ran is started from this host before the registry is asked.
+        await reconciler.begun()
+        try:
+            await agent.tick()
+        finally:
+            reconciler.registry_answered()
+
+    poller = Poller(tick, context.settings, context.clock, agent.deployment_log)
+    reload = Reload(reread, context.service, agent, poller, replica_set)
+    context.stack.push_async_callback(reload.stop)
+    context.signals.restart = reload.request
+    return Handlers(agent, poller, replica_set=replica_set, reload=reload.reload)
+
+
+def _proxy(settings: Settings, probe: Probe) -> Proxy:
+    return Proxy(
+        threads=settings.proxy_threads,
+        idle_timeout=settings.proxy_idle_timeout,
+        max_connections=settings.max_connections,
+        balance=settings.balance,
+        proxy_protocol=settings.proxy_protocol == "v2",
+        probe=probe,
+        backend_wait=settings.backend_wait,
+        log_connections=settings.log_connections,
+    )
+
+
+async def _open(proxy: Proxy, context: RunContext) -> list[Port]:
+    """Every port that was asked for, on a socket that was passed where there is one."""
+    offered = list(context.service.listeners())
+    ports = []
+    for mapping in context.settings.port_mappings:
+        passed = sorted(offered, key=lambda each: -_fit(each, mapping.proxy))
+        passed = [each for each in passed if _fit(each, mapping.proxy)]
+        if passed:
+            offered.remove(passed[0])
+            with passed[0][1] as listener:
+                ports.append(proxy.adopt(listener, own=False))
+        else:
+            ports.append(await proxy.open(Endpoint(port=mapping.proxy)))
+        log.info("TCP proxy started", extra={"proxy_port": mapping.proxy})
+    for name, listener in offered:
+        log.warning("Passed socket is not used", extra={"socket": name})
+        listener.close()
+    return ports
+
+
+def _fit(offered: tuple[str, socket.socket], port: int) -> int:
+    """How well a passed socket suits *port*; what it is bound to tells best."""
+    name, listener = offered
+    return 2 if Endpoint.of(listener).port == port else int(name == str(port))
+
+
+async def _leave(replica_set: ReplicaSet, proxy: Proxy, context: RunContext) -> None:
+    await replica_set.leave()
+    settings = context.settings
+    timeouts = settings.drain_time if settings.on_exit == "leave" else 0.0
+    await stop(proxy, timeouts, context.signals.hurry)
+    await replica_set.table.stop()

@@ -1,0 +1,158 @@
+"""Keeping one root, from the first check to the last farewell."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from contextlib import AsyncExitStack
+
+from .. import __version__
+from ..admin.address import SOCKET
+from ..admin.control import ControlServer
+from ..admin.handlers import Handlers
+from ..admin.http import AdminAPI
+from ..admin.metrics import answering
+from ..admin.recent_history import RecentHistory
+from ..config import DEFAULT_ADMIN_PORT, Settings
+from ..errors import DewyError
+from ..notifiers import Kind
+from ..polling import Poller
+from ..signals import Signals
+from ..supervisor.policy import Policy
+from ..system import Clock
+from ..systemd import Service
+from ..telemetry.loading import load
+from .assets import unpacking
+from .reload import Reread
+from .runtime import RunContext, opened
+from .server import supervise
+
+__all__ = ["run"]
+
+log = logging.getLogger(__name__)
+
+
+async def run(settings: Settings, reread: Reread | None = None) -> int:
+    """
+    Keep one root until a signal ends it; the exit status.
+
+    *reread* tells what the settings would be now, for `dewy reload`.
+
+    Raises:
+        ConfigError: something cannot be as it was asked for; nothing was started.
+        RootBusy: another dewy works here.
+        DewyError, OSError: it could not start.
+    """
+    service = Service.from_environment(os.environ)
+    with Signals() as signals:
+        keeping = asyncio.create_task(
+            _keep(settings, reread or (lambda: settings), service, signals), name="keep"
+        )
+        stopping = asyncio.create_task(signals.stop.wait(), name="stop signal")
+        await asyncio.wait({keeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not keeping.done():
+            log.info("Stopping", extra={"signal": signals.reason})
+            service.stopping(f"Stopping on {signals.reason}")
+            service.extend(settings.stop_timeout + settings.drain_time + 30)
+            keeping.cancel()
+            signals.obeyed.set()
+        await asyncio.wait({keeping, stopping})
+        status = 0 if keeping.cancelled() else keeping.result()
+        log.info("Dewy stopped")
+        return status
+
+
+async def _keep(
+    settings: Settings, reread: Reread, service: Service, signals: Signals
+) -> int:
+    """Assemble everything, then poll; ends by being cancelled, or with `--once`."""
+    async with AsyncExitStack() as stack:
+        telemetry = await asyncio.to_thread(load, settings)
+        outside = await opened(stack, settings)
+        context = RunContext(settings, stack, service, signals, outside, Clock())
+        context.telemetry = telemetry
+        if settings.command == "container":
+            from .container import replicate
+
+            handlers = await replicate(context, reread)
+        else:
+            handlers = await _unpack(context)
+        return await _serve(context, handlers)
+
+
+async def _unpack(context: RunContext) -> Handlers:
+    settings, signals = context.settings, context.signals
+    policy = Policy.of(settings, os.environ) if settings.command == "server" else None
+    await context.take_root()
+    agent, releases = await unpacking(context)
+    poller = Poller(agent.tick, settings, context.clock, agent.deployment_log)
+    generations = None
+    if policy:
+        generations = await supervise(context, agent, releases, policy)
+    else:
+        signals.restart = poller.wake
+
+    async def restart() -> str:
+        signals.restart()
+        return "a new generation is started" if generations else "polling now"
+
+    return Handlers(agent, poller, generations, reload=restart)
+
+
+async def _serve(context: RunContext, handlers: Handlers) -> int:
+    settings, agent, poller = context.settings, handlers.agent, handlers.poller
+    socket = settings.private / SOCKET
+    await context.stack.enter_async_context(ControlServer(socket, handlers.handle))
+    await _measure(context, handlers)
+    await _answer_locally(context, handlers)
+    context.service.ready(agent.describe())
+    deployment_log, signals = agent.deployment_log, context.signals
+    deployment_log.tell(Kind.ORDINARY, f"dewy {__version__} keeps {settings.root}")
+    try:
+        return await _poll(settings, poller, signals.obeyed)
+    finally:
+        deployment_log.tell(Kind.ORDINARY, f"Stopping ({signals.reason or 'done'})")
+
+
+async def _measure(context: RunContext, handlers: Handlers) -> None:
+    telemetry = context.telemetry
+    if telemetry is not None:
+        # What comes with it is loaded by now.
+        from .measuring import measure
+
+        measure(telemetry, handlers, context.progress)
+        await context.stack.enter_async_context(telemetry)
+
+
+async def _answer_locally(context: RunContext, handlers: Handlers) -> None:
+    """Open the HTTP API; only where its port was chosen must it be had."""
+    settings, telemetry = context.settings, context.telemetry
+    routes = {}
+    if telemetry is not None:
+        routes["/metrics"] = answering(telemetry.text, telemetry.content_type)
+    past = RecentHistory(settings.private)
+    api = AdminAPI(
+        settings.admin_port,
+        handlers.status,
+        handlers.containers,
+        past.read,
+        routes=routes,
+    )
+    try:
+        await context.stack.enter_async_context(api)
+    except DewyError as exc:
+        if settings.admin_port != DEFAULT_ADMIN_PORT:
+            raise
+        log.warning("Admin API not started", extra={"error": str(exc)})
+
+
+async def _poll(settings: Settings, poller: Poller, over: asyncio.Event) -> int:
+    if settings.once:
+        await poller.once()
+        if settings.command == "assets":
+            return 1 if poller.problem else 0
+        await asyncio.get_running_loop().create_future()
+    await poller.run(over)
+    return 0

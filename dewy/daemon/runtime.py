@@ -1,0 +1,174 @@
+"""What every mode stands on: the outside, the lock, the state, and who is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .. import __version__, urls
+from ..agent import Agent
+from ..caches import CACHES, Cache, SharedCache
+from ..caches.outage_log import OutageLog
+from ..config import Settings
+from ..deploy.deploy_hooks import DeployHooks
+from ..deploy.deployer import Deployer
+from ..deploy.deployment_log import DeploymentLog
+from ..deploy.history import History
+from ..deploy.lock import lock
+from ..deploy.probation import Probation
+from ..deploy.progress import ProgressReporter
+from ..deploy.registry_answer import key
+from ..deploy.registry_cache import CachedRegistry, Terms, ttl_of
+from ..deploy.release_store import ReleaseStore
+from ..deploy.state_store import StateStore
+from ..notifiers import Notifier, Origin
+from ..notifiers.pipeline import open_pipeline
+from ..registries import REGISTRIES, Registry
+from ..remotes import Clients
+from ..signals import Signals
+from ..system import Clock, hostname
+from ..systemd import Service
+from ..versions import Selection
+
+if TYPE_CHECKING:
+    from ..telemetry.opening import Telemetry
+
+__all__ = ["Endpoints", "RunContext", "opened"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """What the operator's URLs name."""
+
+    registry: Registry
+    cache: Cache
+    notifiers: tuple[Notifier, ...]
+    clients: Clients
+    outage: OutageLog = field(default_factory=OutageLog)
+
+
+@dataclass(slots=True)
+class RunContext:
+    """
+    What there is before a mode adds its own.
+
+    Attributes:
+        stack: Left in the end, whatever was entered last first.
+
+        service: The manager of services that started us, if any did.
+
+        progress: Shows downloads, and counts them.
+
+        telemetry: Where it was asked for.
+    """
+
+    settings: Settings
+    stack: AsyncExitStack
+    service: Service
+    signals: Signals
+    outside: Endpoints
+    clock: Clock
+    progress: ProgressReporter = field(default_factory=ProgressReporter)
+    telemetry: Telemetry | None = None
+
+    async def take_root(self) -> None:
+        """
+        Be the one dewy of the root.
+
+        Raises:
+            RootBusy: there is another.
+            OSError: the root cannot be written.
+        """
+        settings = self.settings
+        await asyncio.to_thread(self.stack.enter_context, lock(settings.private))
+        log.info(
+            "Dewy started",
+            extra={
+                "version": __version__,
+                "command": settings.command,
+                "registry": urls.redact(settings.registry),
+            },
+        )
+        watching = asyncio.create_task(self.service.watch(), name="watchdog")
+        self.stack.push_async_callback(_end, watching)
+
+    async def agent(
+        self,
+        state_store: StateStore,
+        release_store: ReleaseStore,
+        deployer: Deployer,
+        registry: Registry | None = None,
+    ) -> Agent:
+        """Whoever carries deployments out, with what it writes down and tells."""
+        settings, clock = self.settings, self.clock
+        history = History(settings.private)
+        deployment_log = await self.stack.enter_async_context(
+            DeploymentLog(history, self.outside.notifiers, clock)
+        )
+        probation = Probation(settings, clock, state_store, deployment_log)
+        probation.resume()
+        return Agent(
+            settings=settings,
+            clock=clock,
+            state_store=state_store,
+            release_store=release_store,
+            registry=registry or self._registry(deployment_log),
+            deployer=deployer,
+            deployment_log=deployment_log,
+            hooks=DeployHooks(settings, release_store, deployment_log),
+            probation=probation,
+            announce=self.service.status,
+        )
+
+    def _registry(self, deployment_log: DeploymentLog) -> Registry:
+        """The one that was named; its answers are shared where that was asked for."""
+        cache, ttl = self.outside.cache, ttl_of(self.settings.cache)
+        if not ttl or not isinstance(cache, SharedCache):
+            return self.outside.registry
+        return CachedRegistry(
+            self.outside.registry,
+            cache,
+            key(self.settings.registry, Selection(self.settings.slot)),
+            Terms.of(ttl),
+            clock=self.clock,
+            tell=deployment_log.tell,
+            outage=self.outside.outage,
+        )
+
+
+async def opened(stack: AsyncExitStack, settings: Settings) -> Endpoints:
+    """
+    Open what the URLs name.
+
+    Raises:
+        ConfigError: one of them cannot be as it was written.
+    """
+    clients = await stack.enter_async_context(Clients())
+    # In a thread: implementations are imported now, and some read a key file.
+    outside = await asyncio.to_thread(_opened, settings, clients)
+    if isinstance(outside.cache, AbstractAsyncContextManager):
+        await stack.enter_async_context(outside.cache)
+    return outside
+
+
+def _opened(settings: Settings, clients: Clients) -> Endpoints:
+    cache = settings.cache or settings.cache_dir.as_uri()
+    origin = Origin(hostname(), settings.root, settings.command)
+    ttl_of(cache)
+    wanted = Selection(settings.slot, reports=settings.private / "reports")
+    return Endpoints(
+        REGISTRIES.open(settings.registry, wanted, clients),
+        CACHES.open(cache, settings.cache_dir),
+        tuple(open_pipeline(url, origin, Clock()) for url in settings.notifiers),
+        clients,
+    )
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})

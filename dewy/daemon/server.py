@@ -1,0 +1,83 @@
+"""Server mode: a program is supervised, on listeners that outlive its generations."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from .. import boot
+from ..agent import Agent
+from ..deploy.releases import Releases
+from ..deploy.state import Group
+from ..deploy.state_store import StateStore
+from ..errors import StartFailed
+from ..supervisor.deployer import ServerDeployer
+from ..supervisor.exit_status import describe_exit
+from ..supervisor.generations import Generations
+from ..supervisor.policy import Policy
+from ..supervisor.sockets import open_listeners
+from ..supervisor.supervisor import Supervisor
+from ..supervisor.worker import Worker
+from ..system import boot_id
+from .runtime import RunContext
+
+__all__ = ["supervise"]
+
+log = logging.getLogger(__name__)
+
+
+async def supervise(
+    context: RunContext, agent: Agent, releases: Releases, policy: Policy
+) -> Generations:
+    """
+    Listen, and start what the state says runs.
+
+    Raises:
+        DewyError: something can't be listened at.
+    """
+    settings, state_store = agent.settings, agent.state_store
+    service, stack = context.service, context.stack
+    service.extend(settings.stop_timeout * 2 + settings.start_timeout + 30)
+    await boot.end_orphans(state_store.state.groups, settings.stop_timeout)
+    listeners = stack.enter_context(
+        await open_listeners(settings.ports, service.listeners(), settings.stop_timeout)
+    )
+    generations = Generations(
+        settings.program,
+        settings.root,
+        listeners,
+        policy,
+        capture=settings.capture,
+        notifies=state_store.state.notifies,
+        record=lambda: _record(state_store, generations),
+        hurry=context.signals.hurry,
+    )
+    agent.deployer = deployer = ServerDeployer(releases, generations)
+
+    async def died(worker: Worker) -> bool:
+        how = describe_exit(worker.exited.result())
+        moved = await agent.probation.verdict(how, worker.tail, deployer.put_back)
+        agent.announce(agent.describe())
+        return moved
+
+    supervisor = await stack.enter_async_context(Supervisor(generations, died))
+    context.signals.restart = supervisor.restart
+    if state_store.state.running is not None:
+        try:
+            await supervisor.start()
+        except StartFailed as exc:
+            log.error("Program did not start at boot", extra={"error": str(exc)})
+    return generations
+
+
+async def _record(state_store: StateStore, generations: Generations) -> None:
+    boot_now = boot_id()
+    groups = tuple(
+        Group(worker.pid, worker.started, boot_now)
+        for worker in generations.workers
+        if worker.pid
+    )
+    notifies = generations.notifies
+    await state_store.note(
+        lambda state: replace(state, groups=groups, notifies=notifies)
+    )

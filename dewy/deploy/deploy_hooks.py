@@ -1,0 +1,84 @@
+"""The operator's hooks, as steps round a deployment."""
+
+from __future__ import annotations
+
+from ..config import Settings
+from ..errors import HookFailed
+from ..notifiers import Hook, Kind
+from ..notifiers.format import head
+from .attempt import Attempt
+from .deployment_log import DeploymentLog
+from .hooks import HookKind, HookResult, run
+from .release_store import ReleaseStore
+from .state import Installed
+
+LINES = 20
+
+
+class DeployHooks:
+    """Runs them with what they may want to know, and tells how they ended."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        release_store: ReleaseStore,
+        deployment_log: DeploymentLog,
+    ) -> None:
+        self.settings = settings
+        self._supply = release_store
+        self._deployment_log = deployment_log
+
+    async def before(self, attempt: Attempt, target: Installed) -> None:
+        """
+        Raises:
+            HookFailed: it ended with a failure, which ends the deployment.
+        """
+        command = self.settings.before_deploy_hook
+        result = await self._run(HookKind.BEFORE, command, attempt, target)
+        if result and not result.success:
+            raise HookFailed(
+                f"the before-deploy hook failed: {result.reason}",
+                log_tail=tuple(result.stderr.splitlines()[-LINES:]),
+            )
+
+    async def after(self, attempt: Attempt, target: Installed) -> None:
+        """Its failure is told, and changes nothing."""
+        command = self.settings.after_deploy_hook
+        await self._run(HookKind.AFTER, command, attempt, target)
+
+    async def _run(
+        self, kind: HookKind, command: str, attempt: Attempt, target: Installed
+    ) -> HookResult | None:
+        if not command:
+            return None
+        result = await run(
+            command,
+            kind=kind,
+            cwd=self.settings.root,
+            variables={
+                "DEWY_TAG": attempt.target,
+                "DEWY_PREVIOUS_TAG": attempt.previous,
+                **self._supply.describe(target),
+                "DEWY_OUTCOME": "pending" if kind is HookKind.BEFORE else "deployed",
+            },
+            timeout=self.settings.hook_timeout,
+        )
+        fate = "succeeded" if result.success else f"failed: {result.reason}"
+        self._deployment_log.tell(
+            Kind.HOOK,
+            f"{kind.value} hook {fate}",
+            hook=_told(kind, result),
+        )
+        return result
+
+
+def _told(kind: HookKind, result: HookResult) -> Hook:
+    return Hook(
+        kind.value,
+        result.command,
+        result.success,
+        result.exit_code,
+        result.duration,
+        head(result.stdout),
+        head(result.stderr),
+    )

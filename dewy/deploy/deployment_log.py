@@ -1,0 +1,176 @@
+"""Writing down what happened, and telling people, without holding anybody up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Self
+
+from ..errors import DewyError
+from ..logs import struck, summary
+from ..notifiers import Hook, Kind, Notice, Notifier
+from ..notifiers.format import tail as shortened
+from ..system import Clock
+from .attempt import Attempt
+from .history import History, Record
+
+log = logging.getLogger(__name__)
+
+DELIVERY = 10.0
+FAREWELL = 15.0
+WAITING = 1000
+
+Tail = tuple[str, ...]
+Watcher = Callable[[Attempt], None]
+
+
+class DeploymentLog:
+    """
+    The history of a root, and the notifiers that hear of it.
+
+    Notices are delivered in order by one task, to all notifiers at a time; a
+    deployment never waits for them. Leaving waits a little for what is left.
+
+    Attributes:
+        recorded: Called with every attempt whose outcome is known.
+
+        over: Called with every attempt that nothing more is done about.
+    """
+
+    def __init__(
+        self, history: History, notifiers: Sequence[Notifier], clock: Clock
+    ) -> None:
+        self._history = history
+        self._clock = clock
+        self._notifiers = tuple(notifiers)
+        self._living: list[AbstractAsyncContextManager[object]] = [
+            each for each in notifiers if isinstance(each, AbstractAsyncContextManager)
+        ]
+        self._queue: asyncio.Queue[Notice] = asyncio.Queue(WAITING)
+        self._task: asyncio.Task[None] | None = None
+        self._told: BaseException | None = None
+        self._troubled = False
+        self.recorded: list[Watcher] = []
+        self.over: list[Watcher] = []
+
+    async def __aenter__(self) -> Self:
+        for notifier in self._living:
+            await notifier.__aenter__()
+        self._task = asyncio.create_task(self._deliver(), name="notices")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._task is not None
+        try:
+            async with asyncio.timeout(FAREWELL):
+                await self._queue.join()
+        except TimeoutError:
+            log.warning("Notices lost", extra={"count": self._queue.qsize()})
+        finally:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+            leaving = (each.__aexit__(None, None, None) for each in self._living)
+            await asyncio.gather(*leaving)
+
+    async def record(
+        self,
+        attempt: Attempt,
+        outcome: str,
+        reason: str = "",
+        tail: Tail = (),
+        *,
+        more: bool = False,
+    ) -> None:
+        """
+        Write how *attempt* ended; a failure is logged, for it changes nothing.
+
+        If there is *more* to do, `end` is to be called after it.
+        """
+        attempt.over = True
+        attempt.outcome, attempt.reason = outcome, reason
+        _tell(self.recorded, attempt)
+        record = Record(
+            at=self._clock.wall(),
+            tag=attempt.target,
+            previous=attempt.previous,
+            action=attempt.action,
+            outcome=outcome,
+            step=attempt.step,
+            reason=struck(reason),
+            seconds=round(self._clock.monotonic() - attempt.begun, 3),
+            log_tail=tuple(map(struck, tail)),
+            id=attempt.id,
+        )
+        try:
+            await asyncio.to_thread(self._history.append, record)
+        except OSError as exc:
+            log.error("History not written", extra={"error": str(exc)})
+        if not more:
+            self.end(attempt)
+
+    def end(self, attempt: Attempt) -> None:
+        """Nothing more is done about *attempt*."""
+        _tell(self.over, attempt)
+
+    def tell(
+        self,
+        kind: Kind,
+        text: str,
+        *fields: tuple[str, str],
+        hook: Hook | None = None,
+        about: BaseException | None = None,
+    ) -> None:
+        """
+        Have a notice delivered; dropped, and logged, if too many wait.
+
+        Who tells the error *about* which others would speak, spares them that.
+        """
+        self._told = about or self._told
+        short = tuple((title, shortened(value)) for title, value in fields)
+        try:
+            self._queue.put_nowait(Notice(kind, text, short, hook, self._clock.wall()))
+        except asyncio.QueueFull:
+            log.warning("Notice dropped", extra={"notice": text})
+
+    def poll_failed(self, exc: BaseException) -> None:
+        """Tell that a poll failed, unless it was a deployment, which was told."""
+        if exc is not self._told:
+            self._troubled = True
+            self.tell(Kind.ERROR, f"Poll failed: {summary(exc)}", about=exc)
+
+    def poll_succeeded(self) -> None:
+        """Tell that polls succeed again, if it was told that they do not."""
+        self._told = None
+        if self._troubled:
+            self._troubled = False
+            self.tell(Kind.RECOVERY, "Polls succeed again")
+
+    async def _deliver(self) -> None:
+        while True:
+            notice = await self._queue.get()
+            try:
+                await asyncio.gather(*(_send(n, notice) for n in self._notifiers))
+            finally:
+                self._queue.task_done()
+
+
+def _tell(watchers: Sequence[Watcher], attempt: Attempt) -> None:
+    for watcher in watchers:
+        try:
+            watcher(attempt)
+        except Exception:
+            # Who only watches must not make a deployment fail.
+            log.exception("Watching ran into a fault")
+
+
+async def _send(notifier: Notifier, notice: Notice) -> None:
+    try:
+        async with asyncio.timeout(DELIVERY):
+            await notifier.send(notice)
+    except (DewyError, OSError) as exc:  # TimeoutError is an OSError
+        log.warning("Notice not delivered", extra={"error": str(exc)})
+    except Exception:
+        # A fault of one notifier must not keep the next notice from anybody.
+        log.exception("Notifier ran into a fault")

@@ -1,0 +1,215 @@
+"""
+One registry's answer for many hosts: one of them asks, the others read.
+
+Wraps any registry, over any cache in which one can be first. A cache that fails
+costs a request to the registry, never an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from urllib.parse import parse_qsl, urlsplit
+
+from ..caches import SharedCache, Versioned
+from ..caches.outage_log import OutageLog
+from ..config.values import duration
+from ..errors import ConfigError, DewyError, RemoteError
+from ..logs import summary
+from ..notifiers import Kind
+from ..registries import Registry
+from ..release import Deployment, Release
+from ..system import Clock, hostname
+from ..urls import redact
+from .registry_answer import Entry, Failure
+
+__all__ = ["CachedRegistry", "Terms", "ttl_of"]
+
+log = logging.getLogger(__name__)
+
+Tell = Callable[[Kind, str], None]
+
+WAIT = 0.25
+"""Seconds between two looks at what another host finds out, give or take a half."""
+
+PATIENCE = 60.0
+"""Seconds to wait for another host, however long its claim would last."""
+
+UNLOCK = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """
+    How long answers are good for, in seconds.
+
+    Attributes:
+        ttl: For all.
+
+        claim: How long whoever asks the registry is waited for.
+
+        stale: While the registry fails.
+    """
+
+    ttl: float
+    claim: float
+    stale: float
+
+    @classmethod
+    def of(cls, ttl: float) -> Terms:
+        return cls(ttl, min(max(2 * ttl, 30.0), 300.0), max(10 * ttl, 300.0))
+
+
+def ttl_of(cache_url: str) -> float:
+    """
+    Seconds that the option `registry-ttl` of *cache_url* asks for; 0 for none.
+
+    Raises:
+        ConfigError: it is no time.
+    """
+    query = parse_qsl(urlsplit(cache_url).query)
+    text = next((v for k, v in reversed(query) if k.lower() == "registry-ttl"), "")
+    name = f"cache {redact(cache_url)}: option registry-ttl"
+    if text.startswith("-"):
+        raise ConfigError(f"{name} must be non-negative, got {text}")
+    return duration(text, name) if text else 0.0
+
+
+class CachedRegistry:
+    """
+    Answers for *registry* what any host learned less than a while ago.
+
+    Args:
+        key: As `answer.key` makes it.
+
+        tell: Called when answers are old because the registry fails, once, and
+            when it answers again.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        cache: SharedCache,
+        key: str,
+        terms: Terms,
+        *,
+        clock: Clock | None = None,
+        tell: Tell = lambda kind, text: None,
+        outage: OutageLog | None = None,
+    ) -> None:
+        self._registry = registry
+        self._cache = cache
+        self._key = key
+        self._terms = terms
+        self._clock = clock or Clock()
+        self._tell = tell
+        self._node = f"{hostname()}:{os.getpid()}"
+        self._told = ""
+        self._outage = outage or OutageLog()
+
+    async def current(self, tag: str | None = None) -> Release:
+        """As the registry has it; what has a name is asked for right there."""
+        if tag is not None:
+            return await self._registry.current(tag)
+        deadline = self._clock.monotonic() + min(self._terms.claim + WAIT, PATIENCE)
+        while True:
+            try:
+                seen = await self._cache.read(self._key)
+            except (OSError, RemoteError) as exc:
+                return await self._alone(exc)
+            entry, now = Entry.parse(seen.value), self._now(seen)
+            if entry.release and entry.age(now) < self._terms.ttl:
+                return self._good(entry.release)
+            if entry.failed_ago(now) < self._terms.ttl and entry.failure:
+                return self._despite(entry.failure.error(), entry, now)
+            if self._waits(entry, now, deadline) or not (
+                claim := await self._claim(seen)
+            ):
+                await asyncio.sleep(WAIT * (0.5 + self._clock.jitter()))
+                continue
+            return await self._ask(claim, now)
+
+    async def report(self, deployment: Deployment) -> None:
+        await self._registry.report(deployment)
+
+    def _now(self, seen: Versioned) -> float:
+        return self._clock.wall() if seen.now is None else seen.now
+
+    def _waits(self, entry: Entry, now: float, deadline: float) -> bool:
+        claimed = entry.locked_ago(now) < self._terms.claim
+        return claimed and self._clock.monotonic() < deadline
+
+    async def _claim(self, seen: Versioned) -> Entry | None:
+        """The entry with our claim in it; None if somebody else was first."""
+        claim = Entry.parse(seen.value).claimed(self._node, self._now(seen))
+        try:
+            if await self._cache.compare_and_set(self._key, seen.version, claim.text()):
+                self._outage.over()
+                return claim
+        except (OSError, RemoteError) as exc:
+            # Nobody can be first here, so nobody is waited for.
+            self._outage.noticed(exc)
+            return replace(claim, locked_by="")
+        return None
+
+    async def _ask(self, claim: Entry, now: float) -> Release:
+        begun = self._clock.monotonic()
+        after = claim.unlocked()
+        try:
+            release = await self._registry.current()
+            took = self._clock.monotonic() - begun
+            after = Entry(release, now + took)
+        except DewyError as exc:
+            now += self._clock.monotonic() - begun
+            after = claim.unlocked(Failure.of(exc, now))
+            return self._despite(exc, claim, now)
+        finally:
+            if claim.locked_by:
+                await self._settle(claim, after)
+        return self._good(release)
+
+    async def _settle(self, claim: Entry, after: Entry) -> None:
+        """Replace our own claim, and nobody else's."""
+        try:
+            async with asyncio.timeout(UNLOCK):
+                seen = await self._cache.read(self._key)
+                if seen.value == claim.text():
+                    await self._cache.compare_and_set(
+                        self._key, seen.version, after.text()
+                    )
+        except (OSError, RemoteError) as exc:
+            self._outage.noticed(exc)
+
+    async def _alone(self, exc: OSError | RemoteError) -> Release:
+        self._outage.noticed(exc)
+        return await self._registry.current()
+
+    def _good(self, release: Release) -> Release:
+        if self._told:
+            log.info("Registry answers again", extra={"after": self._told})
+            self._tell(Kind.RECOVERY, "The registry answers again")
+            self._told = ""
+        return release
+
+    def _despite(self, exc: DewyError, entry: Entry, now: float) -> Release:
+        """The last answer, if the registry gave none; else *exc* is raised."""
+        age = entry.age(now)
+        usable = entry.release is not None and age <= self._terms.stale
+        if not usable or not isinstance(exc, RemoteError):
+            raise exc
+        assert entry.release is not None
+        if not self._told:
+            self._told = summary(exc)
+            log.warning(
+                "Went on with an old answer",
+                extra={"age": round(age), "reason": self._told},
+            )
+            self._tell(
+                Kind.ERROR,
+                f"The registry fails ({self._told}); going on with what it said "
+                f"{age:.0f} s ago, for {self._terms.stale:.0f} s at most",
+            )
+        return entry.release

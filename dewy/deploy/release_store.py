@@ -1,0 +1,106 @@
+"""Releases on this host: brought here, kept while they may be needed, removed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+
+from ..release import Release
+from ..system import utc
+from .fetch import Fetches
+from .releases import Releases
+from .state import Installed, State
+
+__all__ = ["Delivery", "ReleaseStore", "UnpackedReleaseStore"]
+
+
+class Delivery(Protocol):
+    """A release whose artifact is on this host, whole and verified."""
+
+    async def reserve(self, now: float) -> Installed:
+        """What it will be once it is installed; *now* is seconds since the epoch."""
+        ...
+
+    async def install(self, target: Installed) -> None:
+        """
+        Make it ready to be started as *target*, beside what runs.
+
+        Raises:
+            DeploymentError: it could not be; nothing of it remains.
+        """
+        ...
+
+
+class ReleaseStore(Protocol):
+    """Where the releases of a root come from and are kept."""
+
+    def brought(self, release: Release) -> AbstractAsyncContextManager[Delivery]:
+        """
+        *release*, fetched and verified, for the block to install.
+
+        Raises:
+            RemoteError: its store did not deliver it.
+            DeploymentError: it is not what was published, or there is no room.
+        """
+        ...
+
+    async def has(self, installed: Installed) -> bool:
+        """Whether *installed* could be started without fetching anything."""
+        ...
+
+    async def retain(self, state: State, *, cached: bool) -> None:
+        """
+        Remove what *state* has no use for; what cannot be removed is logged.
+
+        *cached* says that what the cache holds of other versions may go, too.
+        """
+        ...
+
+    def describe(self, installed: Installed) -> Mapping[str, str]:
+        """What a hook may want to know of it, as environment variables."""
+        ...
+
+
+class UnpackedReleaseStore:
+    """Artifacts unpacked into `releases/`."""
+
+    def __init__(self, releases: Releases, fetcher: Fetches) -> None:
+        self._releases = releases
+        self._fetcher = fetcher
+
+    @asynccontextmanager
+    async def brought(self, release: Release) -> AsyncIterator[Delivery]:
+        async with self._fetcher.staged(release) as artifact:
+            yield _Staged(self._releases, release, artifact)
+
+    async def has(self, installed: Installed) -> bool:
+        return installed.directory in await self._releases.names()
+
+    async def retain(self, state: State, *, cached: bool) -> None:
+        with suppress(OSError):
+            await self._releases.prune({each.directory for each in state.installed})
+        if cached:
+            await self._fetcher.retain(each.tag for each in state.installed)
+
+    def describe(self, installed: Installed) -> Mapping[str, str]:
+        return {"DEWY_RELEASE_DIR": str(self._releases.path(installed.directory))}
+
+
+class _Staged:
+    """An artifact in the staging directory."""
+
+    def __init__(self, releases: Releases, release: Release, artifact: Path) -> None:
+        self._releases = releases
+        self._release = release
+        self._artifact = artifact
+
+    async def reserve(self, now: float) -> Installed:
+        release, directory = self._release, await self._releases.reserve(utc(now))
+        return Installed(release.tag, release.identity, directory, now)
+
+    async def install(self, target: Installed) -> None:
+        await self._releases.unpack(
+            self._artifact, self._release.file, target.directory
+        )

@@ -1,0 +1,100 @@
+"""The state in memory and on disk, changed in one place."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from ..system import Clock, to_the_end
+from .state import Installed, State, StateFile
+
+log = logging.getLogger(__name__)
+
+Change = Callable[[State], State]
+
+
+class StateStore:
+    """
+    Holds the root's state.
+
+    Args:
+        written: Whether *state* is what the file holds.
+
+    Attributes:
+        state: As last changed.
+    """
+
+    def __init__(self, file: StateFile, state: State, *, written: bool = True) -> None:
+        self._file = file
+        self._writing = asyncio.Lock()
+        self._written = state if written else None
+        self.state = state
+
+    async def change(self, change: Change) -> State:
+        """
+        Write what *change* makes of the state, and return it.
+
+        Raises:
+            OSError: it could not be written; nothing changed.
+        """
+        async with self._writing:
+            return await self._write(change(self.state))
+
+    async def note(self, change: Change) -> State:
+        """
+        As `change`, for what is true whether or not the disk takes it.
+
+        A full disk must neither keep a program from being started again nor a
+        bad version from being remembered while this dewy lives.
+        """
+        async with self._writing:
+            changed = change(self.state)
+            try:
+                return await self._write(changed)
+            except OSError as exc:
+                log.error("State not written", extra={"error": str(exc)})
+                self.state = changed
+                return changed
+
+    async def settle(self) -> None:
+        """Write what the disk has refused so far; nothing happens if that is none."""
+        await self.note(lambda state: state)
+
+    async def condemn(
+        self,
+        tag: str,
+        identity: str,
+        reason: str,
+        clock: Clock,
+        *,
+        traffic: bool,
+        back: Installed | None = None,
+    ) -> None:
+        """
+        Put a version into quarantine, and let *back* run, if given, in one write.
+
+        *traffic* is as in `Quarantine.add`.
+        """
+        await self.note(
+            lambda state: replace(
+                state,
+                running=back or state.running,
+                back_at=clock.wall() if back else state.back_at,
+                because=f"put back, because {reason}" if back else state.because,
+                wanted="" if state.wanted == tag else state.wanted,
+                quarantine=state.quarantine.add(
+                    tag, identity, reason, clock, traffic=traffic
+                ),
+            )
+        )
+
+    async def _write(self, changed: State) -> State:
+        if changed != self._written:
+            # Unknown, should this fail or be cancelled.
+            self._written = None
+            await to_the_end(self._file.write, changed)
+            self._written = changed
+        self.state = changed
+        return changed

@@ -1,0 +1,64 @@
+"""How a quantity is distributed: a histogram, counted as things happen."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["DRAIN_BOUNDS", "Checks", "Histogram"]
+
+DRAIN_BOUNDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+"""Seconds that letting go of connections takes, wherever that is done."""
+
+
+class Histogram:
+    """
+    Counts by upper bound, and the sum; a value equal to a bound belongs to it.
+
+    Args:
+        bounds: Ascending; one more bucket holds what is above the last.
+
+    Attributes:
+        counts: By bucket, not cumulated.
+
+        total: Of all values.
+    """
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.total = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Histogram of {sum(self.counts)} values>"
+
+    def add(self, value: float) -> None:
+        """Count one more."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    @classmethod
+    def of(
+        cls, bounds: Sequence[float], counts: Sequence[int], total: float
+    ) -> Histogram:
+        """One that somebody else has counted."""
+        made = cls(bounds)
+        made.counts, made.total = list(counts), total
+        return made
+
+
+@dataclass(slots=True)
+class Checks:
+    """
+    Attributes:
+        made, failed: How many health checks there were, and of those were bad.
+    """
+
+    made: int = 0
+    failed: int = 0
+
+    def count(self, good: bool) -> None:
+        """One more was made."""
+        self.made += 1
+        self.failed += not good

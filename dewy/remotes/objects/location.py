@@ -1,0 +1,48 @@
+"""Which bucket, and which part of it: what a URL of an object store says."""
+
+from __future__ import annotations
+
+from typing import Protocol
+from urllib.parse import quote
+
+from .port import ObjectStore
+
+
+class Location(Protocol):
+    """
+    A bucket, and a prefix or a key in it.
+
+    Attributes:
+        path: What stands behind the bucket, decoded, without slashes around it.
+
+        name: Differs between buckets, whatever their path.
+    """
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    def url(self, key: str) -> str:
+        """The URL of the object *key* in the same bucket."""
+        ...
+
+    def open(self) -> ObjectStore:
+        """
+        The store, opened; this blocks.
+
+        Raises:
+            ConfigError: it cannot be as it was written.
+        """
+        ...
+
+
+def prefix(place: Location) -> str:
+    """What every key of *place* begins with: nothing, or something up to a slash."""
+    return f"{place.path}/" if place.path else ""
+
+
+def quoted(key: str) -> str:
+    """*key* as a URL holds it; what needs no quoting stays as it is."""
+    return quote(key, safe="/+@:,=!$&'()*;")

@@ -1,0 +1,55 @@
+"""The last lines of what a program wrote."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+LINES = 200
+LINE_LIMIT = 4096
+
+
+class LogTail:
+    """The last lines of several streams, in the order in which they ended."""
+
+    def __init__(self, lines: int = LINES) -> None:
+        self._lines: deque[bytes] = deque(maxlen=lines)
+        self._begun: dict[object, bytes] = {}
+        self._ended = 0
+        self._lock = threading.Lock()
+
+    def add(self, stream: object, data: bytes) -> None:
+        """Note what *stream* wrote; lines are cut at `LINE_LIMIT` bytes."""
+        keep = self._lines.maxlen or 0
+        with self._lock:
+            # Splitting from the end: of a flood only the last lines matter.
+            *ended, begun = data.rsplit(b"\n", keep + 1)
+            self._ended += data.count(b"\n")
+            for line in ended:
+                whole = self._begun.pop(stream, b"") + line
+                self._lines.append(whole[:LINE_LIMIT])
+            self._begun[stream] = (self._begun.get(stream, b"") + begun)[:LINE_LIMIT]
+
+    def last(self, count: int) -> tuple[str, ...]:
+        """At most *count* lines, oldest first; unfinished ones come last."""
+        with self._lock:
+            lines = [*self._lines, *filter(None, self._begun.values())]
+        kept = lines[max(0, len(lines) - count) :]
+        return tuple(_text(line) for line in kept)
+
+    def after(self, position: int, count: int) -> tuple[tuple[str, ...], int]:
+        """
+        The lines that ended after *position*, and the position after them.
+
+        At most *count*, the last ones. A position is a number of lines that have
+        ended; 0 is the beginning.
+        """
+        with self._lock:
+            end, kept = self._ended, tuple(self._lines)
+        fresh = min(max(end - position, 0), count)
+        lines = kept[-fresh:] if fresh else ()
+        return tuple(map(_text, lines)), end
+
+
+def _text(line: bytes) -> str:
+    return line.removesuffix(b"\r").decode(errors="replace")

@@ -1,0 +1,72 @@
+"""Finding the dewys of a host."""
+
+from __future__ import annotations
+
+import pytest
+
+from dewy.admin.discovery import Instance, containers, nearby, tried
+from dewy.config import DEFAULT_ADMIN_PORT
+from dewy.errors import DewyError
+from tests.standins.admin_api import admin_apis, status
+
+PLACE = "/api/status"
+
+
+async def test_every_dewy_is_found_by_its_port() -> None:
+    """And nothing else that listens there."""
+    server, container = status(0, name="a"), status(2, name="b")
+    with admin_apis(
+        {PLACE: server},
+        None,
+        {PLACE: b"<html>"},
+        {PLACE: {"status": "UP"}},
+        {PLACE: [1]},
+        {},
+        {PLACE: container},
+    ) as first:
+        found = await nearby(first)
+
+    assert [(first, "server", "a"), (first + 6, "container", "b")] == [
+        (each.port, each.mode, each.status["name"]) for each in found
+    ]
+
+
+async def test_containers_are_those_that_the_api_tells() -> None:
+    """None where that dewy keeps none."""
+    api = "/api/containers"
+    with admin_apis({api: {"containers": [{"name": "x"}]}}) as port:
+        assert {"containers": [{"name": "x"}]} == await containers(port)
+    with admin_apis({api: {"containers": None}}) as port:
+        assert {"containers": None} == await containers(port)
+
+
+async def test_long_answers_are_read_to_their_end() -> None:
+    """They come in pieces: a thousand replicas are a megabyte."""
+    long = {"containers": [{"name": "x" * 1000}] * 1000}
+    with admin_apis({"/api/containers": long}) as port:
+        assert long == await containers(port)
+
+
+@pytest.mark.parametrize("answer", [None, b"{", [], {"containers": "x"}])
+async def test_other_answers_are_told(answer: object) -> None:
+    """As what they are."""
+    with (
+        admin_apis({"/api/containers": answer}) as port,
+        pytest.raises(DewyError, match=f"port {port} does not tell its containers"),
+    ):
+        await containers(port)
+
+
+def test_ten_ports_are_tried() -> None:
+    """Those that a dewy takes; 0 means none of its own, but others have theirs."""
+    assert range(17539, 17549) == tried(DEFAULT_ADMIN_PORT) == tried(0)
+    assert range(65530, 65536) == tried(65530)
+
+
+@pytest.mark.parametrize(
+    ("command", "mode"),
+    [(0, "server"), (1, "assets"), (2, "container"), (7, "7"), ("proxy", "proxy")],
+)
+def test_mode_is_a_number_in_the_api(command: object, mode: str) -> None:
+    """One that nobody knows is shown as it is."""
+    assert mode == Instance(1, {"command": command}).mode

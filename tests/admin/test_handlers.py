@@ -1,0 +1,235 @@
+"""What a running dewy answers to operators."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dewy.admin.handlers import Handlers
+from dewy.deploy.deploy_hooks import DeployHooks
+from dewy.deploy.deployer import AssetsDeployer
+from dewy.errors import ArchiveError, DeploymentError, DewyError, RemoteError
+from dewy.polling import Poller
+from tests.eventually import eventually
+from tests.standins.agents import BEGUN, Hands, acting
+
+
+@dataclass
+class Answering:
+    """The control socket's other end, and what moves the world behind it."""
+
+    hands: Hands
+    poller: Poller
+    handlers: Handlers
+
+    async def ask(self, verb: str, version: str | None = None) -> dict[str, Any]:
+        return await self.handlers.handle(verb, {"version": version})
+
+    async def say(self, verb: str, version: str | None = None) -> str:
+        return str((await self.ask(verb, version))["message"])
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Answering]:
+    """v1.1.0 runs, v1.0.0 ran before."""
+    async with acting(tmp_path) as hands:
+        agent = hands.agent
+        poller = Poller(agent.tick, agent.settings, agent.clock)
+        for version in ("v1.0.0", "v1.1.0"):
+            hands.publish(version)
+            await poller.once()
+        yield Answering(hands, poller, Handlers(agent, poller, None))
+
+
+async def test_status_tells_all_there_is(site, tmp_path):
+    status = await site.ask("status")
+
+    assert ("v1.1.0", "v1.0.0") == (status["running"]["tag"], status["previous"]["tag"])
+    assert (os.getpid(), str(tmp_path)) == (status["pid"], status["root"])
+    assert (True, []) == (status["healthy"], status["degraded"])
+    assert (BEGUN, "", []) == (
+        status["last_poll"],
+        status["last_error"],
+        status["generations"],
+    )
+
+
+async def test_what_is_not_well_is_told_by_phrases(site, tmp_path):
+    site.hands.publish("v1.2.0", b"no archive")
+    await site.poller.once()
+    (tmp_path / "current").unlink()
+    status = await site.ask("status")
+
+    assert not status["healthy"]
+    gone, failed, kept_out = status["degraded"]
+    assert "v1.1.0 does not run" == gone
+    assert failed.startswith("the last poll failed: app.tar.gz")
+    assert kept_out.startswith("v1.2.0 is in quarantine until")
+
+
+async def test_hold_and_unhold_wake_the_poller(site):
+    """What was put off is done at once."""
+    polling = asyncio.create_task(site.poller.run(asyncio.Event()))
+    assert "held at v1.1.0" in await site.say("hold")
+    site.hands.publish("v1.2.0")
+    await eventually(lambda: "held at v1.1.0" in site.hands.agent.status_reason)
+    await site.say("unhold")
+    await eventually(lambda: site.hands.agent.status_reason == "v1.2.0 is new")
+    await eventually(lambda: site.hands.agent.state.running.tag == "v1.2.0")
+    polling.cancel()
+    await asyncio.wait({polling})
+
+
+async def test_rollback_keeps_out_what_it_leaves(site, tmp_path):
+    """Written down first: a dewy killed in the middle must not bring it back."""
+    site.hands.now += 60
+    message = await site.say("rollback")
+
+    assert message.startswith("rolled back to v1.0.0; v1.1.0 stays out")
+    assert "v1.0.0" == (tmp_path / "current" / "VERSION").read_text()
+    status = await site.ask("status")
+    assert "v1.0.0 runs" == status["standing"]
+    assert BEGUN + 60 == status["running"]["since"]
+    state = site.hands.agent.state
+    assert [("v1.1.0", None)] == [(e.tag, e.until) for e in state.quarantine]
+    record = (await site.hands.history())[-1]
+    assert ("rollback", "deployed", "v1.1.0") == (
+        record.action,
+        record.outcome,
+        record.previous,
+    )
+    await site.poller.once()
+    assert "v1.0.0" == state.running.tag == site.hands.agent.state.running.tag
+
+
+async def test_retry_brings_it_again(site):
+    await site.ask("rollback")
+    await site.ask("retry", "v1.1.0")
+    await site.poller.once()
+
+    assert "v1.1.0" == site.hands.agent.state.running.tag
+
+
+async def test_a_rollback_that_fails_leaves_everything(site, monkeypatch):
+    """Neither version is kept out for it."""
+
+    async def refuse(*_: object) -> None:
+        raise DeploymentError("it crashed")
+
+    before = site.hands.agent.state
+    monkeypatch.setattr(type(site.hands.agent.deployer), "activate", refuse)
+    with pytest.raises(DeploymentError, match="it crashed"):
+        await site.ask("rollback")
+
+    assert before == site.hands.agent.state
+    record = (await site.hands.history())[-1]
+    assert ("rollback", "failed", "start", "it crashed") == (
+        record.action,
+        record.outcome,
+        record.step,
+        record.reason,
+    )
+
+
+async def test_deploy_acts_without_waiting_for_the_poll(site):
+    assert "v1.1.0 runs" == await site.say("deploy")
+    site.hands.publish("v1.2.0")
+
+    assert "v1.2.0 runs" == await site.say("deploy")
+    assert "v1.2.0" == site.hands.agent.state.running.tag
+
+
+async def test_deploy_of_an_older_version_holds_it(site):
+    message = await site.say("deploy", "v1.0.0")
+    assert "v1.0.0 runs and is held, for v1.1.0 is newer" == message
+    await site.poller.once()
+
+    assert "v1.0.0" == site.hands.agent.state.running.tag
+    with pytest.raises(DewyError, match="on hold"):
+        await site.ask("deploy")
+
+
+async def test_deploy_of_what_failed_wants_its_name(site):
+    """By name it is tried again; as the newest it is kept out."""
+    site.hands.publish("v1.2.0", b"no archive")
+    await site.poller.once()
+    with pytest.raises(DewyError, match=r"v1\.2\.0 is in quarantine"):
+        await site.ask("deploy")
+    with pytest.raises(ArchiveError):
+        await site.ask("deploy", "v1.2.0")
+
+    entry = next(iter(site.hands.agent.state.quarantine))
+    assert 2 == entry.failures
+
+
+async def test_deploy_tells_why_there_is_nothing(site):
+    site.hands.store.fail("current", RemoteError("503"))
+    with pytest.raises(RemoteError, match="503"):
+        await site.ask("deploy")
+
+
+@pytest.mark.parametrize(
+    ("verb", "version", "why"),
+    [
+        ("retry", "v1.0.0", "not in quarantine"),
+        ("retry", None, "not in quarantine"),
+        ("rollback", "v9", "not on this host"),
+        ("reboot", None, "does not know 'reboot'"),
+    ],
+)
+async def test_what_cannot_be_done_changes_nothing(site, verb, version, why):
+    before = site.hands.agent.state
+    with pytest.raises(DewyError, match=why):
+        await site.ask(verb, version)
+
+    assert before == site.hands.agent.state
+
+
+async def test_operators_wait_for_a_deployment_under_way(site):
+    """One change of version at a time."""
+    async with site.hands.agent.busy:
+        asked = asyncio.create_task(site.ask("rollback"))
+        await asyncio.sleep(0)
+        assert "v1.1.0" == (await site.ask("status"))["running"]["tag"]
+    await asked
+
+    assert "v1.0.0" == site.hands.agent.state.running.tag
+
+
+async def test_a_change_under_way_is_told(site, monkeypatch):
+    """While it lasts; not once it is over, in whatever way."""
+    steps = []
+
+    def watched(owner: type, name: str) -> None:
+        original = getattr(owner, name)
+
+        async def call(*args: Any) -> None:
+            steps.append((await site.ask("status"))["underway"])
+            site.hands.now += 5
+            await original(*args)
+
+        monkeypatch.setattr(owner, name, call)
+
+    watched(DeployHooks, "before")
+    watched(AssetsDeployer, "activate")
+    site.hands.publish("v1.2.0")
+    await site.poller.once()
+    await site.say("rollback")
+    begun = {"tag": "v1.2.0", "previous": "v1.1.0", "action": "deploy", "since": BEGUN}
+    back = {"tag": "v1.1.0", "previous": "v1.2.0", "action": "rollback"}
+
+    assert [
+        {**begun, "step": "before-hook"},
+        {**begun, "step": "start"},
+        {**back, "since": BEGUN + 10, "step": "start"},
+    ] == steps
+    assert (await site.ask("status"))["underway"] is None
+    site.hands.publish("v1.3.0", b"no archive")
+    await site.poller.once()
+    assert (await site.ask("status"))["underway"] is None

@@ -1,0 +1,162 @@
+"""Replicas that leave, without cutting anybody short."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from dewy.containers.drainer import Timeouts
+from dewy.containers.replica import Replica
+from dewy.containers.rollout import Phase
+from dewy.errors import EngineError
+from tests.eventually import eventually
+from tests.standins.crews import Bench, Halt, benched
+
+
+@asynccontextmanager
+async def one(root: Path, drain: float) -> AsyncIterator[tuple[Bench, Replica]]:
+    async with benched(
+        root, keep=False, replicas=1, health_path="/up", drain_time=drain
+    ) as bench:
+        await bench.deploy(bench.publish("v1"))
+        yield bench, bench.replica_set.deployer.store.serving[0]
+
+
+async def client(bench: Bench) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection through the proxy that was answered once."""
+    port = bench.proxy.ports[0].endpoint.port
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    await answered(reader, writer)
+    return reader, writer
+
+
+async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert b"v1" == await reader.readexactly(int(head.rpartition(b": ")[2]))
+
+
+def asked(bench: Bench, what: str) -> bool:
+    return what in {call for call, _ in bench.host.calls}
+
+
+async def test_it_hears_nothing_while_its_connections_last(tmp_path: Path):
+    async with one(tmp_path, 3600.0) as (bench, replica):
+        reader, writer = await client(bench)
+        bench.replica_set.drainer.begin([replica])
+        assert Phase.LEAVING is replica.phase
+        assert [] == bench.serving()
+        await answered(reader, writer)
+        assert not asked(bench, "stop")
+
+        writer.close()
+        await bench.replica_set.drainer.ended()
+        assert {} == bench.host.held
+        assert [] == bench.replica_set.deployer.store.replicas
+
+
+async def test_what_is_open_is_relayed_on_while_it_stops(tmp_path: Path):
+    async with one(tmp_path, 0.01) as (bench, replica):
+        reader, writer = await client(bench)
+        bench.host.hook = halt = Halt("before", "stop")
+        bench.replica_set.drainer.begin([replica])
+        await halt.reached.wait()
+        await answered(reader, writer)
+        halt.proceed.set()
+        await bench.replica_set.drainer.ended()
+
+        assert {} == bench.host.held
+        writer.close()
+
+
+async def test_its_address_is_let_go_as_soon_as_it_has_stopped(tmp_path: Path):
+    """No event may have told of it, and the engine gives the address away."""
+    async with one(tmp_path, 3600.0) as (bench, replica):
+        assert replica.backends
+        left: list[int] = []
+
+        async def watch(phase: str, call: str, subject: str) -> None:
+            if (phase, call) == ("before", "remove"):
+                left.append(len(replica.backends))
+
+        bench.host.hook = watch
+        bench.replica_set.drainer.begin([replica])
+        await bench.replica_set.drainer.ended()
+
+        assert [0] == left
+
+
+async def test_nobody_waits_where_nothing_is_open(tmp_path: Path):
+    async with one(tmp_path, 3600.0) as (bench, replica):
+        bench.replica_set.drainer.timeouts = Timeouts(3600.0, 7.0)
+        bench.replica_set.drainer.begin([replica])
+        async with asyncio.timeout(60):
+            await bench.replica_set.drainer.ended()
+
+        assert {} == bench.host.held
+        assert 7.0 == bench.shops[replica.id].given
+
+
+async def test_nobody_is_waited_for_in_a_hurry(tmp_path: Path):
+    async with one(tmp_path, 3600.0) as (bench, replica):
+        _, writer = await client(bench)
+        bench.replica_set.drainer.timeouts = Timeouts(3600.0, 3600.0)
+        bench.replica_set.drainer.begin([replica])
+        bench.replica_set.drainer.hurry.set()
+        async with asyncio.timeout(60):
+            await bench.replica_set.drainer.ended()
+
+        assert {} == bench.host.held
+        assert 0.0 == bench.shops[replica.id].given
+        writer.close()
+
+
+async def test_it_begins_once(tmp_path: Path):
+    async with one(tmp_path, 3600.0) as (bench, replica):
+        bench.replica_set.drainer.begin([replica])
+        bench.replica_set.drainer.begin([replica])
+        await bench.replica_set.drainer.ended()
+
+        assert 1 == sum(call == "stop" for call, _ in bench.host.calls)
+
+
+async def test_one_that_the_engine_does_not_stop_is_found_by_the_next_look(
+    tmp_path: Path,
+):
+    async with one(tmp_path, 3600.0) as (bench, replica):
+        bench.host.fail("stop", EngineError("it hangs"))
+        bench.replica_set.drainer.begin([replica])
+        await bench.replica_set.drainer.ended()
+        assert Phase.UNCHECKED is replica.phase
+
+        await bench.replica_set.deployer.reconcile(lambda: False)
+        assert ["v1"] == bench.serving()
+        assert [replica] == bench.replica_set.deployer.store.serving
+
+
+async def test_one_that_ended_and_was_not_removed_is_known_to_be_dead(tmp_path: Path):
+    async with one(tmp_path, 3600.0) as (bench, replica):
+        bench.host.fail("remove", EngineError("busy"))
+        bench.replica_set.drainer.begin([replica])
+        await bench.replica_set.drainer.ended()
+        assert 1 == len(bench.host.held)
+
+        await bench.replica_set.deployer.reconcile(lambda: False)
+        assert ["v1"] == bench.serving() == bench.running()
+        assert 1 == len(bench.host.held)
+
+
+async def test_giving_up_leaves_the_container(tmp_path: Path):
+    async with one(tmp_path, 3600.0) as (bench, replica):
+        _, writer = await client(bench)
+        bench.replica_set.drainer.begin([replica])
+        await asyncio.sleep(0)
+        await bench.replica_set.drainer.stop()
+
+        assert not asked(bench, "stop")
+        assert ["v1"] == bench.running()
+        writer.close()
+        await eventually(lambda: replica.connections == 0)
+        replica.phase = Phase.UNCHECKED

@@ -1,0 +1,152 @@
+"""Images: pulled when they are missing, removed when nobody needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from dewy.artifacts import Progress
+from dewy.containers.engines.memory import MemoryEngine
+from dewy.containers.engines.memory_host import MemoryHost
+from dewy.containers.image_store import ImageStore
+from dewy.deploy.state import Installed, State, StateFile
+from dewy.deploy.state_store import StateStore
+from dewy.errors import EngineError, PullDenied
+from dewy.release import Release
+from dewy.remotes.oci.credentials import Credentials
+from tests.standins.fleets import REPOSITORY, SHOP
+
+
+@dataclass
+class Store:
+    """A supply, and what it was asked."""
+
+    host: MemoryHost
+    state_store: StateStore
+    asked: int = 0
+    shown: list[tuple[int, int | None]] = field(default_factory=list)
+
+    @property
+    def image_store(self) -> ImageStore:
+        engine = MemoryEngine(self.host)
+        return ImageStore(
+            engine, SHOP, self.state_store, self.credentials, self.progress
+        )
+
+    async def credentials(self) -> Credentials | None:
+        self.asked += 1
+        return None
+
+    @contextmanager
+    def progress(self, release: Release) -> Iterator[Progress]:
+        yield lambda done, total: self.shown.append((done, total))
+
+    def publish(self, tag: str) -> Release:
+        digest = self.host.publish(f"{REPOSITORY}:{tag}").partition("@")[2]
+        return Release(tag, f"img://{REPOSITORY}:{tag}", digest)
+
+    async def bring(self, tag: str) -> Installed:
+        async with self.image_store.brought(self.publish(tag)) as delivery:
+            installed = await delivery.reserve(5.0)
+            await delivery.install(installed)
+        return installed
+
+    def calls(self, what: str) -> list[str]:
+        return [subject for call, subject in self.host.calls if call == what]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(MemoryHost("images"), StateStore(StateFile(tmp_path), State()))
+
+
+def reference(installed: Installed) -> str:
+    return f"{REPOSITORY}@{installed.identity}"
+
+
+async def test_an_image_is_pulled_by_digest_and_remembered(store: Store):
+    installed = await store.bring("v1")
+
+    assert [reference(installed)] == store.calls("pull")
+    assert (installed.identity,) == store.state_store.state.pulled
+    assert "v1" == installed.tag
+    assert store.shown
+
+
+async def test_what_is_here_is_neither_pulled_nor_ours_to_remove(store: Store):
+    release = store.publish("v1")
+    name = f"{REPOSITORY}@{release.identity}"
+    await MemoryEngine(store.host).pull(name, None, lambda done, total: None)
+    store.host.calls.clear()
+    async with store.image_store.brought(release):
+        pass
+    await store.image_store.retain(State(), cached=True)
+
+    assert [] == store.calls("pull") == store.calls("remove_image")
+    assert 1 == len(store.host.images)
+
+
+async def test_credentials_are_asked_for_again_when_they_are_refused(store: Store):
+    store.host.fail("pull", PullDenied("token expired"))
+    await store.bring("v1")
+
+    assert 2 == store.asked
+    assert 1 == len(store.host.images)
+
+
+async def test_credentials_that_stay_refused_are_an_error(store: Store):
+    store.host.fail("pull", PullDenied("no"), PullDenied("no"))
+    with pytest.raises(PullDenied):
+        await store.bring("v1")
+
+    assert 2 == store.asked
+
+
+async def test_an_image_that_is_gone_is_pulled_again(store: Store):
+    installed = await store.bring("v1")
+    await store.image_store.ensure(installed)
+    assert 1 == len(store.calls("pull"))
+    store.host.images.clear()
+    await store.image_store.ensure(installed)
+
+    assert 2 == len(store.calls("pull"))
+    assert (installed.identity,) == store.state_store.state.pulled
+
+
+async def test_only_what_nobody_needs_is_removed(store: Store):
+    old, used, kept = [await store.bring(tag) for tag in ("v1", "v2", "v3")]
+    engine = MemoryEngine(store.host)
+    await engine.create("user", {"Image": reference(used)})
+    foreign = store.host.publish("registry.test/other/thing:v1")
+    await engine.pull(foreign, None, lambda done, total: None)
+    await store.state_store.change(lambda state: state.deployed(kept, 2))
+    await store.image_store.retain(store.state_store.state, cached=True)
+
+    left = {name for image in store.host.images.values() for name in image.digests}
+    assert {reference(used), reference(kept), foreign} == left
+    assert (used.identity, kept.identity) == store.state_store.state.pulled
+    assert reference(old) in store.calls("remove_image")
+    await engine.remove("user")
+    await store.image_store.retain(store.state_store.state, cached=True)
+    assert (kept.identity,) == store.state_store.state.pulled
+
+
+async def test_what_cannot_be_removed_is_tried_again_later(store: Store):
+    await store.bring("v1")
+    store.host.fail("remove_image", EngineError("busy"))
+    await store.image_store.retain(store.state_store.state, cached=True)
+    assert 1 == len(store.state_store.state.pulled)
+    await store.image_store.retain(store.state_store.state, cached=True)
+
+    assert () == store.state_store.state.pulled
+    assert {} == store.host.images
+
+
+async def test_hooks_are_told_the_image(store: Store):
+    installed = await store.bring("v1")
+
+    assert {"DEWY_IMAGE": reference(installed)} == store.image_store.describe(installed)

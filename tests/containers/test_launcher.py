@@ -1,0 +1,287 @@
+"""Starting one replica, and what it takes to be ready."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dewy.containers.container_spec import ContainerSpec
+from dewy.containers.health import Check
+from dewy.containers.launcher import ReadinessProbe
+from dewy.containers.replica import Replica
+from dewy.containers.rollout import Phase
+from dewy.errors import EngineError, StartFailed
+from tests.eventually import eventually, turns
+from tests.standins.crews import Bench, Halt, benched
+
+SOON = ReadinessProbe(Check("/up"), 60.0, 0.0)
+
+
+@asynccontextmanager
+async def prepared(
+    root: Path, **image: Any
+) -> AsyncIterator[tuple[Bench, ContainerSpec]]:
+    """A version whose image is here, and of which nothing runs."""
+    async with benched(root, keep=False) as bench:
+        release = bench.publish("v1", **image)
+        async with bench.replica_set.image_store.brought(release) as delivery:
+            version = await delivery.reserve(1.0)
+        yield bench, await bench.replica_set.container_specs.of(version)
+
+
+async def started(bench: Bench, container_spec: ContainerSpec) -> Replica:
+    return await bench.replica_set.deployer.launcher.start(container_spec, 0)
+
+
+async def halted(
+    bench: Bench, container_spec: ContainerSpec
+) -> tuple[Halt, asyncio.Task[Replica]]:
+    """One that is being started, as the engine is asked to."""
+    bench.host.hook = halt = Halt("before", "start")
+    starting = asyncio.create_task(started(bench, container_spec), name="start")
+    await halt.reached.wait()
+    return halt, starting
+
+
+def health(bench: Bench, replica: Replica, says: str) -> None:
+    bench.host.set_health(replica.id, says)
+
+
+async def test_it_is_ready_once_it_answers(tmp_path: Path):
+    async with prepared(tmp_path) as (bench, container_spec):
+        replica = await started(bench, container_spec)
+        assert Phase.STARTING is replica.phase
+        assert replica.name.startswith("shop-")
+        await bench.replica_set.deployer.launcher.until_ready(replica, SOON)
+
+        assert Phase.READY is replica.phase
+        assert replica.upstream is not None
+        assert "published" == replica.upstream.route
+        assert [] == bench.serving()
+
+
+async def test_one_that_never_listens_fails_with_all_there_is_to_know(tmp_path: Path):
+    async with prepared(tmp_path, labels={"listens": "no"}) as (bench, container_spec):
+        replica = await started(bench, container_spec)
+        bench.host.held[replica.id].output += ["warming up", "still warming up"]
+        with pytest.raises(StartFailed) as caught:
+            await bench.replica_set.deployer.launcher.until_ready(
+                replica, replace(SOON, timeout=0.1)
+            )
+
+        assert "was not healthy in 0.1 s" in str(caught.value)
+        assert "connection refused" in str(caught.value)
+        assert ("warming up", "still warming up") == caught.value.log_tail
+
+
+async def test_one_that_ends_fails_at_once(tmp_path: Path):
+    async with prepared(tmp_path, labels={"health": "500"}) as (bench, container_spec):
+        replica = await started(bench, container_spec)
+        launcher, store = (
+            bench.replica_set.deployer.launcher,
+            bench.replica_set.deployer.store,
+        )
+        waiting = asyncio.create_task(launcher.until_ready(replica, SOON), name="wait")
+        await eventually(lambda: replica.problem)
+        await bench.host.kill(replica.id, 3)
+        store.lose(replica, 3)
+
+        with pytest.raises(StartFailed, match="ended with exit status 3 before"):
+            await waiting
+
+
+async def test_how_one_ended_is_waited_for(tmp_path: Path):
+    """The kernel told of its death; what it was, the engine tells at its leisure."""
+    async with prepared(tmp_path) as (bench, container_spec):
+        replica = await started(bench, container_spec)
+        hasty, launcher = (
+            ReadinessProbe(Check("/up"), 0.0, 0.0),
+            bench.replica_set.deployer.launcher,
+        )
+        replica.dead.set()
+        waiting = asyncio.create_task(launcher.until_ready(replica, hasty), name="wait")
+        await turns()
+        assert not waiting.done()
+        await bench.host.kill(replica.id, 7)
+        bench.replica_set.deployer.store.lose(replica, 7)
+        with pytest.raises(StartFailed, match="ended with exit status 7 before"):
+            await waiting
+
+
+async def test_an_end_that_no_event_told_is_found(tmp_path: Path):
+    async with prepared(tmp_path, labels={"health": "500"}) as (bench, container_spec):
+        replica = await started(bench, container_spec)
+        launcher = bench.replica_set.deployer.launcher
+        waiting = asyncio.create_task(launcher.until_ready(replica, SOON), name="wait")
+        await eventually(lambda: replica.problem)
+        await bench.host.kill(replica.id, 137, oom_killed=True)
+
+        with pytest.raises(StartFailed, match="killed for its use of memory"):
+            await waiting
+
+
+async def test_one_that_ended_before_it_was_seen_fails(tmp_path: Path):
+    async with prepared(tmp_path, exits=4) as (bench, container_spec):
+        replica = await started(bench, container_spec)
+        with pytest.raises(StartFailed, match="exit status 4"):
+            await bench.replica_set.deployer.launcher.until_ready(replica, SOON)
+
+
+async def test_it_has_to_stay_healthy_without_a_break(tmp_path: Path):
+    """An answer that is bad in between starts the time anew."""
+    async with prepared(tmp_path) as (bench, container_spec):
+        replica = await started(bench, container_spec)
+        shop = bench.shops[replica.id]
+        launcher = bench.replica_set.deployer.launcher
+        waits = replace(SOON, min_healthy=0.3)
+        waiting = asyncio.create_task(launcher.until_ready(replica, waits), name="wait")
+        await eventually(lambda: shop.connections >= 1)
+        shop.health = 500
+        await eventually(lambda: replica.problem)
+        shop.health, before = 200, shop.connections
+        await waiting
+
+        # The first good answer begins the time, and is not the end of it.
+        assert shop.connections >= before + 2
+
+
+async def test_one_that_is_well_off_and_on_fails_in_the_end(tmp_path: Path):
+    async with prepared(tmp_path) as (bench, container_spec):
+        replica = await started(bench, container_spec)
+        bench.shops[replica.id].health = 500
+        waits = ReadinessProbe(Check("/up"), 0.1, 0.1)
+        with pytest.raises(StartFailed, match="answered 500"):
+            await bench.replica_set.deployer.launcher.until_ready(replica, waits)
+
+
+@pytest.mark.parametrize("runs_healthchecks", [True, False])
+async def test_the_images_own_check_counts(runs_healthchecks: bool, tmp_path: Path):
+    """Docker runs it; of Podman it is asked for."""
+    async with prepared(tmp_path, healthcheck=True) as (bench, container_spec):
+        engine: Any = bench.replica_set.deployer.store.engine
+        engine.runs_healthchecks = runs_healthchecks
+        replica = await started(bench, container_spec)
+        launcher = bench.replica_set.deployer.launcher
+        waiting = asyncio.create_task(launcher.until_ready(replica, SOON), name="wait")
+        await eventually(lambda: "HEALTHCHECK" in replica.problem)
+        health(bench, replica, "unhealthy")
+        await eventually(lambda: "says unhealthy" in replica.problem)
+        assert not waiting.done()
+        health(bench, replica, "healthy")
+        await waiting
+
+        assert Phase.READY is replica.phase
+
+
+async def test_a_name_that_is_taken_is_passed_over(tmp_path: Path):
+    async with prepared(tmp_path) as (bench, container_spec):
+        fixed = replace(container_spec, base="taken")
+        names = [fixed.name(0, attempt) for attempt in range(3)]
+        engine = bench.replica_set.deployer.store.engine
+        for name in names:
+            await engine.create(name, container_spec.body(9))
+        replica = await bench.replica_set.deployer.launcher.start(fixed, 0)
+
+        assert replica.name not in names
+
+
+async def test_without_any_free_name_nothing_is_left(tmp_path: Path):
+    async with prepared(tmp_path) as (bench, container_spec):
+        fixed_name = "always"
+
+        class Stubborn(ContainerSpec):
+            def name(self, index: int, attempt: int = 0) -> str:
+                return fixed_name
+
+        stubborn = Stubborn(
+            container_spec.version,
+            container_spec.spec,
+            container_spec.ports,
+            container_spec.healthcheck,
+            container_spec.network,
+            container_spec.base,
+            container_spec.body,
+        )
+        await bench.replica_set.deployer.store.engine.create(
+            fixed_name, container_spec.body(9)
+        )
+        with pytest.raises(StartFailed, match="every name tried is taken"):
+            await started(bench, stubborn)
+
+        assert [fixed_name] == [
+            each.container.name for each in bench.host.held.values()
+        ]
+
+
+@pytest.mark.parametrize("call", ["start", "inspect"])
+async def test_of_one_that_the_engine_refuses_nothing_is_left(
+    call: Any, tmp_path: Path
+):
+    async with prepared(tmp_path) as (bench, container_spec):
+        bench.host.fail(call, EngineError("no such device"))
+        with pytest.raises(StartFailed, match="replica 0: no such device"):
+            await started(bench, container_spec)
+
+        assert {} == bench.host.held
+        assert [] == bench.replica_set.deployer.store.replicas
+        await bench.replica_set.deployer.store.observe()
+        assert (await started(bench, container_spec)).container.running
+
+
+async def test_one_that_is_called_off_is_known_to_be_ended_by_others(tmp_path: Path):
+    async with prepared(tmp_path) as (bench, container_spec):
+        halt, starting = await halted(bench, container_spec)
+        starting.cancel()
+        await turns()
+        halt.proceed.set()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+
+        assert [Phase.UNCHECKED] == [
+            r.phase for r in bench.replica_set.deployer.store.replicas
+        ]
+
+
+async def test_whoever_calls_it_off_twice_waits_for_the_engine_all_the_same(
+    tmp_path: Path,
+):
+    """Nothing goes on by itself, with nobody to know of it."""
+    async with prepared(tmp_path) as (bench, container_spec):
+        halt, starting = await halted(bench, container_spec)
+        for _ in range(2):
+            starting.cancel()
+            await turns()
+        assert not starting.done()
+        halt.proceed.set()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+
+        names = {task.get_name() for task in asyncio.all_tasks()}
+        assert "replica 0 at the engine" not in names
+        assert 1 == len(bench.replica_set.deployer.store.replicas)
+
+
+async def test_an_engine_that_stumbles_is_asked_again(tmp_path: Path):
+    async with prepared(tmp_path, healthcheck=True) as (bench, container_spec):
+        replica = await started(bench, container_spec)
+        health(bench, replica, "healthy")
+        bench.host.fail("check_health", EngineError("it hangs"))
+        await bench.replica_set.deployer.launcher.until_ready(replica, SOON)
+
+        assert Phase.READY is replica.phase
+
+
+async def test_an_engine_that_stays_silent_ends_the_waiting(tmp_path: Path):
+    async with prepared(tmp_path, healthcheck=True) as (bench, container_spec):
+        replica = await started(bench, container_spec)
+        bench.host.fail("check_health", *[EngineError("it hangs")] * 100)
+        with pytest.raises(StartFailed, match=r"not healthy in 0\.1 s: it hangs"):
+            await bench.replica_set.deployer.launcher.until_ready(
+                replica, replace(SOON, timeout=0.1)
+            )

@@ -1,0 +1,285 @@
+"""Replicas stay as they are to be, whatever becomes of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dewy.containers import reconciler as module
+from dewy.containers.replica import Replica
+from dewy.errors import EngineError
+from tests.eventually import eventually, turns
+from tests.standins.crews import Bench, benched
+
+
+@asynccontextmanager
+async def kept(root: Path, **given: Any) -> AsyncIterator[Bench]:
+    """Three replicas of v1 that serve, and nobody has a look at them in mind."""
+    async with benched(root, health_path="/up", **given) as bench:
+        await bench.deploy(bench.publish("v1"))
+        await eventually(lambda: bench.serving() == ["v1"] * 3)
+        reconciler, changed = (
+            bench.replica_set.reconciler,
+            bench.replica_set.deployer.store.changed,
+        )
+        assert reconciler is not None
+        await eventually(lambda: reconciler._known == changed.count)
+        yield bench
+
+
+def first(bench: Bench) -> Replica:
+    return bench.replica_set.deployer.store.serving[0]
+
+
+def whole(bench: Bench) -> bool:
+    held = bench.host.held
+    return bench.serving() == bench.running() == ["v1"] * 3 and len(held) == 3
+
+
+def count(bench: Bench, what: str) -> int:
+    return sum(call == what for call, _ in bench.host.calls)
+
+
+async def examined(bench: Bench, times: int) -> None:
+    """Whoever serves has been asked how it is, so many times more."""
+    shops = [bench.shops[each.id] for each in bench.replica_set.deployer.store.serving]
+    wanted = {shop: shop.connections + times for shop in shops}
+    await eventually(lambda: all(s.connections >= n for s, n in wanted.items()))
+
+
+async def test_a_dead_replica_is_replaced_and_how_it_ended_is_told(tmp_path: Path):
+    async with kept(tmp_path) as bench:
+        victim = first(bench)
+        bench.host.held[victim.id].output.append("out of luck")
+        tails: list[tuple[str, ...]] = []
+        reconciler = bench.replica_set.reconciler
+        assert reconciler is not None
+
+        async def died(replica: Replica, how: str, tail: tuple[str, ...]) -> bool:
+            bench.deaths.append(how)
+            tails.append(tail)
+            return False
+
+        reconciler._died = died
+        await bench.host.kill(victim.id, 7, oom_killed=True)
+        await eventually(lambda: bench.deaths and whole(bench))
+
+        expected = f"replica {victim.name}: exit status 7, killed for its use of memory"
+        assert [expected] == bench.deaths
+        assert [("out of luck",)] == tails
+
+
+async def test_the_address_of_a_dead_replica_is_never_dialled_again(tmp_path: Path):
+    """Not even by a probe, and not when somebody else listens there at once."""
+    async with kept(tmp_path, health_interval=0.02) as bench:
+        victim = first(bench)
+        port = victim.container.published[8080]
+        visits = 0
+
+        async def visited(
+            reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        ) -> None:
+            nonlocal visits
+            visits += 1
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nforeign")
+            writer.close()
+
+        backend = victim.backends[0]
+        await bench.host.kill(victim.id)
+        foreign = await asyncio.start_server(visited, "127.0.0.1", port)
+        # As the relay does on a connection that just failed.
+        backend.suspected(True, bench.replica_set.probe)
+        await eventually(lambda: whole(bench))
+        for _ in range(20):
+            assert "v1" == await bench.ask()
+        await examined(bench, 3)
+
+        assert 0 == visits
+        foreign.close()
+
+
+async def test_a_suspect_that_no_inspection_shows_is_not_asked(tmp_path: Path):
+    """The engine's word comes first: it dropped the container, and told nobody."""
+    async with kept(tmp_path) as bench:
+        victim = first(bench)
+        shop = bench.shops[victim.id]
+        held = bench.host.held[victim.id]
+        held.change(state="exited", exit_code=1, addresses={}, published={})
+        before = shop.connections
+        victim.backends[0].suspected(True, bench.replica_set.probe)
+        await eventually(lambda: bench.deaths and whole(bench))
+
+        assert before == shop.connections
+        await shop.kill()
+
+
+async def test_a_suspect_at_a_published_port_is_avoided_while_it_is_looked_at(
+    tmp_path: Path,
+):
+    """The engine's own process takes connections there, and then drops them."""
+    async with kept(tmp_path) as bench:
+        backend = first(bench).backends[0]
+        backend.suspected(False, bench.replica_set.probe)
+        await asyncio.sleep(0)
+        assert backend.ejected
+        await eventually(lambda: not backend.ejected)
+        assert ["v1"] * 3 == bench.serving()
+
+
+async def test_an_engine_that_takes_its_containers_along_is_no_verdict(tmp_path: Path):
+    """All of them are back by one reconcile, at once; nobody is held to have died."""
+    async with kept(tmp_path) as bench:
+        old = set(bench.host.held)
+        creates = count(bench, "create")
+        await bench.host.restart()
+        await eventually(lambda: whole(bench) and not old & set(bench.host.held))
+
+        assert ([], creates + 3) == (bench.deaths, count(bench, "create"))
+        # From then on a death counts again.
+        await bench.host.kill(first(bench).id)
+        await eventually(lambda: bench.deaths and whole(bench))
+
+
+async def test_a_death_of_which_the_engine_cannot_tell_is_no_verdict(tmp_path: Path):
+    """It ends its containers first, and then itself: the event comes before."""
+    async with kept(tmp_path) as bench:
+        victim = first(bench)
+        bench.host.fail("inspect", EngineError("it is going down"))
+        await bench.host.kill(victim.id)
+        await eventually(lambda: whole(bench) and victim.id not in names(bench))
+
+        assert [] == bench.deaths
+
+
+async def test_those_that_die_together_are_one_death(tmp_path: Path):
+    """So that all of them are replaced at once."""
+    async with kept(tmp_path) as bench:
+        old = set(bench.host.held)
+        for victim in old:
+            await bench.host.kill(victim)
+        await eventually(lambda: whole(bench) and not old & set(bench.host.held))
+
+        reconciler = bench.replica_set.reconciler
+        assert reconciler is not None
+        assert (3, 0.0) == (len(bench.deaths), reconciler._backoff.delay)
+
+
+async def test_an_engine_that_restarts_below_its_containers_disturbs_nothing(
+    tmp_path: Path,
+):
+    async with kept(tmp_path) as bench:
+        old = set(bench.host.held)
+        lists = count(bench, "containers")
+        await bench.host.restart(live_restore=True)
+        await eventually(lambda: count(bench, "containers") > lists)
+
+        assert (old, []) == (set(bench.host.held), bench.deaths)
+        assert ["v1"] * 3 == bench.serving()
+
+
+async def test_an_engine_that_is_down_is_told_of_once_and_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
+    async with kept(tmp_path) as bench:
+        victim = first(bench)
+        bench.host.fail("containers", *[EngineError("it is down")] * 3)
+        await bench.host.kill(victim.id)
+        await eventually(lambda: whole(bench) and len(bench.troubles) == 2)
+
+        assert ["it is down", ""] == bench.troubles
+
+
+async def test_one_that_keeps_dying_is_started_less_and_less_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    pauses: list[float] = []
+    async with kept(tmp_path) as bench:
+        reconciler = bench.replica_set.reconciler
+        assert reconciler is not None
+        backoff = reconciler._backoff
+        for number in range(1, 4):
+            victim = max(
+                bench.replica_set.deployer.store.serving, key=lambda r: r.since
+            )
+            reconciler._backoff = backoff = replace(backoff, deaths=number * 2)
+            await bench.host.kill(victim.id)
+            await eventually(lambda n=number: len(bench.deaths) == n)
+            pauses.append(reconciler._backoff.delay)
+            reconciler._backoff = backoff
+            if number == 1:
+                await eventually(lambda: whole(bench))
+
+        assert pauses == sorted(pauses)
+        assert pauses[0] > 1.0
+        assert len(bench.serving()) >= 1
+
+
+async def test_it_pauses_between_deaths_of_what_it_started(tmp_path: Path):
+    """Each replacement dies as soon as it serves; the row of deaths grows."""
+    async with kept(tmp_path) as bench:
+        starts = count(bench, "start")
+        store = bench.replica_set.deployer.store
+        old = {each.id for each in store.serving}
+        reconciler = bench.replica_set.reconciler
+        assert reconciler is not None
+        await bench.host.kill(first(bench).id)
+        for number in (1, 2):
+            await eventually(lambda n=number: len(bench.deaths) == n)
+            if number == 2:
+                break
+            await eventually(lambda: {r.id for r in store.serving} - old)
+            fresh = next(iter({r.id for r in store.serving} - old))
+            await bench.host.kill(fresh)
+
+        assert 1.0 == reconciler._backoff.delay
+        assert 1 == count(bench, "start") - starts
+
+
+async def test_a_fault_in_telling_of_a_death_does_not_end_the_replacing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
+    async with kept(tmp_path) as bench:
+        reconciler = bench.replica_set.reconciler
+        assert reconciler is not None
+
+        async def broken(replica: Replica, how: str, tail: tuple[str, ...]) -> bool:
+            raise KeyError(how)
+
+        reconciler._died = broken
+        for _ in range(2):
+            victim = first(bench)
+            await bench.host.kill(victim.id)
+            await eventually(lambda v=victim: whole(bench) and v.id not in names(bench))
+
+
+def names(bench: Bench) -> set[str]:
+    return {each.id for each in bench.replica_set.deployer.store.replicas}
+
+
+async def test_the_verdict_on_a_death_comes_before_the_replacement(tmp_path: Path):
+    async with kept(tmp_path) as bench:
+        reconciler = bench.replica_set.reconciler
+        assert reconciler is not None
+        asked, judged = asyncio.Event(), asyncio.Event()
+
+        async def died(replica: Replica, how: str, tail: tuple[str, ...]) -> bool:
+            asked.set()
+            await judged.wait()
+            return False
+
+        reconciler._died = died
+        starts = count(bench, "create")
+        await bench.host.kill(first(bench).id)
+        await asked.wait()
+        await turns()
+        assert starts == count(bench, "create")
+        judged.set()
+        await eventually(lambda: whole(bench))

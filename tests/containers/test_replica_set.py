@@ -1,0 +1,209 @@
+"""All that belongs to the replicas of an application, together."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dewy.config import Settings
+from dewy.containers.drainer import Timeouts
+from dewy.containers.options.arguments import RunOptions
+from dewy.containers.replica_set import timeouts
+from tests.eventually import eventually, turns
+from tests.standins.crews import Bench, Halt, benched
+
+QUICK: dict[str, Any] = {"health_path": "/up"}
+
+
+def whole(bench: Bench, count: int) -> bool:
+    wanted = ["v1"] * count
+    return wanted == bench.serving() == bench.running()
+
+
+async def test_more_and_fewer_replicas_roll(tmp_path: Path):
+    async with benched(tmp_path, **QUICK) as bench:
+        await bench.deploy(bench.publish("v1"))
+        old = set(bench.host.held)
+        for count in (5, 2):
+            changed = replace(bench.replica_set.settings, replicas=count)
+            bench.replica_set.renew(changed, RunOptions())
+            await eventually(lambda n=count: whole(bench, n))
+
+        assert set(bench.host.held) <= old
+        assert [] == bench.deaths
+
+
+async def test_what_is_wanted_while_replicas_are_replaced_is_not_missed(
+    tmp_path: Path,
+):
+    async with benched(tmp_path, **QUICK) as bench:
+        await bench.deploy(bench.publish("v1"))
+        changed = replace(bench.replica_set.settings, replicas=4)
+
+        async def renew(phase: str, call: str, subject: str) -> None:
+            if (phase, call) == ("before", "start"):
+                bench.replica_set.renew(changed, RunOptions())
+
+        bench.host.hook = renew
+        await bench.host.kill(bench.replica_set.deployer.store.serving[0].id)
+        await eventually(lambda: whole(bench, 4))
+
+
+async def test_other_options_roll_one_by_one(tmp_path: Path):
+    async with benched(tmp_path, **QUICK) as bench:
+        await bench.deploy(bench.publish("v1"))
+        old = set(bench.host.held)
+        fewest = 3
+
+        async def watch(phase: str, call: str, subject: str) -> None:
+            nonlocal fewest
+            fewest = min(fewest, len(bench.serving()))
+
+        bench.host.hook = watch
+        changed = replace(bench.replica_set.settings, cmd=("serve", "--loud"))
+        assert not bench.replica_set.renew(changed, RunOptions())
+        await eventually(lambda: whole(bench, 3) and not old & set(bench.host.held))
+
+        assert 3 == fewest
+
+
+async def test_options_that_do_not_work_leave_what_serves(tmp_path: Path):
+    async with benched(tmp_path, **QUICK, health_timeout=0.1) as bench:
+        await bench.deploy(bench.publish("v1"))
+        old = {each.id for each in bench.replica_set.deployer.store.serving}
+        changed = replace(bench.replica_set.settings, health_path="/", cmd=("broken",))
+
+        async def refuse(phase: str, call: str, subject: str) -> None:
+            if (phase, call) == ("after", "start"):
+                await bench.host.kill(subject, 2)
+
+        bench.host.hook = refuse
+        bench.replica_set.renew(changed, RunOptions())
+        await eventually(lambda: bench.troubles)
+        bench.host.hook = None
+
+        assert old == {each.id for each in bench.replica_set.deployer.store.serving}
+        assert "exit status 2" in bench.troubles[0]
+        assert any(
+            "replicas are missing" in each for each in bench.replica_set.degraded()
+        )
+
+
+async def test_other_counts_are_taken_by_those_that_run(tmp_path: Path):
+    async with benched(tmp_path, **QUICK) as bench:
+        await bench.deploy(bench.publish("v1"))
+        changed = replace(bench.replica_set.settings, health_fall=9, drain_time=1.5)
+        bench.replica_set.renew(changed, RunOptions())
+
+        assert {9} == {
+            each.health_tracker.fall
+            for each in bench.replica_set.deployer.store.replicas
+        }
+        assert (
+            1.5
+            == bench.replica_set.table.drain_timeout
+            == bench.replica_set.drainer.timeouts.drain
+        )
+
+
+async def test_leaving_leaves_the_containers(tmp_path: Path):
+    async with benched(tmp_path, **QUICK, on_exit="leave") as bench:
+        await bench.deploy(bench.publish("v1"))
+    assert ["v1"] * 3 == bench.running()
+
+    async with benched(tmp_path, bench.host, **QUICK) as bench:
+        assert whole(bench, 3)
+    assert {} == bench.host.held
+
+
+async def test_stopping_ends_what_is_being_started(tmp_path: Path):
+    """The engine goes on with what it was asked for."""
+    async with benched(tmp_path, **QUICK) as bench:
+        bench.host.hook = halt = Halt("after", "create")
+        deploying = asyncio.create_task(
+            bench.deploy(bench.publish("v1")), name="deployment"
+        )
+        await halt.reached.wait()
+        deploying.cancel()
+        await turns()
+        assert not deploying.done()
+        halt.proceed.set()
+        await asyncio.wait({deploying})
+        bench.host.hook = None
+
+    assert {} == bench.host.held
+    assert [] == [name for name in bench.host.networks if name.startswith("dewy-")]
+
+
+async def test_whoever_comes_while_it_stops_is_refused(tmp_path: Path):
+    """And whoever is connected is waited for."""
+    given = {**QUICK, "replicas": 1, "drain_time": 3600.0}
+    async with benched(tmp_path, **given) as bench:
+        await bench.deploy(bench.publish("v1"))
+        where = "127.0.0.1", bench.proxy.ports[0].endpoint.port
+        reader, writer = await asyncio.open_connection(*where)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\nv1")
+        leaving = asyncio.create_task(bench.replica_set.leave(), name="leave")
+        await eventually(lambda: not bench.serving())
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(*where)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\nv1")
+        assert ["v1"] == bench.running()
+        writer.close()
+        await leaving
+
+    assert {} == bench.host.held
+
+
+async def test_stopping_removes_what_is_dead(tmp_path: Path):
+    async with benched(tmp_path, **QUICK, keep=False) as bench:
+        await bench.deploy(bench.publish("v1"))
+        await bench.host.kill(next(iter(bench.host.held)))
+
+    assert {} == bench.host.held
+
+
+async def test_what_is_not_as_it_should_be_is_told(tmp_path: Path):
+    async with benched(tmp_path, **QUICK, keep=False) as bench:
+        await bench.deploy(bench.publish("v1"))
+        assert [] == bench.replica_set.degraded()
+        victim = bench.replica_set.deployer.store.serving[0]
+        bench.replica_set.deployer.store.lose(victim, 1)
+        bench.replica_set.pausing.pause()
+
+        told = ["2 of 3 replicas serve", "new connections are paused"]
+        assert told == bench.replica_set.degraded()
+        names = [each["name"] for each in bench.replica_set.containers()]
+        assert (3, sorted(names)) == (len(names), names)
+
+
+def test_the_options_of_run_know_better_how_long_a_stop_takes(tmp_path: Path):
+    settings = Settings(
+        command="container",
+        root=tmp_path,
+        cache_dir=tmp_path,
+        drain_time=7,
+        stop_timeout=8,
+    )
+
+    assert Timeouts(7, 8) == timeouts(settings, RunOptions())
+    assert Timeouts(7, 0) == timeouts(settings, RunOptions(stop_timeout=0))
+
+
+async def test_traffic_of_each_replica_is_told(tmp_path: Path):
+    async with benched(tmp_path, **QUICK) as bench:
+        await bench.deploy(bench.publish("v1"))
+        for _ in range(6):
+            await bench.ask()
+        told = bench.replica_set.containers()
+
+        asked = len(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert [2, 2, 2] == [each["connections_total"] for each in told]
+        assert [2 * asked] * 3 == [each["bytes_up"] for each in told]
+        assert all(each["bytes_down"] > 0 for each in told)

@@ -1,0 +1,259 @@
+"""What is known of containers, in whatever order it becomes known."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from dewy.config import PortMapping
+from dewy.containers.application import APP, MANAGED, VERSION
+from dewy.containers.rollout import Phase
+from dewy.errors import EngineError
+from tests.standins.fleets import SHOP, yard
+
+ORIGINAL = {MANAGED: "true", APP: "shop", VERSION: "v1"}
+
+
+async def test_containers_are_found_as_they_are():
+    async with yard() as it:
+        await it.left("runs")
+        await it.left("created", start=False)
+        await it.left("ended")
+        await it.host.kill("ended")
+        await it.store.observe()
+
+        expected = {
+            "runs": Phase.UNCHECKED,
+            "created": Phase.GONE,
+            "ended": Phase.GONE,
+        }
+        assert expected == it.phases
+
+
+async def test_those_of_the_original_are_ours_if_their_image_is():
+    async with yard() as it:
+        await it.left("ours", labels=ORIGINAL)
+        await it.left("theirs", labels=ORIGINAL, image="registry.test/other/shop:v1")
+        await it.store.observe()
+
+        assert ["ours"] == list(it.phases)
+
+
+async def test_another_application_of_the_same_name_is_not_seen():
+    async with yard() as it:
+        labels = SHOP.labels(0, "v1", "sha256:1", "spec", [PortMapping(80, 8080)])
+        theirs = await it.left(
+            "theirs", labels=labels | {"dewy.registry": "registry.test/other/shop"}
+        )
+        await it.store.observe()
+
+        assert {} == it.phases
+        assert await it.store.look_at(theirs) is None
+        assert {} == it.phases
+
+
+async def test_who_ends_leaves_every_port_and_is_told_once():
+    async with yard(ports=2) as it:
+        replica = await it.serving("a")
+        assert [1, 1] == it.backends()
+
+        it.store.lose(replica, 3)
+        it.store.lose(replica, None)
+        await it.host.kill(replica.id)
+        await it.store.observe()
+
+        assert [0, 0] == it.backends()
+        assert ["a"] == it.dead
+        assert 3 == replica.ended.result()
+        assert {"a": Phase.GONE} == it.phases
+
+
+async def test_an_end_that_no_event_told_is_found():
+    async with yard() as it:
+        replica = await it.serving("a")
+        await it.host.kill(replica.id, 9)
+        await it.store.observe()
+
+        assert [0] == it.backends()
+        assert (["a"], 9) == (it.dead, replica.ended.result())
+
+
+async def test_a_removal_that_no_event_told_is_found():
+    async with yard() as it:
+        replica = await it.serving("a")
+        await it.engine.remove(replica.id, force=True)
+        await it.store.observe()
+
+        assert ([0], {}, ["a"]) == (it.backends(), it.phases, it.dead)
+
+
+async def test_one_that_somebody_restarted_is_checked_anew():
+    async with yard() as it:
+        replica = await it.serving("a")
+        await it.host.kill(replica.id)
+        await it.engine.start(replica.id)
+        fresh = await it.store.look_at(replica.id)
+
+        assert fresh is not None
+        assert fresh is not replica
+        assert replica.ended.done()
+        assert not fresh.ended.done()
+        assert ([0], {"a": Phase.UNCHECKED}) == (it.backends(), it.phases)
+
+
+async def test_an_answer_older_than_what_is_known_changes_nothing():
+    """A list that was made before a replica started, and comes after it serves."""
+    async with yard() as it:
+        container = await it.left("a", start=False)
+        reached, proceed = asyncio.Event(), asyncio.Event()
+
+        async def late(phase: str, call: str, subject: str) -> None:
+            if (phase, call) == ("after", "containers"):
+                reached.set()
+                await proceed.wait()
+
+        it.host.hook = late
+        looking = asyncio.create_task(it.store.observe(), name="look")
+        await reached.wait()
+        await it.engine.start(container)
+        found = await it.engine.inspect(container)
+        assert found is not None
+        replica = it.store.see(found, Phase.STARTING)
+        proceed.set()
+        await looking
+
+        assert found == replica.container
+        assert replica is it.store.get(container)
+        assert Phase.STARTING is replica.phase
+
+
+async def test_a_loss_is_not_undone_by_an_older_answer():
+    async with yard() as it:
+        replica = await it.serving("a")
+        reached, proceed = asyncio.Event(), asyncio.Event()
+
+        async def late(phase: str, call: str, subject: str) -> None:
+            if (phase, call) == ("after", "inspect"):
+                reached.set()
+                await proceed.wait()
+
+        it.host.hook = late
+        looking = asyncio.create_task(it.store.look_at(replica.id), name="look")
+        await reached.wait()
+        it.store.lose(replica, 0)
+        proceed.set()
+        await looking
+
+        assert {"a": Phase.GONE} == it.phases
+        assert [0] == it.backends()
+
+
+async def test_one_that_is_being_created_is_its_creators():
+    async with yard() as it:
+        it.store.creating("a")
+        await it.left("a")
+        await it.store.observe()
+        assert {} == it.phases
+
+        it.store.given_up("a")
+        await it.store.observe()
+        assert {"a": Phase.UNCHECKED} == it.phases
+
+
+async def test_one_that_was_created_while_the_list_was_made_stays_known():
+    async with yard() as it:
+        container = await it.left("a")
+        await it.store.observe()
+        it.host.held[container].change(labels={})
+
+        await it.store.observe()
+
+        assert {"a": Phase.UNCHECKED} == it.phases
+
+
+async def test_another_network_does_not_disturb_who_serves():
+    async with yard() as it:
+        replica = await it.serving("a")
+        held = it.host.held[replica.id]
+        held.change(addresses={**held.container.addresses, "more": "127.99.0.2"})
+        await it.store.observe()
+
+        assert ([1], []) == (it.backends(), it.dead)
+        assert {"a": Phase.SERVING} == it.phases
+
+
+async def test_one_that_changed_its_address_is_checked_anew_and_not_dead():
+    async with yard() as it:
+        replica = await it.serving("a")
+        it.host.held[replica.id].change(addresses={"bridge": "127.99.0.2"})
+        await it.store.observe()
+
+        assert ([0], []) == (it.backends(), it.dead)
+        assert {"a": Phase.UNCHECKED} == it.phases
+        assert not replica.ended.done()
+
+
+async def test_who_was_doubted_and_ends_is_told_of():
+    """Docker tells of the network before it tells of the death."""
+    async with yard() as it:
+        replica = await it.serving("a")
+        it.store.recheck(replica)
+        assert {"a": Phase.UNCHECKED} == it.phases
+        it.store.lose(replica, 4)
+
+        assert (["a"], {"a": Phase.GONE}) == (it.dead, it.phases)
+
+
+async def test_who_was_sent_away_is_not_mourned():
+    async with yard() as it:
+        replica = await it.serving("a")
+        it.store.dismiss([replica])
+        assert [0] == it.backends()
+        it.store.lose(replica, 0)
+
+        assert ([], {"a": Phase.LEAVING}) == (it.dead, it.phases)
+
+
+async def test_a_removed_one_is_not_seen_again():
+    async with yard() as it:
+        replica = await it.serving("a")
+        await it.host.kill(replica.id)
+        ghost = it.host.held[replica.id]
+        await it.store.remove(replica)
+        # As an answer has it that was under way.
+        it.host.held[replica.id] = ghost
+        await it.store.observe()
+
+        assert {} == it.phases
+
+
+async def test_one_that_was_not_removed_stays_known():
+    async with yard() as it:
+        await it.left("a", start=False)
+        await it.store.observe()
+        it.host.fail("remove", EngineError("busy"))
+        with pytest.raises(EngineError, match="busy"):
+            await it.store.remove(it.store.replicas[0])
+        await it.store.observe()
+
+        assert {"a": Phase.GONE} == it.phases
+
+
+async def test_an_engine_that_does_not_answer_changes_nothing():
+    async with yard() as it:
+        await it.serving("a")
+        it.host.fail("containers", EngineError("it hangs"))
+        with pytest.raises(EngineError):
+            await it.store.observe()
+
+        assert ([1], {"a": Phase.SERVING}) == (it.backends(), it.phases)
+
+
+async def test_a_log_that_cannot_be_read_is_empty():
+    async with yard() as it:
+        container = await it.left("a")
+        it.host.held[container].output += ["one", "two"]
+        assert ("two",) == await it.store.tail(container, 1)
+        it.host.fail("logs", EngineError("gone"))
+        assert () == await it.store.tail(container)

@@ -1,0 +1,300 @@
+"""Container mode as a whole, on an engine that is memory."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from dewy.admin.handlers import Handlers
+from dewy.config import PortMapping, Settings
+from dewy.containers.engines.memory import MemoryEngine
+from dewy.containers.engines.memory_host import MemoryHost
+from dewy.containers.replica_set import ReplicaSet
+from dewy.daemon import container
+from dewy.daemon.runtime import Endpoints, RunContext
+from dewy.errors import ConfigError, RemoteError
+from dewy.release import Deployment, Release
+from dewy.signals import Signals
+from dewy.system import Clock
+from dewy.systemd import Service
+from tests.eventually import eventually
+from tests.standins.crews import REPOSITORY, Bench
+
+
+@dataclass
+class Names:
+    """A registry that names what it is told to; `None` is an outage."""
+
+    release: Release | None = None
+    asked: int = 0
+
+    async def current(self, tag: str | None = None) -> Release:
+        self.asked += 1
+        if self.release is None:
+            raise RemoteError("the registry is away")
+        return self.release
+
+    async def report(self, deployment: Deployment) -> None:
+        pass
+
+
+@dataclass
+class Life:
+    """A dewy that runs."""
+
+    handlers: Handlers
+    host: MemoryHost
+    registry: Names
+
+    @property
+    def replica_set(self) -> ReplicaSet:
+        return cast("ReplicaSet", self.handlers._replica_set)
+
+    @property
+    def serving(self) -> list[str]:
+        return sorted(r.version for r in self.replica_set.deployer.store.serving)
+
+    async def see(self, tag: str) -> None:
+        """The registry names *tag*, and dewy looks."""
+        name = self.host.publish(f"{REPOSITORY}:{tag}", labels={"version": tag})
+        digest = name.partition("@")[2]
+        self.registry.release = Release(tag, f"img://{REPOSITORY}:{tag}", digest)
+        await self.handlers.poller.once()
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryHost:
+    host = MemoryHost(str(tmp_path))
+
+    @asynccontextmanager
+    async def opened(*given: object) -> AsyncIterator[MemoryEngine]:
+        yield MemoryEngine(host)
+
+    monkeypatch.setattr(container, "open_engine", opened)
+    monkeypatch.setattr(container, "directory", lambda *given: tmp_path / "locks")
+    monkeypatch.setattr("dewy.system.raise_descriptor_limit", lambda: None)
+    return host
+
+
+@asynccontextmanager
+async def alive(
+    root: Path,
+    host: MemoryHost,
+    registry: Names | None = None,
+    service: Service | None = None,
+    **given: Any,
+) -> AsyncIterator[Life]:
+    usual: dict[str, Any] = {
+        "command": "container",
+        "registry": f"img://{REPOSITORY}",
+        "port_mappings": (PortMapping(0, 8080),),
+        "replicas": 2,
+        "min_healthy": 0.0,
+        "health_path": "/up",
+        "upstream": "published",
+        "drain_time": 1.0,
+        "proxy_threads": 0,
+    }
+    settings = Settings(root=root, cache_dir=root / ".dewy" / "cache", **usual | given)
+    registry = registry or Names()
+    host.run = Bench(host, settings, None).run  # type: ignore[arg-type]
+    async with AsyncExitStack() as stack:
+        outside = Endpoints(registry, None, (), None)  # type: ignore[arg-type]
+        signals = stack.enter_context(Signals())
+        service = service or Service()
+        context = RunContext(settings, stack, service, signals, outside, Clock())
+        handlers = await container.replicate(context, lambda: settings)
+        yield Life(handlers, host, registry)
+
+
+async def test_it_deploys_what_the_registry_names(tmp_path: Path, host: MemoryHost):
+    async with alive(tmp_path, host) as life:
+        await life.see("v1")
+        assert ["v1"] * 2 == life.serving
+        await life.see("v2")
+
+        assert ["v2"] * 2 == life.serving
+    assert {} == host.held
+
+
+async def test_another_hosts_engine_is_refused(
+    tmp_path: Path, host: MemoryHost, monkeypatch: pytest.MonkeyPatch
+):
+    engine = MemoryEngine(host)
+    engine.local = False
+    monkeypatch.setattr(container, "open_engine", lambda *given: nullcontext(engine))
+    with pytest.raises(ConfigError, match=r"^--upstream published: .* another host's"):
+        await alive(tmp_path, host).__aenter__()
+
+
+async def test_a_death_within_probation_takes_the_version_back(
+    tmp_path: Path, host: MemoryHost
+):
+    """In the ledger first; the bad one's others serve until the good ones do."""
+    async with alive(tmp_path, host) as life:
+        await life.see("v1")
+        await life.see("v2")
+        await life.replica_set.drainer.ended()
+        order: list[str] = []
+        state = life.handlers.agent.state_store
+
+        async def watch(phase: str, call: str, subject: str) -> None:
+            if phase == "before" and call in {"create", "stop"}:
+                bad = bool(list(state.state.quarantine))
+                order.append(f"{call}, quarantine {bad}, serving {len(life.serving)}")
+
+        host.hook = watch
+        victim = life.replica_set.deployer.store.serving[0]
+        await host.kill(victim.id, 1)
+        await eventually(lambda: ["v1"] * 2 == life.serving and len(host.held) == 2)
+        host.hook = None
+
+        assert all("quarantine True" in each for each in order)
+        assert "stop, quarantine True, serving 2" == order[-1]
+        running = state.state.running
+        assert running is not None
+        assert "v1" == running.tag
+        await life.handlers.poller.once()
+        assert ["v1"] * 2 == life.serving
+
+
+async def test_a_death_of_the_next_version_is_no_verdict_on_what_runs(
+    tmp_path: Path, host: MemoryHost
+):
+    """Though that is on probation still, and the dead one had connections already."""
+    async with alive(tmp_path, host, probation=3600.0) as life:
+        await life.see("v1")
+        await life.see("v2")
+        await life.replica_set.drainer.ended()
+
+        async def kill_the_first(phase: str, call: str, subject: str) -> None:
+            if (phase, call) == ("before", "create") and "v3" in life.serving:
+                store = life.replica_set.deployer.store
+                first = next(r for r in store.serving if r.version == "v3")
+                await host.kill(first.id, 1)
+
+        host.hook = kill_the_first
+        await life.see("v3")
+        host.hook = None
+        assert life.replica_set.reconciler is not None
+        await life.replica_set.reconciler._deaths.join()
+        await life.replica_set.drainer.ended()
+        state = life.handlers.agent.state
+
+        assert ["v2"] * 2 == life.serving
+        assert state.running is not None
+        assert "v2" == state.running.tag
+        assert ["v3"] == [each.tag for each in state.quarantine]
+
+
+async def test_a_later_death_is_no_verdict(tmp_path: Path, host: MemoryHost):
+    async with alive(tmp_path, host, probation=0.0) as life:
+        await life.see("v1")
+        await life.see("v2")
+        await life.replica_set.drainer.ended()
+        victim = life.replica_set.deployer.store.serving[0].id
+        await host.kill(victim, 1)
+        await eventually(lambda: ["v2"] * 2 == life.serving and victim not in host.held)
+
+        assert [] == list(life.handlers.agent.state.quarantine)
+
+
+async def test_a_restart_of_dewy_serves_before_the_registry_is_asked(
+    tmp_path: Path, host: MemoryHost
+):
+    async with alive(tmp_path, host, on_exit="leave") as life:
+        await life.see("v1")
+    left = set(host.held)
+    async with alive(tmp_path, host) as life:
+        assert ["v1"] * 2 == life.serving
+        assert 0 == life.registry.asked
+        await life.handlers.poller.once()
+
+        assert (1, left) == (life.registry.asked, set(host.held))
+
+
+async def test_what_serves_is_known_without_a_state_or_a_registry(
+    tmp_path: Path, host: MemoryHost
+):
+    async with alive(tmp_path, host, on_exit="leave") as life:
+        await life.see("v1")
+        before = life.handlers.agent.state.running
+    (tmp_path / ".dewy" / "state.json").unlink()
+    async with alive(tmp_path, host) as life:
+        found = life.handlers.agent.state.running
+
+        assert before is not None
+        assert found is not None
+        assert (before.tag, before.identity) == (found.tag, found.identity)
+        assert ["v1"] * 2 == life.serving
+
+
+async def test_a_restart_of_the_host_starts_before_the_registry_is_asked(
+    tmp_path: Path, host: MemoryHost
+):
+    async with alive(tmp_path, host, on_exit="leave") as life:
+        await life.see("v1")
+    for held in list(host.held):
+        await host.kill(held)
+    served: list[list[str]] = []
+
+    class Late(Names):
+        async def current(self, tag: str | None = None) -> Release:
+            served.append(life.serving)
+            return await super().current(tag)
+
+    async with alive(tmp_path, host, Late()) as life:
+        await life.handlers.poller.once()
+
+        assert [["v1"] * 2] == served
+
+
+class Passing(Service):
+    """A service manager that passes sockets."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__()
+        self.passed = [(name, socket.create_server(("127.0.0.1", 0))) for name in names]
+
+    def port(self, number: int) -> int:
+        return int(self.passed[number][1].getsockname()[1])
+
+    def listeners(self) -> list[tuple[str, socket.socket]]:
+        return self.passed
+
+
+async def test_each_port_takes_the_socket_that_suits_it(
+    tmp_path: Path, host: MemoryHost, caplog: pytest.LogCaptureFixture
+):
+    """What it is bound to counts, then its name; what nobody asked for is told."""
+    service = Passing("anything", "9090", "odd")
+    wanted = [service.port(1), service.port(0)]
+    mappings = (PortMapping(9090, 8080), PortMapping(service.port(0), 8080))
+    async with alive(tmp_path, host, service=service, port_mappings=mappings) as life:
+        await life.see("v1")
+        ports = life.replica_set.table.ports
+
+        assert wanted == [each.endpoint.port for each in ports]
+        assert [2, 2] == [len(each.serving) for each in ports]
+    told = [r for r in caplog.records if r.getMessage() == "Passed socket is not used"]
+    assert ["odd"] == [record.__dict__["socket"] for record in told]
+
+
+async def test_two_roots_do_not_keep_the_same_application(
+    tmp_path: Path, host: MemoryHost
+):
+    async with alive(tmp_path, host):
+        other = tmp_path / "other"
+        other.mkdir()
+        with pytest.raises(Exception, match="give this application another --name"):
+            async with alive(other, host):
+                pass
+        assert [] == list(other.iterdir())
+    await asyncio.sleep(0)

@@ -1,0 +1,94 @@
+"""The operator's hooks round a deployment."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
+
+import pytest
+
+from dewy.config import Settings
+from dewy.deploy.attempt import Attempt
+from dewy.deploy.deploy_hooks import DeployHooks
+from dewy.deploy.deployment_log import DeploymentLog
+from dewy.deploy.fetch import Fetcher
+from dewy.deploy.history import History
+from dewy.deploy.release_store import UnpackedReleaseStore
+from dewy.deploy.releases import Releases
+from dewy.deploy.state import Installed
+from dewy.errors import HookFailed
+from dewy.notifiers import Kind
+from dewy.notifiers.memory import MemoryNotifier
+from dewy.system import Clock
+
+ATTEMPT = Attempt("v2", "v1", "deploy", 0.0)
+TARGET = Installed("v2", "b", "20310203T040506Z", 1.0)
+TELL = (
+    'echo "$DEWY_TAG $DEWY_PREVIOUS_TAG $DEWY_RELEASE_DIR $DEWY_OUTCOME $PWD" >> told'
+)
+
+
+@pytest.fixture
+def memory() -> MemoryNotifier:
+    return MemoryNotifier(urlsplit("mem://people"))
+
+
+def files(root: Path) -> UnpackedReleaseStore:
+    """Only where releases are matters to hooks."""
+    return UnpackedReleaseStore(Releases(root), cast("Fetcher", None))
+
+
+async def run(root: Path, memory: MemoryNotifier, before: str, after: str) -> None:
+    settings = Settings(
+        command="assets",
+        root=root,
+        cache_dir=root,
+        before_deploy_hook=before,
+        after_deploy_hook=after,
+        hook_timeout=30,
+    )
+    async with DeploymentLog(History(root), (memory,), Clock()) as deployment_log:
+        hooks = DeployHooks(settings, files(root), deployment_log)
+        await hooks.before(ATTEMPT, TARGET)
+        await hooks.after(ATTEMPT, TARGET)
+
+
+async def test_hooks_know_what_is_deployed(tmp_path: Path, memory: MemoryNotifier):
+    await run(tmp_path, memory, TELL, TELL)
+
+    told = await asyncio.to_thread((tmp_path / "told").read_text)
+    release = tmp_path / "releases" / TARGET.directory
+    assert [
+        f"v2 v1 {release} pending {tmp_path}",
+        f"v2 v1 {release} deployed {tmp_path}",
+    ] == told.splitlines()
+
+
+async def test_a_before_hook_that_fails_ends_the_deployment(
+    tmp_path: Path, memory: MemoryNotifier
+):
+    with pytest.raises(HookFailed, match=r"before-deploy hook .*3") as failure:
+        await run(tmp_path, memory, "echo no backup >&2; exit 3", TELL)
+
+    assert ("no backup",) == failure.value.log_tail
+    assert not (tmp_path / "told").exists()
+    (notice,) = memory.sent
+    assert (Kind.HOOK, "Before Deploy hook failed: exit code 3") == (
+        notice.kind,
+        notice.text,
+    )
+
+
+async def test_an_after_hook_that_fails_is_told(tmp_path: Path, memory: MemoryNotifier):
+    await run(tmp_path, memory, "", "exit 1")
+
+    (notice,) = memory.sent
+    assert "After Deploy hook failed: exit code 1" == notice.text
+
+
+async def test_no_hook_is_no_notice(tmp_path: Path, memory: MemoryNotifier):
+    await run(tmp_path, memory, "", "")
+
+    assert [] == memory.sent

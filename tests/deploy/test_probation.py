@@ -1,0 +1,212 @@
+"""Probation: the verdict on a release that dies."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from dewy.config import Settings
+from dewy.deploy.deployer import AssetsDeployer
+from dewy.deploy.deployment_log import DeploymentLog
+from dewy.deploy.history import History
+from dewy.deploy.probation import Probation
+from dewy.deploy.releases import Releases
+from dewy.deploy.state import Installed, State, StateFile
+from dewy.deploy.state_store import StateStore
+from dewy.notifiers.memory import MemoryNotifier
+from dewy.system import Clock
+
+OLD = Installed("v1", "a", "20310203T040506Z", 1.0)
+NEW = Installed("v2", "b", "20310203T050000Z", 2.0)
+
+
+@dataclass
+class Case:
+    """A root in which v2 has just taken over from v1."""
+
+    root: Path
+    now: float = 0.0
+    rollback: bool = True
+    state: State = field(default_factory=lambda: State(NEW, (NEW, OLD)))
+
+    def __post_init__(self) -> None:
+        for installed in (OLD, NEW):
+            (self.root / "releases" / installed.directory).mkdir(parents=True)
+        private = self.root / ".dewy"
+        private.mkdir()
+        clock = Clock(wall=lambda: 1000.0, monotonic=lambda: self.now)
+        settings = Settings(
+            command="server",
+            root=self.root,
+            cache_dir=private,
+            probation=30,
+            rollback=self.rollback,
+        )
+        self.state_store = StateStore(StateFile(private), self.state)
+        self.releases = Releases(self.root)
+        self.history = History(private)
+        deployment_log = DeploymentLog(self.history, (), clock)
+        self.probation = Probation(settings, clock, self.state_store, deployment_log)
+
+    async def die(self) -> bool:
+        put_back = AssetsDeployer(self.releases).put_back
+        return await self.probation.verdict("exit status 9", ("oh no",), put_back)
+
+
+async def test_a_death_within_probation_is_a_verdict(tmp_path: Path):
+    case = Case(tmp_path)
+    case.probation.begin(NEW, "abc")
+    case.now = 29
+
+    assert await case.die()
+
+    state = case.state_store.state
+    assert (OLD, 1000.0) == (state.running, state.since)
+    assert OLD.directory == await case.releases.target()
+    assert "put back, because v2 died within probation (exit status 9)" == state.because
+    entry = state.quarantine.find("v2", "b")
+    assert entry is not None
+    assert (None, "v2 died within probation (exit status 9)") == (
+        entry.until,
+        entry.reason,
+    )
+    (record,) = await asyncio.to_thread(case.history.read)
+    assert ("v2", "rolled back", "probation", ("oh no",), "abc") == (
+        record.tag,
+        record.outcome,
+        record.step,
+        record.log_tail,
+        record.id,
+    )
+
+
+@pytest.mark.parametrize(
+    ("at", "later", "judged"),
+    [(990.0, 19, True), (990.0, 21, False), (960.0, 0, False)],
+)
+async def test_probation_goes_on_after_a_restart_of_dewy(
+    at: float, later: float, judged: bool, tmp_path: Path
+):
+    """For what is left of it."""
+    new = replace(NEW, at=at)
+    case = Case(tmp_path, state=State(new, (new, OLD)))
+    case.probation.resume()
+    case.now = later
+
+    assert judged is await case.die()
+
+
+async def test_what_was_gone_back_to_is_not_on_probation_after_a_restart(
+    tmp_path: Path,
+):
+    old = replace(OLD, at=999.0)
+    case = Case(tmp_path, state=State(old, (old, NEW), back_at=999.0))
+    case.probation.resume()
+
+    assert not await case.die()
+
+
+@pytest.mark.parametrize(("later", "judged"), [(29, True), (31, False)])
+async def test_a_clock_that_went_back_neither_ends_nor_prolongs_probation(
+    later: float, judged: bool, tmp_path: Path
+):
+    new = replace(NEW, at=5000.0)
+    case = Case(tmp_path, state=State(new, (new, OLD)))
+    case.probation.resume()
+    case.now = later
+
+    assert judged is await case.die()
+
+
+async def test_going_back_is_told_with_the_last_lines(tmp_path: Path):
+    case, memory = Case(tmp_path), MemoryNotifier(urlsplit("mem://people"))
+    async with DeploymentLog(case.history, [memory], Clock()) as deployment_log:
+        case.probation = Probation(
+            case.probation.settings, Clock(), case.state_store, deployment_log
+        )
+        case.probation.begin(NEW, "abc")
+        assert await case.die()
+
+    (notice,) = memory.sent
+    assert "v2 died within probation (exit status 9); back to v1" == notice.text
+    assert (("log", "oh no"),) == notice.fields
+
+
+async def test_what_is_undone_is_written_at_once_and_first(tmp_path: Path, monkeypatch):
+    """A dewy killed in between must not start the bad release again."""
+    case = Case(tmp_path)
+    await case.releases.switch(NEW.directory)
+    case.probation.begin(NEW, "abc")
+    seen: list[tuple[Installed | None, bool, str]] = []
+    write = StateFile.write
+
+    def watched(file: StateFile, state: State) -> None:
+        link = (tmp_path / "current").resolve().name
+        seen.append((state.running, state.is_bad(NEW), link))
+        write(file, state)
+
+    monkeypatch.setattr(StateFile, "write", watched)
+    await case.die()
+
+    assert [(OLD, True, NEW.directory)] == seen
+    assert OLD.directory == await case.releases.target()
+
+
+async def test_what_cannot_be_put_back_does_not_move(tmp_path: Path):
+    """Somebody removed it, or the disk is full: what failed is started again."""
+    case = Case(tmp_path)
+    await case.releases.switch(NEW.directory)
+    (tmp_path / "releases" / OLD.directory).rmdir()
+    case.probation.begin(NEW, "abc")
+
+    assert not await case.die()
+
+    assert NEW == case.state_store.state.running
+    assert case.state_store.state.is_bad(NEW)
+    assert NEW.directory == await case.releases.target()
+
+
+async def test_a_later_death_is_no_verdict(tmp_path: Path):
+    case = Case(tmp_path)
+    case.probation.begin(NEW, "abc")
+    case.now = 31
+
+    assert not await case.die()
+    assert NEW == case.state_store.state.running
+
+
+async def test_a_death_of_what_is_not_on_probation_is_no_verdict(tmp_path: Path):
+    assert not await Case(tmp_path).die()
+
+
+async def test_one_probation_knows_one_verdict(tmp_path: Path):
+    case = Case(tmp_path)
+    case.probation.begin(NEW, "abc")
+    await case.die()
+
+    assert not await case.die()
+    assert OLD == case.state_store.state.running
+
+
+async def test_no_rollback_keeps_what_failed(tmp_path: Path):
+    case = Case(tmp_path, rollback=False)
+    case.probation.begin(NEW, "abc")
+
+    assert not await case.die()
+    assert NEW == case.state_store.state.running
+
+
+@pytest.mark.parametrize("others", [(), (OLD,)])
+async def test_without_a_good_release_to_go_back_to_nothing_moves(
+    tmp_path: Path, others: tuple[Installed, ...]
+):
+    state = State(NEW, (NEW, *others))
+    bad = state.quarantine.add("v1", "a", "bad too", Clock(), traffic=True)
+    case = Case(tmp_path, state=replace(state, quarantine=bad))
+    case.probation.begin(NEW, "abc")
+
+    assert not await case.die()

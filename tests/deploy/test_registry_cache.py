@@ -1,0 +1,251 @@
+"""One host asks the registry, and the others read what it was told."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from dewy.caches import Versioned
+from dewy.caches.memory import MemoryCache
+from dewy.deploy.registry_answer import Entry
+from dewy.deploy.registry_cache import CachedRegistry, Terms, ttl_of
+from dewy.errors import ConfigError, NoRelease, NotYet, RemoteError
+from dewy.notifiers import Kind
+from dewy.release import Deployment, Release
+from dewy.system import Clock
+from tests.eventually import eventually
+
+KEY = "registry-cache/0123456789abcdef.json"
+ONE = Release("v1.0.0", "mem://x/v1.0.0/a", "one")
+TWO = Release("v2.0.0", "mem://x/v2.0.0/a", "two")
+
+
+class Registry:
+    """Says *answer*, raises it, or waits for the *gate*."""
+
+    def __init__(self) -> None:
+        self.answer: Release | Exception = ONE
+        self.asked: list[str | None] = []
+        self.reports: list[Deployment] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def current(self, tag: str | None = None) -> Release:
+        self.asked.append(tag)
+        await self.gate.wait()
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    async def report(self, deployment: Deployment) -> None:
+        self.reports.append(deployment)
+
+
+class Cache(MemoryCache):
+    """A cache with a clock of its own, and troubles on request."""
+
+    now: float = 5_000_000.0
+    reads = 0
+    trouble: Exception | None = None
+    read_only = False
+
+    async def read(self, key: str) -> Versioned:
+        self.reads += 1
+        if self.trouble:
+            raise self.trouble
+        return replace(await super().read(key), now=self.now)
+
+    async def compare_and_set(self, key: str, version: str, value: bytes) -> bool:
+        if self.read_only:
+            raise RemoteError("the cache is read-only")
+        return await super().compare_and_set(key, version, value)
+
+
+class Site:
+    """Hosts with one cache and one registry; *wall* is a host's own clock."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.cache = Cache(urlsplit(f"mem://{uuid.uuid4().hex}"), tmp_path)
+        self.registry = Registry()
+        self.told: list[tuple[Kind, str]] = []
+
+    def host(self, wall: float = 0.0) -> CachedRegistry:
+        clock = Clock(wall=lambda: wall, jitter=lambda: -0.49)
+        return CachedRegistry(
+            self.registry,
+            self.cache,
+            KEY,
+            Terms.of(30),
+            clock=clock,
+            tell=lambda *notice: self.told.append(notice),
+        )
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+async def test_answer_is_good_for_its_time(site: Site) -> None:
+    """By the clock of the store, whatever those of the hosts say."""
+    assert ONE == await site.host(wall=1).current()
+    site.registry.answer = TWO
+    site.cache.now += 29
+    assert ONE == await site.host(wall=9e9).current()
+    site.cache.now += 2
+
+    assert TWO == await site.host(wall=-5).current()
+    assert 2 == len(site.registry.asked)
+
+
+async def test_hosts_that_ask_at_once_ask_once(site: Site) -> None:
+    site.registry.gate.clear()
+    asking = [asyncio.create_task(site.host().current()) for _ in range(20)]
+    await eventually(lambda: site.registry.asked)
+    site.registry.gate.set()
+
+    assert {ONE} == set(await asyncio.gather(*asking))
+    assert 1 == len(site.registry.asked)
+
+
+async def test_dead_host_is_waited_for_no_longer_than_its_claim(site: Site) -> None:
+    claim = Entry().claimed("dead:1", site.cache.now)
+    await site.cache.put(KEY, claim.text())
+    asking = asyncio.create_task(site.host().current())
+    await eventually(lambda: site.cache.reads >= 3)
+    assert not asking.done()
+    site.cache.now += 61
+
+    assert ONE == await asking
+
+
+async def test_cancelled_host_takes_its_claim_back(site: Site) -> None:
+    site.registry.gate.clear()
+    asking = asyncio.create_task(site.host().current())
+    await eventually(lambda: site.registry.asked)
+    asking.cancel()
+    await asyncio.wait({asking})
+    site.registry.gate.set()
+
+    assert Entry() == Entry.parse(await site.cache.get(KEY))
+
+
+async def test_old_answer_serves_while_the_registry_fails_and_that_is_said_once(
+    site: Site,
+) -> None:
+    host = site.host()
+    await host.current()
+    site.registry.answer = RemoteError("the token has expired")
+    for _ in range(3):
+        site.cache.now += 31
+        assert ONE == await host.current()
+
+    assert [Kind.ERROR] == [kind for kind, _ in site.told]
+    assert "the token has expired" in site.told[0][1]
+    for _ in range(2):
+        site.registry.answer = TWO
+        site.cache.now += 31
+        assert TWO == await host.current()
+    site.registry.answer = RemoteError("the token has expired")
+    site.cache.now += 31
+    await host.current()
+    kinds = [kind for kind, _ in site.told]
+    assert [Kind.ERROR, Kind.RECOVERY, Kind.ERROR] == kinds
+
+
+async def test_old_answer_has_an_end(site: Site) -> None:
+    await site.host().current()
+    site.registry.answer = RemoteError("down")
+    site.cache.now += 301
+
+    with pytest.raises(RemoteError, match="down"):
+        await site.host().current()
+
+
+@pytest.mark.parametrize(
+    "error", [RemoteError("down"), NoRelease("none here"), NotYet("being published")]
+)
+async def test_failure_is_shared_as_well(site: Site, error: Exception) -> None:
+    """Or every host of the fleet would ask in vain."""
+    site.registry.answer = error
+    for _ in range(5):
+        with pytest.raises(type(error), match=str(error)):
+            await site.host().current()
+
+    assert 1 == len(site.registry.asked)
+    site.cache.now += 31
+    site.registry.answer = ONE
+    assert ONE == await site.host().current()
+
+
+async def test_no_release_is_an_answer_that_no_older_one_hides(site: Site) -> None:
+    await site.host().current()
+    site.registry.answer = NoRelease("withdrawn")
+    site.cache.now += 31
+
+    with pytest.raises(NoRelease):
+        await site.host().current()
+
+
+async def test_version_with_a_name_is_asked_for_right_there(site: Site) -> None:
+    await site.host().current()
+    await site.host().current("v1.0.0")
+
+    assert [None, "v1.0.0"] == site.registry.asked
+
+
+async def test_reports_go_straight_through(site: Site) -> None:
+    await site.host().report(None)  # type: ignore[arg-type]
+
+    assert [None] == site.registry.reports
+
+
+async def test_cache_that_fails_costs_a_request_and_is_said_once(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.cache.trouble = RemoteError("the cache is down")
+    host = site.host()
+    for _ in range(3):
+        assert ONE == await host.current()
+
+    warnings = [r for r in caplog.records if r.levelname == "WARNING"]
+    assert 3 == len(site.registry.asked)
+    assert 1 == len(warnings)
+
+
+async def test_cache_that_cannot_be_written_costs_a_request(site: Site) -> None:
+    site.cache.read_only = True
+
+    assert ONE == await site.host().current()
+
+
+async def test_claim_that_somebody_took_over_is_left_alone(site: Site) -> None:
+    site.registry.gate.clear()
+    asking = asyncio.create_task(site.host().current())
+    await eventually(lambda: site.registry.asked)
+    await site.cache.put(KEY, Entry(TWO, site.cache.now).text())
+    site.registry.gate.set()
+    await asking
+
+    assert TWO == Entry.parse(await site.cache.get(KEY)).release
+
+
+def test_terms_are_the_originals() -> None:
+    assert Terms(5, 30, 300) == Terms.of(5)
+    assert Terms(60, 120, 600) == Terms.of(60)
+    assert Terms(600, 300, 6000) == Terms.of(600)
+
+
+def test_time_is_in_the_url_of_the_cache() -> None:
+    assert 90 == ttl_of("redis://host?registry-ttl=1m30s")
+    assert 0 == ttl_of("redis://host")
+    assert 0 == ttl_of("")
+    with pytest.raises(ConfigError, match="non-negative, got -5s"):
+        ttl_of("redis://host?registry-ttl=-5s")
+    with pytest.raises(ConfigError, match="must be a time"):
+        ttl_of("redis://host?registry-ttl=soon")

@@ -1,0 +1,137 @@
+"""The state in memory and on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dewy.deploy.state import State, StateFile
+from dewy.deploy.state_store import StateStore
+from dewy.system import Clock
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> StateFile:
+    return StateFile(tmp_path)
+
+
+@pytest.fixture
+def state_store(file: StateFile) -> StateStore:
+    return StateStore(file, State())
+
+
+def held(state: State) -> State:
+    return replace(state, hold=True)
+
+
+def forbid(file: StateFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(state: State) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(file, "write", refuse)
+
+
+async def test_a_change_is_on_disk_when_it_is_visible(
+    state_store: StateStore, file: StateFile
+):
+    assert (await state_store.change(held)).hold
+
+    assert state_store.state == await asyncio.to_thread(file.read)
+
+
+async def test_a_change_that_cannot_be_written_did_not_happen(
+    state_store: StateStore, file: StateFile, monkeypatch: pytest.MonkeyPatch
+):
+    forbid(file, monkeypatch)
+
+    with pytest.raises(OSError, match="No space"):
+        await state_store.change(held)
+
+    assert State() == state_store.state
+
+
+async def test_what_is_true_anyhow_is_remembered_without_the_disk(
+    state_store: StateStore, file: StateFile, monkeypatch: pytest.MonkeyPatch
+):
+    forbid(file, monkeypatch)
+    await state_store.condemn("v2", "b", "disk full", Clock(), traffic=False)
+    monkeypatch.undo()
+
+    assert state_store.state.quarantine.find("v2", "b")
+    await state_store.change(held)
+    assert state_store.state == await asyncio.to_thread(file.read)
+
+
+async def test_changes_at_once_all_count(state_store: StateStore):
+    def add(number: int) -> object:
+        return state_store.change(
+            lambda state: replace(state, wanted=f"{state.wanted}{number}")
+        )
+
+    await asyncio.gather(*(add(number) for number in range(10)))
+
+    assert sorted("0123456789") == sorted(state_store.state.wanted)
+
+
+async def test_a_failed_version_is_no_longer_wanted(state_store: StateStore):
+    await state_store.change(lambda state: replace(state, wanted="v2"))
+
+    await state_store.condemn("v2", "b", "it crashed", Clock(), traffic=False)
+
+    assert "" == state_store.state.wanted
+
+
+async def test_nothing_is_written_where_nothing_changes(
+    state_store: StateStore, file: StateFile, monkeypatch: pytest.MonkeyPatch
+):
+    forbid(file, monkeypatch)
+
+    assert State() == await state_store.change(lambda state: state)
+
+
+async def test_what_the_disk_refused_is_written_as_soon_as_it_can(
+    state_store: StateStore, file: StateFile, monkeypatch: pytest.MonkeyPatch
+):
+    forbid(file, monkeypatch)
+    await state_store.note(held)
+    monkeypatch.undo()
+
+    await state_store.note(lambda state: state)
+
+    assert state_store.state == await asyncio.to_thread(file.read)
+
+
+async def test_a_write_is_over_before_its_cancellation_is(
+    state_store: StateStore, file: StateFile, monkeypatch: pytest.MonkeyPatch
+):
+    """Two at a time would spoil the file that both write; then it did not happen."""
+    begun, goes_on = threading.Event(), threading.Event()
+    write = file.write
+
+    def slow(state: State) -> None:
+        begun.set()
+        goes_on.wait(20)
+        write(state)
+
+    monkeypatch.setattr(file, "write", slow)
+    change = asyncio.create_task(state_store.change(held))
+    await asyncio.to_thread(begun.wait, 20)
+    for _ in range(2):
+        change.cancel()
+        await asyncio.sleep(0)
+    monkeypatch.undo()
+    other = asyncio.create_task(
+        state_store.note(lambda state: replace(state, wanted="v2"))
+    )
+    await asyncio.sleep(0)
+    assert state_store._writing.locked()
+    goes_on.set()
+    await asyncio.wait({change, other})
+
+    assert change.cancelled()
+    assert (False, "v2") == (state_store.state.hold, state_store.state.wanted)
+    assert state_store.state == await asyncio.to_thread(file.read)

@@ -1,0 +1,50 @@
+"""Durations and output, as people are told them."""
+
+from __future__ import annotations
+
+import pytest
+
+from dewy.notifiers.format import BYTES, LINES, duration, head, tail
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 s"),
+        (0.254, "0.25 s"),
+        (9.99, "9.99 s"),
+        (40.4, "40 s"),
+        (60, "1 min"),
+        (3780, "1 h 3 min"),
+        (3605, "1 h"),
+        (90000, "1 d 1 h"),
+    ],
+)
+def test_duration_has_its_two_largest_units(seconds: float, words: str) -> None:
+    assert words == duration(seconds)
+
+
+def test_short_output_stays_as_it_is() -> None:
+    assert "a\nb" == head("a\nb") == tail("a\nb")
+
+
+def test_long_output_is_cut_by_lines() -> None:
+    shown = head("\n".join(map(str, range(60)))).split("\n")
+
+    assert LINES + 1 == len(shown)
+    assert "... (10 more lines truncated)" == shown[-1]
+
+
+def test_wide_output_is_cut_at_the_end_of_a_line() -> None:
+    shown = head("\n".join(["x" * 99] * 30))
+    assert shown.endswith("x\n... (1100 more characters truncated)")
+    assert len(head("ä" * 5000).encode()) <= BYTES
+    assert head("x" * 5000).startswith("x" * 1900 + "\n... (3100 more")
+
+
+def test_of_a_log_the_end_is_kept() -> None:
+    shown = tail("\n".join(map(str, range(100))))
+
+    assert shown.startswith("...\n50\n")
+    assert shown.endswith("\n99")
+    assert len(tail("x" * 99999)) < BYTES

@@ -1,0 +1,118 @@
+"""A target with all that is round it, through an hour of trouble."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from dewy.deploy.deployment_log import DeploymentLog
+from dewy.deploy.history import History
+from dewy.errors import ConfigError, RateLimited, RemoteError
+from dewy.notifiers import Kind, Notice, Origin, retrying
+from dewy.notifiers import pipeline as module
+from dewy.notifiers.pipeline import Pipeline, open_pipeline
+from dewy.notifiers.retrying import Retrying
+from tests.eventually import eventually
+from tests.notifiers.times import Time, collected
+
+ORIGIN = Origin("web-01", Path("/srv/shop"), "server")
+HOUR = 3600.0
+
+
+class Away:
+    """A target that has trouble until an hour has passed."""
+
+    def __init__(self, time: Time, trouble: str) -> None:
+        self._time = time
+        self._until = time.now + HOUR
+        self._trouble = trouble
+        self.sent: list[Notice] = []
+
+    async def send(self, notice: Notice) -> None:
+        if self._time.now < self._until:
+            await self._fail()
+        self.sent.append(notice)
+
+    async def _fail(self) -> None:
+        match self._trouble:
+            case "hangs":
+                await asyncio.Event().wait()
+            case "refuses":
+                raise ConnectionRefusedError(111, "refused")
+            case "429":
+                raise RateLimited("429", retry_after=30.0)
+            case _:
+                raise RemoteError("500")
+
+
+@pytest.mark.parametrize("trouble", ["hangs", "refuses", "429", "500"])
+async def test_an_hour_of_trouble_loses_nothing_that_matters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    """In order, nothing twice, with little kept meanwhile, and nobody waits."""
+    time = Time()
+    monkeypatch.setattr(retrying, "DELIVERY", 0.002)
+    monkeypatch.setattr(module, "Retrying", partial(Retrying, sleep=time.sleep))
+    target = Away(time, trouble)
+    channel = Pipeline(target, time.clock)
+    async with DeploymentLog(
+        History(tmp_path), [channel], time.clock
+    ) as deployment_log:
+        for number in range(20):
+            deployment_log.tell(Kind.ORDINARY, f"Fetched v{number}")
+            for _ in range(30):
+                deployment_log.tell(Kind.ERROR, f"v{number} failed at start")
+            deployment_log.tell(Kind.IMPORTANT, f"Restarted for v{number}")
+            await asyncio.sleep(0)
+        # All that was decided at once, before the target ever answered.
+        assert [] == target.sent
+        assert len(channel._backlog) < 100
+        await eventually(lambda: any("for v19" in each.text for each in target.sent))
+
+    told = [n.text.split("\n")[0] for n in target.sent if n.kind is Kind.IMPORTANT]
+    assert [f"Restarted for v{number}" for number in range(20)] == told
+    assert len({notice.id for notice in target.sent}) == len(target.sent)
+    assert time.now >= HOUR
+
+
+def test_quiet_is_an_option_of_every_url() -> None:
+    """Whatever else stands there is the target's own."""
+
+    def bare(url: str) -> tuple[str, bool]:
+        return module._without_quiet(url)
+
+    assert ("https://h/x?a=%2B&b", True) == bare("https://h/x?a=%2B&quiet=1&b")
+    assert ("mem://x", True) == bare("mem://x?QUIET=true")
+    assert ("mem://x?a=1", False) == bare("mem://x?a=1&quiet=")
+    assert ("mem://x", False) == bare("mem://x")
+    with pytest.raises(ConfigError) as caught:
+        bare("https://me:s3cret@h/x?quiet=perhaps")
+    told = "notifier https://***@h/x?quiet=perhaps: option quiet='perhaps'"
+    assert str(caught.value).startswith(told)
+
+
+async def test_quiet_channel_tells_what_matters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = collected()
+    monkeypatch.setattr(module.NOTIFIERS, "open", lambda *args: told)
+    async with open_pipeline("mem://x?quiet=on", ORIGIN, Time().clock) as channel:
+        await channel.send(Notice(Kind.ORDINARY, "fetched"))
+        await channel.send(Notice(Kind.ERROR, "error"))
+
+    assert ["error"] == [notice.text for notice in told.sent]
+
+
+async def test_secrets_are_struck_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the environment, tokens, and passwords in URLs."""
+    monkeypatch.setenv("MAIL_PASSWORD", "hunter2hunter2")
+    told = collected()
+    log = "https://user:s3same@host/ ghp_0123456789 hunter2hunter2"
+    async with Pipeline(told, Time().clock) as channel:
+        await channel.send(Notice(Kind.ERROR, "it failed", (("log", log),)))
+
+    assert (("log", "https://***@host/ *** ***"),) == told.sent[0].fields
+    assert "<Pipeline to <MemoryNotifier people: 1 sent>>" == repr(channel)
