@@ -55,7 +55,7 @@ TELEMETRY_READERS = {"cli", "daemon"}
 # dev/write-grpc writes these.
 GENERATED = "remotes/grpc/registry_pb2"
 
-LINES = 300
+LINES = 500
 EMPTY_WORDS = {
     "common",
     "helper",
