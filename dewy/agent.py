@@ -188,24 +188,27 @@ class Agent:
         Raises:
             DewyError, OSError: it did not; what ran still runs.
         """
+        async with self.deployer.switch(target, attempt.note) as switch:
+            try:
+                await switch.serve()
+                await self._commit(target, attempt)
+            except Exception as exc:
+                if attempt.action == "deploy":
+                    # Written first: a dewy killed from here on does not try again.
+                    await self._quarantine(target.tag, target.identity, exc)
+                raise
 
-        async def commit() -> None:
-            back_at = self.clock.wall() if attempt.action == "rollback" else 0.0
-            await self.state_store.change(
-                lambda state: replace(
-                    state.deployed(target, self.settings.keep, back_at),
-                    quarantine=state.quarantine.succeeded(target.tag, target.identity),
-                    wanted="",
-                    because=attempt.why or NEWEST,
-                )
+    async def _commit(self, target: Installed, attempt: Attempt) -> None:
+        back_at = self.clock.wall() if attempt.action == "rollback" else 0.0
+        await self.state_store.change(
+            lambda state: replace(
+                state.deployed(target, self.settings.keep, back_at),
+                quarantine=state.quarantine.succeeded(target.tag, target.identity),
+                wanted="",
+                because=attempt.why or NEWEST,
             )
-            self.probation.begin(target, attempt.id)
-
-        async def abandon(reason: BaseException) -> None:
-            if attempt.action == "deploy" and isinstance(reason, Exception):
-                await self._quarantine(target.tag, target.identity, reason)
-
-        await self.deployer.activate(target, commit, abandon)
+        )
+        self.probation.begin(target, attempt.id)
 
     def attempt(self, target: str, action: str, why: str) -> Attempt:
         """The beginning of a change of version to *target*, and *why*."""

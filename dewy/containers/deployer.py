@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..config import Settings
-from ..deploy.deployer import Abandon, Commit
+from ..deploy.deployer import Progress, Switch
 from ..deploy.state import Installed
-from ..errors import EngineError
+from ..errors import DewyError, EngineError
 from .container_spec import ContainerSpec, ContainerSpecs
 from .drainer import Drainer
 from .engines.decode import repository
@@ -74,33 +75,25 @@ class ContainerDeployer:
     async def put_back(self, previous: Installed) -> None:
         """Nothing: the replicas follow what the state says runs."""
 
-    async def activate(
-        self, target: Installed, commit: Commit, abandon: Abandon
-    ) -> None:
+    @asynccontextmanager
+    async def switch(
+        self, target: Installed, progress: Progress
+    ) -> AsyncIterator[Switch]:
         async with self.switching:
-            container_spec: ContainerSpec | None = None
-            done = False
-
-            async def committed() -> None:
-                nonlocal done
-                await commit()
-                done = True
-
+            rollout = _Rollout(self, target)
             try:
-                await self.image_store.ensure(target)
-                container_spec = await self.container_specs.of(target)
-                await self.store.observe()
-                await self._update(container_spec, commit=committed, strict=True)
-            except Exception as exc:
-                if done:
-                    # It runs; who leaves, or fails to, is found by the next look.
-                    log.warning("Rollout left work behind", extra={"error": str(exc)})
-                    self.store.changed.set()
-                    return
-                await abandon(exc)
-                if container_spec is not None:
-                    self._withdraw(container_spec)
+                yield rollout
+            except BaseException:
+                if rollout.container_spec is not None:
+                    self._withdraw(rollout.container_spec)
                 raise
+            try:
+                if rollout.update is not None:
+                    await rollout.update.run()
+            except (DewyError, OSError) as exc:
+                # It runs; who leaves, or fails to, is found by the next look.
+                log.warning("Rollout left work behind", extra={"error": str(exc)})
+                self.store.changed.set()
 
     async def reconcile(self, undecided: Callable[[], bool]) -> int:
         """
@@ -125,8 +118,9 @@ class ContainerDeployer:
             if settled(self.store.snapshot(), self._order(container_spec).desired):
                 return known
             wanted = self._wanted()
-            looked_at = await self._update(container_spec, enough=undecided)
-            return looked_at if wanted == self._wanted() else known
+            update = self.update(container_spec, enough=undecided)
+            await update.run()
+            return update.known if wanted == self._wanted() else known
 
     def _wanted(self) -> tuple[object, ...]:
         """What a change of the store may be about that the store does not show."""
@@ -204,12 +198,10 @@ class ContainerDeployer:
         if replica.upstream is not None:
             replica.phase = Phase.READY
 
-    async def _update(self, container_spec: ContainerSpec, **how: Any) -> int:
-        """*how*: as keywords of Update."""
+    def update(self, container_spec: ContainerSpec, **how: Any) -> Update:
+        """Return an update to *container_spec*; *how* are keywords of `Update`."""
         order = self._order(container_spec)
-        update = Update(self.store, self.launcher, self.drainer, order, **how)
-        await update.run()
-        return update.known
+        return Update(self.store, self.launcher, self.drainer, order, **how)
 
     def _withdraw(self, container_spec: ContainerSpec) -> None:
         """Let the replicas of a version go that failed."""
@@ -238,6 +230,24 @@ class ContainerDeployer:
     def proxy_protocol(self) -> bool:
         """Whether replicas are told who connects."""
         return self.settings.proxy_protocol == "v2"
+
+
+class _Rollout:
+    """The replicas of a release, started beside those that serve."""
+
+    def __init__(self, deployer: ContainerDeployer, target: Installed) -> None:
+        self._deployer = deployer
+        self._target = target
+        self.container_spec: ContainerSpec | None = None
+        self.update: Update | None = None
+
+    async def serve(self) -> None:
+        deployer = self._deployer
+        await deployer.image_store.ensure(self._target)
+        self.container_spec = await deployer.container_specs.of(self._target)
+        await deployer.store.observe()
+        self.update = deployer.update(self.container_spec, strict=True)
+        await self.update.run(beside=True)
 
 
 def is_of(replica: Replica, running: Installed) -> bool:

@@ -23,8 +23,6 @@ __all__ = ["Order", "Update"]
 
 log = logging.getLogger(__name__)
 
-Commit = Callable[[], Awaitable[None]]
-
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -57,9 +55,6 @@ class Update:
     One way from what there is to what there is to be.
 
     Args:
-        commit: Awaited once all replicas of *order* serve, before the first of
-            the others leaves.
-
         strict: A replica of *order* that dies after it was ready is the end of
             it, as in a deployment; else another is started.
 
@@ -77,7 +72,6 @@ class Update:
         drainer: Drainer,
         order: Order,
         *,
-        commit: Commit | None = None,
         strict: bool = False,
         enough: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -85,7 +79,7 @@ class Update:
         self._launcher = launcher
         self._drainer = drainer
         self._order = order
-        self._commit = commit
+        self._beside = False
         self._strict = strict
         self._enough = enough
         self._admitted: list[Replica] = []
@@ -93,17 +87,18 @@ class Update:
         self._tasks: set[asyncio.Task[None]] = set()
         self.known = 0
 
-    async def run(self) -> None:
+    async def run(self, *, beside: bool = False) -> None:
         """
         Return when everything is as it is to be, or there is `enough`; those that
-        leave may drain on.
+        leave may drain on. With *beside*, return once all replicas of the order
+        serve; the others stay.
 
         Raises:
             StartFailed: a replica was not ready in time, or died. Whoever serves
                 serves on, new ones among them.
             EngineError: the engine did not do its part.
-            OSError: what *commit* raised.
         """
+        self._beside = beside
         try:
             while not await self._advance():
                 await self._something_happened()
@@ -121,12 +116,8 @@ class Update:
         await self._remove(self._known(todo.remove))
         self._begin(todo)
         self._admit(self._known(todo.admit))
-        if todo.complete and self._commit is not None:
-            commit, self._commit = self._commit, None
-            await commit()
-            # Somebody may have died meanwhile: who leaves is decided anew.
-            self._store.changed.set()
-            return False
+        if self._beside:
+            return todo.complete
         if leaving := self._known(todo.leave):
             self._drainer.begin(leaving)
             self._store.changed.set()

@@ -74,6 +74,10 @@ class Attempt:
         else:
             log.info("Deployment went on", extra=self.log_fields())
 
+    def note(self, text: str) -> None:
+        """Log the progress within a step, as a phrase for people."""
+        log.info("Deployment progress", extra=self.log_fields(progress=text))
+
     def fail(self, error: str) -> None:
         """It ended at its step."""
         log.error("Deployment failed", extra=self.log_fields(error=error))

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
 from .releases import Releases
 from .state import Installed
 
-Commit = Callable[[], Awaitable[None]]
-Abandon = Callable[[BaseException], Awaitable[None]]
+Progress = Callable[[str], None]
+"""Told each step of a switch, as a phrase for people: `replica 2 of 3 is healthy`."""
+
+
+class Switch(Protocol):
+    """A release that is taking over from the one that runs."""
+
+    async def serve(self) -> None:
+        """
+        Return once the release serves beside what runs.
+
+        Raises:
+            DeploymentError: it does not get ready.
+        """
+        ...
 
 
 class Deployer(Protocol):
     """Makes one unpacked release the one that runs."""
 
     async def alive(self) -> bool:
-        """Whether what was deployed is at work."""
+        """Return whether what was deployed is at work."""
         ...
 
     def achievement(self, again: bool) -> str:
-        """What people are told of a deployment: of the first, or of one more."""
+        """Return the notice of a deployment: of the first, or of one more."""
         ...
 
     async def heal(self, running: Installed) -> None:
@@ -36,19 +50,19 @@ class Deployer(Protocol):
         """
         ...
 
-    async def activate(
-        self, target: Installed, commit: Commit, abandon: Abandon
-    ) -> None:
+    def switch(
+        self, target: Installed, progress: Progress
+    ) -> AbstractAsyncContextManager[Switch]:
         """
-        Let *target* take over.
+        Open the transaction in which *target* takes over.
 
-        Args:
-            commit: Awaited once it serves, before what ran hears of it.
-
-            abandon: Awaited with the reason before anything is undone.
+        Nothing happens before `Switch.serve`. What runs serves until the switch is
+        left: without an error it is retired then; with one (or cancelled) *target*
+        is taken down and what ran is untouched. Whoever runs the transaction writes
+        the state between `serve` and leaving.
 
         Raises:
-            DeploymentError: it could not; what ran still runs.
+            DeploymentError: *target* could not take over.
         """
         ...
 
@@ -72,17 +86,27 @@ class AssetsDeployer:
         if await self._releases.target() != running.directory:
             await self._releases.switch(running.directory)
 
-    async def activate(
-        self, target: Installed, commit: Commit, abandon: Abandon
-    ) -> None:
+    @asynccontextmanager
+    async def switch(
+        self, target: Installed, progress: Progress
+    ) -> AsyncIterator[Switch]:
         before = await self._releases.target()
         try:
-            await self._releases.switch(target.directory)
-            await commit()
-        except BaseException as exc:
-            await abandon(exc)
+            yield _Swap(self._releases, target.directory)
+        except BaseException:
             await put_back(self._releases, before)
             raise
+
+
+class _Swap:
+    """Files serve as soon as the link points at them."""
+
+    def __init__(self, releases: Releases, directory: str) -> None:
+        self._releases = releases
+        self._directory = directory
+
+    async def serve(self) -> None:
+        await self._releases.switch(self._directory)
 
 
 async def put_back(releases: Releases, directory: str | None) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from ..deploy.deployer import Abandon, Commit, put_back
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from ..deploy.deployer import Progress, Switch, put_back
 from ..deploy.releases import Releases
 from ..deploy.state import Installed
-from .generations import Generations
+from .generations import Candidate, Generations
 
 
 class ServerDeployer:
@@ -27,18 +30,29 @@ class ServerDeployer:
     async def heal(self, running: Installed) -> None:
         """Nothing: whoever watches the generations heals them at once."""
 
-    async def activate(
-        self, target: Installed, commit: Commit, abandon: Abandon
+    @asynccontextmanager
+    async def switch(
+        self, target: Installed, progress: Progress
+    ) -> AsyncIterator[Switch]:
+        async with self._generations.switch() as candidate:
+            before = await self._releases.target()
+            try:
+                yield _Start(self._releases, target.directory, candidate)
+            except BaseException:
+                await put_back(self._releases, before)
+                raise
+
+
+class _Start:
+    """The release serves once a generation started from it is ready."""
+
+    def __init__(
+        self, releases: Releases, directory: str, candidate: Candidate
     ) -> None:
-        moved_from: list[str | None] = []
+        self._releases = releases
+        self._directory = directory
+        self._candidate = candidate
 
-        async def prepare() -> None:
-            moved_from.append(await self._releases.target())
-            await self._releases.switch(target.directory)
-
-        async def undo(reason: BaseException) -> None:
-            await abandon(reason)
-            for directory in moved_from:
-                await put_back(self._releases, directory)
-
-        await self._generations.replace(prepare, commit, undo)
+    async def serve(self) -> None:
+        await self._releases.switch(self._directory)
+        await self._candidate.start()

@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from ..errors import StartFailed
@@ -28,11 +28,28 @@ from .worker import Worker
 log = logging.getLogger(__name__)
 
 Step = Callable[[], Awaitable[None]]
-Undo = Callable[[BaseException], Awaitable[None]]
 
 
-async def nothing(_: object = None) -> None:
-    """The step of a switch that has none."""
+class Candidate:
+    """
+    The new generation of an open switch.
+
+    Attributes:
+        worker: The generation, once it was started.
+    """
+
+    def __init__(self, generations: Generations) -> None:
+        self._generations = generations
+        self.worker: Worker | None = None
+
+    async def start(self) -> None:
+        """
+        Start the generation; return once it is ready and healthy.
+
+        Raises:
+            StartFailed: it does not get ready.
+        """
+        await self._generations.start_beside(self)
 
 
 class Generations:
@@ -109,50 +126,52 @@ class Generations:
             self._notified = True
         return self._notified
 
-    async def replace(
-        self,
-        prepare: Step = nothing,
-        commit: Step = nothing,
-        undo: Undo = nothing,
-    ) -> None:
+    @asynccontextmanager
+    async def switch(self) -> AsyncIterator[Candidate]:
         """
-        Start a new generation beside the serving one, then retire that.
+        Open a switch to a new generation, which `Candidate.start` starts.
 
-        Args:
-            prepare: Runs before anything is started.
-
-            commit: Runs when the new one is ready and healthy, before the old
-                one hears of it.
-
-            undo: Runs with the reason if any of this fails, before anything
-                else is started.
-
-        Raises:
-            StartFailed: the new generation is gone, the old one untouched.
+        Left without an error, the new one is in service and the old one retires;
+        with one, the new one is gone, the old one untouched.
         """
+        candidate = Candidate(self)
         failed: asyncio.Task[None] | None = None
         try:
             async with self.switching:
-                worker: Worker | None = None
                 try:
-                    await prepare()
-                    worker = self._new_worker()
-                    await self._bring_up(worker, notifies=self.notifies)
-                    await self._check(worker)
-                    await commit()
-                except BaseException as exc:
-                    try:
-                        await undo(exc)
-                    finally:
-                        if worker is not None:
-                            failed = self._retire(worker)
+                    yield candidate
+                except BaseException:
+                    if candidate.worker is not None:
+                        failed = self._retire(candidate.worker)
                     raise
-                self._install(worker)
+                if candidate.worker is not None:
+                    self._install(candidate.worker)
         except Exception:
             # Its files may go as soon as we raise, so it has to be gone first.
             if failed is not None:
                 await asyncio.wait({failed})
             raise
+
+    async def restart(self) -> None:
+        """
+        Replace the serving generation by a new one of the same program.
+
+        Raises:
+            StartFailed: the new generation is gone, the old one untouched.
+        """
+        async with self.switch() as candidate:
+            await candidate.start()
+
+    async def start_beside(self, candidate: Candidate) -> None:
+        """
+        Start *candidate*'s generation; return once it is ready and healthy.
+
+        Raises:
+            StartFailed: it is not; leaving the switch ends it.
+        """
+        candidate.worker = self._new_worker()
+        await self._bring_up(candidate.worker, notifies=self.notifies)
+        await self._check(candidate.worker)
 
     async def respawn(self) -> None:
         """

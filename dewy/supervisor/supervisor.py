@@ -118,7 +118,7 @@ class Supervisor:
                 log.warning("Restart had nothing to restart")
                 continue
             with _survived("Restart failed; the old generation serves on"):
-                await self.generations.replace()
+                await self.generations.restart()
                 self.generations.restarts += 1
 
     async def _restart_at_intervals(self) -> None:

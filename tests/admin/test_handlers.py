@@ -13,7 +13,7 @@ import pytest
 
 from dewy.admin.handlers import Handlers
 from dewy.deploy.deploy_hooks import DeployHooks
-from dewy.deploy.deployer import AssetsDeployer
+from dewy.deploy.releases import Releases
 from dewy.errors import ArchiveError, DeploymentError, DewyError, RemoteError
 from dewy.polling import Poller
 from tests.eventually import eventually
@@ -123,7 +123,7 @@ async def test_a_rollback_that_fails_leaves_everything(site, monkeypatch):
         raise DeploymentError("it crashed")
 
     before = site.hands.agent.state
-    monkeypatch.setattr(type(site.hands.agent.deployer), "activate", refuse)
+    monkeypatch.setattr(Releases, "switch", refuse)
     with pytest.raises(DeploymentError, match="it crashed"):
         await site.ask("rollback")
 
@@ -217,7 +217,7 @@ async def test_a_change_under_way_is_told(site, monkeypatch):
         monkeypatch.setattr(owner, name, call)
 
     watched(DeployHooks, "before")
-    watched(AssetsDeployer, "activate")
+    watched(Releases, "switch")
     site.hands.publish("v1.2.0")
     await site.poller.once()
     await site.say("rollback")

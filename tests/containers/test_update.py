@@ -65,17 +65,11 @@ def at_start(number: int, act: Callable[[], Awaitable[None]]) -> Any:
     return hook
 
 
-async def test_it_is_committed_once_when_all_serve_and_nobody_has_left(tmp_path: Path):
+async def test_update_beside_lets_nothing_leave(tmp_path: Path):
     async with prepared(tmp_path) as (bench, container_spec):
-        seen: list[list[str]] = []
+        await update(bench, container_spec, strict=True).run(beside=True)
 
-        async def commit() -> None:
-            seen.append(bench.serving())
-
-        await update(bench, container_spec, commit=commit, strict=True).run()
-
-        assert [["v1"] * 3 + ["v2"] * 3] == seen
-        assert ["v2"] * 3 == bench.serving()
+        assert ["v1"] * 3 + ["v2"] * 3 == bench.serving()
 
 
 async def test_no_more_start_at_a_time_than_may(tmp_path: Path):
@@ -107,16 +101,9 @@ async def test_a_death_while_others_start_is_the_end_of_a_deployment(tmp_path: P
             await end(bench, newest(bench))
 
         bench.host.hook = at_start(2, one_dies)
-        committed = False
-
-        async def commit() -> None:
-            nonlocal committed
-            committed = True
-
         with pytest.raises(StartFailed, match="exit status 5 while others") as caught:
-            await update(bench, container_spec, commit=commit, strict=True).run()
+            await update(bench, container_spec, strict=True).run(beside=True)
 
-        assert not committed
         assert ("good-bye",) == caught.value.log_tail
         assert ["v1"] * 3 == bench.serving()
 
@@ -142,18 +129,6 @@ async def test_it_ends_when_something_is_to_be_decided_first(tmp_path: Path):
         ).run()
 
         assert ["v1"] * 3 + ["v2"] == bench.serving()
-
-
-async def test_a_commit_that_fails_lets_nobody_leave(tmp_path: Path):
-    async with prepared(tmp_path) as (bench, container_spec):
-
-        async def commit() -> None:
-            raise OSError(28, "No space left on device")
-
-        with pytest.raises(OSError, match="No space"):
-            await update(bench, container_spec, commit=commit, strict=True).run()
-
-        assert ["v1"] * 3 + ["v2"] * 3 == bench.serving()
 
 
 @pytest.mark.parametrize("parallel", [1, 3])

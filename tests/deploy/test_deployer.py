@@ -14,6 +14,7 @@ from dewy.deploy.releases import Releases
 from dewy.deploy.state import Installed
 from dewy.errors import DeploymentError
 from tests.eventually import turns
+from tests.standins.switching import nothing, take_over
 
 V1 = Installed("v1", "a", "20310203T040506Z", 1.0)
 V2 = Installed("v2", "b", "20310203T050000Z", 2.0)
@@ -26,10 +27,6 @@ def releases(tmp_path: Path) -> Releases:
     return Releases(tmp_path)
 
 
-async def nothing(reason: object = None) -> None:
-    pass
-
-
 async def test_a_release_is_in_place_when_it_is_committed(releases: Releases):
     deployer = AssetsDeployer(releases)
     seen = []
@@ -38,7 +35,7 @@ async def test_a_release_is_in_place_when_it_is_committed(releases: Releases):
         seen.append(await releases.target())
 
     assert not await deployer.alive()
-    await deployer.activate(V1, commit, nothing)
+    await take_over(deployer, V1, commit, nothing)
 
     assert ([V1.directory], True) == (seen, await deployer.alive())
 
@@ -49,7 +46,7 @@ async def test_a_commit_that_fails_puts_the_link_back(
 ):
     deployer = AssetsDeployer(releases)
     if before:
-        await deployer.activate(before, nothing, nothing)
+        await take_over(deployer, before, nothing, nothing)
     abandoned = []
 
     async def commit() -> None:
@@ -59,7 +56,7 @@ async def test_a_commit_that_fails_puts_the_link_back(
         abandoned.append((str(reason), await releases.target()))
 
     with pytest.raises(OSError, match="disk full"):
-        await deployer.activate(V2, commit, abandon)
+        await take_over(deployer, V2, commit, abandon)
 
     assert (before and before.directory) == await releases.target()
     assert [("disk full", V2.directory)] == abandoned
@@ -67,17 +64,17 @@ async def test_a_commit_that_fails_puts_the_link_back(
 
 async def test_a_missing_release_leaves_the_link(releases: Releases):
     deployer = AssetsDeployer(releases)
-    await deployer.activate(V1, nothing, nothing)
+    await take_over(deployer, V1, nothing, nothing)
 
     with pytest.raises(DeploymentError, match="is gone"):
-        await deployer.activate(Installed("v3", "c", "none", 3.0), nothing, nothing)
+        await take_over(deployer, Installed("v3", "c", "none", 3.0), nothing, nothing)
 
     assert V1.directory == await releases.target()
 
 
 async def test_a_link_that_somebody_moved_is_put_back(releases: Releases):
     deployer = AssetsDeployer(releases)
-    await deployer.activate(V1, nothing, nothing)
+    await take_over(deployer, V1, nothing, nothing)
     await releases.switch(V2.directory)
 
     await deployer.heal(V1)
@@ -90,7 +87,7 @@ async def test_stopped_while_the_link_moves_it_is_put_back(
 ):
     """A thread can't be called off: putting back has to wait until it is done."""
     deployer = AssetsDeployer(releases)
-    await deployer.activate(V1, nothing, nothing)
+    await take_over(deployer, V1, nothing, nothing)
     loop, go = asyncio.get_running_loop(), Event()
     moving, moved = asyncio.Event(), asyncio.Event()
     switch, switched = Current.switch, []
@@ -106,7 +103,7 @@ async def test_stopped_while_the_link_moves_it_is_put_back(
             switch(current, target)
 
     monkeypatch.setattr(Current, "switch", slowly)
-    work = asyncio.ensure_future(deployer.activate(V2, nothing, nothing))
+    work = asyncio.ensure_future(take_over(deployer, V2, nothing, nothing))
     await moving.wait()
     work.cancel()
     await turns()

@@ -21,6 +21,7 @@ from dewy.deploy.state import Installed, State, StateFile
 from dewy.deploy.state_store import StateStore
 from dewy.proxy import Endpoint, Proxy
 from dewy.release import Release
+from tests.standins.switching import take_over
 
 REPOSITORY = "registry.test/acme/shop"
 
@@ -112,7 +113,8 @@ class Bench:
         async def abandon(reason: BaseException) -> None:
             self.troubles.append(str(reason))
 
-        await self.replica_set.deployer.activate(target, commit, abandon)
+        deployer = self.replica_set.deployer
+        await take_over(deployer, target, commit, abandon)
         return target
 
     def serving(self) -> list[str]:

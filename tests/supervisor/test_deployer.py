@@ -11,6 +11,7 @@ from dewy.deploy.state import Installed
 from dewy.errors import StartFailed
 from dewy.supervisor.deployer import ServerDeployer
 from tests.standins import programs
+from tests.standins.switching import nothing, take_over
 
 V1 = Installed("v1", "a", "20310203T040506Z", 1.0)
 V2 = Installed("v2", "b", "20310203T050000Z", 2.0)
@@ -26,12 +27,8 @@ async def deployer(site):
     unpack(site, V1)
     await site.open()
     made = ServerDeployer(Releases(site.root), site.generations)
-    await made.activate(V1, nothing, fail)
+    await take_over(made, V1, nothing, fail)
     return made
-
-
-async def nothing() -> None:
-    pass
 
 
 async def fail(reason: BaseException) -> None:
@@ -45,7 +42,7 @@ async def test_a_release_takes_over_with_its_link(site, deployer):
     async def commit() -> None:
         seen.append(await Releases(site.root).target())
 
-    await deployer.activate(V2, commit, fail)
+    await take_over(deployer, V2, commit, fail)
 
     await site.only(2)
     assert ("v2", [V2.directory]) == (await site.ask(), seen)
@@ -60,7 +57,7 @@ async def test_a_release_that_fails_leaves_link_and_program(site, deployer):
         abandoned.append((str(reason), await Releases(site.root).target()))
 
     with pytest.raises(StartFailed):
-        await deployer.activate(V2, nothing, abandon)
+        await take_over(deployer, V2, nothing, abandon)
 
     assert V1.directory == await Releases(site.root).target()
     assert "v1" == await site.ask()
@@ -78,7 +75,7 @@ async def test_a_first_release_that_fails_leaves_no_link(site):
         pass
 
     with pytest.raises(StartFailed):
-        await deployer.activate(V1, nothing, abandon)
+        await take_over(deployer, V1, nothing, abandon)
 
     assert await Releases(site.root).target() is None
     assert not await deployer.alive()
@@ -106,7 +103,7 @@ async def test_stopped_before_anything_moved_the_link_stays(
 
     with monkeypatch.context() as patched:
         patched.setattr(Releases, "target", look)
-        work = asyncio.ensure_future(deployer.activate(V2, nothing, ignore))
+        work = asyncio.ensure_future(take_over(deployer, V2, nothing, ignore))
         await looking.wait()
         work.cancel()
         await asyncio.wait({work})

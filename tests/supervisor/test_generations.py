@@ -10,6 +10,7 @@ import pytest
 
 from dewy.errors import StartFailed
 from tests.standins import programs
+from tests.standins.switching import renew
 
 
 async def test_a_new_generation_takes_over_and_the_old_one_ends(site):
@@ -19,7 +20,7 @@ async def test_a_new_generation_takes_over_and_the_old_one_ends(site):
     first = site.generations.serving
     site.install("v2")
 
-    await site.generations.replace()
+    await renew(site.generations)
 
     await site.only(2)
     assert "v2" == await site.ask()
@@ -36,7 +37,7 @@ async def test_the_new_generation_is_ready_before_the_old_one_hears_of_it(site):
     async def commit() -> None:
         seen.append((old.terminating, len(site.generations.workers)))
 
-    await site.generations.replace(commit=commit)
+    await renew(site.generations, commit=commit)
 
     assert [(False, 2)] == seen
     await site.only(2)
@@ -67,7 +68,7 @@ async def test_a_bad_release_leaves_the_old_generation_alone(
         undone.append((why, old.terminating))
 
     with pytest.raises(StartFailed, match=reason) as failure:
-        await site.generations.replace(undo=undo)
+        await renew(site.generations, undo=undo)
 
     assert [(failure.value, False)] == undone
     assert old is site.generations.serving
@@ -80,7 +81,7 @@ async def test_a_failure_carries_the_last_lines(site):
     await site.open()
 
     with pytest.raises(StartFailed) as failure:
-        await site.generations.replace()
+        await renew(site.generations)
 
     assert ("no database",) == failure.value.log_tail
 
@@ -91,7 +92,7 @@ async def test_a_missing_program_is_named(site):
     site.generations._program = ("current/none", "x")
 
     with pytest.raises(StartFailed, match="current/none cannot be executed: No such"):
-        await site.generations.replace()
+        await renew(site.generations)
 
 
 async def test_a_commit_that_fails_leaves_the_old_generation_alone(site):
@@ -103,7 +104,7 @@ async def test_a_commit_that_fails_leaves_the_old_generation_alone(site):
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        await site.generations.replace(commit=commit)
+        await renew(site.generations, commit=commit)
 
     assert "v1" == await site.ask()
     await site.only(1)
@@ -115,12 +116,12 @@ async def test_ready_is_required_once_it_was_ever_said(site):
     await site.open(start_timeout=0.5)
     await site.supervisor.start()
     site.install("v2")
-    await site.generations.replace()
+    await renew(site.generations)
     assert site.generations.notifies
     site.install("v3", programs.SILENT)
 
     with pytest.raises(StartFailed, match="READY=1"):
-        await site.generations.replace()
+        await renew(site.generations)
 
     assert "v2" == await site.ask()
 
@@ -132,7 +133,7 @@ async def test_what_ignores_sigterm_is_killed_after_the_stop_timeout(site):
     old = site.generations.serving
     site.install("v2")
 
-    await site.generations.replace()
+    await renew(site.generations)
 
     await site.only(2)
     assert -signal.SIGKILL == old.exited.result()
@@ -154,7 +155,7 @@ async def test_what_a_generation_leaves_behind_is_ended_with_it(site, tmp_path):
     await site.supervisor.start()
     site.install("v2")
 
-    await site.generations.replace()
+    await renew(site.generations)
 
     await site.only(2)
     child = int((tmp_path / "child").read_text())
@@ -182,7 +183,7 @@ async def test_kill_old_delay_spares_the_old_one_if_the_new_one_dies_in_it(site)
     await site.supervisor.start()
     old = site.generations.serving
     site.install("v2", programs.MORTAL)
-    replacing = asyncio.create_task(site.generations.replace())
+    replacing = asyncio.create_task(renew(site.generations))
     await site.answers("v2")
     (site.root / "die").touch()
 
@@ -197,12 +198,12 @@ async def test_descriptors_do_not_add_up(site):
     site.install("v1")
     await site.open()
     await site.supervisor.start()
-    await site.generations.replace()
+    await renew(site.generations)
     await site.only(2)
     before = sorted(os.listdir("/proc/self/fd"))
 
     for generation in range(3, 8):
-        await site.generations.replace()
+        await renew(site.generations)
         await site.only(generation)
 
     assert len(before) == len(os.listdir("/proc/self/fd"))

@@ -14,6 +14,7 @@ from dewy.errors import StartFailed
 from dewy.supervisor.worker import Worker
 from tests.eventually import eventually
 from tests.standins import programs
+from tests.standins.switching import renew
 
 
 async def test_a_program_that_dies_is_started_again(site):
@@ -70,7 +71,7 @@ async def test_a_generation_that_dies_during_a_switch_is_succeeded_by_the_new_on
     site.install("v1")
     await site.open(ready="grace", start_grace=1.0)
     await site.supervisor.start()
-    replacing = asyncio.create_task(site.generations.replace())
+    replacing = asyncio.create_task(renew(site.generations))
     await eventually(lambda: len(site.generations.workers) == 2)
 
     os.kill(site.generations.serving.pid, signal.SIGKILL)
@@ -96,7 +97,7 @@ async def test_if_both_die_the_old_release_is_back_before_anything_starts(site):
     async def undo(why: BaseException) -> None:
         await asyncio.to_thread(site.point, site.root / "releases" / "v1")
 
-    replacing = asyncio.create_task(site.generations.replace(undo=undo))
+    replacing = asyncio.create_task(renew(site.generations, undo=undo))
     await eventually(lambda: len(site.generations.workers) == 2)
     os.kill(old.pid, signal.SIGKILL)
     await old.exited
