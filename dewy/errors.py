@@ -3,6 +3,7 @@ Everything dewy raises on purpose.
 
 * DewyError
   * ConfigError: exit status 2, nothing was started
+    * ConfigErrors: several at once
     * UnknownScheme
     * ImplementationUnavailable
   * RemoteError: somebody else's server; worth another try later
@@ -24,7 +25,8 @@ Messages are one line, name what is wrong and say what would be right.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,6 +41,46 @@ class DewyError(Exception):
 
 class ConfigError(DewyError):
     """What the operator asked for cannot be done as written."""
+
+
+class ConfigErrors(ConfigError):
+    """
+    Several mistakes that were found together.
+
+    Attributes:
+        errors: Each of them, at least two.
+    """
+
+    def __init__(self, message: str, errors: Sequence[ConfigError] = ()) -> None:
+        super().__init__(message)
+        self.errors = tuple(errors)
+
+
+class Mistakes:
+    """Collector of configuration errors, so that all are told at once."""
+
+    def __init__(self) -> None:
+        self.errors: list[ConfigError] = []
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """Keep a ConfigError that is raised in the block, and go on."""
+        try:
+            yield
+        except ConfigErrors as exc:
+            self.errors += exc.errors
+        except ConfigError as exc:
+            self.errors.append(exc)
+
+    def check(self) -> None:
+        """
+        Raises:
+            ConfigError: at least one was kept.
+        """
+        if len(self.errors) > 1:
+            raise ConfigErrors("; ".join(map(str, self.errors)), self.errors)
+        if self.errors:
+            raise self.errors[0]
 
 
 class UnknownScheme(ConfigError):

@@ -7,6 +7,7 @@ counts, and lists are joined; so every option collects all of its values.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -18,9 +19,10 @@ import click
 from .. import __version__, logs, loop
 from .._speedups import COMPILED
 from ..config import Settings, resolve
-from ..config.options import OPTIONS, Option, options_of
+from ..config.options import OPTIONS, Option, options_of, options_without_effect
 
 __all__ = [
+    "ARGUMENTS",
     "group_options",
     "normalise",
     "options_for",
@@ -31,6 +33,11 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+log = logging.getLogger(__name__)
+
+ARGUMENTS = "dewy.arguments"
+"""Key of the whole command line in the metadata of a context."""
+
 GENERAL = ("config", "log_level", "log_format")
 
 _SHORT_WITH_EQUALS = re.compile(r"(-[A-Za-z])=(.*)", re.DOTALL)
@@ -39,7 +46,11 @@ _NEGATIVE = re.compile(r"-[0-9]")
 
 def options_for(command: str) -> Callable[[F], F]:
     """Decorate a command with the options that have a meaning for it."""
-    return _decorate([*map(_click_option, options_of(command)), _version()])
+    foreign = list(map(_click_option, options_without_effect(command)))
+    for option in foreign:
+        option.hidden = True
+    options = map(_click_option, options_of(command))
+    return _decorate([*options, *foreign, _version()])
 
 
 def version_argument(*, required: bool) -> Callable[[F], F]:
@@ -100,8 +111,20 @@ def _version() -> click.Option:
 
 def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        click.echo(f"dewy {__version__} (relay: {relay()}, loop: {loop.name()})")
+        build = {"version": __version__, "relay": relay(), "loop": loop.name()}
+        if _wants_json(ctx.meta.get(ARGUMENTS, ())):
+            # As the original has it: scripts read it so.
+            logs.configure("info", "json")
+            log.info("Dewy version", extra=build)
+        else:
+            click.echo(f"dewy version: {__version__} [{relay()}, {loop.name()}]")
         ctx.exit()
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    """Whether `--log-format json` is among *arguments*, which are not parsed yet."""
+    joined = " ".join(arguments).replace("=", " ")
+    return re.search(r"(?:^| )(?:--log-format|-f) ?json\b", joined, re.I) is not None
 
 
 def relay() -> str:
@@ -122,7 +145,8 @@ def settings_from(
     command = ctx.info_name or ""
     before = ctx.parent.params if ctx.parent else {}
     given = _joined(before, ctx.params)
-    meant = {option.name for option in options_of(command)}
+    accepted = [*options_of(command), *options_without_effect(command)]
+    meant = {option.name for option in accepted}
     for name in given:
         if name not in meant:
             raise click.UsageError(f"{command} has no option --{name}", ctx)

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import click
 
-from ..errors import ConfigError, DewyError
+from ..errors import ConfigError, ConfigErrors, DewyError
 from ..logs import redactor, summary
 
 __all__ = ["main", "run"]
@@ -41,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as exc:
         return _failed(exc, MISUSED, _usage(exc))
     except ConfigError as exc:
-        return _failed(exc, MISUSED, summary(exc))
+        return _misconfigured(exc)
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except BrokenPipeError:
@@ -58,6 +58,13 @@ def _failed(exc: Exception, status: int, message: str) -> int:
     log.debug("Command failed", exc_info=exc)
     click.echo(redactor(os.environ)(f"dewy: error: {message}"), err=True)
     return status
+
+
+def _misconfigured(exc: ConfigError) -> int:
+    errors = exc.errors if isinstance(exc, ConfigErrors) else (exc,)
+    for each in errors:
+        _failed(each, MISUSED, summary(each))
+    return MISUSED
 
 
 def _usage(exc: click.ClickException) -> str:

@@ -9,7 +9,7 @@ from typing import cast
 import click
 
 from ..config.options import LIST
-from .arguments import group_options, normalise
+from .arguments import ARGUMENTS, group_options, normalise
 
 __all__ = ["LazyGroup", "dewy"]
 
@@ -67,9 +67,10 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(
-            ctx, args if ctx.resilient_parsing else normalise(args)
-        )
+        if ctx.resilient_parsing:
+            return super().parse_args(ctx, args)
+        ctx.meta[ARGUMENTS] = tuple(args)
+        return super().parse_args(ctx, normalise(args))
 
 
 dewy = LazyGroup(

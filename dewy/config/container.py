@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ..errors import ConfigError
-from .kinds import HEALTH_PATH, KEEP, SOME_TIME, TIME
+from .kinds import HEALTH_PATH, HEALTH_TIMEOUT, KEEP, SOME_TIME, TIME
 from .option import CONTAINER, Option
 from .settings import PortMapping
 from .values import Kind, choice, last, number, port_number
@@ -75,7 +75,7 @@ MAPPINGS = Kind("PROXY[:CONTAINER]", port_mappings, (int, str), repeated=True)
 NAME = Kind("NAME", last(container_name))
 REPLICAS = Kind("NUMBER", last(replicas), (int,))
 WORDS = Kind("WORD", lambda texts, what: texts, repeated=True)
-RUNTIME = Kind("ENGINE", last(choice("docker", "podman")))
+RUNTIME = Kind("ENGINE", last(choice("docker", "podman", blank="docker")))
 AT_ONCE = Kind("NUMBER", last(number(1, MOST_REPLICAS)), (int,))
 COUNT = Kind("NUMBER", last(number(1, 100)), (int,))
 UPSTREAM = Kind("HOW", last(choice("auto", "direct", "published")))
@@ -130,7 +130,7 @@ CONTAINING = (
     ),
     Option(
         "health-timeout",
-        SOME_TIME,
+        HEALTH_TIMEOUT,
         "How long a new container may take to be healthy.",
         ONLY,
         default="30s",

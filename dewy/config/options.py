@@ -7,7 +7,9 @@ from .kinds import (
     ADMIN_PORT,
     FLAG,
     FORMAT,
+    HEALTH_HOST,
     HEALTH_PATH,
+    HEALTH_TIMEOUT,
     INTERVAL,
     KEEP,
     LEVEL,
@@ -27,7 +29,15 @@ from .proxying import PROXY, PROXYING
 from .settings import DEFAULT_ADMIN_PORT
 from .telling import TELLING
 
-__all__ = ["COMMANDS", "LIST", "OPTIONS", "ROWS", "Option", "options_of"]
+__all__ = [
+    "COMMANDS",
+    "LIST",
+    "OPTIONS",
+    "ROWS",
+    "Option",
+    "options_of",
+    "options_without_effect",
+]
 
 LIST = "container list"
 
@@ -37,6 +47,36 @@ LOOK = frozenset({"status", "history", "why", "logs"})
 ASK = frozenset({LIST, "ps"})
 ROOTED = RUN | ACT | LOOK
 COMMANDS = ROOTED | PROXY | ASK
+
+# The original takes each of its flags with each of its commands.
+ORIGINAL_COMMANDS = frozenset({"server", "assets", "container", LIST})
+ORIGINAL = frozenset(
+    {
+        "admin-port",
+        "after-deploy-hook",
+        "before-deploy-hook",
+        "cache",
+        "calver",
+        "cmd",
+        "drain-time",
+        "health-path",
+        "health-timeout",
+        "interval",
+        "log-format",
+        "log-level",
+        "name",
+        "notifier",
+        "otlp-endpoint",
+        "otlp-insecure",
+        "port",
+        "proxy-idle-timeout",
+        "registry",
+        "replicas",
+        "runtime",
+        "slot",
+        "telemetry",
+    }
+)
 
 ROWS = (
     Option("registry", URL, "Where releases are published; required.", ROOTED),
@@ -141,10 +181,17 @@ ROWS = (
     ),
     Option(
         "health-timeout",
-        SOME_TIME,
+        HEALTH_TIMEOUT,
         "How long it may take to answer so.",
         SERVER,
         default="30s",
+    ),
+    Option(
+        "health-host",
+        HEALTH_HOST,
+        "Host header of health checks.",
+        SERVER | CONTAINER,
+        default="localhost",
     ),
     Option(
         "no-rollback",
@@ -201,3 +248,11 @@ OPTIONS = {
 def options_of(command: str) -> list[Option]:
     """The options that have a meaning for *command*."""
     return [option for option in ROWS if command in option.commands]
+
+
+def options_without_effect(command: str) -> list[Option]:
+    """The options *command* accepts, as the original does, without a meaning."""
+    if command not in ORIGINAL_COMMANDS:
+        return []
+    meant = {option.name for option in options_of(command)}
+    return [OPTIONS[name] for name in OPTIONS if name in ORIGINAL - meant]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode
 
 from .. import urls
-from ..errors import ConfigError
+from ..errors import ConfigError, Mistakes
 from . import sources
-from .options import options_of
+from .options import options_of, options_without_effect
 from .settings import IMAGES, Address, PortMapping, Settings
 from .sources import Said
 
@@ -34,30 +34,48 @@ def resolve(
 
     Raises:
         ConfigError: something that was said cannot be; it names where and what.
+            ConfigErrors if there is more than one such thing.
     """
-    said = _said(given, environ, cwd)
-    values = _values(_judged_as(command, said), said)
-    _add_calver(values, said)
+    mistakes = Mistakes()
+    said = _said(given, environ, cwd, mistakes)
+    values, unread = _values(_judged_as(command, said), said, mistakes)
+    with mistakes.caught():
+        _add_calver(values, said)
     settings = Settings(
         command=command,
         root=cwd,
         cache_dir=_cache_dir(environ, cwd),
         program=_words(given, "program"),
         run_options=_words(given, "run-options"),
-        cautions=(*_without_effect(values), *_privileged(values)),
+        cautions=(
+            *_foreign(command, given),
+            *_without_effect(values),
+            *_privileged(values),
+        ),
         **values,
     )
-    _check(settings, said)
+    # Of a value that could not be read nothing further is known.
+    faults = _faults(settings, said)
+    mistakes.errors += [
+        ConfigError(text) for name, text in faults if name not in unread
+    ]
+    mistakes.check()
     return settings
 
 
 def _said(
-    given: Mapping[str, object], environ: Mapping[str, str], cwd: Path
+    given: Mapping[str, object],
+    environ: Mapping[str, str],
+    cwd: Path,
+    mistakes: Mistakes,
 ) -> dict[str, Said]:
     spoken = {**sources.environment(environ), **sources.flags(given)}
     config = spoken.get("config")
     path = cwd / (config.texts[-1] if config else sources.FILE)
-    return {**sources.file(path, required=config is not None), **spoken}
+    written: dict[str, Said] = {}
+    with mistakes.caught():
+        written = sources.file(path, required=config is not None)
+    return {**written, **spoken}
 
 
 def _words(given: Mapping[str, object], name: str) -> tuple[str, ...]:
@@ -71,14 +89,20 @@ def _judged_as(command: str, said: Mapping[str, Said]) -> str:
     return "container" if command == "check" and scheme == IMAGES else command
 
 
-def _values(command: str, said: Mapping[str, Said]) -> dict[str, Any]:
-    values = {}
+def _values(
+    command: str, said: Mapping[str, Said], mistakes: Mistakes
+) -> tuple[dict[str, Any], set[str]]:
+    """Each setting that was said, and the options whose values cannot be read."""
+    values, unread = {}, set()
     for option in options_of(command):
         if not option.setting or option.name not in said:
             continue
-        value = option.kind.read(said[option.name].texts, said[option.name].what)
-        values[option.setting] = not value if option.negates else value
-    return values
+        unread.add(option.name)
+        with mistakes.caught():
+            value = option.kind.read(said[option.name].texts, said[option.name].what)
+            values[option.setting] = not value if option.negates else value
+            unread.discard(option.name)
+    return values, unread
 
 
 def _add_calver(values: dict[str, Any], said: Mapping[str, Said]) -> None:
@@ -108,6 +132,13 @@ def _cache_dir(environ: Mapping[str, str], root: Path) -> Path:
     return root / (environ.get("DEWY_CACHEDIR") or ".dewy/cache")
 
 
+def _foreign(command: str, given: Mapping[str, object]) -> list[str]:
+    """The flags of other commands, which the original takes with each."""
+    names = [f"--{option.name}" for option in options_without_effect(command)]
+    found = [name for name in names if given.get(name.removeprefix("--"))]
+    return [f"no effect with {command}: {', '.join(found)}"] if found else []
+
+
 def _without_effect(values: Mapping[str, Any]) -> list[str]:
     told, found = values.get("otlp_endpoint"), []
     if values.get("otlp_insecure") and not told:
@@ -131,39 +162,46 @@ def _privileged(values: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _check(settings: Settings, said: Mapping[str, Said]) -> None:
+def _faults(settings: Settings, said: Mapping[str, Said]) -> Iterator[tuple[str, str]]:
+    """What the options are not together: each with the option it is about."""
     command = settings.command
     if command in NEEDS_REGISTRY and not settings.registry:
-        raise ConfigError(missing_registry(command))
-    _check_scheme(command, settings)
+        yield "registry", missing_registry(command)
+    else:
+        yield from _unfit_scheme(command, settings)
     if command == "server" and not settings.program:
-        raise ConfigError(
-            "server needs a program to run: dewy server [OPTIONS] -- PROGRAM [ARGS…]"
+        yield (
+            "program",
+            "server needs a program to run: dewy server [OPTIONS] -- PROGRAM [ARGS…]",
         )
     if command == "container" and not settings.port_mappings:
-        raise ConfigError(
-            "container needs a --port to listen on: --port 8080, or --port 8080:80 "
-            "for port 80 of the containers"
+        yield (
+            "port",
+            (
+                "container needs a --port to listen on: --port 8080, or --port 8080:80 "
+                "for port 80 of the containers"
+            ),
         )
     if command == "proxy" and not settings.backends:
-        raise ConfigError("proxy needs a --backend to pass connections on to")
-    health = said.get("health-path")
-    if health and health.texts[-1] and command == "assets":
-        raise ConfigError(f"{health.what} has no meaning for assets: nothing listens")
+        yield "backend", "proxy needs a --backend to pass connections on to"
     if settings.health_path and command == "server" and not settings.ports:
-        raise ConfigError(f"{said['health-path'].what} needs a --port to ask")
+        yield "port", f"{said['health-path'].what} needs a --port to ask"
 
 
-def _check_scheme(command: str, settings: Settings) -> None:
+def _unfit_scheme(command: str, settings: Settings) -> Iterator[tuple[str, str]]:
     shown = urls.redact(settings.registry)
     if command in TAKES_FILES and settings.images:
-        raise ConfigError(
-            f"{command} cannot run the images of {shown}; `dewy container` does"
+        yield (
+            "registry",
+            f"{command} cannot run the images of {shown}; `dewy container` does",
         )
     if command == "container" and not settings.images:
-        raise ConfigError(
-            f"container needs a registry of images, such as img://ghcr.io/acme/shop, "
-            f"not {shown}; `dewy server` and `dewy assets` take files"
+        yield (
+            "registry",
+            (
+                "container needs a registry of images, such as img://ghcr.io/acme/shop,"
+                f" not {shown}; `dewy server` and `dewy assets` take files"
+            ),
         )
 
 

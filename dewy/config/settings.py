@@ -80,6 +80,7 @@ class Settings:
     probation: float = 30.0
     health_path: str = ""
     health_timeout: float = 30.0
+    health_host: str = "localhost"
     capture: bool = True
     admin_port: int = DEFAULT_ADMIN_PORT
     port_mappings: tuple[PortMapping, ...] = ()

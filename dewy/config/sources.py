@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, Mistakes
 from .options import OPTIONS, Option
 
 FILE = "dewy.toml"
@@ -82,7 +82,13 @@ def file(path: Path, *, required: bool) -> dict[str, Said]:
         raise ConfigError(f"{path} cannot be read: {exc.strerror}") from exc
     except ValueError as exc:
         raise ConfigError(f"{path} is not TOML: {exc}") from exc
-    return dict(_entry(key, value, path.name) for key, value in data.items())
+    mistakes, entries = Mistakes(), {}
+    for key, value in data.items():
+        with mistakes.caught():
+            name, entry = _entry(key, value, path.name)
+            entries[name] = entry
+    mistakes.check()
+    return entries
 
 
 def _entry(key: str, value: object, file: str) -> tuple[str, Said]:

@@ -71,6 +71,19 @@ def positive_duration(text: str, what: str) -> float:
     return seconds
 
 
+def lenient_duration(default: float) -> Reader:
+    """
+    A reader of seconds that takes zero and less for *default*.
+
+    The original accepts such values.
+    """
+
+    def read(text: str, what: str) -> float:
+        return duration(text.removeprefix("-"), what) * (text[:1] != "-") or default
+
+    return read
+
+
 def interval(text: str, what: str) -> float:
     """Seconds between polls; any negative time means the default, ten."""
     if text.startswith("-"):
@@ -98,6 +111,16 @@ def health_path(text: str, what: str) -> str:
     return text
 
 
+def host_header(text: str, what: str) -> str:
+    """The value of a Host header: a name or an address, with or without a port."""
+    if not re.fullmatch(r"[A-Za-z0-9_.:\[\]-]{1,255}", text):
+        raise ConfigError(
+            f"{what} {text!r} must be a host such as localhost, www.example.com or "
+            "www.example.com:8080"
+        )
+    return text
+
+
 def number(least: int, most: int) -> Reader:
     """A reader of whole numbers from *least* to *most*."""
 
@@ -111,11 +134,15 @@ def number(least: int, most: int) -> Reader:
     return read
 
 
-def choice(*words: str, **aliases: str) -> Reader:
-    """A reader of one of *words* in any case; *aliases* are further spellings."""
+def choice(*words: str, blank: str = "", **aliases: str) -> Reader:
+    """
+    A reader of one of *words* in any case; *aliases* are further spellings.
+
+    Nothing at all means *blank*, if that is given.
+    """
 
     def read(text: str, what: str) -> str:
-        word = aliases.get(text.lower(), text.lower())
+        word = aliases.get(text.lower(), text.lower()) or blank
         if word not in words:
             raise ConfigError(f"{what} {text!r} must be one of {', '.join(words)}")
         return word

@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..config import Settings
@@ -190,7 +190,7 @@ class ContainerDeployer:
         self.store.admit(ready)
 
     async def _ask(self, replica: Replica) -> None:
-        check = Check(self.settings.health_path, self.proxy_protocol, ADOPTION)
+        check = replace(self.check, timeout=ADOPTION)
         try:
             replica.upstream = await self.launcher.ask(replica, check)
         except EngineError as exc:
@@ -223,8 +223,15 @@ class ContainerDeployer:
     def readiness(self) -> ReadinessProbe:
         """When a replica is ready."""
         settings = self.settings
-        check = Check(settings.health_path, self.proxy_protocol)
-        return ReadinessProbe(check, settings.health_timeout, settings.min_healthy)
+        return ReadinessProbe(self.check, settings.health_timeout, settings.min_healthy)
+
+    @property
+    def check(self) -> Check:
+        """Health check of a replica."""
+        settings = self.settings
+        return Check(
+            settings.health_path, self.proxy_protocol, host=settings.health_host
+        )
 
     @property
     def proxy_protocol(self) -> bool:

@@ -37,11 +37,14 @@ class Check:
         proxy_protocol: It expects to be told first who connects: nobody does.
 
         timeout: Seconds for one answer.
+
+        host: Host header of the request; applications refuse unknown ones.
     """
 
     path: str = ""
     proxy_protocol: bool = False
     timeout: float = 5.0
+    host: str = "localhost"
 
     async def ask(self, endpoints: Sequence[Endpoint]) -> str:
         """What is wrong with the replica at *endpoints*; "" if nothing is."""
@@ -72,7 +75,7 @@ class Check:
             writer.write(LOCAL)
         if not (first and self.path):
             return "" if await _stays(reader) else f"{endpoint} closed the connection"
-        writer.write(_request(endpoint, self.path))
+        writer.write(_request(self.host, self.path))
         fault = _judged(await _line(reader), endpoint, self.path)
         with suppress(TimeoutError, OSError, EOFError):
             # To the end, so that closing resets nothing the replica still sends.
@@ -147,8 +150,8 @@ def _judged(line: bytes, endpoint: Endpoint, path: str) -> str:
     return "" if 200 <= status < 400 else f"{endpoint}{path} answered {status}"
 
 
-def _request(endpoint: Endpoint, path: str) -> bytes:
+def _request(host: str, path: str) -> bytes:
     return (
-        f"GET {path} HTTP/1.1\r\nHost: {endpoint}\r\nUser-Agent: dewy\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: dewy\r\n"
         "Accept: */*\r\nConnection: close\r\n\r\n"
     ).encode()

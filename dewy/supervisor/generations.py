@@ -237,7 +237,9 @@ class Generations:
     async def _check(self, worker: Worker) -> None:
         policy, address = self.policy, self._listeners.lowest
         if policy.health_path and address:
-            probe = Probe(policy.health_path, policy.health_timeout)
+            probe = Probe(
+                policy.health_path, policy.health_timeout, host=policy.health_host
+            )
             healthy = wait_healthy(address, probe, worker.pid, self.checks)
             await worker.unless_ended(healthy)
         if policy.kill_old_delay and self.alive:

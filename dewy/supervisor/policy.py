@@ -31,7 +31,7 @@ class Policy:
 
         auto_restart: Between restarts without a reason; 0 is never.
 
-        health_path, health_timeout: The HTTP check, if there is one.
+        health_path, health_timeout, health_host: The HTTP check, if there is one.
     """
 
     ready: str = "auto"
@@ -42,6 +42,7 @@ class Policy:
     auto_restart: float = 0.0
     health_path: str = ""
     health_timeout: float = 30.0
+    health_host: str = "localhost"
 
     @classmethod
     def of(cls, settings: Settings, environ: Mapping[str, str]) -> Self:
@@ -67,6 +68,7 @@ class Policy:
             else 0.0,
             health_path=settings.health_path,
             health_timeout=settings.health_timeout,
+            health_host=settings.health_host,
         )
 
 

@@ -53,6 +53,8 @@ class Probe:
         interval: Between a bad answer and the next request.
 
         deadline: For one answer.
+
+        host: Host header of the request.
     """
 
     path: str
@@ -60,6 +62,7 @@ class Probe:
     good: int = 2
     interval: float = 2.0
     deadline: float = 5.0
+    host: str = "localhost"
 
 
 async def wait_healthy(
@@ -111,7 +114,7 @@ class _Check:
             await asyncio.sleep(pause)
 
     async def _round(self) -> list[Answer]:
-        head = _head(self._address, self._probe.path)
+        head = _head(self._probe.host, self._probe.path)
         exchanges = [
             _Exchange(self._address, head, self._probe.deadline)
             for _ in range(self.tally.width)
@@ -241,11 +244,9 @@ async def _read_rest(reader: StreamReader, line: asyncio.Task[bytes]) -> None:
             await reader.readexactly(BODY_LIMIT)
 
 
-def _head(address: Endpoint, path: str) -> bytes:
+def _head(host: str, path: str) -> bytes:
     """A request but for its end."""
-    host, port = address
-    name = f"[{host}]" if ":" in host else host
     return (
-        f"GET {path} HTTP/1.1\r\nHost: {name}:{port}\r\nUser-Agent: dewy\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: dewy\r\n"
         "Accept: */*\r\nConnection: close\r\n"
     ).encode()

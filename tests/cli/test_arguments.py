@@ -90,7 +90,12 @@ def test_program_may_follow_without_dashes(dewy: Dewy, served: list[Settings]) -
 
 
 @pytest.mark.parametrize(
-    "words", [("--port", "80", "assets", *REGISTRY), ("assets", "--port", "80")]
+    "words",
+    [
+        ("--keep", "3", "status", *REGISTRY),
+        ("--max-parallel", "2", "assets", *REGISTRY),
+        ("assets", "--max-parallel", "2", *REGISTRY),
+    ],
 )
 def test_option_of_another_command_is_refused(
     dewy: Dewy, served: list[Settings], words: tuple[str, ...]
@@ -99,8 +104,70 @@ def test_option_of_another_command_is_refused(
     ended = dewy(*words)
 
     assert 2 == ended.status
-    assert "--port" in ended.err
+    assert words[0 if words[0].startswith("--") else 1] in ended.err
     assert [] == served
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (("server", "--name", "x", "--replicas", "none"), "--name, --replicas"),
+        (("--runtime", "lxc", "server", "--cmd=-c"), "--cmd, --runtime"),
+        (("assets", "-p", "8080:80", "-n", "x"), "--port, --name"),
+        (("--health-path", "up", "assets"), "--health-path"),
+        (("container", "-c", "file:///tmp"), ""),
+    ],
+)
+def test_flags_of_the_original_are_accepted_with_each_command(
+    dewy: Dewy, served: list[Settings], words: tuple[str, ...], names: str
+) -> None:
+    """With one warning; their values are not judged."""
+    container = "container" in words
+    registry = ("--registry", "img://ghcr.io/acme/shop") if container else REGISTRY
+    ended = dewy(*words, *registry, *(("-p", "80") if container else ()), "--", "./app")
+
+    command = next(w for w in words if w in ("server", "assets", "container"))
+    if names:
+        assert (0, "") == (ended.status, ended.out)
+        assert 1 == len(served)
+        expected = {f"no effect with {command}: {names}"}
+        assert expected == {c for c in served[0].cautions if "no effect" in c}
+        assert 1 == ended.err.count("no effect with")
+    else:
+        assert "no effect" not in ended.err
+
+
+def test_every_mistake_is_told_at_once(dewy: Dewy, served: list[Settings]) -> None:
+    """A line each; what follows from one is not told again."""
+    ended = dewy("server", "--port", "x", "--interval", "0", "--keep", "no")
+
+    assert (2, []) == (ended.status, served)
+    lines = ended.err.splitlines()
+    named = ("--interval", "--keep", "--port", "a registry", "a program")
+    assert len(named) == len(lines)
+    for name in named:
+        assert any(line.startswith("dewy: error: ") and name in line for line in lines)
+
+
+@pytest.mark.parametrize("option", ["--log-level", "--log-format"])
+def test_empty_log_option_means_its_default(
+    dewy: Dewy, served: list[Settings], option: str
+) -> None:
+    """As of a variable that is not set."""
+    dewy("assets", *REGISTRY, option, "")
+
+    assert ("info", "text") == (served[0].log_level, served[0].log_format)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "0s"])
+@pytest.mark.parametrize("command", ["server", "assets"])
+def test_health_timeout_of_zero_or_less_means_the_default(
+    dewy: Dewy, served: list[Settings], value: str, command: str
+) -> None:
+    """The original accepts it."""
+    dewy(command, *REGISTRY, "--health-timeout", value, "--", "./app")
+
+    assert 30.0 == served[0].health_timeout
 
 
 def test_flag_takes_no_value(dewy: Dewy) -> None:

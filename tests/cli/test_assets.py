@@ -17,8 +17,9 @@ def test_daemon_gets_what_was_said(
     assert ("assets", ()) == (served[0].command, served[0].program)
 
 
-def test_health_path_is_refused(dewy: Dewy, served: list[Settings]) -> None:
-    """Nothing listens."""
+def test_health_path_has_no_effect(dewy: Dewy, served: list[Settings]) -> None:
+    """Nothing listens; the original accepts it."""
     ended = dewy("--health-path", "/up", "--registry", "mem://x", "assets")
 
-    assert (2, []) == (ended.status, served)
+    assert (0, "") == (ended.status, served[0].health_path)
+    assert "no effect with assets: --health-path" in ended.err

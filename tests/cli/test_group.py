@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import click
@@ -23,7 +24,22 @@ def test_version_tells_relay_and_loop(dewy: Dewy, words: tuple[str, ...]) -> Non
 
     assert (0, "") == (ended.status, ended.err)
     relay = "compiled" if COMPILED else "pure Python"
-    assert f"dewy {__version__} (relay: {relay}, loop: {loop.name()})\n" == ended.out
+    assert f"dewy version: {__version__} [{relay}, {loop.name()}]\n" == ended.out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--version", "--log-format", "json"), ("server", "-f=json", "-v")],
+)
+def test_version_is_a_log_record_where_logs_are_json(
+    dewy: Dewy, words: tuple[str, ...]
+) -> None:
+    """As the original prints it."""
+    ended = dewy(*words)
+
+    told = json.loads(ended.err)
+    assert (0, "", "INFO") == (ended.status, ended.out, told["level"])
+    assert ("Dewy version", __version__) == (told["msg"], told["version"])
 
 
 @pytest.mark.parametrize("word", ["--help", "-h"])

@@ -171,5 +171,5 @@ def test_address_in_use_is_a_failure(dewy: Dewy, origin: Origin) -> None:
 
 def test_version_names_relay_and_loop(dewy: Dewy) -> None:
     """Support questions are shorter for it."""
-    pattern = r"dewy \S+ \(relay: (compiled|pure Python), loop: (uvloop|asyncio)\)\n"
+    pattern = r"dewy version: \S+ \[(compiled|pure Python), (uvloop|asyncio)\]\n"
     assert re.fullmatch(pattern, dewy("--version").out)

@@ -9,7 +9,7 @@ import pytest
 
 from dewy.config import PortMapping, Settings, resolve
 from dewy.config.resolve import with_calver
-from dewy.errors import ConfigError
+from dewy.errors import ConfigError, ConfigErrors
 
 Resolve = Callable[..., Settings]
 
@@ -189,11 +189,36 @@ def test_health_path_needs_a_port(settings: Resolve) -> None:
     assert "/up" == settings("check", health_path="/up").health_path
 
 
-def test_assets_has_no_health_path(settings: Resolve, root: Path) -> None:
-    """Wherever it was said."""
+def test_assets_takes_no_notice_of_a_health_path(settings: Resolve, root: Path) -> None:
+    """A file may serve several commands."""
     write(root, "health-path = '/up'")
-    with pytest.raises(ConfigError, match=r"dewy\.toml: health-path has no meaning"):
-        settings("assets")
+
+    assert ("", ()) == (
+        settings("assets").health_path,
+        settings("assets").cautions,
+    )
+
+
+def test_every_wrong_line_of_a_file_is_told(settings: Resolve, root: Path) -> None:
+    """Together with what is wrong elsewhere."""
+    write(root, "kep = 3\ninterval = true")
+
+    with pytest.raises(ConfigErrors) as caught:
+        settings(port="x")
+
+    told = [str(each) for each in caught.value.errors]
+    assert 3 == len(told)
+    assert "'kep'" in told[0]
+    assert "interval" in told[1]
+    assert "--port" in told[2]
+
+
+@pytest.mark.parametrize("text", ["", "a b", "www.example.com/x", "a\r\nb"])
+def test_health_host_is_a_host(settings: Resolve, text: str) -> None:
+    """Nothing that would end the header."""
+    with pytest.raises(ConfigError, match="--health-host"):
+        settings(health_host=text)
+    assert "shop.test:8080" == settings(health_host="shop.test:8080").health_host
 
 
 def test_options_of_other_commands_are_not_judged(

@@ -97,6 +97,17 @@ async def test_the_path_is_asked_for_and_redirects_are_not_followed():
     assert b"Connection: close\r\n" in asked[0]
 
 
+@pytest.mark.parametrize("host", ["", "shop.example:8080"])
+async def test_host_header_is_one_that_applications_allow(host: str):
+    """Localhost unless another was chosen, never the address of a container."""
+    asked: list[bytes] = []
+    chosen = {"host": host} if host else {}
+    async with served(answering(b"HTTP/1.1 204 x\r\n\r\n", asked)) as there:
+        assert "" == await Check("/up", **chosen).ask([there])
+
+    assert f"\r\nHost: {host or 'localhost'}\r\n".encode() in asked[0]
+
+
 async def test_one_that_does_not_answer_is_not_waited_for():
     async with served(stay) as there:
         told = await Check("/up", timeout=0.1).ask([there])
