@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import DEFAULT_ADMIN_PORT
 from ..errors import DewyError
-from .http import HOST, PORTS_TRIED
+from .address import SOCKET
+from .client import ask
+from .http import HOST, PORTS_TRIED, status_answer
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
-__all__ = ["Instance", "containers", "nearby", "tried"]
+__all__ = ["Instance", "containers", "everywhere", "nearby", "tried"]
 
 PATIENCE = 2.0
 LONGEST_ANSWER = 16 * 1024 * 1024
+
+SOCKETS = Path("/proc/net/unix")
+# As the control socket is called before it is renamed: the kernel knows no other.
+_SOCKET = re.compile(rf"(/.*)/\.{re.escape(SOCKET)}\.([0-9]+)$", re.MULTILINE)
+_THROUGH_DESCRIPTOR = "/proc/self/fd/"
 
 _MODES = ("server", "assets", "container")
 
@@ -29,7 +39,7 @@ class Instance:
     A dewy that answered.
 
     Attributes:
-        port: Where.
+        port: Where; 0 of one that has no HTTP API.
 
         status: What it said of itself.
     """
@@ -57,6 +67,44 @@ async def nearby(first: int) -> list[Instance]:
     async with _session() as session:
         asked = [_status(session, port) for port in tried(first)]
         return [found for found in await asyncio.gather(*asked) if found]
+
+
+async def everywhere(first: int) -> list[Instance]:
+    """
+    Every dewy of this host that answers: on a port from *first*, or in its root.
+
+    Roots of other users answer to root alone.
+    """
+    found = await nearby(first)
+    known = {str(each.status.get("root")) for each in found}
+    roots = await asyncio.to_thread(_roots)
+    asked = [_in_root(root) for root in sorted(roots) if str(root) not in known]
+    return [*found, *(each for each in await asyncio.gather(*asked) if each)]
+
+
+async def _in_root(root: Path) -> Instance | None:
+    try:
+        told = await ask(root / ".dewy", "status", PATIENCE)
+        return Instance(0, status_answer(told))
+    except (DewyError, OSError, KeyError):
+        return None
+
+
+def _roots() -> set[Path]:
+    """The roots with a control socket, as Linux tells in /proc/net/unix."""
+    try:
+        table = SOCKETS.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return set()
+    found = set()
+    for place, pid in _SOCKET.findall(table):
+        try:
+            private = place.startswith(_THROUGH_DESCRIPTOR)
+            cwd = os.readlink(f"/proc/{pid}/cwd") if private else ""
+        except OSError:
+            continue
+        found.add(Path(cwd) if private else Path(place).parent)
+    return found
 
 
 async def containers(port: int) -> dict[str, Any]:

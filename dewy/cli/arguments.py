@@ -218,4 +218,4 @@ _VALUED = {
     if option.kind.metavar
     for word in (f"--{option.name}", f"-{option.short}")
     if word != "-"
-}
+} | {"-C", "--root"}

@@ -10,6 +10,7 @@ import click
 
 from ..config.options import LIST
 from .arguments import ARGUMENTS, group_options, normalise
+from .root import root_option
 
 __all__ = ["LazyGroup", "dewy"]
 
@@ -50,7 +51,10 @@ class LazyGroup(click.Group):
         if cmd_name not in (*COMMANDS, LIST):
             return None
         module = import_module(f".{cmd_name.replace(' ', '_')}", __package__)
-        return cast("click.Command", module.command)
+        command = cast("click.Command", module.command)
+        if not any(param.name == "root" for param in command.params):
+            command.params.append(root_option())
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -80,7 +84,7 @@ dewy = LazyGroup(
     "lists them. Each is also an environment variable (--log-level: DEWY_LOG_LEVEL) "
     "and a key of ./dewy.toml (log-level).",
     context_settings=CONTEXT,
-    params=group_options(),
+    params=[*group_options(), root_option()],
     no_args_is_help=False,
     subcommand_metavar="COMMAND [OPTIONS] [-- PROGRAM [ARGS]...]",
 )

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from ..config import DEFAULT_ADMIN_PORT, Settings
+from ..config import Settings
 from ..errors import DewyError
 from ..proxy import Proxy
 from ..telemetry.loading import load
@@ -63,7 +63,7 @@ class Measured:
             try:
                 await stack.enter_async_context(api)
             except DewyError as exc:
-                if self._settings.admin_port != DEFAULT_ADMIN_PORT:
+                if self._settings.admin_port_chosen:
                     raise
                 log.warning("Admin API not started", extra={"error": str(exc)})
             yield

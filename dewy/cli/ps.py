@@ -23,13 +23,14 @@ HEADING = ("NAME", "COMMAND", "VERSION", "PID", "PORT", "HEALTHY", "ROOT")
 @click.pass_context
 def command(ctx: click.Context, /, json_: bool, **given: object) -> None:
     """
-    Show every dewy that runs on this host and answers on an admin port.
+    Show every dewy that runs on this host and answers.
 
-    The ten ports from --admin-port on are asked, all at once.
+    Asked are the ten ports from --admin-port on and the control sockets of those
+    that have none of them; other users' are answered to root alone.
     """
-    from ..admin.discovery import nearby
+    from ..admin.discovery import everywhere
 
-    found = loop.run(nearby(settings_from(ctx).admin_port))
+    found = loop.run(everywhere(settings_from(ctx).admin_port))
     if json_:
         click.echo(as_json([{"port": each.port, **each.status} for each in found]))
     else:
@@ -51,7 +52,7 @@ def _row(found: Instance) -> tuple[str, ...]:
         found.mode,
         str(status.get("current_version") or "-"),
         str(status.get("pid") or "-"),
-        str(found.port),
+        str(found.port or "-"),
         healthy,
         str(status.get("root") or "-"),
     )

@@ -47,6 +47,7 @@ def resolve(
         cache_dir=_cache_dir(environ, cwd),
         program=_words(given, "program"),
         run_options=_words(given, "run-options"),
+        admin_port_chosen="admin-port" in said,
         cautions=(
             *_foreign(command, given),
             *_without_effect(values),

@@ -51,6 +51,7 @@ class Settings:
 
     `registry` already carries `--calver` in its query. `cache` is empty for the
     local one in `cache_dir`. `run_options` are the words after `--`, not yet judged.
+    `admin_port_chosen`: somebody asked for that port, so dewy must have it.
     `cautions` are sentences to log as warnings at start.
     """
 
@@ -83,6 +84,7 @@ class Settings:
     health_host: str = "localhost"
     capture: bool = True
     admin_port: int = DEFAULT_ADMIN_PORT
+    admin_port_chosen: bool = False
     port_mappings: tuple[PortMapping, ...] = ()
     run_options: tuple[str, ...] = ()
     name: str = ""

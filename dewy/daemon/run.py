@@ -14,7 +14,7 @@ from ..admin.handlers import Handlers
 from ..admin.http import AdminAPI
 from ..admin.metrics import answering
 from ..admin.recent_history import RecentHistory
-from ..config import DEFAULT_ADMIN_PORT, Settings
+from ..config import Settings
 from ..errors import DewyError
 from ..notifiers import Kind
 from ..polling import Poller
@@ -103,8 +103,7 @@ async def _unpack(context: RunContext) -> Handlers:
 
 async def _serve(context: RunContext, handlers: Handlers) -> int:
     settings, agent, poller = context.settings, handlers.agent, handlers.poller
-    socket = settings.private / SOCKET
-    await context.stack.enter_async_context(ControlServer(socket, handlers.handle))
+    await _take_orders(context, handlers)
     await _measure(context, handlers)
     await _answer_locally(context, handlers)
     context.service.ready(agent.describe())
@@ -114,6 +113,19 @@ async def _serve(context: RunContext, handlers: Handlers) -> int:
         return await _poll(settings, poller, signals.obeyed)
     finally:
         deployment_log.tell(Kind.ORDINARY, f"Stopping ({signals.reason or 'done'})")
+
+
+async def _take_orders(context: RunContext, handlers: Handlers) -> None:
+    """Open the control socket; what serves does not depend on it."""
+    socket = context.settings.private / SOCKET
+    try:
+        control = ControlServer(socket, handlers.handle)
+        await context.stack.enter_async_context(control)
+    except (DewyError, OSError) as exc:
+        log.error(
+            "Control socket not opened: no command reaches this dewy",
+            extra={"socket": str(socket), "error": exc},
+        )
 
 
 async def _measure(context: RunContext, handlers: Handlers) -> None:
@@ -143,7 +155,7 @@ async def _answer_locally(context: RunContext, handlers: Handlers) -> None:
     try:
         await context.stack.enter_async_context(api)
     except DewyError as exc:
-        if settings.admin_port != DEFAULT_ADMIN_PORT:
+        if settings.admin_port_chosen:
             raise
         log.warning("Admin API not started", extra={"error": str(exc)})
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from dewy.admin.discovery import Instance, containers, nearby, tried
+from dewy.admin.control import ControlServer
+from dewy.admin.discovery import Instance, containers, everywhere, nearby, tried
 from dewy.config import DEFAULT_ADMIN_PORT
 from dewy.errors import DewyError
 from tests.standins.admin_api import admin_apis, status
@@ -70,3 +75,36 @@ def test_ten_ports_are_tried() -> None:
 def test_mode_is_a_number_in_the_api(command: object, mode: str) -> None:
     """One that nobody knows is shown as it is."""
     assert mode == Instance(1, {"command": command}).mode
+
+
+@pytest.mark.parametrize("length", [1, 150])
+async def test_dewy_without_a_port_is_found_by_its_control_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    """The eleventh of a host has none; long paths are bound through a descriptor."""
+    root = tmp_path / ("r" * length)
+    private = root / ".dewy"
+    private.mkdir(parents=True)
+    monkeypatch.chdir(root)
+    told = {
+        "name": "shop",
+        "command": "assets",
+        "running": {"tag": "v7"},
+        "generations": [],
+        "replicas": [],
+        "root": str(root),
+        "pid": os.getpid(),
+    }
+
+    async def handle(verb: str, args: dict[str, Any]) -> dict[str, Any]:
+        return told
+
+    with admin_apis({PLACE: status(0, name="a", root="/srv/a")}) as first:
+        async with ControlServer(private / "admin.sock", handle):
+            found = await everywhere(first)
+
+    ours = [e for e in found if e.status["root"] in (str(root), "/srv/a")]
+    assert [(first, "a", "server"), (0, "shop", "assets")] == [
+        (each.port, each.status["name"], each.mode) for each in ours
+    ]
+    assert "v7" == ours[1].status["current_version"]

@@ -71,9 +71,9 @@ async def test_only_a_port_that_was_chosen_must_be_had(
     monkeypatch.setattr("dewy.admin.http.PORTS_TRIED", 1)
     with socket.create_server(("127.0.0.1", 0)) as holder:
         taken = holder.getsockname()[1]
-        if not chosen:
-            monkeypatch.setattr("dewy.cli.measuring.DEFAULT_ADMIN_PORT", taken)
-        around = await measured(telemetry=True, admin_port=taken)
+        around = await measured(
+            telemetry=True, admin_port=taken, admin_port_chosen=chosen
+        )
         refused = pytest.raises(DewyError, match="no free port")
         with refused if chosen else nullcontext():
             async with Proxy(threads=1) as proxy, around(proxy):

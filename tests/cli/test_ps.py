@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+
+import pytest
 
 from dewy.admin.discovery import Instance
 from dewy.cli.ps import table
@@ -36,6 +39,12 @@ def test_all_ports_are_asked(dewy: Dewy) -> None:
 
     assert 2 == ended.out.count("/srv/shop")
     assert [first, first + 2] == [each["port"] for each in json.loads(machine.out)]
+
+
+@pytest.fixture(autouse=True)
+def _only_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Other dewys of this host are not asked."""
+    monkeypatch.setattr("dewy.admin.discovery.SOCKETS", tmp_path / "none")
 
 
 def test_none_is_an_answer(dewy: Dewy) -> None:

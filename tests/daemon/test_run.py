@@ -284,3 +284,39 @@ async def test_the_page_follows_and_holds_nobody_up(
     assert b'"mode": "assets"' in told
     assert b'"outcome": "deployed", "step": "done"' in told
     assert rest.endswith(b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+async def test_admin_port_in_use_stops_the_start_only_if_chosen(
+    settings, store, tmp_path, monkeypatch, caplog, chosen
+):
+    """The page is a convenience; the release is what dewy is for."""
+    publish(store, "v1.0.0")
+    monkeypatch.setattr("dewy.admin.http.PORTS_TRIED", 1)
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        taken = holder.getsockname()[1]
+        given = settings(admin_port=taken, admin_port_chosen=chosen)
+        if chosen:
+            with pytest.raises(DewyError, match="no free port"):
+                await daemon.run(given)
+            return
+        async with running(given) as task:
+            await until(task, tmp_path, runs("v1.0.0"))
+
+    assert "Admin API not started" in caplog.text
+
+
+async def test_control_socket_that_cannot_be_opened_does_not_stop_the_start(
+    settings, store, tmp_path, monkeypatch, caplog
+):
+    """As in a directory of a file system without sockets."""
+    publish(store, "v1.0.0")
+
+    def listen(path: Path) -> socket.socket:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("dewy.admin.control._listen", listen)
+    async with running(settings()):
+        await eventually((tmp_path / "current").exists)
+
+    assert "Control socket not opened" in caplog.text
