@@ -116,7 +116,7 @@ def test_command_is_described(command: str) -> None:
     described = dewy.get_command(click.Context(dewy), command)
 
     assert described is not None
-    shared = {*OPTIONS, "version"}
+    shared = {*OPTIONS, "version", "root"}
     flags = [each.opts for each in described.params if isinstance(each, click.Option)]
     own = [opts[0] for opts in flags if opts[-1].lstrip("-") not in shared]
 

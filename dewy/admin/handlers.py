@@ -169,7 +169,7 @@ class Handlers:
             reasons.append(f"the last poll failed: {self.poller.problem}")
         newest = agent.newest
         entry = newest and agent.state.quarantine.find(newest.tag, newest.identity)
-        if entry:
+        if entry and entry.reason != verbs.BY_OPERATOR:
             reasons.append(quarantined(entry))
         return reasons
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .. import __version__
 from ..deploy.state import Installed, State
+from ..deploy.verbs import BY_OPERATOR
 
 __all__ = ["Process", "status"]
 
@@ -79,6 +80,7 @@ def status(
         "previous": _release(state.previous),
         "healthy": not degraded,
         "degraded": degraded,
+        "attention": list(_attention(state, live)),
         "underway": dict(live.underway) if live.underway else None,
         "hold": state.hold,
         "quarantine": _quarantine(state, now),
@@ -89,6 +91,17 @@ def status(
         "last_poll": live.last_poll,
         "last_error": live.last_error,
     }
+
+
+def _attention(state: State, live: Process) -> Iterator[str]:
+    """What an operator asked for and may have forgotten, a phrase each."""
+    if state.hold:
+        yield "held; `dewy unhold` ends it"
+    if live.paused:
+        yield "new connections are paused; `dewy resume` ends it"
+    for entry in state.quarantine:
+        if entry.reason == BY_OPERATOR:
+            yield f"{entry.tag} was rolled back; `dewy retry {entry.tag}` lets it in"
 
 
 def _running(state: State) -> dict[str, Any] | None:

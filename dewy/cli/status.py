@@ -19,7 +19,7 @@ Status = Mapping[str, Any]
 
 @click.command("status", short_help="Show what runs here and how it is.")
 @options_for("status")
-@click.option("--check", is_flag=True, help="Exit with 1 unless all is well.")
+@click.option("--check", is_flag=True, help="Exit with 1 if it is degraded.")
 @click.option("--json", "json_", is_flag=True, help="Print one JSON object.")
 @click.option("--watch", is_flag=True, help="Refresh every two seconds, until Ctrl-C.")
 @click.pass_context
@@ -63,7 +63,10 @@ def _headline(status: Status) -> str:
     running = status["running"]
     what = f"{status['name']} {running['tag']}" if running else status["name"]
     if not status["degraded"]:
-        return f"{what} is well"
+        attention = "; ".join(status.get("attention", ()))
+        return (
+            f"{what} needs attention: {attention}" if attention else f"{what} is well"
+        )
     return f"{what} is degraded: {'; '.join(status['degraded'])}"
 
 

@@ -156,8 +156,6 @@ class ReplicaSet:
             reasons.append(f"{len(serving)} of {wanted} replicas serve")
         if self.reconciler and self.reconciler.problem:
             reasons.append(f"replicas are missing: {self.reconciler.problem}")
-        if self.pausing.paused:
-            reasons.append("new connections are paused")
         return reasons
 
     async def leave(self) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from dewy import __version__
 from dewy.admin.status import Process, status
+from dewy.deploy.quarantine import Quarantine
 from dewy.deploy.state import State
+from dewy.deploy.verbs import BY_OPERATOR
+from dewy.system import Clock
 
 KEYS = {
     "name",
@@ -21,6 +25,7 @@ KEYS = {
     "previous",
     "healthy",
     "degraded",
+    "attention",
     "underway",
     "hold",
     "quarantine",
@@ -98,3 +103,14 @@ def test_what_is_degraded_is_not_healthy(state: State) -> None:
 def test_deadlines_beyond_any_are_clamped(state: State) -> None:
     """As they will be when they are acted on."""
     assert -5680.0 == tell(state, None, now=-10000.0)["quarantine"][0]["until"]
+
+
+def test_deliberate_states_need_attention_and_are_well(state: State) -> None:
+    """Hold, pause and rollback: somebody wanted them so."""
+    quarantine = Quarantine().add("v3", "three", BY_OPERATOR, Clock(), traffic=True)
+    steered = replace(state, hold=True, quarantine=quarantine)
+    found = tell(steered, Process(7, paused=True))
+
+    assert (True, []) == (found["healthy"], found["degraded"])
+    for word in ("`dewy unhold`", "`dewy resume`", "v3 was rolled back"):
+        assert any(word in phrase for phrase in found["attention"])

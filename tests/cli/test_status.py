@@ -119,6 +119,15 @@ def test_check_is_for_monitoring(
     assert expected == dewy("status", *words).status
 
 
+def test_attention_is_told_and_no_failure(dewy: Dewy, told: dict[str, Any]) -> None:
+    """Monitoring must not page for what an operator did on purpose."""
+    told["attention"] = ["held; `dewy unhold` ends it"]
+    ended = dewy("status", "--check")
+
+    assert 0 == ended.status
+    assert "needs attention: held" in ended.out.splitlines()[0]
+
+
 def test_json_is_the_status_itself(dewy: Dewy, told: dict[str, Any]) -> None:
     """Without anything around it."""
     assert told == json.loads(dewy("status", "--json").out)
