@@ -17,6 +17,7 @@ from blockbuster import BlockBuster
 
 from dewy import loop
 from dewy._speedups import COMPILED
+from dewy.remotes import Clients
 from tests import needs
 
 # Not only the tests' own loop, but those of the threads and processes they start.
@@ -33,6 +34,7 @@ LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 # it is asked only for connections that wait.
 MAY_BLOCK = [
     ("dewy/supervisor/worker.py", {"spawn"}),
+    ("dewy/ioprocess/process.py", {"_spawn"}),
     ("dewy/system.py", {"boot_id", "start_time"}),
     ("dewy/_speedups/port_py.py", {"accept"}),
 ]
@@ -142,6 +144,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("left out")
         scripts = "dev/install-services and dev/start-services"
         terminalreporter.line(f"missing: {parts}; run {scripts}")
+
+
+@pytest.fixture
+async def clients() -> AsyncIterator[Clients]:
+    """What registries and artifact stores share; ended with the test."""
+    async with Clients() as shared:
+        yield shared
 
 
 @pytest.fixture(autouse=True)

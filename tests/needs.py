@@ -25,6 +25,7 @@ import pytest
 
 from dewy.containers.engines.sockets import Runtime, candidates
 from dewy.errors import ConfigError
+from tests.standins import fuse
 from tests.standins.namespace import in_namespace
 
 # As it was before the tests forgot the settings of whoever runs them.
@@ -146,6 +147,8 @@ def _podman() -> bool:
 PARTS: dict[str, Callable[[], bool]] = {
     "compiler": lambda: any(map(which, ("cc", "gcc", "clang"))),
     "docker": lambda: engine_socket("docker") is not None,
+    # It mounts, so it is never done unasked.
+    "fuse": lambda: required("fuse") and fuse.usable(),
     "gunicorn": lambda: find_spec("gunicorn") is not None,
     "grpc": lambda: all(map(find_spec, ("grpc", "google", "google.protobuf"))),
     "mail": lambda: all(map(find_spec, ("aiosmtplib", "aiosmtpd"))),

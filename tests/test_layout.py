@@ -35,6 +35,7 @@ LAYERS = (
     {
         "config",
         "histogram",
+        "ioprocess",
         "errors",
         "files",
         "logs",

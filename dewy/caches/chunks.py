@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from ..errors import RemoteError
 from ..system import to_the_end
-from . import Cache, Versioned
+from . import Versioned
 from .blob import Manifest, Reading, Writing, is_whole
 from .circuit_breaker import together
 from .eviction import segments
@@ -93,7 +93,7 @@ class ChunkedCache:
         local: Where this host keeps files that went in or came out.
     """
 
-    def __init__(self, store: Store, *, limit: int, local: Cache) -> None:
+    def __init__(self, store: Store, *, limit: int, local: FileCache) -> None:
         self._store = store
         self._limit = limit
         self._local = local
@@ -111,6 +111,7 @@ class ChunkedCache:
             # More than once: a client that is just connecting may miss one.
             self._upkeep.cancel()
             await asyncio.wait({self._upkeep}, timeout=0.2)
+        await self._local.close()
         await self._store.close()
 
     async def get(self, key: str) -> bytes | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..files import sync_directory
+from ..ioprocess.life import alive
 from .eviction import Held
 
 ABANDONED = 3600.0
@@ -22,6 +22,7 @@ SCOPE = re.compile(r"[0-9a-f]{16}")
 """The first segment of the keys that count, and that may be evicted."""
 
 PIECE = 1 << 20
+PIECES_AT_ONCE = 64
 
 
 def install(path: Path, fill: Callable[[Path], object]) -> None:
@@ -86,7 +87,13 @@ def create(target: Path) -> BinaryIO:
 def copy(source: Path, target: Path) -> None:
     """Copy *source* to *target*; raises as `creating` does."""
     with open(source, "rb") as original, creating(target) as file:
-        shutil.copyfileobj(original, file, PIECE)
+        for number, piece in enumerate(iter(lambda: original.read(PIECE), b""), 1):
+            file.write(piece)
+            if number % PIECES_AT_ONCE == 0:
+                # Else all of it would be written by one long fsync in the end.
+                file.flush()
+                os.fdatasync(file.fileno())
+            alive()
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -126,6 +133,7 @@ def survey(root: Path) -> tuple[list[Held], int]:
 def names(root: Path) -> Iterator[str]:
     """The paths of all files below *root*, relative to it, but hidden ones."""
     for directory, inner, files in os.walk(root):
+        alive()
         inner[:] = [name for name in inner if not name.startswith(".")]
         below = Path(directory).relative_to(root)
         for name in files:
@@ -137,6 +145,7 @@ def _files_in_scopes(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
     with suppress(FileNotFoundError):
         for scope in filter(SCOPE.fullmatch, os.listdir(root)):
             for directory, _, files in os.walk(root / scope):
+                alive()
                 for name in files:
                     # Another dewy may have evicted it since it was listed.
                     with suppress(FileNotFoundError):

@@ -136,6 +136,7 @@ class ObjectCache:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        await self._local.close()
         await to_the_end(self._store.close)
 
     async def get(self, key: str) -> bytes | None:

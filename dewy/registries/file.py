@@ -7,15 +7,15 @@ Names that begin with a dot are nobody's business, so a publisher may build
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult
 
 from ..errors import NotYet, RemoteError
 from ..files import write_atomically
+from ..ioprocess import reading
+from ..ioprocess.process import IOProcess
 from ..release import Deployment, Refusal, Release, is_audit_name
 from ..remotes import Clients, local
 from ..system import Clock, utc
@@ -46,6 +46,8 @@ class FileRegistry:
         clock: Clock | None = None,
     ) -> None:
         self.directory = local.path(url)
+        self._absolute = self.directory.absolute()
+        self._clients = clients
         self._options = Options.read(url, selection)
         self._clock = clock or Clock()
         self._looks: dict[Path, Look] = {}
@@ -54,25 +56,31 @@ class FileRegistry:
         return f"<FileRegistry {self.directory}>"
 
     async def current(self, tag: str | None = None) -> Release:
-        return await asyncio.to_thread(self._current, tag)
+        with local.translated(f"read the registry {self.directory}"):
+            disk = await local.looking(self._clients, self._absolute)
+            names = await disk.call(reading.directories, self._absolute)
+            version, passed = self._options.version(names, str(self.directory), tag)
+            return await self._release(disk, version, passed)
 
     async def report(self, deployment: Deployment) -> None:
-        await asyncio.to_thread(self._report, deployment)
+        tag = deployment.release.tag
+        if "/" in tag or tag.startswith("."):
+            raise RemoteError(f"{self.directory} cannot hold a version called {tag!r}")
+        path, text = self._absolute / tag / deployment.audit_name, deployment.audit_text
+        with local.translated(f"write the report {path}"):
+            disk = await local.looking(self._clients, self._absolute)
+            await disk.call(write_atomically, path, text.encode(), mode=0o644)
 
-    def _current(self, tag: str | None) -> Release:
-        with local.translated(f"read the registry {self.directory}"):
-            names = _names(self.directory, os.DirEntry.is_dir)
-            version, passed = self._options.version(names, str(self.directory), tag)
-            return self._release(version, passed)
-
-    def _release(self, version: Version, passed: tuple[Refusal, ...]) -> Release:
-        directory = self.directory.absolute() / version.tag
-        found = _names(directory, os.DirEntry.is_file)
+    async def _release(
+        self, disk: IOProcess, version: Version, passed: tuple[Refusal, ...]
+    ) -> Release:
+        directory = self._absolute / version.tag
+        found = await disk.call(reading.files, directory)
         names = [name for name in found if not is_audit_name(name)]
-        since = utc(directory.stat().st_mtime)
+        since = utc((await disk.call(reading.status, directory)).st_mtime)
         file, beside = self._options.file(names, str(directory), since)
 
-        stat = (directory / file).stat()
+        stat = await disk.call(reading.status, directory / file)
         self._require_settled(directory / file, stat)
         return Release(
             tag=version.tag,
@@ -101,21 +109,3 @@ class FileRegistry:
             self._looks = {path: Look(identity, now)}
             return before is None and age >= SETTLED
         return age >= SETTLED or now - before.since >= SETTLED
-
-    def _report(self, deployment: Deployment) -> None:
-        tag = deployment.release.tag
-        if "/" in tag or tag.startswith("."):
-            raise RemoteError(f"{self.directory} cannot hold a version called {tag!r}")
-        path = self.directory / tag / deployment.audit_name
-        with local.translated(f"write the report {path}"):
-            write_atomically(path, deployment.audit_text.encode(), mode=0o644)
-
-
-def _names(directory: Path, kind: Callable[[os.DirEntry[str]], bool]) -> list[str]:
-    # Sorted: of versions that are equal the first counts, on every host alike.
-    with os.scandir(directory) as entries:
-        return sorted(
-            entry.name
-            for entry in entries
-            if not entry.name.startswith(".") and kind(entry)
-        )

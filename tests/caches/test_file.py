@@ -8,7 +8,10 @@ import os
 import threading
 import time
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -20,10 +23,21 @@ SCOPE = "0123456789abcdef"
 KEY = f"{SCOPE}/v1.0.0--app"
 
 
-def opened(directory: Path, query: str = "") -> FileCache:
-    cache = CACHES.open(f"{directory.as_uri()}{query}", directory / "unused")
-    assert isinstance(cache, FileCache)
-    return cache
+class Open(Protocol):
+    def __call__(self, directory: Path, query: str = "") -> FileCache: ...
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[Open]:
+    async with AsyncExitStack() as stack:
+
+        def opened(directory: Path, query: str = "") -> FileCache:
+            cache = CACHES.open(f"{directory.as_uri()}{query}", directory / "unused")
+            assert isinstance(cache, FileCache)
+            stack.push_async_exit(cache)
+            return cache
+
+        yield opened
 
 
 def files(directory: Path) -> dict[str, bytes]:
@@ -41,7 +55,9 @@ def artifact(directory: Path) -> Path:
     return path
 
 
-async def test_directory_is_created_by_the_first_write(tmp_path: Path) -> None:
+async def test_directory_is_created_by_the_first_write(
+    tmp_path: Path, opened: Open
+) -> None:
     """Looking creates nothing, and a directory that is missing is no error."""
     cache = opened(tmp_path / "cache")
     await cache.get(KEY)
@@ -64,19 +80,21 @@ def test_url_without_a_path_means_the_default_directory(tmp_path: Path) -> None:
     assert f"<FileCache {tmp_path}/.dewy/cache>" == repr(cache)
 
 
-def test_path_may_hold_any_character(tmp_path: Path) -> None:
+def test_path_may_hold_any_character(tmp_path: Path, opened: Open) -> None:
     directory = tmp_path / "a b%20#?"
 
     assert directory == opened(directory).directory
 
 
-def test_unknown_option_is_refused_with_the_near_one(tmp_path: Path) -> None:
+def test_unknown_option_is_refused_with_the_near_one(
+    tmp_path: Path, opened: Open
+) -> None:
     with pytest.raises(ConfigError, match="max-size"):
         opened(tmp_path, "?maxsize=1GiB")
 
 
 def test_registry_ttl_of_the_original_is_accepted_and_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, opened: Open
 ) -> None:
     opened(tmp_path, "?registry-ttl=30s")
 
@@ -85,7 +103,7 @@ def test_registry_ttl_of_the_original_is_accepted_and_told(
     ]
 
 
-async def test_file_is_shared_not_copied(tmp_path: Path) -> None:
+async def test_file_is_shared_not_copied(tmp_path: Path, opened: Open) -> None:
     """A cached artifact costs no second gigabyte on the same filesystem."""
     source = tmp_path / "source"
     source.write_bytes(b"artifact")
@@ -98,7 +116,7 @@ async def test_file_is_shared_not_copied(tmp_path: Path) -> None:
 
 
 async def test_what_is_too_large_is_told_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, opened: Open
 ) -> None:
     (tmp_path / "source").write_bytes(bytes(1001))
     cache = opened(tmp_path / "cache", "?max-size=1000")
@@ -109,7 +127,7 @@ async def test_what_is_too_large_is_told_once(
     assert 1 == len([r for r in caplog.records if r.levelno == logging.WARNING])
 
 
-async def test_what_other_dewys_wrote_counts_too(tmp_path: Path) -> None:
+async def test_what_other_dewys_wrote_counts_too(tmp_path: Path, opened: Open) -> None:
     """Two roots may share a directory; together they stay below the limit."""
     one = opened(tmp_path / "cache", "?max-size=1000")
     other = opened(tmp_path / "cache", "?max-size=1000")
@@ -121,7 +139,7 @@ async def test_what_other_dewys_wrote_counts_too(tmp_path: Path) -> None:
     assert [f"{SCOPE}/b", f"{SCOPE}/c"] == await one.keys()
 
 
-async def test_files_of_others_are_never_evicted(tmp_path: Path) -> None:
+async def test_files_of_others_are_never_evicted(tmp_path: Path, opened: Open) -> None:
     """A cache that is put where something else lives destroys none of it."""
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "file").write_bytes(bytes(5000))
@@ -135,7 +153,9 @@ async def test_files_of_others_are_never_evicted(tmp_path: Path) -> None:
     assert {"precious/file", "v0.9.0--app", f"{SCOPE}/c", f"{SCOPE}/d"} == left
 
 
-async def test_reading_keeps_a_value_from_eviction(tmp_path: Path) -> None:
+async def test_reading_keeps_a_value_from_eviction(
+    tmp_path: Path, opened: Open
+) -> None:
     cache = opened(tmp_path / "cache", "?max-size=1000")
     for name in "ab":
         await cache.store(f"{SCOPE}/{name}", artifact(tmp_path))
@@ -147,7 +167,7 @@ async def test_reading_keeps_a_value_from_eviction(tmp_path: Path) -> None:
     assert [f"{SCOPE}/a", f"{SCOPE}/c"] == await cache.keys()
 
 
-async def test_value_is_as_young_as_its_writing(tmp_path: Path) -> None:
+async def test_value_is_as_young_as_its_writing(tmp_path: Path, opened: Open) -> None:
     """However old the file is that was stored."""
     cache = opened(tmp_path / "cache", "?max-size=1000")
     await cache.store(f"{SCOPE}/a", artifact(tmp_path))
@@ -160,7 +180,9 @@ async def test_value_is_as_young_as_its_writing(tmp_path: Path) -> None:
     assert [f"{SCOPE}/b", f"{SCOPE}/c"] == await cache.keys()
 
 
-async def test_what_is_being_written_by_others_takes_room(tmp_path: Path) -> None:
+async def test_what_is_being_written_by_others_takes_room(
+    tmp_path: Path, opened: Open
+) -> None:
     (tmp_path / "cache" / SCOPE).mkdir(parents=True)
     (tmp_path / "cache" / SCOPE / ".theirs.tmp").write_bytes(bytes(700))
     cache = opened(tmp_path / "cache", "?max-size=1000")
@@ -168,7 +190,7 @@ async def test_what_is_being_written_by_others_takes_room(tmp_path: Path) -> Non
     assert not await cache.store(KEY, artifact(tmp_path))
 
 
-async def test_key_of_a_directory_holds_no_value(tmp_path: Path) -> None:
+async def test_key_of_a_directory_holds_no_value(tmp_path: Path, opened: Open) -> None:
     cache = opened(tmp_path / "cache")
     await cache.put(KEY, b"value")
 
@@ -177,12 +199,14 @@ async def test_key_of_a_directory_holds_no_value(tmp_path: Path) -> None:
     assert await cache.get(f"{KEY}/below") is None
 
 
-async def test_keys_outside_are_not_listed(tmp_path: Path) -> None:
+async def test_keys_outside_are_not_listed(tmp_path: Path, opened: Open) -> None:
     with pytest.raises(ValueError, match="illegal"):
         await opened(tmp_path / "cache").keys("../")
 
 
-async def test_concurrent_writes_stay_below_the_limit(tmp_path: Path) -> None:
+async def test_concurrent_writes_stay_below_the_limit(
+    tmp_path: Path, opened: Open
+) -> None:
     cache = opened(tmp_path / "cache", "?max-size=1000")
 
     await asyncio.gather(
@@ -192,7 +216,9 @@ async def test_concurrent_writes_stay_below_the_limit(tmp_path: Path) -> None:
     assert 2 == len(await cache.keys())
 
 
-async def test_reader_sees_a_value_whole_while_it_is_replaced(tmp_path: Path) -> None:
+async def test_reader_sees_a_value_whole_while_it_is_replaced(
+    tmp_path: Path, opened: Open
+) -> None:
     """A value is never truncated and written in place."""
     cache = opened(tmp_path / "cache")
     await cache.put(KEY, b"old")

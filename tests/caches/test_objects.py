@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,11 +23,15 @@ from tests.standins.memory_objects import MemoryObjects
 KEY = "0123456789abcdef/v1.0.0--app"
 CONTENT = os.urandom(100_000)
 
+CLOSED_IN_THE_END: list[ObjectCache] = []
+
 Loaded = Callable[[], Path]
 
 
 def cache(store: MemoryObjects, local: Path, query: str = "") -> ObjectCache:
-    return ObjectCache(store, limits(query), local)
+    made = ObjectCache(store, limits(query), local)
+    CLOSED_IN_THE_END.append(made)
+    return made
 
 
 def limits(query: str) -> Limits:
@@ -34,8 +39,11 @@ def limits(query: str) -> Limits:
 
 
 @pytest.fixture
-def store() -> MemoryObjects:
-    return MemoryObjects("dewy")
+async def store() -> AsyncIterator[MemoryObjects]:
+    yield MemoryObjects("dewy")
+    async with AsyncExitStack() as stack:
+        while CLOSED_IN_THE_END:
+            stack.push_async_exit(CLOSED_IN_THE_END.pop())
 
 
 @pytest.fixture

@@ -10,16 +10,17 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 from urllib.parse import urlsplit
 
 from dewy.artifacts import ARTIFACTS, Artifacts
 from dewy.caches import CACHES, Cache
+from dewy.caches.file import FileCache
 from dewy.errors import RemoteError
 from dewy.notifiers import Notice, Notifier
 from dewy.notifiers.memory import MemoryNotifier
@@ -220,7 +221,10 @@ async def memory_artifacts(tmp_path: Path) -> AsyncIterator[ArtifactsCase]:
 
 @asynccontextmanager
 async def file_cache(tmp_path: Path) -> AsyncIterator[Cache]:
-    yield CACHES.open(f"{(tmp_path / 'cache').as_uri()}?max-size=1MB", tmp_path)
+    async with AsyncExitStack() as stack:
+        cache = CACHES.open(f"{(tmp_path / 'cache').as_uri()}?max-size=1MB", tmp_path)
+        stack.push_async_exit(cast("FileCache", cache))
+        yield cache
 
 
 @asynccontextmanager

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import uuid
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
+from typing import Self
 
 from dewy.caches import CACHES, Cache
 from dewy.deploy.fetch import Fetcher, scope
@@ -27,19 +29,35 @@ class Host:
     def __init__(self, tmp_path: Path) -> None:
         self.store = MemoryStore.named(uuid.uuid4().hex)
         self.url = f"mem://{self.store.name}?artifact={FILE}"
-        self.cache: Cache = CACHES.open(
+        self._stack = AsyncExitStack()
+        self._clients = Clients()
+        self.cache: Cache = self.opened(
             f"{(tmp_path / 'cache').as_uri()}?max-size=10MB", tmp_path
         )
         self.directory = tmp_path / "cache" / scope(self.url)
         self.staging = tmp_path / "staging"
         self.verify = "auto"
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        async with self._clients:
+            await self._stack.aclose()
+
+    def opened(self, url: str, directory: Path) -> Cache:
+        """A cache that is closed with the host."""
+        cache = CACHES.open(url, directory)
+        assert isinstance(cache, AbstractAsyncContextManager)
+        self._stack.push_async_exit(cache)
+        return cache
+
     @property
     def fetcher(self) -> Fetcher:
         """A new one each time, as after a restart."""
         return Fetcher(
             self.cache,
-            Clients(),
+            self._clients,
             scope=scope(self.url),
             staging=self.staging,
             verify=self.verify,
@@ -47,7 +65,7 @@ class Host:
 
     async def current(self) -> Release:
         selection = Selection(platform=Platform("linux", "amd64"))
-        return await REGISTRIES.open(self.url, selection, Clients()).current()
+        return await REGISTRIES.open(self.url, selection, self._clients).current()
 
     async def fetch(self, release: Release) -> bytes:
         async with self.fetcher.staged(release) as path:

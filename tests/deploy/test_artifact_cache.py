@@ -6,14 +6,13 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-from dewy.caches import CACHES
 from dewy.deploy.artifact_cache import Manifest
 from dewy.deploy.fetch import scope
 from dewy.errors import ChecksumError, RemoteError
@@ -83,10 +82,10 @@ def test_verification_has_to_have_been_as_strict(
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
-    made = Host(tmp_path)
-    made.store.publish("v1.0.0", {FILE: CONTENT})
-    return made
+async def host(tmp_path: Path) -> AsyncIterator[Host]:
+    async with Host(tmp_path) as made:
+        made.store.publish("v1.0.0", {FILE: CONTENT})
+        yield made
 
 
 async def test_cached_artifact_has_a_manifest(
@@ -221,14 +220,14 @@ async def test_cache_that_fails_never_stops_a_deployment(
 async def test_cache_that_is_too_small_is_no_obstacle(
     host: Host, tmp_path: Path
 ) -> None:
-    host.cache = CACHES.open("file://?max-size=1kB", tmp_path / "small")
+    host.cache = host.opened("file://?max-size=1kB", tmp_path / "small")
 
     assert CONTENT == await host.fetch(await host.current())
     assert [] == await host.cache.keys()
 
 
 async def test_retained_versions_survive_eviction(host: Host, tmp_path: Path) -> None:
-    host.cache = CACHES.open("file://?max-size=200kB", tmp_path / "small")
+    host.cache = host.opened("file://?max-size=200kB", tmp_path / "small")
     fetcher = host.fetcher
     for tag in ("v1.0.0", "v1.1.0", "v1.2.0"):
         host.store.publish(tag, {FILE: CONTENT})

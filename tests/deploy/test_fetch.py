@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -13,7 +13,6 @@ from typing import NoReturn
 import pytest
 
 from dewy.artifacts import Progress
-from dewy.caches import CACHES
 from dewy.deploy.fetch import Fetcher, scope
 from dewy.errors import ChecksumError, DeploymentError, RemoteError
 from dewy.release import Release
@@ -22,10 +21,10 @@ from tests.deploy.fetching import CONTENT, DIGEST, FILE, Host
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
-    made = Host(tmp_path)
-    made.store.publish("v1.0.0", {FILE: CONTENT})
-    return made
+async def host(tmp_path: Path) -> AsyncIterator[Host]:
+    async with Host(tmp_path) as made:
+        made.store.publish("v1.0.0", {FILE: CONTENT})
+        yield made
 
 
 async def test_artifact_is_staged_under_its_own_name(host: Host) -> None:
@@ -98,11 +97,11 @@ async def test_registries_that_share_a_cache_do_not_share_artifacts(
     host: Host, tmp_path: Path
 ) -> None:
     """Two applications may use the same tags and file names."""
-    other = Host(tmp_path)
-    other.store.publish("v1.0.0", {FILE: b"of the other application"})
-    await host.fetch(await host.current())
+    async with Host(tmp_path) as other:
+        other.store.publish("v1.0.0", {FILE: b"of the other application"})
+        await host.fetch(await host.current())
 
-    assert b"of the other application" == await other.fetch(await other.current())
+        assert b"of the other application" == await other.fetch(await other.current())
     assert CONTENT == await host.fetch(await host.current())
 
 
@@ -142,7 +141,7 @@ async def test_memory_does_not_follow_the_size_of_an_artifact(
     path.touch()
     os.truncate(path, 64 << 20)
     release = Release("v1.0.0", path.as_uri(), "one")
-    host.cache = CACHES.open((tmp_path / "large").as_uri(), tmp_path)
+    host.cache = host.opened((tmp_path / "large").as_uri(), tmp_path)
 
     tracemalloc.start()
     try:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import pytest
@@ -35,14 +35,24 @@ class Times:
         self.monotonic += seconds
 
 
-def opened(directory: Path | str, times: Times | None = None) -> FileRegistry:
-    url = directory if isinstance(directory, str) else directory.as_uri()
-    return FileRegistry(
-        urlsplit(url),
-        Selection(platform=Platform("linux", "amd64")),
-        Clients(),
-        clock=times.clock if times else None,
-    )
+class Open(Protocol):
+    def __call__(
+        self, directory: Path | str, times: Times | None = None
+    ) -> FileRegistry: ...
+
+
+@pytest.fixture
+def opened(clients: Clients) -> Open:
+    def opened(directory: Path | str, times: Times | None = None) -> FileRegistry:
+        url = directory if isinstance(directory, str) else directory.as_uri()
+        return FileRegistry(
+            urlsplit(url),
+            Selection(platform=Platform("linux", "amd64")),
+            clients,
+            clock=times.clock if times else None,
+        )
+
+    return opened
 
 
 def published(directory: Path, tag: str, name: str = ARTIFACT) -> Path:
@@ -64,7 +74,9 @@ def changed(path: Path) -> float:
     return path.stat().st_mtime
 
 
-async def test_artifact_is_left_alone_while_it_is_young(tmp_path: Path) -> None:
+async def test_artifact_is_left_alone_while_it_is_young(
+    tmp_path: Path, opened: Open
+) -> None:
     """A publisher that copies in place is waited for, not deployed half-way."""
     times = Times(changed(published(tmp_path, "v1.0.0")) + 1.9)
     registry = opened(tmp_path, times)
@@ -76,7 +88,9 @@ async def test_artifact_is_left_alone_while_it_is_young(tmp_path: Path) -> None:
     assert "v1.0.0" == (await registry.current()).tag
 
 
-async def test_young_version_is_waited_for_not_passed_over(tmp_path: Path) -> None:
+async def test_young_version_is_waited_for_not_passed_over(
+    tmp_path: Path, opened: Open
+) -> None:
     """Nothing older is deployed meanwhile."""
     settled(tmp_path, "v1.0.0")
     times = Times(changed(published(tmp_path, "v1.1.0")))
@@ -85,7 +99,9 @@ async def test_young_version_is_waited_for_not_passed_over(tmp_path: Path) -> No
         await opened(tmp_path, times).current()
 
 
-async def test_artifact_that_grows_between_looks_is_left_alone(tmp_path: Path) -> None:
+async def test_artifact_that_grows_between_looks_is_left_alone(
+    tmp_path: Path, opened: Open
+) -> None:
     """Even by a slow writer that pauses for longer than an artifact is young."""
     path = published(tmp_path, "v1.0.0")
     times = Times(changed(path) + 60)
@@ -101,7 +117,9 @@ async def test_artifact_that_grows_between_looks_is_left_alone(tmp_path: Path) -
     assert len(b"artifact, second half") == (await registry.current()).size
 
 
-async def test_time_of_change_that_lies_ahead_does_not_block(tmp_path: Path) -> None:
+async def test_time_of_change_that_lies_ahead_does_not_block(
+    tmp_path: Path, opened: Open
+) -> None:
     """A tool may set it to anything; the kernel's own time of change counts then."""
     path = published(tmp_path, "v1.0.0")
     times = Times(changed(path) + 2.1)
@@ -110,7 +128,9 @@ async def test_time_of_change_that_lies_ahead_does_not_block(tmp_path: Path) -> 
     assert "v1.0.0" == (await opened(tmp_path, times).current()).tag
 
 
-async def test_clock_that_was_set_back_does_not_block(tmp_path: Path) -> None:
+async def test_clock_that_was_set_back_does_not_block(
+    tmp_path: Path, opened: Open
+) -> None:
     """What was watched for as long as an artifact is young has settled."""
     path = published(tmp_path, "v1.0.0")
     times = Times(changed(path) - 86_400)
@@ -126,7 +146,7 @@ async def test_clock_that_was_set_back_does_not_block(tmp_path: Path) -> None:
     assert "v1.0.0" == (await registry.current()).tag
 
 
-async def test_dot_names_are_nobodys_business(tmp_path: Path) -> None:
+async def test_dot_names_are_nobodys_business(tmp_path: Path, opened: Open) -> None:
     """A publisher may build `.v1.1.0` and rename it, or rsync into one."""
     settled(tmp_path, "v1.0.0")
     settled(tmp_path, "v1.0.0", f".{ARTIFACT}.Xa31b")
@@ -138,7 +158,7 @@ async def test_dot_names_are_nobodys_business(tmp_path: Path) -> None:
 
 
 async def test_files_are_no_versions_and_directories_no_artifacts(
-    tmp_path: Path,
+    tmp_path: Path, opened: Open
 ) -> None:
     settled(tmp_path, "v1.0.0")
     (tmp_path / "v1.1.0").write_bytes(b"not a directory")
@@ -150,24 +170,15 @@ async def test_files_are_no_versions_and_directories_no_artifacts(
 
 
 async def test_of_equal_versions_every_host_takes_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, opened: Open
 ) -> None:
-    """In whatever order the filesystem lists them."""
     for tag in ("v1.0.0+b", "v1.0.0", "v1.0.0+c", "1.0.0", "v1.0.0+a", "1.0.0+z"):
         settled(tmp_path, tag)
-    listed = iter(sorted(os.scandir(tmp_path), key=lambda e: e.name, reverse=True))
-
-    @contextmanager
-    def backwards(path: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
-        monkeypatch.undo()
-        yield listed
-
-    monkeypatch.setattr(os, "scandir", backwards)
 
     assert "1.0.0" == (await opened(tmp_path).current()).tag
 
 
-async def test_tag_is_the_name_of_the_directory(tmp_path: Path) -> None:
+async def test_tag_is_the_name_of_the_directory(tmp_path: Path, opened: Open) -> None:
     """Unusual spellings come back as they are, and reports go where they belong."""
     settled(tmp_path, "v1.02.0")
     registry = opened(tmp_path)
@@ -181,7 +192,9 @@ async def test_tag_is_the_name_of_the_directory(tmp_path: Path) -> None:
     assert 2 == len(os.listdir(tmp_path / "v1.02.0"))
 
 
-async def test_release_says_where_and_what_its_artifact_is(tmp_path: Path) -> None:
+async def test_release_says_where_and_what_its_artifact_is(
+    tmp_path: Path, opened: Open
+) -> None:
     root = tmp_path / "100% odd #?"
     path = settled(root, "v1.0.0+blue", "app v1 linux amd64.tar.gz")
 
@@ -195,34 +208,38 @@ async def test_release_says_where_and_what_its_artifact_is(tmp_path: Path) -> No
 
 
 async def test_directory_may_be_relative(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: Open
 ) -> None:
     monkeypatch.chdir(tmp_path)
     settled(tmp_path / "dist" / "app", "v1.0.0")
 
-    release = await opened("file://dist/app").current()
+    registry = await asyncio.to_thread(opened, "file://dist/app")
+
+    release = await registry.current()
 
     assert release.artifact_url.startswith(tmp_path.as_uri())
 
 
-def test_url_that_names_nothing_is_refused() -> None:
+def test_url_that_names_nothing_is_refused(opened: Open) -> None:
     with pytest.raises(ConfigError, match="path"):
         opened("file://?artifact=x")
 
 
-async def test_missing_directory_is_a_registry_that_is_down(tmp_path: Path) -> None:
+async def test_missing_directory_is_a_registry_that_is_down(
+    tmp_path: Path, opened: Open
+) -> None:
     """It may be on a share that is not mounted: no reason to change anything."""
     with pytest.raises(RemoteError, match="No such file"):
         await opened(tmp_path / "missing").current()
 
 
-async def test_empty_directory_holds_no_release(tmp_path: Path) -> None:
+async def test_empty_directory_holds_no_release(tmp_path: Path, opened: Open) -> None:
     with pytest.raises(NoRelease):
         await opened(tmp_path).current()
 
 
 async def test_lacking_artifact_is_lacking_since_its_directory_changed(
-    tmp_path: Path,
+    tmp_path: Path, opened: Open
 ) -> None:
     (tmp_path / "v1.0.0").mkdir()
     os.utime(tmp_path / "v1.0.0", (1_600_000_000, 1_600_000_000))
@@ -233,7 +250,7 @@ async def test_lacking_artifact_is_lacking_since_its_directory_changed(
     assert datetime(2020, 9, 13, 12, 26, 40, tzinfo=UTC) == caught.value.since
 
 
-async def test_records_are_no_artifacts(tmp_path: Path) -> None:
+async def test_records_are_no_artifacts(tmp_path: Path, opened: Open) -> None:
     """Not even for a registry that is asked for one by name."""
     name = "shipped_to_web-01_server_at_20310203T040506.000000789Z.txt"
     settled(tmp_path, "v1.0.0", name)
@@ -242,7 +259,7 @@ async def test_records_are_no_artifacts(tmp_path: Path) -> None:
         await opened(f"{tmp_path.as_uri()}?artifact={name}").current()
 
 
-async def test_record_holds_the_sentence(tmp_path: Path) -> None:
+async def test_record_holds_the_sentence(tmp_path: Path, opened: Open) -> None:
     settled(tmp_path, "v1.0.0")
     registry = opened(tmp_path)
     at = datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC)
@@ -258,7 +275,9 @@ async def test_record_holds_the_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("tag", ["../elsewhere", ".hidden", "a/b"])
-async def test_record_is_written_nowhere_else(tmp_path: Path, tag: str) -> None:
+async def test_record_is_written_nowhere_else(
+    tmp_path: Path, tag: str, opened: Open
+) -> None:
     (tmp_path / "elsewhere").mkdir()
     release = replace(Release("", "file:///x", "x"), tag=tag)
     at = datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC)
@@ -270,5 +289,5 @@ async def test_record_is_written_nowhere_else(tmp_path: Path, tag: str) -> None:
     assert [] == os.listdir(tmp_path / "elsewhere")
 
 
-def test_registry_says_where_it_is(tmp_path: Path) -> None:
+def test_registry_says_where_it_is(tmp_path: Path, opened: Open) -> None:
     assert f"<FileRegistry {tmp_path}>" == repr(opened(tmp_path))
