@@ -1,16 +1,17 @@
 """
 Which containers are an application's, and how they are labelled (pure).
 
-The labels are those of the original, and four more. `dewy.registry` tells apart
+The labels are those of the original, and five more. `dewy.registry` tells apart
 applications whose images share their last name; `dewy.spec` tells replicas that
-are made alike.
+are made alike; `dewy.root` tells which dewy made them.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from ..config import PortMapping
@@ -28,6 +29,9 @@ REGISTRY = "dewy.registry"
 DIGEST = "dewy.digest"
 SPEC = "dewy.spec"
 PORTS = "dewy.ports"
+ROOT = "dewy.root"
+
+_DEFAULT_PORT = re.compile(r":443(?=/)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +46,23 @@ class Application:
 
         named: The operator gave the name, which then identifies it whatever
             the images are.
+
+        root: The root of this dewy, `HOST:PATH`; "" where containers are not told.
+
+        adopted: The ids of containers that were found when this dewy began; None
+            until then. Later ones from other roots are another dewy's.
     """
 
     name: str
     repository: str
     named: bool = False
+    root: str = ""
+    adopted: frozenset[str] | None = None
 
     @property
     def identity(self) -> str:
         """Differs from any other application's on this host."""
-        return self.name if self.named else self.repository
+        return self.name if self.named else _without_port(self.repository)
 
     @property
     def network(self) -> str:
@@ -74,9 +85,22 @@ class Application:
         labels = container.labels
         if labels.get(MANAGED) != "true" or labels.get(APP) != self.name:
             return False
+        if not self._may_be_of_this_root(container):
+            return False
         if REGISTRY in labels:
-            return labels[REGISTRY] == self.identity
-        return repository(container.image) == self.repository
+            return _without_port(labels[REGISTRY]) == self.identity
+        return _without_port(repository(container.image)) == _without_port(
+            self.repository
+        )
+
+    def _may_be_of_this_root(self, container: Container) -> bool:
+        """Whether no other root made *container* while this dewy ran."""
+        known = self.adopted is None or container.id in self.adopted
+        return known or container.labels.get(ROOT, "") in {"", self.root}
+
+    def having(self, adopted: Iterable[str]) -> Application:
+        """This application once its dewy has *adopted* the containers of those ids."""
+        return replace(self, adopted=frozenset(adopted))
 
     def labels(
         self,
@@ -97,7 +121,13 @@ class Application:
             SPEC: spec,
             PORTS: ",".join(f"{each.proxy}:{each.container}" for each in ports),
             DEPLOYED_AT: datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
+            **({ROOT: self.root} if self.root else {}),
         }
+
+
+def _without_port(name: str) -> str:
+    """*name* without the port that a registry has anyway."""
+    return _DEFAULT_PORT.sub("", name, count=1)
 
 
 def index_of(labels: Mapping[str, str]) -> int:

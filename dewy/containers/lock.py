@@ -1,69 +1,102 @@
-"""One dewy per application and engine: two roots must not fight over containers."""
+"""
+One dewy per application and engine: two roots must not fight over containers.
+
+The lock is an abstract Unix socket. It leaves no file, is the same for all users,
+and goes with its holder. Only dewys in the same network namespace see each other.
+"""
 
 from __future__ import annotations
 
-import fcntl
+import asyncio
+import errno
 import hashlib
-import os
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 from ..errors import DewyError, RootBusy
 from .application import Application
 
-__all__ = ["directory", "engine_lock"]
+__all__ = ["engine_lock"]
 
-SYSTEM = Path("/run/dewy")
+PATIENCE = 2.0
+"""Seconds for the holder to tell its root."""
+
+LONGEST_ROOT = 4096
 
 
-@contextmanager
-def engine_lock(place: Path, address: str, application: Application) -> Iterator[None]:
+@asynccontextmanager
+async def engine_lock(
+    engine: str, application: Application, root: Path
+) -> AsyncIterator[None]:
     """
-    Hold the lock of *application* on the engine at *address*, a file in *place*.
+    Hold the lock of *application* on *engine*, an `Engine.identity`, for *root*.
 
     Raises:
         RootBusy: a dewy in another root holds it.
         DewyError: it cannot be had at all.
     """
-    key = f"{_one_name(address)} {application.name} {application.identity}"
-    path = place / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.lock"
+    name = _name(engine, application)
+    lock = await _bound(name, application)
+    told = f"{root}\n".encode(errors="replace")
+    # The server closes the socket.
+    server = await asyncio.get_running_loop().create_unix_server(
+        lambda: _Holder(told), sock=lock
+    )
     try:
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(
-            path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-        )
-    except OSError as exc:
-        raise DewyError(f"{path} cannot be locked: {exc.strerror}") from exc
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(descriptor, 4096, 0).decode(errors="replace").strip()
-            raise RootBusy(
-                f"the containers of {application.name} ({application.identity}) are"
-                f" kept by the dewy in {holder or 'another root'}; "
-                "give this application another --name"
-            ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{Path.cwd()}\n".encode(errors="replace"), 0)
         yield
     finally:
-        os.close(descriptor)
+        server.close()
+        await server.wait_closed()
 
 
-def _one_name(address: str) -> str:
-    """Of an engine that is known by several: /var/run leads to /run, say."""
-    scheme, _, path = address.partition("://")
-    return f"unix://{os.path.realpath(path)}" if scheme == "unix" else address
+async def _bound(name: str, application: Application) -> socket.socket:
+    lock = socket.socket(socket.AF_UNIX)
+    try:
+        lock.bind(name)
+    except OSError as exc:
+        lock.close()
+        if exc.errno != errno.EADDRINUSE:
+            raise DewyError(f"the engine cannot be locked: {exc.strerror}") from exc
+        holder = await _holder(name) or "another root"
+        raise RootBusy(
+            f"the containers of {application.name} ({application.identity}) are kept "
+            f"by the dewy in {holder}; give this application another --name"
+        ) from None
+    lock.setblocking(False)
+    return lock
 
 
-def directory(environ: Mapping[str, str], uid: int) -> Path:
-    """Where the locks of user *uid* are, the same for all roots of theirs."""
-    if uid == 0:
-        return SYSTEM
-    runtime = environ.get("XDG_RUNTIME_DIR", "")
-    if runtime.startswith("/"):
-        return Path(runtime, "dewy")
-    return Path(tempfile.gettempdir(), f"dewy-{uid}")
+async def _holder(name: str) -> str:
+    """The root of whoever holds the lock; "" if it does not tell."""
+    knock = socket.socket(socket.AF_UNIX)
+    knock.setblocking(False)
+    loop = asyncio.get_running_loop()
+    with knock:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await loop.sock_connect(knock, name)
+                told = await loop.sock_recv(knock, LONGEST_ROOT)
+        except OSError:
+            return ""
+    return told.decode(errors="replace").partition("\n")[0]
+
+
+class _Holder(asyncio.Protocol):
+    """Tells whoever knocks which root holds the lock."""
+
+    def __init__(self, told: bytes) -> None:
+        self._told = told
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        writing = cast("asyncio.WriteTransport", transport)
+        writing.write(self._told)
+        writing.close()
+
+
+def _name(engine: str, application: Application) -> str:
+    """In the abstract namespace, so beginning with a zero byte."""
+    key = f"{engine} {application.name} {application.identity}"
+    return f"\0dewy-{hashlib.sha256(key.encode()).hexdigest()[:32]}"

@@ -183,12 +183,16 @@ class Engine(Protocol):
         local: It runs on this host.
 
         address: Where it is reached, `unix:///run/docker.sock`.
+
+        identity: The same by whichever address it is reached, and another for
+            any other engine.
     """
 
     flavour: str
     rootless: bool
     local: bool
     address: str
+    identity: str
 
     async def containers(
         self, labels: Mapping[str, str | None] | None = None

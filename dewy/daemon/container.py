@@ -16,7 +16,7 @@ from ..config.names import app_name
 from ..containers.application import Application
 from ..containers.deployer import is_of
 from ..containers.engines.opening import Runtime, open_engine
-from ..containers.lock import directory, engine_lock
+from ..containers.lock import engine_lock
 from ..containers.options.arguments import parse
 from ..containers.replica import Replica
 from ..containers.replica_set import ReplicaSet
@@ -55,11 +55,15 @@ async def replicate(context: RunContext, reread: Reread) -> Handlers:
     require_reach(engine, settings.upstream)
     reference = Reference.of(urls.split(settings.registry))
     name = app_name(settings.registry, settings.name)
-    application = Application(name, str(reference), named=bool(settings.name))
-    place = directory(os.environ, os.getuid())
-    held = engine_lock(place, engine.address, application)
+    application = Application(
+        name,
+        str(reference),
+        named=bool(settings.name),
+        root=f"{socket.gethostname()}:{settings.root}",
+    )
+    held = engine_lock(engine.identity, application, settings.root)
     # First: who is refused by it leaves nothing in the root.
-    await asyncio.to_thread(stack.enter_context, held)
+    await stack.enter_async_context(held)
     await context.take_root()
 
     async def credentials() -> Credentials | None:
@@ -84,6 +88,7 @@ async def replicate(context: RunContext, reread: Reread) -> Handlers:
         state_store, replica_set.image_store, replica_set.deployer
     )
     await replica_set.deployer.adopt(state_store.state.running)
+    replica_set.claim()
     if state_store.state.running is None:
         found = await replica_set.deployer.identify(context.clock.wall())
         if found is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dewy.config import PortMapping
@@ -69,6 +71,26 @@ def test_those_from_docker_hub_are_told_by_any_of_its_names(image: str):
     hub = Application("api", "docker.io/library/api")
 
     assert hub.owns(Container("1", "a", "running", ORIGINAL, image))
+
+
+def test_default_port_of_a_registry_makes_no_other_application():
+    spelled = Application("api", "ghcr.io:443/team1/api")
+
+    assert spelled.owns(made_by(TEAM1))
+    assert TEAM1.owns(made_by(spelled))
+    assert spelled.owns(Container("1", "a", "running", ORIGINAL, "ghcr.io/team1/api:1"))
+    assert (TEAM1.identity, TEAM1.network) == (spelled.identity, spelled.network)
+
+
+def test_containers_of_other_roots_are_its_own_only_if_found_at_the_start():
+    here = replace(TEAM1, root="web-1:/srv/api")
+    others = made_by(replace(TEAM1, root="web-1:/srv/other"))
+
+    assert here.owns(others)
+    assert here.having([others.id]).owns(others)
+    assert not here.having([]).owns(others)
+    assert here.having([]).owns(made_by(here))
+    assert here.having([]).owns(made_by(TEAM1))
 
 
 @pytest.mark.parametrize("labels", [{}, {"dewy.app": "api"}, {"dewy.managed": "true"}])

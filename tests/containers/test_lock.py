@@ -2,88 +2,154 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from dewy.containers.application import Application
-from dewy.containers.lock import directory, engine_lock
-from dewy.errors import DewyError, RootBusy
+from dewy.containers.engines.opening import open_engine
+from dewy.containers.lock import engine_lock
+from dewy.errors import RootBusy
+from tests.standins.engines import RealEngine
 
 SHOP = Application("shop", "registry.test/acme/shop")
-SOCKET = "unix:///run/docker.sock"
+NOBODY = 65534
+
+ANOTHER = """
+import asyncio, sys
+from pathlib import Path
+from dewy.containers.application import Application
+from dewy.containers.lock import engine_lock
+from dewy.errors import RootBusy
+async def main():
+    try:
+        async with engine_lock(sys.argv[1], Application(*sys.argv[2:4]), Path("/")):
+            print("locked")
+    except RootBusy as exc:
+        print(exc)
+asyncio.run(main())
+"""
 
 
-def test_the_second_is_told_who_keeps_them(tmp_path: Path):
-    with engine_lock(tmp_path, SOCKET, SHOP):
-        busy = pytest.raises(RootBusy, match="kept by the dewy in /")
-        with busy as caught, engine_lock(tmp_path, SOCKET, SHOP):
-            pass
-        assert str(Path.cwd()) in str(caught.value)
-        assert "\n" not in str(caught.value)
+@pytest.fixture
+def identity(tmp_path: Path) -> str:
+    """Of an engine that no other test has."""
+    return f"docker {tmp_path}"
 
 
-def test_an_engine_is_one_by_whichever_path(tmp_path: Path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "link").symlink_to("run")
-    one, other = (f"unix://{tmp_path}/{name}/docker.sock" for name in ("run", "link"))
-    refused = pytest.raises(RootBusy)
-    with engine_lock(tmp_path, one, SHOP), refused, engine_lock(tmp_path, other, SHOP):
+async def test_second_dewy_is_told_the_root_of_the_first(identity: str, tmp_path: Path):
+    async with engine_lock(identity, SHOP, tmp_path):
+        with pytest.raises(RootBusy, match="kept by the dewy in /") as refused:
+            await _enter(identity)
+
+    assert f"{tmp_path};" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+async def _enter(identity: str, application: Application = SHOP) -> None:
+    async with engine_lock(identity, application, Path()):
         pass
 
 
-def test_whoever_comes_after_the_end_of_the_first_has_it(tmp_path: Path):
+async def test_lock_is_free_after_its_holder(identity: str):
     for _ in range(2):
-        with engine_lock(tmp_path / "new", SOCKET, SHOP):
-            pass
+        await _enter(identity)
 
 
-def test_the_refused_one_does_not_release_it(tmp_path: Path):
-    with engine_lock(tmp_path, SOCKET, SHOP):
+async def test_refused_dewy_does_not_release_the_lock(identity: str):
+    async with engine_lock(identity, SHOP, Path()):
         for _ in range(2):
-            with pytest.raises(RootBusy), engine_lock(tmp_path, SOCKET, SHOP):
-                pass
+            with pytest.raises(RootBusy):
+                await _enter(identity)
 
 
 @pytest.mark.parametrize(
-    ("address", "application"),
+    ("other", "application"),
     [
-        ("unix:///run/podman/podman.sock", SHOP),
-        (SOCKET, Application("shop", "registry.test/other/shop")),
-        (SOCKET, Application("other", SHOP.repository)),
+        ("elsewhere", SHOP),
+        ("", Application("shop", "registry.test/other/shop")),
+        ("", Application("other", SHOP.repository)),
     ],
 )
-def test_others_are_not_in_the_way(
-    tmp_path: Path, address: str, application: Application
+async def test_other_engines_and_applications_are_not_locked(
+    identity: str, other: str, application: Application
 ):
-    mine = engine_lock(tmp_path, SOCKET, SHOP)
-    with mine, engine_lock(tmp_path, address, application):
-        pass
+    async with engine_lock(identity, SHOP, Path()):
+        await _enter(identity + other, application)
 
 
-def test_a_place_that_is_none_is_named(tmp_path: Path):
-    (tmp_path / "file").touch()
-    refused = pytest.raises(DewyError, match=r"file/\S+ cannot be locked")
-    with refused, engine_lock(tmp_path / "file", SOCKET, SHOP):
-        pass
-
-
-@pytest.mark.parametrize(
-    ("environ", "uid", "expected"),
-    [
-        ({"XDG_RUNTIME_DIR": "/run/user/7"}, 7, "/run/user/7/dewy"),
-        ({"XDG_RUNTIME_DIR": "/run/user/7"}, 0, "/run/dewy"),
-    ],
-)
-def test_all_roots_of_a_user_look_in_one_place(
-    environ: dict[str, str], uid: int, expected: str
+async def test_silent_holder_still_refuses(
+    identity: str, monkeypatch: pytest.MonkeyPatch
 ):
-    assert Path(expected) == directory(environ, uid)
+    """A holder that hangs, say."""
+    monkeypatch.setattr("dewy.containers.lock.PATIENCE", 0.1)
+    name = "\0dewy-hangs"
+    monkeypatch.setattr("dewy.containers.lock._name", lambda engine, application: name)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(name)
+        silent.listen()
+
+        with pytest.raises(RootBusy, match="kept by the dewy in another root"):
+            await _enter(identity)
 
 
-@pytest.mark.parametrize("runtime", ["", "relative"])
-def test_without_a_runtime_directory_users_have_one_each(runtime: str):
-    one, other = (directory({"XDG_RUNTIME_DIR": runtime}, uid) for uid in (7, 8))
+@pytest.mark.skipif(os.getuid() != 0, reason="only root becomes another user")
+async def test_lock_is_the_same_for_every_user(identity: str, tmp_path: Path):
+    async with engine_lock(identity, SHOP, tmp_path):
+        told = await _as_nobody(identity)
 
-    assert one.is_absolute()
-    assert one != other
+    assert f"kept by the dewy in {tmp_path}" in told
+
+
+async def _as_nobody(identity: str) -> str:
+    # Only root may look into the source's directory, so its modules come first.
+    program = f"import os\nfrom dewy.containers import lock\nos.setuid({NOBODY})\n"
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program + ANOTHER),
+        *(identity, SHOP.name, SHOP.repository),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    told, _ = await child.communicate()
+    return told.decode()
+
+
+async def test_engine_is_the_same_by_socket_and_by_tcp(engine: RealEngine):
+    variable = next(iter(engine.environ))
+    async with _tcp_door(engine.environ[variable].removeprefix("unix://")) as door:
+        environ = {variable: f"tcp://127.0.0.1:{door}"}
+        async with open_engine(engine.runtime, environ) as other:
+            assert engine.engine.identity == other.identity
+            assert engine.engine.address != other.address
+
+
+@asynccontextmanager
+async def _tcp_door(path: str) -> AsyncIterator[int]:
+    """A port of 127.0.0.1 that leads to the Unix socket *path*."""
+
+    async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        try:
+            while piece := await source.read(65536):
+                sink.write(piece)
+                await sink.drain()
+        except ConnectionError:
+            pass
+        finally:
+            sink.close()
+
+    async def pass_on(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        there, back = await asyncio.open_unix_connection(path)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(copy(reader, back), name="to the engine")
+            group.create_task(copy(there, writer), name="from the engine")
+
+    server = await asyncio.start_server(pass_on, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]

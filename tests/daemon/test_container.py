@@ -78,7 +78,6 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryHost:
         yield MemoryEngine(host)
 
     monkeypatch.setattr(container, "open_engine", opened)
-    monkeypatch.setattr(container, "directory", lambda *given: tmp_path / "locks")
     monkeypatch.setattr("dewy.system.raise_descriptor_limit", lambda: None)
     return host
 
@@ -298,3 +297,36 @@ async def test_two_roots_do_not_keep_the_same_application(
                 pass
         assert [] == list(other.iterdir())
     await asyncio.sleep(0)
+
+
+async def test_containers_of_another_dewy_outlive_this_one(
+    tmp_path: Path, host: MemoryHost
+):
+    """One in another network namespace, say, which the lock does not keep out."""
+    async with alive(tmp_path, host) as life:
+        await life.see("v1")
+        (made, *_) = life.replica_set.deployer.store.serving
+        labels = {**made.container.labels, "dewy.root": "elsewhere:/srv/shop"}
+        spec = {"Image": made.container.image, "Labels": labels}
+        other = await MemoryEngine(host).create("other", spec)
+        await MemoryEngine(host).start(other)
+        await life.replica_set.deployer.heal(cast("Any", None))
+
+    assert [other] == list(host.held)
+    assert host.held[other].container.running
+    await host.kill(other)
+
+
+async def test_containers_left_by_another_root_are_adopted_and_removed(
+    tmp_path: Path, host: MemoryHost
+):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    async with alive(tmp_path / "one", host, on_exit="leave") as life:
+        await life.see("v1")
+    left = set(host.held)
+    async with alive(tmp_path / "two", host) as life:
+        assert ["v1"] * 2 == life.serving
+        assert left == set(host.held)
+
+    assert {} == host.held

@@ -144,7 +144,13 @@ class FakeEngine:
         return stream
 
 
-DEFAULTS = {"info": Answer({"SecurityOptions": []}), "containers/json": Answer([])}
+DEFAULTS = {
+    "info": Answer({"ID": "fake", "SecurityOptions": []}),
+    "libpod/info": Answer(
+        {"host": {"security": {"rootless": False}}, "store": {"graphRoot": "/fake"}}
+    ),
+    "containers/json": Answer([]),
+}
 
 
 def _response(answer: Answer) -> web.Response:

@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Any
 
 import aiodocker
@@ -13,11 +14,11 @@ import aiodocker
 from ... import urls
 from ...errors import EngineError
 from ...remotes.oci.credentials import Credentials
+from ...system import boot_id
 from ..model import Container, Event, Image, Line, Network, Pulling
 from . import decode, docker_images, docker_networks, event_stream
 from .client import EngineClient
 from .errors import going, gone, secrets_of
-from .sockets import owner
 
 AT_ONCE = 8
 """Containers that are inspected at a time."""
@@ -31,13 +32,16 @@ class DockerEngine:
     See `Engine`; made by `open_engine`.
 
     Args:
-        rootless: See `Engine`.
+        identity, rootless: See `Engine`.
 
         timers: Podman has timers for HEALTHCHECKs.
     """
 
-    def __init__(self, wire: EngineClient, *, rootless: bool, timers: bool) -> None:
+    def __init__(
+        self, wire: EngineClient, *, identity: str, rootless: bool, timers: bool
+    ) -> None:
         self.flavour = "podman" if wire.libpod else "docker"
+        self.identity = identity
         self.rootless = rootless
         self.local = wire.place.local
         self.address = urls.redact(wire.place.url)
@@ -249,25 +253,47 @@ async def recognised(wire: EngineClient, *, systemd: bool, linux: bool) -> Docke
         wire.docker.api_version = f"v{float(headers['Api-Version']):.2f}"
         version = headers.get("Libpod-Api-Version", "")
         wire.libpod = f"v{version}/libpod" if version else ""
-        apart = await (_podman_apart(wire) if version else _docker_apart(wire))
+        about = await (_about_podman(wire) if version else _about_docker(wire))
     return DockerEngine(
         wire,
-        rootless=apart or not linux,
+        identity=about.identity,
+        rootless=about.apart or not linux,
         timers=systemd and wire.place.local,
     )
 
 
-async def _docker_apart(wire: EngineClient) -> bool:
-    """Whether it has a network namespace, or a machine, of its own."""
+@dataclass(frozen=True, slots=True)
+class _About:
+    """
+    What an engine tells of itself.
+
+    Attributes:
+        identity: See `Engine`.
+
+        apart: It has a network namespace, or a machine, of its own.
+    """
+
+    identity: str
+    apart: bool
+
+
+async def _about_docker(wire: EngineClient) -> _About:
     info = await wire.docker.system.info()
     options = info.get("SecurityOptions") or ()
     desktop = info.get("OperatingSystem") == "Docker Desktop"
-    return desktop or any("rootless" in option for option in options)
+    return _About(
+        identity=f"docker {info.get('ID') or wire.place.url}",
+        apart=desktop or any("rootless" in option for option in options),
+    )
 
 
-async def _podman_apart(wire: EngineClient) -> bool:
-    # Root's socket tells it at once; Podman itself takes half a second.
-    if wire.place.path and await asyncio.to_thread(owner, wire.place.path) == 0:
-        return False
+async def _about_podman(wire: EngineClient) -> _About:
+    """Its own `ID` is a new one each time; whose storage it keeps stays."""
     _, info = await wire.json("info", wire.libpod)
-    return bool(info["host"]["security"]["rootless"])
+    host, rootless = info["host"], bool(info["host"]["security"]["rootless"])
+    mapped = (host.get("idMappings") or {}).get("uidmap") or ()
+    owners = [each["host_id"] for each in mapped if each["container_id"] == 0]
+    owner = owners[0] if rootless and owners else 0
+    boot = await asyncio.to_thread(boot_id)
+    storage = info["store"]["graphRoot"]
+    return _About(f"podman {boot} {host.get('hostname')} {storage} {owner}", rootless)

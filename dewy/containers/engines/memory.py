@@ -33,7 +33,7 @@ class MemoryEngine:
         self.flavour = flavour
         self.rootless = False
         self.local = True
-        self.address = f"mem://{host.name}"
+        self.address = self.identity = f"mem://{host.name}"
         self.runs_healthchecks = True
 
     def __repr__(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -178,11 +177,6 @@ async def is_remote(place: Address) -> bool:
     own, peer = (writer.get_extra_info(f"{end}name")[0] for end in ("sock", "peer"))
     writer.close()
     return bool(own != peer)
-
-
-def owner(path: str) -> int:
-    """The uid that the file at *path* belongs to; blocks."""
-    return os.stat(path).st_uid
 
 
 def missing(

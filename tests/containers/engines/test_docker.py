@@ -193,7 +193,6 @@ async def test_podman_without_timers_is_made_to_check(
     answer: object, status: int, expected: bool | None
 ) -> None:
     async with FakeEngine(**PODMAN) as fake:
-        fake.answer("libpod/info", {"host": {"security": {"rootless": False}}})
         fake.answer("libpod/containers/a/healthcheck", answer, status)
         async with connected(Address(fake.url), "Podman", {}, SHORT) as wire:
             engine = await recognised(wire, systemd=False, linux=True)

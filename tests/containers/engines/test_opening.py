@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dewy.containers.engines.opening import open_engine
+from dewy.containers.engines.opening import Runtime, open_engine
 from dewy.errors import ConfigError, EngineError, ImplementationUnavailable
 from tests.containers.conftest import SHORT
 from tests.standins.engines import RealEngine
@@ -43,16 +45,57 @@ async def test_docker_apart_from_this_host_is_recognised(
 
 @pytest.mark.parametrize("rootless", [True, False])
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere all are in a machine")
-async def test_podman_of_a_user_is_asked(
-    rootless: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever belongs to root is root's."""
-    monkeypatch.setattr("dewy.containers.engines.docker.owner", lambda path: 1000)
+async def test_podman_is_asked_whether_it_is_rootless(rootless: bool) -> None:
+    """Whoever owns the socket: it may be passed on."""
     async with FakeEngine(**PODMAN) as fake:
-        fake.answer("libpod/info", {"host": {"security": {"rootless": rootless}}})
+        fake.answer("libpod/info", podman(rootless=rootless))
 
         async with open_engine("podman", {"CONTAINER_HOST": fake.url}) as engine:
             assert ("podman", rootless) == (engine.flavour, engine.rootless)
+
+
+def podman(
+    *, uid: int = 1000, rootless: bool = True, storage: str = "/storage"
+) -> dict[str, object]:
+    """What a Podman tells of itself, with an id that is another each time."""
+    mapped = [
+        {"container_id": 0, "host_id": uid, "size": 1},
+        {"container_id": 1, "host_id": 100000, "size": 65536},
+    ]
+    host = {
+        "hostname": "web-1",
+        "security": {"rootless": rootless},
+        "idMappings": {"uidmap": mapped if rootless else None},
+    }
+    return {"host": host, "store": {"graphRoot": storage}, "ID": str(uuid.uuid4())}
+
+
+async def identity(info: object, **headers: str) -> str:
+    """Of an engine that tells *info* of itself, at a socket of its own."""
+    async with FakeEngine(**headers) as fake:
+        fake.answer("libpod/info" if headers else "info", info)
+        runtime: Runtime = "podman" if headers else "docker"
+        variable = "CONTAINER_HOST" if headers else "DOCKER_HOST"
+        async with open_engine(runtime, {variable: fake.url}) as engine:
+            return engine.identity
+
+
+async def test_docker_is_known_by_its_id() -> None:
+    one, same, other = [await identity({"ID": name}) for name in ("a", "a", "b")]
+
+    assert one == same
+    assert one != other
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"uid": 1001}, {"rootless": False}, {"storage": "/srv/storage"}],
+)
+async def test_podman_is_known_by_its_user_and_storage(other: Any) -> None:
+    one, same = await identity(podman(), **PODMAN), await identity(podman(), **PODMAN)
+
+    assert one == same
+    assert one != await identity(podman(**other), **PODMAN)
 
 
 async def test_podman_in_the_place_of_docker_is_welcome() -> None:
