@@ -24,8 +24,9 @@ from .deploy.release_store import ReleaseStore
 from .deploy.state import Installed, State
 from .deploy.state_store import StateStore
 from .deploy.verbs import ASKED_FOR, NEWEST
+from .deploy.verdict import is_verdict
 from .errors import DeploymentError, DewyError, NoRelease, NotYet
-from .logs import summary
+from .logs import detail_of, detailed, summary
 from .notifiers import Kind
 from .registries import Registry
 from .release import Deployment, Release
@@ -268,18 +269,25 @@ class Agent:
         if attempt.step != "start":
             await self._quarantine(release.tag, release.identity, exc)
         await self.release_store.retain(self.state, cached=False)
-        tail = exc.log_tail if isinstance(exc, DeploymentError) else ()
-        attempt.fail(summary(exc))
-        await self.deployment_log.record(attempt, "failed", summary(exc), tail)
+        news = await self.deployment_log.failed(attempt, exc)
         self.announce(f"{self.describe()}; {release.tag} failed at {attempt.step}")
+        if not news:
+            return
+        tail = exc.log_tail if isinstance(exc, DeploymentError) else ()
         stays = f"; {attempt.previous} runs on" if attempt.previous else ""
-        text = f"{release.tag} failed at {attempt.step}: {summary(exc)}{stays}"
+        text = f"{release.tag} failed at {attempt.step}: {detailed(exc)}{stays}"
         self.deployment_log.tell(Kind.ERROR, text, ("log", "\n".join(tail)), about=exc)
 
     async def _quarantine(self, tag: str, identity: str, why: Exception) -> None:
-        await self.state_store.condemn(
-            tag, identity, summary(why), self.clock, traffic=False
-        )
+        if is_verdict(why):
+            await self.state_store.condemn(
+                tag,
+                identity,
+                summary(why),
+                self.clock,
+                traffic=False,
+                detail=detail_of(why),
+            )
 
     async def _report(self, release: Release) -> None:
         now = time.time_ns()

@@ -11,9 +11,10 @@ from contextlib import suppress
 from dataclasses import replace
 
 from .config import Settings
-from .deploy.migrate_go import adopt, cached
+from .deploy.migrate_go import cached
+from .deploy.rebuild import left
 from .deploy.releases import Releases
-from .deploy.state import Group, Installed, State, StateFile
+from .deploy.state import BrokenState, Group, Installed, State, StateFile
 from .deploy.state_store import StateStore
 from .deploy.verbs import BY_OPERATOR
 from .errors import DeploymentError
@@ -31,15 +32,18 @@ async def load(settings: Settings, clock: Clock) -> StateStore:
     """
     The state of this root: as dewy left it, as the original did, or empty.
 
+    A broken one is set aside: what works must not stay down for its sake.
+
     Raises:
         DewyError: it is there but cannot be read.
+        OSError: it could not be set aside.
     """
     file = StateFile(settings.private)
-    state = await asyncio.to_thread(file.read)
+    state = await asyncio.to_thread(_read, file, clock)
     if state is not None:
         quarantine = state.quarantine.clamped(clock.wall())
         return StateStore(file, replace(state, quarantine=quarantine))
-    state = await asyncio.to_thread(_left, settings)
+    state = await asyncio.to_thread(left, settings)
     if state.running:
         log.info("Adopted release", extra={"release": state.running.name})
     state_store = StateStore(file, state, written=False)
@@ -84,11 +88,13 @@ async def recover(
     log.info("Recovered release from the cache", extra={"release": tag})
 
 
-def _left(settings: Settings) -> State:
-    """What the original left; of its containers, their labels tell."""
-    if settings.command == "container":
-        return State()
-    return adopt(settings.root, settings.cache_dir)
+def _read(file: StateFile, clock: Clock) -> State | None:
+    try:
+        return file.read()
+    except BrokenState as exc:
+        kept = file.set_aside(clock.wall())
+        log.error("State set aside", extra={"error": str(exc), "kept": str(kept)})
+        return None
 
 
 def _present(state: State, kept: Collection[str]) -> State:

@@ -150,13 +150,30 @@ class DeploymentError(DewyError):
     """
     A release could not be brought up; the running one serves on.
 
+    The message is shown to every user of the host: it holds no word of a program.
+
     Attributes:
         log_tail: The last lines the failed program wrote, oldest first.
+
+        detail: A program's own words in one line, for the log, notices and
+            whoever may read the control socket; "" where there are none.
+
+        host: Whether this host is to blame (its disk, its memory, its engine),
+            and not the release.
     """
 
-    def __init__(self, message: str, *, log_tail: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        log_tail: Sequence[str] = (),
+        detail: str = "",
+        host: bool = False,
+    ) -> None:
         super().__init__(message)
         self.log_tail = tuple(log_tail)
+        self.detail = detail
+        self.host = host
 
 
 class HookFailed(DeploymentError):

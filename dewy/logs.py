@@ -19,10 +19,12 @@ from typing import Any, TextIO
 from urllib.parse import quote
 
 from . import urls
-from .errors import DewyError
+from .errors import DeploymentError, DewyError
 
 __all__ = [
     "configure",
+    "detail_of",
+    "detailed",
     "duration",
     "json_line",
     "redactor",
@@ -109,6 +111,18 @@ def summary(exc: BaseException) -> str:
     if text and isinstance(exc, DewyError | OSError):
         return text
     return f"{type(exc).__name__}: {text}" if text else type(exc).__name__
+
+
+def detailed(exc: BaseException) -> str:
+    """As `summary`, with the words of a program that belong to it: never for HTTP."""
+    detail = detail_of(exc)
+    return f"{summary(exc)}: {detail}" if detail else summary(exc)
+
+
+def detail_of(exc: BaseException) -> str:
+    """The words of a program that belong to *exc*, in one line, or ""."""
+    detail = exc.detail if isinstance(exc, DeploymentError) else ""
+    return struck(" ".join(detail.split()))
 
 
 def _text(exc: BaseException) -> str:

@@ -10,7 +10,7 @@ from .config import Settings
 from .deploy.deployment_log import DeploymentLog
 from .deploy.poll_schedule import next_poll
 from .errors import DewyError, NotYet, RemoteError
-from .logs import summary
+from .logs import detailed, summary
 from .system import Clock
 
 log = logging.getLogger(__name__)
@@ -105,6 +105,6 @@ class Poller:
         self._failures += 1
         self.failed += 1
         self.problem = summary(exc)
-        log.error("Poll failed", extra={"error": self.problem, "row": self._failures})
+        log.error("Poll failed", extra={"error": detailed(exc), "row": self._failures})
         if self._deployment_log:
             self._deployment_log.poll_failed(exc)

@@ -16,6 +16,7 @@ import pytest
 
 from dewy import boot
 from dewy.config import Settings
+from dewy.deploy.history import History, Record
 from dewy.deploy.quarantine import LONGEST_DELAY
 from dewy.deploy.releases import Releases
 from dewy.deploy.state import Group, Installed, State, StateFile
@@ -35,7 +36,7 @@ if child:
 time.sleep(3600)
 """
 V1 = Installed("v1", "a", "20310203T040506Z", NOW)
-V2 = Installed("v2", "b", "20310203T040507Z", NOW + 1)
+V2 = Installed("v2", "b", "20310203T050507Z", NOW + 3601)
 
 
 @pytest.fixture
@@ -120,8 +121,35 @@ async def test_what_the_original_left_is_adopted_and_written_down(settings: Sett
     assert state_store.state == written
 
 
-async def test_a_state_that_cannot_be_read_is_one_clear_line(settings: Settings):
-    (settings.private / "state.json").write_text("{")
+def deployed(release: Installed) -> Record:
+    done = ("", "deploy", "deployed", "done", "")
+    return Record(release.at + 60, release.tag, *done, 60.2)
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"format": 1, "running": 7}'])
+async def test_broken_state_keeps_nothing_down(settings: Settings, caplog, content):
+    """It is set aside, `current` is started, and the log says so."""
+    installed(settings, V1, V2, link=V2)
+    (settings.private / "state.json").write_text(content)
+    history = History(settings.private)
+    for each in (V1, V2):
+        await asyncio.to_thread(history.append, deployed(each))
+    state_store = await boot.load(settings, CLOCK)
+    await boot.repair(state_store, Releases(settings.root))
+
+    v1, v2 = replace(V1, identity=""), replace(V2, identity="")
+    assert v2 == state_store.state.running
+    assert {v1, v2} == set(state_store.state.installed)
+    (kept,) = await state_store.broken()
+    assert content == await asyncio.to_thread(kept.read_text)
+    assert [("ERROR", "State set aside")] == [
+        (each.levelname, each.message) for each in caplog.records
+    ]
+    assert v2 == (await boot.load(settings, CLOCK)).state.running
+
+
+async def test_unreadable_state_is_one_clear_line(settings: Settings):
+    (settings.private / "state.json").mkdir()
 
     with pytest.raises(DewyError, match=r"state\.json cannot be read .*move it away"):
         await boot.load(settings, CLOCK)

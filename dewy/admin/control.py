@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..errors import DewyError
-from ..logs import summary
+from ..logs import detailed, summary
 from .address import address
 
 __all__ = ["ControlServer", "Handle"]
@@ -137,7 +137,7 @@ class ControlServer:
         try:
             return {"ok": True, **await self._handle(verb, args)}
         except (DewyError, OSError) as exc:
-            return _refusal(summary(exc))
+            return _refusal(detailed(exc))
         except Exception as exc:
             log.exception("Failed to answer an admin request", extra={"verb": verb})
             return _refusal(f"dewy could not do it: {summary(exc)}")

@@ -17,7 +17,6 @@ from ..deploy.plan import quarantined
 from ..deploy.state import State
 from ..deploy.state_store import Change
 from ..errors import DewyError
-from ..logs import summary
 from ..notifiers import Kind
 from ..polling import Poller
 from ..supervisor.generations import Generations
@@ -143,6 +142,7 @@ class Handlers:
             or agent.settings.root.name,
             command=agent.settings.command,
             root=str(agent.settings.root),
+            broken=await agent.state_store.broken(),
             process=Process(
                 pid=os.getpid(),
                 degraded=await self._degraded(),
@@ -240,8 +240,7 @@ class Handlers:
                 await agent.activate(target, attempt)
             except Exception as exc:
                 await agent.state_store.note(_requarantine(after, before))
-                attempt.fail(summary(exc))
-                await agent.deployment_log.record(attempt, "failed", summary(exc))
+                await agent.deployment_log.failed(attempt, exc)
                 raise
             attempt.reach("done")
             # What the last look led to is no longer so.

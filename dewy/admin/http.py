@@ -15,6 +15,7 @@ from . import page
 from .connection_limiter import ConnectionLimiter
 from .events import Events
 from .guard import guard, harden
+from .public import public
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -170,7 +171,7 @@ def status_answer(status: Mapping[str, Any]) -> dict[str, Any]:
     command = status["command"]
     running = status["running"]
     return {
-        **status,
+        **public(status),
         "command": _NUMBERS.get(command, 0),
         "mode": command,
         "current_version": running["tag"] if running else "",

@@ -11,8 +11,8 @@ from ..config import Settings
 from ..config.names import app_name
 from ..deploy import verbs
 from ..deploy.lock import lock
-from ..deploy.migrate_go import adopt
-from ..deploy.state import State, StateFile
+from ..deploy.rebuild import left
+from ..deploy.state import BrokenState, State, StateFile
 from ..errors import DewyError
 from ..system import Clock
 from .status import status
@@ -27,13 +27,15 @@ def look(settings: Settings, clock: Clock) -> dict[str, Any]:
     Raises:
         DewyError: its state cannot be read.
     """
+    state = state_of(settings)
     return status(
-        state_of(settings),
+        state,
         clock.wall(),
         name=app_name(settings.registry, settings.name) or settings.root.name,
         command="",
         root=str(settings.root),
         process=None,
+        broken=_broken(StateFile(settings.private)),
     )
 
 
@@ -51,8 +53,24 @@ def apply(settings: Settings, verb: str, version: str | None, clock: Clock) -> s
         before = state_of(settings)
         after, message = change(before)
         if after != before:
-            StateFile(settings.private).write(after)
+            _write(StateFile(settings.private), after, clock)
     return message
+
+
+def _write(file: StateFile, state: State, clock: Clock) -> None:
+    try:
+        file.read()
+    except BrokenState:
+        file.set_aside(clock.wall())
+    file.write(state)
+
+
+def _broken(file: StateFile) -> list[Path]:
+    try:
+        file.read()
+    except BrokenState:
+        return [*file.broken(), file.path]
+    return file.broken()
 
 
 def _change(
@@ -75,8 +93,11 @@ def state_of(settings: Settings) -> State:
     Raises:
         DewyError: it cannot be read.
     """
-    written = StateFile(settings.private).read()
-    return written or adopt(settings.root, settings.cache_dir)
+    try:
+        written = StateFile(settings.private).read()
+    except BrokenState:
+        written = None
+    return written or left(settings)
 
 
 def _require_root(root: Path, private: Path) -> None:

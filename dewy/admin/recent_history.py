@@ -58,5 +58,5 @@ class RecentHistory:
 
 def _told(record: Record) -> dict[str, Any]:
     told = asdict(record)
-    del told["log_tail"]
+    del told["log_tail"], told["detail"]
     return told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from .. import __version__
@@ -11,6 +12,8 @@ from ..deploy.state import Installed, State
 from ..deploy.verbs import BY_OPERATOR
 
 __all__ = ["Process", "status"]
+
+LOST = "its hold and quarantine do not count; mend or remove it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +61,19 @@ def status(
     command: str,
     root: str,
     process: Process | None,
+    broken: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """
     The status as it is sent and printed; *process* is None where no dewy runs.
 
-    *now* and the times in the answer are seconds since the epoch.
+    *now* and the times in the answer are seconds since the epoch; *broken* names
+    the files of states that could not be read.
     """
     live = process or Process(0, degraded=["no dewy runs in this root"])
     degraded = list(live.degraded)
     if state.running is None:
         degraded.append("nothing is deployed")
+    degraded += [f"{each} could not be read: {LOST}" for each in broken]
     return {
         "name": name,
         "command": command,
@@ -126,6 +132,7 @@ def _quarantine(state: State, now: float) -> list[dict[str, Any]]:
             "tag": entry.tag,
             "identity": entry.identity,
             "reason": entry.reason,
+            "detail": entry.detail,
             "failures": entry.failures,
             "at": entry.at,
             "until": entry.until,

@@ -38,7 +38,7 @@ def table(records: Sequence[Record]) -> list[str]:
 
 
 def _row(record: Record) -> tuple[str, ...]:
-    reason = record.reason
+    reason = record.story
     if record.outcome != "deployed" and record.step:
         reason = f"{record.step}: {reason}" if reason else record.step
     return (

@@ -127,7 +127,8 @@ def _quarantine(entry: Status, now: float) -> str:
     else:
         again = f"tried again in {span(until - now)}"
     times = f", {entry['failures']} failures" if entry["failures"] > 1 else ""
-    return f"{entry['tag']}: {entry['reason']} ({again}{times})"
+    why = ": ".join(filter(None, (entry["reason"], entry.get("detail"))))
+    return f"{entry['tag']}: {why} ({again}{times})"
 
 
 def _generations(status: Status, now: float) -> list[str]:

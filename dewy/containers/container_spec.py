@@ -83,7 +83,9 @@ class ContainerSpecs:
         reference = reference_of(self._application.repository, version.identity)
         image = await self._engine.image(reference)
         if image is None:
-            raise DeploymentError(f"the image {reference} is not on this host")
+            raise DeploymentError(
+                f"the image {reference} is not on this host", host=True
+            )
         ports = container_ports(self.settings.port_mappings, image)
         options, application = self.options, self._application
         spec = options.fingerprint(version.identity, self.settings.cmd, ports)
@@ -131,5 +133,6 @@ def _exposed(image: Image, mapping: PortMapping) -> int:
     found = ", ".join(map(str, image.ports)) or "none"
     raise DeploymentError(
         f"--port {mapping.proxy} leaves the container's port to the image, which "
-        f"exposes {found}; say --port {mapping.proxy}:PORT"
+        f"exposes {found}; say --port {mapping.proxy}:PORT",
+        host=True,
     )

@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import EngineError, NameTaken, StartFailed
 from ..histogram import Checks
 from .container_spec import ContainerSpec
+from .engines.errors import blames_image
 from .health import Check
 from .model import Container
 from .replica import Replica
@@ -101,7 +102,11 @@ class Launcher:
         except (EngineError, StartFailed) as exc:
             tail = await self._store.tail(container)
             await self._discard(container)
-            raise StartFailed(f"replica {index}: {exc}", log_tail=tail) from exc
+            raise StartFailed(
+                f"replica {index}: {exc}",
+                log_tail=tail,
+                host=isinstance(exc, EngineError) and not blames_image(str(exc)),
+            ) from exc
         finally:
             self._store.given_up(name)
         replica = self._store.see(found, Phase.STARTING)
@@ -126,7 +131,7 @@ class Launcher:
             except BaseException:
                 self._store.given_up(name)
                 raise
-        raise StartFailed(f"replica {index}: every name tried is taken")
+        raise StartFailed(f"replica {index}: every name tried is taken", host=True)
 
     async def _discard(self, container: str) -> None:
         try:
@@ -159,7 +164,8 @@ class Launcher:
                 replica.phase = Phase.READY
         except (StartFailed, EngineError) as exc:
             tail = await self._store.tail(replica.id)
-            raise StartFailed(str(exc), log_tail=tail) from exc
+            host = isinstance(exc, EngineError) or exc.host
+            raise StartFailed(str(exc), log_tail=tail, host=host) from exc
         finally:
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)

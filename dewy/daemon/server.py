@@ -11,6 +11,7 @@ from ..deploy.releases import Releases
 from ..deploy.state import Group
 from ..deploy.state_store import StateStore
 from ..errors import StartFailed
+from ..logs import detailed
 from ..supervisor.deployer import ServerDeployer
 from ..supervisor.exit_status import describe_exit
 from ..supervisor.generations import Generations
@@ -66,7 +67,7 @@ async def supervise(
         try:
             await supervisor.start()
         except StartFailed as exc:
-            log.error("Program did not start at boot", extra={"error": str(exc)})
+            log.error("Program did not start at boot", extra={"error": detailed(exc)})
     return generations
 
 

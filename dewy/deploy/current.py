@@ -36,11 +36,14 @@ class Current:
                 dewy could replace.
         """
         if not target.is_dir():
-            raise DeploymentError(f"{target} is gone; deploy that release again")
+            raise DeploymentError(
+                f"{target} is gone; deploy that release again", host=True
+            )
         if os.path.lexists(self._link) and not self._link.is_symlink():
             raise DeploymentError(
                 f"{self._link} is not a link; move it away, "
-                "so that dewy can make it one"
+                "so that dewy can make it one",
+                host=True,
             )
         with told(f"cannot point {self._link} at {target}"):
             self._draft.unlink(missing_ok=True)
@@ -87,4 +90,4 @@ def told(what: str) -> Iterator[None]:
     except OSError as exc:
         full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
         reason = "no space left" if full else str(exc)
-        raise DeploymentError(f"{what}: {reason}") from exc
+        raise DeploymentError(f"{what}: {reason}", host=True) from exc

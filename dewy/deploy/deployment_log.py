@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Self
 
-from ..errors import DewyError
-from ..logs import struck, summary
+from ..errors import DeploymentError, DewyError
+from ..logs import detail_of, detailed, struck, summary
 from ..notifiers import Hook, Kind, Notice, Notifier
 from ..notifiers.format import tail as shortened
 from ..system import Clock
 from .attempt import Attempt
 from .history import History, Record
+from .verdict import is_verdict
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class DeploymentLog:
         self._task: asyncio.Task[None] | None = None
         self._told: BaseException | None = None
         self._troubled = False
+        self._trouble: tuple[str, str, str] | None = None
         self.recorded: list[Watcher] = []
         self.over: list[Watcher] = []
 
@@ -81,6 +83,7 @@ class DeploymentLog:
         reason: str = "",
         tail: Tail = (),
         *,
+        detail: str = "",
         more: bool = False,
     ) -> None:
         """
@@ -88,9 +91,8 @@ class DeploymentLog:
 
         If there is *more* to do, `end` is to be called after it.
         """
-        attempt.over = True
-        attempt.outcome, attempt.reason = outcome, reason
-        _tell(self.recorded, attempt)
+        self._trouble = None
+        self._known(attempt, outcome, reason)
         record = Record(
             at=self._clock.wall(),
             tag=attempt.target,
@@ -102,6 +104,7 @@ class DeploymentLog:
             seconds=round(self._clock.monotonic() - attempt.begun, 3),
             log_tail=tuple(map(struck, tail)),
             id=attempt.id,
+            detail=detail,
         )
         try:
             await asyncio.to_thread(self._history.append, record)
@@ -109,6 +112,25 @@ class DeploymentLog:
             log.error("History not written", extra={"error": str(exc)})
         if not more:
             self.end(attempt)
+
+    async def failed(self, attempt: Attempt, exc: Exception) -> bool:
+        """
+        Write that *attempt* ended with *exc*; whether that is news for people.
+
+        While the host is at fault the same is tried again and again: once is enough.
+        """
+        attempt.fail(detailed(exc))
+        trouble = (attempt.target, attempt.step, summary(exc))
+        if trouble == self._trouble and not is_verdict(exc):
+            self._told = exc
+            self._known(attempt, "failed", trouble[2])
+            self.end(attempt)
+            return False
+        tail = exc.log_tail if isinstance(exc, DeploymentError) else ()
+        detail = detail_of(exc)
+        await self.record(attempt, "failed", trouble[2], tail, detail=detail)
+        self._trouble = trouble
+        return True
 
     def end(self, attempt: Attempt) -> None:
         """Nothing more is done about *attempt*."""
@@ -146,6 +168,11 @@ class DeploymentLog:
         if self._troubled:
             self._troubled = False
             self.tell(Kind.RECOVERY, "Polls succeed again")
+
+    def _known(self, attempt: Attempt, outcome: str, reason: str) -> None:
+        attempt.over = True
+        attempt.outcome, attempt.reason = outcome, reason
+        _tell(self.recorded, attempt)
 
     async def _deliver(self) -> None:
         while True:

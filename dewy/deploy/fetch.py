@@ -164,7 +164,8 @@ def _make_room(staging: Path) -> Path:
 
 
 def _unwritable(path: Path, exc: OSError) -> DeploymentError:
-    return DeploymentError(f"could not stage {path.name}: {exc.strerror or exc}")
+    reason = exc.strerror or exc
+    return DeploymentError(f"could not stage {path.name}: {reason}", host=True)
 
 
 def _unseen(release: Release) -> AbstractContextManager[Progress]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+
+from .decode import document, record
 
 LARGEST = 1 << 20
 ROTATED = 4
@@ -41,6 +43,8 @@ class Record:
         log_tail: The last lines of a program that failed.
 
         id: The deployment, as in the log; "" in what an older dewy wrote.
+
+        detail: A program's own last words, for those who may read them; or "".
     """
 
     at: float
@@ -53,6 +57,12 @@ class Record:
     seconds: float
     log_tail: tuple[str, ...] = ()
     id: str = ""
+    detail: str = ""
+
+    @property
+    def story(self) -> str:
+        """The reason and the detail in one line: never for HTTP."""
+        return ": ".join(filter(None, (self.reason, self.detail)))
 
 
 class History:
@@ -118,9 +128,12 @@ def _ends_line(path: Path) -> bool:
 
 
 def _parse(line: bytes) -> Record | None:
-    names = Record.__dataclass_fields__
     try:
-        data = {k: v for k, v in json.loads(line).items() if k in names}
-        return Record(**{**data, "log_tail": tuple(data.get("log_tail", ()))})
-    except (ValueError, TypeError, AttributeError):
+        data = document(line)
+        found = record(Record, data)
+    except ValueError:
         return None
+    if "detail" in data or found.outcome != "failed":
+        return found
+    # An older dewy had a program's words in the reason.
+    return replace(found, reason="", detail=found.reason)

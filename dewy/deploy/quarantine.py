@@ -8,15 +8,22 @@ until its bytes change or an operator says `dewy retry`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Self
 
 from ..system import Clock
+from .decode import listed, mapping, record
 
 FIRST_DELAY = 60.0
 LONGEST_DELAY = 3600.0
 SPREAD = 0.2
+FURTHEST = LONGEST_DELAY * (1 + SPREAD) + 1
+"""Seconds; a deadline that is further away was set by a clock that ran ahead."""
+
+EARLIER = "it failed before"
+FORGOTTEN = 30 * 86400.0
+"""Seconds for which a version has to be absent before its entry goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,12 @@ class Entry:
         at: When it failed last, seconds since the epoch.
 
         until: When it may be tried again; None means not by itself.
+
+        detail: A program's own last words, for those who may read them; or "".
+
+        by: `operator` or `fleet`, whoever put it in; "" for dewy itself.
+
+        absent_since: Since when the registry lists it no more; None while it does.
     """
 
     tag: str
@@ -40,10 +53,18 @@ class Entry:
     failures: int
     at: float
     until: float | None
+    detail: str = ""
+    by: str = ""
+    absent_since: float | None = None
 
     def blocks(self, now: float) -> bool:
         """Whether it still keeps its version out at *now*."""
-        return self.until is None or now < self.until
+        return self.until is None or now < self.until <= now + FURTHEST
+
+    @property
+    def story(self) -> str:
+        """The reason and the detail in one line: never for HTTP."""
+        return ": ".join(filter(None, (self.reason, self.detail)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +88,28 @@ class Quarantine:
         return entry if entry and entry.blocks(now) else None
 
     def add(
-        self, tag: str, identity: str, reason: str, clock: Clock, *, traffic: bool
+        self,
+        tag: str,
+        identity: str,
+        reason: str,
+        clock: Clock,
+        *,
+        traffic: bool,
+        detail: str = "",
+        by: str = "",
     ) -> Self:
         """
         This quarantine after one more failure.
 
         *traffic* tells that the version had carried some, or that an operator
-        left it: it does not come back by itself.
+        left it: it does not come back by itself. *detail* and *by* are as in
+        `Entry`; what *reason* says is shown to every user of the host.
         """
         known = self.find(tag, identity)
         failures = known.failures + 1 if known else 1
         now = clock.wall()
         until = None if traffic else now + delay(failures, clock.jitter())
-        entry = Entry(tag, identity, reason, failures, now, until)
+        entry = Entry(tag, identity, reason, failures, now, until, detail, by)
         return replace(self, entries=(*self._others(tag, identity), entry))
 
     def release(self, tag: str) -> Self:
@@ -96,25 +126,67 @@ class Quarantine:
         come = (e for e in new.entries if e not in (*old.entries, *self.entries))
         return replace(self, entries=(*kept, *come))
 
+    def eased(self, tag: str, identity: str, clock: Clock) -> Self:
+        """
+        This quarantine with that version timed, as if it had carried no traffic.
+
+        For when what it was left for fails, too: then the cause lies elsewhere.
+        A person's word stands.
+        """
+        known = self.find(tag, identity)
+        if known is None or known.until is not None or known.by:
+            return self
+        until = clock.wall() + delay(known.failures, clock.jitter())
+        return self._with(replace(known, until=until))
+
+    def seen(self, tags: Collection[str], complete: bool, now: float) -> Self:
+        """
+        This quarantine after the registry listed *tags*, all it has if *complete*.
+
+        Timed entries of versions that it has not listed for `FORGOTTEN` go;
+        people's and those with traffic stay.
+        """
+        if not complete:
+            return self
+        looked = (_looked_for(entry, entry.tag in tags, now) for entry in self.entries)
+        entries = tuple(entry for entry in looked if not _is_forgotten(entry, now))
+        return self if entries == self.entries else replace(self, entries=entries)
+
     def clamped(self, now: float) -> Self:
         """
-        This quarantine with no deadline further away than any could be.
+        This quarantine with every deadline that no clock would set at *now* due.
 
         A clock that once ran ahead must not keep a version out for years.
         """
-        furthest = now + LONGEST_DELAY * (1 + SPREAD)
-        return replace(self, entries=tuple(_clamp(e, furthest) for e in self.entries))
+        return replace(self, entries=tuple(_clamp(e, now) for e in self.entries))
+
+    def _with(self, entry: Entry) -> Self:
+        same = (entry.tag, entry.identity)
+        return replace(
+            self,
+            entries=tuple(
+                entry if (e.tag, e.identity) == same else e for e in self.entries
+            ),
+        )
 
     def _others(self, tag: str, identity: str) -> tuple[Entry, ...]:
         return tuple(e for e in self.entries if (e.tag, e.identity) != (tag, identity))
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Self:
-        names = Entry.__dataclass_fields__
-        entries: Iterable[dict[str, Any]] = data["entries"]
-        return cls(
-            tuple(Entry(**{k: v for k, v in e.items() if k in names}) for e in entries)
-        )
+    def from_json(cls, data: object) -> Self:
+        """
+        Raises:
+            ValueError: *data* is none.
+        """
+        return cls(tuple(map(_entry, listed(mapping(data).get("entries", ())))))
+
+
+def _entry(data: object) -> Entry:
+    found = record(Entry, data)
+    if "detail" in mapping(data) or found.until is None:
+        return found
+    # An older dewy had a program's words in the reason.
+    return replace(found, reason=EARLIER, detail=found.reason)
 
 
 def delay(failures: int, random: float) -> float:
@@ -124,7 +196,18 @@ def delay(failures: int, random: float) -> float:
     return base * (1 - SPREAD + 2 * SPREAD * random)
 
 
-def _clamp(entry: Entry, furthest: float) -> Entry:
-    if entry.until is None or entry.until <= furthest:
+def _clamp(entry: Entry, now: float) -> Entry:
+    if entry.until is None or entry.until <= now + FURTHEST:
         return entry
-    return replace(entry, until=furthest)
+    return replace(entry, until=now)
+
+
+def _looked_for(entry: Entry, found: bool, now: float) -> Entry:
+    since = entry.absent_since
+    if found or entry.until is None or entry.by:
+        return replace(entry, absent_since=None)
+    return replace(entry, absent_since=now if since is None else min(since, now))
+
+
+def _is_forgotten(entry: Entry, now: float) -> bool:
+    return entry.absent_since is not None and now - entry.absent_since >= FORGOTTEN

@@ -8,18 +8,19 @@ is a new state, written whole before anybody acts on it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from ..errors import DewyError
 from ..files import write_atomically
+from ..system import utc
+from .decode import boolean, document, listed, number, record, text, texts
 from .quarantine import Quarantine
 
 FORMAT = 1
-
-R = TypeVar("R")
+BROKEN, STAMP = ".broken-", "%Y%m%dT%H%M%SZ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,8 @@ class State:
 
         pulled: Digests of the images that were pulled for this root, until they
             are removed again.
+
+        more: What a newer dewy wrote beside it, kept as it came.
     """
 
     running: Installed | None = None
@@ -105,6 +108,7 @@ class State:
     pulled: tuple[str, ...] = ()
     because: str = ""
     back_at: float = 0.0
+    more: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def since(self) -> float:
@@ -114,10 +118,17 @@ class State:
     @property
     def previous(self) -> Installed | None:
         """What to go back to: the newest kept release that is not in quarantine."""
-        for candidate in self.installed:
-            if candidate != self.running and not self.is_bad(candidate):
-                return candidate
-        return None
+        return next(self.candidates(), None)
+
+    def candidates(self, missing: Collection[Installed] = ()) -> Iterator[Installed]:
+        """
+        The releases to go back to, best first: without those in quarantine.
+
+        *missing* names those whose files are found to be gone.
+        """
+        for each in self.installed:
+            if each != self.running and each not in missing and not self.is_bad(each):
+                yield each
 
     def is_bad(self, candidate: Installed) -> bool:
         """Whether *candidate* is in quarantine, however long."""
@@ -152,38 +163,60 @@ class State:
         Raises:
             ValueError: *text* is not a state this dewy can read.
         """
-        try:
-            data: dict[str, Any] = json.loads(text)
-            if data["format"] != FORMAT:
-                raise ValueError(f"format {data['format']} is not {FORMAT}")
-            running = data["running"]
-            return cls(
-                running=_record(Installed, running) if running else None,
-                installed=_records(Installed, data["installed"]),
-                quarantine=Quarantine.from_json(data["quarantine"]),
-                hold=bool(data["hold"]),
-                wanted=str(data["wanted"]),
-                groups=_records(Group, data["groups"]),
-                notifies=bool(data["notifies"]),
-                pulled=tuple(map(str, data.get("pulled", ()))),
-                because=str(data.get("because", "")),
-                back_at=float(data.get("back_at", 0.0)),
-            )
-        except (KeyError, TypeError, AttributeError) as exc:
-            raise ValueError(f"{type(exc).__name__}: {exc}") from exc
+        data = document(text)
+        if data.get("format") != FORMAT:
+            raise ValueError(f"format {data.get('format')} is not {FORMAT}")
+        if missing := {"running", "installed"} - data.keys():
+            raise ValueError(f"{', '.join(sorted(missing))} is missing")
+        known = {key: _field(key, data[key]) for key in _FIELDS if key in data}
+        more = {key: data[key] for key in data.keys() - known.keys() - {"format"}}
+        return cls(**known, more=more)
 
     def to_json(self) -> bytes:
-        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1).encode() + b"\n"
+        fields = asdict(self)
+        more = fields.pop("more")
+        told = {"format": FORMAT, **fields, **more}
+        return json.dumps(told, indent=1).encode() + b"\n"
 
 
-def _record(kind: type[R], data: dict[str, Any]) -> R:
-    # Unknown keys are a newer dewy's; they are not ours to fail on.
-    names = {each.name for each in fields(kind)}  # type: ignore[arg-type]
-    return kind(**{key: value for key, value in data.items() if key in names})
+def _field(key: str, value: object) -> Any:
+    try:
+        return _FIELDS[key](value)
+    except ValueError as exc:
+        raise ValueError(f"{key}: {exc}") from None
 
 
-def _records(kind: type[R], data: Iterable[dict[str, Any]]) -> tuple[R, ...]:
-    return tuple(_record(kind, item) for item in data)
+def _installed(data: object) -> Installed:
+    found = record(Installed, data)
+    if "/" in found.directory or "\0" in found.directory:
+        raise ValueError(f"directory: {found.directory!r} is not a name")
+    return found
+
+
+def _group(data: object) -> Group:
+    found = record(Group, data)
+    if found.pid <= 1:
+        # To the kernel, these name others' processes, or all of them.
+        raise ValueError(f"pid: {found.pid} is no process of a program")
+    return found
+
+
+_FIELDS: dict[str, Callable[[Any], Any]] = {
+    "running": lambda data: None if data is None else _installed(data),
+    "installed": lambda data: tuple(map(_installed, listed(data))),
+    "quarantine": Quarantine.from_json,
+    "hold": boolean,
+    "wanted": text,
+    "groups": lambda data: tuple(map(_group, listed(data))),
+    "notifies": boolean,
+    "pulled": texts,
+    "because": text,
+    "back_at": number,
+}
+
+
+class BrokenState(DewyError):
+    """What the state's file holds is none: cut short, or damaged."""
 
 
 class StateFile:
@@ -197,17 +230,35 @@ class StateFile:
         The state as last written; None if there is none.
 
         Raises:
+            BrokenState: it holds no state.
             DewyError: it exists but cannot be read.
         """
         try:
             return State.from_json(self.path.read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as exc:
+        except ValueError as exc:
+            raise BrokenState(f"{self.path} is broken: {exc}") from exc
+        except OSError as exc:
             raise DewyError(
                 f"{self.path} cannot be read ({exc}); restore it, or move it away "
                 "to start from the link 'current'"
             ) from exc
+
+    def set_aside(self, now: float) -> Path:
+        """
+        Rename what is broken, *now*, and return where it is: a person may mend it.
+
+        Raises:
+            OSError: it could not be renamed.
+        """
+        place = self.path.with_name(f"{self.path.name}{BROKEN}{utc(now):{STAMP}}")
+        self.path.rename(place)
+        return place
+
+    def broken(self) -> list[Path]:
+        """What was set aside and is still there, oldest first."""
+        return sorted(self.path.parent.glob(f"{self.path.name}{BROKEN}*"))
 
     def write(self, state: State) -> None:
         """

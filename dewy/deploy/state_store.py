@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from ..system import Clock, to_the_end
 from .state import Installed, State, StateFile
@@ -71,11 +72,12 @@ class StateStore:
         *,
         traffic: bool,
         back: Installed | None = None,
+        detail: str = "",
     ) -> None:
         """
         Put a version into quarantine, and let *back* run, if given, in one write.
 
-        *traffic* is as in `Quarantine.add`.
+        *traffic* and *detail* are as in `Quarantine.add`.
         """
         await self.note(
             lambda state: replace(
@@ -85,10 +87,14 @@ class StateStore:
                 because=f"put back, because {reason}" if back else state.because,
                 wanted="" if state.wanted == tag else state.wanted,
                 quarantine=state.quarantine.add(
-                    tag, identity, reason, clock, traffic=traffic
+                    tag, identity, reason, clock, traffic=traffic, detail=detail
                 ),
             )
         )
+
+    async def broken(self) -> list[Path]:
+        """The files of earlier states that could not be read."""
+        return await asyncio.to_thread(self._file.broken)
 
     async def _write(self, changed: State) -> State:
         if changed != self._written:

@@ -68,7 +68,12 @@ def rollback(state: State, tag: str | None, clock: Clock) -> Outcome:
     left = state.running
     if left is not None and left.tag:
         quarantine = quarantine.add(
-            left.tag, left.identity, BY_OPERATOR, clock, traffic=True
+            left.tag,
+            left.identity,
+            BY_OPERATOR,
+            clock,
+            traffic=True,
+            by="operator",
         )
     # What serves is never the first to be pruned: it goes to the front.
     back = state.deployed(target, len(state.installed), clock.wall())

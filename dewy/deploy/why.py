@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import NoRelease
 from ..logs import summary
@@ -113,9 +113,9 @@ def _wanted(version: str, state: State) -> Found:
 def _quarantine(version: str, state: State, now: float) -> Found:
     for entry in state.quarantine.clamped(now):
         if entry.tag == version and entry.blocks(now):
-            yield KEPT_OUT, quarantined(entry)
+            yield KEPT_OUT, quarantined(replace(entry, reason=entry.story))
         elif entry.tag == version:
-            yield "", f"it is due to be tried again after: {entry.reason}"
+            yield "", f"it is due to be tried again after: {entry.story}"
 
 
 def _registry(version: str, state: State, looked: Looked, now: float) -> Found:
@@ -165,7 +165,8 @@ def _ended(record: Record) -> tuple[str, str]:
     if record.outcome == "failed":
         text = f"it failed at {record.step} on {_at(record.at)}"
     verdict = "" if ran else FAILED
-    return verdict, f"{text}: {record.reason}" if record.reason else text
+    story = record.story
+    return verdict, f"{text}: {story}" if story else text
 
 
 def _kept(version: str, state: State) -> Iterator[str]:

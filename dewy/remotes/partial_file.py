@@ -100,5 +100,5 @@ class PartialFile:
             raise
         except OSError as exc:
             raise DeploymentError(
-                f"could not write {self._into}: {exc.strerror}"
+                f"could not write {self._into}: {exc.strerror}", host=True
             ) from exc

@@ -284,7 +284,9 @@ def _afforded() -> Iterator[None]:
         yield
     except (OSError, RuntimeError, ValueError) as exc:
         # RuntimeError: no thread; ValueError: a zero byte in the environment.
-        raise StartFailed(f"the program cannot be started: {summary(exc)}") from exc
+        raise StartFailed(
+            f"the program cannot be started: {summary(exc)}", host=True
+        ) from exc
 
 
 async def _base_environment() -> dict[str, str]:

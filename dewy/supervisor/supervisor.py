@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 from ..errors import StartFailed
-from ..logs import duration
+from ..logs import detailed, duration
 from .backoff import Backoff
 from .exit_status import describe_exit
 from .generations import Generations
@@ -152,7 +152,7 @@ def _survived(what: str) -> Iterator[None]:
     try:
         yield
     except StartFailed as exc:
-        log.error(what, extra={"error": str(exc)})
+        log.error(what, extra={"error": detailed(exc)})
     except Exception:
         log.exception(what)
 

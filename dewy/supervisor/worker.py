@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -27,6 +28,11 @@ log = logging.getLogger(__name__)
 LAUNCH = Path(__file__).with_name("launch.py")
 LEFTOVER_POLL = 0.05
 LAST_LINE = 200
+# Why no program at all could be executed at this moment.
+SCARCITY = frozenset(
+    os.strerror(each)
+    for each in (errno.EAGAIN, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+)
 
 
 class Worker:
@@ -144,7 +150,10 @@ class Worker:
         self._control = None
         if problem:
             await self.exited
-            raise StartFailed(f"{program} cannot be executed: {problem.decode()}")
+            text = problem.decode()
+            raise StartFailed(
+                f"{program} cannot be executed: {text}", host=text in SCARCITY
+            )
 
     def signal(self, number: int) -> None:
         """Send a signal to the leader, as Server::Starter does."""
@@ -173,9 +182,8 @@ class Worker:
         text = f"generation {self.generation} {how}"
         if self.exited.done():
             text += f" ({describe_exit(self.exited.result())})"
-        if self.tail:
-            text += f": {printable(self.tail[-1][:LAST_LINE])}"
-        return StartFailed(text, log_tail=self.tail)
+        last = printable(self.tail[-1][:LAST_LINE]) if self.tail else ""
+        return StartFailed(text, detail=last, log_tail=self.tail)
 
     async def stop(self, patience: float, hurry: asyncio.Event | None = None) -> None:
         """

@@ -28,7 +28,7 @@ async def test_status_is_told(port: int, snapshot: dict[str, Any]) -> None:
         "name": "app",
         "proxy_backends": 0,
     }.items() <= found.items()
-    assert snapshot["quarantine"] == found["quarantine"]
+    assert ["v3"] == [each["tag"] for each in found["quarantine"]]
     assert "server" == found["mode"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from dewy import __version__
@@ -75,6 +76,7 @@ def test_status_of_a_running_dewy(state: State) -> None:
         "tag": "v3",
         "identity": "three",
         "reason": "died",
+        "detail": "",
         "failures": 1,
         "at": 1000.0,
         "until": 1060.0,
@@ -100,11 +102,6 @@ def test_what_is_degraded_is_not_healthy(state: State) -> None:
     assert ["nothing is deployed"] == tell(State(), Process(7))["degraded"]
 
 
-def test_deadlines_beyond_any_are_clamped(state: State) -> None:
-    """As they will be when they are acted on."""
-    assert -5680.0 == tell(state, None, now=-10000.0)["quarantine"][0]["until"]
-
-
 def test_deliberate_states_need_attention_and_are_well(state: State) -> None:
     """Hold, pause and rollback: somebody wanted them so."""
     quarantine = Quarantine().add("v3", "three", BY_OPERATOR, Clock(), traffic=True)
@@ -114,3 +111,23 @@ def test_deliberate_states_need_attention_and_are_well(state: State) -> None:
     assert (True, []) == (found["healthy"], found["degraded"])
     for word in ("`dewy unhold`", "`dewy resume`", "v3 was rolled back"):
         assert any(word in phrase for phrase in found["attention"])
+
+
+def test_deadline_beyond_any_is_due(state: State) -> None:
+    """As it is when it is acted on."""
+    assert -10000.0 == tell(state, None, now=-10000.0)["quarantine"][0]["until"]
+
+
+def test_broken_state_is_told(state: State) -> None:
+    found = status(
+        state,
+        1000.0,
+        name="app",
+        command="server",
+        root="/srv/app",
+        process=Process(7),
+        broken=[Path("/srv/app/.dewy/state.json.broken-1")],
+    )
+
+    (degraded,) = found["degraded"]
+    assert "/srv/app/.dewy/state.json.broken-1 could not be read" in degraded

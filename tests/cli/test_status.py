@@ -143,12 +143,13 @@ def test_status_without_a_dewy(dewy: Dewy, worked: StateFile) -> None:
 
 
 def test_broken_state_is_told(dewy: Dewy, worked: StateFile) -> None:
-    """With what to do about it."""
+    """And `--check` says so, until a person has looked at it."""
     worked.path.write_text("rubbish")
-    ended = dewy("status")
+    ended = dewy("status", "--check")
 
     assert 1 == ended.status
-    assert "cannot be read" in ended.err
+    assert "state.json could not be read: its hold and quarantine" in ended.out
+    assert "rubbish" == worked.path.read_text()
 
 
 def test_screen_of_replicas() -> None:

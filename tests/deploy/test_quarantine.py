@@ -85,15 +85,92 @@ def test_success_forgets_the_failures_of_these_bytes_only() -> None:
     assert ["b"] == [entry.identity for entry in quarantine.succeeded("v1", "a")]
 
 
-def test_deadlines_of_a_clock_that_ran_ahead_are_clamped() -> None:
-    """A wrong clock must not keep a version out for years."""
+def test_deadline_of_clock_that_ran_ahead_is_due() -> None:
+    """A wrong clock must not keep a version out for years, and all say the same."""
     quarantine = Quarantine().add("v1", "a", "no", at(10**9), traffic=False)
     quarantine = quarantine.add("v2", "b", "no", at(10**9), traffic=True)
     clamped = quarantine.clamped(now=0)
 
-    assert clamped.blocking("v1", "a", now=LONGEST_DELAY * (1 + SPREAD)) is None
-    assert clamped.blocking("v2", "b", now=10**12)
+    assert quarantine.blocking("v1", "a", now=0) is None
+    assert quarantine.blocking("v2", "b", now=0)
+    entry = clamped.find("v1", "a")
+    assert entry is not None
+    assert 0 == entry.until
     assert clamped == clamped.clamped(now=0)
+
+
+def test_longest_delay_blocks_all_the_same() -> None:
+    quarantine = Quarantine()
+    for _ in range(9):
+        quarantine = quarantine.add("v1", "a", "no", at(0, jitter=1), traffic=False)
+
+    assert quarantine.blocking("v1", "a", now=0)
+    assert quarantine.blocking("v1", "a", now=LONGEST_DELAY * (1 + SPREAD) - 1)
+
+
+DAY = 86400.0
+NONE: set[str] = set()
+
+
+def kept(quarantine: Quarantine, *looks: tuple[float, set[str], bool]) -> list[str]:
+    for day, tags, complete in looks:
+        quarantine = quarantine.seen(tags, complete, day * DAY)
+    return [entry.tag for entry in quarantine]
+
+
+def test_timed_entry_of_vanished_version_goes_after_thirty_days() -> None:
+    timed = Quarantine().add("v1", "a", "no", at(0), traffic=False)
+
+    assert ["v1"] == kept(timed, (1, NONE, True), (30.9, NONE, True))
+    assert [] == kept(timed, (1, NONE, True), (31, {"v2"}, True))
+
+
+def test_entry_stays_while_version_may_be_there() -> None:
+    """An incomplete list proves nothing, and one that has it begins anew."""
+    timed = Quarantine().add("v1", "a", "no", at(0), traffic=False)
+
+    assert ["v1"] == kept(timed, (1, NONE, False), (40, NONE, False))
+    assert ["v1"] == kept(timed, (1, NONE, True), (20, {"v1"}, True), (40, NONE, True))
+
+
+def test_absence_noted_by_clock_that_ran_ahead_begins_anew() -> None:
+    timed = Quarantine().add("v1", "a", "no", at(0), traffic=False)
+
+    assert ["v1"] == kept(timed, (900, NONE, True), (1, NONE, True), (30, NONE, True))
+    assert [] == kept(timed, (900, NONE, True), (1, NONE, True), (31, NONE, True))
+
+
+@pytest.mark.parametrize("by", ["operator", "fleet", ""])
+def test_untimed_entry_never_goes_by_itself(by: str) -> None:
+    """An operator's, a fleet's, and those with traffic."""
+    lasting = Quarantine().add("v1", "a", "no", at(0), traffic=True, by=by)
+
+    assert ["v1"] == kept(lasting, (1, NONE, True), (400, NONE, True))
+
+
+def test_entry_is_eased_once_what_ran_before_fails_too() -> None:
+    """A database that is down is nobody's fault."""
+    quarantine = Quarantine().add("v2", "b", "died", at(0), traffic=True)
+    eased = quarantine.eased("v2", "b", at(100)).find("v2", "b")
+
+    assert eased is not None
+    assert 160 == eased.until
+    assert quarantine == quarantine.eased("v1", "a", at(100))
+
+
+def test_entry_of_person_is_never_eased() -> None:
+    quarantine = Quarantine().add("v2", "b", "bad", at(0), traffic=True, by="operator")
+
+    assert quarantine == quarantine.eased("v2", "b", at(100))
+
+
+def test_words_in_entry_of_older_dewy_are_private() -> None:
+    """They were in its reason."""
+    old = {"tag": "v1", "identity": "a", "failures": 1, "at": 0.0, "until": 60.0}
+    (entry,) = Quarantine.from_json({"entries": [{**old, "reason": "db password=x"}]})
+
+    assert "password" not in entry.reason
+    assert "db password=x" == entry.detail
 
 
 @given(st.integers(1, 10**6), st.floats(0, 1))

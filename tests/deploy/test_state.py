@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from dewy.admin.status import status
+from dewy.cli.status import screen
 from dewy.deploy.quarantine import Quarantine
-from dewy.deploy.state import Group, Installed, State, StateFile
+from dewy.deploy.state import BrokenState, Group, Installed, State, StateFile
+from dewy.deploy.why import Looked, explain
 from dewy.errors import DewyError
 from dewy.system import Clock
 
@@ -47,12 +53,15 @@ def test_what_takes_over_runs_since_it_was_deployed_or_gone_back_to() -> None:
     assert 9.0 == FULL.deployed(V1, 7, 9.0).since
 
 
-def test_keys_of_a_newer_dewy_are_passed_over() -> None:
+def test_keys_of_newer_dewy_survive_older_one() -> None:
     """Going back to an older dewy of the same format is possible."""
     data = json.loads(FULL.to_json())
     data["moon"] = data["running"]["moon"] = data["groups"][0]["moon"] = "full"
 
-    assert FULL == State.from_json(json.dumps(data).encode())
+    found = State.from_json(json.dumps(data).encode())
+
+    assert replace(FULL, more={"moon": "full"}) == found
+    assert "full" == json.loads(found.to_json())["moon"]
 
 
 @pytest.mark.parametrize(
@@ -118,13 +127,86 @@ def test_no_file_is_no_state(tmp_path: Path) -> None:
     assert [] == list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("content", [b"", b"rubbish", b'{"format": 99}'])
-def test_broken_file_is_told_with_what_to_do(tmp_path: Path, content: bytes) -> None:
-    """Starting from nothing would forget what runs."""
+@pytest.mark.parametrize("content", [b"", b"rubbish", b'{"format": 99}', b"[" * 9999])
+def test_broken_file_is_set_aside_whole(tmp_path: Path, content: bytes) -> None:
+    """A person may mend it; what runs must not wait for that."""
     file = StateFile(tmp_path)
     file.path.write_bytes(content)
+    with pytest.raises(BrokenState, match=r"state\.json is broken"):
+        file.read()
+    kept = file.set_aside(1_927_857_906.0)
+
+    assert "state.json.broken-20310203T040506Z" == kept.name
+    assert content == kept.read_bytes()
+    assert [kept] == file.broken()
+    assert None is file.read()
+
+
+def test_unreadable_file_is_told_with_what_to_do(tmp_path: Path) -> None:
+    file = StateFile(tmp_path)
+    file.path.mkdir()
     with pytest.raises(DewyError, match=r"cannot be read .* move it away"):
         file.read()
+
+
+def mutated(draw: st.DrawFn, value: Any) -> Any:
+    """*value* with a strange value somewhere in it, at any depth."""
+    strange = st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(max_size=5),
+        st.just([]),
+        st.just({}),
+        st.just([[]]),
+        st.just({"entries": 3}),
+        st.just([{"tag": 1}]),
+    )
+    if isinstance(value, dict) and value and draw(st.booleans()):
+        key = draw(st.sampled_from(sorted(value)))
+        if draw(st.integers(0, 9)) == 0:
+            return {k: v for k, v in value.items() if k != key}
+        return {**value, key: mutated(draw, value[key])}
+    if isinstance(value, list) and value and draw(st.booleans()):
+        index = draw(st.integers(0, len(value) - 1))
+        return [*value[:index], mutated(draw, value[index]), *value[index + 1 :]]
+    return draw(strange)
+
+
+@given(st.data())
+def test_mutated_state_is_read_or_refused(data: st.DataObject) -> None:
+    """Never a TypeError: and what is read can be shown, planned with and written."""
+    text = json.dumps(mutated(data.draw, json.loads(FULL.to_json())))
+    try:
+        found = State.from_json(text.encode())
+    except ValueError:
+        return
+
+    shown = status(found, 9.0, name="a", command="", root="/", process=None)
+    assert screen(shown, 9.0)
+    assert list(explain("v1", found, (), Looked(), 9.0).why)
+    assert found == State.from_json(found.to_json())
+
+
+@pytest.mark.parametrize("pid", [0, 1, -1])
+def test_pid_of_no_program_is_refused(pid: int) -> None:
+    """The kernel would take it for everybody."""
+    data = json.loads(FULL.to_json())
+    data["groups"][0]["pid"] = pid
+    with pytest.raises(ValueError, match="pid"):
+        State.from_json(json.dumps(data).encode())
+
+
+def test_candidates_skip_bad_and_missing_releases() -> None:
+    v4 = replace(V3, tag="v4", identity="d", directory="4")
+    state = State(v4, (v4, V3, V2, V1))
+    clock = Clock(wall=lambda: 0.0)
+    quarantine = Quarantine().add("v3", V3.identity, "no", clock, traffic=False)
+    state = replace(state, quarantine=quarantine)
+
+    assert [V2, V1] == list(state.candidates())
+    assert [V1] == list(state.candidates(missing=[V2]))
 
 
 def test_state_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:

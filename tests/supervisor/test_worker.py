@@ -52,7 +52,9 @@ async def test_its_last_lines_are_kept(worker: Worker, tmp_path: Path):
     await asyncio.wait_for(worker.exited, 20)
 
     assert {"out", "err"} == set(worker.tail)
-    assert "generation 1 ended (exit status 1): " in str(worker.failure("ended"))
+    failure = worker.failure("ended")
+    assert "generation 1 ended (exit status 1)" == str(failure)
+    assert failure.detail in {"out", "err"}
 
 
 async def test_what_cannot_be_executed_is_named(worker: Worker, tmp_path: Path):
@@ -174,7 +176,7 @@ async def test_the_last_line_in_a_reason_commands_no_terminal(
     await worker.go("program")
     await asyncio.wait_for(worker.exited, 20)
 
-    reason = str(worker.failure("ended"))
+    reason = worker.failure("ended").detail
 
     assert "database" in reason
     assert reason.isprintable()

@@ -200,6 +200,9 @@
     return [problem, restarts && `restarted ${restarts} times by the engine`].filter(Boolean).join("; ");
   }
 
+  // A program's own words are for those who may read its logs.
+  const more = (tag) => `dewy why ${tag} shows what it wrote`;
+
   function parts() {
     table($("#replicas"), [["Name"], ["Version", "tag"], ["State"], ["Open", "number", "connections open now"],
       ["New", "number", "new connections per second"], ["In", "number", "bytes per second to it"],
@@ -211,11 +214,11 @@
         each(rate.connections_total), bytes(rate.bytes_up), bytes(rate.bytes_down),
         replica.upstream && `${replica.upstream} (${replica.way})`, problems(replica)];
     }));
-    table($("#generations"), [["Generation"], ["Process"], ["State"], ["For"], ["Says", "wide"]],
+    table($("#generations"), [["Generation"], ["Process"], ["State"], ["For"]],
       status.generations.map((one) => [String(one.generation), String(one.pid),
-        [one.state, TONES[one.state]], span(now() - one.since), one.status]));
+        [one.state, TONES[one.state]], span(now() - one.since)]));
     table($("#quarantine"), [["Version"], ["Why", "wide why"], ["Failures", "number"], ["Tried again"]],
-      status.quarantine.map((entry) => [entry.tag, entry.reason, String(entry.failures),
+      status.quarantine.map((entry) => [entry.tag, `${entry.reason} (${more(entry.tag)})`, String(entry.failures),
         entry.until == null ? `after dewy retry ${entry.tag}` :
           entry.until > now() ? until(entry.until) : "at the next poll"]));
   }
@@ -235,7 +238,8 @@
     const item = make("li", {}, make("div", { class: "line" }, make("strong", {}, record.tag),
       make("span", { class: "badge", "data-tone": TONES[record.outcome] }, record.outcome),
       make("span", { class: "quiet" }, at, ` ${from}took ${span(record.seconds)}`)));
-    if (step || record.reason) item.append(make("p", {}, step + record.reason));
+    const hint = record.outcome === "deployed" ? "" : ` (${more(record.tag)})`;
+    if (step || record.reason) item.append(make("p", {}, step + record.reason + hint));
     return item;
   }
 

@@ -28,6 +28,20 @@ _DENIED = re.compile(
     re.IGNORECASE,
 )
 
+# Docker's and Podman's runtimes, of what they were to execute.
+_UNFIT = re.compile(
+    r"exec format error|executable file|no command specified"
+    r"|exec: |exec /|starting container process|unable to start container process"
+    r"|unable to find user|no matching entries in passwd"
+    r"|no such file or directory: OCI|permission denied: OCI",
+    re.IGNORECASE,
+)
+
+
+def blames_image(text: str) -> bool:
+    """Whether an engine that does not start a container says its image can't run."""
+    return bool(_UNFIT.search(text))
+
 
 def one_line(text: str, secrets: Iterable[str] = ()) -> str:
     """*text* without line breaks, *secrets* and the queries of URLs."""

@@ -115,12 +115,14 @@ def _translated(name: str, into: Path, exc: OSError) -> DeploymentError:
     if exc.errno is None:  # bz2 and gzip raise it for broken data.
         return _broken(name, exc)
     if exc.errno in FULL:
-        return DeploymentError(f"no space left in {into.parent} to unpack {name}")
+        return DeploymentError(
+            f"no space left in {into.parent} to unpack {name}", host=True
+        )
     where = quoted(str(exc.filename)) if exc.filename else "a file"
     reason = f"{where}: {exc.strerror}"
     if exc.errno in REFUSED:
         return ArchiveError(f"{name} holds an entry that cannot be made: {reason}")
-    return DeploymentError(f"cannot unpack {name}: {reason}")
+    return DeploymentError(f"cannot unpack {name}: {reason}", host=True)
 
 
 def _broken(name: str, exc: Exception) -> ArchiveError:

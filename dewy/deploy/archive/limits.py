@@ -96,4 +96,4 @@ class Budget:
 
     def _go_on(self) -> None:
         if self._stop.is_set():
-            raise DeploymentError("unpacking was interrupted")
+            raise DeploymentError("unpacking was interrupted", host=True)

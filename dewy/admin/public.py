@@ -1,0 +1,25 @@
+"""The part of a status that every user of the host may see (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["public"]
+
+
+def public(status: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    *status* without what programs say of themselves: it may hold secrets.
+
+    Step, exit and category of a failure stay.
+    """
+    return {
+        **status,
+        "quarantine": [_without(each, "detail") for each in status["quarantine"]],
+        "generations": [_without(each, "status") for each in status["generations"]],
+    }
+
+
+def _without(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if key != name}

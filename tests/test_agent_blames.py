@@ -1,0 +1,144 @@
+"""The host's faults and the network's are nobody's verdict on a release."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from dewy.errors import DeploymentError, RemoteError, StartFailed
+from dewy.polling import Poller
+from tests.eventually import eventually
+from tests.standins.agents import Hands, acting
+
+SYNC = "dewy.deploy.releases._sync_file_system"
+SECRET = "db password=s3cr3t"
+
+
+@pytest.fixture
+async def hands(tmp_path: Path) -> AsyncIterator[Hands]:
+    async with acting(tmp_path) as hands:
+        hands.publish("v1.0.0")
+        await hands.agent.tick()
+        hands.publish("v1.1.0")
+        yield hands
+
+
+def full(*args: object, **kwargs: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def failing(hands: Hands, monkeypatch: pytest.MonkeyPatch, exc: Exception) -> None:
+    """From now on no release can take over, for *exc*."""
+
+    async def switch(directory: str) -> None:
+        if directory != hands.agent.state.running.directory:
+            raise exc
+
+    monkeypatch.setattr(hands.releases, "switch", switch)
+
+
+async def poll(hands: Hands, times: int = 1) -> Poller:
+    agent = hands.agent
+    poller = Poller(agent.tick, agent.settings, agent.clock, agent.deployment_log)
+    for _ in range(times):
+        await poller.once()
+    return poller
+
+
+@pytest.mark.parametrize(
+    ("place", "step"),
+    [
+        ("tempfile.mkdtemp", "fetch"),
+        (SYNC, "unpack"),
+    ],
+)
+async def test_full_disk_is_retried_with_polls_and_deploys_once_there_is_room(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch, place: str, step: str
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(place, full)
+        poller = await poll(hands, 3)
+        failed = [each for each in await hands.history() if each.outcome == "failed"]
+
+        assert "v1.0.0" == hands.agent.state.running.tag
+        assert "" != poller.problem
+        assert [] == list(hands.agent.state.quarantine)
+        assert [("v1.1.0", step)] == [(each.tag, each.step) for each in failed]
+    await poller.once()
+
+    assert "v1.1.0" == hands.agent.state.running.tag
+    assert "" == poller.problem
+
+
+async def test_store_that_is_away_condemns_nothing(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*args: object) -> None:
+        raise RemoteError("the store is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("dewy.artifacts.memory.MemoryArtifacts.fetch", away)
+        await poll(hands, 2)
+
+        assert [] == list(hands.agent.state.quarantine)
+    await poll(hands)
+
+    assert "v1.1.0" == hands.agent.state.running.tag
+
+
+async def test_repeated_fault_of_host_is_told_once(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And each time in the log; another fault is news."""
+    monkeypatch.setattr("tempfile.mkdtemp", full)
+    await poll(hands, 4)
+    monkeypatch.undo()
+    monkeypatch.setattr(SYNC, full)
+    await poll(hands, 2)
+
+    await eventually(lambda: 2 == sum("failed at" in text for text in hands.told()))
+    assert not any("Poll failed" in text for text in hands.told())
+
+
+@pytest.mark.parametrize("host", [True, False])
+async def test_start_that_failed_is_blamed_on_whoever_is_to_blame(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch, host: bool
+) -> None:
+    failing(hands, monkeypatch, StartFailed("no more processes", host=host))
+    with pytest.raises(DeploymentError):
+        await hands.agent.tick()
+
+    assert (not host) == bool(list(hands.agent.state.quarantine))
+
+
+async def test_words_of_program_stay_where_they_may_be_read(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the log, the history, the quarantine and notices; in no reason."""
+    caplog.set_level(logging.INFO)
+    failure = StartFailed("generation 2 ended (exit status 1)", detail=SECRET)
+    failing(hands, monkeypatch, failure)
+    poller = await poll(hands)
+    await hands.agent.tick()
+    (entry,) = hands.agent.state.quarantine
+    record = (await hands.history())[-1]
+
+    for public in (
+        entry.reason,
+        record.reason,
+        poller.problem,
+        hands.agent.status_reason,
+        hands.agent.state.because,
+        hands.agent.latest.reason,
+        *hands.announced,
+    ):
+        assert SECRET not in public
+    assert SECRET == entry.detail == record.detail
+    assert "generation 2 ended (exit status 1)" == entry.reason == record.reason
+    assert any(SECRET in str(vars(each)) for each in caplog.records)
+    await eventually(lambda: any(SECRET in text for text in hands.told()))
