@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from .changes import Busy, Cancelled, Change, ChangeSlot, FollowUps
 from .config import Settings
 from .deploy.attempt import DONE, Attempt
-from .deploy.deploy_hooks import DeployHooks
+from .deploy.deploy_hooks import ROLLED_BACK, DeployHooks
 from .deploy.deployer import Deployer
 from .deploy.deployment_log import DeploymentLog
 from .deploy.plan import Action, in_grace, is_same, plan, quarantined
@@ -45,13 +46,13 @@ class Agent:
     Attributes:
         announce: Tells the service manager in one line what runs.
 
-        busy: Held by whoever changes the version: a tick, or an operator.
+        changes: The change of version under way: a poll's, or an operator's.
+
+        follow_ups: What follows a change, beside the next one.
 
         newest: What the registry named last.
 
         status_reason: What the last look led to, for `status`.
-
-        latest: The last change of version that was tried, or is under way.
     """
 
     settings: Settings
@@ -64,10 +65,10 @@ class Agent:
     hooks: DeployHooks
     probation: Probation
     announce: Callable[[str], None]
-    busy: asyncio.Lock = field(default_factory=asyncio.Lock)
+    changes: ChangeSlot = field(default_factory=ChangeSlot)
+    follow_ups: FollowUps = field(default_factory=FollowUps)
     newest: Release | None = None
     status_reason: str = "has not looked yet"
-    latest: Attempt | None = None
 
     @property
     def state(self) -> State:
@@ -80,19 +81,20 @@ class Agent:
 
     async def tick(self) -> None:
         """
-        Look at the registry once, and act.
+        Look at the registry once, and act; what follows a change goes on beside.
 
         Raises:
             NotYet: what there is to do has to wait; `status_reason` says why.
             Exception: it failed; the running release serves on.
         """
-        async with self.busy:
-            await self.state_store.settle()
-            try:
-                await self._look_and_act()
-            except NotYet as exc:
-                self.status_reason = str(exc)
-                raise
+        await self.state_store.flush()
+        try:
+            await self._look_and_act()
+        except NotYet as exc:
+            self.status_reason = str(exc)
+            raise
+        except (Busy, Cancelled) as exc:
+            self.status_reason = str(exc)
 
     async def look(self, tag: str | None = None) -> Release | None:
         """
@@ -118,44 +120,81 @@ class Agent:
 
     async def deploy(self, release: Release, why: str = "") -> None:
         """
-        Bring *release* up; *why* unless it is the newest. Called with `busy` held.
+        Bring *release* up; *why* unless it is the newest.
 
         Raises:
             NotYet: its artifact is being replaced at this moment, or an operator
-                said `hold` while it was fetched.
+                said `hold` meanwhile.
+            Busy: another change of version is under way.
+            Cancelled: an operator cancelled it.
             Exception: it failed and is in quarantine; what ran still runs.
         """
-        attempt = self.attempt(release.tag, "deploy", why)
-        attempt.reach("fetch")
-        target: Installed | None = None
+        change = Change(self.attempt(release.tag, "deploy", why), release)
+        await self.changes.run(change, self._deploy)
+
+    async def _deploy(self, change: Change) -> None:
+        attempt, release = change.attempt, change.release
+        assert release is not None
         try:
-            async with self.release_store.brought(release) as delivery:
-                self.deployment_log.tell(Kind.ORDINARY, f"Fetched {release.tag}")
-                target = await delivery.reserve(self.clock.wall())
-                attempt.reach("before-hook")
-                await self.hooks.before(attempt, target)
-                attempt.reach("unpack")
-                await delivery.install(target)
-            self._refuse_held(release)
-            attempt.reach("start")
-            await self.activate(target, attempt)
+            target = await self._bring_up(release, change)
         except NotYet:
             attempt.over = True
             await self.release_store.retain(self.state, cached=False)
+            raise
+        except Cancelled as exc:
+            await self._cancelled(attempt, str(exc))
+            raise
+        except asyncio.CancelledError:
+            if change.cancelled:
+                await self._cancelled(attempt, change.cancelled)
             raise
         except Exception as exc:
             await self._failed(release, attempt, exc)
             raise
         # The log says so when what comes after it is over, too.
         attempt.step = DONE
-        await self.deployment_log.record(attempt, "deployed", why, more=True)
+        await self.deployment_log.record(attempt, "deployed", attempt.why, more=True)
+        self.follow_ups.add(
+            self._follow(attempt, target, release), f"after {attempt.target}"
+        )
+
+    async def _bring_up(self, release: Release, change: Change) -> Installed:
+        attempt = change.attempt
+        attempt.reach("fetch")
+        async with self.release_store.brought(release) as delivery:
+            self.deployment_log.tell(Kind.ORDINARY, f"Fetched {release.tag}")
+            target = await delivery.reserve(self.clock.wall())
+            attempt.reach("before-hook")
+            await self.hooks.before(attempt, target)
+            attempt.reach("unpack")
+            await delivery.install(target)
+        attempt.reach("start")
+        await self.activate(target, change)
+        return target
+
+    async def _follow(
+        self, attempt: Attempt, target: Installed, release: Release
+    ) -> None:
+        """Do what follows a deployment, for as long as *target* is what runs."""
         attempt.mark("after-hook")
         await self.hooks.after(attempt, target)
-        attempt.mark("report")
-        await self._report(release)
-        attempt.mark("clean-up")
-        await self._finish(attempt)
+        if self.state.running == target:
+            attempt.mark("report")
+            await self._report(release)
+        if self.state.running == target:
+            attempt.mark("clean-up")
+            await self._finish(attempt)
+        else:
+            log.warning("Deployment was superseded", extra=attempt.log_fields())
         self.deployment_log.end(attempt)
+
+    async def _cancelled(self, attempt: Attempt, reason: str) -> None:
+        log.warning("Deployment cancelled", extra=attempt.log_fields(reason=reason))
+        await self.release_store.retain(self.state, cached=False)
+        await self.deployment_log.record(attempt, "cancelled", reason)
+        self.deployment_log.tell(
+            Kind.IMPORTANT, f"{attempt.target} was not deployed: {reason}"
+        )
 
     async def deploy_wanted(self, release: Release) -> str:
         """
@@ -182,41 +221,95 @@ class Agent:
         await self.state_store.change(lambda state: replace(state, hold=True))
         return f"{release.tag} runs and is held, for {why}"
 
-    async def activate(self, target: Installed, attempt: Attempt) -> None:
+    async def went_back(self, attempt: Attempt, target: Installed, why: str) -> None:
+        """Record that *target*, a kept release, runs again, and follow it up."""
+        # What the last look led to is no longer so.
+        self.status_reason = self.describe()
+        self.announce(self.describe())
+        await self.deployment_log.record(attempt, "deployed", why, more=True)
+        self._follow_back(attempt, target)
+
+    async def judge(self, how: str, tail: tuple[str, ...]) -> bool:
+        """
+        Answer that what serves has failed; *how* and its last lines say why.
+
+        Return whether the previous release is what is to run from now on.
+        """
+        bad = self.state.running
+        moved = await self.probation.verdict(how, tail, self.deployer.put_back)
+        back = self.state.running
+        self.announce(self.describe())
+        if moved and bad and back:
+            begun = self.clock.monotonic()
+            attempt = Attempt(back.name, bad.name, "rollback", begun, why=how)
+            self._follow_back(attempt, back)
+        return moved
+
+    def _follow_back(self, attempt: Attempt, target: Installed) -> None:
+        async def follow() -> None:
+            attempt.mark("after-hook")
+            await self.hooks.after(attempt, target, ROLLED_BACK)
+            if self.state.running == target and target.tag:
+                attempt.mark("report")
+                await self._report_again(target.tag)
+            self.deployment_log.end(attempt)
+
+        self.follow_ups.add(follow(), f"after going back to {target.name}")
+
+    async def _report_again(self, tag: str) -> None:
+        try:
+            release = await self.look(tag)
+        except (DewyError, OSError) as exc:
+            log.warning("Rollback not reported", extra={"error": summary(exc)})
+            return
+        if release is not None:
+            await self._report(release)
+
+    async def activate(self, target: Installed, change: Change) -> None:
         """
         Let *target* take over, recording each step before it is relied on.
 
         Raises:
+            NotYet: an operator said `hold` meanwhile.
+            Cancelled: an operator cancelled *change*.
             DewyError, OSError: it did not; what ran still runs.
         """
+        attempt = change.attempt
         async with self.deployer.switch(target, attempt.note) as switch:
             try:
                 await switch.serve()
-                await self._commit(target, attempt)
+                await self._commit(target, change)
+            except (NotYet, Cancelled):
+                raise
             except Exception as exc:
                 if attempt.action == "deploy":
                     # Written first: a dewy killed from here on does not try again.
                     await self._quarantine(target.tag, target.identity, exc)
                 raise
 
-    async def _commit(self, target: Installed, attempt: Attempt) -> None:
+    async def _commit(self, target: Installed, change: Change) -> None:
+        attempt = change.attempt
         back_at = self.clock.wall() if attempt.action == "rollback" else 0.0
-        await self.state_store.change(
-            lambda state: replace(
+
+        def commit(state: State) -> State:
+            if attempt.action == "deploy":
+                _refuse_held(state, target)
+            change.commit()
+            return replace(
                 state.deployed(target, self.settings.keep, back_at),
                 quarantine=state.quarantine.succeeded(target.tag, target.identity),
                 wanted="",
                 because=attempt.why or NEWEST,
             )
-        )
+
+        await self.state_store.change(commit)
         self.probation.begin(target, attempt.id)
 
     def attempt(self, target: str, action: str, why: str) -> Attempt:
-        """The beginning of a change of version to *target*, and *why*."""
+        """Return the record of a change of version to *target* that begins now."""
         running = self.state.running
         previous = running.name if running else ""
-        self.latest = Attempt(target, previous, action, self.clock.monotonic(), why=why)
-        return self.latest
+        return Attempt(target, previous, action, self.clock.monotonic(), why=why)
 
     async def _look_and_act(self) -> None:
         if self.state.wanted and not self.state.hold:
@@ -225,19 +318,57 @@ class Agent:
         if release is None:
             return
         self.newest = release
+        await self.changes.settled()
+        if self.changes.current is not None:
+            raise Busy(f"{self.changes.current.attempt.target} is being deployed")
         decided = plan(self.state, release, self.clock.wall())
         known, self.status_reason = self.status_reason, decided.reason
         if decided.action is Action.DEPLOY:
-            return await self.deploy(release)
+            return await self._deploy_newest(release)
         level = logging.DEBUG if decided.reason == known else logging.INFO
         log.log(level, "Deploy skipped", extra={"why": decided.reason})
         if decided.action is Action.SKIP:
             await self._heal(release)
 
-    def _refuse_held(self, release: Release) -> None:
-        running = self.state.running
-        if self.state.hold and running and not is_same(running, release):
-            raise NotYet(f"held at {running.name}; {release.tag} waits")
+    async def _deploy_newest(self, release: Release) -> None:
+        """Bring *release* up, or whatever turns out to be newer while it is fetched."""
+        watching = asyncio.create_task(
+            self._supersede(release), name=f"watch for releases after {release.tag}"
+        )
+        try:
+            await self.deploy(release)
+        except Cancelled:
+            if not watching.done():
+                raise
+            await self._look_and_act()
+        finally:
+            watching.cancel()
+            await asyncio.wait({watching})
+
+    async def _supersede(self, release: Release) -> None:
+        """Return once the fetch of *release* was cancelled in favour of a newer one."""
+        while True:
+            await asyncio.sleep(self.settings.interval)
+            change = self.changes.pending
+            if change is None or change.release is not release:
+                continue
+            if change.attempt.step == "fetch" and (tag := await self._newer(release)):
+                change.cancel(f"superseded by {tag}")
+                return
+
+    async def _newer(self, release: Release) -> str:
+        """Return the version that is to be deployed rather than *release*, or ""."""
+        try:
+            newest = await self.look()
+        except (DewyError, OSError) as exc:
+            log.debug("Registry not asked", extra={"error": summary(exc)})
+            return ""
+        if newest is None or is_same(
+            Installed(release.tag, release.identity, "", 0.0), newest
+        ):
+            return ""
+        decided = plan(self.state, newest, self.clock.wall())
+        return newest.tag if decided.action is Action.DEPLOY else ""
 
     async def _deploy_remembered(self, tag: str) -> None:
         """Deploy what an operator asked for while no dewy ran."""
@@ -261,6 +392,9 @@ class Agent:
             log.error("Release is gone from this host", extra={"tag": release.tag})
             return await self.deploy(release)
         await self.deployer.heal(running)
+        if self.state.running != running:
+            # A verb has changed it meanwhile; the next look heals that.
+            return
         if not running.identity:
             known = replace(running, identity=release.identity)
             await self.state_store.change(lambda state: state.renamed(running, known))
@@ -306,3 +440,9 @@ class Agent:
         attempt.reach(DONE)
         what = self.deployer.achievement(bool(attempt.previous))
         self.deployment_log.tell(Kind.IMPORTANT, f"{what} for {attempt.target}")
+
+
+def _refuse_held(state: State, target: Installed) -> None:
+    running = state.running
+    if state.hold and running and not running.is_version_of(target):
+        raise NotYet(f"held at {running.name}; {target.name} waits")

@@ -47,7 +47,7 @@ async def load(settings: Settings, clock: Clock) -> StateStore:
     if state.running:
         log.info("Adopted release", extra={"release": state.running.name})
     state_store = StateStore(file, state, written=False)
-    await state_store.settle()
+    await state_store.flush()
     return state_store
 
 

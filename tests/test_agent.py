@@ -40,9 +40,9 @@ def version(root: Path) -> str:
 
 async def test_what_is_new_is_deployed_reported_and_told(hands, tmp_path):
     hands.publish("v1.0.0")
-    await hands.agent.tick()
+    await hands.tick()
     hands.publish("v1.1.0")
-    await hands.agent.tick()
+    await hands.tick()
 
     assert "v1.1.0" == version(tmp_path)
     assert ["v1.0.0", "v1.1.0"] == [d.release.tag for d in hands.store.reports]
@@ -59,9 +59,9 @@ async def test_what_is_new_is_deployed_reported_and_told(hands, tmp_path):
 
 async def test_what_runs_is_left_alone(hands):
     hands.publish("v1.0.0")
-    await hands.agent.tick()
+    await hands.tick()
     before = hands.agent.state
-    await hands.agent.tick()
+    await hands.tick()
 
     assert before == hands.agent.state
     assert "v1.0.0 runs" == hands.agent.status_reason
@@ -71,11 +71,11 @@ async def test_what_runs_is_left_alone(hands):
 async def test_a_failed_release_is_told_kept_out_and_tried_again_later(hands, tmp_path):
     """It used to be skipped for ever as if it ran, and nobody heard of it again."""
     hands.publish("v1.0.0")
-    await hands.agent.tick()
+    await hands.tick()
     hands.publish("v1.1.0", b"no archive")
     with pytest.raises(ArchiveError):
-        await hands.agent.tick()
-    await hands.agent.tick()
+        await hands.tick()
+    await hands.tick()
 
     assert "v1.0.0" == version(tmp_path)
     assert hands.agent.status_reason.startswith("v1.1.0 is in quarantine until 2033-")
@@ -88,9 +88,9 @@ async def test_a_failed_release_is_told_kept_out_and_tried_again_later(hands, tm
     )
     hands.now = BEGUN + MINUTE
     with pytest.raises(ArchiveError):
-        await hands.agent.tick()
+        await hands.tick()
     hands.now += MINUTE
-    await hands.agent.tick()
+    await hands.tick()
     assert 3 == len(await hands.history())
 
 
@@ -98,12 +98,12 @@ async def test_other_bytes_under_a_tag_are_a_new_candidate(hands, tmp_path):
     """Whether the ones before failed or run."""
     hands.publish("v1.0.0", b"no archive")
     with pytest.raises(ArchiveError):
-        await hands.agent.tick()
+        await hands.tick()
     hands.publish("v1.0.0")
-    await hands.agent.tick()
+    await hands.tick()
     before = hands.agent.state.running
     hands.publish("v1.0.0")
-    await hands.agent.tick()
+    await hands.tick()
 
     assert before.identity != hands.agent.state.running.identity
     assert before.directory != hands.agent.state.running.directory
@@ -114,8 +114,8 @@ async def test_nothing_older_takes_the_place_of_what_is_kept_out(hands):
     hands.publish("v1.0.0")
     hands.publish("v1.1.0", b"no archive")
     with pytest.raises(ArchiveError):
-        await hands.agent.tick()
-    await hands.agent.tick()
+        await hands.tick()
+    await hands.tick()
 
     assert None is hands.agent.state.running
 
@@ -135,7 +135,7 @@ async def test_what_does_not_arrive_as_published_is_not_unpacked(
     if not wrong:
         hands.store.fail("fetch", RemoteError("broken off"))
     with pytest.raises(error):
-        await hands.agent.tick()
+        await hands.tick()
 
     assert step == (await hands.history())[0].step
     assert not (tmp_path / "releases").exists()
@@ -147,10 +147,10 @@ async def test_a_release_that_is_being_replaced_is_waited_for(hands):
     hands.publish("v1.0.0")
     hands.store.fail("fetch", NotYet("changed while it was read"))
     with pytest.raises(NotYet):
-        await hands.agent.tick()
+        await hands.tick()
     assert [] == await hands.history()
     assert not list(hands.agent.state.quarantine)
-    await hands.agent.tick()
+    await hands.tick()
 
     assert "v1.0.0" == hands.agent.state.running.tag
 
@@ -159,15 +159,15 @@ async def test_a_release_on_its_way_is_waited_for_a_while(hands):
     """Half an hour without an artifact is normal, longer is an error."""
     published = datetime.fromtimestamp(BEGUN, UTC)
     hands.store.publish("v1.0.0", {}, at=published)
-    await hands.agent.tick()
+    await hands.tick()
     assert "may still be on its way" in hands.agent.status_reason
     hands.store.fail("current", NotYet("being written"))
-    await hands.agent.tick()
+    await hands.tick()
     assert "being written" == hands.agent.status_reason
 
     hands.now = BEGUN + 31 * MINUTE
     with pytest.raises(NoRelease):
-        await hands.agent.tick()
+        await hands.tick()
 
 
 async def test_a_registry_that_does_not_answer_is_given_up_on(hands, monkeypatch):
@@ -179,13 +179,13 @@ async def test_a_registry_that_does_not_answer_is_given_up_on(hands, monkeypatch
 
     monkeypatch.setattr(type(hands.agent.registry), "current", staticmethod(never))
     with pytest.raises(DewyError, match=r"no answer within 0\.01 s"):
-        await hands.agent.tick()
+        await hands.tick()
 
 
 async def test_a_report_that_fails_is_no_failure(hands):
     hands.publish("v1.0.0")
     hands.store.fail("report", RemoteError("read only"))
-    await hands.agent.tick()
+    await hands.tick()
 
     assert ["deployed"] == [record.outcome for record in await hands.history()]
     assert [] == hands.store.reports
@@ -193,10 +193,10 @@ async def test_a_report_that_fails_is_no_failure(hands):
 
 async def test_hold_changes_no_version(hands):
     hands.publish("v1.0.0")
-    await hands.agent.tick()
+    await hands.tick()
     await hands.agent.state_store.change(lambda state: replace(state, hold=True))
     hands.publish("v1.1.0")
-    await hands.agent.tick()
+    await hands.tick()
 
     assert "held at v1.0.0; v1.1.0 is newest" == hands.agent.status_reason
 
@@ -205,7 +205,7 @@ async def test_a_before_hook_that_fails_ends_the_deployment(tmp_path):
     async with acting(tmp_path, before_deploy_hook="echo no room >&2; exit 3") as hands:
         hands.publish("v1.0.0")
         with pytest.raises(HookFailed, match="exit code 3"):
-            await hands.agent.tick()
+            await hands.tick()
 
         record = (await hands.history())[0]
         assert ("before-hook", ("no room",)) == (record.step, record.log_tail)
@@ -221,7 +221,7 @@ async def test_what_is_unpacked_in_vain_is_removed(hands, tmp_path, monkeypatch)
     monkeypatch.setattr(type(hands.releases), "switch", refuse)
     hands.publish("v1.0.0")
     with pytest.raises(DeploymentError):
-        await hands.agent.tick()
+        await hands.tick()
 
     assert [] == list((tmp_path / "releases").iterdir())
     assert "start" == (await hands.history())[0].step
@@ -233,7 +233,7 @@ async def test_releases_are_pruned_by_what_the_state_says(tmp_path):
     async with acting(tmp_path, keep=2) as hands:
         for minor in range(4):
             hands.publish(f"v1.{minor}.0")
-            await hands.agent.tick()
+            await hands.tick()
             (tmp_path / "current" / "log").touch()
 
         kept = {path.name for path in (tmp_path / "releases").iterdir()}
@@ -245,12 +245,12 @@ async def test_releases_are_pruned_by_what_the_state_says(tmp_path):
 async def test_a_state_that_cannot_be_written_leaves_what_runs(hands, tmp_path):
     """`running` is written before anything is relied on."""
     hands.publish("v1.0.0")
-    await hands.agent.tick()
+    await hands.tick()
     hands.publish("v1.1.0")
     file = hands.agent.state_store._file
     write, file.path = file.path, tmp_path / "missing" / "state.json"
     with pytest.raises(OSError, match="missing"):
-        await hands.agent.tick()
+        await hands.tick()
     file.path = write
 
     assert "v1.0.0" == version(tmp_path)

@@ -43,8 +43,8 @@ async def test_each_step_has_one_line(tmp_path: Path, stream: io.StringIO) -> No
     hooks = {"before_deploy_hook": "true", "after_deploy_hook": "true"}
     async with acting(tmp_path, **hooks) as hands:
         hands.publish("v1.0.0")
-        await hands.agent.tick()
-        await hands.agent.tick()
+        await hands.tick()
+        await hands.tick()
         (record,) = await hands.history()
         told = lines(stream)
 
@@ -63,7 +63,7 @@ async def test_failure_is_the_last_line(tmp_path: Path, stream: io.StringIO) -> 
     async with acting(tmp_path) as hands:
         hands.publish("v1.0.0", b"no archive")
         with pytest.raises(ArchiveError):
-            await hands.agent.tick()
+            await hands.tick()
         (record,) = await hands.history()
         *steps, failed = lines(stream)
 

@@ -30,8 +30,8 @@ async def test_an_older_version_that_was_asked_for_is_held(hands, tmp_path):
     hands.publish("v1.0.0")
     hands.publish("v1.1.0")
     await hands.agent.state_store.change(lambda state: replace(state, wanted="v1.0.0"))
-    await hands.agent.tick()
-    await hands.agent.tick()
+    await hands.tick()
+    await hands.tick()
 
     assert "v1.0.0" == version(tmp_path)
     assert (True, "") == (hands.agent.state.hold, hands.agent.state.wanted)
@@ -42,28 +42,28 @@ async def test_a_version_that_was_asked_for_and_is_not_there_is_forgotten(hands)
     hands.publish("v1.0.0")
     await hands.agent.state_store.change(lambda state: replace(state, wanted="v9.0.0"))
     with pytest.raises(NoRelease):
-        await hands.agent.tick()
-    await hands.agent.tick()
+        await hands.tick()
+    await hands.tick()
 
     assert "v1.0.0" == hands.agent.state.running.tag
 
 
 async def test_a_release_removed_by_hand_is_brought_again(hands, tmp_path):
     hands.publish("v1.0.0")
-    await hands.agent.tick()
+    await hands.tick()
     gone = (tmp_path / "current").resolve()
     (gone / "VERSION").unlink()
     gone.rmdir()
-    await hands.agent.tick()
+    await hands.tick()
 
     assert "v1.0.0" == version(tmp_path)
 
 
 async def test_a_link_removed_by_hand_is_made_again(hands, tmp_path):
     hands.publish("v1.0.0")
-    await hands.agent.tick()
+    await hands.tick()
     (tmp_path / "current").unlink()
-    await hands.agent.tick()
+    await hands.tick()
 
     assert "v1.0.0" == version(tmp_path)
     assert 1 == len(await hands.history())
@@ -72,11 +72,11 @@ async def test_a_link_removed_by_hand_is_made_again(hands, tmp_path):
 async def test_what_the_original_deployed_learns_what_it_is_made_of(hands):
     """The same tag with other bytes is noticed from then on."""
     hands.publish("v1.0.0")
-    await hands.agent.tick()
+    await hands.tick()
     running = hands.agent.state.running
     unknown = replace(running, identity="")
     await hands.agent.state_store.change(lambda state: state.renamed(running, unknown))
-    await hands.agent.tick()
+    await hands.tick()
 
     assert running == hands.agent.state.running
     assert 1 == len(await hands.history())
@@ -85,7 +85,7 @@ async def test_what_the_original_deployed_learns_what_it_is_made_of(hands):
 async def test_cancelled_in_the_middle_nothing_has_changed(tmp_path):
     async with acting(tmp_path, before_deploy_hook="touch waits; sleep 60") as hands:
         hands.publish("v1.0.0")
-        tick = asyncio.create_task(hands.agent.tick())
+        tick = asyncio.create_task(hands.tick())
         await eventually((tmp_path / "waits").exists)
         tick.cancel()
         await asyncio.wait({tick})

@@ -104,7 +104,7 @@ async def test_an_hour_in_which_nobody_can_be_told(
             await trouble.begin(fault)
             async with acting(tmp_path, troubled, healthy) as hands:
                 poller = Poller(
-                    hands.agent.tick,
+                    hands.tick,
                     hands.agent.settings,
                     hands.agent.clock,
                     hands.agent.deployment_log,

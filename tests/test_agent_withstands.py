@@ -31,8 +31,8 @@ async def test_a_fault_in_a_deployment_is_a_failed_deployment(hands, monkeypatch
 
     monkeypatch.setattr(hands.releases, "switch", fault)
     with pytest.raises(LookupError):
-        await hands.agent.tick()
-    await hands.agent.tick()
+        await hands.tick()
+    await hands.tick()
 
     (record,) = await hands.history()
     assert ("failed", "LookupError: not foreseen") == (record.outcome, record.reason)
@@ -43,7 +43,7 @@ async def test_a_release_that_cannot_be_brought_again_is_tried_ever_later(
     hands, tmp_path, monkeypatch
 ):
     hands.publish("v1.0.0")
-    await hands.agent.tick()
+    await hands.tick()
     shutil.rmtree((tmp_path / "current").resolve())
 
     async def refuse(*args: object) -> None:
@@ -52,7 +52,7 @@ async def test_a_release_that_cannot_be_brought_again_is_tried_ever_later(
     monkeypatch.setattr(hands.releases, "unpack", refuse)
     for _ in range(3):
         with suppress(ArchiveError, NotYet):
-            await hands.agent.tick()
+            await hands.tick()
 
     assert ["deployed", "failed"] == [r.outcome for r in await hands.history()]
     assert "v1.0.0 is in quarantine" in hands.agent.status_reason

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from asyncio import StreamReader, StreamWriter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from ..errors import DewyError
 from .address import SOCKET, address
 
 __all__ = ["NotRunning", "ask"]
+
+Progress = Callable[[str], None]
 
 LONGEST_ANSWER = 16 * 1024 * 1024
 
@@ -21,10 +24,16 @@ class NotRunning(DewyError):
 
 
 async def ask(
-    private: Path, verb: str, patience: float = 10.0, **args: object
+    private: Path,
+    verb: str,
+    patience: float = 10.0,
+    progress: Progress | None = None,
+    **args: object,
 ) -> dict[str, Any]:
     """
-    What the dewy of the root that *private* is in answers to *verb*.
+    Return what the dewy of the root that *private* is in answers to *verb*.
+
+    *progress* is told each step meanwhile; leaving then cancels what was asked for.
 
     Raises:
         NotRunning: there is none.
@@ -34,7 +43,10 @@ async def ask(
         async with asyncio.timeout(patience):
             reader, writer = await _connect(private)
             try:
-                answer = await _exchange(reader, writer, {"verb": verb, **args})
+                request = {"verb": verb, **args}
+                if progress is not None:
+                    request["stream"] = True
+                answer = await _exchange(reader, writer, request, progress)
             finally:
                 writer.close()
     except TimeoutError:
@@ -59,13 +71,18 @@ async def _connect(private: Path) -> tuple[StreamReader, StreamWriter]:
 
 
 async def _exchange(
-    reader: StreamReader, writer: StreamWriter, request: dict[str, object]
+    reader: StreamReader,
+    writer: StreamWriter,
+    request: dict[str, object],
+    progress: Progress | None,
 ) -> dict[str, Any]:
     try:
         writer.write(json.dumps(request).encode() + b"\n")
         await writer.drain()
-        line = await reader.readline()
-        answer = json.loads(line)
+        answer = json.loads(await reader.readline())
+        while progress is not None and isinstance(answer, dict) and "step" in answer:
+            progress(str(answer["step"]))
+            answer = json.loads(await reader.readline())
     except (ConnectionError, ValueError) as exc:
         raise DewyError("dewy left before it answered") from exc
     if not isinstance(answer, dict):

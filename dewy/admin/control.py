@@ -2,8 +2,10 @@
 The control socket of a running dewy: `.dewy/admin.sock`.
 
 One JSON object a line, `{"verb": "…", …}`, answered by one line,
-`{"ok": true, …}` or `{"ok": false, "error": "…"}`. Only the user dewy runs as
-reaches it: the socket has mode 0600 and its directory 0700.
+`{"ok": true, …}` or `{"ok": false, "error": "…"}`. A request with `"stream": true`
+is answered by a line `{"step": "…"}` for each step before that; if its client
+leaves, what it asked for is cancelled, unless it is past recall. Only the user dewy
+runs as reaches it: the socket has mode 0600 and its directory 0700.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import logging
 import os
 import socket
 from asyncio import StreamReader, StreamWriter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -27,7 +29,8 @@ __all__ = ["ControlServer", "Handle"]
 
 log = logging.getLogger(__name__)
 
-Handle = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
+Progress = Callable[[str], None]
+Handle = Callable[[str, dict[str, Any], Progress], Awaitable[dict[str, Any]]]
 
 LONGEST_LINE = 64 * 1024
 MOST_CLIENTS = 16
@@ -43,8 +46,9 @@ class ControlServer:
     Args:
         path: Where the socket is put; its directory exists.
 
-        handle: Does what a verb says; what it returns is sent beside `ok`. A
-            DewyError or OSError becomes the answer.
+        handle: Does what a verb says and calls its last argument with each step;
+            what it returns is sent beside `ok`. A DewyError or OSError becomes the
+            answer.
 
         patience: Seconds a client may take to send a line or to take an answer.
 
@@ -125,17 +129,38 @@ class ControlServer:
                 return
             self._busy.add(task)
             try:
-                await self._answer(writer, await self._reply(line))
+                if not await self._serve(line, reader, writer):
+                    return
             finally:
                 self._busy.discard(task)
 
-    async def _reply(self, line: bytes) -> dict[str, Any]:
+    async def _serve(
+        self, line: bytes, reader: StreamReader, writer: StreamWriter
+    ) -> bool:
+        """Answer one request; return whether its client is still there."""
         try:
             verb, args = _request(line)
         except ValueError:
-            return _refusal('a request is one JSON object with a "verb"')
+            refusal = _refusal('a request is one JSON object with a "verb"')
+            await self._answer(writer, refusal)
+            return True
+        if not args.pop("stream", False):
+            await self._answer(writer, await self._reply(verb, args, _unheard))
+            return True
+
+        def step(text: str) -> None:
+            writer.write(_line({"step": text}))
+
+        reply = await _unless_left(reader, self._reply(verb, args, step))
+        if reply is not None:
+            await self._answer(writer, reply)
+        return reply is not None
+
+    async def _reply(
+        self, verb: str, args: dict[str, Any], progress: Progress
+    ) -> dict[str, Any]:
         try:
-            return {"ok": True, **await self._handle(verb, args)}
+            return {"ok": True, **await self._handle(verb, args, progress)}
         except (DewyError, OSError) as exc:
             return _refusal(detailed(exc))
         except Exception as exc:
@@ -143,9 +168,39 @@ class ControlServer:
             return _refusal(f"dewy could not do it: {summary(exc)}")
 
     async def _answer(self, writer: StreamWriter, reply: dict[str, Any]) -> None:
-        writer.write(json.dumps(reply, default=str).encode() + b"\n")
+        writer.write(_line(reply))
         async with asyncio.timeout(self._patience):
             await writer.drain()
+
+
+async def _unless_left(
+    reader: StreamReader, work: Coroutine[Any, Any, dict[str, Any]]
+) -> dict[str, Any] | None:
+    """Return the result of *work*; None, and *work* is over, if the client leaves."""
+    working = asyncio.create_task(work, name="admin request")
+    watching = asyncio.create_task(_left(reader), name="admin client leaving")
+    try:
+        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        for task in (working, watching):
+            task.cancel()
+        await asyncio.wait({working, watching})
+
+
+async def _left(reader: StreamReader) -> None:
+    """Return when the client has closed its end; it has nothing more to say."""
+    with suppress(ConnectionError):
+        while await reader.read(LONGEST_LINE):
+            pass
+
+
+def _unheard(text: str) -> None:
+    """Drop the steps of a request that did not ask for them."""
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, default=str).encode() + b"\n"
 
 
 def _listen(path: Path) -> socket.socket:

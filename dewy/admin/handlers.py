@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from ..agent import Agent
+from ..changes import Progress
 from ..config.names import app_name
 from ..containers.replica_set import ReplicaSet
 from ..deploy import verbs
 from ..deploy.history import History
 from ..deploy.plan import quarantined
 from ..deploy.state import State
-from ..deploy.state_store import Change
 from ..errors import DewyError
-from ..notifiers import Kind
+from ..operations import Operations
 from ..polling import Poller
 from ..supervisor.generations import Generations
 from .logs import logs
@@ -27,6 +26,10 @@ from .why import answer, look
 __all__ = ["Handlers"]
 
 Answer = dict[str, Any]
+
+
+def _unheard(text: str) -> None:
+    """Drop the steps."""
 
 
 class Handlers:
@@ -51,6 +54,7 @@ class Handlers:
     ) -> None:
         self.agent = agent
         self.poller = poller
+        self._operations = Operations(agent)
         self._generations = generations
         self._replica_set = replica_set
         self._reload = reload
@@ -65,9 +69,11 @@ class Handlers:
         """The replicas, in container mode."""
         return self._replica_set
 
-    async def handle(self, verb: str, args: Mapping[str, Any]) -> Answer:
+    async def handle(
+        self, verb: str, args: Mapping[str, Any], progress: Progress = _unheard
+    ) -> Answer:
         """
-        Answer one request of the control socket.
+        Answer one request of the control socket; *progress* is told each step.
 
         Raises:
             DewyError: it cannot be done, and why.
@@ -78,10 +84,15 @@ class Handlers:
             "status": self.status,
             "why": partial(self._why, version or ""),
             "logs": partial(self._logs, args),
-            "deploy": partial(self._deploy, version),
-            "rollback": partial(self._roll_back, version),
+            "deploy": partial(
+                self._operate, self._operations.deploy, version, progress
+            ),
+            "rollback": partial(
+                self._operate, self._operations.roll_back, version, progress
+            ),
+            "abort": partial(self._operate, self._operations.abort),
             "retry": partial(self._change, partial(verbs.retry, tag=version or "")),
-            "hold": partial(self._change, verbs.hold),
+            "hold": partial(self._operate, self._operations.hold),
             "unhold": partial(self._change, verbs.unhold),
             "containers": self._list_containers,
             "pause": partial(self._pause, args.get("seconds")),
@@ -174,14 +185,16 @@ class Handlers:
         return reasons
 
     def _underway(self) -> Answer | None:
-        attempt, clock = self.agent.latest, self.agent.clock
-        if attempt is None or attempt.over or not self.agent.busy.locked():
+        change, clock = self.agent.changes.current, self.agent.clock
+        if change is None:
             return None
+        attempt = change.attempt
         return {
             "tag": attempt.target,
             "previous": attempt.previous,
             "action": attempt.action,
             "step": attempt.step,
+            "progress": attempt.progress,
             "since": clock.wall() - (clock.monotonic() - attempt.begun),
         }
 
@@ -212,47 +225,7 @@ class Handlers:
         self.poller.wake()
         return {"message": message}
 
-    async def _deploy(self, version: str | None) -> Answer:
-        agent = self.agent
-        async with agent.busy:
-            verbs.deploy(agent.state, version)
-            release = await agent.look(version)
-            if release is None:
-                raise DewyError(f"nothing to deploy yet: {agent.status_reason}")
-            entry = agent.state.quarantine.find(release.tag, release.identity)
-            if version is None and entry:
-                raise DewyError(quarantined(entry))
-            return {"message": await agent.deploy_wanted(release)}
-
-    async def _roll_back(self, version: str | None) -> Answer:
-        agent = self.agent
-        async with agent.busy:
-            before = agent.state
-            after, message = verbs.rollback(before, version, agent.clock)
-            target = after.running
-            assert target is not None
-            attempt = agent.attempt(target.name, "rollback", verbs.BY_OPERATOR)
-            attempt.reach("start")
-            # What is left goes into quarantine first: a dewy killed from here on
-            # must not bring it back by itself.
-            await agent.state_store.change(_requarantine(before, after))
-            try:
-                await agent.activate(target, attempt)
-            except Exception as exc:
-                await agent.state_store.note(_requarantine(after, before))
-                await agent.deployment_log.failed(attempt, exc)
-                raise
-            attempt.reach("done")
-            # What the last look led to is no longer so.
-            agent.status_reason = agent.describe()
-            agent.announce(agent.describe())
-            await agent.deployment_log.record(attempt, "deployed", verbs.BY_OPERATOR)
-            agent.deployment_log.tell(Kind.IMPORTANT, message)
-        return {"message": message}
-
-
-def _requarantine(old: State, new: State) -> Change:
-    """What differs between the two; the state may have moved on meanwhile."""
-    return lambda state: replace(
-        state, quarantine=state.quarantine.moved(old.quarantine, new.quarantine)
-    )
+    async def _operate(
+        self, operation: Callable[..., Awaitable[str]], *given: object
+    ) -> Answer:
+        return {"message": await operation(*given)}

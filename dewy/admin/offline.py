@@ -76,6 +76,8 @@ def _broken(file: StateFile) -> list[Path]:
 def _change(
     verb: str, version: str | None, clock: Clock
 ) -> Callable[[State], verbs.Outcome]:
+    if verb == "abort":
+        raise DewyError("no dewy runs here, so nothing is being deployed")
     changes: dict[str, Callable[[State], verbs.Outcome]] = {
         "hold": verbs.hold,
         "unhold": verbs.unhold,

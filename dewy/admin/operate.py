@@ -10,12 +10,12 @@ from ..config.resolve import missing_registry
 from ..errors import ConfigError
 from ..system import Clock
 from . import offline
-from .client import NotRunning, ask
+from .client import NotRunning, Progress, ask
 
 __all__ = ["look", "operate"]
 
 # A deployment may fetch a large artifact and wait for hooks and health.
-SLOW = frozenset({"deploy", "rollback"})
+SLOW = frozenset({"abort", "deploy", "hold", "rollback"})
 PATIENCE = 10.0
 LONG_PATIENCE = 3600.0
 
@@ -39,17 +39,21 @@ async def operate(
     verb: str,
     version: str | None = None,
     clock: Clock | None = None,
+    progress: Progress | None = None,
 ) -> str:
     """
-    Do what *verb* says, and return what to tell the operator.
+    Do what *verb* says, and return the sentence for the operator.
+
+    *progress* is told each step of those that take long.
 
     Raises:
         DewyError: it cannot be done, and why.
         OSError: the state could not be written.
     """
     patience = LONG_PATIENCE if verb in SLOW else PATIENCE
+    steps = progress if verb in SLOW else None
     try:
-        answer = await ask(settings.private, verb, patience, version=version)
+        answer = await ask(settings.private, verb, patience, steps, version=version)
         return str(answer.get("message", ""))
     except NotRunning:
         if verb == "deploy" and not settings.registry:

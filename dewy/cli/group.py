@@ -31,6 +31,7 @@ COMMANDS = (
     "deploy",
     "rollback",
     "retry",
+    "abort",
     "hold",
     "unhold",
     "pause",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from .. import loop
@@ -16,12 +18,18 @@ def operate(settings: Settings, verb: str, version: str | None = None) -> None:
     """Have *verb* done, by the dewy that runs or without one, and print what came."""
     from ..admin import operate
 
-    click.echo(loop.run(operate.operate(settings, verb, version)))
+    click.echo(loop.run(operate.operate(settings, verb, version, progress=_print_step)))
+
+
+def _print_step(text: str) -> None:
+    # A pipe would keep it until the end.
+    click.echo(f"  {text}")
+    sys.stdout.flush()
 
 
 def steer(settings: Settings, verb: str, **args: object) -> None:
     """Have the dewy that runs here do *verb*, and print what came of it."""
     from ..admin.client import ask
 
-    answer = loop.run(ask(settings.private, verb, PATIENCE, **args))
+    answer = loop.run(ask(settings.private, verb, PATIENCE, None, **args))
     click.echo(str(answer["message"]))

@@ -42,7 +42,7 @@ __all__ = [
 LIST = "container list"
 
 STEER = frozenset({"pause", "resume", "reload"})
-ACT = frozenset({"deploy", "retry", "rollback", "hold", "unhold"}) | STEER
+ACT = frozenset({"abort", "deploy", "retry", "rollback", "hold", "unhold"}) | STEER
 LOOK = frozenset({"status", "history", "why", "logs"})
 ASK = frozenset({LIST, "ps"})
 ROOTED = RUN | ACT | LOOK

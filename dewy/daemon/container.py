@@ -106,9 +106,7 @@ async def _keep(
         running = agent.state.running
         if running is None or not is_of(replica, running):
             return False
-        moved = await agent.probation.verdict(how, tail, replica_set.deployer.put_back)
-        agent.announce(agent.describe())
-        return moved
+        return await agent.judge(how, tail)
 
     def troubled(problem: str) -> None:
         if problem:

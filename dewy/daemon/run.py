@@ -14,6 +14,7 @@ from ..admin.handlers import Handlers
 from ..admin.http import AdminAPI
 from ..admin.metrics import answering
 from ..admin.recent_history import RecentHistory
+from ..agent import Agent
 from ..config import Settings
 from ..errors import DewyError
 from ..notifiers import Kind
@@ -110,7 +111,7 @@ async def _serve(context: RunContext, handlers: Handlers) -> int:
     deployment_log, signals = agent.deployment_log, context.signals
     deployment_log.tell(Kind.ORDINARY, f"dewy {__version__} keeps {settings.root}")
     try:
-        return await _poll(settings, poller, signals.obeyed)
+        return await _poll(agent, poller, signals.obeyed)
     finally:
         deployment_log.tell(Kind.ORDINARY, f"Stopping ({signals.reason or 'done'})")
 
@@ -160,10 +161,11 @@ async def _answer_locally(context: RunContext, handlers: Handlers) -> None:
         log.warning("Admin API not started", extra={"error": str(exc)})
 
 
-async def _poll(settings: Settings, poller: Poller, over: asyncio.Event) -> int:
-    if settings.once:
+async def _poll(agent: Agent, poller: Poller, over: asyncio.Event) -> int:
+    if agent.settings.once:
         await poller.once()
-        if settings.command == "assets":
+        await agent.follow_ups.finished()
+        if agent.settings.command == "assets":
             return 1 if poller.problem else 0
         await asyncio.get_running_loop().create_future()
     await poller.run(over)

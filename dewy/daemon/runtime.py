@@ -112,7 +112,7 @@ class RunContext:
         )
         probation = Probation(settings, clock, state_store, deployment_log)
         probation.resume()
-        return Agent(
+        agent = Agent(
             settings=settings,
             clock=clock,
             state_store=state_store,
@@ -124,6 +124,8 @@ class RunContext:
             probation=probation,
             announce=self.service.status,
         )
+        self.stack.push_async_callback(agent.follow_ups.stop)
+        return agent
 
     def _registry(self, deployment_log: DeploymentLog) -> Registry:
         """The one that was named; its answers are shared where that was asked for."""

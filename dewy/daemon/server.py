@@ -53,13 +53,11 @@ async def supervise(
         record=lambda: _record(state_store, generations),
         hurry=context.signals.hurry,
     )
-    agent.deployer = deployer = ServerDeployer(releases, generations)
+    agent.deployer = ServerDeployer(releases, generations)
 
     async def died(worker: Worker) -> bool:
         how = describe_exit(worker.exited.result())
-        moved = await agent.probation.verdict(how, worker.tail, deployer.put_back)
-        agent.announce(agent.describe())
-        return moved
+        return await agent.judge(how, worker.tail)
 
     supervisor = await stack.enter_async_context(Supervisor(generations, died))
     context.signals.restart = supervisor.restart

@@ -5,16 +5,29 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 log = logging.getLogger(__name__)
 
 DONE = "done"
+STEPS = {
+    "fetch": "fetching {}",
+    "before-hook": "running the before-deploy hook",
+    "unpack": "unpacking {}",
+    "start": "starting {}",
+    DONE: "{} is deployed",
+}
+"""Each step as an operator reads it; {} is the version."""
 
 
 def new_id() -> str:
     """What tells a deployment from all others, in the log and in the history."""
     return uuid.uuid4().hex[:12]
+
+
+def _unheard(text: str) -> None:
+    """Nobody listens."""
 
 
 @dataclass(slots=True)
@@ -40,6 +53,10 @@ class Attempt:
         outcome, reason: How it ended, once it has; as in `Record`.
 
         marks: Each step it has come to, and when: monotonic seconds.
+
+        progress: The last step in words, for `status`.
+
+        listener: Told `progress` whenever it changes.
     """
 
     target: str
@@ -53,6 +70,8 @@ class Attempt:
     outcome: str = ""
     reason: str = ""
     marks: list[tuple[str, float]] = field(default_factory=list, init=False)
+    progress: str = field(default="", init=False)
+    listener: Callable[[str], None] = field(default=_unheard, init=False)
 
     def __post_init__(self) -> None:
         if self.step:
@@ -67,6 +86,7 @@ class Attempt:
         """It has come to *step*, which is told in one line."""
         begins = not self.step
         self.mark(step)
+        self._publish(STEPS.get(step, step).format(self.target))
         if begins:
             log.info("Deployment started", extra=self.log_fields(action=self.action))
         elif step == DONE:
@@ -76,7 +96,12 @@ class Attempt:
 
     def note(self, text: str) -> None:
         """Log the progress within a step, as a phrase for people."""
+        self._publish(text)
         log.info("Deployment progress", extra=self.log_fields(progress=text))
+
+    def _publish(self, text: str) -> None:
+        self.progress = text
+        self.listener(text)
 
     def fail(self, error: str) -> None:
         """It ended at its step."""

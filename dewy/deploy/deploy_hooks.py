@@ -13,6 +13,7 @@ from .release_store import ReleaseStore
 from .state import Installed
 
 LINES = 20
+PENDING, DEPLOYED, ROLLED_BACK = "pending", "deployed", "rolled-back"
 
 
 class DeployHooks:
@@ -34,20 +35,27 @@ class DeployHooks:
             HookFailed: it ended with a failure, which ends the deployment.
         """
         command = self.settings.before_deploy_hook
-        result = await self._run(HookKind.BEFORE, command, attempt, target)
+        result = await self._run(HookKind.BEFORE, command, attempt, target, PENDING)
         if result and not result.success:
             raise HookFailed(
                 f"the before-deploy hook failed: {result.reason}",
                 log_tail=tuple(result.stderr.splitlines()[-LINES:]),
             )
 
-    async def after(self, attempt: Attempt, target: Installed) -> None:
-        """Its failure is told, and changes nothing."""
+    async def after(
+        self, attempt: Attempt, target: Installed, outcome: str = DEPLOYED
+    ) -> None:
+        """Run the after-hook; its failure is reported, and changes nothing."""
         command = self.settings.after_deploy_hook
-        await self._run(HookKind.AFTER, command, attempt, target)
+        await self._run(HookKind.AFTER, command, attempt, target, outcome)
 
     async def _run(
-        self, kind: HookKind, command: str, attempt: Attempt, target: Installed
+        self,
+        kind: HookKind,
+        command: str,
+        attempt: Attempt,
+        target: Installed,
+        outcome: str,
     ) -> HookResult | None:
         if not command:
             return None
@@ -59,7 +67,7 @@ class DeployHooks:
                 "DEWY_TAG": attempt.target,
                 "DEWY_PREVIOUS_TAG": attempt.previous,
                 **self._supply.describe(target),
-                "DEWY_OUTCOME": "pending" if kind is HookKind.BEFORE else "deployed",
+                "DEWY_OUTCOME": outcome,
             },
             timeout=self.settings.hook_timeout,
         )

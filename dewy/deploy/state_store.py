@@ -59,7 +59,7 @@ class StateStore:
                 self.state = changed
                 return changed
 
-    async def settle(self) -> None:
+    async def flush(self) -> None:
         """Write what the disk has refused so far; nothing happens if that is none."""
         await self.note(lambda state: state)
 

@@ -15,7 +15,7 @@ from dewy.admin.control import ControlServer
 from dewy.errors import DewyError
 
 
-async def handle(verb: str, args: dict[str, Any]) -> dict[str, Any]:
+async def handle(verb: str, args: dict[str, Any], *_: object) -> dict[str, Any]:
     """Gives back what it was asked; `refuse` is refused."""
     if verb == "refuse":
         raise DewyError("not now")
@@ -62,7 +62,7 @@ async def test_long_path_works(tmp_path: Path) -> None:
 async def test_dewy_that_does_not_answer_is_not_waited_for(tmp_path: Path) -> None:
     """A command line never hangs."""
 
-    async def hangs(verb: str, args: dict[str, Any]) -> dict[str, Any]:
+    async def hangs(*_: object) -> dict[str, Any]:
         await asyncio.Event().wait()
         return {}
 
@@ -103,7 +103,7 @@ async def test_dewy_of_another_user_is_told(
 async def test_large_answer_comes_whole(tmp_path: Path) -> None:
     """A status may hold many reasons."""
 
-    async def large(verb: str, args: dict[str, Any]) -> dict[str, Any]:
+    async def large(*_: object) -> dict[str, Any]:
         return {"text": "x" * 1_000_000}
 
     async with ControlServer(tmp_path / "admin.sock", large):

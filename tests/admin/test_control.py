@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from dewy.admin import control
+from dewy.admin.client import ask
 from dewy.admin.control import ControlServer
 from dewy.errors import DewyError
 
 
-async def handle(verb: str, args: dict[str, Any]) -> dict[str, Any]:
+async def handle(verb: str, args: dict[str, Any], *_: object) -> dict[str, Any]:
     """Answers `echo`; `refuse`, `fail` and `crash` end as their names say."""
     if verb == "refuse":
         raise DewyError("it is not\nto be")
@@ -174,7 +175,7 @@ async def test_leaving_answers_what_is_under_way(path: Path) -> None:
     """`dewy deploy` hears how it went, though dewy is stopping."""
     started, done = asyncio.Event(), asyncio.Event()
 
-    async def slow(verb: str, args: dict[str, Any]) -> dict[str, Any]:
+    async def slow(*_: object) -> dict[str, Any]:
         started.set()
         await done.wait()
         return {"late": True}
@@ -191,7 +192,7 @@ async def test_leaving_does_not_wait_for_ever(path: Path) -> None:
     """Neither for a request that hangs, nor for a client that says nothing."""
     started = asyncio.Event()
 
-    async def hangs(verb: str, args: dict[str, Any]) -> dict[str, Any]:
+    async def hangs(*_: object) -> dict[str, Any]:
         started.set()
         await asyncio.Event().wait()
         return {}
@@ -229,3 +230,46 @@ async def test_directory_in_the_way_is_told(path: Path) -> None:
     with pytest.raises(OSError, match="directory"):
         await ControlServer(path, handle).__aenter__()
     assert {"admin.sock": 0o700} == modes(path.parent)
+
+
+async def test_steps_come_before_the_answer(path: Path) -> None:
+    async def steps(verb: str, args: dict[str, Any], step: Any) -> dict[str, Any]:
+        step("cancelling")
+        step("starting v1")
+        return {"message": "done"}
+
+    said: list[str] = []
+    async with ControlServer(path, steps):
+        answer = await ask(path.parent, "rollback", progress=said.append)
+
+    assert (["cancelling", "starting v1"], "done") == (said, answer["message"])
+
+
+async def test_request_ends_when_its_streaming_client_leaves(path: Path) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def hangs(*_: object) -> dict[str, Any]:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return {}
+
+    async with ControlServer(path, hangs):
+        asking = asyncio.create_task(
+            ask(path.parent, "rollback", progress=lambda text: None)
+        )
+        await begun.wait()
+        asking.cancel()
+        await ended.wait()
+
+
+async def test_request_without_steps_outlives_its_client(path: Path) -> None:
+    """A client that closes its writing end still reads, as `nc -N` does."""
+    async with ControlServer(path, handle):
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b'{"verb": "status"}\n')
+        writer.write_eof()
+        assert b'"ok": true' in await reader.readline()
+        writer.close()

@@ -22,7 +22,9 @@ class Dewy:
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
-    async def handle(self, verb: str, args: dict[str, Any]) -> dict[str, Any]:
+    async def handle(
+        self, verb: str, args: dict[str, Any], *_: object
+    ) -> dict[str, Any]:
         self.asked.append((verb, args))
         return {"name": "live"} if verb == "status" else {"message": f"did {verb}"}
 
@@ -73,7 +75,7 @@ async def test_deploy_without_a_dewy_needs_a_registry(
 async def test_running_dewy_may_refuse(worked: Settings) -> None:
     """Then nothing is done behind its back."""
 
-    async def refuses(verb: str, args: dict[str, Any]) -> dict[str, Any]:
+    async def refuses(*_: object) -> dict[str, Any]:
         raise DewyError("busy")
 
     async with ControlServer(worked.private / "admin.sock", refuses):

@@ -24,7 +24,7 @@ async def test_running_dewy_is_asked(worked: Settings, clock: Clock) -> None:
     """It follows a registry that the command line may know nothing of."""
     asked: list[Any] = []
 
-    async def handle(verb: str, args: dict[str, Any]) -> dict[str, Any]:
+    async def handle(verb: str, args: dict[str, Any], *_: object) -> dict[str, Any]:
         asked.append((verb, args))
         return {"verdict": "runs"}
 

@@ -35,7 +35,7 @@ async def test_what_is_brought_can_be_installed(tmp_path: Path):
 async def test_what_the_state_does_not_hold_is_removed(tmp_path: Path):
     async with acting(tmp_path) as hands:
         hands.publish("v1.0.0")
-        await hands.agent.tick()
+        await hands.tick()
         running = hands.agent.state.running
         await hands.agent.release_store.retain(hands.agent.state, cached=True)
         assert await hands.agent.release_store.has(running)

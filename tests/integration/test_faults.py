@@ -162,12 +162,12 @@ async def test_the_deployment_that_mends_things_is_told(tmp_path: Path):
     """After a failure everything used to be silent until the next look."""
     async with acting(tmp_path) as hands:
         hands.publish("v1.0.0")
-        await hands.agent.tick()
+        await hands.tick()
         hands.publish("v1.1.0", b"no archive")
         with pytest.raises(ArchiveError):
-            await hands.agent.tick()
+            await hands.tick()
         hands.publish("v1.1.1")
-        await hands.agent.tick()
+        await hands.tick()
 
         await eventually(lambda: "Files switched for v1.1.1" in hands.told())
         assert [

@@ -54,6 +54,11 @@ class Hands:
         good = programs.tarball({"VERSION": version})
         self.store.publish(version, {"app.tar.gz": artifact or good}, **given)
 
+    async def tick(self) -> None:
+        """Poll once, and wait for what follows."""
+        await self.agent.tick()
+        await self.agent.follow_ups.finished()
+
     async def history(self) -> list[Record]:
         return await asyncio.to_thread(History(self.private).read)
 
@@ -111,4 +116,5 @@ async def acting(
         try:
             yield hands
         finally:
+            await hands.agent.follow_ups.stop()
             del MemoryStore._named[root.name]

@@ -1,0 +1,229 @@
+"""
+The change of version under way: at most one, and cancellable until it commits.
+
+A poll and an operator's verb both bring a version up through `ChangeSlot.run`.
+What follows a change (the after-hook, the report, notices) is `FollowUps`' and
+holds nothing up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from .deploy.attempt import Attempt
+from .errors import DewyError
+from .release import Release
+
+__all__ = ["Busy", "Cancelled", "Change", "ChangeSlot", "FollowUps", "Progress"]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Progress = Callable[[str], None]
+"""Told each step, as a phrase for the operator's terminal."""
+
+UNDOING = 5.0
+"""Seconds for which whoever cancels a change waits until it is undone."""
+
+
+class Busy(DewyError):
+    """Another change of version is under way."""
+
+
+class Cancelled(DewyError):
+    """The change was cancelled before it committed; what ran runs on."""
+
+
+class Change:
+    """
+    One change of version.
+
+    Attributes:
+        attempt: Its record.
+
+        release: The release it brings up; None where it goes back to a kept one.
+
+        committed: The state names the new version, or is about to.
+
+        cancelled: Why it was cancelled, or "".
+    """
+
+    def __init__(self, attempt: Attempt, release: Release | None = None) -> None:
+        self.attempt = attempt
+        self.release = release
+        self.committed = False
+        self.cancelled = ""
+        self._task: asyncio.Task[Any] | None = None
+
+    def commit(self) -> None:
+        """
+        Pass the point of no return: from here on nobody cancels it.
+
+        Raises:
+            Cancelled: somebody has.
+        """
+        if self.cancelled:
+            raise Cancelled(self.cancelled)
+        self.committed = True
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run *work* in a task of its own and return that."""
+        name = f"{self.attempt.action} {self.attempt.target}"
+        task = asyncio.create_task(work, name=name)
+        self._task = task
+        return task
+
+    def cancel(self, reason: str) -> None:
+        """Cancel it, unless it has committed; it is undone by and by."""
+        if self._task is not None and not self.committed:
+            self.cancelled = self.cancelled or reason
+            self._task.cancel()
+
+    async def finished(self, seconds: float | None = None) -> bool:
+        """Wait until it is over, for *seconds* at most; return whether it is."""
+        if self._task is None:
+            return True
+        done, _ = await asyncio.wait({self._task}, timeout=seconds)
+        return bool(done)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why it ended, unless it succeeded; to be asked once it has finished."""
+        assert self._task is not None
+        return Cancelled(self.cancelled) if self.cancelled else self._task.exception()
+
+
+class ChangeSlot:
+    """
+    Hold the one change of version under way.
+
+    Attributes:
+        current: That change; None once it is over or was cancelled.
+    """
+
+    def __init__(self) -> None:
+        self.current: Change | None = None
+        self._listeners: list[Progress] = []
+
+    @property
+    def pending(self) -> Change | None:
+        """The change under way if it can still be cancelled."""
+        change = self.current
+        return None if change is None or change.committed else change
+
+    async def run(
+        self, change: Change, work: Callable[[Change], Coroutine[Any, Any, T]]
+    ) -> T:
+        """
+        Run *work* as the change under way and return its result.
+
+        If whoever awaits this is cancelled, so is the change, unless it has
+        committed; it is waited for in either case.
+
+        Raises:
+            Busy: another change is under way.
+            Cancelled: somebody cancelled this one before it committed.
+        """
+        if self.current is not None:
+            raise Busy(f"{self.current.attempt.target} is being deployed")
+        self.current = change
+        change.attempt.listener = self.publish
+        task = change.start(work(change))
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            change.cancel("whoever asked for it has left")
+            await _ended(task)
+            raise
+        finally:
+            self._release(change)
+        if task.cancelled():
+            raise Cancelled(change.cancelled)
+        return task.result()
+
+    async def cancel(self, reason: str) -> Change | None:
+        """
+        Cancel the change under way and return it; None if there is none to cancel.
+
+        From then on it cannot commit, and another may run. What it has begun is
+        waited for a little, not to the end.
+        """
+        change = self.pending
+        if change is None:
+            return None
+        change.cancel(reason)
+        self._release(change)
+        if not await change.finished(UNDOING):
+            self.publish(f"undoing {change.attempt.target} goes on")
+        return change
+
+    async def settled(self) -> None:
+        """Return once no change is between its commit and its end."""
+        while (change := self.current) is not None and change.committed:
+            await change.finished()
+            self._release(change)
+
+    def publish(self, text: str) -> None:
+        """Tell whoever listens of a step."""
+        for listener in list(self._listeners):
+            listener(text)
+
+    @contextmanager
+    def listening(self, progress: Progress) -> Iterator[None]:
+        """Have *progress* told the steps of every change, while in the block."""
+        self._listeners.append(progress)
+        try:
+            yield
+        finally:
+            self._listeners.remove(progress)
+
+    def _release(self, change: Change) -> None:
+        if self.current is change:
+            self.current = None
+
+
+class FollowUps:
+    """Own what follows a change and must not hold up the next one."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def add(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run *work* until it ends or `stop` is called."""
+        task = asyncio.create_task(_logged(work), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def finished(self) -> None:
+        """Return once nothing is left to follow."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def stop(self) -> None:
+        """Cancel what is left and wait for it; idempotent."""
+        for task in self._tasks:
+            task.cancel()
+        await self.finished()
+
+
+async def _logged(work: Awaitable[None]) -> None:
+    try:
+        await work
+    except Exception:
+        # It follows what has succeeded: nobody is there to take the error.
+        log.exception("Follow-up of a deployment ran into a fault of dewy")
+
+
+async def _ended(task: asyncio.Task[Any]) -> None:
+    """Wait for *task*, cancelled as we are; a second cancellation changes nothing."""
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            continue
+    if not task.cancelled():
+        task.exception()  # asked for, or the loop complains that nobody did

@@ -1,0 +1,215 @@
+"""What operators ask of a dewy that runs: hold, abort, deploy and roll back."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from .agent import Agent
+from .changes import Cancelled, Change, Progress
+from .deploy import verbs
+from .deploy.attempt import DONE
+from .deploy.plan import quarantined
+from .deploy.state import Installed, State
+from .deploy.state_store import Change as StateChange
+from .errors import DewyError
+from .logs import summary
+from .notifiers import Kind
+from .release import Release
+
+__all__ = ["Operations"]
+
+
+class Operations:
+    """
+    Carry out verbs that change the version, at once.
+
+    A change that has not committed is cancelled first; each method returns the
+    sentence for the operator, which says only what is true by then. *progress* is
+    told each step in between.
+    """
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    async def hold(self) -> str:
+        """Stop changes of version, the one under way included."""
+        agent = self._agent
+        # From here on nothing commits; then whatever is under way is cancelled.
+        await agent.state_store.change(lambda state: verbs.hold(state)[0])
+        pending = agent.changes.pending
+        if pending is None or pending.attempt.action != "deploy":
+            await agent.changes.settled()
+            return verbs.hold(agent.state)[1]
+        await agent.changes.cancel("held by operator")
+        cancelled = f"; the deployment of {pending.attempt.target} was cancelled"
+        return verbs.hold(agent.state)[1] + cancelled
+
+    async def abort(self) -> str:
+        """
+        Cancel the change under way.
+
+        Raises:
+            DewyError: there is none, or it has committed.
+        """
+        agent = self._agent
+        current = agent.changes.current
+        if current is None:
+            raise DewyError("nothing to abort: no change of version is under way")
+        if current.committed:
+            await agent.changes.settled()
+            raise DewyError(
+                f"too late to abort: {current.attempt.target} has taken over; "
+                "`dewy rollback` goes back"
+            )
+        await agent.changes.cancel("aborted by operator")
+        return (
+            f"the {_noun(current)} {current.attempt.target} was aborted; "
+            f"{_what_runs(agent.state)}; `dewy hold` keeps the next poll from "
+            "trying again"
+        )
+
+    async def deploy(self, version: str | None, progress: Progress) -> str:
+        """
+        Deploy *version*, or the newest release.
+
+        Raises:
+            DewyError, OSError: it cannot be deployed, or failed; what ran runs on.
+        """
+        agent = self._agent
+        with agent.changes.listening(progress):
+            verbs.deploy(agent.state, version)
+            progress("asking the registry")
+            release = await self._release(version)
+            await agent.changes.settled()
+            pending = agent.changes.pending
+            if pending is not None and _is_of(pending, release):
+                return await self._join(pending, progress)
+            if pending is not None:
+                await self._preempt(pending, f"superseded by {release.tag}", progress)
+            return await agent.deploy_wanted(release)
+
+    async def roll_back(self, version: str | None, progress: Progress) -> str:
+        """
+        Go back to *version*, or to the previous release.
+
+        Where a deployment has not committed, going back is to cancel it: it goes
+        into quarantine, and what runs stays.
+
+        Raises:
+            DewyError, OSError: there is no such release, or it failed.
+        """
+        agent = self._agent
+        with agent.changes.listening(progress):
+            await agent.changes.settled()
+            pending = agent.changes.pending
+            if pending is not None:
+                if _goes_back(pending) and version in (None, pending.attempt.target):
+                    return await self._join(pending, progress)
+                await self._preempt(pending, verbs.BY_OPERATOR, progress)
+                if pending.release is not None:
+                    await self._keep_out(pending.release)
+                    if version in (None, _running(agent.state)):
+                        return _not_deployed(pending.release, agent.state)
+            return await self._go_back(version)
+
+    async def _release(self, version: str | None) -> Release:
+        agent = self._agent
+        release = await agent.look(version)
+        if release is None:
+            raise DewyError(f"nothing to deploy yet: {agent.status_reason}")
+        entry = agent.state.quarantine.find(release.tag, release.identity)
+        if version is None and entry:
+            raise DewyError(quarantined(entry))
+        return release
+
+    async def _join(self, change: Change, progress: Progress) -> str:
+        """Wait for a change that does what was asked for."""
+        progress(f"{change.attempt.progress or change.attempt.step} already")
+        await change.finished()
+        if change.failure is not None:
+            raise DewyError(summary(change.failure)) from change.failure
+        return _what_runs(self._agent.state)
+
+    async def _preempt(self, change: Change, why: str, progress: Progress) -> None:
+        progress(f"cancelling the {_noun(change)} {change.attempt.target}")
+        await self._agent.changes.cancel(why)
+
+    async def _keep_out(self, release: Release) -> None:
+        agent = self._agent
+        await agent.state_store.condemn(
+            release.tag, release.identity, verbs.BY_OPERATOR, agent.clock, traffic=True
+        )
+
+    async def _go_back(self, version: str | None) -> str:
+        agent = self._agent
+        before = agent.state
+        after, message = verbs.rollback(before, version, agent.clock)
+        target = after.running
+        assert target is not None
+        change = Change(agent.attempt(target.name, "rollback", verbs.BY_OPERATOR))
+
+        async def work(change: Change) -> None:
+            await self._activate(before, after, target, change)
+
+        await agent.changes.run(change, work)
+        agent.deployment_log.tell(Kind.IMPORTANT, message)
+        return message
+
+    async def _activate(
+        self, before: State, after: State, target: Installed, change: Change
+    ) -> None:
+        agent, attempt = self._agent, change.attempt
+        attempt.reach("start")
+        # What is left goes into quarantine first: a dewy killed from here on must
+        # not bring it back by itself.
+        await agent.state_store.change(_requarantine(before, after))
+        try:
+            await agent.activate(target, change)
+        except (asyncio.CancelledError, Cancelled):
+            await agent.state_store.note(_requarantine(after, before))
+            await agent.deployment_log.record(attempt, "cancelled", change.cancelled)
+            raise
+        except Exception as exc:
+            await agent.state_store.note(_requarantine(after, before))
+            await agent.deployment_log.failed(attempt, exc)
+            raise
+        attempt.reach(DONE)
+        await agent.went_back(attempt, target, verbs.BY_OPERATOR)
+
+
+def _requarantine(old: State, new: State) -> StateChange:
+    """Apply the difference between the two; the state may have moved on meanwhile."""
+    return lambda state: replace(
+        state, quarantine=state.quarantine.moved(old.quarantine, new.quarantine)
+    )
+
+
+def _is_of(change: Change, release: Release) -> bool:
+    return change.release is not None and (
+        (change.release.tag, change.release.identity) == (release.tag, release.identity)
+    )
+
+
+def _goes_back(change: Change) -> bool:
+    return change.attempt.action == "rollback"
+
+
+def _noun(change: Change) -> str:
+    return "rollback to" if _goes_back(change) else "deployment of"
+
+
+def _running(state: State) -> str | None:
+    return state.running.name if state.running else None
+
+
+def _what_runs(state: State) -> str:
+    return f"{state.running.name} runs" if state.running else "nothing is deployed"
+
+
+def _not_deployed(release: Release, state: State) -> str:
+    runs = f"{state.running.name} runs on" if state.running else "nothing is deployed"
+    return (
+        f"{release.tag} was not deployed and stays out until "
+        f"`dewy retry {release.tag}`; {runs}"
+    )

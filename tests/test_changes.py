@@ -1,0 +1,203 @@
+"""The change under way: one at a time, cancellable until it commits."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from dewy.changes import Busy, Cancelled, Change, ChangeSlot, FollowUps
+from dewy.deploy.attempt import Attempt
+
+
+def change(target: str = "v2") -> Change:
+    return Change(Attempt(target, "v1", "deploy", 0.0))
+
+
+class Work:
+    """Work that waits, commits when told to, and then waits again."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.commit = asyncio.Event()
+        self.committed = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.undone = False
+
+    async def __call__(self, change: Change) -> str:
+        self.begun.set()
+        try:
+            await self.commit.wait()
+            change.commit()
+        except asyncio.CancelledError:
+            self.undone = True
+            raise
+        self.committed.set()
+        await self.go_on.wait()
+        return "done"
+
+
+async def started(slot: ChangeSlot, work: Work, change: Change) -> asyncio.Task[str]:
+    task = asyncio.create_task(slot.run(change, work))
+    await work.begun.wait()
+    return task
+
+
+async def test_change_runs_to_its_result() -> None:
+    slot, work, made = ChangeSlot(), Work(), change()
+    task = await started(slot, work, made)
+    assert made is slot.current is slot.pending
+    work.commit.set()
+    work.go_on.set()
+
+    assert "done" == await task
+    assert slot.current is None
+
+
+async def test_second_change_is_refused_while_one_is_under_way() -> None:
+    slot, work = ChangeSlot(), Work()
+    task = await started(slot, work, change())
+
+    with pytest.raises(Busy, match="v2 is being deployed"):
+        await slot.run(change("v3"), Work())
+
+    task.cancel()
+    await asyncio.wait({task})
+
+
+async def test_cancel_undoes_uncommitted_change_and_frees_the_slot() -> None:
+    slot, work, made = ChangeSlot(), Work(), change()
+    task = await started(slot, work, made)
+
+    assert made is await slot.cancel("held by operator")
+
+    with pytest.raises(Cancelled, match="held by operator"):
+        await task
+    assert (True, None) == (work.undone, slot.current)
+
+
+async def test_cancelled_change_cannot_commit_although_the_cancellation_is_lost() -> (
+    None
+):
+    slot, made = ChangeSlot(), change()
+    begun = asyncio.Event()
+
+    async def deaf(change: Change) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            change.commit()
+
+    task = asyncio.create_task(slot.run(made, deaf))
+    await begun.wait()
+    await slot.cancel("aborted")
+
+    with pytest.raises(Cancelled, match="aborted"):
+        await task
+    assert not made.committed
+
+
+async def test_committed_change_is_not_cancelled() -> None:
+    slot, work, made = ChangeSlot(), Work(), change()
+    task = await started(slot, work, made)
+    work.commit.set()
+    await work.committed.wait()
+
+    assert await slot.cancel("too late") is None
+    assert (None, made) == (slot.pending, slot.current)
+
+    settled = asyncio.create_task(slot.settled())
+    work.go_on.set()
+    assert "done" == await task
+    await settled
+
+
+async def test_change_ends_when_whoever_asked_for_it_leaves() -> None:
+    slot, work, made = ChangeSlot(), Work(), change()
+    task = await started(slot, work, made)
+    task.cancel()
+    await asyncio.wait({task})
+
+    assert (True, True, None) == (task.cancelled(), work.undone, slot.current)
+
+
+async def test_change_that_takes_long_to_undo_does_not_hold_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dewy.changes.UNDOING", 0.01)
+    slot, said = ChangeSlot(), []
+    begun, undone = asyncio.Event(), asyncio.Event()
+
+    async def slow(change: Change) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await undone.wait()
+
+    first = asyncio.create_task(slot.run(change(), slow))
+    await begun.wait()
+    with slot.listening(said.append):
+        await slot.cancel("rolled back")
+    work = Work()
+    second = await started(slot, work, change("v1"))
+    work.commit.set()
+    work.go_on.set()
+
+    assert "done" == await second
+    assert ["undoing v2 goes on"] == said
+    assert not first.done()
+    undone.set()
+    with pytest.raises(Cancelled):
+        await first
+
+
+async def test_steps_reach_those_who_listen() -> None:
+    slot, said = ChangeSlot(), []
+
+    async def work(change: Change) -> None:
+        change.attempt.reach("fetch")
+        change.attempt.note("10 of 20 MiB")
+
+    with slot.listening(said.append):
+        await slot.run(change(), work)
+    await slot.run(change(), work)
+
+    assert ["fetching v2", "10 of 20 MiB"] == said
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_follow_ups_run_beside_and_are_waited_for(
+    fails: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    follow_ups, go_on = FollowUps(), asyncio.Event()
+
+    async def follow() -> None:
+        await go_on.wait()
+        if fails:
+            raise ValueError("odd")
+
+    follow_ups.add(follow(), "after v2")
+    go_on.set()
+    await follow_ups.finished()
+
+    assert fails == ("Follow-up of a deployment ran into a fault" in caplog.text)
+
+
+async def test_follow_ups_are_cancelled_at_the_end() -> None:
+    follow_ups, cancelled = FollowUps(), []
+
+    async def follow() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    follow_ups.add(follow(), "after v2")
+    await asyncio.sleep(0)
+    await follow_ups.stop()
+
+    assert [True] == cancelled
+    await follow_ups.stop()

@@ -1,0 +1,303 @@
+"""Verbs that change the version of a dewy that runs: they act at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dewy.admin.handlers import Handlers
+from dewy.deploy.deploy_hooks import DeployHooks
+from dewy.errors import DewyError
+from dewy.operations import Operations
+from dewy.polling import Poller
+from tests.eventually import eventually
+from tests.standins.agents import Hands, acting
+
+
+class Gate:
+    """Holds up whoever comes to it until it is opened."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+        self.opened = asyncio.Event()
+
+    async def __call__(self, *_: object) -> None:
+        self.reached.set()
+        await self.opened.wait()
+
+
+class Site:
+    """An agent with v1.0.0 and v1.1.0 deployed, and its verbs."""
+
+    def __init__(self, hands: Hands) -> None:
+        self.hands = hands
+        self.agent = hands.agent
+        self.operations = Operations(hands.agent)
+        self.said: list[str] = []
+
+    @property
+    def running(self) -> str:
+        running = self.agent.state.running
+        return running.name if running else ""
+
+    def quarantined(self) -> list[str]:
+        return [entry.tag for entry in self.agent.state.quarantine]
+
+    async def roll_back(self, version: str | None = None) -> str:
+        return await self.operations.roll_back(version, self.said.append)
+
+    async def deploy(self, version: str | None = None) -> str:
+        return await self.operations.deploy(version, self.said.append)
+
+
+@asynccontextmanager
+async def sited(tmp_path: Path, **settings: Any) -> AsyncIterator[Site]:
+    async with acting(tmp_path, **settings) as hands:
+        for version in ("v1.0.0", "v1.1.0"):
+            hands.publish(version)
+            await hands.tick()
+        yield Site(hands)
+
+
+@asynccontextmanager
+async def deploying(
+    site: Site, monkeypatch: pytest.MonkeyPatch, name: str = "before"
+) -> AsyncIterator[tuple[asyncio.Task[None], Gate]]:
+    """A poll that brings v1.2.0 up and waits at a hook."""
+    gate = Gate()
+    with monkeypatch.context() as patched:
+        patched.setattr(DeployHooks, name, gate)
+        site.hands.publish("v1.2.0")
+        task = asyncio.create_task(site.agent.tick())
+        await gate.reached.wait()
+        yield task, gate
+        gate.opened.set()
+        await asyncio.wait({task})
+
+
+async def test_hold_cancels_uncommitted_deployment(tmp_path, monkeypatch):
+    async with sited(tmp_path) as site, deploying(site, monkeypatch) as (poll, _):
+        answer = await site.operations.hold()
+        await poll
+
+        assert "held at v1.1.0; " in answer
+        assert "the deployment of v1.2.0 was cancelled" in answer
+        assert ("v1.1.0", []) == (site.running, site.quarantined())
+        await site.agent.follow_ups.finished()
+        record = (await site.hands.history())[-1]
+        assert ("v1.2.0", "cancelled") == (record.tag, record.outcome)
+
+
+async def test_hold_after_the_commit_names_the_new_version(tmp_path, monkeypatch):
+    async with (
+        sited(tmp_path) as site,
+        deploying(site, monkeypatch, "after") as (poll, _),
+    ):
+        await poll
+
+        assert "held at v1.2.0" in await site.operations.hold()
+
+
+async def test_hold_said_while_the_new_version_gets_ready_wins(tmp_path, monkeypatch):
+    """The commit looks at the state, whatever became of the cancellation."""
+    async with sited(tmp_path) as site:
+        store = site.agent.state_store
+        switch = site.hands.releases.switch
+
+        async def held(directory: str) -> None:
+            await switch(directory)
+            await store.change(lambda state: replace(state, hold=True))
+
+        with monkeypatch.context() as patched:
+            patched.setattr(site.hands.releases, "switch", held)
+            site.hands.publish("v1.2.0")
+            with pytest.raises(DewyError, match=r"held at v1\.1\.0; v1\.2\.0 waits"):
+                await site.hands.tick()
+
+        assert "v1.1.0" == site.running
+
+
+async def test_rollback_cancels_and_quarantines_uncommitted_deployment(
+    tmp_path, monkeypatch
+):
+    async with sited(tmp_path) as site, deploying(site, monkeypatch) as (poll, _):
+        answer = await site.roll_back()
+        await poll
+
+        assert answer.startswith("v1.2.0 was not deployed and stays out")
+        assert "v1.1.0 runs on" in answer
+        assert ["cancelling the deployment of v1.2.0"] == site.said
+        assert ("v1.1.0", ["v1.2.0"]) == (site.running, site.quarantined())
+
+        assert "rolled back to v1.0.0" in await site.roll_back()
+        assert ("v1.0.0", ["v1.2.0", "v1.1.0"]) == (site.running, site.quarantined())
+
+
+async def test_rollback_to_a_version_cancels_what_is_under_way(tmp_path, monkeypatch):
+    async with sited(tmp_path) as site, deploying(site, monkeypatch) as (poll, _):
+        answer = await site.roll_back("v1.0.0")
+        await poll
+
+        assert "rolled back to v1.0.0" in answer
+        assert "v1.0.0" == site.running
+
+
+async def test_rollback_does_not_wait_for_the_after_hook(tmp_path, monkeypatch):
+    async with (
+        sited(tmp_path) as site,
+        deploying(site, monkeypatch, "after") as (poll, gate),
+    ):
+        await poll
+        assert "v1.2.0" == site.running
+
+        assert "rolled back to v1.1.0" in await site.roll_back()
+
+        assert not gate.opened.is_set()
+        assert "v1.1.0" == site.running
+
+
+async def test_version_rolled_back_during_its_after_hook_is_not_announced(
+    tmp_path, monkeypatch
+):
+    async with sited(tmp_path) as site:
+        reports: list[str] = []
+
+        async def report(deployment: Any) -> None:
+            reports.append(deployment.release.tag)
+
+        monkeypatch.setattr(site.agent.registry, "report", report)
+        async with deploying(site, monkeypatch, "after") as (poll, gate):
+            await poll
+            await site.roll_back()
+            gate.opened.set()
+            await site.agent.follow_ups.finished()
+
+        assert ["v1.1.0"] == reports
+        assert not [t for t in site.hands.told() if "Files switched for v1.2.0" in t]
+
+
+async def test_rollback_runs_the_after_hook_with_its_outcome(tmp_path):
+    hook = 'echo "$DEWY_OUTCOME $DEWY_TAG $DEWY_PREVIOUS_TAG" >> outcomes'
+    async with sited(tmp_path, after_deploy_hook=hook) as site:
+        await site.roll_back()
+        await site.agent.follow_ups.finished()
+
+    lines = (tmp_path / "outcomes").read_text().splitlines()
+    assert "rolled-back v1.0.0 v1.1.0" == lines[-1]
+
+
+async def test_abort_cancels_without_quarantine(tmp_path, monkeypatch):
+    async with sited(tmp_path) as site:
+        async with deploying(site, monkeypatch) as (poll, _):
+            answer = await site.operations.abort()
+            await poll
+
+            assert answer.startswith("the deployment of v1.2.0 was aborted")
+            assert ("v1.1.0", []) == (site.running, site.quarantined())
+        await site.hands.tick()
+        assert "v1.2.0" == site.running
+
+
+async def test_abort_without_a_deployment_says_so(tmp_path):
+    async with sited(tmp_path) as site:
+        with pytest.raises(DewyError, match="nothing to abort"):
+            await site.operations.abort()
+
+
+async def test_deploy_of_what_is_under_way_waits_for_it(tmp_path, monkeypatch):
+    async with (
+        sited(tmp_path) as site,
+        deploying(site, monkeypatch) as (poll, gate),
+    ):
+        asked = asyncio.create_task(site.deploy())
+        await eventually(lambda: len(site.said) == 2)
+        gate.opened.set()
+
+        assert "v1.2.0 runs" == await asked
+        assert "running the before-deploy hook already" == site.said[1]
+        await poll
+
+
+async def test_deploy_of_another_version_takes_its_place(tmp_path, monkeypatch):
+    async with sited(tmp_path) as site, deploying(site, monkeypatch) as (poll, gate):
+        asked = asyncio.create_task(site.deploy("v1.0.0"))
+        await poll
+        gate.opened.set()
+
+        assert "v1.0.0 runs and is held" in await asked
+        assert ("v1.0.0", []) == (site.running, site.quarantined())
+
+
+async def test_verb_is_dropped_when_its_client_has_left(tmp_path, monkeypatch):
+    async with sited(tmp_path) as site:
+        gate = Gate()
+        monkeypatch.setattr(site.hands.releases, "switch", gate)
+        asked = asyncio.create_task(site.roll_back())
+        await gate.reached.wait()
+        change = site.agent.changes.current
+        asked.cancel()
+        await eventually(lambda: change.cancelled)
+        gate.opened.set()  # undoing comes by here, too
+        await asyncio.wait({asked})
+
+        assert asked.cancelled()
+        assert ("v1.1.0", []) == (site.running, site.quarantined())
+
+
+async def test_rollback_said_twice_at_a_time_goes_back_once(tmp_path, monkeypatch):
+    async with sited(tmp_path) as site:
+        gate, switch = Gate(), site.hands.releases.switch
+
+        async def waits(directory: str) -> None:
+            await gate()
+            await switch(directory)
+
+        monkeypatch.setattr(site.hands.releases, "switch", waits)
+        first = asyncio.create_task(site.roll_back())
+        await gate.reached.wait()
+        second = asyncio.create_task(site.roll_back())
+        await eventually(lambda: "starting v1.0.0 already" in site.said)
+        gate.opened.set()
+
+        assert "rolled back to v1.0.0" in await first
+        assert "v1.0.0 runs" == await second
+
+
+async def test_newer_release_ends_the_fetch_of_an_older_one(tmp_path, monkeypatch):
+    async with sited(tmp_path, interval=0.01) as site:
+        fetcher = site.agent.release_store._fetcher
+        gate, staged = Gate(), fetcher.staged
+
+        @asynccontextmanager
+        async def trickles(release):
+            if release.tag == "v1.2.0":
+                await gate()
+            async with staged(release) as artifact:
+                yield artifact
+
+        monkeypatch.setattr(fetcher, "staged", trickles)
+        site.hands.publish("v1.2.0")
+        poll = asyncio.create_task(site.hands.tick())
+        await gate.reached.wait()
+        site.hands.publish("v1.3.0")
+        await poll
+
+        assert ("v1.3.0", []) == (site.running, site.quarantined())
+
+
+async def test_status_tells_the_progress_of_a_change(tmp_path, monkeypatch):
+    async with sited(tmp_path) as site, deploying(site, monkeypatch) as (_, gate):
+        poller = Poller(site.agent.tick, site.agent.settings, site.agent.clock)
+        underway = (await Handlers(site.agent, poller).status())["underway"]
+
+        assert ("v1.2.0", "running the before-deploy hook") == (
+            underway["tag"],
+            underway["progress"],
+        )
+        gate.opened.set()
