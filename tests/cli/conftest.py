@@ -96,7 +96,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     known = Asked([])
 
     async def ask(
-        private: Path, verb: str, patience: float = 0, **args: object
+        private: Path,
+        verb: str,
+        patience: float = 0,
+        progress: object = None,
+        **args: object,
     ) -> dict[str, object]:
         known.verbs.append((verb, args))
         return {"ok": True, "message": known.message}
