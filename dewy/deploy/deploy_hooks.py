@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..config import Settings
 from ..errors import HookFailed
 from ..notifiers import Hook, Kind
-from ..notifiers.format import head
+from ..notifiers.format import tail
 from .attempt import Attempt
 from .deployment_log import DeploymentLog
 from .hooks import HookKind, HookResult, run
@@ -40,6 +40,7 @@ class DeployHooks:
             raise HookFailed(
                 f"the before-deploy hook failed: {result.reason}",
                 log_tail=tuple(result.stderr.splitlines()[-LINES:]),
+                host=not result.ran,
             )
 
     async def after(
@@ -87,6 +88,6 @@ def _told(kind: HookKind, result: HookResult) -> Hook:
         result.success,
         result.exit_code,
         result.duration,
-        head(result.stdout),
-        head(result.stderr),
+        tail(result.stdout),
+        tail(result.stderr),
     )

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import signal
-import tempfile
 import time
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Mapping
@@ -14,14 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import BinaryIO
 
 from ..logs import duration
+from .hook_output import HookOutput
 
 log = logging.getLogger(__name__)
 
 SHELL = "/bin/sh"
-KEPT = 64 * 1024
 STOP_GRACE = 5.0
 # They speak of dewy's own sockets and watchdog, which a hook has not.
 OURS = ("NOTIFY_SOCKET", "LISTEN_", "WATCHDOG_")
@@ -51,6 +49,8 @@ class HookResult:
         duration: Seconds.
 
         timed_out: It was ended because it ran into its time limit.
+
+        ran: It was started; else this host is to blame.
     """
 
     command: str
@@ -59,6 +59,7 @@ class HookResult:
     exit_code: int
     duration: float
     timed_out: bool = False
+    ran: bool = True
 
     @property
     def success(self) -> bool:
@@ -70,6 +71,8 @@ class HookResult:
         """What went wrong, in a few words; empty if nothing did."""
         if self.timed_out:
             return f"time limit reached after {self.duration:.0f} s"
+        if not self.ran:
+            return "it could not be run"
         return f"exit code {self.exit_code}" if self.exit_code else ""
 
 
@@ -86,26 +89,23 @@ async def run(
 
     Its environment is ours with *variables* on top, its input is empty. A hook
     that runs into the limit is ended together with all it started; a process
-    that a hook leaves behind otherwise is neither waited for nor ended.
+    that a hook leaves behind otherwise is neither waited for nor ended, and what
+    it still writes is thrown away.
     """
     started = time.monotonic()
-    exit_code, timed_out = 1, False
+    exit_code, timed_out, ran = 1, False, True
     try:
-        with (
-            await asyncio.to_thread(tempfile.TemporaryFile) as out,
-            await asyncio.to_thread(tempfile.TemporaryFile) as err,
-        ):
+        with HookOutput() as out, HookOutput() as err:
             exit_code, timed_out = await _execute(
                 command, cwd, variables, timeout, (out, err)
             )
-            stdout = await asyncio.to_thread(_tail, out)
-            stderr = await asyncio.to_thread(_tail, err)
+            stdout, stderr = out.text(), err.text()
     except OSError as exc:
         place = f"{exc.filename}: " if exc.filename else ""
-        stdout = ""
+        stdout, ran = "", False
         stderr = f"cannot run {SHELL} in {cwd}: {place}{exc.strerror}"
     duration = time.monotonic() - started
-    result = HookResult(command, stdout, stderr, exit_code, duration, timed_out)
+    result = HookResult(command, stdout, stderr, exit_code, duration, timed_out, ran)
     _log(kind, result)
     return result
 
@@ -115,22 +115,24 @@ async def _execute(
     cwd: Path,
     variables: Mapping[str, str],
     limit: float,
-    output: tuple[BinaryIO, BinaryIO],
+    output: tuple[HookOutput, HookOutput],
 ) -> tuple[int, bool]:
     """Run to the end; return the exit code, and whether the limit was reached."""
-    # Files, not pipes: a background process that holds the hook's output open
-    # would keep a pipe from ever ending.
+    # The end of the shell counts, not that of its output: what it leaves running
+    # may hold that for ever.
     process = await asyncio.create_subprocess_exec(
         SHELL,
         "-c",
         command,
         stdin=DEVNULL,
-        stdout=output[0],
-        stderr=output[1],
+        stdout=output[0].writer,
+        stderr=output[1].writer,
         cwd=cwd,
         env=_environment(variables),
         start_new_session=True,
     )
+    for each in output:
+        each.hand_over()
     timed_out = False
     try:
         # Not wait_for: below Python 3.12 it loses a cancellation that comes together
@@ -167,12 +169,6 @@ def _signal(process: Process, number: int) -> None:
     # Of another user may be what a hook started with more rights than ours.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
-
-
-def _tail(file: BinaryIO) -> str:
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - KEPT))
-    return file.read(KEPT).decode(errors="replace").strip()
 
 
 def _log(kind: HookKind, result: HookResult) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -11,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from dewy.deploy import hooks
-from dewy.deploy.hooks import KEPT, HookKind, HookResult
+from dewy.deploy.hook_output import KEPT
+from dewy.deploy.hooks import HookKind, HookResult
 from dewy.system import start_time
-from tests.eventually import soon
+from tests.eventually import eventually, soon
 
 
 async def run(
@@ -219,13 +221,38 @@ async def test_hooks_leave_no_descriptors(tmp_path: Path) -> None:
     assert before == len(os.listdir("/dev/fd"))
 
 
-async def test_hook_whose_output_has_no_place_has_failed(
+async def test_hook_without_descriptors_has_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Told like any failure: after a deployment it must not end what is left to do."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+
+    def refuse() -> tuple[int, int]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("os.pipe", refuse)
     result = await run("exit 0", tmp_path)
 
     assert not result.success
+    assert not result.ran
     assert 1 == result.exit_code
-    assert "gone" in result.stderr
+    assert "Too many open files" in result.stderr
+
+
+async def test_output_of_what_hook_leaves_running_goes_nowhere(
+    tmp_path: Path, left: list[int]
+) -> None:
+    """It filled the disk from a file that nothing could see; and it is not ended."""
+    count = tmp_path / "count"
+    writer = (
+        "i=0; while :; do head -c 65536 /dev/zero || exit; "
+        f"i=$((i+1)); echo $i > {count}.tmp; mv {count}.tmp {count}; done"
+    )
+    pid = tmp_path / "pid"
+    result = await run(f"{{ {writer}; }} & echo $! > {pid}", tmp_path)
+    left.append(int(pid.read_text()))
+
+    assert result.success
+    await eventually(lambda: count.exists() and int(count.read_text()) > 5)
+    files = [os.readlink(f"/proc/{left[0]}/fd/{fd}") for fd in (1, 2)]
+    assert all(each.startswith("pipe:") for each in files)
+    os.kill(left.pop(), signal.SIGKILL)
