@@ -1,0 +1,145 @@
+"""
+Verbs while something else goes on: they act at once, and say only what is true.
+
+The first step is printed within a second and what runs is the previous version
+within its start-up time and three seconds; both are held with threefold slack.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from pathlib import Path
+
+import pytest
+
+from tests.eventually import eventually
+from tests.standins import programs
+from tests.standins.roots import say
+from tests.standins.site import Dewy
+
+FIRST_STEP, BACK = 3 * 1.0, 3 * 3.0
+WAITING = "touch began; until [ -e go-on ]; do sleep 0.05; done"
+"""A hook that waits for a file in the root."""
+
+
+async def saying(root: Path, *arguments: str) -> Process:
+    """Start `dewy ARGUMENTS` in *root*, to be read line by line."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "dewy", *arguments),
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+
+
+async def rolled_back(dewy: Dewy, version: str) -> list[str]:
+    """Say `dewy rollback`, hold it to its times; return its lines."""
+    process = await saying(dewy.root, "rollback")
+    assert process.stdout
+    begun = time.monotonic()
+    first = await process.stdout.readline()
+    # The interpreter's own start counts in: generous on a busy machine.
+    assert time.monotonic() - begun < FIRST_STEP + BACK, first
+    await dewy.runs(version)
+    out, err = await process.communicate()
+    assert 0 == process.returncode, err
+    return [line.decode().strip() for line in [first, *out.splitlines()]]
+
+
+@pytest.fixture
+def dewy(tmp_path: Path, unused_tcp_port: int) -> Dewy:
+    return Dewy(tmp_path, unused_tcp_port)
+
+
+async def deploy_first(dewy: Dewy, *versions: str) -> None:
+    (dewy.root / "go-on").touch()
+    for version in versions:
+        dewy.publish(version)
+        await dewy.runs(version)
+        await dewy.until(lambda now: now["underway"] is None)
+    (dewy.root / "go-on").unlink()
+    (dewy.root / "began").unlink(missing_ok=True)
+
+
+async def test_rollback_during_the_before_hook_cancels_the_deployment(dewy):
+    dewy.options = ("--before-deploy-hook", WAITING)
+    async with dewy:
+        await deploy_first(dewy, "v1.0.0", "v1.1.0")
+        dewy.publish("v1.2.0")
+        await eventually((dewy.root / "began").exists)
+
+        lines = await rolled_back(dewy, "v1.1.0")
+
+        assert "cancelling the deployment of v1.2.0" == lines[0]
+        assert lines[-1].startswith("v1.2.0 was not deployed and stays out until")
+        assert "v1.1.0" == await dewy.fetch()
+
+
+@pytest.mark.parametrize("command", [["rollback"], ["hold"], ["abort"]], ids=str)
+async def test_program_that_never_gets_ready_is_given_up_at_once(dewy, command):
+    dewy.options = ("--ready", "notify", "--start-timeout", "10m")
+    async with dewy:
+        await deploy_first(dewy, "v1.0.0", "v1.1.0")
+        if command != ["rollback"]:
+            # Else the next poll tries it again before the test has looked.
+            dewy.options = (*dewy.options, "--interval", "10m")
+        dewy.publish("v1.2.0", programs.NEVER_READY)
+        await dewy.until(lambda now: (now["underway"] or {}).get("step") == "start")
+
+        said = await say(dewy.root, *command)
+
+        assert 0 == said.status, said.err
+        assert "v1.2.0" in said.out
+        status = await dewy.runs("v1.1.0")
+        assert "v1.1.0" == await dewy.fetch()
+        assert ("hold" in command) == status["hold"]
+        kept_out = [entry["tag"] for entry in status["quarantine"]]
+        assert (["v1.2.0"] if "rollback" in command else []) == kept_out
+
+
+async def test_rollback_during_the_after_hook_goes_back(dewy):
+    dewy.options = (
+        "--after-deploy-hook",
+        f'[ "$DEWY_OUTCOME" = deployed ] || exit 0; {WAITING}',
+    )
+    async with dewy:
+        await deploy_first(dewy, "v1.0.0", "v1.1.0")
+        dewy.publish("v1.2.0")
+        await eventually((dewy.root / "began").exists)
+        assert "v1.2.0" == await dewy.fetch()
+
+        lines = await rolled_back(dewy, "v1.1.0")
+
+        assert "starting v1.1.0" == lines[0]
+        assert lines[-1].startswith("rolled back to v1.1.0")
+        assert "v1.1.0" == await dewy.fetch()
+        (dewy.root / "go-on").touch()
+        await eventually(lambda: "Deployment was superseded" in dewy.log)
+
+
+async def test_rollback_is_dropped_when_its_command_is_interrupted(dewy):
+    dewy.options = ("--ready", "notify", "--start-timeout", "10m")
+    async with dewy:
+        await deploy_first(dewy, "v1.0.0", "v1.1.0")
+        # What it would go back to never says that it is ready.
+        old = next(
+            each.parent
+            for each in (dewy.root / "releases").glob("*/VERSION")
+            if each.read_text() == "v1.0.0"
+        )
+        (old / "program.py").write_text(programs.NEVER_READY)
+        process = await saying(dewy.root, "rollback")
+        assert process.stdout
+        assert b"starting v1.0.0\n" == (await process.stdout.readline()).lstrip()
+        process.terminate()
+        await process.communicate()
+
+        status = await dewy.until(lambda now: now["underway"] is None)
+        assert [] == status["quarantine"]
+        await dewy.runs("v1.1.0")
+        assert "v1.1.0" == await dewy.fetch()
