@@ -21,6 +21,8 @@ class Poller:
     Calls *tick* again and again, at a pace that spares the registry.
 
     Attributes:
+        prepare: Awaited before each tick, if given; fails as a tick does.
+
         problem: Why the last tick failed, or "".
 
         last_at, next_at: When it looked and will look, seconds since the epoch.
@@ -41,6 +43,7 @@ class Poller:
         self._clock = clock
         self._wanted = asyncio.Event()
         self._failures = 0
+        self.prepare: Callable[[], Awaitable[None]] | None = None
         self.problem = ""
         self.last_at: float | None = None
         self.next_at: float | None = None
@@ -72,6 +75,8 @@ class Poller:
         self.polls += 1
         retry_after = None
         try:
+            if self.prepare:
+                await self.prepare()
             await self._tick()
             self._succeeded()
         except NotYet as exc:

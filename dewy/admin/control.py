@@ -69,12 +69,28 @@ class ControlServer:
         self._leaving = False
 
     async def __aenter__(self) -> Self:
+        await self._open()
+        return self
+
+    async def restore(self) -> bool:
+        """
+        Listen again if somebody removed the socket; whether that was so.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        if self._server is None or await asyncio.to_thread(self._is_there):
+            return False
+        self._server.close()
+        await self._open()
+        return True
+
+    async def _open(self) -> None:
         listener = await asyncio.to_thread(_listen, self.path)
         self._identity = await asyncio.to_thread(_identity, self.path)
         self._server = await asyncio.start_unix_server(
             self._accept, sock=listener, limit=LONGEST_LINE
         )
-        return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         server, self._server = self._server, None
@@ -95,8 +111,14 @@ class ControlServer:
     def _unlink(self) -> None:
         # Another dewy may have replaced it; its socket is not ours to remove.
         with suppress(OSError):
-            if _identity(self.path) == self._identity:
+            if self._is_there():
                 self.path.unlink()
+
+    def _is_there(self) -> bool:
+        try:
+            return _identity(self.path) == self._identity
+        except FileNotFoundError:
+            return False
 
     async def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
         task = asyncio.current_task()

@@ -26,6 +26,7 @@ from ..systemd import Service
 from ..telemetry.loading import load
 from .assets import unpacking
 from .reload import Reread
+from .root_guard import RootGuard
 from .runtime import RunContext, opened
 from .server import supervise
 
@@ -104,7 +105,10 @@ async def _unpack(context: RunContext) -> Handlers:
 
 async def _serve(context: RunContext, handlers: Handlers) -> int:
     settings, agent, poller = context.settings, handlers.agent, handlers.poller
-    await _take_orders(context, handlers)
+    control = await _take_orders(context, handlers)
+    if context.lock:
+        guard = RootGuard(context.lock, agent.state_store, control)
+        poller.prepare = guard.restore
     await _measure(context, handlers)
     await _answer_locally(context, handlers)
     context.service.ready(agent.describe())
@@ -116,17 +120,18 @@ async def _serve(context: RunContext, handlers: Handlers) -> int:
         deployment_log.tell(Kind.ORDINARY, f"Stopping ({signals.reason or 'done'})")
 
 
-async def _take_orders(context: RunContext, handlers: Handlers) -> None:
+async def _take_orders(context: RunContext, handlers: Handlers) -> ControlServer | None:
     """Open the control socket; what serves does not depend on it."""
     socket = context.settings.private / SOCKET
     try:
         control = ControlServer(socket, handlers.handle)
-        await context.stack.enter_async_context(control)
+        return await context.stack.enter_async_context(control)
     except (DewyError, OSError) as exc:
         log.error(
             "Control socket not opened: no command reaches this dewy",
             extra={"socket": str(socket), "error": exc},
         )
+        return None
 
 
 async def _measure(context: RunContext, handlers: Handlers) -> None:

@@ -17,7 +17,7 @@ from ..deploy.deploy_hooks import DeployHooks
 from ..deploy.deployer import Deployer
 from ..deploy.deployment_log import DeploymentLog
 from ..deploy.history import History
-from ..deploy.lock import lock
+from ..deploy.lock import RootLock, lock
 from ..deploy.probation import Probation
 from ..deploy.progress import ProgressReporter
 from ..deploy.registry_answer import key
@@ -65,6 +65,8 @@ class RunContext:
         progress: Shows downloads, and counts them.
 
         telemetry: Where it was asked for.
+
+        lock: The root's, once it is taken.
     """
 
     settings: Settings
@@ -75,6 +77,7 @@ class RunContext:
     clock: Clock
     progress: ProgressReporter = field(default_factory=ProgressReporter)
     telemetry: Telemetry | None = None
+    lock: RootLock | None = None
 
     async def take_root(self) -> None:
         """
@@ -85,7 +88,8 @@ class RunContext:
             OSError: the root cannot be written.
         """
         settings = self.settings
-        await asyncio.to_thread(self.stack.enter_context, lock(settings.private))
+        held = lock(settings.private)
+        self.lock = await asyncio.to_thread(self.stack.enter_context, held)
         log.info(
             "Dewy started",
             extra={

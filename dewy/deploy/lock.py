@@ -14,8 +14,58 @@ from ..system import start_time
 NAME = "lock"
 
 
+class RootLock:
+    """
+    The lock of one root, held from `take` to `release`.
+
+    Attributes:
+        private: The root's `.dewy`.
+    """
+
+    def __init__(self, private: Path) -> None:
+        self.private = private
+        self._descriptor = -1
+
+    def take(self) -> None:
+        """
+        Raises:
+            RootBusy: another dewy holds it.
+            OSError: the directory or the file cannot be written.
+        """
+        _make_private(self.private)
+        self._descriptor = _locked(self.private)
+
+    def restore(self) -> bool:
+        """
+        Hold it again if somebody removed it or its directory; whether that was so.
+
+        Raises:
+            RootBusy: another dewy took it meanwhile.
+            OSError: the directory or the file cannot be written.
+        """
+        if self._is_there():
+            return False
+        old = self._descriptor
+        self.take()
+        os.close(old)
+        return True
+
+    def release(self) -> None:
+        os.close(self._descriptor)
+
+    def _is_there(self) -> bool:
+        try:
+            found = (self.private / NAME).stat(follow_symlinks=False)
+            mode = self.private.stat().st_mode
+        except FileNotFoundError:
+            return False
+        ours = os.fstat(self._descriptor)
+        same = (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)
+        return same and not mode & 0o077
+
+
 @contextmanager
-def lock(private: Path) -> Iterator[None]:
+def lock(private: Path) -> Iterator[RootLock]:
     """
     Hold the lock of the root that *private* is in; creates *private*, mode 0700.
 
@@ -26,22 +76,32 @@ def lock(private: Path) -> Iterator[None]:
         RootBusy: another dewy holds it.
         OSError: the directory or the file cannot be written.
     """
-    _make_private(private)
+    held = RootLock(private)
+    held.take()
+    try:
+        yield held
+    finally:
+        held.release()
+
+
+def _locked(private: Path) -> int:
     descriptor = os.open(
         private / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
     )
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RootBusy(_busy(descriptor, private.parent)) from None
-        with suppress(OSError):  # for people; a full disk keeps nobody from starting
-            os.ftruncate(descriptor, 0)
-            holder = f"{os.getpid()} {start_time(os.getpid())}\n"
-            os.pwrite(descriptor, holder.encode(), 0)
-        yield
-    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        busy = _busy(descriptor, private.parent)
         os.close(descriptor)
+        raise RootBusy(busy) from None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    with suppress(OSError):  # for people; a full disk keeps nobody from starting
+        os.ftruncate(descriptor, 0)
+        holder = f"{os.getpid()} {start_time(os.getpid())}\n"
+        os.pwrite(descriptor, holder.encode(), 0)
+    return descriptor
 
 
 def _make_private(private: Path) -> None:

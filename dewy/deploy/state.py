@@ -224,6 +224,7 @@ class StateFile:
 
     def __init__(self, private: Path) -> None:
         self.path = private / "state.json"
+        self._written: tuple[int, ...] | None = None
 
     def read(self) -> State | None:
         """
@@ -234,6 +235,7 @@ class StateFile:
             DewyError: it exists but cannot be read.
         """
         try:
+            self._written = self._look()
             return State.from_json(self.path.read_bytes())
         except FileNotFoundError:
             return None
@@ -266,3 +268,15 @@ class StateFile:
             OSError: it could not be written; the old state still stands.
         """
         write_atomically(self.path, state.to_json())
+        self._written = self._look()
+
+    def is_as_written(self) -> bool:
+        """Whether nobody removed or replaced the file since it was last written."""
+        return self._written is None or self._written == self._look()
+
+    def _look(self) -> tuple[int, ...]:
+        try:
+            found = self.path.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            return ()
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

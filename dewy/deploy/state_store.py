@@ -63,6 +63,20 @@ class StateStore:
         """Write what the disk has refused so far; nothing happens if that is none."""
         await self.note(lambda state: state)
 
+    async def restore(self) -> bool:
+        """
+        Write the state again if its file was removed or replaced; whether it was.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        async with self._writing:
+            if await asyncio.to_thread(self._file.is_as_written):
+                return False
+            self._written = None
+            await self._write(self.state)
+            return True
+
     async def condemn(
         self,
         tag: str,
