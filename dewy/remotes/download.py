@@ -28,6 +28,9 @@ PIECE = 1 << 20
 TRICKLE = 1 << 10
 """A server that sends fewer bytes than this within `silence` has stalled."""
 
+FLOOR = 1 << 10
+"""Bytes per second; a transfer that stays below it for `window` is given up."""
+
 Progress = Callable[[int, int | None], None]
 
 
@@ -42,11 +45,14 @@ class Effort:
 
         silence: Seconds in which something worth the name has to arrive.
 
+        window: Seconds over which a transfer must keep up `FLOOR`.
+
         wait: Sleeps between attempts.
     """
 
     attempts: int = 5
     silence: float = http.STANDARD.silence
+    window: float = 120.0
     wait: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
@@ -99,6 +105,7 @@ async def download(
             progress=progress or (lambda done, total: None),
             advice=advice or {},
             silence=effort.silence,
+            window=effort.window,
         )
         await _persist(transfer, effort)
 
@@ -134,6 +141,7 @@ class _Transfer:
     progress: Progress
     advice: Mapping[int, str]
     silence: float
+    window: float
     done: int = 0
     validator: str = ""
 
@@ -213,9 +221,18 @@ class _Transfer:
         self.done, self.validator = 0, ""
 
     async def _receive(self, response: aiohttp.ClientResponse) -> None:
+        clock = asyncio.get_running_loop().time
+        since, before = clock(), self.done
         async with aclosing(_pieces(response.content, self.silence)) as pieces:
             async for piece in pieces:
                 await self._keep(piece)
+                if (elapsed := clock() - since) < self.window:
+                    continue
+                if (gained := self.done - before) < elapsed * FLOOR:
+                    raise Interrupted(
+                        f"{self.host} sent only {gained} bytes in {elapsed:.0f} s"
+                    )
+                since, before = clock(), self.done
 
     async def _keep(self, piece: bytearray) -> None:
         if self.total is not None and self.done + len(piece) > self.total:

@@ -66,6 +66,23 @@ async def test_trickling_server_is_left_and_asked_again(
     assert server.ranges()[1] is not None
 
 
+async def test_server_below_the_floor_for_a_window_is_left_and_asked_again(
+    body: bytes,
+    server: FileServer,
+    fetch: Fetch,
+    effort: Effort,
+    into: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each silence brings enough to be no stall, and all of it would take for ever."""
+    monkeypatch.setattr(module, "TRICKLE", 1)
+    server.faults = [Fault(then="trickle", after=2 * MEBI)]
+    await fetch(effort=replace(effort, silence=0.1, window=0.3))
+
+    assert body == content(into)
+    assert 2 <= len(server.seen)
+
+
 async def test_slow_but_steady_server_is_waited_for(
     body: bytes,
     server: FileServer,
