@@ -33,6 +33,7 @@ LAYERS = (
         "agent",
         "boot",
         "changes",
+        "checks",
         "daemon",
         "operations",
         "polling",
@@ -59,7 +60,7 @@ LAYERS = (
     },
     {"_speedups", "__init__"},
 )
-TELEMETRY_READERS = {"cli", "daemon"}
+TELEMETRY_READERS = {"checks", "cli", "daemon"}
 
 
 # dev/write-grpc writes these.

@@ -18,7 +18,7 @@ from ..urls import redact
 from ..versions import Selection
 from . import cache, offline
 
-__all__ = ["opened", "preview"]
+__all__ = ["known", "opened", "preview"]
 
 PATIENCE = 120.0
 
@@ -33,10 +33,20 @@ async def preview(settings: Settings, clock: Clock | None = None) -> dict[str, A
     Raises:
         ConfigError: the URL of the registry or of the cache cannot be used.
     """
-    status = await asyncio.to_thread(offline.look, settings, clock or Clock())
+    status = await known(settings, clock)
     unusable = await cache.trouble(settings)
     found = await _found(settings, status)
     return {**found, "cache_error": unusable} if unusable else found
+
+
+async def known(settings: Settings, clock: Clock | None = None) -> dict[str, Any]:
+    """
+    What this root knows without asking anybody.
+
+    Raises:
+        DewyError: its state cannot be read.
+    """
+    return await asyncio.to_thread(offline.look, settings, clock or Clock())
 
 
 async def _found(settings: Settings, status: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -18,11 +18,13 @@ import click
 
 from .. import __version__, logs, loop
 from .._speedups import COMPILED
-from ..config import Settings, resolve
+from ..config import Settings, examine, resolve
 from ..config.options import OPTIONS, Option, options_of, options_without_effect
+from ..errors import ConfigError
 
 __all__ = [
     "ARGUMENTS",
+    "examined_from",
     "group_options",
     "normalise",
     "options_for",
@@ -143,13 +145,9 @@ def settings_from(
         ConfigError: something that was said cannot be.
     """
     command = ctx.info_name or ""
-    before = ctx.parent.params if ctx.parent else {}
-    given = _joined(before, ctx.params)
-    accepted = [*options_of(command), *options_without_effect(command)]
-    meant = {option.name for option in accepted}
-    for name in given:
-        if name not in meant:
-            raise click.UsageError(f"{command} has no option --{name}", ctx)
+    given = _given(ctx)
+    for name in _unknown(command, given):
+        raise click.UsageError(f"{command} has no option --{name}", ctx)
     words = {"program": tuple(program), "run-options": tuple(run_options)}
 
     def read() -> Settings:
@@ -160,6 +158,36 @@ def settings_from(
     logs.configure(settings.log_level, settings.log_format)
     ctx.obj = read
     return settings
+
+
+def examined_from(
+    ctx: click.Context, command: str, words: Sequence[str]
+) -> tuple[Settings, list[ConfigError]]:
+    """
+    The settings *command* would have with the options of *ctx*; and each mistake.
+
+    *words* are what stands after the options.
+    """
+    given = _given(ctx)
+    rest = {"run-options": tuple(words), "program": tuple(words)}
+    settings, mistakes = examine(command, {**given, **rest}, os.environ, Path.cwd())
+    logs.configure(settings.log_level, settings.log_format)
+    unknown = _unknown(command, given)
+    return settings, [
+        *(ConfigError(f"{command} has no option --{name}") for name in unknown),
+        *mistakes.errors,
+    ]
+
+
+def _given(ctx: click.Context) -> dict[str, Any]:
+    return _joined(ctx.parent.params if ctx.parent else {}, ctx.params)
+
+
+def _unknown(command: str, given: Iterable[str]) -> list[str]:
+    """The options *command* neither has nor accepts."""
+    accepted = [*options_of(command), *options_without_effect(command)]
+    meant = {option.name for option in accepted}
+    return [name for name in given if name not in meant]
 
 
 def reread(ctx: click.Context) -> Callable[[], Settings]:

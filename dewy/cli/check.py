@@ -3,44 +3,120 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import loop
-from .arguments import options_for, settings_from
+from ..logs import redactor
+from .arguments import examined_from, options_for
 from .output import as_json, moment
 
+if TYPE_CHECKING:
+    from ..checks import Report
 
-@click.command("check", short_help="Show what would be deployed, and why.")
+MODES = ("server", "assets", "container")
+BEFORE_DASHES = "dewy.check.before-dashes"
+
+
+class CheckCommand(click.Command):
+    """Command that remembers which of its words stood before `--`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[BEFORE_DASHES] = args[: args.index("--")] if "--" in args else [*args]
+        return super().parse_args(ctx, args)
+
+
+@click.command(
+    "check", cls=CheckCommand, short_help="Judge a command line; deploy nothing."
+)
 @options_for("check")
+@click.option("--offline", is_flag=True, help="Ask neither registry nor cache.")
 @click.option("--json", "json_", is_flag=True, help="Print one JSON object.")
-@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="")
+@click.argument(
+    "words",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    metavar="[server|assets|container] [-- PROGRAM | RUN OPTIONS]...",
+)
 @click.pass_context
 def command(
-    ctx: click.Context, /, json_: bool, words: tuple[str, ...], **given: object
+    ctx: click.Context,
+    /,
+    offline: bool,
+    json_: bool,
+    words: tuple[str, ...],
+    **given: object,
 ) -> int:
     """
-    Ask the registry what it would have deployed here; deploy and write nothing.
+    Judge a command line as that command would; deploy and write nothing.
 
-    Takes the options of `server`, `assets` and `container`, so that their command
-    line can be checked as it stands. The exit status is 1 if there is no release.
+    Takes the command line of `server`, `assets` or `container` as it stands, and
+    tells every mistake at once: options, URLs, credentials, ports, engine, program,
+    root and unit. Then the registry is asked what it would have deployed here.
+
+    The exit status is 2 for a mistake that trying again cannot mend, else 1 if
+    something fails or there is no release, else 0.
     """
-    from ..admin.preview import preview
+    report = judged(ctx, words, offline=offline)
+    tell_mistakes(report)
+    shown = as_json(as_object(report)) if json_ else "\n".join(report_lines(report))
+    if shown:
+        click.echo(shown)
+    return report.status
 
-    settings = settings_from(ctx, run_options=words)
-    if settings.images:
-        from ..containers.options.arguments import parse
 
-        parse(settings.run_options, os.environ, settings.root)
-    found = loop.run(preview(settings))
-    click.echo(as_json(found) if json_ else "\n".join(lines(found)))
-    return 1 if "error" in found else 0
+def tell_mistakes(report: Report) -> None:
+    """Print each as the command itself would."""
+    for each in report.findings:
+        if each.level == "mistake":
+            error = redactor(os.environ)(f"dewy: error: {each.text}")
+            click.echo(error, err=True)
+
+
+def judged(ctx: click.Context, words: Sequence[str], **how: bool) -> Report:
+    """The report on the command line that *ctx* and *words* are; *how* as there."""
+    from ..checks import examine_host
+
+    mode, rest = mode_of(words, ctx.meta[BEFORE_DASHES])
+    settings, mistakes = examined_from(ctx, mode or _guessed(rest), rest)
+    if not mode and settings.command == "server" and settings.images:
+        settings, mistakes = examined_from(ctx, "check", rest)
+    if not mode and settings.port_mappings:
+        mode = "container"
+    return loop.run(examine_host(settings, mistakes, mode=mode, **how))
+
+
+def mode_of(words: Sequence[str], before: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """The command that is named first, before `--`, or ""; and what follows."""
+    if words and words[0] in MODES and words[0] in before:
+        return words[0], words[1:]
+    return "", words
+
+
+def _guessed(words: Sequence[str]) -> str:
+    return "server" if words else "check"
+
+
+def as_object(report: Report) -> dict[str, Any]:
+    """The report, for JSON."""
+    findings = [finding.as_dict() for finding in report.findings]
+    return {**(report.found or {}), "findings": findings}
+
+
+def report_lines(report: Report, *, all_: bool = False) -> Iterator[str]:
+    """What was found, as people read it; what is well only with *all_*."""
+    if report.found is not None:
+        yield from lines(report.found)
+    hidden = () if all_ else ("ok", "mistake")
+    yield from (str(each) for each in report.findings if each.level not in hidden)
+    if report.found is None and not report.status:
+        yield "nothing is wrong"
 
 
 def lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """What was found, as people read it."""
+    """What the registry has, with what this root knows about it."""
     if "error" in found:
         yield f"nothing to deploy: {found['error']}"
     else:

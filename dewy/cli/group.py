@@ -24,6 +24,7 @@ COMMANDS = (
     "container",
     "proxy",
     "check",
+    "doctor",
     "status",
     "history",
     "why",

@@ -1,7 +1,7 @@
 """The operator's words turned into settings: flags ← environment ← dewy.toml."""
 
 from .endpoint import Endpoint
-from .resolve import resolve
+from .resolve import examine, resolve
 from .settings import DEFAULT_ADMIN_PORT, Address, PortMapping, Settings
 
 __all__ = [
@@ -10,5 +10,6 @@ __all__ = [
     "Endpoint",
     "PortMapping",
     "Settings",
+    "examine",
     "resolve",
 ]

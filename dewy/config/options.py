@@ -43,7 +43,7 @@ LIST = "container list"
 
 STEER = frozenset({"pause", "resume", "reload"})
 ACT = frozenset({"abort", "deploy", "retry", "rollback", "hold", "unhold"}) | STEER
-LOOK = frozenset({"status", "history", "why", "logs"})
+LOOK = frozenset({"doctor", "status", "history", "why", "logs"})
 ASK = frozenset({LIST, "ps"})
 ROOTED = RUN | ACT | LOOK
 COMMANDS = ROOTED | PROXY | ASK

@@ -36,6 +36,22 @@ def resolve(
         ConfigError: something that was said cannot be; it names where and what.
             ConfigErrors if there is more than one such thing.
     """
+    settings, mistakes = examine(command, given, environ, cwd)
+    mistakes.check()
+    return settings
+
+
+def examine(
+    command: str,
+    given: Mapping[str, object],
+    environ: Mapping[str, str],
+    cwd: Path,
+) -> tuple[Settings, Mistakes]:
+    """
+    As `resolve`, with the defaults where something cannot be; and each mistake.
+
+    For a dry run, which looks at the rest all the same.
+    """
     mistakes = Mistakes()
     said = _said(given, environ, cwd, mistakes)
     values, unread = _values(_judged_as(command, said), said, mistakes)
@@ -60,8 +76,7 @@ def resolve(
     mistakes.errors += [
         ConfigError(text) for name, text in faults if name not in unread
     ]
-    mistakes.check()
-    return settings
+    return settings, mistakes
 
 
 def _said(

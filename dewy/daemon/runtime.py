@@ -24,6 +24,7 @@ from ..deploy.registry_answer import key
 from ..deploy.registry_cache import CachedRegistry, Terms, ttl_of
 from ..deploy.release_store import ReleaseStore
 from ..deploy.state_store import StateStore
+from ..errors import Mistakes
 from ..notifiers import Notifier, Origin
 from ..notifiers.pipeline import open_pipeline
 from ..registries import REGISTRIES, Registry
@@ -36,7 +37,7 @@ from ..versions import Selection
 if TYPE_CHECKING:
     from ..telemetry.opening import Telemetry
 
-__all__ = ["Endpoints", "RunContext", "opened"]
+__all__ = ["Endpoints", "RunContext", "open_endpoints", "opened"]
 
 log = logging.getLogger(__name__)
 
@@ -163,16 +164,38 @@ async def opened(stack: AsyncExitStack, settings: Settings) -> Endpoints:
 
 
 def _opened(settings: Settings, clients: Clients) -> Endpoints:
-    cache = settings.cache or settings.cache_dir.as_uri()
+    mistakes = Mistakes()
+    found = open_endpoints(settings, clients, mistakes)
+    mistakes.check()
+    assert found is not None
+    return found
+
+
+def open_endpoints(
+    settings: Settings, clients: Clients, mistakes: Mistakes
+) -> Endpoints | None:
+    """
+    Open what the URLs name, and collect in *mistakes* what cannot be opened.
+
+    Blocks: implementations are imported. None if there is a mistake.
+    """
     origin = Origin(hostname(), settings.root, settings.command)
-    ttl_of(cache)
     wanted = Selection(settings.slot, reports=settings.private / "reports")
-    return Endpoints(
-        REGISTRIES.open(settings.registry, wanted, clients),
-        CACHES.open(cache, settings.cache_dir),
-        tuple(open_pipeline(url, origin, Clock()) for url in settings.notifiers),
-        clients,
-    )
+    registry: Registry | None = None
+    cache: Cache | None = None
+    notifiers = []
+    with mistakes.caught():
+        registry = REGISTRIES.open(settings.registry, wanted, clients)
+    with mistakes.caught():
+        url = settings.cache or settings.cache_dir.as_uri()
+        ttl_of(url)
+        cache = CACHES.open(url, settings.cache_dir)
+    for url in settings.notifiers:
+        with mistakes.caught():
+            notifiers.append(open_pipeline(url, origin, Clock()))
+    if registry is None or cache is None or len(notifiers) < len(settings.notifiers):
+        return None
+    return Endpoints(registry, cache, tuple(notifiers), clients)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -108,18 +108,25 @@ def accepted_inodes(connections: Iterable[Ends]) -> dict[Ends, int]:
 
 def holder(port: int) -> str:
     """Who listens on TCP *port*, for people: `nginx (pid 123)`."""
+    # The oldest of several is mostly the one that an operator would name.
+    for pid in holders(port):
+        with suppress(OSError):
+            return f"{name_of(pid)} (pid {pid})"
+    return UNKNOWN
+
+
+def holders(port: int) -> list[int]:
+    """The processes seen to have a socket open that listens on TCP *port*."""
     try:
         inodes = listening_inodes(_connections(), port)
     except OSError:
-        return UNKNOWN
-    # The oldest of several is mostly the one that an operator would name.
+        return []
+    found = []
     for pid in sorted(process.pid for process in _processes()):
-        try:
+        with suppress(OSError):
             if not inodes.isdisjoint(_sockets(pid)):
-                return f"{_name(pid)} (pid {pid})"
-        except OSError:
-            continue
-    return UNKNOWN
+                found.append(pid)
+    return found
 
 
 def parse_stat(stat: bytes) -> Process:
@@ -202,6 +209,12 @@ def _numbers(directory: str) -> list[str]:
         return []
 
 
-def _name(pid: int) -> str:
+def name_of(pid: int) -> str:
+    """
+    The name of *pid*, at most 15 characters.
+
+    Raises:
+        OSError: it is gone.
+    """
     with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
         return file.read().strip()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,7 +52,16 @@ def test_release_is_shown(dewy: Dewy, found: dict[str, Any]) -> None:
 
 def test_json_is_one_object(dewy: Dewy, found: dict[str, Any]) -> None:
     """For programs."""
-    assert found == json.loads(dewy("check", "--registry", "mem://x", "--json").out)
+    told = json.loads(dewy("check", "--registry", "mem://x", "--json").out)
+
+    findings = told.pop("findings")
+    assert found == told
+    assert {
+        "level": "ok",
+        "subject": "root",
+        "text": "can be written",
+        "advice": "",
+    } in findings
 
 
 def test_cache_that_cannot_be_read_is_told(dewy: Dewy, found: dict[str, Any]) -> None:
@@ -110,3 +122,87 @@ def test_run_options_of_images_are_judged(dewy: Dewy, found: dict[str, Any]) -> 
     assert 0 == dewy(*images, "--", "-e", "A=b").status
     assert "-d cannot be used" in dewy(*images, "--", "-d").err
     assert 0 == dewy("check", "--registry", "mem://x", "--", "./app", "-d").status
+
+
+@pytest.mark.parametrize("command", ["server", "assets", "container"])
+def test_named_command_judges_as_it_would_run(
+    dewy: Dewy, found: dict[str, Any], command: str
+) -> None:
+    """Whatever it would refuse is told, all at once, by its own words."""
+    words = ("--registry", "nobody://x", "--interval", "0", "--max-parallel", "0")
+    alone = dewy(command, "--registry", "nobody://x", "--interval", "0")
+    ended = dewy("check", command, *words)
+
+    assert (2, 2) == (alone.status, ended.status)
+    for line in alone.err.splitlines():
+        assert line in ended.err
+    for part in ("--interval", "nobody://" if command != "container" else "of images"):
+        assert part in ended.err
+    assert "max-parallel" in ended.err
+
+
+def test_flags_of_other_commands_are_foretold(
+    dewy: Dewy, found: dict[str, Any], root: Path
+) -> None:
+    """As the warning that the command gives."""
+    (root / "app").write_text("#!/bin/sh\n")
+    (root / "app").chmod(0o755)
+    words = ("--registry", "mem://x", "--name", "x", "--replicas", "2", "--", "./app")
+    ended = dewy("check", "server", *words)
+
+    assert 0 == ended.status
+    assert "no effect with server: --name, --replicas" in ended.out
+
+
+def test_program_may_have_the_name_of_a_command(
+    dewy: Dewy, found: dict[str, Any]
+) -> None:
+    """After the dashes it is no mode."""
+    ended = dewy("check", "--registry", "mem://x", "--", "server")
+
+    assert "program: server is not found in PATH" in ended.out
+
+
+def test_program_that_cannot_be_executed_is_a_failure(
+    dewy: Dewy, found: dict[str, Any], root: Path
+) -> None:
+    """With what to do."""
+    (root / "app").write_text("#!/bin/sh\n")
+    ended = dewy("check", "server", "--registry", "mem://x", "--", "./app")
+
+    assert 1 == ended.status
+    assert "is not executable → chmod +x" in ended.out
+
+
+def test_taken_port_is_a_failure_that_names_its_holder(
+    dewy: Dewy, found: dict[str, Any]
+) -> None:
+    """As the command would, but at once."""
+    with socket.create_server(("", 0)) as holder:
+        port = holder.getsockname()[1]
+        words = ("--registry", "mem://x", "-p", str(port), "--", "sh")
+        ended = dewy("check", "server", *words)
+
+    assert 1 == ended.status
+    assert f"--port {port} is in use by" in ended.out
+    assert f"(pid {os.getpid()})" in ended.out
+
+
+def test_nobody_is_asked_offline(dewy: Dewy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest is judged."""
+
+    async def ask(settings: object) -> dict[str, Any]:
+        raise AssertionError
+
+    monkeypatch.setattr(preview, "preview", ask)
+    ended = dewy("check", "assets", "--offline", "--registry", "mem://x")
+
+    assert (0, "nothing is wrong\n", "") == (ended.status, ended.out, ended.err)
+
+
+def test_nothing_is_written(dewy: Dewy, root: Path) -> None:
+    """Not even a directory."""
+    dewy("check", "assets", "--registry", f"file://{root}")
+    dewy("check", "server", "--registry", f"file://{root}", "-p", "0", "--", "./app")
+
+    assert [] == list(root.iterdir())

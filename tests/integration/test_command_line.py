@@ -65,7 +65,6 @@ MISTAKES = [
     ("stop-timeout", "9999h", "longer than a year"),
     ("probation", "x", "such as 30, 30s"),
     ("health-path", "up", "start with /"),
-    ("health-timeout", "0", "longer than zero"),
     ("admin-port", "65536", "from 0 to 65535"),
     ("log-level", "loud", "debug, info, warn, error"),
     ("log-format", "xml", "text, json"),

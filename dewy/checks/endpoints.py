@@ -1,0 +1,38 @@
+"""What the URLs name, opened as the command opens it; and telemetry."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from ..config import Settings
+from ..daemon.runtime import open_endpoints
+from ..errors import ConfigError, Mistakes
+from ..logs import summary
+from ..remotes import Clients
+from ..supervisor.policy import Policy
+from ..telemetry.loading import load
+from .finding import Finding, Level
+
+__all__ = ["constructor_findings"]
+
+
+async def constructor_findings(
+    settings: Settings, environ: dict[str, str]
+) -> AsyncIterator[Finding]:
+    """Each part that cannot be made as it was asked for."""
+    mistakes = Mistakes()
+    async with Clients() as clients:
+        await asyncio.to_thread(open_endpoints, settings, clients, mistakes)
+    with mistakes.caught():
+        await asyncio.to_thread(load, settings)
+    if settings.command == "server":
+        with mistakes.caught():
+            Policy.of(settings, environ)
+    for exc in mistakes.errors:
+        yield mistake(exc)
+
+
+def mistake(exc: ConfigError) -> Finding:
+    """The finding that *exc* is."""
+    return Finding(Level.MISTAKE, "option", summary(exc))

@@ -1,0 +1,63 @@
+"""The container engine, asked as `dewy container` asks it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from typing import cast
+
+from .. import urls
+from ..config import Settings
+from ..config.names import app_name
+from ..containers.application import Application
+from ..containers.engines.opening import Runtime, open_engine
+from ..containers.options.arguments import parse
+from ..containers.upstream import require_reach
+from ..errors import ConfigError, DewyError
+from ..logs import summary
+from ..remotes.oci.reference import Reference
+from .finding import Finding, Level
+
+__all__ = ["engine_findings", "option_findings"]
+
+PATIENCE = 30.0
+
+
+async def option_findings(settings: Settings) -> AsyncIterator[Finding]:
+    """What stands after `--`."""
+    try:
+        found = await asyncio.to_thread(
+            parse, settings.run_options, os.environ, settings.root
+        )
+    except ConfigError as exc:
+        yield Finding(Level.MISTAKE, "options", summary(exc))
+        return
+    for caution in found.cautions:
+        yield Finding(Level.ATTENTION, "options", caution)
+
+
+async def engine_findings(settings: Settings) -> AsyncIterator[Finding]:
+    """Whether the engine answers, and which containers it has of the application."""
+    runtime = cast("Runtime", settings.runtime)
+    try:
+        async with (
+            asyncio.timeout(PATIENCE),
+            open_engine(runtime, os.environ) as engine,
+        ):
+            require_reach(engine, settings.upstream)
+            yield Finding(Level.OK, "engine", f"{engine.flavour} at {engine.address}")
+            reference = Reference.of(urls.split(settings.registry))
+            name = app_name(settings.registry, settings.name)
+            application = Application(name, str(reference), named=bool(settings.name))
+            found = await engine.containers(application.selector)
+            ours = [each for each in found if application.owns(each)]
+            text = f"{len(ours)} of {name}, {sum(e.running for e in ours)} running"
+            yield Finding(Level.OK, "containers", text)
+    except ConfigError as exc:
+        yield Finding(Level.MISTAKE, "engine", summary(exc))
+    except TimeoutError:
+        text = f"{runtime} did not answer within {PATIENCE:g} s"
+        yield Finding(Level.FAILURE, "engine", text, "restart the engine")
+    except (DewyError, OSError) as exc:
+        yield Finding(Level.FAILURE, "engine", summary(exc))

@@ -1,0 +1,57 @@
+"""One thing that was looked at, and what is to be done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+__all__ = ["Finding", "Level", "exit_status"]
+
+
+class Level(StrEnum):
+    """
+    How bad it is.
+
+    OK and ATTENTION keep nothing from working; of a FAILURE another try may be of
+    use, of a MISTAKE it is not.
+    """
+
+    OK = "ok"
+    ATTENTION = "attention"
+    FAILURE = "failure"
+    MISTAKE = "mistake"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """
+    One thing that was looked at.
+
+    Attributes:
+        subject: One word: `port`, `engine`, `root` …
+
+        text: How it is, in one line.
+
+        advice: What to do, in one line; "" if nothing, or the text says so.
+    """
+
+    level: Level
+    subject: str
+    text: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        advice = f" → {self.advice}" if self.advice else ""
+        return f"{self.level + ':':<10} {self.subject}: {self.text}{advice}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def exit_status(findings: Iterable[Finding]) -> int:
+    """2 with a mistake in the configuration, 1 with another failure, else 0."""
+    levels = {finding.level for finding in findings}
+    return 2 if Level.MISTAKE in levels else int(Level.FAILURE in levels)

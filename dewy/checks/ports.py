@@ -1,0 +1,90 @@
+"""Ports: whether they can be had, and who has them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from ..config import Endpoint, Settings
+from ..errors import DewyError
+from ..proxy.listeners import listen
+from ..supervisor.processes import holders, members, name_of
+from ..supervisor.sockets import open_listeners
+from .finding import Finding, Level
+
+__all__ = ["belongs", "port_findings"]
+
+INIT = 1
+
+
+async def port_findings(settings: Settings, running: int) -> AsyncIterator[Finding]:
+    """
+    Each port of *settings*, bound for a moment as the command would bind it.
+
+    Args:
+        running: The pid of the dewy that runs in the root, or 0.
+    """
+    for address in settings.ports:
+        try:
+            with await open_listeners([address], (), 0.0):
+                pass
+        except DewyError as exc:
+            yield await asyncio.to_thread(_taken, address.port, exc, settings, running)
+        else:
+            yield Finding(Level.OK, "port", f"{address.name} is free")
+    for mapping in settings.port_mappings:
+        try:
+            (await listen(Endpoint(port=mapping.proxy))).close()
+        except DewyError as exc:
+            yield await asyncio.to_thread(_taken, mapping.proxy, exc, settings, running)
+        else:
+            yield Finding(Level.OK, "port", f"{mapping.proxy} is free")
+
+
+def _taken(port: int, exc: DewyError, settings: Settings, running: int) -> Finding:
+    pids = holders(port)
+    if pids and running and _ours(pids, running):
+        text = f"{port} is held by the dewy that runs here (pid {running})"
+        return Finding(Level.OK, "port", text)
+    if INIT in pids:
+        text = f"{port} is held by systemd"
+        advice = "start dewy by the service of that socket unit, which hands it over"
+        return Finding(Level.ATTENTION, "port", text, advice)
+    left = [p for p in pids if p != os.getpid() and belongs(p, settings.root)]
+    if left and len(left) == len(pids):
+        return _of_this_root(port, left[0], settings)
+    return Finding(Level.FAILURE, "port", str(exc))
+
+
+def _ours(pids: Iterable[int], running: int) -> bool:
+    return set(pids) <= members(running)
+
+
+def _of_this_root(port: int, pid: int, settings: Settings) -> Finding:
+    name = _name(pid)
+    text = f"{port} is held by {name} (pid {pid}), which runs in this root"
+    if name == "dewy" or settings.command != "server":
+        return Finding(Level.ATTENTION, "port", text, "stop it before dewy starts")
+    advice = "if it is left over when dewy starts, dewy ends it in order"
+    return Finding(Level.ATTENTION, "port", text, advice)
+
+
+def _name(pid: int) -> str:
+    with suppress(OSError):
+        return name_of(pid)
+    return "a process"
+
+
+def belongs(pid: int, root: Path) -> bool:
+    """Whether *pid* works in *root*: by its directory, executable or an argument."""
+    found = []
+    for link in ("cwd", "exe"):
+        with suppress(OSError):
+            found.append(os.readlink(f"/proc/{pid}/{link}"))
+    with suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        found += [os.fsdecode(word) for word in words]
+    return any(Path(each).is_relative_to(root) for each in found if each[:1] == "/")

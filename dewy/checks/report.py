@@ -1,0 +1,127 @@
+"""Everything to be said of a root before dewy starts in it, or while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..admin import operate, preview
+from ..config import Settings
+from ..errors import ConfigError, DewyError
+from ..logs import summary
+from .endpoints import constructor_findings, mistake
+from .engine import engine_findings, option_findings
+from .finding import Finding, Level, exit_status
+from .host import host_findings
+from .ports import port_findings
+from .root import program_findings, root_findings
+from .unit import unit_findings
+
+__all__ = ["Report", "examine_host"]
+
+
+@dataclass(slots=True)
+class Report:
+    """
+    What a look at a root came to.
+
+    Attributes:
+        found: The release, as `preview` has it; None where nobody was to ask.
+
+        findings: In the order in which the command would meet them.
+    """
+
+    found: dict[str, Any] | None = None
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def status(self) -> int:
+        """Exit status: 2, 1 or 0."""
+        missing = self.found is not None and "error" in self.found
+        return max(exit_status(self.findings), int(missing))
+
+    def add(self, *findings: Finding) -> None:
+        """Keep each of *findings* that is not known already."""
+        self.findings += [each for each in findings if each not in self.findings]
+
+
+async def examine_host(
+    settings: Settings,
+    mistakes: Sequence[ConfigError] = (),
+    *,
+    mode: str = "",
+    offline: bool = False,
+    host: bool = False,
+) -> Report:
+    """
+    Judge *settings* here as *mode* would; starts and writes nothing.
+
+    Args:
+        mistakes: What could not be read of the configuration.
+
+        mode: `server`, `assets`, `container`, or "" to judge only what all of
+            them have in common.
+
+        offline: Neither the registry nor the cache is asked.
+
+        host: The clock and descriptors are looked at, too.
+    """
+    report = Report()
+    report.add(*map(mistake, mistakes))
+    report.add(*(Finding(Level.ATTENTION, "option", c) for c in settings.cautions))
+    running = await _running(settings)
+    if settings.registry:
+        async for finding in constructor_findings(settings, dict(os.environ)):
+            report.add(finding)
+    async for finding in _of_mode(settings, mode, running):
+        report.add(finding)
+    report.add(*await asyncio.to_thread(_on_this_host, settings, mode))
+    if host:
+        report.add(*await asyncio.to_thread(host_findings, running))
+    await _ask(report, settings, offline)
+    return report
+
+
+async def _running(settings: Settings) -> int:
+    """The pid of the dewy that runs in the root; 0 where there is none."""
+    try:
+        return int((await operate.look(settings))["pid"] or 0)
+    except (DewyError, OSError):
+        return 0
+
+
+async def _of_mode(
+    settings: Settings, mode: str, running: int
+) -> AsyncIterator[Finding]:
+    if settings.images:
+        async for finding in option_findings(settings):
+            yield finding
+    if mode == "container" and settings.images:
+        async for finding in engine_findings(settings):
+            yield finding
+    async for finding in port_findings(settings, running):
+        yield finding
+
+
+def _on_this_host(settings: Settings, mode: str) -> list[Finding]:
+    found = list(root_findings(settings))
+    if settings.command == "server":
+        # Without the command's name nobody said that this is a program.
+        level = Level.FAILURE if mode else Level.ATTENTION
+        found += program_findings(settings, level)
+    return [*found, *unit_findings(settings)]
+
+
+async def _ask(report: Report, settings: Settings, offline: bool) -> None:
+    try:
+        if offline or not settings.registry:
+            await preview.known(settings)
+        else:
+            report.found = await preview.preview(settings)
+    except ConfigError as exc:
+        report.add(mistake(exc))
+    except (DewyError, OSError) as exc:
+        report.add(Finding(Level.FAILURE, "root", summary(exc)))

@@ -1,0 +1,93 @@
+"""The root: whether dewy can work there, and who does already."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..config import Settings
+from .finding import Finding, Level
+
+__all__ = ["program_findings", "root_findings"]
+
+LEAST_FREE = 512 * 1024 * 1024
+
+
+def root_findings(settings: Settings) -> Iterator[Finding]:
+    """Whether *settings.root* can be written and has room."""
+    root = settings.root
+    places = [root, settings.private, root / "releases", settings.cache_dir]
+    refused = [each for each in places if not _writable(each)]
+    for place in refused:
+        yield Finding(
+            Level.FAILURE,
+            "root",
+            f"{place} cannot be written by {_user()}",
+            "give it to the user dewy runs as (chown -R), or run dewy as its owner",
+        )
+    if not refused:
+        yield Finding(Level.OK, "root", "can be written")
+    yield _room(root)
+
+
+def _writable(place: Path) -> bool:
+    """Whether *place*, or what it would be made in, takes new files."""
+    while not place.exists() and not place.is_symlink():
+        place = place.parent
+    return place.is_dir() and os.access(place, os.W_OK | os.X_OK)
+
+
+def _user() -> str:
+    return f"user id {os.geteuid()}"
+
+
+def _room(root: Path) -> Finding:
+    try:
+        usage = shutil.disk_usage(root)
+    except OSError as exc:
+        return Finding(Level.FAILURE, "disk", f"{root}: {exc.strerror}")
+    mebibytes = usage.free // (1024 * 1024)
+    text = f"{mebibytes} MiB free"
+    if usage.free < LEAST_FREE:
+        advice = "make room, or lower --keep"
+        return Finding(Level.ATTENTION, "disk", text, advice)
+    return Finding(Level.OK, "disk", text)
+
+
+def program_findings(
+    settings: Settings, level: Level = Level.FAILURE
+) -> Iterator[Finding]:
+    """Whether the program of `dewy server` can be executed; *level* if it cannot."""
+    if not settings.program:
+        return
+    word = settings.program[0]
+    if "/" not in word:
+        found = shutil.which(word)
+        yield (
+            Finding(Level.OK, "program", f"{word} is {found}")
+            if found
+            else Finding(
+                level,
+                "program",
+                f"{word} is not found in PATH",
+                f"write the path to it, such as current/{word}",
+            )
+        )
+        return
+    yield _judged(settings.root, word, level)
+
+
+def _judged(root: Path, word: str, level: Level) -> Finding:
+    path, current = root / word, root / "current"
+    if not current.exists() and path.is_relative_to(current):
+        text = f"{word} comes with the first release"
+        return Finding(Level.OK, "program", text)
+    if not path.exists():
+        advice = "name a file that releases hold, such as current/NAME"
+        return Finding(level, "program", f"{path} does not exist", advice)
+    if not path.is_file() or not os.access(path, os.X_OK):
+        text = f"{path} is not executable"
+        return Finding(level, "program", text, f"chmod +x {path}")
+    return Finding(Level.OK, "program", f"{word} is executable")

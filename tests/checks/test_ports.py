@@ -1,0 +1,97 @@
+"""Ports, and who has them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dewy.checks.finding import Finding, Level
+from dewy.checks.ports import port_findings
+from dewy.config import Address, PortMapping, Settings
+
+LISTEN = (
+    "import socket, sys; s = socket.create_server(('', 0));"
+    "print(s.getsockname()[1], flush=True); sys.stdin.read()"
+)
+
+
+def settings(root: Path, port: int, command: str = "server") -> Settings:
+    given: dict[str, Any] = (
+        {"port_mappings": (PortMapping(port, 80),)}
+        if command == "container"
+        else {"ports": (Address(str(port), "0.0.0.0", port),)}
+    )
+    return Settings(command=command, root=root, cache_dir=root, **given)
+
+
+@contextmanager
+def listening(cwd: Path) -> Iterator[tuple[int, int]]:
+    """Pid and port of a process that works in *cwd*."""
+    with subprocess.Popen(
+        [sys.executable, "-c", LISTEN],
+        cwd=cwd,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        yield process.pid, int(process.stdout.readline())
+        process.stdin.close()
+
+
+async def judged(settings: Settings, running: int = 0) -> Finding:
+    (found,) = [each async for each in port_findings(settings, running)]
+    return found
+
+
+@pytest.mark.parametrize("command", ["server", "container"])
+async def test_free_port_is_free_afterwards(
+    tmp_path: Path, unused_tcp_port: int, command: str
+) -> None:
+    """Dewy binds it for a moment only."""
+    found = await judged(settings(tmp_path, unused_tcp_port, command))
+
+    assert Level.OK is found.level
+    with socket.create_server(("", unused_tcp_port)):
+        pass
+
+
+@pytest.mark.parametrize("command", ["server", "container"])
+async def test_port_of_another_program_is_a_failure(
+    tmp_path: Path, command: str
+) -> None:
+    """Named with its holder."""
+    with listening(Path("/")) as (pid, port):
+        found = await judged(settings(tmp_path, port, command))
+
+    assert Level.FAILURE is found.level
+    assert str(port) in found.text
+    if command == "server":
+        assert f"(pid {pid})" in found.text
+
+
+async def test_port_of_the_dewy_that_runs_here_is_fine(tmp_path: Path) -> None:
+    """Or of its program."""
+    with listening(Path("/")) as (_, port):
+        found = await judged(settings(tmp_path, port), running=os.getpid())
+
+    assert Level.OK is found.level
+    assert f"(pid {os.getpid()})" in found.text
+
+
+async def test_program_the_original_left_behind_is_foretold(tmp_path: Path) -> None:
+    """The command ends it in order."""
+    with listening(tmp_path) as (pid, port):
+        found = await judged(settings(tmp_path, port))
+
+    assert Level.ATTENTION is found.level
+    assert f"(pid {pid}), which runs in this root" in found.text
+    assert "ends it" in found.advice

@@ -1,0 +1,64 @@
+"""The root, and the program in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dewy.checks.finding import Level
+from dewy.checks.root import program_findings, root_findings
+from dewy.config import Settings
+
+
+def settings(root: Path, *program: str) -> Settings:
+    return Settings(
+        command="server", root=root, cache_dir=root / ".dewy/cache", program=program
+    )
+
+
+def test_file_in_the_place_of_a_directory_is_found(tmp_path: Path) -> None:
+    """Nothing could be made there by any user."""
+    (tmp_path / "releases").write_text("")
+    found = root_findings(settings(tmp_path))
+    failures = [each for each in found if each.level is Level.FAILURE]
+
+    assert 1 == len(failures)
+    assert f"{tmp_path}/releases cannot be written" in failures[0].text
+    assert failures[0].advice
+
+
+def test_fresh_root_is_well(tmp_path: Path) -> None:
+    """What is missing will be made."""
+    levels = {(f.subject, f.level) for f in root_findings(settings(tmp_path))}
+
+    assert ("root", Level.OK) in levels
+
+
+@pytest.mark.parametrize(
+    ("word", "deployed", "level", "text"),
+    [
+        ("current/app", False, Level.OK, "comes with the first release"),
+        ("current/app", True, Level.FAILURE, "does not exist"),
+        ("current/data", True, Level.FAILURE, "is not executable"),
+        ("current/run", True, Level.OK, "is executable"),
+        ("./nowhere", False, Level.FAILURE, "does not exist"),
+        ("sh", False, Level.OK, "sh is /"),
+        ("no-such-program", False, Level.FAILURE, "is not found in PATH"),
+    ],
+)
+def test_program_is_judged(
+    tmp_path: Path, word: str, deployed: bool, level: Level, text: str
+) -> None:
+    """As far as the release that runs tells."""
+    if deployed:
+        release = tmp_path / "releases/1"
+        release.mkdir(parents=True)
+        (release / "data").write_text("")
+        (release / "run").write_text("")
+        (release / "run").chmod(0o755)
+        (tmp_path / "current").symlink_to(release)
+    (found,) = program_findings(settings(tmp_path, word))
+
+    assert level is found.level
+    assert text in found.text
