@@ -96,7 +96,7 @@ async def test_dewy_without_a_port_is_found_by_its_control_socket(
         "pid": os.getpid(),
     }
 
-    async def handle(verb: str, args: dict[str, Any]) -> dict[str, Any]:
+    async def handle(verb: str, args: dict[str, Any], progress: Any) -> dict[str, Any]:
         return told
 
     with admin_apis({PLACE: status(0, name="a", root="/srv/a")}) as first:
