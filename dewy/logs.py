@@ -27,6 +27,7 @@ __all__ = [
     "detailed",
     "duration",
     "json_line",
+    "printable",
     "redactor",
     "struck",
     "summary",
@@ -130,6 +131,11 @@ def _text(exc: BaseException) -> str:
     if isinstance(exc, OSError) and exc.strerror and exc.filename:
         return f"{exc.filename}: {exc.strerror}"
     return re.sub(r"^\[Errno -?\d+\] ", "", str(exc))
+
+
+def printable(text: str) -> str:
+    """*text* for terminals, where a control character is a command."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def struck(text: str) -> str:

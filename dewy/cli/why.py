@@ -17,16 +17,18 @@ from .output import as_json
 @click.option("--json", "json_", is_flag=True, help="Print one JSON object.")
 @version_argument(required=True)
 @click.pass_context
-def command(ctx: click.Context, /, version: str, json_: bool, **given: object) -> None:
+def command(ctx: click.Context, /, version: str, json_: bool, **given: object) -> int:
     """
     Show why VERSION runs in this directory, or why it does not.
 
-    Asked are the state, the history, and the registry as it stands now.
+    Asked are the state, the history, and the registry as it stands now. The exit
+    status is 1 if nothing is known of it.
     """
     from ..admin.why import why
 
     found = loop.run(why(settings_from(ctx), version))
     click.echo(as_json(found) if json_ else "\n".join(lines(found)))
+    return 1 if found["verdict"] == "unknown" else 0
 
 
 def lines(found: Mapping[str, Any]) -> Iterator[str]:

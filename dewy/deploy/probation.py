@@ -5,17 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 
 from ..config import Settings
 from ..errors import DeploymentError
+from ..logs import printable, struck
 from ..notifiers import Kind
 from ..system import Clock
 from .attempt import Attempt, new_id
 from .deployment_log import DeploymentLog
-from .state import Installed
+from .state import Installed, State
 from .state_store import StateStore
 
 log = logging.getLogger(__name__)
+
+NOTHING = "no earlier release can be put back"
 
 PutBack = Callable[[Installed], Awaitable[None]]
 
@@ -37,6 +41,8 @@ class Probation:
         self._release: Installed | None = None
         self._begun = 0.0
         self._deployment = ""
+        self._owed: Installed | None = None
+        self._left: tuple[Installed, float] | None = None
 
     def begin(self, release: Installed, deployment: str) -> None:
         """From now on *release* is on probation, and nothing else."""
@@ -65,43 +71,98 @@ class Probation:
         """
         Answer a death of what serves; *how* and the last lines tell of it.
 
-        Within probation the previous release is put back in place, and True
-        returned; whoever asks starts it. The state is written first: a dewy
-        killed in between must not start the bad release again. Where the
-        previous one cannot be put back, the bad one is all there is to start.
+        Within probation the best release that can be had is put back in place, and
+        True returned; whoever asks starts it. Where none can be put back, the bad
+        one is all there is to start, and each further death is another try.
         """
-        bad, self._release = self._release, None
-        state = self._state_store.state
-        back = state.previous
-        if not (bad and back and self.settings.rollback) or state.running != bad:
+        (bad, self._release), state = (self._release, None), self._state_store.state
+        running = state.running
+        await self._ease(running)
+        if running is None or not self.settings.rollback:
             return False
-        if self._clock.monotonic() - self._begun > self.settings.probation:
+        if running != bad or self._since(self._begun) > self.settings.probation:
+            return running == self._owed and await self._go_back(running, put_back)
+        if state.previous is None:
             return False
         reason = f"{bad.name} died within probation ({how})"
+        await self._condemn(bad, state.previous, reason, tail)
+        if await self._go_back(bad, put_back, before=state):
+            await self._tell(bad, "rolled back", reason, tail)
+            return True
+        await self._tell(bad, "failed", f"{reason}; {NOTHING}", tail)
+        return False
+
+    def _since(self, begun: float) -> float:
+        return self._clock.monotonic() - begun
+
+    async def _condemn(
+        self, bad: Installed, back: Installed, reason: str, tail: tuple[str, ...]
+    ) -> None:
+        """Written first: a dewy killed from here on must not start *bad* again."""
         await self._state_store.condemn(
-            bad.tag, bad.identity, reason, self._clock, traffic=True, back=back
+            bad.tag,
+            bad.identity,
+            reason,
+            self._clock,
+            traffic=True,
+            back=back,
+            detail=struck(printable(tail[-1])) if tail else "",
         )
-        try:
-            await put_back(back)
-        except DeploymentError as exc:
-            log.error("Not rolled back", extra={"to": back.name, "error": str(exc)})
-            before = state
-            await self._state_store.note(
-                lambda state: replace(
-                    state, running=bad, because=before.because, back_at=before.back_at
-                )
-            )
-            return False
+
+    async def _go_back(
+        self, bad: Installed, put_back: PutBack, before: State | None = None
+    ) -> bool:
+        """Put the best release back that can be; the state names each one first."""
+        before = before or self._state_store.state
+        for back in before.candidates():
+            await self._state_store.note(partial(_back, back, self._clock.wall()))
+            try:
+                await put_back(back)
+            except DeploymentError as exc:
+                log.error("Not rolled back", extra={"to": back.name, "error": str(exc)})
+                continue
+            self._owed, self._left = None, (bad, self._clock.monotonic())
+            return True
+        await self._state_store.note(partial(_stay, before))
+        self._owed = bad
+        return False
+
+    async def _ease(self, running: Installed | None) -> None:
+        """Let what was left be tried again, if what was gone back to died, too."""
+        left, self._left = self._left, None
+        if left is None or running is None or running == left[0]:
+            return
+        bad, at = left
+        if self._since(at) <= self.settings.probation:
+            await self._state_store.note(partial(_eased, bad, self._clock))
+
+    async def _tell(
+        self, bad: Installed, outcome: str, reason: str, tail: tuple[str, ...]
+    ) -> None:
+        running = self._state_store.state.running
+        back = running.name if running and running != bad else ""
         attempt = Attempt(
-            bad.name,
-            back.name,
-            "deploy",
-            self._begun,
-            "probation",
-            id=self._deployment,
+            bad.name, back, "deploy", self._begun, "probation", id=self._deployment
         )
-        log.error("Rolled back", extra=attempt.log_fields(to=back.name, error=reason))
-        await self._deployment_log.record(attempt, "rolled back", reason, tail)
-        text = f"{reason}; back to {back.name}"
+        what = "Rolled back" if back else "Could not roll back"
+        log.error(what, extra=attempt.log_fields(to=back, error=reason))
+        await self._deployment_log.record(attempt, outcome, reason, tail)
+        text = f"{reason}; back to {back}" if back else reason
         self._deployment_log.tell(Kind.ERROR, text, ("log", "\n".join(tail)))
-        return True
+
+
+def _back(back: Installed, now: float, state: State) -> State:
+    if state.running == back:
+        return state
+    return replace(state, running=back, back_at=now)
+
+
+def _stay(before: State, state: State) -> State:
+    return replace(
+        state, running=before.running, because=before.because, back_at=before.back_at
+    )
+
+
+def _eased(bad: Installed, clock: Clock, state: State) -> State:
+    quarantine = state.quarantine.eased(bad.tag, bad.identity, clock)
+    return replace(state, quarantine=quarantine)

@@ -24,6 +24,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 
+from ..logs import printable
 from ..system import start_time
 
 log = logging.getLogger(__name__)
@@ -181,11 +182,6 @@ def _seconds(microseconds: str) -> float:
     if not (microseconds.isascii() and microseconds.isdigit()):
         return 0.0
     return min(float(microseconds) / 1e6, LONGEST_EXTENSION)
-
-
-def printable(text: str) -> str:
-    """*text* for terminals, where a control character is a command."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def _bound(address: str) -> socket.socket:

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StartFailed
+from ..logs import printable
 from ..system import descriptor_limit, start_time
 from .exit_status import describe_exit, wait_pid
 from .launch import DESCRIPTORS
 from .output import Output
 from .processes import members
-from .readiness import ReadinessSocket, printable
+from .readiness import ReadinessSocket
 
 log = logging.getLogger(__name__)
 

@@ -170,6 +170,76 @@ async def test_what_cannot_be_put_back_does_not_move(tmp_path: Path):
     assert NEW.directory == await case.releases.target()
 
 
+OLDER = Installed("v0", "z", "20310203T030000Z", 0.5)
+
+
+def with_three(root: Path) -> Case:
+    case = Case(root, state=State(NEW, (NEW, OLD, OLDER)))
+    (root / "releases" / OLDER.directory).mkdir()
+    case.probation.begin(NEW, "abc")
+    return case
+
+
+async def test_missing_release_is_passed_over_for_the_one_before(tmp_path: Path):
+    """It crash-looped, though a good one lay there."""
+    case = with_three(tmp_path)
+    (tmp_path / "releases" / OLD.directory).rmdir()
+
+    assert await case.die()
+    assert OLDER == case.state_store.state.running
+    assert OLDER.directory == await case.releases.target()
+
+
+async def test_rollback_that_cannot_be_is_told_and_tried_again(tmp_path: Path):
+    case, memory = with_three(tmp_path), MemoryNotifier(urlsplit("mem://people"))
+    await case.releases.switch(NEW.directory)
+    for each in (OLD, OLDER):
+        (tmp_path / "releases" / each.directory).rmdir()
+    async with DeploymentLog(case.history, [memory], Clock()) as deployment_log:
+        case.probation = Probation(
+            case.probation.settings, Clock(), case.state_store, deployment_log
+        )
+        case.probation.begin(NEW, "abc")
+        assert not await case.die()
+        assert not await case.die()
+        (tmp_path / "releases" / OLDER.directory).mkdir()
+        assert await case.die()
+
+    (record,) = await asyncio.to_thread(case.history.read)
+    assert ("v2", "failed", "probation") == (record.tag, record.outcome, record.step)
+    assert "no earlier release can be put back" in record.reason
+    assert [record.reason] == [notice.text for notice in memory.sent]
+    assert OLDER == case.state_store.state.running
+
+
+async def test_quarantine_is_timed_once_what_was_gone_back_to_dies_too(
+    tmp_path: Path,
+):
+    """A database that is down is not the new version's fault."""
+    case = with_three(tmp_path)
+    assert await case.die()
+    case.now = 20
+    assert not await case.die()
+
+    entry = case.state_store.state.quarantine.find("v2", "b")
+    assert entry is not None
+    assert entry.until is not None
+    assert OLD == case.state_store.state.running
+
+
+async def test_quarantine_stays_if_what_was_gone_back_to_dies_much_later(
+    tmp_path: Path,
+):
+    case = with_three(tmp_path)
+    assert await case.die()
+    case.now = 31
+    await case.die()
+
+    entry = case.state_store.state.quarantine.find("v2", "b")
+    assert entry is not None
+    assert entry.until is None
+
+
 async def test_a_later_death_is_no_verdict(tmp_path: Path):
     case = Case(tmp_path)
     case.probation.begin(NEW, "abc")
