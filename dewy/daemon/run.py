@@ -16,6 +16,7 @@ from ..admin.metrics import answering
 from ..admin.recent_history import RecentHistory
 from ..agent import Agent
 from ..config import Settings
+from ..deploy.plan import is_met
 from ..errors import DewyError
 from ..notifiers import Kind
 from ..polling import Poller
@@ -171,7 +172,17 @@ async def _poll(agent: Agent, poller: Poller, over: asyncio.Event) -> int:
         await poller.once()
         await agent.follow_ups.finished()
         if agent.settings.command == "assets":
-            return 1 if poller.problem else 0
+            return _outcome(agent, poller)
         await asyncio.get_running_loop().create_future()
     await poller.run(over)
     return 0
+
+
+def _outcome(agent: Agent, poller: Poller) -> int:
+    """Say whether it is so, not that it was looked at."""
+    if poller.problem:
+        return 1
+    if is_met(agent.state, agent.newest):
+        return 0
+    log.error("Newest release not deployed", extra={"why": agent.status_reason})
+    return 1

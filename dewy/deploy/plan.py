@@ -58,7 +58,18 @@ def is_same(running: Installed, release: Release) -> bool:
 
 def in_grace(missing: NoRelease, now: float, grace: float) -> bool:
     """Whether what is *missing* was published less than *grace* seconds ago."""
-    return missing.since is not None and now - missing.since.timestamp() < grace
+    # A clock that is ahead, here or there, must not keep it on its way for ever.
+    return missing.since is not None and abs(now - missing.since.timestamp()) < grace
+
+
+def is_met(state: State, newest: Release | None) -> bool:
+    """Whether *newest*, which the registry names, runs, or a person keeps it out."""
+    running = state.running
+    if running is None or newest is None:
+        return False
+    entry = state.quarantine.find(newest.tag, newest.identity)
+    kept_out = state.hold or bool(entry and entry.by)
+    return kept_out or is_same(running, newest)
 
 
 def quarantined(entry: Entry) -> str:

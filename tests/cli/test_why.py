@@ -47,3 +47,9 @@ def test_version_is_required(dewy: Dewy) -> None:
 
     assert 2 == ended.status
     assert "VERSION" in ended.err
+
+
+def test_unknown_version_exits_with_one(dewy: Dewy, worked: StateFile) -> None:
+    """It is not so, though it was looked at."""
+    assert 1 == dewy("why", "v9.9.9").status
+    assert 0 == dewy("why", "v2").status

@@ -121,6 +121,18 @@ async def test_it_polls_until_a_signal_ends_it(settings, store, tmp_path):
     assert not (tmp_path / ".dewy/admin.sock").exists()
 
 
+async def test_once_fails_while_release_is_kept_out(settings, store, tmp_path, caplog):
+    """It exited with 0 the second time, with nothing deployed."""
+    store.publish("v1.0.0", {"app.tar.gz": programs.tarball({"VERSION": "v1.0.0"})})
+    given = settings(once=True, before_deploy_hook="exit 3")
+
+    assert 1 == await daemon.run(given)
+    caplog.clear()
+    assert 1 == await daemon.run(given)
+    (line,) = [each for each in caplog.records if "not deployed" in each.message]
+    assert "v1.0.0 is in quarantine" in line.__dict__["why"]
+
+
 async def test_once_is_once(settings, store, tmp_path):
     publish(store, "v1.0.0")
     assert 0 == await daemon.run(settings(once=True))

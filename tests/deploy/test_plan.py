@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dewy.deploy.plan import Action, plan
+from dewy.deploy.plan import Action, in_grace, is_met, plan
 from dewy.deploy.quarantine import Quarantine
 from dewy.deploy.state import Installed, State
+from dewy.errors import NoRelease
 from dewy.release import Release
-from dewy.system import Clock
+from dewy.system import Clock, utc
 
 NOW = 1_000_000.0
 CLOCK = Clock(wall=lambda: NOW, jitter=lambda: 0.5)
@@ -95,3 +96,25 @@ def test_hold_keeps_the_version():
 
 def test_hold_does_not_keep_an_empty_root_empty():
     assert Action.DEPLOY is decide(replace(State(), hold=True), release("v1"))
+
+
+def test_newest_release_is_met_once_it_runs_or_person_keeps_it_out():
+    by_operator = Quarantine().add("v2", "sha256:a", "no", CLOCK, traffic=True, by="x")
+
+    assert is_met(running("v1"), release("v1"))
+    assert is_met(running("v1", hold=True), release("v2"))
+    assert is_met(running("v1", quarantine=by_operator), release("v2"))
+
+
+def test_newest_release_is_not_met_while_it_is_kept_out_or_unknown():
+    assert not is_met(running("v1", quarantine=failed("v2")), release("v2"))
+    assert not is_met(running("v1"), release("v2"))
+    assert not is_met(running("v1"), None)
+    assert not is_met(State(), release("v1"))
+
+
+def test_release_dated_far_ahead_is_not_on_its_way_for_ever():
+    missing = NoRelease("none", since=utc(NOW + 2 * 365 * 86400))
+
+    assert not in_grace(missing, NOW, 1800)
+    assert in_grace(NoRelease("none", since=utc(NOW + 60)), NOW, 1800)
