@@ -7,16 +7,14 @@ import os
 from collections.abc import AsyncIterator
 from typing import cast
 
-from .. import urls
 from ..config import Settings
-from ..config.names import app_name
-from ..containers.application import Application
 from ..containers.engines.opening import Runtime, open_engine
+from ..containers.lock import engine_lock
 from ..containers.options.arguments import parse
 from ..containers.upstream import require_reach
+from ..daemon.container import application_of
 from ..errors import ConfigError, DewyError
 from ..logs import summary
-from ..remotes.oci.reference import Reference
 from .finding import Finding, Level
 
 __all__ = ["engine_findings", "option_findings"]
@@ -37,8 +35,15 @@ async def option_findings(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding(Level.ATTENTION, "options", caution)
 
 
-async def engine_findings(settings: Settings) -> AsyncIterator[Finding]:
-    """Whether the engine answers, and which containers it has of the application."""
+async def engine_findings(
+    settings: Settings, running: int = 0
+) -> AsyncIterator[Finding]:
+    """
+    Whether the engine answers, and which containers it has of the application.
+
+    *running* is the pid of the dewy that runs in the root, or 0: without it another
+    one may keep the containers.
+    """
     runtime = cast("Runtime", settings.runtime)
     try:
         async with (
@@ -47,12 +52,13 @@ async def engine_findings(settings: Settings) -> AsyncIterator[Finding]:
         ):
             require_reach(engine, settings.upstream)
             yield Finding(Level.OK, "engine", f"{engine.flavour} at {engine.address}")
-            reference = Reference.of(urls.split(settings.registry))
-            name = app_name(settings.registry, settings.name)
-            application = Application(name, str(reference), named=bool(settings.name))
+            application = application_of(settings)
+            if not running:
+                async with engine_lock(engine.identity, application, settings.root):
+                    pass
             found = await engine.containers(application.selector)
             ours = [each for each in found if application.owns(each)]
-            text = f"{len(ours)} of {name}, {sum(e.running for e in ours)} running"
+            text = f"{len(ours)} of {application.name}, {sum(e.running for e in ours)} running"
             yield Finding(Level.OK, "containers", text)
     except ConfigError as exc:
         yield Finding(Level.MISTAKE, "engine", summary(exc))

@@ -100,7 +100,7 @@ async def _of_mode(
         async for finding in option_findings(settings):
             yield finding
     if mode == "container" and settings.images:
-        async for finding in engine_findings(settings):
+        async for finding in engine_findings(settings, running):
             yield finding
     async for finding in port_findings(settings, running):
         yield finding

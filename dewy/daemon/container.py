@@ -32,7 +32,7 @@ from ..remotes.oci.reference import Reference
 from .reload import Reload, Reread
 from .runtime import RunContext
 
-__all__ = ["replicate"]
+__all__ = ["application_of", "replicate"]
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +54,7 @@ async def replicate(context: RunContext, reread: Reread) -> Handlers:
     )
     require_reach(engine, settings.upstream)
     reference = Reference.of(urls.split(settings.registry))
-    name = app_name(settings.registry, settings.name)
-    application = Application(
-        name,
-        str(reference),
-        named=bool(settings.name),
-        root=f"{socket.gethostname()}:{settings.root}",
-    )
+    application = application_of(settings)
     held = engine_lock(engine.identity, application, settings.root)
     # First: who is refused by it leaves nothing in the root.
     await stack.enter_async_context(held)
@@ -97,6 +91,16 @@ async def replicate(context: RunContext, reread: Reread) -> Handlers:
     await stack.enter_async_context(replica_set.exit_watcher)
     stack.push_async_callback(_leave, replica_set, proxy, context)
     return await _keep(context, agent, replica_set, reread)
+
+
+def application_of(settings: Settings) -> Application:
+    """The application whose containers are kept with *settings*."""
+    return Application(
+        app_name(settings.registry, settings.name),
+        str(Reference.of(urls.split(settings.registry))),
+        named=bool(settings.name),
+        root=f"{socket.gethostname()}:{settings.root}",
+    )
 
 
 async def _keep(

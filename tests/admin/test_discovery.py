@@ -10,7 +10,10 @@ import pytest
 
 from dewy.admin.control import ControlServer
 from dewy.admin.discovery import Instance, containers, everywhere, nearby, tried
+from dewy.admin.status import Process
+from dewy.admin.status import status as describe
 from dewy.config import DEFAULT_ADMIN_PORT
+from dewy.deploy.state import State
 from dewy.errors import DewyError
 from tests.standins.admin_api import admin_apis, status
 
@@ -86,15 +89,14 @@ async def test_dewy_without_a_port_is_found_by_its_control_socket(
     private = root / ".dewy"
     private.mkdir(parents=True)
     monkeypatch.chdir(root)
-    told = {
-        "name": "shop",
-        "command": "assets",
-        "running": {"tag": "v7"},
-        "generations": [],
-        "replicas": [],
-        "root": str(root),
-        "pid": os.getpid(),
-    }
+    told = describe(
+        State(),
+        0.0,
+        name="shop",
+        command="assets",
+        root=str(root),
+        process=Process(os.getpid()),
+    )
 
     async def handle(verb: str, args: dict[str, Any], progress: Any) -> dict[str, Any]:
         return told
@@ -107,4 +109,4 @@ async def test_dewy_without_a_port_is_found_by_its_control_socket(
     assert [(first, "a", "server"), (0, "shop", "assets")] == [
         (each.port, each.status["name"], each.mode) for each in ours
     ]
-    assert "v7" == ours[1].status["current_version"]
+    assert os.getpid() == ours[1].status["pid"]
