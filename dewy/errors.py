@@ -11,6 +11,7 @@ Everything dewy raises on purpose.
     * EngineError: Docker or Podman did not do its part
       * NameTaken
       * PullDenied
+      * ImageMissing
   * NoRelease: the registry answered, and nothing in it is for us
   * NotYet: a release is on its way; ask again at the next tick
   * DeploymentError: this release could not be brought up
@@ -118,6 +119,10 @@ class NameTaken(EngineError):
 
 class PullDenied(EngineError):
     """The image registry wants other credentials than it was shown."""
+
+
+class ImageMissing(EngineError):
+    """An image is not on this host any more; it can be pulled again."""
 
 
 class NoRelease(DewyError):

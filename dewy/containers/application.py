@@ -31,6 +31,8 @@ SPEC = "dewy.spec"
 PORTS = "dewy.ports"
 ROOT = "dewy.root"
 
+LONGEST_TAG = 128
+
 _DEFAULT_PORT = re.compile(r":443(?=/)")
 
 
@@ -69,6 +71,21 @@ class Application:
         """The bridge network of its own."""
         tail = hashlib.sha256(f"{self.name} {self.identity}".encode()).hexdigest()[:8]
         return f"dewy-{self.name}-{tail}"
+
+    @property
+    def image_repository(self) -> str:
+        """
+        Where its images have tags of their own, so that no cleaning takes them.
+
+        No registry is called so: nothing is pulled from there, or pushed to it.
+        """
+        name = re.sub(r"[^a-z0-9]+", "-", self.network.lower())
+        return f"localhost/{name}"
+
+    def image_tag(self, digest: str) -> str:
+        """The tag of its own on the image of that *digest*."""
+        word = digest.replace(":", "-")[:LONGEST_TAG]
+        return f"{self.image_repository}:{word}"
 
     @property
     def selector(self) -> dict[str, str | None]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..config import PortMapping, Settings
 from ..deploy.state import Installed
-from ..errors import DeploymentError
+from ..errors import DeploymentError, ImageMissing
 from .application import Application, reference_of
+from .image_store import find_image
 from .model import Engine, Image
 from .options.arguments import RunOptions
 
@@ -36,6 +37,9 @@ class ContainerSpec:
 
         body: What the engine is asked for replica number so-and-so.
 
+        create: Creates the container of that name and number; returns its id. An
+            image that was removed meanwhile is pulled again.
+
         base: What their names begin with.
     """
 
@@ -46,6 +50,7 @@ class ContainerSpec:
     network: str
     base: str
     body: Callable[[int], dict[str, Any]]
+    create: Callable[[str, int], Awaitable[str]]
 
     def name(self, index: int, attempt: int = 0) -> str:
         """A name for a new container, as the original gave them."""
@@ -53,7 +58,12 @@ class ContainerSpec:
 
 
 class ContainerSpecs:
-    """Makes recipes from what the operator said."""
+    """
+    Makes specifications from what the operator said.
+
+    Attributes:
+        ensure: Has the image of a version on this host.
+    """
 
     def __init__(
         self,
@@ -66,6 +76,7 @@ class ContainerSpecs:
         self._application = application
         self.settings = settings
         self.options = self.run_as(options)
+        self.ensure: Callable[[Installed], Awaitable[None]] = _nothing_ensured
 
     def run_as(self, options: RunOptions) -> RunOptions:
         """*options*, with dewy's own user where that is to be the containers'."""
@@ -77,15 +88,15 @@ class ContainerSpecs:
         The specification for *version*, whose image is on this host.
 
         Raises:
-            DeploymentError: it is not, or which port is meant cannot be told.
+            ImageMissing: it is not.
+            DeploymentError: which port is meant cannot be told.
             EngineError: the engine does not tell.
         """
-        reference = reference_of(self._application.repository, version.identity)
-        image = await self._engine.image(reference)
-        if image is None:
-            raise DeploymentError(
-                f"the image {reference} is not on this host", host=True
-            )
+        found = await find_image(self._engine, self._application, version.identity)
+        if found is None:
+            name = reference_of(self._application.repository, version.identity)
+            raise ImageMissing(f"the image {name} is not on this host")
+        reference, image = found.reference, found.image
         ports = container_ports(self.settings.port_mappings, image)
         options, application = self.options, self._application
         spec = options.fingerprint(version.identity, self.settings.cmd, ports)
@@ -106,6 +117,14 @@ class ContainerSpecs:
                 network=network,
             )
 
+        async def create(name: str, index: int) -> str:
+            try:
+                return await self._engine.create(name, body(index))
+            except ImageMissing:
+                await self.ensure(version)
+                anew = await self.of(version)
+                return await self._engine.create(name, anew.body(index))
+
         return ContainerSpec(
             version=version,
             spec=spec,
@@ -114,7 +133,12 @@ class ContainerSpecs:
             network=network,
             base=options.name or application.name,
             body=body,
+            create=create,
         )
+
+
+async def _nothing_ensured(version: Installed) -> None:
+    """Where images are not pulled."""
 
 
 def container_ports(mappings: Sequence[PortMapping], image: Image) -> tuple[int, ...]:

@@ -1,23 +1,28 @@
-"""Images on this host: pulled by digest, kept while they may be needed, removed."""
+"""
+Images on this host: pulled by digest, kept while they may be needed, removed.
+
+An image that was pulled by digest is "dangling" to engines, and the usual cleaning
+takes it. A tag of the application's own keeps it, until it is no longer needed.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ..artifacts import Progress
 from ..deploy.release_store import Delivery
 from ..deploy.state import Installed, State
 from ..deploy.state_store import StateStore
-from ..errors import EngineError, PullDenied
+from ..errors import EngineError, ImageMissing, PullDenied
 from ..release import Release
 from ..remotes.oci.credentials import Credentials
-from .application import Application, reference_of
-from .model import Engine
+from .application import DIGEST, Application, reference_of
+from .model import Engine, Image
 
-__all__ = ["ImageStore"]
+__all__ = ["FoundImage", "ImageStore", "find_image"]
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +32,7 @@ Shown = Callable[[Release], AbstractContextManager[Progress]]
 
 class ImageStore:
     """
-    Has images pulled, and removes those that *application* deployed itself.
+    Pulls images, and removes those that *application* deployed itself.
 
     Args:
         credentials: Asked before every pull, and again when one was denied.
@@ -64,17 +69,23 @@ class ImageStore:
 
     async def ensure(self, installed: Installed) -> None:
         """
-        Have the image of *installed* on this host.
+        Have the image of *installed* on this host, with the tag that keeps it.
 
         Raises:
             EngineError: it is not there and could not be pulled.
         """
-        if await self._engine.image(self._reference(installed.identity)) is None:
+        if not await self._keep(installed.identity):
             url = f"img://{self._application.repository}:{installed.tag}"
             await self._pull(Release(installed.tag, url, installed.identity))
 
     async def retain(self, state: State, *, cached: bool) -> None:
         kept = {each.identity for each in state.installed}
+        try:
+            for digest in kept:
+                await self._keep(digest)
+            await self._untag(kept)
+        except EngineError as exc:
+            log.warning("Image not removed", extra={"error": str(exc)})
         stuck = [
             digest
             for digest in state.pulled
@@ -91,9 +102,9 @@ class ImageStore:
         return {"DEWY_IMAGE": self._reference(installed.identity)}
 
     async def _pull(self, release: Release) -> None:
-        reference = self._reference(release.identity)
-        if await self._engine.image(reference) is not None:
+        if await self._keep(release.identity):
             return
+        reference = self._reference(release.identity)
         # Written first: what is pulled and never runs is to be removed as well.
         await self._state_store.note(
             lambda state: replace(
@@ -107,18 +118,47 @@ class ImageStore:
             except PullDenied:
                 # A token may have expired since it was looked up.
                 await self._fetch(reference, progress)
+        if not await self._keep(release.identity):
+            raise ImageMissing(f"{reference} was removed as soon as it was pulled")
 
     async def _fetch(self, reference: str, progress: Progress) -> None:
         credentials = await self._credentials()
         await self._engine.pull(reference, credentials, progress, self.platform)
 
+    async def _keep(self, digest: str) -> bool:
+        """Have the image carry the tag of our own; False if it is not here."""
+        found = await find_image(self._engine, self._application, digest)
+        if found is None:
+            return False
+        tag = self._application.image_tag(digest)
+        if tag not in found.image.tags:
+            try:
+                await self._engine.tag_image(found.image.id, tag)
+            except ImageMissing:
+                return False
+        return True
+
+    async def _untag(self, kept: Collection[str]) -> None:
+        """Take the tags of our own off all images but those of *kept* digests."""
+        repository = self._application.image_repository
+        wanted = {self._application.image_tag(digest) for digest in kept}
+        for image in await self._engine.images(repository):
+            for tag in image.tags:
+                if tag.startswith(f"{repository}:") and tag not in wanted:
+                    await self._engine.remove_image(tag)
+
     async def _remove(self, digest: str) -> bool:
-        """Whether nothing is left to remove."""
+        """
+        Remove the reference by which an image was pulled; whether it is gone.
+
+        Not while it has a tag, which is another application's, or somebody's.
+        """
         reference = self._reference(digest)
         try:
-            if await self._engine.image(reference) is None:
+            image = await self._engine.image(reference)
+            if image is None:
                 return True
-            removed = await self._engine.remove_image(reference)
+            removed = not image.tags and await self._engine.remove_image(reference)
         except EngineError as exc:
             log.warning("Image not removed", extra={"error": str(exc)})
             return False
@@ -128,6 +168,45 @@ class ImageStore:
 
     def _reference(self, digest: str) -> str:
         return reference_of(self._application.repository, digest)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundImage:
+    """
+    An image on this host.
+
+    Attributes:
+        reference: By which the engine knows it: by digest, or its id where that
+            reference was removed.
+    """
+
+    reference: str
+    image: Image
+
+
+async def find_image(
+    engine: Engine, application: Application, digest: str
+) -> FoundImage | None:
+    """
+    The image of *digest*, by whatever is left that leads to it; None if nothing is.
+
+    Cleaning removes references: what a registry cannot give at the moment is
+    found by the tag of our own, and by the containers that were made from it.
+
+    Raises:
+        EngineError: the engine does not tell.
+    """
+    reference = reference_of(application.repository, digest)
+    if image := await engine.image(reference):
+        return FoundImage(reference, image)
+    if image := await engine.image(application.image_tag(digest)):
+        return FoundImage(image.id, image)
+    for container in await engine.containers(application.selector):
+        if container.labels.get(DIGEST) != digest or not application.owns(container):
+            continue
+        if image := await engine.image(container.image_id):
+            return FoundImage(image.id, image)
+    return None
 
 
 class _Pulled:

@@ -123,9 +123,7 @@ class Launcher:
             log.info("Starting new container", extra=told)
             self._store.creating(name)
             try:
-                return name, await self._store.engine.create(
-                    name, container_spec.body(index)
-                )
+                return name, await container_spec.create(name, index)
             except NameTaken:
                 self._store.given_up(name)
             except BaseException:

@@ -271,6 +271,15 @@ class Engine(Protocol):
         """
         ...
 
+    async def tag_image(self, image: str, tag: str) -> None:
+        """
+        Have *image*, a reference or an id, be called *tag*, too.
+
+        Raises:
+            ImageMissing: it is not on this host.
+        """
+        ...
+
     async def remove_image(self, reference: str) -> bool:
         """Remove that reference, never by force; False if a container uses it."""
         ...

@@ -78,6 +78,7 @@ class ReplicaSet:
         )
         image_store.platform = options.platform
         container_specs = ContainerSpecs(engine, application, settings, options)
+        container_specs.ensure = image_store.ensure
         deployer = ContainerDeployer(
             store=store,
             launcher=Launcher(store, Upstreams(engine, settings.upstream)),

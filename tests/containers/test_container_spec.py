@@ -19,7 +19,7 @@ from dewy.containers.engines.memory_host import MemoryHost
 from dewy.containers.model import Image
 from dewy.containers.options.arguments import RunOptions, parse
 from dewy.deploy.state import Installed
-from dewy.errors import DeploymentError
+from dewy.errors import DeploymentError, ImageMissing
 from tests.standins.fleets import REPOSITORY, SHOP
 
 
@@ -86,8 +86,28 @@ async def test_an_image_that_is_not_here_is_told(tmp_path: Path):
     container_specs = ContainerSpecs(
         MemoryEngine(MemoryHost("none")), SHOP, settings, RunOptions()
     )
-    with pytest.raises(DeploymentError, match="sha256:9 is not on this host"):
+    with pytest.raises(ImageMissing, match="sha256:9 is not on this host"):
         await container_specs.of(Installed("v1", "sha256:9", "", 1.0))
+
+
+async def test_image_removed_before_a_container_is_made_is_pulled_again(
+    tmp_path: Path,
+):
+    host = MemoryHost("removed")
+    engine = MemoryEngine(host)
+    name = host.publish(f"{REPOSITORY}:v1")
+    await engine.pull(name, None, lambda done, total: None)
+    settings = Settings(command="container", root=tmp_path, cache_dir=tmp_path)
+    container_specs = ContainerSpecs(engine, SHOP, settings, RunOptions())
+
+    async def ensure(version: Installed) -> None:
+        await engine.pull(name, None, lambda done, total: None)
+
+    container_specs.ensure = ensure
+    made = await container_specs.of(Installed("v1", name.partition("@")[2], "", 1.0))
+    host.images.clear()
+
+    assert await made.create("shop-1", 0) in host.held
 
 
 async def test_each_attempt_has_a_name_of_its_own(tmp_path: Path):

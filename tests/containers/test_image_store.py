@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from dewy.artifacts import Progress
+from dewy.containers.application import Application
 from dewy.containers.engines.memory import MemoryEngine
 from dewy.containers.engines.memory_host import MemoryHost
-from dewy.containers.image_store import ImageStore
+from dewy.containers.image_store import ImageStore, find_image
 from dewy.deploy.state import Installed, State, StateFile
 from dewy.deploy.state_store import StateStore
-from dewy.errors import EngineError, PullDenied
+from dewy.errors import EngineError, ImageMissing, PullDenied
 from dewy.release import Release
 from dewy.remotes.oci.credentials import Credentials
 from tests.standins.fleets import REPOSITORY, SHOP
@@ -86,8 +87,10 @@ async def test_what_is_here_is_neither_pulled_nor_ours_to_remove(store: Store):
         pass
     await store.image_store.retain(State(), cached=True)
 
-    assert [] == store.calls("pull") == store.calls("remove_image")
-    assert 1 == len(store.host.images)
+    assert [] == store.calls("pull")
+    (image,) = store.host.images.values()
+    assert (name,) == image.digests
+    assert () == image.tags
 
 
 async def test_credentials_are_asked_for_again_when_they_are_refused(store: Store):
@@ -144,6 +147,75 @@ async def test_what_cannot_be_removed_is_tried_again_later(store: Store):
 
     assert () == store.state_store.state.pulled
     assert {} == store.host.images
+
+
+async def test_kept_images_survive_usual_cleaning(store: Store):
+    kept = [await store.bring(tag) for tag in ("v1", "v2")]
+    store.host.prune_images()
+    store.host.registry.clear()
+    for installed in kept:
+        await store.image_store.ensure(installed)
+
+    assert 2 == len(store.host.images)
+
+
+async def test_kept_images_of_an_earlier_dewy_get_their_tag(store: Store):
+    installed = await store.bring("v1")
+    engine = MemoryEngine(store.host)
+    await engine.remove_image(SHOP.image_tag(installed.identity))
+    await store.state_store.change(lambda state: state.deployed(installed, 2))
+    await store.image_store.retain(store.state_store.state, cached=True)
+
+    (image,) = store.host.images.values()
+    assert (SHOP.image_tag(installed.identity),) == image.tags
+
+
+async def test_image_is_found_by_its_tag_or_its_container(store: Store):
+    installed = await store.bring("v1")
+    engine = MemoryEngine(store.host)
+    labels = SHOP.labels(0, "v1", installed.identity, "spec", [])
+    await engine.create("old", {"Image": reference(installed), "Labels": labels})
+    (image,) = store.host.images.values()
+    store.host.registry.clear()
+    for left in ((SHOP.image_tag(installed.identity),), ()):
+        store.host.images[image.id] = replace(image, digests=(), tags=left)
+        found = await find_image(engine, SHOP, installed.identity)
+        assert found is not None
+        assert image.id == found.reference == found.image.id
+    await store.image_store.ensure(installed)
+
+    # From here on by its tag again, whatever becomes of the container.
+    assert (SHOP.image_tag(installed.identity),) == store.host.images[image.id].tags
+
+
+async def test_image_that_another_application_keeps_is_not_removed(store: Store):
+    installed = await store.bring("v1")
+    engine = MemoryEngine(store.host)
+    other = Application("shop-beta", REPOSITORY, named=True).image_tag("sha256:1")
+    await engine.tag_image(reference(installed), other)
+    await store.image_store.retain(store.state_store.state, cached=True)
+
+    (image,) = store.host.images.values()
+    assert (other,) == image.tags
+    assert (reference(installed),) == image.digests
+    assert (installed.identity,) == store.state_store.state.pulled
+    await engine.remove_image(other)
+    await store.image_store.retain(store.state_store.state, cached=True)
+    assert {} == store.host.images
+    assert () == store.state_store.state.pulled
+
+
+async def test_image_removed_by_somebody_as_it_was_pulled_is_no_success(store: Store):
+    release = store.publish("v1")
+
+    async def remove(phase: str, call: str, subject: str) -> None:
+        if (phase, call) == ("after", "pull"):
+            store.host.images.clear()
+
+    store.host.hook = remove
+    with pytest.raises(ImageMissing, match="removed as soon as"):
+        async with store.image_store.brought(release):
+            pass
 
 
 async def test_hooks_are_told_the_image(store: Store):

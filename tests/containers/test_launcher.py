@@ -207,6 +207,7 @@ async def test_without_any_free_name_nothing_is_left(tmp_path: Path):
             container_spec.network,
             container_spec.base,
             container_spec.body,
+            container_spec.create,
         )
         await bench.replica_set.deployer.store.engine.create(
             fixed_name, container_spec.body(9)

@@ -211,6 +211,10 @@ class DockerEngine:
         """See `Engine.pull`."""
         await docker_images.pull(self._wire, reference, credentials, progress, platform)
 
+    async def tag_image(self, image: str, tag: str) -> None:
+        """See `Engine.tag_image`."""
+        await docker_images.tag(self._wire, image, tag)
+
     async def remove_image(self, reference: str) -> bool:
         """See `Engine.remove_image`."""
         return await docker_images.remove(self._wire, reference)

@@ -122,6 +122,13 @@ def shown_to(reference: str, credentials: Credentials | None) -> dict[str, str] 
     }
 
 
+async def tag(wire: EngineClient, name: str, tagged: str) -> None:
+    """See `Engine.tag_image`."""
+    repository, _, word = tagged.rpartition(":")
+    async with wire.asking(f"tag image {name}", wire.deadlines.change):
+        await wire.docker.images.tag(name, repository, tag=word)
+
+
 async def remove(wire: EngineClient, reference: str) -> bool:
     """See `Engine.remove_image`."""
     found = await image(wire, reference)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ... import urls
-from ...errors import EngineError, NameTaken, PullDenied
+from ...errors import EngineError, ImageMissing, NameTaken, PullDenied
 
 LONGEST = 400
 """Characters of an engine's own words in a message."""
@@ -21,6 +21,10 @@ UNREACHABLE = 900
 
 _URL = re.compile(r"\bhttps?://[^\s\"'<>]+")
 _TAKEN = re.compile(r"name \S+ is already in use|name is already in use", re.IGNORECASE)
+_NO_IMAGE = re.compile(
+    r"no such image|image not known|unable to find image|no image with reference",
+    re.IGNORECASE,
+)
 _DENIED = re.compile(
     r"unauthorized|unauthenticated|authentication required|authorization failed"
     r"|no basic auth|invalid username|access to the resource is denied"
@@ -60,6 +64,8 @@ def kind(status: int, text: str, *, pulling: bool = False) -> type[EngineError]:
         return NameTaken
     if pulling and (status in {401, 403} or _DENIED.search(text)):
         return PullDenied
+    if not pulling and status in {404, 500} and _NO_IMAGE.search(text):
+        return ImageMissing
     return EngineError
 
 

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from ...errors import EngineError, NameTaken
+from ...errors import EngineError, ImageMissing, NameTaken
 from ...remotes.oci.credentials import Credentials
 from ..model import Container, Event, Image, Line, Network, Pulling
 from . import decode
@@ -62,7 +62,7 @@ class MemoryEngine:
                 raise NameTaken(f"another container is called {name}")
             image = self._image(spec["Image"])
             if image is None:
-                raise EngineError(f"no such image: {spec['Image']}")
+                raise ImageMissing(f"no such image: {spec['Image']}")
             exposed: dict[str, Any] = {f"{port}/tcp": {} for port in image.ports}
             exposed |= spec.get("ExposedPorts") or {}
             whole = {**spec, "ExposedPorts": exposed}
@@ -179,20 +179,36 @@ class MemoryEngine:
             left = tuple(tag for tag in image.tags if tag not in tags)
             self.host.images[name] = replace(image, tags=left)
 
+    async def tag_image(self, image: str, tag: str) -> None:
+        async with self.host.step("tag_image", tag):
+            found = self._image(image)
+            if found is None:
+                raise ImageMissing(f"no such image: {image}")
+            self._move_tags((tag,))
+            found = self.host.images[found.id]
+            self.host.images[found.id] = replace(found, tags=(*found.tags, tag))
+
     async def remove_image(self, reference: str) -> bool:
         async with self.host.step("remove_image", reference):
             image = self._image(reference)
             if image is None:
                 return True
-            users = (held.container.image_id for held in self.host.held.values())
-            if image.id in users:
+            if image.id in self._used():
                 return False
-            tags = tuple(tag for tag in image.tags if tag != reference)
-            if tags and "@" not in reference and reference != image.id:
-                self.host.images[image.id] = replace(image, tags=tags)
+            left = replace(
+                image,
+                tags=tuple(each for each in image.tags if each != reference),
+                digests=tuple(each for each in image.digests if each != reference),
+            )
+            if left.tags or (left.digests and left != image):
+                self.host.images[image.id] = left
             else:
                 del self.host.images[image.id]
             return True
+
+    def _used(self) -> set[str]:
+        """The ids of the images that containers were made from."""
+        return {held.container.image_id for held in self.host.held.values()}
 
     async def network(self, name: str) -> Network | None:
         async with self.host.step("network", name):

@@ -22,6 +22,7 @@ Call = Literal[
     "image",
     "images",
     "pull",
+    "tag_image",
     "remove_image",
     "network",
     "create_network",

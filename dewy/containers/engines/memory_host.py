@@ -7,6 +7,7 @@ import hashlib
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import ClassVar, Self
@@ -125,6 +126,19 @@ class MemoryHost:
         yield
         if self.hook:
             await self.hook("after", call, subject)
+
+    def prune_images(self) -> None:
+        """
+        Remove the references of images without a tag, as `docker image prune` does.
+
+        Those that no container was made from are gone.
+        """
+        used = {held.container.image_id for held in self.held.values()}
+        for image in [each for each in self.images.values() if not each.tags]:
+            if image.id in used:
+                self.images[image.id] = replace(image, digests=())
+            else:
+                del self.images[image.id]
 
     def find(self, name: str) -> Held | None:
         """The container of that id or name."""

@@ -10,9 +10,9 @@ import pytest
 
 from dewy.containers.engines.docker import DockerEngine
 from dewy.containers.engines.docker_images import shown_to
-from dewy.errors import EngineError, PullDenied
+from dewy.errors import EngineError, ImageMissing, PullDenied
 from dewy.remotes.oci.credentials import Credentials
-from tests.standins.engines import RealEngine
+from tests.standins.engines import LABEL, SESSION, RealEngine
 from tests.standins.fake_engine import FakeEngine
 from tests.standins.images import Publisher
 from tests.standins.registry import NAME, PASSWORD
@@ -166,3 +166,41 @@ async def test_one_name_of_several_is_removed(
     left = await engine.engine.image(second.tagged)
     assert left is not None
     assert (second.tagged,) == left.tags
+
+
+async def test_image_with_a_tag_survives_usual_cleaning(
+    engine: RealEngine, publisher: Publisher
+) -> None:
+    """By digest alone it would be dangling."""
+    kept = await publisher.publish(engine.name(), "v1")
+    tag = f"localhost/{engine.name('dewy')}:sha256-1"
+    await engine.engine.pull(kept.by_digest, None, ignore)
+    image = await engine.engine.image(kept.by_digest)
+    assert image is not None
+    await engine.engine.tag_image(image.id, tag)
+
+    async with engine.client() as client:
+        mine = json.dumps({"dangling": ["true"], "label": [f"{LABEL}={SESSION}"]})
+        await client._query_json("images/prune", "POST", params={"filters": mine})
+
+    for name in (kept.by_digest, tag):
+        found = await engine.engine.image(name)
+        assert found is not None
+        assert image.id == found.id
+    assert [tag] == [
+        each for one in await engine.engine.images(tag) for each in one.tags
+    ]
+    assert await engine.engine.remove_image(tag)
+    assert await engine.engine.image(tag) is None
+    left = await engine.engine.image(kept.by_digest)
+    assert left is not None
+    assert () == left.tags
+
+
+async def test_container_of_an_image_that_is_gone_tells_so(engine: RealEngine) -> None:
+    name = f"127.0.0.1:9/{engine.name()}@sha256:{'0' * 64}"
+    for image in (name, f"sha256:{'0' * 64}"):
+        with pytest.raises(ImageMissing):
+            await engine.engine.create(engine.name(), {"Image": image})
+        with pytest.raises(ImageMissing):
+            await engine.engine.tag_image(image, f"localhost/{engine.name()}:x")
