@@ -10,6 +10,7 @@ and nothing else is.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -62,6 +63,13 @@ class RealEngine:
     def client(self) -> aiodocker.Docker:
         """The same engine, without dewy between; to be closed."""
         return aiodocker.Docker(url=self.engine.address)
+
+    async def prune_images(self) -> None:
+        """`docker image prune`, of this session's own."""
+        wanted = {"dangling": ["true"], "label": [f"{LABEL}={SESSION}"]}
+        params = {"filters": json.dumps(wanted)}
+        async with self.client() as docker:
+            await docker._query_json("images/prune", "POST", params=params)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,7 +12,7 @@ from dewy.containers.engines.docker import DockerEngine
 from dewy.containers.engines.docker_images import shown_to
 from dewy.errors import EngineError, ImageMissing, PullDenied
 from dewy.remotes.oci.credentials import Credentials
-from tests.standins.engines import LABEL, SESSION, RealEngine
+from tests.standins.engines import RealEngine
 from tests.standins.fake_engine import FakeEngine
 from tests.standins.images import Publisher
 from tests.standins.registry import NAME, PASSWORD
@@ -179,9 +179,7 @@ async def test_image_with_a_tag_survives_usual_cleaning(
     assert image is not None
     await engine.engine.tag_image(image.id, tag)
 
-    async with engine.client() as client:
-        mine = json.dumps({"dangling": ["true"], "label": [f"{LABEL}={SESSION}"]})
-        await client._query_json("images/prune", "POST", params={"filters": mine})
+    await engine.prune_images()
 
     for name in (kept.by_digest, tag):
         found = await engine.engine.image(name)
