@@ -10,16 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 
 from .changes import Busy, Cancelled, Change, ChangeSlot, FollowUps
 from .config import Settings
 from .deploy.attempt import DONE, Attempt
+from .deploy.candidates import Absence, Found, ask, ask_for
 from .deploy.deploy_hooks import ROLLED_BACK, DeployHooks
 from .deploy.deployer import Deployer
 from .deploy.deployment_log import DeploymentLog
-from .deploy.plan import Action, in_grace, is_same, plan, quarantined
+from .deploy.plan import Action, decides_alike, is_same, quarantined
 from .deploy.probation import Probation
 from .deploy.release_store import ReleaseStore
 from .deploy.state import Installed, State
@@ -30,7 +31,7 @@ from .errors import DeploymentError, DewyError, NoRelease, NotYet
 from .logs import detail_of, detailed, summary
 from .notifiers import Kind
 from .registries import Registry
-from .release import Deployment, Release
+from .release import Deployment, Refusal, Release
 from .system import Clock, hostname, utc
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,11 @@ class Agent:
 
         follow_ups: What follows a change, beside the next one.
 
-        newest: What the registry named last.
+        newest: The newest release this host can have, as last seen.
+
+        passed_over: The versions newer than what was chosen last, and why.
+
+        absence: Notices that what runs is offered no longer.
 
         status_reason: What the last look led to, for `status`.
     """
@@ -68,6 +73,8 @@ class Agent:
     changes: ChangeSlot = field(default_factory=ChangeSlot)
     follow_ups: FollowUps = field(default_factory=FollowUps)
     newest: Release | None = None
+    passed_over: tuple[Refusal, ...] = ()
+    absence: Absence = field(default_factory=Absence)
     status_reason: str = "has not looked yet"
 
     @property
@@ -104,19 +111,21 @@ class Agent:
             NoRelease: it has none, and none is to be expected.
             RemoteError: it did not answer.
         """
-        try:
-            async with asyncio.timeout(REGISTRY_DEADLINE):
-                return await self.registry.current(tag)
-        except TimeoutError:
-            raise DewyError(f"no answer within {REGISTRY_DEADLINE:g} s") from None
-        except NotYet as exc:
-            self.status_reason = str(exc)
-        except NoRelease as exc:
-            if not in_grace(exc, self.clock.wall(), self.settings.grace_period):
-                raise
-            self.status_reason = f"{exc}; it may still be on its way"
-        log.debug("Waited for release", extra={"why": self.status_reason})
-        return None
+        now, grace = self.clock.wall(), self.settings.grace_period
+        if tag is None:
+            # Asked for, so that a rollback keeps nothing out any more.
+            found = await self._find(replace(self.state, back_at=0.0))
+        else:
+            found = await _in_time(ask_for(self.registry, tag, now, grace))
+        if found.release is None:
+            self.status_reason = found.decision.reason
+            log.debug("Waited for release", extra={"why": self.status_reason})
+        return found.release
+
+    async def _find(self, state: State) -> Found:
+        """Go through what the registry offers; raises as `look`."""
+        now, grace = self.clock.wall(), self.settings.grace_period
+        return await _in_time(ask(self.registry, state, self.absence, now, grace))
 
     async def deploy(self, release: Release, why: str = "") -> None:
         """
@@ -314,29 +323,39 @@ class Agent:
     async def _look_and_act(self) -> None:
         if self.state.wanted and not self.state.hold:
             return await self._deploy_remembered(self.state.wanted)
-        release = await self.look()
-        if release is None:
-            return
-        self.newest = release
+        state = self.state
+        found = await self._find(state)
         await self.changes.settled()
         if self.changes.current is not None:
             raise Busy(f"{self.changes.current.attempt.target} is being deployed")
-        decided = plan(self.state, release, self.clock.wall())
-        known, self.status_reason = self.status_reason, decided.reason
-        if decided.action is Action.DEPLOY:
-            return await self._deploy_newest(release)
-        level = logging.DEBUG if decided.reason == known else logging.INFO
-        log.log(level, "Deploy skipped", extra={"why": decided.reason})
-        if decided.action is Action.SKIP:
-            await self._heal(release)
+        if not decides_alike(state, self.state):
+            return await self._look_and_act()
+        self._note(found)
+        if found.decision.action is Action.DEPLOY and found.release:
+            return await self._deploy_newest(found.release, found.why)
+        if found.decision.action is Action.SKIP and found.release:
+            await self._heal(found.release)
 
-    async def _deploy_newest(self, release: Release) -> None:
+    def _note(self, found: Found) -> None:
+        """Remember what the look led to, and log what is new about it."""
+        known, self.status_reason = self.status_reason, found.decision.reason
+        passed, self.passed_over = self.passed_over, found.passed_over
+        self.newest = found.newest or self.newest
+        for each in found.passed_over:
+            if each not in passed:
+                fields = {"tag": each.name, "why": each.reason}
+                log.warning("Version passed over", extra=fields)
+        if found.decision.action is not Action.DEPLOY:
+            level = logging.DEBUG if self.status_reason == known else logging.INFO
+            log.log(level, "Deploy skipped", extra={"why": self.status_reason})
+
+    async def _deploy_newest(self, release: Release, why: str) -> None:
         """Bring *release* up, or whatever turns out to be newer while it is fetched."""
         watching = asyncio.create_task(
             self._supersede(release), name=f"watch for releases after {release.tag}"
         )
         try:
-            await self.deploy(release)
+            await self.deploy(release, why)
         except Cancelled:
             if not watching.done():
                 raise
@@ -359,16 +378,16 @@ class Agent:
     async def _newer(self, release: Release) -> str:
         """Return the version that is to be deployed rather than *release*, or ""."""
         try:
-            newest = await self.look()
+            found = await self._find(self.state)
         except (DewyError, OSError) as exc:
             log.debug("Registry not asked", extra={"error": summary(exc)})
             return ""
+        newest = found.release
         if newest is None or is_same(
             Installed(release.tag, release.identity, "", 0.0), newest
         ):
             return ""
-        decided = plan(self.state, newest, self.clock.wall())
-        return newest.tag if decided.action is Action.DEPLOY else ""
+        return newest.tag if found.decision.action is Action.DEPLOY else ""
 
     async def _deploy_remembered(self, tag: str) -> None:
         """Deploy what an operator asked for while no dewy ran."""
@@ -446,3 +465,11 @@ def _refuse_held(state: State, target: Installed) -> None:
     running = state.running
     if state.hold and running and not running.is_version_of(target):
         raise NotYet(f"held at {running.name}; {target.name} waits")
+
+
+async def _in_time(asking: Coroutine[None, None, Found]) -> Found:
+    try:
+        async with asyncio.timeout(REGISTRY_DEADLINE):
+            return await asking
+    except TimeoutError:
+        raise DewyError(f"no answer within {REGISTRY_DEADLINE:g} s") from None

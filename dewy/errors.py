@@ -13,6 +13,7 @@ Everything dewy raises on purpose.
       * PullDenied
       * ImageMissing
   * NoRelease: the registry answered, and nothing in it is for us
+    * Ambiguous: several files of a release fit this host equally well
   * NotYet: a release is on its way; ask again at the next tick
   * DeploymentError: this release could not be brought up
     * HookFailed
@@ -134,6 +135,9 @@ class NoRelease(DewyError):
 
         since: When the release that has no artifact for us was published; it
             may still be on its way. None where there is no such release.
+
+        unfinished: That release holds nothing yet that could be deployed
+            anywhere, so nobody waits for it.
     """
 
     def __init__(
@@ -141,10 +145,17 @@ class NoRelease(DewyError):
         message: str,
         refused: Sequence[Refusal] = (),
         since: datetime | None = None,
+        *,
+        unfinished: bool = False,
     ) -> None:
         super().__init__(message)
         self.refused = tuple(refused)
         self.since = since
+        self.unfinished = unfinished
+
+
+class Ambiguous(NoRelease):
+    """Several files of a release fit this host equally well; `artifact` decides."""
 
 
 class NotYet(DewyError):

@@ -25,6 +25,7 @@ from tests.eventually import eventually
 from tests.standins.agents import BEGUN, Hands, acting
 
 MINUTE = 60
+LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -110,14 +111,74 @@ async def test_other_bytes_under_a_tag_are_a_new_candidate(hands, tmp_path):
     assert "v1.0.0" == version(tmp_path)
 
 
-async def test_nothing_older_takes_the_place_of_what_is_kept_out(hands):
+async def test_quarantined_version_is_passed_over_where_nothing_runs(hands, tmp_path):
+    """It used to keep an empty host empty for an hour at a time."""
     hands.publish("v1.0.0")
     hands.publish("v1.1.0", b"no archive")
     with pytest.raises(ArchiveError):
         await hands.tick()
     await hands.tick()
 
-    assert None is hands.agent.state.running
+    assert "v1.0.0" == version(tmp_path)
+    assert ["v1.1.0"] == [each.name for each in hands.agent.passed_over]
+    assert "v1.1.0 passed over" not in hands.agent.status_reason
+    hands.now += MINUTE
+    with pytest.raises(ArchiveError):
+        await hands.agent.tick()
+    assert "v1.0.0" == version(tmp_path)
+
+
+async def test_quarantined_version_is_waited_for_while_something_serves(hands):
+    """Nothing between what serves and the newest is tried instead."""
+    hands.publish("v1.0.0")
+    await hands.agent.tick()
+    hands.publish("v1.1.0")
+    hands.publish("v1.2.0", b"no archive")
+    with pytest.raises(ArchiveError):
+        await hands.agent.tick()
+    await hands.agent.tick()
+
+    assert "v1.0.0" == hands.agent.state.running.tag
+    assert hands.agent.status_reason.startswith("v1.2.0 is in quarantine")
+
+
+async def test_version_for_other_hosts_does_not_hide_ours(hands, tmp_path):
+    hands.publish("v1.0.0")
+    hands.store.publish("v1.1.0", {"app_plan9_mips.tar.gz": b""}, at=LONG_AGO)
+    hands.store.publish("v1.2.0", {})
+    await hands.agent.tick()
+
+    assert "v1.0.0" == version(tmp_path)
+    assert ["v1.2.0", "v1.1.0"] == [each.name for each in hands.agent.passed_over]
+    assert "passed over: v1.2.0, v1.1.0" in hands.agent.state.because
+
+
+async def test_version_that_is_gone_makes_way_after_two_lists(hands, tmp_path):
+    """A list with a hole in it must not turn a host back."""
+    hands.publish("v1.0.0")
+    hands.publish("v1.1.0")
+    await hands.agent.tick()
+    hands.store.withdraw("v1.1.0")
+    await hands.agent.tick()
+    assert "v1.1.0" == version(tmp_path)
+    assert "v1.1.0 runs, and is missing in the registry" == hands.agent.status_reason
+    await hands.agent.tick()
+
+    assert "v1.0.0" == version(tmp_path)
+    assert "v1.1.0 was withdrawn" == hands.agent.state.because
+
+
+async def test_version_missing_once_stays(hands, tmp_path):
+    hands.publish("v1.0.0")
+    hands.publish("v1.1.0")
+    await hands.agent.tick()
+    for _ in range(3):
+        gone = hands.store.releases.pop("v1.1.0")
+        await hands.agent.tick()
+        hands.store.releases["v1.1.0"] = gone
+        await hands.agent.tick()
+
+    assert "v1.1.0" == version(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -174,10 +235,10 @@ async def test_a_registry_that_does_not_answer_is_given_up_on(hands, monkeypatch
     """It used to stop all polling, silently."""
     monkeypatch.setattr(agents, "REGISTRY_DEADLINE", 0.01)
 
-    async def never(tag: str | None = None) -> None:
+    async def never() -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(type(hands.agent.registry), "current", staticmethod(never))
+    monkeypatch.setattr(type(hands.agent.registry), "candidates", staticmethod(never))
     with pytest.raises(DewyError, match=r"no answer within 0\.01 s"):
         await hands.tick()
 

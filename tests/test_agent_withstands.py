@@ -65,10 +65,10 @@ async def test_what_an_operator_asked_for_stays_when_the_registry_goes_away(
     hands.publish("v1.0.0")
     named = await hands.agent.look("v1.0.0")
 
-    async def away(tag: str | None = None) -> None:
+    async def away() -> None:
         raise RemoteError("503")
 
-    monkeypatch.setattr(hands.agent.registry, "current", away)
+    monkeypatch.setattr(hands.agent.registry, "candidates", away)
 
     message = await hands.agent.deploy_wanted(named)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..admin.handlers import Handlers
 from ..deploy.progress import ProgressReporter
 from ..histogram import Histogram
-from ..registries import Registry
+from ..registries import Candidates, Registry, candidates_of
 from ..release import Deployment, Release
 from ..remotes.http_metrics import TRAFFIC
 from ..system import Clock
@@ -74,6 +74,13 @@ class Timed:
         begun = self._clock.monotonic()
         try:
             return await self._registry.current(tag)
+        finally:
+            self.looks.add(self._clock.monotonic() - begun)
+
+    async def candidates(self) -> Candidates:
+        begun = self._clock.monotonic()
+        try:
+            return await candidates_of(self._registry)
         finally:
             self.looks.add(self._clock.monotonic() - begun)
 

@@ -1,4 +1,4 @@
-"""Deciding what to do about the release a registry names (pure)."""
+"""Deciding what to do about the releases a registry offers (pure)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ..errors import NoRelease
+from ..registries import Candidates
 from ..release import Release
 from ..system import utc
+from ..versions import Version
 from .quarantine import Entry
 from .state import Installed, State
 
@@ -18,6 +20,10 @@ class Action(Enum):
     SKIP = "skip"
     WAIT = "wait"
     DEPLOY = "deploy"
+    PASS_OVER = "pass over"
+
+
+SKIP, WAIT, DEPLOY, PASS_OVER = Action
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +36,74 @@ class Decision:
 
 def plan(state: State, release: Release, now: float) -> Decision:
     """
-    What to do, with *release* the newest and *now* seconds since the epoch.
+    What to do about *release*, the newest this host can have, *now* seconds since
+    the epoch.
 
-    A version in quarantine is waited for; nothing older takes its place.
-    Healing is not decided here: whoever runs the program does that at once.
+    While something serves, a version in quarantine is waited for, and nothing
+    older takes its place; where nothing runs, it is passed over. Healing is not
+    decided here: whoever runs the program does that at once.
     """
     running = state.running
     if running is not None and is_same(running, release):
-        return Decision(Action.SKIP, f"{release.tag} runs")
+        return Decision(SKIP, f"{release.tag} runs")
     if state.hold and running is not None:
-        return Decision(Action.WAIT, f"held at {running.name}; {release.tag} is newest")
+        return Decision(WAIT, f"held at {running.name}; {release.tag} is newest")
     entry = state.quarantine.blocking(release.tag, release.identity, now)
     if entry is not None:
-        return Decision(Action.WAIT, quarantined(entry))
-    return Decision(Action.DEPLOY, f"{release.tag} is new")
+        return Decision(WAIT if running else PASS_OVER, quarantined(entry))
+    return Decision(DEPLOY, f"{release.tag} is new")
+
+
+def decides_alike(one: State, other: State) -> bool:
+    """Whether the same would be done about a registry's list in both."""
+    return (one.running, one.hold, one.quarantine, one.back_at) == (
+        other.running,
+        other.hold,
+        other.quarantine,
+        other.back_at,
+    )
+
+
+def unreachable(
+    state: State, candidates: Candidates, version: Version, *, withdrawn: bool
+) -> Decision | None:
+    """
+    Why nothing from *version* on takes the place of what runs; None where it may.
+
+    Never lower than what runs, unless that was *withdrawn*; and after a rollback
+    nothing below what was left, until an operator says so.
+    """
+    running = state.running
+    if running is None or running.tag in ("", version.tag) or candidates.names is None:
+        return None
+    own = candidates.key(running.tag)
+    if not withdrawn and (own is None or version.key < own):
+        # What is listed is met before anything lower.
+        return Decision(WAIT, f"{running.name} runs, and is missing in the registry")
+    left = _left(state, candidates, version)
+    if left and (own is None or version.key > own):
+        return Decision(
+            WAIT,
+            f"{running.name} was gone back to from {left}, so {version.tag} is not "
+            f"tried by itself; `dewy deploy {version.tag}` does",
+        )
+    return None
+
+
+def is_beside(state: State, candidates: Candidates, version: Version) -> bool:
+    """Whether *version* is of the same precedence as another one that runs."""
+    running = state.running
+    if running is None or running.tag == version.tag or candidates.names is None:
+        return False
+    return version.key == candidates.key(running.tag)
+
+
+def _left(state: State, candidates: Candidates, version: Version) -> str:
+    """The version above *version* that a rollback left, or ""."""
+    if not state.back_at:
+        return ""
+    keys = {entry.tag: candidates.key(entry.tag) for entry in state.quarantine}
+    return next((tag for tag, key in keys.items() if key and key > version.key), "")
 
 
 def is_same(running: Installed, release: Release) -> bool:

@@ -16,7 +16,14 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from .. import urls
-from ..errors import DewyError, NoRelease, NotYet, RateLimited, RemoteError
+from ..errors import (
+    Ambiguous,
+    DewyError,
+    NoRelease,
+    NotYet,
+    RateLimited,
+    RemoteError,
+)
 from ..release import Release
 from ..system import utc
 from ..versions import Selection
@@ -53,12 +60,38 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Passed:
+    """A version that no host of this platform can have, and why."""
+
+    tag: str
+    text: str
+    since: datetime | None = None
+    unfinished: bool = False
+    ambiguous: bool = False
+
+    @classmethod
+    def of(cls, tag: str, exc: NoRelease) -> Self:
+        ambiguous = isinstance(exc, Ambiguous)
+        return cls(tag, str(exc), exc.since, exc.unfinished, ambiguous)
+
+    def error(self) -> NoRelease:
+        kind = Ambiguous if self.ambiguous else NoRelease
+        return kind(self.text, since=self.since, unfinished=self.unfinished)
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """
     One registry's answer, and who is asking anew.
 
     Attributes:
-        release: The last answer, or None.
+        release: The last answer, or None: the newest version that hosts like
+            this one can have.
+
+        passed: The versions newer than it.
+
+        names: What the registry listed, newest version first; None where it has
+            no list, or where the answer is from before there was one.
 
         fetched_at: When it was given; times are seconds since the epoch, by the
             clock of the store where it tells one. None for never.
@@ -73,6 +106,8 @@ class Entry:
     locked_at: float | None = None
     locked_by: str = ""
     failure: Failure | None = None
+    passed: tuple[Passed, ...] = ()
+    names: tuple[str, ...] | None = None
 
     def age(self, now: float) -> float:
         """Seconds since the answer was given, also by a clock that is ahead."""
@@ -99,6 +134,8 @@ class Entry:
             "locked_at": moment(self.locked_at),
             "locked_by": self.locked_by or None,
             "failure": _failed(self.failure) if self.failure else None,
+            "passed": [_passed(each) for each in self.passed] or None,
+            "names": None if self.names is None else list(self.names),
         }
         return json.dumps({k: v for k, v in document.items() if v is not None}).encode()
 
@@ -113,6 +150,8 @@ class Entry:
                 seconds(document.get("locked_at")),
                 str(document.get("locked_by") or ""),
                 _failure(document.get("failure")),
+                tuple(map(_passed_over, document.get("passed") or ())),
+                _names(document.get("names")),
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return cls()
@@ -215,3 +254,28 @@ def _failure(given: dict[str, Any] | None) -> Failure | None:
         at,
         None if since is None else utc(since),
     )
+
+
+def _passed(passed: Passed) -> dict[str, Any]:
+    return {
+        "tag": passed.tag,
+        "text": passed.text,
+        "since": moment(passed.since.timestamp()) if passed.since else None,
+        "unfinished": passed.unfinished,
+        "ambiguous": passed.ambiguous,
+    }
+
+
+def _passed_over(given: dict[str, Any]) -> Passed:
+    since = seconds(given.get("since"))
+    return Passed(
+        str(given["tag"]),
+        str(given["text"]),
+        None if since is None else utc(since),
+        bool(given.get("unfinished")),
+        bool(given.get("ambiguous")),
+    )
+
+
+def _names(given: list[str] | None) -> tuple[str, ...] | None:
+    return None if given is None else tuple(map(str, given))

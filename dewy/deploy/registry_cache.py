@@ -20,11 +20,13 @@ from ..config.values import duration
 from ..errors import ConfigError, DewyError, RemoteError
 from ..logs import summary
 from ..notifiers import Kind
-from ..registries import Registry
+from ..registries import ArrangingRegistry, Candidates, Registry, candidates_of
 from ..release import Deployment, Release
 from ..system import Clock, hostname
 from ..urls import redact
-from .registry_answer import Entry, Failure
+from ..versions import Version
+from .candidates import first
+from .registry_answer import Entry, Failure, Passed
 
 __all__ = ["CachedRegistry", "Terms", "ttl_of"]
 
@@ -39,6 +41,9 @@ PATIENCE = 60.0
 """Seconds to wait for another host, however long its claim would last."""
 
 UNLOCK = 2.0
+
+MOST_NAMES = 5000
+"""How many names of a list are shared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,41 @@ class CachedRegistry:
         """As the registry has it; what has a name is asked for right there."""
         if tag is not None:
             return await self._registry.current(tag)
+        entry = await self._entry()
+        assert entry.release is not None
+        return entry.release
+
+    async def candidates(self) -> Candidates:
+        """
+        Return what any host learned; details that none has are asked for.
+
+        Raises:
+            NoRelease, NotYet, RemoteError: as the registry.
+        """
+        entry = await self._entry()
+        registry, release = self._registry, entry.release
+        assert release is not None
+        if entry.names is None or not isinstance(registry, ArrangingRegistry):
+            return Candidates.only(repr(registry), release)
+        passed = {each.tag: each for each in entry.passed}
+
+        async def details(version: Version) -> Release:
+            if version.tag == release.tag:
+                return release
+            if version.tag in passed:
+                raise passed[version.tag].error()
+            return await registry.current(version.tag)
+
+        return replace(
+            registry.arrange(entry.names),
+            details=details,
+            costly=True,
+            complete=len(entry.names) < MOST_NAMES,
+            listed=entry.fetched_at,
+        )
+
+    async def _entry(self) -> Entry:
+        """An entry that holds a release."""
         deadline = self._clock.monotonic() + min(self._terms.claim + WAIT, PATIENCE)
         while True:
             try:
@@ -122,7 +162,7 @@ class CachedRegistry:
                 return await self._alone(exc)
             entry, now = Entry.parse(seen.value), self._now(seen)
             if entry.release and entry.age(now) < self._terms.ttl:
-                return self._good(entry.release)
+                return self._good(entry)
             if entry.failed_ago(now) < self._terms.ttl and entry.failure:
                 return self._despite(entry.failure.error(), entry, now)
             if self._waits(entry, now, deadline) or not (
@@ -155,13 +195,13 @@ class CachedRegistry:
             return replace(claim, locked_by="")
         return None
 
-    async def _ask(self, claim: Entry, now: float) -> Release:
+    async def _ask(self, claim: Entry, now: float) -> Entry:
         begun = self._clock.monotonic()
         after = claim.unlocked()
         try:
-            release = await self._registry.current()
+            answer = await self._answer()
             took = self._clock.monotonic() - begun
-            after = Entry(release, now + took)
+            after = replace(answer, fetched_at=now + took)
         except DewyError as exc:
             now += self._clock.monotonic() - begun
             after = claim.unlocked(Failure.of(exc, now))
@@ -169,7 +209,19 @@ class CachedRegistry:
         finally:
             if claim.locked_by:
                 await self._settle(claim, after)
-        return self._good(release)
+        return self._good(after)
+
+    async def _answer(self) -> Entry:
+        """What the registry says now, for every host of this platform."""
+        offered = await candidates_of(self._registry)
+        release, passed = await first(offered)
+        over = tuple(Passed.of(tag, exc) for tag, exc in passed)
+        if offered.names is None:
+            return Entry(release, passed=over)
+        names = (each.tag for each in offered.versions)
+        others = (each.name for each in offered.refused)
+        listed = tuple(dict.fromkeys((*names, *others)))[:MOST_NAMES]
+        return Entry(release, passed=over, names=listed)
 
     async def _settle(self, claim: Entry, after: Entry) -> None:
         """Replace our own claim, and nobody else's."""
@@ -183,24 +235,23 @@ class CachedRegistry:
         except (OSError, RemoteError) as exc:
             self._outage.noticed(exc)
 
-    async def _alone(self, exc: OSError | RemoteError) -> Release:
+    async def _alone(self, exc: OSError | RemoteError) -> Entry:
         self._outage.noticed(exc)
-        return await self._registry.current()
+        return replace(await self._answer(), fetched_at=self._clock.monotonic())
 
-    def _good(self, release: Release) -> Release:
+    def _good(self, entry: Entry) -> Entry:
         if self._told:
             log.info("Registry answers again", extra={"after": self._told})
             self._tell(Kind.RECOVERY, "The registry answers again")
             self._told = ""
-        return release
+        return entry
 
-    def _despite(self, exc: DewyError, entry: Entry, now: float) -> Release:
+    def _despite(self, exc: DewyError, entry: Entry, now: float) -> Entry:
         """The last answer, if the registry gave none; else *exc* is raised."""
         age = entry.age(now)
         usable = entry.release is not None and age <= self._terms.stale
         if not usable or not isinstance(exc, RemoteError):
             raise exc
-        assert entry.release is not None
         if not self._told:
             self._told = summary(exc)
             log.warning(
@@ -212,4 +263,4 @@ class CachedRegistry:
                 f"The registry fails ({self._told}); going on with what it said "
                 f"{age:.0f} s ago, for {self._terms.stale:.0f} s at most",
             )
-        return entry.release
+        return entry

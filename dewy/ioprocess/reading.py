@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,13 +17,21 @@ PIECE = 1 << 20
 def directories(directory: Path) -> list[str]:
     """Return the names of the visible directories in *directory*, sorted."""
     with os.scandir(directory) as entries:
-        return sorted(e.name for e in entries if e.name[0] != "." and e.is_dir())
+        return sorted(e.name for e in entries if e.name[0] != "." and _holds(e.is_dir))
 
 
 def files(directory: Path) -> list[str]:
     """Return the names of the visible files in *directory*, sorted."""
     with os.scandir(directory) as entries:
-        return sorted(e.name for e in entries if e.name[0] != "." and e.is_file())
+        return sorted(e.name for e in entries if e.name[0] != "." and _holds(e.is_file))
+
+
+def _holds(kind: Callable[[], bool]) -> bool:
+    # A link in a circle, or into what may not be read, hides nothing beside it.
+    try:
+        return kind()
+    except OSError:
+        return False
 
 
 def status(path: Path) -> os.stat_result:

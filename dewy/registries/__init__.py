@@ -1,27 +1,41 @@
-"""Registries know which release is current."""
+"""Registries know which releases there are."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
 
 from ..release import Deployment, Release
 from ..remotes import Clients
 from ..schemes import Entry, Schemes
 from ..versions import Selection
+from .candidates import Candidates
 
-__all__ = ["REGISTRIES", "Registry"]
+__all__ = [
+    "REGISTRIES",
+    "ArrangingRegistry",
+    "Candidates",
+    "ListingRegistry",
+    "Registry",
+    "candidates_of",
+]
 
 
 class Registry(Protocol):
-    """Knows which release is current, and hears how its deployment went."""
+    """
+    Knows which releases there are, and hears how their deployment went.
+
+    One that lists its versions has a method `candidates`, too, as
+    `ListingRegistry` has it.
+    """
 
     async def current(self, tag: str | None = None) -> Release:
         """
-        The newest release for this host, or the one called *tag*.
+        The newest release, or the one called *tag*.
 
         Raises:
-            NoRelease: there is none; it lists what was refused.
-            NotYet: the newest is still being published.
+            NoRelease: there is none for this host; it lists what was refused.
+            NotYet: it is still being published.
             RemoteError: the registry did not answer as it should.
         """
         ...
@@ -34,6 +48,41 @@ class Registry(Protocol):
             RemoteError: it could not be recorded.
         """
         ...
+
+
+@runtime_checkable
+class ListingRegistry(Registry, Protocol):
+    """Lists its versions, so that dewy chooses among them."""
+
+    async def candidates(self) -> Candidates:
+        """
+        Return the versions this host may have, newest first.
+
+        Raises:
+            NoRelease, NotYet, RemoteError: as `current`.
+        """
+        ...
+
+
+@runtime_checkable
+class ArrangingRegistry(ListingRegistry, Protocol):
+    """Puts a list in order that another host has asked for."""
+
+    def arrange(self, names: Iterable[str]) -> Candidates:
+        """Return candidates of the *names*, whose details are asked for by name."""
+        ...
+
+
+async def candidates_of(registry: Registry) -> Candidates:
+    """
+    Return what *registry* offers; of one without a list the release it names.
+
+    Raises:
+        NoRelease, NotYet, RemoteError: as `Registry.current`.
+    """
+    if isinstance(registry, ListingRegistry):
+        return await registry.candidates()
+    return Candidates.only(repr(registry), await registry.current())
 
 
 REGISTRIES: Schemes[[Selection, Clients], Registry] = Schemes(

@@ -8,22 +8,26 @@ Names that begin with a dot are nobody's business, so a publisher may build
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult
 
-from ..errors import NotYet, RemoteError
+from ..errors import NoRelease, NotYet, RemoteError
 from ..files import write_atomically
 from ..ioprocess import reading
-from ..ioprocess.process import IOProcess
-from ..release import Deployment, Refusal, Release, is_audit_name
+from ..release import Deployment, Release, is_audit_name
 from ..remotes import Clients, local
 from ..system import Clock, utc
 from ..versions import Selection, Version
+from .candidates import Candidates, newest
 from .options import Options
 
 SETTLED = 2.0
 """Seconds an artifact must have been left alone before it counts as published."""
+
+UNREADABLE = (FileNotFoundError, NotADirectoryError, PermissionError)
+"""The faults of one version's directory, which say nothing about the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +60,17 @@ class FileRegistry:
         return f"<FileRegistry {self.directory}>"
 
     async def current(self, tag: str | None = None) -> Release:
-        with local.translated(f"read the registry {self.directory}"):
-            disk = await local.looking(self._clients, self._absolute)
-            names = await disk.call(reading.directories, self._absolute)
-            version, passed = self._options.version(names, str(self.directory), tag)
-            return await self._release(disk, version, passed)
+        if tag is None:
+            return await newest(await self.candidates())
+        names = await self._versions()
+        return await self._details(self._options.named(names, str(self.directory), tag))
+
+    async def candidates(self) -> Candidates:
+        return self.arrange(await self._versions())
+
+    def arrange(self, names: Iterable[str]) -> Candidates:
+        where = str(self.directory)
+        return self._options.candidates(names, where, self._details, costly=False)
 
     async def report(self, deployment: Deployment) -> None:
         tag = deployment.release.tag
@@ -71,15 +81,26 @@ class FileRegistry:
             disk = await local.looking(self._clients, self._absolute)
             await disk.call(write_atomically, path, text.encode(), mode=0o644)
 
-    async def _release(
-        self, disk: IOProcess, version: Version, passed: tuple[Refusal, ...]
-    ) -> Release:
+    async def _versions(self) -> list[str]:
+        with local.translated(f"read the registry {self.directory}"):
+            disk = await local.looking(self._clients, self._absolute)
+            return await disk.call(reading.directories, self._absolute)
+
+    async def _details(self, version: Version) -> Release:
         directory = self._absolute / version.tag
+        with local.translated(f"read the registry {self.directory}"):
+            try:
+                return await self._release(version, directory)
+            except UNREADABLE as exc:
+                reason = exc.strerror or exc
+                raise NoRelease(f"{directory} cannot be read: {reason}") from exc
+
+    async def _release(self, version: Version, directory: Path) -> Release:
+        disk = await local.looking(self._clients, self._absolute)
         found = await disk.call(reading.files, directory)
         names = [name for name in found if not is_audit_name(name)]
         since = utc((await disk.call(reading.status, directory)).st_mtime)
-        file, beside = self._options.file(names, str(directory), since)
-
+        file, beside = self._options.file(names, str(directory), since, version)
         stat = await disk.call(reading.status, directory / file)
         self._require_settled(directory / file, stat)
         return Release(
@@ -91,7 +112,7 @@ class FileRegistry:
             created_at=utc(stat.st_mtime),
             slot=version.slot,
             files=tuple(name for name in names if name != file),
-            refused=passed + beside,
+            refused=beside,
         )
 
     def _require_settled(self, path: Path, stat: os.stat_result) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from urllib.parse import SplitResult, quote
 
-from ..errors import NoRelease
-from ..release import Deployment, Refusal, Release, is_audit_name
+from ..errors import Ambiguous, NoRelease
+from ..release import Deployment, Release, is_audit_name
 from ..remotes import Clients
 from ..remotes.github import (
     Account,
@@ -19,6 +20,7 @@ from ..remotes.github import (
 )
 from ..versions import Selection, Version
 from .answers import AnswerNames
+from .candidates import Candidates, newest
 from .options import Options
 
 
@@ -57,10 +59,41 @@ class GitHubRegistry:
                 then `since` says when it was published.
             RemoteError: GitHub did not answer as it should.
         """
-        listed = await self._published(await self._github(), tag)
-        where = str(self._repository)
-        version, passed = self._options.version(listed, where, tag)
-        return self._release(listed[version.tag], version, passed)
+        if tag is None:
+            return await newest(await self.candidates())
+        found = await (await self._github()).release(self._repository, tag)
+        names = [tag] if found else []
+        version = self._options.named(names, str(self._repository), tag)
+        assert found is not None
+        return self._release(found, version)
+
+    async def candidates(self) -> Candidates:
+        """
+        Return the releases, newest version first; their details cost nothing.
+
+        Raises:
+            NoRelease: there is none but drafts.
+            RemoteError: GitHub did not answer as it should.
+        """
+        listed = await (await self._github()).releases(self._repository)
+        published = {release.tag: release for release in listed if not release.draft}
+        if not published:
+            raise NoRelease(f"{self._repository} has no published release")
+
+        async def details(version: Version) -> Release:
+            return self._release(published[version.tag], version)
+
+        return self._options.candidates(
+            published, str(self._repository), details, costly=False
+        )
+
+    def arrange(self, names: Iterable[str]) -> Candidates:
+        """Put *names* in order; each costs a request."""
+
+        async def details(version: Version) -> Release:
+            return await self.current(version.tag)
+
+        return self._options.candidates(names, str(self._repository), details)
 
     async def report(self, deployment: Deployment) -> None:
         """
@@ -76,24 +109,17 @@ class GitHubRegistry:
     async def _github(self) -> GitHub:
         return await connect(self._clients, self._account)
 
-    async def _published(
-        self, github: GitHub, tag: str | None
-    ) -> dict[str, GitHubRelease]:
-        if tag is not None:
-            one = await github.release(self._repository, tag)
-            return {tag: one} if one else {}
-        listed = await github.releases(self._repository)
-        published = {release.tag: release for release in listed if not release.draft}
-        if not published:
-            raise NoRelease(f"{self._repository} has no published release")
-        return published
-
-    def _release(
-        self, release: GitHubRelease, version: Version, passed: tuple[Refusal, ...]
-    ) -> Release:
-        names = [a.name for a in release.assets if not is_audit_name(a.name)]
+    def _release(self, release: GitHubRelease, version: Version) -> Release:
         where = f"{self._repository} {release.tag}"
-        file, beside = self._options.file(names, where, release.published_at)
+        if release.odd:
+            raise NoRelease(f"GitHub tells of {where} what cannot be: {release.odd}")
+        names = [a.name for a in release.assets if not is_audit_name(a.name)]
+        try:
+            file, beside = self._options.file(
+                names, where, release.published_at, version
+            )
+        except NoRelease as exc:
+            raise _unfinished(exc, release) from None
         asset = _called(file, release)
         return Release(
             tag=release.tag,
@@ -105,7 +131,7 @@ class GitHubRegistry:
             created_at=release.published_at,
             slot=version.slot,
             files=tuple(name for name in names if name != file),
-            refused=passed + beside,
+            refused=beside,
         )
 
     def _artifact_url(self, tag: str, name: str) -> str:
@@ -116,3 +142,15 @@ class GitHubRegistry:
 
 def _called(name: str, release: GitHubRelease) -> GitHubAsset:
     return next(asset for asset in release.assets if asset.name == name)
+
+
+def _unfinished(exc: NoRelease, release: GitHubRelease) -> NoRelease:
+    """Return *exc*, or what says that an upload was begun and not ended."""
+    if not release.unfinished or isinstance(exc, Ambiguous):
+        return exc
+    return NoRelease(
+        f"{exc}; not uploaded to the end: {', '.join(release.unfinished)}",
+        exc.refused,
+        exc.since,
+        unfinished=True,
+    )

@@ -5,22 +5,31 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import SplitResult
 
 from .. import urls
-from ..errors import NoRelease, NotYet, RemoteError
+from ..errors import ConfigError, NoRelease, NotYet, RemoteError
 from ..release import Deployment, Release
 from ..remotes import Clients
 from ..remotes.grpc.client import connect
 from ..remotes.grpc.endpoint import OPTIONS, Endpoint
 from ..remotes.grpc.registry_pb2 import CurrentRequest, CurrentResponse, ReportRequest
-from ..versions import Selection, slot_of
+from ..versions import VERSION, Selection, order, slot_of
+from .candidates import Candidates
 from .options import Options
 
 log = logging.getLogger(__name__)
 
-ALLOWED = {"artifact": "", "calver": "", **OPTIONS}
+ALLOWED = {
+    "artifact": "",
+    "calver": "",
+    "constraint": "",
+    "tag-prefix": "",
+    "exclude": "",
+    **OPTIONS,
+}
 
 # A tag becomes part of keys and file names here, and is shown to people.
 _TAG = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.+-]{0,199}", re.ASCII)
@@ -42,6 +51,11 @@ class GRPCRegistry:
         self, url: SplitResult, selection: Selection, clients: Clients
     ) -> None:
         self._options = Options.read(url, selection, ALLOWED)
+        if VERSION in self._options.artifact:
+            raise ConfigError(
+                f"artifact={self._options.artifact} holds {VERSION}: the server of a "
+                "gRPC registry chooses the file, so give a plain name"
+            )
         self._endpoint = Endpoint.of(url, urls.options(url, ALLOWED))
         if self._endpoint.tls:
             self._endpoint.validate()
@@ -68,11 +82,24 @@ class GRPCRegistry:
                 f"{self._endpoint} names {release.tag}; a gRPC registry offers "
                 f"nothing but that, so {tag} cannot be asked for"
             )
-        wanted = self._options.rules.slot
+        self._require_allowed(release)
+        return release
+
+    async def candidates(self) -> Candidates:
+        """As `current`: the server has chosen."""
+        return Candidates.only(str(self._endpoint), await self.current())
+
+    def _require_allowed(self, release: Release) -> None:
+        rules = self._options.rules
+        wanted = rules.slot
         if wanted not in ("", release.slot):
             slot = f"slot {release.slot}" if release.slot else "no slot"
             raise NotYet(f"{release.tag} is for {slot}, not {wanted}")
-        return release
+        if rules.constraint or rules.prefix or rules.exclude:
+            free = replace(rules, pre_release=True, slot="")
+            if refused := order([release.tag], free).refused:
+                where = self._endpoint
+                raise NotYet(f"{where} names {release.tag}: {refused[0].reason}")
 
     async def report(self, deployment: Deployment) -> None:
         """

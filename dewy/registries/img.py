@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import SplitResult
 
 from .. import urls
 from ..errors import NoRelease
 from ..files import write_atomically
-from ..release import Deployment, Refusal, Release, is_audit_name
+from ..release import Deployment, Release, is_audit_name
 from ..remotes import Clients, local
-from ..remotes.oci.client import OCI, connect
+from ..remotes.oci.client import connect
+from ..remotes.oci.manifest import Manifest
 from ..remotes.oci.reference import Reference
 from ..versions import Selection, Version
+from .candidates import Candidates, newest
 from .options import COMMON, Options
 
 ALLOWED = {
     **{name: default for name, default in COMMON.items() if name != "artifact"},
-    "constraint": "",
     "insecure": "",
 }
 
@@ -31,7 +33,8 @@ class ImageRegistry:
     The tags of one repository; each stands for an image until it is pushed anew.
 
     A poll costs one listing of the tags and one HEAD: the newest tag is asked for
-    every time, for it may have been pushed again.
+    every time, for it may have been pushed again. What it is the index of is asked
+    for once, to learn whether it holds an image for this host's platform.
 
     Raises:
         ConfigError: the URL or its options will not do.
@@ -52,15 +55,26 @@ class ImageRegistry:
         return f"<ImageRegistry {self.reference}>"
 
     async def current(self, tag: str | None = None) -> Release:
+        if tag is None:
+            return await newest(await self.candidates())
+        manifest = await (await connect(self._clients)).stands_for(self.reference, tag)
+        names = [tag] if manifest else []
+        version = self._options.named(names, str(self.reference), tag)
+        return await self._release(version, manifest)
+
+    async def candidates(self) -> Candidates:
+        """
+        Return the tags, newest version first; each costs a HEAD.
+
+        Raises:
+            RemoteError: the registry did not answer as it should.
+        """
         registry = await connect(self._clients)
-        listed, digest = await self._listed(registry, tag)
-        version, refused = self._options.version(listed, str(self.reference), tag)
-        digest = digest or await registry.digest(self.reference, version.tag)
-        if digest is None:
-            raise NoRelease(
-                f"{self.reference} lists {version.tag}, and does not hold it", refused
-            )
-        return self._release(version, digest, refused)
+        return self.arrange(await registry.tags(self.reference))
+
+    def arrange(self, names: Iterable[str]) -> Candidates:
+        """Put *names* in order; each costs a HEAD."""
+        return self._options.candidates(names, str(self.reference), self._details)
 
     async def report(self, deployment: Deployment) -> None:
         """
@@ -72,27 +86,36 @@ class ImageRegistry:
         if self._reports is not None:
             await asyncio.to_thread(_record, self._reports, deployment)
 
-    async def _listed(
-        self, registry: OCI, tag: str | None
-    ) -> tuple[list[str], str | None]:
-        """The tags to choose from; and of the one asked for what it stands for."""
-        if tag is None:
-            return [*await registry.tags(self.reference)], None
-        digest = await registry.digest(self.reference, tag)
-        return ([tag] if digest else []), digest
+    async def _details(self, version: Version) -> Release:
+        registry = await connect(self._clients)
+        manifest = await registry.stands_for(self.reference, version.tag)
+        return await self._release(version, manifest)
 
-    def _release(
-        self, version: Version, digest: str, refused: tuple[Refusal, ...]
-    ) -> Release:
+    async def _release(self, version: Version, manifest: Manifest | None) -> Release:
+        where = f"{self.reference}"
+        if manifest is None:
+            raise NoRelease(f"{where} lists {version.tag}, and does not hold it")
+        if manifest.is_index:
+            await self._require_platform(version, manifest)
         return Release(
             tag=version.tag,
             artifact_url=f"img://{self.reference.tagged(version.tag)}",
-            identity=digest,
-            id=digest,
-            digest=digest,
+            identity=manifest.digest,
+            id=manifest.digest,
+            digest=manifest.digest,
             slot=version.slot,
-            refused=refused,
         )
+
+    async def _require_platform(self, version: Version, manifest: Manifest) -> None:
+        wanted = self._options.selection.image_platform
+        registry = await connect(self._clients)
+        platforms = await registry.platforms(self.reference, manifest)
+        if wanted and platforms and not any(map(wanted.runs, platforms)):
+            held = ", ".join(dict.fromkeys(map(str, platforms)))
+            raise NoRelease(
+                f"{self.reference.tagged(version.tag)} holds no image for {wanted},"
+                f" but for {held}"
+            )
 
 
 def _record(directory: Path, deployment: Deployment) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from urllib.parse import SplitResult, quote
 
 from ..release import Deployment, Release
 from ..remotes import Clients
 from ..remotes.memory import MemoryStore
-from ..versions import Selection
+from ..versions import Selection, Version
+from .candidates import Candidates, newest
 from .options import Options
 
 
@@ -25,12 +27,25 @@ class MemoryRegistry:
         return f"<MemoryRegistry {self._where}>"
 
     async def current(self, tag: str | None = None) -> Release:
+        if tag is None:
+            return await newest(await self.candidates())
         self.store.attempt("current")
-        releases = self.store.releases
-        version, passed = self._options.version(releases, self._where, tag)
-        published = releases[version.tag]
+        return self._release(self._options.named(self.store.releases, self._where, tag))
+
+    async def candidates(self) -> Candidates:
+        self.store.attempt("current")
+        return self.arrange(self.store.releases)
+
+    def arrange(self, names: Iterable[str]) -> Candidates:
+        async def details(version: Version) -> Release:
+            return self._release(version)
+
+        return self._options.candidates(names, self._where, details, costly=False)
+
+    def _release(self, version: Version) -> Release:
+        published = self.store.published(version.tag)
         file, beside = self._options.file(
-            published.files, f"{version.tag} in {self._where}", published.at
+            published.files, f"{version.tag} in {self._where}", published.at, version
         )
         return Release(
             tag=version.tag,
@@ -44,7 +59,7 @@ class MemoryRegistry:
             created_at=published.at,
             slot=version.slot,
             files=tuple(sorted(name for name in published.files if name != file)),
-            refused=passed + beside,
+            refused=beside,
         )
 
     async def report(self, deployment: Deployment) -> None:

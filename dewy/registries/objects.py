@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from posixpath import split
 
 from ..errors import RemoteError
-from ..release import Deployment, Refusal, Release, is_audit_name
+from ..release import Deployment, Release, is_audit_name
 from ..remotes import Clients
 from ..remotes.objects import Location, Objects, Stat, prefix
 from ..versions import Version
 from .answers import AnswerNames
+from .candidates import Candidates, newest
 from .options import Options
 
 
@@ -49,11 +50,25 @@ class ObjectRegistry:
                 `since` says when the last of its files came.
             RemoteError: the store did not answer as it should.
         """
+        if tag is None:
+            return await newest(await self.candidates())
         objects = await self._objects()
         names = await objects.folders(self._prefix)
-        version, passed = self._options.version(names, self._where(), tag)
-        found = await objects.objects(self._folder(version.tag))
-        return self._release(version, _files(found, self._folder(version.tag)), passed)
+        return await self._details(self._options.named(names, self._where(), tag))
+
+    async def candidates(self) -> Candidates:
+        """
+        Return the versions, newest first; each costs a list of its files.
+
+        Raises:
+            RemoteError: the store did not answer as it should.
+        """
+        objects = await self._objects()
+        return self.arrange(await objects.folders(self._prefix))
+
+    def arrange(self, names: Iterable[str]) -> Candidates:
+        """Put *names* in order; each costs a list of its files."""
+        return self._options.candidates(names, self._where(), self._details)
 
     async def report(self, deployment: Deployment) -> None:
         """
@@ -70,15 +85,15 @@ class ObjectRegistry:
             raise RemoteError(f"{self._where(tag)} is gone")
         await objects.put(self._folder(tag) + deployment.audit_name, b"")
 
-    def _release(
-        self,
-        version: Version,
-        files: dict[str, Stat],
-        passed: tuple[Refusal, ...],
-    ) -> Release:
+    async def _details(self, version: Version) -> Release:
+        objects = await self._objects()
+        folder = self._folder(version.tag)
+        return self._release(version, _files(await objects.objects(folder), folder))
+
+    def _release(self, version: Version, files: dict[str, Stat]) -> Release:
         where = self._where(version.tag)
         since = max((stat.modified for stat in files.values()), default=None)
-        file, beside = self._options.file(files, where, since)
+        file, beside = self._options.file(files, where, since, version)
         chosen = files[file]
         identity = f"{chosen.version}:{chosen.size}:{chosen.modified.isoformat()}"
         return Release(
@@ -90,7 +105,7 @@ class ObjectRegistry:
             created_at=chosen.modified,
             slot=version.slot,
             files=_beside(file, files),
-            refused=passed + beside,
+            refused=beside,
         )
 
     async def _objects(self) -> Objects:

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Self
 from urllib.parse import SplitResult
 
 from .. import urls
-from ..errors import NoRelease
+from ..errors import Ambiguous, NoRelease
 from ..release import Refusal
-from ..versions import Constraint, Rules, Selection, Version, choose, choose_artifact
+from ..versions import (
+    VERSION,
+    Constraint,
+    Key,
+    Rules,
+    Selection,
+    Version,
+    choose_artifact,
+    key_of,
+    order,
+    surprises,
+)
+from ..versions.filenames import is_archive, is_companion
+from .candidates import Candidates, Details
 
 COMMON: Mapping[str, str] = {
     "pre-release": "false",
     "artifact": "",
     "calver": "",
     "channel": "",
+    "constraint": "",
+    "tag-prefix": "",
+    "exclude": "",
 }
 
 
@@ -29,7 +45,8 @@ class Options:
     Attributes:
         rules: Which versions count.
 
-        artifact: The exact name of the file wanted, or "" to go by platform.
+        artifact: The name of the file wanted, in which `{version}` stands for
+            the version, or "" to go by platform.
 
         selection: What this host is.
     """
@@ -56,7 +73,7 @@ class Options:
             ConfigError: an unknown option, or a value that cannot be.
         """
         chosen = {**COMMON, **urls.options(url, allowed)}
-        constraint = chosen.get("constraint")
+        constraint = chosen["constraint"]
         rules = Rules(
             pre_release=urls.boolean("pre-release", chosen["pre-release"]),
             calver=chosen["calver"],
@@ -64,47 +81,101 @@ class Options:
             slot=selection.slot,
             constraint=Constraint.parse(constraint) if constraint else None,
             dashed_slot=dashed_slot,
+            prefix=chosen["tag-prefix"],
+            exclude=tuple(filter(None, chosen["exclude"].split(","))),
         )
         return cls(rules, chosen["artifact"], selection)
 
-    def version(
-        self, names: Iterable[str], where: str, tag: str | None = None
-    ) -> tuple[Version, tuple[Refusal, ...]]:
+    def named(self, names: Iterable[str], where: str, tag: str) -> Version:
         """
-        The newest version among the *names* that *where* holds, or the one
-        called *tag*; and the names it was preferred to.
+        Return the version called *tag* among the *names* that *where* holds.
 
-        Who names a version means it, so that pre-releases, channels and a
-        constraint are no matter then. The slot still is: it says which host
-        this is.
+        Who names a version means it, so that pre-releases, channels, exclusions
+        and a constraint are no matter then. The slot still is: it says which
+        host this is.
 
         Raises:
             NoRelease: there is none.
         """
-        rules = self.rules
-        if tag is not None:
-            names = [name for name in names if name == tag]
-            rules = replace(rules, pre_release=True, channels=(), constraint=None)
-        choice = choose(names, rules)
-        if choice.best is None:
-            wanted = "version" if tag is None else f"version {tag}"
-            raise NoRelease(f"{where} holds no {wanted} for this host", choice.refused)
-        return choice.best, tuple(choice.refused)
+        rules = replace(
+            self.rules, pre_release=True, channels=(), constraint=None, exclude=()
+        )
+        ordered = order([name for name in names if name == tag], rules)
+        if not ordered.versions:
+            text = f"{where} holds no version {tag} for this host"
+            raise NoRelease(text, ordered.refused)
+        return ordered.versions[0]
+
+    def candidates(
+        self,
+        names: Iterable[str],
+        where: str,
+        details: Details,
+        *,
+        costly: bool = True,
+    ) -> Candidates:
+        """Put the *names* that *where* holds in order."""
+        listed = tuple(names)
+        ordered = order(listed, self.rules)
+        return Candidates(
+            where,
+            ordered.versions,
+            details,
+            ordered.refused,
+            frozenset(listed),
+            key=self.key,
+            costly=costly,
+            surprises=surprises(ordered.versions, slot=bool(self.rules.slot)),
+        )
+
+    def key(self, name: str) -> Key | None:
+        """The precedence of *name* here, allowed or not."""
+        return key_of(name, self.rules)
 
     def file(
-        self, names: Iterable[str], where: str, since: datetime | None
+        self, names: Iterable[str], where: str, since: datetime | None, version: Version
     ) -> tuple[str, tuple[Refusal, ...]]:
         """
-        The artifact for this host among the file *names* of the version that is
-        *where* since *since*; and the names it was preferred to.
+        Return the artifact for this host among the file *names* of *version*, which
+        is *where* since *since*; and the names it was preferred to.
 
         Raises:
             NoRelease: there is none.
+            Ambiguous: there are several.
         """
-        choice = choose_artifact(names, self.selection.platform, self.artifact)
-        if choice.name is None:
-            wanted = f"file {self.artifact}" if self.artifact else "artifact"
-            raise NoRelease(
-                f"{where} holds no {wanted} for this host", choice.refused, since
-            )
-        return choice.name, tuple(choice.refused)
+        forms = self._forms(version)
+        choice = choose_artifact(names, self.selection.platform, self.artifact, forms)
+        if choice.name is not None:
+            return choice.name, choice.refused
+        if choice.equal:
+            raise Ambiguous(_undecided(where, choice.equal, forms), choice.refused)
+        wanted = f"file {self.artifact}" if self.artifact else "artifact"
+        text = f"{where} holds no {wanted} for this host"
+        unfinished = not self.artifact and not any(
+            is_archive(each.name) and not is_companion(each.name)
+            for each in choice.refused
+        )
+        raise NoRelease(text, choice.refused, since, unfinished=unfinished)
+
+    def _forms(self, version: Version) -> tuple[str, ...]:
+        """The ways file names write *version*, longest first."""
+        bare = version.tag.removeprefix(self.rules.prefix)
+        short = bare.partition("+")[0]
+        forms = (
+            version.tag,
+            bare,
+            short,
+            *(each.removeprefix("v") for each in (bare, short)),
+        )
+        return tuple(dict.fromkeys(forms))
+
+
+def _undecided(where: str, names: Sequence[str], forms: Sequence[str]) -> str:
+    shown = " and ".join(sorted(names)[:3])
+    plain = min(names, key=lambda name: (len(name), name))
+    form = next((form for form in forms if form in plain), "")
+    example = plain.replace(form, VERSION) if form else plain
+    return (
+        f"{where} holds {shown}, which fit this host equally well; "
+        f"say in the registry's URL which is meant, as in artifact={example}"
+    )

@@ -4,22 +4,30 @@ Versions: reading them, ordering them, choosing one, and the artifact for a host
 Pure: nothing here asks a registry, and only `Platform.here` looks at the host.
 """
 
-from .choose import Choice, Rules, choose, slot_of
+from .choose import Choice, Order, Rules, choose, key_of, order, outdone_by, slot_of
 from .constraint import Constraint
-from .platforms import ArtifactChoice, Platform, choose_artifact
+from .platforms import VERSION, ArtifactChoice, Platform, choose_artifact
 from .selection import Selection
-from .version import STABLE, Version
+from .surprises import surprises
+from .version import STABLE, Key, Version
 
 __all__ = [
     "STABLE",
+    "VERSION",
     "ArtifactChoice",
     "Choice",
     "Constraint",
+    "Key",
+    "Order",
     "Platform",
     "Rules",
     "Selection",
     "Version",
     "choose",
     "choose_artifact",
+    "key_of",
+    "order",
+    "outdone_by",
     "slot_of",
+    "surprises",
 ]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from operator import attrgetter
 
 from ..errors import ConfigError
 from ..release import Refusal
 from . import calver, semver
 from .constraint import Constraint
-from .version import STABLE, Version
+from .version import STABLE, Key, Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,11 @@ class Rules:
         dashed_slot: The slot may also be the end of the name, after a `-`:
             where names can't hold a `+`.
 
+        prefix: Every name begins with it, and its version is what follows:
+            `api-` or `api/`, where a repository releases several programs.
+
+        exclude: Globs; no name that matches one of them.
+
     Raises:
         ConfigError: the calver format holds no token, or stands beside a
             constraint.
@@ -45,12 +51,22 @@ class Rules:
     slot: str = ""
     constraint: Constraint | None = None
     dashed_slot: bool = False
+    prefix: str = ""
+    exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.calver:
             calver.pattern(self.calver)
             if self.constraint:
                 raise ConfigError("constraint is for semantic versions, not for calver")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The versions that rules allow, newest first, and every other name with why."""
+
+    versions: tuple[Version, ...]
+    refused: tuple[Refusal, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +77,41 @@ class Choice:
     refused: tuple[Refusal, ...]
 
 
-def choose(names: Iterable[str], rules: Rules) -> Choice:
+def order(names: Iterable[str], rules: Rules) -> Order:
     """
-    Choose the newest version among *names*.
+    Put the versions among *names* in order.
 
-    What *rules* exclude is left out before the choice, so a version for other
-    hosts never hides ours. Among equals the first listed wins.
+    Names that *rules* exclude are left out first, so a version for other hosts
+    never hides ours. Equals stay as they are listed.
     """
     judged = [_judge(name, rules) for name in names]
-    candidates = [item for item in judged if isinstance(item, Version)]
-    best = max(candidates, key=attrgetter("key"), default=None)
-    return Choice(best, tuple(_refusals(judged, best)))
+    versions = [item for item in judged if isinstance(item, Version)]
+    versions.sort(key=attrgetter("key"), reverse=True)
+    refused = (item for item in judged if isinstance(item, Refusal))
+    return Order(tuple(versions), tuple(refused))
+
+
+def choose(names: Iterable[str], rules: Rules) -> Choice:
+    """Choose the newest version among *names*; among equals the first listed wins."""
+    ordered = order(names, rules)
+    if not ordered.versions:
+        return Choice(None, ordered.refused)
+    best, *others = ordered.versions
+    outdone = (Refusal(each.tag, outdone_by(best, each)) for each in others)
+    return Choice(best, (*ordered.refused, *outdone))
+
+
+def outdone_by(best: Version, version: Version) -> str:
+    """Why *best* comes before *version*, a phrase."""
+    if version.key == best.key:
+        return f"equal to {best.tag}, which is listed first"
+    return f"older than {best.tag}"
+
+
+def key_of(name: str, rules: Rules) -> Key | None:
+    """The precedence of *name*, whether *rules* allow it or not; None without one."""
+    version = _read(name, rules)
+    return version.key if version else None
 
 
 def slot_of(tag: str, calver_format: str = "") -> str:
@@ -91,9 +131,10 @@ def slot_of(tag: str, calver_format: str = "") -> str:
 def _judge(name: str, rules: Rules) -> Version | Refusal:
     version = _read(name, rules)
     if version is None:
-        return Refusal(name, _not_a_version(rules))
+        return Refusal(name, _not_a_version(name, rules))
     reason = (
-        _wrong_slot(version, rules)
+        _excluded(name, rules)
+        or _wrong_slot(version, rules)
         or _wrong_channel(version, rules)
         or _outside(version, rules)
     )
@@ -101,6 +142,13 @@ def _judge(name: str, rules: Rules) -> Version | Refusal:
 
 
 def _read(name: str, rules: Rules) -> Version | None:
+    if not name.startswith(rules.prefix):
+        return None
+    version = _read_bare(name.removeprefix(rules.prefix), rules)
+    return replace(version, tag=name) if version else None
+
+
+def _read_bare(name: str, rules: Rules) -> Version | None:
     end = f"-{rules.slot}"
     if rules.dashed_slot and rules.slot and name.endswith(end):
         version = _parse(name.removesuffix(end), rules)
@@ -114,10 +162,17 @@ def _parse(name: str, rules: Rules) -> Version | None:
     return calver.parse(name, rules.calver) if rules.calver else semver.parse(name)
 
 
-def _not_a_version(rules: Rules) -> str:
+def _not_a_version(name: str, rules: Rules) -> str:
+    if not name.startswith(rules.prefix):
+        return f"does not begin with {rules.prefix}"
     if rules.calver:
         return f"not a calendar version of the form {rules.calver}"
     return "not a semantic version"
+
+
+def _excluded(name: str, rules: Rules) -> str:
+    glob = next((each for each in rules.exclude if fnmatchcase(name, each)), "")
+    return f"excluded by {glob}" if glob else ""
 
 
 def _wrong_slot(version: Version, rules: Rules) -> str:
@@ -143,19 +198,3 @@ def _outside(version: Version, rules: Rules) -> str:
     if rules.constraint is None or rules.constraint.allows(version):
         return ""
     return f"outside {rules.constraint.text}"
-
-
-def _refusals(
-    judged: Iterable[Version | Refusal], best: Version | None
-) -> Iterator[Refusal]:
-    for item in judged:
-        if isinstance(item, Refusal):
-            yield item
-        elif best and item is not best:
-            yield Refusal(item.tag, _outdone(item, best))
-
-
-def _outdone(version: Version, best: Version) -> str:
-    if version.key == best.key:
-        return f"equal to {best.tag}, which is listed first"
-    return f"older than {best.tag}"

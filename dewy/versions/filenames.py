@@ -20,6 +20,14 @@ _COMPANION = re.compile(
     r"|attestations?|provenance|sbom|spdx|cdx|cyclonedx))(?:\.(?:txt|jsonl?|xml))?\Z"
 )
 
+_SECONDARY = re.compile(
+    r"coverage|dbg(?:syms?)?|debug(?:info|source|syms?|symbols)?|devel|docs?|dsym"
+    r"|headers|man(?:pages)?|pdb|prof(?:il(?:e|ing))?|sources?|src|syms?|symbols?"
+    r"|tests?|unstripped"
+)
+# Of one program packed twice the name that is listed first will do.
+_SAME_WORD = {"x8664": "amd64", "x64": "amd64", "aarch64": "arm64", "macos": "darwin"}
+
 _OSES = {
     "linux": "linux",
     "darwin": "darwin",
@@ -140,6 +148,16 @@ def is_archive(name: str) -> bool:
 def is_companion(name: str) -> bool:
     """Whether it is a checksum, signature or inventory, packed or not."""
     return _COMPANION.search(_ARCHIVE.sub("", name.lower())) is not None
+
+
+def secondary(name: str) -> int:
+    """How many words tell of symbols, sources, tests and the like, not the program."""
+    return sum(_SECONDARY.fullmatch(word) is not None for word in _words(name))
+
+
+def essence(name: str) -> tuple[str, ...]:
+    """What *name* says but for the way of packing; equal where that is all."""
+    return tuple(_SAME_WORD.get(word, word) for word in _words(name))
 
 
 def target(name: str) -> Target:

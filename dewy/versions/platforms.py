@@ -5,15 +5,28 @@ from __future__ import annotations
 import os
 import platform as host
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self, TypeAlias
 
 from ..release import Refusal
-from .filenames import ANY, GLIBC, MUSL, Target, is_archive, is_companion, target
+from .filenames import (
+    ANY,
+    GLIBC,
+    MUSL,
+    Target,
+    essence,
+    is_archive,
+    is_companion,
+    secondary,
+    target,
+)
 
-#: Architecture before C library; less is better.
-Rank: TypeAlias = tuple[int, int]
+#: The program before its symbols, architecture before C library; less is better.
+Rank: TypeAlias = tuple[int, int, int]
+
+#: In the name of the artifact that is wanted: the version.
+VERSION = "{version}"
 
 _NARROW = {"amd64": "386", "arm64": "arm"}
 _NEWEST_ARM = 7
@@ -56,22 +69,32 @@ class Platform:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactChoice:
-    """The artifact for a host, or None, and every other name with its reason."""
+    """
+    The artifact for a host, or None, and every other name with its reason.
+
+    Attributes:
+        equal: The names between which nothing decides; then there is none.
+    """
 
     name: str | None
     refused: tuple[Refusal, ...]
+    equal: tuple[str, ...] = ()
 
 
 def choose_artifact(
-    names: Iterable[str], platform: Platform, wanted: str = ""
+    names: Iterable[str],
+    platform: Platform,
+    wanted: str = "",
+    versions: Sequence[str] = (),
 ) -> ArtifactChoice:
     """
     Choose the artifact for *platform* by what the file names say.
 
-    Only archives are candidates, and among those that fit equally well the
-    first listed wins. A name has to tell both operating system and
-    architecture. As a last resort an archive that tells neither is taken to be
-    the same for every platform (a static site), provided it is the only one.
+    Only archives are candidates. A name has to tell both operating system and
+    architecture. Of one program packed in two ways the first listed is taken;
+    between others that fit equally well nothing decides. As a last resort an
+    archive that tells neither is taken to be the same for every platform (a
+    static site), provided it is the only one.
 
     Args:
         names: What was published, in the registry's order.
@@ -79,24 +102,47 @@ def choose_artifact(
         platform: Where it has to run.
 
         wanted: The very name to take instead, whatever it looks like.
+
+        versions: What `{version}` in *wanted* may stand for.
     """
     if wanted:
-        return _choose_by_name(names, wanted)
+        return _choose_by_name(names, wanted, versions)
     judged = {name: _judge(name, platform) for name in names}
+    fitting = _fitting(judged)
+    if len(fitting) > 1:
+        return ArtifactChoice(None, _refused(judged, None), tuple(fitting))
+    best = fitting[0] if fitting else _neutral(judged)
+    return ArtifactChoice(best, _refused(judged, best))
+
+
+def _fitting(judged: Mapping[str, Rank | str]) -> list[str]:
+    """Those that fit best, one of each program."""
     ranks = {name: rank for name, rank in judged.items() if isinstance(rank, tuple)}
-    best = min(ranks, key=ranks.__getitem__, default=None) or _neutral(judged)
-    refused = (
-        Refusal(name, verdict if isinstance(verdict, str) else f"{best} comes first")
+    best = min(ranks.values(), default=None)
+    distinct: dict[tuple[str, ...], str] = {}
+    for name, rank in ranks.items():
+        if rank == best:
+            distinct.setdefault(essence(name), name)
+    return list(distinct.values())
+
+
+def _refused(judged: Mapping[str, Rank | str], best: str | None) -> tuple[Refusal, ...]:
+    outdone = f"{best} comes first" if best else "not the only one that fits"
+    return tuple(
+        Refusal(name, verdict if isinstance(verdict, str) else outdone)
         for name, verdict in judged.items()
         if name != best
     )
-    return ArtifactChoice(best, tuple(refused))
 
 
-def _choose_by_name(names: Iterable[str], wanted: str) -> ArtifactChoice:
+def _choose_by_name(
+    names: Iterable[str], wanted: str, versions: Sequence[str]
+) -> ArtifactChoice:
     listed = list(names)
-    refused = (Refusal(name, f"not {wanted}") for name in listed if name != wanted)
-    return ArtifactChoice(wanted if wanted in listed else None, tuple(refused))
+    forms = [wanted, *(wanted.replace(VERSION, version) for version in versions)]
+    best = next((form for form in forms if form in listed), None)
+    refused = (Refusal(name, f"not {wanted}") for name in listed if name != best)
+    return ArtifactChoice(best, tuple(refused))
 
 
 def _neutral(names: Iterable[str]) -> str | None:
@@ -113,6 +159,7 @@ def _judge(name: str, platform: Platform) -> Rank | str:
         return reason
     read = target(name)
     return _misfit(read, platform) or (
+        secondary(name),
         _arch_rank(read, platform),
         _libc_rank(read, platform),
     )

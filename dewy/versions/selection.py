@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .image_platform import ImagePlatform
 from .platforms import Platform
 
 
@@ -18,6 +19,8 @@ class Selection:
 
         platform: What artifacts have to run on.
 
+        image_platform: What images have to be for; None where the engine decides.
+
         reports: Where a registry that takes no records of deployments keeps
             them on this host, or None for nowhere.
     """
@@ -25,3 +28,4 @@ class Selection:
     slot: str = ""
     platform: Platform = field(default_factory=Platform.here)
     reports: Path | None = None
+    image_platform: ImagePlatform | None = None

@@ -291,3 +291,25 @@ async def test_record_is_written_nowhere_else(
 
 def test_registry_says_where_it_is(tmp_path: Path, opened: Open) -> None:
     assert f"<FileRegistry {tmp_path}>" == repr(opened(tmp_path))
+
+
+async def test_link_in_a_circle_hides_no_version(tmp_path: Path, opened: Open) -> None:
+    artifact = settled(tmp_path, "v1.0.0")
+    times = Times(changed(artifact) + 3600)
+    (tmp_path / "v1.1.0").symlink_to("v1.1.0")
+    (tmp_path / "v1.0.0" / "loop.tar.gz").symlink_to("loop.tar.gz")
+
+    release = await opened(tmp_path, times).current()
+
+    assert ("v1.0.0", ()) == (release.tag, release.files)
+
+
+async def test_version_that_goes_while_it_is_looked_at_is_no_fault_of_the_registry(
+    tmp_path: Path, opened: Open
+) -> None:
+    settled(tmp_path, "v1.1.0")
+    candidates = await opened(tmp_path).candidates()
+    (tmp_path / "v1.1.0").rename(tmp_path / ".v1.1.0")
+
+    with pytest.raises(NoRelease, match=r"v1\.1\.0 cannot be read: No such file"):
+        await candidates.details(candidates.versions[0])

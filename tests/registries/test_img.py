@@ -83,7 +83,7 @@ async def test_newest_tag_is_told_with_what_it_stands_for(
     assert f"img://{server.host}/app:v1.1.0" == release.artifact_url
     assert ("v1.1.0", None) == (release.tag, release.created_at)
     assert {digest} == {release.identity, release.digest, release.id}
-    assert ["v1.0.0", "latest"] == [refused.name for refused in release.refused]
+    assert {"v1.0.0", "latest"} == {refused.name for refused in release.refused}
 
 
 async def test_poll_costs_a_list_and_a_head(server: ImageAPI, open: Open) -> None:
@@ -149,7 +149,7 @@ async def test_tag_that_is_listed_and_not_held_is_no_release(
     async def none(*args: object) -> None:
         return None
 
-    monkeypatch.setattr("dewy.remotes.oci.client.OCI.digest", none)
+    monkeypatch.setattr("dewy.remotes.oci.client.OCI.stands_for", none)
 
     with pytest.raises(NoRelease, match=r"lists v1\.0\.0, and does not hold it"):
         await registry.current()

@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from dewy.errors import ConfigError, NoRelease
+from dewy.errors import Ambiguous, ConfigError, NoRelease
 from dewy.registries.options import Options
-from dewy.versions import Platform, Selection
+from dewy.release import Release
+from dewy.versions import Platform, Selection, Version, semver
 
 SELECTION = Selection(slot="blue", platform=Platform("linux", "amd64"))
 
@@ -39,7 +40,7 @@ def test_no_option_means_stable_semantic_versions() -> None:
     [
         ("?prerelease=true", "pre-release"),
         ("?pre-release=perhaps", "true or false"),
-        ("?constraint=1", "constraint"),
+        ("?constraint=newest", "constraint"),
         ("?calver=MAJOR", "calver"),
     ],
 )
@@ -64,24 +65,127 @@ def test_named_version_must_be_of_our_slot() -> None:
     """Who names a version means it, but another slot is another host's."""
     names = ["v1.0.0+blue", "v1.1.0-rc.1+blue", "v1.1.0+green"]
 
-    version, _ = read("").version(names, "here", "v1.1.0-rc.1+blue")
+    version = read("?exclude=*rc*").named(names, "here", "v1.1.0-rc.1+blue")
 
     assert "v1.1.0-rc.1+blue" == version.tag
     with pytest.raises(NoRelease, match=r"no version v1\.1\.0\+green"):
-        read("").version(names, "here", "v1.1.0+green")
+        read("").named(names, "here", "v1.1.0+green")
 
 
-def test_refused_names_come_with_the_choice() -> None:
-    version, refused = read("").version(["v1.0.0+blue", "v1.1.0+green"], "here")
+async def nothing(version: Version) -> Release:
+    raise NoRelease(version.tag)
 
-    assert "v1.0.0+blue" == version.tag
-    assert ["v1.1.0+green"] == [refusal.name for refusal in refused]
+
+def test_candidates_come_newest_first_without_what_options_exclude() -> None:
+    names = ["v1.0.0+blue", "v1.1.0+green", "v3.0.0+blue", "v1.2.0+blue", "nightly"]
+
+    found = read("?constraint=^1").candidates(names, "here", nothing)
+
+    assert ["v1.2.0+blue", "v1.0.0+blue"] == [each.tag for each in found.versions]
+    assert {
+        "v1.1.0+green": "slot green, not blue",
+        "v3.0.0+blue": "outside ^1",
+        "nightly": "not a semantic version",
+    } == {each.name: each.reason for each in found.refused}
+    assert frozenset(names) == found.names
+
+
+@pytest.mark.parametrize(
+    ("prefix", "expected"), [("api-", ["api-v1.3.0"]), ("api/", ["api/v1.2.0"])]
+)
+def test_tag_prefix_takes_the_versions_of_one_program(
+    prefix: str, expected: list[str]
+) -> None:
+    names = ["api-v1.3.0", "api/v1.2.0", "web-v2.0.0", "v3.0.0", "api-v1", "api-next"]
+    options = Options.read(urlsplit(f"mem://name?tag-prefix={prefix}"), Selection())
+
+    found = options.candidates(names, "here", nothing)
+
+    assert expected == [each.tag for each in found.versions]
+    assert f"does not begin with {prefix}" == next(
+        each.reason for each in found.refused if each.name == "v3.0.0"
+    )
+
+
+def test_excluded_names_are_told() -> None:
+    names = ["v1.1.0+blue", "v1.2.0+blue", "v1.3.0+blue"]
+
+    found = read("?exclude=v1.3.*,v1.2.*").candidates(names, "here", nothing)
+
+    assert ["v1.1.0+blue"] == [each.tag for each in found.versions]
+    assert ["excluded by v1.2.*", "excluded by v1.3.*"] == [
+        each.reason for each in found.refused
+    ]
+
+
+VERSION = semver.parse("v1.2.3+blue")
 
 
 def test_missing_artifact_is_named_with_its_place() -> None:
     since = datetime(2031, 2, 3, tzinfo=UTC)
 
     with pytest.raises(NoRelease, match=r"v1 holds no file app\.zip") as caught:
-        read("?artifact=app.zip").file(["app.tgz"], "v1", since)
+        read("?artifact=app.zip").file(["app.tgz"], "v1", since, VERSION)
 
     assert since == caught.value.since
+    assert not caught.value.unfinished
+
+
+@pytest.mark.parametrize("names", [[], ["checksums.txt"], ["app_linux_amd64.deb"]])
+def test_release_without_any_archive_is_unfinished(names: list[str]) -> None:
+    with pytest.raises(NoRelease) as caught:
+        read("").file(names, "v1", None, VERSION)
+
+    assert caught.value.unfinished
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "app_v1.2.3+blue.tar.gz",
+        "app_1.2.3+blue.tar.gz",
+        "app_v1.2.3.tar.gz",
+        "app_1.2.3.tar.gz",
+    ],
+)
+def test_artifact_may_hold_the_version(file: str) -> None:
+    names = ["app_1.2.2.tar.gz", file, "app_1.2.33.tar.gz"]
+
+    found, _ = read("?artifact=app_{version}.tar.gz").file(names, "v1", None, VERSION)
+
+    assert file == found
+
+
+def test_artifact_may_hold_the_version_behind_a_prefix() -> None:
+    options = Options.read(
+        urlsplit("mem://name?tag-prefix=api/&artifact=api_{version}.zip"), Selection()
+    )
+    version = options.named(["api/v1.2.3"], "here", "api/v1.2.3")
+
+    assert "api_1.2.3.zip" == options.file(["api_1.2.3.zip"], "v1", None, version)[0]
+
+
+def test_files_that_fit_equally_well_are_an_error_that_names_them() -> None:
+    names = [
+        "bun-linux-x64-baseline-profile.zip",
+        "bun-linux-x64-baseline.zip",
+        "bun-linux-x64-profile.zip",
+        "bun-linux-x64.zip",
+        "bun-linux-aarch64.zip",
+    ]
+
+    with pytest.raises(Ambiguous) as caught:
+        read("").file(names, "v1", None, VERSION)
+
+    assert (
+        "v1 holds bun-linux-x64-baseline.zip and bun-linux-x64.zip, which fit this "
+        "host equally well; say in the registry's URL which is meant, as in "
+        "artifact=bun-linux-x64.zip"
+    ) == str(caught.value)
+
+
+def test_suggested_artifact_holds_for_later_versions() -> None:
+    names = ["app_1.2.3_linux_amd64.zip", "cli_1.2.3_linux_amd64.zip"]
+
+    with pytest.raises(Ambiguous, match=r"artifact=app_\{version\}_linux_amd64\.zip"):
+        read("").file(names, "v1", None, VERSION)

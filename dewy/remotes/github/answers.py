@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from ...errors import RemoteError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,10 @@ class GitHubRelease:
         published_at: None while it is a draft.
 
         upload_url: Where new assets go, template included.
+
+        unfinished: The names of assets whose upload was begun and not ended.
+
+        odd: Why its details cannot be used, or "".
     """
 
     id: int
@@ -50,6 +56,8 @@ class GitHubRelease:
     published_at: datetime | None
     upload_url: str
     assets: tuple[GitHubAsset, ...]
+    unfinished: tuple[str, ...] = ()
+    odd: str = ""
 
     def asset(self, name: str) -> GitHubAsset | None:
         """The asset called *name*."""
@@ -60,12 +68,17 @@ def releases(host: str, document: object) -> tuple[GitHubRelease, ...]:
     """
     Read a page of `GET /repos/O/R/releases`.
 
+    A release whose details are odd says so itself; what has no tag is none.
+
     Raises:
         RemoteError: it is something else.
     """
     if not isinstance(document, list):
         raise _rubbish(host, "a list of releases")
-    return tuple(release(host, item) for item in document)
+    found = tuple(_listed(item) for item in document if _tag(item))
+    if document and not found:
+        raise _rubbish(host, "a list of releases")
+    return found
 
 
 def release(host: str, document: object) -> GitHubRelease:
@@ -77,48 +90,86 @@ def release(host: str, document: object) -> GitHubRelease:
     """
     try:
         return _release(document)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except _Odd:
         raise _rubbish(host, "a release") from None
 
 
+def _listed(document: Any) -> GitHubRelease:
+    try:
+        return _release(document)
+    except _Odd as exc:
+        draft = document.get("draft") not in (False, None)
+        tag, id = _tag(document), document.get("id")
+        # Told apart by the id: what has none must not hide another without.
+        number = id if isinstance(id, int) else -1 - abs(hash(tag))
+        return GitHubRelease(number, tag, draft, None, "", (), odd=str(exc))
+
+
+def _tag(document: Any) -> str:
+    tag = document.get("tag_name") if isinstance(document, dict) else None
+    return tag if isinstance(tag, str) else ""
+
+
+class _Odd(ValueError):
+    """A field is not what GitHub documents."""
+
+
 def _release(document: Any) -> GitHubRelease:
+    assets = _field(document, "assets", list)
     return GitHubRelease(
-        id=int(document["id"]),
-        tag=_text(document["tag_name"]),
-        draft=bool(document["draft"]),
+        id=_field(document, "id", int),
+        tag=_field(document, "tag_name", str),
+        draft=_field(document, "draft", bool),
         published_at=_moment(document.get("published_at")),
-        upload_url=_text(document["upload_url"]),
-        assets=tuple(
-            _asset(asset)
-            for asset in document["assets"]
-            if asset["state"] == "uploaded"
+        upload_url=_field(document, "upload_url", str),
+        assets=tuple(_asset(asset) for asset in assets if _is_whole(asset)),
+        unfinished=tuple(
+            _field(asset, "name", str) for asset in assets if not _is_whole(asset)
         ),
     )
 
 
+def _is_whole(document: Any) -> bool:
+    return _field(document, "state", str) == "uploaded"
+
+
 def _asset(document: Any) -> GitHubAsset:
-    digest = document.get("digest") or ""
+    digest = "" if document.get("digest") is None else _field(document, "digest", str)
     return GitHubAsset(
-        id=int(document["id"]),
-        name=_text(document["name"]),
-        size=int(document["size"]),
+        id=_field(document, "id", int),
+        name=_field(document, "name", str),
+        size=_field(document, "size", int),
         digest=digest if re.fullmatch("sha256:[0-9a-f]{64}", digest) else "",
-        updated_at=_text(document["updated_at"]),
+        updated_at=_field(document, "updated_at", str),
     )
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError
+def _field(document: Any, name: str, kind: type[T]) -> T:
+    if not isinstance(document, dict):
+        raise _Odd(f"{_kind(document)} in place of what holds {name}")
+    value = document.get(name)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise _Odd(f"{name} is {_kind(value) if name in document else 'missing'}")
     return value
 
 
-def _moment(value: str | None) -> datetime | None:
+def _kind(value: object) -> str:
+    """What JSON calls it."""
+    if value is None:
+        return "null"
+    names = {bool: "a boolean", str: "a string", list: "an array", dict: "an object"}
+    return names.get(type(value), "a number")
+
+
+def _moment(value: object) -> datetime | None:
     if value is None:
         return None
-    moment = datetime.fromisoformat(value)
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        raise _Odd("a time is malformed") from None
     if moment.tzinfo is None:
-        raise ValueError
+        raise _Odd("a time has no offset")
     return moment
 
 
@@ -131,9 +182,9 @@ def token(host: str, document: object) -> tuple[str, datetime]:
     """
     try:
         fields: Any = document
-        ends = _moment(_text(fields["expires_at"]))
-        value = _text(fields["token"])
-    except (KeyError, TypeError, ValueError):
+        ends = _moment(_field(fields, "expires_at", str))
+        value = _field(fields, "token", str)
+    except _Odd:
         raise _rubbish(host, "an installation token") from None
     if ends is None or not value:
         raise _rubbish(host, "an installation token")

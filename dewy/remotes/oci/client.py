@@ -13,9 +13,11 @@ from yarl import URL
 
 from ...errors import RemoteError
 from ...system import Clock
+from ...versions.image_platform import ImagePlatform
 from .. import Clients, http
 from .api import API, Answer, Request
 from .links import next_link
+from .manifest import Manifest, platforms_in
 from .reference import Reference, is_digest, is_tag
 
 __all__ = ["OCI", "connect"]
@@ -38,6 +40,9 @@ PER_PAGE = 1000
 
 MOST_PAGES = 100
 
+MOST_INDEXES = 1000
+"""How many indexes are remembered."""
+
 LARGEST_PAGE = 32 << 20
 """Bytes of a page; some registries put everything on one."""
 
@@ -47,11 +52,21 @@ LARGEST_MANIFEST = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a listing; `etag` names this state of it, `following` the next."""
+    """
+    One page of a listing.
+
+    Attributes:
+        etag: Names this state of it.
+
+        following: The next one.
+
+        refused: The registry does not want so many tags on a page.
+    """
 
     tags: tuple[str, ...]
     etag: str
     following: URL | None
+    refused: bool = False
 
 
 async def connect(clients: Clients) -> OCI:
@@ -76,6 +91,8 @@ class OCI:
         environ = os.environ if environ is None else environ
         self._api = API(environ, clock or Clock(), deadlines)
         self._pages: dict[Reference, dict[URL, Page]] = {}
+        self._unpaged: set[Reference] = set()
+        self._platforms: dict[str, tuple[ImagePlatform, ...]] = {}
 
     async def __aenter__(self) -> Self:
         await self._api.__aenter__()
@@ -87,7 +104,7 @@ class OCI:
     async def tags(self, reference: Reference) -> tuple[str, ...]:
         """Every tag of *reference*, in the registry's order; each once."""
         pages: dict[URL, Page] = {}
-        url: URL | None = reference.api("tags/list").with_query(n=PER_PAGE)
+        url: URL | None = await self._first(reference, pages)
         while url is not None:
             if url in pages or len(pages) == MOST_PAGES:
                 raise RemoteError(
@@ -100,6 +117,11 @@ class OCI:
         return tuple(dict.fromkeys(tag for page in pages.values() for tag in page.tags))
 
     async def digest(self, reference: Reference, tag: str) -> str | None:
+        """As `stands_for`, the digest alone."""
+        manifest = await self.stands_for(reference, tag)
+        return manifest.digest if manifest else None
+
+    async def stands_for(self, reference: Reference, tag: str) -> Manifest | None:
         """
         What *tag* stands for now; of an image for several platforms the index.
 
@@ -114,10 +136,42 @@ class OCI:
             return None
         stated = head.headers.get("Docker-Content-Digest", "")
         if head.status == HTTPStatus.OK and stated:
-            return _checked(reference, tag, stated)
+            return Manifest(_checked(reference, tag, stated), _kind(head))
         return await self._computed(reference, tag, url)
 
-    async def _page(self, reference: Reference, url: URL) -> Page:
+    async def platforms(
+        self, reference: Reference, index: Manifest
+    ) -> tuple[ImagePlatform, ...]:
+        """
+        The platforms that *index* has images for; empty where that is not known.
+
+        It is asked for once, for a digest stands for the same for ever.
+        """
+        known = self._platforms.get(index.digest)
+        if known is None:
+            url = reference.api(f"manifests/{index.digest}")
+            answer = await self._manifest(reference, "GET", url)
+            known = platforms_in(answer.body)
+            if len(self._platforms) >= MOST_INDEXES:
+                self._platforms.clear()
+            self._platforms[index.digest] = known
+        return known
+
+    async def _first(self, reference: Reference, pages: dict[URL, Page]) -> URL | None:
+        """Ask for the first page; return the URL of the next."""
+        plain = reference.api("tags/list")
+        if reference not in self._unpaged:
+            url = plain.with_query(n=PER_PAGE)
+            page = await self._page(reference, url, also=(HTTPStatus.BAD_REQUEST,))
+            if not page.refused:
+                pages[url] = page
+                return page.following
+            self._unpaged.add(reference)
+        return plain
+
+    async def _page(
+        self, reference: Reference, url: URL, also: tuple[HTTPStatus, ...] = ()
+    ) -> Page:
         known = self._pages.get(reference, {}).get(url)
         etag = known.etag if known else ""
         request = Request(
@@ -127,12 +181,18 @@ class OCI:
                 "Accept": "application/json",
                 **({"If-None-Match": etag} if etag else {}),
             },
-            allowed=(HTTPStatus.OK, *((HTTPStatus.NOT_MODIFIED,) if etag else ())),
+            allowed=(
+                HTTPStatus.OK,
+                *also,
+                *((HTTPStatus.NOT_MODIFIED,) if etag else ()),
+            ),
             limit=LARGEST_PAGE,
         )
         answer = await self._api.send(reference, request)
         if known and answer.status == HTTPStatus.NOT_MODIFIED:
             return known
+        if answer.status in also:
+            return Page((), "", None, refused=True)
         link = next_link(answer.headers.getall("Link", ()))
         return Page(
             tags=_tags(reference, answer.body),
@@ -149,7 +209,9 @@ class OCI:
             Request(method, url, {"Accept": MANIFESTS}, allowed, LARGEST_MANIFEST),
         )
 
-    async def _computed(self, reference: Reference, tag: str, url: URL) -> str | None:
+    async def _computed(
+        self, reference: Reference, tag: str, url: URL
+    ) -> Manifest | None:
         """The digest of *tag*'s manifest, where HEAD does not tell it."""
         answer = await self._manifest(reference, "GET", url)
         if answer.status == HTTPStatus.NOT_FOUND:
@@ -159,7 +221,11 @@ class OCI:
         _checked(reference, tag, stated)
         if stated.startswith("sha256:") and stated != computed:
             raise RemoteError(f"{reference.tagged(tag)} is not what its digest says")
-        return stated
+        return Manifest(stated, _kind(answer))
+
+
+def _kind(answer: Answer) -> str:
+    return answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
 def _checked(reference: Reference, tag: str, digest: str) -> str:
