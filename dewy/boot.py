@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 POLL = 0.05
 
 GONE = "what ran before it is gone from this host"
+ADOPTED = "deployed by another program"
 
 
 async def load(settings: Settings, clock: Clock) -> StateStore:
@@ -51,16 +52,59 @@ async def load(settings: Settings, clock: Clock) -> StateStore:
     return state_store
 
 
-async def repair(state_store: StateStore, releases: Releases) -> None:
-    """Make `current` and the release directories what the state says."""
+async def repair(
+    settings: Settings, state_store: StateStore, releases: Releases
+) -> None:
+    """
+    Make `current` and the release directories what the state says.
+
+    Where `current` leads to a release that the state does not know, another program
+    deployed it meanwhile: it is what runs from now on.
+    """
     await releases.clear_partial()
+    interrupted, target = await releases.interrupted(), await releases.target()
+    if target and target not in interrupted:
+        await _adopt_strange(settings, state_store, target)
     kept = await releases.names()
-    state = await state_store.change(lambda state: _present(state, kept))
-    if state.running is None:
+    before = state_store.state
+    state = await state_store.change(
+        lambda state: _present(state, kept | {target or ""})
+    )
+    if state.running is not None:
+        if target in interrupted or _was_being_left(before, state, target):
+            releases.placed = target
+        await releases.restore(state.running.directory)
+    await releases.clear_trials()
+
+
+async def _adopt_strange(
+    settings: Settings, state_store: StateStore, target: str
+) -> None:
+    state = state_store.state
+    running = (state.running,) if state.running else ()
+    if target in {each.directory for each in (*running, *state.installed)}:
         return
-    if await releases.target() != state.running.directory:
-        await releases.switch(state.running.directory)
-        log.info("Repaired current", extra={"release": state.running.name})
+    found = await asyncio.to_thread(adopt, settings.root, settings.cache_dir)
+    strange = found.running
+    if strange is None:
+        return
+    log.warning(
+        "Adopted release that another program deployed",
+        extra={"release": strange.name, "instead_of": running and running[0].name},
+    )
+    await state_store.change(
+        lambda state: replace(
+            state.deployed(strange, settings.keep),
+            quarantine=state.quarantine.release(strange.tag),
+            because=ADOPTED,
+        )
+    )
+
+
+def _was_being_left(before: State, after: State, target: str | None) -> bool:
+    """Whether `current` leads to *target* because a rollback was cut short."""
+    left = next((i for i in before.installed if i.directory == target), None)
+    return before.running != after.running or bool(left and before.is_bad(left))
 
 
 async def recover(

@@ -46,17 +46,22 @@ async def to_the_end(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 
     For what the caller undoes or does next: the thread must not be at it still.
     """
-    work = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
+    return await completed(asyncio.to_thread(function, *args, **kwargs))
+
+
+async def completed(work: Coroutine[Any, Any, T]) -> T:
+    """Do *work* to its end; a cancellation is raised only then."""
+    task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
-    while not work.done():
+    while not task.done():
         try:
-            await asyncio.wait({work})
+            await asyncio.wait({task})
         except asyncio.CancelledError as exc:
             cancelled = exc
     if cancelled is not None:
-        work.exception()  # asked for, or the loop complains that nobody did
+        task.exception()  # asked for, or the loop complains that nobody did
         raise cancelled
-    return work.result()
+    return task.result()
 
 
 async def for_certain(work: Coroutine[Any, Any, T]) -> T:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,18 +60,81 @@ def installed(settings: Settings, *releases: Installed, link: Installed | None) 
 async def repaired(settings: Settings, state: State) -> State:
     await asyncio.to_thread(StateFile(settings.private).write, state)
     state_store = await boot.load(settings, CLOCK)
-    await boot.repair(state_store, Releases(settings.root))
+    await boot.repair(settings, state_store, Releases(settings.root))
     return state_store.state
 
 
 async def test_the_state_decides_and_not_the_link(settings: Settings):
-    """A dewy killed between the switch and the record left the link ahead."""
     installed(settings, V1, V2, link=V2)
+
+    state = await repaired(settings, State(V1, (V1, V2)))
+
+    assert V1 == state.running
+    assert V1.directory == await Releases(settings.root).target()
+
+
+async def test_release_deployed_by_another_program_is_adopted(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+):
+    """The original ran here meanwhile; what it deployed is not older than it looks."""
+    installed(settings, V1, V2, link=V2)
+    settings.cache_dir.mkdir()
+    (settings.cache_dir / "current").write_text("v2--app.tar.gz")
+    os.utime(settings.cache_dir / "current", (V2.at - 5, V2.at - 5))
+
+    state = await repaired(settings, State(V1, (V1,)))
+
+    assert state.running is not None
+    assert ("v2", V2.directory) == (state.running.tag, state.running.directory)
+    assert V1 == state.previous
+    assert V2.directory == await Releases(settings.root).target()
+    assert 1 == caplog.messages.count("Adopted release that another program deployed")
+    assert state == await repaired(settings, state)
+
+
+async def test_adopted_release_leaves_quarantine(settings: Settings):
+    installed(settings, V1, V2, link=V2)
+    settings.cache_dir.mkdir()
+    (settings.cache_dir / "current").write_text("v2--app.tar.gz")
+    os.utime(settings.cache_dir / "current", (V2.at - 5, V2.at - 5))
+    bad = State().quarantine.add("v2", "b", "rolled back", CLOCK, traffic=True)
+
+    state = await repaired(settings, State(V1, (V1,), quarantine=bad))
+
+    assert state.running is not None
+    assert ("v2", ()) == (state.running.tag, state.quarantine.entries)
+
+
+async def test_release_tried_by_a_killed_dewy_is_not_adopted(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+):
+    installed(settings, V1, V2, link=V1)
+    releases = Releases(settings.root)
+    async with AsyncExitStack() as killed:
+        trial = await killed.enter_async_context(releases.trying(V2.directory))
+        await trial.place()
+        killed.pop_all()
+    assert V2.directory == await Releases(settings.root).target()
 
     state = await repaired(settings, State(V1, (V1,)))
 
     assert V1 == state.running
     assert V1.directory == await Releases(settings.root).target()
+    assert [] == [n for n in os.listdir(settings.root) if n.endswith(".undo")]
+    assert [] == [r.message for r in caplog.records if r.levelno >= logging.WARNING]
+
+
+async def test_moved_link_is_put_back_with_owner_and_time(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+):
+    installed(settings, V1, V2, link=V1)
+
+    await repaired(settings, State(V2, (V2, V1)))
+
+    assert V2.directory == await Releases(settings.root).target()
+    (warning,) = [r for r in caplog.records if r.levelno >= logging.WARNING]
+    assert "dewy rollback" in warning.message
+    assert {"owner", "moved", "was", "now"} <= warning.__dict__.keys()
 
 
 async def test_what_was_half_unpacked_is_gone(settings: Settings):

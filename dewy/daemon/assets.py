@@ -25,7 +25,7 @@ async def unpacking(context: RunContext) -> tuple[Agent, Releases]:
     settings, clock = context.settings, context.clock
     releases = Releases(settings.root)
     state_store = await boot.load(settings, clock)
-    await boot.repair(state_store, releases)
+    await boot.repair(settings, state_store, releases)
     await boot.recover(settings, state_store, releases, clock)
     cache = context.outside.cache
     fetcher = Fetcher(

@@ -26,6 +26,7 @@ from ..system import Clock
 from ..systemd import Service
 from ..telemetry.loading import load
 from .assets import unpacking
+from .inspection import inspecting, keep_link
 from .reload import Reread
 from .root_guard import RootGuard
 from .runtime import RunContext, opened
@@ -96,6 +97,8 @@ async def _unpack(context: RunContext) -> Handlers:
         generations = await supervise(context, agent, releases, policy)
     else:
         signals.restart = poller.wake
+        looking = inspecting(keep_link(agent.state_store, releases))
+        await context.stack.enter_async_context(looking)
 
     async def restart() -> str:
         signals.restart()

@@ -20,6 +20,7 @@ from ..supervisor.sockets import open_listeners
 from ..supervisor.supervisor import Supervisor
 from ..supervisor.worker import Worker
 from ..system import boot_id
+from .inspection import inspecting, keep_link
 from .runtime import RunContext
 
 __all__ = ["supervise"]
@@ -51,6 +52,7 @@ async def supervise(
         capture=settings.capture,
         notifies=state_store.state.notifies,
         record=lambda: _record(state_store, generations),
+        prepare=lambda: _restore(state_store, releases),
         hurry=context.signals.hurry,
     )
     agent.deployer = ServerDeployer(releases, generations)
@@ -60,6 +62,7 @@ async def supervise(
         return await agent.judge(how, worker.tail)
 
     supervisor = await stack.enter_async_context(Supervisor(generations, died))
+    await stack.enter_async_context(inspecting(keep_link(state_store, releases)))
     context.signals.restart = supervisor.restart
     if state_store.state.running is not None:
         try:
@@ -67,6 +70,13 @@ async def supervise(
         except StartFailed as exc:
             log.error("Program did not start at boot", extra={"error": detailed(exc)})
     return generations
+
+
+async def _restore(state_store: StateStore, releases: Releases) -> None:
+    """Let `current` lead to what the state says runs, whoever moved it."""
+    running = state_store.state.running
+    if running is not None:
+        await releases.restore(running.directory)
 
 
 async def _record(state_store: StateStore, generations: Generations) -> None:

@@ -1,18 +1,29 @@
-"""The link `current`, which says where the release is that counts."""
+"""
+The link `current`, which leads to the release that is started.
+
+While a release is tried, a second link lies beside it: `current.<directory>.undo`,
+named after the release that is tried and leading where `current` led before. Going
+back is one rename, which needs neither space nor an inode; and the next dewy knows
+by it that this one was killed in the middle.
+"""
 
 from __future__ import annotations
 
 import errno
 import logging
 import os
+import pwd
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import DeploymentError
 from ..files import sync_directory
+from ..system import utc
 
 log = logging.getLogger(__name__)
+
+UNDO = ".undo"
 
 
 class Current:
@@ -75,11 +86,80 @@ class Current:
         ours = os.path.realpath(target.parent) == releases
         return target.name if ours and target.is_dir() else None
 
+    def begin(self, tried: Path, back: Path | None) -> None:
+        """
+        Prepare going back from *tried* to *back*; None if `current` led nowhere.
+
+        Raises:
+            DeploymentError: it could not be prepared, and `current` must not move.
+        """
+        marker = self._marker(tried.name)
+        with told(f"cannot make {marker}"):
+            marker.unlink(missing_ok=True)
+            marker.symlink_to(back or "releases")
+            sync_directory(self._root)
+
+    def undo(self, tried: Path, back: Path | None) -> None:
+        """
+        Point at *back* again; at nothing if it is None.
+
+        Raises:
+            DeploymentError: it could not be done; the mark of `begin` stays.
+        """
+        marker = self._marker(tried.name)
+        if back is None:
+            self.withdraw()
+        elif marker.is_symlink() and os.readlink(marker) == str(back) and back.is_dir():
+            with told(f"cannot point {self._link} at {back}"):
+                marker.replace(self._link)
+                sync_directory(self._root)
+            log.info("Create symlink", extra={"link": str(self._link), "to": str(back)})
+        else:
+            self.switch(back)
+        self.end(tried)
+
+    def end(self, tried: Path) -> None:
+        """Forget how to go back from *tried*. Failures are logged."""
+        _discard(self._marker(tried.name))
+
+    def interrupted(self) -> frozenset[str]:
+        """Names of the release directories that a killed dewy was trying."""
+        return frozenset(
+            path.name.removeprefix("current.").removesuffix(UNDO)
+            for path in self._root.glob(f"current.*{UNDO}")
+        )
+
+    def clear(self) -> None:
+        """Forget every interrupted switch. Failures are logged."""
+        for marker in self._root.glob(f"current.*{UNDO}"):
+            _discard(marker)
+
     def clear_draft(self) -> None:
-        """Remove what an interrupted switch left, if that is possible."""
+        """Remove what an interrupted move left. Failures are logged."""
         if self._draft.is_symlink():
-            with suppress(OSError):
-                self._draft.unlink()
+            _discard(self._draft)
+
+    def origin(self) -> dict[str, str]:
+        """Owner and time of the link as it is, for the log; empty without a link."""
+        try:
+            link = self._link.lstat()
+        except OSError:
+            return {}
+        try:
+            owner = pwd.getpwuid(link.st_uid).pw_name
+        except KeyError:
+            owner = str(link.st_uid)
+        return {"owner": owner, "moved": utc(link.st_mtime).isoformat()}
+
+    def _marker(self, directory: str) -> Path:
+        return self._root / f"current.{directory}{UNDO}"
+
+
+def _discard(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as exc:
+        log.warning("Removal failed", extra={"path": str(path), "error": str(exc)})
 
 
 @contextmanager

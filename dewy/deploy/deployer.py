@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
-from .releases import Releases
+from .releases import Releases, Trial
 from .state import Installed
 
 Progress = Callable[[str], None]
@@ -83,35 +83,21 @@ class AssetsDeployer:
         await self._releases.switch(previous.directory)
 
     async def heal(self, running: Installed) -> None:
-        if await self._releases.target() != running.directory:
-            await self._releases.switch(running.directory)
+        await self._releases.restore(running.directory)
 
     @asynccontextmanager
     async def switch(
         self, target: Installed, progress: Progress
     ) -> AsyncIterator[Switch]:
-        before = await self._releases.target()
-        try:
-            yield _Swap(self._releases, target.directory)
-        except BaseException:
-            await put_back(self._releases, before)
-            raise
+        async with self._releases.trying(target.directory) as trial:
+            yield _Swap(trial)
 
 
 class _Swap:
     """Files serve as soon as the link points at them."""
 
-    def __init__(self, releases: Releases, directory: str) -> None:
-        self._releases = releases
-        self._directory = directory
+    def __init__(self, trial: Trial) -> None:
+        self._trial = trial
 
     async def serve(self) -> None:
-        await self._releases.switch(self._directory)
-
-
-async def put_back(releases: Releases, directory: str | None) -> None:
-    """Let `current` point where it did: at *directory*, or nowhere."""
-    if directory is None:
-        await releases.withdraw()
-    else:
-        await releases.switch(directory)
+        await self._trial.place()

@@ -9,14 +9,15 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 
+from ..errors import DeploymentError
 from ..files import sync_directory
-from ..system import to_the_end
+from ..system import completed, to_the_end
 from .archive import unpack
 from .current import Current, told
 
@@ -33,11 +34,21 @@ class Releases:
 
     A release directory is named after the second it was reserved in (UTC), and
     is complete or absent: it is filled and emptied under a hidden name.
+
+    Attributes:
+        trial: The release that `current` is being moved to, while it is tried.
+
+        moving: Held by whoever moves `current`.
+
+        placed: The release directory that dewy pointed `current` at last.
     """
 
     def __init__(self, root: Path) -> None:
         self._releases = root.absolute() / "releases"
         self._current = Current(root.absolute())
+        self.moving = asyncio.Lock()
+        self.trial: Trial | None = None
+        self.placed: str | None = None
 
     def path(self, directory: str) -> Path:
         """Where the release directory called *directory* is, or would be."""
@@ -82,7 +93,63 @@ class Releases:
             DeploymentError: there is no such release, or `current` is not a
                 link that dewy could replace.
         """
+        async with self.moving:
+            await self.point(directory)
+
+    async def point(self, directory: str) -> None:
+        """As `switch`, for whoever holds `moving`."""
         await to_the_end(self._current.switch, self.path(directory))
+        self.placed = directory
+        if self.trial is None:
+            # Left by an undo that failed: there is nothing to go back from now.
+            await asyncio.to_thread(self._current.clear)
+
+    @asynccontextmanager
+    async def trying(self, directory: str) -> AsyncIterator[Trial]:
+        """
+        Try the release *directory*: left with an error, `current` is put back.
+
+        A failure to put it back is logged: `restore` is for trying again.
+        """
+        self.trial = trial = Trial(self, self._current, directory)
+        try:
+            yield trial
+        except BaseException:
+            self.trial = None
+            await completed(trial.undo())
+            raise
+        self.trial = None
+        await asyncio.to_thread(self._current.end, self.path(directory))
+
+    async def restore(self, directory: str) -> None:
+        """
+        Point `current` at *directory* if it leads elsewhere.
+
+        A move that was not dewy's is told with the link's owner and time.
+
+        Raises:
+            DeploymentError: it cannot be pointed there.
+        """
+        async with self.moving:
+            target = await self.target()
+            if target == directory:
+                return
+            expected, origin = self.placed, await self.origin()
+            await self.point(directory)
+        if target != expected:
+            log.warning(
+                "Put back current, which somebody moved; to go back to another "
+                "release, use dewy rollback",
+                extra={"was": target or "nowhere", "now": directory, **origin},
+            )
+
+    async def interrupted(self) -> frozenset[str]:
+        """Release directories that a killed dewy was trying."""
+        return await asyncio.to_thread(self._current.interrupted)
+
+    async def origin(self) -> dict[str, str]:
+        """`owner` and `moved` (ISO 8601) of the link `current`."""
+        return await asyncio.to_thread(self._current.origin)
 
     async def withdraw(self) -> None:
         """
@@ -116,6 +183,10 @@ class Releases:
     async def clear_partial(self) -> None:
         """Remove what an interrupted dewy left half done. Failures are logged."""
         await asyncio.to_thread(self._clear_partial)
+
+    async def clear_trials(self) -> None:
+        """Forget what `interrupted` tells. Failures are logged."""
+        await asyncio.to_thread(self._current.clear)
 
     def _reserve(self, now: datetime) -> str:
         stamp = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
@@ -172,6 +243,56 @@ class Releases:
             return sorted(self._releases.iterdir())
         except OSError:
             return []
+
+
+class Trial:
+    """
+    The way of `current` to a release that is tried, and back.
+
+    Attributes:
+        back: The release directory to go back to; None for nowhere.
+    """
+
+    def __init__(self, releases: Releases, current: Current, directory: str) -> None:
+        self._releases = releases
+        self._current = current
+        self._directory = directory
+        self._begun = False
+        self.back: str | None = None
+
+    async def place(self) -> None:
+        """
+        Point `current` at the release that is tried.
+
+        Raises:
+            DeploymentError: it cannot be.
+        """
+        async with self._releases.moving:
+            if self._releases.trial is not self:
+                return
+            if not self._begun:
+                self.back = await self._releases.target()
+                self._begun = True
+                await to_the_end(self._current.begin, self._path(), self._path_back())
+            await self._releases.point(self._directory)
+
+    async def undo(self) -> None:
+        """Point `current` back. A failure is logged."""
+        if not self._begun:
+            return
+        async with self._releases.moving:
+            try:
+                await to_the_end(self._current.undo, self._path(), self._path_back())
+            except DeploymentError as exc:
+                log.error("Current not put back", extra={"error": str(exc)})
+            else:
+                self._releases.placed = self.back
+
+    def _path(self) -> Path:
+        return self._releases.path(self._directory)
+
+    def _path_back(self) -> Path | None:
+        return None if self.back is None else self._releases.path(self.back)
 
 
 def _fill(partial: Path, artifact: Path, file: str, stop: Event) -> None:

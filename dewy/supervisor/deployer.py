@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from ..deploy.deployer import Progress, Switch, put_back
+from ..deploy.deployer import Progress, Switch
 from ..deploy.releases import Releases
 from ..deploy.state import Installed
 from .generations import Candidate, Generations
@@ -25,7 +25,10 @@ class ServerDeployer:
         return "Server restarted" if again else "Server started"
 
     async def put_back(self, previous: Installed) -> None:
-        await self._releases.switch(previous.directory)
+        async with self._generations.placing:
+            if self._releases.trial is not None:
+                self._releases.trial.back = previous.directory
+            await self._releases.switch(previous.directory)
 
     async def heal(self, running: Installed) -> None:
         """Nothing: whoever watches the generations heals them at once."""
@@ -34,25 +37,19 @@ class ServerDeployer:
     async def switch(
         self, target: Installed, progress: Progress
     ) -> AsyncIterator[Switch]:
-        async with self._generations.switch() as candidate:
-            before = await self._releases.target()
-            try:
-                yield _Start(self._releases, target.directory, candidate)
-            except BaseException:
-                await put_back(self._releases, before)
-                raise
+        async with (
+            self._generations.switch(progress) as candidate,
+            self._releases.trying(target.directory) as trial,
+        ):
+            candidate.place = trial.place
+            yield _Start(candidate)
 
 
 class _Start:
     """The release serves once a generation started from it is ready."""
 
-    def __init__(
-        self, releases: Releases, directory: str, candidate: Candidate
-    ) -> None:
-        self._releases = releases
-        self._directory = directory
+    def __init__(self, candidate: Candidate) -> None:
         self._candidate = candidate
 
     async def serve(self) -> None:
-        await self._releases.switch(self._directory)
         await self._candidate.start()

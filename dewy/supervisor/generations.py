@@ -1,9 +1,8 @@
 """
 Generations: one serves, another may be starting, older ones drain.
 
-Only one switch is open at a time. While it is, a serving generation that dies
-is not started again: the new one takes over if it gets ready; if not, `undo`
-has put the old release back before anything is started from it.
+Only one switch is open at a time, and what serves is healed meanwhile: before
+any generation is started, `current` is pointed at the release it is to be of.
 """
 
 from __future__ import annotations
@@ -15,10 +14,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
-from ..errors import StartFailed
+from ..errors import DeploymentError, StartFailed
 from ..histogram import DRAIN_BOUNDS, Checks, Histogram
 from ..logs import summary
 from .environment import environment, read_envdir
+from .pinning import pinned
 from .policy import Policy
 from .probe import Probe, wait_healthy
 from .ready import wait_ready
@@ -26,6 +26,8 @@ from .sockets import Listeners
 from .worker import Worker
 
 log = logging.getLogger(__name__)
+
+SETTLING = 1.0
 
 Step = Callable[[], Awaitable[None]]
 
@@ -35,12 +37,24 @@ class Candidate:
     The new generation of an open switch.
 
     Attributes:
+        place: Points `current` at the release it is to be of.
+
         worker: The generation, once it was started.
+
+        ready: It will be in service as soon as the switch is left.
+
+        over: Set when the switch was left.
     """
 
-    def __init__(self, generations: Generations) -> None:
+    def __init__(
+        self, generations: Generations, place: Step, progress: Callable[[str], None]
+    ) -> None:
         self._generations = generations
+        self.place = place
+        self.progress = progress
         self.worker: Worker | None = None
+        self.ready = False
+        self.over = asyncio.Event()
 
     async def start(self) -> None:
         """
@@ -63,6 +77,9 @@ class Generations:
         record: Told after every change which generations live, before a new one
             becomes the program.
 
+        prepare: Points `current` at the release that runs, according to the state;
+            awaited before a generation of it is started.
+
     Attributes:
         serving: The generation in service; it may have died a moment ago.
 
@@ -70,6 +87,9 @@ class Generations:
             `draining`.
 
         switching: Held while a switch is open.
+
+        placing: Held from when `current` is pointed at a release until its program
+            was started from there.
 
         changed: Set when another generation came into service.
 
@@ -94,12 +114,14 @@ class Generations:
         capture: bool,
         notifies: bool,
         record: Step,
+        prepare: Step | None = None,
         hurry: asyncio.Event | None = None,
     ) -> None:
         self.policy = policy
         self.serving: Worker | None = None
         self.workers: dict[Worker, str] = {}
         self.switching = asyncio.Lock()
+        self.placing = asyncio.Lock()
         self.changed = asyncio.Event()
         self.hurry = hurry or asyncio.Event()
         self._program = tuple(program)
@@ -108,6 +130,9 @@ class Generations:
         self._capture = capture
         self._notified = notifies
         self._record = record
+        self._prepare = prepare or _nothing
+        self._candidate: Candidate | None = None
+        self._respawning: asyncio.Task[None] | None = None
         self._count = 0
         self.deaths = self.restarts = 0
         self.drains = Histogram(DRAIN_BOUNDS)
@@ -127,23 +152,29 @@ class Generations:
         return self._notified
 
     @asynccontextmanager
-    async def switch(self) -> AsyncIterator[Candidate]:
+    async def switch(
+        self, progress: Callable[[str], None] = lambda text: None
+    ) -> AsyncIterator[Candidate]:
         """
         Open a switch to a new generation, which `Candidate.start` starts.
 
         Left without an error, the new one is in service and the old one retires;
         with one, the new one is gone, the old one untouched.
         """
-        candidate = Candidate(self)
+        candidate = Candidate(self, self._prepare, progress)
         failed: asyncio.Task[None] | None = None
         try:
             async with self.switching:
+                self._candidate = candidate
                 try:
                     yield candidate
                 except BaseException:
                     if candidate.worker is not None:
                         failed = self._retire(candidate.worker)
                     raise
+                finally:
+                    self._candidate = None
+                    candidate.over.set()
                 if candidate.worker is not None:
                     self._install(candidate.worker)
         except Exception:
@@ -152,37 +183,72 @@ class Generations:
                 await asyncio.wait({failed})
             raise
 
-    async def restart(self) -> None:
+    async def restart(self) -> bool:
         """
         Replace the serving generation by a new one of the same program.
+
+        False where there is none, and none was being started.
 
         Raises:
             StartFailed: the new generation is gone, the old one untouched.
         """
         async with self.switch() as candidate:
+            if self.serving is None:
+                return False
             await candidate.start()
+        return True
 
     async def start_beside(self, candidate: Candidate) -> None:
         """
         Start *candidate*'s generation; return once it is ready and healthy.
 
         Raises:
-            StartFailed: it is not; leaving the switch ends it.
+            DeploymentError: it is not; leaving the switch ends it.
         """
-        candidate.worker = self._new_worker()
-        await self._bring_up(candidate.worker, notifies=self.notifies)
-        await self._check(candidate.worker)
+        async with self.placing:
+            await candidate.place()
+            candidate.worker = worker = self._new_worker()
+            candidate.progress(f"generation {worker.generation} is starting")
+            await self._launch(worker)
+        await self._await_ready(worker, notifies=self.notifies)
+        candidate.progress(f"generation {worker.generation} is ready")
+        await self._check(worker, candidate.progress)
+        await self._end_respawn()
+        async with self.placing:
+            await candidate.place()
+        candidate.ready = True
 
     async def respawn(self) -> None:
         """
         Start a generation where none lives, without a health check.
 
-        READY=1 is required with `--ready notify` only. Called with `switching` held.
+        READY=1 is required with `--ready notify` only. Nothing happens if the
+        generation of an open switch takes over first.
 
         Raises:
             StartFailed: it did not get ready. It is `serving` all the same, so
                 that whoever watches for deaths answers this one too.
         """
+        if self._candidate and self._candidate.ready:
+            await self._candidate.over.wait()
+        if self.alive:
+            return
+        task = asyncio.create_task(self._respawn(), name="respawn")
+        self._respawning = task
+        try:
+            await asyncio.wait({task})
+        finally:
+            await self._end_respawn()
+        if not task.cancelled():
+            task.result()
+
+    async def _end_respawn(self) -> None:
+        task, self._respawning = self._respawning, None
+        while task and not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def _respawn(self) -> None:
         worker = self._new_worker()
         gone, self.serving = self.serving, worker
         if gone is not None:
@@ -190,13 +256,43 @@ class Generations:
         try:
             # Not to wait for word from a program that may never have said it, such
             # as the one a rollback leads to: nothing else serves meanwhile.
-            await self._bring_up(worker, notifies=False)
-        except BaseException:
+            async with self.placing, self._placed_again():
+                await self._prepared()
+                await self._launch(worker)
+                await self._await_ready(worker, notifies=False)
+                await self._settle(worker)
+        except BaseException as exc:
+            worker.called_off = isinstance(exc, asyncio.CancelledError)
             self._retire(worker)
             self.changed.set()
             raise
         self.serving = None
         self._install(worker)
+
+    async def _prepared(self) -> None:
+        try:
+            await self._prepare()
+        except DeploymentError as exc:
+            raise StartFailed(f"not started from another release: {exc}") from exc
+
+    async def _settle(self, worker: Worker) -> None:
+        """Leave `current` alone while a program that cannot say so may still load."""
+        if self._candidate and not worker.notify.ready.is_set():
+            remaining = worker.since + SETTLING - worker.loop.time()
+            await worker.unless_ended(asyncio.sleep(max(0.0, remaining)))
+
+    @asynccontextmanager
+    async def _placed_again(self) -> AsyncIterator[None]:
+        """Let `current` lead to what an open switch tries, if it did before."""
+        try:
+            yield
+        finally:
+            candidate = self._candidate
+            if candidate and candidate.worker:
+                try:
+                    await candidate.place()
+                except DeploymentError as exc:
+                    log.warning("Current not moved", extra={"error": str(exc)})
 
     @property
     def captures(self) -> bool:
@@ -219,7 +315,7 @@ class Generations:
         self.workers[worker] = "starting"
         return worker
 
-    async def _bring_up(self, worker: Worker, *, notifies: bool) -> None:
+    async def _launch(self, worker: Worker) -> None:
         variables = environment(
             await _base_environment(),
             generation=worker.generation,
@@ -227,16 +323,20 @@ class Generations:
             notify=worker.notify.address,
         )
         descriptors = self._listeners.descriptors
+        program = await asyncio.to_thread(pinned, self._program, self._root)
         with _afforded():
-            worker.spawn(self._program, self._root, variables, descriptors)
+            worker.spawn(program, self._root, variables, descriptors)
         await self._record()
         await worker.go(self._program[0])
+
+    async def _await_ready(self, worker: Worker, *, notifies: bool) -> None:
         await wait_ready(worker, self.policy, notifies=notifies)
         self._notified |= worker.notify.ready.is_set()
 
-    async def _check(self, worker: Worker) -> None:
+    async def _check(self, worker: Worker, progress: Callable[[str], None]) -> None:
         policy, address = self.policy, self._listeners.lowest
         if policy.health_path and address:
+            progress(f"waiting for GET {policy.health_path}")
             probe = Probe(
                 policy.health_path, policy.health_timeout, host=policy.health_host
             )
@@ -275,6 +375,10 @@ class Generations:
         finally:
             self.workers.pop(worker, None)
             await self._record()
+
+
+async def _nothing() -> None:
+    """Nothing to prepare."""
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
-from ..errors import StartFailed
+from ..errors import DeploymentError
 from ..logs import detailed, duration
 from .backoff import Backoff
 from .exit_status import describe_exit
@@ -53,9 +53,7 @@ class Supervisor:
         Raises:
             StartFailed: it did not get ready; it will be tried again by itself.
         """
-        async with self.generations.switching:
-            if not self.generations.alive:
-                await self.generations.respawn()
+        await self.generations.respawn()
 
     def restart(self) -> None:
         """
@@ -85,21 +83,18 @@ class Supervisor:
 
     async def _answer_death(self, worker: Worker) -> None:
         generations = self.generations
-        async with generations.switching:
-            if worker is not generations.serving:
-                return
-            lived = worker.loop.time() - worker.since
+        lived = worker.loop.time() - worker.since
+        moved = False
+        # Without a process, or called off for another, it was no death.
+        if worker.pid and not worker.called_off:
             generations.deaths += 1
             _log_death(worker, lived)
             moved = await self._moved(worker)
-            self._backoff = Backoff() if moved else self._backoff.died(lived)
-            if not self._backoff.delay:
-                return await self._try_again()
-        if await self._changes_within(self._backoff.delay):
+        self._backoff = Backoff() if moved else self._backoff.died(lived)
+        if self._backoff.delay and await self._changes_within(self._backoff.delay):
             return
-        async with generations.switching:
-            if worker is generations.serving:
-                await self._try_again()
+        if worker is generations.serving:
+            await self._try_again()
 
     async def _moved(self, worker: Worker) -> bool:
         with _survived("Death was not judged"):
@@ -114,12 +109,11 @@ class Supervisor:
         while True:
             await self._restart.wait()
             self._restart.clear()
-            if self.generations.serving is None:
-                log.warning("Restart had nothing to restart")
-                continue
             with _survived("Restart failed; the old generation serves on"):
-                await self.generations.restart()
-                self.generations.restarts += 1
+                if await self.generations.restart():
+                    self.generations.restarts += 1
+                else:
+                    log.warning("Restart had nothing to restart")
 
     async def _restart_at_intervals(self) -> None:
         while True:
@@ -151,7 +145,7 @@ def _survived(what: str) -> Iterator[None]:
     """Log what fails; not even a fault of ours ends the supervision of a program."""
     try:
         yield
-    except StartFailed as exc:
+    except DeploymentError as exc:
         log.error(what, extra={"error": detailed(exc)})
     except Exception:
         log.exception(what)

@@ -51,6 +51,8 @@ class Worker:
             it could not be executed.
 
         notify: Where it says READY=1.
+
+        called_off: It was ended while it started, for another to take over.
     """
 
     def __init__(self, generation: int, *, capture: bool) -> None:
@@ -61,7 +63,7 @@ class Worker:
         self.loop = asyncio.get_running_loop()
         self.exited: asyncio.Future[int] = self.loop.create_future()
         self.notify = ReadinessSocket(self._belongs)
-        self.terminating = False
+        self.terminating = self.called_off = False
         try:
             self._output = Output() if capture else None
         except BaseException:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import subprocess
@@ -298,3 +299,63 @@ async def test_boot_clears_what_was_left_half_done(
 
     assert [".hidden", FIRST] == names(root)
     assert not (root / "current.tmp").is_symlink()
+
+
+async def test_trial_that_fails_is_undone_without_an_inode(
+    releases: Releases, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No new link can be made: the one to go back with was made before."""
+    made(root, FIRST, f"{FIRST}-2")
+    await releases.switch(FIRST)
+    with pytest.raises(LookupError):
+        async with releases.trying(f"{FIRST}-2") as trial:
+            await trial.place()
+            monkeypatch.setattr(Path, "symlink_to", full)
+            raise LookupError
+
+    assert FIRST == await releases.target()
+    assert ["current", "releases"] == sorted(os.listdir(root))
+
+
+async def test_undo_that_fails_is_told_and_made_good_later(
+    releases: Releases,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    made(root, FIRST, f"{FIRST}-2")
+    await releases.switch(FIRST)
+    with pytest.raises(LookupError), monkeypatch.context() as patched:
+        async with releases.trying(f"{FIRST}-2") as trial:
+            await trial.place()
+            patched.setattr(Path, "replace", full)
+            raise LookupError
+    assert f"{FIRST}-2" == await releases.target()
+    assert frozenset({f"{FIRST}-2"}) == await releases.interrupted()
+
+    await releases.restore(FIRST)
+
+    assert FIRST == await releases.target()
+    assert ["current", "releases"] == sorted(os.listdir(root))
+    messages = [r.message for r in caplog.records if r.levelno >= logging.WARNING]
+    assert ["Current not put back"] == messages
+
+
+async def test_link_moved_by_hand_is_told_as_it_is_put_back(
+    releases: Releases, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made(root, FIRST, f"{FIRST}-2")
+    await releases.switch(f"{FIRST}-2")
+    (root / "current").unlink()
+    (root / "current").symlink_to(f"releases/{FIRST}")
+
+    await releases.restore(f"{FIRST}-2")
+
+    assert f"{FIRST}-2" == await releases.target()
+    (warning,) = [r for r in caplog.records if r.levelno >= logging.WARNING]
+    assert "dewy rollback" in warning.message
+    assert FIRST == warning.__dict__["was"]
+
+
+def full(*args: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

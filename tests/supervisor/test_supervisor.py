@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import signal
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -78,7 +79,39 @@ async def test_a_generation_that_dies_during_a_switch_is_succeeded_by_the_new_on
     await replacing
 
     await site.only(2)
-    assert site.deaths.empty()
+    assert "v1" == await site.ask()
+
+
+async def test_program_killed_while_the_next_gets_ready_serves_again(site):
+    """Nothing but a good release may be waited for where nothing serves."""
+    site.install("v1")
+    await site.open(start_grace=0.1)
+    await site.supervisor.start()
+    site.install("v2", programs.NEVER_READY)
+    site.generations.policy = replace(site.policy, ready="notify", start_timeout=3600)
+    replacing = asyncio.create_task(renew(site.generations))
+    await eventually(lambda: len(site.generations.workers) == 2)
+    await asyncio.to_thread(site.point, site.root / "releases" / "v1")
+
+    os.kill(site.generations.serving.pid, signal.SIGKILL)
+
+    await site.answers("v1")
+    assert not replacing.done()
+    replacing.cancel()
+    await asyncio.wait({replacing})
+    await site.only(3)
+
+
+async def test_restart_asked_for_while_a_switch_is_open_is_done_after_it(site):
+    site.install("v1")
+    await site.open()
+    await site.supervisor.start()
+    async with site.generations.switch() as candidate:
+        site.supervisor.restart()
+        await candidate.start()
+
+    await site.only(3)
+    assert "v1" == await site.ask()
 
 
 async def test_if_both_die_the_old_release_is_back_before_anything_starts(site):

@@ -1,0 +1,68 @@
+"""Comparing, every few seconds, what dewy believes with what is there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from ..deploy.releases import Releases
+from ..deploy.state_store import StateStore
+from ..errors import DewyError
+from ..logs import summary
+
+__all__ = ["inspecting", "keep_link"]
+
+log = logging.getLogger(__name__)
+
+PERIOD = 2.0
+
+Look = Callable[[], Awaitable[object]]
+
+
+@asynccontextmanager
+async def inspecting(
+    *looks: Look, period: float = PERIOD
+) -> AsyncIterator[asyncio.Task[None]]:
+    """
+    Take each of *looks* every *period* seconds, for as long as this is entered.
+
+    What one of them raises is logged, once for as long as it stays the same.
+    """
+    task = asyncio.create_task(_inspect(looks, period), name="inspection")
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+def keep_link(state_store: StateStore, releases: Releases) -> Look:
+    """Have `current` lead to what the state says runs, unless it is being moved."""
+
+    async def look() -> None:
+        running = state_store.state.running
+        if running is not None and releases.trial is None:
+            await releases.restore(running.directory)
+
+    return look
+
+
+async def _inspect(looks: tuple[Look, ...], period: float) -> None:
+    told: dict[Look, str] = {}
+    while True:
+        await asyncio.sleep(period)
+        for look in looks:
+            try:
+                await look()
+            except (DewyError, OSError) as exc:
+                problem = summary(exc)
+                if told.get(look) != problem:
+                    log.error("Inspection failed", extra={"error": problem})
+                told[look] = problem
+            except Exception:
+                # A fault of ours must not end the supervision of a program.
+                log.exception("Inspection ran into a fault of dewy")
+            else:
+                told.pop(look, None)
