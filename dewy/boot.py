@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from .config import Settings
-from .deploy.migrate_go import cached
+from .deploy.migrate_go import adopt, cached
 from .deploy.rebuild import left
 from .deploy.releases import Releases
 from .deploy.state import BrokenState, Group, Installed, State, StateFile

@@ -200,7 +200,7 @@ async def test_broken_state_keeps_nothing_down(settings: Settings, caplog, conte
     for each in (V1, V2):
         await asyncio.to_thread(history.append, deployed(each))
     state_store = await boot.load(settings, CLOCK)
-    await boot.repair(state_store, Releases(settings.root))
+    await boot.repair(settings, state_store, Releases(settings.root))
 
     v1, v2 = replace(V1, identity=""), replace(V2, identity="")
     assert v2 == state_store.state.running

@@ -273,7 +273,9 @@ class Generations:
         try:
             await self._prepare()
         except DeploymentError as exc:
-            raise StartFailed(f"not started from another release: {exc}") from exc
+            raise StartFailed(
+                f"not started from another release: {exc}", host=True
+            ) from exc
 
     async def _settle(self, worker: Worker) -> None:
         """Leave `current` alone while a program that cannot say so may still load."""
