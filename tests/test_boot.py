@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 
 from dewy import boot
 from dewy.config import Settings
+from dewy.deploy.current import Current
 from dewy.deploy.history import History, Record
 from dewy.deploy.quarantine import LONGEST_DELAY
 from dewy.deploy.releases import Releases
@@ -109,11 +109,10 @@ async def test_release_tried_by_a_killed_dewy_is_not_adopted(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ):
     installed(settings, V1, V2, link=V1)
-    releases = Releases(settings.root)
-    async with AsyncExitStack() as killed:
-        trial = await killed.enter_async_context(releases.trying(V2.directory))
-        await trial.place()
-        killed.pop_all()
+    place = settings.root / "releases"
+    current = Current(settings.root)
+    current.begin(place / V2.directory, place / V1.directory)
+    current.switch(place / V2.directory)
     assert V2.directory == await Releases(settings.root).target()
 
     state = await repaired(settings, State(V1, (V1,)))
