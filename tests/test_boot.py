@@ -111,8 +111,8 @@ async def test_release_tried_by_a_killed_dewy_is_not_adopted(
     installed(settings, V1, V2, link=V1)
     place = settings.root / "releases"
     current = Current(settings.root)
-    current.begin(place / V2.directory, place / V1.directory)
-    current.switch(place / V2.directory)
+    await asyncio.to_thread(current.begin, place / V2.directory, place / V1.directory)
+    await asyncio.to_thread(current.switch, place / V2.directory)
     assert V2.directory == await Releases(settings.root).target()
 
     state = await repaired(settings, State(V1, (V1,)))
