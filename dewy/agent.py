@@ -238,14 +238,14 @@ class Agent:
         await self.deployment_log.record(attempt, "deployed", why, more=True)
         self._follow_back(attempt, target)
 
-    async def judge(self, how: str, tail: tuple[str, ...]) -> bool:
+    async def judge(self, how: str, tail: tuple[str, ...], verb: str = "died") -> bool:
         """
-        Answer that what serves has failed; *how* and its last lines say why.
+        Answer that what serves *verb* (`died`, `failed`); *how*, with its last lines.
 
         Return whether the previous release is what is to run from now on.
         """
         bad = self.state.running
-        moved = await self.probation.verdict(how, tail, self.deployer.put_back)
+        moved = await self.probation.verdict(how, tail, self.deployer.put_back, verb)
         back = self.state.running
         self.announce(self.describe())
         if moved and bad and back:

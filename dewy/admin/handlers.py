@@ -165,6 +165,7 @@ class Handlers:
                 last_poll=self.poller.last_at,
                 last_error=self.poller.problem,
                 underway=self._underway(),
+                probation=agent.probation.left,
                 status_reason=agent.status_reason,
             ),
         )

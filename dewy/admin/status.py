@@ -34,6 +34,8 @@ class Process:
         underway: The change of version under way: `tag`, `previous`, `action`,
             `step`, `since`; or None.
 
+        probation: Seconds that are left of it for what runs, or None.
+
         status_reason: What the last look at the registry led to.
 
         replicas: The containers, as `GET /api/containers` lists them.
@@ -48,6 +50,7 @@ class Process:
     last_poll: float | None = None
     last_error: str = ""
     underway: Mapping[str, Any] | None = None
+    probation: float | None = None
     status_reason: str = ""
     replicas: Sequence[Mapping[str, Any]] = ()
     paused: bool = False
@@ -88,6 +91,7 @@ def status(
         "degraded": degraded,
         "attention": list(_attention(state, live)),
         "underway": dict(live.underway) if live.underway else None,
+        "probation": live.probation,
         "hold": state.hold,
         "quarantine": _quarantine(state, now),
         "generations": [dict(each) for each in live.generations],

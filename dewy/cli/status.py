@@ -76,6 +76,8 @@ def _facts(status: Status, now: float) -> Iterator[tuple[str, str]]:
     yield "running", _release(status["running"], now)
     yield "why", status["why"]
     yield "previous", _release(status["previous"], now)
+    if status.get("probation") is not None:
+        yield "probation", f"{span(status['probation'])} left"
     if status["hold"]:
         yield "hold", "yes; `dewy unhold` ends it"
     for entry in status["quarantine"]:

@@ -1,7 +1,8 @@
-"""Probation: a release that dies soon after taking over is taken back."""
+"""Probation: a release that fails soon after taking over is taken back."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -25,7 +26,12 @@ PutBack = Callable[[Installed], Awaitable[None]]
 
 
 class Probation:
-    """Watches over the release that took over last, for the probation time."""
+    """
+    Judge the release that took over last, for the probation time.
+
+    It fails by dying, by not being healthy, or by breaking connections; else it
+    passes.
+    """
 
     def __init__(
         self,
@@ -43,12 +49,52 @@ class Probation:
         self._deployment = ""
         self._owed: Installed | None = None
         self._left: tuple[Installed, float] | None = None
+        self._end: asyncio.Future[bool] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that are left of it; None where nothing is on probation."""
+        if self._release is None:
+            return None
+        return max(0.0, self.settings.probation - self._since(self._begun))
+
+    async def over(self) -> bool:
+        """Wait until what runs is on probation no longer; whether it passed."""
+        return True if self._end is None else await asyncio.shield(self._end)
 
     def begin(self, release: Installed, deployment: str) -> None:
-        """From now on *release* is on probation, and nothing else."""
+        """Put *release* on probation, and nothing else."""
+        self._begin(release, deployment, self._clock.monotonic())
+
+    def _begin(self, release: Installed, deployment: str, begun: float) -> None:
+        self._finish(passed=False)
         self._release = release
         self._deployment = deployment
-        self._begun = self._clock.monotonic()
+        self._begun = begun
+        loop = asyncio.get_running_loop()
+        self._end = loop.create_future()
+        self._timer = loop.call_later(self.left or 0.0, self._pass)
+
+    def _pass(self) -> None:
+        if self.left:
+            # The clock that counts is not the loop's.
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self.left, self._pass)
+            return
+        release = self._release
+        if release is not None and release == self._state_store.state.running:
+            fields = {"deployment": self._deployment, "tag": release.name}
+            log.info("Probation passed", extra=fields)
+        self._release = None
+        self._finish(passed=release is not None)
+
+    def _finish(self, *, passed: bool) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._end is not None and not self._end.done():
+            self._end.set_result(passed)
 
     def resume(self) -> None:
         """
@@ -64,12 +110,13 @@ class Probation:
             return
         passed = max(0.0, self._clock.wall() - running.at)
         if passed <= self.settings.probation:
-            self.begin(running, new_id())
-            self._begun -= passed
+            self._begin(running, new_id(), self._clock.monotonic() - passed)
 
-    async def verdict(self, how: str, tail: tuple[str, ...], put_back: PutBack) -> bool:
+    async def verdict(
+        self, how: str, tail: tuple[str, ...], put_back: PutBack, verb: str = "died"
+    ) -> bool:
         """
-        Answer a death of what serves; *how* and the last lines tell of it.
+        Answer a failure of what serves: that it *verb*, and *how*, with its last lines.
 
         Within probation the best release that can be had is put back in place, and
         True returned; whoever asks starts it. Where none can be put back, the bad
@@ -77,6 +124,7 @@ class Probation:
         """
         (bad, self._release), state = (self._release, None), self._state_store.state
         running = state.running
+        self._finish(passed=False)
         await self._ease(running)
         if running is None or not self.settings.rollback:
             return False
@@ -84,7 +132,7 @@ class Probation:
             return running == self._owed and await self._go_back(running, put_back)
         if state.previous is None:
             return False
-        reason = f"{bad.name} died within probation ({how})"
+        reason = f"{bad.name} {verb} within probation ({how})"
         await self._condemn(bad, state.previous, reason, tail)
         if await self._go_back(bad, put_back, before=state):
             await self._tell(bad, "rolled back", reason, tail)

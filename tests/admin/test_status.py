@@ -29,6 +29,7 @@ KEYS = {
     "attention",
     "underway",
     "hold",
+    "probation",
     "quarantine",
     "generations",
     "replicas",

@@ -19,6 +19,7 @@ from dewy.deploy.state import Installed, State, StateFile
 from dewy.deploy.state_store import StateStore
 from dewy.notifiers.memory import MemoryNotifier
 from dewy.system import Clock
+from tests.standins import virtual_time
 
 OLD = Installed("v1", "a", "20310203T040506Z", 1.0)
 NEW = Installed("v2", "b", "20310203T050000Z", 2.0)
@@ -280,3 +281,50 @@ async def test_without_a_good_release_to_go_back_to_nothing_moves(
     case.probation.begin(NEW, "abc")
 
     assert not await case.die()
+
+
+def test_release_that_lives_through_probation_passes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    async def scenario() -> tuple[float | None, bool, float | None, bool]:
+        case = Case(tmp_path)
+        loop = asyncio.get_running_loop()
+        case.probation._clock = Clock(monotonic=loop.time)
+        case.probation.begin(NEW, "abc")
+        before = case.probation.left
+        passed = await case.probation.over()
+        return before, passed, case.probation.left, await case.die()
+
+    caplog.set_level("INFO")
+    before, passed, left, moved = virtual_time.run(scenario())
+
+    assert before is not None
+    assert 29 < before <= 30
+    assert (True, None, False) == (passed, left, moved)
+    assert "Probation passed" in caplog.messages
+
+
+async def test_whoever_waits_for_probation_learns_that_it_failed(tmp_path: Path):
+    case = Case(tmp_path)
+    case.probation.begin(NEW, "abc")
+    waiting = asyncio.create_task(case.probation.over())
+    await asyncio.sleep(0)
+
+    assert await case.die()
+    assert not await waiting
+    assert case.probation.left is None
+
+
+async def test_release_that_is_not_healthy_fails_probation(tmp_path: Path):
+    case = Case(tmp_path)
+    case.probation.begin(NEW, "abc")
+    put_back = AssetsDeployer(case.releases).put_back
+
+    assert await case.probation.verdict(
+        "2 of 3 replicas are unhealthy", (), put_back, "failed"
+    )
+
+    state = case.state_store.state
+    (entry,) = state.quarantine
+    assert OLD == state.running
+    assert "v2 failed within probation (2 of 3 replicas are unhealthy)" == entry.reason
