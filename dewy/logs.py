@@ -55,6 +55,10 @@ SECRETS = (
     "SLACK_TOKEN",
 )
 SHORTEST_SECRET = 6
+# What a hook's environment may hold of others, by the usual names.
+_SECRET_NAME = re.compile(
+    r"(?:PASS|PASSWORD|PASSWD|PASSPHRASE|TOKEN|SECRET|API_?KEY|PRIVATE_?KEY)$"
+)
 
 _LEVELS = {
     "debug": logging.DEBUG,
@@ -75,7 +79,7 @@ def configure(
 ) -> None:
     """
     Send every log record of *level* (`debug`, `info`, `warn`, `error`) and above
-    to *stream*, by default stderr, as `text` or `json`.
+    to *stream*, by default stderr, as `text` or `json`; of libraries never below info.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     render = json_line if format == "json" else text_line
@@ -84,7 +88,10 @@ def configure(
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(_LEVELS[level])
+    # At debug, libraries would tell of every request, signatures included.
+    root.setLevel(max(_LEVELS[level], logging.INFO))
+    ours = logging.DEBUG if level == "debug" else logging.NOTSET
+    logging.getLogger("dewy").setLevel(ours)
 
 
 def text_line(fields: Mapping[str, Any]) -> str:
@@ -149,7 +156,8 @@ def redactor(environ: Mapping[str, str]) -> Callable[[str], str]:
 
     The last defence: nobody is to log them in the first place.
     """
-    secrets = [environ[name] for name in SECRETS if name in environ]
+    names = [n for n in environ if n in SECRETS or _SECRET_NAME.search(n)]
+    secrets = [environ[name] for name in names]
     spelled = {form for secret in secrets for form in _spellings(secret)}
     forms = [form for form in spelled if len(form) >= SHORTEST_SECRET]
     if not forms:

@@ -35,6 +35,7 @@ def configure() -> Iterator[Configure]:
     yield configure
     root.handlers[:] = handlers
     root.setLevel(level)
+    logging.getLogger("dewy").setLevel(logging.NOTSET)
 
 
 def test_text_line_holds_time_level_message_and_extras(configure: Configure) -> None:
@@ -258,3 +259,28 @@ def test_duration_is_gos(seconds: float, text: str) -> None:
     assert f"lived={text}" == logs.text_line({"lived": lived})
     nanoseconds = round(seconds * 1000) * 10**6
     assert {"lived": nanoseconds} == json.loads(logs.json_line({"lived": lived}))
+
+
+def test_libraries_stay_at_info(configure: Configure) -> None:
+    """At debug they tell of every request, signatures unmasked."""
+    stream = configure("debug")
+    logging.getLogger("botocore.auth").debug("Signature: abc")
+    logging.getLogger("botocore.auth").info("heard")
+    log.debug("ours")
+
+    assert "Signature" not in stream.getvalue()
+    assert "heard" in stream.getvalue()
+    assert "ours" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "name", ["PASSWORD", "DB_PASSWORD", "STRIPE_API_KEY", "APP_TOKEN", "MY_SECRET"]
+)
+def test_variables_with_names_of_secrets_are_struck(
+    configure: Configure, name: str
+) -> None:
+    """A hook may print them."""
+    stream = configure(**{name: "hunter22"})
+    log.info("Execute hook", extra={"stdout": "it is hunter22"})
+
+    assert "hunter22" not in stream.getvalue()

@@ -58,7 +58,8 @@ async def engine_findings(
                     pass
             found = await engine.containers(application.selector)
             ours = [each for each in found if application.owns(each)]
-            text = f"{len(ours)} of {application.name}, {sum(e.running for e in ours)} running"
+            up = sum(each.running for each in ours)
+            text = f"{len(ours)} of {application.name}, {up} running"
             yield Finding(Level.OK, "containers", text)
     except ConfigError as exc:
         yield Finding(Level.MISTAKE, "engine", summary(exc))

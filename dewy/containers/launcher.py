@@ -119,7 +119,12 @@ class Launcher:
         """Its name and its id."""
         for attempt in range(NAMES_TRIED):
             name = container_spec.name(index, attempt)
-            told = {"container": name, "tag": container_spec.version.tag}
+            body = container_spec.body(index)
+            told = {
+                "container": name,
+                "tag": container_spec.version.tag,
+                "image": body.get("Image", ""),
+            }
             log.info("Starting new container", extra=told)
             self._store.creating(name)
             try:

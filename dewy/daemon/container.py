@@ -164,6 +164,7 @@ async def _open(proxy: Proxy, context: RunContext) -> list[Port]:
         else:
             ports.append(await proxy.open(Endpoint(port=mapping.proxy)))
         log.info("TCP proxy started", extra={"proxy_port": mapping.proxy})
+    log.info("All TCP proxies started successfully", extra={"count": len(ports)})
     for name, listener in offered:
         log.warning("Passed socket is not used", extra={"socket": name})
         listener.close()

@@ -25,6 +25,7 @@ from ..deploy.registry_cache import CachedRegistry, Terms, ttl_of
 from ..deploy.release_store import ReleaseStore
 from ..deploy.state_store import StateStore
 from ..errors import Mistakes
+from ..logs import duration
 from ..notifiers import Notifier, Origin
 from ..notifiers.pipeline import open_pipeline
 from ..registries import REGISTRIES, Registry
@@ -137,6 +138,7 @@ class RunContext:
         cache, ttl = self.outside.cache, ttl_of(self.settings.cache)
         if not ttl or not isinstance(cache, SharedCache):
             return self.outside.registry
+        log.info("Registry result cache enabled", extra={"ttl": duration(ttl)})
         return CachedRegistry(
             self.outside.registry,
             cache,

@@ -157,7 +157,7 @@ class ArtifactCache:
             return
         if await self._try(self._put(f"{key}.json", text), False):
             self._outage.over()
-            log.info("Cached artifact", extra={"key": key, "bytes": size})
+            log.info("Cached artifact", extra={"cache_key": key, "bytes": size})
 
     async def retain(self, tags: Iterable[str]) -> None:
         """Let what is cached of the versions *tags*, and nothing else, stay."""

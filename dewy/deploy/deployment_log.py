@@ -19,6 +19,14 @@ from .verdict import is_verdict
 
 log = logging.getLogger(__name__)
 
+LINES = (
+    ("Fetched ", "Download notification"),
+    ("Server started ", "Start notification"),
+    ("Server restarted ", "Restart notification"),
+    ("Container deployed ", "Deploy notification"),
+)
+"""Log messages of the original, by how the notice begins that each is about."""
+
 DELIVERY = 10.0
 FAREWELL = 15.0
 WAITING = 1000
@@ -150,6 +158,9 @@ class DeploymentLog:
         Who tells the error *about* which others would speak, spares them that.
         """
         self._told = about or self._told
+        for beginning, line in LINES:
+            if text.startswith(beginning):
+                log.info(line, extra={"notice": text})
         short = tuple((title, shortened(value)) for title, value in fields)
         try:
             self._queue.put_nowait(Notice(kind, text, short, hook, self._clock.wall()))

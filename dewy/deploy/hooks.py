@@ -19,6 +19,9 @@ from .hook_output import HookOutput
 
 log = logging.getLogger(__name__)
 
+MOST_LOGGED = 2000
+"""Characters of a stream that the log has, the last ones."""
+
 SHELL = "/bin/sh"
 STOP_GRACE = 5.0
 # They speak of dewy's own sockets and watchdog, which a hook has not.
@@ -172,13 +175,16 @@ def _signal(process: Process, number: int) -> None:
 
 
 def _log(kind: HookKind, result: HookResult) -> None:
-    # Neither command nor output: both may hold secrets.
+    # The log stays on this host; what of the environment is secret is struck there.
     extra = {
         "hook": kind.value,
+        "command": result.command,
         "exit_code": result.exit_code,
         "duration": duration(result.duration),
+        "stdout": result.stdout[-MOST_LOGGED:],
+        "stderr": result.stderr[-MOST_LOGGED:],
     }
     if result.success:
-        log.info("Executed hook", extra=extra)
+        log.info("Execute hook", extra=extra)
     else:
-        log.error("Hook failed", extra={**extra, "reason": result.reason})
+        log.error("Execute hook failed", extra={**extra, "reason": result.reason})

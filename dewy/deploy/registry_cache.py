@@ -209,6 +209,8 @@ class CachedRegistry:
         finally:
             if claim.locked_by:
                 await self._settle(claim, after)
+        told = {"cache_key": self._key, "tag": after.release and after.release.tag}
+        log.info("Registry result refreshed from upstream", extra=told)
         return self._good(after)
 
     async def _answer(self) -> Entry:

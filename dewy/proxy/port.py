@@ -58,9 +58,15 @@ class Port:
         backend = Backend(self._relay, self.number, endpoint, serving=serving)
         self._backends.append(backend)
         self._warned = False
-        level = logging.INFO if serving else logging.DEBUG
-        log.log(level, "Added backend", extra=self._tell(backend=str(endpoint)))
+        if serving:
+            self._announce(backend)
+        else:
+            log.debug("Backend known", extra=self._tell(backend=str(endpoint)))
         return backend
+
+    def _announce(self, backend: Backend) -> None:
+        told = {"proxy_port": self.endpoint.port, "backend": str(backend.endpoint)}
+        log.info("Backend added to TCP proxy", extra=self._tell(**told))
 
     def serve(self, backends: Sequence[Backend]) -> None:
         """
@@ -70,6 +76,8 @@ class Port:
         """
         self._relay.serve(self.number, [backend.number for backend in backends])
         for backend in self._backends:
+            if backend in backends and not backend.serving:
+                self._announce(backend)
             backend.serves(backend in backends)
         self._warned = False
         log.info("Swapped backends", extra=self._tell(backends=len(backends)))

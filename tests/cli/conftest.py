@@ -42,6 +42,7 @@ def _logging_is_restored() -> Iterator[None]:
     yield
     logger.handlers[:] = handlers
     logger.setLevel(level)
+    logging.getLogger("dewy").setLevel(logging.NOTSET)
 
 
 @pytest.fixture

@@ -192,11 +192,11 @@ async def test_output_need_not_be_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "level", "message"),
     [
-        ("echo s3cret", logging.INFO, "Executed hook"),
-        ("echo s3cret; exit 1", logging.ERROR, "Hook failed"),
+        ("echo out; echo err >&2", logging.INFO, "Execute hook"),
+        ("echo out; echo err >&2; exit 1", logging.ERROR, "Execute hook failed"),
     ],
 )
-async def test_log_tells_the_outcome_and_no_secrets(
+async def test_log_tells_command_outcome_and_output(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     command: str,
@@ -209,7 +209,8 @@ async def test_log_tells_the_outcome_and_no_secrets(
     [record] = [r for r in caplog.records if r.name.startswith("dewy")]
     assert (level, message) == (record.levelno, record.message)
     assert record.__dict__["hook"] == "After Deploy"
-    assert "s3cret" not in str(record.__dict__)
+    told = [record.__dict__[key] for key in ("command", "stdout", "stderr")]
+    assert [command, "out", "err"] == told
 
 
 async def test_hooks_leave_no_descriptors(tmp_path: Path) -> None:

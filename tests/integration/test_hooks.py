@@ -139,7 +139,7 @@ async def test_a_failing_after_hook_changes_nothing(tmp_path, unused_tcp_port, h
         assert ([], []) == (status["degraded"], status["quarantine"])
         assert "v1.0.0" == await dewy.fetch()
     assert ["deployed"] == [each.outcome for each in await roots.history(dewy.root)]
-    assert 'msg="Hook failed" hook="After Deploy"' in dewy.log
+    assert 'msg="Execute hook failed" hook="After Deploy"' in dewy.log
 
 
 async def test_hooks_get_the_environment_but_nothing_of_dewys_sockets(tmp_path):
