@@ -102,7 +102,7 @@ async def test_cached_artifact_has_a_manifest(
     assert DIGEST == f"sha256:{manifest['sha256']}"
     assert ("mem:1", len(CONTENT)) == (manifest["identity"], manifest["size"])
     [record] = [r for r in caplog.records if r.getMessage() == "Cached artifact"]
-    assert f"{scope(host.url)}/v1.0.0--{FILE}" == getattr(record, "key", "")
+    assert f"{scope(host.url)}/v1.0.0--{FILE}" == getattr(record, "cache_key", "")
 
 
 def flip_a_bit(path: Path) -> None:
