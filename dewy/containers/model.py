@@ -138,16 +138,36 @@ class Event:
     """
     Something happened to a container; a hint, to be checked by an inspection.
 
+    An ending that somebody asked the engine for is told apart from a crash by what
+    comes with its `die`:
+
+    ================  ==========================  ==========================
+    ended by          Docker                      Podman
+    ================  ==========================  ==========================
+    `kill`            kill, die                   kill, die
+    `stop`            kill, die, stop             die, stop
+    `restart`         kill, die, stop, start,     restart, die, start
+                      restart
+    `rm -f`           kill, die, destroy          die, destroy
+    lack of memory    oom, die                    die
+    itself, the host  die                         die
+    ================  ==========================  ==========================
+
+    dewy's own stops and removals send the same. A `kill` says nothing of an ending
+    unless its signal ends the program: SIGHUP is told as well. Podman's inspection
+    shows `oom_killed` where its monitor noticed, which not every host lets it.
+
     Attributes:
-        action: `start`, `die`, `oom`, `destroy`, `disconnect`, `health_status` …,
-            in Docker's words for either engine. Two are said by ourselves:
-            `connected`, the stream has (re)begun and things may have been
-            missed; and `lost`, it broke and will be opened anew.
+        action: `start`, `die`, `kill`, `stop`, `restart`, `oom`, `destroy`,
+            `disconnect`, `health_status` …, in Docker's words for either engine.
+            Two are said by ourselves: `connected`, the stream has (re)begun and
+            things may have been missed; and `lost`, it broke and will be opened
+            anew.
 
         id: The container, or "" for those two.
 
         detail: What an event says further: `healthy` of `health_status`, the
-            exit code of `die`.
+            exit code of `die`, the signal's number of `kill` ("" from Podman).
     """
 
     action: str

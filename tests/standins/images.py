@@ -45,9 +45,12 @@ def pattern(length: int) -> bytes:
 @cache
 def binary() -> bytes:
     """The application, statically linked."""
+    return _linked(tuple(sorted(SOURCES.glob("*.c"))))
+
+
+def _linked(sources: Sequence[Path]) -> bytes:
     with TemporaryDirectory() as directory:
         made = Path(directory) / "app"
-        sources = sorted(map(str, SOURCES.glob("*.c")))
         subprocess.run(
             ["gcc", "-O2", "-static", "-s", "-o", made, *sources, "-lpthread"],
             check=True,
@@ -59,12 +62,25 @@ def binary() -> bytes:
 @cache
 def layer() -> tuple[bytes, str]:
     """The only layer, packed, and the digest of what is in it."""
+    return _packed("app", binary())
+
+
+def _packed(name: str, content: bytes) -> tuple[bytes, str]:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        entry = tarfile.TarInfo("app")
-        entry.size, entry.mode = len(binary()), 0o755
-        tar.addfile(entry, io.BytesIO(binary()))
+        entry = tarfile.TarInfo(name)
+        entry.size, entry.mode = len(content), 0o755
+        tar.addfile(entry, io.BytesIO(content))
     return gzip.compress(packed.getvalue(), 1, mtime=0), digest(packed.getvalue())
+
+
+@cache
+def compiled(name: str, source: str) -> Program:
+    """A program of its own, from *source* in C."""
+    with TemporaryDirectory() as directory:
+        file = Path(directory) / f"{name}.c"
+        file.write_text(source, encoding="utf-8")
+        return Program(*_packed(name, _linked((file,))), (f"/{name}",))
 
 
 def digest(content: bytes) -> str:

@@ -30,8 +30,14 @@ _STATES = {
 }
 _ACTIONS = {"died": "die", "remove": "destroy", "rm": "destroy"}
 
+# Which of an event's attributes its detail is, by action.
+_DETAILS = {"die": ("exitCode", "containerExitCode"), "kill": ("signal",)}
+
+CLEANED = "cleanup"
+
 TOLD = frozenset(
     {
+        CLEANED,
         "connect",
         "create",
         "destroy",
@@ -194,14 +200,45 @@ def event(
         return Event(action, who) if who in known else None
     if kind != "container" or not carries(attributes, labels):
         return None
-    if action == "die":
-        detail = str(attributes.get("exitCode", ""))
+    if action in _DETAILS:
+        found = (attributes.get(name) for name in _DETAILS[action])
+        detail = str(next(filter(None, found), ""))
     return Event(action, actor["ID"], detail)
 
 
 def _action(data: Json) -> tuple[str, str]:
     action, _, detail = str(data.get("Action") or "").partition(": ")
     return _ACTIONS.get(action, action), detail or str(data.get("HealthStatus") or "")
+
+
+class Stops:
+    """
+    Tells stops where Podman does not.
+
+    Podman has an event for a stop only if it notices the end before the helper that
+    cleans up does. But the stop cleans up, too: a second `cleanup` of one run says
+    that somebody asked for its end.
+    """
+
+    def __init__(self) -> None:
+        self._cleaned: set[str] = set()
+        self._told: set[str] = set()
+
+    def of(self, event: Event) -> Event | None:
+        """*event* as it is to be told; None if it says nothing."""
+        if event.action in {"start", "destroy"}:
+            self._cleaned.discard(event.id)
+            self._told.discard(event.id)
+        if event.action == CLEANED:
+            if event.id not in self._cleaned:
+                self._cleaned.add(event.id)
+                return None
+            event = Event("stop", event.id)
+        if event.action == "stop":
+            if event.id in self._told:
+                return None
+            self._told.add(event.id)
+        return event
 
 
 def carries(attributes: Mapping[str, str], labels: Mapping[str, str | None]) -> bool:

@@ -87,12 +87,16 @@ async def _pass_on(
     known: set[str],
     events: Events,
 ) -> None:
+    stops = decode.Stops()
     async for data in _lines(wire, answer):
         async with wire.asking("tell events"):
             event = decode.event(data, labels, known)
         if event is None:
             continue
         known.add(event.id)
+        event = stops.of(event)
+        if event is None:
+            continue
         await events.tell(event)
         if event.action == "destroy":
             known.discard(event.id)

@@ -106,7 +106,7 @@ class MemoryEngine:
                 return
             if held.container.running and not force:
                 raise EngineError(f"container {container} runs; stop it first")
-            await self.host.kill(held.container.id)
+            await self.host.kill(held.container.id, asked=True)
             if self.host.held.pop(held.container.id, None):
                 self.host.tell("destroy", held)
 

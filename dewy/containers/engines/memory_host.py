@@ -22,6 +22,7 @@ __all__ = ["MemoryHost"]
 
 BEGINNING = datetime(2031, 1, 1, tzinfo=UTC)
 KILLED = 137
+TERMINATED = 15
 
 
 class MemoryHost:
@@ -178,13 +179,24 @@ class MemoryHost:
     async def stop(self, held: Held, seconds: float) -> None:
         """Have it end by itself, or by force after *seconds*."""
         application, held.application = held.application, None
+        self.tell("kill", held, str(TERMINATED))
         code = await application.stop(seconds) if application else 0
         self._ended(held, code)
+        self.tell("stop", held)
 
     async def kill(
-        self, name: str, exit_code: int = KILLED, *, oom_killed: bool = False
+        self,
+        name: str,
+        exit_code: int = KILLED,
+        *,
+        oom_killed: bool = False,
+        asked: bool = False,
     ) -> None:
-        """Have the container of that id or name die; nothing if it does not run."""
+        """
+        Have the container of that id or name die; nothing if it does not run.
+
+        *asked*: somebody had the engine kill it.
+        """
         held = self.find(name)
         if held is None or not held.container.running:
             return
@@ -192,6 +204,9 @@ class MemoryHost:
         if application:
             await application.kill()
         held.change(oom_killed=oom_killed)
+        if asked or oom_killed:
+            action, detail = ("oom", "") if oom_killed else ("kill", "9")
+            self.tell(action, held, detail)
         self._ended(held, exit_code)
 
     def _ended(self, held: Held, exit_code: int) -> None:

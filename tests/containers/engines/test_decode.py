@@ -213,7 +213,7 @@ def told(action: str, kind: str = "container", **attributes: str) -> dict[str, A
         (told("disconnect", "network", container="other"), None),
         (told("start"), None),
         (told("exec_start: /check --token=x", mine=""), None),
-        (told("cleanup", mine=""), None),
+        (told("cleanup", mine=""), Event("cleanup", ID)),
         (told("pull", "image"), None),
         ({}, None),
     ],
