@@ -90,6 +90,7 @@ cdef void miss(Worker *w, Conn *c, int error) noexcept nogil:
     if error != EADDRNOTAVAIL:
         pthread_mutex_lock(&c.port.lock)
         b.failures += 1
+        b.broken += is_loss(error)
         pthread_mutex_unlock(&c.port.lock)
         suspect(b, error)
     connect_failed(w, c)

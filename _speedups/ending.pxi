@@ -62,14 +62,31 @@ cdef void end_flow(Conn *c, int way) noexcept nogil:
         shutdown(c.side[1 - way].fd, SHUT_WR)
 
 
+cdef inline bint client_left(Conn *c) noexcept nogil:
+    return c.flow[UP].eof or c.side[CLIENT].hung
+
+
+cdef inline bint is_silent(Conn *c) noexcept nogil:
+    """Whether not a byte has come of the backend."""
+    return c.flow[DOWN].moved == 0 and not pending(&c.flow[DOWN])
+
+
 cdef void look_for_silence(Conn *c) noexcept nogil:
     # Ended without a byte, and not because the client had left.
-    cdef bint left = c.flow[UP].eof or c.side[CLIENT].hung
-    if c.flow[DOWN].moved == 0 and not pending(&c.flow[DOWN]) and not left:
+    if is_silent(c) and not client_left(c):
         pthread_mutex_lock(&c.port.lock)
         c.backend.suspicions += 1
+        c.backend.broken += 1
         pthread_mutex_unlock(&c.port.lock)
         suspect(c.backend, 0)
+
+
+cdef void look_for_break(Conn *c) noexcept nogil:
+    # Reset after its first byte and before its end, the client being there.
+    if not is_silent(c) and not c.flow[DOWN].eof and not client_left(c):
+        pthread_mutex_lock(&c.port.lock)
+        c.backend.broken += 1
+        pthread_mutex_unlock(&c.port.lock)
 
 
 cdef void abort(Worker *w, Conn *c, int side) noexcept nogil:
@@ -86,6 +103,7 @@ cdef void abort(Worker *w, Conn *c, int side) noexcept nogil:
         look_for_silence(c)
         if retry_other_backend(w, c):
             return
+        look_for_break(c)
     count_error(w, c.port, RESET_BY_BACKEND if side == BACKEND else RESET_BY_CLIENT)
     if side == BACKEND and broken < 0 and is_owed(c):
         backend_lost(w, c)

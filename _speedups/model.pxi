@@ -117,6 +117,7 @@ cdef struct Backend:
     int64_t total
     int64_t failures
     int64_t suspicions
+    int64_t broken
     int64_t bytes[2]  # atomic
     int64_t suspect_told  # atomic
 

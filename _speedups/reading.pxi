@@ -134,6 +134,7 @@ cdef read_backend(Backend *b):
         bytes_down=relaxed_load(&b.bytes[DOWN]),
         failures=seen.failures,
         suspicions=seen.suspicions,
+        broken=seen.broken,
     )
 
 

@@ -43,22 +43,41 @@ cdef Backend *next_in_turn(Port *port) noexcept nogil:
     return b
 
 
-cdef Backend *next_untried(Port *port, Conn *c) noexcept nogil:
-    # A retry leaves the turn as it is. Would it move it, then beside one backend
-    # that is dead, the other would always be the second choice.
+cdef int count_untried(Port *port, Conn *c) noexcept nogil:
+    cdef int index, count = port.living
+    if c.tries:
+        for index in range(port.living):
+            count -= was_tried(c, port.live[index])
+    return count
+
+
+cdef Backend *untried(Port *port, Conn *c, int place) noexcept nogil:
+    """Return the untried backend at *place*, which is below their count."""
     cdef int index
-    cdef Backend *b
+    if c.tries == 0:
+        return port.live[place]
     for index in range(port.living):
-        b = port.live[(port.cursor + index) % port.living]
-        if not was_tried(c, b):
-            return b
+        if not was_tried(c, port.live[index]):
+            if place == 0:
+                return port.live[index]
+            place -= 1
     return NULL
 
 
-cdef Backend *less_busy(Worker *w, Port *port) noexcept nogil:
-    cdef Backend *one = port.live[draw(w) % port.living]
-    cdef Backend *other = port.live[draw(w) % port.living]
-    return one if one.active <= other.active else other
+cdef Backend *less_busy(Worker *w, Port *port, Conn *c) noexcept nogil:
+    """Draw two different backends not yet tried, and return the less busy one."""
+    cdef int count = count_untried(port, c)
+    cdef int place
+    cdef Backend *first
+    cdef Backend *second
+    if count == 0:
+        return NULL
+    place = draw(w) % count
+    first = untried(port, c, place)
+    if count == 1:
+        return first
+    second = untried(port, c, (place + 1 + draw(w) % (count - 1)) % count)
+    return first if first.active <= second.active else second
 
 
 cdef Backend *acquire(Worker *w, Port *port, Conn *c) noexcept nogil:
@@ -71,10 +90,11 @@ cdef Backend *acquire(Worker *w, Port *port, Conn *c) noexcept nogil:
     cdef Backend *b = NULL
     pthread_mutex_lock(&port.lock)
     if port.living and c.tries >= 0:
-        if c.tries:
-            b = next_untried(port, c)
-        elif w.engine.least:
-            b = less_busy(w, port)
+        # A retry leaves the turn as it is. Moved by it, the turn would go round
+        # unevenly beside a backend that is dead; followed by it, all connections
+        # of a backend that was killed would go to the next in turn.
+        if c.tries or w.engine.least:
+            b = less_busy(w, port, c)
         else:
             b = next_in_turn(port)
     if b != NULL:

@@ -131,6 +131,7 @@ class Connection:
         if self._client.failed:
             return self._break("reset_by_client", *self._flows[:1])
         if self._flows[1].finished or not self._started_over():
+            self._look_for_break()
             if self._owed and not self._client.failed:
                 self._part()
             else:
@@ -231,7 +232,15 @@ class Connection:
         """The backend left without a word, and nobody had asked it to."""
         if self.search.backend is not None:
             self.search.backend.suspicions += 1
+            self.search.backend.broken += 1
             self._engine.suspect(self.search.backend)
+
+    def _look_for_break(self) -> None:
+        """Count a reset by the backend, unless its stream or the client's had ended."""
+        up, down = self._flows
+        whole = down.ended and not down.source.lost
+        if down.moved and not whole and not up.ended and self.search.backend:
+            self.search.backend.broken += 1
 
     def _await_idleness(self, seconds: float) -> None:
         self._timer = self._loop.call_later(seconds, self._idle)

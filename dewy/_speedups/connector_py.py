@@ -169,6 +169,7 @@ class Connector:
         self._port.errors[CAUSES.get(problem, "refused")] += 1
         if self.backend is not None and problem != errno.EADDRNOTAVAIL:
             self.backend.failures += 1
+            self.backend.broken += problem in DROPPED
             self._engine.suspect(self.backend, problem)
 
     def stop(self, *, resetting: bool = True) -> None:

@@ -104,6 +104,7 @@ class BackendStats(NamedTuple):
     bytes_down: int
     failures: int  # failed connects, EADDRNOTAVAIL left out
     suspicions: int  # closed without a byte while its client was still there
+    broken: int  # those, and resets before the end while its client was still there
 
 
 class Ended(NamedTuple):

@@ -80,7 +80,7 @@ class Backend:
         self.draining = self.leaving = self.removed = self.ejected = False
         self.pairs: set[Connection] = set()
         self.total = self.bytes_up = self.bytes_down = 0
-        self.failures = self.suspicions = 0
+        self.failures = self.suspicions = self.broken = 0
 
     def stats(self) -> BackendStats:
         """The counters at this moment."""
@@ -91,6 +91,7 @@ class Backend:
             bytes_down=self.bytes_down,
             failures=self.failures,
             suspicions=self.suspicions,
+            broken=self.broken,
         )
 
 
@@ -100,14 +101,14 @@ class Table:
 
     Args:
         balance: `round-robin`, or `least-connections` for the less busy of two
-            chosen at random.
+            chosen at random. Either way, so are those of a client's retries.
 
     Attributes:
         panics: How often the last backend that was not ejected was lost.
     """
 
     def __init__(self, balance: str) -> None:
-        self._pick = self._next if balance == ROUND_ROBIN else self._less_busy
+        self._takes_turns = balance == ROUND_ROBIN
         self._members: list[Backend] = []
         self._usable: list[Backend] = []
         self._turn = 0
@@ -152,7 +153,12 @@ class Table:
 
     def pick(self, tried: Collection[Backend]) -> Backend | None:
         """The backend for a connection that *tried* failed; None: no more left."""
-        return self._pick(tried)
+        # A retry leaves the turn as it is. Moved by it, the turn would go round
+        # unevenly beside a backend that is dead; followed by it, all connections
+        # of a backend that was killed would go to the next in turn.
+        if tried or not self._takes_turns:
+            return self._less_busy(tried)
+        return self._next()
 
     def has_another(self, tried: Collection[Backend]) -> bool:
         """Whether `pick` would find one."""
@@ -165,21 +171,14 @@ class Table:
         self._panic = panic
         self._usable = live or self._members
 
-    def _next(self, tried: Collection[Backend]) -> Backend | None:
-        for ahead in range(len(self._usable)):
-            backend = self._usable[(self._turn + ahead) % len(self._usable)]
-            if backend not in tried:
-                # A retry leaves the turn as it is. Would it move it, then beside one
-                # backend that is dead, the other would always be the second choice.
-                self._turn += not tried
-                return backend
-        return None
+    def _next(self) -> Backend | None:
+        if not self._usable:
+            return None
+        backend = self._usable[self._turn % len(self._usable)]
+        self._turn += 1
+        return backend
 
     def _less_busy(self, tried: Collection[Backend]) -> Backend | None:
-        fresh: Sequence[Backend] = self._usable
-        if tried:
-            fresh = [backend for backend in fresh if backend not in tried]
-        if not fresh:
-            return None
-        two = (random.choice(fresh), random.choice(fresh))
-        return min(two, key=lambda backend: len(backend.pairs))
+        fresh = [backend for backend in self._usable if backend not in tried]
+        two = random.sample(fresh, min(2, len(fresh)))
+        return min(two, key=lambda backend: len(backend.pairs), default=None)

@@ -186,6 +186,12 @@ _ALL = (
         "Attempts to connect to a backend that failed.",
         *BACKEND,
     ),
+    _counter(
+        "dewy.proxy.backend.broken.total",
+        "Connections that a backend closed without a byte, or reset, before their "
+        "clients left.",
+        *BACKEND,
+    ),
     _gauge(
         "dewy.container.healthy",
         "1 for a replica in service whose checks succeed, 0 where they fail.",

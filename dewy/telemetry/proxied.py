@@ -83,6 +83,7 @@ def _of_backend(backend: Backend, labels: tuple[str, ...]) -> Iterator[Point]:
     yield Point("dewy.proxy.backend.connections.total", counted.total, labels)
     yield Point("dewy.proxy.backend.bytes", moved, labels)
     yield Point("dewy.proxy.backend.failures.total", counted.failures, labels)
+    yield Point("dewy.proxy.backend.broken.total", counted.broken, labels)
 
 
 def _durations(counted: PortStats) -> Histogram:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import socket
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.standins.plane import (
     Origins,
     Plane,
     Start,
+    answers,
     exactly,
     full,
     listening,
@@ -164,6 +166,89 @@ def test_backend_that_dies_mid_stream_is_a_reset(plane: Plane, origin: Origin) -
         reset(server)
         assert b"" == until_reset(client)
     assert (0, 0) == (gate.of().suspicions, gate.stats().retries)
+    assert 1 == gate.of().broken
+
+
+def test_retried_connection_counts_for_backend_that_broke_it(
+    plane: Plane, origins: Origins
+) -> None:
+    """Closed or reset without a byte; the client notices nothing."""
+    for leave in (socket.socket.close, reset):
+        first, second = origins(), origins()
+        gate = plane.listen(first, second)
+        with gate.connect() as client:
+            leave(first.accept())
+            # What is sent before the break is seen could not be sent again.
+            soon(lambda gate=gate: 1 == gate.of(1).total)
+            client.sendall(b"?")
+            answers(second, client)
+        assert [1, 0] == [gate.of(each).broken for each in range(2)]
+        assert [1, 1] == [gate.of(each).total for each in range(2)]
+
+
+def test_connection_without_another_backend_counts_once(
+    plane: Plane, origin: Origin
+) -> None:
+    """Whether it was closed, or reset."""
+    gate = plane.listen(origin)
+    for count, leave in enumerate((socket.socket.close, reset), 1):
+        with gate.connect() as client:
+            client.sendall(b"?")
+            leave(origin.accept())
+            with suppress(ConnectionResetError):
+                rest(client)
+        soon(lambda: 0 == gate.stats().active)
+        assert count == gate.of().broken
+
+
+def test_client_that_leaves_first_is_not_fault_of_backend(
+    plane: Plane, origin: Origin
+) -> None:
+    """By a reset, or by an end that the backend answers by a reset."""
+    gate = plane.listen(origin)
+    client = gate.connect()
+    with origin.accept() as server:
+        reset(client)
+        until_reset(server)
+    with gate.connect() as client:
+        server = origin.accept()
+        server.sendall(b"half")
+        assert b"half" == exactly(client, 4)
+        client.shutdown(socket.SHUT_WR)
+        assert b"" == rest(server)
+        reset(server)
+        until_reset(client)
+    soon(lambda: 0 == gate.stats().active)
+    assert 0 == gate.of().broken
+
+
+def test_reset_after_complete_answer_breaks_nothing(
+    plane: Plane, origin: Origin
+) -> None:
+    """The stream had come to its end before."""
+    gate = plane.listen(origin)
+    with gate.connect() as client:
+        server = origin.accept()
+        server.sendall(b"all")
+        server.shutdown(socket.SHUT_WR)
+        assert b"all" == rest(client)
+        reset(server)
+        soon(lambda: 0 == gate.stats().active)
+    assert 0 == gate.of().broken
+
+
+def test_connections_cut_by_dewy_are_not_broken(plane: Plane, origin: Origin) -> None:
+    """Nor is one whose backend ended it after an answer."""
+    gate = plane.listen(origin)
+    with gate.connect() as client, origin.accept():
+        plane.cut(gate.backends[0])
+        until_reset(client)
+    with gate.connect() as client, origin.accept() as server:
+        server.sendall(b"!")
+        server.close()
+        assert b"!" == rest(client)
+    soon(lambda: 0 == gate.stats().active)
+    assert 0 == gate.of().broken
 
 
 def test_ejected_backend_is_left_out_until_restored(
@@ -211,6 +296,70 @@ def test_less_busy_backend_is_preferred(started: Start, origins: Origins) -> Non
             soon(lambda number=number: number < gate.stats().active)
         shares = [gate.of(each).active for each in range(2)]
     assert max(shares) - min(shares) <= 20
+
+
+def shared_out(gate: Gate) -> list[int]:
+    """Connections of the last two of three backends, once those of the first left."""
+    soon(lambda: 60 == gate.of(1).active + gate.of(2).active)
+    return [gate.of(each).active for each in (1, 2)]
+
+
+@pytest.fixture
+def crowded(
+    started: Start, origins: Origins, request: pytest.FixtureRequest
+) -> Iterator[tuple[Gate, list[socket.socket]]]:
+    """Three backends with twenty connections each, and the sockets of the first."""
+    every = [origins() for _ in range(3)]
+    gate = started(balance=request.param).listen(*every)
+    with ExitStack() as stack:
+        for number in range(60):
+            stack.enter_context(gate.connect())
+            soon(lambda number=number: number < gate.stats().active)
+        first = [
+            stack.enter_context(every[0].accept()) for _ in range(gate.of(0).active)
+        ]
+        every[0].listener.close()
+        yield gate, first
+
+
+BALANCES = pytest.mark.parametrize(
+    "crowded", ["round-robin", "least-connections"], indirect=True
+)
+
+
+@BALANCES
+def test_connections_of_killed_backend_are_shared_out(
+    crowded: tuple[Gate, list[socket.socket]],
+) -> None:
+    """Not all of them to the next in turn."""
+    gate, first = crowded
+    for server in first:
+        reset(server)
+    assert max(shares := shared_out(gate)) - min(shares) <= 10
+
+
+@BALANCES
+def test_recalled_connections_are_shared_out(
+    crowded: tuple[Gate, list[socket.socket]],
+) -> None:
+    """As those of one that was killed."""
+    gate, first = crowded
+    gate.plane.drain(gate.backends[0])
+    assert len(first) == gate.plane.recall(gate.backends[0])
+    assert max(shares := shared_out(gate)) - min(shares) <= 10
+
+
+@BALANCES
+def test_retries_in_panic_are_shared_out(
+    crowded: tuple[Gate, list[socket.socket]],
+) -> None:
+    """Where every backend failed its probe, too."""
+    gate, first = crowded
+    for backend in gate.backends:
+        gate.plane.eject(backend)
+    for server in first:
+        reset(server)
+    assert max(shares := shared_out(gate)) - min(shares) <= 10
 
 
 def test_unknown_balance_is_refused(started: Start) -> None:

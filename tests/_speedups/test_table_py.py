@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from dewy._speedups.table_py import Backend, Table, check_balance
+from dewy._speedups.table_py import BALANCES, Backend, Table, check_balance
 
 
 def backends(count: int) -> list[Backend]:
@@ -40,14 +40,36 @@ def test_empty_table_has_nothing(table: Table) -> None:
     assert not table
 
 
-def test_those_tried_are_not_tried_again(table: Table) -> None:
-    """Until none is left."""
-    several = backends(3)
+@pytest.mark.parametrize("balance", BALANCES)
+def test_backends_tried_are_not_tried_again(balance: str) -> None:
+    """Each is picked once, until none is left."""
+    table, several = Table(balance), backends(3)
     table.swap(several)
     tried: list[Backend] = []
     while backend := table.pick(tried):
         tried.append(backend)
-    assert several == tried
+    assert 3 == len(tried)
+    assert set(several) == set(tried)
+
+
+@pytest.mark.parametrize("balance", BALANCES)
+def test_retry_picks_less_busy_of_two_untried(balance: str) -> None:
+    """With two left, always the less busy; with more, never the busiest."""
+    table, several = Table(balance), backends(4)
+    for backend in several:
+        backend.pairs = set(range(backend.number))  # type: ignore[arg-type]
+    table.swap(several)
+    assert {1} == {pick.number for _ in range(50) if (pick := table.pick(several[::2]))}
+    assert 3 not in {p.number for _ in range(50) if (p := table.pick(several[:1]))}
+
+
+def test_retry_leaves_the_turn_as_it_is(table: Table) -> None:
+    """Else beside one dead backend another would always be the second choice."""
+    several = backends(3)
+    table.swap(several)
+    assert [0] == picks(table, 1)
+    table.pick(several[:1])
+    assert [1, 2] == picks(table, 2)
 
 
 def test_swap_returns_who_is_out(table: Table) -> None:
@@ -84,14 +106,14 @@ def test_sole_backend_stays(table: Table) -> None:
 
 
 def test_less_busy_of_two_is_taken() -> None:
-    """The busiest is chosen only against itself."""
+    """The busiest is never the less busy of two different ones."""
     table = Table("least-connections")
     several = backends(4)
     several[0].pairs = set(range(10))  # type: ignore[arg-type]
     table.swap(several)
     shares = Counter(picks(table, 4000))
-    assert shares[0] < 500
-    assert 3500 < sum(shares[number] for number in (1, 2, 3))
+    assert 0 == shares[0]
+    assert {1, 2, 3} == set(shares)
 
 
 def test_balance_is_one_of_two() -> None:
