@@ -8,7 +8,7 @@ from ..errors import ConfigError
 from .kinds import HEALTH_PATH, HEALTH_TIMEOUT, KEEP, SOME_TIME, TIME
 from .option import CONTAINER, Option
 from .settings import PortMapping
-from .values import Kind, choice, last, number, port_number
+from .values import Kind, choice, last, number, port_number, share
 
 __all__ = ["CONTAINING"]
 
@@ -78,6 +78,7 @@ WORDS = Kind("WORD", lambda texts, what: texts, repeated=True)
 RUNTIME = Kind("ENGINE", last(choice("docker", "podman", blank="docker")))
 AT_ONCE = Kind("NUMBER", last(number(1, MOST_REPLICAS)), (int,))
 COUNT = Kind("NUMBER", last(number(1, 100)), (int,))
+SHARE = Kind("SHARE", last(share), (float, str))
 UPSTREAM = Kind("HOW", last(choice("auto", "direct", "published")))
 ON_EXIT = Kind("WHAT", last(choice("stop", "leave")))
 
@@ -157,6 +158,14 @@ CONTAINING = (
         default="3",
     ),
     Option(
+        "max-broken",
+        SHARE,
+        "A new version fails its probation if its containers break more than this "
+        "share of their connections, such as 5%, and three times the share that the "
+        "old ones broke; from 50 connections on. Off unless set.",
+        CONTAINER,
+    ),
+    Option(
         "upstream",
         UPSTREAM,
         "How containers are reached: direct (by their own address), published (by a "
@@ -178,6 +187,14 @@ CONTAINING = (
         "told to stop.",
         CONTAINER,
         default="30s",
+    ),
+    Option(
+        "drain-jitter",
+        TIME,
+        "Spread the stop signals of containers that leave together, and still have "
+        "connections after --drain-time, over this time.",
+        CONTAINER,
+        default="0s",
     ),
     Option(
         "stop-timeout",

@@ -96,6 +96,7 @@ class Settings:
     health_interval: float = 10.0
     health_rise: int = 2
     health_fall: int = 3
+    max_broken: float | None = None
     upstream: str = "auto"
     backend_wait: float = 5.0
     on_exit: str = "stop"
@@ -107,6 +108,7 @@ class Settings:
     proxy_idle_timeout: float = 300.0
     max_connections: int = 0
     drain_time: float = 30.0
+    drain_jitter: float = 0.0
     log_connections: bool = False
     telemetry: bool = False
     otlp_endpoint: str = ""

@@ -23,6 +23,7 @@ WIDEST_RANGE = 101
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = r"(\d+(?:\.\d+)?)(ms|s|m|h)"
 _TIME = re.compile(rf"(?:{_PART})+|\d+(?:\.\d+)?", re.ASCII)
+_SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,9})?|\.\d{1,9})(%?)", re.ASCII)
 _NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 
 Reader = Callable[[str, str], Any]
@@ -119,6 +120,17 @@ def host_header(text: str, what: str) -> str:
             "www.example.com:8080"
         )
     return text
+
+
+def share(text: str, what: str) -> float:
+    """A part of a whole, from `5%` or `0.05`; neither nothing nor all of it."""
+    match = _SHARE.fullmatch(text)
+    found = float(match[1]) / (100 if match[2] else 1) if match else 0.0
+    if not 0 < found < 1:
+        raise ConfigError(
+            f"{what} {text!r} must be a share between 0 and 1, such as 5% or 0.05"
+        )
+    return found
 
 
 def number(least: int, most: int) -> Reader:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -34,10 +35,19 @@ class Timeouts:
         drain: For its connections, before it hears anything.
 
         stop: From its stop signal to SIGKILL.
+
+        jitter: Over which the stop signals are spread of replicas that leave
+            together and still have connections.
     """
 
     drain: float
     stop: float
+    jitter: float = 0.0
+
+    def spread(self, count: int) -> list[float]:
+        """Return the seconds to drain of *count* replicas, one in each slice."""
+        part = self.jitter / max(count, 1)
+        return [self.drain + part * (n + random.random()) for n in range(count)]
 
 
 class Drainer:
@@ -63,9 +73,10 @@ class Drainer:
     def begin(self, replicas: Iterable[Replica]) -> None:
         """Take *replicas* out of the table in one swap, and let them go."""
         leaving = self._store.dismiss(replicas)
-        for replica in leaving:
+        seconds = self.timeouts.spread(len(leaving))
+        for replica, drain in zip(leaving, seconds, strict=True):
             task = asyncio.create_task(
-                self._retire(replica), name=f"drain of {replica.name}"
+                self._retire(replica, drain), name=f"drain of {replica.name}"
             )
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -81,11 +92,11 @@ class Drainer:
             task.cancel()
         await self.ended()
 
-    async def _retire(self, replica: Replica) -> None:
+    async def _retire(self, replica: Replica, drain: float) -> None:
         store, loop = self._store, asyncio.get_running_loop()
         begun = loop.time()
         try:
-            left = await self._drain(replica)
+            left = await self._drain(replica, drain)
             log.info("Stopping container", extra=store.tell(replica, connections=left))
             await store.engine.stop(replica.id, self._seconds(self.timeouts.stop))
             # Out of the engine's sight before its address may be another's.
@@ -100,11 +111,10 @@ class Drainer:
                 # The next look at it decides what becomes of it.
                 replica.phase = Phase.GONE if replica.ended.done() else Phase.UNCHECKED
 
-    async def _drain(self, replica: Replica) -> int:
+    async def _drain(self, replica: Replica, seconds: float) -> int:
         """Wait for its connections; how many are left."""
         if not replica.backends:
             return 0
-        seconds = self.timeouts.drain
         draining = asyncio.gather(
             *(b.drain(seconds) for b in replica.backends.values())
         )

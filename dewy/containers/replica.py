@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from ..config import PortMapping
 from ..proxy import Backend, Port
+from ..proxy.verdict import Outcomes
 from .application import DEPLOYED_AT, DIGEST, SPEC, VERSION, index_of, ports_of
 from .health import HealthTracker
 from .model import Container
@@ -65,6 +66,7 @@ class Replica:
         self.health_tracker = health_tracker
         self.upstream: Upstream | None = None
         self.backends: Mapping[int, Backend] = {}
+        self._entered: list[Backend] = []
         self.problem = ""
         self.served = False
         self.as_of = 0
@@ -125,6 +127,11 @@ class Replica:
         }
 
     @property
+    def outcomes(self) -> Outcomes:
+        """Results of its connections since it entered the table, wherever it was."""
+        return Outcomes.of(backend.stats() for backend in self._entered)
+
+    @property
     def seen(self) -> Observed:
         """As the reconciler looks at it."""
         return Observed(self.id, index_of(self.container.labels), self.spec, self.phase)
@@ -144,6 +151,7 @@ class Replica:
             place: ports[place].add(endpoint, serving=False)
             for place, endpoint in zip(self.ports, upstream.endpoints, strict=False)
         }
+        self._entered += self.backends.values()
 
     async def while_it_lives(self, work: Coroutine[Any, Any, T]) -> T | None:
         """What *work* comes to; None, and it is given up, once this run is dead."""

@@ -188,6 +188,8 @@ class ReplicaSet:
         with suppress(EngineError):
             # One may have been on its way when its start was called off.
             await store.observe()
+        # The service manager is waiting, and clients that come back find no one here.
+        self.drainer.timeouts = replace(self.drainer.timeouts, jitter=0.0)
         self.drainer.begin(store.replicas)
         await self.drainer.ended()
         with suppress(EngineError):
@@ -206,4 +208,4 @@ def timeouts(settings: Settings, options: RunOptions) -> Timeouts:
     """How long leaving replicas are waited for."""
     stated = options.stop_timeout
     stop = settings.stop_timeout if stated is None else float(stated)
-    return Timeouts(settings.drain_time, stop)
+    return Timeouts(settings.drain_time, stop, settings.drain_jitter)

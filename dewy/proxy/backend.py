@@ -45,6 +45,7 @@ class Backend:
             port, endpoint.family, endpoint.address, serving=serving
         )
         self._relay = relay
+        self._last: BackendStats | None = None
         self._drained = asyncio.Event()
         self._probing: asyncio.Task[None] | None = None
 
@@ -57,8 +58,8 @@ class Backend:
         return self.stats().active
 
     def stats(self) -> BackendStats:
-        """What it has counted."""
-        return self._relay.backend_stats(self.number)
+        """Return what it has counted; once it is removed, up to its removal."""
+        return self._last or self._relay.backend_stats(self.number)
 
     async def drain(self, seconds: float) -> int:
         """
@@ -101,6 +102,7 @@ class Backend:
         if self.removed:
             return
         self.removed, self.serving = True, False
+        self._last = self._relay.backend_stats(self.number)
         self._relay.remove(self.number)
         self._drained.set()
         await self.stop_probing()

@@ -16,6 +16,7 @@ from dewy.config.values import (
     interval,
     number,
     positive_duration,
+    share,
     url,
     url_list,
 )
@@ -49,6 +50,24 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
     """The message names the option, the value and what would be right."""
     with pytest.raises(ConfigError, match=r"^--x '.*' must be a time such as 30"):
         duration(text, "--x")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("5%", 0.05), ("0.05", 0.05), (".5", 0.5), ("12.5%", 0.125), ("99%", 0.99)],
+)
+def test_shares_are_parts_or_percent(text: str, expected: float) -> None:
+    """Of a whole."""
+    assert pytest.approx(expected) == share(text, "--x")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "%", "0", "0%", "1", "5", "100%", "-5%", "5 %", "1e-3", "nan", "٥%"]
+)
+def test_text_that_is_no_share_is_refused(text: str) -> None:
+    """A bare 5 is more likely to mean percent than five times the whole."""
+    with pytest.raises(ConfigError, match=r"^--x '.*' must be a share between 0 and 1"):
+        share(text, "--x")
 
 
 @pytest.mark.parametrize("text", ["9" * 400, "100000h"])

@@ -113,6 +113,43 @@ async def test_nobody_is_waited_for_in_a_hurry(tmp_path: Path):
         writer.close()
 
 
+def test_jitter_gives_each_replica_a_slice_of_its_own():
+    """None drains for less than the drain time, nor beyond the jitter."""
+    seconds = Timeouts(30.0, 10.0, jitter=60.0).spread(3)
+
+    assert [0, 1, 2] == [int((each - 30.0) // 20.0) for each in seconds]
+    assert [30.0, 30.0] == Timeouts(30.0, 10.0).spread(2)
+    assert [] == Timeouts(30.0, 10.0, jitter=60.0).spread(0)
+
+
+async def test_jitter_delays_stop_signal_while_connections_are_open(tmp_path: Path):
+    """A replica without any has no reason to wait."""
+    async with one(tmp_path, 0.0) as (bench, replica):
+        reader, writer = await client(bench)
+        bench.replica_set.drainer.timeouts = Timeouts(0.0, 7.0, jitter=3600.0)
+        bench.replica_set.drainer.begin([replica])
+        for _ in range(50):  # it would have been told meanwhile
+            await answered(reader, writer)
+        assert not asked(bench, "stop")
+
+        writer.close()
+        async with asyncio.timeout(60):
+            await bench.replica_set.drainer.ended()
+        assert {} == bench.host.held
+
+
+async def test_jitter_does_not_delay_the_end_of_dewy(tmp_path: Path):
+    """Its service manager would kill it."""
+    async with one(tmp_path, 0.0) as (bench, _):
+        _, writer = await client(bench)
+        bench.replica_set.drainer.timeouts = Timeouts(0.0, 7.0, jitter=3600.0)
+        async with asyncio.timeout(60):
+            await bench.replica_set.leave()
+
+        assert {} == bench.host.held
+        writer.close()
+
+
 async def test_it_begins_once(tmp_path: Path):
     async with one(tmp_path, 3600.0) as (bench, replica):
         bench.replica_set.drainer.begin([replica])

@@ -7,9 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from dewy.config import Endpoint
 from dewy.containers.model import Container
 from dewy.containers.rollout import Observed, Phase
+from dewy.containers.upstream import DIRECT, Upstream
+from dewy.proxy.verdict import Outcomes
+from tests.eventually import eventually
 from tests.standins.fleets import yard
+from tests.standins.plane import Origin, listening
 
 
 async def test_it_tells_the_reconciler_what_it_is():
@@ -23,6 +28,35 @@ async def test_it_tells_the_reconciler_what_it_is():
             replica.ports,
         )
         assert 0 == replica.connections
+
+
+async def test_outcomes_are_kept_over_a_move_and_the_end():
+    """And hold the connections of every backend that led to it."""
+    async with yard() as it:
+        replica = await it.serving("a")
+        assert Outcomes() == replica.outcomes
+
+        with listening() as listener:
+            origin = Origin(listener)
+            for place in range(2):
+                where = Endpoint.of(listener)
+                it.store.table.move(replica, Upstream(DIRECT, (where,)))
+                await broken(it.proxy.ports[0].endpoint, origin)
+                expected = Outcomes(place + 1, place + 1)
+                await eventually(lambda seen=expected: seen == replica.outcomes)
+        it.store.lose(replica, 1)
+        await eventually(lambda: not it.proxy.ports[0].backends)
+
+        assert Outcomes(2, 2) == replica.outcomes
+
+
+async def broken(port: Endpoint, origin: Origin) -> None:
+    """A connection that *origin* closes without a byte."""
+    reader, writer = await asyncio.open_connection(*port.address)
+    server = await asyncio.to_thread(origin.accept)
+    server.close()
+    assert b"" == await reader.read()
+    writer.close()
 
 
 async def test_one_of_the_original_says_less():
