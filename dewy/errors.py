@@ -8,6 +8,7 @@ Everything dewy raises on purpose.
     * ImplementationUnavailable
   * RemoteError: somebody else's server; worth another try later
     * RateLimited
+    * OddAnswer: what it says of one version makes no sense
     * EngineError: Docker or Podman did not do its part
       * NameTaken
       * PullDenied
@@ -108,6 +109,10 @@ class RemoteError(DewyError):
 
 class RateLimited(RemoteError):
     """The remote refuses to answer for a while; `retry_after` says how long."""
+
+
+class OddAnswer(RemoteError):
+    """The remote refuses one version, or tells of it what cannot be."""
 
 
 class EngineError(RemoteError):

@@ -167,6 +167,10 @@ class Handlers:
                 underway=self._underway(),
                 probation=agent.probation.left,
                 status_reason=agent.status_reason,
+                passed_over=[
+                    {"name": each.name, "reason": each.reason}
+                    for each in agent.passed_over
+                ],
             ),
         )
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
 from ..config import Settings
+from ..containers.selection import selection_of
+from ..deploy.candidates import Absence, Found, ask
 from ..errors import ConfigError, DewyError, NoRelease
 from ..logs import summary
 from ..registries import REGISTRIES, Registry
@@ -15,7 +18,6 @@ from ..release import Refusal, Release
 from ..remotes import Clients
 from ..system import Clock
 from ..urls import redact
-from ..versions import Selection
 from . import cache, offline
 
 __all__ = ["known", "opened", "preview"]
@@ -27,15 +29,17 @@ async def preview(settings: Settings, clock: Clock | None = None) -> dict[str, A
     """
     The release the registry names, with what this root knows about it.
 
-    Without one, `error` says why, and `refused` lists what was passed over. With
-    a cache that cannot be read `cache_error` says why; deployments go on without.
+    Without one, `error` says why. `passed_over` lists the newer versions that this
+    host cannot have, or may not; `older` counts those behind; `refused` lists the
+    names that are no candidates; `surprises` warns of their order. With a cache
+    that cannot be read `cache_error` says why; deployments go on without.
 
     Raises:
         ConfigError: the URL of the registry or of the cache cannot be used.
     """
     status = await known(settings, clock)
     unusable = await cache.trouble(settings)
-    found = await _found(settings, status)
+    found = await _found(settings, status, clock or Clock())
     return {**found, "cache_error": unusable} if unusable else found
 
 
@@ -49,15 +53,39 @@ async def known(settings: Settings, clock: Clock | None = None) -> dict[str, Any
     return await asyncio.to_thread(offline.look, settings, clock or Clock())
 
 
-async def _found(settings: Settings, status: dict[str, Any]) -> dict[str, Any]:
+async def _found(
+    settings: Settings, status: dict[str, Any], clock: Clock
+) -> dict[str, Any]:
     try:
-        release = await _current(settings)
+        found = await _asked(settings, clock)
     except ConfigError:
         raise
     except (DewyError, OSError) as exc:
         refused = exc.refused if isinstance(exc, NoRelease) else ()
         return {**_answer(None, refused, status), "error": summary(exc)}
-    return _answer(release, release.refused, status)
+    release = found.release
+    return {
+        **_answer(release, release.refused if release else (), status),
+        **_list(found),
+        **({} if release else {"error": found.decision.reason}),
+    }
+
+
+def _list(found: Found) -> dict[str, Any]:
+    """What else the registry holds; nothing where it has no list."""
+    offered = found.candidates
+    if offered is None or offered.names is None:
+        return {"passed_over": found.to_json()}
+    passed = {each.name for each in found.passed_over}
+    tag = found.release.tag if found.release else None
+    others = [v for v in offered.versions if v.tag != tag and v.tag not in passed]
+    files = found.release.refused if found.release else ()
+    return {
+        "passed_over": found.to_json(),
+        "older": len(others),
+        "refused": _refusals((*offered.refused, *files)),
+        "surprises": list(offered.surprises),
+    }
 
 
 @asynccontextmanager
@@ -71,16 +99,25 @@ async def opened(settings: Settings) -> AsyncIterator[Registry]:
     async with Clients() as clients:
         # In a thread, because the first use of a scheme imports from disk.
         yield await asyncio.to_thread(
-            REGISTRIES.open, settings.registry, Selection(slot=settings.slot), clients
+            REGISTRIES.open,
+            settings.registry,
+            selection_of(settings, os.environ),
+            clients,
         )
 
 
-async def _current(settings: Settings) -> Release:
+async def _asked(settings: Settings, clock: Clock) -> Found:
+    state = await asyncio.to_thread(offline.state_of, settings)
+    now, grace = clock.wall(), settings.grace_period
     try:
         async with asyncio.timeout(PATIENCE), opened(settings) as registry:
-            return await registry.current()
+            return await ask(registry, state, Absence(), now, grace)
     except TimeoutError:
         raise DewyError(f"the registry did not answer in {PATIENCE:g} s") from None
+
+
+def _refusals(refused: Iterable[Refusal]) -> list[dict[str, str]]:
+    return [{"name": each.name, "reason": each.reason} for each in refused]
 
 
 def _answer(
@@ -90,7 +127,7 @@ def _answer(
         "tag": release.tag if release else None,
         "artifact_url": redact(release.artifact_url) if release else None,
         "identity": release.identity if release else None,
-        "refused": [{"name": each.name, "reason": each.reason} for each in refused],
+        "refused": _refusals(refused),
         "quarantined": _quarantined(release, status["quarantine"]),
         "running": status["running"],
     }

@@ -38,6 +38,9 @@ class Process:
 
         status_reason: What the last look at the registry led to.
 
+        passed_over: The newer versions that this host cannot have, or may not:
+            `name` and `reason` each.
+
         replicas: The containers, as `GET /api/containers` lists them.
 
         paused: New connections wait in the kernel's backlog.
@@ -52,6 +55,7 @@ class Process:
     underway: Mapping[str, Any] | None = None
     probation: float | None = None
     status_reason: str = ""
+    passed_over: Sequence[Mapping[str, str]] = ()
     replicas: Sequence[Mapping[str, Any]] = ()
     paused: bool = False
 
@@ -86,6 +90,7 @@ def status(
         "running": _running(state),
         "why": state.because if state.running else "",
         "standing": live.status_reason,
+        "passed_over": [dict(each) for each in live.passed_over],
         "previous": _release(state.previous),
         "healthy": not degraded,
         "degraded": degraded,

@@ -7,11 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 from ..config import Settings
+from ..deploy.candidates import first
 from ..deploy.history import History
 from ..deploy.state import State
 from ..deploy.why import Looked, explain
 from ..errors import DewyError, NotYet
-from ..registries import Registry
+from ..registries import Registry, candidates_of
+from ..release import Refusal
 from ..system import Clock
 from . import offline, preview
 from .client import NotRunning, ask
@@ -49,11 +51,15 @@ async def look(registry: Registry, patience: float = PATIENCE) -> Looked:
     """What *registry* says now; that it does not is an answer, too."""
     try:
         async with asyncio.timeout(patience):
-            return Looked.found(await registry.current())
+            offered = await candidates_of(registry)
+            release, passed = await first(offered)
     except TimeoutError:
         return Looked(problem=f"no answer within {patience:g} s")
     except (NotYet, DewyError, OSError) as exc:
         return Looked.failed(exc)
+    over = [Refusal(tag, str(exc)) for tag, exc in passed]
+    older = [] if offered.names is None else offered.older(release.tag)
+    return Looked(release, (*over, *offered.refused, *older, *release.refused))
 
 
 async def answer(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..checks import Report
 
 MODES = ("server", "assets", "container")
+MANY = 20
 BEFORE_DASHES = "dewy.check.before-dashes"
 
 
@@ -128,8 +129,22 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"running:  {found['running']['tag']}"
     if found["quarantined"]:
         yield f"quarantined {_quarantine(found['quarantined'])}"
-    for refused in found["refused"]:
-        yield f"refused:  {refused['name']}: {refused['reason']}"
+    for text in _listed(found.get("passed_over", ())):
+        yield f"passed over: {text}"
+    for text in _listed(found["refused"]):
+        yield f"refused:  {text}"
+    if older := found.get("older"):
+        yield f"older:    {older} version{'s' if older > 1 else ''}"
+    for text in found.get("surprises", ()):
+        yield f"warning:  {text}"
+
+
+def _listed(refused: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """Each name with why, or of many the first and how many more there are."""
+    for each in refused[:MANY]:
+        yield f"{each['name']}: {each['reason']}"
+    if len(refused) > MANY:
+        yield f"and {len(refused) - MANY} more (--json lists all)"
 
 
 def _quarantine(entry: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -15,6 +15,9 @@ from .output import as_json, columns, moment, span
 from .watch import refresh
 
 Status = Mapping[str, Any]
+
+SHOWN = 5
+"""How many versions that were passed over are named."""
 
 
 @click.command("status", short_help="Show what runs here and how it is.")
@@ -87,7 +90,16 @@ def _facts(status: Status, now: float) -> Iterator[tuple[str, str]]:
     if status["next_poll"] is not None:
         yield "next poll", f"in {span(status['next_poll'] - now)}"
     yield "registry", _standing(status)
+    for text in _passed_over(status.get("passed_over", ())):
+        yield "passed over", text
     yield "last error", status["last_error"]
+
+
+def _passed_over(passed: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    for each in passed[:SHOWN]:
+        yield f"{each['name']}: {each['reason']}"
+    if len(passed) > SHOWN:
+        yield f"and {len(passed) - SHOWN} more"
 
 
 def _standing(status: Status) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from ..agent import Agent
 from ..caches import CACHES, Cache, SharedCache
 from ..caches.outage_log import OutageLog
 from ..config import Settings
+from ..containers.selection import selection_of
 from ..deploy.deploy_hooks import DeployHooks
 from ..deploy.deployer import Deployer
 from ..deploy.deployment_log import DeploymentLog
@@ -33,7 +35,6 @@ from ..remotes import Clients
 from ..signals import Signals
 from ..system import Clock, hostname
 from ..systemd import Service
-from ..versions import Selection
 
 if TYPE_CHECKING:
     from ..telemetry.opening import Telemetry
@@ -142,7 +143,7 @@ class RunContext:
         return CachedRegistry(
             self.outside.registry,
             cache,
-            key(self.settings.registry, Selection(self.settings.slot)),
+            key(self.settings.registry, selection_of(self.settings, os.environ)),
             Terms.of(ttl),
             clock=self.clock,
             tell=deployment_log.tell,
@@ -182,7 +183,7 @@ def open_endpoints(
     Blocks: implementations are imported. None if there is a mistake.
     """
     origin = Origin(hostname(), settings.root, settings.command)
-    wanted = Selection(settings.slot, reports=settings.private / "reports")
+    wanted = selection_of(settings, os.environ, settings.private / "reports")
     registry: Registry | None = None
     cache: Cache | None = None
     notifiers = []

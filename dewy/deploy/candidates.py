@@ -55,6 +55,8 @@ class Found:
 
         withdrawn: The version that runs is no longer offered, so that an older
             one may take its place.
+
+        candidates: What was gone through; None where a version was named.
     """
 
     release: Release | None
@@ -62,6 +64,7 @@ class Found:
     passed_over: tuple[Refusal, ...] = ()
     newest: Release | None = None
     withdrawn: bool = False
+    candidates: Candidates | None = None
 
     @property
     def why(self) -> str:
@@ -210,7 +213,9 @@ class _Walk:
     def ended(self, decision: Decision, release: Release | None = None) -> Found:
         passed = tuple(self._passed)
         newest = self._newest or release
-        return Found(release, decision, passed, newest, self._withdrawn)
+        return Found(
+            release, decision, passed, newest, self._withdrawn, self._candidates
+        )
 
     def exhausted(self) -> Found:
         """Nothing is left to look at."""

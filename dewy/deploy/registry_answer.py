@@ -168,6 +168,8 @@ def key(registry_url: str, selection: Selection) -> str:
     named += [f"slot={selection.slot}"] if selection.slot else []
     named += ["musl"] if platform.libc == "musl" else []
     named += [f"v{platform.arm}"] if platform.arch == "arm" else []
+    image = selection.image_platform
+    named += [str(image)] if image and image.arch != platform.arch else []
     name = "|".join(named)
     return f"registry-cache/{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
 

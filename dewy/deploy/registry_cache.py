@@ -26,7 +26,7 @@ from ..system import Clock, hostname
 from ..urls import redact
 from ..versions import Version
 from .candidates import first
-from .registry_answer import Entry, Failure, Passed
+from .registry_answer import Entry, Failure, Passed, moment
 
 __all__ = ["CachedRegistry", "Terms", "ttl_of"]
 
@@ -149,7 +149,8 @@ class CachedRegistry:
             details=details,
             costly=True,
             complete=len(entry.names) < MOST_NAMES,
-            listed=entry.fetched_at,
+            # As it is written down, for that is what the other hosts read.
+            listed=moment(entry.fetched_at),
         )
 
     async def _entry(self) -> Entry:

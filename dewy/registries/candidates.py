@@ -68,10 +68,14 @@ class Candidates:
 
         return cls(where, (Version(release.tag, release.tag, ()),), details)
 
-    def older(self, than: Version) -> Iterator[Refusal]:
-        """Each version behind *than*, and why it is not taken."""
-        behind = self.versions[self.versions.index(than) + 1 :]
-        return (Refusal(each.tag, outdone_by(than, each)) for each in behind)
+    def older(self, tag: str) -> Iterator[Refusal]:
+        """Each version behind *tag*, and why it is not taken."""
+        than: Version | None = None
+        for version in self.versions:
+            if than is not None:
+                yield Refusal(version.tag, outdone_by(than, version))
+            elif version.tag == tag:
+                than = version
 
 
 async def newest(candidates: Candidates) -> Release:
@@ -87,7 +91,7 @@ async def newest(candidates: Candidates) -> Release:
     if not candidates.versions:
         raise NoRelease(f"{candidates.where} holds no version for this host", refused)
     best = candidates.versions[0]
-    passed = (*refused, *candidates.older(best))
+    passed = (*refused, *candidates.older(best.tag))
     try:
         release = await candidates.details(best)
     except NoRelease as exc:

@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from urllib.parse import SplitResult, quote
 
-from ..errors import Ambiguous, NoRelease
+from ..errors import Ambiguous, NoRelease, RemoteError
 from ..release import Deployment, Release, is_audit_name
 from ..remotes import Clients
 from ..remotes.github import (
     Account,
+    Anonymous,
     GitHub,
     GitHubAsset,
     GitHubRelease,
@@ -102,6 +103,8 @@ class GitHubRegistry:
         Raises:
             RemoteError: GitHub did not take it.
         """
+        if isinstance(self._account.credentials, Anonymous):
+            raise RemoteError(f"{self._repository} takes no record without a token")
         github = await self._github()
         release = await github.find(self._repository, deployment.release.tag)
         await github.upload(release, deployment.audit_name, deployment.audit_text)

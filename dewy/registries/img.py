@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import SplitResult
 
 from .. import urls
-from ..errors import NoRelease
+from ..errors import NoRelease, OddAnswer
 from ..files import write_atomically
 from ..release import Deployment, Release, is_audit_name
 from ..remotes import Clients, local
@@ -88,7 +88,10 @@ class ImageRegistry:
 
     async def _details(self, version: Version) -> Release:
         registry = await connect(self._clients)
-        manifest = await registry.stands_for(self.reference, version.tag)
+        try:
+            manifest = await registry.stands_for(self.reference, version.tag)
+        except OddAnswer as exc:
+            raise NoRelease(str(exc)) from exc
         return await self._release(version, manifest)
 
     async def _release(self, version: Version, manifest: Manifest | None) -> Release:

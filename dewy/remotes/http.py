@@ -92,13 +92,16 @@ async def session(
 def bearer(
     token: Callable[[], Awaitable[str]], origins: Collection[URL]
 ) -> ClientMiddlewareType:
-    """Put a token on requests to *origins*, and on those of no redirect elsewhere."""
+    """
+    Put a token, unless it is empty, on requests to *origins*, and on those of no
+    redirect elsewhere.
+    """
 
     async def authorize(
         request: aiohttp.ClientRequest, send: ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        if request.url.origin() in origins:
-            request.headers["Authorization"] = f"Bearer {await token()}"
+        if request.url.origin() in origins and (shown := await token()):
+            request.headers["Authorization"] = f"Bearer {shown}"
         return await send(request)
 
     return authorize

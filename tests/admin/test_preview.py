@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -12,6 +14,7 @@ from dewy.admin.preview import preview
 from dewy.config import Settings
 from dewy.errors import NoRelease, RemoteError, UnknownScheme
 from dewy.release import Refusal, Release
+from dewy.remotes.memory import MemoryStore
 from dewy.system import Clock
 
 REFUSED = (Refusal("v9", "has no artifact for this platform"),)
@@ -56,6 +59,7 @@ async def test_release_is_told_with_what_was_refused(
         "identity": "four",
         "refused": [{"name": "v9", "reason": "has no artifact for this platform"}],
         "quarantined": None,
+        "passed_over": [],
     } == {key: value for key, value in found.items() if key != "running"}
     assert "v2" == found["running"]["tag"]
 
@@ -119,3 +123,40 @@ async def test_previewing_creates_nothing(
     await preview(settings, clock)
 
     assert [] == list(settings.root.iterdir())
+
+
+async def test_list_is_told_by_what_was_passed_over_and_counts(
+    settings: Settings, clock: Clock
+) -> None:
+    url = f"mem://{uuid.uuid4().hex}"
+    store = MemoryStore.named(url.removeprefix("mem://"))
+    for number in range(30):
+        store.publish(f"v1.{number}.0", {"app.zip": b""})
+    store.publish(
+        "v1.99.0", {"app_plan9_mips.zip": b""}, at=datetime(2001, 1, 1, tzinfo=UTC)
+    )
+    store.publish("nightly", {})
+
+    found = await preview(replace(settings, registry=url), clock)
+
+    assert "v1.29.0" == found["tag"]
+    assert 29 == found["older"]
+    assert [
+        {
+            "name": "v1.99.0",
+            "reason": f"v1.99.0 in {url} holds no artifact for this host",
+        }
+    ] == found["passed_over"]
+    assert ["nightly"] == [each["name"] for each in found["refused"]]
+
+
+async def test_order_that_surprises_is_told(settings: Settings, clock: Clock) -> None:
+    url = f"mem://{uuid.uuid4().hex}"
+    store = MemoryStore.named(url.removeprefix("mem://"))
+    for tag in ("v1.0.0-rc9", "v1.0.0-rc10"):
+        store.publish(tag, {"app.zip": b""})
+
+    found = await preview(replace(settings, registry=f"{url}?channel=rc"), clock)
+
+    assert "v1.0.0-rc9" == found["tag"]
+    assert "rc.9 and rc.10" in found["surprises"][0]

@@ -23,6 +23,7 @@ KEYS = {
     "running",
     "why",
     "standing",
+    "passed_over",
     "previous",
     "healthy",
     "degraded",

@@ -122,10 +122,9 @@ async def test_quarantine_is_passed_over_only_where_nothing_runs() -> None:
 
 async def test_nothing_but_quarantine_is_waited_for() -> None:
     shelf = Shelf().put("v1.0.0").put("v1.1.0")
+    kept_out = out("v1.0.0", "v1.1.0", until=NOW + 60)
 
-    waiting = await found(
-        shelf, State(quarantine=out("v1.0.0", "v1.1.0", until=NOW + 60))
-    )
+    waiting = await found(shelf, State(quarantine=kept_out))
 
     assert (Action.WAIT, None, ["v1.1.0", "v1.0.0"]) == told(waiting)
     assert waiting.decision.reason.startswith("v1.1.0 is in quarantine")

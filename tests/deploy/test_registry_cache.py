@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Iterable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,10 +16,13 @@ from dewy.caches import Versioned
 from dewy.caches.memory import MemoryCache
 from dewy.deploy.registry_answer import Entry
 from dewy.deploy.registry_cache import CachedRegistry, Terms, ttl_of
-from dewy.errors import ConfigError, NoRelease, NotYet, RemoteError
+from dewy.errors import Ambiguous, ConfigError, NoRelease, NotYet, RemoteError
 from dewy.notifiers import Kind
+from dewy.registries import Candidates
+from dewy.registries.options import Options
 from dewy.release import Deployment, Release
 from dewy.system import Clock
+from dewy.versions import Selection, Version
 from tests.eventually import eventually
 
 KEY = "registry-cache/0123456789abcdef.json"
@@ -249,3 +254,90 @@ def test_time_is_in_the_url_of_the_cache() -> None:
         ttl_of("redis://host?registry-ttl=-5s")
     with pytest.raises(ConfigError, match="must be a time"):
         ttl_of("redis://host?registry-ttl=soon")
+
+
+class Listing(Registry):
+    """Lists *names*, of which some cannot be had."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names = ["v1.0.0", "v1.1.0", "v1.2.0", "nightly"]
+        self.troubles: dict[str, NoRelease] = {}
+
+    async def current(self, tag: str | None = None) -> Release:
+        self.asked.append(tag)
+        if tag in self.troubles:
+            raise self.troubles[tag]
+        return Release(str(tag), f"mem://x/{tag}/a", str(tag))
+
+    async def candidates(self) -> Candidates:
+        self.asked.append(None)
+        return self.arrange(self.names)
+
+    def arrange(self, names: Iterable[str]) -> Candidates:
+        async def details(version: Version) -> Release:
+            return await self.current(version.tag)
+
+        options = Options.read(urlsplit("mem://x"), Selection())
+        return options.candidates(names, "x", details)
+
+
+@pytest.fixture
+def listing(site: Site) -> Listing:
+    site.registry = listing = Listing()
+    since = datetime(2031, 1, 1, tzinfo=UTC)
+    listing.troubles = {
+        "v1.2.0": NoRelease("for darwin", since=since),
+        "v1.1.0": Ambiguous("a and b"),
+    }
+    return listing
+
+
+async def test_list_is_shared_with_what_cannot_be_had(
+    site: Site, listing: Listing
+) -> None:
+    await site.host().candidates()
+    listing.asked.clear()
+
+    shared = await site.host().candidates()
+
+    assert ["v1.2.0", "v1.1.0", "v1.0.0"] == [each.tag for each in shared.versions]
+    assert frozenset(listing.names) == shared.names
+    newest, next_, best = shared.versions
+    with pytest.raises(NoRelease, match="for darwin") as caught:
+        await shared.details(newest)
+    assert datetime(2031, 1, 1, tzinfo=UTC) == caught.value.since
+    with pytest.raises(Ambiguous):
+        await shared.details(next_)
+    assert "v1.0.0" == (await shared.details(best)).tag
+    assert [] == listing.asked
+
+
+async def test_details_that_none_has_asked_for_are_asked_for(
+    site: Site, listing: Listing
+) -> None:
+    """Where the newest one is in quarantine on this host alone."""
+    listing.troubles = {}
+    await site.host().candidates()
+    listing.asked.clear()
+    shared = await site.host().candidates()
+
+    assert "v1.1.0" == (await shared.details(shared.versions[1])).tag
+    assert ["v1.1.0"] == listing.asked
+
+
+async def test_list_read_twice_counts_once(site: Site, listing: Listing) -> None:
+    """A version is not withdrawn because one list is looked at two times."""
+    once, twice = [await site.host().candidates() for _ in range(2)]
+    site.cache.now += 31
+
+    assert once.listed == twice.listed
+    assert once.listed != (await site.host().candidates()).listed
+
+
+async def test_answer_without_a_list_is_the_only_candidate(site: Site) -> None:
+    """As older ones are, and the original's."""
+    shared = await site.host().candidates()
+
+    assert shared.names is None
+    assert [ONE] == [await shared.details(each) for each in shared.versions]

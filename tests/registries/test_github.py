@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from dewy.deploy.candidates import first
 from dewy.errors import ConfigError, NoRelease, RemoteError
-from dewy.registries import REGISTRIES, Registry
+from dewy.registries import REGISTRIES, Registry, candidates_of
 from dewy.release import Deployment, Release
 from dewy.remotes import Clients
 from dewy.versions import Platform, Selection
@@ -280,12 +281,6 @@ async def test_impossible_url_is_refused_when_it_is_opened(
         REGISTRIES.open(url, HERE, Clients())
 
 
-def test_missing_token_is_told_when_the_url_is_opened() -> None:
-    """With the variables to set; the original crashed at its first tick."""
-    with pytest.raises(ConfigError, match="GH_TOKEN or GITHUB_TOKEN"):
-        REGISTRIES.open("ghr://acme/app", HERE, Clients())
-
-
 @pytest.mark.parametrize("url", ["ghr://Acme_Corp/my.app", "ghr://acme/app/"])
 async def test_owner_and_repository_are_taken_as_written(
     server: GitHubServer, url: str
@@ -295,3 +290,124 @@ async def test_owner_and_repository_are_taken_as_written(
 
     name = url.removeprefix("ghr://").strip("/")
     assert f"<GitHubRegistry {name}>" == repr(registry)
+
+
+async def passed(registry: Registry) -> tuple[str, dict[str, str]]:
+    """The newest that can be had, and why the ones before it cannot."""
+    release, over = await first(await candidates_of(registry))
+    return release.tag, {tag: str(exc) for tag, exc in over}
+
+
+@pytest.mark.parametrize(
+    ("odd", "reason"),
+    [
+        ({"assets": None}, "assets is null"),
+        ({"assets": "none"}, "assets is a string"),
+        ({"assets": [None]}, "null in place of what holds state"),
+        ({"published_at": "soon"}, "a time is malformed"),
+        ({"upload_url": None}, "upload_url is null"),
+        ({"id": None}, "id is null"),
+    ],
+)
+async def test_release_with_odd_details_spoils_itself_alone(
+    server: GitHubServer, registry: Registry, odd: dict[str, object], reason: str
+) -> None:
+    server.publish("v1.0.0", FILES)
+    server.publish("v1.1.0", FILES, odd=odd)
+
+    tag, over = await passed(registry)
+
+    assert "v1.0.0" == tag
+    told = f"GitHub tells of acme/app v1.1.0 what cannot be: {reason}"
+    assert {"v1.1.0": told} == over
+
+
+async def test_asset_with_odd_details_spoils_its_release_alone(
+    server: GitHubServer, registry: Registry
+) -> None:
+    server.publish("v1.0.0", FILES)
+    server.publish("v1.1.0", FILES).assets[0].updated_at = None  # type: ignore[assignment]
+
+    assert ("v1.0.0", ["v1.1.0"]) == (
+        (found := await passed(registry))[0],
+        list(found[1]),
+    )
+
+
+async def test_release_whose_upload_broke_off_is_passed_over_at_once(
+    server: GitHubServer, registry: Registry
+) -> None:
+    server.publish("v1.0.0", FILES)
+    server.publish("v1.1.0", FILES).assets[0].state = "starter"
+
+    candidates = await candidates_of(registry)
+    with pytest.raises(NoRelease) as caught:
+        await candidates.details(candidates.versions[0])
+
+    assert caught.value.unfinished
+    assert str(caught.value).endswith(f"not uploaded to the end: {ARTIFACT}")
+    assert "v1.0.0" == (await passed(registry))[0]
+
+
+async def test_release_without_a_tag_is_none(
+    server: GitHubServer, registry: Registry
+) -> None:
+    server.publish("v1.0.0", FILES)
+    server.publish("v1.1.0", FILES, odd={"tag_name": None})
+
+    assert ("v1.0.0", {}) == await passed(registry)
+
+
+async def test_poll_that_finds_nothing_new_costs_one_conditional_request(
+    server: GitHubServer, registry: Registry
+) -> None:
+    """Also with versions that are passed over."""
+    server.publish("v1.0.0", FILES)
+    for number in range(30):
+        server.publish(f"v2.{number}.0", {"app_windows_amd64.zip": b""})
+    for _ in range(3):
+        await passed(registry)
+
+    assert [200, 304, 304] == server.statuses
+
+
+async def test_monorepo_is_read_by_its_prefix(
+    server: GitHubServer, open_registry: Open
+) -> None:
+    server.publish("api/v1.3.0", {"api_linux_amd64.zip": b""})
+    server.publish("web/v2.0.0", {"web_linux_amd64.zip": b""})
+
+    release = await open_registry("?tag-prefix=api/").current()
+
+    assert "api/v1.3.0" == release.tag
+    url = "ghr://acme/app/tag/api%2Fv1.3.0/api_linux_amd64.zip"
+    assert url == release.artifact_url
+
+
+async def test_public_repository_needs_no_token(
+    server: GitHubServer, open_registry: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is not asked more often than GitHub allows then."""
+    monkeypatch.delenv("GITHUB_TOKEN")
+    monkeypatch.delenv("GH_TOKEN", raising=False)
+    server.public = True
+    server.publish("v1.0.0", FILES)
+    registry = open_registry()
+    release = await registry.current()
+    await registry.current()
+
+    assert "v1.0.0" == release.tag
+    assert [200] == server.statuses
+    assert "Authorization" not in server.seen[0].headers
+    with pytest.raises(RemoteError, match="takes no record without a token"):
+        await registry.report(deployment(release))
+
+
+async def test_private_repository_asks_for_a_token(
+    server: GitHubServer, open_registry: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GITHUB_TOKEN")
+    monkeypatch.delenv("GH_TOKEN", raising=False)
+
+    with pytest.raises(RemoteError, match="a private one: then it wants a token in GH"):
+        await open_registry().current()

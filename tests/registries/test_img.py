@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from dewy.deploy.candidates import first
 from dewy.errors import ConfigError, NoRelease, RemoteError
-from dewy.registries import REGISTRIES, Registry, img
+from dewy.registries import REGISTRIES, Registry, candidates_of, img
 from dewy.release import Deployment, Release
 from dewy.remotes import Clients
 from dewy.versions import Platform, Selection
+from dewy.versions.image_platform import ImagePlatform
 from tests.needs import needs
+from tests.standins.files import Fault
 from tests.standins.image_api import ImageAPI
 from tests.standins.image_registry import ImageRegistryServer
 from tests.standins.image_tokens import PASSWORD, USER, TokenServer
@@ -45,7 +48,7 @@ def open(server: ImageAPI, clients: Clients, reports: Path) -> Open:
     def open(query: str = "", slot: str = "", host: str = "") -> Registry:
         return REGISTRIES.open(
             f"img://{host or server.host}/app{query}",
-            Selection(slot, HERE, reports),
+            Selection(slot, HERE, reports, ImagePlatform("linux", "amd64")),
             clients,
         )
 
@@ -278,3 +281,84 @@ async def test_registry_may_have_an_address_of_the_new_kind(
 
     assert f"img://{server.host}/app:v1.0.0" == release.artifact_url
     assert server.host.startswith("[::1]:")
+
+
+async def told(registry: Registry) -> tuple[str, dict[str, str]]:
+    """The newest that can be had, and what was passed over."""
+    release, passed = await first(await candidates_of(registry))
+    return release.tag, {tag: str(exc) for tag, exc in passed}
+
+
+async def test_index_without_our_platform_is_passed_over(
+    server: ImageAPI, open: Open
+) -> None:
+    server.tag_index("v1.0.0", "linux/amd64", "linux/arm64")
+    server.tag_index("v1.1.0", "linux/arm64", "linux/s390x")
+
+    tag, passed = await told(open())
+
+    assert "v1.0.0" == tag
+    assert {
+        "v1.1.0": f"{server.host}/app:v1.1.0 holds no image for linux/amd64, but for "
+        "linux/arm64, linux/s390x"
+    } == passed
+
+
+async def test_index_is_asked_for_once(server: ImageAPI, open: Open) -> None:
+    server.tag_index("v1.0.0", "linux/amd64")
+    registry = open()
+    for _ in range(3):
+        await registry.current()
+
+    gets = [each for each in server.asked() if each.startswith("GET /v2/app/manifests")]
+    assert [f"GET /v2/app/manifests/{server.digests['v1.0.0']}"] == gets
+
+
+async def test_tag_without_a_manifest_is_passed_over(
+    server: ImageAPI, open: Open
+) -> None:
+    """Garbage collection leaves such tags, and so do registries that are copied."""
+    server.tag("v1.0.0", "v1.1.0")
+    candidates = await candidates_of(open())
+    del server.digests["v1.1.0"]
+
+    release, passed = await first(candidates)
+
+    assert "v1.0.0" == release.tag
+    assert ["v1.1.0"] == [tag for tag, _ in passed]
+
+
+async def test_manifest_that_lies_is_passed_over(server: ImageAPI, open: Open) -> None:
+    server.tag("v1.0.0", "v1.1.0")
+    server.digests["v1.1.0"] = "no digest"
+
+    tag, passed = await told(open())
+
+    assert "v1.0.0" == tag
+    assert "v1.1.0" in passed
+
+
+@pytest.mark.parametrize("status", [404, 410, 412, 451])
+async def test_image_that_the_registry_keeps_back_is_passed_over(
+    server: ImageAPI, open: Open, status: int
+) -> None:
+    server.tag("v1.0.0", "v1.1.0")
+    candidates = await candidates_of(open())
+    server.faults = [Fault(status=status)]
+
+    release, passed = await first(candidates)
+
+    assert "v1.0.0" == release.tag
+    assert ["v1.1.0"] == [tag for tag, _ in passed]
+
+
+@pytest.mark.parametrize("status", [401, 403, 500, 503])
+async def test_registry_that_fails_is_no_reason_to_pass_over(
+    server: ImageAPI, open: Open, status: int
+) -> None:
+    server.tag("v1.0.0", "v1.1.0")
+    candidates = await candidates_of(open())
+    server.faults = [Fault(status=status)]
+
+    with pytest.raises(RemoteError):
+        await first(candidates)

@@ -47,13 +47,18 @@ class Asset:
 
 @dataclass
 class Release:
-    """A release; drafts have no time of publication."""
+    """
+    A release; drafts have no time of publication.
+
+    `odd` takes the place of what is told of it.
+    """
 
     id: int
     tag: str
     draft: bool = False
     published_at: str | None = "2031-01-01T00:00:00Z"
     assets: list[Asset] = field(default_factory=list)
+    odd: dict[str, Any] = field(default_factory=dict)
 
 
 class GitHubServer:
@@ -73,6 +78,8 @@ class GitHubServer:
 
         billed: Requests that count against the rate limit.
 
+        public: Those without a token may look.
+
         uploads_at: What releases name as the place for uploads; a test may
             point it elsewhere.
     """
@@ -86,6 +93,7 @@ class GitHubServer:
         self.statuses: list[int] = []
         self.billed = 0
         self.remaining = 5000
+        self.public = False
         self.tokens = {TOKEN}
         self.apps = Apps(self.tokens)
         self.origin = self.api = self.uploads_at = ""
@@ -177,9 +185,11 @@ class GitHubServer:
             return refused(403, "Please make sure your request has a User-Agent")
         if not request.path.endswith("/access_tokens"):
             scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-            if not token:
+            if not token and not (self.public and request.method == "GET"):
                 return refused(404, "Not Found")
-            if scheme != "Bearer" or token not in self.tokens:
+            if not token:
+                pass
+            elif scheme != "Bearer" or token not in self.tokens:
                 return refused(401, "Bad credentials")
         if self.remaining <= 0:
             return refused(403, "API rate limit exceeded for user ID 1.")
@@ -260,6 +270,7 @@ class GitHubServer:
             "published_at": None if release.draft else release.published_at,
             "upload_url": f"{self.uploads_at}/{where}{{?name,label}}",
             "assets": [self._asset_json(asset) for asset in release.assets],
+            **release.odd,
         }
 
     def _asset_json(self, asset: Asset) -> dict[str, Any]:

@@ -7,6 +7,7 @@ It pages its tags, has ETags, names foreign hosts, refuses HEAD, hangs, lies.
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Self
 
 from aiohttp import web
@@ -43,6 +44,10 @@ class ImageAPI:
 
         faults: Each befalls one request, in this order.
 
+        most: The largest page that may be asked for; 400 to what wants more.
+
+        indexes: The index that a digest names, where it names one.
+
         seen: Every request so far.
     """
 
@@ -57,6 +62,8 @@ class ImageAPI:
         self.etag = ""
         self.redirect = ""
         self.faults: list[Fault] = []
+        self.most = 0
+        self.indexes: dict[str, bytes] = {}
         self.seen: list[Seen] = []
         self.host = ""
         self._ended = asyncio.Event()
@@ -77,6 +84,17 @@ class ImageAPI:
     def tag(self, *tags: str) -> None:
         """Add *tags*, each of an image of its own."""
         self.digests |= {tag: digest_of(tag.encode()) for tag in tags}
+
+    def tag_index(self, tag: str, *platforms: str) -> None:
+        """Add *tag*, of an index with an image for each of the *platforms*."""
+        entries = []
+        for each in platforms:
+            os, arch = each.split("/")
+            platform = {"os": os, "architecture": arch}
+            entries.append({"digest": digest_of(each.encode()), "platform": platform})
+        index = json.dumps({"schemaVersion": 2, "manifests": entries}).encode()
+        self.digests[tag] = digest_of(index)
+        self.indexes[self.digests[tag]] = index
 
     def asked(self) -> list[str]:
         """Method and path of each request so far."""
@@ -106,6 +124,8 @@ class ImageAPI:
     def _list(self, request: web.Request) -> web.Response:
         if self.etag and request.headers.get("If-None-Match") == self.etag:
             return web.Response(status=304)
+        if self.most and int(request.query.get("n", 0)) > self.most:
+            return web.json_response({"errors": []}, status=400)
         tags = list(self.digests)
         start = tags.index(request.query["last"]) + 1 if "last" in request.query else 0
         shown = tags[start : start + self.page] if self.page else tags
@@ -117,11 +137,12 @@ class ImageAPI:
 
     def _manifest(self, request: web.Request) -> web.Response:
         tag = request.path.rpartition("/")[2]
-        if tag not in self.digests:
+        digest = self.digests.get(tag, tag)
+        if tag not in self.digests and tag not in self.indexes:
             return web.Response(status=404)
         if request.method == "HEAD" and self.heads != 200:
             return web.Response(status=self.heads)
-        headers = (
-            {"Docker-Content-Digest": self.digests[tag]} if self.digest_header else {}
-        )
-        return web.Response(body=MANIFEST, headers=headers)
+        headers = {"Docker-Content-Digest": digest} if self.digest_header else {}
+        if digest in self.indexes:
+            headers["Content-Type"] = "application/vnd.oci.image.index.v1+json"
+        return web.Response(body=self.indexes.get(digest, MANIFEST), headers=headers)

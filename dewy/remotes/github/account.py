@@ -24,6 +24,13 @@ class PersonalToken:
 
 
 @dataclass(frozen=True, slots=True)
+class Anonymous:
+    """Nobody: enough for public repositories, at 60 requests an hour and address."""
+
+    source = "a token in GH_TOKEN or GITHUB_TOKEN, or a GitHub App in GITHUB_APP_ID"
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """
     Where GitHub's API is, and who asks it.
@@ -33,7 +40,7 @@ class Account:
     """
 
     api: URL
-    credentials: PersonalToken | App
+    credentials: PersonalToken | App | Anonymous
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -43,7 +50,7 @@ class Account:
         May read a private key from disk, and so blocks.
 
         Raises:
-            ConfigError: they are missing, incomplete or malformed.
+            ConfigError: they are incomplete or malformed.
         """
         return cls(_base(environ), _credentials(environ))
 
@@ -96,7 +103,7 @@ def _checked(name: str, stated: str) -> URL:
     return url.with_path(f"{url.raw_path.rstrip('/')}/", encoded=True)
 
 
-def _credentials(environ: Mapping[str, str]) -> PersonalToken | App:
+def _credentials(environ: Mapping[str, str]) -> PersonalToken | App | Anonymous:
     if environ.get("GITHUB_APP_ID", "").strip():
         return App.from_environment(environ)
     for name in ("GH_TOKEN", "GITHUB_TOKEN"):
@@ -104,7 +111,4 @@ def _credentials(environ: Mapping[str, str]) -> PersonalToken | App:
             if not (token.isascii() and token.isprintable()) or " " in token:
                 raise ConfigError(f"{name} holds characters that no token has")
             return PersonalToken(token, name)
-    raise ConfigError(
-        "ghr:// needs a token in GH_TOKEN or GITHUB_TOKEN, or a GitHub App"
-        " in GITHUB_APP_ID"
-    )
+    return Anonymous()

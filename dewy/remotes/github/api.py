@@ -17,9 +17,9 @@ from ...errors import RemoteError
 from ...system import Clock
 from .. import http
 from . import answers
-from .account import Account
+from .account import Account, Anonymous
 from .app import App
-from .tokens import LastingToken, PassingTokens, Tokens
+from .tokens import LastingToken, NoToken, PassingTokens, Tokens
 
 JSON: Mapping[str, str] = {
     "Accept": "application/vnd.github+json",
@@ -138,6 +138,13 @@ class API:
     def advice(self) -> dict[int, str]:
         """What to do about a status."""
         source = self.account.credentials.source
+        if isinstance(self.account.credentials, Anonymous):
+            return {
+                401: f"it wants {source}",
+                403: f"it wants {source}; without, it answers 60 times an hour",
+                404: f"no such thing, or a private one: then it wants {source}"
+                f"{self._base_hint()}",
+            }
         return {
             401: f"check {source}",
             403: f"{source} may not do this",
@@ -152,6 +159,8 @@ class API:
 
     def _tokens_of(self, account: Account) -> Tokens:
         credentials = account.credentials
+        if isinstance(credentials, Anonymous):
+            return NoToken()
         if not isinstance(credentials, App):
             return LastingToken(credentials)
         app = credentials

@@ -14,11 +14,17 @@ from ...system import Clock
 from .. import Clients, http
 from ..download import Effort, Progress, download
 from . import answers
-from .account import Account
+from .account import Account, Anonymous
 from .answers import GitHubAsset, GitHubRelease
 from .api import API, BYTES, JSON, LARGEST_COMPLAINT
 from .listing import PER_PAGE, Listing, Page
 from .repository import Repository
+
+UNSEEN_SPACING = 90.0
+"""
+Seconds between two looks without a token: of 60 requests an hour the rest is left
+for downloads. Without one an answer of 304 is counted, too.
+"""
 
 
 async def connect(clients: Clients, account: Account) -> GitHub:
@@ -144,7 +150,9 @@ class GitHub:
             return await self._page(repository, number, known)
 
         if repository not in self._listings:
-            self._listings[repository] = Listing(ask, self._clock.monotonic)
+            anonymous = isinstance(self._api.account.credentials, Anonymous)
+            spacing = UNSEEN_SPACING if anonymous else 0.0
+            self._listings[repository] = Listing(ask, self._clock.monotonic, spacing)
         return self._listings[repository]
 
     async def _page(

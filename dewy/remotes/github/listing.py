@@ -38,11 +38,18 @@ class Listing:
     New releases appear on the first page, so a poll asks for that one alone:
     while nothing happens it costs one answer of 304, which is not billed. The
     other pages are asked about when the first changed, and now and then.
+
+    Args:
+        spacing: Seconds for which an answer is good enough.
     """
 
-    def __init__(self, ask: Ask, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, ask: Ask, monotonic: Callable[[], float], spacing: float = 0.0
+    ) -> None:
         self._ask = ask
         self._monotonic = monotonic
+        self._spacing = spacing
+        self._asked = float("-inf")
         self._pages: tuple[Page, ...] = ()
         self._checked = 0.0
         self._lock = asyncio.Lock()
@@ -63,10 +70,13 @@ class Listing:
             RemoteError: GitHub did not answer; what was known stays.
         """
         async with self._lock:
+            if self._pages and self._monotonic() - self._asked < self._spacing:
+                return self.releases
             first = await self._ask(1, self._known(1))
             if first is not self._known(1) or self._is_due():
                 self._pages = await self._follow(first)
                 self._checked = self._monotonic()
+            self._asked = self._monotonic()
             return self.releases
 
     async def _follow(self, first: Page) -> tuple[Page, ...]:

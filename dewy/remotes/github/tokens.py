@@ -18,7 +18,7 @@ class Tokens(Protocol):
 
     async def current(self) -> str:
         """
-        A valid token.
+        A valid token; "" where none is shown.
 
         Raises:
             RemoteError: GitHub gave none.
@@ -41,6 +41,16 @@ class LastingToken:
 
     def forget(self) -> None:
         """There is no other."""
+
+
+class NoToken:
+    """What nobody shows."""
+
+    async def current(self) -> str:
+        return ""
+
+    def forget(self) -> None:
+        """There was none."""
 
 
 class PassingTokens:

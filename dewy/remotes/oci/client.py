@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from yarl import URL
 
-from ...errors import RemoteError
+from ...errors import OddAnswer, RemoteError
 from ...system import Clock
 from ...versions.image_platform import ImagePlatform
 from .. import Clients, http
@@ -39,6 +39,12 @@ PER_PAGE = 1000
 """The most that registries agree to put on a page."""
 
 MOST_PAGES = 100
+
+MISSING = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+"""The manifest is not there, though its tag may be listed."""
+
+BARRED = (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS)
+"""The registry keeps this one image back: Harbor does where it is vulnerable."""
 
 MOST_INDEXES = 1000
 """How many indexes are remembered."""
@@ -132,8 +138,13 @@ class OCI:
             return None
         url = reference.api(f"manifests/{tag}")
         head = await self._manifest(reference, "HEAD", url)
-        if head.status == HTTPStatus.NOT_FOUND:
+        if head.status in MISSING:
             return None
+        if head.status in BARRED:
+            raise OddAnswer(
+                f"{reference.host} does not hand {reference.path}:{tag} out"
+                f" ({head.status})"
+            )
         stated = head.headers.get("Docker-Content-Digest", "")
         if head.status == HTTPStatus.OK and stated:
             return Manifest(_checked(reference, tag, stated), _kind(head))
@@ -201,7 +212,7 @@ class OCI:
         )
 
     async def _manifest(self, reference: Reference, method: str, url: URL) -> Answer:
-        allowed = [HTTPStatus.OK, HTTPStatus.NOT_FOUND]
+        allowed = [HTTPStatus.OK, *MISSING, *BARRED]
         if method == "HEAD":
             allowed.append(HTTPStatus.METHOD_NOT_ALLOWED)
         return await self._api.send(
@@ -214,13 +225,13 @@ class OCI:
     ) -> Manifest | None:
         """The digest of *tag*'s manifest, where HEAD does not tell it."""
         answer = await self._manifest(reference, "GET", url)
-        if answer.status == HTTPStatus.NOT_FOUND:
+        if answer.status in MISSING:
             return None
         computed = f"sha256:{hashlib.sha256(answer.body).hexdigest()}"
         stated = answer.headers.get("Docker-Content-Digest", computed)
         _checked(reference, tag, stated)
         if stated.startswith("sha256:") and stated != computed:
-            raise RemoteError(f"{reference.tagged(tag)} is not what its digest says")
+            raise OddAnswer(f"{reference.tagged(tag)} is not what its digest says")
         return Manifest(stated, _kind(answer))
 
 
@@ -230,7 +241,7 @@ def _kind(answer: Answer) -> str:
 
 def _checked(reference: Reference, tag: str, digest: str) -> str:
     if not is_digest(digest):
-        raise RemoteError(
+        raise OddAnswer(
             f"{reference.host} answered with something that is not the digest of"
             f" {reference.path}:{tag}"
         )

@@ -4,7 +4,7 @@ import pytest
 from yarl import URL
 
 from dewy.errors import ConfigError
-from dewy.remotes.github.account import Account, PersonalToken
+from dewy.remotes.github.account import Account, Anonymous, PersonalToken
 
 TOKEN = {"GITHUB_TOKEN": "ghp_1"}
 
@@ -74,10 +74,9 @@ def test_token_comes_from_the_environment(
     assert expected == Account.from_environment(environ).credentials
 
 
-def test_missing_token_is_a_configuration_error() -> None:
-    """Told when the URL is opened, with what would be right; not a crash later."""
-    with pytest.raises(ConfigError, match="GH_TOKEN or GITHUB_TOKEN"):
-        Account.from_environment({})
+def test_nobody_asks_without_credentials() -> None:
+    """Public repositories do not want any."""
+    assert Anonymous() == Account.from_environment({}).credentials
 
 
 @pytest.mark.parametrize("token", ["a b", "a\r\nX-Other: b", "pässword"])

@@ -150,3 +150,16 @@ async def test_concurrent_polls_take_turns(shelf: Shelf, listing: Listing) -> No
     await asyncio.gather(listing.refresh(), listing.refresh())
 
     assert [(1, False), (2, False), (3, False), (1, True)] == shelf.taken()
+
+
+async def test_answer_is_good_for_the_spacing(shelf: Shelf) -> None:
+    listing = Listing(shelf.ask, lambda: shelf.now, spacing=90.0)
+    first = await listing.refresh()
+    shelf.taken()
+    shelf.now += 89
+
+    assert first == await listing.refresh()
+    assert [] == shelf.taken()
+    shelf.now += 2
+    await listing.refresh()
+    assert [(1, True)] == shelf.taken()

@@ -37,6 +37,20 @@ async def test_all_tags_are_asked_for_at_once(
     assert ["/v2/app/tags/list?n=1000"] == [seen.path for seen in server.seen]
 
 
+async def test_registry_that_refuses_large_pages_is_asked_without(
+    client: OCI, server: ImageAPI, reference: Reference
+) -> None:
+    """Some answer 400 to more than a hundred; the refusal is remembered."""
+    server.tag(*TAGS)
+    server.page, server.most = 10, 100
+    await client.tags(reference)
+    server.seen.clear()
+
+    assert TAGS == await client.tags(reference)
+    assert 3 == len(server.seen)
+    assert "/v2/app/tags/list" == server.seen[0].path
+
+
 async def test_link_with_the_wrong_scheme_leads_to_ourselves(
     client: OCI, server: ImageAPI, reference: Reference
 ) -> None:
