@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ..errors import ConfigError
-from .kinds import HEALTH_PATH, HEALTH_TIMEOUT, KEEP, SOME_TIME, TIME
+from .kinds import FLAG, HEALTH_PATH, HEALTH_TIMEOUT, KEEP, SOME_TIME, TIME
 from .option import CONTAINER, Option
 from .settings import PortMapping
 from .values import Kind, choice, last, number, port_number, share
@@ -53,12 +53,17 @@ def _mapping(text: str, what: str) -> PortMapping:
 
 
 def replicas(text: str, what: str) -> int:
-    """How many; the original took anything below one for one."""
-    if not _WHOLE.fullmatch(text) or int(text) > MOST_REPLICAS:
+    """
+    How many containers.
+
+    Raises:
+        ConfigError: it is no number, or none of them would serve.
+    """
+    if not _WHOLE.fullmatch(text) or not 1 <= int(text) <= MOST_REPLICAS:
         raise ConfigError(
             f"{what} {text!r} must be a whole number from 1 to {MOST_REPLICAS}"
         )
-    return max(int(text), 1)
+    return int(text)
 
 
 def container_name(text: str, what: str) -> str:
@@ -210,6 +215,13 @@ CONTAINING = (
         "next dewy to take over).",
         CONTAINER,
         default="stop",
+    ),
+    Option(
+        "keep-volumes",
+        FLAG,
+        "Leave the anonymous volumes of containers that are removed; else the data "
+        "of an image's VOLUME goes with each of them.",
+        CONTAINER,
     ),
     Option("keep", KEEP, "Images kept on this host.", ONLY, default="7"),
 )

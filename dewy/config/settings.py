@@ -100,6 +100,7 @@ class Settings:
     upstream: str = "auto"
     backend_wait: float = 5.0
     on_exit: str = "stop"
+    keep_volumes: bool = False
     listen: tuple[Endpoint, ...] = ()
     backends: tuple[Endpoint, ...] = ()
     proxy_threads: int | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,6 +18,8 @@ from .model import Engine, Image
 from .options.arguments import RunOptions
 
 __all__ = ["ContainerSpec", "ContainerSpecs", "container_ports"]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class ContainerSpecs:
         self._application = application
         self.settings = settings
         self.options = self.run_as(options)
+        self._warned: set[tuple[str, ...]] = set()
         self.ensure: Callable[[Installed], Awaitable[None]] = _nothing_ensured
 
     def run_as(self, options: RunOptions) -> RunOptions:
@@ -98,6 +102,7 @@ class ContainerSpecs:
             raise ImageMissing(f"the image {name} is not on this host")
         reference, image = found.reference, found.image
         ports = container_ports(self.settings.port_mappings, image)
+        self._warn_of_volumes(version, image)
         options, application = self.options, self._application
         spec = options.fingerprint(version.identity, self.settings.cmd, ports)
         network = "" if options.network else application.network
@@ -134,6 +139,22 @@ class ContainerSpecs:
             base=options.name or application.name,
             body=body,
             create=create,
+        )
+
+    def _warn_of_volumes(self, version: Installed, image: Image) -> None:
+        """Say, once for each version, which data goes with its containers."""
+        volumes = self.options.anonymous_volumes(image.volumes)
+        known = (version.identity, *volumes)
+        if not volumes or self.settings.keep_volumes or known in self._warned:
+            return
+        self._warned.add(known)
+        log.warning(
+            "Volumes go with their container, and all data in them",
+            extra={
+                "tag": version.tag,
+                "volumes": ", ".join(volumes),
+                "remedy": f"-v NAME:{volumes[0]} after --, or --keep-volumes",
+            },
         )
 
 

@@ -17,7 +17,7 @@ from .._speedups.proxy_protocol import LOCAL
 from .._speedups.self_connection import is_self_connected
 from ..config import Endpoint
 
-__all__ = ["Check", "HealthTracker"]
+__all__ = ["Check", "HealthTracker", "with_usual_cause"]
 
 MOMENT = 0.1  # a port may be accepted for an application that is not there yet
 LINE_LIMIT = 4096
@@ -110,6 +110,19 @@ class HealthTracker:
         if row < (self.fall if self.healthy else self.rise):
             return replace(self, row=row)
         return replace(self, healthy=good, row=0)
+
+
+def with_usual_cause(problem: str) -> str:
+    """*problem* of a replica that was never ready, and what often leads to it."""
+    if not any(words in problem for words in _TURNED_AWAY):
+        return problem
+    return (
+        f"{problem} (it may listen on 127.0.0.1 only; inside a container listen on "
+        "0.0.0.0)"
+    )
+
+
+_TURNED_AWAY = ("connection refused", "connection reset", "closed the connection")
 
 
 async def _connected(endpoint: Endpoint) -> tuple[StreamReader, StreamWriter]:

@@ -12,7 +12,7 @@ from ..errors import EngineError, NameTaken, StartFailed
 from ..histogram import Checks
 from .container_spec import ContainerSpec
 from .engines.errors import blames_image
-from .health import Check
+from .health import Check, with_usual_cause
 from .model import Container
 from .replica import Replica
 from .replica_store import ReplicaStore
@@ -258,5 +258,8 @@ def _end(replica: Replica) -> str:
 
 
 def _unready(replica: Replica, readiness: ReadinessProbe) -> str:
-    why = replica.problem or f"it did not stay so for {readiness.min_healthy:g} s"
+    why = (
+        with_usual_cause(replica.problem)
+        or f"it did not stay so for {readiness.min_healthy:g} s"
+    )
     return f"replica {replica.name} was not healthy in {readiness.timeout:g} s: {why}"

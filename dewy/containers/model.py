@@ -102,6 +102,8 @@ class Image:
 
         ports: The TCP ports it exposes, ascending.
 
+        volumes: The paths for which each container gets an anonymous volume.
+
         created_at: RFC 3339.
 
         healthcheck: It has a HEALTHCHECK of its own.
@@ -113,6 +115,7 @@ class Image:
     tags: tuple[str, ...] = ()
     digests: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
+    volumes: tuple[str, ...] = ()
     created_at: str = ""
     healthcheck: bool = False
     platform: str = ""
@@ -204,6 +207,8 @@ class Engine(Protocol):
 
         address: Where it is reached, `unix:///run/docker.sock`.
 
+        keep_volumes: `remove` leaves anonymous volumes.
+
         identity: The same by whichever address it is reached, and another for
             any other engine.
     """
@@ -213,6 +218,7 @@ class Engine(Protocol):
     local: bool
     address: str
     identity: str
+    keep_volumes: bool
 
     async def containers(
         self, labels: Mapping[str, str | None] | None = None
@@ -246,7 +252,11 @@ class Engine(Protocol):
         ...
 
     async def remove(self, container: str, *, force: bool = False) -> None:
-        """Remove it, its anonymous volumes too; no matter if it is gone."""
+        """
+        Remove it; no matter if it is gone.
+
+        Its anonymous volumes go, too, unless `keep_volumes`.
+        """
         ...
 
     async def logs(self, container: str, lines: int) -> tuple[str, ...]:

@@ -68,6 +68,7 @@ class ReplicaSet:
         hurry: asyncio.Event,
     ) -> ReplicaSet:
         """Put it together; nothing happens yet."""
+        engine.keep_volumes = settings.keep_volumes
         table = Table(ports, settings.drain_time)
         store = ReplicaStore(
             engine, application, table, health_tracker(settings), settings.port_mappings
@@ -120,6 +121,7 @@ class ReplicaSet:
         )
         self.container_specs.options = options
         self.image_store.platform = options.platform
+        self.deployer.store.engine.keep_volumes = settings.keep_volumes
         self.drainer.timeouts = timeouts(settings, options)
         self.deployer.launcher.upstreams.wanted = settings.upstream
         self.table.drain_timeout = settings.drain_time

@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 
 from ..agent import Agent
 from ..config import Settings
+from ..config.options import ROWS
 from ..containers.options.arguments import parse
 from ..containers.replica_set import ReplicaSet
 from ..errors import ConfigError, DewyError
@@ -38,6 +39,7 @@ TAKEN = frozenset(
         "hook_timeout",
         "interval",
         "keep",
+        "keep_volumes",
         "max_backoff_interval",
         "max_broken",
         "max_parallel",
@@ -122,7 +124,7 @@ class Reload:
         ):
             holder.settings = new
         self._poller.wake()
-        if renewed and "run_options" not in changed:
+        if renewed and "run options" not in changed:
             changed.append("run options")
         told = f"changed: {', '.join(changed)}" if changed else "nothing changed"
         if left:
@@ -146,7 +148,14 @@ def merged(old: Settings, read: Settings) -> tuple[Settings, list[str]]:
 def _names(one: Settings, other: Settings) -> list[str]:
     """The options in which they differ, as they are written."""
     return [
-        each.name.replace("_", "-")
+        _WRITTEN.get(each.name, each.name.replace("_", " "))
         for each in fields(Settings)
         if getattr(one, each.name) != getattr(other, each.name)
     ]
+
+
+_WRITTEN = {
+    option.setting: f"--{option.name}"
+    for option in ROWS
+    if "container" in option.commands
+}

@@ -97,7 +97,10 @@ class ImageRegistry:
     async def _release(self, version: Version, manifest: Manifest | None) -> Release:
         where = f"{self.reference}"
         if manifest is None:
-            raise NoRelease(f"{where} lists {version.tag}, and does not hold it")
+            raise NoRelease(
+                f"{where} lists {version.tag}, but its manifest is gone: deleted, or "
+                "never pushed"
+            )
         if manifest.is_index:
             await self._require_platform(version, manifest)
         return Release(

@@ -85,14 +85,13 @@ def test_mapping_or_one_clear_error(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("3", 3), ("1", 1), ("0", 1), ("-7", 1), ("1000", 1000)]
+    ("text", "expected"), [("3", 3), ("1", 1), ("007", 7), ("1000", 1000)]
 )
-def test_less_than_one_replica_is_one(text: str, expected: int) -> None:
-    """As it always was."""
+def test_replicas_are_counted(text: str, expected: int) -> None:
     assert expected == replicas(text, "--replicas")
 
 
-@pytest.mark.parametrize("text", ["", "three", "1.5", "1001", "--3"])
+@pytest.mark.parametrize("text", ["", "three", "1.5", "1001", "--3", "0", "-7"])
 def test_replicas_are_a_number(text: str) -> None:
     """Of which there is a most."""
     with pytest.raises(ConfigError, match=r"--replicas .* from 1 to 1000"):

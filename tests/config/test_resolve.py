@@ -138,7 +138,7 @@ def test_container_has_settings_of_its_own(settings: Resolve) -> None:
         registry=IMAGES,
         port=("8080:80", "8443"),
         cmd=("serve", "-v"),
-        replicas="0",
+        replicas="1",
         run_options=("-e", "A=b"),
     )
     assert (PortMapping(8080, 80), PortMapping(8443)) == found.port_mappings

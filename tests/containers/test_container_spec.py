@@ -110,6 +110,39 @@ async def test_image_removed_before_a_container_is_made_is_pulled_again(
     assert await made.create("shop-1", 0) in host.held
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), "/cache, /data"),
+        (("-v", "data:/data"), "/cache"),
+        (("--mount", "type=tmpfs,target=/cache/", "-v", "/data"), "/data"),
+        (("--tmpfs", "/cache", "-v", "/srv/data:/data:ro"), ""),
+        (("-v", "/more"), "/cache, /data, /more"),
+    ],
+)
+async def test_data_that_goes_with_its_container_is_told_once(
+    options: tuple[str, ...],
+    expected: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+):
+    host = MemoryHost("volumes")
+    engine = MemoryEngine(host)
+    name = host.publish(f"{REPOSITORY}:v1", volumes=("/data", "/cache"))
+    await engine.pull(name, None, lambda done, total: None)
+    settings = Settings(command="container", root=tmp_path, cache_dir=tmp_path)
+    version = Installed("v1", name.partition("@")[2], "", 1.0)
+    asked = parse(options, {}, tmp_path)
+    container_specs = ContainerSpecs(engine, SHOP, settings, asked)
+    for _ in range(2):
+        await container_specs.of(version)
+    kept = replace(settings, keep_volumes=True)
+    await ContainerSpecs(engine, SHOP, kept, asked).of(version)
+
+    told = [vars(each)["volumes"] for each in caplog.records]
+    assert ([expected] if expected else []) == told
+
+
 async def test_each_attempt_has_a_name_of_its_own(tmp_path: Path):
     made = await container_spec(tmp_path)
     names = {made.name(index, attempt) for index in range(3) for attempt in range(3)}

@@ -10,7 +10,7 @@ import pytest
 
 from dewy._speedups.proxy_protocol import LOCAL
 from dewy.config import Endpoint
-from dewy.containers.health import Check, HealthTracker
+from dewy.containers.health import Check, HealthTracker, with_usual_cause
 from tests.needs import needs
 from tests.standins.namespace import in_namespace
 
@@ -194,3 +194,19 @@ def after(health_tracker: HealthTracker, looks: str) -> list[bool]:
 )
 def test_it_takes_several_looks_in_a_row(looks: str, verdicts: str):
     assert [each == "+" for each in verdicts] == after(HealthTracker(2, 3), looks)
+
+
+@pytest.mark.parametrize(
+    ("problem", "hinted"),
+    [
+        ("172.17.0.2:8080: connection refused", True),
+        ("127.0.0.1:49152 closed the connection", True),
+        ("172.17.0.2:8080/up answered 500", False),
+        ("", False),
+    ],
+)
+def test_usual_cause_of_a_refusal_is_named(problem: str, hinted: bool):
+    told = with_usual_cause(problem)
+
+    assert told.startswith(problem)
+    assert hinted == ("inside a container listen on 0.0.0.0" in told)

@@ -70,7 +70,7 @@ async def test_what_changed_is_taken_over_by_all(tmp_path: Path):
     new = replace(old, replicas=5, drain_time=1.0)
     stage = Stage(old, lambda: new)
 
-    assert "changed: replicas, drain-time" == await stage.reload.reload()
+    assert "changed: --replicas, --drain-time" == await stage.reload.reload()
     assert [new] == stage.renewed
     assert [new] * 4 == stage.holders()
     assert ["reloading", "woken", "ready: v1 runs"] == stage.told
@@ -81,7 +81,7 @@ async def test_what_takes_a_restart_is_named_and_left(tmp_path: Path):
     stage = Stage(old, lambda: replace(old, runtime="podman", replicas=2))
     told = await stage.reload.reload()
 
-    assert "changed: replicas; restart dewy for: runtime" == told
+    assert "changed: --replicas; restart dewy for: --runtime" == told
     assert old.runtime == stage.agent.settings.runtime
 
 

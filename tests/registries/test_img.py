@@ -154,7 +154,7 @@ async def test_tag_that_is_listed_and_not_held_is_no_release(
 
     monkeypatch.setattr("dewy.remotes.oci.client.OCI.stands_for", none)
 
-    with pytest.raises(NoRelease, match=r"lists v1\.0\.0, and does not hold it"):
+    with pytest.raises(NoRelease, match=r"lists v1\.0\.0, but its manifest is gone"):
         await registry.current()
 
 

@@ -171,6 +171,7 @@ class Publisher:
         ports: Sequence[int] = (8080,),
         labels: Mapping[str, str] | None = None,
         healthcheck: bool = False,
+        volumes: Sequence[str] = (),
         platforms: Sequence[str] = (),
         program: Program | None = None,
     ) -> Pushed:
@@ -193,6 +194,7 @@ class Publisher:
             # Equal images of two repositories would be one image to an engine.
             "Labels": {**self.labels, "dewy.test.of": name, **(labels or {})},
             **({"Healthcheck": HEALTHCHECK} if healthcheck else {}),
+            **({"Volumes": {place: {} for place in volumes}} if volumes else {}),
         }
         if not platforms:
             manifest = await self._image(repository, config, "linux/amd64", program)

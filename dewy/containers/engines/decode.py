@@ -133,6 +133,7 @@ def image(data: Json) -> Image:
         tags=tuple(dict.fromkeys(name for name in named if "@" not in name)),
         digests=tuple(dict.fromkeys(name for name in named if "@" in name)),
         ports=_exposed(config),
+        volumes=tuple(sorted(config.get("Volumes") or ())),
         created_at=data.get("Created") or "",
         healthcheck=test[0] != "NONE",
         platform="/".join(part for part in parts if part),

@@ -42,6 +42,7 @@ class DockerEngine:
     ) -> None:
         self.flavour = "podman" if wire.libpod else "docker"
         self.identity = identity
+        self.keep_volumes = False
         self.rootless = rootless
         self.local = wire.place.local
         self.address = urls.redact(wire.place.url)
@@ -138,7 +139,7 @@ class DockerEngine:
         async with self._wire.asking(f"remove container {container}", limit):
             try:
                 await self._wire.docker.containers.container(container).delete(
-                    force=force, v=True
+                    force=force, v=not self.keep_volumes
                 )
             except aiodocker.DockerError as exc:
                 if not (

@@ -33,6 +33,7 @@ class MemoryEngine:
         self.flavour = flavour
         self.rootless = False
         self.local = True
+        self.keep_volumes = False
         self.address = self.identity = f"mem://{host.name}"
         self.runs_healthchecks = True
 

@@ -84,6 +84,7 @@ class MemoryHost:
         ports: tuple[int, ...] = (8080,),
         labels: Mapping[str, str] | None = None,
         healthcheck: bool = False,
+        volumes: tuple[str, ...] = (),
         exits: int | None = None,
     ) -> str:
         """Put an image into the registry under a tag; its reference by digest."""
@@ -97,6 +98,7 @@ class MemoryHost:
             ports=ports,
             created_at=self.now(),
             healthcheck=healthcheck,
+            volumes=volumes,
             platform="linux/amd64",
         )
         published = Published(image, labels or {}, exits)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,22 @@ class RunOptions:
         """Whom it runs as; "" for the image's own."""
         user = json.loads(self._body).get("User", "")
         return str(user)
+
+    def anonymous_volumes(self, image: Iterable[str]) -> list[str]:
+        """
+        The paths at which each container has a volume that no other will have.
+
+        Args:
+            image: The paths that the image names as volumes.
+        """
+        body = json.loads(self._body)
+        host = body.get("HostConfig", {})
+        named = {bind.split(":")[1] for bind in host.get("Binds", ())}
+        named |= {mount["Target"] for mount in host.get("Mounts", ())}
+        named |= {*host.get("Tmpfs", ())}
+        mounted = {place.rstrip("/") for place in named}
+        places = {place.rstrip("/") for place in (*image, *body.get("Volumes", ()))}
+        return sorted(places - mounted)
 
     def run_as(self, uid: int, gid: int, *, rootless: bool) -> RunOptions:
         """

@@ -293,3 +293,25 @@ async def test_program_that_is_not_there_is_told(
     shown = "".join(traceback.format_exception(refused.value))
     assert "verysecret" not in shown
     assert "hidden-argument" not in shown
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_anonymous_volumes_go_unless_they_are_kept(
+    engine: RealEngine, publisher: Publisher, kept: bool
+) -> None:
+    pushed = await publisher.publish(engine.name(), "v1", volumes=["/data"])
+    await engine.engine.pull(pushed.by_digest, None, lambda done, total: None)
+    image = await engine.engine.image(pushed.by_digest)
+    assert image is not None
+    assert ("/data",) == image.volumes
+    engine.engine.keep_volumes = kept
+    made = await engine.engine.create(engine.name(), {"Image": pushed.by_digest})
+    async with engine.client() as client:
+        shown = await client.containers.container(made).show()
+        (volume,) = [mount["Name"] for mount in shown["Mounts"]]
+        await engine.engine.remove(made)
+        left = {each["Name"] for each in (await client.volumes.list())["Volumes"]}
+        if kept:
+            await (await client.volumes.get(volume)).delete()
+
+    assert kept == (volume in left)
