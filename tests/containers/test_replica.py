@@ -36,14 +36,14 @@ async def test_outcomes_are_kept_over_a_move_and_the_end():
         replica = await it.serving("a")
         assert Outcomes() == replica.outcomes
 
-        with listening() as listener:
-            origin = Origin(listener)
-            for place in range(2):
+        for count in (1, 2):
+            # A probe follows, and would be accepted in the place of the next client.
+            with listening() as listener:
                 where = Endpoint.of(listener)
                 it.store.table.move(replica, Upstream(DIRECT, (where,)))
-                await broken(it.proxy.ports[0].endpoint, origin)
-                expected = Outcomes(place + 1, place + 1)
-                await eventually(lambda seen=expected: seen == replica.outcomes)
+                await broken(it.proxy.ports[0].endpoint, Origin(listener))
+            expected = Outcomes(count, count)
+            await eventually(lambda seen=expected: seen == replica.outcomes)
         it.store.lose(replica, 1)
         await eventually(lambda: not it.proxy.ports[0].backends)
 
