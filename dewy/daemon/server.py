@@ -44,6 +44,7 @@ async def supervise(
     listeners = stack.enter_context(
         await open_listeners(settings.ports, service.listeners(), settings.stop_timeout)
     )
+    stack.enter_context(listeners.watched())
     generations = Generations(
         settings.program,
         settings.root,
@@ -62,7 +63,8 @@ async def supervise(
         return await agent.judge(how, worker.tail)
 
     supervisor = await stack.enter_async_context(Supervisor(generations, died))
-    await stack.enter_async_context(inspecting(keep_link(state_store, releases)))
+    looks = (keep_link(state_store, releases), generations.inspect)
+    await stack.enter_async_context(inspecting(*looks))
     context.signals.restart = supervisor.restart
     if state_store.state.running is not None:
         try:

@@ -301,6 +301,10 @@ class Generations:
         """Whether what the program writes comes by here."""
         return self._capture
 
+    async def inspect(self) -> None:
+        """Make good what programs did to what they share."""
+        self._listeners.restore()
+
     async def stop(self) -> None:
         """SIGTERM to all, SIGKILL after the stop time-out; idempotent."""
         serving, self.serving = self.serving, None
@@ -350,7 +354,7 @@ class Generations:
     def _install(self, worker: Worker) -> None:
         old, self.serving = self.serving, worker
         self.workers[worker] = "serving"
-        self._listeners.lengthen()
+        self._listeners.restore()
         if old is not None:
             self._retire(old)
         self.changed.set()
@@ -376,6 +380,7 @@ class Generations:
                 self.drains.add(worker.loop.time() - begun)
         finally:
             self.workers.pop(worker, None)
+            self._listeners.restore()
             await self._record()
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import select
 import socket
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 
@@ -56,15 +59,57 @@ class Listeners:
     def descriptors(self) -> tuple[int, ...]:
         return tuple(listener.socket.fileno() for listener in self._listeners)
 
-    def lengthen(self) -> None:
+    def restore(self) -> None:
         """
-        Give every queue its full length again.
+        Listen as at the start again, whatever a program did to the sockets.
 
-        All generations share it, and a program that calls listen(2) by itself,
-        as most servers do, shortens it for all of them.
+        All generations share them. One that calls listen(2) by itself, as most
+        servers do, shortens the queue for all of them; one that calls shutdown(2)
+        on a socket, as WEBrick does when it ends, closes the port for all. The
+        latter is told, and a failure is logged.
         """
         for listener in self._listeners:
-            listener.socket.listen(BACKLOG)
+            closed = not listener.socket.getsockopt(
+                socket.SOL_SOCKET, socket.SO_ACCEPTCONN
+            )
+            try:
+                listener.socket.listen(BACKLOG)
+            except OSError as exc:
+                fields = {"port": listener.name, "error": str(exc)}
+                log.error("Port not open", extra=fields)
+                continue
+            if closed:
+                log.warning(
+                    "Opened port again, which a program closed by shutdown(2)",
+                    extra={"port": listener.name},
+                )
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """
+        Call `restore` as soon as a program closes a port, while this is entered.
+
+        Linux tells at once; elsewhere nothing happens here. Called in the loop.
+        """
+        if sys.platform != "linux" or not self._listeners:
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        with select.epoll() as hangups:
+            for descriptor in self.descriptors:
+                # No event but EPOLLHUP, which cannot be left out.
+                hangups.register(descriptor, 0)
+            loop.add_reader(hangups, self._closed, hangups)
+            try:
+                yield
+            finally:
+                loop.remove_reader(hangups)
+
+    def _closed(self, hangups: select.epoll) -> None:
+        self.restore()
+        for descriptor, _ in hangups.poll(0):
+            # It stays closed: not to be told for ever.
+            hangups.unregister(descriptor)
 
     @property
     def lowest(self) -> tuple[str, int] | None:

@@ -35,6 +35,16 @@ MORTAL = SILENT.replace(
     "            os._exit(9)\n"
     "        await asyncio.sleep(0.01)\n",
 )
+# Closes its port for everybody when it is asked to stop, as WEBrick does, and
+# then takes its time.
+SHUTS_DOWN = SILENT.replace(
+    "    await asked_to_stop.wait()\n",
+    "    await asked_to_stop.wait()\n"
+    "    server.listener.shutdown(2)\n"
+    "    Path('shut').touch()\n"
+    "    while not Path('leave').exists():\n"
+    "        await asyncio.sleep(0.01)\n",
+)
 UNHEALTHY = PROGRAM.read_text().replace(
     'b"HTTP/1.1 200 OK',
     'b"HTTP/1.1 " + (b"500 Bad" if b"/up" in head else b"200 OK") + b"',

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,7 +14,14 @@ import pytest
 
 from dewy.config import Address
 from dewy.errors import DewyError
-from dewy.supervisor.sockets import open_listeners
+from dewy.supervisor.sockets import Listeners, open_listeners
+from tests.eventually import eventually
+
+
+def shut(listeners: Listeners) -> None:
+    """What WEBrick does when it ends: for everybody who has the socket."""
+    with socket.socket(fileno=os.dup(listeners.descriptors[0])) as shared:
+        shared.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture
@@ -46,13 +54,42 @@ async def test_a_port_accepts_at_once_and_stays_blocking(stack, port):
     assert all(os.get_blocking(fd) for fd in listeners.descriptors)
 
 
+async def test_port_closed_by_shutdown_is_opened_again(stack, port, caplog):
+    address = Address(f"127.0.0.1:{port}", "127.0.0.1", port)
+    listeners = stack.enter_context(await open_listeners([address], [], 0))
+    shut(listeners)
+
+    listeners.restore()
+
+    with socket.create_connection(("127.0.0.1", port)):
+        pass
+    (warning,) = caplog.records
+    assert "shutdown(2)" in warning.message
+    listeners.restore()
+    assert [warning] == caplog.records
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells at once")
+async def test_port_closed_by_shutdown_is_opened_at_once_while_watched(
+    stack, port, caplog
+):
+    address = Address(f"127.0.0.1:{port}", "127.0.0.1", port)
+    listeners = stack.enter_context(await open_listeners([address], [], 0))
+    with listeners.watched():
+        for times in (1, 2):
+            shut(listeners)
+            await eventually(lambda times=times: len(caplog.records) == times)
+            with socket.create_connection(("127.0.0.1", port)):
+                pass
+
+
 async def test_a_queue_that_a_program_shortened_is_lengthened_again(stack, port):
     address = Address(f"127.0.0.1:{port}", "127.0.0.1", port)
     listeners = stack.enter_context(await open_listeners([address], [], 0))
     with socket.socket(fileno=os.dup(listeners.descriptors[0])) as shared:
         shared.listen(1)
 
-    listeners.lengthen()
+    listeners.restore()
 
     # Nobody accepts: what is connected waits in the queue.
     for _ in range(20):

@@ -286,3 +286,16 @@ async def test_a_program_that_never_notified_is_started_where_another_one_did(si
 
     assert "v1" == await site.ask()
     assert site.generations.alive
+
+
+async def test_port_that_an_old_generation_closes_for_all_serves_on(site):
+    site.install("v1", programs.SHUTS_DOWN)
+    await site.open()
+    await site.supervisor.start()
+    site.install("v2")
+    await renew(site.generations)
+    await eventually((site.root / "shut").exists)
+    (site.root / "leave").touch()
+    await site.only(2)
+
+    assert "v2" == await site.ask()
