@@ -9,6 +9,7 @@ import signal
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 from .config import Settings
 from .deploy.migrate_go import adopt, cached
@@ -18,7 +19,7 @@ from .deploy.state import BrokenState, Group, Installed, State, StateFile
 from .deploy.state_store import StateStore
 from .deploy.verbs import BY_OPERATOR
 from .errors import DeploymentError
-from .supervisor.processes import members
+from .supervisor.processes import bearers, members
 from .system import Clock, boot_id, start_time, utc
 
 log = logging.getLogger(__name__)
@@ -163,12 +164,12 @@ def _present(state: State, kept: Collection[str]) -> State:
     return found
 
 
-async def end_orphans(groups: Iterable[Group], patience: float) -> None:
+async def end_orphans(groups: Iterable[Group], root: Path, patience: float) -> None:
     """
-    End the generations of a dewy that was killed.
+    End the generations of a dewy of *root* that was killed.
 
-    They were sent SIGTERM by the kernel when it died; after *patience* seconds
-    what is left is killed.
+    The kernel sent them SIGTERM when it died, but not to what they had started in
+    sessions of its own. After *patience* seconds what is left is killed.
     """
     boot = boot_id()
     left = {
@@ -177,6 +178,7 @@ async def end_orphans(groups: Iterable[Group], patience: float) -> None:
         if group.boot == boot
         for pid, begun in await asyncio.to_thread(_living, group)
     }
+    left |= await asyncio.to_thread(_marked, root)
     if not left:
         return
     log.warning("Ended orphans", extra={"pids": sorted(left)})
@@ -201,6 +203,14 @@ def _living(group: Group) -> list[tuple[int, int]]:
         return []
     living = ((pid, start_time(pid)) for pid in members(group.pid))
     return [(pid, begun) for pid, begun in living if begun is not None]
+
+
+def _marked(root: Path) -> dict[int, int]:
+    """What any generation of *root* started, by its environment."""
+    mine = os.getpid()
+    found = bearers(lambda mark: mark.split("@", 2)[2:] == [str(root)])
+    # A dewy that was started from such a program must not end itself.
+    return {p: b for p, b in found.items() if p != mine and mine not in members(p)}
 
 
 def _signal(processes: Iterable[int], number: int) -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +38,7 @@ if child:
     print(child, flush=True)
 time.sleep(3600)
 """
+WAITS = "import signal; print(flush=True); signal.pause()"
 V1 = Installed("v1", "a", "20310203T040506Z", NOW)
 V2 = Installed("v2", "b", "20310203T050507Z", NOW + 3601)
 
@@ -272,12 +274,12 @@ def group(process: subprocess.Popen[bytes], **changes: object) -> Group:
 
 
 async def test_orphans_are_ended_with_all_they_have(
-    orphan: subprocess.Popen[bytes],
+    orphan: subprocess.Popen[bytes], tmp_path: Path
 ):
     assert orphan.stdout is not None
     child = int(await asyncio.to_thread(orphan.stdout.readline))
 
-    await boot.end_orphans([group(orphan)], 0.1)
+    await boot.end_orphans([group(orphan)], tmp_path, 0.1)
 
     assert -signal.SIGKILL == orphan.poll()
     assert start_time(child) is None
@@ -285,16 +287,47 @@ async def test_orphans_are_ended_with_all_they_have(
 
 @pytest.mark.parametrize("changes", [{"started": 1}, {"boot": "another"}])
 async def test_a_pid_given_to_somebody_else_is_spared(
-    orphan: subprocess.Popen[bytes], changes: dict[str, object]
+    orphan: subprocess.Popen[bytes], changes: dict[str, object], tmp_path: Path
 ):
-    await boot.end_orphans([group(orphan, **changes)], 0.1)
+    await boot.end_orphans([group(orphan, **changes)], tmp_path, 0.1)
 
     assert orphan.poll() is None
     os.kill(orphan.pid, 0)
 
 
-async def test_without_orphans_nothing_is_waited_for():
-    await boot.end_orphans([Group(2**22 - 1, 5, boot_id())], 3600)
+@contextmanager
+def detached(mark: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in a session of its own that bears *mark*."""
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-S",
+            "-c",
+            "import signal; print(flush=True); signal.pause()",
+        ],
+        env={**os.environ, "DEWY_GENERATION": mark},
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    yield process
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize("ours", [True, False], ids=["this-root", "another-root"])
+def test_detached_process_of_a_killed_dewy_is_ended(tmp_path: Path, ours: bool):
+    """No group tells of it; its environment does."""
+    root = tmp_path if ours else tmp_path / "other"
+    with detached(f"3@beef@{root}") as process:
+        asyncio.run(boot.end_orphans([], tmp_path, 0.1))
+
+        assert ours == (process.poll() is not None)
+
+
+async def test_without_orphans_nothing_is_waited_for(tmp_path: Path):
+    await boot.end_orphans([Group(2**22 - 1, 5, boot_id())], tmp_path, 3600)
 
 
 async def test_an_undoing_that_was_cut_short_is_finished(settings: Settings):

@@ -13,10 +13,10 @@ from ..deploy.state_store import StateStore
 from ..errors import StartFailed
 from ..logs import detailed
 from ..supervisor.deployer import ServerDeployer
-from ..supervisor.exit_status import describe_exit
 from ..supervisor.generations import Generations
 from ..supervisor.policy import Policy
 from ..supervisor.sockets import open_listeners
+from ..supervisor.subreaper import OrphanReaper, subreaper
 from ..supervisor.supervisor import Supervisor
 from ..supervisor.worker import Worker
 from ..system import boot_id
@@ -40,7 +40,9 @@ async def supervise(
     settings, state_store = agent.settings, agent.state_store
     service, stack = context.service, context.stack
     service.extend(settings.stop_timeout * 2 + settings.start_timeout + 30)
-    await boot.end_orphans(state_store.state.groups, settings.stop_timeout)
+    groups = state_store.state.groups
+    await boot.end_orphans(groups, settings.root, settings.stop_timeout)
+    stack.enter_context(subreaper())
     listeners = stack.enter_context(
         await open_listeners(settings.ports, service.listeners(), settings.stop_timeout)
     )
@@ -59,11 +61,11 @@ async def supervise(
     agent.deployer = ServerDeployer(releases, generations)
 
     async def died(worker: Worker) -> bool:
-        how = describe_exit(worker.exited.result())
-        return await agent.judge(how, worker.tail)
+        return await agent.judge(worker.ending, worker.tail)
 
     supervisor = await stack.enter_async_context(Supervisor(generations, died))
-    looks = (keep_link(state_store, releases), generations.inspect)
+    reaper = OrphanReaper(generations.leaders)
+    looks = (keep_link(state_store, releases), generations.inspect, reaper.look)
     await stack.enter_async_context(inspecting(*looks))
     context.signals.restart = supervisor.restart
     if state_store.state.running is not None:

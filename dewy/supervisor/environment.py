@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 FIRST_DESCRIPTOR = 3
+GENERATION = "DEWY_GENERATION"
 
 _OURS = frozenset(
     {
+        GENERATION,
         "LISTEN_FDS",
         "LISTEN_FDNAMES",
         "LISTEN_PID",
@@ -34,6 +36,7 @@ def environment(
     generation: int,
     names: Sequence[str],
     notify: str,
+    mark: str = "",
 ) -> dict[str, str]:
     """
     *base* with what the supervisor adds.
@@ -42,12 +45,16 @@ def environment(
         names: Of the sockets at descriptors 3, 4, … in this order.
 
         notify: The address this generation says READY=1 to.
+
+        mark: By which everything this generation starts is known.
     """
     result = {name: value for name, value in base.items() if name not in _OURS}
     pairs = (f"{name}={fd}" for fd, name in enumerate(names, FIRST_DESCRIPTOR))
     result["SERVER_STARTER_PORT"] = ";".join(pairs)
     result["SERVER_STARTER_GENERATION"] = str(generation)
     result["NOTIFY_SOCKET"] = notify
+    if mark:
+        result[GENERATION] = mark
     if names:
         result["LISTEN_FDS"] = str(len(names))
         result["LISTEN_FDNAMES"] = ":".join(map(_descriptor_name, names))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -134,6 +135,7 @@ class Generations:
         self._candidate: Candidate | None = None
         self._respawning: asyncio.Task[None] | None = None
         self._count = 0
+        self._run = secrets.token_hex(4)
         self.deaths = self.restarts = 0
         self.drains = Histogram(DRAIN_BOUNDS)
         self.checks = Checks()
@@ -301,6 +303,10 @@ class Generations:
         """Whether what the program writes comes by here."""
         return self._capture
 
+    def leaders(self) -> frozenset[int]:
+        """The first process of each generation that lives."""
+        return frozenset(worker.pid for worker in self.workers)
+
     async def inspect(self) -> None:
         """Make good what programs did to what they share."""
         self._listeners.restore()
@@ -327,6 +333,7 @@ class Generations:
             generation=worker.generation,
             names=self._listeners.names,
             notify=worker.notify.address,
+            mark=f"{worker.generation}@{self._run}@{self._root}",
         )
         descriptors = self._listeners.descriptors
         program = await asyncio.to_thread(pinned, self._program, self._root)

@@ -11,12 +11,13 @@ from __future__ import annotations
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
 
 from ..system import start_time
+from .environment import GENERATION
 
 LISTEN = b"0A"
 UNKNOWN = "another process"
@@ -37,6 +38,55 @@ class Process(NamedTuple):
     pid: int
     parent: int
     session: int
+
+
+class Child(NamedTuple):
+    """A child of a process; *ended* but not reaped, or living."""
+
+    pid: int
+    session: int
+    started: int
+    ended: bool
+
+
+def children(parent: int) -> list[Child]:
+    """The children of process *parent*, zombies included."""
+    found = []
+    for process in _processes():
+        if process.parent == parent:
+            with suppress(OSError), open(f"/proc/{process.pid}/stat", "rb") as file:
+                stat = file.read()
+                fields = stat[stat.rindex(b")") + 2 :].split()
+                ended = fields[0] in (b"Z", b"X")
+                started = int(fields[19])
+                found.append(Child(process.pid, process.session, started, ended))
+    return found
+
+
+def bearers(marked: Callable[[str], bool]) -> dict[int, int]:
+    """
+    Living processes whose DEWY_GENERATION fulfils *marked*, with their start times.
+
+    Those of other users are left out where they do not let us look.
+    """
+    found = {}
+    for pid in map(int, _numbers("/proc")):
+        mark = generation_mark(pid)
+        if mark and marked(mark) and (begun := start_time(pid)) is not None:
+            found[pid] = begun
+    return found
+
+
+def generation_mark(pid: int) -> str:
+    """DEWY_GENERATION in the environment of process *pid*; "" if it has none."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            variables = file.read()
+    except OSError:
+        return ""
+    name = GENERATION.encode() + b"="
+    found = (v for v in variables.split(b"\0") if v.startswith(name))
+    return os.fsdecode(next(found, b"").removeprefix(name))
 
 
 def members(leader: int) -> frozenset[int]:

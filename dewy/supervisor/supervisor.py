@@ -11,7 +11,6 @@ from typing import Any, Self
 from ..errors import DeploymentError
 from ..logs import detailed, duration
 from .backoff import Backoff
-from .exit_status import describe_exit
 from .generations import Generations
 from .worker import Worker
 
@@ -156,7 +155,7 @@ def _log_death(worker: Worker, lived: float) -> None:
         "Program ended by itself",
         extra={
             "generation": worker.generation,
-            "how": describe_exit(worker.exited.result()),
+            "how": worker.ending,
             "lived": duration(lived),
         },
     )

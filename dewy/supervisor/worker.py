@@ -18,10 +18,11 @@ from typing import Any
 from ..errors import StartFailed
 from ..logs import printable
 from ..system import descriptor_limit, start_time
+from .environment import GENERATION
 from .exit_status import describe_exit, wait_pid
 from .launch import DESCRIPTORS
 from .output import Output
-from .processes import members
+from .processes import bearers, held, members
 from .readiness import ReadinessSocket
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,9 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._leftover: dict[int, int | None] = {}
+        self._mark = ""
+        self._sockets: frozenset[int] = frozenset()
+        self._detached = False
         self._to_leftover = signal.SIGTERM
         self._reaper: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
@@ -83,6 +87,14 @@ class Worker:
     @property
     def alive(self) -> bool:
         return not self.exited.done()
+
+    @property
+    def ending(self) -> str:
+        """How it ended, in words; only once `exited` is done."""
+        text = describe_exit(self.exited.result())
+        if self._detached:
+            text += "; it went into the background: run it in the foreground"
+        return text
 
     @property
     def tail(self) -> tuple[str, ...]:
@@ -109,6 +121,8 @@ class Worker:
         self._control, theirs = socket.socketpair()
         self._control.setblocking(False)
         listening = ",".join(map(str, descriptors)) or "-"
+        self._mark = environment.get(GENERATION, "")
+        self._sockets = frozenset(os.fstat(each).st_ino for each in descriptors)
         stdout, stderr = self._output.child_fds if self._output else (None, None)
         try:
             self._process = subprocess.Popen(
@@ -184,7 +198,7 @@ class Worker:
         """What to raise for this generation, with its last lines."""
         text = f"generation {self.generation} {how}"
         if self.exited.done():
-            text += f" ({describe_exit(self.exited.result())})"
+            text += f" ({self.ending})"
         last = printable(self.tail[-1][:LAST_LINE]) if self.tail else ""
         return StartFailed(text, detail=last, log_tail=self.tail)
 
@@ -256,21 +270,43 @@ class Worker:
             if begun is not None and start_time(pid) == begun
         ]
 
+    def _find_leftover(self) -> None:
+        """See what outlives the leader, which is a zombie still."""
+        found = members(self.pid) - {self.pid}
+        bearing = self._bearers()
+        self._leftover = {pid: start_time(pid) for pid in found} | bearing
+        living = [pid for pid, begun in self._leftover.items() if begun is not None]
+        with suppress(OSError):
+            self._detached = bool(held(living, self._sockets))
+        if strays := sorted(bearing.keys() - found):
+            log.warning(
+                "Ended what a generation left in sessions of its own",
+                extra={"generation": self.generation, "pids": strays},
+            )
+
+    def _bearers(self) -> dict[int, int | None]:
+        mark = self._mark
+        return {**bearers(lambda found: found == mark)} if mark else {}
+
     async def _reap(self) -> None:
         """Wait for the leader's end, then for what it left behind."""
         assert self._process is not None
         await wait_pid(self.pid)
         # The leader is a zombie still, so its pid cannot name anything else yet.
-        others = (await asyncio.to_thread(members, self.pid)) - {self.pid}
-        self._leftover = {pid: start_time(pid) for pid in others}
+        await asyncio.to_thread(self._find_leftover)
         self._end_leftover()
         code = self._process.wait()
         if self._output:
             await asyncio.to_thread(self._output.flush)
         self.notify.close()
+        self._detached = self._detached and code == 0
         self.exited.set_result(code)
-        while self._remaining():  # noqa: ASYNC110 - not ours: no event tells
-            await asyncio.sleep(LEFTOVER_POLL)
+        while self._leftover:
+            while self._remaining():  # noqa: ASYNC110 - not ours: no event tells
+                await asyncio.sleep(LEFTOVER_POLL)
+            # What it started before it ended, and nobody saw.
+            self._leftover = await asyncio.to_thread(self._bearers)
+            self._end_leftover()
         if self._output:
             self._output.close()
         self._ended.set()

@@ -45,6 +45,25 @@ SHUTS_DOWN = SILENT.replace(
     "    while not Path('leave').exists():\n"
     "        await asyncio.sleep(0.01)\n",
 )
+# Answers from a daemon in a session of its own, which hears of no SIGTERM; its
+# first process stays or, asked to by the file `daemonize`, ends.
+DETACHES = (
+    PROGRAM.read_text()
+    .replace("    say_ready()\n", "")
+    .replace("signal.SIGTERM, asked_to_stop.set", "signal.SIGUSR1, asked_to_stop.set")
+    .replace(
+        'if __name__ == "__main__":\n',
+        'if __name__ == "__main__":\n'
+        "    if os.fork():\n"
+        "        if not Path('daemonize').exists():\n"
+        "            signal.pause()\n"
+        "        os._exit(0)\n"
+        "    os.setsid()\n"
+        "    if os.fork():\n"
+        "        os._exit(0)\n"
+        "    Path('detached').write_text(str(os.getpid()))\n",
+    )
+)
 UNHEALTHY = PROGRAM.read_text().replace(
     'b"HTTP/1.1 200 OK',
     'b"HTTP/1.1 " + (b"500 Bad" if b"/up" in head else b"200 OK") + b"',
