@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 LAUNCH = Path(__file__).with_name("launch.py")
 LEFTOVER_POLL = 0.05
+DAEMONIZING = 0.1
 LAST_LINE = 200
 # Why no program at all could be executed at this moment.
 SCARCITY = frozenset(
@@ -293,6 +294,9 @@ class Worker:
         assert self._process is not None
         await wait_pid(self.pid)
         # The leader is a zombie still, so its pid cannot name anything else yet.
+        if not self.terminating and _ended_well(self.pid):
+            # A daemon's first process ends before the last one is there.
+            await asyncio.sleep(DAEMONIZING)
         await asyncio.to_thread(self._find_leftover)
         self._end_leftover()
         code = self._process.wait()
@@ -301,15 +305,22 @@ class Worker:
         self.notify.close()
         self._detached = self._detached and code == 0
         self.exited.set_result(code)
-        while self._leftover:
+        while True:
             while self._remaining():  # noqa: ASYNC110 - not ours: no event tells
                 await asyncio.sleep(LEFTOVER_POLL)
-            # What it started before it ended, and nobody saw.
+            # What was started before that ended, and nobody saw.
             self._leftover = await asyncio.to_thread(self._bearers)
+            if not self._leftover:
+                break
             self._end_leftover()
         if self._output:
             self._output.close()
         self._ended.set()
+
+
+def _ended_well(pid: int) -> bool:
+    ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+    return bool(ended and ended.si_code == os.CLD_EXITED and not ended.si_status)
 
 
 def _send(kill: Callable[[int, int], None], pid: int, number: int) -> None:

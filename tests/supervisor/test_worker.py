@@ -159,7 +159,8 @@ async def test_a_group_is_not_signalled_once_its_leader_is_reaped(
     worker = Worker(1, capture=False)
     spawn(worker, tmp_path, "pass")
     await worker.go("program")
-    await asyncio.wait_for(worker.exited, 20)
+    await worker.exited
+    await worker.stop(20)
     worker.exited = worker.loop.create_future()  # its output is still flushed
     killed: list[int] = []
     monkeypatch.setattr(os, "killpg", lambda pid, number: killed.append(pid))
