@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -12,6 +13,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 __all__ = ["CONTENT_TYPE", "Exposition"]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+_WHOLE_BOUND = re.compile(rb'(\ble="[0-9]+)\.0"')
 
 WORDS = {"By": "bytes", "s": "seconds"}
 
@@ -28,9 +31,9 @@ class Exposition:
         )
 
     def text(self, data: MetricsData) -> bytes:
-        """*data* in the text format."""
+        """*data* in the text format, with bounds as Go writes them: `le="1"`."""
         self._reader.take(data)
-        return generate_latest(self._registry)
+        return _WHOLE_BOUND.sub(rb'\1"', generate_latest(self._registry))
 
 
 class _Reader(PrometheusMetricReader):

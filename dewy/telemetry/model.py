@@ -21,7 +21,6 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from .. import __version__
 from ..histogram import Histogram as Counted
 from .instruments import INSTRUMENTS, Instrument, Kind
 from .points import Point
@@ -68,7 +67,8 @@ class Model:
             for name, instrument in INSTRUMENTS.items()
             if name in found
         ]
-        scope = ScopeMetrics(InstrumentationScope(SCOPE, __version__), metrics, "")
+        # Without a version, as the original's: series outlive an upgrade.
+        scope = ScopeMetrics(InstrumentationScope(SCOPE, ""), metrics, "")
         return MetricsData([ResourceMetrics(self._resource, [scope], "")])
 
     def _metric(self, instrument: Instrument, points: list[Point], now: int) -> Metric:

@@ -85,7 +85,7 @@ def test_buckets_are_cumulated(scrape: Scrape) -> None:
     port = {"proxy_port": "proxy_port"}
 
     assert 0 == buckets["0.25"]
-    assert (1, 2) == (buckets["0.5"], buckets["5.0"])
+    assert (1, 2) == (buckets["0.5"], buckets["5"])
     assert 2 == buckets["+Inf"]
     count = value(scrape, "dewy_proxy_connect_latency_seconds_count", **port)
     total = value(scrape, "dewy_proxy_connect_latency_seconds_sum", **port)
@@ -108,3 +108,14 @@ def test_series_that_is_gone_is_not_told_again(points: list[Point]) -> None:
 
     assert {"dewy_held", "target_info"} >= names(after)
     assert 1 == value(after, "dewy_held")
+
+
+def test_bounds_are_written_as_the_original_does(points: list[Point]) -> None:
+    """Dashboards ask for `le="1"`, and the scope has no version."""
+    model = Model(Resource({"service.name": "dewy", "service.version": "9"}))
+    text = Exposition().text(model.made(points)).decode()
+
+    assert 'le="1"' in text
+    assert 'le="0.5"' in text
+    assert '.0"' not in text
+    assert 'otel_scope_version=""' in text
