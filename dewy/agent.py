@@ -127,9 +127,11 @@ class Agent:
         now, grace = self.clock.wall(), self.settings.grace_period
         return await _in_time(ask(self.registry, state, self.absence, now, grace))
 
-    async def deploy(self, release: Release, why: str = "") -> None:
+    async def deploy(self, release: Release, why: str = "", preempt: str = "") -> None:
         """
         Bring *release* up; *why* unless it is the newest.
+
+        Another change under way is cancelled where *preempt* says why.
 
         Raises:
             NotYet: its artifact is being replaced at this moment, or an operator
@@ -139,7 +141,7 @@ class Agent:
             Exception: it failed and is in quarantine; what ran still runs.
         """
         change = Change(self.attempt(release.tag, "deploy", why), release)
-        await self.changes.run(change, self._deploy)
+        await self.changes.run(change, self._deploy, preempt)
 
     async def _deploy(self, change: Change) -> None:
         attempt, release = change.attempt, change.release
@@ -205,7 +207,7 @@ class Agent:
             Kind.IMPORTANT, f"{attempt.target} was not deployed: {reason}"
         )
 
-    async def deploy_wanted(self, release: Release) -> str:
+    async def deploy_wanted(self, release: Release, preempt: str = "") -> str:
         """
         Bring up the version an operator named; what to tell them.
 
@@ -219,16 +221,25 @@ class Agent:
         if running and is_same(running, release) and await self.deployer.alive():
             await self.state_store.change(lambda state: replace(state, wanted=""))
         else:
-            await self.deploy(release, ASKED_FOR)
+            # Held from its commit on: no poll may undo it before that is decided.
+            attempt = self.attempt(release.tag, "deploy", ASKED_FOR)
+            change = Change(attempt, release, hold=True)
+            await self.changes.run(change, self._deploy, preempt)
         try:
             newest = await self.look()
-            if newest is None or newest.tag == release.tag:
-                return f"{release.tag} runs"
-            why = f"{newest.tag} is newer"
+            newer = "" if newest is None or newest.tag == release.tag else newest.tag
+            why = f"{newer} is newer"
         except (DewyError, OSError) as exc:
+            newer = "?"
             why = f"the registry does not tell what is newest: {summary(exc)}"
-        await self.state_store.change(lambda state: replace(state, hold=True))
-        return f"{release.tag} runs and is held, for {why}"
+        state = await self.state_store.change(
+            lambda state: _held_at(state, release, hold=bool(newer))
+        )
+        if state.running is None or not is_same(state.running, release):
+            raise DewyError(f"{release.tag} was left again: {self.describe()}")
+        return (
+            f"{release.tag} runs and is held, for {why}" if newer else self.describe()
+        )
 
     async def went_back(self, attempt: Attempt, target: Installed, why: str) -> None:
         """Record that *target*, a kept release, runs again, and follow it up."""
@@ -309,6 +320,7 @@ class Agent:
                 quarantine=state.quarantine.succeeded(target.tag, target.identity),
                 wanted="",
                 because=attempt.why or NEWEST,
+                hold=state.hold or change.hold,
             )
 
         await self.state_store.change(commit)
@@ -459,6 +471,14 @@ class Agent:
         attempt.reach(DONE)
         what = self.deployer.achievement(bool(attempt.previous))
         self.deployment_log.tell(Kind.IMPORTANT, f"{what} for {attempt.target}")
+
+
+def _held_at(state: State, release: Release, *, hold: bool) -> State:
+    """Hold *state* at *release*, or let it go, if that is what runs."""
+    running = state.running
+    if running is None or not is_same(running, release):
+        return state
+    return replace(state, hold=hold)
 
 
 def _refuse_held(state: State, target: Installed) -> None:

@@ -47,14 +47,19 @@ class Change:
 
         release: The release it brings up; None where it goes back to a kept one.
 
+        hold: The root is to be held at the new version.
+
         committed: The state names the new version, or is about to.
 
         cancelled: Why it was cancelled, or "".
     """
 
-    def __init__(self, attempt: Attempt, release: Release | None = None) -> None:
+    def __init__(
+        self, attempt: Attempt, release: Release | None = None, *, hold: bool = False
+    ) -> None:
         self.attempt = attempt
         self.release = release
+        self.hold = hold
         self.committed = False
         self.cancelled = ""
         self._task: asyncio.Task[Any] | None = None
@@ -116,10 +121,15 @@ class ChangeSlot:
         return None if change is None or change.committed else change
 
     async def run(
-        self, change: Change, work: Callable[[Change], Coroutine[Any, Any, T]]
+        self,
+        change: Change,
+        work: Callable[[Change], Coroutine[Any, Any, T]],
+        preempt: str = "",
     ) -> T:
         """
         Run *work* as the change under way and return its result.
+
+        One that is under way is cancelled first where *preempt* says why.
 
         If whoever awaits this is cancelled, so is the change, unless it has
         committed; it is waited for in either case.
@@ -128,8 +138,11 @@ class ChangeSlot:
             Busy: another change is under way.
             Cancelled: somebody cancelled this one before it committed.
         """
-        if self.current is not None:
-            raise Busy(f"{self.current.attempt.target} is being deployed")
+        while self.current is not None:
+            if not preempt:
+                raise Busy(f"{self.current.attempt.target} is being deployed")
+            await self.cancel(preempt)
+            await self.settled()
         self.current = change
         change.attempt.listener = self.publish
         task = change.start(work(change))
@@ -149,16 +162,16 @@ class ChangeSlot:
         """
         Cancel the change under way and return it; None if there is none to cancel.
 
-        From then on it cannot commit, and another may run. What it has begun is
-        waited for a little, not to the end.
+        From then on it cannot commit. What it has begun is waited for a little, not
+        to the end; then another may run.
         """
         change = self.pending
         if change is None:
             return None
         change.cancel(reason)
-        self._release(change)
         if not await change.finished(UNDOING):
             self.publish(f"undoing {change.attempt.target} goes on")
+        self._release(change)
         return change
 
     async def settled(self) -> None:

@@ -85,9 +85,10 @@ class Operations:
             pending = agent.changes.pending
             if pending is not None and _is_of(pending, release):
                 return await self._join(pending, progress)
+            why = f"superseded by {release.tag}"
             if pending is not None:
-                await self._preempt(pending, f"superseded by {release.tag}", progress)
-            return await agent.deploy_wanted(release)
+                await self._preempt(pending, why, progress)
+            return await agent.deploy_wanted(release, why)
 
     async def roll_back(self, version: str | None, progress: Progress) -> str:
         """
@@ -106,11 +107,14 @@ class Operations:
             if pending is not None:
                 if _goes_back(pending) and version in (None, pending.attempt.target):
                     return await self._join(pending, progress)
-                await self._preempt(pending, verbs.BY_OPERATOR, progress)
+                # Cancelled first, then kept out, then undone: nothing commits in
+                # between, and no poll brings it back.
+                pending.cancel(verbs.BY_OPERATOR)
                 if pending.release is not None:
                     await self._keep_out(pending.release)
-                    if version in (None, _running(agent.state)):
-                        return _not_deployed(pending.release, agent.state)
+                await self._preempt(pending, verbs.BY_OPERATOR, progress)
+                if pending.release and version in (None, _running(agent.state)):
+                    return _not_deployed(pending.release, agent.state)
             return await self._go_back(version)
 
     async def _release(self, version: str | None) -> Release:
@@ -152,7 +156,7 @@ class Operations:
         async def work(change: Change) -> None:
             await self._activate(before, after, target, change)
 
-        await agent.changes.run(change, work)
+        await agent.changes.run(change, work, preempt=verbs.BY_OPERATOR)
         agent.deployment_log.tell(Kind.IMPORTANT, message)
         return message
 

@@ -13,6 +13,7 @@ import pytest
 
 from dewy.admin.handlers import Handlers
 from dewy.deploy.deploy_hooks import DeployHooks
+from dewy.deploy.releases import Trial
 from dewy.errors import DewyError
 from dewy.operations import Operations
 from dewy.polling import Poller
@@ -108,14 +109,14 @@ async def test_hold_said_while_the_new_version_gets_ready_wins(tmp_path, monkeyp
     """The commit looks at the state, whatever became of the cancellation."""
     async with sited(tmp_path) as site:
         store = site.agent.state_store
-        switch = site.hands.releases.switch
+        place = Trial.place
 
-        async def held(directory: str) -> None:
-            await switch(directory)
+        async def held(trial: Trial) -> None:
+            await place(trial)
             await store.change(lambda state: replace(state, hold=True))
 
         with monkeypatch.context() as patched:
-            patched.setattr(site.hands.releases, "switch", held)
+            patched.setattr(Trial, "place", held)
             site.hands.publish("v1.2.0")
             with pytest.raises(DewyError, match=r"held at v1\.1\.0; v1\.2\.0 waits"):
                 await site.hands.tick()
@@ -237,13 +238,12 @@ async def test_deploy_of_another_version_takes_its_place(tmp_path, monkeypatch):
 async def test_verb_is_dropped_when_its_client_has_left(tmp_path, monkeypatch):
     async with sited(tmp_path) as site:
         gate = Gate()
-        monkeypatch.setattr(site.hands.releases, "switch", gate)
+        monkeypatch.setattr(Trial, "place", lambda trial: gate())
         asked = asyncio.create_task(site.roll_back())
         await gate.reached.wait()
         change = site.agent.changes.current
         asked.cancel()
         await eventually(lambda: change.cancelled)
-        gate.opened.set()  # undoing comes by here, too
         await asyncio.wait({asked})
 
         assert asked.cancelled()
@@ -252,13 +252,13 @@ async def test_verb_is_dropped_when_its_client_has_left(tmp_path, monkeypatch):
 
 async def test_rollback_said_twice_at_a_time_goes_back_once(tmp_path, monkeypatch):
     async with sited(tmp_path) as site:
-        gate, switch = Gate(), site.hands.releases.switch
+        gate, place = Gate(), Trial.place
 
-        async def waits(directory: str) -> None:
+        async def waits(trial: Trial) -> None:
             await gate()
-            await switch(directory)
+            await place(trial)
 
-        monkeypatch.setattr(site.hands.releases, "switch", waits)
+        monkeypatch.setattr(Trial, "place", waits)
         first = asyncio.create_task(site.roll_back())
         await gate.reached.wait()
         second = asyncio.create_task(site.roll_back())
