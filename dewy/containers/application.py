@@ -18,7 +18,7 @@ from ..config import PortMapping
 from .engines.decode import repository
 from .model import Container
 
-__all__ = ["Application", "reference_of"]
+__all__ = ["Application", "image_name", "reference_of"]
 
 MANAGED = "dewy.managed"
 APP = "dewy.app"
@@ -145,6 +145,13 @@ class Application:
 def _without_port(name: str) -> str:
     """*name* without the port that a registry has anyway."""
     return _DEFAULT_PORT.sub("", name, count=1)
+
+
+def image_name(container: Container) -> str:
+    """The image of *container* by its tag, as the original showed it."""
+    repository, digest, _ = container.image.partition("@")
+    version = container.labels.get(VERSION, "")
+    return f"{repository}:{version}" if digest and version else container.image
 
 
 def index_of(labels: Mapping[str, str]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .application import image_name
 from .replica import Replica
 from .rollout import Phase
 
@@ -21,7 +22,7 @@ def describe(replica: Replica) -> dict[str, Any]:
     return {
         "id": container.id,
         "name": container.name,
-        "image": container.image,
+        "image": image_name(container),
         "status": container.state,
         "ip_port": _published(replica),
         "started_at": container.started_at or NEVER,

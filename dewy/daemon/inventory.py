@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from datetime import datetime
 
-from ..containers.application import VERSION, index_of
+from ..containers.application import VERSION, image_name, index_of
 from ..containers.model import Container
 from ..containers.replica_set import ReplicaSet
 from ..errors import EngineError
@@ -79,7 +79,7 @@ def _labels(container: Container, app: str) -> tuple[str, ...]:
 def _of(container: Container, app: str) -> Iterator[Point]:
     labels = _labels(container, app)
     version = container.labels.get(VERSION, "")
-    yield Point("dewy.container.info", 1, (*labels, container.image, version))
+    yield Point("dewy.container.info", 1, (*labels, image_name(container), version))
     yield Point("dewy.container.restarts", container.restarts, labels)
     for state in STATES:
         value = int(container.state == state)

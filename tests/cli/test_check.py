@@ -120,7 +120,7 @@ def test_run_options_of_images_are_judged(dewy: Dewy, found: dict[str, Any]) -> 
     images = ("check", "--registry", "img://ghcr.io/acme/shop", "-p", "8080:80")
 
     assert 0 == dewy(*images, "--", "-e", "A=b").status
-    assert "-d cannot be used" in dewy(*images, "--", "-d").err
+    assert "-t cannot be used" in dewy(*images, "--", "-t").err
     assert 0 == dewy("check", "--registry", "mem://x", "--", "./app", "-d").status
 
 

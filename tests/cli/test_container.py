@@ -37,7 +37,7 @@ def test_daemon_gets_what_was_said(
 @pytest.mark.parametrize(
     ("words", "right"),
     [
-        (("-qd",), "-d cannot be used"),
+        (("-qt",), "-t cannot be used"),
         (("--privileged",), "--privileged cannot be used"),
         (("nginx:latest",), "only options of `docker run` stand after --"),
         (("-m", "much"), "run option -m 'much' must be a size"),

@@ -9,6 +9,7 @@ import pytest
 from dewy.config import PortMapping
 from dewy.containers.application import (
     Application,
+    image_name,
     index_of,
     ports_of,
 )
@@ -183,3 +184,16 @@ def test_the_originals_ports_are_told_by_what_it_published(
     container = Container("1", "a", "running", ORIGINAL, published=there)
 
     assert expected == ports_of(container, mappings(wanted))
+
+
+@pytest.mark.parametrize(
+    ("image", "labels", "expected"),
+    [
+        ("ghcr.io/a/b@sha256:1", {"dewy.version": "v1"}, "ghcr.io/a/b:v1"),
+        ("ghcr.io/a/b:v1", {"dewy.version": "v2"}, "ghcr.io/a/b:v1"),
+        ("ghcr.io/a/b@sha256:1", {}, "ghcr.io/a/b@sha256:1"),
+        ("sha256:2", {"dewy.version": "v1"}, "sha256:2"),
+    ],
+)
+def test_image_is_shown_by_its_tag(image: str, labels: dict[str, str], expected: str):
+    assert expected == image_name(Container("1", "a", "running", labels, image))

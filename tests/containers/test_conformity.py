@@ -115,6 +115,8 @@ CASES = [
         "10",
     ),
     ("--storage-opt", "size=1G"),
+    ("--ipc", "private", "--cgroupns", "private", "--cgroup-parent", "web.slice"),
+    ("--security-opt", "no-new-privileges", "--blkio-weight", "300"),
 ]
 
 Log = tuple[int, list[dict[str, Any]]]

@@ -278,3 +278,26 @@ async def test_applications_of_one_last_name_leave_each_other_alone(
         assert OLD == await two.fetch("/version")
         assert (await foreign.show())["State"]["Running"]
         await foreign.delete(force=True)
+
+
+async def test_replicas_may_join_the_bridge_of_the_engine(
+    engine: RealEngine, publisher: Publisher, tmp_path: Path, unused_tcp_port: int
+) -> None:
+    """As those of the original do: rules for its addresses go on to hold."""
+    site = ContainerDewy(
+        tmp_path,
+        unused_tcp_port,
+        engine=engine,
+        publisher=publisher,
+        replicas=1,
+        run_options=("--network", "bridge"),
+    )
+    await site.push(OLD)
+    async with site:
+        await site.serves(OLD)
+        (shown,) = await site.containers()
+        usual = "bridge" if site.engine.runtime == "docker" else "podman"
+        assert [usual] == list(shown["NetworkSettings"]["Networks"])
+        assert OLD == await site.fetch("/version")
+        (listed,) = (await site.ask("containers"))["containers"]
+        assert "direct" == listed["way"]

@@ -13,6 +13,9 @@ from . import decode
 from .client import EngineClient
 from .errors import exists, in_use
 
+# Podman's own network, as containers name it, and as it is listed to Docker's clients.
+PODMAN, BRIDGE = "podman", "bridge"
+
 
 async def network(wire: EngineClient, name: str) -> Network | None:
     """See `Engine.network`."""
@@ -74,7 +77,8 @@ async def _called(wire: EngineClient, name: str) -> list[dict[str, Any]]:
     """The networks of exactly that name, the oldest first."""
     async with wire.asking(f"look for network {name}"):
         listed = await wire.docker.networks.list(filters={"name": [name]})
-        mine = [one for one in listed if one["Name"] == name]
+        names = {name, BRIDGE} if wire.libpod and name == PODMAN else {name}
+        mine = [one for one in listed if one["Name"] in names]
         return sorted(mine, key=lambda one: (one["Created"], one["Id"]))
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from .argv import given
 from .builder import Builder, build
+from .refused import SHARED
 
 __all__ = ["RunOptions", "parse"]
 
@@ -113,7 +114,9 @@ class RunOptions:
         return body
 
     def _join(self, body: dict[str, Any], network: str) -> None:
-        if network:
+        if network in SHARED:
+            body["HostConfig"]["NetworkMode"] = "bridge"
+        elif network:
             body["HostConfig"]["NetworkMode"] = network
             endpoint = {"Aliases": list(self.aliases)} if self.aliases else {}
             body["NetworkingConfig"] = {"EndpointsConfig": {network: endpoint}}

@@ -10,8 +10,8 @@ from typing import Any
 from ...errors import ConfigError
 from . import environment, mounts
 from .argv import Given
-from .refused import unfit
-from .run_options import HEALTH, HOST, NAME, Many
+from .refused import SHARED, unfit
+from .run_options import HEALTH, HOST, NAME, NO_EFFECT, RUN_OPTIONS, Many
 
 __all__ = ["Builder", "build"]
 
@@ -83,6 +83,11 @@ def _put(made: Builder, given: Given) -> None:
 
 
 def _finish(made: Builder) -> None:
+    if made.network in SHARED and made.aliases:
+        raise ConfigError(
+            f"run option --network-alias has no meaning in --network {made.network}: "
+            "only networks of your own know names"
+        )
     # Files come first, wherever they stand.
     env = {**made.env_files, **made.env}
     if env:
@@ -226,6 +231,7 @@ def _no_healthcheck(made: Builder, given: Given) -> None:
 
 
 def _without_effect(made: Builder, given: Given) -> None:
+    _read(given)
     made.caution(f"{given.what} has {given.option.help}")
 
 
@@ -241,6 +247,9 @@ _SPECIAL: dict[str, Callable[[Builder, Given], None]] = {
     "platform": _platform,
     "stop-timeout": _stop_timeout,
     "no-healthcheck": _no_healthcheck,
-    "restart": _without_effect,
-    "quiet": _without_effect,
+    **{
+        option.name: _without_effect
+        for option in RUN_OPTIONS.values()
+        if option.help.startswith(NO_EFFECT)
+    },
 }

@@ -77,6 +77,20 @@ def matching(pattern: str, right: str) -> Callable[[str, str], str]:
     return read
 
 
+def only(*words: str, why: str) -> Callable[[str, str], str]:
+    """A reader of nothing but *words*; *why* others are refused."""
+    known = " or ".join(words)
+
+    def read(value: str, what: str) -> str:
+        if value not in words:
+            raise ConfigError(
+                f"{what} {value!r} cannot be used: {why}; {known} can, or leave it out"
+            )
+        return value
+
+    return read
+
+
 def whole(least: int, most: int) -> Callable[[str, str], int]:
     """A reader of whole numbers from *least* to *most*."""
 

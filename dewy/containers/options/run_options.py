@@ -17,6 +17,7 @@ from .quantities import (
     gpus,
     matching,
     nanoseconds,
+    only,
     pair,
     size,
     swap,
@@ -83,6 +84,7 @@ def _words(value: str, what: str) -> list[str]:
 
 
 HOST, HEALTH = "HostConfig", "Healthcheck"
+NO_EFFECT = "no effect"
 LIST, PAIRS = Many.LIST, Many.PAIRS
 NAME = matching(
     r"[A-Za-z0-9][A-Za-z0-9_.-]*",
@@ -92,6 +94,10 @@ USER = matching(r"[^\s:]*(?::[^\s:]+)?", "NAME|UID[:GROUP|GID]")
 CPUSET = matching(r"\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*", "a list such as 0-3,6")
 SIGNAL = matching(r"(?:SIG)?[A-Z0-9]+(?:[+-]\d+)?", "a signal such as SIGQUIT")
 PLATFORM = matching(r"[\w.-]+(?:/[\w.-]+){0,2}", "a platform such as linux/arm64")
+_OPENED = "it would open this host to the container"
+IPC = only("private", "none", "shareable", why=_OPENED)
+PRIVATE = only("private", why=_OPENED)
+HARDENING = only("no-new-privileges", "no-new-privileges:true", why=_OPENED)
 HOSTNAME = matching(r"[A-Za-z0-9_.-]{1,253}", "a host name")
 
 _ALL = (
@@ -172,6 +178,25 @@ _ALL = (
     RunOption("cap-drop", (HOST, "CapDrop"), capability, "NAME", "ALL too", "", LIST),
     RunOption("sysctl", (HOST, "Sysctls"), pair, "KEY=VALUE", "of its own", "", PAIRS),
     RunOption("runtime", (HOST, "Runtime"), NAME, "NAME", "what runs it, as runsc"),
+    RunOption(
+        "blkio-weight",
+        (HOST, "BlkioWeight"),
+        whole(0, 1000),
+        "NUMBER",
+        "10–1000",
+    ),
+    RunOption("cgroup-parent", (HOST, "CgroupParent"), text, "PATH", "its slice"),
+    RunOption("cgroupns", (HOST, "CgroupnsMode"), PRIVATE, "private", "cgroups"),
+    RunOption("ipc", (HOST, "IpcMode"), IPC, "private|none|…", "shared memory"),
+    RunOption(
+        "security-opt",
+        (HOST, "SecurityOpt"),
+        HARDENING,
+        "no-new-privileges",
+        "no more rights by setuid",
+        "",
+        LIST,
+    ),
     # Names and networks.
     RunOption("name", (), NAME, "NAME", "how the names of containers begin"),
     RunOption("hostname", ("Hostname",), HOSTNAME, "NAME", "of every replica", "h"),
@@ -255,6 +280,25 @@ _ALL = (
     # Accepted, because unit files of the original have them.
     RunOption("restart", (), _verbatim, "POLICY", "no effect: dewy starts it again"),
     RunOption("quiet", (), flag, "", "no effect: dewy pulls by itself", "q"),
+    RunOption("pull", (), _verbatim, "POLICY", "no effect: dewy pulls by digest"),
+    RunOption(
+        "rm", (), flag, "", "no effect: dewy removes what it replaced, after its logs"
+    ),
+    RunOption("detach", (), flag, "", "no effect: dewy does not attach", "d"),
+    RunOption("detach-keys", (), _verbatim, "KEYS", "no effect: dewy does not attach"),
+    RunOption("sig-proxy", (), flag, "", "no effect: dewy does not attach"),
+    RunOption("disable-content-trust", (), flag, "", "no effect: dewy pulls by digest"),
+    RunOption(
+        "expose",
+        (),
+        _verbatim,
+        "PORT",
+        "no effect: --port PROXY:CONTAINER leads there",
+        "",
+        LIST,
+    ),
+    RunOption("pid", (), PRIVATE, "private", "no effect: it has its own anyway"),
+    RunOption("uts", (), PRIVATE, "private", "no effect: it has its own anyway"),
 )
 
 RUN_OPTIONS = {option.name: option for option in _ALL}

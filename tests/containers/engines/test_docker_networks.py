@@ -51,3 +51,15 @@ async def test_many_who_ask_at_once_have_one_network(engine: RealEngine) -> None
         assert [name] == [one["Name"] for one in found]
         assert await other.remove_network(name)
         assert not await engine.engine.remove_network(name)
+
+
+async def test_network_of_the_engine_is_known_by_its_containers_name(
+    engine: RealEngine,
+) -> None:
+    """Podman lists it under another."""
+    name = "bridge" if engine.runtime == "docker" else "podman"
+
+    found = await engine.engine.network(name)
+
+    assert found is not None
+    assert found.gateways

@@ -247,3 +247,59 @@ def test_secrets_are_in_no_error(flag: str, value: str, more: Sequence[str]) -> 
         shown = str(exc)
 
     assert SECRET not in shown
+
+
+HARMLESS = [
+    ("--rm",),
+    ("-d",),
+    ("--pull", "always"),
+    ("--expose", "9000"),
+    ("--pid", "private"),
+    ("--uts=private",),
+    ("--detach-keys", "ctrl-x"),
+    ("--sig-proxy=false",),
+    ("--disable-content-trust",),
+]
+
+
+@pytest.mark.parametrize("words", HARMLESS, ids=" ".join)
+def test_harmless_option_is_taken_and_told_to_have_no_effect(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    found = parse(words, {}, tmp_path)
+
+    (caution,) = found.cautions
+    flag = words[0].partition("=")[0]
+    assert caution.startswith(f"run option {flag} has no effect: ")
+    assert parse((), {}, tmp_path).spec(image="i") == found.spec(image="i")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--ipc", "host"),
+        ("--ipc", "container:db"),
+        ("--pid", "host"),
+        ("--uts", "host"),
+        ("--cgroupns", "host"),
+        ("--security-opt", "seccomp=unconfined"),
+        ("--security-opt", "no-new-privileges:false"),
+    ],
+    ids=" ".join,
+)
+def test_value_that_opens_the_host_is_refused_and_the_right_one_named(
+    words: tuple[str, str], tmp_path: Path
+) -> None:
+    refused = rf"{words[0]} '{words[1]}' cannot be used: it would open this host .* can"
+    with pytest.raises(ConfigError, match=refused):
+        parse(words, {}, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["bridge", "default"])
+def test_network_of_the_engine_has_no_names(name: str, tmp_path: Path) -> None:
+    body = parse(("--network", name), {}, tmp_path).spec(image="i", network="own")
+
+    assert "bridge" == body["HostConfig"]["NetworkMode"]
+    assert "NetworkingConfig" not in body
+    with pytest.raises(ConfigError, match=r"--network-alias has no meaning in"):
+        parse(("--network", name, "--network-alias", "shop"), {}, tmp_path)
