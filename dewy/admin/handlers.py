@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -158,6 +159,7 @@ class Handlers:
                 pid=os.getpid(),
                 degraded=await self._degraded(),
                 generations=self._describe_generations(),
+                deaths=self._describe_deaths(),
                 replicas=self.containers() or (),
                 paused=self._replica_set is not None
                 and self._replica_set.pausing.paused,
@@ -181,6 +183,8 @@ class Handlers:
             reasons.append(f"{agent.state.running.name} does not run")
         if self._replica_set:
             reasons += self._replica_set.degraded()
+        if self._generations:
+            reasons += self._generations.degraded()
         if self.poller.problem:
             reasons.append(f"the last poll failed: {self.poller.problem}")
         newest = agent.newest
@@ -217,6 +221,12 @@ class Handlers:
             }
             for worker, state in self._generations.workers.items()
         ]
+
+    def _describe_deaths(self) -> Answer | None:
+        if self._generations is None:
+            return None
+        deaths = self._generations.deaths
+        return {"total": deaths.total, "last": deaths.last and asdict(deaths.last)}
 
     async def _change(self, change: Callable[[State], verbs.Outcome]) -> Answer:
         message = ""

@@ -27,6 +27,9 @@ class Process:
         generations: The copies of the program: `generation`, `pid`, `state`,
             `since`, `status` each.
 
+        deaths: Those of the program while it served: `total`, and of the `last` one
+            `generation`, `how`, `lived`, `at`, or None; None in other modes.
+
         next_poll, last_poll: Seconds since the epoch, or None.
 
         last_error: The last failure in one line, or "".
@@ -58,6 +61,7 @@ class Process:
     passed_over: Sequence[Mapping[str, str]] = ()
     replicas: Sequence[Mapping[str, Any]] = ()
     paused: bool = False
+    deaths: Mapping[str, Any] | None = None
 
 
 def status(
@@ -100,6 +104,7 @@ def status(
         "hold": state.hold,
         "quarantine": _quarantine(state, now),
         "generations": [dict(each) for each in live.generations],
+        "deaths": dict(live.deaths) if live.deaths else None,
         "replicas": [dict(each) for each in live.replicas],
         "paused": live.paused,
         "next_poll": live.next_poll,

@@ -85,6 +85,7 @@ def _facts(status: Status, now: float) -> Iterator[tuple[str, str]]:
         yield "hold", "yes; `dewy unhold` ends it"
     for entry in status["quarantine"]:
         yield "quarantine", _quarantine(entry, now)
+    yield "deaths", _deaths(status.get("deaths"), now)
     if status["last_poll"] is not None:
         yield "last poll", f"{span(now - status['last_poll'])} ago"
     if status["next_poll"] is not None:
@@ -93,6 +94,16 @@ def _facts(status: Status, now: float) -> Iterator[tuple[str, str]]:
     for text in _passed_over(status.get("passed_over", ())):
         yield "passed over", text
     yield "last error", status["last_error"]
+
+
+def _deaths(deaths: Mapping[str, Any] | None, now: float) -> str:
+    if not deaths or not deaths["last"]:
+        return ""
+    last = deaths["last"]
+    return (
+        f"{deaths['total']}; the last {span(now - last['at'])} ago: generation "
+        f"{last['generation']} ({last['how']}) after {span(last['lived'])}"
+    )
 
 
 def _passed_over(passed: Sequence[Mapping[str, str]]) -> Iterator[str]:

@@ -122,7 +122,7 @@ def _server(generations: Generations, deployments: Deployments) -> Iterator[Poin
     yield Point("dewy.release.up", int(generations.alive))
     for state in ("starting", "serving", "draining"):
         yield Point("dewy.server.generations", states[state], (state,))
-    yield Point("dewy.server.deaths.total", generations.deaths)
+    yield Point("dewy.server.deaths.total", generations.deaths.total)
     yield Point("dewy.server.restarts.total", deployments.again, ("deploy",))
     yield Point("dewy.server.restarts.total", generations.restarts, ("signal",))
     yield Point("dewy.drain.duration", generations.drains, ("server",))

@@ -18,6 +18,7 @@ from pathlib import Path
 from ..errors import DeploymentError, StartFailed
 from ..histogram import DRAIN_BOUNDS, Checks, Histogram
 from ..logs import summary
+from .deaths import Deaths
 from .environment import environment, read_envdir
 from .pinning import pinned
 from .policy import Policy
@@ -96,7 +97,7 @@ class Generations:
 
         hurry: Set to kill what still drains instead of waiting for it.
 
-        deaths: How many ended by themselves while they served.
+        deaths: Those that ended by themselves while they served.
 
         restarts: How many took over without another release.
 
@@ -136,7 +137,8 @@ class Generations:
         self._respawning: asyncio.Task[None] | None = None
         self._count = 0
         self._run = secrets.token_hex(4)
-        self.deaths = self.restarts = 0
+        self.deaths = Deaths()
+        self.restarts = 0
         self.drains = Histogram(DRAIN_BOUNDS)
         self.checks = Checks()
         self._retiring: set[asyncio.Task[None]] = set()
@@ -297,6 +299,14 @@ class Generations:
                     await candidate.place()
                 except DeploymentError as exc:
                     log.warning("Current not moved", extra={"error": str(exc)})
+
+    def degraded(self) -> list[str]:
+        """What is not as it should be, a phrase each."""
+        serving = self.serving
+        lives = None
+        if serving is not None and serving.alive:
+            lives = serving.loop.time() - serving.since
+        return [text for text in (self.deaths.trouble(lives),) if text]
 
     @property
     def captures(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
@@ -11,6 +12,7 @@ from typing import Any, Self
 from ..errors import DeploymentError
 from ..logs import detailed, duration
 from .backoff import Backoff
+from .deaths import Death
 from .generations import Generations
 from .worker import Worker
 
@@ -31,7 +33,6 @@ class Supervisor:
     ) -> None:
         self.generations = generations
         self._died = died
-        self._backoff = Backoff()
         self._restart = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -86,11 +87,16 @@ class Supervisor:
         moved = False
         # Without a process, or called off for another, it was no death.
         if worker.pid and not worker.called_off:
-            generations.deaths += 1
+            generations.deaths.add(
+                Death(worker.generation, worker.ending, lived, time.time())
+            )
             _log_death(worker, lived)
             moved = await self._moved(worker)
-        self._backoff = Backoff() if moved else self._backoff.died(lived)
-        if self._backoff.delay and await self._changes_within(self._backoff.delay):
+        backoff = generations.deaths.backoff
+        generations.deaths.backoff = backoff = (
+            Backoff() if moved else backoff.died(lived)
+        )
+        if backoff.delay and await self._changes_within(backoff.delay):
             return
         if worker is generations.serving:
             await self._try_again()

@@ -33,6 +33,7 @@ KEYS = {
     "probation",
     "quarantine",
     "generations",
+    "deaths",
     "replicas",
     "paused",
     "next_poll",

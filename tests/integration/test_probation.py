@@ -127,3 +127,26 @@ async def test_without_rollback_a_dying_release_is_started_again(
         assert (BAD, []) == (status["running"]["tag"], status["quarantine"])
         await eventually(lambda: dewy.fetch())
         assert BAD == await dewy.fetch()
+
+
+async def test_crash_loop_is_degraded_whenever_it_is_looked_at(
+    tmp_path, unused_tcp_port
+):
+    """Also in the moments in which a generation lives."""
+    dewy = Dewy(tmp_path, unused_tcp_port, options=[*GRACE, "--no-rollback"])
+    dewy.publish(GOOD, programs.MORTAL)
+    async with dewy:
+        await dewy.runs(GOOD)
+        (dewy.root / "die").touch()
+        await dewy.until(lambda now: now["deaths"]["total"] >= 2)
+        await dewy.until(lambda now: "keeps dying" in str(now["degraded"]))
+        (dewy.root / "die").unlink()
+        status = await dewy.until(
+            lambda now: "serving" in [each["state"] for each in now["generations"]]
+        )
+        said = await roots.say(dewy.root, "status", "--check")
+
+    assert "exit status 9" in str(status["degraded"])
+    assert "exit status 9" == status["deaths"]["last"]["how"]
+    assert 1 == said.status
+    assert "(exit status 9)" in said.out

@@ -49,7 +49,7 @@ async def test_a_program_that_keeps_dying_is_started_ever_later(site):
     for _ in range(3):
         await asyncio.wait_for(site.deaths.get(), 30)
 
-    assert 1.5 == site.supervisor._backoff.delay
+    assert 1.5 == site.generations.deaths.backoff.delay
 
 
 async def test_a_death_may_be_answered_with_another_release(site):
