@@ -7,6 +7,7 @@ from urllib.parse import SplitResult
 
 from ..errors import RemoteError
 from ..ioprocess import reading
+from ..ioprocess.pool import IOPool
 from ..ioprocess.process import IOProcess
 from ..release import Release
 from ..remotes import Clients, local
@@ -47,4 +48,5 @@ class FileArtifacts:
             return await (await self._disk()).call(reading.content, path, limit)
 
     async def _disk(self) -> IOProcess:
-        return await local.looking(self._clients, self.path.parent)
+        pool = await self._clients.get("ioprocesses of artifacts", IOPool)
+        return await pool.get(self.path.parent)

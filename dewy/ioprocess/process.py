@@ -62,6 +62,12 @@ class IOProcess:
     def __repr__(self) -> str:
         return f"<IOProcess for {self.directory}>"
 
+    @property
+    def idle(self) -> bool:
+        """Whether it neither answers a call nor hangs."""
+        killed = self._channel is None and self._process is not None
+        return not killed and not self._turn.locked()
+
     async def __aenter__(self) -> Self:
         return self
 
