@@ -59,6 +59,8 @@ class Reconciler:
         self._died = died
         self._troubled = troubled
         self._looked = asyncio.Event()
+        self._again = asyncio.Event()
+        self._polls_well = True
         self._tried = asyncio.Event()
         self._deaths: asyncio.Queue[tuple[Replica, bool]] = asyncio.Queue()
         self._undecided = 0
@@ -92,9 +94,17 @@ class Reconciler:
         if tasks:
             await asyncio.wait(tasks)
 
-    def registry_answered(self) -> None:
-        """The registry was asked once, whatever came of it."""
+    def registry_answered(self, *, well: bool = True) -> None:
+        """
+        Note that the registry was asked once, and whether the poll went *well*.
+
+        The first good poll after bad ones has missing replicas started at once: their
+        images may be had again.
+        """
         self._looked.set()
+        if well and not self._polls_well:
+            self._again.set()
+        self._polls_well = well
 
     async def begun(self) -> None:
         """Return once what an earlier dewy left serves, or was tried to be had."""
@@ -211,15 +221,25 @@ class Reconciler:
             await self._deaths.join()
             pause, self._pause = self._pause, 0.0
             await asyncio.sleep(pause)
+            self._again.clear()
             failures = await self._reconcile(failures)
             self._tried.set()
             pause = min(FIRST_PAUSE * 2.0 ** (failures - 1), LONGEST_PAUSE)
             if failures:
-                await asyncio.sleep(pause)
+                failures = 0 if await self._again_within(pause) else failures
                 continue
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOKS):
                     await self._store.changed.since(self._known)
+
+    async def _again_within(self, seconds: float) -> bool:
+        """Wait *seconds*, or until a poll says that more may be had than before."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._again.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def _reconcile(self, failures: int) -> int:
         """Once; how many failures there were in a row."""

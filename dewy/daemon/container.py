@@ -125,10 +125,12 @@ async def _keep(
     async def tick() -> None:
         # What ran is started from this host before the registry is asked.
         await reconciler.begun()
+        well = False
         try:
             await agent.tick()
+            well = True
         finally:
-            reconciler.registry_answered()
+            reconciler.registry_answered(well=well)
 
     poller = Poller(tick, context.settings, context.clock, agent.deployment_log)
     reload = Reload(reread, context.service, agent, poller, replica_set)

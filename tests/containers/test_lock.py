@@ -6,8 +6,6 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,7 @@ from dewy.containers.application import Application
 from dewy.containers.engines.opening import open_engine
 from dewy.containers.lock import engine_lock
 from dewy.errors import RootBusy
-from tests.standins.engines import RealEngine
+from tests.standins.engines import RealEngine, tcp_door
 
 SHOP = Application("shop", "registry.test/acme/shop")
 NOBODY = 65534
@@ -121,35 +119,9 @@ async def _as_nobody(identity: str) -> str:
 
 async def test_engine_is_the_same_by_socket_and_by_tcp(engine: RealEngine):
     variable = next(iter(engine.environ))
-    async with _tcp_door(engine.environ[variable].removeprefix("unix://")) as door:
-        environ = {variable: f"tcp://127.0.0.1:{door}"}
-        async with open_engine(engine.runtime, environ) as other:
-            assert engine.engine.identity == other.identity
-            assert engine.engine.address != other.address
-
-
-@asynccontextmanager
-async def _tcp_door(path: str) -> AsyncIterator[int]:
-    """A port of 127.0.0.1 that leads to the Unix socket *path*."""
-
-    async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        try:
-            while piece := await source.read(65536):
-                sink.write(piece)
-                await sink.drain()
-        except ConnectionError:
-            pass
-        finally:
-            sink.close()
-
-    async def pass_on(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        there, back = await asyncio.open_unix_connection(path)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(copy(reader, back), name="to the engine")
-            group.create_task(copy(there, writer), name="from the engine")
-
-    server = await asyncio.start_server(pass_on, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
+    async with (
+        tcp_door(engine.environ[variable]) as door,
+        open_engine(engine.runtime, {variable: door}) as other,
+    ):
+        assert engine.engine.identity == other.identity
+        assert engine.engine.address != other.address

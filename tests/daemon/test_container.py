@@ -330,3 +330,28 @@ async def test_containers_left_by_another_root_are_adopted_and_removed(
         assert left == set(host.held)
 
     assert {} == host.held
+
+
+async def test_replica_whose_image_is_gone_is_back_with_the_registry(
+    tmp_path: Path, host: MemoryHost, monkeypatch: pytest.MonkeyPatch
+):
+    """A good poll after bad ones does not leave it to the next attempt."""
+    monkeypatch.setattr("dewy.containers.reconciler.FIRST_PAUSE", 3600.0)
+    monkeypatch.setattr("dewy.containers.reconciler.LONGEST_PAUSE", 3600.0)
+    async with alive(tmp_path, host, replicas=1, probation=0.0) as life:
+        await life.see("v1")
+        known, published = life.registry.release, dict(host.registry)
+        life.registry.release = None
+        host.registry.clear()
+        host.images.clear()
+        await host.kill(life.replica_set.deployer.store.serving[0].id)
+        assert life.replica_set.reconciler is not None
+        reconciler = life.replica_set.reconciler
+        await eventually(lambda: bool(reconciler.problem))
+        await life.handlers.poller.once()
+        assert [] == life.serving
+        life.registry.release = known
+        host.registry.update(published)
+        await life.handlers.poller.once()
+
+        await eventually(lambda: ["v1"] == life.serving)

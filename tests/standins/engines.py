@@ -152,6 +152,34 @@ async def real_engine(runtime: Runtime) -> AsyncIterator[RealEngine]:
         await sweep(place)
 
 
+@asynccontextmanager
+async def tcp_door(place: str) -> AsyncIterator[str]:
+    """Another way to the engine at the Unix socket *place*: a port of 127.0.0.1."""
+    path = place.removeprefix("unix://")
+
+    async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        try:
+            while piece := await source.read(65536):
+                sink.write(piece)
+                await sink.drain()
+        except ConnectionError:
+            pass
+        finally:
+            sink.close()
+
+    async def pass_on(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        there, back = await asyncio.open_unix_connection(path)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(copy(reader, back), name="to the engine")
+            group.create_task(copy(there, writer), name="from the engine")
+
+    server = await asyncio.start_server(pass_on, "127.0.0.1", 0)
+    async with server:
+        yield f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
 @pytest.fixture(scope="session")
 def _swept_at_the_end() -> Iterator[None]:
     yield
