@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from .errors import ConfigError, ImplementationUnavailable
+from .threads import DaemonThreads
 
 T = TypeVar("T")
 
@@ -52,11 +53,12 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run *main* to its end on that loop."""
+    """Run *main* to its end on that loop, with threads that keep nobody waiting."""
     try:
         factory = loop_factory()
     except ConfigError:
         main.close()
         raise
     with asyncio.Runner(loop_factory=factory) as runner:
+        runner.get_loop().set_default_executor(DaemonThreads())
         return runner.run(main)

@@ -55,6 +55,7 @@ LAYERS = (
         "signals",
         "system",
         "systemd",
+        "threads",
         "urls",
         "versions",
     },

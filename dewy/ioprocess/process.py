@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
 from typing import Any, ParamSpec, Self, TypeVar
 
+from ..threads import moment
 from .protocol import LENGTH, Raised, Request, Returned, encode
 
 __all__ = ["IOProcess"]
@@ -196,8 +197,8 @@ class IOProcess:
         return True
 
     def _hangs(self) -> OSError:
-        since = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self._since))
-        return OSError(errno.ETIMEDOUT, f"hangs since {since}", str(self.directory))
+        reason = f"hangs since {moment(self._since)}"
+        return OSError(errno.ETIMEDOUT, reason, str(self.directory))
 
     def _fields(self) -> dict[str, object]:
         pid = self._process.pid if self._process else 0

@@ -77,10 +77,11 @@ class Dewy:
             *(*ports, *self.options, *after),
         ]
 
-    async def start(self) -> Self:
-        """Start it; returns before it is up."""
+    async def start(self, *, publishes: bool = True) -> Self:
+        """Start it; returns before it is up. The registry is made if it *publishes*."""
         self.root.mkdir(exist_ok=True)
-        self.registry.mkdir(exist_ok=True)
+        if publishes:
+            self.registry.mkdir(exist_ok=True)
         with (self.base / "dewy.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *self.arguments(),

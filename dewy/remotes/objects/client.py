@@ -11,6 +11,7 @@ from typing import ParamSpec, Self, TypeVar
 
 from ...errors import RemoteError
 from ...system import to_the_end
+from ...threads import Calls
 from .. import NONSENSE
 from ..download import STANDARD, Effort, Interrupted, Progress
 from ..partial_file import PartialFile
@@ -54,6 +55,7 @@ class Objects:
     def __init__(self, store: ObjectStore, effort: Effort = STANDARD) -> None:
         self._store = store
         self._effort = effort
+        self._calls = Calls(str(store))
 
     @classmethod
     @asynccontextmanager
@@ -219,7 +221,7 @@ class Objects:
         try:
             async with asyncio.timeout(DEADLINE):
                 with understood(self._store):
-                    return await asyncio.to_thread(call, *args, **kwargs)
+                    return await self._calls.make(call, *args, **kwargs)
         except TimeoutError:
             raise Interrupted(f"{self._store} did not answer in time") from None
 
