@@ -24,6 +24,9 @@ class Signals:
         hurry: Set by the second of these: what still drains may be killed.
 
         restart: Called for SIGHUP and SIGUSR1.
+
+        kill: Kills whatever dewy supervises; for a stop that does not end, and not
+            called by a signal. Any thread may call it.
     """
 
     def __init__(self) -> None:
@@ -32,6 +35,7 @@ class Signals:
         self.hurry = asyncio.Event()
         self.reason = ""
         self.restart: Callable[[], None] = _ignore
+        self.kill: Callable[[], None] = _ignore
 
     def __enter__(self) -> Self:
         loop = asyncio.get_running_loop()

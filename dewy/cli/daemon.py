@@ -19,4 +19,6 @@ def serve(settings: Settings, reread: Callable[[], Settings] | None = None) -> i
 
     for caution in settings.cautions:
         log.warning("%s", caution)
-    return loop.run(daemon.run(settings, reread))
+    # Until the loop is closed, too: that waits for tasks and threads.
+    with daemon.LastResort() as last_resort:
+        return loop.run(daemon.run(settings, reread, last_resort))

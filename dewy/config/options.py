@@ -166,6 +166,13 @@ ROWS = (
         default="30s",
     ),
     Option(
+        "shutdown-timeout",
+        SOME_TIME,
+        "How long dewy may take to stop, with all it runs; what still drains or "
+        "stops then is killed.",
+        default="25s",
+    ),
+    Option(
         "probation",
         TIME,
         "Dying this soon after a deployment rolls it back.",

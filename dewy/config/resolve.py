@@ -11,7 +11,13 @@ from .. import urls
 from ..errors import ConfigError, Mistakes
 from . import sources
 from .options import options_of, options_without_effect
-from .settings import IMAGES, Address, PortMapping, Settings
+from .settings import (
+    DEFAULT_SHUTDOWN_TIMEOUT,
+    IMAGES,
+    Address,
+    PortMapping,
+    Settings,
+)
 from .sources import Said
 
 NEEDS_REGISTRY = frozenset({"server", "assets", "container", "check"})
@@ -68,6 +74,7 @@ def examine(
             *_foreign(command, given),
             *_without_effect(values),
             *_privileged(values),
+            *_cut_short(values),
         ),
         **values,
     )
@@ -164,6 +171,18 @@ def _without_effect(values: Mapping[str, Any]) -> list[str]:
     if values.get("log_connections") and values.get("log_level") != "debug":
         found.append("--log-connections has no effect without --log-level debug")
     return found
+
+
+def _cut_short(values: Mapping[str, Any]) -> list[str]:
+    """What was asked for and dewy's own end does not grant."""
+    limit = values.get("shutdown_timeout", DEFAULT_SHUTDOWN_TIMEOUT)
+    names = {"stop_timeout": "--stop-timeout", "drain_time": "--drain-time"}
+    return [
+        f"{option} {values[name]:g}s is cut short when dewy itself stops, which"
+        f" --shutdown-timeout gives {limit:g}s"
+        for name, option in names.items()
+        if values.get(name, 0.0) > limit
+    ]
 
 
 def _privileged(values: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from .endpoint import Endpoint
 
 DEFAULT_ADMIN_PORT = 17539
+DEFAULT_SHUTDOWN_TIMEOUT = 25.0
 IMAGES = "img"
 
 
@@ -78,6 +79,7 @@ class Settings:
     start_grace: float = 1.0
     start_timeout: float = 60.0
     stop_timeout: float = 30.0
+    shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT
     probation: float = 30.0
     health_path: str = ""
     health_timeout: float = 30.0

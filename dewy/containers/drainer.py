@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,15 @@ class Timeouts:
         part = self.jitter / max(count, 1)
         return [self.drain + part * (n + random.random()) for n in range(count)]
 
+    def drain_within(self, shutdown: float) -> float:
+        """
+        Return the seconds that connections get when all has *shutdown* to end.
+
+        What stopping leaves; but at least half, for only then can requests end that
+        the program itself would break off.
+        """
+        return min(self.drain, max(shutdown - self.stop, shutdown / 2))
+
 
 class Drainer:
     """
@@ -59,6 +68,8 @@ class Drainer:
 
     Attributes:
         drains: Seconds from out of the table to gone.
+
+        no_drain: Set when connections are not to be waited for any more.
     """
 
     def __init__(
@@ -68,6 +79,7 @@ class Drainer:
         self._tasks: set[asyncio.Task[None]] = set()
         self.timeouts = timeouts
         self.hurry = hurry
+        self.no_drain = asyncio.Event()
         self.drains = Histogram(DRAIN_BOUNDS)
 
     def begin(self, replicas: Iterable[Replica]) -> None:
@@ -98,7 +110,7 @@ class Drainer:
         try:
             left = await self._drain(replica, drain)
             log.info("Stopping container", extra=store.tell(replica, connections=left))
-            await store.engine.stop(replica.id, self._seconds(self.timeouts.stop))
+            await self._stop(replica)
             # Out of the engine's sight before its address may be another's.
             store.table.lose(replica)
             await store.remove(replica)
@@ -113,20 +125,36 @@ class Drainer:
 
     async def _drain(self, replica: Replica, seconds: float) -> int:
         """Wait for its connections; how many are left."""
-        if not replica.backends:
-            return 0
-        draining = asyncio.gather(
-            *(b.drain(seconds) for b in replica.backends.values())
-        )
-        hurried = asyncio.create_task(self.hurry.wait(), name="hurry")
-        either: set[asyncio.Future[Any]] = {draining, hurried}
-        try:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            draining.cancel()
-            hurried.cancel()
-            await asyncio.wait(either)
+        if replica.backends:
+            draining = asyncio.gather(
+                *(b.drain(seconds) for b in replica.backends.values())
+            )
+            await _unless(draining, self.hurry, self.no_drain)
         return replica.connections
 
-    def _seconds(self, timeouts: float) -> float:
-        return 0.0 if self.hurry.is_set() else timeouts
+    async def _stop(self, replica: Replica) -> None:
+        """Have its engine stop it; at once when nobody is to be waited for any more."""
+        stop, seconds = self._store.engine.stop, self.timeouts.stop
+        if self.hurry.is_set() or not await _unless(
+            stop(replica.id, seconds), self.hurry
+        ):
+            await stop(replica.id, 0)
+
+
+async def _unless(work: Awaitable[object], *events: asyncio.Event) -> bool:
+    """Await *work* unless one of *events* is set; whether it came to its end."""
+    task = asyncio.ensure_future(work)
+    waits = [asyncio.create_task(e.wait(), name="hurry") for e in events]
+    either: set[asyncio.Future[Any]] = {task, *waits}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ended = task.done()
+        for each in either:
+            each.cancel()
+        await asyncio.wait(either)
+    if ended:
+        task.result()
+    elif not task.cancelled():
+        task.exception()  # asked for, or the loop complains that nobody did
+    return ended

@@ -192,6 +192,8 @@ class ReplicaSet:
             await store.observe()
         # The service manager is waiting, and clients that come back find no one here.
         self.drainer.timeouts = replace(self.drainer.timeouts, jitter=0.0)
+        seconds = self.drainer.timeouts.drain_within(self.settings.shutdown_timeout)
+        asyncio.get_running_loop().call_later(seconds, self.drainer.no_drain.set)
         self.drainer.begin(store.replicas)
         await self.drainer.ended()
         with suppress(EngineError):

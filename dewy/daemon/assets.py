@@ -38,7 +38,9 @@ async def unpacking(context: RunContext) -> tuple[Agent, Releases]:
         outage=context.outside.outage,
     )
     await fetcher.clear()
-    await fetcher.retain(installed.tag for installed in state_store.state.installed)
+    kept = [installed.tag for installed in state_store.state.installed]
+    # A cache that hangs must not keep the program from starting.
+    fetcher.retaining = context.beside(fetcher.retain(kept), "cached versions")
     fetches: Fetches = fetcher
     if isinstance(cache, SharedCache):
         fetches = SingleFlightFetcher(

@@ -27,21 +27,28 @@ from ..systemd import Service
 from ..telemetry.loading import load
 from .assets import unpacking
 from .inspection import inspecting, keep_link
+from .last_resort import LastResort
 from .reload import Reread
 from .root_guard import RootGuard
 from .runtime import RunContext, opened
 from .server import supervise
+from .shutdown import MARGIN, ended
 
 __all__ = ["run"]
 
 log = logging.getLogger(__name__)
 
 
-async def run(settings: Settings, reread: Reread | None = None) -> int:
+async def run(
+    settings: Settings,
+    reread: Reread | None = None,
+    last_resort: LastResort | None = None,
+) -> int:
     """
     Keep one root until a signal ends it; the exit status.
 
-    *reread* tells what the settings would be now, for `dewy reload`.
+    *reread* tells what the settings would be now, for `dewy reload`; *last_resort*
+    ends a stop that takes too long.
 
     Raises:
         ConfigError: something cannot be as it was asked for; nothing was started.
@@ -49,7 +56,8 @@ async def run(settings: Settings, reread: Reread | None = None) -> int:
         DewyError, OSError: it could not start.
     """
     service = Service.from_environment(os.environ)
-    with Signals() as signals:
+    with Signals() as signals, last_resort or LastResort() as last_resort:
+        last_resort.kill = lambda: signals.kill()
         keeping = asyncio.create_task(
             _keep(settings, reread or (lambda: settings), service, signals), name="keep"
         )
@@ -59,9 +67,10 @@ async def run(settings: Settings, reread: Reread | None = None) -> int:
         if not keeping.done():
             log.info("Stopping", extra={"signal": signals.reason})
             service.stopping(f"Stopping on {signals.reason}")
-            service.extend(settings.stop_timeout + settings.drain_time + 30)
+            service.extend(settings.shutdown_timeout + 2 * MARGIN)
             keeping.cancel()
             signals.obeyed.set()
+            await ended(keeping, settings, signals, last_resort)
         await asyncio.wait({keeping, stopping})
         status = 0 if keeping.cancelled() else keeping.result()
         log.info("Dewy stopped")

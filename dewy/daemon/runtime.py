@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__, urls
 from ..agent import Agent
@@ -101,8 +102,13 @@ class RunContext:
                 "registry": urls.redact(settings.registry),
             },
         )
-        watching = asyncio.create_task(self.service.watch(), name="watchdog")
-        self.stack.push_async_callback(_end, watching)
+        self.beside(self.service.watch(), "watchdog")
+
+    def beside(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Do *work* in a task called *name*, until it is over or dewy ends."""
+        task = asyncio.create_task(work, name=name)
+        self.stack.push_async_callback(_end, task)
+        return task
 
     async def agent(
         self,

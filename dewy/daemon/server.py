@@ -58,6 +58,7 @@ async def supervise(
         prepare=lambda: _restore(state_store, releases),
         hurry=context.signals.hurry,
     )
+    context.signals.kill = generations.kill
     agent.deployer = ServerDeployer(releases, generations)
 
     async def died(worker: Worker) -> bool:

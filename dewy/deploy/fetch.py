@@ -55,6 +55,10 @@ class Fetcher:
         verify: `off`, `auto` or `required`; see `checksum.verify`.
 
         progress: Shows how far a download is, for as long as its context lasts.
+
+    Attributes:
+        retaining: A first `retain` that need not be over before the program starts;
+            it is before the first artifact is fetched.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class Fetcher:
         self._staging = staging
         self._verify = verify
         self._progress = progress or _unseen
+        self.retaining: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def staged(self, release: Release) -> AsyncIterator[Path]:
@@ -128,6 +133,8 @@ class Fetcher:
             raise _unwritable(self._staging, exc) from exc
 
     async def _obtain(self, release: Release, path: Path) -> None:
+        if self.retaining is not None:
+            await asyncio.wait({self.retaining})
         try:
             if await self._shelf.take(release, path):
                 return

@@ -330,6 +330,11 @@ class Generations:
         while self._retiring:
             await asyncio.wait(self._retiring)
 
+    def kill(self) -> None:
+        """SIGKILL to all that live; any thread may call it."""
+        for worker in list(self.workers):
+            worker.kill()
+
     def _new_worker(self) -> Worker:
         self._count += 1
         with _afforded():

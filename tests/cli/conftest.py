@@ -62,7 +62,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """What the daemon was started with, instead of starting it."""
     settings: list[Settings] = []
 
-    async def run(given: Settings, reread: object = None) -> int:
+    async def run(given: Settings, *_: object) -> int:
         settings.append(given)
         return 0
 

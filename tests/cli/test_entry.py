@@ -16,7 +16,7 @@ COMMAND = ("server", "--registry", "mem://x", "--", "./app")
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, exc: BaseException) -> None:
-    async def run(settings: object, reread: object = None) -> int:
+    async def run(settings: object, *_: object) -> int:
         raise exc
 
     monkeypatch.setattr("dewy.daemon.run", run)
@@ -107,7 +107,7 @@ def test_status_of_the_daemon_is_the_status(
 ) -> None:
     """It ends for its own reasons."""
 
-    async def run(settings: object, reread: object = None) -> int:
+    async def run(settings: object, *_: object) -> int:
         return 1
 
     monkeypatch.setattr("dewy.daemon.run", run)

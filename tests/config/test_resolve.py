@@ -320,3 +320,14 @@ def test_resolving_creates_nothing(settings: Resolve, root: Path) -> None:
     settings()
 
     assert [] == list(root.iterdir())
+
+
+def test_time_that_stopping_does_not_grant_is_a_caution(settings: Resolve) -> None:
+    """Nobody finds out first when a program is killed."""
+    assert () == settings().cautions
+    assert () == settings(stop_timeout="60s", shutdown_timeout="90s").cautions
+
+    (caution,) = settings(stop_timeout="60s").cautions
+
+    assert "--stop-timeout 60s is cut short when dewy itself stops" in caution
+    assert "--shutdown-timeout gives 25s" in caution

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from dewy.containers.drainer import Timeouts
 from dewy.containers.replica import Replica
 from dewy.containers.rollout import Phase
@@ -197,3 +199,42 @@ async def test_giving_up_leaves_the_container(tmp_path: Path):
         writer.close()
         await eventually(lambda: replica.connections == 0)
         replica.phase = Phase.UNCHECKED
+
+
+async def test_hurry_kills_what_is_already_stopping(tmp_path: Path):
+    """A second signal is obeyed in every phase of a stop."""
+    async with one(tmp_path, 0.01) as (bench, replica):
+        given: list[float] = []
+        stopping = asyncio.Event()
+
+        async def stop(seconds: float) -> int:
+            given.append(seconds)
+            stopping.set()
+            if seconds:
+                await asyncio.Event().wait()
+            return 137
+
+        bench.shops[replica.id].stop = stop
+        bench.replica_set.drainer.timeouts = Timeouts(0.0, 3600.0)
+        bench.replica_set.drainer.begin([replica])
+        await stopping.wait()
+        bench.replica_set.drainer.hurry.set()
+        async with asyncio.timeout(60):
+            await bench.replica_set.drainer.ended()
+
+        assert {} == bench.host.held
+
+
+@pytest.mark.parametrize(
+    ("drain", "stop", "shutdown", "expected"),
+    [
+        (30.0, 10.0, 25.0, 15.0),
+        (5.0, 10.0, 25.0, 5.0),
+        (30.0, 30.0, 25.0, 12.5),
+        (30.0, 0.0, 25.0, 25.0),
+    ],
+)
+def test_drain_gets_what_stopping_leaves(
+    drain: float, stop: float, shutdown: float, expected: float
+):
+    assert expected == Timeouts(drain, stop).drain_within(shutdown)

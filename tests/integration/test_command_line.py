@@ -89,7 +89,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """What the daemon would have been started with."""
     settings: list[Settings] = []
 
-    async def keep(given: Settings, reread: object = None) -> int:
+    async def keep(given: Settings, *_: object) -> int:
         settings.append(given)
         return 0
 
