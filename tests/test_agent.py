@@ -279,7 +279,7 @@ async def test_what_is_unpacked_in_vain_is_removed(hands, tmp_path, monkeypatch)
     async def refuse(*_: object) -> None:
         raise DeploymentError("no")
 
-    monkeypatch.setattr(type(hands.releases), "point", refuse)
+    monkeypatch.setattr(type(hands.releases), "switch", refuse)
     hands.publish("v1.0.0")
     with pytest.raises(DeploymentError):
         await hands.tick()

@@ -94,10 +94,9 @@ class Releases:
                 link that dewy could replace.
         """
         async with self.moving:
-            await self.point(directory)
+            await self._point(directory)
 
-    async def point(self, directory: str) -> None:
-        """As `switch`, for whoever holds `moving`."""
+    async def _point(self, directory: str) -> None:
         await to_the_end(self._current.switch, self.path(directory))
         self.placed = directory
         if self.trial is None:
@@ -135,7 +134,7 @@ class Releases:
             if target == directory:
                 return
             expected, origin = self.placed, await self.origin()
-            await self.point(directory)
+            await self._point(directory)
         if target != expected:
             log.warning(
                 "Put back current, which somebody moved; to go back to another "
@@ -258,6 +257,7 @@ class Trial:
         self._current = current
         self._directory = directory
         self._begun = False
+        self._moving = asyncio.Lock()
         self.back: str | None = None
 
     async def place(self) -> None:
@@ -267,20 +267,20 @@ class Trial:
         Raises:
             DeploymentError: it cannot be.
         """
-        async with self._releases.moving:
+        async with self._moving:
             if self._releases.trial is not self:
                 return
             if not self._begun:
                 self.back = await self._releases.target()
                 self._begun = True
                 await to_the_end(self._current.begin, self._path(), self._path_back())
-            await self._releases.point(self._directory)
+            await self._releases.switch(self._directory)
 
     async def undo(self) -> None:
         """Point `current` back. A failure is logged."""
-        if not self._begun:
-            return
-        async with self._releases.moving:
+        async with self._moving, self._releases.moving:
+            if not self._begun:
+                return
             try:
                 await to_the_end(self._current.undo, self._path(), self._path_back())
             except DeploymentError as exc:

@@ -123,7 +123,7 @@ async def test_a_rollback_that_fails_leaves_everything(site, monkeypatch):
         raise DeploymentError("it crashed")
 
     before = site.hands.agent.state
-    monkeypatch.setattr(Releases, "point", refuse)
+    monkeypatch.setattr(Releases, "switch", refuse)
     with pytest.raises(DeploymentError, match="it crashed"):
         await site.ask("rollback")
 
@@ -206,7 +206,7 @@ async def test_a_change_under_way_is_told(site, monkeypatch):
         monkeypatch.setattr(owner, name, call)
 
     watched(DeployHooks, "before")
-    watched(Releases, "point")
+    watched(Releases, "switch")
     site.hands.publish("v1.2.0")
     await site.poller.once()
     await site.say("rollback")
