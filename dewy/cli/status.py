@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import click
@@ -179,7 +180,22 @@ def _replicas(status: Status) -> list[str]:
             str(each["health"]),
             f"{each['connections']} connections",
             f"{each['upstream']} {each['way']}".strip(),
+            _restarted(each),
         )
         for each in status["replicas"]
     ]
     return columns(rows) if rows else []
+
+
+def _restarted(replica: Status) -> str:
+    """How often it had to be replaced, and how the last one in its place ended."""
+    last = replica.get("last_terminated")
+    restarts = replica.get("restarts")
+    counted = f"restarted {restarts} times" if restarts else ""
+    ended = f"last {_end(last)}" if last else ""
+    return ", ".join(filter(None, (counted, ended)))
+
+
+def _end(last: Status) -> str:
+    at = moment(datetime.fromisoformat(last["finished_at"]).timestamp())
+    return f"{last['container']} ({last['version']}): {last['how']}, {at}"

@@ -17,6 +17,7 @@ from .model import Container
 from .replica import Replica
 from .replica_store import ReplicaStore
 from .rollout import Phase
+from .terminations import described
 from .upstream import Upstream, Upstreams
 
 __all__ = ["Launcher", "ReadinessProbe"]
@@ -250,10 +251,10 @@ class Launcher:
 
 
 def _end(replica: Replica) -> str:
-    code = replica.ended.result()
+    code = replica.exit_code
     if replica.container.oom_killed:
         return "was killed for its use of memory before it was ready"
-    how = "" if code is None else f" with exit status {code}"
+    how = "" if code is None else f" with {described(code)}"
     return f"ended{how} before it was ready"
 
 

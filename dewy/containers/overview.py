@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .application import image_name
+from .application import image_name, index_of
 from .replica import Replica
 from .rollout import Phase
+from .terminations import TerminationLog
 
 __all__ = ["describe"]
 
@@ -16,9 +17,12 @@ NEVER = "0001-01-01T00:00:00Z"
 """As engines write it: readers of the original's JSON expect a time, always."""
 
 
-def describe(replica: Replica) -> dict[str, Any]:
-    """One replica, as JSON."""
+def describe(replica: Replica, terminations: TerminationLog) -> dict[str, Any]:
+    """One replica, as JSON; with those before it in its place that died."""
     container = replica.container
+    index = index_of(container.labels)
+    last = terminations.last(index)
+    restarts = terminations.restarts(index, replica.version)
     return {
         "id": container.id,
         "name": container.name,
@@ -36,7 +40,8 @@ def describe(replica: Replica) -> dict[str, Any]:
         **replica.traffic,
         "health": _health(replica),
         "problem": replica.problem,
-        "restarts": container.restarts,
+        "restarts": container.restarts + restarts,
+        "last_terminated": last and last.as_json(),
     }
 
 

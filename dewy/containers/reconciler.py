@@ -18,6 +18,7 @@ from .deployer import ContainerDeployer
 from .model import Event
 from .replica import Replica
 from .rollout import Phase
+from .terminations import Termination
 from .upstream import PUBLISHED
 
 __all__ = ["Reconciler"]
@@ -179,16 +180,17 @@ class Reconciler:
         tail = await self._store.tail(replica.id)
         away = not await self._inspected(replica) or away
         code = replica.ended.result()
-        told = self._store.tell(replica, exit_code=code, engine_away=away)
+        end = replica.termination or Termination.of(replica.container, code)
+        told = self._store.tell(
+            replica, exit_code=code, reason=end.reason, engine_away=away
+        )
         log.warning("Replica died", extra=told)
         if away:
             return
         self._count(replica)
-        how = "ended" if code is None else f"exit status {code}"
-        if replica.container.oom_killed:
-            how += ", killed for its use of memory"
+        how = f"replica {replica.name}: {end.how}"
         async with self._deployer.switching:
-            moved = await self._died(replica, f"replica {replica.name}: {how}", tail)
+            moved = await self._died(replica, how, tail)
         if moved:
             # What is started now is not what keeps dying.
             self._backoff, self._pause = Backoff(), 0.0

@@ -13,6 +13,7 @@ from .application import DEPLOYED_AT, DIGEST, SPEC, VERSION, index_of, ports_of
 from .health import HealthTracker
 from .model import Container
 from .rollout import Observed, Phase
+from .terminations import Termination
 from .upstream import Upstream
 
 __all__ = ["Replica"]
@@ -51,6 +52,8 @@ class Replica:
         ended: Done with the exit status, or None where that is not known, once
             this run is over.
 
+        termination: How this run ended, once that was counted.
+
         since: When it was first seen, by the loop's clock.
     """
 
@@ -73,6 +76,7 @@ class Replica:
         self.dead = asyncio.Event()
         loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int | None] = loop.create_future()
+        self.termination: Termination | None = None
         self.since = loop.time()
         self._mappings = mappings
 
@@ -130,6 +134,11 @@ class Replica:
     def outcomes(self) -> Outcomes:
         """Results of its connections since it entered the table, wherever it was."""
         return Outcomes.of(backend.stats() for backend in self._entered)
+
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit status, as far as it has ended and anything told it."""
+        return self.ended.result() if self.ended.done() else None
 
     @property
     def seen(self) -> Observed:

@@ -154,8 +154,9 @@ class ReplicaSet:
 
     def containers(self) -> list[dict[str, Any]]:
         """All replicas, by name, as the admin API tells them."""
-        replicas = sorted(self.deployer.store.replicas, key=lambda each: each.name)
-        return [describe(replica) for replica in replicas]
+        store = self.deployer.store
+        replicas = sorted(store.replicas, key=lambda each: each.name)
+        return [describe(replica, store.terminations) for replica in replicas]
 
     def degraded(self) -> list[str]:
         """What is not as it should be, a phrase each."""

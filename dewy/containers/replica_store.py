@@ -23,6 +23,7 @@ from .model import Container, Engine
 from .replica import Replica
 from .rollout import Observed, Phase
 from .table import Table
+from .terminations import Termination, TerminationLog
 
 __all__ = ["ReplicaStore"]
 
@@ -46,6 +47,8 @@ class ReplicaStore:
         died: Called with a replica that was in the table and has ended.
 
         runs: Called with every replica that is seen at work.
+
+        terminations: How replicas ended that nobody here had told to.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class ReplicaStore:
         self.changed = Changes()
         self.died: Callable[[Replica], None] = lambda replica: None
         self.runs: Callable[[Replica], None] = lambda replica: None
+        self.terminations = TerminationLog()
         self._replicas: dict[str, Replica] = {}
         self._creating: set[str] = set()
         self._removed: set[str] = set()
@@ -156,8 +160,14 @@ class ReplicaStore:
             if container.state in NOT_AT_WORK:
                 known.phase = Phase.GONE
                 known.over(container.exit_code)
+                if phase is Phase.STARTING:
+                    self._count_end(known, container.exit_code)
+                else:
+                    # It had ended before anybody here looked.
+                    known.termination = Termination.of(container, container.exit_code)
         elif container.state in ("exited", "dead"):
             known.container = container
+            self._count_end(known, container.exit_code)
             self.lose(known, container.exit_code)
         elif container.running and not known.is_same_run(container):
             known = self._another_run(known, container)
@@ -184,8 +194,14 @@ class ReplicaStore:
             return known
         if known.phase is not Phase.LEAVING:
             log.warning("Container was restarted", extra={"container": known.name})
+        self._count_end(known, known.exit_code)
         self.lose(known, None)
         return self._new(container, Phase.UNCHECKED)
+
+    def _count_end(self, replica: Replica, exit_code: int | None) -> None:
+        """Count the end of its run, once, unless it was told to end."""
+        if replica.termination is None and replica.phase is not Phase.LEAVING:
+            replica.termination = self.terminations.record(replica.container, exit_code)
 
     def recheck(self, replica: Replica) -> None:
         """It may be elsewhere now: it serves again once it was checked anew."""
@@ -214,6 +230,7 @@ class ReplicaStore:
         """There is no such container any more."""
         replica = self._replicas.pop(container, None)
         if replica is not None:
+            self._count_end(replica, replica.exit_code)
             self.lose(replica, None)
             self.changed.set()
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from ..containers.application import VERSION, image_name, index_of
 from ..containers.model import Container
 from ..containers.replica_set import ReplicaSet
+from ..containers.terminations import Termination, TerminationLog
 from ..errors import EngineError
 from ..telemetry.points import Point
 
@@ -58,12 +59,14 @@ class Inventory:
         app = self._store.application.name
         wanted = self._replica_set.settings.replicas
         yield Point("dewy.container.desired_replicas", wanted, (app,))
+        for reason, count in self._store.terminations.deaths.items():
+            yield Point("dewy.container.deaths.total", count, (app, reason))
         if self._containers is None:
             return
         running = sum(each.running for each in self._containers)
         yield Point("dewy.container.replicas", running, (app,))
         for container in self._containers:
-            yield from _of(container, app)
+            yield from _of(container, app, self._store.terminations)
         for replica in self._store.serving:
             labels = _labels(replica.container, app)
             yield Point(
@@ -76,18 +79,26 @@ def _labels(container: Container, app: str) -> tuple[str, ...]:
     return app, container.name, str(index) if index >= 0 else ""
 
 
-def _of(container: Container, app: str) -> Iterator[Point]:
+def _of(
+    container: Container, app: str, terminations: TerminationLog
+) -> Iterator[Point]:
     labels = _labels(container, app)
     version = container.labels.get(VERSION, "")
+    index = index_of(container.labels)
+    restarts = container.restarts + terminations.restarts(index, version)
     yield Point("dewy.container.info", 1, (*labels, image_name(container), version))
-    yield Point("dewy.container.restarts", container.restarts, labels)
+    yield Point("dewy.container.restarts", restarts, labels)
     for state in STATES:
         value = int(container.state == state)
         yield Point("dewy.container.status", value, (*labels, state))
+    last = terminations.last(index)
     if container.state in ENDED:
-        code = container.exit_code or 0
-        yield Point("dewy.container.last_terminated.exit_code", code, labels)
-        yield Point("dewy.container.oom_killed", int(container.oom_killed), labels)
+        last = Termination.of(container, container.exit_code)
+    if last is not None:
+        if last.exit_code is not None:
+            code = last.exit_code
+            yield Point("dewy.container.last_terminated.exit_code", code, labels)
+        yield Point("dewy.container.oom_killed", int(last.reason == "oom"), labels)
     if (started := _seconds(container.started_at)) is not None:
         yield Point("dewy.container.started.timestamp", started, labels)
 

@@ -122,7 +122,8 @@ def _server(generations: Generations, deployments: Deployments) -> Iterator[Poin
     yield Point("dewy.release.up", int(generations.alive))
     for state in ("starting", "serving", "draining"):
         yield Point("dewy.server.generations", states[state], (state,))
-    yield Point("dewy.server.deaths.total", generations.deaths.total)
+    for reason, count in generations.deaths.by_reason.items():
+        yield Point("dewy.server.deaths.total", count, (reason,))
     yield Point("dewy.server.restarts.total", deployments.again, ("deploy",))
     yield Point("dewy.server.restarts.total", generations.restarts, ("signal",))
     yield Point("dewy.drain.duration", generations.drains, ("server",))

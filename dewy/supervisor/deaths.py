@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from ..logs import duration
@@ -19,32 +20,40 @@ class Death:
         lived: Seconds from its start.
 
         at: When it ended, seconds since the epoch.
+
+        reason: `exit`, or `signal`.
     """
 
     generation: int
     how: str
     lived: float
     at: float
+    reason: str = "exit"
 
 
 @dataclass(slots=True)
 class Deaths:
     """
     Attributes:
-        total: How many there were since dewy started.
+        by_reason: How many there were since dewy started.
 
         last: The last one.
 
         backoff: The row of deaths that is not over yet.
     """
 
-    total: int = 0
+    by_reason: Counter[str] = field(default_factory=lambda: Counter(exit=0, signal=0))
     last: Death | None = None
     backoff: Backoff = field(default_factory=Backoff)
 
+    @property
+    def total(self) -> int:
+        """How many there were, for whatever reason."""
+        return self.by_reason.total()
+
     def add(self, death: Death) -> None:
         """Count one more."""
-        self.total += 1
+        self.by_reason[death.reason] += 1
         self.last = death
 
     def trouble(self, lives: float | None) -> str:

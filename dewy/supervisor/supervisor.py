@@ -87,9 +87,7 @@ class Supervisor:
         moved = False
         # Without a process, or called off for another, it was no death.
         if worker.pid and not worker.called_off:
-            generations.deaths.add(
-                Death(worker.generation, worker.ending, lived, time.time())
-            )
+            generations.deaths.add(_death(worker, lived))
             _log_death(worker, lived)
             moved = await self._moved(worker)
         backoff = generations.deaths.backoff
@@ -154,6 +152,11 @@ def _survived(what: str) -> Iterator[None]:
         log.error(what, extra={"error": detailed(exc)})
     except Exception:
         log.exception(what)
+
+
+def _death(worker: Worker, lived: float) -> Death:
+    reason = "exit" if worker.exited.result() >= 0 else "signal"
+    return Death(worker.generation, worker.ending, lived, time.time(), reason)
 
 
 def _log_death(worker: Worker, lived: float) -> None:

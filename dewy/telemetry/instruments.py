@@ -122,7 +122,10 @@ _ALL = (
     _gauge("dewy.container.replicas", "Replicas that run.", "app"),
     _gauge("dewy.container.desired_replicas", "Replicas that should.", "app"),
     _gauge(
-        "dewy.container.restarts", "Restarts by the engine, of a replica.", *REPLICA
+        "dewy.container.restarts",
+        "How often a replica was replaced at its version because it had ended, or "
+        "restarted by the engine.",
+        *REPLICA,
     ),
     _gauge(
         "dewy.container.status",
@@ -132,12 +135,13 @@ _ALL = (
     ),
     _gauge(
         "dewy.container.last_terminated.exit_code",
-        "Exit status of a replica that has ended.",
+        "Exit status of a replica that has ended, or of the last one in its place.",
         *REPLICA,
     ),
     _gauge(
         "dewy.container.oom_killed",
-        "1 for a replica that ended for its use of memory, else 0.",
+        "1 for a replica that was killed for its use of memory, or whose last "
+        "predecessor in its place was; else 0.",
         *REPLICA,
     ),
     _gauge(
@@ -222,7 +226,18 @@ _ALL = (
         unit="s",
     ),
     _gauge("dewy.release.up", "1 while what was deployed is at work, else 0."),
-    _counter("dewy.server.deaths.total", "Generations in service that ended."),
+    _counter(
+        "dewy.container.deaths.total",
+        "Replicas that ended without being told to, by reason: `exit`, `signal`, "
+        "`oom` (killed for its use of memory) or `unknown`.",
+        "app",
+        "reason",
+    ),
+    _counter(
+        "dewy.server.deaths.total",
+        "Generations in service that ended, by reason: `exit` or `signal`.",
+        "reason",
+    ),
     _gauge("dewy.server.generations", "Generations that live.", "state"),
     _counter(
         "dewy.download.bytes", "Bytes of artifacts and images fetched.", unit="By"

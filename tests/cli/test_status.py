@@ -170,3 +170,13 @@ def test_screen_of_replicas() -> None:
     assert "(10m ago), sha256:2" in text
     wanted = "replica app-1-0 v2 serving healthy 3 connections 172.18.0.2:80 direct"
     assert wanted in text
+
+    last = {
+        "container": "app-0-0",
+        "version": "v2",
+        "how": "exit status 1",
+        "finished_at": "2026-03-02T09:17:05+00:00",
+    }
+    shown["replicas"] = [{**replica, "restarts": 2, "last_terminated": last}]
+    text = "\n".join(" ".join(line.split()) for line in screen(shown, 1000.0))
+    assert "direct restarted 2 times, last app-0-0 (v2): exit status 1, 2026-" in text

@@ -27,7 +27,7 @@ ORIGINAL = [
 async def test_the_originals_keys_come_first():
     async with yard() as it:
         replica = await it.serving("a")
-        told = describe(replica)
+        told = describe(replica, it.store.terminations)
         published = replica.container.published[8080]
 
         assert ORIGINAL == list(told)[:7]
@@ -50,7 +50,8 @@ async def test_the_originals_reader_decodes_it(start: bool):
     async with yard() as it:
         await it.left("a", start=start)
         await it.store.observe()
-        told = json.loads(json.dumps(describe(it.store.replicas[0])))
+        found = describe(it.store.replicas[0], it.store.terminations)
+        told = json.loads(json.dumps(found))
 
     assert all(isinstance(told[key], str) for key in ORIGINAL)
     assert TIME.fullmatch(told["started_at"])
@@ -66,7 +67,7 @@ async def test_of_several_ports_it_is_the_first_of_the_proxy():
             replica.container, labels=labels, published={80: 1, 90: 2}
         )
 
-        assert "127.0.0.1:2" == describe(replica)["ip_port"]
+        assert "127.0.0.1:2" == describe(replica, it.store.terminations)["ip_port"]
 
 
 @pytest.mark.parametrize(
@@ -83,14 +84,14 @@ async def test_health_is_told_of_who_is_asked(phase: Phase, expected: str):
         replica = await it.serving("a")
         replica.phase = phase
 
-        assert expected == describe(replica)["health"]
+        assert expected == describe(replica, it.store.terminations)["health"]
 
 
 async def test_what_is_not_known_is_empty():
     async with yard() as it:
         await it.left("a", start=False)
         await it.store.observe()
-        told = describe(it.store.replicas[0])
+        told = describe(it.store.replicas[0], it.store.terminations)
 
         assert ("", "", "", 0) == (
             told["ip_port"],
@@ -102,6 +103,6 @@ async def test_what_is_not_known_is_empty():
 
 async def test_what_tests_of_the_page_show_is_what_there_is():
     async with yard() as it:
-        told = describe(await it.serving("a"))
+        told = describe(await it.serving("a"), it.store.terminations)
 
     assert list(shown.replica(1, "v1", "serving")) == list(told)

@@ -11,6 +11,7 @@ import pytest
 
 from dewy.containers.application import Application
 from dewy.containers.model import Container
+from dewy.containers.terminations import TerminationLog
 from dewy.errors import EngineError
 from tests.needs import found, needs
 
@@ -59,8 +60,9 @@ class Engine:
         return self.found
 
 
-def inventory(engine: Engine) -> Inventory:
+def inventory(engine: Engine, terminations: TerminationLog) -> Inventory:
     store = SimpleNamespace(
+        terminations=terminations,
         engine=engine,
         application=Application("shop", "registry.test/acme/shop"),
         serving=[
@@ -75,8 +77,10 @@ def inventory(engine: Engine) -> Inventory:
     return Inventory(replica_set)
 
 
-async def figures(engine: Engine) -> dict[tuple[str, ...], Any]:
-    looking = inventory(engine)
+async def figures(
+    engine: Engine, terminations: TerminationLog | None = None
+) -> dict[tuple[str, ...], Any]:
+    looking = inventory(engine, terminations or TerminationLog())
     await looking.ask()
     return {(each.name, *each.labels): each.value for each in looking.read()}
 
@@ -120,9 +124,25 @@ async def test_engine_that_does_not_answer_is_not_guessed_about(
     """Nor waited for."""
     monkeypatch.setattr(module, "PATIENCE", 0.01)
 
-    assert {("dewy.container.desired_replicas", "shop")} == (
-        await figures(Engine(trouble))
-    ).keys()
+    told = {name for name, *_ in await figures(Engine(trouble))}
+    assert {"dewy.container.desired_replicas", "dewy.container.deaths.total"} == told
+
+
+async def test_death_is_told_of_replacement() -> None:
+    """The container that died is gone; its replica and its application are not."""
+    terminations = TerminationLog()
+    terminations.record(KILLED, 137)
+    terminations.record(replace(ENDED, exit_code=1), 1)
+    found = await figures(Engine([RUNS]), terminations)
+
+    one = ("shop", "shop-1", "1")
+    assert 5 == found["dewy.container.restarts", *one]
+    assert 1 == found["dewy.container.last_terminated.exit_code", *one]
+    assert 0 == found["dewy.container.oom_killed", *one]
+    assert [1, 0, 1, 0] == [
+        found["dewy.container.deaths.total", "shop", reason]
+        for reason in ("exit", "signal", "oom", "unknown")
+    ]
 
 
 async def test_engine_is_not_asked_at_every_turn(
@@ -130,7 +150,7 @@ async def test_engine_is_not_asked_at_every_turn(
 ) -> None:
     """Nor by two at a time; a failure is no reason to hurry."""
     engine = Engine([RUNS])
-    looking = inventory(engine)
+    looking = inventory(engine, TerminationLog())
     await asyncio.gather(*(looking.ask() for _ in range(3)))
     assert 1 == engine.asked
     monkeypatch.setattr(module, "PAUSE", 0.0)

@@ -92,7 +92,8 @@ async def test_a_program_is_measured(
     assert 1 == value(scrape, "dewy_deployment_errors_total", **server)
     assert 1 == value(scrape, "dewy_server_restarts_total", reason="deploy")
     assert 1 == value(scrape, "dewy_server_restarts_total", reason="signal")
-    assert 1 == value(scrape, "dewy_server_deaths_total")
+    assert 1 == value(scrape, "dewy_server_deaths_total", reason="signal")
+    assert 0 == value(scrape, "dewy_server_deaths_total", reason="exit")
     assert 1 == value(scrape, "dewy_server_generations", state="serving")
     assert 2 == value(scrape, "dewy_drain_duration_seconds_count", **server)
     assert 1 == value(scrape, "dewy_quarantine_versions", until="time")
@@ -106,8 +107,8 @@ async def test_a_program_is_measured(
     assert value(scrape, "dewy_download_bytes_total") > 1000
     assert {"dewy_build_info", "target_info"} <= names(scrape)
     # The last word is said while there still is something to say.
-    (deaths,) = collector.metrics["dewy.server.deaths.total"].sum.data_points
-    assert 1 == deaths.as_int
+    deaths = collector.metrics["dewy.server.deaths.total"].sum.data_points
+    assert 1 == sum(each.as_int for each in deaths)
 
 
 async def test_a_deployment_is_a_trace(

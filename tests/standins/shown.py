@@ -65,6 +65,7 @@ def replica(number: int, version: str, phase: str, **more: object) -> dict[str, 
         "health": "healthy" if serving else "starting" if phase == "starting" else "",
         "problem": "",
         "restarts": 0,
+        "last_terminated": None,
         **more,
     }
 

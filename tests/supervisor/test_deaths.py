@@ -37,3 +37,4 @@ def test_deaths_are_counted() -> None:
     deaths.add(DEATH)
 
     assert (1, DEATH) == (deaths.total, deaths.last)
+    assert {"exit": 1, "signal": 0} == deaths.by_reason

@@ -196,8 +196,9 @@
 
   const look = (replica) => replica.health === "unhealthy" ? "bad" : TONES[replica.phase] || "";
 
-  function problems({ problem, restarts }) {
-    return [problem, restarts && `restarted ${restarts} times by the engine`].filter(Boolean).join("; ");
+  function problems({ problem, restarts, last_terminated: last }) {
+    return [problem, restarts && `restarted ${restarts} times`, last && `${last.container}: ${last.how}`]
+      .filter(Boolean).join("; ");
   }
 
   // A program's own words are for those who may read its logs.

@@ -1,0 +1,114 @@
+"""
+How replicas ended without being told to, kept beyond their containers.
+
+A container that died is removed within moments, and with it its exit status and
+whether it was killed for its use of memory.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from ..supervisor.exit_status import describe_exit
+from .application import VERSION, index_of
+from .model import Container
+
+__all__ = ["REASONS", "Termination", "TerminationLog"]
+
+REASONS = ("exit", "signal", "oom", "unknown")
+SIGNALS = range(129, 193)  # how engines, as shells, tell the end by a signal
+
+
+@dataclass(frozen=True, slots=True)
+class Termination:
+    """
+    The end of one run of a replica.
+
+    Attributes:
+        container: Its name.
+
+        reason: One of `REASONS`: it ended by itself, by a signal, by the kernel for
+            its use of memory; or the engine did not tell.
+
+        exit_code: As the engine tells it; None where it does not.
+
+        finished_at: When dewy learned of it, RFC 3339.
+    """
+
+    container: str
+    version: str
+    reason: str
+    exit_code: int | None
+    finished_at: str
+
+    @classmethod
+    def of(cls, container: Container, exit_code: int | None) -> Termination:
+        """Return the end of *container*, as an inspection or an event showed it."""
+        return cls(
+            container.name,
+            container.labels.get(VERSION, ""),
+            _reason(exit_code, container.oom_killed),
+            exit_code,
+            datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    @property
+    def how(self) -> str:
+        """The end in a few words."""
+        return described(self.exit_code, self.reason == "oom")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as the admin API tells it."""
+        return {**asdict(self), "how": self.how}
+
+
+class TerminationLog:
+    """
+    Deaths of an application's replicas since dewy started.
+
+    Attributes:
+        deaths: How many there were, by reason.
+    """
+
+    def __init__(self) -> None:
+        self.deaths = Counter(dict.fromkeys(REASONS, 0))
+        self._last: dict[int, Termination] = {}
+        self._restarts: dict[int, tuple[str, int]] = {}
+
+    def record(self, container: Container, exit_code: int | None) -> Termination:
+        """Count the end of *container*."""
+        found = Termination.of(container, exit_code)
+        index = index_of(container.labels)
+        before = self.restarts(index, found.version)
+        self.deaths[found.reason] += 1
+        self._last[index] = found
+        self._restarts[index] = (found.version, before + 1)
+        return found
+
+    def last(self, index: int) -> Termination | None:
+        """Return the last end of a replica with that number."""
+        return self._last.get(index)
+
+    def restarts(self, index: int, version: str) -> int:
+        """Return how often the replica with that number ended at *version*."""
+        latest, count = self._restarts.get(index, ("", 0))
+        return count if latest == version else 0
+
+
+def described(exit_code: int | None, oom_killed: bool = False) -> str:
+    """`exit status 1`; `exit status 137 (killed by SIGKILL)`."""
+    how = "ended" if exit_code is None else f"exit status {exit_code}"
+    if exit_code is not None and exit_code in SIGNALS:
+        how += f" ({describe_exit(128 - exit_code)})"
+    return f"{how}, killed for its use of memory" if oom_killed else how
+
+
+def _reason(exit_code: int | None, oom_killed: bool) -> str:
+    if oom_killed:
+        return "oom"
+    if exit_code is None:
+        return "unknown"
+    return "signal" if exit_code in SIGNALS else "exit"
