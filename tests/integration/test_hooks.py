@@ -58,7 +58,7 @@ async def test_before_start_after(tmp_path, unused_tcp_port):
     ] == told
 
 
-async def test_neither_boot_nor_restart_nor_rollback_runs_hooks(
+async def test_rollback_runs_the_after_hook_and_boot_and_restart_run_none(
     tmp_path, unused_tcp_port
 ):
     """They deploy nothing; each restart of dewy used to run both again."""
@@ -78,9 +78,11 @@ async def test_neither_boot_nor_restart_nor_rollback_runs_hooks(
     async with dewy:
         await dewy.runs("v1.0.0")
         await dewy.until(lambda now: now["last_poll"])
-        told = await order(dewy, 9)
+        told = await order(dewy, 10)
 
-    assert [["start", "v1.0.0"]] * 3 == told[6:]
+    starts, hooks = told[6:], [each for each in told[6:] if each[0] != "start"]
+    assert 3 == starts.count(["start", "v1.0.0"])
+    assert [["after", "v1.0.0", "v1.1.0", "rolled-back"]] == [h[:4] for h in hooks]
 
 
 async def test_a_before_hook_has_its_time_and_no_more(tmp_path, unused_tcp_port):
@@ -138,6 +140,7 @@ async def test_a_failing_after_hook_changes_nothing(tmp_path, unused_tcp_port, h
 
         assert ([], []) == (status["degraded"], status["quarantine"])
         assert "v1.0.0" == await dewy.fetch()
+        await eventually(lambda: "Execute hook failed" in dewy.log)
     assert ["deployed"] == [each.outcome for each in await roots.history(dewy.root)]
     assert 'msg="Execute hook failed" hook="After Deploy"' in dewy.log
 

@@ -13,10 +13,12 @@ from tests.standins.site import Dewy
 
 
 async def told(dewy: Dewy, *command: str) -> str:
-    """Say something that works; what is answered."""
+    """Say something that works; return the answer, which follows the steps."""
     said = await say(dewy.root, *command)
     assert 0 == said.status, said.err
-    return said.out.strip()
+    *steps, answer = said.out.splitlines()
+    assert all(step.startswith("  ") for step in steps)
+    return answer
 
 
 @pytest.fixture
@@ -192,7 +194,9 @@ async def test_once_keeps_a_program_running_and_looks_no_more(
 
 
 def assert_refused(said: Said, why: str) -> None:
-    assert (1, "") == (said.status, said.out)
+    steps = said.out.splitlines()
+    assert 1 == said.status
+    assert all(step.startswith("  ") for step in steps)
     assert said.err.startswith("dewy: error: ")
     assert why in said.err
     assert 1 == said.err.count("\n")
