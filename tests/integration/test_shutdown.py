@@ -1,0 +1,86 @@
+"""How long stopping takes, whatever does not want to end."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from dewy.system import start_time
+from tests.eventually import eventually
+from tests.standins import programs
+from tests.standins.container_site import ContainerDewy
+from tests.standins.engines import RealEngine
+from tests.standins.gates import Gate
+from tests.standins.images import Publisher
+from tests.standins.site import Dewy
+
+SHUTDOWN = 4.0
+SLACK = 5.0
+
+
+@pytest.fixture
+def stubborn(tmp_path: Path, unused_tcp_port: int) -> Dewy:
+    """Runs a program that takes no notice of SIGTERM, and would be given an hour."""
+    dewy = Dewy(tmp_path, unused_tcp_port, options=("--stop-timeout", "1h"))
+    dewy.publish("v1.0.0", programs.STUBBORN)
+    return dewy
+
+
+async def alone(dewy: Dewy) -> int:
+    """The pid of the only generation."""
+    [generation] = (await dewy.runs("v1.0.0"))["generations"]
+    return int(generation["pid"])
+
+
+async def test_stop_ends_within_the_shutdown_timeout(stubborn: Dewy) -> None:
+    stubborn.options = (*stubborn.options, "--shutdown-timeout", f"{SHUTDOWN:g}s")
+    async with stubborn:
+        pid = await alone(stubborn)
+        begun = time.monotonic()
+
+        assert 0 == await stubborn.stop()
+
+        assert time.monotonic() - begun < 3 * SHUTDOWN
+        assert start_time(pid) is None
+
+
+async def test_second_signal_kills_what_still_stops(stubborn: Dewy) -> None:
+    stubborn.options = (*stubborn.options, "--shutdown-timeout", "1h")
+    async with stubborn:
+        pid = await alone(stubborn)
+        stubborn.signal(signal.SIGTERM)
+        await eventually(lambda: "msg=Stopping" in stubborn.log)
+
+        assert 0 == await stubborn.stop()
+
+        assert start_time(pid) is None
+
+
+async def test_stop_ends_though_the_engine_hangs(
+    docker: RealEngine, publisher: Publisher, tmp_path: Path, unused_tcp_port: int
+) -> None:
+    path = docker.environ["DOCKER_HOST"].removeprefix("unix://")
+    async with Gate(path, tmp_path) as gate:
+        site = ContainerDewy(
+            tmp_path,
+            unused_tcp_port,
+            engine=docker,
+            publisher=publisher,
+            replicas=2,
+            options=("--shutdown-timeout", f"{SHUTDOWN:g}s"),
+            variables={"DOCKER_HOST": f"unix://{gate.place}"},
+        )
+        await site.push("v1.0.0")
+        async with site:
+            await site.serves("v1.0.0")
+            gate.turn("shut")
+            await gate.cut()
+            begun = time.monotonic()
+
+            assert 1 == await site.stop()
+
+            assert time.monotonic() - begun < SHUTDOWN + SLACK
+        assert "Left at once" in site.log
