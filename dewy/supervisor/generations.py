@@ -12,14 +12,15 @@ import logging
 import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from ..errors import DeploymentError, StartFailed
 from ..histogram import DRAIN_BOUNDS, Checks, Histogram
 from ..logs import summary
 from .deaths import Deaths
-from .environment import environment, read_envdir
+from .envdir import EnvDir
+from .environment import environment
 from .pinning import pinned
 from .policy import Policy
 from .probe import Probe, wait_healthy
@@ -136,6 +137,7 @@ class Generations:
         self._candidate: Candidate | None = None
         self._respawning: asyncio.Task[None] | None = None
         self._count = 0
+        self._envdir = EnvDir(root)
         self._run = secrets.token_hex(4)
         self.deaths = Deaths()
         self.restarts = 0
@@ -329,6 +331,7 @@ class Generations:
             self._retire(serving)
         while self._retiring:
             await asyncio.wait(self._retiring)
+        await self._envdir.close()
 
     def kill(self) -> None:
         """SIGKILL to all that live; any thread may call it."""
@@ -344,7 +347,7 @@ class Generations:
 
     async def _launch(self, worker: Worker) -> None:
         variables = environment(
-            await _base_environment(),
+            os.environ | await self._envdir.read(os.environ.get("ENVDIR", "")),
             generation=worker.generation,
             names=self._listeners.names,
             notify=worker.notify.address,
@@ -420,11 +423,3 @@ def _afforded() -> Iterator[None]:
         raise StartFailed(
             f"the program cannot be started: {summary(exc)}", host=True
         ) from exc
-
-
-async def _base_environment() -> dict[str, str]:
-    base = dict(os.environ)
-    if directory := base.get("ENVDIR"):
-        with suppress(OSError):
-            base |= await asyncio.to_thread(read_envdir, Path(directory))
-    return base

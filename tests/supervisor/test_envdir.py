@@ -1,0 +1,58 @@
+"""Variables that ENVDIR names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from dewy.supervisor import envdir
+from dewy.supervisor.envdir import EnvDir
+from tests.needs import needs
+from tests.standins.fuse import hung
+
+
+@pytest.fixture
+async def variables(tmp_path: Path) -> AsyncIterator[EnvDir]:
+    variables = EnvDir(tmp_path.parent)
+    yield variables
+    await variables.close()
+
+
+async def test_directory_is_read_anew_each_time(
+    variables: EnvDir, tmp_path: Path
+) -> None:
+    (tmp_path / "COLOUR").write_text("red\n")
+    assert {"COLOUR": "red"} == await variables.read(str(tmp_path))
+
+    (tmp_path / "COLOUR").write_text("blue\n")
+    assert {"COLOUR": "blue"} == await variables.read(str(tmp_path))
+
+
+async def test_no_directory_has_no_variables(variables: EnvDir) -> None:
+    assert {} == await variables.read("")
+
+
+async def test_directory_that_is_gone_leaves_what_was_read_last(
+    variables: EnvDir, tmp_path: Path
+) -> None:
+    (tmp_path / "COLOUR").write_text("red\n")
+    await variables.read(str(tmp_path))
+    os.rename(tmp_path, tmp_path.with_name("elsewhere"))
+
+    assert {"COLOUR": "red"} == await variables.read(str(tmp_path))
+
+
+@needs("fuse")
+async def test_directory_that_hangs_leaves_what_was_read_last(
+    variables: EnvDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(envdir, "PATIENCE", 2.0)
+    (tmp_path / "COLOUR").write_text("red\n")
+    await variables.read(str(tmp_path))
+
+    with hung(tmp_path):
+        assert {"COLOUR": "red"} == await variables.read(str(tmp_path))
+        assert {"COLOUR": "red"} == await variables.read(str(tmp_path))
