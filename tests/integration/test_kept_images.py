@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from tests.standins.container_site import ContainerDewy
 from tests.standins.engines import LABELS, RealEngine
 from tests.standins.images import Publisher
 from tests.standins.registry import RegistryServer
+
+Port = Callable[[], int]
 
 VERSIONS = ["v1.0.0", "v1.1.0", "v1.2.0"]
 
@@ -93,3 +96,46 @@ async def test_sole_replica_is_back_from_its_image_id_without_a_registry(
 
         await eventually(back)
         assert version == await dewy.fetch("/version")
+
+
+async def test_two_applications_of_one_repository_keep_each_others_images(
+    isolated: Isolated,
+    engine: RealEngine,
+    tmp_path: Path,
+    unused_tcp_port_factory: Port,
+) -> None:
+    (tmp_path / "other").mkdir()
+    one = isolated.dewy
+    one.options = ("--name", engine.name("one"), "--keep", "1")
+    other = ContainerDewy(
+        tmp_path / "other",
+        unused_tcp_port_factory(),
+        engine=engine,
+        publisher=one.publisher,
+        replicas=1,
+        repository=one.repository,
+        options=("--name", engine.name("other")),
+    )
+    async with one, other:
+        kept = await one.push(VERSIONS[0])
+        await asyncio.gather(one.serves(VERSIONS[0]), other.serves(VERSIONS[0]))
+        said = await roots.say(other.root, "hold")
+        assert (0, "") == (said.status, said.err), said
+        dropped = await one.push(VERSIONS[1])
+        await one.serves(VERSIONS[1])
+        for version in (VERSIONS[2], "v1.3.0", "v1.4.0"):
+            await one.push(version)
+            await one.serves(version)
+            await one.until(lambda status: len(status["replicas"]) == 1)
+        isolated.registry.__exit__()
+        (old,) = await other.serving()
+        async with engine.client() as client:
+            await client.containers.container(old).delete(force=True)
+
+        async def back() -> bool:
+            return set(await other.serving()) not in (set(), {old})
+
+        await eventually(back)
+        assert VERSIONS[0] == await other.fetch("/version")
+        assert await engine.engine.image(kept.by_digest)
+        assert not await engine.engine.image(dropped.by_digest)
