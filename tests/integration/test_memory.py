@@ -82,3 +82,34 @@ def publish(
     settled = time.time() - 60
     os.utime(draft / name, (settled, settled))
     draft.rename(registry / "v1.0.0")
+
+
+WARM, GROWTH = 100, 1.03
+
+
+def helpers(dewy: Dewy) -> int:
+    """Processes that dewy has, the program among them."""
+    assert dewy.process is not None
+    pid = dewy.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return len(children.split())
+
+
+async def test_memory_does_not_follow_the_number_of_deployments(
+    tmp_path: Path, soak: bool, measured: Measured
+) -> None:
+    """Nor does the number of helper processes, of which each version had one."""
+    deployments = 300 if soak else 8
+    dewy = Dewy(tmp_path, program=("sleep", "600"), options=("--start-grace", "20ms"))
+    warm = after = 0
+    async with dewy:
+        for number in range(deployments):
+            dewy.publish(f"v1.0.{number}")
+            await dewy.runs(f"v1.0.{number}")
+            after = memory(dewy, "VmRSS")
+            warm = after if number == WARM else warm
+        # The program, and helpers of the cache, the registry and two artifacts.
+        assert 5 >= helpers(dewy)
+    if soak:
+        measured(f"{warm / MIB:.1f} MiB, {deployments - WARM} later {after / MIB:.1f}")
+        assert GROWTH * warm >= after
