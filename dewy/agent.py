@@ -357,6 +357,10 @@ class Agent:
             if each not in passed:
                 fields = {"tag": each.name, "why": each.reason}
                 log.warning("Version passed over", extra=fields)
+        if found.passed_over and found.passed_over[:1] != passed[:1]:
+            newest = found.passed_over[0]
+            text = f"{newest.name} is passed over: {newest.reason}"
+            self.deployment_log.tell(Kind.ORDINARY, text)
         if found.decision.action is not Action.DEPLOY:
             level = logging.DEBUG if self.status_reason == known else logging.INFO
             log.log(level, "Deploy skipped", extra={"why": self.status_reason})

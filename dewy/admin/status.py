@@ -114,7 +114,7 @@ def status(
 
 
 def _attention(state: State, live: Process) -> Iterator[str]:
-    """What an operator asked for and may have forgotten, a phrase each."""
+    """What is as somebody wanted it and still not as usual, a phrase each."""
     if state.hold:
         yield "held; `dewy unhold` ends it"
     if live.paused:
@@ -122,6 +122,8 @@ def _attention(state: State, live: Process) -> Iterator[str]:
     for entry in state.quarantine:
         if entry.reason == BY_OPERATOR:
             yield f"{entry.tag} was rolled back; `dewy retry {entry.tag}` lets it in"
+    if live.passed_over and state.running:
+        yield f"{live.passed_over[0]['name']} is newer and passed over"
 
 
 def _running(state: State) -> dict[str, Any] | None:

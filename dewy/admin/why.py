@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..config import Settings
-from ..deploy.candidates import first
+from ..deploy.candidates import first, in_detail
 from ..deploy.history import History
 from ..deploy.state import State
 from ..deploy.why import Looked, explain
@@ -57,7 +57,7 @@ async def look(registry: Registry, patience: float = PATIENCE) -> Looked:
         return Looked(problem=f"no answer within {patience:g} s")
     except (NotYet, DewyError, OSError) as exc:
         return Looked.failed(exc)
-    over = [Refusal(tag, str(exc)) for tag, exc in passed]
+    over = [Refusal(tag, in_detail(exc)) for tag, exc in passed]
     older = [] if offered.names is None else offered.older(release.tag)
     return Looked(release, (*over, *offered.refused, *older, *release.refused))
 

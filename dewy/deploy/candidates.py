@@ -30,6 +30,7 @@ __all__ = [
     "ask_for",
     "find",
     "first",
+    "in_detail",
     "in_short",
 ]
 
@@ -223,7 +224,8 @@ class _Walk:
             return self.ended(replace(self._kept_out, action=WAIT))
         if waiting := next(filter(self._is_recent, self.failures), None):
             return self.ended(_on_its_way(waiting))
-        if running := self._state.running:
+        running = self._state.running
+        if running and self._candidates.versions:
             nothing = (
                 f"{running.name} runs; {self._candidates.where} offers nothing else"
             )
@@ -240,7 +242,7 @@ class _Walk:
         if running and running.tag == version.tag:
             return self.ended(Decision(SKIP, f"{running.name} runs, though {exc}"))
         self.failures.append(exc)
-        self._passed.append(Refusal(version.tag, str(exc)))
+        self._passed.append(Refusal(version.tag, in_detail(exc)))
         return None
 
     def _is_recent(self, exc: NoRelease) -> bool:
@@ -288,6 +290,12 @@ async def first(candidates: Candidates) -> tuple[Release, list[tuple[str, NoRele
         raise missing
     text = f"{candidates.where} holds no version for this host"
     raise NoRelease(text, candidates.refused)
+
+
+def in_detail(exc: NoRelease, most: int = 3) -> str:
+    """Why a version cannot be had, with the first files that were looked at."""
+    looked = ", ".join(in_short(exc.refused, most))
+    return f"{exc} ({looked})" if looked else str(exc)
 
 
 def in_short(refusals: Iterable[Refusal], most: int = 5) -> Sequence[str]:

@@ -27,6 +27,7 @@ from ..errors import (
 from ..release import Release
 from ..system import utc
 from ..versions import Selection
+from .candidates import in_detail
 
 ZERO = "0001-01-01T00:00:00Z"
 """How the original writes that there is no time."""
@@ -72,7 +73,8 @@ class Passed:
     @classmethod
     def of(cls, tag: str, exc: NoRelease) -> Self:
         ambiguous = isinstance(exc, Ambiguous)
-        return cls(tag, str(exc), exc.since, exc.unfinished, ambiguous)
+        text = in_detail(exc)
+        return cls(tag, text, exc.since, exc.unfinished, ambiguous)
 
     def error(self) -> NoRelease:
         kind = Ambiguous if self.ambiguous else NoRelease

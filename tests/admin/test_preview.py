@@ -144,7 +144,8 @@ async def test_list_is_told_by_what_was_passed_over_and_counts(
     assert [
         {
             "name": "v1.99.0",
-            "reason": f"v1.99.0 in {url} holds no artifact for this host",
+            "reason": f"v1.99.0 in {url} holds no artifact for this host "
+            "(app_plan9_mips.zip: names no operating system)",
         }
     ] == found["passed_over"]
     assert ["nightly"] == [each["name"] for each in found["refused"]]

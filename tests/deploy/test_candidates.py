@@ -334,6 +334,24 @@ def test_incomplete_list_proves_no_absence(known: dict[str, None]) -> None:
         assert not absence.confirmed("v1.1.0", replace(shelf.candidates(), **known))
 
 
+async def test_empty_registry_is_an_error_while_something_runs() -> None:
+    """It is a mount that went rather than a list."""
+    with pytest.raises(NoRelease, match="shop holds no version"):
+        await found(Shelf(), running("v1.0.0"))
+
+
+async def test_files_that_were_looked_at_are_told() -> None:
+    files = [Refusal(f"app_{number}.zip", "for darwin") for number in range(5)]
+    shelf = Shelf().put("v1.0.0").put("v1.1.0", NoRelease("no artifact", files, OLD))
+
+    (passed,) = (await found(shelf, State())).passed_over
+
+    assert (
+        "no artifact (app_0.zip: for darwin, app_1.zip: for darwin, "
+        "app_2.zip: for darwin, and 2 more)"
+    ) == passed.reason
+
+
 def test_many_refusals_are_counted() -> None:
     many = [Refusal(f"v1.{number}.0", "for darwin") for number in range(1299)]
 

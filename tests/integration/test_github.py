@@ -113,12 +113,13 @@ async def test_a_release_that_never_gets_its_files_is_told(
     async with dewy:
         await dewy.runs("v1.0.0")
         github.publish("v1.1.0", {"notes.txt": b""}, published_at=ago(3600))
-        status = await dewy.until(lambda now: now["last_error"])
+        status = await dewy.until(lambda now: now["passed_over"])
 
-        assert "v1.1.0" in status["last_error"]
+        assert "v1.1.0" == status["passed_over"][0]["name"]
+        assert ["v1.1.0 is newer and passed over"] == status["attention"]
         assert "v1.0.0" == await dewy.fetch()
     variables = {**dewy.variables, "DEWY_REGISTRY": dewy.registry_url}
     said = await roots.say(dewy.root, "check", **variables)
-    assert 1 == said.status
-    assert "refused:  notes.txt: not an archive" in said.out
+    assert 0 == said.status
+    assert "for this host (notes.txt: not an archive)" in said.out
     assert TOKEN not in said.out + said.err

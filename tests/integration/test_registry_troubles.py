@@ -34,7 +34,7 @@ TROUBLES = {
     "503": (Fault(status=503), "answered 503"),
     "rubbish": (Fault(body=b"<html>captive portal</html>"), "not JSON"),
     "another document": (Fault(body=b'{"releases": 3}'), "not a list of releases"),
-    "another list": (Fault(body=b"[1, 2]"), "not a release"),
+    "another list": (Fault(body=b"[1, 2]"), "not a list of releases"),
     "nothing": (Fault(body=b""), "not JSON"),
     "encoded wrongly": (
         Fault(body=b"[]", headers={"Content-Encoding": "gzip"}),
