@@ -263,6 +263,8 @@ class Agent:
             begun = self.clock.monotonic()
             attempt = Attempt(back.name, bad.name, "rollback", begun, why=how)
             self._follow_back(attempt, back)
+        elif bad and verb == "died":
+            await self.deployment_log.died(bad.name, how, tail)
         return moved
 
     def _follow_back(self, attempt: Attempt, target: Installed) -> None:

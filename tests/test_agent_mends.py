@@ -48,6 +48,17 @@ async def test_a_version_that_was_asked_for_and_is_not_there_is_forgotten(hands)
     assert "v1.0.0" == hands.agent.state.running.tag
 
 
+async def test_death_outside_probation_is_in_history(hands):
+    """With how, and its last lines; nothing else keeps them."""
+    hands.publish("v1.0.0")
+    await hands.tick()
+    assert not await hands.agent.judge("exit status 137", ("out of words",))
+
+    last = (await hands.history())[-1]
+    assert ("v1.0.0", "restart", "died") == (last.tag, last.action, last.outcome)
+    assert ("exit status 137", ("out of words",)) == (last.reason, last.log_tail)
+
+
 async def test_a_release_removed_by_hand_is_brought_again(hands, tmp_path):
     hands.publish("v1.0.0")
     await hands.tick()

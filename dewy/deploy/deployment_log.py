@@ -30,6 +30,7 @@ LINES = (
 DELIVERY = 10.0
 FAREWELL = 15.0
 WAITING = 1000
+ROW = 600.0
 
 Tail = tuple[str, ...]
 Watcher = Callable[[Attempt], None]
@@ -62,6 +63,7 @@ class DeploymentLog:
         self._told: BaseException | None = None
         self._troubled = False
         self._trouble: tuple[str, str, str] | None = None
+        self._bad = ("", 0.0)
         self.recorded: list[Watcher] = []
         self.over: list[Watcher] = []
 
@@ -114,12 +116,17 @@ class DeploymentLog:
             id=attempt.id,
             detail=detail,
         )
+        if outcome != "deployed":
+            self._bad = (attempt.target, self._clock.monotonic())
+        await self._append(record)
+        if not more:
+            self.end(attempt)
+
+    async def _append(self, record: Record) -> None:
         try:
             await asyncio.to_thread(self._history.append, record)
         except OSError as exc:
             log.error("History not written", extra={"error": str(exc)})
-        if not more:
-            self.end(attempt)
 
     async def failed(self, attempt: Attempt, exc: Exception) -> bool:
         """
@@ -139,6 +146,32 @@ class DeploymentLog:
         await self.record(attempt, "failed", trouble[2], tail, detail=detail)
         self._trouble = trouble
         return True
+
+    async def died(self, tag: str, how: str, tail: Tail = ()) -> None:
+        """
+        Write that what runs of *tag* died outside of any deployment, and is replaced.
+
+        Not again within `ROW` seconds of a death or failure of that version: those
+        of a crash loop are one, and the log has each of them.
+        """
+        now = self._clock.monotonic()
+        last, at = self._bad
+        if last == tag and now - at < ROW:
+            return
+        self._bad = (tag, now)
+        await self._append(
+            Record(
+                at=self._clock.wall(),
+                tag=tag,
+                previous="",
+                action="restart",
+                outcome="died",
+                step="",
+                reason=struck(how),
+                seconds=0.0,
+                log_tail=tuple(map(struck, tail)),
+            )
+        )
 
     def end(self, attempt: Attempt) -> None:
         """Nothing more is done about *attempt*."""

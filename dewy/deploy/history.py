@@ -29,9 +29,9 @@ class Record:
 
         tag, previous: The version it was about, and the one before it.
 
-        action: `deploy` or `rollback`.
+        action: `deploy`, `rollback`, or `restart` of what died.
 
-        outcome: `deployed`, `failed` or `rolled back`.
+        outcome: `deployed`, `failed`, `rolled back` or `died`.
 
         step: Where it ended: `fetch`, `before-hook`, `unpack`, `start`,
             `probation`, `done` …

@@ -160,10 +160,12 @@ def _past(version: str, history: Sequence[Record]) -> Found:
 
 
 def _ended(record: Record) -> tuple[str, str]:
-    ran = record.outcome == "deployed"
+    ran = record.outcome in ("deployed", "died")
     text = f"it was {record.outcome} on {_at(record.at)}"
     if record.outcome == "failed":
         text = f"it failed at {record.step} on {_at(record.at)}"
+    if record.outcome == "died":
+        text = f"it died on {_at(record.at)} and was started again"
     verdict = "" if ran else FAILED
     story = record.story
     return verdict, f"{text}: {story}" if story else text

@@ -77,6 +77,36 @@ async def test_an_attempt_is_written_with_its_end(tmp_path: Path):
     )
 
 
+async def test_death_is_written_once_in_a_row(tmp_path: Path):
+    """One of another version, or much later, is another row."""
+    history, now = History(tmp_path), [0.0]
+    clock = Clock(wall=lambda: 1000.0, monotonic=lambda: now[0])
+    deployment_log = DeploymentLog(history, (), clock)
+
+    await deployment_log.died("v1", "exit status 1", ("last words",))
+    await deployment_log.died("v1", "exit status 2")
+    await deployment_log.died("v2", "exit status 3")
+    now[0] = module.ROW
+    await deployment_log.died("v2", "exit status 4")
+
+    records = await asyncio.to_thread(history.read)
+    assert [("v1", "1"), ("v2", "3"), ("v2", "4")] == [
+        (each.tag, each.reason[-1]) for each in records
+    ]
+    assert {("restart", "died")} == {(each.action, each.outcome) for each in records}
+    assert ("last words",) == records[0].log_tail
+
+
+async def test_death_that_probation_has_judged_is_not_written_again(tmp_path: Path):
+    """Where there was nothing to go back to."""
+    history = History(tmp_path)
+    deployment_log = DeploymentLog(history, (), CLOCK)
+    await deployment_log.record(ATTEMPT, "failed", "it died within probation")
+    await deployment_log.died("v2", "exit status 1")
+
+    assert 1 == len(await asyncio.to_thread(history.read))
+
+
 async def test_a_history_that_cannot_be_written_stops_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):

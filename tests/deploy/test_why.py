@@ -118,6 +118,18 @@ def test_what_failed() -> None:
     assert ("oh",) == answer.records[-1].log_tail
 
 
+def test_death_of_what_runs_is_no_verdict() -> None:
+    """It was started again, and runs."""
+    died = Record(250.0, "v2", "", "restart", "died", "", "exit status 1", 0.0)
+    answer = explain("v2", STATE, [*HISTORY, died], NEWEST, NOW)
+
+    assert "failed" != answer.verdict
+    assert (
+        "it died on 1970-01-01 00:04:10 UTC and was started again: exit status 1"
+        in answer.why
+    )
+
+
 def test_what_nobody_knows() -> None:
     """That the registry was not reached is said, for it might know more."""
     unreached = Looked.failed(RemoteError("the host is down"))

@@ -5,6 +5,7 @@
   const TONES = {
     serving: "good", ready: "busy", starting: "busy", unchecked: "busy", draining: "warn",
     leaving: "warn", gone: "bad", deployed: "good", failed: "bad", "rolled back": "bad",
+    died: "bad",
   };
   const WORDS = { leaving: "draining" };
   const rates = [], records = new Map(), shown = new WeakMap();
