@@ -83,7 +83,7 @@ async def test_rollback_is_told_alike(tmp_path: Path, stream: io.StringIO) -> No
         handlers = Handlers(agent, Poller(agent.tick, agent.settings, agent.clock))
         for version in ("v1.0.0", "v1.1.0"):
             hands.publish(version)
-            await agent.tick()
+            await hands.tick()
         before = len(lines(stream))
         await handlers.handle("rollback", {})
         record = (await hands.history())[-1]
