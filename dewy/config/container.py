@@ -116,7 +116,7 @@ CONTAINING = (
     Option(
         "max-parallel",
         AT_ONCE,
-        "New containers that start at a time.",
+        "New containers that start at a time in a deployment.",
         CONTAINER,
         default="1",
     ),
@@ -169,6 +169,14 @@ CONTAINING = (
         "share of their connections, such as 5%, and three times the share that the "
         "old ones broke; from 50 connections on. Off unless set.",
         CONTAINER,
+    ),
+    Option(
+        "health-restart",
+        TIME,
+        "How long a container may stay unhealthy, while others are healthy, before "
+        "another takes its place; 0: for ever.",
+        CONTAINER,
+        default="5m",
     ),
     Option(
         "upstream",

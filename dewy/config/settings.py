@@ -99,6 +99,7 @@ class Settings:
     health_rise: int = 2
     health_fall: int = 3
     max_broken: float | None = None
+    health_restart: float = 300.0
     upstream: str = "auto"
     backend_wait: float = 5.0
     on_exit: str = "stop"

@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from ..config import Settings
 from ..deploy.deployer import Progress, Switch
 from ..deploy.state import Installed
-from ..errors import DewyError, EngineError
+from ..errors import EngineError
+from ..proxy.verdict import Outcomes
 from .container_spec import ContainerSpec, ContainerSpecs
 from .drainer import Drainer
 from .engines.decode import repository
@@ -23,8 +23,8 @@ from .launcher import Launcher, ReadinessProbe
 from .model import Container
 from .replica import Replica
 from .replica_store import ReplicaStore
-from .rollout import Phase, settled
-from .update import Order, Update
+from .rollout import Desired, Phase, reconcile
+from .update import Circumstances, Healing, Order, Rollout
 
 __all__ = ["ContainerDeployer"]
 
@@ -32,6 +32,21 @@ log = logging.getLogger(__name__)
 
 ADOPTION = 2.0
 """Seconds that a replica left by an earlier dewy has to answer once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Succession:
+    """
+    One version has taken over from another.
+
+    Attributes:
+        spec: Of the new replicas.
+
+        before: The figures of the old ones, until they left.
+    """
+
+    spec: str
+    before: Outcomes
 
 
 @dataclass(slots=True)
@@ -46,7 +61,11 @@ class ContainerDeployer:
 
         bad: Whether a version, by its tag and digest, is in quarantine.
 
-        switching: Held by whoever changes the replicas.
+        look_again: Has whoever keeps the replicas look at everything anew.
+
+        target: The spec of what is taking over at the moment, if anything is.
+
+        succession: The last change of version, while its figures may be judged.
     """
 
     store: ReplicaStore
@@ -57,7 +76,10 @@ class ContainerDeployer:
     settings: Settings
     running: Callable[[], Installed | None]
     bad: Callable[[str, str], bool]
-    switching: asyncio.Lock = field(default_factory=asyncio.Lock)
+    look_again: Callable[[], None] = lambda: None
+    target: str | None = None
+    succession: Succession | None = None
+    _made: tuple[object, ContainerSpec] | None = field(default=None, init=False)
 
     async def alive(self) -> bool:
         return bool(self.store.serving)
@@ -67,10 +89,8 @@ class ContainerDeployer:
         return f"Container deployed: {count} of {self.settings.replicas} replicas"
 
     async def heal(self, running: Installed) -> None:
-        """Look at everything again; whoever keeps the replicas does the rest."""
-        async with self.switching:
-            await self.store.observe()
-        self.store.changed.set()
+        """Have everything looked at again; whoever keeps the replicas does it."""
+        self.look_again()
 
     async def put_back(self, previous: Installed) -> None:
         """Nothing: the replicas follow what the state says runs."""
@@ -79,51 +99,65 @@ class ContainerDeployer:
     async def switch(
         self, target: Installed, progress: Progress
     ) -> AsyncIterator[Switch]:
-        async with self.switching:
-            rollout = _Rollout(self, target)
-            try:
-                yield rollout
-            except BaseException:
-                if rollout.container_spec is not None:
-                    self._withdraw(rollout.container_spec)
-                raise
-            try:
-                if rollout.update is not None:
-                    await rollout.update.run()
-            except (DewyError, OSError) as exc:
-                # It runs; who leaves, or fails to, is found by the next look.
-                log.warning("Rollout left work behind", extra={"error": str(exc)})
-                self.store.changed.set()
+        switch = _Switch(self, target, progress)
+        try:
+            yield switch
+            if switch.container_spec is not None:
+                self._retire_others(switch.container_spec)
+        except BaseException:
+            if switch.container_spec is not None:
+                self._withdraw(switch.container_spec)
+            raise
+        finally:
+            # From here on whoever keeps the replicas does what is left to do.
+            self.target = None
+            self.store.changed.set()
 
-    async def reconcile(self, undecided: Callable[[], bool]) -> int:
+    async def reconcile(self, given: Circumstances | None = None) -> int:
         """
         Have as many replicas of what runs serve as there are to be, and no others.
 
-        Nothing more is done once *undecided* says that a death may have another
-        version run. Returns up to which change of the store all was looked at.
+        Those of a version that is taking over are left alone. Returns up to which
+        change of the store all was looked at.
 
         Raises:
-            StartFailed: a replica would not start; whoever serves serves on.
-            EngineError: the engine did not do its part.
+            DewyError: it is not known how replicas are made, or the image of what
+                runs cannot be had.
         """
-        async with self.switching:
-            await self.store.observe()
-            known = self.store.changed.count
-            running = self.running()
-            if running is None:
-                self._clear()
-                return known
-            await self.image_store.ensure(running)
-            container_spec = await self.container_specs.of(running)
-            if settled(self.store.snapshot(), self._order(container_spec).desired):
-                return known
-            wanted = self._wanted()
-            update = self.update(container_spec, enough=undecided)
-            await update.run()
-            return update.known if wanted == self._wanted() else known
+        known = self.store.changed.count
+        running = self.running()
+        if running is None:
+            self._clear()
+            return known
+        wanted = self.wanted()
+        container_spec = await self._specified(running)
 
-    def _wanted(self) -> tuple[object, ...]:
-        """What a change of the store may be about that the store does not show."""
+        def stale() -> bool:
+            return self.target == container_spec.spec or wanted != self.wanted()
+
+        if stale():
+            return known
+        heeded = replace(
+            given or Circumstances(),
+            apart=lambda: self.target,
+            stale=stale,
+            prepare=lambda: self.image_store.ensure(running),
+        )
+        order = self._order(container_spec)
+        healing = Healing(self.store, self.launcher, self.drainer, order, heeded)
+        await healing.run()
+        return known if stale() else healing.known
+
+    async def _specified(self, running: Installed) -> ContainerSpec:
+        """Return how *running* is made; the engine is asked once."""
+        wanted = self.wanted()
+        if self._made is None or self._made[0] != wanted:
+            await self.image_store.ensure(running)
+            self._made = wanted, await self.container_specs.of(running)
+        return self._made[1]
+
+    def wanted(self) -> tuple[object, ...]:
+        """Return what there is to be, as far as the store does not show it."""
         return self.running(), self.settings, self.container_specs.options
 
     async def adopt(self, running: Installed | None) -> None:
@@ -131,21 +165,27 @@ class ContainerDeployer:
         Let the replicas serve that an earlier dewy, or the original, left.
 
         Of those of *running* if there are any; else of all, which is better than
-        nobody. Each has to answer once. Nothing is started or ended.
+        nobody. Each has to answer once, unless none does: then those serve that
+        take connections. Nothing is started or ended.
 
         Raises:
             EngineError: the engine does not tell.
         """
         await self.store.observe()
+        self.store.adopt()
         left = [
             each
             for each in self.store.replicas
             # Bad ones are better than none until what ran before serves again.
             if each.phase is Phase.UNCHECKED and (running or not self._is_bad(each))
         ]
-        await self._welcome([r for r in left if running and is_of(r, running)])
+        preferred = [r for r in left if running and is_of(r, running)]
+        await self._welcome(preferred)
         if not self.store.serving:
             await self._welcome(r for r in left if r.phase is Phase.UNCHECKED)
+        for group in (preferred, left):
+            if not self.store.serving:
+                await self._use_anyway(group)
         if left:
             log.info(
                 "Adopted containers",
@@ -182,15 +222,29 @@ class ContainerDeployer:
     def _clear(self) -> None:
         """Let go what is left of versions that failed before anything ran."""
         left = [r for r in self.store.replicas if r.phase is Phase.UNCHECKED]
-        self.drainer.begin(r for r in left if self._is_bad(r))
+        mine = (r for r in left if r.spec != self.target)
+        self.drainer.begin(r for r in mine if self._is_bad(r))
 
     async def _welcome(self, replicas: Iterable[Replica]) -> None:
         ready = [replica for replica in replicas if replica.ports]
-        await asyncio.gather(*(self._ask(replica) for replica in ready))
+        check = Check(self.settings.health_path, self.proxy_protocol, ADOPTION)
+        await asyncio.gather(*(self._ask(replica, check) for replica in ready))
         self.store.admit(ready)
 
-    async def _ask(self, replica: Replica) -> None:
-        check = replace(self.check, timeout=ADOPTION)
+    async def _use_anyway(self, left: Iterable[Replica]) -> None:
+        """Let serve who takes connections, though none was ever found well."""
+        problems = {each: each.problem for each in left if each.ports}
+        check = Check("", self.proxy_protocol, ADOPTION)
+        await asyncio.gather(*(self._ask(replica, check) for replica in problems))
+        for replica, problem in problems.items():
+            if replica.phase is Phase.READY:
+                replica.problem = problem
+                replica.mark_unhealthy()
+                told = self.store.tell(replica, error=problem)
+                log.warning("Unhealthy replica serves for want of another", extra=told)
+        self.store.admit(problems)
+
+    async def _ask(self, replica: Replica, check: Check) -> None:
         try:
             replica.upstream = await self.launcher.ask(replica, check)
         except EngineError as exc:
@@ -198,26 +252,42 @@ class ContainerDeployer:
         if replica.upstream is not None:
             replica.phase = Phase.READY
 
-    def update(self, container_spec: ContainerSpec, **how: Any) -> Update:
-        """Return an update to *container_spec*; *how* are keywords of `Update`."""
-        order = self._order(container_spec)
-        return Update(self.store, self.launcher, self.drainer, order, **how)
+    def _retire_others(self, container_spec: ContainerSpec) -> None:
+        """Let go at once whom nobody needs, now that all of these serve."""
+        if self.running() == container_spec.version:
+            self._made = self.wanted(), container_spec
+        todo = reconcile(self.store.snapshot(), self._order(container_spec).desired)
+        leaving = [r for each in todo.leave if (r := self.store.get(each)) is not None]
+        # Before they drain: what is told to stop breaks connections, too.
+        before = Outcomes.total(each.outcomes for each in leaving)
+        self.succession = Succession(container_spec.spec, before)
+        self.drainer.begin(leaving)
 
     def _withdraw(self, container_spec: ContainerSpec) -> None:
-        """Let the replicas of a version go that failed."""
-        alone = {r.spec for r in self.store.serving} == {container_spec.spec}
-        if alone and self.running() is not None:
-            # Bad ones are better than none, until what ran before serves again.
-            self.store.changed.set()
+        """Let the replicas of a version go that failed, or was called off."""
+        running, version = self.running(), container_spec.version
+        if running and (running.tag, running.identity) == (
+            version.tag,
+            version.identity,
+        ):
+            # What runs was to be had again: its replicas are kept as ever.
             return
         failed = [r for r in self.store.replicas if r.spec == container_spec.spec]
+        alone = {r.spec for r in self.store.serving} == {container_spec.spec}
+        if alone and running is not None:
+            # Bad ones are better than none, until what ran before serves again.
+            failed = [each for each in failed if each.phase is not Phase.SERVING]
         self.drainer.begin(failed)
-
-    def _order(self, container_spec: ContainerSpec) -> Order:
-        settings = self.settings
-        return Order(
-            container_spec, settings.replicas, settings.max_parallel, self.readiness
+        self.launcher.discard(
+            container_spec.spec, lambda replica: self.drainer.begin([replica])
         )
+
+    def _order(self, container_spec: ContainerSpec, *, beside: bool = False) -> Order:
+        settings = self.settings
+        desired = Desired(
+            container_spec.spec, settings.replicas, settings.max_parallel, beside
+        )
+        return Order(container_spec, desired, self.readiness)
 
     @property
     def readiness(self) -> ReadinessProbe:
@@ -239,22 +309,27 @@ class ContainerDeployer:
         return self.settings.proxy_protocol == "v2"
 
 
-class _Rollout:
+class _Switch:
     """The replicas of a release, started beside those that serve."""
 
-    def __init__(self, deployer: ContainerDeployer, target: Installed) -> None:
+    def __init__(
+        self, deployer: ContainerDeployer, target: Installed, progress: Progress
+    ) -> None:
         self._deployer = deployer
         self._target = target
+        self._progress = progress
         self.container_spec: ContainerSpec | None = None
-        self.update: Update | None = None
 
     async def serve(self) -> None:
         deployer = self._deployer
         await deployer.image_store.ensure(self._target)
-        self.container_spec = await deployer.container_specs.of(self._target)
-        await deployer.store.observe()
-        self.update = deployer.update(self.container_spec, strict=True)
-        await self.update.run(beside=True)
+        container_spec = await deployer.container_specs.of(self._target)
+        self.container_spec, deployer.target = container_spec, container_spec.spec
+        deployer.store.changed.set()
+        order = deployer._order(container_spec, beside=True)
+        await Rollout(
+            deployer.store, deployer.launcher, deployer.drainer, order, self._progress
+        ).run()
 
 
 def is_of(replica: Replica, running: Installed) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from ..errors import EngineError, NameTaken, StartFailed
 from ..histogram import Checks
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 NAMES_TRIED = 5
+LAST_CHANCE = 0.1  # seconds that any question may take
+NO_ADDRESS = "it has no address that could be reached"
 UNHEALTHY = "its HEALTHCHECK says unhealthy"
 
 
@@ -39,12 +42,16 @@ class ReadinessProbe:
 
         timeout: Seconds in which it has to become healthy.
 
-        min_healthy: Seconds that it has to stay so.
+        min_healthy: Seconds that it has to stay so, which come on top.
     """
 
     check: Check
     timeout: float
     min_healthy: float
+
+    def again(self, seconds: float) -> Self:
+        """Return the probe of a replica that has served: start-up is behind it."""
+        return replace(self, timeout=min(seconds, self.timeout), min_healthy=0.0)
 
 
 class Launcher:
@@ -58,15 +65,18 @@ class Launcher:
     def __init__(self, store: ReplicaStore, upstreams: Upstreams) -> None:
         self._store = store
         self._networking = asyncio.Lock()
+        # Starts that were called off, and what is being started.
+        self._strays: dict[asyncio.Task[Replica], str] = {}
         self.upstreams = upstreams
         self.checks = Checks()
 
     async def start(self, container_spec: ContainerSpec, index: int) -> Replica:
         """
-        A new replica, running.
+        Return a new replica, running.
 
-        Engines finish what they were asked for: who is cancelled meanwhile waits
-        until the replica is known, so that somebody can end it.
+        Engines finish what they were asked for. Whoever is cancelled meanwhile goes
+        at once; the replica is `UNCHECKED` once it is known, so that somebody can
+        end it.
 
         Raises:
             StartFailed: it could not be started; nothing of it is left.
@@ -78,13 +88,37 @@ class Launcher:
         try:
             return await asyncio.shield(starting)
         except asyncio.CancelledError:
-            while not starting.done():
-                # Whoever is in a hurry cancels twice; the engine's deadline ends it.
-                with suppress(asyncio.CancelledError):
-                    await asyncio.wait({starting})
-            if not starting.exception():
-                starting.result().phase = Phase.UNCHECKED
+            self._strays[starting] = container_spec.spec
+            starting.add_done_callback(self._left_alone)
             raise
+
+    def _left_alone(self, starting: asyncio.Task[Replica]) -> None:
+        del self._strays[starting]
+        if not starting.cancelled() and not starting.exception():
+            starting.result().phase = Phase.UNCHECKED
+            self._store.changed.set()
+
+    def discard(self, spec: str, end: Callable[[Replica], None]) -> None:
+        """Have *end* called with each replica of *spec* that is still to come."""
+
+        def ended(starting: asyncio.Task[Replica]) -> None:
+            if not starting.cancelled() and not starting.exception():
+                end(starting.result())
+
+        for starting, made_from in self._strays.items():
+            if made_from == spec:
+                starting.add_done_callback(ended)
+
+    async def ended(self) -> None:
+        """Return when nothing is on its way that was called off."""
+        while self._strays:
+            await asyncio.wait(self._strays)
+
+    async def stop(self) -> None:
+        """Give up; what the engine still starts is for the next dewy."""
+        for starting in self._strays:
+            starting.cancel()
+        await self.ended()
 
     async def _start(self, container_spec: ContainerSpec, index: int) -> Replica:
         engine = self._store.engine
@@ -176,32 +210,47 @@ class Launcher:
 
     async def _healthy(self, replica: Replica, readiness: ReadinessProbe) -> Upstream:
         loop = asyncio.get_running_loop()
-        begun, pause = loop.time(), FIRST_PAUSE
+        deadline, pause = loop.time() + readiness.timeout, FIRST_PAUSE
         since: float | None = None
         while True:
             if replica.dead.is_set():
                 # How it ended is the engine's to tell, and it does sooner or later.
                 await asyncio.wait({replica.ended})
-            try:
-                upstream = await self.ask(replica, readiness.check)
-            except EngineError as exc:
-                # It may only be away for a moment.
-                upstream, replica.problem = None, str(exc)
+            limit = deadline if since is None else deadline + readiness.min_healthy
+            upstream = await self._ask_until(limit, replica, readiness.check)
             now = loop.time()
             if upstream is None:
                 since = None
-                if now - begun >= readiness.timeout:
+                if now >= deadline or _is_lost(replica):
                     raise StartFailed(_unready(replica, readiness))
-                pause = min(pause * 2, LONGEST_PAUSE)
+                pause = min(pause * 2, LONGEST_PAUSE, deadline - now)
             else:
                 since = now if since is None else since
                 left = since + readiness.min_healthy - now
                 if left <= 0:
                     return upstream
-                if now - begun >= readiness.timeout + readiness.min_healthy:
+                if now >= deadline + readiness.min_healthy:
                     raise StartFailed(_unready(replica, readiness))
                 pause = min(left, LONGEST_PAUSE)
             await asyncio.sleep(pause)
+
+    async def _ask_until(
+        self, limit: float, replica: Replica, check: Check
+    ) -> Upstream | None:
+        """As `ask`; what takes until *limit*, by the loop's clock, is no answer."""
+        try:
+            # A first question has a chance, however late it comes.
+            async with asyncio.timeout_at(max(limit, self._soon())):
+                return await self.ask(replica, check)
+        except TimeoutError:
+            replica.problem = replica.problem or "it did not answer in time"
+        except EngineError as exc:
+            # It may only be away for a moment.
+            replica.problem = str(exc)
+        return None
+
+    def _soon(self) -> float:
+        return asyncio.get_running_loop().time() + LAST_CHANCE
 
     async def ask(self, replica: Replica, check: Check) -> Upstream | None:
         """The way by which *replica* answers well; None, and `problem`, if by none."""
@@ -225,16 +274,27 @@ class Launcher:
             return None
         routes = await self.upstreams.of(container, tuple(replica.ports.values()))
         if not routes:
-            replica.problem = "it has no address that could be reached"
-        problems = []
+            replica.problem = NO_ADDRESS
+        problems: list[str] = []
         for route in routes:
             replica.problem = await check.ask(route.endpoints)
             if not replica.problem:
+                self._tell_detour(replica, route, problems)
                 return route
             problems.append(replica.problem)
         # The last way may be a copying process, which hides what is wrong.
         replica.problem = "; ".join(problems) or replica.problem
         return None
+
+    def _tell_detour(
+        self, replica: Replica, route: Upstream, problems: list[str]
+    ) -> None:
+        """Say once why *replica* is not reached by the cheapest way."""
+        detour = "; ".join(problems)
+        if detour and not replica.detour:
+            told = self._store.tell(replica, route=route.route, error=detour)
+            log.warning("Replica does not answer at its own address", extra=told)
+        replica.detour = detour
 
     async def _own_check(self, container: Container) -> str:
         """What the image's HEALTHCHECK says; "" if nothing is wrong."""
@@ -248,6 +308,11 @@ class Launcher:
         if health == "starting":
             return "its HEALTHCHECK has not succeeded yet"
         return UNHEALTHY if health == "unhealthy" else ""
+
+
+def _is_lost(replica: Replica) -> bool:
+    """Whether it has served and has no address any more: no patience brings one."""
+    return replica.served and replica.problem == NO_ADDRESS
 
 
 def _end(replica: Replica) -> str:

@@ -13,27 +13,45 @@ from typing import Any, Self
 from ..errors import DewyError, EngineError
 from ..logs import summary
 from ..proxy import Backend
-from ..supervisor.backoff import Backoff
+from .changes import Changes
 from .deployer import ContainerDeployer
+from .health_keeper import HealthKeeper
 from .model import Event
+from .pacing import Pacing
 from .replica import Replica
-from .rollout import Phase
 from .terminations import Termination
+from .update import Circumstances
 from .upstream import PUBLISHED
 
-__all__ = ["Reconciler"]
+__all__ = ["Failed", "Reconciler", "Troubled"]
 
 log = logging.getLogger(__name__)
 
 FIRST_LOOK = 15.0
 """Seconds for which the first answer of the registry is waited for before any
-replica is replaced: what a dewy left half done may be finished then."""
+replica is replaced, while one serves: what a dewy left half done may be finished
+then. And for which what ran is waited for before the registry is asked."""
 
 LOOKS = 30.0  # seconds between two relists, when nothing happens
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-OVER = frozenset({"die", "destroy", "remove"})
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+LAST_WORDS = 3.0  # seconds for the engine to tell how a replica ended, and why
+AFTERWARDS = 0.5  # seconds after an end in which Podman tells that it was asked for
 
-Died = Callable[[Replica, str, tuple[str, ...]], Awaitable[bool]]
+OVER = frozenset({"die", "destroy", "remove"})
+ASKED = frozenset({"kill", "stop", "restart", "destroy", "remove"})
+HARMLESS = frozenset({"1", "10", "12", "28", "SIGHUP", "SIGUSR1", "SIGUSR2"})
+"""Signals by which programs are told something else than to end."""
+
+PROBLEMS = {
+    "replicas": ("Replicas are missing", "Replicas are complete again"),
+    "engine": ("Engine does not answer", "Engine answers again"),
+    "health": ("No replica is healthy", "Replicas are healthy again"),
+}
+"""What there may be to tell of, as it begins and as it ends."""
+
+Failed = Callable[[Replica, str, tuple[str, ...], str], Awaitable[bool]]
+Work = Callable[[], Coroutine[Any, Any, None]]
+Troubled = Callable[[str, bool], None]
 
 
 class Reconciler:
@@ -41,55 +59,68 @@ class Reconciler:
     Watches over the replicas while entered.
 
     Args:
-        died: Told of a replica that ended by itself, how, and its last lines.
-            It may have another release run from now on; True says that it did.
-            Not told of those that ended while the engine was away: when it
-            restarts it may take them along, which says nothing about them.
+        failed: Told of a replica that ended by itself, or with which its version
+            failed otherwise: how, its last lines, and the verb for it. It may have
+            another release run from now on; True says that it did. Not told of
+            those that somebody had the engine end, nor of those that ended while
+            the engine was away: when it restarts it may take them along, which
+            says nothing about them.
 
-        troubled: Told in one line why replicas are missing; "" once none are.
+        troubled: Told in one line what is wrong with the replicas, and when that is
+            over.
     """
 
     def __init__(
         self,
         deployer: ContainerDeployer,
-        died: Died,
-        troubled: Callable[[str], None],
+        failed: Failed,
+        troubled: Troubled,
     ) -> None:
         self._deployer = deployer
         self._store = deployer.store
-        self._died = died
+        self._failed = failed
         self._troubled = troubled
         self._looked = asyncio.Event()
-        self._again = asyncio.Event()
         self._polls_well = True
         self._tried = asyncio.Event()
-        self._deaths: asyncio.Queue[tuple[Replica, bool]] = asyncio.Queue()
+        self._doubts = Changes()
         self._undecided = 0
+        self._links = 0  # how often the engine's events were lost or came back
         self._linked = True
         self._away = False
-        self._tasks: list[asyncio.Task[None]] = []
-        self._backoff = Backoff()
-        self._pause = 0.0
-        self._counted = 0.0  # when the last death was, by the loop's clock
-        self._known = 0
-        self.problem = ""
+        self._parts: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._problems: dict[str, str] = {}
+        self.pacing = Pacing()
+        self.health = HealthKeeper(
+            deployer, self._judge, lambda text: self._say("health", text)
+        )
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, in one line, or ""."""
+        told = (f"{PROBLEMS[of][0]}: {text}" for of, text in self._problems.items())
+        return "; ".join(told)
 
     async def __aenter__(self) -> Self:
         self._store.died = self._mourn
+        self._deployer.look_again = self._look_again
         bodies = {
             "engine events": self._watch,
-            "replica deaths": self._answer_deaths,
+            "list of replicas": self._relist,
             "replicas": self._keep,
-            "replica health": self._examine,
+            "replica health": self.health.run,
         }
-        self._tasks = [
+        self._parts = [
             asyncio.create_task(_on_and_on(body, name), name=name)
             for name, body in bodies.items()
         ]
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        tasks, self._tasks = self._tasks, []
+        self._deployer.look_again = lambda: None
+        self._store.died = lambda replica: None
+        tasks = [*self._parts, *self._tasks]
         for task in tasks:
             task.cancel()
         if tasks:
@@ -104,12 +135,14 @@ class Reconciler:
         """
         self._looked.set()
         if well and not self._polls_well:
-            self._again.set()
+            self._look_again()
         self._polls_well = well
 
     async def begun(self) -> None:
         """Return once what an earlier dewy left serves, or was tried to be had."""
-        await self._tried.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LOOK):
+                await self._tried.wait()
 
     async def probe(self, backend: Backend) -> bool:
         """
@@ -127,196 +160,222 @@ class Reconciler:
         try:
             if await self._store.look_at(replica.id) is not replica:
                 return True
-            return await self._ask(replica) and replica.health_tracker.healthy
+            return await self.health.ask(replica) and replica.health_tracker.healthy
         except EngineError as exc:
             log.debug("Replica not inspected", extra={"error": str(exc)})
             return False
+
+    def _look_again(self) -> None:
+        """Somebody doubts that all is as it is known, or has hope again."""
+        self.pacing.relent()
+        self._doubts.set()
+        self._store.changed.set()
 
     async def _watch(self) -> None:
         selector = self._store.application.selector
         async with self._store.engine.events(selector) as events:
             async for event in events:
-                with suppress(EngineError):
-                    await self._heed(event)
+                self._heed(event)
 
-    async def _heed(self, event: Event) -> None:
-        if event.action == "lost":
-            self._linked, self._away = False, True
-            return
-        if event.action == "connected":
-            try:
-                await self._store.observe()
-                self._away = False
-            finally:
-                self._linked = True
+    def _heed(self, event: Event) -> None:
+        """Do at once what an event demands; looks are not waited for."""
+        if event.action in ("lost", "connected"):
+            self._links += 1
+            self._linked = event.action == "connected"
+            self._away = True
+            if self._linked:
+                self._look_again()
             return
         replica = self._store.get(event.id)
+        if replica is not None and _was_asked_to_end(event):
+            replica.asked.set()
         if event.action in OVER and replica is not None:
             code = int(event.detail) if event.detail.lstrip("-").isdigit() else None
             # Out of the table first, before its address is another's.
             self._store.lose(replica, code)
+        elif event.action == "pause" and replica is not None:
+            self._store.pause(replica)
+            self._look_at(event.id)
         elif event.action == "disconnect" and replica is not None:
             self._store.recheck(replica)
-            await self._store.look_at(event.id)
-        elif event.action == "start" or (replica is None and event.id):
-            await self._store.look_at(event.id)
+            self._look_at(event.id)
+        elif event.action in ("start", "unpause", "rename") or (
+            replica is None and event.id
+        ):
+            self._look_at(event.id)
+
+    def _look_at(self, container: str) -> None:
+        async def look() -> None:
+            with suppress(EngineError):
+                await self._store.look_at(container)
+
+        self._spawn(look, f"look at {container[:12]}")
+
+    def _spawn(self, work: Work, name: str) -> None:
+        task = asyncio.create_task(_withstood(work, name), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _relist(self) -> None:
+        """Compare what is known with what is there: now and then, and on doubt."""
+        failures = 0
+        while True:
+            known, links = self._doubts.count, self._links
+            try:
+                await self._store.observe()
+            except EngineError as exc:
+                failures += 1
+                self._say("engine", summary(exc))
+            else:
+                failures = 0
+                self._say("engine", "")
+                # Whoever ended while the engine was away has been found.
+                self._away = self._away and (not self._linked or links != self._links)
+            pause = min(FIRST_PAUSE * 2.0 ** (failures - 1), LONGEST_PAUSE)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause if failures else LOOKS):
+                    await self._doubts.since(known)
 
     def _mourn(self, replica: Replica) -> None:
         self._undecided += 1
-        self._deaths.put_nowait((replica, self._away))
+        away = self._away
+        name = f"death of {replica.name}"
+        self._spawn(lambda: self._answer_death(replica, away), name)
 
-    async def _answer_deaths(self) -> None:
-        while True:
-            replica, away = await self._deaths.get()
-            try:
-                await self._answer(replica, away)
-            finally:
-                self._undecided -= 1
-                self._deaths.task_done()
-                self._store.changed.set()
+    async def _answer_death(self, replica: Replica, away: bool) -> None:
+        try:
+            await self._answer(replica, away)
+        finally:
+            self._undecided -= 1
+            self._store.changed.set()
 
     async def _answer(self, replica: Replica, away: bool) -> None:
         # At once: its last lines go when it is removed, and so does why it ended.
-        tail = await self._store.tail(replica.id)
-        away = not await self._inspected(replica) or away
+        tail, inspected = await self._last_words(replica)
+        away = away or not inspected
         code = replica.ended.result()
         end = replica.termination or Termination.of(replica.container, code)
+        out_of_memory = replica.container.oom_killed
+        asked = not (away or out_of_memory) and await self._asked(replica)
         told = self._store.tell(
-            replica, exit_code=code, reason=end.reason, engine_away=away
+            replica,
+            exit_code=code,
+            reason=end.reason,
+            engine_away=away,
+            asked_for=asked,
         )
         log.warning("Replica died", extra=told)
         if away:
             return
-        self._count(replica)
-        how = f"replica {replica.name}: {end.how}"
-        async with self._deployer.switching:
-            moved = await self._died(replica, how, tail)
-        if moved:
-            # What is started now is not what keeps dying.
-            self._backoff, self._pause = Backoff(), 0.0
+        if replica.spec != self._deployer.target:
+            # A version that is still to take over holds up nothing that runs.
+            self.pacing.died(replica.since)
+        if not asked:
+            await self._judge(replica, f"replica {replica.name}: {end.how}", tail)
 
-    async def _inspected(self, replica: Replica) -> bool:
-        try:
-            await self._store.look_at(replica.id)
-        except EngineError:
-            return False
-        return True
+    async def _judge(
+        self, replica: Replica, how: str, tail: tuple[str, ...], verb: str = "died"
+    ) -> None:
+        if await self._failed(replica, how, tail, verb):
+            # What is started now is not what failed.
+            self.pacing.reset()
+            self._store.changed.set()
 
-    def _count(self, replica: Replica) -> None:
-        """Have replacements wait, unless others died with it: that is one death."""
-        now = asyncio.get_running_loop().time()
-        if replica.since < self._counted:
-            return
-        self._counted = now
-        self._backoff = self._backoff.died(now - replica.since)
-        self._pause = self._backoff.delay
+    async def _last_words(self, replica: Replica) -> tuple[tuple[str, ...], bool]:
+        """Its last lines, and whether the engine told how it ended."""
+        tail: tuple[str, ...] = ()
+        with suppress(EngineError, TimeoutError):
+            async with asyncio.timeout(LAST_WORDS):
+                tail = await self._store.tail(replica.id)
+                await self._store.look_at(replica.id)
+                return tail, True
+        return tail, False
+
+    async def _asked(self, replica: Replica) -> bool:
+        """Whether somebody had the engine end it."""
+        if self._store.get(replica.id) is None:
+            # Its own end leaves a container behind.
+            return True
+        if self._store.engine.flavour == "podman":
+            with suppress(TimeoutError):
+                async with asyncio.timeout(AFTERWARDS):
+                    await replica.asked.wait()
+        return replica.asked.is_set()
 
     async def _keep(self) -> None:
+        await self._until_registry_answered()
+        given = Circumstances(
+            held=lambda: self._undecided > 0, pacing=self.pacing, told=self._missing
+        )
+        while True:
+            known = self._store.changed.count
+            try:
+                known = await self._deployer.reconcile(given)
+                pause = LOOKS
+            except (DewyError, OSError) as exc:
+                self.pacing.failed()
+                self._missing(summary(exc))
+                pause = self.pacing.left
+            self._tried.set()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._store.changed.since(known)
+
+    async def _until_registry_answered(self) -> None:
+        """Wait while somebody serves, and not for long."""
         if self._store.serving:
             self._tried.set()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(FIRST_LOOK):
-                    await self._looked.wait()
-        failures = 0
-        while True:
-            # The verdict on a death comes first: it may have another version run.
-            await self._deaths.join()
-            pause, self._pause = self._pause, 0.0
-            await asyncio.sleep(pause)
-            self._again.clear()
-            failures = await self._reconcile(failures)
-            self._tried.set()
-            pause = min(FIRST_PAUSE * 2.0 ** (failures - 1), LONGEST_PAUSE)
-            if failures:
-                failures = 0 if await self._again_within(pause) else failures
-                continue
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOKS):
-                    await self._store.changed.since(self._known)
-
-    async def _again_within(self, seconds: float) -> bool:
-        """Wait *seconds*, or until a poll says that more may be had than before."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._again.wait()
-        except TimeoutError:
-            return False
-        return True
-
-    async def _reconcile(self, failures: int) -> int:
-        """Once; how many failures there were in a row."""
-        try:
-            self._known = await self._deployer.reconcile(lambda: self._undecided > 0)
-        except (DewyError, OSError) as exc:
-            self._say(summary(exc))
-            return failures + 1
-        except Exception as exc:
-            log.exception("Keeping replicas ran into a fault of dewy")
-            self._say(summary(exc))
-            return failures + 1
-        # Whoever ended while the engine was away has been found.
-        self._away = not self._linked
-        self._say("")
-        return 0
-
-    def _say(self, problem: str) -> None:
-        if problem and problem != self.problem:
-            log.error("Replicas are missing", extra={"error": problem})
-        elif self.problem and not problem:
-            log.info("Replicas are complete again")
-        if problem != self.problem:
-            self.problem = problem
-            self._troubled(problem)
-
-    async def _examine(self) -> None:
-        while True:
-            await asyncio.sleep(self._deployer.settings.health_interval)
-            async with asyncio.TaskGroup() as group:
-                for replica in self._store.serving:
-                    group.create_task(
-                        self._look_at(replica), name=f"health of {replica.name}"
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LOOK):
+                while self._store.serving and not self._looked.is_set():
+                    known = self._store.changed.count
+                    looked = asyncio.create_task(self._looked.wait(), name="registry")
+                    changed = asyncio.create_task(
+                        self._store.changed.since(known), name="change"
                     )
+                    either: set[asyncio.Task[Any]] = {looked, changed}
+                    try:
+                        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                    finally:
+                        for task in either:
+                            task.cancel()
+                        await asyncio.gather(*either, return_exceptions=True)
 
-    async def _look_at(self, replica: Replica) -> None:
-        with suppress(EngineError):
-            good = await self._ask(replica)
-            if replica.dead.is_set():
-                # What becomes of it is not a matter of health any more.
-                return
-            if good and not replica.health_tracker.healthy:
-                # Somebody else may have its address by now.
-                good = await self._store.look_at(replica.id) is replica
-            before, replica.health_tracker = (
-                replica.health_tracker,
-                replica.health_tracker.after(good),
-            )
-            if before.healthy and not replica.health_tracker.healthy:
-                log.warning(
-                    "Replica is unhealthy",
-                    extra=self._store.tell(replica, error=replica.problem),
-                )
-                self._store.table.eject(replica)
-            elif replica.health_tracker.healthy and not before.healthy:
-                log.info("Replica is healthy again", extra=self._store.tell(replica))
-                self._store.table.restore(replica)
+    def _missing(self, problem: str) -> None:
+        self._tried.set()
+        self._say("replicas", problem)
 
-    async def _ask(self, replica: Replica) -> bool:
-        """Whether it answers; by another way than so far, it is moved there."""
-        check = self._deployer.readiness.check
-        route = await self._deployer.launcher.ask(replica, check)
-        if route is None:
-            return False
-        if replica.phase is Phase.SERVING and route != replica.upstream:
-            log.info("Replica is reached otherwise", extra=self._store.tell(replica))
-            self._store.table.move(replica, route)
-        return True
+    def _say(self, about: str, problem: str) -> None:
+        """Tell of a change in what is wrong, once."""
+        before = self._problems.get(about, "")
+        if problem == before:
+            return
+        self._problems.pop(about, None)
+        begins, ends = PROBLEMS[about]
+        if problem:
+            self._problems[about] = problem
+            log.error(begins, extra={"error": problem})
+            self._troubled(f"{begins}: {problem}", False)
+        else:
+            log.info(ends)
+            self._troubled(ends, True)
 
 
-async def _on_and_on(body: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+def _was_asked_to_end(event: Event) -> bool:
+    return event.action in ASKED and not (
+        event.action == "kill" and event.detail in HARMLESS
+    )
+
+
+async def _withstood(work: Work, name: str) -> None:
+    try:
+        await work()
+    except Exception:
+        log.exception("Keeping replicas ran into a fault", extra={"part": name})
+
+
+async def _on_and_on(body: Work, name: str) -> None:
     """Run *body*, which never returns, again whenever a fault of ours ended it."""
     while True:
-        try:
-            await body()
-        except Exception:
-            log.exception("Keeping replicas ran into a fault", extra={"part": name})
+        await _withstood(body, name)
         await asyncio.sleep(FIRST_PAUSE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from ..config import PortMapping
@@ -42,6 +43,13 @@ class Replica:
 
         problem: What was wrong at the last look, or "".
 
+        detour: Why it is not reached by the cheapest way, or "".
+
+        unhealthy_since: When it became unhealthy, by the loop's clock; None while
+            it is healthy.
+
+        asked: Somebody had the engine end it, so that its end is no verdict.
+
         served: It was in the table in this run.
 
         as_of: The moment up to which all that was heard of it is in this.
@@ -70,7 +78,9 @@ class Replica:
         self.upstream: Upstream | None = None
         self.backends: Mapping[int, Backend] = {}
         self._entered: list[Backend] = []
-        self.problem = ""
+        self.problem = self.detour = ""
+        self.unhealthy_since: float | None = None
+        self.asked = asyncio.Event()
         self.served = False
         self.as_of = 0
         self.dead = asyncio.Event()
@@ -174,6 +184,11 @@ class Replica:
             for task in either:
                 task.cancel()
             await asyncio.gather(*either, return_exceptions=True)
+
+    def mark_unhealthy(self) -> None:
+        """Use it for want of a better one only, until looks at it are good."""
+        self.health_tracker = replace(self.health_tracker, healthy=False, row=0)
+        self.unhealthy_since = asyncio.get_running_loop().time()
 
     def over(self, exit_code: int | None) -> None:
         """This run has ended."""

@@ -25,7 +25,7 @@ from .model import Engine
 from .options.arguments import RunOptions
 from .overview import describe
 from .pausing import Pausing
-from .reconciler import Died, Reconciler
+from .reconciler import Failed, Reconciler, Troubled
 from .replica_store import ReplicaStore
 from .table import Table
 from .upstream import Upstreams
@@ -103,9 +103,9 @@ class ReplicaSet:
             exit_watcher=ExitWatcher(store),
         )
 
-    def keep(self, died: Died, troubled: Callable[[str], None]) -> Reconciler:
+    def keep(self, failed: Failed, troubled: Troubled) -> Reconciler:
         """Whoever looks after the replicas while entered."""
-        self.reconciler = Reconciler(self.deployer, died, troubled)
+        self.reconciler = Reconciler(self.deployer, failed, troubled)
         return self.reconciler
 
     def renew(self, settings: Settings, options: RunOptions) -> bool:
@@ -170,7 +170,7 @@ class ReplicaSet:
         if serving and len(serving) < wanted:
             reasons.append(f"{len(serving)} of {wanted} replicas serve")
         if self.reconciler and self.reconciler.problem:
-            reasons.append(f"replicas are missing: {self.reconciler.problem}")
+            reasons.append(_lowered(self.reconciler.problem))
         return reasons
 
     async def leave(self) -> None:
@@ -181,15 +181,19 @@ class ReplicaSet:
         self.pausing.leave()
         for port in self.table.ports:
             port.close()
-        if self.settings.on_exit == "leave":
+        try:
+            if self.settings.on_exit != "leave":
+                await self._end()
+        finally:
+            # Whoever is in a hurry cancels: what is left is for the next dewy.
+            await self.deployer.launcher.stop()
             await self.drainer.stop()
-        else:
-            await self._end()
 
     async def _end(self) -> None:
         store, container_specs = self.deployer.store, self.container_specs
+        # One may have been on its way when its start was called off.
+        await self.deployer.launcher.ended()
         with suppress(EngineError):
-            # One may have been on its way when its start was called off.
             await store.observe()
         # The service manager is waiting, and clients that come back find no one here.
         self.drainer.timeouts = replace(self.drainer.timeouts, jitter=0.0)
@@ -202,6 +206,11 @@ class ReplicaSet:
                 await store.remove(replica)
             if not container_specs.options.network:
                 await store.engine.remove_network(store.application.network)
+
+
+def _lowered(text: str) -> str:
+    """*text* as a phrase among others."""
+    return text[:1].lower() + text[1:]
 
 
 def health_tracker(settings: Settings) -> HealthTracker:

@@ -8,6 +8,7 @@ given to another at once; only an inspection brings it back.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -112,9 +113,11 @@ class ReplicaStore:
         ours = {each.id: each for each in found if self.application.owns(each)}
         for container in ours.values():
             self._take_in(container, asked)
-        for missing in before - set(ours):
-            # Not listed may mean: created while the list was made.
-            await self.look_at(missing)
+        # Not listed may mean: created while the list was made.
+        looks = (self.look_at(missing) for missing in before - set(ours))
+        for failed in await asyncio.gather(*looks, return_exceptions=True):
+            if isinstance(failed, BaseException):
+                raise failed
 
     async def look_at(self, container: str) -> Replica | None:
         """As `observe`, for one container."""
@@ -123,7 +126,21 @@ class ReplicaStore:
         if found is None:
             self.forget(container)
             return None
-        return self._take_in(found, asked) if self.application.owns(found) else None
+        if not self.application.owns(found):
+            self._disown(container)
+            return None
+        return self._take_in(found, asked)
+
+    def _disown(self, container: str) -> None:
+        """Somebody made it another's: it is not dead, and none of our business."""
+        replica = self._replicas.pop(container, None)
+        if replica is not None:
+            replica.served = False
+            self.lose(replica, None)
+
+    def adopt(self) -> None:
+        """What is known by now is ours; later ones of other roots are not."""
+        self.application = self.application.having(self._replicas)
 
     def creating(self, name: str) -> None:
         """A container called *name* is somebody's who will `see` it, or give up."""
@@ -165,6 +182,11 @@ class ReplicaStore:
                 else:
                     # It had ended before anybody here looked.
                     known.termination = Termination.of(container, container.exit_code)
+            elif container.state == "paused":
+                known.phase = Phase.PAUSED
+        elif container.state == "paused":
+            known.container = container
+            self.pause(known)
         elif container.state in ("exited", "dead"):
             known.container = container
             self._count_end(known, container.exit_code)
@@ -176,6 +198,7 @@ class ReplicaStore:
             self.recheck(known)
         else:
             known.container = container
+            self._go_on(known)
         known.as_of = next(self._moments) if asked is None else asked
         if container.running:
             self.runs(known)
@@ -210,6 +233,21 @@ class ReplicaStore:
             replica.phase = Phase.UNCHECKED
         replica.as_of = next(self._moments)
         self.changed.set()
+
+    def pause(self, replica: Replica) -> None:
+        """It is frozen: it gets nothing new, and keeps what it has."""
+        if replica.phase > Phase.LEAVING and replica.phase is not Phase.STARTING:
+            if replica.phase is not Phase.PAUSED:
+                log.warning("Replica is paused", extra=self.tell(replica))
+            self.table.drop([replica])
+            replica.phase = Phase.PAUSED
+            replica.as_of = next(self._moments)
+            self.changed.set()
+
+    def _go_on(self, replica: Replica) -> None:
+        if replica.container.running and replica.phase is Phase.PAUSED:
+            replica.phase = Phase.UNCHECKED
+            self.changed.set()
 
     def lose(self, replica: Replica, exit_code: int | None) -> None:
         """Its run is over: nothing goes there any more."""

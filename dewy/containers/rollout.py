@@ -7,6 +7,10 @@ more or fewer replicas, going back: all are this one function with other inputs.
 
 It never lets a replica leave before as many of the wanted kind serve as there
 are to be, and a second call with what the first led to does nothing.
+
+A rollout and the healing of what runs go on side by side. Each has a desired state
+of its own and sees its own replicas only: a rollout those of its target, healing
+all the others.
 """
 
 from __future__ import annotations
@@ -23,10 +27,11 @@ class Phase(IntEnum):
 
     GONE = 0  # created and never started, exited, or dead
     LEAVING = 1  # out of the table, drained and stopped by somebody
-    UNCHECKED = 2  # runs, and nobody has found out whether it is ready
-    STARTING = 3  # somebody waits for it to be ready
-    READY = 4  # and not in the table yet
-    SERVING = 5  # in the table
+    PAUSED = 2  # frozen by somebody; keeps its place until it goes on
+    UNCHECKED = 3  # runs, and nobody has found out whether it is ready
+    STARTING = 4  # somebody waits for it to be ready
+    READY = 5  # and not in the table yet
+    SERVING = 6  # in the table
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +65,25 @@ class Desired:
 
         replicas: How many, at least one.
 
-        parallel: How many may start at a time.
+        parallel: How many may start at a time, while enough others serve.
+
+        beside: A rollout, which comes up beside the others: they are not its
+            concern, and how many of them serve does not matter.
+
+        apart: The spec of a rollout under way, whose replicas are left alone.
     """
 
     spec: str
     replicas: int
     parallel: int = 1
+    beside: bool = False
+    apart: str | None = None
+
+    def concerns(self, replica: Observed) -> bool:
+        """Return whether *replica* is to be decided on."""
+        if self.beside:
+            return replica.spec == self.spec
+        return replica.spec != self.apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +120,8 @@ class Plan:
 
 
 def reconcile(seen: Collection[Observed], desired: Desired) -> Plan:
-    """What brings *seen* nearer to *desired*."""
+    """Return what brings *seen* nearer to *desired*."""
+    seen = [replica for replica in seen if desired.concerns(replica)]
     places = _places(seen, desired)
     kept = {replica.id for replica in places.values()}
     complete = len(places) == desired.replicas and all(
@@ -112,7 +131,7 @@ def reconcile(seen: Collection[Observed], desired: Desired) -> Plan:
         remove=_ids(seen, Phase.GONE),
         check=_ids(places.values(), Phase.UNCHECKED),
         admit=_ids(places.values(), Phase.READY),
-        start=_missing(places, desired),
+        start=_missing(places, seen, desired),
         leave=_superfluous(seen, kept) if complete else (),
         complete=complete,
     )
@@ -148,12 +167,23 @@ def _places(seen: Iterable[Observed], desired: Desired) -> dict[int, Observed]:
     return places | dict(zip(free, homeless, strict=False))
 
 
-def _missing(places: dict[int, Observed], desired: Desired) -> tuple[int, ...]:
+def _missing(
+    places: dict[int, Observed], seen: Iterable[Observed], desired: Desired
+) -> tuple[int, ...]:
     """The empty places for which a replica may be started now."""
     pending = (Phase.UNCHECKED, Phase.STARTING)
     under_way = sum(replica.phase in pending for replica in places.values())
     empty = [place for place in range(desired.replicas) if place not in places]
-    return tuple(empty[: max(desired.parallel - under_way, 0)])
+    room = _at_once(seen, desired) - under_way
+    return tuple(empty[: max(room, 0)])
+
+
+def _at_once(seen: Iterable[Observed], desired: Desired) -> int:
+    """How many may start at a time: what nobody serves for waits for nothing."""
+    if desired.beside:
+        return desired.parallel
+    serving = sum(replica.phase is Phase.SERVING for replica in seen)
+    return max(desired.parallel, desired.replicas - serving)
 
 
 def _superfluous(seen: Iterable[Observed], kept: Collection[str]) -> tuple[str, ...]:

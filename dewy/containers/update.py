@@ -1,27 +1,36 @@
 """
-Performing what the reconciler decides, until nothing is left to decide.
+Performing what `reconcile` decides: rollouts and healing, side by side.
 
-Used for a deployment and for healing alike; they differ in what a death means.
+Neither waits for the other, nor does one replica for another: whatever takes time
+is a task of its own, and each change of the store is a new decision.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from ..errors import EngineError, StartFailed
+from ..deploy.deployer import Progress
+from ..errors import DewyError, EngineError, StartFailed
+from ..logs import summary
 from .container_spec import ContainerSpec
 from .drainer import Drainer
 from .launcher import Launcher, ReadinessProbe
+from .pacing import Pacing
 from .replica import Replica
 from .replica_store import ReplicaStore
 from .rollout import Desired, Observed, Phase, Plan, reconcile
 
-__all__ = ["Order", "Update"]
+__all__ = ["Circumstances", "Healing", "Order", "Rollout"]
 
 log = logging.getLogger(__name__)
+
+SECOND_LOOK = 2.0
+"""Seconds for a replica that has served to answer again; start-up is behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,37 +41,162 @@ class Order:
     Attributes:
         container_spec: What the replicas are made from.
 
-        replicas: How many there are to be.
-
-        parallel: How many may start at a time.
+        desired: How many, and how many may start at a time.
 
         readiness: When one of them is ready.
     """
 
     container_spec: ContainerSpec
-    replicas: int
-    parallel: int
+    desired: Desired
     readiness: ReadinessProbe
 
-    @property
-    def desired(self) -> Desired:
-        """As the reconciler takes it."""
-        return Desired(self.container_spec.spec, self.replicas, self.parallel)
 
-
-class Update:
+class _Update(ABC):
     """
     One way from what there is to what there is to be.
 
-    Args:
-        strict: A replica of *order* that dies after it was ready is the end of
-            it, as in a deployment; else another is started.
-
-        enough: Whether whoever called has something to decide first; then `run`
-            returns.
-
     Attributes:
         known: The change of the store that was looked at last.
+    """
+
+    def __init__(
+        self, store: ReplicaStore, launcher: Launcher, drainer: Drainer, order: Order
+    ) -> None:
+        self._store = store
+        self._launcher = launcher
+        self._drainer = drainer
+        self._order = order
+        self._pending: dict[int, Observed] = {}
+        self._removing: set[Replica] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.known = 0
+
+    async def run(self) -> None:
+        """Go on until nothing is left to do; cancelled, leave at once."""
+        try:
+            while not await self._advance():
+                await self._something_happened()
+        finally:
+            await _ended(self._tasks)
+
+    @abstractmethod
+    async def _advance(self) -> bool:
+        """Do what can be done now; return whether all is done."""
+
+    @abstractmethod
+    def _failed(self, exc: BaseException) -> None:
+        """Take note that a task failed; what is raised ends the update."""
+
+    def _patience(self) -> float | None:
+        """Seconds after which to look again although nothing happened."""
+        return None
+
+    def _decide(self, desired: Desired) -> Plan:
+        self.known = self._store.changed.count
+        return reconcile([*self._store.snapshot(), *self._pending.values()], desired)
+
+    def _check(self, todo: Plan) -> None:
+        for replica in self._known(todo.check):
+            replica.phase = Phase.STARTING
+            self._spawn(self._until_ready(replica), f"check of {replica.name}")
+
+    def _start(self, todo: Plan) -> None:
+        for index in todo.start:
+            spec = self._order.container_spec.spec
+            self._pending[index] = Observed(f"#{index}", index, spec, Phase.STARTING)
+            self._spawn(self._started(index), f"start of replica {index}")
+
+    def _remove(self, todo: Plan) -> None:
+        for replica in self._known(todo.remove):
+            if replica not in self._removing:
+                self._removing.add(replica)
+                self._spawn(self._removed(replica), f"removal of {replica.name}")
+
+    def _admit(self, todo: Plan) -> list[Replica]:
+        entering = self._known(todo.admit)
+        if entering:
+            self._store.admit(entering)
+            self._store.changed.set()
+        return entering
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._tasks.add(asyncio.create_task(work, name=name))
+
+    @abstractmethod
+    async def _prepare(self) -> None:
+        """Have at hand what a start needs."""
+
+    async def _started(self, index: int) -> None:
+        try:
+            await self._prepare()
+            replica = await self._launcher.start(self._order.container_spec, index)
+        finally:
+            del self._pending[index]
+        await self._until_ready(replica)
+
+    async def _until_ready(self, replica: Replica) -> None:
+        served, readiness = replica.served, self._order.readiness
+        if served:
+            readiness = readiness.again(SECOND_LOOK)
+        try:
+            await self._launcher.until_ready(replica, readiness)
+        except StartFailed as exc:
+            self._drainer.begin([replica])
+            self._given_up(replica, exc, served)
+        except asyncio.CancelledError:
+            # The next look at it finds out.
+            if replica.phase is Phase.STARTING:
+                replica.phase = Phase.UNCHECKED
+            raise
+
+    def _given_up(self, replica: Replica, exc: StartFailed, served: bool) -> None:
+        """Answer that *replica* is not ready, or no more: it is leaving."""
+        raise exc
+
+    async def _removed(self, replica: Replica) -> None:
+        try:
+            await self._store.remove(replica)
+        except EngineError as exc:
+            log.warning(
+                "Container not removed",
+                extra=self._store.tell(replica, error=str(exc)),
+            )
+            await self._store.orphan(replica)
+        finally:
+            self._removing.discard(replica)
+
+    async def _something_happened(self) -> None:
+        """Wait for a task to end, for a change, or until patience is over."""
+        changed = asyncio.create_task(
+            self._store.changed.since(self.known), name="change"
+        )
+        try:
+            await asyncio.wait(
+                {changed, *self._tasks},
+                timeout=self._patience(),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            await _ended({changed})
+        done = {task for task in self._tasks if task.done()}
+        self._tasks -= done
+        for failure in [failure for task in done if (failure := task.exception())]:
+            self._failed(failure)
+
+    def _known(self, ids: Iterable[str]) -> list[Replica]:
+        found = (self._store.get(each) for each in ids)
+        return [replica for replica in found if replica is not None]
+
+
+class Rollout(_Update):
+    """
+    The replicas of a version come up beside those that serve.
+
+    `run` returns once all of them serve; nobody leaves. A replica that fails, or
+    dies after it was ready, is the end of it.
+
+    Args:
+        progress: Told each step, for people.
     """
 
     def __init__(
@@ -71,102 +205,48 @@ class Update:
         launcher: Launcher,
         drainer: Drainer,
         order: Order,
-        *,
-        strict: bool = False,
-        enough: Callable[[], bool] = lambda: False,
+        progress: Progress = lambda text: None,
     ) -> None:
-        self._store = store
-        self._launcher = launcher
-        self._drainer = drainer
-        self._order = order
-        self._beside = False
-        self._strict = strict
-        self._enough = enough
+        super().__init__(store, launcher, drainer, order)
+        self._progress = progress
         self._admitted: list[Replica] = []
-        self._pending: dict[int, Observed] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.known = 0
-
-    async def run(self, *, beside: bool = False) -> None:
-        """
-        Return when everything is as it is to be, or there is `enough`; those that
-        leave may drain on. With *beside*, return once all replicas of the order
-        serve; the others stay.
-
-        Raises:
-            StartFailed: a replica was not ready in time, or died. Whoever serves
-                serves on, new ones among them.
-            EngineError: the engine did not do its part.
-        """
-        self._beside = beside
-        try:
-            while not await self._advance():
-                await self._something_happened()
-        finally:
-            await _ended(self._tasks)
 
     async def _advance(self) -> bool:
-        """Do what can be done now; whether all is done."""
-        self.known = self._store.changed.count
         await self._refuse_deaths()
-        if self._enough():
-            return True
-        seen = [*self._store.snapshot(), *self._pending.values()]
-        todo = reconcile(seen, self._order.desired)
-        await self._remove(self._known(todo.remove))
-        self._begin(todo)
-        self._admit(self._known(todo.admit))
-        if self._beside:
-            return todo.complete
-        if leaving := self._known(todo.leave):
-            self._drainer.begin(leaving)
-            self._store.changed.set()
-        return todo.complete and todo.idle
-
-    def _begin(self, todo: Plan) -> None:
-        for replica in self._known(todo.check):
-            replica.phase = Phase.STARTING
-            self._spawn(self._check(replica), f"check of {replica.name}")
+        todo = self._decide(self._order.desired)
+        self._remove(todo)
+        self._check(todo)
+        self._start(todo)
         for index in todo.start:
-            spec = self._order.container_spec.spec
-            self._pending[index] = Observed(f"#{index}", index, spec, Phase.STARTING)
-            self._spawn(self._start(index), f"start of replica {index}")
+            self._tell(index, "is starting")
+        for replica in self._admit(todo):
+            self._admitted.append(replica)
+            self._tell(replica.seen.index, "is healthy")
+        if todo.complete:
+            self._refuse_unhealthy()
+        return todo.complete
 
-    def _spawn(self, work: Awaitable[None], name: str) -> None:
-        async def run() -> None:
-            await work
+    def _refuse_unhealthy(self) -> None:
+        unwell = [r for r in self._admitted if not r.health_tracker.healthy]
+        wanted = self._order.desired.replicas
+        if 2 * len(unwell) > wanted:
+            raise StartFailed(
+                f"{len(unwell)} of {wanted} replicas became unhealthy while others "
+                f"were started: {unwell[0].problem}"
+            )
 
-        self._tasks.add(asyncio.create_task(run(), name=name))
+    async def _prepare(self) -> None:
+        """Nothing: it was made sure of before anything began."""
 
-    def _admit(self, ready: Iterable[Replica]) -> None:
-        entering = list(ready)
-        if entering:
-            self._store.admit(entering)
-            self._admitted += entering
-            self._store.changed.set()
+    def _tell(self, index: int, what: str) -> None:
+        self._progress(f"replica {index + 1} of {self._order.desired.replicas} {what}")
 
-    async def _start(self, index: int) -> None:
-        try:
-            replica = await self._launcher.start(self._order.container_spec, index)
-        finally:
-            del self._pending[index]
-        await self._check(replica)
-
-    async def _check(self, replica: Replica) -> None:
-        try:
-            await self._launcher.until_ready(replica, self._order.readiness)
-        except StartFailed:
-            self._drainer.begin([replica])
-            raise
-        except asyncio.CancelledError:
-            # The next look at it finds out.
-            if replica.phase is Phase.STARTING:
-                replica.phase = Phase.UNCHECKED
-            raise
+    def _failed(self, exc: BaseException) -> None:
+        raise exc
 
     async def _refuse_deaths(self) -> None:
         dead = [r for r in self._admitted if r.ended.done() and r.phase is Phase.GONE]
-        if dead and self._strict:
+        if dead:
             tail = await self._store.tail(dead[0].id)
             code = dead[0].ended.result()
             how = "" if code is None else f" with exit status {code}"
@@ -175,37 +255,93 @@ class Update:
                 log_tail=tail,
             )
 
-    async def _remove(self, replicas: Iterable[Replica]) -> None:
-        for replica in replicas:
-            try:
-                await self._store.remove(replica)
-            except EngineError as exc:
-                log.warning(
-                    "Container not removed",
-                    extra=self._store.tell(replica, error=str(exc)),
-                )
-                await self._store.orphan(replica)
 
-    async def _something_happened(self) -> None:
-        """Wait for a task to end, or for a change; raises what a task raised."""
-        changed = asyncio.create_task(
-            self._store.changed.since(self.known), name="change"
-        )
-        try:
-            await asyncio.wait(
-                {changed, *self._tasks}, return_when=asyncio.FIRST_COMPLETED
-            )
-        finally:
-            await _ended({changed})
-        done = {task for task in self._tasks if task.done()}
-        failures = [failure for task in done if (failure := task.exception())]
-        self._tasks -= done
-        if failures:
-            raise failures[0]
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """
+    What healing has to heed.
 
-    def _known(self, ids: Iterable[str]) -> list[Replica]:
-        found = (self._store.get(each) for each in ids)
-        return [replica for replica in found if replica is not None]
+    Attributes:
+        apart: Returns the spec of a rollout under way.
+
+        stale: Whether something else is wanted by now: healing ends.
+
+        held: Whether a death is being judged, which may have another version run:
+            nothing is started or removed meanwhile.
+
+        pacing: When replicas may be started again.
+
+        told: Told in one line why replicas are missing, and "" once none are.
+
+        prepare: Has at hand what a start needs: the image.
+    """
+
+    apart: Callable[[], str | None] = lambda: None
+    stale: Callable[[], bool] = lambda: False
+    held: Callable[[], bool] = lambda: False
+    pacing: Pacing = field(default_factory=Pacing)
+    told: Callable[[str], None] = lambda problem: None
+    prepare: Callable[[], Awaitable[None]] | None = None
+
+
+class Healing(_Update):
+    """
+    What runs is kept at strength, and nothing else.
+
+    `run` returns once that is so. A replica that fails holds up none of the others.
+    """
+
+    def __init__(
+        self,
+        store: ReplicaStore,
+        launcher: Launcher,
+        drainer: Drainer,
+        order: Order,
+        given: Circumstances,
+    ) -> None:
+        super().__init__(store, launcher, drainer, order)
+        self._given = given
+        self._preparing = asyncio.Lock()
+
+    async def _advance(self) -> bool:
+        given = self._given
+        if given.stale():
+            return True
+        todo = self._decide(replace(self._order.desired, apart=given.apart()))
+        self._admit(todo)
+        self._check(todo)
+        if given.held():
+            return False
+        self._remove(todo)
+        if not given.pacing.left:
+            self._start(todo)
+        if leaving := self._known(todo.leave):
+            self._drainer.begin(leaving)
+            self._store.changed.set()
+        if todo.complete:
+            given.pacing.succeeded()
+            given.told("")
+        return todo.complete and todo.idle and not self._tasks
+
+    def _patience(self) -> float | None:
+        return self._given.pacing.left or None
+
+    def _failed(self, exc: BaseException) -> None:
+        if not isinstance(exc, DewyError | OSError):
+            raise exc
+        self._given.pacing.failed()
+        self._given.told(summary(exc))
+
+    async def _prepare(self) -> None:
+        if self._given.prepare is not None:
+            async with self._preparing:
+                await self._given.prepare()
+
+    def _given_up(self, replica: Replica, exc: StartFailed, served: bool) -> None:
+        if not served:
+            raise exc
+        told = self._store.tell(replica, error=str(exc))
+        log.warning("Replica is lost, another takes its place", extra=told)
 
 
 async def _ended(tasks: Iterable[asyncio.Task[None]]) -> None:

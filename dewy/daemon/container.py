@@ -106,20 +106,19 @@ def application_of(settings: Settings) -> Application:
 async def _keep(
     context: RunContext, agent: Agent, replica_set: ReplicaSet, reread: Reread
 ) -> Handlers:
-    async def died(replica: Replica, how: str, tail: tuple[str, ...]) -> bool:
+    async def failed(
+        replica: Replica, how: str, tail: tuple[str, ...], verb: str
+    ) -> bool:
         running = agent.state.running
         if running is None or not is_of(replica, running):
             return False
-        return await agent.judge(how, tail)
+        return await agent.judge(how, tail, verb)
 
-    def troubled(problem: str) -> None:
-        if problem:
-            agent.deployment_log.tell(Kind.ERROR, f"Replicas are missing: {problem}")
-        else:
-            agent.deployment_log.tell(Kind.IMPORTANT, "All replicas serve again")
+    def troubled(text: str, over: bool) -> None:
+        agent.deployment_log.tell(Kind.IMPORTANT if over else Kind.ERROR, text)
 
     reconciler = await context.stack.enter_async_context(
-        replica_set.keep(died, troubled)
+        replica_set.keep(failed, troubled)
     )
 
     async def tick() -> None:

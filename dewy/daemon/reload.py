@@ -34,6 +34,7 @@ TAKEN = frozenset(
         "health_fall",
         "health_interval",
         "health_path",
+        "health_restart",
         "health_rise",
         "health_timeout",
         "hook_timeout",

@@ -55,7 +55,7 @@ async def test_of_two_versions_left_the_one_that_ran_serves(tmp_path: Path):
         await bench.replica_set.drainer.ended()
         await bench.state_store.change(lambda state: replace(state, running=first))
         host = bench.host
-        await bench.replica_set.deployer.reconcile(lambda: False)
+        await bench.replica_set.deployer.reconcile()
         await eventually(lambda: "v1" in bench.running())
     async with benched(tmp_path, host, keep=False, **QUICK) as bench:
         assert {"v1"} == set(bench.serving())
@@ -178,7 +178,7 @@ async def test_those_of_the_original_serve_and_are_replaced_once(tmp_path: Path)
         bench.replica_set.reconciler.registry_answered()
         await eventually(lambda: len(host.held) == 3 and not old & set(host.held))
         assert ["v1"] * 3 == bench.serving()
-        await deployer.reconcile(lambda: False)
+        await deployer.reconcile()
     assert 3 == sum(call == "create" for call, _ in host.calls)
 
 

@@ -13,7 +13,7 @@ from dewy.config import PortMapping
 from dewy.deploy.state import State, StateFile
 from dewy.errors import DeploymentError, EngineError, StartFailed
 from tests.eventually import eventually
-from tests.standins.crews import Bench, benched
+from tests.standins.crews import Bench, Halt, benched
 
 QUICK: dict[str, Any] = {"health_path": "/up"}
 
@@ -208,24 +208,33 @@ async def test_what_was_put_back_takes_over_again(tmp_path: Path):
         assert 3 == fewest
 
 
-async def test_healing_looks_at_everything_again(tmp_path: Path):
-    async with benched(tmp_path, keep=False, **QUICK) as bench:
+async def test_poll_finds_end_that_no_event_told(tmp_path: Path):
+    async with benched(tmp_path, **QUICK) as bench:
         running = await bench.deploy(bench.publish("v1"))
         victim = bench.replica_set.deployer.store.serving[0].id
-        await bench.host.kill(victim)
+        held = bench.host.held[victim]
+        held.change(state="exited", exit_code=1, addresses={}, published={})
         await bench.replica_set.deployer.heal(running)
+        await eventually(lambda: victim not in bench.host.held)
+        await eventually(lambda: ["v1"] * 3 == bench.serving())
+        await bench.shops[victim].kill()
 
-        assert ["v1"] * 2 == bench.serving()
-        await bench.replica_set.deployer.reconcile(lambda: False)
-        assert ["v1"] * 3 == bench.serving()
+
+async def test_poll_does_not_wait_for_engine(tmp_path: Path):
+    async with benched(tmp_path, keep=False, **QUICK) as bench:
+        running = await bench.deploy(bench.publish("v1"))
+        bench.host.hook = Halt("before", "containers")
+        async with asyncio.timeout(60):
+            await bench.replica_set.deployer.heal(running)
+        bench.host.hook = None
 
 
 async def test_nothing_is_done_while_nothing_is_deployed(tmp_path: Path):
     async with benched(tmp_path, keep=False) as bench:
         bench.host.calls.clear()
-        await bench.replica_set.deployer.reconcile(lambda: False)
+        await bench.replica_set.deployer.reconcile()
 
-        assert ["containers"] == [call for call, _ in bench.host.calls]
+        assert [] == bench.host.calls
 
 
 async def test_a_second_look_does_nothing(tmp_path: Path):
@@ -233,9 +242,9 @@ async def test_a_second_look_does_nothing(tmp_path: Path):
         await bench.deploy(bench.publish("v1"))
         await bench.replica_set.drainer.ended()
         bench.host.calls.clear()
-        known = await bench.replica_set.deployer.reconcile(lambda: False)
+        known = await bench.replica_set.deployer.reconcile()
 
-        assert {"containers", "image"} == {call for call, _ in bench.host.calls}
+        assert [] == bench.host.calls
         assert known == bench.replica_set.deployer.store.changed.count
 
 
@@ -245,8 +254,9 @@ async def test_an_image_that_is_gone_is_pulled_for_healing(tmp_path: Path):
         for container in list(bench.host.held):
             await bench.host.kill(container)
         bench.host.images.clear()
+        await bench.replica_set.deployer.store.observe()
         bench.host.calls.clear()
-        await bench.replica_set.deployer.reconcile(lambda: False)
+        await bench.replica_set.deployer.reconcile()
 
         assert "pull" in {call for call, _ in bench.host.calls}
         assert ["v1"] * 3 == bench.serving()
@@ -276,6 +286,6 @@ async def test_a_failed_version_stays_while_nothing_else_serves(tmp_path: Path):
         bench.host.hook = None
         assert ["v2"] == bench.serving()
 
-        await bench.replica_set.deployer.reconcile(lambda: False)
+        await bench.replica_set.deployer.reconcile()
         assert ["v1"] * 3 == bench.serving()
         await eventually(lambda: ["v1"] * 3 == bench.running())

@@ -170,7 +170,7 @@ async def test_one_that_the_engine_does_not_stop_is_found_by_the_next_look(
         await bench.replica_set.drainer.ended()
         assert Phase.UNCHECKED is replica.phase
 
-        await bench.replica_set.deployer.reconcile(lambda: False)
+        await bench.replica_set.deployer.reconcile()
         assert ["v1"] == bench.serving()
         assert [replica] == bench.replica_set.deployer.store.serving
 
@@ -182,7 +182,7 @@ async def test_one_that_ended_and_was_not_removed_is_known_to_be_dead(tmp_path: 
         await bench.replica_set.drainer.ended()
         assert 1 == len(bench.host.held)
 
-        await bench.replica_set.deployer.reconcile(lambda: False)
+        await bench.replica_set.deployer.reconcile()
         assert ["v1"] == bench.serving() == bench.running()
         assert 1 == len(bench.host.held)
 

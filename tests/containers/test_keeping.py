@@ -7,26 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dewy.containers.model import Event
+import pytest
+
+from dewy.containers.engines.memory_contents import Held
 from tests.containers.test_reconciler import first, kept, whole
-from tests.eventually import eventually
-from tests.standins.crews import Bench, benched
-
-
-async def test_who_answers_badly_leaves_and_comes_back(tmp_path: Path):
-    async with kept(tmp_path, health_interval=0.01) as bench:
-        replica = first(bench)
-        shop = bench.shops[replica.id]
-        shop.health = 500
-        await eventually(lambda: replica.backends[0].ejected)
-        assert "answered 500" in replica.problem
-        assert any("unhealthy" in each for each in bench.replica_set.degraded())
-        before = shop.connections
-        shop.health = 200
-        await eventually(lambda: not replica.backends[0].ejected)
-
-        assert shop.connections - before >= bench.settings.health_rise
-        assert [] == bench.deaths
+from tests.eventually import eventually, turns
+from tests.standins.crews import Bench, Halt, benched
 
 
 async def test_a_good_answer_of_somebody_else_brings_nobody_back(tmp_path: Path):
@@ -52,17 +38,6 @@ async def test_a_good_answer_of_somebody_else_brings_nobody_back(tmp_path: Path)
         foreign.close()
 
 
-async def test_when_nobody_is_healthy_all_are_used(tmp_path: Path):
-    async with kept(tmp_path, health_interval=0.01) as bench:
-        for shop in bench.shops.values():
-            shop.health = 500
-        serving = bench.replica_set.deployer.store.serving
-        await eventually(lambda: all(r.backends[0].ejected for r in serving))
-
-        assert "v1" == await bench.ask()
-        assert ["v1"] * 3 == bench.serving()
-
-
 async def test_who_left_its_network_is_checked_and_serves_again(tmp_path: Path):
     async with kept(tmp_path) as bench:
         replica = first(bench)
@@ -86,10 +61,10 @@ async def test_one_that_somebody_restarts_is_taken_back(tmp_path: Path):
 
 async def test_events_about_strangers_are_of_no_interest(tmp_path: Path):
     async with kept(tmp_path) as bench:
-        reconciler = bench.replica_set.reconciler
-        assert reconciler is not None
+        stranger = replace(first(bench).container, id="unknown")
         for action in ("start", "die", "disconnect", "health_status"):
-            await reconciler._heed(Event(action, "unknown", "healthy"))
+            bench.host.tell(action, Held(stranger, {}), "healthy")
+        await turns()
 
         assert ["v1"] * 3 == bench.serving()
 
@@ -127,3 +102,136 @@ def _reviving(bench: Bench) -> Any:
         return await bench.run(replace(container, labels=labels), spec)
 
     return run
+
+
+async def test_paused_replica_leaves_the_table_and_returns(tmp_path: Path):
+    async with kept(tmp_path) as bench:
+        held = bench.host.held[first(bench).id]
+        held.change(state="paused")
+        bench.host.tell("pause", held)
+        await eventually(lambda: bench.serving() == ["v1"] * 2)
+        assert len(bench.host.held) == 3
+
+        held.change(state="running")
+        bench.host.tell("unpause", held)
+        await eventually(lambda: whole(bench))
+        assert held.container.id in bench.host.held
+        assert [] == bench.deaths
+
+
+@pytest.mark.parametrize("by", ["kill", "stop", "destroy"])
+async def test_end_that_somebody_asked_for_is_healed_and_no_verdict(
+    by: str, tmp_path: Path
+):
+    async with kept(tmp_path) as bench:
+        victim = bench.host.held[first(bench).id]
+        if by == "destroy":
+            await bench.host.kill(victim.container.id)
+            del bench.host.held[victim.container.id]
+        bench.host.tell(by, victim, "9")
+        await bench.host.kill(victim.container.id)
+        await eventually(
+            lambda: whole(bench) and victim.container.id not in bench.host.held
+        )
+
+        assert [] == bench.deaths
+
+
+async def test_signal_that_ends_nothing_excuses_no_death(tmp_path: Path):
+    async with kept(tmp_path) as bench:
+        victim = bench.host.held[first(bench).id]
+        bench.host.tell("kill", victim, "1")
+        await bench.host.kill(victim.container.id)
+        await eventually(lambda: whole(bench) and bench.deaths)
+
+
+async def test_death_for_use_of_memory_is_a_verdict_whatever_was_asked(tmp_path: Path):
+    async with kept(tmp_path) as bench:
+        victim = bench.host.held[first(bench).id]
+        bench.host.tell("kill", victim, "15")
+        await bench.host.kill(victim.container.id, oom_killed=True)
+        await eventually(lambda: whole(bench) and bench.deaths)
+
+
+async def test_replica_without_any_address_is_replaced_at_once(tmp_path: Path):
+    """Beside it, those that died are started."""
+    async with kept(tmp_path) as bench:
+        cut, *others = bench.replica_set.deployer.store.serving
+        held = bench.host.held[cut.id]
+        held.change(addresses={}, published={})
+        bench.host.tell("disconnect", held)
+        for each in others:
+            await bench.host.kill(each.id)
+        await eventually(lambda: whole(bench) and cut.id not in bench.host.held)
+
+
+async def test_broken_survivor_holds_up_no_replacement(tmp_path: Path):
+    """Its second look takes a moment; the others are started meanwhile."""
+    async with kept(tmp_path, health_timeout=3600.0) as bench:
+        survivor, *others = bench.replica_set.deployer.store.serving
+        shop = bench.shops[survivor.id]
+        shop.answers.clear()
+        bench.host.tell("disconnect", bench.host.held[survivor.id])
+        for each in others:
+            await bench.host.kill(each.id)
+        await eventually(lambda: len(bench.serving()) >= 2)
+        await eventually(lambda: whole(bench) and survivor.id not in bench.host.held)
+        shop.answers.set()
+
+
+async def test_rollout_that_waits_holds_up_no_healing(tmp_path: Path):
+    """All of what runs dies while a version that never gets ready is waited for."""
+    async with kept(tmp_path, health_timeout=3600.0) as bench:
+        bad = bench.publish("v2", labels={"health": "500"})
+        deploying = asyncio.create_task(bench.deploy(bad), name="deployment")
+        await eventually(lambda: "v2" in bench.running())
+        store = bench.replica_set.deployer.store
+        old = {each.id for each in store.serving}
+        for victim in old:
+            await bench.host.kill(victim)
+        await eventually(lambda: not old & {each.id for each in store.replicas})
+        await eventually(lambda: ["v1"] * 3 == bench.serving())
+        assert "v1" == await bench.ask()
+        assert not deploying.done()
+        assert 1 == bench.running().count("v2")
+
+        deploying.cancel()
+        await asyncio.wait({deploying}, timeout=60)
+        assert deploying.cancelled()
+        await eventually(lambda: whole(bench))
+
+
+async def test_cancelled_rollout_leaves_nothing_that_comes_too_late(tmp_path: Path):
+    async with kept(tmp_path) as bench:
+        release = bench.publish("v2")
+        bench.host.hook = halt = Halt("before", "start")
+        deploying = asyncio.create_task(bench.deploy(release), name="deployment")
+        await halt.reached.wait()
+        deploying.cancel()
+        await asyncio.wait({deploying}, timeout=60)
+        assert deploying.cancelled()
+        halt.proceed.set()
+        await bench.replica_set.deployer.launcher.ended()
+        await eventually(lambda: whole(bench))
+        assert "v1" == await bench.ask()
+
+
+@pytest.mark.parametrize("call", ["logs", "inspect", "remove"])
+async def test_hung_call_about_one_replica_holds_up_no_other(call: str, tmp_path: Path):
+    async with kept(tmp_path) as bench:
+        hung, *others = [each.id for each in bench.replica_set.deployer.store.serving]
+        proceed = asyncio.Event()
+
+        async def hang(phase: str, what: str, subject: str) -> None:
+            if (phase, what, subject) == ("before", call, hung):
+                await proceed.wait()
+
+        bench.host.hook = hang
+        await bench.host.kill(hung)
+        await bench.host.kill(others[0])
+        store = bench.replica_set.deployer.store
+        await eventually(lambda: others[0] not in {r.id for r in store.serving})
+        await eventually(lambda: ["v1"] * 3 == bench.serving())
+        proceed.set()
+        bench.host.hook = None
+        await eventually(lambda: whole(bench))

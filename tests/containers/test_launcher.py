@@ -235,37 +235,79 @@ async def test_of_one_that_the_engine_refuses_nothing_is_left(
         assert (await started(bench, container_spec)).container.running
 
 
-async def test_one_that_is_called_off_is_known_to_be_ended_by_others(tmp_path: Path):
-    async with prepared(tmp_path) as (bench, container_spec):
-        halt, starting = await halted(bench, container_spec)
-        starting.cancel()
-        await turns()
-        halt.proceed.set()
+async def called_off(starting: asyncio.Task[Replica]) -> None:
+    starting.cancel()
+    async with asyncio.timeout(60):
         with pytest.raises(asyncio.CancelledError):
             await starting
 
-        assert [Phase.UNCHECKED] == [
-            r.phase for r in bench.replica_set.deployer.store.replicas
-        ]
+
+async def test_start_that_is_called_off_waits_for_no_engine(tmp_path: Path):
+    """The replica is known as soon as the engine has made it, to be ended by others."""
+    async with prepared(tmp_path) as (bench, container_spec):
+        halt, starting = await halted(bench, container_spec)
+        await called_off(starting)
+        store = bench.replica_set.deployer.store
+        assert [] == store.replicas
+        halt.proceed.set()
+        await bench.replica_set.deployer.launcher.ended()
+
+        assert [Phase.UNCHECKED] == [r.phase for r in store.replicas]
 
 
-async def test_whoever_calls_it_off_twice_waits_for_the_engine_all_the_same(
+async def test_replica_that_arrives_too_late_is_told_to_whoever_discards_it(
     tmp_path: Path,
 ):
-    """Nothing goes on by itself, with nobody to know of it."""
     async with prepared(tmp_path) as (bench, container_spec):
         halt, starting = await halted(bench, container_spec)
-        for _ in range(2):
-            starting.cancel()
-            await turns()
-        assert not starting.done()
+        await called_off(starting)
+        launcher = bench.replica_set.deployer.launcher
+        ended: list[Replica] = []
+        launcher.discard(container_spec.spec, ended.append)
+        launcher.discard("another", lambda replica: pytest.fail("not that one"))
         halt.proceed.set()
-        with pytest.raises(asyncio.CancelledError):
-            await starting
+        await eventually(lambda: ended)
+
+        assert bench.replica_set.deployer.store.replicas == ended
+
+
+async def test_stop_leaves_behind_what_the_engine_does_not_finish(tmp_path: Path):
+    async with prepared(tmp_path) as (bench, container_spec):
+        _, starting = await halted(bench, container_spec)
+        await called_off(starting)
+        async with asyncio.timeout(60):
+            await bench.replica_set.deployer.launcher.stop()
+        bench.host.hook = None
 
         names = {task.get_name() for task in asyncio.all_tasks()}
         assert "replica 0 at the engine" not in names
-        assert 1 == len(bench.replica_set.deployer.store.replicas)
+
+
+async def test_health_timeout_includes_last_question(tmp_path: Path):
+    """An application that takes connections and never answers is no way around it."""
+    async with prepared(tmp_path) as (bench, container_spec):
+        replica = await started(bench, container_spec)
+        bench.shops[replica.id].answers.clear()
+        loop = asyncio.get_running_loop()
+        before = loop.time()
+        with pytest.raises(StartFailed, match="not healthy in 1 s"):
+            await bench.replica_set.deployer.launcher.until_ready(
+                replica, replace(SOON, timeout=1.0)
+            )
+
+        assert loop.time() - before < 3.0
+        bench.shops[replica.id].answers.set()
+
+
+async def test_replica_that_served_and_has_no_address_is_lost_at_once(tmp_path: Path):
+    async with prepared(tmp_path) as (bench, container_spec):
+        replica = await started(bench, container_spec)
+        replica.served = True
+        bench.host.held[replica.id].change(addresses={}, published={})
+        await bench.replica_set.deployer.store.observe()
+        async with asyncio.timeout(30):
+            with pytest.raises(StartFailed, match="no address"):
+                await bench.replica_set.deployer.launcher.until_ready(replica, SOON)
 
 
 async def test_an_engine_that_stumbles_is_asked_again(tmp_path: Path):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dewy.containers import pacing
 from dewy.containers import reconciler as module
+from dewy.containers.reconciler import Failed
 from dewy.containers.replica import Replica
 from dewy.errors import EngineError
 from tests.eventually import eventually, turns
@@ -24,13 +25,15 @@ async def kept(root: Path, **given: Any) -> AsyncIterator[Bench]:
     async with benched(root, health_path="/up", **given) as bench:
         await bench.deploy(bench.publish("v1"))
         await eventually(lambda: bench.serving() == ["v1"] * 3)
-        reconciler, changed = (
-            bench.replica_set.reconciler,
-            bench.replica_set.deployer.store.changed,
-        )
-        assert reconciler is not None
-        await eventually(lambda: reconciler._known == changed.count)
+        await turns()
         yield bench
+
+
+def judged_by(bench: Bench, failed: Failed) -> None:
+    """From now on *failed* is told of what dies."""
+    reconciler = bench.replica_set.reconciler
+    assert reconciler is not None
+    reconciler._failed = failed
 
 
 def first(bench: Bench) -> Replica:
@@ -61,12 +64,14 @@ async def test_a_dead_replica_is_replaced_and_how_it_ended_is_told(tmp_path: Pat
         reconciler = bench.replica_set.reconciler
         assert reconciler is not None
 
-        async def died(replica: Replica, how: str, tail: tuple[str, ...]) -> bool:
+        async def died(
+            replica: Replica, how: str, tail: tuple[str, ...], verb: str
+        ) -> bool:
             bench.deaths.append(how)
             tails.append(tail)
             return False
 
-        reconciler._died = died
+        judged_by(bench, died)
         await bench.host.kill(victim.id, 7, oom_killed=True)
         await eventually(lambda: bench.deaths and whole(bench))
 
@@ -167,7 +172,7 @@ async def test_those_that_die_together_are_one_death(tmp_path: Path):
 
         reconciler = bench.replica_set.reconciler
         assert reconciler is not None
-        assert (3, 0.0) == (len(bench.deaths), reconciler._backoff.delay)
+        assert (3, 0.0) == (len(bench.deaths), reconciler.pacing.left)
 
 
 async def test_an_engine_that_restarts_below_its_containers_disturbs_nothing(
@@ -188,37 +193,25 @@ async def test_an_engine_that_is_down_is_told_of_once_and_waited_for(
 ):
     monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
     async with kept(tmp_path) as bench:
-        victim = first(bench)
         bench.host.fail("containers", *[EngineError("it is down")] * 3)
-        await bench.host.kill(victim.id)
-        await eventually(lambda: whole(bench) and len(bench.troubles) == 2)
+        bench.replica_set.deployer.look_again()
+        await eventually(lambda: len(bench.troubles) == 2)
 
-        assert ["it is down", ""] == bench.troubles
+        told = ["Engine does not answer: it is down", "Engine answers again"]
+        assert told == bench.troubles
 
 
-async def test_one_that_keeps_dying_is_started_less_and_less_often(
+async def test_replicas_that_cannot_be_started_are_told_of_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    pauses: list[float] = []
+    monkeypatch.setattr(pacing, "FIRST_PAUSE", 0.01)
     async with kept(tmp_path) as bench:
-        reconciler = bench.replica_set.reconciler
-        assert reconciler is not None
-        backoff = reconciler._backoff
-        for number in range(1, 4):
-            victim = max(
-                bench.replica_set.deployer.store.serving, key=lambda r: r.since
-            )
-            reconciler._backoff = backoff = replace(backoff, deaths=number * 2)
-            await bench.host.kill(victim.id)
-            await eventually(lambda n=number: len(bench.deaths) == n)
-            pauses.append(reconciler._backoff.delay)
-            reconciler._backoff = backoff
-            if number == 1:
-                await eventually(lambda: whole(bench))
+        bench.host.fail("create", *[EngineError("no room")] * 3)
+        await bench.host.kill(first(bench).id)
+        await eventually(lambda: whole(bench) and len(bench.troubles) == 2)
 
-        assert pauses == sorted(pauses)
-        assert pauses[0] > 1.0
-        assert len(bench.serving()) >= 1
+        told = ["Replicas are missing: no room", "Replicas are complete again"]
+        assert told == bench.troubles
 
 
 async def test_it_pauses_between_deaths_of_what_it_started(tmp_path: Path):
@@ -238,7 +231,7 @@ async def test_it_pauses_between_deaths_of_what_it_started(tmp_path: Path):
             fresh = next(iter({r.id for r in store.serving} - old))
             await bench.host.kill(fresh)
 
-        assert 1.0 == reconciler._backoff.delay
+        assert 0.0 < reconciler.pacing.left <= 1.0
         assert 1 == count(bench, "start") - starts
 
 
@@ -250,10 +243,12 @@ async def test_a_fault_in_telling_of_a_death_does_not_end_the_replacing(
         reconciler = bench.replica_set.reconciler
         assert reconciler is not None
 
-        async def broken(replica: Replica, how: str, tail: tuple[str, ...]) -> bool:
+        async def broken(
+            replica: Replica, how: str, tail: tuple[str, ...], verb: str
+        ) -> bool:
             raise KeyError(how)
 
-        reconciler._died = broken
+        judged_by(bench, broken)
         for _ in range(2):
             victim = first(bench)
             await bench.host.kill(victim.id)
@@ -270,12 +265,14 @@ async def test_the_verdict_on_a_death_comes_before_the_replacement(tmp_path: Pat
         assert reconciler is not None
         asked, judged = asyncio.Event(), asyncio.Event()
 
-        async def died(replica: Replica, how: str, tail: tuple[str, ...]) -> bool:
+        async def died(
+            replica: Replica, how: str, tail: tuple[str, ...], verb: str
+        ) -> bool:
             asked.set()
             await judged.wait()
             return False
 
-        reconciler._died = died
+        judged_by(bench, died)
         starts = count(bench, "create")
         await bench.host.kill(first(bench).id)
         await asked.wait()

@@ -129,14 +129,44 @@ async def test_stopping_ends_what_is_being_started(tmp_path: Path):
         )
         await halt.reached.wait()
         deploying.cancel()
+        await asyncio.wait({deploying}, timeout=60)
+        assert deploying.cancelled()
+        leaving = asyncio.create_task(bench.replica_set.leave(), name="leave")
         await turns()
-        assert not deploying.done()
+        assert not leaving.done()
         halt.proceed.set()
-        await asyncio.wait({deploying})
+        await leaving
         bench.host.hook = None
 
     assert {} == bench.host.held
     assert [] == [name for name in bench.host.networks if name.startswith("dewy-")]
+
+
+async def test_stopping_can_be_cut_short_while_the_engine_hangs(tmp_path: Path):
+    async with benched(tmp_path, **QUICK) as bench:
+        await bench.deploy(bench.publish("v1"))
+        bench.host.hook = halt = Halt("before", "stop")
+        leaving = asyncio.create_task(bench.replica_set.leave(), name="leave")
+        await halt.reached.wait()
+        leaving.cancel()
+        await asyncio.wait({leaving}, timeout=60)
+        assert leaving.cancelled()
+        bench.host.hook = None
+
+
+async def test_stopping_leaves_what_is_not_its_own(tmp_path: Path):
+    """A container of the same application that another dewy made meanwhile."""
+    async with benched(tmp_path, **QUICK, keep=False) as bench:
+        await bench.deploy(bench.publish("v1"))
+        store = bench.replica_set.deployer.store
+        spec = bench.host.held[store.serving[0].id].spec
+        labels = {**spec["Labels"], "dewy.root": "here:/srv/another"}
+        theirs = await store.engine.create("theirs", {**spec, "Labels": labels})
+        await store.engine.start(theirs)
+        await bench.replica_set.leave()
+
+        assert {theirs} == set(bench.host.held)
+        await bench.host.kill(theirs)
 
 
 async def test_whoever_comes_while_it_stops_is_refused(tmp_path: Path):

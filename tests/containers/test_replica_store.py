@@ -10,6 +10,7 @@ from dewy.config import PortMapping
 from dewy.containers.application import APP, MANAGED, VERSION
 from dewy.containers.rollout import Phase
 from dewy.errors import EngineError
+from tests.eventually import eventually
 from tests.standins.fleets import SHOP, yard
 
 ORIGINAL = {MANAGED: "true", APP: "shop", VERSION: "v1"}
@@ -163,13 +164,73 @@ async def test_one_that_is_being_created_is_its_creators():
 
 async def test_one_that_was_created_while_the_list_was_made_stays_known():
     async with yard() as it:
-        container = await it.left("a")
+        await it.left("a")
         await it.store.observe()
-        it.host.held[container].change(labels={})
+        host = it.host
+        held, it.host.held = it.host.held, {}
 
+        async def appear(phase: str, call: str, subject: str) -> None:
+            if (phase, call) == ("after", "containers"):
+                host.held = held
+
+        it.host.hook = appear
         await it.store.observe()
 
         assert {"a": Phase.UNCHECKED} == it.phases
+
+
+async def test_container_that_is_made_another_applications_is_let_alone():
+    async with yard() as it:
+        replica = await it.serving("a")
+        it.host.held[replica.id].change(labels={})
+        await it.store.observe()
+
+        assert ({}, [], [0]) == (it.phases, it.dead, it.backends())
+        assert it.host.held[replica.id].container.running
+
+
+async def test_paused_replica_leaves_the_table_and_keeps_what_it_has():
+    async with yard() as it:
+        replica = await it.serving("a")
+        backends = replica.backends
+        it.host.held[replica.id].change(state="paused", addresses={}, published={})
+        await it.store.observe()
+        assert ({"a": Phase.PAUSED}, [0]) == (it.phases, it.backends())
+        assert backends == replica.backends
+        assert not backends[0].removed
+
+        it.host.held[replica.id].change(state="running")
+        await it.store.observe()
+        assert ({"a": Phase.UNCHECKED}, []) == (it.phases, it.dead)
+
+
+async def test_new_name_is_taken_in():
+    async with yard() as it:
+        replica = await it.serving("a")
+        it.host.held[replica.id].change(name="b")
+        await it.store.observe()
+
+        assert ("b", {"b": Phase.SERVING}) == (replica.name, it.phases)
+
+
+async def test_hung_inspection_of_one_does_not_hold_up_the_others():
+    async with yard() as it:
+        ended, hung = await it.left("ended"), await it.left("hung")
+        await it.store.observe()
+        it.host.held.pop(ended)
+        held = it.host.held.pop(hung)
+        halt = asyncio.Event()
+
+        async def hang(phase: str, call: str, subject: str) -> None:
+            if (call, subject) == ("inspect", hung):
+                await halt.wait()
+
+        it.host.hook = hang
+        looking = asyncio.create_task(it.store.observe(), name="look")
+        await eventually(lambda: ["hung"] == list(it.phases))
+        it.host.held[hung] = held
+        halt.set()
+        await looking
 
 
 async def test_another_network_does_not_disturb_who_serves():

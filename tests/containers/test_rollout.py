@@ -25,20 +25,62 @@ def group(spec: str, *phases: Phase, first: int = 0) -> list[Observed]:
     ]
 
 
-def test_a_first_deployment_starts_one_at_a_time():
-    assert Plan(start=(0,)) == reconcile([], Desired(NEW, 3))
+def rollout(replicas: int, parallel: int = 1) -> Desired:
+    """New replicas beside whatever runs."""
+    return Desired(NEW, replicas, parallel, beside=True)
 
 
-def test_as_many_start_at_a_time_as_may():
-    assert (0, 1) == reconcile([], Desired(NEW, 3, parallel=2)).start
+def test_rollout_starts_one_at_a_time():
+    assert Plan(start=(0,)) == reconcile([], rollout(3))
+
+
+def test_rollout_starts_as_many_at_a_time_as_may():
+    assert (0, 1) == reconcile([], rollout(3, 2)).start
 
 
 @pytest.mark.parametrize("phase", [UNCHECKED, STARTING])
-def test_who_is_not_ready_yet_counts_as_starting(phase: Phase):
+def test_unready_replica_counts_as_starting(phase: Phase):
     seen = group(NEW, phase)
 
-    assert () == reconcile(seen, Desired(NEW, 3)).start
-    assert (1,) == reconcile(seen, Desired(NEW, 3, parallel=2)).start
+    assert () == reconcile(seen, rollout(3)).start
+    assert (1,) == reconcile(seen, rollout(3, 2)).start
+
+
+def test_rollout_leaves_all_other_replicas_alone():
+    old = group(OLD, GONE, UNCHECKED, READY, SERVING)
+
+    assert Plan(start=(0,)) == reconcile(old, rollout(2))
+    assert Plan(complete=True) == reconcile(
+        old + group(NEW, SERVING, SERVING), rollout(2)
+    )
+
+
+def test_healing_starts_all_that_is_missing_at_once():
+    assert (0, 1, 2) == reconcile([], Desired(NEW, 3)).start
+    assert (1, 2) == reconcile(group(NEW, STARTING), Desired(NEW, 3)).start
+    assert (1, 2) == reconcile(group(NEW, SERVING), Desired(NEW, 3)).start
+
+
+def test_new_options_roll_as_many_at_a_time_as_may_while_old_ones_serve():
+    old = group(OLD, SERVING, SERVING, SERVING)
+
+    assert (0,) == reconcile(old, Desired(NEW, 3)).start
+    assert (0, 1) == reconcile(old[:1], Desired(NEW, 3)).start
+
+
+def test_healing_leaves_replicas_of_rollout_alone():
+    target = group(NEW, GONE, UNCHECKED, READY, SERVING)
+    old = group(OLD, SERVING, SERVING)
+
+    assert Plan(complete=True) == reconcile(target + old, Desired(OLD, 2, apart=NEW))
+    found = reconcile(target + old[:1], Desired(OLD, 2, apart=NEW))
+    assert Plan(start=(1,)) == found
+
+
+def test_paused_replica_keeps_its_place():
+    seen = group(NEW, SERVING, Phase.PAUSED)
+
+    assert Plan() == reconcile(seen, Desired(NEW, 2))
 
 
 def test_the_next_starts_while_the_last_enters():
@@ -80,7 +122,7 @@ def test_fewer_are_wanted_those_with_the_highest_numbers_leave():
 
 
 def test_more_are_wanted():
-    assert (1,) == reconcile(group(NEW, SERVING), Desired(NEW, 3)).start
+    assert (1, 2) == reconcile(group(NEW, SERVING), Desired(NEW, 3)).start
 
 
 def test_two_with_the_same_number_fill_two_places():
@@ -153,15 +195,23 @@ class World:
             name = f"started{next(self.numbers)}"
             self.seen[name] = Observed(name, index, desired.spec, STARTING)
 
-    def go_on(self, *, failing: str = "", deaths: float = 0.0) -> None:
-        """Time passes: the good get ready, the failing fail, anybody may die."""
+    def go_on(
+        self, *, failing: str = "", waiting: str = "", deaths: float = 0.0
+    ) -> None:
+        """
+        Time passes: the good get ready, the failing fail, anybody may die.
+
+        Those that are *waiting* do not get ready.
+        """
         for each in list(self.seen.values()):
             if each.phase is LEAVING:
                 del self.seen[each.id]
             elif each.phase is not GONE and self.random.random() < deaths:
                 self.become(each.id, GONE)
-            elif each.phase is STARTING:
+            elif each.phase is STARTING and each.spec != waiting:
                 self.become(each.id, LEAVING if each.spec == failing else READY)
+            elif each.phase is Phase.PAUSED:
+                self.become(each.id, UNCHECKED)
 
 
 def judge(world: World, todo: Plan, desired: Desired) -> None:
@@ -184,7 +234,11 @@ def judge(world: World, todo: Plan, desired: Desired) -> None:
         if each.spec == desired.spec and each.phase in (UNCHECKED, STARTING)
     ]
     if todo.start:
-        assert len(under_way) + len(todo.start) <= desired.parallel
+        others = [i for i in world.serving() if seen[i].spec != desired.apart]
+        room = desired.parallel
+        if not desired.beside:
+            room = max(room, desired.replicas - len(others))
+        assert len(under_way) + len(todo.start) <= room
         assert set(todo.start) <= set(range(desired.replicas))
         assert len(set(todo.start)) == len(todo.start)
         alike = [
@@ -195,14 +249,18 @@ def judge(world: World, todo: Plan, desired: Desired) -> None:
         assert len(alike) + len(todo.start) <= desired.replicas
 
 
-def step(world: World, desired: Desired) -> Plan:
-    before = world.serving()
-    todo = reconcile(list(world.seen.values()), desired)
-    judge(world, todo, desired)
-    world.do(todo, desired)
-    # However much happens at once, no fewer serve, but for a complete set.
-    assert before <= world.serving() or todo.complete
-    return todo
+def step(world: World, *desired: Desired) -> Plan:
+    """Do all that is decided, for each of *desired*; return what the first was."""
+    plans = []
+    for each in desired:
+        before = world.serving()
+        todo = reconcile(list(world.seen.values()), each)
+        judge(world, todo, each)
+        world.do(todo, each)
+        # However much happens at once, no fewer serve, but for a complete set.
+        assert before <= world.serving() or todo.complete
+        plans.append(todo)
+    return plans[0]
 
 
 def converge(world: World, desired: Desired) -> None:
@@ -270,6 +328,47 @@ def test_a_version_that_fails_displaces_nobody(soak: bool):
             assert before <= world.serving()
 
     check()
+
+
+def test_running_version_is_healed_while_another_never_gets_ready(soak: bool):
+    """Whatever dies meanwhile; and once the rollout is given up, nothing is left."""
+
+    @settings(max_examples=many(soak), deadline=None, database=None)
+    @given(worlds, st.integers(1, 5), st.integers(1, 4), st.floats(0, 0.3))
+    def check(world: World, replicas: int, parallel: int, deaths: float) -> None:
+        target = Desired("bad", replicas, parallel, beside=True)
+        running = Desired(NEW, replicas, parallel, apart="bad")
+        for _ in range(world.random.randrange(1, 8)):
+            step(world, running, target)
+            world.go_on(waiting="bad", deaths=deaths)
+        for _ in range(4 * (replicas + len(world.seen)) + 5):
+            step(world, running, target)
+            world.go_on(waiting="bad")
+        assert replicas == len(world.serving(NEW))
+        assert replicas >= sum(each.spec == "bad" for each in world.seen.values())
+        for each in list(world.seen.values()):
+            if each.spec == "bad":
+                world.become(each.id, LEAVING)
+        before = world.serving(NEW)
+        converge(world, replace(running, apart=None))
+        assert before == world.serving(NEW)
+
+    check()
+
+
+def test_rollout_and_healing_never_decide_on_the_same_replica(soak: bool):
+    @settings(max_examples=many(soak), deadline=None, database=None)
+    @given(fleets, st.integers(1, 5), st.integers(1, 4))
+    def check(seen: list[Observed], replicas: int, parallel: int) -> None:
+        one = reconcile(seen, Desired(NEW, replicas, parallel, beside=True))
+        other = reconcile(seen, Desired(OLD, replicas, parallel, apart=NEW))
+        assert set() == decided_on(one) & decided_on(other)
+
+    check()
+
+
+def decided_on(todo: Plan) -> set[str]:
+    return {*todo.remove, *todo.check, *todo.admit, *todo.leave}
 
 
 def test_the_order_in_which_they_are_seen_does_not_matter(soak: bool):

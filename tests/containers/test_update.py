@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from dewy.containers.container_spec import ContainerSpec
-from dewy.containers.rollout import Phase
-from dewy.containers.update import Order, Update
+from dewy.containers.rollout import Desired, Phase
+from dewy.containers.update import Circumstances, Healing, Order, Rollout
 from dewy.errors import EngineError, StartFailed
-from tests.eventually import eventually
+from tests.eventually import eventually, turns
 from tests.standins.crews import Bench, benched
 
 
@@ -31,12 +31,24 @@ async def prepared(
         yield bench, await bench.replica_set.container_specs.of(version)
 
 
-def update(
-    bench: Bench, container_spec: ContainerSpec, parallel: int = 1, **how: Any
-) -> Update:
+def rollout(
+    bench: Bench,
+    container_spec: ContainerSpec,
+    parallel: int = 1,
+    told: list[str] | None = None,
+) -> Rollout:
     deployer = bench.replica_set.deployer
-    order = Order(container_spec, 3, parallel, deployer.readiness)
-    return Update(deployer.store, deployer.launcher, deployer.drainer, order, **how)
+    desired = Desired(container_spec.spec, 3, parallel, beside=True)
+    order = Order(container_spec, desired, deployer.readiness)
+    progress = told.append if told is not None else lambda text: None
+    return Rollout(deployer.store, deployer.launcher, deployer.drainer, order, progress)
+
+
+def healing(bench: Bench, container_spec: ContainerSpec, **given: Any) -> Healing:
+    deployer = bench.replica_set.deployer
+    order = Order(container_spec, Desired(container_spec.spec, 3), deployer.readiness)
+    parts = deployer.store, deployer.launcher, deployer.drainer
+    return Healing(*parts, order, Circumstances(**given))
 
 
 def newest(bench: Bench) -> str:
@@ -67,7 +79,7 @@ def at_start(number: int, act: Callable[[], Awaitable[None]]) -> Any:
 
 async def test_update_beside_lets_nothing_leave(tmp_path: Path):
     async with prepared(tmp_path) as (bench, container_spec):
-        await update(bench, container_spec, strict=True).run(beside=True)
+        await rollout(bench, container_spec).run()
 
         assert ["v1"] * 3 + ["v2"] * 3 == bench.serving()
 
@@ -86,7 +98,7 @@ async def test_no_more_start_at_a_time_than_may(tmp_path: Path):
 
         held = bench.host.held
         bench.host.hook = count
-        await update(bench, container_spec, parallel=2).run()
+        await rollout(bench, container_spec, parallel=2).run()
         bench.host.hook = None
 
         assert 2 == most
@@ -102,7 +114,7 @@ async def test_a_death_while_others_start_is_the_end_of_a_deployment(tmp_path: P
 
         bench.host.hook = at_start(2, one_dies)
         with pytest.raises(StartFailed, match="exit status 5 while others") as caught:
-            await update(bench, container_spec, strict=True).run(beside=True)
+            await rollout(bench, container_spec).run()
 
         assert ("good-bye",) == caught.value.log_tail
         assert ["v1"] * 3 == bench.serving()
@@ -116,19 +128,81 @@ async def test_a_death_is_made_good_where_nothing_is_at_stake(tmp_path: Path):
             await end(bench, newest(bench))
 
         bench.host.hook = at_start(2, one_dies)
-        await update(bench, container_spec).run()
+        await healing(bench, container_spec).run()
 
         assert ["v2"] * 3 == bench.serving()
 
 
-async def test_it_ends_when_something_is_to_be_decided_first(tmp_path: Path):
+async def test_healing_ends_when_something_else_is_wanted(tmp_path: Path):
     async with prepared(tmp_path) as (bench, container_spec):
         bench.host.calls.clear()
-        await update(
-            bench, container_spec, enough=lambda: "v2" in bench.serving()
+        wanted = {"v2"}
+        await healing(
+            bench, container_spec, stale=lambda: bool(wanted & {*bench.serving()})
         ).run()
 
-        assert ["v1"] * 3 + ["v2"] == bench.serving()
+        assert ["v1"] * 3 == [v for v in bench.serving() if v == "v1"]
+
+
+async def test_nothing_starts_while_a_death_is_judged(tmp_path: Path):
+    async with prepared(tmp_path) as (bench, container_spec):
+        held = [True]
+        bench.host.calls.clear()
+        running = asyncio.create_task(
+            healing(bench, container_spec, held=lambda: held[0]).run(), name="healing"
+        )
+        await turns()
+        assert [] == bench.host.calls
+        held.clear()
+        held.append(False)
+        bench.replica_set.deployer.store.changed.set()
+        await running
+
+        assert ["v2"] * 3 == bench.serving()
+
+
+async def test_rollout_tells_each_step(tmp_path: Path):
+    async with prepared(tmp_path) as (bench, container_spec):
+        told: list[str] = []
+        await rollout(bench, container_spec, told=told).run()
+
+        assert told[0] == "replica 1 of 3 is starting"
+        ready = [each for each in told if each.endswith("is healthy")]
+        assert [f"replica {number} of 3 is healthy" for number in (1, 2, 3)] == ready
+
+
+async def test_new_replicas_that_turned_unhealthy_do_not_take_over(tmp_path: Path):
+    async with prepared(tmp_path) as (bench, container_spec):
+
+        async def two_turn() -> None:
+            store = bench.replica_set.deployer.store
+            await eventually(lambda: bench.serving().count("v2") == 2)
+            for each in store.serving:
+                if each.version == "v2":
+                    each.problem = "answered 503"
+                    each.mark_unhealthy()
+
+        bench.host.hook = at_start(3, two_turn)
+        with pytest.raises(StartFailed, match=r"2 of 3 replicas became .* 503"):
+            await rollout(bench, container_spec).run()
+
+        assert bench.serving().count("v1") == 3
+
+
+async def test_failure_of_one_replica_holds_up_no_other(tmp_path: Path):
+    """It is told, and tried again later; the others come up meanwhile."""
+    async with prepared(tmp_path) as (bench, container_spec):
+        told: list[str] = []
+        bench.host.fail("start", EngineError("no memory"))
+        for each in list(bench.host.held):
+            await end(bench, each)
+        await healing(bench, container_spec, told=told.append).run()
+
+        assert ["v2"] * 3 == bench.serving()
+        assert "no memory" in told[0]
+        assert "" == told[-1]
+        creates = sum(call == "create" for call, _ in bench.host.calls)
+        assert 3 + 3 + 1 == creates
 
 
 @pytest.mark.parametrize("parallel", [1, 3])
@@ -145,7 +219,7 @@ async def test_nothing_is_left_under_way_when_it_is_called_off(
         bench.host.hook = at_start(1, hang)
         before = asyncio.all_tasks()
         running = asyncio.create_task(
-            update(bench, container_spec, parallel=parallel).run(), name="update"
+            rollout(bench, container_spec, parallel=parallel).run(), name="update"
         )
         await reached.wait()
         running.cancel()
@@ -154,6 +228,7 @@ async def test_nothing_is_left_under_way_when_it_is_called_off(
         with pytest.raises(asyncio.CancelledError):
             await running
 
+        await bench.replica_set.deployer.launcher.ended()
         left = {task for task in asyncio.all_tasks() - before if not task.done()}
         assert set() == {task for task in left if "replica" in task.get_name()}
         starting = [
@@ -161,7 +236,7 @@ async def test_nothing_is_left_under_way_when_it_is_called_off(
         ]
         assert all(each.phase is Phase.UNCHECKED for each in starting)
         bench.host.hook = None
-        await update(bench, container_spec).run()
+        await healing(bench, container_spec).run()
         assert ["v2"] * 3 == bench.serving()
 
 
@@ -169,7 +244,7 @@ async def test_one_failure_of_several_calls_the_others_off(tmp_path: Path):
     async with prepared(tmp_path) as (bench, container_spec):
         bench.host.fail("start", *[EngineError("no memory")] * 3)
         with pytest.raises(StartFailed, match="no memory"):
-            await update(bench, container_spec, parallel=3).run()
+            await rollout(bench, container_spec, parallel=3).run()
         bench.host._faults.clear()
 
         assert ["v1"] * 3 == bench.serving()
@@ -182,7 +257,7 @@ async def test_what_cannot_be_removed_is_in_nobodys_way(tmp_path: Path):
         )
         await bench.replica_set.deployer.store.observe()
         bench.host.fail("remove", EngineError("busy"))
-        await update(bench, container_spec).run()
+        await healing(bench, container_spec).run()
 
         assert ["v2"] * 3 == bench.serving()
 
@@ -197,7 +272,7 @@ async def test_what_runs_again_when_it_shall_be_removed_is_not_forgotten(
         await store.observe()
         await store.engine.start(again)
         bench.host.fail("remove", EngineError("it runs"))
-        await update(bench, container_spec).run()
+        await healing(bench, container_spec).run()
 
         assert again in {replica.id for replica in store.replicas}
         assert ["v2"] * 3 == bench.serving()

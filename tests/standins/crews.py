@@ -32,6 +32,8 @@ class Shop:
 
     Attributes:
         given: Seconds that it was given to stop; None before that.
+
+        answers: Cleared, it takes connections and answers nothing.
     """
 
     def __init__(self, version: str, health: int = 200) -> None:
@@ -40,6 +42,8 @@ class Shop:
         self.published: Mapping[int, int] = {}
         self.connections = 0
         self.given: float | None = None
+        self.answers = asyncio.Event()
+        self.answers.set()
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -67,6 +71,7 @@ class Shop:
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError):
                 while head := await reader.readuntil(b"\r\n\r\n"):
+                    await self.answers.wait()
                     status = self.health if b" /up " in head else 200
                     body = self.version.encode()
                     writer.write(
@@ -236,11 +241,16 @@ async def benched(
         stack.push_async_callback(_leave, bench)
         if keep:
 
-            async def died(replica: Replica, how: str, tail: tuple[str, ...]) -> bool:
+            async def died(
+                replica: Replica, how: str, tail: tuple[str, ...], verb: str
+            ) -> bool:
                 bench.deaths.append(how)
                 return False
 
-            reconciler = bench.replica_set.keep(died, bench.troubles.append)
+            def troubled(text: str, over: bool) -> None:
+                bench.troubles.append(text)
+
+            reconciler = bench.replica_set.keep(died, troubled)
             await stack.enter_async_context(reconciler)
             if answered:
                 reconciler.registry_answered()

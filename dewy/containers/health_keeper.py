@@ -1,0 +1,179 @@
+"""Looking at the replicas that serve, and what follows from what is found."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from ..errors import EngineError
+from ..proxy.verdict import Outcomes, too_broken
+from .deployer import ContainerDeployer
+from .replica import Replica
+from .rollout import Phase
+
+__all__ = ["HealthKeeper"]
+
+log = logging.getLogger(__name__)
+
+LONGEST_ROW = 4
+"""Replacements in a row after which the time between two does not grow any more."""
+
+UNHEALTHY, BROKE = "failed its health checks", "broke connections"
+
+Judge = Callable[[Replica, str, tuple[str, ...], str], Awaitable[None]]
+
+
+class HealthKeeper:
+    """
+    Ejects who answers badly, restores who answers well, replaces who stays unwell.
+
+    Args:
+        judge: Told as of a death when most replicas of one kind are unhealthy, or
+            break connections.
+
+        told: Told in one line why no replica is healthy; "" once one is.
+    """
+
+    def __init__(
+        self, deployer: ContainerDeployer, judge: Judge, told: Callable[[str], None]
+    ) -> None:
+        self._deployer = deployer
+        self._store = deployer.store
+        self._judge = judge
+        self._told = told
+        self._looks: dict[Replica, asyncio.Task[None]] = {}
+        self._replaced = 0.0  # when one was, by the loop's clock
+        self._row = 0  # how many replacements since all were healthy
+
+    async def run(self) -> None:
+        """Look at all of them again and again; who does not answer holds up nobody."""
+        try:
+            while True:
+                await asyncio.sleep(self._deployer.settings.health_interval)
+                for replica in self._store.serving:
+                    if replica not in self._looks:
+                        self._begin(replica)
+                self._replace_unhealthy()
+                await self._judge_figures()
+        finally:
+            for task in (tasks := list(self._looks.values())):
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _begin(self, replica: Replica) -> None:
+        async def look() -> None:
+            try:
+                with suppress(EngineError):
+                    await self._look_at(replica)
+            except Exception:
+                log.exception("Health check ran into a fault of dewy")
+            finally:
+                del self._looks[replica]
+
+        name = f"health of {replica.name}"
+        self._looks[replica] = asyncio.create_task(look(), name=name)
+
+    async def ask(self, replica: Replica) -> bool:
+        """Whether it answers; by another way than so far, it is moved there."""
+        check = self._deployer.readiness.check
+        route = await self._deployer.launcher.ask(replica, check)
+        if route is None:
+            return False
+        if replica.phase is Phase.SERVING and route != replica.upstream:
+            log.info("Replica is reached otherwise", extra=self._store.tell(replica))
+            self._store.table.move(replica, route)
+        return True
+
+    async def _look_at(self, replica: Replica) -> None:
+        good = await self.ask(replica)
+        if replica.dead.is_set() or replica.phase is not Phase.SERVING:
+            # What becomes of it is not a matter of health any more.
+            return
+        before = replica.health_tracker.healthy
+        if good and not before:
+            # Somebody else may have its address by now.
+            good = await self._store.look_at(replica.id) is replica
+        replica.health_tracker = replica.health_tracker.after(good)
+        if replica.health_tracker.healthy is not before:
+            await self._changed(replica)
+
+    async def _changed(self, replica: Replica) -> None:
+        if replica.health_tracker.healthy:
+            log.info("Replica is healthy again", extra=self._store.tell(replica))
+            replica.unhealthy_since = None
+            self._store.table.restore(replica)
+            return
+        told = self._store.tell(replica, error=replica.problem)
+        log.warning("Replica is unhealthy", extra=told)
+        replica.unhealthy_since = asyncio.get_running_loop().time()
+        self._store.table.eject(replica)
+        if not self._healthy():
+            self._told(f"{replica.name}: {replica.problem}")
+        await self._judge_all(replica)
+
+    async def _judge_all(self, replica: Replica) -> None:
+        """Have the version judged whose replicas are unhealthy, most of them."""
+        alike = [each for each in self._store.serving if each.spec == replica.spec]
+        unwell = [each for each in alike if not each.health_tracker.healthy]
+        if 2 * len(unwell) > len(alike):
+            how = f"{len(unwell)} of {len(alike)} replicas are unhealthy"
+            tail = await self._store.tail(replica.id)
+            why = f"{how}: {replica.problem}"
+            await self._judge(replica, why, tail, UNHEALTHY)
+
+    async def _judge_figures(self) -> None:
+        """Have a version judged that breaks far more connections than the last did."""
+        settings, succession = self._deployer.settings, self._deployer.succession
+        if settings.max_broken is None or succession is None:
+            return
+        new = [r for r in self._store.replicas if r.spec == succession.spec]
+        found = Outcomes.total(each.outcomes for each in new)
+        if too_broken(found, succession.before, settings.max_broken):
+            self._deployer.succession = None
+            how = f"{found.broken} of {found.connections} connections"
+            tail = await self._store.tail(new[0].id)
+            await self._judge(new[0], how, tail, BROKE)
+
+    def _healthy(self) -> list[Replica]:
+        return [r for r in self._store.serving if r.health_tracker.healthy]
+
+    def _replace_unhealthy(self) -> None:
+        """
+        Let go one that stays unhealthy, if nothing is under way; another is started.
+
+        Not the last that are left: while none is healthy, something else is wrong.
+        """
+        serving, healthy = self._store.serving, self._healthy()
+        if healthy:
+            self._told("")
+        if len(healthy) == len(serving):
+            self._row = 0
+            return
+        if not healthy or len(serving) < self._deployer.settings.replicas:
+            return
+        if replica := self._overdue(serving):
+            told = self._store.tell(replica, error=replica.problem)
+            log.warning("Replica stays unhealthy and is replaced", extra=told)
+            self._row = min(self._row + 1, LONGEST_ROW)
+            self._replaced = asyncio.get_running_loop().time()
+            self._deployer.drainer.begin([replica])
+            self._store.changed.set()
+
+    def _overdue(self, serving: list[Replica]) -> Replica | None:
+        """The one to be replaced now; later and later, if that does not help."""
+        now, patience = (
+            asyncio.get_running_loop().time(),
+            self._deployer.settings.health_restart,
+        )
+        pause = patience * 2**self._row if self._row else 0.0
+        if not patience or now < self._replaced + pause:
+            return None
+        unwell = [
+            (each.unhealthy_since, each.name, each)
+            for each in serving
+            if each.unhealthy_since is not None
+            and now >= each.unhealthy_since + patience
+        ]
+        return min(unwell)[2] if unwell else None

@@ -1,0 +1,96 @@
+"""What follows from looks at the replicas that serve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.containers.test_reconciler import examined, first, kept, whole
+from tests.eventually import eventually
+
+
+async def test_who_answers_badly_leaves_and_comes_back(tmp_path: Path):
+    async with kept(tmp_path, health_interval=0.01) as bench:
+        replica = first(bench)
+        shop = bench.shops[replica.id]
+        shop.health = 500
+        await eventually(lambda: replica.backends[0].ejected)
+        assert "answered 500" in replica.problem
+        assert any("unhealthy" in each for each in bench.replica_set.degraded())
+        before = shop.connections
+        shop.health = 200
+        await eventually(lambda: not replica.backends[0].ejected)
+
+        assert shop.connections - before >= bench.settings.health_rise
+        assert [] == bench.deaths
+
+
+async def test_when_nobody_is_healthy_all_are_used(tmp_path: Path):
+    async with kept(tmp_path, health_interval=0.01) as bench:
+        for shop in bench.shops.values():
+            shop.health = 500
+        serving = bench.replica_set.deployer.store.serving
+        await eventually(lambda: all(r.backends[0].ejected for r in serving))
+
+        assert "v1" == await bench.ask()
+        assert ["v1"] * 3 == bench.serving()
+
+
+async def test_most_replicas_unhealthy_is_a_verdict(tmp_path: Path):
+    async with kept(tmp_path, health_interval=0.01) as bench:
+        one, other, _ = bench.replica_set.deployer.store.serving
+        bench.shops[one.id].health = 503
+        await eventually(lambda: one.backends[0].ejected)
+        assert [] == bench.deaths
+        bench.shops[other.id].health = 503
+        await eventually(lambda: bench.deaths)
+
+        assert "2 of 3 replicas are unhealthy" in bench.deaths[0]
+        assert "answered 503" in bench.deaths[0]
+
+
+async def test_no_healthy_replica_is_told_once_and_so_is_its_end(tmp_path: Path):
+    async with kept(tmp_path, health_interval=0.01) as bench:
+        shops = [bench.shops[r.id] for r in bench.replica_set.deployer.store.serving]
+        for shop in shops:
+            shop.health = 503
+        await eventually(lambda: bench.troubles)
+        await examined(bench, 3)
+        shops[0].health = 200
+        await eventually(lambda: len(bench.troubles) == 2)
+
+        assert bench.troubles[0].startswith("No replica is healthy: ")
+        assert "answered 503" in bench.troubles[0]
+        assert "Replicas are healthy again" == bench.troubles[1]
+
+
+async def test_replica_that_stays_unhealthy_is_replaced(tmp_path: Path):
+    given = {"health_interval": 0.01, "health_restart": 0.05}
+    async with kept(tmp_path, **given) as bench:
+        sick = first(bench)
+        bench.shops[sick.id].health = 503
+        await eventually(lambda: sick.id not in bench.host.held and whole(bench))
+
+        assert [] == bench.deaths
+
+
+async def test_unhealthy_replicas_stay_while_none_is_healthy(tmp_path: Path):
+    given = {"health_interval": 0.01, "health_restart": 0.02}
+    async with kept(tmp_path, **given) as bench:
+        before = set(bench.host.held)
+        for each in bench.replica_set.deployer.store.serving:
+            bench.shops[each.id].health = 503
+        await eventually(lambda: bench.troubles)
+        await examined(bench, 10)
+
+        assert before == set(bench.host.held)
+
+
+async def test_unhealthy_replica_stays_where_nothing_is_to_be_restarted(tmp_path: Path):
+    given = {"health_interval": 0.01, "health_restart": 0.0}
+    async with kept(tmp_path, **given) as bench:
+        sick = first(bench)
+        bench.shops[sick.id].health = 503
+        await eventually(lambda: sick.backends[0].ejected)
+        await examined(bench, 10)
+
+        assert sick.id in bench.host.held

@@ -1,0 +1,61 @@
+"""When replicas may be started again."""
+
+from __future__ import annotations
+
+import asyncio
+
+from dewy.containers.pacing import Pacing
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def test_first_death_is_answered_at_once():
+    pacing = Pacing()
+    pacing.died(now())
+
+    assert 0.0 == pacing.left
+
+
+async def test_deaths_in_a_row_are_answered_later():
+    pacing = Pacing()
+    for number in range(2):
+        pacing.died(now() + number)
+
+    assert 0.0 < pacing.left <= 1.0
+
+
+async def test_replicas_that_die_together_are_one_death():
+    pacing, since = Pacing(), now()
+    for _ in range(5):
+        pacing.died(since)
+
+    assert 0.0 == pacing.left
+
+
+async def test_pause_doubles_with_each_failure():
+    pacing = Pacing()
+    pacing.failed()
+    assert 0.0 < pacing.left <= 1.0
+    pacing.relent()
+    assert 0.0 == pacing.left
+
+
+async def test_failures_of_one_attempt_are_one():
+    pacing = Pacing()
+    for _ in range(5):
+        pacing.failed()
+
+    assert 0.0 < pacing.left <= 1.0
+
+
+async def test_hope_shortens_no_pause_after_deaths():
+    pacing = Pacing()
+    for number in range(3):
+        pacing.died(now() + number)
+    pacing.relent()
+    assert pacing.left > 0.0
+
+    pacing.reset()
+    assert 0.0 == pacing.left
