@@ -20,6 +20,8 @@ from ..system import start_time
 from .environment import GENERATION
 
 LISTEN = b"0A"
+DEEPEST = 64
+"""Generations of processes, far more than programs have."""
 UNKNOWN = "another process"
 
 Endpoint = tuple[str, int]
@@ -97,6 +99,26 @@ def members(leader: int) -> frozenset[int]:
     has ended left behind, and its number is not given away meanwhile.
     """
     return related(_processes(), leader)
+
+
+def belongs(pid: int, leader: int) -> bool:
+    """
+    Whether *pid* is in the session of *leader*, or descends from it.
+
+    Looks at a few processes, not at all, so that being asked often costs little.
+    """
+    for _ in range(DEEPEST):
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                process = parse_stat(file.read())
+        except OSError:
+            return False
+        if leader in (process.pid, process.session):
+            return True
+        pid = process.parent
+        if pid <= 1:
+            return False
+    return False
 
 
 def related(processes: Iterable[Process], leader: int) -> frozenset[int]:

@@ -20,7 +20,7 @@ import struct
 import sys
 import tempfile
 from array import array
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -29,6 +29,8 @@ from ..system import start_time
 
 log = logging.getLogger(__name__)
 
+BATCH = 16
+PAUSE = 0.01
 LONGEST = 4096  # systemd takes no longer ones either
 MOST_FDS = 253  # SCM_MAX_FD
 LONGEST_EXTENSION = 24 * 3600.0
@@ -122,29 +124,53 @@ class ReadinessSocket:
 
     def _receive(self) -> None:
         """
-        Take one datagram, and the next only when that is dealt with.
+        Take some datagrams, and the next only when those are dealt with.
 
         The order is a promise: a program that sends a descriptor with BARRIER=1
         takes its being closed as word that all before has been seen.
         """
-        try:
-            datagram = _take(self._socket)
-        except OSError as exc:
-            log.debug("Notification not received", extra={"error": str(exc)})
+        batch = self._take_batch()
+        if not batch:
             return
         self._loop.remove_reader(self._socket)
-        judging = self._loop.run_in_executor(None, self._believes, datagram.sender)
-        judging.add_done_callback(partial(self._judged, datagram))
+        judging = self._loop.run_in_executor(None, self._judge, batch)
+        judging.add_done_callback(partial(self._judged, batch))
 
-    def _judged(self, datagram: Datagram, judging: asyncio.Future[bool]) -> None:
-        datagram.close()
-        if self._socket.fileno() < 0:
-            return
-        self._loop.add_reader(self._socket, self._receive)
-        if judging.result():
-            self._apply(parse(datagram.content))
-        else:
-            log.debug("Notification ignored", extra={"sender": datagram.sender})
+    def _take_batch(self) -> list[Datagram]:
+        batch: list[Datagram] = []
+        try:
+            while len(batch) < BATCH:
+                batch.append(_take(self._socket))
+        except BlockingIOError:
+            pass
+        except OSError as exc:
+            log.debug("Notification not received", extra={"error": str(exc)})
+        return batch
+
+    def _judge(self, batch: Sequence[Datagram]) -> dict[Sender | None, bool]:
+        return {s: self._believes(s) for s in {each.sender for each in batch}}
+
+    def _judged(
+        self,
+        batch: Sequence[Datagram],
+        judging: asyncio.Future[dict[Sender | None, bool]],
+    ) -> None:
+        for datagram in batch:
+            if self._socket.fileno() < 0:
+                pass
+            elif judging.result()[datagram.sender]:
+                self._apply(parse(datagram.content))
+            else:
+                log.debug("Notification ignored", extra={"sender": datagram.sender})
+            datagram.close()
+        # Every user of the host may send here, as fast as they like.
+        strange = not all(judging.result().values())
+        pause = PAUSE if strange or len(batch) == BATCH else 0.0
+        self._loop.call_later(pause, self._resume)
+
+    def _resume(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._loop.add_reader(self._socket, self._receive)
 
     def _believes(self, sender: Sender | None) -> bool:
         if sender is None:

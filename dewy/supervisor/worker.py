@@ -22,7 +22,7 @@ from .environment import GENERATION
 from .exit_status import describe_exit, wait_pid
 from .launch import DESCRIPTORS
 from .output import Output
-from .processes import bearers, held, members
+from .processes import bearers, belongs, generation_mark, held, members
 from .readiness import ReadinessSocket
 
 log = logging.getLogger(__name__)
@@ -258,7 +258,9 @@ class Worker:
         return self._ended.is_set()
 
     def _belongs(self, pid: int) -> bool:
-        return pid == self.pid or pid in members(self.pid)
+        return belongs(pid, self.pid) or (
+            bool(self._mark) and generation_mark(pid) == self._mark
+        )
 
     def _end_leftover(self) -> None:
         for pid in self._remaining():

@@ -15,6 +15,7 @@ from dewy.supervisor.processes import (
     Ends,
     Process,
     accepted_inodes,
+    belongs,
     find_inodes,
     held,
     holder,
@@ -260,3 +261,15 @@ def test_holder_we_may_not_see_has_no_name(
     monkeypatch.setattr(processes, "_sockets", sockets)
 
     assert "another process" == holder(listener.getsockname()[1])
+
+
+def test_process_belongs_to_its_ancestors_and_session() -> None:
+    child = subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=-1)
+    try:
+        assert belongs(child.pid, child.pid)
+        assert belongs(child.pid, os.getpid())
+        assert belongs(child.pid, os.getsid(0))
+        assert not belongs(os.getpid(), child.pid)
+    finally:
+        child.communicate(b"\n")
+    assert not belongs(child.pid, os.getpid())

@@ -59,7 +59,7 @@ def send(notify: ReadinessSocket, message: bytes, fds: Sequence[int] = ()) -> No
 async def seen(notify: ReadinessSocket) -> None:
     """Return when all that was sent has been dealt with, as BARRIER=1 promises."""
     reading, writing = os.pipe()
-    send(notify, b"BARRIER=1", [writing])
+    await asyncio.to_thread(send, notify, b"BARRIER=1", [writing])
     os.close(writing)
     loop = asyncio.get_running_loop()
     closed = asyncio.Event()
@@ -160,6 +160,46 @@ async def test_stranger_is_ignored(caplog: pytest.LogCaptureFixture) -> None:
     assert (False, "") == (notify.ready.is_set(), notify.status)
     assert "Notification ignored" in caplog.messages
     notify.close()
+
+
+async def test_flood_of_strangers_is_asked_about_rarely_and_hides_nothing() -> None:
+    """Every user of the host may send; each question reads files."""
+    questions = 0
+
+    def ours_but_not(pid: int) -> bool:
+        nonlocal questions
+        questions += 1
+        return pid == os.getpid()
+
+    notify = ReadinessSocket(ours_but_not)
+    flood = (
+        "import os, socket, sys\n"
+        "sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
+        "to = '\\0' + os.environ['NOTIFY_SOCKET'][1:]\n"
+        "sent = 0\n"
+        "while sent < 2000:\n"
+        "    sock.sendto(b'STATUS=strange', to); sent += 1\n"
+        "print(flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    environ = {**os.environ, "NOTIFY_SOCKET": notify.address}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-S", "-c", flood),
+        env=environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    await asyncio.to_thread(send, notify, b"READY=1")
+    await ready_within(notify)
+    await process.stdout.readline()
+    await seen(notify)
+    await process.communicate(b"\n")
+    notify.close()
+
+    assert "" == notify.status
+    # 16 at a time, and one more each for what came in smaller numbers.
+    assert questions < 1000
 
 
 async def test_one_that_has_ended_is_believed_by_its_user() -> None:
