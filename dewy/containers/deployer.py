@@ -227,14 +227,14 @@ class ContainerDeployer:
 
     async def _welcome(self, replicas: Iterable[Replica]) -> None:
         ready = [replica for replica in replicas if replica.ports]
-        check = Check(self.settings.health_path, self.proxy_protocol, ADOPTION)
+        check = replace(self.readiness.check, timeout=ADOPTION)
         await asyncio.gather(*(self._ask(replica, check) for replica in ready))
         self.store.admit(ready)
 
     async def _use_anyway(self, left: Iterable[Replica]) -> None:
         """Let serve who takes connections, though none was ever found well."""
         problems = {each: each.problem for each in left if each.ports}
-        check = Check("", self.proxy_protocol, ADOPTION)
+        check = replace(self.readiness.check, path="", timeout=ADOPTION)
         await asyncio.gather(*(self._ask(replica, check) for replica in problems))
         for replica, problem in problems.items():
             if replica.phase is Phase.READY:

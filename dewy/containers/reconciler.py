@@ -265,13 +265,12 @@ class Reconciler:
             asked_for=asked,
         )
         log.warning("Replica died", extra=told)
-        if away:
+        if away or asked:
             return
         if replica.spec != self._deployer.target:
             # A version that is still to take over holds up nothing that runs.
             self.pacing.died(replica.since)
-        if not asked:
-            await self._judge(replica, f"replica {replica.name}: {end.how}", tail)
+        await self._judge(replica, f"replica {replica.name}: {end.how}", tail)
 
     async def _judge(
         self, replica: Replica, how: str, tail: tuple[str, ...], verb: str = "died"
@@ -284,12 +283,13 @@ class Reconciler:
     async def _last_words(self, replica: Replica) -> tuple[tuple[str, ...], bool]:
         """Its last lines, and whether the engine told how it ended."""
         tail: tuple[str, ...] = ()
+        inspected = False
         with suppress(EngineError, TimeoutError):
             async with asyncio.timeout(LAST_WORDS):
-                tail = await self._store.tail(replica.id)
                 await self._store.look_at(replica.id)
-                return tail, True
-        return tail, False
+                inspected = True
+                tail = await self._store.tail(replica.id)
+        return tail, inspected
 
     async def _asked(self, replica: Replica) -> bool:
         """Whether somebody had the engine end it."""

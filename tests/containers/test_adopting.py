@@ -14,7 +14,7 @@ from dewy.containers.engines.memory_host import MemoryHost
 from dewy.containers.replica import Replica
 from dewy.system import Clock
 from tests.eventually import eventually
-from tests.standins.crews import REPOSITORY, benched
+from tests.standins.crews import REPOSITORY, Shop, benched
 
 QUICK: dict[str, Any] = {"health_path": "/up"}
 
@@ -201,3 +201,91 @@ async def original(host: MemoryHost, index: int) -> None:
 def digest_of(host: MemoryHost, tag: str) -> str:
     """Of what is published under *tag*."""
     return host.registry[f"{REPOSITORY}:{tag}"].image.digests[0].partition("@")[2]
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_unhealthy_replicas_serve_while_nothing_else_does(
+    known: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    """An application that turns the check away is better than no application."""
+    async with benched(tmp_path, on_exit="leave", keep=False) as bench:
+        await bench.deploy(bench.publish("v1", labels={"health": "400"}))
+        host = bench.host
+    if not known:
+        (tmp_path / ".dewy" / "state.json").unlink()
+    host.calls.clear()
+    given: dict[str, Any] = {**QUICK, "health_interval": 0.01}
+    async with benched(tmp_path, host, answered=False, **given) as bench:
+        assert ["v1"] * 3 == bench.serving()
+        assert "v1" == await bench.ask()
+        assert "Unhealthy replica serves for want of another" in caplog.text
+        assert "answered 400" in bench.replica_set.degraded()[0]
+        assert "create" not in {call for call, _ in host.calls}
+
+        for held in host.held.values():
+            assert isinstance(held.application, Shop)
+            held.application.health = 200
+        serving = bench.replica_set.deployer.store.serving
+        await eventually(lambda: all(r.health_tracker.healthy for r in serving))
+        assert not any(backend.ejected for backend in bench.proxy.ports[0].backends)
+
+
+async def test_healthy_replica_of_another_version_is_preferred(tmp_path: Path):
+    async with benched(tmp_path, on_exit="leave", keep=False, replicas=1) as bench:
+        await bench.deploy(bench.publish("v0"))
+        rollout = bench.publish("v1", labels={"health": "400"})
+        with pytest.raises(KeyError):
+            async with bench.replica_set.image_store.brought(rollout) as delivery:
+                target = await delivery.reserve(1.0)
+                await bench.state_store.change(lambda s: s.deployed(target, 7))
+                raise KeyError
+        host = bench.host
+    async with benched(tmp_path, host, keep=False, replicas=1, **QUICK) as bench:
+        assert ["v0"] == bench.serving()
+
+
+async def test_replica_that_refuses_connections_is_not_adopted(tmp_path: Path):
+    async with benched(tmp_path, on_exit="leave", keep=False) as bench:
+        await bench.deploy(bench.publish("v1"))
+        host = bench.host
+        for shop in bench.shops.values():
+            await shop.kill()
+    async with benched(tmp_path, host, keep=False, **QUICK) as bench:
+        assert [] == bench.serving()
+        for container in list(host.held):
+            await host.kill(container)
+
+
+async def test_container_of_another_root_that_came_later_is_left_alone(tmp_path: Path):
+    async with benched(tmp_path, **QUICK) as bench:
+        await bench.deploy(bench.publish("v1"))
+        store = bench.replica_set.deployer.store
+        spec = bench.host.held[store.serving[0].id].spec
+        labels = {**spec["Labels"], "dewy.root": "here:/srv/another"}
+        theirs = await store.engine.create("theirs", {**spec, "Labels": labels})
+        await store.engine.start(theirs)
+        await store.observe()
+
+        assert store.get(theirs) is None
+        await bench.host.kill(theirs)
+
+
+async def test_answer_at_published_port_alone_is_used_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    """The container's own address is reached, and answers otherwise."""
+    async with benched(tmp_path, keep=False, upstream="auto") as bench:
+
+        async def reachable(network: str, address: str) -> bool:
+            return True
+
+        bench.replica_set.deployer.launcher.upstreams._reachable = reachable  # type: ignore[method-assign]
+        await bench.deploy(bench.publish("v1"))
+
+        ways = {
+            r.upstream.route
+            for r in bench.replica_set.deployer.store.serving
+            if r.upstream
+        }
+        assert {"published"} == ways
+        assert "does not answer at its own address" in caplog.text

@@ -18,7 +18,7 @@ class Deadlines:
         look: For an answer that changes nothing.
 
         change: For creating, starting, removing and listing images, which wait for
-            disks.
+            disks. A replica that is started waits for it, and no other does.
 
         margin: For a stop, beyond the time the container was given.
 
@@ -32,9 +32,9 @@ class Deadlines:
     """
 
     hello: float = 15.0
-    look: float = 30.0
-    change: float = 120.0
-    margin: float = 30.0
+    look: float = 10.0
+    change: float = 60.0
+    margin: float = 15.0
     health: float = 60.0
     silence: float = 300.0
     quiet: float = 20.0

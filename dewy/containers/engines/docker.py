@@ -64,8 +64,13 @@ class DockerEngine:
             async with turn:
                 return await self.inspect(name)
 
-        found = await asyncio.gather(*(show(entry.id) for entry in listed))
-        return [one for one in found if one is not None]
+        names = [entry.id for entry in listed]
+        shown = await asyncio.gather(*map(show, names), return_exceptions=True)
+        failures = [each for each in shown if isinstance(each, BaseException)]
+        # A hung inspection of one says nothing of the others.
+        if failures and len(failures) == len(shown):
+            raise failures[0]
+        return [each for each in shown if isinstance(each, Container)]
 
     async def inspect(self, container: str) -> Container | None:
         """See `Engine.inspect`."""

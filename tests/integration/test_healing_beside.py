@@ -1,0 +1,191 @@
+"""What runs is healed at once, whatever is waited for meanwhile, on both engines."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+import aiodocker
+import pytest
+
+from tests.eventually import eventually
+from tests.standins import roots
+from tests.standins.container_site import ContainerDewy
+from tests.standins.engines import RealEngine
+from tests.standins.images import Publisher
+
+OLD, BAD = "v1.0.0", "v2.0.0"
+SOON = 3 * 2.0
+"""Seconds beyond its start-up time in which a replica serves again, with slack."""
+
+
+@pytest.fixture
+def patient(
+    engine: RealEngine, publisher: Publisher, tmp_path, unused_tcp_port: int
+) -> ContainerDewy:
+    """Three replicas that have long to get ready."""
+    return ContainerDewy(
+        tmp_path,
+        unused_tcp_port,
+        engine=engine,
+        publisher=publisher,
+        options=["--health-timeout", "60s", "--probation", "1s"],
+    )
+
+
+async def killed(docker: aiodocker.Docker, containers: Iterable[str]) -> None:
+    """Kill all of *containers* at once."""
+    shown = (docker.containers.container(each) for each in containers)
+    await asyncio.gather(*(each.kill(signal="SIGKILL") for each in shown))
+
+
+async def answered(site: ContainerDewy) -> None:
+    """Wait until a new connection is answered by the old version."""
+
+    async def well() -> bool:
+        try:
+            async with asyncio.timeout(1.0):
+                return await site.fetch("/version") == OLD
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            return False
+
+    await eventually(well)
+
+
+async def start_up(site: ContainerDewy, docker: aiodocker.Docker) -> float:
+    """Seconds from the death of one replica until all serve again."""
+    victim, *_ = await site.serving()
+    begun = time.monotonic()
+    await killed(docker, [victim])
+
+    async def replaced() -> bool:
+        serving = await site.serving()
+        return victim not in serving and len(serving) == site.replicas
+
+    await eventually(replaced)
+    return time.monotonic() - begun
+
+
+async def test_running_version_is_healed_while_a_rollout_waits(
+    patient: ContainerDewy, engine: RealEngine
+) -> None:
+    """Also while it is tried again out of quarantine."""
+    site = patient
+    await site.push(OLD)
+    async with site, engine.client() as docker:
+        await site.serves(OLD)
+        usual = await start_up(site, docker)
+        await site.push(BAD, env={"NEVER_LISTEN": "1"})
+        for _ in range(2):
+            await eventually(lambda: waits(site))
+            assert await until_healed(site, docker) < usual + SOON
+            assert await waits(site)
+            said = await roots.say(site.root, "rollback")
+            assert 0 == said.status, said
+            await eventually(lambda: gone(site))
+            said = await roots.say(site.root, "retry", BAD)
+            assert 0 == said.status, said
+
+
+async def until_healed(site: ContainerDewy, docker: aiodocker.Docker) -> float:
+    """Kill all that serve; seconds until others do."""
+    old = set(await site.serving())
+    begun = time.monotonic()
+    await killed(docker, old)
+    await eventually(lambda: others(site, old))
+    await answered(site)
+    return time.monotonic() - begun
+
+
+async def waits(site: ContainerDewy) -> bool:
+    """Whether a replica of the bad version is there."""
+    shown = await site.containers()
+    return any(each["Config"]["Labels"]["dewy.version"] == BAD for each in shown)
+
+
+async def gone(site: ContainerDewy) -> bool:
+    return not await waits(site)
+
+
+async def others(site: ContainerDewy, old: set[str]) -> bool:
+    """Whether some serve, and none of *old*."""
+    serving = set(await site.serving())
+    return bool(serving) and not serving & old
+
+
+async def test_replica_without_a_network_holds_up_no_other(
+    patient: ContainerDewy, engine: RealEngine
+) -> None:
+    """One is cut off, the others die: all are replaced as soon as they start."""
+    site = patient
+    await site.push(OLD)
+    async with site, engine.client() as docker:
+        await site.serves(OLD)
+        usual = await start_up(site, docker)
+        cut, *rest = await site.containers()
+        old = {each["Id"] for each in (cut, *rest)}
+        (network,) = cut["NetworkSettings"]["Networks"]
+        begun = time.monotonic()
+        if engine.runtime == "podman":
+            # It takes the containers along.
+            await forced(docker, network)
+        else:
+            place = await docker.networks.get(network)
+            await place.disconnect({"Container": cut["Id"], "Force": True})
+            await killed(docker, [each["Id"] for each in rest])
+        await eventually(lambda: others(site, old))
+        await answered(site)
+        assert time.monotonic() - begun < usual + SOON
+        await site.alone(OLD)
+
+
+async def forced(docker: aiodocker.Docker, network: str) -> None:
+    """Remove *network* and all that is in it, as `podman network rm -f` does."""
+    url = f"{docker.docker_host}/v4.0.0/libpod/networks/{network}?force=true"
+    async with docker.session.delete(url) as answer:
+        assert answer.status == 200, await answer.text()
+
+
+async def test_paused_replica_gets_nothing_until_it_goes_on(
+    patient: ContainerDewy, engine: RealEngine
+) -> None:
+    site = patient
+    await site.push(OLD)
+    async with site, engine.client() as docker:
+        await site.serves(OLD)
+        victim, *_ = await site.serving()
+        container = docker.containers.container(victim)
+        await container.pause()
+        try:
+            await eventually(lambda: without(site, victim))
+            for _ in range(6):
+                async with asyncio.timeout(3.0):
+                    assert OLD == await site.fetch("/version")
+        finally:
+            await container.unpause()
+        await site.serves(OLD)
+        assert victim in await site.serving()
+
+
+async def without(site: ContainerDewy, replica: str) -> bool:
+    return replica not in await site.serving()
+
+
+async def test_removal_by_force_rolls_nothing_back(
+    patient: ContainerDewy, engine: RealEngine
+) -> None:
+    """It is healed: somebody wanted that container gone, not the version."""
+    site = patient
+    site.options = ("--probation", "10m")
+    await site.push(OLD)
+    async with site, engine.client() as docker:
+        await site.serves(OLD)
+        await site.push("v1.1.0")
+        await site.serves("v1.1.0")
+        victim, *_ = await site.alone("v1.1.0")
+        await docker.containers.container(victim).delete(force=True)
+        await eventually(lambda: without(site, victim))
+        status = await site.serves("v1.1.0")
+        assert [] == status["quarantine"]
+        assert victim not in await site.alone("v1.1.0")
