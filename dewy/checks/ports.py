@@ -6,11 +6,11 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
-from pathlib import Path
 
 from ..config import Endpoint, Settings
 from ..errors import DewyError
 from ..proxy.listeners import listen
+from ..supervisor.port_holder import works_in as belongs
 from ..supervisor.processes import holders, members, name_of
 from ..supervisor.sockets import open_listeners
 from .finding import Finding, Level
@@ -76,15 +76,3 @@ def _name(pid: int) -> str:
     with suppress(OSError):
         return name_of(pid)
     return "a process"
-
-
-def belongs(pid: int, root: Path) -> bool:
-    """Whether *pid* works in *root*: by its directory, executable or an argument."""
-    found = []
-    for link in ("cwd", "exe"):
-        with suppress(OSError):
-            found.append(os.readlink(f"/proc/{pid}/{link}"))
-    with suppress(OSError):
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        found += [os.fsdecode(word) for word in words]
-    return any(Path(each).is_relative_to(root) for each in found if each[:1] == "/")

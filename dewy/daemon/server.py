@@ -25,6 +25,9 @@ from .runtime import RunContext
 
 __all__ = ["supervise"]
 
+FOREIGN = 5.0
+"""Seconds that a port which others hold is waited for."""
+
 log = logging.getLogger(__name__)
 
 
@@ -44,7 +47,13 @@ async def supervise(
     await boot.end_orphans(groups, settings.root, settings.stop_timeout)
     stack.enter_context(subreaper())
     listeners = stack.enter_context(
-        await open_listeners(settings.ports, service.listeners(), settings.stop_timeout)
+        await open_listeners(
+            settings.ports,
+            service.listeners(),
+            min(settings.stop_timeout, FOREIGN),
+            settings.root,
+            settings.stop_timeout,
+        )
     )
     stack.enter_context(listeners.watched())
     generations = Generations(

@@ -8,13 +8,15 @@ import logging
 import select
 import socket
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 from ..config import Address
 from ..errors import DewyError
+from .port_holder import end_left_program
 from .processes import holder
 
 log = logging.getLogger(__name__)
@@ -126,6 +128,8 @@ async def open_listeners(
     addresses: Sequence[Address],
     offered: Iterable[tuple[str, socket.socket]],
     patience: float,
+    root: Path | None = None,
+    stop_timeout: float = 30.0,
 ) -> Listeners:
     """
     Listen on *addresses*, taking what the service manager *offered* first.
@@ -134,12 +138,20 @@ async def open_listeners(
     after; offered sockets that no address asks for are passed on as well.
 
     Args:
-        patience: Seconds that an address in use is waited for: a killed dewy's
-            last generation may still be finishing its requests.
+        patience: Seconds that an address in use is waited for.
+
+        root: A program that an earlier dewy left in it is ended if it holds a
+            port, with SIGKILL after *stop_timeout* seconds.
 
     Raises:
         DewyError: an address cannot be listened on.
     """
+
+    async def free(address: Address) -> bool:
+        if root is None:
+            return False
+        return await end_left_program(address.port, root, stop_timeout)
+
     spare = list(offered)
     opened: list[Listener] = []
     try:
@@ -147,7 +159,7 @@ async def open_listeners(
             taken = _match(address, spare)
             if taken:
                 spare.remove(taken)
-            sock = taken[1] if taken else await _listen(address, patience)
+            sock = taken[1] if taken else await _listen(address, patience, free)
             opened.append(Listener(address.name, sock))
     except BaseException:
         for sock in (*(listener.socket for listener in opened), *(s for _, s in spare)):
@@ -171,14 +183,19 @@ def _match(
     return None
 
 
-async def _listen(address: Address, patience: float) -> socket.socket:
+async def _listen(
+    address: Address, patience: float, free: Callable[[Address], Awaitable[bool]]
+) -> socket.socket:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + patience
-    warned = False
+    warned = freed = False
     while True:
         try:
             return _bind(address)
         except OSError as exc:
+            if exc.errno == errno.EADDRINUSE and not freed and await free(address):
+                freed, deadline = True, loop.time() + patience
+                continue
             if exc.errno != errno.EADDRINUSE or loop.time() >= deadline:
                 raise DewyError(await _explain(address, exc)) from exc
         if not warned:
