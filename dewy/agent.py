@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 
-from .changes import Busy, Cancelled, Change, ChangeSlot, FollowUps
+from .changes import Busy, Cancelled, Change, ChangeSlot
 from .config import Settings
 from .deploy.attempt import DONE, Attempt
 from .deploy.candidates import Absence, Found, ask, ask_for
-from .deploy.deploy_hooks import ROLLED_BACK, DeployHooks
+from .deploy.deploy_hooks import DeployHooks
 from .deploy.deployer import Deployer
 from .deploy.deployment_log import DeploymentLog
 from .deploy.plan import Action, decides_alike, is_same, quarantined
@@ -28,15 +27,14 @@ from .deploy.state_store import StateStore
 from .deploy.verbs import ASKED_FOR, NEWEST
 from .deploy.verdict import is_verdict
 from .errors import DeploymentError, DewyError, NoRelease, NotYet
+from .follow_up import REGISTRY_DEADLINE, FollowUp, Tidier
 from .logs import detail_of, detailed, summary
 from .notifiers import Kind
 from .registries import Registry
-from .release import Deployment, Refusal, Release
-from .system import Clock, hostname, utc
+from .release import Refusal, Release
+from .system import Clock
 
 log = logging.getLogger(__name__)
-
-REGISTRY_DEADLINE = 120.0
 
 
 @dataclass(slots=True)
@@ -49,7 +47,9 @@ class Agent:
 
         changes: The change of version under way: a poll's, or an operator's.
 
-        follow_ups: What follows a change, beside the next one.
+        tidier: Removes what is of no use any more.
+
+        follow_up: What follows a change, beside the next one.
 
         newest: The newest release this host can have, as last seen.
 
@@ -71,11 +71,24 @@ class Agent:
     probation: Probation
     announce: Callable[[str], None]
     changes: ChangeSlot = field(default_factory=ChangeSlot)
-    follow_ups: FollowUps = field(default_factory=FollowUps)
     newest: Release | None = None
     passed_over: tuple[Refusal, ...] = ()
     absence: Absence = field(default_factory=Absence)
     status_reason: str = "has not looked yet"
+    tidier: Tidier = field(init=False)
+    follow_up: FollowUp = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tidier = Tidier(self.changes, self.state_store, self.release_store)
+        self.follow_up = FollowUp(
+            self.settings,
+            self.state_store,
+            self.registry,
+            self.deployment_log,
+            self.hooks,
+            self.tidier,
+            self.announce,
+        )
 
     @property
     def state(self) -> State:
@@ -150,28 +163,30 @@ class Agent:
             target = await self._bring_up(release, change)
         except NotYet:
             attempt.over = True
-            await self.release_store.retain(self.state, cached=False)
+            await self.tidier.tidy(change, cached=False)
             raise
         except Cancelled as exc:
-            await self._cancelled(attempt, str(exc))
+            await self._cancelled(change, str(exc))
             raise
         except asyncio.CancelledError:
             if change.cancelled:
-                await self._cancelled(attempt, change.cancelled)
+                await self._cancelled(change, change.cancelled)
             raise
         except Exception as exc:
-            await self._failed(release, attempt, exc)
+            await self._failed(release, change, exc)
             raise
         # The log says so when what comes after it is over, too.
         attempt.step = DONE
         await self.deployment_log.record(attempt, "deployed", attempt.why, more=True)
-        self.follow_ups.add(
-            self._follow(attempt, target, release), f"after {attempt.target}"
+        previous = bool(attempt.previous)
+        self.follow_up.deployed(
+            change, target, release, lambda: self.deployer.achievement(previous)
         )
 
     async def _bring_up(self, release: Release, change: Change) -> Installed:
         attempt = change.attempt
         attempt.reach("fetch")
+        await self.tidier.finished()
         async with self.release_store.brought(release) as delivery:
             self.deployment_log.tell(Kind.ORDINARY, f"Fetched {release.tag}")
             target = await delivery.reserve(self.clock.wall())
@@ -183,25 +198,10 @@ class Agent:
         await self.activate(target, change)
         return target
 
-    async def _follow(
-        self, attempt: Attempt, target: Installed, release: Release
-    ) -> None:
-        """Do what follows a deployment, for as long as *target* is what runs."""
-        attempt.mark("after-hook")
-        await self.hooks.after(attempt, target)
-        if self.state.running == target:
-            attempt.mark("report")
-            await self._report(release)
-        if self.state.running == target:
-            attempt.mark("clean-up")
-            await self._finish(attempt)
-        else:
-            log.warning("Deployment was superseded", extra=attempt.log_fields())
-        self.deployment_log.end(attempt)
-
-    async def _cancelled(self, attempt: Attempt, reason: str) -> None:
+    async def _cancelled(self, change: Change, reason: str) -> None:
+        attempt = change.attempt
         log.warning("Deployment cancelled", extra=attempt.log_fields(reason=reason))
-        await self.release_store.retain(self.state, cached=False)
+        await self.tidier.tidy(change, cached=False)
         await self.deployment_log.record(attempt, "cancelled", reason)
         self.deployment_log.tell(
             Kind.IMPORTANT, f"{attempt.target} was not deployed: {reason}"
@@ -247,7 +247,7 @@ class Agent:
         self.status_reason = self.describe()
         self.announce(self.describe())
         await self.deployment_log.record(attempt, "deployed", why, more=True)
-        self._follow_back(attempt, target)
+        self.follow_up.went_back(attempt, target)
 
     async def judge(self, how: str, tail: tuple[str, ...], verb: str = "died") -> bool:
         """
@@ -262,30 +262,10 @@ class Agent:
         if moved and bad and back:
             begun = self.clock.monotonic()
             attempt = Attempt(back.name, bad.name, "rollback", begun, why=how)
-            self._follow_back(attempt, back)
+            self.follow_up.went_back(attempt, back)
         elif bad and verb == "died":
             await self.deployment_log.died(bad.name, how, tail)
         return moved
-
-    def _follow_back(self, attempt: Attempt, target: Installed) -> None:
-        async def follow() -> None:
-            attempt.mark("after-hook")
-            await self.hooks.after(attempt, target, ROLLED_BACK)
-            if self.state.running == target and target.tag:
-                attempt.mark("report")
-                await self._report_again(target.tag)
-            self.deployment_log.end(attempt)
-
-        self.follow_ups.add(follow(), f"after going back to {target.name}")
-
-    async def _report_again(self, tag: str) -> None:
-        try:
-            release = await self.look(tag)
-        except (DewyError, OSError) as exc:
-            log.warning("Rollback not reported", extra={"error": summary(exc)})
-            return
-        if release is not None:
-            await self._report(release)
 
     async def activate(self, target: Installed, change: Change) -> None:
         """
@@ -436,10 +416,11 @@ class Agent:
             known = replace(running, identity=release.identity)
             await self.state_store.change(lambda state: state.renamed(running, known))
 
-    async def _failed(self, release: Release, attempt: Attempt, exc: Exception) -> None:
+    async def _failed(self, release: Release, change: Change, exc: Exception) -> None:
+        attempt = change.attempt
         if attempt.step != "start":
             await self._quarantine(release.tag, release.identity, exc)
-        await self.release_store.retain(self.state, cached=False)
+        await self.tidier.tidy(change, cached=False)
         news = await self.deployment_log.failed(attempt, exc)
         self.announce(f"{self.describe()}; {release.tag} failed at {attempt.step}")
         if not news:
@@ -459,24 +440,6 @@ class Agent:
                 traffic=False,
                 detail=detail_of(why),
             )
-
-    async def _report(self, release: Release) -> None:
-        now = time.time_ns()
-        at, nanoseconds = utc(now // 10**9), now % 10**9
-        command = self.settings.command
-        deployment = Deployment(release, command, at, nanoseconds, hostname())
-        try:
-            async with asyncio.timeout(REGISTRY_DEADLINE):
-                await self.registry.report(deployment)
-        except (DewyError, OSError) as exc:
-            log.warning("Deployment not reported", extra={"error": str(exc)})
-
-    async def _finish(self, attempt: Attempt) -> None:
-        await self.release_store.retain(self.state, cached=True)
-        self.announce(self.describe())
-        attempt.reach(DONE)
-        what = self.deployer.achievement(bool(attempt.previous))
-        self.deployment_log.tell(Kind.IMPORTANT, f"{what} for {attempt.target}")
 
 
 def _held_at(state: State, release: Release, *, hold: bool) -> State:

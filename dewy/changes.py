@@ -2,15 +2,13 @@
 The change of version under way: at most one, and cancellable until it commits.
 
 A poll and an operator's verb both bring a version up through `ChangeSlot.run`.
-What follows a change (the after-hook, the report, notices) is `FollowUps`' and
-holds nothing up.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -18,7 +16,7 @@ from .deploy.attempt import Attempt
 from .errors import DewyError
 from .release import Release
 
-__all__ = ["Busy", "Cancelled", "Change", "ChangeSlot", "FollowUps", "Progress"]
+__all__ = ["Busy", "Cancelled", "Change", "ChangeSlot", "Progress"]
 
 log = logging.getLogger(__name__)
 
@@ -197,38 +195,6 @@ class ChangeSlot:
     def _release(self, change: Change) -> None:
         if self.current is change:
             self.current = None
-
-
-class FollowUps:
-    """Own what follows a change and must not hold up the next one."""
-
-    def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def add(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run *work* until it ends or `stop` is called."""
-        task = asyncio.create_task(_logged(work), name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def finished(self) -> None:
-        """Return once nothing is left to follow."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
-
-    async def stop(self) -> None:
-        """Cancel what is left and wait for it; idempotent."""
-        for task in self._tasks:
-            task.cancel()
-        await self.finished()
-
-
-async def _logged(work: Awaitable[None]) -> None:
-    try:
-        await work
-    except Exception:
-        # It follows what has succeeded: nobody is there to take the error.
-        log.exception("Follow-up of a deployment ran into a fault of dewy")
 
 
 async def _ended(task: asyncio.Task[Any]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from dewy.changes import Busy, Cancelled, Change, ChangeSlot, FollowUps
+from dewy.changes import Busy, Cancelled, Change, ChangeSlot
 from dewy.deploy.attempt import Attempt
 
 
@@ -165,39 +165,3 @@ async def test_steps_reach_those_who_listen() -> None:
     await slot.run(change(), work)
 
     assert ["fetching v2", "10 of 20 MiB"] == said
-
-
-@pytest.mark.parametrize("fails", [False, True])
-async def test_follow_ups_run_beside_and_are_waited_for(
-    fails: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    follow_ups, go_on = FollowUps(), asyncio.Event()
-
-    async def follow() -> None:
-        await go_on.wait()
-        if fails:
-            raise ValueError("odd")
-
-    follow_ups.add(follow(), "after v2")
-    go_on.set()
-    await follow_ups.finished()
-
-    assert fails == ("Follow-up of a deployment ran into a fault" in caplog.text)
-
-
-async def test_follow_ups_are_cancelled_at_the_end() -> None:
-    follow_ups, cancelled = FollowUps(), []
-
-    async def follow() -> None:
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            cancelled.append(True)
-            raise
-
-    follow_ups.add(follow(), "after v2")
-    await asyncio.sleep(0)
-    await follow_ups.stop()
-
-    assert [True] == cancelled
-    await follow_ups.stop()

@@ -33,6 +33,7 @@ LAYERS = (
         "agent",
         "boot",
         "changes",
+        "follow_up",
         "checks",
         "daemon",
         "operations",

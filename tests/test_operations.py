@@ -90,7 +90,7 @@ async def test_hold_cancels_uncommitted_deployment(tmp_path, monkeypatch):
         assert "held at v1.1.0; " in answer
         assert "the deployment of v1.2.0 was cancelled" in answer
         assert ("v1.1.0", []) == (site.running, site.quarantined())
-        await site.agent.follow_ups.finished()
+        await site.agent.follow_up.finished()
         record = (await site.hands.history())[-1]
         assert ("v1.2.0", "cancelled") == (record.tag, record.outcome)
 
@@ -177,7 +177,7 @@ async def test_version_rolled_back_during_its_after_hook_is_not_announced(
             await poll
             await site.roll_back()
             gate.opened.set()
-            await site.agent.follow_ups.finished()
+            await site.agent.follow_up.finished()
 
         assert ["v1.1.0"] == reports
         assert not [t for t in site.hands.told() if "Files switched for v1.2.0" in t]
@@ -187,7 +187,7 @@ async def test_rollback_runs_the_after_hook_with_its_outcome(tmp_path):
     hook = 'echo "$DEWY_OUTCOME $DEWY_TAG $DEWY_PREVIOUS_TAG" >> outcomes'
     async with sited(tmp_path, after_deploy_hook=hook) as site:
         await site.roll_back()
-        await site.agent.follow_ups.finished()
+        await site.agent.follow_up.finished()
 
     lines = (tmp_path / "outcomes").read_text().splitlines()
     assert "rolled-back v1.0.0 v1.1.0" == lines[-1]

@@ -182,7 +182,7 @@ async def _answer_locally(context: RunContext, handlers: Handlers) -> None:
 async def _poll(agent: Agent, poller: Poller, over: asyncio.Event) -> int:
     if agent.settings.once:
         await poller.once()
-        await agent.follow_ups.finished()
+        await agent.follow_up.finished()
         if agent.settings.command == "assets":
             return _outcome(agent, poller)
         await asyncio.get_running_loop().create_future()

@@ -137,7 +137,7 @@ class RunContext:
             probation=probation,
             announce=self.service.status,
         )
-        self.stack.push_async_callback(agent.follow_ups.stop)
+        self.stack.push_async_callback(agent.follow_up.stop)
         return agent
 
     def _registry(self, deployment_log: DeploymentLog) -> Registry:

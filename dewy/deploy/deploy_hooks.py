@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from ..config import Settings
 from ..errors import HookFailed
 from ..notifiers import Hook, Kind
@@ -17,7 +19,12 @@ PENDING, DEPLOYED, ROLLED_BACK = "pending", "deployed", "rolled-back"
 
 
 class DeployHooks:
-    """Runs them with what they may want to know, and tells how they ended."""
+    """
+    Run the hooks, one at a time, and report how they ended.
+
+    The after-hook of one deployment follows it while the next may have begun: its
+    hooks wait.
+    """
 
     def __init__(
         self,
@@ -28,6 +35,7 @@ class DeployHooks:
         self.settings = settings
         self._supply = release_store
         self._deployment_log = deployment_log
+        self._turn = asyncio.Lock()
 
     async def before(self, attempt: Attempt, target: Installed) -> None:
         """
@@ -60,18 +68,22 @@ class DeployHooks:
     ) -> HookResult | None:
         if not command:
             return None
-        result = await run(
-            command,
-            kind=kind,
-            cwd=self.settings.root,
-            variables={
-                "DEWY_TAG": attempt.target,
-                "DEWY_PREVIOUS_TAG": attempt.previous,
-                **self._supply.describe(target),
-                "DEWY_OUTCOME": outcome,
-            },
-            timeout=self.settings.hook_timeout,
-        )
+        if self._turn.locked():
+            attempt.note("waiting for another hook to end")
+        variables = {
+            "DEWY_TAG": attempt.target,
+            "DEWY_PREVIOUS_TAG": attempt.previous,
+            **self._supply.describe(target),
+            "DEWY_OUTCOME": outcome,
+        }
+        async with self._turn:
+            result = await run(
+                command,
+                kind=kind,
+                cwd=self.settings.root,
+                variables=variables,
+                timeout=self.settings.hook_timeout,
+            )
         fate = "succeeded" if result.success else f"failed: {result.reason}"
         self._deployment_log.tell(
             Kind.HOOK,

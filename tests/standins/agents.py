@@ -57,7 +57,7 @@ class Hands:
     async def tick(self) -> None:
         """Poll once, and wait for what follows."""
         await self.agent.tick()
-        await self.agent.follow_ups.finished()
+        await self.agent.follow_up.finished()
 
     async def history(self) -> list[Record]:
         return await asyncio.to_thread(History(self.private).read)
@@ -116,5 +116,5 @@ async def acting(
         try:
             yield hands
         finally:
-            await hands.agent.follow_ups.stop()
+            await hands.agent.follow_up.stop()
             del MemoryStore._named[root.name]

@@ -1,0 +1,175 @@
+"""
+What follows a change of version: the after-hook, the report, cleaning up, notices.
+
+It holds nothing up and asks what is true by then: a version that was left again is
+neither reported nor announced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+
+from .changes import Change, ChangeSlot
+from .config import Settings
+from .deploy.attempt import DONE, Attempt
+from .deploy.deploy_hooks import ROLLED_BACK, DeployHooks
+from .deploy.deployment_log import DeploymentLog
+from .deploy.release_store import ReleaseStore
+from .deploy.state import Installed
+from .deploy.state_store import StateStore
+from .errors import DewyError
+from .logs import summary
+from .notifiers import Kind
+from .registries import Registry
+from .release import Deployment, Release
+from .system import hostname, utc
+
+__all__ = ["REGISTRY_DEADLINE", "FollowUp", "Tidier"]
+
+log = logging.getLogger(__name__)
+
+REGISTRY_DEADLINE = 120.0
+"""Seconds that a registry may take for one answer."""
+
+
+@dataclass(slots=True)
+class Tidier:
+    """Remove what the state has no use for, never what a change is bringing up."""
+
+    changes: ChangeSlot
+    state_store: StateStore
+    release_store: ReleaseStore
+    _busy: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def tidy(self, change: Change | None = None, *, cached: bool) -> None:
+        """
+        Remove it, unless a change other than *change* is under way: its own end does.
+
+        *cached* is as in `ReleaseStore.retain`.
+        """
+        async with self._busy:
+            if self.changes.current in (None, change):
+                await self.release_store.retain(self.state_store.state, cached=cached)
+
+    async def finished(self) -> None:
+        """Return once nothing is being removed."""
+        async with self._busy:
+            pass
+
+
+@dataclass(slots=True)
+class FollowUp:
+    """
+    Run what follows each change in a task of its own.
+
+    Attributes:
+        announce: Tells the service manager in one line what runs.
+    """
+
+    settings: Settings
+    state_store: StateStore
+    registry: Registry
+    deployment_log: DeploymentLog
+    hooks: DeployHooks
+    tidier: Tidier
+    announce: Callable[[str], None]
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def deployed(
+        self,
+        change: Change,
+        target: Installed,
+        release: Release,
+        notice: Callable[[], str],
+    ) -> None:
+        """Follow the deployment of *target*; *notice* says what people are told."""
+        work = self._deployed(change, target, release, notice)
+        self._spawn(work, f"after {target.name}")
+
+    def went_back(self, attempt: Attempt, target: Installed) -> None:
+        """Follow the return to *target*, a kept release."""
+        work = self._went_back(attempt, target)
+        self._spawn(work, f"after going back to {target.name}")
+
+    async def finished(self) -> None:
+        """Return once nothing is left to follow."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def stop(self) -> None:
+        """Cancel what is left and wait for it; idempotent."""
+        for task in self._tasks:
+            task.cancel()
+        await self.finished()
+
+    async def _deployed(
+        self,
+        change: Change,
+        target: Installed,
+        release: Release,
+        notice: Callable[[], str],
+    ) -> None:
+        attempt = change.attempt
+        attempt.mark("after-hook")
+        await self.hooks.after(attempt, target)
+        if self._runs(target):
+            attempt.mark("report")
+            await self._report(release)
+        if self._runs(target):
+            attempt.mark("clean-up")
+            await self.tidier.tidy(change, cached=True)
+        if self._runs(target):
+            self.announce(f"{target.name} runs")
+            attempt.reach(DONE)
+            self.deployment_log.tell(Kind.IMPORTANT, f"{notice()} for {attempt.target}")
+        else:
+            log.warning("Deployment was superseded", extra=attempt.log_fields())
+        self.deployment_log.end(attempt)
+
+    async def _went_back(self, attempt: Attempt, target: Installed) -> None:
+        attempt.mark("after-hook")
+        await self.hooks.after(attempt, target, ROLLED_BACK)
+        if self._runs(target) and target.tag:
+            attempt.mark("report")
+            await self._report_tag(target.tag)
+        self.deployment_log.end(attempt)
+
+    def _runs(self, target: Installed) -> bool:
+        return self.state_store.state.running == target
+
+    async def _report(self, release: Release) -> None:
+        now = time.time_ns()
+        at, nanoseconds = utc(now // 10**9), now % 10**9
+        command = self.settings.command
+        deployment = Deployment(release, command, at, nanoseconds, hostname())
+        try:
+            async with asyncio.timeout(REGISTRY_DEADLINE):
+                await self.registry.report(deployment)
+        except (DewyError, OSError) as exc:
+            log.warning("Deployment not reported", extra={"error": summary(exc)})
+
+    async def _report_tag(self, tag: str) -> None:
+        try:
+            async with asyncio.timeout(REGISTRY_DEADLINE):
+                release = await self.registry.current(tag)
+        except (DewyError, OSError) as exc:
+            log.warning("Rollback not reported", extra={"error": summary(exc)})
+            return
+        await self._report(release)
+
+    def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
+        task = asyncio.create_task(_logged(work), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _logged(work: Awaitable[None]) -> None:
+    try:
+        await work
+    except Exception:
+        # It follows what has succeeded: nobody is there to take the error.
+        log.exception("Follow-up of a deployment ran into a fault of dewy")

@@ -1,0 +1,118 @@
+"""What follows a deployment: beside the next one, and only while it is true."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dewy.changes import Change
+from dewy.deploy.state import State
+from tests.eventually import eventually
+from tests.standins.agents import acting
+
+WAITING = "until [ -e go-on ]; do sleep 0.02; done; "
+LOGGED = 'echo "$DEWY_OUTCOME $DEWY_TAG" >> hooks'
+
+
+async def test_fault_in_what_follows_is_logged_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with acting(tmp_path) as hands:
+
+        async def fail(*_: object) -> None:
+            raise ValueError("odd")
+
+        monkeypatch.setattr(hands.agent.hooks, "after", fail)
+        hands.publish("v1.0.0")
+        await hands.tick()
+
+        assert "v1.0.0" == hands.agent.state.running.tag
+        assert "Follow-up of a deployment ran into a fault" in caplog.text
+
+
+async def test_what_follows_is_cancelled_at_the_end(tmp_path: Path) -> None:
+    async with acting(tmp_path, after_deploy_hook=WAITING) as hands:
+        hands.publish("v1.0.0")
+        await hands.agent.tick()
+        await hands.agent.follow_up.stop()
+        await hands.agent.follow_up.stop()
+
+        assert "v1.0.0" == hands.agent.state.running.tag
+
+
+async def test_hooks_of_two_deployments_never_run_at_a_time(tmp_path: Path) -> None:
+    hook = f"echo began >> hooks; {WAITING}{LOGGED}"
+    async with acting(
+        tmp_path, before_deploy_hook=LOGGED, after_deploy_hook=hook
+    ) as hands:
+        hands.publish("v1.0.0")
+        await hands.agent.tick()
+        hands.publish("v1.1.0")
+        poll = asyncio.create_task(hands.tick())
+        await eventually(
+            lambda: (
+                hands.agent.changes.current is not None
+                and "waiting for another hook to end"
+                == hands.agent.changes.current.attempt.progress
+            )
+        )
+        (tmp_path / "go-on").touch()
+        await poll
+
+        lines = (tmp_path / "hooks").read_text().splitlines()
+        assert [
+            "pending v1.0.0",
+            "began",
+            "deployed v1.0.0",
+            "pending v1.1.0",
+            "began",
+            "deployed v1.1.0",
+        ] == lines
+
+
+async def test_clean_up_leaves_what_another_change_is_bringing_up(
+    tmp_path: Path,
+) -> None:
+    async with acting(tmp_path) as hands:
+        agent, kept = hands.agent, []
+
+        async def retain(state: State, *, cached: bool) -> None:
+            kept.append(cached)
+
+        agent.release_store.retain = retain  # type: ignore[method-assign]
+        other = Change(agent.attempt("v2", "deploy", ""))
+        agent.changes.current = other
+
+        await agent.tidier.tidy(cached=True)
+        assert [] == kept
+        await agent.tidier.tidy(other, cached=False)
+        agent.changes.current = None
+        await agent.tidier.tidy(cached=True)
+        assert [False, True] == kept
+
+
+async def test_fetch_waits_until_nothing_is_being_removed(tmp_path: Path) -> None:
+    async with acting(tmp_path) as hands:
+        agent = hands.agent
+        begun, go_on = asyncio.Event(), asyncio.Event()
+        retain = agent.release_store.retain
+
+        async def slow(state: State, **how: Any) -> None:
+            begun.set()
+            await go_on.wait()
+            await retain(state, **how)
+
+        agent.release_store.retain = slow  # type: ignore[method-assign]
+        tidying = asyncio.create_task(agent.tidier.tidy(cached=True))
+        await begun.wait()
+        hands.publish("v1.0.0")
+        poll = asyncio.create_task(hands.tick())
+        await eventually(lambda: agent.changes.current is not None)
+        assert "fetch" == agent.changes.current.attempt.step
+        go_on.set()
+        await asyncio.gather(tidying, poll)
+
+        assert (tmp_path / "current/VERSION").read_text() == "v1.0.0"
