@@ -21,6 +21,7 @@ TESTED_ELSEWHERE = {
     "ioprocess/protocol.py": "ioprocess/test_process.py",
     "ioprocess/serve.py": "ioprocess/test_process.py",
     "daemon/assets.py": "test_boot.py",
+    "daemon/program_health.py": "integration/test_program_health.py",
     "daemon/runtime.py": "daemon/test_run.py",
     "daemon/server.py": "daemon/test_run.py",
     "config/option.py": "config/test_options.py",

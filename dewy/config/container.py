@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ..errors import ConfigError
-from .kinds import FLAG, HEALTH_PATH, HEALTH_TIMEOUT, KEEP, SOME_TIME, TIME
+from .kinds import FLAG, HEALTH_PATH, HEALTH_TIMEOUT, KEEP, TIME
 from .option import CONTAINER, Option
 from .settings import PortMapping
 from .values import Kind, choice, last, number, port_number, share
@@ -82,7 +82,6 @@ REPLICAS = Kind("NUMBER", last(replicas), (int,))
 WORDS = Kind("WORD", lambda texts, what: texts, repeated=True)
 RUNTIME = Kind("ENGINE", last(choice("docker", "podman", blank="docker")))
 AT_ONCE = Kind("NUMBER", last(number(1, MOST_REPLICAS)), (int,))
-COUNT = Kind("NUMBER", last(number(1, 100)), (int,))
 SHARE = Kind("SHARE", last(share), (float, str))
 UPSTREAM = Kind("HOW", last(choice("auto", "direct", "published")))
 ON_EXIT = Kind("WHAT", last(choice("stop", "leave")))
@@ -140,27 +139,6 @@ CONTAINING = (
         "How long a new container may take to be healthy.",
         ONLY,
         default="30s",
-    ),
-    Option(
-        "health-interval",
-        SOME_TIME,
-        "Time between checks of a container that serves.",
-        CONTAINER,
-        default="10s",
-    ),
-    Option(
-        "health-rise",
-        COUNT,
-        "Good checks in a row that bring a container back.",
-        CONTAINER,
-        default="2",
-    ),
-    Option(
-        "health-fall",
-        COUNT,
-        "Bad checks in a row that take a container out.",
-        CONTAINER,
-        default="3",
     ),
     Option(
         "max-broken",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .container import CONTAINING
 from .kinds import (
     ADMIN_PORT,
+    COUNT,
     FLAG,
     FORMAT,
     HEALTH_HOST,
@@ -175,7 +176,8 @@ ROWS = (
     Option(
         "probation",
         TIME,
-        "Dying this soon after a deployment rolls it back.",
+        "Dying this soon after a deployment, or a row of bad health checks, "
+        "rolls it back.",
         SERVER | CONTAINER,
         default="30s",
     ),
@@ -199,6 +201,27 @@ ROWS = (
         "Host header of health checks.",
         SERVER | CONTAINER,
         default="localhost",
+    ),
+    Option(
+        "health-interval",
+        SOME_TIME,
+        "Time between checks of a program or a container that serves.",
+        SERVER | CONTAINER,
+        default="10s",
+    ),
+    Option(
+        "health-rise",
+        COUNT,
+        "Good checks in a row after which it is healthy again, and a container serves.",
+        SERVER | CONTAINER,
+        default="2",
+    ),
+    Option(
+        "health-fall",
+        COUNT,
+        "Bad checks in a row after which it is unhealthy, and a container taken out.",
+        SERVER | CONTAINER,
+        default="3",
     ),
     Option(
         "no-rollback",

@@ -21,6 +21,7 @@ from ..supervisor.supervisor import Supervisor
 from ..supervisor.worker import Worker
 from ..system import boot_id
 from .inspection import inspecting, keep_link
+from .program_health import ProgramHealth
 from .runtime import RunContext
 
 __all__ = ["supervise"]
@@ -83,6 +84,10 @@ async def supervise(
             await supervisor.start()
         except StartFailed as exc:
             log.error("Program did not start at boot", extra={"error": detailed(exc)})
+    endpoint = generations.health_endpoint
+    if settings.health_path and endpoint:
+        health = ProgramHealth(agent, generations, endpoint)
+        await stack.enter_async_context(health.watching())
     return generations
 
 

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+from ..config import Endpoint
 from ..errors import DeploymentError, StartFailed
 from ..histogram import DRAIN_BOUNDS, Checks, Histogram
 from ..logs import summary
@@ -23,7 +24,7 @@ from .envdir import EnvDir
 from .environment import environment
 from .pinning import pinned
 from .policy import Policy
-from .probe import Probe, wait_healthy
+from .probe import LOOPBACK, Probe, wait_healthy
 from .ready import wait_ready
 from .sockets import Listeners
 from .worker import Worker
@@ -42,6 +43,8 @@ class Candidate:
     Attributes:
         place: Points `current` at the release it is to be of.
 
+        checked: Whether it has to answer its health check to be ready.
+
         worker: The generation, once it was started.
 
         ready: It will be in service as soon as the switch is left.
@@ -55,6 +58,7 @@ class Candidate:
         self._generations = generations
         self.place = place
         self.progress = progress
+        self.checked = True
         self.worker: Worker | None = None
         self.ready = False
         self.over = asyncio.Event()
@@ -105,6 +109,8 @@ class Generations:
         drains: Seconds from the stop signal to the end.
 
         checks: Health checks made.
+
+        unhealthy: What is wrong with the answers of what serves, or "".
     """
 
     def __init__(
@@ -141,6 +147,7 @@ class Generations:
         self._run = secrets.token_hex(4)
         self.deaths = Deaths()
         self.restarts = 0
+        self.unhealthy = ""
         self.drains = Histogram(DRAIN_BOUNDS)
         self.checks = Checks()
         self._retiring: set[asyncio.Task[None]] = set()
@@ -189,11 +196,12 @@ class Generations:
                 await asyncio.wait({failed})
             raise
 
-    async def restart(self) -> bool:
+    async def restart(self, *, checked: bool = True) -> bool:
         """
-        Replace the serving generation by a new one of the same program.
+        Replace the serving generation by a new one of what should run.
 
-        False where there is none, and none was being started.
+        False where there is none, and none was being started. Unless *checked*, it
+        is not asked whether it is healthy.
 
         Raises:
             StartFailed: the new generation is gone, the old one untouched.
@@ -201,6 +209,7 @@ class Generations:
         async with self.switch() as candidate:
             if self.serving is None:
                 return False
+            candidate.checked = checked
             await candidate.start()
         return True
 
@@ -218,7 +227,8 @@ class Generations:
             await self._launch(worker)
         await self._await_ready(worker, notifies=self.notifies)
         candidate.progress(f"generation {worker.generation} is ready")
-        await self._check(worker, candidate.progress)
+        if candidate.checked:
+            await self._check(worker, candidate.progress)
         await self._end_respawn()
         async with self.placing:
             await candidate.place()
@@ -308,7 +318,17 @@ class Generations:
         lives = None
         if serving is not None and serving.alive:
             lives = serving.loop.time() - serving.since
-        return [text for text in (self.deaths.trouble(lives),) if text]
+        unhealthy = self.unhealthy and f"the program is unhealthy: {self.unhealthy}"
+        return [text for text in (self.deaths.trouble(lives), unhealthy) if text]
+
+    @property
+    def health_endpoint(self) -> Endpoint | None:
+        """Where health checks ask; None without a TCP port."""
+        address = self._listeners.lowest
+        if address is None:
+            return None
+        host, port = address
+        return Endpoint(LOOPBACK.get(host, host), port)
 
     @property
     def captures(self) -> bool:

@@ -64,6 +64,12 @@ DETACHES = (
         "    Path('detached').write_text(str(os.getpid()))\n",
     )
 )
+# Answers its health check well until a file called `sick` appears beside `current`.
+SICKLY = PROGRAM.read_text().replace(
+    'b"HTTP/1.1 200 OK',
+    'b"HTTP/1.1 " + (b"503 Sick" if b"/up" in head and Path("sick").exists() '
+    'else b"200 OK") + b"',
+)
 UNHEALTHY = PROGRAM.read_text().replace(
     'b"HTTP/1.1 200 OK',
     'b"HTTP/1.1 " + (b"500 Bad" if b"/up" in head else b"200 OK") + b"',

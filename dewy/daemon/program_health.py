@@ -1,0 +1,135 @@
+"""Health checks of a program that has taken over already."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from ..agent import Agent
+from ..config import Endpoint
+from ..containers.health import Check, HealthTracker
+from ..errors import DeploymentError
+from ..logs import detailed
+from ..notifiers import Kind
+from ..supervisor.generations import Generations
+from ..supervisor.worker import Worker
+
+__all__ = ["ProgramHealth"]
+
+log = logging.getLogger(__name__)
+
+LOOKS = 10
+"""Looks that there are at least within a probation, or it would end before them."""
+
+FAILED = "failed its health checks"
+
+
+class ProgramHealth:
+    """
+    Asks what serves, and acts on a row of bad answers.
+
+    Within probation they are a failure like a death. Later they are told, and so is
+    the end of them; the only generation there is is not restarted.
+
+    Args:
+        endpoint: Where it is asked.
+    """
+
+    def __init__(
+        self, agent: Agent, generations: Generations, endpoint: Endpoint
+    ) -> None:
+        self._agent = agent
+        self._generations = generations
+        self._endpoint = endpoint
+        settings = agent.settings
+        self._path = settings.health_path
+        self._check = Check(settings.health_path, host=settings.health_host)
+        self._healthy = HealthTracker(settings.health_rise, settings.health_fall)
+        self._tracker = self._healthy
+        self._worker: Worker | None = None
+        self._condemned: Worker | None = None
+        self._told = False
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Ask for as long as this is entered."""
+        task = asyncio.create_task(self._watch(), name="health checks")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval)
+            try:
+                await self.look()
+            except Exception:
+                # A fault of ours must not end the supervision of a program.
+                log.exception("Health check ran into a fault of dewy")
+
+    @property
+    def _interval(self) -> float:
+        settings = self._agent.settings
+        if self._agent.probation.left:
+            return min(settings.health_interval, settings.probation / LOOKS)
+        return settings.health_interval
+
+    async def look(self) -> None:
+        """Ask once, unless nothing serves or another generation may answer."""
+        worker = self._asked()
+        if worker is None:
+            return
+        if worker is self._condemned:
+            return await self._replace(worker)
+        problem = await self._check.ask([self._endpoint])
+        if worker is not self._asked():
+            return
+        self._generations.checks.count(not problem)
+        if worker is not self._worker:
+            self._worker, self._tracker = worker, self._healthy
+        before, self._tracker = self._tracker, self._tracker.after(not problem)
+        self._generations.unhealthy = "" if self._tracker.healthy else problem
+        if before.healthy and not self._tracker.healthy:
+            await self._failed(worker, problem)
+        elif self._told and self._tracker.healthy and not problem:
+            self._recovered()
+
+    def _asked(self) -> Worker | None:
+        worker = self._generations.serving
+        starting = "starting" in self._generations.workers.values()
+        return worker if worker and worker.alive and not starting else None
+
+    async def _failed(self, worker: Worker, problem: str) -> None:
+        fields = {"generation": worker.generation, "error": problem}
+        log.error("Program is unhealthy", extra=fields)
+        if await self._agent.judge(problem, worker.tail, FAILED):
+            self._condemned = worker
+            return await self._replace(worker)
+        running = self._agent.state.running
+        name = running.name if running else "the program"
+        self._told = True
+        self._agent.deployment_log.tell(
+            Kind.ERROR, f"{name} is unhealthy: {problem}; it is left running"
+        )
+
+    async def _replace(self, worker: Worker) -> None:
+        """Start what was gone back to beside *worker*, which serves until then."""
+        try:
+            await self._generations.restart(checked=False)
+        except DeploymentError as exc:
+            fields = {"generation": worker.generation, "error": detailed(exc)}
+            log.error("Unhealthy program not replaced yet", extra=fields)
+        else:
+            self._condemned = None
+            self._generations.unhealthy = ""
+
+    def _recovered(self) -> None:
+        self._told = False
+        running = self._agent.state.running
+        name = running.name if running else "the program"
+        log.info("Program is healthy again")
+        self._agent.deployment_log.tell(Kind.RECOVERY, f"{name} is healthy again")
