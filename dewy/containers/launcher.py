@@ -185,7 +185,8 @@ class Launcher:
         Raises:
             StartFailed: it ended, or was not ready in time; with its last lines.
         """
-        replica.phase = Phase.STARTING
+        if replica.phase is not Phase.LEAVING:
+            replica.phase = Phase.STARTING
         waiting = asyncio.create_task(
             self._healthy(replica, readiness), name=f"readiness of {replica.name}"
         )
