@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 from collections.abc import Collection, Iterable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,12 +17,11 @@ from .deploy.state import BrokenState, Group, Installed, State, StateFile
 from .deploy.state_store import StateStore
 from .deploy.verbs import BY_OPERATOR
 from .errors import DeploymentError
+from .supervisor.port_holder import end_in_order
 from .supervisor.processes import bearers, members
 from .system import Clock, boot_id, start_time, utc
 
 log = logging.getLogger(__name__)
-
-POLL = 0.05
 
 GONE = "what ran before it is gone from this host"
 ADOPTED = "deployed by another program"
@@ -182,13 +179,7 @@ async def end_orphans(groups: Iterable[Group], root: Path, patience: float) -> N
     if not left:
         return
     log.warning("Ended orphans", extra={"pids": sorted(left)})
-    _signal(left, signal.SIGTERM)
-    deadline = asyncio.get_running_loop().time() + patience
-    while left := {p: b for p, b in left.items() if start_time(p) == b}:
-        if asyncio.get_running_loop().time() >= deadline:
-            _signal(left, signal.SIGKILL)
-            deadline = float("inf")
-        await asyncio.sleep(POLL)  # they are not our children: no event tells
+    await end_in_order(left, patience)
 
 
 def _living(group: Group) -> list[tuple[int, int]]:
@@ -211,9 +202,3 @@ def _marked(root: Path) -> dict[int, int]:
     found = bearers(lambda mark: mark.split("@", 2)[2:] == [str(root)])
     # A dewy that was started from such a program must not end itself.
     return {p: b for p, b in found.items() if p != mine and mine not in members(p)}
-
-
-def _signal(processes: Iterable[int], number: int) -> None:
-    for pid in processes:
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, number)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 
 from ..config import Endpoint, Settings
 from ..errors import DewyError
 from ..proxy.listeners import listen
-from ..supervisor.port_holder import works_in as belongs
+from ..supervisor.port_holder import left_at, works_in
 from ..supervisor.processes import holders, members, name_of
 from ..supervisor.sockets import open_listeners
 from .finding import Finding, Level
 
-__all__ = ["belongs", "port_findings"]
+__all__ = ["port_findings"]
 
 INIT = 1
 
@@ -53,9 +52,11 @@ def _taken(port: int, exc: DewyError, settings: Settings, running: int) -> Findi
         text = f"{port} is held by systemd"
         advice = "start dewy by the service of that socket unit, which hands it over"
         return Finding(Level.ATTENTION, "port", text, advice)
-    left = [p for p in pids if p != os.getpid() and belongs(p, settings.root)]
-    if left and len(left) == len(pids):
-        return _of_this_root(port, left[0], settings)
+    if settings.command == "server" and (left := left_at(port, settings.root)[0]):
+        advice = "if it is left over when dewy starts, dewy ends it in order"
+        return _in_this_root(port, min(left), advice)
+    if pids and all(works_in(pid, settings.root) for pid in pids):
+        return _in_this_root(port, pids[0], "stop it before dewy starts")
     return Finding(Level.FAILURE, "port", str(exc))
 
 
@@ -63,12 +64,8 @@ def _ours(pids: Iterable[int], running: int) -> bool:
     return set(pids) <= members(running)
 
 
-def _of_this_root(port: int, pid: int, settings: Settings) -> Finding:
-    name = _name(pid)
-    text = f"{port} is held by {name} (pid {pid}), which runs in this root"
-    if name == "dewy" or settings.command != "server":
-        return Finding(Level.ATTENTION, "port", text, "stop it before dewy starts")
-    advice = "if it is left over when dewy starts, dewy ends it in order"
+def _in_this_root(port: int, pid: int, advice: str) -> Finding:
+    text = f"{port} is held by {_name(pid)} (pid {pid}), which runs in this root"
     return Finding(Level.ATTENTION, "port", text, advice)
 
 

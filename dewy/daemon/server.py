@@ -15,6 +15,7 @@ from ..logs import detailed
 from ..supervisor.deployer import ServerDeployer
 from ..supervisor.generations import Generations
 from ..supervisor.policy import Policy
+from ..supervisor.port_holder import LeftPrograms
 from ..supervisor.sockets import open_listeners
 from ..supervisor.subreaper import OrphanReaper, subreaper
 from ..supervisor.supervisor import Supervisor
@@ -47,14 +48,11 @@ async def supervise(
     groups = state_store.state.groups
     await boot.end_orphans(groups, settings.root, settings.stop_timeout)
     stack.enter_context(subreaper())
+    left = LeftPrograms(settings.root, settings.stop_timeout)
+    await stack.enter_async_context(left)
+    offered, patience = service.listeners(), min(settings.stop_timeout, FOREIGN)
     listeners = stack.enter_context(
-        await open_listeners(
-            settings.ports,
-            service.listeners(),
-            min(settings.stop_timeout, FOREIGN),
-            settings.root,
-            settings.stop_timeout,
-        )
+        await open_listeners(settings.ports, offered, patience, left.end)
     )
     stack.enter_context(listeners.watched())
     generations = Generations(

@@ -6,9 +6,10 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from ..system import start_time
 from .processes import holders, name_of
@@ -19,31 +20,69 @@ POLL = 0.05
 DEWY = "dewy"
 
 
-async def end_left_program(port: int, root: Path, patience: float) -> bool:
+class LeftPrograms:
     """
-    End what listens on TCP *port*, if all of it belongs to *root*.
+    Ends what was left behind in *root*, port by port, while entered.
 
     The original leaves its worker behind when it is killed. A process belongs to a
-    root if its executable, an argument or its working directory lies in it; a dewy
-    that runs does not. SIGTERM first, SIGKILL after *patience* seconds. Return
-    whether anything was ended.
+    root if its executable, an argument or its working directory lies in it; the
+    original, or a dewy, that is at work does not.
+
+    Args:
+        patience: Seconds from SIGTERM to SIGKILL.
     """
-    found, shown = await asyncio.to_thread(_left, port, root)
-    if not found:
-        return False
-    log.warning(
-        "Ended program that an earlier dewy left at the port",
-        extra={"port": port, "processes": shown},
-    )
-    loop = asyncio.get_running_loop()
-    deadline, number = loop.time() + patience, signal.SIGTERM
-    _send(found, number)
-    while found := {p: b for p, b in found.items() if start_time(p) == b}:
-        if number == signal.SIGTERM and loop.time() >= deadline:
-            number = signal.SIGKILL
-            _send(found, number)
-        await asyncio.sleep(POLL)  # not our children: no event tells
-    return True
+
+    def __init__(self, root: Path, patience: float) -> None:
+        self._root = root
+        self._patience = patience
+        self._until: dict[int, float] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def end(self, port: int) -> bool:
+        """
+        Have those end that listen on TCP *port*; whether they are about to.
+
+        Returns at once: they close the port before they have answered everybody, and
+        nobody is to be turned away until they have.
+        """
+        found, shown = await asyncio.to_thread(left_at, port, self._root)
+        now = asyncio.get_running_loop().time()
+        new = {pid: begun for pid, begun in found.items() if pid not in self._until}
+        if new:
+            log.warning(
+                "Ended program that an earlier dewy left at the port",
+                extra={"port": port, "processes": shown},
+            )
+            ending = end_in_order(new, self._patience)
+            name = f"end of what was left at port {port}"
+            self._tasks.append(asyncio.create_task(ending, name=name))
+            self._until.update(dict.fromkeys(new, now + self._patience))
+        return any(now <= self._until[pid] for pid in found)
+
+
+async def end_in_order(processes: Mapping[int, int], patience: float) -> None:
+    """
+    Send SIGTERM to *processes*, given with their start times, and wait for their end.
+
+    After *patience* seconds those that are left are killed.
+    """
+    left = dict(processes)
+    _send(left, signal.SIGTERM)
+    deadline = asyncio.get_running_loop().time() + patience
+    while left := {p: b for p, b in left.items() if start_time(p) == b}:
+        if asyncio.get_running_loop().time() >= deadline:
+            _send(left, signal.SIGKILL)
+            deadline = float("inf")
+        await asyncio.sleep(POLL)  # they are not our children: no event tells
 
 
 def lies_below(root: Path, executable: str, words: Sequence[str], cwd: str) -> bool:
@@ -58,8 +97,12 @@ def lies_below(root: Path, executable: str, words: Sequence[str], cwd: str) -> b
     )
 
 
-def _left(port: int, root: Path) -> tuple[dict[int, int], list[str]]:
-    """Each process with its start time; none if one of them is not ours to end."""
+def left_at(port: int, root: Path) -> tuple[dict[int, int], list[str]]:
+    """
+    Return what was left in *root* and listens on TCP *port*: pids with start times.
+
+    None if anything else listens there, too. The other list is for people.
+    """
     found = {}
     for pid in holders(port):
         begun = start_time(pid)
@@ -83,8 +126,10 @@ def works_in(pid: int, root: Path) -> bool:
 
 
 def _is_dewy(pid: int) -> bool:
+    """Whether *pid* is at work: it would only start its program again."""
     with suppress(OSError):
-        return name_of(pid) == DEWY
+        words = [word.partition("=")[0] for word in _words(pid)]
+        return name_of(pid) == DEWY or "--registry" in words
     return False
 
 
@@ -99,7 +144,7 @@ def _shown(pid: int) -> str:
     return f"pid {pid}"
 
 
-def _send(processes: dict[int, int], number: int) -> None:
+def _send(processes: Iterable[int], number: int) -> None:
     for pid in processes:
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)

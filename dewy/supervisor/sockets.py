@@ -11,18 +11,18 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 from ..config import Address
 from ..errors import DewyError
-from .port_holder import end_left_program
 from .processes import holder
 
 log = logging.getLogger(__name__)
 
 BACKLOG = 4096
 RETRY = 0.1
+
+EndLeft = Callable[[int], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +128,7 @@ async def open_listeners(
     addresses: Sequence[Address],
     offered: Iterable[tuple[str, socket.socket]],
     patience: float,
-    root: Path | None = None,
-    stop_timeout: float = 30.0,
+    end_left: EndLeft | None = None,
 ) -> Listeners:
     """
     Listen on *addresses*, taking what the service manager *offered* first.
@@ -140,18 +139,12 @@ async def open_listeners(
     Args:
         patience: Seconds that an address in use is waited for.
 
-        root: A program that an earlier dewy left in it is ended if it holds a
-            port, with SIGKILL after *stop_timeout* seconds.
+        end_left: Has a program end that an earlier dewy left at a port, and tells
+            whether one does; that is waited for.
 
     Raises:
         DewyError: an address cannot be listened on.
     """
-
-    async def free(address: Address) -> bool:
-        if root is None:
-            return False
-        return await end_left_program(address.port, root, stop_timeout)
-
     spare = list(offered)
     opened: list[Listener] = []
     try:
@@ -159,7 +152,7 @@ async def open_listeners(
             taken = _match(address, spare)
             if taken:
                 spare.remove(taken)
-            sock = taken[1] if taken else await _listen(address, patience, free)
+            sock = taken[1] if taken else await _listen(address, patience, end_left)
             opened.append(Listener(address.name, sock))
     except BaseException:
         for sock in (*(listener.socket for listener in opened), *(s for _, s in spare)):
@@ -184,19 +177,19 @@ def _match(
 
 
 async def _listen(
-    address: Address, patience: float, free: Callable[[Address], Awaitable[bool]]
+    address: Address, patience: float, end_left: EndLeft | None
 ) -> socket.socket:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + patience
-    warned = freed = False
+    warned = False
     while True:
         try:
             return _bind(address)
         except OSError as exc:
-            if exc.errno == errno.EADDRINUSE and not freed and await free(address):
-                freed, deadline = True, loop.time() + patience
-                continue
-            if exc.errno != errno.EADDRINUSE or loop.time() >= deadline:
+            in_use = exc.errno == errno.EADDRINUSE
+            if in_use and end_left and await end_left(address.port):
+                deadline = loop.time() + patience
+            if not in_use or loop.time() >= deadline:
                 raise DewyError(await _explain(address, exc)) from exc
         if not warned:
             who = await asyncio.to_thread(holder, address.port)

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from dewy.system import start_time
 from tests.eventually import eventually
 from tests.standins import programs, roots
+from tests.standins.outages import watching
 from tests.standins.site import Dewy
 
 # Refuses hosts it does not know, as Django and Rails do.
@@ -35,6 +37,7 @@ listener.listen(128)
 fd = listener.fileno()
 names = {"SERVER_STARTER_PORT": f"{port}={fd}", "SERVER_STARTER_GENERATION": "1"}
 worker = subprocess.Popen(program, env={**os.environ, **names}, pass_fds=[fd])
+print(worker.pid, flush=True)
 def stop(*_):
     worker.terminate()
 signal.signal(signal.SIGTERM, stop)
@@ -61,7 +64,9 @@ def deploy_as_the_original_does(root: Path, version: str, directory: str) -> Non
 async def original(root: Path, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
     """The original's `server` with the release that `current` leads to; stopped."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", ORIGINAL, str(port), *programs.COMMAND), cwd=root
+        *(sys.executable, "-S", "-c", ORIGINAL, str(port), *programs.COMMAND),
+        cwd=root,
+        stdout=asyncio.subprocess.PIPE,
     )
     try:
         await eventually(lambda: _answers(port))
@@ -111,23 +116,78 @@ async def test_back_and_forth_with_releases_in_between_never_goes_down(
     dewy: Dewy,
 ) -> None:
     """The newest that either deployed runs, with the registry away."""
-    async with original(dewy.root, dewy.port):
-        assert "v1.0.0" == await dewy.fetch()
-    async with dewy:
-        await dewy.runs("v1.0.0")
-        assert "v1.0.0" == await dewy.fetch()
-        dewy.publish("v1.1.0")
-        await dewy.runs("v1.1.0")
-    deploy = deploy_as_the_original_does
-    await asyncio.to_thread(deploy, dewy.root, "v1.2.0", "20310203T050607Z")
-    async with original(dewy.root, dewy.port):
-        assert "v1.2.0" == await dewy.fetch()
-    await asyncio.to_thread(shutil.move, dewy.registry, dewy.base / "away")
-    async with dewy:
-        await dewy.until(lambda now: (now["running"] or {}).get("tag") == "v1.2.0")
-        assert "v1.2.0" == await dewy.fetch()
-        await dewy.polls()
-        assert "v1.2.0" == await dewy.fetch()
+    async with watching(dewy.port) as outages:
+        async with original(dewy.root, dewy.port):
+            await outages.goes_on()
+        async with dewy:
+            await dewy.runs("v1.0.0")
+            dewy.publish("v1.1.0")
+            await dewy.runs("v1.1.0")
+            await outages.goes_on()
+        there = outages.forget()
+        async with dewy:
+            await dewy.runs("v1.1.0")
+            await outages.goes_on()
+        restart = outages.forget()
+        deploy = deploy_as_the_original_does
+        await asyncio.to_thread(deploy, dewy.root, "v1.2.0", "20310203T050607Z")
+        async with original(dewy.root, dewy.port):
+            await outages.goes_on()
+        outages.forget()
+        await asyncio.to_thread(shutil.move, dewy.registry, dewy.base / "away")
+        async with dewy:
+            await dewy.until(lambda now: (now["running"] or {}).get("tag") == "v1.2.0")
+            await dewy.polls()
+            await outages.goes_on()
+        again = outages.forget()
+
+    assert ["v1.0.0", "v1.1.0", "v1.2.0"] == outages.versions
+    assert max(there, again) < 3 * restart
+
+
+async def test_worker_that_the_original_left_is_ended_in_order(dewy: Dewy) -> None:
+    """It holds the port after kill -9; `check` foretells what becomes of it."""
+    async with watching(dewy.port) as outages:
+        async with original(dewy.root, dewy.port):
+            await outages.goes_on()
+        async with original(dewy.root, dewy.port) as process:
+            await outages.goes_on()
+            restart = outages.forget()
+            assert process.stdout
+            worker = int(await process.stdout.readline())
+            process.kill()
+        await outages.goes_on()
+        checked = await roots.say(dewy.root, "check", *dewy.arguments()[3:])
+        async with dewy:
+            await dewy.runs("v1.0.0")
+            await outages.goes_on()
+            move = outages.forget()
+            assert start_time(worker) is None
+
+    assert (0, "") == (checked.status, checked.err)
+    assert f"(pid {worker}), which runs in this root" in checked.out
+    assert "dewy ends it in order" in checked.out
+    assert f"pid={worker}" in dewy.log
+    assert ["v1.0.0"] == outages.versions
+    assert move < 3 * restart
+
+
+async def test_foreign_holder_of_the_port_is_named_at_once(dewy: Dewy) -> None:
+    """Nothing of this root is in its command line, and it is not waited for."""
+    elsewhere = dewy.base / "elsewhere"
+    elsewhere.mkdir()
+    dewy.options = ("--stop-timeout", "1h")
+    command = dewy.arguments()[3:]
+    deploy_as_the_original_does(elsewhere, "v9.0.0", "20310203T040506Z")
+    async with original(elsewhere, dewy.port) as holder:
+        checked = await roots.say(dewy.root, "check", *command)
+        run = await roots.say(dewy.root, *command)
+        assert await _answers(dewy.port)
+
+    assert (1, 1) == (checked.status, run.status)
+    for said in (checked.out, run.err):
+        assert f"{dewy.port} is in use by" in said
+        assert f"(pid {holder.pid})" in said
 
 
 async def test_program_with_a_list_of_hosts_is_healthy(dewy: Dewy) -> None:
@@ -192,7 +252,7 @@ async def test_each_refusal_of_the_start_is_foretold(
     with socket.create_server(("", 0)) as holder:
         taken = str(holder.getsockname()[1])
         line = [word.format(taken=taken) for word in words]
-        rest = ("--registry", f"file://{dewy.registry}", "--stop-timeout", "0")
+        rest = ("--registry", f"file://{dewy.registry}")
         command = ("server", *rest, *line, "--", "current/program.py")
         checked = await roots.say(dewy.root, "check", *command, SLACK_TOKEN="")
         run = await roots.say(dewy.root, *command, SLACK_TOKEN="")

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from dewy.config import Address
 from dewy.errors import DewyError
-from dewy.supervisor.port_holder import lies_below
+from dewy.supervisor.port_holder import LeftPrograms, left_at, lies_below
+from dewy.supervisor.processes import holders
 from dewy.supervisor.sockets import open_listeners
+
+DRAINS = """
+import signal, socket, sys
+sock = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+signal.signal(signal.SIGTERM, lambda *_: sock.close())
+print(flush=True)
+sys.stdin.read()
+"""
 
 HOLDS = """
 import signal, socket, sys
@@ -28,11 +38,14 @@ signal.pause()
 
 
 @contextmanager
-def holding(port: int, cwd: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+def holding(
+    port: int, cwd: Path, *words: str, program: str = HOLDS
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process with working directory *cwd* that listens on *port*."""
     process = subprocess.Popen(
-        [sys.executable, "-S", "-c", HOLDS, str(port), *words],
+        [sys.executable, "-S", "-c", program, str(port), *words],
         cwd=cwd,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
     assert process.stdout is not None
@@ -44,13 +57,29 @@ def holding(port: int, cwd: Path, *words: str) -> Iterator[subprocess.Popen[byte
         process.communicate()
 
 
-def opened(port: int, root: Path, stop_timeout: float = 20) -> None:
-    """Open *port* as a dewy of *root* does that starts, without much patience."""
+@contextmanager
+def idle(cwd: Path, descriptor: int) -> Iterator[None]:
+    """A process that has inherited *descriptor*."""
+    command = (sys.executable, "-S", "-c", "input()")
+    with subprocess.Popen(
+        command, cwd=cwd, stdin=subprocess.PIPE, pass_fds=[descriptor]
+    ) as process:
+        try:
+            yield
+        finally:
+            process.communicate(b"\n")
+
+
+def opened(
+    port: int, root: Path, stop_timeout: float = 20, patience: float = 20
+) -> None:
+    """Open *port* as a dewy of *root* does that starts."""
 
     async def main() -> None:
         address = Address(f"127.0.0.1:{port}", "127.0.0.1", port)
-        with await open_listeners([address], [], 0.2, root, stop_timeout):
-            pass
+        async with LeftPrograms(root, stop_timeout) as left:
+            with await open_listeners([address], [], patience, left.end):
+                pass
 
     asyncio.run(main())
 
@@ -62,8 +91,36 @@ def test_program_left_in_the_root_makes_way(
     with holding(unused_tcp_port, tmp_path, *words) as left:
         opened(unused_tcp_port, tmp_path, stop_timeout=0.3 if words else 20)
 
-        assert (-9 if words else -15) == left.poll()
+        assert (-9 if words else -15) == left.wait(60)
     assert any("earlier dewy left" in message for message in caplog.messages)
+
+
+def test_port_is_taken_while_what_was_left_still_answers(
+    tmp_path: Path, unused_tcp_port: int
+):
+    """An idle connection keeps it for long, and nobody is to be turned away so long."""
+    with holding(unused_tcp_port, tmp_path, program=DRAINS) as left:
+        opened(unused_tcp_port, tmp_path, stop_timeout=3600)
+
+        assert left.poll() is None
+
+
+def test_supervisor_at_work_is_spared(tmp_path: Path, unused_tcp_port: int):
+    """Whatever it is called; it would start its program again."""
+    command = ("server", "--registry=ghr://acme/shop")
+    with holding(unused_tcp_port, tmp_path, *command):
+        assert ({}, []) == left_at(unused_tcp_port, tmp_path)
+
+
+def test_port_shared_with_a_foreign_process_is_spared(tmp_path: Path):
+    """Ending one of the two would not free it."""
+    with ExitStack() as stack:
+        with socket.create_server(("127.0.0.1", 0)) as shared:
+            port = shared.getsockname()[1]
+            for cwd in (tmp_path, Path("/")):
+                stack.enter_context(idle(cwd, shared.fileno()))
+        assert 2 == len(holders(port))
+        assert ({}, []) == left_at(port, tmp_path)
 
 
 def test_program_of_somebody_else_is_named_and_spared(
@@ -73,7 +130,7 @@ def test_program_of_somebody_else_is_named_and_spared(
     root.mkdir()
     with holding(unused_tcp_port, tmp_path) as other:
         with pytest.raises(DewyError, match=rf"in use by .*pid {other.pid}"):
-            opened(unused_tcp_port, root)
+            opened(unused_tcp_port, root, patience=0.2)
 
         assert other.poll() is None
 
