@@ -24,7 +24,7 @@ class Outages:
     Attributes:
         longest: Seconds, since `forget`.
 
-        versions: As they came, each until another one answered.
+        versions: As they came since then, each until another one answered.
     """
 
     port: int
@@ -36,6 +36,7 @@ class Outages:
     def forget(self) -> float:
         """Begin anew; what was the longest so far."""
         longest, self.longest = self.longest, 0.0
+        del self.versions[:-1]
         return longest
 
     async def goes_on(self) -> None:
