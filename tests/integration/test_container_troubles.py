@@ -74,13 +74,12 @@ async def test_the_registry_may_go(
                 gate.spurned = PULLER
                 await gate.cut()
                 await site.push(NEW)
-                reason = await site.refuses(NEW)
+                status = await site.fails("could not pull")
+                assert [] == status["quarantine"]
                 assert before == await site.alone(OLD)
                 gate.spurned = b""
-                said = await roots.say(site.root, "retry", NEW)
-                assert 0 == said.status, said
-                await site.serves(NEW)
-        assert "could not pull" in reason
+                status = await site.serves(NEW)
+                assert [] == status["quarantine"]
         assert {} == load.report.failures, load.report.examples
         _, failed, _ = await roots.history(site.root)
         assert ("failed", "fetch") == (failed.outcome, failed.step)
@@ -116,19 +115,14 @@ async def test_the_disk_may_be_full(
         gate.answers = NO_ROOM["pulled"]
         await site.push(NEW)
         async with ContainerLoad(site.port, rate=50, kept=2) as load:
-            for kind in NO_ROOM:
+            for kind, step in ("pulled", "fetch"), ("created", "start"):
                 gate.answers = NO_ROOM[kind]
-                await roots.say(site.root, "retry", NEW)
-                reason = await site.refuses(NEW)
-                assert FULL in reason, kind
-                assert 1 == len(reason.splitlines())
-                status = await site.serves(OLD)
-                # It is tried again by itself, later and later.
-                assert status["quarantine"][0]["until"] is not None
+                status = await site.fails(FULL, at=step)
+                assert [] == status["quarantine"], kind
                 assert before == await site.alone(OLD)
             gate.answers = {}
-            await roots.say(site.root, "retry", NEW)
-            await site.serves(NEW)
+            status = await site.serves(NEW)
+            assert [] == status["quarantine"]
     assert {} == load.report.failures, load.report.examples
     assert [] == await site.containers()
 

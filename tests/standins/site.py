@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from dewy.admin.client import NotRunning, ask
+from dewy.deploy.history import History
 from tests.eventually import DEADLINE, eventually
 from tests.standins import programs
 
@@ -176,6 +177,18 @@ class Dewy:
         )
         reasons = {q["tag"]: q["reason"] for q in status["quarantine"]}
         return str(reasons[version])
+
+    async def fails(self, phrase: str, at: str = "fetch") -> Status:
+        """Wait until a deployment failed at step *at* for what *phrase* tells."""
+
+        async def recorded() -> bool:
+            last = (await asyncio.to_thread(History(self.root / ".dewy").read))[-1]
+            return (last.outcome, last.step) == ("failed", at) and phrase in last.reason
+
+        await eventually(recorded, self.within)
+        status = await self.until(lambda now: phrase in now["last_error"])
+        assert 1 == len(status["last_error"].splitlines())
+        return status
 
     async def fetch(self, path: str = "/") -> str:
         """The body of one answer on a new connection."""
