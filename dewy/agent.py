@@ -325,10 +325,25 @@ class Agent:
         if not decides_alike(state, self.state):
             return await self._look_and_act()
         self._note(found)
+        await self._forget_absent(found)
         if found.decision.action is Action.DEPLOY and found.release:
             return await self._deploy_newest(found.release, found.why)
         if found.decision.action is Action.SKIP and found.release:
             await self._heal(found.release)
+
+    async def _forget_absent(self, found: Found) -> None:
+        """Drop timed quarantine entries of versions the registry has not any more."""
+        listed = found.candidates
+        if listed is None or listed.names is None:
+            return
+        names, complete, now = listed.names, listed.complete, self.clock.wall()
+
+        def forget(state: State) -> State:
+            quarantine = state.quarantine.seen(names, complete, now)
+            return replace(state, quarantine=quarantine)
+
+        if forget(self.state) != self.state:
+            await self.state_store.note(forget)
 
     def _note(self, found: Found) -> None:
         """Remember what the look led to, and log what is new about it."""

@@ -148,7 +148,9 @@ class Operations:
     async def _go_back(self, version: str | None) -> str:
         agent = self._agent
         before = agent.state
-        after, message = verbs.rollback(before, version, agent.clock)
+        has = agent.release_store.has
+        missing = [each for each in before.installed if not await has(each)]
+        after, message = verbs.rollback(before, version, agent.clock, missing)
         target = after.running
         assert target is not None
         change = Change(agent.attempt(target.name, "rollback", verbs.BY_OPERATOR))

@@ -317,3 +317,19 @@ async def test_a_state_that_cannot_be_written_leaves_what_runs(hands, tmp_path):
     assert "v1.0.0" == version(tmp_path)
     assert "v1.0.0" == hands.agent.state.running.tag
     assert [] == [entry.tag for entry in hands.agent.state.quarantine]
+
+
+async def test_quarantine_of_a_version_that_is_gone_for_long_is_dropped(hands):
+    hands.publish("v1.0.0")
+    await hands.tick()
+    hands.publish("v1.1.0", b"no archive")
+    with pytest.raises(DewyError):
+        await hands.tick()
+    del hands.store.releases["v1.1.0"]
+    await hands.tick()
+    (entry,) = hands.agent.state.quarantine
+    assert entry.absent_since is not None
+
+    hands.now += 31 * 86400
+    await hands.tick()
+    assert () == hands.agent.state.quarantine.entries

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -301,3 +302,14 @@ async def test_status_tells_the_progress_of_a_change(tmp_path, monkeypatch):
             underway["progress"],
         )
         gate.opened.set()
+
+
+async def test_rollback_passes_over_a_release_whose_files_are_gone(tmp_path):
+    async with sited(tmp_path) as site:
+        site.hands.publish("v1.2.0")
+        await site.hands.tick()
+        gone = site.agent.state.find("v1.1.0")
+        shutil.rmtree(tmp_path / "releases" / gone.directory)
+
+        assert "rolled back to v1.0.0" in await site.roll_back()
+        assert "v1.0.0" == site.running

@@ -7,6 +7,7 @@ or raises DewyError with the reason why not.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from ..errors import DewyError
@@ -53,17 +54,19 @@ def retry(state: State, tag: str) -> Outcome:
     )
 
 
-def rollback(state: State, tag: str | None, clock: Clock) -> Outcome:
+def rollback(
+    state: State, tag: str | None, clock: Clock, missing: Collection[Installed] = ()
+) -> Outcome:
     """
     Go back to the kept release *tag*, or to the previous one, even under hold.
 
-    What is left goes into quarantine without expiry; what is gone back to comes
-    out of it.
+    The files of *missing* are gone: they are passed over. What is left goes into
+    quarantine without expiry; what is gone back to comes out of it.
 
     Raises:
         DewyError: there is no such release on this host.
     """
-    target = _kept(state, tag) if tag else _previous(state)
+    target = _kept(state, tag) if tag else _previous(state, missing)
     quarantine = state.quarantine.succeeded(target.tag, target.identity)
     left = state.running
     if left is not None and left.tag:
@@ -107,12 +110,16 @@ def deploy(state: State, tag: str | None) -> Outcome:
     )
 
 
-def _previous(state: State) -> Installed:
-    if state.previous is None:
-        kept = [i.name for i in state.installed if i != state.running]
-        why = _listed("in quarantine", kept) or "no other release is kept on this host"
-        raise DewyError(f"there is nothing to roll back to: {why}")
-    return state.previous
+def _previous(state: State, missing: Collection[Installed]) -> Installed:
+    found = next(state.candidates(missing), None)
+    if found is not None:
+        return found
+    others = [i for i in state.installed if i != state.running]
+    kept_out = [i.name for i in others if state.is_bad(i)]
+    gone = [i.name for i in others if i in missing and not state.is_bad(i)]
+    reasons = [_listed("in quarantine", kept_out), _listed("gone from disk", gone)]
+    why = "; ".join(filter(None, reasons)) or "no other release is kept on this host"
+    raise DewyError(f"there is nothing to roll back to: {why}")
 
 
 def _kept(state: State, tag: str) -> Installed:
