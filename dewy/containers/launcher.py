@@ -270,21 +270,20 @@ class Launcher:
             # been missed.
             await self._store.look_at(replica.id)
             container = replica.container
-        replica.problem = await self._own_check(container)
-        if replica.problem:
+        if problem := await self._own_check(container):
+            replica.problem = problem
             return None
         routes = await self.upstreams.of(container, tuple(replica.ports.values()))
-        if not routes:
-            replica.problem = NO_ADDRESS
         problems: list[str] = []
         for route in routes:
-            replica.problem = await check.ask(route.endpoints)
-            if not replica.problem:
+            problem = await check.ask(route.endpoints)
+            if not problem:
+                replica.problem = ""
                 self._tell_detour(replica, route, problems)
                 return route
-            problems.append(replica.problem)
+            problems.append(problem)
         # The last way may be a copying process, which hides what is wrong.
-        replica.problem = "; ".join(problems) or replica.problem
+        replica.problem = "; ".join(problems) or NO_ADDRESS
         return None
 
     def _tell_detour(
