@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from tests.containers.test_reconciler import examined, first, kept, whole
@@ -74,12 +75,13 @@ async def test_replica_that_stays_unhealthy_is_replaced(tmp_path: Path):
 
 
 async def test_unhealthy_replicas_stay_while_none_is_healthy(tmp_path: Path):
-    given = {"health_interval": 0.01, "health_restart": 0.02}
-    async with kept(tmp_path, **given) as bench:
+    async with kept(tmp_path, health_interval=0.01) as bench:
         before = set(bench.host.held)
         for each in bench.replica_set.deployer.store.serving:
             bench.shops[each.id].health = 503
         await eventually(lambda: bench.troubles)
+        deployer = bench.replica_set.deployer
+        deployer.settings = replace(deployer.settings, health_restart=0.02)
         await examined(bench, 10)
 
         assert before == set(bench.host.held)

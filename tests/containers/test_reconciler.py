@@ -222,6 +222,14 @@ async def test_it_pauses_between_deaths_of_what_it_started(tmp_path: Path):
         old = {each.id for each in store.serving}
         reconciler = bench.replica_set.reconciler
         assert reconciler is not None
+        lefts: list[float] = []
+        counted = reconciler.pacing.died
+
+        def died(since: float) -> None:
+            counted(since)
+            lefts.append(reconciler.pacing.left)
+
+        reconciler.pacing.died = died  # type: ignore[method-assign]
         await bench.host.kill(first(bench).id)
         for number in (1, 2):
             await eventually(lambda n=number: len(bench.deaths) == n)
@@ -231,7 +239,7 @@ async def test_it_pauses_between_deaths_of_what_it_started(tmp_path: Path):
             fresh = next(iter({r.id for r in store.serving} - old))
             await bench.host.kill(fresh)
 
-        assert 0.0 < reconciler.pacing.left <= 1.0
+        assert [0.0, pytest.approx(1.0, abs=0.1)] == lefts
         assert 1 == count(bench, "start") - starts
 
 
