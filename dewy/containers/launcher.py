@@ -130,6 +130,8 @@ class Launcher:
                 )
         name, container = await self._create(container_spec, index)
         try:
+            if asyncio.current_task() in self._strays:
+                raise StartFailed(f"replica {index} was called off", host=True)
             await engine.start(container)
             found = await engine.inspect(container)
             if found is None:

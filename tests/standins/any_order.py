@@ -139,6 +139,7 @@ class World:
         self.kinds: dict[str, str] = {}
         self.asked_for: set[str] = set()
         self.held_at: str | None = None
+        self.asked_at: dict[str, State] = {}
         self.told: list[str] = []
         self.faults: list[str] = []
         self.slow = False
@@ -149,6 +150,9 @@ class World:
         self._stack = AsyncExitStack()
 
     async def _hook(self, phase: str, call: Call, subject: str) -> None:
+        if phase == "before" and call == "create":
+            # What is decided later does not call back what is asked for already.
+            self.asked_at[subject] = self.life.agent.state
         if self.slow and phase == "before":
             await asyncio.sleep(self.random.uniform(0, 8))
         if phase == "after" and call == "create":
@@ -157,7 +161,7 @@ class World:
     def _created(self, name: str) -> None:
         found = self.host.find(name)
         tag = found.container.labels["dewy.version"] if found else ""
-        state, now = self.life.agent.state, self.life.agent.clock.wall()
+        state, now = self.asked_at[name], self.life.agent.clock.wall()
         release = self.registry.releases.get(tag)
         entry = state.quarantine.find(tag, release.identity if release else "")
         runs = state.running is not None and state.running.tag == tag
