@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -25,10 +25,13 @@ from .replica import Replica
 from .replica_store import ReplicaStore
 from .rollout import Desired, Phase, reconcile
 from .update import Circumstances, Healing, Order, Rollout
+from .upstream import Upstream
 
 __all__ = ["ContainerDeployer"]
 
 log = logging.getLogger(__name__)
+
+Ask = Callable[[Replica, Check], Awaitable[Upstream | None]]
 
 ADOPTION = 2.0
 """Seconds that a replica left by an earlier dewy has to answer once."""
@@ -228,14 +231,18 @@ class ContainerDeployer:
     async def _welcome(self, replicas: Iterable[Replica]) -> None:
         ready = [replica for replica in replicas if replica.ports]
         check = replace(self.readiness.check, timeout=ADOPTION)
-        await asyncio.gather(*(self._ask(replica, check) for replica in ready))
+        await asyncio.gather(
+            *(self._ask(replica, self.launcher.ask, check) for replica in ready)
+        )
         self.store.admit(ready)
 
     async def _use_anyway(self, left: Iterable[Replica]) -> None:
         """Let serve who takes connections, though none was ever found well."""
         problems = {each: each.problem for each in left if each.ports}
         check = replace(self.readiness.check, path="", timeout=ADOPTION)
-        await asyncio.gather(*(self._ask(replica, check) for replica in problems))
+        await asyncio.gather(
+            *(self._ask(replica, self.launcher.reach, check) for replica in problems)
+        )
         for replica, problem in problems.items():
             if replica.phase is Phase.READY:
                 replica.problem = problem
@@ -244,9 +251,9 @@ class ContainerDeployer:
                 log.warning("Unhealthy replica serves for want of another", extra=told)
         self.store.admit(problems)
 
-    async def _ask(self, replica: Replica, check: Check) -> None:
+    async def _ask(self, replica: Replica, ask: Ask, check: Check) -> None:
         try:
-            replica.upstream = await self.launcher.ask(replica, check)
+            replica.upstream = await ask(replica, check)
         except EngineError as exc:
             replica.problem = str(exc)
         if replica.upstream is not None:

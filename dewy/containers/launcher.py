@@ -275,7 +275,15 @@ class Launcher:
         if problem := await self._own_check(container):
             replica.problem = problem
             return None
-        routes = await self.upstreams.of(container, tuple(replica.ports.values()))
+        return await self._route(replica, check)
+
+    async def reach(self, replica: Replica, check: Check) -> Upstream | None:
+        """Return the same, whatever the HEALTHCHECK of its image says."""
+        return await replica.while_it_lives(self._route(replica, check))
+
+    async def _route(self, replica: Replica, check: Check) -> Upstream | None:
+        ports = tuple(replica.ports.values())
+        routes = await self.upstreams.of(replica.container, ports)
         problems: list[str] = []
         for route in routes:
             problem = await check.ask(route.endpoints)

@@ -230,6 +230,23 @@ async def test_unhealthy_replicas_serve_while_nothing_else_does(
         assert not any(backend.ejected for backend in bench.proxy.ports[0].backends)
 
 
+@pytest.mark.parametrize("health", ["starting", "unhealthy"])
+async def test_image_that_calls_itself_unhealthy_serves_while_nothing_else_does(
+    health: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    """The original did not look at an image's HEALTHCHECK."""
+    async with benched(tmp_path, on_exit="leave", keep=False) as bench:
+        await bench.deploy(bench.publish("v1"))
+        host = bench.host
+    for name in host.held:
+        host.set_health(name, health)
+    async with benched(tmp_path, host, keep=False) as bench:
+        assert ["v1"] * 3 == bench.serving()
+        assert "v1" == await bench.ask()
+        assert "HEALTHCHECK" in bench.replica_set.degraded()[0]
+    assert "Unhealthy replica serves for want of another" in caplog.text
+
+
 async def test_healthy_replica_of_another_version_is_preferred(tmp_path: Path):
     async with benched(tmp_path, on_exit="leave", keep=False, replicas=1) as bench:
         await bench.deploy(bench.publish("v0"))

@@ -10,6 +10,7 @@
  *   UNHEALTHY         the status of /health (503 if it is no status)
  *   IGNORE_TERM       SIGTERM means nothing to it
  *   SAY_CONNECTIONS   a line for each that it accepts
+ *   ALLOWED_HOST      any request for another host, its port apart, is answered by 400
  *   GRACE_MS          how long idle connections stay open after SIGTERM (30000)
  *
  *   GET /             hello VERSION HOSTNAME

@@ -156,6 +156,19 @@ static int respond(int c, const char *method, const char *path, int close_it)
 
 static int has(const char *head, const char *line) { return strcasestr(head, line) != NULL; }
 
+/* Whether the request in *head is for a host that is served, as Django and Rails ask. */
+static int allowed(const char *head)
+{
+    const char *wanted = getenv("ALLOWED_HOST"), *field = strcasestr(head, "\r\nhost:");
+    if (!wanted)
+        return 1;
+    if (!field)
+        return 0;
+    field += 7 + strspn(field + 7, " ");
+    size_t length = strcspn(field, ":\r");
+    return length == strlen(wanted) && !strncasecmp(field, wanted, length);
+}
+
 /* One request that begins in the *held bytes of buffer; whether another may follow. */
 static int request(int c, char *buffer, size_t *held)
 {
@@ -173,13 +186,15 @@ static int request(int c, char *buffer, size_t *held)
     if (field)
         length = strtoull(field + 17, NULL, 10);
     int close_it = draining() || has(buffer, "\r\nconnection: close");
+    int turned_away = !allowed(buffer);
     if (has(buffer, "\r\nexpect: 100-continue") && !send_all(c, "HTTP/1.1 100 Continue\r\n\r\n", 25))
         return 0;
     char *rest = end + 4;
     size_t after = *held - (rest - buffer), body = after < length ? after : length;
     int fine = !strcmp(path, "/upload")
         ? upload(c, rest, body, length, close_it)
-        : length == body && respond(c, method, path, close_it);
+        : length == body && (turned_away ? answer(c, 400, close_it, "unknown host\n")
+                                         : respond(c, method, path, close_it));
     *held = after - body;
     memmove(buffer, rest + body, *held);
     return fine && !close_it;
