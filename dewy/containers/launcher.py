@@ -278,7 +278,7 @@ class Launcher:
         return await self._route(replica, check)
 
     async def reach(self, replica: Replica, check: Check) -> Upstream | None:
-        """Return the same, whatever the HEALTHCHECK of its image says."""
+        """Return what `ask` does, whatever the HEALTHCHECK of the image says."""
         return await replica.while_it_lives(self._route(replica, check))
 
     async def _route(self, replica: Replica, check: Check) -> Upstream | None:

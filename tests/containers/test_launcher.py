@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from dewy.config import Endpoint
 from dewy.containers.container_spec import ContainerSpec
 from dewy.containers.health import Check
 from dewy.containers.launcher import ReadinessProbe
 from dewy.containers.replica import Replica
 from dewy.containers.rollout import Phase
+from dewy.containers.upstream import DIRECT, Upstream, Upstreams
 from dewy.errors import EngineError, StartFailed
 from tests.eventually import eventually, turns
 from tests.standins.crews import Bench, Halt, benched
@@ -64,6 +66,29 @@ async def test_it_is_ready_once_it_answers(tmp_path: Path):
         assert replica.upstream is not None
         assert "published" == replica.upstream.route
         assert [] == bench.serving()
+
+
+async def test_replica_that_answers_at_its_published_port_only_is_served_by_it(
+    tmp_path: Path, unused_tcp_port: int, caplog: pytest.LogCaptureFixture
+):
+    """And it is told once why its own address is not used."""
+
+    class Refused(Upstreams):
+        async def of(self, container, ports):
+            away = Upstream(DIRECT, (Endpoint("127.0.0.1", unused_tcp_port),))
+            return [away, *await super().of(container, ports)]
+
+    async with prepared(tmp_path) as (bench, container_spec):
+        launcher = bench.replica_set.deployer.launcher
+        launcher.upstreams = Refused(bench.replica_set.deployer.store.engine, "auto")
+        replica = await started(bench, container_spec)
+        await launcher.until_ready(replica, SOON)
+        await launcher.ask(replica, SOON.check)
+
+        assert replica.upstream is not None
+        assert "published" == replica.upstream.route
+        assert "refused" in replica.detour
+    assert 1 == caplog.text.count("Replica does not answer at its own address")
 
 
 async def test_one_that_never_listens_fails_with_all_there_is_to_know(tmp_path: Path):
