@@ -188,7 +188,7 @@ class Agent:
         attempt.reach("fetch")
         await self.tidier.finished()
         async with self.release_store.brought(release) as delivery:
-            self.deployment_log.tell(Kind.ORDINARY, f"Fetched {release.tag}")
+            self.deployment_log.fetched(attempt)
             target = await delivery.reserve(self.clock.wall())
             attempt.reach("before-hook")
             await self.hooks.before(attempt, target)

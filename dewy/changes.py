@@ -24,6 +24,9 @@ T = TypeVar("T")
 Progress = Callable[[str], None]
 """Told each step, as a phrase for the operator's terminal."""
 
+LEFT = "whoever asked for it has left"
+STOPPED = "dewy is stopping"
+
 UNDOING = 5.0
 """Seconds for which whoever cancels a change waits until it is undone."""
 
@@ -147,7 +150,7 @@ class ChangeSlot:
         try:
             await asyncio.wait({task})
         except asyncio.CancelledError:
-            change.cancel("whoever asked for it has left")
+            change.cancel(LEFT if preempt else STOPPED)
             await _ended(task)
             raise
         finally:

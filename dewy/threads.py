@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from .errors import RemoteError
@@ -120,7 +122,9 @@ class Calls:
         """
         await self._require_none_hangs()
         begun = time.time()
-        work = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
+        # No task: that would outlive its owner where the call is given up.
+        call = partial(copy_context().run, partial(function, *args, **kwargs))
+        work = asyncio.get_running_loop().run_in_executor(None, call)
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:

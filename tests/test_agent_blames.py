@@ -16,6 +16,8 @@ from tests.eventually import eventually
 from tests.standins.agents import Hands, acting
 
 SYNC = "dewy.deploy.releases._sync_file_system"
+ROOM = "dewy.deploy.fetch._make_room"
+FINISH = "dewy.remotes.partial_file.PartialFile._finish"
 SECRET = "db password=s3cr3t"
 
 
@@ -53,7 +55,7 @@ async def poll(hands: Hands, times: int = 1) -> Poller:
 @pytest.mark.parametrize(
     ("place", "step"),
     [
-        ("tempfile.mkdtemp", "fetch"),
+        (ROOM, "fetch"),
         (SYNC, "unpack"),
     ],
 )
@@ -91,11 +93,12 @@ async def test_store_that_is_away_condemns_nothing(
     assert "v1.1.0" == hands.agent.state.running.tag
 
 
+@pytest.mark.parametrize("place", [ROOM, FINISH])
 async def test_repeated_fault_of_host_is_told_once(
-    hands: Hands, monkeypatch: pytest.MonkeyPatch
+    hands: Hands, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     """And each time in the log; another fault is news."""
-    monkeypatch.setattr("tempfile.mkdtemp", full)
+    monkeypatch.setattr(place, full)
     await poll(hands, 4)
     monkeypatch.undo()
     monkeypatch.setattr(SYNC, full)
@@ -103,6 +106,8 @@ async def test_repeated_fault_of_host_is_told_once(
 
     await eventually(lambda: 2 == sum("failed at" in text for text in hands.told()))
     assert not any("Poll failed" in text for text in hands.told())
+    assert 1 == hands.told().count("Fetched v1.1.0")
+    assert 2 == sum(each.outcome == "failed" for each in await hands.history())
 
 
 @pytest.mark.parametrize("host", [True, False])

@@ -37,8 +37,10 @@ class Work:
         return "done"
 
 
-async def started(slot: ChangeSlot, work: Work, change: Change) -> asyncio.Task[str]:
-    task = asyncio.create_task(slot.run(change, work))
+async def started(
+    slot: ChangeSlot, work: Work, change: Change, preempt: str = ""
+) -> asyncio.Task[str]:
+    task = asyncio.create_task(slot.run(change, work, preempt))
     await work.begun.wait()
     return task
 
@@ -113,13 +115,24 @@ async def test_committed_change_is_not_cancelled() -> None:
     await settled
 
 
-async def test_change_ends_when_whoever_asked_for_it_leaves() -> None:
+@pytest.mark.parametrize(
+    ("preempt", "reason"),
+    [
+        ("asked for by operator", "whoever asked for it has left"),
+        ("", "dewy is stopping"),
+    ],
+)
+async def test_change_ends_when_whoever_asked_for_it_leaves(
+    preempt: str, reason: str
+) -> None:
+    """Polls, which preempt nothing, leave only where dewy does."""
     slot, work, made = ChangeSlot(), Work(), change()
-    task = await started(slot, work, made)
+    task = await started(slot, work, made, preempt)
     task.cancel()
     await asyncio.wait({task})
 
     assert (True, True, None) == (task.cancelled(), work.undone, slot.current)
+    assert reason == made.cancelled
 
 
 async def test_change_that_takes_long_to_undo_does_not_hold_the_next(

@@ -99,6 +99,7 @@ async def test_no_call_begins_while_one_that_was_given_up_hangs(
         async with asyncio.timeout(0.01):
             await calls.make(blocked.wait)
 
+    assert {asyncio.current_task()} == asyncio.all_tasks()
     for _ in range(3):
         with pytest.raises(RemoteError, match="s3://bucket hangs since 2"):
             await calls.make(str)

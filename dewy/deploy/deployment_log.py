@@ -147,6 +147,12 @@ class DeploymentLog:
         self._trouble = trouble
         return True
 
+    def fetched(self, attempt: Attempt) -> None:
+        """Tell that the artifact is here; once while what follows keeps failing."""
+        tag, trouble = attempt.target, self._trouble
+        if trouble is None or trouble[0] != tag or trouble[1] == "fetch":
+            self.tell(Kind.ORDINARY, f"Fetched {tag}")
+
     async def died(self, tag: str, how: str, tail: Tail = ()) -> None:
         """
         Write that what runs of *tag* died outside of any deployment, and is replaced.

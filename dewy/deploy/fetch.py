@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
     asynccontextmanager,
     nullcontext,
+    suppress,
 )
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -167,7 +168,13 @@ class Fetcher:
 
 def _make_room(staging: Path) -> Path:
     staging.mkdir(0o700, parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(dir=staging))
+    for number in count(1):
+        # Errors name the path: one that differs each time would be news each time.
+        with suppress(FileExistsError):
+            room = staging / str(number)
+            room.mkdir(0o700)
+            return room
+    raise AssertionError("numbers do not end")
 
 
 def _unwritable(path: Path, exc: OSError) -> DeploymentError:

@@ -148,7 +148,10 @@ async def test_a_deployment_that_is_interrupted_has_not_failed(
     assert state.running is not None
     assert ("v1.0.0", ()) == (state.running.tag, state.quarantine.entries)
     assert state.running.directory == (dewy.root / "current").resolve().name
-    assert ["v1.0.0"] == [record.tag for record in await roots.history(dewy.root)]
+    first, second = await roots.history(dewy.root)
+    assert ("v1.0.0", "deployed") == (first.tag, first.outcome)
+    assert ("v1.1.0", "cancelled", step) == (second.tag, second.outcome, second.step)
+    assert "dewy is stopping" == second.reason
     good = programs.tarball(programs.files("v1.1.0"))
     publishing.replace(dewy.registry, "v1.1.0", good)
     dewy.options = []
