@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from dewy.agent import Agent
-from dewy.caches import disk
+from dewy.caches import shelf
 from dewy.caches.circuit_breaker import CircuitBreaker
-from tests.standins import programs, publishing
+from tests.standins import failing_shelf, programs, publishing
 from tests.standins.fleet import Upstream, all_tick, host, running
 from tests.standins.roots import say
 from tests.standins.troubles import TROUBLED
@@ -92,24 +91,16 @@ async def test_shared_cache_in_trouble_stops_nobody(
             assert [LOG] * HOSTS == warnings(caplog)
 
 
-def no_space(draft: object, *given: object) -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(draft))
-
-
-def read_only(path: object, *given: object) -> None:
-    raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
-
-
-@pytest.mark.parametrize("failing", [no_space, read_only])
+@pytest.mark.parametrize("failing", [failing_shelf.full, failing_shelf.read_only])
 async def test_directory_that_takes_nothing_stops_nobody(
-    failing: Callable[..., None],
+    failing: Callable[..., object],
     upstream: Upstream,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its disk is full, or cannot be written to."""
-    monkeypatch.setattr(disk, "install", failing)
+    monkeypatch.setattr(shelf, "store", failing)
 
     await deploys_twice(upstream, tmp_path, f"file://{tmp_path}/cache")
 

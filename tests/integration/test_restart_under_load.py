@@ -32,13 +32,14 @@ async def is_as_before(dewy: Dewy, open_before: int) -> None:
     pid = dewy.process.pid
     await eventually(lambda: 1 == len(children(pid)))
     await eventually(lambda: ["S"] == list(children(pid).values()))
-    await eventually(partial(_has_open, pid, open_before))
+    await eventually(partial(_has_at_most, pid, open_before))
     status = await dewy.ask("status")
     assert [] == status["degraded"]
 
 
-async def _has_open(pid: int, count: int) -> bool:
-    return count == await descriptors(pid)
+async def _has_at_most(pid: int, count: int) -> bool:
+    # Helpers that looked at files end when they have been idle for a minute.
+    return await descriptors(pid) <= count
 
 
 async def settled(dewy: Dewy) -> int:
@@ -124,9 +125,14 @@ async def test_deployments_lose_nothing_and_neither_do_bad_ones(
 ) -> None:
     """Every third release crashes; the one before it serves on, untouched."""
     releases = 60 if soak else 6
-    good = ["v1.0.0"]
+    good = ["v1.0.1"]
     async with dewy:
-        open_before = await settled(dewy)
+        await settled(dewy)
+        # Two versions are looked at by a helper each; more versions need no more.
+        dewy.publish("v1.0.1", VERBOSE)
+        await dewy.runs("v1.0.1")
+        assert dewy.process is not None
+        open_before = await descriptors(dewy.process.pid)
         async with Load(dewy.port, rate=600, kept=KEPT) as load:
             for n in range(1, releases + 1):
                 version = f"v1.{n}.0"

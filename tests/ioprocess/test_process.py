@@ -24,6 +24,11 @@ def sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
+def sleep_visibly(begun: Path) -> None:
+    begun.touch()
+    time.sleep(3600)
+
+
 def pid() -> int:
     return os.getpid()
 
@@ -139,10 +144,12 @@ async def test_process_that_was_killed_is_replaced(helper: IOProcess) -> None:
     assert number != await helper.call(pid)
 
 
-async def test_cancelled_call_ends_with_its_process(helper: IOProcess) -> None:
-    number = await helper.call(pid)
-    sleeping = asyncio.create_task(helper.call(sleep, 3600.0))
-    await eventually(lambda: state(number) == "S")
+async def test_cancelled_call_ends_with_its_process(
+    helper: IOProcess, tmp_path: Path
+) -> None:
+    number, begun = await helper.call(pid), tmp_path / "begun"
+    sleeping = asyncio.create_task(helper.call(sleep_visibly, begun))
+    await eventually(begun.exists)
     sleeping.cancel()
     await asyncio.wait({sleeping})
 

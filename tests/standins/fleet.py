@@ -19,7 +19,7 @@ from dewy.caches.circuit_breaker import CircuitBreaker
 from dewy.caches.outage_log import OutageLog
 from dewy.config import Settings
 from dewy.deploy import lease as deploy_lease
-from dewy.deploy import shared as deploy_shared
+from dewy.deploy import registry_cache
 from dewy.deploy.deploy_hooks import DeployHooks
 from dewy.deploy.deployer import AssetsDeployer
 from dewy.deploy.deployment_log import DeploymentLog
@@ -91,10 +91,11 @@ async def host(
         command="assets", registry=url, root=root, cache_dir=private / "cache"
     )
     clock, outage = clock or Clock(), OutageLog()
-    releases, ledger = Releases(root), StateStore(StateFile(private), State())
+    releases = Releases(root)
+    state_store = StateStore(StateFile(private), State())
     async with (
         Clients() as clients,
-        DeploymentLog(History(private), [], clock) as chronicle,
+        DeploymentLog(History(private), [], clock) as deployment_log,
         entered(opens(cache_url), settings.cache_dir) as cache,
     ):
         fetcher = Fetcher(
@@ -121,19 +122,23 @@ async def host(
                 clock=clock,
                 outage=outage,
             )
-        supply = UnpackedReleaseStore(releases, fetches)
-        yield Agent(
+        release_store = UnpackedReleaseStore(releases, fetches)
+        agent = Agent(
             settings=settings,
             clock=clock,
-            ledger=ledger,
-            supply=supply,
+            state_store=state_store,
+            release_store=release_store,
             registry=registry,
             deployer=AssetsDeployer(releases),
-            chronicle=chronicle,
-            hooks=DeployHooks(settings, supply, chronicle),
-            trial=Probation(settings, clock, ledger, chronicle),
+            deployment_log=deployment_log,
+            hooks=DeployHooks(settings, release_store, deployment_log),
+            probation=Probation(settings, clock, state_store, deployment_log),
             announce=lambda text: None,
         )
+        try:
+            yield agent
+        finally:
+            await agent.follow_up.stop()
 
 
 @dataclass(frozen=True)
@@ -161,7 +166,7 @@ def _be_patient(patch: pytest.MonkeyPatch) -> None:
         lambda reach, given=0.0: within(reach, max(given, PATIENCE)),
     )
     patch.setattr(redis_client, "CONNECT", PATIENCE)
-    patch.setattr(deploy_shared, "UNLOCK", PATIENCE)
+    patch.setattr(registry_cache, "UNLOCK", PATIENCE)
     patch.setattr(deploy_lease, "GIVING_BACK", PATIENCE)
 
 
@@ -216,10 +221,15 @@ async def harmed(cache: Cache, harm: Callable[[bytes], bytes | None]) -> None:
 
 
 async def all_tick(agents: list[Agent]) -> None:
-    """Every host looks once, all at the same time."""
+    """Let every host look once, all at the same time, and finish what follows."""
     async with asyncio.TaskGroup() as group:
         for agent in agents:
-            group.create_task(agent.tick(), name="tick")
+            group.create_task(_tick(agent), name="tick")
+
+
+async def _tick(agent: Agent) -> None:
+    await agent.tick()
+    await agent.follow_up.finished()
 
 
 def running(agents: list[Agent]) -> Counter[str]:

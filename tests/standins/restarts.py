@@ -32,7 +32,11 @@ async def restart(dewy: Dewy) -> None:
 
 
 def children(pid: int) -> dict[int, str]:
-    """The state of each child of *pid*: `S`, `Z`, … (proc(5))."""
+    """
+    The state of each child of *pid*: `S`, `Z`, … (proc(5)).
+
+    But not of the helpers that look at files for it, while they live.
+    """
     states = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -40,9 +44,16 @@ def children(pid: int) -> dict[int, str]:
         except OSError:
             continue  # it ended meanwhile
         state, parent = rest.rpartition(") ")[2].split()[:2]
-        if int(parent) == pid:
+        if int(parent) == pid and not _is_helper(stat.parent):
             states[int(child)] = state
     return states
+
+
+def _is_helper(process: Path) -> bool:
+    try:
+        return b"dewy.ioprocess.serve" in (process / "cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 async def descriptors(pid: int, *, pipes: bool = True) -> int:
