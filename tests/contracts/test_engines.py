@@ -245,6 +245,21 @@ async def test_images_of_another_repository_are_none_of_ours(case: EngineCase) -
     assert [] == await case.engine.images(f"{case.repository}x")
 
 
+@pytest.mark.parametrize("owner", ["dewy-test/", ""])
+async def test_images_of_docker_hub_are_found_by_every_spelling(
+    case: EngineCase, owner: str
+) -> None:
+    image = await case.engine.image(await case.pulled())
+    assert image is not None
+    name = case.name("hub")
+    spelled = f"docker.io/{owner or 'library/'}{name}"
+    await case.engine.tag_image(image.id, f"{spelled}:v1")
+
+    for spelling in (spelled, f"index.{spelled}", f"{owner}{name}"):
+        (found,) = await case.engine.images(spelling)
+        assert image.id == found.id
+
+
 async def test_repulled_tag_is_another_image(case: EngineCase) -> None:
     before = await case.engine.image(await case.pulled("v1"))
     after = await case.engine.image(await case.pulled("v1", env={"MORE": "new"}))

@@ -162,6 +162,11 @@ def repository(reference: str) -> str:
     return f"{host}/{path}"
 
 
+def familiar(reference: str) -> str:
+    """Return the `repository` of *reference* as engines' filters know it."""
+    return repository(reference).removeprefix("docker.io/").removeprefix("library/")
+
+
 def network(data: Json) -> Network:
     """The network that an inspection shows."""
     ranges = (data.get("IPAM") or {}).get("Config") or ()

@@ -47,10 +47,14 @@ async def _shown(wire: EngineClient, reference: str) -> dict[str, Any]:
 async def images(wire: EngineClient, repository: str) -> list[Image]:
     """See `Engine.images`."""
     wanted = decode.repository(repository)
-    # Podman looks into every image there is: some 40 ms for each.
+    # Unasked for a name, Podman looks into every image there is, for seconds. Names
+    # that end alike may come, too.
+    named = {"reference": [decode.familiar(repository)]}
     limit = wire.deadlines.change
     async with wire.asking(f"list the images of {repository}", limit):
-        listed = await _undisturbed(wire.docker.images.list, {404, 500})
+        listed = await _undisturbed(
+            lambda: wire.docker.images.list(filters=named), {404, 500}
+        )
         mine = {entry["Id"] for entry in listed if wanted in _repositories(entry)}
     found = await asyncio.gather(*(image(wire, name) for name in sorted(mine)))
     return [one for one in found if one is not None]

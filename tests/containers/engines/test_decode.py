@@ -12,6 +12,7 @@ from dewy.containers.engines.decode import (
     container,
     digest,
     event,
+    familiar,
     image,
     label_filter,
     lines,
@@ -170,6 +171,19 @@ def test_healthcheck_may_be_taken_back(test: Any, expected: bool) -> None:
 )
 def test_repository_of_a_reference(reference: str, expected: str) -> None:
     assert expected == repository(reference)
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        ("docker.io/library/nginx:1.25", "nginx"),
+        ("index.docker.io/team/api@sha256:aa", "team/api"),
+        ("r.example/library/a", "r.example/library/a"),
+        ("localhost/library/a", "localhost/library/a"),
+    ],
+)
+def test_filters_know_docker_hub_by_no_name(reference: str, expected: str) -> None:
+    assert expected == familiar(reference)
 
 
 def test_only_a_bridge_has_addresses_of_the_host() -> None:

@@ -92,6 +92,18 @@ async def test_image_that_vanishes_is_listed_again(
     assert ["sha256:aa"] == [image.id for image in await docker.images("r.test/x")]
 
 
+async def test_images_are_asked_for_by_name(
+    fake: FakeEngine, docker: DockerEngine
+) -> None:
+    """Podman looks into every image there is otherwise, for seconds."""
+    fake.answer("images/json", [])
+
+    await docker.images("r.test/x")
+
+    (asked,) = [each for each in fake.asked if each.path == "images/json"]
+    assert {"reference": ["r.test/x"]} == json.loads(asked.query["filters"])
+
+
 async def test_image_is_looked_at_again_while_another_vanishes(
     fake: FakeEngine, docker: DockerEngine
 ) -> None:
