@@ -24,8 +24,7 @@ T = TypeVar("T")
 Progress = Callable[[str], None]
 """Told each step, as a phrase for the operator's terminal."""
 
-LEFT = "whoever asked for it has left"
-STOPPED = "dewy is stopping"
+STOPPED, LEFT = "dewy is stopping", "whoever asked for it has left"
 
 UNDOING = 5.0
 """Seconds for which whoever cancels a change waits until it is undone."""
@@ -50,17 +49,25 @@ class Change:
 
         hold: The root is to be held at the new version.
 
+        left: Why it is over if whoever runs it is cancelled.
+
         committed: The state names the new version, or is about to.
 
         cancelled: Why it was cancelled, or "".
     """
 
     def __init__(
-        self, attempt: Attempt, release: Release | None = None, *, hold: bool = False
+        self,
+        attempt: Attempt,
+        release: Release | None = None,
+        *,
+        hold: bool = False,
+        left: str = STOPPED,
     ) -> None:
         self.attempt = attempt
         self.release = release
         self.hold = hold
+        self.left = left
         self.committed = False
         self.cancelled = ""
         self._task: asyncio.Task[Any] | None = None
@@ -150,7 +157,7 @@ class ChangeSlot:
         try:
             await asyncio.wait({task})
         except asyncio.CancelledError:
-            change.cancel(LEFT if preempt else STOPPED)
+            change.cancel(change.left)
             await _ended(task)
             raise
         finally:

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from .agent import Agent
-from .changes import Cancelled, Change, Progress
+from .changes import LEFT, Cancelled, Change, Progress
 from .deploy import verbs
 from .deploy.attempt import DONE
 from .deploy.plan import quarantined
@@ -153,7 +153,8 @@ class Operations:
         after, message = verbs.rollback(before, version, agent.clock, missing)
         target = after.running
         assert target is not None
-        change = Change(agent.attempt(target.name, "rollback", verbs.BY_OPERATOR))
+        attempt = agent.attempt(target.name, "rollback", verbs.BY_OPERATOR)
+        change = Change(attempt, left=LEFT)
 
         async def work(change: Change) -> None:
             await self._activate(before, after, target, change)

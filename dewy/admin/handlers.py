@@ -112,7 +112,13 @@ class Handlers:
         agent = self.agent
         looked = await look(agent.registry)
         history = History(agent.settings.private)
-        return await answer(version, agent.state, history, looked, agent.clock.wall())
+        told = await answer(version, agent.state, history, looked, agent.clock.wall())
+        change = agent.changes.current
+        if change is not None and change.attempt.target == version:
+            being = f"is being deployed: {change.attempt.progress}"
+            rest = [each for each in told["why"] if "next poll" not in each]
+            told |= {"verdict": "deploying", "why": [being, *rest]}
+        return told
 
     async def _logs(self, args: Mapping[str, Any]) -> Answer:
         command = self.agent.settings.command

@@ -79,6 +79,7 @@ def _facts(status: Status, now: float) -> Iterator[tuple[str, str]]:
     yield "dewy", _dewy(status)
     yield "running", _release(status["running"], now)
     yield "why", status["why"]
+    yield "deploying", _underway(status.get("underway"), now)
     yield "previous", _release(status["previous"], now)
     if status.get("probation") is not None:
         yield "probation", f"{span(status['probation'])} left"
@@ -89,7 +90,7 @@ def _facts(status: Status, now: float) -> Iterator[tuple[str, str]]:
     yield "deaths", _deaths(status.get("deaths"), now)
     if status["last_poll"] is not None:
         yield "last poll", f"{span(now - status['last_poll'])} ago"
-    if status["next_poll"] is not None:
+    if status["next_poll"] is not None and not status.get("underway"):
         yield "next poll", f"in {span(status['next_poll'] - now)}"
     yield "registry", _standing(status)
     for text in _passed_over(status.get("passed_over", ())):
@@ -135,6 +136,14 @@ def _release(release: Status | None, now: float) -> str:
         f"{release['tag']}, deployed {moment(release['since'])} "
         f"({span(now - release['since'])} ago), {_place(release)}"
     )
+
+
+def _underway(change: Status | None, now: float) -> str:
+    """The change of version under way, and how far it is."""
+    if change is None:
+        return ""
+    progress = change.get("progress") or change["step"]
+    return f"{change['tag']}, {progress}, for {span(now - change['since'])}"
 
 
 def _place(release: Status) -> str:

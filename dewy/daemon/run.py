@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from contextlib import AsyncExitStack
+from typing import Any
 
 from .. import __version__
 from ..admin.address import SOCKET
@@ -15,6 +16,7 @@ from ..admin.http import AdminAPI
 from ..admin.metrics import answering
 from ..admin.recent_history import RecentHistory
 from ..agent import Agent
+from ..changes import Progress
 from ..config import Settings
 from ..deploy.plan import is_met
 from ..errors import DewyError
@@ -37,6 +39,11 @@ from .shutdown import MARGIN, ended
 __all__ = ["run"]
 
 log = logging.getLogger(__name__)
+
+WHILE_STOPPING = frozenset(
+    {"status", "why", "logs", "containers", "hold", "unhold", "retry"}
+)
+"""The verbs that are answered while dewy stops."""
 
 
 async def run(
@@ -81,7 +88,8 @@ async def _keep(
     settings: Settings, reread: Reread, service: Service, signals: Signals
 ) -> int:
     """Assemble everything, then poll; ends by being cancelled, or with `--once`."""
-    async with AsyncExitStack() as stack:
+    # The control socket answers until all else has ended.
+    async with AsyncExitStack() as outer, AsyncExitStack() as stack:
         telemetry = await asyncio.to_thread(load, settings)
         outside = await opened(stack, settings)
         context = RunContext(settings, stack, service, signals, outside, Clock())
@@ -92,7 +100,7 @@ async def _keep(
             handlers = await replicate(context, reread)
         else:
             handlers = await _unpack(context)
-        return await _serve(context, handlers)
+        return await _serve(context, handlers, outer)
 
 
 async def _unpack(context: RunContext) -> Handlers:
@@ -116,9 +124,9 @@ async def _unpack(context: RunContext) -> Handlers:
     return Handlers(agent, poller, generations, reload=restart)
 
 
-async def _serve(context: RunContext, handlers: Handlers) -> int:
+async def _serve(context: RunContext, handlers: Handlers, outer: AsyncExitStack) -> int:
     settings, agent, poller = context.settings, handlers.agent, handlers.poller
-    control = await _take_orders(context, handlers)
+    control = await _take_orders(context, handlers, outer)
     if context.lock:
         guard = RootGuard(context.lock, agent.state_store, control)
         poller.prepare = guard.restore
@@ -133,12 +141,28 @@ async def _serve(context: RunContext, handlers: Handlers) -> int:
         deployment_log.tell(Kind.ORDINARY, f"Stopping ({signals.reason or 'done'})")
 
 
-async def _take_orders(context: RunContext, handlers: Handlers) -> ControlServer | None:
+async def _take_orders(
+    context: RunContext, handlers: Handlers, outer: AsyncExitStack
+) -> ControlServer | None:
     """Open the control socket; what serves does not depend on it."""
-    socket = context.settings.private / SOCKET
+    socket, signals = context.settings.private / SOCKET, context.signals
+
+    async def handle(
+        verb: str, args: dict[str, Any], progress: Progress
+    ) -> dict[str, Any]:
+        if not signals.stop.is_set():
+            return await handlers.handle(verb, args, progress)
+        stopping = f"dewy is stopping on {signals.reason}"
+        if verb not in WHILE_STOPPING:
+            raise DewyError(f"{stopping}; say it again once it has ended")
+        told = await handlers.handle(verb, args, progress)
+        if verb == "status":
+            told |= {"healthy": False, "degraded": [stopping, *told["degraded"]]}
+        return told
+
     try:
-        control = ControlServer(socket, handlers.handle)
-        return await context.stack.enter_async_context(control)
+        control = ControlServer(socket, handle)
+        return await outer.enter_async_context(control)
     except (DewyError, OSError) as exc:
         log.error(
             "Control socket not opened: no command reaches this dewy",

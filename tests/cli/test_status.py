@@ -180,3 +180,20 @@ def test_screen_of_replicas() -> None:
     shown["replicas"] = [{**replica, "restarts": 2, "last_terminated": last}]
     text = "\n".join(" ".join(line.split()) for line in screen(shown, 1000.0))
     assert "direct restarted 2 times, last app-0-0 (v2): exit status 1, 2026-" in text
+
+
+def test_deployment_under_way_is_shown_with_its_progress() -> None:
+    under_way = {
+        "tag": "v3",
+        "step": "start",
+        "progress": "replica 2 of 3 is healthy",
+        "since": 990.0,
+    }
+    lines = list(screen({**WELL, "underway": under_way}, 1000.0))
+
+    assert any(
+        line.startswith("deploying:")
+        and line.endswith("v3, replica 2 of 3 is healthy, for 10s")
+        for line in lines
+    )
+    assert not any(line.startswith("next poll") for line in lines)

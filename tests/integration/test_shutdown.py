@@ -15,6 +15,7 @@ from tests.standins.container_site import ContainerDewy
 from tests.standins.engines import RealEngine
 from tests.standins.gates import Gate
 from tests.standins.images import Publisher
+from tests.standins.roots import say
 from tests.standins.site import Dewy
 
 SHUTDOWN = 4.0
@@ -84,3 +85,21 @@ async def test_stop_ends_though_the_engine_hangs(
 
             assert time.monotonic() - begun < SHUTDOWN + SLACK
         assert "Left at once" in site.log
+
+
+async def test_dewy_that_is_stopping_answers_and_takes_no_deployment(
+    stubborn: Dewy,
+) -> None:
+    stubborn.options = (*stubborn.options, "--shutdown-timeout", "1h")
+    async with stubborn:
+        await alone(stubborn)
+        stubborn.signal(signal.SIGTERM)
+        status = await stubborn.until(lambda now: not now["healthy"])
+        assert "dewy is stopping on SIGTERM" == status["degraded"][0]
+
+        refused = await say(stubborn.root, "rollback")
+        held = await say(stubborn.root, "hold")
+
+        assert (1, True) == (refused.status, "dewy is stopping" in refused.err)
+        assert (0, True) == (held.status, "held at v1.0.0" in held.out)
+        assert 0 == await stubborn.stop()
