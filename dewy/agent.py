@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 
-from .changes import LEFT, Busy, Cancelled, Change, ChangeSlot
+from .changes import Busy, Cancelled, Change, ChangeSlot
 from .config import Settings
 from .deploy.attempt import DONE, Attempt
 from .deploy.candidates import Absence, Found, ask, ask_for
@@ -223,7 +223,7 @@ class Agent:
         else:
             # Held from its commit on: no poll may undo it before that is decided.
             attempt = self.attempt(release.tag, "deploy", ASKED_FOR)
-            change = Change(attempt, release, hold=True, left=LEFT)
+            change = Change(attempt, release, hold=True)
             await self.changes.run(change, self._deploy, preempt)
         try:
             newest = await self.look()

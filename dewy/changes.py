@@ -49,8 +49,6 @@ class Change:
 
         hold: The root is to be held at the new version.
 
-        left: Why it is over if whoever runs it is cancelled.
-
         committed: The state names the new version, or is about to.
 
         cancelled: Why it was cancelled, or "".
@@ -62,12 +60,10 @@ class Change:
         release: Release | None = None,
         *,
         hold: bool = False,
-        left: str = STOPPED,
     ) -> None:
         self.attempt = attempt
         self.release = release
         self.hold = hold
-        self.left = left
         self.committed = False
         self.cancelled = ""
         self._task: asyncio.Task[Any] | None = None
@@ -157,7 +153,7 @@ class ChangeSlot:
         try:
             await asyncio.wait({task})
         except asyncio.CancelledError:
-            change.cancel(change.left)
+            change.cancel(LEFT if preempt else STOPPED)
             await _ended(task)
             raise
         finally:

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from .agent import Agent
-from .changes import LEFT, Cancelled, Change, Progress
+from .changes import Cancelled, Change, Progress
 from .deploy import verbs
 from .deploy.attempt import DONE
 from .deploy.plan import quarantined
@@ -154,7 +154,7 @@ class Operations:
         target = after.running
         assert target is not None
         attempt = agent.attempt(target.name, "rollback", verbs.BY_OPERATOR)
-        change = Change(attempt, left=LEFT)
+        change = Change(attempt)
 
         async def work(change: Change) -> None:
             await self._activate(before, after, target, change)
