@@ -219,7 +219,7 @@ class Agent:
         """
         running = self.state.running
         if running and is_same(running, release) and await self.deployer.alive():
-            await self.state_store.change(lambda state: replace(state, wanted=""))
+            await self.state_store.note(lambda state: replace(state, wanted=""))
         else:
             # Held from its commit on: no poll may undo it before that is decided.
             attempt = self.attempt(release.tag, "deploy", ASKED_FOR)
@@ -232,7 +232,7 @@ class Agent:
         except (DewyError, OSError) as exc:
             newer = "?"
             why = f"the registry does not tell what is newest: {summary(exc)}"
-        state = await self.state_store.change(
+        state = await self.state_store.note(
             lambda state: _held_at(state, release, hold=bool(newer))
         )
         if state.running is None or not is_same(state.running, release):
@@ -305,7 +305,11 @@ class Agent:
                 hold=state.hold or change.hold,
             )
 
-        await self.state_store.change(commit)
+        if attempt.action == "rollback":
+            # What serves is bad: a full disk must not keep it in its place.
+            await self.state_store.note(commit)
+        else:
+            await self.state_store.change(commit)
         self.probation.begin(target, attempt.id)
 
     def attempt(self, target: str, action: str, why: str) -> Attempt:
@@ -407,7 +411,7 @@ class Agent:
         try:
             release = await self.look(tag)
         except NoRelease:
-            await self.state_store.change(lambda state: replace(state, wanted=""))
+            await self.state_store.note(lambda state: replace(state, wanted=""))
             raise
         if release is not None:
             await self.deploy_wanted(release)
@@ -429,7 +433,7 @@ class Agent:
             return
         if not running.identity:
             known = replace(running, identity=release.identity)
-            await self.state_store.change(lambda state: state.renamed(running, known))
+            await self.state_store.note(lambda state: state.renamed(running, known))
 
     async def _failed(self, release: Release, change: Change, exc: Exception) -> None:
         attempt = change.attempt

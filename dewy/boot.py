@@ -65,9 +65,7 @@ async def repair(
         await _adopt_strange(settings, state_store, target)
     kept = await releases.names()
     before = state_store.state
-    state = await state_store.change(
-        lambda state: _present(state, kept | {target or ""})
-    )
+    state = await state_store.note(lambda state: _present(state, kept | {target or ""}))
     if state.running is not None:
         if target in interrupted or _was_being_left(before, state, target):
             releases.placed = target
@@ -90,7 +88,7 @@ async def _adopt_strange(
         "Adopted release that another program deployed",
         extra={"release": strange.name, "instead_of": running and running[0].name},
     )
-    await state_store.change(
+    await state_store.note(
         lambda state: replace(
             state.deployed(strange, settings.keep),
             quarantine=state.quarantine.release(strange.tag),

@@ -36,7 +36,7 @@ class Operations:
         """Stop changes of version, the one under way included."""
         agent = self._agent
         # From here on nothing commits; then whatever is under way is cancelled.
-        await agent.state_store.change(lambda state: verbs.hold(state)[0])
+        await agent.state_store.note(lambda state: verbs.hold(state)[0])
         pending = agent.changes.pending
         if pending is None or pending.attempt.action != "deploy":
             await agent.changes.settled()
@@ -170,7 +170,8 @@ class Operations:
         attempt.reach("start")
         # What is left goes into quarantine first: a dewy killed from here on must
         # not bring it back by itself.
-        await agent.state_store.change(_requarantine(before, after))
+        # A disk that refuses that does not keep a bad version in its place.
+        await agent.state_store.note(_requarantine(before, after))
         try:
             await agent.activate(target, change)
         except (asyncio.CancelledError, Cancelled):

@@ -187,6 +187,8 @@ class Handlers:
         reasons = []
         if agent.state.running and not await agent.deployer.alive():
             reasons.append(f"{agent.state.running.name} does not run")
+        if agent.state_store.unwritten:
+            reasons.append(f"the state {agent.state_store.unwritten}")
         if self._replica_set:
             reasons += self._replica_set.degraded()
         if self._generations:
@@ -242,11 +244,16 @@ class Handlers:
             changed, message = change(state)
             return changed
 
-        await self.agent.state_store.change(apply)
+        await self.agent.state_store.note(apply)
         self.poller.wake()
-        return {"message": message}
+        return {"message": self._with_trouble(message)}
 
     async def _operate(
         self, operation: Callable[..., Awaitable[str]], *given: object
     ) -> Answer:
-        return {"message": await operation(*given)}
+        return {"message": self._with_trouble(await operation(*given))}
+
+    def _with_trouble(self, message: str) -> str:
+        """Add to the sentence for the operator that the disk does not hold it yet."""
+        unwritten = self.agent.state_store.unwritten
+        return f"{message}; but it {unwritten}" if unwritten else message

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..config import Settings
@@ -13,6 +15,7 @@ from .finding import Finding, Level
 __all__ = ["program_findings", "root_findings"]
 
 LEAST_FREE = 512 * 1024 * 1024
+SAMPLE = bytes(16 * 1024)
 
 
 def root_findings(settings: Settings) -> Iterator[Finding]:
@@ -28,15 +31,37 @@ def root_findings(settings: Settings) -> Iterator[Finding]:
             "give it to the user dewy runs as (chown -R), or run dewy as its owner",
         )
     if not refused:
-        yield Finding(Level.OK, "root", "can be written")
+        yield _tried(places)
     yield _room(root)
 
 
 def _writable(place: Path) -> bool:
     """Whether *place*, or what it would be made in, takes new files."""
+    place = _existing(place)
+    return place.is_dir() and os.access(place, os.W_OK | os.X_OK)
+
+
+def _existing(place: Path) -> Path:
+    """Return *place*, or the nearest directory it would be made in."""
     while not place.exists() and not place.is_symlink():
         place = place.parent
-    return place.is_dir() and os.access(place, os.W_OK | os.X_OK)
+    return place
+
+
+def _tried(places: Iterable[Path]) -> Finding:
+    """Write a few KiB wherever dewy writes: permissions tell nothing of a full disk."""
+    for place in dict.fromkeys(map(_existing, places)):
+        try:
+            with tempfile.TemporaryFile(dir=place) as file:
+                file.write(SAMPLE)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as exc:
+            text = f"{place} cannot be written ({exc.strerror})"
+            full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
+            advice = "free space" if full else "make the file system writable"
+            return Finding(Level.FAILURE, "root", text, advice)
+    return Finding(Level.OK, "root", "can be written")
 
 
 def _user() -> str:

@@ -7,6 +7,7 @@ is a new state, written whole before anybody acts on it.
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -219,6 +220,26 @@ class BrokenState(DewyError):
     """What the state's file holds is none: cut short, or damaged."""
 
 
+class StateNotWritten(OSError):
+    """
+    The state's file could not be written.
+
+    Attributes:
+        trouble: Which file, and why not: `/srv/app/.dewy/state.json (Disk full)`.
+
+        advice: How to mend it, a phrase.
+    """
+
+    def __init__(self, path: Path, cause: OSError) -> None:
+        super().__init__(cause.errno, cause.strerror)
+        self.trouble = f"{path} ({cause.strerror or cause})"
+        full = cause.errno in (errno.ENOSPC, errno.EDQUOT)
+        self.advice = "free space" if full else "make it writable"
+
+    def __str__(self) -> str:
+        return f"could not write {self.trouble}: {self.advice}"
+
+
 class StateFile:
     """The state on disk. Whoever writes it holds the root's lock."""
 
@@ -265,9 +286,12 @@ class StateFile:
     def write(self, state: State) -> None:
         """
         Raises:
-            OSError: it could not be written; the old state still stands.
+            StateNotWritten: it could not be; the old state still stands.
         """
-        write_atomically(self.path, state.to_json())
+        try:
+            write_atomically(self.path, state.to_json())
+        except OSError as exc:
+            raise StateNotWritten(self.path, exc) from exc
         self._written = self._look()
 
     def is_as_written(self) -> bool:

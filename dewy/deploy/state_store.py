@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..system import Clock, to_the_end
-from .state import Installed, State, StateFile
+from .state import Installed, State, StateFile, StateNotWritten
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,9 @@ class StateStore:
 
     Attributes:
         state: As last changed.
+
+        unwritten: Which file the disk refused last, why, and what to do about it, a
+            phrase; "" once it was written.
     """
 
     def __init__(self, file: StateFile, state: State, *, written: bool = True) -> None:
@@ -32,13 +35,14 @@ class StateStore:
         self._writing = asyncio.Lock()
         self._written = state if written else None
         self.state = state
+        self.unwritten = ""
 
     async def change(self, change: Change) -> State:
         """
         Write what *change* makes of the state, and return it.
 
         Raises:
-            OSError: it could not be written; nothing changed.
+            StateNotWritten: it could not be; nothing changed.
         """
         async with self._writing:
             return await self._write(change(self.state))
@@ -68,7 +72,7 @@ class StateStore:
         Write the state again if its file was removed or replaced; whether it was.
 
         Raises:
-            OSError: it could not be written.
+            StateNotWritten: it could not be.
         """
         async with self._writing:
             if await asyncio.to_thread(self._file.is_as_written):
@@ -114,7 +118,15 @@ class StateStore:
         if changed != self._written:
             # Unknown, should this fail or be cancelled.
             self._written = None
-            await to_the_end(self._file.write, changed)
-            self._written = changed
+            try:
+                await to_the_end(self._file.write, changed)
+            except OSError as exc:
+                refusal = StateNotWritten(self._file.path, exc)
+                self.unwritten = (
+                    f"could not be written to {refusal.trouble}: {refusal.advice}, "
+                    "it is written at the next poll"
+                )
+                raise
+            self._written, self.unwritten = changed, ""
         self.state = changed
         return changed

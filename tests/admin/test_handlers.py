@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import pytest
 from dewy.admin.handlers import Handlers
 from dewy.deploy.deploy_hooks import DeployHooks
 from dewy.deploy.releases import Releases
+from dewy.deploy.state import State, StateFile
 from dewy.errors import ArchiveError, DeploymentError, DewyError, RemoteError
 from dewy.polling import Poller
 from tests.eventually import eventually
@@ -223,3 +225,52 @@ async def test_a_change_under_way_is_told(site, monkeypatch):
     site.hands.publish("v1.3.0", b"no archive")
     await site.poller.once()
     assert (await site.ask("status"))["underway"] is None
+
+
+def fill(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(file: StateFile, state: State) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(StateFile, "write", refuse)
+
+
+@pytest.mark.parametrize("verb", ["rollback", "hold", "unhold", "retry"])
+async def test_full_disk_does_not_keep_verbs_from_acting(
+    site, tmp_path, monkeypatch, verb
+):
+    """They act in memory, say so, and are written as soon as there is room."""
+    if verb == "retry":
+        await site.ask("rollback")
+    if verb == "unhold":
+        await site.ask("hold")
+    with monkeypatch.context() as patched:
+        fill(patched)
+        message = await site.say(verb, "v1.1.0" if verb == "retry" else None)
+        degraded = (await site.ask("status"))["degraded"]
+    after = site.hands.agent.state
+    await site.hands.agent.state_store.flush()
+
+    trouble = (
+        f"could not be written to {tmp_path}/.dewy/state.json (No space left on "
+        "device): free space, it is written at the next poll"
+    )
+    assert message.endswith(f"; but it {trouble}")
+    assert [f"the state {trouble}"] == degraded
+    assert [] == (await site.ask("status"))["degraded"]
+    assert (verb == "hold") == after.hold
+    assert ("v1.1.0" if verb in ("hold", "unhold") else "v1.0.0") == after.running.tag
+    assert after == await asyncio.to_thread(StateFile(tmp_path / ".dewy").read)
+
+
+async def test_full_disk_keeps_new_version_from_taking_over(
+    site, tmp_path, monkeypatch
+):
+    """It has to be on record before what runs is left."""
+    site.hands.publish("v1.2.0")
+    with monkeypatch.context() as patched:
+        fill(patched)
+        with pytest.raises(OSError, match="No space left"):
+            await site.ask("deploy")
+
+    assert "v1.1.0" == site.hands.agent.state.running.tag
+    assert "v1.1.0" == (tmp_path / "current" / "VERSION").read_text()

@@ -12,6 +12,7 @@ from dewy.config import Settings
 from dewy.deploy.lock import lock
 from dewy.deploy.state import State, StateFile
 from dewy.errors import DewyError, RootBusy
+from dewy.logs import summary
 from dewy.system import Clock
 
 
@@ -118,3 +119,13 @@ def test_wrong_directory_is_told(settings: Settings, clock: Clock, verb: str) ->
         offline.apply(settings, verb, "v1", clock)
 
     assert set() == files(settings.root)
+
+
+def test_refused_write_names_path_and_advice(worked: Settings, clock: Clock) -> None:
+    path = worked.private / "state.json"
+    path.with_name(".state.json.tmp").mkdir()
+
+    with pytest.raises(OSError, match="make it writable") as refused:
+        offline.apply(worked, "hold", None, clock)
+
+    assert f"could not write {path} (Is a directory)" in summary(refused.value)

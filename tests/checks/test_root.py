@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,25 @@ def test_fresh_root_is_well(tmp_path: Path) -> None:
     levels = {(f.subject, f.level) for f in root_findings(settings(tmp_path))}
 
     assert ("root", Level.OK) in levels
+
+
+def test_full_disk_is_found_by_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Permissions tell nothing of it."""
+
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    (root,) = (
+        each for each in root_findings(settings(tmp_path)) if each.subject == "root"
+    )
+
+    assert Level.FAILURE is root.level
+    assert f"{tmp_path} cannot be written (No space left on device)" == root.text
+    assert "free space" == root.advice
+    assert [] == list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

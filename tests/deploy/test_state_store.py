@@ -135,3 +135,27 @@ async def test_a_write_is_over_before_its_cancellation_is(
     assert change.cancelled()
     assert (False, "v2") == (state_store.state.hold, state_store.state.wanted)
     assert state_store.state == await asyncio.to_thread(file.read)
+
+
+async def test_refused_note_is_told_with_path_and_advice_until_written(
+    state_store: StateStore, file: StateFile, monkeypatch: pytest.MonkeyPatch
+):
+    forbid(file, monkeypatch)
+    await state_store.note(held)
+    told = state_store.unwritten
+    monkeypatch.undo()
+    await state_store.flush()
+
+    assert told == (
+        f"could not be written to {file.path} (No space left on device): "
+        "free space, it is written at the next poll"
+    )
+    assert "" == state_store.unwritten
+
+
+async def test_refused_change_names_path_and_advice(tmp_path: Path):
+    (tmp_path / ".state.json.tmp").mkdir()
+    state_store = StateStore(StateFile(tmp_path), State())
+
+    with pytest.raises(OSError, match=r"could not write .*/state\.json \(.*: make it"):
+        await state_store.change(held)

@@ -12,12 +12,15 @@ import re
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from dewy.demo.load import Load
+from dewy.deploy.state import StateFile
 from tests import needs
 from tests.eventually import eventually
 from tests.standins import archives, programs, roots
@@ -182,13 +185,7 @@ async def test_a_bad_release_costs_nothing_but_itself(tmp_path, unused_tcp_port,
 
 async def test_a_full_disk_costs_nothing_but_the_release(tmp_path, unused_tcp_port):
     """A real one, too small for the release."""
-    if not (os.geteuid() == 0 and needs.required("tmpfs")):
-        pytest.skip("mounts a file system: wants root, and DEWY_TEST_REQUIRE=all")
-    dewy = Site(tmp_path, unused_tcp_port, program=["current/program.py"])
-    dewy.root.mkdir()
-    small = ["-t", "tmpfs", "-o", f"size={MIB // 2}", "tmpfs", str(dewy.root)]
-    await asyncio.to_thread(subprocess.run, ["mount", *small], check=True)
-    try:
+    async with small(tmp_path, unused_tcp_port) as dewy:
         large = Bad(
             "no space left",
             "unpack",
@@ -196,6 +193,59 @@ async def test_a_full_disk_costs_nothing_but_the_release(tmp_path, unused_tcp_po
             host=True,
         )
         await meets(large, dewy)
+
+
+async def test_bad_version_is_left_on_full_disk(tmp_path, unused_tcp_port):
+    """The way back needs no room; that it is not on disk yet is told, and mended."""
+    async with small(tmp_path, unused_tcp_port) as dewy:
+        dewy.publish(GOOD, EXECUTABLE)
+        async with dewy:
+            await dewy.runs(GOOD)
+            async with Load(dewy.port, 4, 0.01) as load:
+                dewy.publish(NEXT, EXECUTABLE)
+                await dewy.runs(NEXT)
+                await asyncio.to_thread(fill, dewy.root)
+                answer = await dewy.ask("rollback")
+                full = await dewy.runs(GOOD)
+                held = await dewy.ask("hold")
+                await answered(load, GOOD, 20)
+                (dewy.root / "filler").unlink()
+                await dewy.until(lambda status: not status["degraded"])
+        written = await asyncio.to_thread(StateFile(dewy.root / ".dewy").read)
+
+    trouble = (
+        f"could not be written to {dewy.root}/.dewy/state.json "
+        "(No space left on device): free space"
+    )
+    assert answer["message"].startswith(f"rolled back to {GOOD}; {NEXT} stays out")
+    assert trouble in answer["message"]
+    assert trouble in held["message"]
+    assert any(trouble in phrase for phrase in full["degraded"])
+    assert {} == load.tally.failures
+    assert written is not None
+    assert written.running is not None
+    assert (GOOD, True) == (written.running.tag, written.hold)
+    assert [NEXT] == [entry.tag for entry in written.quarantine]
+
+
+def fill(root: Path) -> None:
+    """Take all the room there is."""
+    with suppress(OSError), (root / "filler").open("wb", buffering=0) as filler:
+        while filler.write(bytes(4096)):
+            pass
+
+
+@asynccontextmanager
+async def small(base: Path, port: int) -> AsyncIterator[Site]:
+    """A dewy whose root is a file system of half a MiB."""
+    if not (os.geteuid() == 0 and needs.required("tmpfs")):
+        pytest.skip("mounts a file system: wants root, and DEWY_TEST_REQUIRE=all")
+    dewy = Site(base, port, program=["current/program.py"])
+    dewy.root.mkdir()
+    mount = ["-t", "tmpfs", "-o", f"size={MIB // 2}", "tmpfs", str(dewy.root)]
+    await asyncio.to_thread(subprocess.run, ["mount", *mount], check=True)
+    try:
+        yield dewy
     finally:
         umount = ["umount", str(dewy.root)]
         await asyncio.to_thread(subprocess.run, umount, check=True)
