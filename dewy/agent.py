@@ -58,6 +58,8 @@ class Agent:
         absence: Notices that what runs is offered no longer.
 
         status_reason: What the last look led to, for `status`.
+
+        provisional: The hold is dewy's own, until it is known what is newest.
     """
 
     settings: Settings
@@ -75,6 +77,7 @@ class Agent:
     passed_over: tuple[Refusal, ...] = ()
     absence: Absence = field(default_factory=Absence)
     status_reason: str = "has not looked yet"
+    provisional: bool = False
     tidier: Tidier = field(init=False)
     follow_up: FollowUp = field(init=False)
 
@@ -207,12 +210,14 @@ class Agent:
             Kind.IMPORTANT, f"{attempt.target} was not deployed: {reason}"
         )
 
-    async def deploy_wanted(self, release: Release, preempt: str = "") -> str:
+    async def deploy_wanted(
+        self, release: Release, preempt: str = "", *, named: bool
+    ) -> str:
         """
-        Bring up the version an operator named; what to tell them.
+        Bring up a version an operator asked for; return the sentence for them.
 
-        If it is not the newest, the root is held at it: the next look would
-        undo it otherwise.
+        If it was *named* and is not the newest, the root is held at it: the next
+        poll would undo it otherwise.
 
         Raises:
             DewyError, OSError: as `deploy`.
@@ -223,23 +228,37 @@ class Agent:
         else:
             # Held from its commit on: no poll may undo it before that is decided.
             attempt = self.attempt(release.tag, "deploy", ASKED_FOR)
-            change = Change(attempt, release, hold=True)
+            change = Change(attempt, release, hold=named)
             await self.changes.run(change, self._deploy, preempt)
+        if not named:
+            return f"{release.tag} runs"
+        # In a task of its own: it is settled also if whoever asked leaves now.
+        name, settling = f"hold at {release.tag}", self._settle_hold(release)
+        return await asyncio.shield(self.follow_up.own(settling, name))
+
+    async def _settle_hold(self, release: Release) -> str:
+        """Hold the root at *release*, unless the registry names it as the newest."""
         try:
             newest = await self.look()
-            newer = "" if newest is None or newest.tag == release.tag else newest.tag
-            why = f"{newer} is newer"
+            newer = newest is None or newest.tag != release.tag
+            why = f"{newest.tag} is newer" if newest else self.status_reason
         except (DewyError, OSError) as exc:
-            newer = "?"
+            newer = True
             why = f"the registry does not tell what is newest: {summary(exc)}"
         state = await self.state_store.note(
-            lambda state: _held_at(state, release, hold=bool(newer))
+            lambda state: self._held_at(state, release, hold=newer)
         )
         if state.running is None or not is_same(state.running, release):
             raise DewyError(f"{release.tag} was left again: {self.describe()}")
-        return (
-            f"{release.tag} runs and is held, for {why}" if newer else self.describe()
-        )
+        if not state.hold:
+            return f"{release.tag} runs"
+        return f"{release.tag} runs and is held, for {why}"
+
+    def _held_at(self, state: State, release: Release, *, hold: bool) -> State:
+        running = state.running
+        if running is None or not is_same(running, release):
+            return state
+        return replace(state, hold=hold or (state.hold and not self.provisional))
 
     async def went_back(self, attempt: Attempt, target: Installed, why: str) -> None:
         """Record that *target*, a kept release, runs again, and follow it up."""
@@ -310,7 +329,12 @@ class Agent:
             await self.state_store.note(commit)
         else:
             await self.state_store.change(commit)
-        self.probation.begin(target, attempt.id)
+        if change.hold:
+            self.provisional = True
+        if attempt.action == "deploy":
+            self.probation.begin(target, attempt.id)
+        else:
+            self.probation.end()
 
     def attempt(self, target: str, action: str, why: str) -> Attempt:
         """Return the record of a change of version to *target* that begins now."""
@@ -374,7 +398,7 @@ class Agent:
         try:
             await self.deploy(release, why)
         except Cancelled:
-            if not watching.done():
+            if not watching.done() or watching.cancelled() or watching.exception():
                 raise
             await self._look_and_act()
         finally:
@@ -414,7 +438,7 @@ class Agent:
             await self.state_store.note(lambda state: replace(state, wanted=""))
             raise
         if release is not None:
-            await self.deploy_wanted(release)
+            await self.deploy_wanted(release, named=True)
 
     async def _heal(self, release: Release) -> None:
         """Make good what somebody did to the release that runs, which is *release*."""
@@ -459,14 +483,6 @@ class Agent:
                 traffic=False,
                 detail=detail_of(why),
             )
-
-
-def _held_at(state: State, release: Release, *, hold: bool) -> State:
-    """Hold *state* at *release*, or let it go, if that is what runs."""
-    running = state.running
-    if running is None or not is_same(running, release):
-        return state
-    return replace(state, hold=hold)
 
 
 def _refuse_held(state: State, target: Installed) -> None:

@@ -88,9 +88,11 @@ class Change:
 
     def cancel(self, reason: str) -> None:
         """Cancel it, unless it has committed; it is undone by and by."""
-        if self._task is not None and not self.committed:
-            self.cancelled = self.cancelled or reason
-            self._task.cancel()
+        if self._task is None or self.committed or self.cancelled:
+            # A second one would interrupt the undoing.
+            return
+        self.cancelled = reason
+        self._task.cancel()
 
     async def finished(self, seconds: float | None = None) -> bool:
         """Wait until it is over, for *seconds* at most; return whether it is."""
@@ -187,7 +189,11 @@ class ChangeSlot:
     def publish(self, text: str) -> None:
         """Tell whoever listens of a step."""
         for listener in list(self._listeners):
-            listener(text)
+            try:
+                listener(text)
+            except Exception:
+                # Whoever only listens must not make a change fail.
+                log.exception("Listener of a deployment ran into a fault")
 
     @contextmanager
     def listening(self, progress: Progress) -> Iterator[None]:

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from .changes import Change, ChangeSlot
 from .config import Settings
@@ -31,6 +32,8 @@ from .system import hostname, utc
 __all__ = ["REGISTRY_DEADLINE", "FollowUp", "Tidier"]
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 REGISTRY_DEADLINE = 120.0
 """Seconds that a registry may take for one answer."""
@@ -77,7 +80,7 @@ class FollowUp:
     hooks: DeployHooks
     tidier: Tidier
     announce: Callable[[str], None]
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def deployed(
         self,
@@ -94,6 +97,14 @@ class FollowUp:
         """Follow the return to *target*, a kept release."""
         work = self._went_back(attempt, target)
         self._spawn(work, f"after going back to {target.name}")
+
+    def own(self, work: Coroutine[None, None, T], name: str) -> asyncio.Task[T]:
+        """Run *work* in a task that outlives whoever waits for it, and return that."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(_noticed)
+        return task
 
     async def finished(self) -> None:
         """Return once nothing is left to follow."""
@@ -165,6 +176,12 @@ class FollowUp:
         task = asyncio.create_task(_logged(work), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _noticed(task: asyncio.Task[Any]) -> None:
+    """Ask for the exception, or the loop complains that nobody did."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _logged(work: Awaitable[None]) -> None:

@@ -36,14 +36,22 @@ class Operations:
         """Stop changes of version, the one under way included."""
         agent = self._agent
         # From here on nothing commits; then whatever is under way is cancelled.
-        await agent.state_store.note(lambda state: verbs.hold(state)[0])
+        await agent.state_store.note(self._held)
         pending = agent.changes.pending
         if pending is None or pending.attempt.action != "deploy":
+            if pending is not None:
+                # A rollback works under hold; the answer waits for what came of it.
+                await pending.finished()
             await agent.changes.settled()
             return verbs.hold(agent.state)[1]
         await agent.changes.cancel("held by operator")
         cancelled = f"; the deployment of {pending.attempt.target} was cancelled"
         return verbs.hold(agent.state)[1] + cancelled
+
+    def _held(self, state: State) -> State:
+        # An operator's from now on, whoever held it before.
+        self._agent.provisional = False
+        return verbs.hold(state)[0]
 
     async def abort(self) -> str:
         """
@@ -59,15 +67,17 @@ class Operations:
         if current.committed:
             await agent.changes.settled()
             raise DewyError(
-                f"too late to abort: {current.attempt.target} has taken over; "
+                f"too late to abort: {_what_runs(agent.state)}; "
                 "`dewy rollback` goes back"
             )
         await agent.changes.cancel("aborted by operator")
-        return (
+        message = (
             f"the {_noun(current)} {current.attempt.target} was aborted; "
-            f"{_what_runs(agent.state)}; `dewy hold` keeps the next poll from "
-            "trying again"
+            f"{_what_runs(agent.state)}"
         )
+        if _goes_back(current):
+            return message
+        return f"{message}; `dewy hold` keeps the next poll from trying again"
 
     async def deploy(self, version: str | None, progress: Progress) -> str:
         """
@@ -88,7 +98,7 @@ class Operations:
             why = f"superseded by {release.tag}"
             if pending is not None:
                 await self._preempt(pending, why, progress)
-            return await agent.deploy_wanted(release, why)
+            return await agent.deploy_wanted(release, why, named=bool(version))
 
     async def roll_back(self, version: str | None, progress: Progress) -> str:
         """
@@ -148,8 +158,13 @@ class Operations:
     async def _go_back(self, version: str | None) -> str:
         agent = self._agent
         before = agent.state
-        has = agent.release_store.has
-        missing = [each for each in before.installed if not await has(each)]
+        missing = await self._missing(before)
+        while agent.changes.current or agent.state.running != before.running:
+            # Something has begun, or taken over, while the disk was asked.
+            await agent.changes.cancel(verbs.BY_OPERATOR)
+            await agent.changes.settled()
+            before = agent.state
+            missing = await self._missing(before)
         after, message = verbs.rollback(before, version, agent.clock, missing)
         target = after.running
         assert target is not None
@@ -162,6 +177,11 @@ class Operations:
         await agent.changes.run(change, work, preempt=verbs.BY_OPERATOR)
         agent.deployment_log.tell(Kind.IMPORTANT, message)
         return message
+
+    async def _missing(self, state: State) -> list[Installed]:
+        """Return the kept releases whose files are gone."""
+        has = self._agent.release_store.has
+        return [each for each in state.installed if not await has(each)]
 
     async def _activate(
         self, before: State, after: State, target: Installed, change: Change

@@ -178,3 +178,17 @@ async def test_steps_reach_those_who_listen() -> None:
     await slot.run(change(), work)
 
     assert ["fetching v2", "10 of 20 MiB"] == said
+
+
+async def test_listener_that_fails_does_not_fail_the_change() -> None:
+    slot = ChangeSlot()
+
+    def fail(text: str) -> None:
+        raise RuntimeError("the client has left")
+
+    async def work(change: Change) -> str:
+        change.attempt.reach("fetch")
+        return "done"
+
+    with slot.listening(fail):
+        assert "done" == await slot.run(change(), work)

@@ -313,3 +313,121 @@ async def test_rollback_passes_over_a_release_whose_files_are_gone(tmp_path):
 
         assert "rolled back to v1.0.0" in await site.roll_back()
         assert "v1.0.0" == site.running
+
+
+async def test_hold_said_while_a_named_deployment_settles_stays(tmp_path, monkeypatch):
+    async with sited(tmp_path) as site:
+        site.hands.publish("v1.2.0")
+        gate, find = Gate(), type(site.agent)._find
+
+        async def waits(agent, state):
+            await gate()
+            return await find(agent, state)
+
+        monkeypatch.setattr(type(site.agent), "_find", waits)
+        asked = asyncio.create_task(site.deploy("v1.2.0"))
+        await gate.reached.wait()
+        assert "held at v1.2.0" in await site.operations.hold()
+        gate.opened.set()
+
+        assert "v1.2.0 runs and is held" in await asked
+        assert site.agent.state.hold
+
+
+async def test_deployment_of_the_newest_leaves_no_hold_when_its_client_leaves(
+    tmp_path, monkeypatch
+):
+    async with sited(tmp_path) as site:
+        site.hands.publish("v1.2.0")
+        gate, find = Gate(), type(site.agent)._find
+
+        async def waits(agent, state):
+            if site.running == "v1.2.0":
+                await gate()
+            return await find(agent, state)
+
+        monkeypatch.setattr(type(site.agent), "_find", waits)
+        asked = asyncio.create_task(site.deploy("v1.2.0"))
+        await gate.reached.wait()
+        asked.cancel()
+        await asyncio.wait({asked})
+        gate.opened.set()
+        await site.agent.follow_up.finished()
+
+        assert ("v1.2.0", False) == (site.running, site.agent.state.hold)
+
+
+async def test_deployment_of_an_older_version_is_held_while_a_newer_is_on_its_way(
+    tmp_path, monkeypatch
+):
+    async with sited(tmp_path) as site:
+
+        async def nothing(agent, tag=None):
+            return None if tag is None else await look(agent, tag)
+
+        look = type(site.agent).look
+        monkeypatch.setattr(type(site.agent), "look", nothing)
+
+        assert "v1.0.0 runs and is held" in await site.deploy("v1.0.0")
+        assert site.agent.state.hold
+
+
+async def test_hold_during_a_rollback_names_what_it_came_to(tmp_path, monkeypatch):
+    async with sited(tmp_path) as site:
+        gate, place = Gate(), Trial.place
+
+        async def waits(trial: Trial) -> None:
+            await gate()
+            await place(trial)
+
+        monkeypatch.setattr(Trial, "place", waits)
+        rollback = asyncio.create_task(site.roll_back())
+        await gate.reached.wait()
+        hold = asyncio.create_task(site.operations.hold())
+        await eventually(lambda: site.agent.state.hold)
+        gate.opened.set()
+        await rollback
+
+        assert "held at v1.0.0" in await hold
+
+
+async def test_rollback_leaves_what_took_over_while_the_disk_was_asked(
+    tmp_path, monkeypatch
+):
+    async with sited(tmp_path) as site:
+        store = site.agent.release_store
+        gate, has = Gate(), store.has
+
+        async def waits(installed):
+            await gate()
+            return await has(installed)
+
+        monkeypatch.setattr(store, "has", waits)
+        rollback = asyncio.create_task(site.roll_back())
+        await gate.reached.wait()
+        site.hands.publish("v1.2.0")
+        await site.agent.tick()
+        gate.opened.set()
+
+        assert "rolled back to v1.1.0; v1.2.0 stays out" in await rollback
+        assert ("v1.1.0", ["v1.2.0"]) == (site.running, site.quarantined())
+
+
+async def test_release_gone_back_to_is_not_on_probation(tmp_path):
+    async with sited(tmp_path) as site:
+        await site.roll_back()
+
+        assert site.agent.probation.left is None
+
+
+async def test_cancelled_deployment_is_recorded_though_it_was_cancelled_twice(
+    tmp_path, monkeypatch
+):
+    async with sited(tmp_path) as site, deploying(site, monkeypatch) as (poll, _):
+        change = site.agent.changes.current
+        change.cancel("first")
+        change.cancel("second")
+        await poll
+
+        record = (await site.hands.history())[-1]
+        assert ("cancelled", "first") == (record.outcome, record.reason)

@@ -171,7 +171,8 @@ class ControlServer:
             return True
 
         def step(text: str) -> None:
-            writer.write(_line({"step": text}))
+            if not writer.is_closing():
+                writer.write(_line({"step": text}))
 
         reply = await _unless_left(reader, self._reply(verb, args, step))
         if reply is not None:

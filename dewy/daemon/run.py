@@ -119,7 +119,7 @@ async def _unpack(context: RunContext) -> Handlers:
 
     async def restart() -> str:
         signals.restart()
-        return "a new generation is started" if generations else "polling now"
+        return "a new generation is asked for" if generations else "polling now"
 
     return Handlers(agent, poller, generations, reload=restart)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from functools import partial
 
@@ -66,6 +66,11 @@ class Probation:
     def begin(self, release: Installed, deployment: str) -> None:
         """Put *release* on probation, and nothing else."""
         self._begin(release, deployment, self._clock.monotonic())
+
+    def end(self) -> None:
+        """Put nothing on probation: what runs has proved itself before."""
+        self._release = None
+        self._finish(passed=False)
 
     def _begin(self, release: Installed, deployment: str, begun: float) -> None:
         self._finish(passed=False)
@@ -137,7 +142,8 @@ class Probation:
         if await self._go_back(bad, put_back, before=state):
             await self._tell(bad, "rolled back", reason, tail)
             return True
-        await self._tell(bad, "failed", f"{reason}; {NOTHING}", tail)
+        if self._state_store.state.running == bad:
+            await self._tell(bad, "failed", f"{reason}; {NOTHING}", tail)
         return False
 
     def _since(self, begun: float) -> float:
@@ -162,8 +168,12 @@ class Probation:
     ) -> bool:
         """Put the best release back that can be; the state names each one first."""
         before = before or self._state_store.state
+        ours = (bad, *before.candidates())
         for back in before.candidates():
-            await self._state_store.note(partial(_back, back, self._clock.wall()))
+            await self._state_store.note(partial(_back, ours, back, self._clock.wall()))
+            if self._state_store.state.running != back:
+                # Another version has taken over meanwhile; it is what runs.
+                return False
             try:
                 await put_back(back)
             except DeploymentError as exc:
@@ -171,7 +181,7 @@ class Probation:
                 continue
             self._owed, self._left = None, (bad, self._clock.monotonic())
             return True
-        await self._state_store.note(partial(_stay, before))
+        await self._state_store.note(partial(_stay, ours, before))
         self._owed = bad
         return False
 
@@ -199,13 +209,18 @@ class Probation:
         self._deployment_log.tell(Kind.ERROR, text, ("log", "\n".join(tail)))
 
 
-def _back(back: Installed, now: float, state: State) -> State:
-    if state.running == back:
+def _back(
+    ours: Collection[Installed], back: Installed, now: float, state: State
+) -> State:
+    """Let *back* run, unless something other than *ours* runs by now."""
+    if state.running == back or state.running not in ours:
         return state
     return replace(state, running=back, back_at=now)
 
 
-def _stay(before: State, state: State) -> State:
+def _stay(ours: Collection[Installed], before: State, state: State) -> State:
+    if state.running not in ours:
+        return state
     return replace(
         state, running=before.running, because=before.because, back_at=before.back_at
     )

@@ -93,22 +93,29 @@ class StateStore:
         detail: str = "",
     ) -> None:
         """
-        Put a version into quarantine, and let *back* run, if given, in one write.
+        Put a version into quarantine, and let *back* run instead, in one write.
 
-        *traffic* and *detail* are as in `Quarantine.add`.
+        Another version may run by then: it stays. *traffic* and *detail* are as in
+        `Quarantine.add`.
         """
-        await self.note(
-            lambda state: replace(
+
+        def condemned(state: State) -> State:
+            changed = replace(
                 state,
-                running=back or state.running,
-                back_at=clock.wall() if back else state.back_at,
-                because=f"put back, because {reason}" if back else state.because,
                 wanted="" if state.wanted == tag else state.wanted,
                 quarantine=state.quarantine.add(
                     tag, identity, reason, clock, traffic=traffic, detail=detail
                 ),
             )
-        )
+            running = state.running
+            if back is None or running is None:
+                return changed
+            if (running.tag, running.identity) != (tag, identity):
+                return changed
+            because = f"put back, because {reason}"
+            return replace(changed, running=back, back_at=clock.wall(), because=because)
+
+        await self.note(condemned)
 
     async def broken(self) -> list[Path]:
         """The files of earlier states that could not be read."""

@@ -23,7 +23,11 @@ BY_OPERATOR = "rolled back by operator"
 
 def hold(state: State) -> Outcome:
     """No change of version until `unhold`."""
-    held = f"held at {state.running.name}" if state.running else "held"
+    held = (
+        f"held at {state.running.name}"
+        if state.running
+        else "held, but nothing runs: the first release is still deployed"
+    )
     return replace(state, hold=True), f"{held}; `dewy unhold` ends it"
 
 

@@ -328,3 +328,19 @@ async def test_release_that_is_not_healthy_fails_probation(tmp_path: Path):
     (entry,) = state.quarantine
     assert OLD == state.running
     assert "v2 failed within probation (2 of 3 replicas are unhealthy)" == entry.reason
+
+
+async def test_verdict_leaves_a_version_that_has_taken_over_meanwhile(tmp_path: Path):
+    newer = Installed("v3", "c", "20310203T060000Z", 3.0)
+    case = Case(tmp_path)
+    case.probation.begin(NEW, "abc")
+
+    async def condemned(*given: object, **more: object) -> None:
+        await condemn(*given, **more)
+        await case.state_store.change(lambda state: state.deployed(newer, 7))
+
+    condemn = case.state_store.condemn
+    case.state_store.condemn = condemned
+    assert not await case.die()
+
+    assert newer == case.state_store.state.running
