@@ -11,12 +11,15 @@ from ..deploy.releases import Releases
 from ..deploy.state_store import StateStore
 from ..errors import DewyError
 from ..logs import summary
+from ..supervisor.generations import Generations
+from ..supervisor.worker import Worker
 
-__all__ = ["inspecting", "keep_link"]
+__all__ = ["inspecting", "keep_link", "keep_release"]
 
 log = logging.getLogger(__name__)
 
 PERIOD = 2.0
+AGAIN = 60.0
 
 Look = Callable[[], Awaitable[object]]
 
@@ -45,6 +48,29 @@ def keep_link(state_store: StateStore, releases: Releases) -> Look:
         running = state_store.state.running
         if running is not None and releases.trial is None:
             await releases.restore(running.directory)
+
+    return look
+
+
+def keep_release(generations: Generations, restart: Callable[[], None]) -> Look:
+    """Have a generation *restart* that is of another release than what should run."""
+    asked_for: tuple[Worker, float] | None = None
+
+    async def look() -> None:
+        nonlocal asked_for
+        worker = generations.serving
+        if worker is None or not generations.misplaced:
+            return
+        now = worker.loop.time()
+        # What cannot be started is not tried every few seconds.
+        if asked_for and asked_for[0] is worker and now - asked_for[1] < AGAIN:
+            return
+        asked_for = worker, now
+        log.warning(
+            "Program is of another release than the state says: restarting it",
+            extra={"generation": worker.generation, "directory": worker.release},
+        )
+        restart()
 
     return look
 

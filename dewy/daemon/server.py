@@ -21,7 +21,7 @@ from ..supervisor.subreaper import OrphanReaper, subreaper
 from ..supervisor.supervisor import Supervisor
 from ..supervisor.worker import Worker
 from ..system import boot_id
-from .inspection import inspecting, keep_link
+from .inspection import inspecting, keep_link, keep_release
 from .program_health import ProgramHealth
 from .runtime import RunContext
 
@@ -64,6 +64,7 @@ async def supervise(
         notifies=state_store.state.notifies,
         record=lambda: _record(state_store, generations),
         prepare=lambda: _restore(state_store, releases),
+        release=lambda: _running(state_store),
         hurry=context.signals.hurry,
     )
     context.signals.kill = generations.kill
@@ -74,7 +75,12 @@ async def supervise(
 
     supervisor = await stack.enter_async_context(Supervisor(generations, died))
     reaper = OrphanReaper(generations.leaders)
-    looks = (keep_link(state_store, releases), generations.inspect, reaper.look)
+    looks = (
+        keep_link(state_store, releases),
+        generations.inspect,
+        reaper.look,
+        keep_release(generations, supervisor.restart),
+    )
     await stack.enter_async_context(inspecting(*looks))
     context.signals.restart = supervisor.restart
     if state_store.state.running is not None:
@@ -87,6 +93,11 @@ async def supervise(
         health = ProgramHealth(agent, generations, endpoint)
         await stack.enter_async_context(health.watching())
     return generations
+
+
+def _running(state_store: StateStore) -> str:
+    running = state_store.state.running
+    return running.directory if running else ""
 
 
 async def _restore(state_store: StateStore, releases: Releases) -> None:

@@ -25,6 +25,7 @@ class ServerDeployer:
         return "Server restarted" if again else "Server started"
 
     async def put_back(self, previous: Installed) -> None:
+        await self._generations.call_off_restart()
         async with self._generations.placing:
             if self._releases.trial is not None:
                 self._releases.trial.back = previous.directory
@@ -42,6 +43,7 @@ class ServerDeployer:
             self._releases.trying(target.directory) as trial,
         ):
             candidate.place = trial.place
+            candidate.changes = True
             yield _Start(candidate)
 
 

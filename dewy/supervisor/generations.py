@@ -14,6 +14,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 from ..config import Endpoint
 from ..errors import DeploymentError, StartFailed
@@ -22,7 +23,7 @@ from ..logs import summary
 from .deaths import Deaths
 from .envdir import EnvDir
 from .environment import environment
-from .pinning import pinned
+from .pinning import pinned, release_of
 from .policy import Policy
 from .probe import LOOPBACK, Probe, wait_healthy
 from .ready import wait_ready
@@ -50,6 +51,8 @@ class Candidate:
         ready: It will be in service as soon as the switch is left.
 
         over: Set when the switch was left.
+
+        changes: Whether it is to be of another release than what runs.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Candidate:
         self.place = place
         self.progress = progress
         self.checked = True
+        self.changes = False
         self.worker: Worker | None = None
         self.ready = False
         self.over = asyncio.Event()
@@ -86,6 +90,9 @@ class Generations:
 
         prepare: Points `current` at the release that runs, according to the state;
             awaited before a generation of it is started.
+
+        release: Tells the release directory that runs, according to the state; ""
+            where that is not known.
 
     Attributes:
         serving: The generation in service; it may have died a moment ago.
@@ -124,6 +131,7 @@ class Generations:
         notifies: bool,
         record: Step,
         prepare: Step | None = None,
+        release: Callable[[], str] = str,
         hurry: asyncio.Event | None = None,
     ) -> None:
         self.policy = policy
@@ -140,7 +148,9 @@ class Generations:
         self._notified = notifies
         self._record = record
         self._prepare = prepare or _nothing
+        self._release = release
         self._candidate: Candidate | None = None
+        self._restarting: set[asyncio.Task[bool]] = set()
         self._respawning: asyncio.Task[None] | None = None
         self._count = 0
         self._envdir = EnvDir(root)
@@ -206,12 +216,46 @@ class Generations:
         Raises:
             StartFailed: the new generation is gone, the old one untouched.
         """
+        task = asyncio.create_task(self._restart(checked), name="restart")
+        self._restarting.add(task)
+        try:
+            await asyncio.wait({task})
+        finally:
+            self._restarting.discard(task)
+            await _cancel(task)
+        if task.cancelled():
+            raise StartFailed("called off: another release is to run", host=True)
+        return task.result()
+
+    async def _restart(self, checked: bool) -> bool:
         async with self.switch() as candidate:
             if self.serving is None:
                 return False
             candidate.checked = checked
             await candidate.start()
         return True
+
+    async def call_off_restart(self) -> None:
+        """Cancel whatever restart is open or waits, for another release is to run."""
+        for task in tuple(self._restarting):
+            await _cancel(task)
+
+    @property
+    def misplaced(self) -> bool:
+        """Whether what serves is of another release than the state says, for good."""
+        serving, switching = self.serving, self.switching.locked()
+        return bool(serving and serving.alive and not switching) and self._is_stale(
+            serving
+        )
+
+    def _is_stale(self, worker: Worker | None) -> bool:
+        wanted = self._release()
+        return bool(worker and wanted and worker.release not in ("", wanted))
+
+    def _require_current(self, candidate: Candidate) -> None:
+        """Refuse a restart whose release was left while it started."""
+        if not candidate.changes and self._is_stale(candidate.worker):
+            raise StartFailed("another release is to run by now", host=True)
 
     async def start_beside(self, candidate: Candidate) -> None:
         """
@@ -229,9 +273,11 @@ class Generations:
         candidate.progress(f"generation {worker.generation} is ready")
         if candidate.checked:
             await self._check(worker, candidate.progress)
+        self._require_current(candidate)
         await self._end_respawn()
         async with self.placing:
             await candidate.place()
+        self._require_current(candidate)
         candidate.ready = True
 
     async def respawn(self) -> None:
@@ -260,9 +306,8 @@ class Generations:
 
     async def _end_respawn(self) -> None:
         task, self._respawning = self._respawning, None
-        while task and not task.done():
-            task.cancel()
-            await asyncio.wait({task})
+        if task:
+            await _cancel(task)
 
     async def _respawn(self) -> None:
         worker = self._new_worker()
@@ -374,6 +419,7 @@ class Generations:
             mark=f"{worker.generation}@{self._run}@{self._root}",
         )
         descriptors = self._listeners.descriptors
+        worker.release = await asyncio.to_thread(release_of, self._root)
         program = await asyncio.to_thread(pinned, self._program, self._root)
         with _afforded():
             worker.spawn(program, self._root, variables, descriptors)
@@ -431,6 +477,12 @@ class Generations:
 
 async def _nothing() -> None:
     """Nothing to prepare."""
+
+
+async def _cancel(task: asyncio.Task[Any]) -> None:
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task})
 
 
 @contextmanager

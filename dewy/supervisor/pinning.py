@@ -28,6 +28,14 @@ def pinned(program: Sequence[str], root: Path) -> list[str]:
     ]
 
 
+def release_of(root: Path) -> str:
+    """Return the name of the release directory `current` leads to; "" without one."""
+    try:
+        return os.path.basename(os.readlink(root / "current").rstrip("/"))
+    except OSError:
+        return ""
+
+
 def _pin(word: str, prefix: str, target: str) -> str:
     if not word.startswith(prefix):
         return word

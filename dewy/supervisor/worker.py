@@ -54,6 +54,8 @@ class Worker:
 
         notify: Where it says READY=1.
 
+        release: Name of the release directory it was started from; "" if unknown.
+
         called_off: It was ended while it started, for another to take over.
     """
 
@@ -61,6 +63,7 @@ class Worker:
         self.generation = generation
         self.pid = 0
         self.started = 0
+        self.release = ""
         self.since = 0.0
         self.loop = asyncio.get_running_loop()
         self.exited: asyncio.Future[int] = self.loop.create_future()

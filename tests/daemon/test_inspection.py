@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from dewy.daemon.inspection import inspecting, keep_link
+from dewy.daemon.inspection import inspecting, keep_link, keep_release
 from dewy.deploy.releases import Releases
 from dewy.deploy.state import Installed, State, StateFile
 from dewy.deploy.state_store import StateStore
+from dewy.supervisor.generations import Generations
+from dewy.supervisor.policy import Policy
+from dewy.supervisor.sockets import open_listeners
 from tests.eventually import eventually
+from tests.standins.switching import nothing
 
 V1 = Installed("v1", "a", "20310203T040506Z", 1.0)
 V2 = Installed("v2", "b", "20310203T050000Z", 2.0)
@@ -83,3 +87,35 @@ async def test_leaving_ends_a_look(caplog: pytest.LogCaptureFixture):
         await looking.wait()
 
     assert task.cancelled()
+
+
+async def test_program_of_another_release_than_the_state_says_is_restarted(
+    tmp_path: Path, releases: Releases
+):
+    state, asked = [V2.directory], []
+    with await open_listeners([], [], 1.0) as listeners:
+        generations = Generations(
+            ("sleep", "3600"),
+            tmp_path,
+            listeners,
+            Policy(start_grace=0.01),
+            capture=False,
+            notifies=False,
+            record=nothing,
+            release=lambda: state[0],
+        )
+        try:
+            await generations.respawn()
+            look = keep_release(generations, lambda: asked.append(state[0]))
+            await look()
+            state[0] = V1.directory
+            async with generations.switch():
+                await look()
+            assert [] == asked
+
+            await look()
+            await look()
+        finally:
+            await generations.stop()
+
+    assert [V1.directory] == asked

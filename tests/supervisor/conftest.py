@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -46,7 +46,9 @@ class Site:
         draft.symlink_to(directory)
         draft.replace(self.root / "current")
 
-    async def open(self, **policy: object) -> Supervisor:
+    async def open(
+        self, *, release: Callable[[], str] = str, **policy: object
+    ) -> Supervisor:
         """Listen, and start watching; nothing runs yet."""
         self.policy = replace(self.policy, **policy)  # type: ignore[arg-type]
         address = Address(f"127.0.0.1:{self.port}", "127.0.0.1", self.port)
@@ -59,6 +61,7 @@ class Site:
             capture=True,
             notifies=self.notifies,
             record=self._record,
+            release=release,
         )
         self.supervisor = Supervisor(self.generations, self._died)
         return await self.stack.enter_async_context(self.supervisor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from dewy.deploy.releases import Releases
 from dewy.deploy.state import Installed
 from dewy.errors import StartFailed
 from dewy.supervisor.deployer import ServerDeployer
+from tests.eventually import eventually
 from tests.standins import programs
 from tests.standins.switching import nothing, take_over
 
@@ -114,3 +116,45 @@ async def test_stopped_before_anything_moved_the_link_stays(
 
 async def ignore(reason: BaseException) -> None:
     pass
+
+
+async def restarting(site) -> asyncio.Task[bool]:
+    """A restart that waits for READY=1, which does not come."""
+    site.generations.policy = replace(site.policy, ready="notify", start_timeout=3600)
+    program = site.root / "releases" / V1.directory / "program.py"
+    await asyncio.to_thread(program.write_text, programs.NEVER_READY)
+    task = asyncio.ensure_future(site.generations.restart())
+    await eventually(lambda: "starting" in site.generations.workers.values())
+    return task
+
+
+async def test_restart_is_called_off_by_what_is_put_back(site, deployer):
+    unpack(site, V2)
+    restart = await restarting(site)
+
+    await deployer.put_back(V2)
+
+    await asyncio.wait({restart})
+    with pytest.raises(StartFailed, match="another release is to run"):
+        restart.result()
+    await site.only(1)
+
+
+async def test_restart_of_a_release_that_was_left_meanwhile_is_not_installed(site):
+    state = [V1.directory]
+    unpack(site, V1)
+    await site.open(release=lambda: state[0])
+    await take_over(
+        ServerDeployer(Releases(site.root), site.generations), V1, nothing, fail
+    )
+    serving = site.generations.serving
+    site.generations.policy = replace(site.policy, start_grace=1)
+    restart = asyncio.ensure_future(site.generations.restart())
+    await eventually(lambda: "starting" in site.generations.workers.values())
+
+    state[0] = V2.directory
+
+    await asyncio.wait({restart})
+    with pytest.raises(StartFailed, match="another release is to run by now"):
+        restart.result()
+    assert serving is site.generations.serving
