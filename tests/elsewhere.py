@@ -23,7 +23,6 @@ TESTED_ELSEWHERE = {
     "daemon/assets.py": "test_boot.py",
     "daemon/program_health.py": "integration/test_program_health.py",
     "daemon/runtime.py": "daemon/test_run.py",
-    "daemon/server.py": "daemon/test_run.py",
     "config/option.py": "config/test_options.py",
     "config/proxying.py": "config/test_options.py",
     "daemon/measuring.py": "daemon/test_telemetry.py",

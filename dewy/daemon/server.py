@@ -70,10 +70,8 @@ async def supervise(
     context.signals.kill = generations.kill
     agent.deployer = ServerDeployer(releases, generations)
 
-    async def died(worker: Worker) -> bool:
-        return await agent.judge(worker.ending, worker.tail)
-
-    supervisor = await stack.enter_async_context(Supervisor(generations, died))
+    supervisor = Supervisor(generations, lambda worker: judge_death(agent, worker))
+    await stack.enter_async_context(supervisor)
     reaper = OrphanReaper(generations.leaders)
     looks = (
         keep_link(state_store, releases),
@@ -93,6 +91,18 @@ async def supervise(
         health = ProgramHealth(agent, generations, endpoint)
         await stack.enter_async_context(health.watching())
     return generations
+
+
+async def judge_death(agent: Agent, worker: Worker) -> bool:
+    """
+    Answer the death of *worker*; return whether another release is to run now.
+
+    One that was left by a deployment a moment ago says nothing of what runs now.
+    """
+    running = agent.state.running
+    if running and worker.release not in ("", running.directory):
+        return False
+    return await agent.judge(worker.ending, worker.tail)
 
 
 def _running(state_store: StateStore) -> str:
