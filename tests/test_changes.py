@@ -192,3 +192,29 @@ async def test_listener_that_fails_does_not_fail_the_change() -> None:
 
     with slot.listening(fail):
         assert "done" == await slot.run(change(), work)
+
+
+async def test_second_cancellation_does_not_break_off_the_undoing():
+    slot, begun, undone = ChangeSlot(), asyncio.Event(), asyncio.Event()
+    undoing, finish = asyncio.Event(), asyncio.Event()
+    change = Change(Attempt("v2", "v1", "deploy", 0.0))
+
+    async def work(change: Change) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            undoing.set()
+            await finish.wait()
+            undone.set()
+
+    running = asyncio.create_task(slot.run(change, work))
+    await begun.wait()
+    change.cancel("first")
+    await undoing.wait()
+    change.cancel("second")
+    finish.set()
+    with pytest.raises(Cancelled, match="first"):
+        await running
+
+    assert undone.is_set()

@@ -431,3 +431,20 @@ async def test_cancelled_deployment_is_recorded_though_it_was_cancelled_twice(
 
         record = (await site.hands.history())[-1]
         assert ("cancelled", "first") == (record.outcome, record.reason)
+
+
+async def test_rollback_of_deployment_tried_again_after_abort_is_in_history(
+    tmp_path, monkeypatch
+):
+    async with sited(tmp_path) as site:
+        async with deploying(site, monkeypatch) as (poll, _):
+            await site.operations.abort()
+            await poll
+        async with deploying(site, monkeypatch) as (poll, _):
+            await site.roll_back()
+            await poll
+
+        rows = [each for each in await site.hands.history() if each.tag == "v1.2.0"]
+        assert ["aborted by operator", "rolled back by operator"] == [
+            each.reason for each in rows
+        ]
