@@ -12,6 +12,8 @@ import pytest
 
 from dewy.errors import DeploymentError, RemoteError, StartFailed
 from dewy.polling import Poller
+from dewy.release import Release
+from dewy.remotes.partial_file import PartialFile
 from tests.eventually import eventually
 from tests.standins.agents import Hands, acting
 
@@ -146,3 +148,22 @@ async def test_words_of_program_stay_where_they_may_be_read(
     assert "generation 2 ended (exit status 1)" == entry.reason == record.reason
     assert any(SECRET in str(vars(each)) for each in caplog.records)
     await eventually(lambda: any(SECRET in text for text in hands.told()))
+
+
+async def test_disk_full_while_staging_is_one_row_without_temporary_names(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fetch(
+        self: object, release: Release, into: Path, progress: object = None
+    ) -> None:
+        async with PartialFile(into) as draft:
+            monkeypatch.setattr(draft, "_empty", full)
+            await draft.restart()
+
+    monkeypatch.setattr("dewy.artifacts.memory.MemoryArtifacts.fetch", fetch)
+    await poll(hands, 3)
+    failed = [each for each in await hands.history() if each.outcome == "failed"]
+
+    assert [("v1.1.0", "fetch")] == [(each.tag, each.step) for each in failed]
+    assert "tmp" not in failed[0].reason
+    assert failed[0].reason.endswith(os.strerror(errno.ENOSPC))

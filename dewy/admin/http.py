@@ -156,7 +156,9 @@ class AdminAPI:
                 server = await loop.create_server(doorman, HOST, port)
             except OSError as exc:
                 if exc.errno != errno.EADDRINUSE:
-                    raise DewyError(f"the admin API cannot listen: {exc}") from exc
+                    raise DewyError(
+                        f"the admin API cannot listen: {exc.strerror or exc}"
+                    ) from exc
                 continue
             self.port = port
             return server

@@ -126,7 +126,7 @@ class DeploymentLog:
         try:
             await asyncio.to_thread(self._history.append, record)
         except OSError as exc:
-            log.error("History not written", extra={"error": str(exc)})
+            log.error("History not written", extra={"error": summary(exc)})
 
     async def failed(self, attempt: Attempt, exc: Exception) -> bool:
         """
@@ -247,7 +247,7 @@ async def _send(notifier: Notifier, notice: Notice) -> None:
         async with asyncio.timeout(DELIVERY):
             await notifier.send(notice)
     except (DewyError, OSError) as exc:  # TimeoutError is an OSError
-        log.warning("Notice not delivered", extra={"error": str(exc)})
+        log.warning("Notice not delivered", extra={"error": summary(exc)})
     except Exception:
         # A fault of one notifier must not keep the next notice from anybody.
         log.exception("Notifier ran into a fault")

@@ -264,8 +264,8 @@ class StateFile:
             raise BrokenState(f"{self.path} is broken: {exc}") from exc
         except OSError as exc:
             raise DewyError(
-                f"{self.path} cannot be read ({exc}); restore it, or move it away "
-                "to start from the link 'current'"
+                f"{self.path} cannot be read: {exc.strerror or exc}; restore it, or "
+                "move it away to start from the link 'current'"
             ) from exc
 
     def set_aside(self, now: float) -> Path:

@@ -99,6 +99,7 @@ class PartialFile:
                 work.exception()
             raise
         except OSError as exc:
+            # A staging directory has another name each time.
             raise DeploymentError(
-                f"could not write {self._into}: {exc.strerror}", host=True
+                f"could not write {self._into.name}: {exc.strerror}", host=True
             ) from exc

@@ -145,7 +145,7 @@ def test_broken_file_is_set_aside_whole(tmp_path: Path, content: bytes) -> None:
 def test_unreadable_file_is_told_with_what_to_do(tmp_path: Path) -> None:
     file = StateFile(tmp_path)
     file.path.mkdir()
-    with pytest.raises(DewyError, match=r"cannot be read .* move it away"):
+    with pytest.raises(DewyError, match=r"cannot be read: .* move it away"):
         file.read()
 
 

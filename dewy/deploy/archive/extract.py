@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import lzma
 import os
+import re
 import struct
 import tarfile
 import zipfile
@@ -51,6 +52,10 @@ REFUSED = frozenset(
     }
 )
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+# Bytes as Python writes them, with the brackets, the colon or the sign before them.
+_BYTES = re.compile(
+    r"""\s*(?:\(\s*|[:=]\s*)?\bb(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?:\s*\))?"""
+)
 
 
 def unpack(
@@ -83,7 +88,7 @@ def unpack(
     except ArchiveError as exc:
         raise ArchiveError(f"{name}: {exc}") from exc
     except OSError as exc:
-        raise _translated(name, into, exc) from exc
+        raise _translated(name, source, into, exc) from exc
     except BROKEN as exc:
         raise _broken(name, exc) from exc
 
@@ -111,14 +116,27 @@ def _unpack(
         tree.finish()
 
 
-def _translated(name: str, into: Path, exc: OSError) -> DeploymentError:
+def plain(text: str) -> str:
+    """
+    Return the words of a reader in one line, without bytes as Python writes them.
+
+    >>> plain("Not a gzipped file (b'ga')")
+    'Not a gzipped file'
+    """
+    return " ".join(_BYTES.sub("", text).split())
+
+
+def _translated(name: str, source: Path, into: Path, exc: OSError) -> DeploymentError:
     if exc.errno is None:  # bz2 and gzip raise it for broken data.
         return _broken(name, exc)
     if exc.errno in FULL:
         return DeploymentError(
             f"no space left in {into.parent} to unpack {name}", host=True
         )
-    where = quoted(str(exc.filename)) if exc.filename else "a file"
+    # The artifact's own place has another name each time.
+    own = str(exc.filename) == str(source)
+    file = source.name if own else str(exc.filename)
+    where = quoted(file) if exc.filename else "a file"
     reason = f"{where}: {exc.strerror}"
     if exc.errno in REFUSED:
         return ArchiveError(f"{name} holds an entry that cannot be made: {reason}")
@@ -126,5 +144,5 @@ def _translated(name: str, into: Path, exc: OSError) -> DeploymentError:
 
 
 def _broken(name: str, exc: Exception) -> ArchiveError:
-    reason = " ".join(str(exc).split())[:200] or type(exc).__name__
+    reason = plain(str(exc))[:200] or type(exc).__name__
     return ArchiveError(f"{name} is broken or cut short: {reason}")

@@ -60,7 +60,7 @@ def _place(
         with content, tree.file(member.name, member.mode) as file:
             budget.copy(content, file)
     else:
-        kind = KINDS.get(member.type, f"of the unknown type {member.type!r}")
+        kind = KINDS.get(member.type, "of an unknown type")
         raise ArchiveError(f"entry {quoted(member.name)} is {kind}")
 
 

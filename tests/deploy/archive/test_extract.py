@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 import zstandard
 
 from dewy.deploy.archive import unpack
+from dewy.deploy.archive.extract import plain
 from dewy.deploy.archive.tree import Tree
 from dewy.errors import ArchiveError, DeploymentError
 from tests.deploy.archive.conftest import Unpacked
@@ -222,3 +224,34 @@ def _large_zip(path: Path, mebibytes: int) -> None:
     ):
         for _ in range(mebibytes):
             file.write(bytes(MIB))
+
+
+@pytest.mark.parametrize("name", ["app.tar.gz", "app.tgz", "app.zip", "app.tar"])
+def test_errors_of_readers_hold_no_python_bytes(unpacked: Unpacked, name: str) -> None:
+    with pytest.raises(ArchiveError) as failure:
+        unpacked(b"ga\xff'\"rbage" * 100, name)
+    assert not re.search(r"""\bb['"]""", str(failure.value))
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("Not a gzipped file (b'ga')", "Not a gzipped file"),
+        (
+            "File name in directory 'a' and header b'b' differ.",
+            "File name in directory 'a' and header differ.",
+        ),
+        ("bad magic: b'\\x00\\''", "bad magic"),
+        ("CRC check failed", "CRC check failed"),
+    ],
+)
+def test_plain_words_of_a_reader(said: str, expected: str) -> None:
+    assert expected == plain(said)
+
+
+def test_artifact_that_cannot_be_read_is_not_named_by_its_staging(
+    tmp_path: Path, release: Path
+) -> None:
+    with pytest.raises(DeploymentError) as failure:
+        unpack(tmp_path / "tmp123" / "app", "app", release)
+    assert "tmp123" not in str(failure.value)
