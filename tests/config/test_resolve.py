@@ -235,7 +235,7 @@ def test_options_of_other_commands_are_not_judged(
     [
         ("interval", "soon", "--interval 'soon' must be a time"),
         ("interval", "0", "--interval '0' must be longer than zero"),
-        ("keep", "0", "--keep '0' must be a whole number from 1"),
+        ("keep", "1", "--keep '1' must be a whole number from 2"),
         ("ready", "now", "--ready 'now' must be one of auto, notify, grace"),
         ("verify_checksum", "x", "must be one of off, auto, required"),
         ("admin_port", "65536", "--admin-port '65536'"),

@@ -106,7 +106,7 @@ async def test_two_applications_of_one_repository_keep_each_others_images(
 ) -> None:
     (tmp_path / "other").mkdir()
     one = isolated.dewy
-    one.options = ("--name", engine.name("one"), "--keep", "1")
+    one.options = ("--name", engine.name("one"), "--keep", "2")
     other = ContainerDewy(
         tmp_path / "other",
         unused_tcp_port_factory(),
