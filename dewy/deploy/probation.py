@@ -137,7 +137,7 @@ class Probation:
             return running == self._owed and await self._go_back(running, put_back)
         if state.previous is None:
             return False
-        reason = f"{bad.name} {verb} within probation ({how})"
+        reason = f"{verb} within probation ({how})"
         await self._condemn(bad, state.previous, reason, tail)
         if await self._go_back(bad, put_back, before=state):
             await self._tell(bad, "rolled back", reason, tail)
@@ -205,7 +205,8 @@ class Probation:
         what = "Rolled back" if back else "Could not roll back"
         log.error(what, extra=attempt.log_fields(to=back, error=reason))
         await self._deployment_log.record(attempt, outcome, reason, tail)
-        text = f"{reason}; back to {back}" if back else reason
+        text = f"{bad.name} {reason}"
+        text += f"; back to {back}" if back else ""
         self._deployment_log.tell(Kind.ERROR, text, ("log", "\n".join(tail)))
 
 

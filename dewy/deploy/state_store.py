@@ -112,7 +112,7 @@ class StateStore:
                 return changed
             if (running.tag, running.identity) != (tag, identity):
                 return changed
-            because = f"put back, because {reason}"
+            because = f"put back, because {tag} {reason}"
             return replace(changed, running=back, back_at=clock.wall(), because=because)
 
         await self.note(condemned)

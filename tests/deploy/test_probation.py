@@ -71,7 +71,7 @@ async def test_a_death_within_probation_is_a_verdict(tmp_path: Path):
     assert "put back, because v2 died within probation (exit status 9)" == state.because
     entry = state.quarantine.find("v2", "b")
     assert entry is not None
-    assert (None, "v2 died within probation (exit status 9)") == (
+    assert (None, "died within probation (exit status 9)") == (
         entry.until,
         entry.reason,
     )
@@ -209,7 +209,7 @@ async def test_rollback_that_cannot_be_is_told_and_tried_again(tmp_path: Path):
     (record,) = await asyncio.to_thread(case.history.read)
     assert ("v2", "failed", "probation") == (record.tag, record.outcome, record.step)
     assert "no earlier release can be put back" in record.reason
-    assert [record.reason] == [notice.text for notice in memory.sent]
+    assert [f"v2 {record.reason}"] == [notice.text for notice in memory.sent]
     assert OLDER == case.state_store.state.running
 
 
@@ -327,7 +327,7 @@ async def test_release_that_is_not_healthy_fails_probation(tmp_path: Path):
     state = case.state_store.state
     (entry,) = state.quarantine
     assert OLD == state.running
-    assert "v2 failed within probation (2 of 3 replicas are unhealthy)" == entry.reason
+    assert "failed within probation (2 of 3 replicas are unhealthy)" == entry.reason
 
 
 async def test_verdict_leaves_a_version_that_has_taken_over_meanwhile(tmp_path: Path):

@@ -162,7 +162,7 @@ def past() -> list[dict[str, Any]]:
 def past_of_program() -> list[dict[str, Any]]:
     """The same for `serving`."""
     now = time.time()
-    reason = "v1.9.1 died within probation (exit status 7)"
+    reason = "died within probation (exit status 7)"
     back = {"outcome": "rolled back", "step": "probation", "reason": reason}
     return [
         record(now - 4, "v1.9.2", "v1.9.0", 2.1),
