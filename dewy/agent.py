@@ -33,6 +33,7 @@ from .notifiers import Kind
 from .registries import Registry
 from .release import Refusal, Release
 from .system import Clock
+from .versions import Key, precedence
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ class Agent:
 
         passed_over: The versions newer than what was chosen last, and why.
 
+        key: The precedence of a version's name, as the last list had it.
+
         absence: Notices that what runs is offered no longer.
 
         status_reason: What the last look led to, for `status`.
@@ -75,6 +78,7 @@ class Agent:
     changes: ChangeSlot = field(default_factory=ChangeSlot)
     newest: Release | None = None
     passed_over: tuple[Refusal, ...] = ()
+    key: Callable[[str], Key | None] = precedence
     absence: Absence = field(default_factory=Absence)
     status_reason: str = "has not looked yet"
     provisional: bool = False
@@ -378,6 +382,8 @@ class Agent:
         known, self.status_reason = self.status_reason, found.decision.reason
         passed, self.passed_over = self.passed_over, found.passed_over
         self.newest = found.newest or self.newest
+        if found.candidates and found.candidates.names is not None:
+            self.key = found.candidates.key
         for each in found.passed_over:
             if each not in passed:
                 fields = {"tag": each.name, "why": each.reason}

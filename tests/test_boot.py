@@ -217,7 +217,7 @@ async def test_broken_state_keeps_nothing_down(settings: Settings, caplog, conte
 async def test_unreadable_state_is_one_clear_line(settings: Settings):
     (settings.private / "state.json").mkdir()
 
-    with pytest.raises(DewyError, match=r"state\.json cannot be read .*move it away"):
+    with pytest.raises(DewyError, match=r"state\.json cannot be read: .*move it away"):
         await boot.load(settings, CLOCK)
 
 

@@ -110,7 +110,8 @@ class Handlers:
 
     async def _why(self, version: str) -> Answer:
         agent = self.agent
-        looked = await look(agent.registry)
+        grace = agent.settings.grace_period
+        looked = await look(agent.registry, agent.clock.wall(), grace)
         history = History(agent.settings.private)
         told = await answer(version, agent.state, history, looked, agent.clock.wall())
         change = agent.changes.current
@@ -175,6 +176,7 @@ class Handlers:
                 underway=self._underway(),
                 probation=agent.probation.left,
                 status_reason=agent.status_reason,
+                key=agent.key,
                 passed_over=[
                     {"name": each.name, "reason": each.reason}
                     for each in agent.passed_over

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..deploy.plan import outdated_by
 from ..deploy.state import Installed, State
 from ..deploy.verbs import BY_OPERATOR
+from ..versions import Key, precedence
 
 __all__ = ["Process", "status"]
 
@@ -47,6 +49,8 @@ class Process:
         replicas: The containers, as `GET /api/containers` lists them.
 
         paused: New connections wait in the kernel's backlog.
+
+        key: The precedence of a version's name.
     """
 
     pid: int
@@ -62,6 +66,7 @@ class Process:
     replicas: Sequence[Mapping[str, Any]] = ()
     paused: bool = False
     deaths: Mapping[str, Any] | None = None
+    key: Callable[[str], Key | None] = precedence
 
 
 def status(
@@ -102,7 +107,7 @@ def status(
         "underway": dict(live.underway) if live.underway else None,
         "probation": live.probation,
         "hold": state.hold,
-        "quarantine": _quarantine(state, now),
+        "quarantine": _quarantine(state, now, live.key),
         "generations": [dict(each) for each in live.generations],
         "deaths": dict(live.deaths) if live.deaths else None,
         "replicas": [dict(each) for each in live.replicas],
@@ -142,7 +147,9 @@ def _release(installed: Installed | None) -> dict[str, Any] | None:
     }
 
 
-def _quarantine(state: State, now: float) -> list[dict[str, Any]]:
+def _quarantine(
+    state: State, now: float, key: Callable[[str], Key | None]
+) -> list[dict[str, Any]]:
     return [
         {
             "tag": entry.tag,
@@ -152,6 +159,7 @@ def _quarantine(state: State, now: float) -> list[dict[str, Any]]:
             "failures": entry.failures,
             "at": entry.at,
             "until": entry.until,
+            "outdated_by": outdated_by(state, entry.tag, key),
         }
         for entry in state.quarantine.clamped(now)
     ]

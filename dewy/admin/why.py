@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from typing import Any
 
 from ..config import Settings
 from ..deploy.candidates import first, in_detail
 from ..deploy.history import History
+from ..deploy.plan import in_grace
 from ..deploy.state import State
 from ..deploy.why import Looked, explain
-from ..errors import DewyError, NotYet
+from ..errors import DewyError, NoRelease, NotYet
 from ..registries import Registry, candidates_of
 from ..release import Refusal
 from ..system import Clock
@@ -39,27 +41,49 @@ async def why(
         return {key: value for key, value in told.items() if key != "ok"}
     except NotRunning:
         state = await asyncio.to_thread(offline.state_of, settings)
+    now = (clock or Clock()).wall()
     looked = Looked(problem="no --registry was given, so it was not asked")
     if settings.registry:
         async with preview.opened(settings) as registry:
-            looked = await look(registry)
-    now = (clock or Clock()).wall()
+            looked = await look(registry, now, settings.grace_period)
     return await answer(version, state, History(settings.private), looked, now)
 
 
-async def look(registry: Registry, patience: float = PATIENCE) -> Looked:
-    """What *registry* says now; that it does not is an answer, too."""
+async def look(
+    registry: Registry, now: float, grace: float, patience: float = PATIENCE
+) -> Looked:
+    """
+    Return what *registry* says; that it does not is an answer, too.
+
+    *now* is seconds since the epoch; a version without an artifact for this host
+    is waited for until *grace* seconds after it was published.
+    """
+    newest = ""
     try:
         async with asyncio.timeout(patience):
             offered = await candidates_of(registry)
+            newest = offered.versions[0].tag if offered.versions else ""
             release, passed = await first(offered)
     except TimeoutError:
         return Looked(problem=f"no answer within {patience:g} s")
     except (NotYet, DewyError, OSError) as exc:
-        return Looked.failed(exc)
+        return replace(Looked.failed(exc), coming=_coming([(newest, exc)], now, grace))
     over = [Refusal(tag, in_detail(exc)) for tag, exc in passed]
     older = [] if offered.names is None else offered.older(release.tag)
-    return Looked(release, (*over, *offered.refused, *older, *release.refused))
+    refused = (*over, *offered.refused, *older, *release.refused)
+    return Looked(release, refused, coming=_coming(passed, now, grace))
+
+
+def _coming(
+    missing: Iterable[tuple[str, Exception]], now: float, grace: float
+) -> dict[str, float]:
+    """Until when each of the *missing* versions is waited for."""
+    return {
+        tag: exc.since.timestamp() + grace
+        for tag, exc in missing
+        if isinstance(exc, NoRelease) and exc.since and not exc.unfinished
+        if in_grace(exc, now, grace)
+    }
 
 
 async def answer(

@@ -157,6 +157,8 @@ def _quarantine(entry: Status, now: float) -> str:
     until = entry["until"]
     if until is None:
         again = f"until `dewy retry {entry['tag']}`"
+    elif newer := entry.get("outdated_by"):
+        again = f"not tried: {newer} is newer"
     elif until <= now:
         again = "tried again at the next poll"
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -9,7 +10,7 @@ from ..errors import NoRelease
 from ..registries import Candidates
 from ..release import Release
 from ..system import utc
-from ..versions import Version
+from ..versions import Key, Version
 from .quarantine import Entry
 from .state import Installed, State
 
@@ -114,6 +115,13 @@ def is_same(running: Installed, release: Release) -> bool:
     the original left behind has nothing but its tag.
     """
     return running.tag == release.tag and running.identity in ("", release.identity)
+
+
+def outdated_by(state: State, tag: str, key: Callable[[str], Key | None]) -> str:
+    """Return what runs if *tag* is older than it by *key*, so never tried; or ""."""
+    running = state.running
+    own, its = key(tag), key(running.tag) if running else None
+    return running.name if running and own and its and own < its else ""
 
 
 def in_grace(missing: NoRelease, now: float, grace: float) -> bool:

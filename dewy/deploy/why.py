@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from ..errors import NoRelease
 from ..logs import summary
@@ -39,11 +39,15 @@ class Looked:
         refused: What it passed over, and why.
 
         problem: Why it named none, or did not answer; "" where it did.
+
+        coming: Versions without an artifact for this host yet, and until when each
+            is waited for, seconds since the epoch.
     """
 
     release: Release | None = None
     refused: tuple[Refusal, ...] = ()
     problem: str = ""
+    coming: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def found(cls, release: Release) -> Looked:
@@ -82,7 +86,7 @@ def explain(
     found = [
         *_running(version, state),
         *_wanted(version, state),
-        *_quarantine(version, state, now),
+        *_quarantine(version, state, looked, now),
         *_registry(version, state, looked, now),
         *_past(version, history),
     ]
@@ -102,7 +106,7 @@ def _running(version: str, state: State) -> Found:
     running = state.running
     if running is not None and running.name == version:
         because = f": {state.because}" if state.because else ""
-        yield RUNS, f"it runs since {_at(state.since)}{because}"
+        yield RUNS, f"it has run since {_at(state.since)}{because}"
 
 
 def _wanted(version: str, state: State) -> Found:
@@ -110,10 +114,16 @@ def _wanted(version: str, state: State) -> Found:
         yield WAITS, "an operator asked for it; the next poll deploys it"
 
 
-def _quarantine(version: str, state: State, now: float) -> Found:
+def _quarantine(version: str, state: State, looked: Looked, now: float) -> Found:
+    named = looked.release.tag if looked.release else version
     for entry in state.quarantine.clamped(now):
         if entry.tag == version and entry.blocks(now):
             yield KEPT_OUT, quarantined(replace(entry, reason=entry.story))
+        elif entry.tag == version and named != version:
+            yield (
+                "",
+                f"not tried while {named} is what polls find; it failed: {entry.story}",
+            )
         elif entry.tag == version:
             yield "", f"it is due to be tried again after: {entry.story}"
 
@@ -124,6 +134,15 @@ def _registry(version: str, state: State, looked: Looked, now: float) -> Found:
     release = looked.release
     if release is not None and release.tag == version:
         yield from _newest(state, release, now)
+        return
+    if until := looked.coming.get(version):
+        yield (
+            WAITS,
+            (
+                "the registry has nothing of it for this host yet; it is waited for "
+                f"until {_at(until)} (--grace-period)"
+            ),
+        )
         return
     for refused in looked.refused:
         if refused.name == version:

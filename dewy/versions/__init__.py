@@ -4,7 +4,17 @@ Versions: reading them, ordering them, choosing one, and the artifact for a host
 Pure: nothing here asks a registry, and only `Platform.here` looks at the host.
 """
 
-from .choose import Choice, Order, Rules, choose, key_of, order, outdone_by, slot_of
+from .choose import (
+    Choice,
+    Order,
+    Rules,
+    choose,
+    key_of,
+    order,
+    outdone_by,
+    precedence,
+    slot_of,
+)
 from .constraint import Constraint
 from .platforms import VERSION, ArtifactChoice, Platform, choose_artifact
 from .selection import Selection
@@ -28,6 +38,7 @@ __all__ = [
     "key_of",
     "order",
     "outdone_by",
+    "precedence",
     "slot_of",
     "surprises",
 ]

@@ -114,6 +114,12 @@ def key_of(name: str, rules: Rules) -> Key | None:
     return version.key if version else None
 
 
+def precedence(name: str) -> Key | None:
+    """Return the precedence of *name* as a semantic version; None without one."""
+    version = semver.parse(name)
+    return version.key if version else None
+
+
 def slot_of(tag: str, calver_format: str = "") -> str:
     """
     The slot in *tag*, or "".

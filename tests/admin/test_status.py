@@ -83,6 +83,7 @@ def test_status_of_a_running_dewy(state: State) -> None:
         "failures": 1,
         "at": 1000.0,
         "until": 1060.0,
+        "outdated_by": "",
     } == found["quarantine"][0]
 
 

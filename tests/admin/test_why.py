@@ -15,9 +15,13 @@ from dewy.admin.why import look, why
 from dewy.config import Settings
 from dewy.errors import ConfigError, NoRelease
 from dewy.polling import Poller
+from dewy.registries import Candidates
 from dewy.release import Refusal, Release
-from dewy.system import Clock
+from dewy.system import Clock, utc
+from dewy.versions import Version
 from tests.standins.agents import acting
+
+NOW, GRACE = 1000.0, 300.0
 
 
 async def test_running_dewy_is_asked(worked: Settings, clock: Clock) -> None:
@@ -78,11 +82,41 @@ async def test_registry_is_one_of_those_asked() -> None:
     """Whatever is the matter with it, the others tell what they know."""
     refused = (Refusal("v9", "pre-release"),)
     release = Release("v2", "file:///x", "two", refused=refused)
-    assert release is (await look(Registry(release))).release
-    assert refused == (await look(Registry(release))).refused
-    nothing = await look(Registry(NoRelease("none here", refused)))
+    assert release is (await look(Registry(release), NOW, GRACE)).release
+    assert refused == (await look(Registry(release), NOW, GRACE)).refused
+    nothing = await look(Registry(NoRelease("none here", refused)), NOW, GRACE)
     assert ("none here", refused) == (nothing.problem, nothing.refused)
-    assert "no answer within 0.01 s" == (await look(Registry(None), 0.01)).problem
+    assert (
+        "no answer within 0.01 s"
+        == (await look(Registry(None), NOW, GRACE, 0.01)).problem
+    )
+
+
+@pytest.mark.parametrize(
+    ("since", "expected"), [(NOW - 100, {"v3": NOW + 200}), (NOW - 400, {})]
+)
+async def test_version_without_artifact_is_coming_within_grace(
+    monkeypatch: pytest.MonkeyPatch, since: float, expected: dict[str, float]
+) -> None:
+    """Alone, as well as before one that can be had."""
+    missing = NoRelease("v3 has no artifact for this host", since=utc(since))
+    good = Release("v2", "file:///x", "two")
+
+    async def details(version: Version) -> Release:
+        if version.tag == "v3":
+            raise missing
+        return good
+
+    for tags in (("v3",), ("v3", "v2")):
+        versions = tuple(Version(tag, tag, ()) for tag in tags)
+
+        async def offer(
+            registry: object, versions: tuple[Version, ...] = versions
+        ) -> Candidates:
+            return Candidates("there", versions, details)
+
+        monkeypatch.setattr("dewy.admin.why.candidates_of", offer)
+        assert expected == (await look(Registry(good), NOW, GRACE)).coming
 
 
 async def test_dewy_that_runs_knows(tmp_path: Path) -> None:

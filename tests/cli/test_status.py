@@ -197,3 +197,16 @@ def test_deployment_under_way_is_shown_with_its_progress() -> None:
         for line in lines
     )
     assert not any(line.startswith("next poll") for line in lines)
+
+
+def test_quarantine_of_a_version_older_than_what_runs_is_not_tried() -> None:
+    entry = {
+        "tag": "v1.1.0",
+        "reason": "died",
+        "failures": 1,
+        "until": 900.0,
+        "outdated_by": "v1.6.0",
+    }
+    text = "\n".join(screen({**WELL, "quarantine": [entry]}, 1000.0))
+
+    assert "v1.1.0: died (not tried: v1.6.0 is newer)" in text

@@ -28,7 +28,7 @@ def test_json_has_all_of_it(dewy: Dewy, worked: StateFile) -> None:
     found = json.loads(dewy("why", "v2", "--json").out)
 
     assert ("v2", "runs", []) == (found["version"], found["verdict"], found["records"])
-    assert found["why"][0].startswith("it runs since")
+    assert found["why"][0].startswith("it has run since")
 
 
 def test_registry_is_asked(dewy: Dewy, worked: StateFile, root: Path) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dewy.deploy.plan import Action, in_grace, is_met, plan
+import pytest
+
+from dewy.deploy.plan import Action, in_grace, is_met, outdated_by, plan
 from dewy.deploy.quarantine import Quarantine
 from dewy.deploy.state import Installed, State
 from dewy.errors import NoRelease
 from dewy.release import Release
 from dewy.system import Clock, utc
+from dewy.versions import precedence
 
 NOW = 1_000_000.0
 CLOCK = Clock(wall=lambda: NOW, jitter=lambda: 0.5)
@@ -118,3 +121,13 @@ def test_release_dated_far_ahead_is_not_on_its_way_for_ever():
 
     assert not in_grace(missing, NOW, 1800)
     assert in_grace(NoRelease("none", since=utc(NOW + 60)), NOW, 1800)
+
+
+@pytest.mark.parametrize(
+    ("tag", "expected"), [("v1.1.0", "v1.6.0"), ("v1.7.0", ""), ("nightly", "")]
+)
+def test_version_below_what_runs_is_outdated_by_it(tag: str, expected: str) -> None:
+    running = Installed("v1.6.0", "six", "d6", 1.0)
+
+    assert expected == outdated_by(State(running, (running,)), tag, precedence)
+    assert "" == outdated_by(State(), tag, precedence)

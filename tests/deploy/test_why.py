@@ -138,3 +138,21 @@ def test_what_nobody_knows() -> None:
     assert "unknown" == verdict
     assert "the registry names no release: the host is down" == text
     assert ("unknown", "nothing is known of v9 here") == why("v9", looked=Looked())
+
+
+def test_timed_quarantine_of_outdated_version_is_not_said_to_be_tried() -> None:
+    bad = Quarantine().add("v1", "one", "died", CLOCK, traffic=False)
+    state = replace(STATE, quarantine=bad)
+    answer = explain("v1", state, [], release("v2"), NOW + 3600)
+
+    assert "not tried while v2 is what polls find; it failed: died" in answer.why
+    assert not any("due to be tried" in text for text in answer.why)
+
+
+def test_version_within_grace_period_waits_with_the_time() -> None:
+    refused = Refusal("v3", "no artifact for linux/arm64")
+    found = release("v2", refused)
+    verdict, text = why("v3", looked=replace(found, coming={"v3": NOW + 60}))
+
+    assert "waits" == verdict
+    assert "waited for until 1970-01-01 00:17:40 UTC" in text

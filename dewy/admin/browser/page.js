@@ -222,6 +222,7 @@
     table($("#quarantine"), [["Version"], ["Why", "wide why"], ["Failures", "number"], ["Tried again"]],
       status.quarantine.map((entry) => [entry.tag, `${entry.reason} (${more(entry.tag)})`, String(entry.failures),
         entry.until == null ? `after dewy retry ${entry.tag}` :
+          entry.outdated_by ? `never: ${entry.outdated_by} is newer` :
           entry.until > now() ? until(entry.until) : "at the next poll"]));
   }
 
