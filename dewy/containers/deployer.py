@@ -175,7 +175,7 @@ class ContainerDeployer:
             EngineError: the engine does not tell.
         """
         await self.store.observe()
-        self.store.adopt()
+        self.store.claim()
         left = [
             each
             for each in self.store.replicas

@@ -137,17 +137,6 @@ class ReplicaSet:
                 each.health_tracker, rise=health_tracker.rise, fall=health_tracker.fall
             )
 
-    def claim(self) -> None:
-        """
-        Have what was found be this dewy's own.
-
-        What other roots make from now on is another dewy's, in a network namespace
-        where the lock does not show.
-        """
-        store = self.deployer.store
-        found = (replica.id for replica in store.replicas)
-        store.application = store.application.having(found)
-
     async def probe(self, backend: Backend) -> bool:
         """Whether a suspected *backend* is to be used again."""
         return self.reconciler is not None and await self.reconciler.probe(backend)

@@ -138,8 +138,13 @@ class ReplicaStore:
             replica.served = False
             self.lose(replica, None)
 
-    def adopt(self) -> None:
-        """What is known by now is ours; later ones of other roots are not."""
+    def claim(self) -> None:
+        """
+        Have what was found be this dewy's own.
+
+        What other roots make from now on is another dewy's, in a network namespace
+        where the lock does not show.
+        """
         self.application = self.application.having(self._replicas)
 
     def creating(self, name: str) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
-__all__ = ["Desired", "Observed", "Phase", "Plan", "reconcile", "settled"]
+__all__ = ["Desired", "Observed", "Phase", "Plan", "reconcile"]
 
 
 class Phase(IntEnum):
@@ -135,12 +135,6 @@ def reconcile(seen: Collection[Observed], desired: Desired) -> Plan:
         leave=_superfluous(seen, kept) if complete else (),
         complete=complete,
     )
-
-
-def settled(seen: Collection[Observed], desired: Desired) -> bool:
-    """Whether *seen* is as *desired*, those that are leaving apart."""
-    found = reconcile(seen, desired)
-    return found.complete and found.idle
 
 
 def _places(seen: Iterable[Observed], desired: Desired) -> dict[int, Observed]:

@@ -82,7 +82,6 @@ async def replicate(context: RunContext, reread: Reread) -> Handlers:
         state_store, replica_set.image_store, replica_set.deployer
     )
     await replica_set.deployer.adopt(state_store.state.running)
-    replica_set.claim()
     if state_store.state.running is None:
         found = await replica_set.deployer.identify(context.clock.wall())
         if found is not None:

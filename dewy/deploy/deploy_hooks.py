@@ -33,7 +33,7 @@ class DeployHooks:
         deployment_log: DeploymentLog,
     ) -> None:
         self.settings = settings
-        self._supply = release_store
+        self._release_store = release_store
         self._deployment_log = deployment_log
         self._turn = asyncio.Lock()
 
@@ -73,7 +73,7 @@ class DeployHooks:
         variables = {
             "DEWY_TAG": attempt.target,
             "DEWY_PREVIOUS_TAG": attempt.previous,
-            **self._supply.describe(target),
+            **self._release_store.describe(target),
             "DEWY_OUTCOME": outcome,
         }
         async with self._turn:

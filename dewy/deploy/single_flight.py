@@ -83,9 +83,9 @@ class SingleFlightFetcher:
         """Until the block ends it is our turn; or it is in the cache, which is told."""
         key = f"locks/artifact/{self._fetcher.key(release)}"
         lease = Lease(self._cache, key, self._length, self._clock)
-        status_reason = await self._wait(lease, release)
-        if status_reason is not Standing.OURS:
-            yield status_reason is None
+        standing = await self._wait(lease, release)
+        if standing is not Standing.OURS:
+            yield standing is None
             return
         renewing = asyncio.create_task(lease.keep(), name="lease")
         useless = False
@@ -105,15 +105,12 @@ class SingleFlightFetcher:
         delay, until = FIRST_LOOK, self._clock.monotonic() + PATIENCE
         while not await self._fetcher.has(release):
             try:
-                status_reason = await lease.take()
+                standing = await lease.take()
             except (OSError, RemoteError) as exc:
                 self._outage.noticed(exc)
                 return Standing.USELESS
-            if (
-                status_reason is not Standing.ANOTHERS
-                or self._clock.monotonic() > until
-            ):
-                return status_reason
+            if standing is not Standing.ANOTHERS or self._clock.monotonic() > until:
+                return standing
             if delay == FIRST_LOOK:
                 log.info("Waiting for another host", extra={"tag": release.tag})
             await asyncio.sleep(delay * (0.5 + self._clock.jitter()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import count
 from random import Random
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dewy.containers.rollout import Desired, Observed, Phase, Plan, reconcile, settled
+from dewy.containers.rollout import Desired, Observed, Phase, Plan, reconcile
 
 NEW, OLD = "new", "old"
 GONE, LEAVING, UNCHECKED = Phase.GONE, Phase.LEAVING, Phase.UNCHECKED
@@ -130,6 +131,12 @@ def test_two_with_the_same_number_fill_two_places():
 
     assert Plan(complete=True) == reconcile(twins, Desired(NEW, 2))
     assert ("b",) == reconcile(twins, Desired(NEW, 1)).leave
+
+
+def settled(seen: Iterable[Observed], desired: Desired) -> bool:
+    """Whether nothing is left to do."""
+    plan = reconcile(list(seen), desired)
+    return plan.complete and plan.idle
 
 
 def test_one_without_a_number_fills_a_place():
