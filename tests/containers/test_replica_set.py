@@ -33,7 +33,7 @@ async def test_more_and_fewer_replicas_roll(tmp_path: Path):
             bench.replica_set.renew(changed, RunOptions())
             await eventually(lambda n=count: whole(bench, n))
 
-        assert set(bench.host.held) <= old
+        await eventually(lambda: set(bench.host.held) <= old)
         assert [] == bench.deaths
 
 
