@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from typing import Any
 
-__all__ = ["Changes"]
+__all__ = ["Changes", "ended"]
 
 
 class Changes:
@@ -34,3 +36,28 @@ class Changes:
         """Return at once if there were more than *count*, else with the next."""
         if self.count == count:
             await self._next.wait()
+
+    async def since_or_done(
+        self,
+        count: int,
+        tasks: Iterable[asyncio.Task[Any]],
+        seconds: float | None = None,
+    ) -> None:
+        """As `since`, but return as well when one of *tasks* ends or *seconds* pass."""
+        changed = asyncio.create_task(self.since(count), name="change")
+        try:
+            await asyncio.wait(
+                {changed, *tasks},
+                timeout=seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            await ended({changed})
+
+
+async def ended(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel *tasks* and wait for them; what they raised is of no interest."""
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -14,6 +14,7 @@ from ..deploy.deployer import Progress, Switch
 from ..deploy.state import Installed
 from ..errors import EngineError
 from ..proxy.verdict import Outcomes
+from .changes import ended
 from .container_spec import ContainerSpec, ContainerSpecs
 from .drainer import Drainer
 from .engines.decode import repository
@@ -120,8 +121,9 @@ class ContainerDeployer:
         """
         Have as many replicas of what runs serve as there are to be, and no others.
 
-        Those of a version that is taking over are left alone. Returns up to which
-        change of the store all was looked at.
+        Those of a version that is taking over are left alone. It ends early once
+        something else is wanted. Returns up to which change of the store all was
+        looked at.
 
         Raises:
             DewyError: it is not known how replicas are made, or the image of what
@@ -134,6 +136,8 @@ class ContainerDeployer:
             return known
         wanted = self.wanted()
         container_spec = await self._specified(running)
+        if container_spec is None:
+            return known
 
         def stale() -> bool:
             return self.target == container_spec.spec or wanted != self.wanted()
@@ -151,13 +155,30 @@ class ContainerDeployer:
         await healing.run()
         return known if stale() else healing.known
 
-    async def _specified(self, running: Installed) -> ContainerSpec:
-        """Return how *running* is made; the engine is asked once."""
+    async def _specified(self, running: Installed) -> ContainerSpec | None:
+        """
+        Return how *running* is made; None once something else is wanted.
+
+        The engine is asked once, and its image may have to be pulled.
+        """
         wanted = self.wanted()
-        if self._made is None or self._made[0] != wanted:
-            await self.image_store.ensure(running)
-            self._made = wanted, await self.container_specs.of(running)
-        return self._made[1]
+        if self._made is not None and self._made[0] == wanted:
+            return self._made[1]
+        making = asyncio.create_task(self._specify(running), name="container spec")
+        try:
+            while not making.done() and wanted == self.wanted():
+                known = self.store.changed.count
+                await self.store.changed.since_or_done(known, {making})
+            if wanted != self.wanted():
+                return None
+            self._made = wanted, making.result()
+            return self._made[1]
+        finally:
+            await ended({making})
+
+    async def _specify(self, running: Installed) -> ContainerSpec:
+        await self.image_store.ensure(running)
+        return await self.container_specs.of(running)
 
     def wanted(self) -> tuple[object, ...]:
         """Return what there is to be, as far as the store does not show it."""

@@ -13,7 +13,7 @@ from typing import Any, Self
 from ..errors import DewyError, EngineError
 from ..logs import summary
 from ..proxy import Backend
-from .changes import Changes
+from .changes import Changes, ended
 from .deployer import ContainerDeployer
 from .health_keeper import HealthKeeper
 from .model import Event
@@ -330,16 +330,10 @@ class Reconciler:
                 while self._store.serving and not self._looked.is_set():
                     known = self._store.changed.count
                     looked = asyncio.create_task(self._looked.wait(), name="registry")
-                    changed = asyncio.create_task(
-                        self._store.changed.since(known), name="change"
-                    )
-                    either: set[asyncio.Task[Any]] = {looked, changed}
                     try:
-                        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                        await self._store.changed.since_or_done(known, {looked})
                     finally:
-                        for task in either:
-                            task.cancel()
-                        await asyncio.gather(*either, return_exceptions=True)
+                        await ended({looked})
 
     def _missing(self, problem: str) -> None:
         self._tried.set()

@@ -17,6 +17,7 @@ from typing import Any
 from ..deploy.deployer import Progress
 from ..errors import DewyError, EngineError, StartFailed
 from ..logs import summary
+from .changes import ended
 from .container_spec import ContainerSpec
 from .drainer import Drainer
 from .launcher import Launcher, ReadinessProbe
@@ -77,7 +78,7 @@ class _Update(ABC):
             while not await self._advance():
                 await self._something_happened()
         finally:
-            await _ended(self._tasks)
+            await ended(self._tasks)
 
     @abstractmethod
     async def _advance(self) -> bool:
@@ -167,17 +168,9 @@ class _Update(ABC):
 
     async def _something_happened(self) -> None:
         """Wait for a task to end, for a change, or until patience is over."""
-        changed = asyncio.create_task(
-            self._store.changed.since(self.known), name="change"
+        await self._store.changed.since_or_done(
+            self.known, self._tasks, self._patience()
         )
-        try:
-            await asyncio.wait(
-                {changed, *self._tasks},
-                timeout=self._patience(),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-        finally:
-            await _ended({changed})
         done = {task for task in self._tasks if task.done()}
         self._tasks -= done
         for failure in [failure for task in done if (failure := task.exception())]:
@@ -342,10 +335,3 @@ class Healing(_Update):
             raise exc
         told = self._store.tell(replica, error=str(exc))
         log.warning("Replica is lost, another takes its place", extra=told)
-
-
-async def _ended(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel *tasks* and wait for them; what they raised is of no interest."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

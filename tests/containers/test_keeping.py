@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dewy.containers.engines.memory_contents import Held
+from dewy.deploy.state import Installed
 from tests.containers.test_reconciler import first, kept, whole
 from tests.eventually import eventually, turns
 from tests.standins.crews import Bench, Halt, benched
@@ -235,3 +236,25 @@ async def test_hung_call_about_one_replica_holds_up_no_other(call: str, tmp_path
         proceed.set()
         bench.host.hook = None
         await eventually(lambda: whole(bench))
+
+
+async def test_pull_of_what_is_no_longer_wanted_holds_up_no_healing(tmp_path: Path):
+    """The image of what ran cannot be had, and a rollback goes back to v1."""
+    async with kept(tmp_path) as bench:
+        deployer = bench.replica_set.deployer
+        good = bench.state_store.state.running
+        release = bench.publish("v2")
+        gone = Installed("v2", release.identity, "", 1_000_001.0)
+        bench.host.hook = halt = Halt("before", "pull")
+        await bench.state_store.change(lambda state: replace(state, running=gone))
+        deployer.store.changed.set()
+        await halt.reached.wait()
+
+        await bench.state_store.change(lambda state: replace(state, running=good))
+        deployer.store.changed.set()
+        victim = deployer.store.serving[0].id
+        await bench.host.kill(victim)
+        await eventually(lambda: victim not in bench.host.held)
+        await eventually(lambda: whole(bench))
+
+        assert not halt.proceed.is_set()
