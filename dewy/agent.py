@@ -19,7 +19,7 @@ from .deploy.candidates import Absence, Found, ask, ask_for
 from .deploy.deploy_hooks import DeployHooks
 from .deploy.deployer import Deployer
 from .deploy.deployment_log import DeploymentLog
-from .deploy.plan import Action, decides_alike, is_same, quarantined
+from .deploy.plan import Action, decides_alike, is_same, quarantined, refuse_held
 from .deploy.probation import Probation
 from .deploy.release_store import ReleaseStore
 from .deploy.state import Installed, State
@@ -318,7 +318,7 @@ class Agent:
 
         def commit(state: State) -> State:
             if attempt.action == "deploy":
-                _refuse_held(state, target)
+                refuse_held(state, target)
             change.commit()
             return replace(
                 state.deployed(target, self.settings.keep, back_at),
@@ -489,12 +489,6 @@ class Agent:
                 traffic=False,
                 detail=detail_of(why),
             )
-
-
-def _refuse_held(state: State, target: Installed) -> None:
-    running = state.running
-    if state.hold and running and not running.is_version_of(target):
-        raise NotYet(f"held at {running.name}; {target.name} waits")
 
 
 async def _in_time(asking: Coroutine[None, None, Found]) -> Found:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from ..errors import NoRelease
+from ..errors import NoRelease, NotYet
 from ..registries import Candidates
 from ..release import Release
 from ..system import utc
@@ -138,6 +138,16 @@ def is_met(state: State, newest: Release | None) -> bool:
     entry = state.quarantine.find(newest.tag, newest.identity)
     kept_out = state.hold or bool(entry and entry.by)
     return kept_out or is_same(running, newest)
+
+
+def refuse_held(state: State, target: Installed) -> None:
+    """
+    Raises:
+        NotYet: the root is held at another version than *target*.
+    """
+    running = state.running
+    if state.hold and running and not running.is_version_of(target):
+        raise NotYet(f"held at {running.name}; {target.name} waits")
 
 
 def quarantined(entry: Entry) -> str:
