@@ -70,7 +70,7 @@ async def test_what_an_operator_asked_for_stays_when_the_registry_goes_away(
 
     monkeypatch.setattr(hands.agent.registry, "candidates", away)
 
-    message = await hands.agent.deploy_wanted(named)
+    message = await hands.agent.deploy_wanted(named, named=True)
 
     assert "v1.0.0 runs and is held" in message
     assert hands.agent.state.hold
