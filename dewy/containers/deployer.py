@@ -67,8 +67,6 @@ class ContainerDeployer:
 
         look_again: Has whoever keeps the replicas look at everything anew.
 
-        target: The spec of what is taking over at the moment, if anything is.
-
         succession: The last change of version, while its figures may be judged.
     """
 
@@ -81,9 +79,15 @@ class ContainerDeployer:
     running: Callable[[], Installed | None]
     bad: Callable[[str, str], bool]
     look_again: Callable[[], None] = lambda: None
-    target: str | None = None
     succession: Succession | None = None
     _made: tuple[object, ContainerSpec] | None = field(default=None, init=False)
+    _switch: _Switch | None = field(default=None, init=False)
+
+    @property
+    def target(self) -> str | None:
+        """Spec of what is taking over at the moment, if anything is."""
+        switch = self._switch
+        return switch.container_spec.spec if switch and switch.container_spec else None
 
     async def alive(self) -> bool:
         return bool(self.store.serving)
@@ -114,7 +118,9 @@ class ContainerDeployer:
             raise
         finally:
             # From here on whoever keeps the replicas does what is left to do.
-            self.target = None
+            if self._switch is switch:
+                # The next change does not wait for a long undo.
+                self._switch = None
             self.store.changed.set()
 
     async def reconcile(self, given: Circumstances | None = None) -> int:
@@ -352,7 +358,7 @@ class _Switch:
         deployer = self._deployer
         await deployer.image_store.ensure(self._target)
         container_spec = await deployer.container_specs.of(self._target)
-        self.container_spec, deployer.target = container_spec, container_spec.spec
+        self.container_spec, deployer._switch = container_spec, self
         deployer.store.changed.set()
         order = deployer._order(container_spec, beside=True)
         await Rollout(

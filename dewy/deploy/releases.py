@@ -114,11 +114,16 @@ class Releases:
         try:
             yield trial
         except BaseException:
-            self.trial = None
+            self._end(trial)
             await completed(trial.undo())
             raise
-        self.trial = None
+        self._end(trial)
         await asyncio.to_thread(self._current.end, self.path(directory))
+
+    def _end(self, trial: Trial) -> None:
+        if self.trial is trial:
+            # The next trial does not wait for a long undo.
+            self.trial = None
 
     async def restore(self, directory: str) -> None:
         """
@@ -257,6 +262,7 @@ class Trial:
         self._current = current
         self._directory = directory
         self._begun = False
+        self._before: str | None = None
         self._moving = asyncio.Lock()
         self.back: str | None = None
 
@@ -272,14 +278,26 @@ class Trial:
                 return
             if not self._begun:
                 self.back = await self._releases.target()
+                self._before = self._releases.placed
                 self._begun = True
                 await to_the_end(self._current.begin, self._path(), self._path_back())
             await self._releases.switch(self._directory)
 
     async def undo(self) -> None:
-        """Point `current` back. A failure is logged."""
+        """
+        Point `current` back, unless dewy pointed it at another release meanwhile.
+
+        A failure is logged.
+        """
         async with self._moving, self._releases.moving:
             if not self._begun:
+                return
+            later = self._releases.trial
+            if later is not None and later.back == self._directory:
+                later.back = self.back
+            mine = (self._before, self.back, self._directory)
+            if self._releases.placed not in mine:
+                await asyncio.to_thread(self._current.end, self._path())
                 return
             try:
                 await to_the_end(self._current.undo, self._path(), self._path_back())

@@ -15,6 +15,7 @@ from dewy.deploy.state import State, StateFile
 from dewy.errors import DeploymentError, EngineError, StartFailed
 from tests.eventually import eventually
 from tests.standins.crews import Bench, Halt, benched
+from tests.standins.switching import take_over
 
 QUICK: dict[str, Any] = {"health_path": "/up"}
 
@@ -293,3 +294,36 @@ async def test_a_failed_version_stays_while_nothing_else_serves(tmp_path: Path):
         await bench.replica_set.deployer.reconcile()
         assert ["v1"] * 3 == bench.serving()
         await eventually(lambda: ["v1"] * 3 == bench.running())
+
+
+async def test_long_undo_leaves_the_next_rollout_alone(tmp_path: Path):
+    """The next change begins while a cancelled one is still being undone."""
+    async with benched(tmp_path, **QUICK) as bench:
+        await bench.deploy(bench.publish("v1"))
+        deployer = bench.replica_set.deployer
+        bad, next_one = bench.publish("v2", exits=1), bench.publish("v3")
+        undoing, proceed = asyncio.Event(), asyncio.Event()
+
+        async def abandon(reason: BaseException) -> None:
+            undoing.set()
+            await proceed.wait()
+
+        async with bench.replica_set.image_store.brought(bad) as delivery:
+            target = await delivery.reserve(1_000_000.0)
+        failing = asyncio.create_task(
+            take_over(deployer, target, abandon=abandon), name="failing"
+        )
+        await undoing.wait()
+        bench.host.hook = halt = Halt("before", "start")
+        deploying = asyncio.create_task(bench.deploy(next_one), name="deployment")
+        await halt.reached.wait()
+        taking_over = deployer.target
+        proceed.set()
+        await asyncio.wait({failing})
+
+        assert isinstance(failing.exception(), StartFailed)
+        assert taking_over == deployer.target is not None
+        halt.proceed.set()
+        await deploying
+        assert deployer.target is None
+        assert ["v3"] * 3 == bench.serving()

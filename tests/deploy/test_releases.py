@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from threading import Event
@@ -359,3 +360,39 @@ async def test_link_moved_by_hand_is_told_as_it_is_put_back(
 
 def full(*args: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("first", ["undo", "place"])
+@pytest.mark.parametrize("fails", [False, True])
+async def test_long_undo_leaves_the_next_trial_alone(
+    first: str, fails: bool, releases: Releases, root: Path
+) -> None:
+    second, third = f"{FIRST}-2", f"{FIRST}-3"
+    made(root, FIRST, second, third)
+    await releases.switch(FIRST)
+    placed, proceed = asyncio.Event(), asyncio.Event()
+
+    async def fail() -> None:
+        async with releases.trying(second) as trial:
+            await trial.place()
+            placed.set()
+            await proceed.wait()
+            raise LookupError
+
+    async def undo() -> None:
+        proceed.set()
+        await asyncio.wait({failing})
+
+    failing = asyncio.create_task(fail(), name="failing trial")
+    await placed.wait()
+    with pytest.raises(ZeroDivisionError) if fails else nullcontext():
+        async with releases.trying(third) as trial:
+            for step in (undo, trial.place) if first == "undo" else (trial.place, undo):
+                await step()
+            assert third == await releases.target()
+            if fails:
+                raise ZeroDivisionError
+
+    assert isinstance(failing.exception(), LookupError)
+    assert (FIRST if fails else third) == await releases.target()
+    assert ["current", "releases"] == sorted(os.listdir(root))
