@@ -128,10 +128,10 @@ class Launcher:
                 await engine.create_network(
                     container_spec.network, {"dewy.managed": "true"}
                 )
+        self._refuse_stray(index)
         name, container = await self._create(container_spec, index)
         try:
-            if asyncio.current_task() in self._strays:
-                raise StartFailed(f"replica {index} was called off", host=True)
+            self._refuse_stray(index)
             await engine.start(container)
             found = await engine.inspect(container)
             if found is None:
@@ -149,6 +149,11 @@ class Launcher:
         replica = self._store.see(found, Phase.STARTING)
         log.info("Started container", extra=self._store.tell(replica, number=index))
         return replica
+
+    def _refuse_stray(self, index: int) -> None:
+        """Go no further with what was called off while the engine was asked."""
+        if asyncio.current_task() in self._strays:
+            raise StartFailed(f"replica {index} was called off", host=True)
 
     async def _create(
         self, container_spec: ContainerSpec, index: int
