@@ -140,6 +140,7 @@ class World:
         self.asked_for: set[str] = set()
         self.held_at: str | None = None
         self.asked_at: dict[str, State] = {}
+        self.known: set[str] = set()
         self.told: list[str] = []
         self.faults: list[str] = []
         self.slow = False
@@ -260,6 +261,8 @@ class World:
             await self.life.handlers.handle("hold", {})
             # Where nothing runs, the first version may still come.
             self.held_at = self.running or None
+            # Going back within probation goes on under hold.
+            self.known = {i.tag for i in self.life.agent.state.installed}
 
         self.life.spawn(say())
 
@@ -352,7 +355,8 @@ class World:
     def check(self) -> None:
         """What must be true all along."""
         held, running = self.held_at, self.running
-        if (
+            and running not in self.known
+            and _key(running) > _key(held)
             held is not None
             and self.life.agent.state.hold
             and _key(running) > _key(held)
