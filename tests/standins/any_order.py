@@ -355,12 +355,8 @@ class World:
     def check(self) -> None:
         """What must be true all along."""
         held, running = self.held_at, self.running
-            and running not in self.known
-            and _key(running) > _key(held)
-            held is not None
-            and self.life.agent.state.hold
-            and _key(running) > _key(held)
-        ):
+        on_hold = held is not None and self.life.agent.state.hold
+        if on_hold and running not in self.known and _key(running) > _key(held or ""):
             self.faults.append(f"held at {held}, but {running} was deployed")
         assert not self.faults, self.story()
 
