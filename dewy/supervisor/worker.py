@@ -10,13 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from ..errors import StartFailed
-from ..logs import printable
+from ..logs import printable, summary
 from ..system import descriptor_limit, start_time
 from .environment import GENERATION
 from .exit_status import describe_exit, wait_pid
@@ -302,14 +302,23 @@ class Worker:
         if not self.terminating and _ended_well(self.pid):
             # A daemon's first process ends before the last one is there.
             await asyncio.sleep(DAEMONIZING)
-        await asyncio.to_thread(self._find_leftover)
+        with self._survived():
+            await asyncio.to_thread(self._find_leftover)
         self._end_leftover()
         code = self._process.wait()
         if self._output:
-            await asyncio.to_thread(self._output.flush)
+            with self._survived():
+                await asyncio.to_thread(self._output.flush)
         self.notify.close()
         self._detached = self._detached and code == 0
         self.exited.set_result(code)
+        with self._survived():
+            await self._outlive_leftover()
+        if self._output:
+            self._output.close()
+        self._ended.set()
+
+    async def _outlive_leftover(self) -> None:
         while True:
             while self._remaining():  # noqa: ASYNC110 - not ours: no event tells
                 await asyncio.sleep(LEFTOVER_POLL)
@@ -318,9 +327,21 @@ class Worker:
             if not self._leftover:
                 break
             self._end_leftover()
-        if self._output:
-            self._output.close()
-        self._ended.set()
+
+    @contextmanager
+    def _survived(self) -> Iterator[None]:
+        """Log what fails: an end that is not told leaves a dead program in service."""
+        try:
+            yield
+        except (OSError, RuntimeError, MemoryError) as exc:
+            # No descriptor, no memory or no thread to look with.
+            log.error(
+                "End of a generation not followed: something of it may be left",
+                extra={"generation": self.generation, "error": summary(exc)},
+            )
+            # Before the leader is reaped, its group can be named without looking.
+            if self._process and self._process.returncode is None:
+                _send(os.killpg, self.pid, self._to_leftover)
 
 
 def _ended_well(pid: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -181,3 +182,23 @@ async def test_the_last_line_in_a_reason_commands_no_terminal(
 
     assert "database" in reason
     assert reason.isprintable()
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [OSError(errno.ENFILE, "too many"), RuntimeError("can't start new thread")],
+    ids=["no-descriptor", "no-thread"],
+)
+async def test_end_is_told_where_leftovers_cannot_be_looked_for(
+    worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Exception
+):
+    def look(pid: int) -> set[int]:
+        raise problem
+
+    monkeypatch.setattr("dewy.supervisor.worker.members", look)
+    spawn(worker, tmp_path, "raise SystemExit(3)")
+    await worker.go("program")
+
+    async with asyncio.timeout(60):
+        assert 3 == await worker.exited
+        await worker.stop(60)
