@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +41,9 @@ class Releases:
         moving: Held by whoever moves `current`.
 
         placed: The release directory that dewy pointed `current` at last.
+
+        in_use: Tells the release directories that something was started from which
+            still lives; they are not removed.
     """
 
     def __init__(self, root: Path) -> None:
@@ -49,6 +52,7 @@ class Releases:
         self.moving = asyncio.Lock()
         self.trial: Trial | None = None
         self.placed: str | None = None
+        self.in_use: Callable[[], Collection[str]] = frozenset
 
     def path(self, directory: str) -> Path:
         """Where the release directory called *directory* is, or would be."""
@@ -178,11 +182,11 @@ class Releases:
 
     async def prune(self, keep: Collection[str]) -> None:
         """
-        Remove release directories that are neither in *keep* nor `current`.
+        Remove release directories that are neither in *keep*, in use nor `current`.
 
         What is not named like one of ours stays. Failures are logged.
         """
-        await asyncio.to_thread(self._prune, frozenset(keep))
+        await asyncio.to_thread(self._prune, {*keep, *self.in_use()})
 
     async def clear_partial(self) -> None:
         """Remove what an interrupted dewy left half done. Failures are logged."""
@@ -224,7 +228,7 @@ class Releases:
             and not path.is_symlink()
         )
 
-    def _prune(self, keep: frozenset[str]) -> None:
+    def _prune(self, keep: set[str]) -> None:
         for name in sorted(self._names() - keep - {self._current.target()}):
             path = self.path(name)
             with _warned(path):

@@ -17,6 +17,8 @@ class ServerDeployer:
     def __init__(self, releases: Releases, generations: Generations) -> None:
         self._releases = releases
         self._generations = generations
+        # What still drains may open more of its files.
+        releases.in_use = generations.releases
 
     async def alive(self) -> bool:
         return self._generations.alive

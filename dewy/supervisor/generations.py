@@ -384,6 +384,10 @@ class Generations:
         """The first process of each generation that lives."""
         return frozenset(worker.pid for worker in self.workers)
 
+    def releases(self) -> frozenset[str]:
+        """The release directories of the generations that live."""
+        return frozenset(worker.release for worker in self.workers)
+
     async def inspect(self) -> None:
         """Make good what programs did to what they share."""
         self._listeners.restore()

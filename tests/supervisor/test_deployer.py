@@ -158,3 +158,24 @@ async def test_restart_of_a_release_that_was_left_meanwhile_is_not_installed(sit
     with pytest.raises(StartFailed, match="another release is to run by now"):
         restart.result()
     assert serving is site.generations.serving
+
+
+async def test_files_of_a_cancelled_candidate_stay_until_it_has_ended(site, deployer):
+    deaf = programs.STUBBORN.replace("time.sleep", "open('deaf', 'w'); time.sleep")
+    unpack(site, V2, deaf)
+    site.generations.policy = replace(site.policy, start_grace=3600, stop_timeout=3600)
+    releases = Releases(site.root)
+    deployer = ServerDeployer(releases, site.generations)
+    work = asyncio.ensure_future(take_over(deployer, V2, nothing, ignore))
+    await eventually(lambda: V2.directory in site.generations.releases())
+    await eventually((site.root / "deaf").exists)
+
+    work.cancel()
+    await asyncio.wait({work})
+    await releases.prune({V1.directory})
+    assert {V1.directory, V2.directory} == await releases.names()
+
+    site.generations.hurry.set()
+    await site.only(1)
+    await releases.prune({V1.directory})
+    assert {V1.directory} == await releases.names()
