@@ -56,6 +56,7 @@ class ImageStore:
         self._state_store = state_store
         self._credentials = credentials
         self._progress = progress
+        self._ids: dict[str, str] = {}
         self.platform = ""
 
     @asynccontextmanager
@@ -80,6 +81,7 @@ class ImageStore:
 
     async def retain(self, state: State, *, cached: bool) -> None:
         kept = {each.identity for each in state.installed}
+        self._ids = {each: self._ids[each] for each in kept & self._ids.keys()}
         try:
             for digest in kept:
                 await self._keep(digest)
@@ -127,16 +129,25 @@ class ImageStore:
 
     async def _keep(self, digest: str) -> bool:
         """Have the image carry the tag of our own; False if it is not here."""
-        found = await find_image(self._engine, self._application, digest)
-        if found is None:
+        image = await self._find(digest)
+        if image is None:
             return False
+        self._ids[digest] = image.id
         tag = self._application.image_tag(digest)
-        if tag not in found.image.tags:
+        if tag not in image.tags:
             try:
-                await self._engine.tag_image(found.image.id, tag)
+                await self._engine.tag_image(image.id, tag)
             except ImageMissing:
                 return False
         return True
+
+    async def _find(self, digest: str) -> Image | None:
+        """Find an image, also by its id where its last container is gone by now."""
+        found = await find_image(self._engine, self._application, digest)
+        if found is not None:
+            return found.image
+        known = self._ids.get(digest)
+        return await self._engine.image(known) if known else None
 
     async def _untag(self, kept: Collection[str]) -> None:
         """Take the tags of our own off all images but those of *kept* digests."""

@@ -188,6 +188,19 @@ async def test_image_is_found_by_its_tag_or_its_container(store: Store):
     assert (SHOP.image_tag(installed.identity),) == store.host.images[image.id].tags
 
 
+async def test_image_to_which_nothing_leads_any_more_is_found_by_its_id(store: Store):
+    """The dead container that led to it may be gone before its successor is made."""
+    installed = await store.bring("v1")
+    image_store = store.image_store
+    await image_store.ensure(installed)
+    (image,) = store.host.images.values()
+    store.host.images[image.id] = replace(image, digests=(), tags=())
+    store.host.registry.clear()
+    await image_store.ensure(installed)
+
+    assert (SHOP.image_tag(installed.identity),) == store.host.images[image.id].tags
+
+
 async def test_image_that_another_application_keeps_is_not_removed(store: Store):
     installed = await store.bring("v1")
     engine = MemoryEngine(store.host)

@@ -70,10 +70,11 @@ async def test_rollback_reaches_every_kept_version_without_a_registry(
             assert version == await dewy.fetch("/version")
 
 
+@pytest.mark.parametrize("end", ["kill", "remove"])
 async def test_sole_replica_is_back_from_its_image_id_without_a_registry(
-    isolated: Isolated, engine: RealEngine
+    isolated: Isolated, engine: RealEngine, end: str
 ) -> None:
-    """Though all references to its image are gone."""
+    """Though all references to its image are gone, or even its container."""
     version = VERSIONS[0]
     async with isolated.dewy as dewy:
         await dewy.push(version)
