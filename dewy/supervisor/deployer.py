@@ -40,13 +40,15 @@ class ServerDeployer:
     async def switch(
         self, target: Installed, progress: Progress
     ) -> AsyncIterator[Switch]:
-        async with (
-            self._generations.switch(progress) as candidate,
-            self._releases.trying(target.directory) as trial,
-        ):
-            candidate.place = trial.place
-            candidate.changes = True
-            yield _Start(candidate)
+        async with self._generations.deploying:
+            await self._generations.call_off_restart()
+            async with (
+                self._generations.switch(progress) as candidate,
+                self._releases.trying(target.directory) as trial,
+            ):
+                candidate.place = trial.place
+                candidate.changes = True
+                yield _Start(candidate)
 
 
 class _Start:

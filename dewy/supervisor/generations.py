@@ -11,15 +11,13 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from ..config import Endpoint
 from ..errors import DeploymentError, StartFailed
 from ..histogram import DRAIN_BOUNDS, Checks, Histogram
-from ..logs import summary
 from .deaths import Deaths
 from .envdir import EnvDir
 from .environment import environment
@@ -28,7 +26,7 @@ from .policy import Policy
 from .probe import LOOPBACK, Probe, wait_healthy
 from .ready import wait_ready
 from .sockets import Listeners
-from .worker import Worker
+from .worker import Worker, afforded, cancel
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +100,8 @@ class Generations:
 
         switching: Held while a switch is open.
 
+        deploying: Held while another release is tried; no restart waits before it.
+
         placing: Held from when `current` is pointed at a release until its program
             was started from there.
 
@@ -138,6 +138,7 @@ class Generations:
         self.serving: Worker | None = None
         self.workers: dict[Worker, str] = {}
         self.switching = asyncio.Lock()
+        self.deploying = asyncio.Lock()
         self.placing = asyncio.Lock()
         self.changed = asyncio.Event()
         self.hurry = hurry or asyncio.Event()
@@ -216,16 +217,22 @@ class Generations:
         Raises:
             StartFailed: the new generation is gone, the old one untouched.
         """
-        task = asyncio.create_task(self._restart(checked), name="restart")
-        self._restarting.add(task)
-        try:
-            await asyncio.wait({task})
-        finally:
-            self._restarting.discard(task)
-            await _cancel(task)
-        if task.cancelled():
-            raise StartFailed("called off: another release is to run", host=True)
-        return task.result()
+        while True:
+            async with self.deploying:
+                before = self.serving
+            task = asyncio.create_task(self._restart(checked), name="restart")
+            self._restarting.add(task)
+            try:
+                await asyncio.wait({task})
+            finally:
+                self._restarting.discard(task)
+                await cancel(task)
+            if not task.cancelled():
+                return task.result()
+            again = self.deploying.locked()
+            async with self.deploying:
+                if not again or before is not self.serving:
+                    raise StartFailed("called off: another release is to run")
 
     async def _restart(self, checked: bool) -> bool:
         async with self.switch() as candidate:
@@ -238,7 +245,7 @@ class Generations:
     async def call_off_restart(self) -> None:
         """Cancel whatever restart is open or waits, for another release is to run."""
         for task in tuple(self._restarting):
-            await _cancel(task)
+            await cancel(task)
 
     @property
     def misplaced(self) -> bool:
@@ -307,7 +314,7 @@ class Generations:
     async def _end_respawn(self) -> None:
         task, self._respawning = self._respawning, None
         if task:
-            await _cancel(task)
+            await cancel(task)
 
     async def _respawn(self) -> None:
         worker = self._new_worker()
@@ -409,7 +416,7 @@ class Generations:
 
     def _new_worker(self) -> Worker:
         self._count += 1
-        with _afforded():
+        with afforded():
             worker = Worker(self._count, capture=self._capture)
         self.workers[worker] = "starting"
         return worker
@@ -425,7 +432,7 @@ class Generations:
         descriptors = self._listeners.descriptors
         worker.release = await asyncio.to_thread(release_of, self._root)
         program = await asyncio.to_thread(pinned, self._program, self._root)
-        with _afforded():
+        with afforded():
             worker.spawn(program, self._root, variables, descriptors)
         await self._record()
         await worker.go(self._program[0])
@@ -481,21 +488,3 @@ class Generations:
 
 async def _nothing() -> None:
     """Nothing to prepare."""
-
-
-async def _cancel(task: asyncio.Task[Any]) -> None:
-    while not task.done():
-        task.cancel()
-        await asyncio.wait({task})
-
-
-@contextmanager
-def _afforded() -> Iterator[None]:
-    """Turn a process, a pipe or a thread that cannot be had into StartFailed."""
-    try:
-        yield
-    except (OSError, RuntimeError, ValueError) as exc:
-        # RuntimeError: no thread; ValueError: a zero byte in the environment.
-        raise StartFailed(
-            f"the program cannot be started: {summary(exc)}", host=True
-        ) from exc

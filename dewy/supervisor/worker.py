@@ -195,7 +195,7 @@ class Worker:
             if not self.exited.done():
                 return await task
         finally:
-            await _cancel(task)
+            await cancel(task)
         raise self.failure("ended")
 
     def failure(self, how: str) -> StartFailed:
@@ -354,8 +354,22 @@ def _send(kill: Callable[[int, int], None], pid: int, number: int) -> None:
         kill(pid, number)
 
 
-async def _cancel(task: asyncio.Future[None]) -> None:
-    task.cancel()
-    await asyncio.wait({task})
+async def cancel(task: asyncio.Future[Any]) -> None:
+    """Cancel *task*, as often as it takes, and return once it is over."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task})
     if not task.cancelled():
         task.exception()
+
+
+@contextmanager
+def afforded() -> Iterator[None]:
+    """Turn a process, a pipe or a thread that cannot be had into StartFailed."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as exc:
+        # RuntimeError: no thread; ValueError: a zero byte in the environment.
+        raise StartFailed(
+            f"the program cannot be started: {summary(exc)}", host=True
+        ) from exc

@@ -179,3 +179,33 @@ async def test_files_of_a_cancelled_candidate_stay_until_it_has_ended(site, depl
     await site.only(1)
     await releases.prune({V1.directory})
     assert {V1.directory} == await releases.names()
+
+
+async def test_deployment_does_not_wait_for_a_restart(site, deployer):
+    unpack(site, V2)
+    restart = await restarting(site)
+    site.generations.policy = site.policy
+
+    await take_over(deployer, V2, nothing, fail)
+
+    await asyncio.wait({restart})
+    assert isinstance(restart.exception(), StartFailed)
+    assert V2.directory == site.generations.serving.release
+
+
+async def test_restart_called_off_by_a_failed_deployment_is_done_after_it(
+    site, deployer
+):
+    unpack(site, V2, programs.CRASHES)
+    restart = await restarting(site)
+    site.generations.policy = site.policy
+    program = site.root / "releases" / V1.directory / "program.py"
+    good = programs.files("v1")["program.py"]
+    await asyncio.to_thread(program.write_text, good)
+
+    with pytest.raises(StartFailed):
+        await take_over(deployer, V2, nothing, ignore)
+
+    assert await restart
+    await site.only(4)
+    assert V1.directory == site.generations.serving.release
