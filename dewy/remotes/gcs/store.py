@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -168,6 +169,10 @@ class GCSStore:
     def _hear(self, response: Any, *args: object, **kwargs: object) -> None:
         # Only here are the headers of an answer to be seen.
         self._told.date = response.headers.get("Date", "")
+        if response.status_code == HTTPStatus.UNAUTHORIZED:
+            # Its client asks for a new token and forgets the answer: read to the
+            # end, it gives its connection back.
+            _ = response.content
 
     def _now(self) -> float | None:
         try:
