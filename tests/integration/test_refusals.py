@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import ssl
+import warnings
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -106,9 +108,13 @@ async def test_refusal_says_what_to_do(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with answering(status, body) as server:
-        line = await agree(tmp_path, url(scheme, server, monkeypatch))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ResourceWarning)
+        async with answering(status, body) as server:
+            line = await agree(tmp_path, url(scheme, server, monkeypatch))
+        gc.collect()
 
+    assert [] == [str(warning.message) for warning in caught]
     assert "s3://eu-central-1/releases" in line or "gs://releases" in line
     assert advice in line
     assert ENVIRONMENT["AWS_SECRET_ACCESS_KEY"] not in line

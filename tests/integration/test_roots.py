@@ -159,7 +159,7 @@ SERVER = ["server", "--registry", NOWHERE]
         [*ASSETS, "--notifier", "slack"],
         [*SERVER, "--health-path", "/up", "--", "true"],
         ["assets", "--registry", "gopher://x"],
-        ["assets", "--registry", "ghr://owner/app"],
+        ["assets", "--registry", "ghr://owner"],
         ["assets", "--registry", f"{NOWHERE}?frobnicate=1"],
     ],
     ids=" ".join,
@@ -189,16 +189,26 @@ async def test_a_port_in_use_names_who_has_it(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"format": 99}', b"\xff"])
-async def test_a_state_that_cannot_be_read_is_not_guessed_at(tmp_path, content):
-    """Nothing runs on it, and it is there for whoever mends it."""
-    (tmp_path / ".dewy").mkdir()
-    file = tmp_path / ".dewy/state.json"
-    file.write_bytes(content)
-    for command in (ASSETS, ["status"], ["hold"]):
-        said = await say(tmp_path, *command)
-        assert 1 == said.status
-        assert f"{file} cannot be read" in said.err.splitlines()[-1]
-    assert content == file.read_bytes()
+async def test_broken_state_is_set_aside_and_what_was_current_serves(
+    tmp_path, unused_tcp_port, content
+):
+    """What it held is there for whoever mends it, and status says so until then."""
+    dewy = Dewy(tmp_path, unused_tcp_port)
+    dewy.root.mkdir()
+    await roots.deployed(dewy.root, "v1.0.0")
+    private = dewy.root / ".dewy"
+    (private / "state.json").write_bytes(content)
+    async with dewy:
+        status = await dewy.until(
+            lambda now: ["serving"] == [each["state"] for each in now["generations"]]
+        )
+        assert "v1.0.0" == await dewy.fetch()
+        [kept] = private.glob("state.json.broken-*")
+        assert any(str(kept) in reason for reason in status["degraded"])
+        assert "State set aside" in dewy.log
+    assert content == kept.read_bytes()
+    offline = await say(dewy.root, "status")
+    assert str(kept) in offline.out
 
 
 async def test_a_running_release_that_was_removed_by_hand(tmp_path, unused_tcp_port):

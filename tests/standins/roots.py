@@ -88,10 +88,10 @@ async def recorded(root: Path, *versions: str) -> None:
 
 
 def releases(root: Path) -> dict[str, str]:
-    """The version that each release directory holds."""
+    """The version that each release directory holds, but for those being unpacked."""
     return {
         path.name: (path / "VERSION").read_text()
-        for path in (root / "releases").iterdir()
+        for path in (root / "releases").glob("[!.]*")
     }
 
 
