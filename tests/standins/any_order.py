@@ -139,7 +139,6 @@ class World:
         self.kinds: dict[str, str] = {}
         self.asked_for: set[str] = set()
         self.held_at: str | None = None
-        self.asked_at: dict[str, State] = {}
         self.known: set[str] = set()
         self.told: list[str] = []
         self.faults: list[str] = []
@@ -151,23 +150,20 @@ class World:
         self._stack = AsyncExitStack()
 
     async def _hook(self, phase: str, call: Call, subject: str) -> None:
-        if phase == "before" and call == "create":
-            # What is decided later does not call back what is asked for already.
-            self.asked_at[subject] = self.life.agent.state
+        if phase == "before" and call == "start":
+            self._starts(subject)
         if self.slow and phase == "before":
             await asyncio.sleep(self.random.uniform(0, 8))
-        if phase == "after" and call == "create":
-            self._created(subject)
 
-    def _created(self, name: str) -> None:
-        found = self.host.find(name)
+    def _starts(self, container: str) -> None:
+        found = self.host.find(container)
         tag = found.container.labels["dewy.version"] if found else ""
-        state, now = self.asked_at[name], self.life.agent.clock.wall()
+        state, now = self.life.agent.state, self.life.agent.clock.wall()
         release = self.registry.releases.get(tag)
         entry = state.quarantine.find(tag, release.identity if release else "")
         runs = state.running is not None and state.running.tag == tag
         if entry and entry.blocks(now) and not runs and tag not in self.asked_for:
-            self.faults.append(f"{tag} started although it is in quarantine")
+            self.faults.append(f"{tag} was started although it is in quarantine")
 
     async def start(self) -> None:
         """Start a dewy."""
