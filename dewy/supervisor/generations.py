@@ -321,15 +321,23 @@ class Generations:
         gone, self.serving = self.serving, worker
         if gone is not None:
             self._retire(gone)
+        ready: asyncio.Task[None] | None = None
         try:
             # Not to wait for word from a program that may never have said it, such
             # as the one a rollback leads to: nothing else serves meanwhile.
             async with self.placing, self._placed_again():
                 await self._prepared()
                 await self._launch(worker)
-                await self._await_ready(worker, notifies=False)
+                ready = asyncio.create_task(
+                    self._await_ready(worker, notifies=False), name="respawn readiness"
+                )
+                # A deployment that wants `current` waits for no more than this.
+                await asyncio.wait({ready}, timeout=SETTLING)
                 await self._settle(worker)
+            await ready
         except BaseException as exc:
+            if ready:
+                await cancel(ready)
             worker.called_off = isinstance(exc, asyncio.CancelledError)
             self._retire(worker)
             self.changed.set()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from dataclasses import replace
 
 import pytest
@@ -209,3 +211,17 @@ async def test_restart_called_off_by_a_failed_deployment_is_done_after_it(
     assert await restart
     await site.only(4)
     assert V1.directory == site.generations.serving.release
+
+
+async def test_deployment_does_not_wait_for_a_respawn(site, deployer):
+    unpack(site, V2)
+    program = site.root / "releases" / V1.directory / "program.py"
+    await asyncio.to_thread(program.write_text, programs.NEVER_READY)
+    os.kill(site.generations.serving.pid, signal.SIGKILL)
+    site.generations.policy = replace(site.policy, ready="notify", start_timeout=3600)
+    await eventually(lambda: "starting" in site.generations.workers.values())
+
+    async with asyncio.timeout(60):
+        await take_over(deployer, V2, nothing, fail)
+
+    assert V2.directory == site.generations.serving.release
