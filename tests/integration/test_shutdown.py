@@ -31,8 +31,9 @@ def stubborn(tmp_path: Path, unused_tcp_port: int) -> Dewy:
 
 
 async def alone(dewy: Dewy) -> int:
-    """The pid of the only generation."""
+    """The pid of the only generation, once it takes no notice of SIGTERM."""
     [generation] = (await dewy.runs("v1.0.0"))["generations"]
+    await eventually((dewy.root / "deaf").exists)
     return int(generation["pid"])
 
 

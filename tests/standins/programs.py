@@ -23,6 +23,7 @@ NEVER_READY = "import signal\nsignal.pause()\n"
 STUBBORN = """
 import signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
+open("deaf", "w").close()
 time.sleep(3600)
 """
 SILENT = PROGRAM.read_text().replace("    say_ready()\n", "")

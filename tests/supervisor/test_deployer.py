@@ -163,8 +163,7 @@ async def test_restart_of_a_release_that_was_left_meanwhile_is_not_installed(sit
 
 
 async def test_files_of_a_cancelled_candidate_stay_until_it_has_ended(site, deployer):
-    deaf = programs.STUBBORN.replace("time.sleep", "open('deaf', 'w'); time.sleep")
-    unpack(site, V2, deaf)
+    unpack(site, V2, programs.STUBBORN)
     site.generations.policy = replace(site.policy, start_grace=3600, stop_timeout=3600)
     releases = Releases(site.root)
     deployer = ServerDeployer(releases, site.generations)

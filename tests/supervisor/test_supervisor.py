@@ -169,6 +169,7 @@ async def test_a_restart_asked_for_while_an_old_generation_drains_is_not_lost(si
     site.install("v1", programs.STUBBORN)
     await site.open(stop_timeout=5)
     await site.supervisor.start()
+    await eventually((site.root / "deaf").exists)
     site.install("v2")
     site.supervisor.restart()
     await eventually(lambda: site.generations.serving.generation == 2)
@@ -183,7 +184,7 @@ async def test_a_restart_asked_for_while_an_old_generation_drains_is_not_lost(si
 
 async def test_a_restart_that_fails_leaves_the_old_generation(site):
     site.install("v1")
-    await site.open(start_grace=2.0)
+    await site.open(start_grace=20.0)
     await site.supervisor.start()
     site.install("v2", programs.CRASHES)
 
@@ -213,6 +214,7 @@ async def test_hurrying_kills_what_does_not_end(site):
     site.install("v1", programs.STUBBORN)
     await site.open(stop_timeout=3600)
     await site.supervisor.start()
+    await eventually((site.root / "deaf").exists)
     worker = site.generations.serving
     stopping = asyncio.create_task(site.supervisor.stop())
     await eventually(lambda: worker.terminating)
