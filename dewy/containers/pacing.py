@@ -37,7 +37,9 @@ class Pacing:
     def died(self, since: float) -> None:
         """Count the death of a replica that ran *since*; those together are one."""
         now = asyncio.get_running_loop().time()
-        if since <= self._counted:
+        # The clock of a loop stands still while it turns: what follows a death may
+        # have begun at that very time.
+        if since < self._counted:
             return
         self._counted = now
         self._backoff = self._backoff.died(now - since)

@@ -27,11 +27,20 @@ async def test_deaths_in_a_row_are_answered_later():
 
 
 async def test_replicas_that_die_together_are_one_death():
-    pacing, since = Pacing(), now()
+    pacing, since = Pacing(), now() - 1.0
     for _ in range(5):
         pacing.died(since)
 
     assert 0.0 == pacing.left
+
+
+async def test_replacement_that_begins_as_its_predecessor_dies_is_another_death():
+    """The clock of uvloop may stand still between the two."""
+    pacing = Pacing()
+    pacing.died(now() - 1.0)
+    pacing.died(now())
+
+    assert 0.0 < pacing.left <= 1.0
 
 
 async def test_pause_doubles_with_each_failure():
