@@ -17,8 +17,9 @@ from .._speedups.proxy_protocol import LOCAL
 from .._speedups.self_connection import is_self_connected
 from ..config import Endpoint
 
-__all__ = ["Check", "HealthTracker", "with_usual_cause"]
+__all__ = ["LATE", "Check", "HealthTracker", "with_usual_cause"]
 
+LATE = "did not answer within"
 MOMENT = 0.1  # a port may be accepted for an application that is not there yet
 LINE_LIMIT = 4096
 BODY_LIMIT = 65536
@@ -60,7 +61,7 @@ class Check:
                 finally:
                     writer.close()
         except TimeoutError:
-            return f"{endpoint} did not answer within {self.timeout:g} s"
+            return f"{endpoint} {LATE} {self.timeout:g} s"
         except OSError as exc:
             return f"{endpoint}: {os.strerror(exc.errno or EIO).lower()}"
 

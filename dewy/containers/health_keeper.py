@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from ..errors import EngineError
 from ..proxy.verdict import Outcomes, too_broken
@@ -19,6 +20,9 @@ log = logging.getLogger(__name__)
 
 LONGEST_ROW = 4
 """Replacements in a row after which the time between two does not grow any more."""
+
+LOOKS = 10
+"""Looks that there are at least within a probation, or it would end before them."""
 
 UNHEALTHY, BROKE = "failed its health checks", "broke connections"
 
@@ -34,15 +38,22 @@ class HealthKeeper:
             break connections.
 
         told: Told in one line why no replica is healthy; "" once one is.
+
+        on_probation: Whether what runs is on probation, and to be looked at often.
     """
 
     def __init__(
-        self, deployer: ContainerDeployer, judge: Judge, told: Callable[[str], None]
+        self,
+        deployer: ContainerDeployer,
+        judge: Judge,
+        told: Callable[[str], None],
+        on_probation: Callable[[], bool],
     ) -> None:
         self._deployer = deployer
         self._store = deployer.store
         self._judge = judge
         self._told = told
+        self._on_probation = on_probation
         self._looks: dict[Replica, asyncio.Task[None]] = {}
         self._replaced = 0.0  # when one was, by the loop's clock
         self._row = 0  # how many replacements since all were healthy
@@ -51,7 +62,7 @@ class HealthKeeper:
         """Look at all of them again and again; who does not answer holds up nobody."""
         try:
             while True:
-                await asyncio.sleep(self._deployer.settings.health_interval)
+                await asyncio.sleep(self._interval)
                 for replica in self._store.serving:
                     if replica not in self._looks:
                         self._begin(replica)
@@ -61,6 +72,21 @@ class HealthKeeper:
             for task in (tasks := list(self._looks.values())):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def _interval(self) -> float:
+        settings = self._deployer.settings
+        if self._on_probation():
+            return min(settings.health_interval, settings.probation / LOOKS)
+        return settings.health_interval
+
+    def undecided(self) -> bool:
+        """Return whether most replicas have begun a row of bad answers."""
+        serving = self._store.serving
+        open_rows = [
+            r for r in serving if r.health_tracker.healthy and r.health_tracker.row
+        ]
+        return 2 * len(open_rows) > len(serving)
 
     def _begin(self, replica: Replica) -> None:
         async def look() -> None:
@@ -78,6 +104,8 @@ class HealthKeeper:
     async def ask(self, replica: Replica) -> bool:
         """Whether it answers; by another way than so far, it is moved there."""
         check = self._deployer.readiness.check
+        if self._on_probation():
+            check = replace(check, timeout=min(check.timeout, self._interval))
         route = await self._deployer.launcher.ask(replica, check)
         if route is None:
             return False

@@ -13,7 +13,7 @@ from ..errors import EngineError, NameTaken, StartFailed
 from ..histogram import Checks
 from .container_spec import ContainerSpec
 from .engines.errors import blames_image
-from .health import Check, with_usual_cause
+from .health import LATE, Check, with_usual_cause
 from .model import Container
 from .replica import Replica
 from .replica_store import ReplicaStore
@@ -297,6 +297,9 @@ class Launcher:
                 self._tell_detour(replica, route, problems)
                 return route
             problems.append(problem)
+            if LATE in problem and replica.phase is Phase.SERVING:
+                # It hangs: another way to it only makes finding out take longer.
+                break
         # The last way may be a copying process, which hides what is wrong.
         replica.problem = "; ".join(problems) or NO_ADDRESS
         return None

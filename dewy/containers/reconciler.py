@@ -75,6 +75,7 @@ class Reconciler:
         deployer: ContainerDeployer,
         failed: Failed,
         troubled: Troubled,
+        on_probation: Callable[[], bool] = lambda: False,
     ) -> None:
         self._deployer = deployer
         self._store = deployer.store
@@ -93,7 +94,10 @@ class Reconciler:
         self._problems: dict[str, str] = {}
         self.pacing = Pacing()
         self.health = HealthKeeper(
-            deployer, self._judge, lambda text: self._say("health", text)
+            deployer,
+            self._judge,
+            lambda text: self._say("health", text),
+            on_probation,
         )
 
     @property

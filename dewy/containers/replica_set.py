@@ -103,9 +103,14 @@ class ReplicaSet:
             exit_watcher=ExitWatcher(store),
         )
 
-    def keep(self, failed: Failed, troubled: Troubled) -> Reconciler:
+    def keep(
+        self,
+        failed: Failed,
+        troubled: Troubled,
+        on_probation: Callable[[], bool] = lambda: False,
+    ) -> Reconciler:
         """Whoever looks after the replicas while entered."""
-        self.reconciler = Reconciler(self.deployer, failed, troubled)
+        self.reconciler = Reconciler(self.deployer, failed, troubled, on_probation)
         return self.reconciler
 
     def renew(self, settings: Settings, options: RunOptions) -> bool:

@@ -117,8 +117,9 @@ async def _keep(
         agent.deployment_log.tell(Kind.IMPORTANT if over else Kind.ERROR, text)
 
     reconciler = await context.stack.enter_async_context(
-        replica_set.keep(failed, troubled)
+        replica_set.keep(failed, troubled, lambda: agent.probation.left is not None)
     )
+    agent.probation.watch(reconciler.health.undecided)
 
     async def tick() -> None:
         # What ran is started from this host before the registry is asked.

@@ -20,6 +20,9 @@ from .state_store import StateStore
 
 log = logging.getLogger(__name__)
 
+DECISION = 0.5
+"""Seconds after which is looked again whether a failure is decided."""
+
 NOTHING = "no earlier release can be put back"
 
 PutBack = Callable[[Installed], Awaitable[None]]
@@ -50,6 +53,8 @@ class Probation:
         self._owed: Installed | None = None
         self._left: tuple[Installed, float] | None = None
         self._end: asyncio.Future[bool] | None = None
+        self._undecided: Callable[[], bool] = lambda: False
+        self._prolonged = False
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -67,6 +72,10 @@ class Probation:
         """Put *release* on probation, and nothing else."""
         self._begin(release, deployment, self._clock.monotonic())
 
+    def watch(self, undecided: Callable[[], bool]) -> None:
+        """Let nothing pass while *undecided* says that a failure may be at hand."""
+        self._undecided = undecided
+
     def end(self) -> None:
         """Put nothing on probation: what runs has proved itself before."""
         self._release = None
@@ -74,6 +83,7 @@ class Probation:
 
     def _begin(self, release: Installed, deployment: str, begun: float) -> None:
         self._finish(passed=False)
+        self._prolonged = False
         self._release = release
         self._deployment = deployment
         self._begun = begun
@@ -82,10 +92,11 @@ class Probation:
         self._timer = loop.call_later(self.left or 0.0, self._pass)
 
     def _pass(self) -> None:
-        if self.left:
+        self._prolonged = not self.left and self._is_prolonged()
+        if again := self.left or (DECISION if self._prolonged else 0.0):
             # The clock that counts is not the loop's.
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self.left, self._pass)
+            self._timer = loop.call_later(again, self._pass)
             return
         release = self._release
         if release is not None and release == self._state_store.state.running:
@@ -93,6 +104,11 @@ class Probation:
             log.info("Probation passed", extra=fields)
         self._release = None
         self._finish(passed=release is not None)
+
+    def _is_prolonged(self) -> bool:
+        """Whether it goes on past its time, for as long again at most."""
+        longest = 2 * self.settings.probation
+        return self._undecided() and self._since(self._begun) < longest
 
     def _finish(self, *, passed: bool) -> None:
         if self._timer is not None:
@@ -133,7 +149,8 @@ class Probation:
         await self._ease(running)
         if running is None or not self.settings.rollback:
             return False
-        if running != bad or self._since(self._begun) > self.settings.probation:
+        late = self._since(self._begun) > self.settings.probation
+        if running != bad or (late and not self._prolonged):
             return running == self._owed and await self._go_back(running, put_back)
         if state.previous is None:
             return False

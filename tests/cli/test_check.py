@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -178,14 +178,22 @@ def test_taken_port_is_a_failure_that_names_its_holder(
     dewy: Dewy, found: dict[str, Any]
 ) -> None:
     """As the command would, but at once."""
-    with socket.create_server(("", 0)) as holder:
-        port = holder.getsockname()[1]
+    with socket.create_server(("", 0)) as listener:
+        port = listener.getsockname()[1]
+        # Another process, and not one of this root.
+        holder = subprocess.Popen(
+            ["/bin/sleep", "60"], cwd="/", pass_fds=[listener.fileno()]
+        )
+    try:
         words = ("--registry", "mem://x", "-p", str(port), "--", "sh")
         ended = dewy("check", "server", *words)
+    finally:
+        holder.kill()
+        holder.wait()
 
     assert 1 == ended.status
     assert f"--port {port} is in use by" in ended.out
-    assert f"(pid {os.getpid()})" in ended.out
+    assert f"(pid {holder.pid})" in ended.out
 
 
 def test_nobody_is_asked_offline(dewy: Dewy, monkeypatch: pytest.MonkeyPatch) -> None:

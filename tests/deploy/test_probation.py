@@ -344,3 +344,33 @@ async def test_verdict_leaves_a_version_that_has_taken_over_meanwhile(tmp_path: 
     assert not await case.die()
 
     assert newer == case.state_store.state.running
+
+
+def test_probation_goes_on_while_a_failure_is_at_hand(tmp_path: Path):
+    async def scenario() -> tuple[bool, bool, bool]:
+        case = Case(tmp_path)
+        loop = asyncio.get_running_loop()
+        case.probation._clock = Clock(monotonic=loop.time)
+        case.probation.watch(lambda: True)
+        case.probation.begin(NEW, "abc")
+        waiting = asyncio.create_task(case.probation.over())
+        await asyncio.sleep(40)
+        on = not waiting.done()
+        # The row is decided, so nothing is at hand any more.
+        case.probation.watch(lambda: False)
+        moved = await case.die()
+        return on, moved, await waiting
+
+    assert (True, True, False) == virtual_time.run(scenario())
+
+
+def test_probation_does_not_go_on_for_ever(tmp_path: Path):
+    async def scenario() -> bool:
+        case = Case(tmp_path)
+        loop = asyncio.get_running_loop()
+        case.probation._clock = Clock(monotonic=loop.time)
+        case.probation.watch(lambda: True)
+        case.probation.begin(NEW, "abc")
+        return await case.probation.over()
+
+    assert virtual_time.run(scenario())
