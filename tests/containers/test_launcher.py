@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -69,25 +70,31 @@ async def test_it_is_ready_once_it_answers(tmp_path: Path):
 
 
 async def test_replica_that_answers_at_its_published_port_only_is_served_by_it(
-    tmp_path: Path, unused_tcp_port: int, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     """And it is told once why its own address is not used."""
+    silent = socket.socket()
+    silent.bind(("127.0.0.1", 0))
+    # Bound, it is nobody else's, and refuses.
+    away = Upstream(DIRECT, (Endpoint(*silent.getsockname()),))
 
     class Refused(Upstreams):
         async def of(self, container, ports):
-            away = Upstream(DIRECT, (Endpoint("127.0.0.1", unused_tcp_port),))
             return [away, *await super().of(container, ports)]
 
-    async with prepared(tmp_path) as (bench, container_spec):
-        launcher = bench.replica_set.deployer.launcher
-        launcher.upstreams = Refused(bench.replica_set.deployer.store.engine, "auto")
-        replica = await started(bench, container_spec)
-        await launcher.until_ready(replica, SOON)
-        await launcher.ask(replica, SOON.check)
+    with silent:
+        async with prepared(tmp_path) as (bench, container_spec):
+            launcher = bench.replica_set.deployer.launcher
+            launcher.upstreams = Refused(
+                bench.replica_set.deployer.store.engine, "auto"
+            )
+            replica = await started(bench, container_spec)
+            await launcher.until_ready(replica, SOON)
+            await launcher.ask(replica, SOON.check)
 
-        assert replica.upstream is not None
-        assert "published" == replica.upstream.route
-        assert "refused" in replica.detour
+            assert replica.upstream is not None
+            assert "published" == replica.upstream.route
+            assert "refused" in replica.detour
     assert 1 == caplog.text.count("Replica does not answer at its own address")
 
 
