@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from ..config import Settings
 from ..deploy.deployer import Progress, Switch
 from ..deploy.state import Installed
-from ..errors import EngineError
+from ..errors import DeploymentError, DewyError, EngineError
 from ..proxy.verdict import Outcomes
 from .changes import ended
 from .container_spec import ContainerSpec, ContainerSpecs
@@ -36,6 +36,9 @@ Ask = Callable[[Replica, Check], Awaitable[Upstream | None]]
 
 ADOPTION = 2.0
 """Seconds that a replica left by an earlier dewy has to answer once."""
+
+PULL_BACK = 30.0
+"""Seconds for the image of a version to go back to, before an older one is tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,21 @@ class ContainerDeployer:
         self.look_again()
 
     async def put_back(self, previous: Installed) -> None:
-        """Nothing: the replicas follow what the state says runs."""
+        """
+        Have the image of *previous*; the replicas follow what the state says runs.
+
+        Raises:
+            DeploymentError: it is not on this host, and not to be had soon.
+        """
+        try:
+            async with asyncio.timeout(PULL_BACK):
+                await self.image_store.ensure(previous)
+        except TimeoutError as exc:
+            text = f"no image of {previous.tag} within {PULL_BACK:g} s"
+            raise DeploymentError(text, host=True) from exc
+        except DewyError as exc:
+            text = f"no image of {previous.tag}: {exc}"
+            raise DeploymentError(text, host=True) from exc
 
     @asynccontextmanager
     async def switch(

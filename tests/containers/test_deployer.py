@@ -14,7 +14,7 @@ from dewy.containers.options.arguments import RunOptions
 from dewy.deploy.state import State, StateFile
 from dewy.errors import DeploymentError, EngineError, StartFailed
 from tests.eventually import eventually
-from tests.standins.crews import Bench, Halt, benched
+from tests.standins.crews import REPOSITORY, Bench, Halt, benched
 from tests.standins.switching import take_over
 
 QUICK: dict[str, Any] = {"health_path": "/up"}
@@ -211,6 +211,26 @@ async def test_what_was_put_back_takes_over_again(tmp_path: Path):
         await eventually(lambda: ["v1"] * 3 == bench.serving() == bench.running())
 
         assert 3 == fewest
+
+
+async def test_version_whose_image_is_not_pulled_in_time_is_not_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("dewy.containers.deployer.PULL_BACK", 0.1)
+    async with benched(tmp_path, keep=False, **QUICK) as bench:
+        good = await bench.deploy(bench.publish("v1"))
+        await bench.deploy(bench.publish("v2"))
+        await bench.replica_set.drainer.ended()
+        image = bench.host.registry[f"{REPOSITORY}@{good.identity}"].image
+        del bench.host.images[image.id]
+        bench.host.hook = Halt("before", "pull")
+        with pytest.raises(DeploymentError, match=r"no image of v1 within 0\.1 s") as e:
+            await bench.replica_set.deployer.put_back(good)
+        assert e.value.host
+        bench.host.hook = None
+        await bench.replica_set.deployer.put_back(good)
+
+        assert image.id in bench.host.images
 
 
 async def test_poll_finds_end_that_no_event_told(tmp_path: Path):

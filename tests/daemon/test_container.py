@@ -164,6 +164,52 @@ async def test_a_death_within_probation_takes_the_version_back(
         assert ["v1"] * 2 == life.serving
 
 
+async def lose_image(life: Life, tag: str) -> None:
+    """Have an image gone from the host, and from the registry."""
+    state = life.handlers.agent.state
+    digest = next(each.identity for each in state.installed if each.tag == tag)
+    reference = f"{REPOSITORY}@{digest}"
+    gone = life.host.registry.pop(reference).image
+    life.host.registry.pop(f"{REPOSITORY}:{tag}")
+    life.host.images.pop(gone.id)
+
+
+async def test_rollback_passes_over_version_whose_image_cannot_be_had(
+    tmp_path: Path, host: MemoryHost
+):
+    async with alive(tmp_path, host) as life:
+        for tag in ("v1", "v2", "v3"):
+            await life.see(tag)
+        await life.replica_set.drainer.ended()
+        await lose_image(life, "v2")
+        await host.kill(life.replica_set.deployer.store.serving[0].id, 1)
+        await eventually(lambda: ["v1"] * 2 == life.serving)
+
+        running = life.handlers.agent.state.running
+        assert running is not None
+        assert "v1" == running.tag
+
+
+async def test_bad_version_is_healed_where_no_earlier_image_can_be_had(
+    tmp_path: Path, host: MemoryHost, caplog: pytest.LogCaptureFixture
+):
+    async with alive(tmp_path, host) as life:
+        await life.see("v1")
+        await life.see("v2")
+        await life.replica_set.drainer.ended()
+        await lose_image(life, "v1")
+        victim = life.replica_set.deployer.store.serving[0].id
+        await host.kill(victim, 1)
+        await eventually(lambda: victim not in host.held)
+        await eventually(lambda: ["v2"] * 2 == life.serving)
+
+        state = life.handlers.agent.state
+        assert state.running is not None
+        assert "v2" == state.running.tag
+        assert ["v2"] == [each.tag for each in state.quarantine]
+        assert "Could not roll back" in caplog.messages
+
+
 def is_judging(task: asyncio.Task[Any]) -> bool:
     return task.get_name().startswith("death of")
 
