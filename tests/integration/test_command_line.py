@@ -53,7 +53,7 @@ MISTAKES = [
     ("hook-timeout", "0s", "longer than zero"),
     ("calver", "version", "YYYY.0M.MICRO"),
     ("verify-checksum", "yes", "off, auto, required"),
-    ("keep", "0", "from 1 to 1000"),
+    ("keep", "1", "from 2 to 1000"),
     ("port", "0", "from 1 to 65535"),
     ("port", "http", "from 1 to 65535"),
     ("port", "9-8", "lower port first"),
