@@ -29,7 +29,12 @@ async def test_unhealthy_within_probation_is_rolled_back(dewy):
 
         assert "failed its health checks within probation" in reason
         assert "503" in reason
-        assert GOOD == await dewy.fetch()
+
+        async def goes_back() -> bool:
+            # It is started beside the sick one, which answers until it is ready.
+            return await dewy.fetch() == GOOD
+
+        await eventually(goes_back)
         assert [None] == [each["until"] for each in status["quarantine"]]
         # The old one was started beside the sick one: nobody died.
         assert 0 == status["deaths"]["total"]
