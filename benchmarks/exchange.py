@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .contestants import Contestant
-from .processes import cpu_seconds
+from .processes import cpu_seconds, user_seconds
 from .workloads import Sample, Workload
 
 SOURCE = Path(__file__).with_suffix(".c")
@@ -40,15 +40,16 @@ def measuring(program: Path, backend_port: int) -> Measure:
     def measure(workload: Workload, contestant: Contestant, seconds: int) -> Sample:
         command = [str(program), str(backend_port), str(contestant.port)]
         command += [str(workload.clients), str(seconds)]
-        before = cpu_seconds(contestant.pid)
+        before, user = cpu_seconds(contestant.pid), user_seconds(contestant.pid)
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=seconds + PATIENCE
         )
         if done.returncode:
             raise RuntimeError(f"exchange failed: {done.stderr.strip()}")
         cpu = cpu_seconds(contestant.pid) - before
+        user = user_seconds(contestant.pid) - user
         counted = json.loads(done.stdout)
         del counted["octets"]
-        return Sample(**counted, cpu=cpu)
+        return Sample(**counted, cpu=cpu, user=user)
 
     return measure

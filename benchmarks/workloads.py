@@ -48,7 +48,7 @@ class Sample:
 
     Times are in seconds, infinite if no reply was complete. `cpu` is what the proxy's
     process used for all of it, `bulk` what the streams beside the clients fetched,
-    in bytes per second.
+    in bytes per second, `user` its share of `cpu` outside the kernel.
     """
 
     requests: float
@@ -58,11 +58,17 @@ class Sample:
     cpu: float
     errors: int = 0
     bulk: float = 0.0
+    user: float = 0.0
 
     @property
     def rate(self) -> float:
         """Requests per second."""
         return self.requests / self.seconds
+
+    @property
+    def user_per_request(self) -> float:
+        """As `cpu_per_request`, without the kernel's share."""
+        return self.user / self.requests if self.requests else math.inf
 
     @property
     def cpu_per_request(self) -> float:
