@@ -30,6 +30,7 @@ DIGEST = "dewy.digest"
 SPEC = "dewy.spec"
 PORTS = "dewy.ports"
 ROOT = "dewy.root"
+IMAGE = "dewy.image"
 
 LONGEST_TAG = 128
 
@@ -102,7 +103,7 @@ class Application:
         labels = container.labels
         if labels.get(MANAGED) != "true" or labels.get(APP) != self.name:
             return False
-        if not self._may_be_of_this_root(container):
+        if not self._may_be_of_this_root(container) or is_copy(container):
             return False
         if REGISTRY in labels:
             return _without_port(labels[REGISTRY]) == self.identity
@@ -126,8 +127,13 @@ class Application:
         digest: str,
         spec: str,
         ports: Iterable[PortMapping],
+        image_id: str = "",
     ) -> dict[str, str]:
-        """Those of a new replica; *ports* leave nothing to the image."""
+        """
+        Return the labels of a new replica; *ports* leave nothing to the image.
+
+        *image_id* is that of the image it is made from, where it is known.
+        """
         return {
             MANAGED: "true",
             APP: self.name,
@@ -139,7 +145,19 @@ class Application:
             PORTS: ",".join(f"{each.proxy}:{each.container}" for each in ports),
             DEPLOYED_AT: datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
             **({ROOT: self.root} if self.root else {}),
+            **({IMAGE: image_id} if image_id else {}),
         }
+
+
+def is_copy(container: Container) -> bool:
+    """
+    Return whether *container* has a replica's labels and was made from another image.
+
+    `docker commit` writes the labels of a container into the image it makes, and
+    whatever is run from that has them, too.
+    """
+    made_from = container.labels.get(IMAGE, "")
+    return bool(made_from and container.image_id) and made_from != container.image_id
 
 
 def _without_port(name: str) -> str:

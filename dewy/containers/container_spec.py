@@ -116,7 +116,7 @@ class ContainerSpecs:
                 image=reference,
                 command=self.settings.cmd,
                 labels=application.labels(
-                    index, version.tag, version.identity, spec, mapped
+                    index, version.tag, version.identity, spec, mapped, image.id
                 ),
                 ports=ports,
                 network=network,

@@ -17,7 +17,7 @@ from itertools import count
 from ..config import PortMapping
 from ..errors import EngineError
 from ..proxy import Backend
-from .application import Application
+from .application import Application, is_copy
 from .changes import Changes
 from .health import HealthTracker
 from .model import Container, Engine
@@ -72,6 +72,7 @@ class ReplicaStore:
         self._replicas: dict[str, Replica] = {}
         self._creating: set[str] = set()
         self._removed: set[str] = set()
+        self._copies: set[str] = set()
         self._moments = count()
 
     def __repr__(self) -> str:
@@ -111,6 +112,7 @@ class ReplicaStore:
         before, asked = set(self._replicas), next(self._moments)
         found = await self.engine.containers(self.application.selector)
         ours = {each.id: each for each in found if self.application.owns(each)}
+        self._tell_copies(found)
         for container in ours.values():
             self._take_in(container, asked)
         # Not listed may mean: created while the list was made.
@@ -118,6 +120,16 @@ class ReplicaStore:
         for failed in await asyncio.gather(*looks, return_exceptions=True):
             if isinstance(failed, BaseException):
                 raise failed
+
+    def _tell_copies(self, found: Iterable[Container]) -> None:
+        """Say once of each container that only its labels are a replica's."""
+        copies = {each.id: each.name for each in found if is_copy(each)}
+        for name in (copies[each] for each in copies.keys() - self._copies):
+            log.warning(
+                "Container has a replica's labels and another image; it is left alone",
+                extra={"container": name},
+            )
+        self._copies = set(copies)
 
     async def look_at(self, container: str) -> Replica | None:
         """As `observe`, for one container."""

@@ -11,6 +11,7 @@ from dewy.containers.application import (
     Application,
     image_name,
     index_of,
+    is_copy,
     ports_of,
 )
 from dewy.containers.model import Container
@@ -197,3 +198,12 @@ def test_the_originals_ports_are_told_by_what_it_published(
 )
 def test_image_is_shown_by_its_tag(image: str, labels: dict[str, str], expected: str):
     assert expected == image_name(Container("1", "a", "running", labels, image))
+
+
+def test_container_made_from_a_copy_of_a_replica_is_not_owned() -> None:
+    labels = TEAM1.labels(0, "v1", "sha256:1", "spec", [], "sha256:made")
+    replica = Container("1", "a", "running", labels, image_id="sha256:made")
+    committed = Container("2", "b", "running", labels, image_id="sha256:copy")
+
+    assert (True, False) == (TEAM1.owns(replica), TEAM1.owns(committed))
+    assert (False, True) == (is_copy(replica), is_copy(committed))
