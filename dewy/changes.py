@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from .deploy.attempt import Attempt
+from .deploy.deployer import Progress
 from .errors import DewyError
 from .release import Release
 
@@ -21,9 +22,6 @@ __all__ = ["Busy", "Cancelled", "Change", "ChangeSlot", "Progress"]
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Progress = Callable[[str], None]
-"""Told each step, as a phrase for the operator's terminal."""
-
 STOPPED, LEFT = "dewy is stopping", "whoever asked for it has left"
 
 UNDOING = 5.0

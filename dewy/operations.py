@@ -11,7 +11,7 @@ from .deploy import verbs
 from .deploy.attempt import DONE
 from .deploy.plan import quarantined
 from .deploy.state import Installed, State
-from .deploy.state_store import Change as StateChange
+from .deploy.state_store import Transition
 from .errors import DewyError
 from .logs import summary
 from .notifiers import Kind
@@ -93,7 +93,7 @@ class Operations:
             release = await self._release(version)
             await agent.changes.settled()
             pending = agent.changes.pending
-            if pending is not None and _is_of(pending, release):
+            if pending and _is_of(pending, release) and not pending.cancelled:
                 return await self._join(pending, progress)
             why = f"superseded by {release.tag}"
             if pending is not None:
@@ -115,7 +115,8 @@ class Operations:
             await agent.changes.settled()
             pending = agent.changes.pending
             if pending is not None:
-                if _goes_back(pending) and version in (None, pending.attempt.target):
+                joins = _goes_back(pending) and not pending.cancelled
+                if joins and version in (None, pending.attempt.target):
                     return await self._join(pending, progress)
                 # Cancelled first, then kept out, then undone: nothing commits in
                 # between, and no poll brings it back.
@@ -206,7 +207,7 @@ class Operations:
         await agent.went_back(attempt, target, verbs.BY_OPERATOR)
 
 
-def _requarantine(old: State, new: State) -> StateChange:
+def _requarantine(old: State, new: State) -> Transition:
     """Apply the difference between the two; the state may have moved on meanwhile."""
     return lambda state: replace(
         state, quarantine=state.quarantine.moved(old.quarantine, new.quarantine)

@@ -448,3 +448,30 @@ async def test_rollback_of_deployment_tried_again_after_abort_is_in_history(
         assert ["aborted by operator", "rolled back by operator"] == [
             each.reason for each in rows
         ]
+
+
+async def test_rollback_does_not_join_one_that_was_cancelled(tmp_path, monkeypatch):
+    """Whoever asked for the first has left; the second is carried out."""
+    async with sited(tmp_path) as site:
+        gate, place = Gate(), Trial.place
+
+        async def waits(trial: Trial) -> None:
+            try:
+                await gate()
+            except asyncio.CancelledError:
+                await gate.opened.wait()
+                raise
+            await place(trial)
+
+        monkeypatch.setattr(Trial, "place", waits)
+        first = asyncio.create_task(site.roll_back())
+        await gate.reached.wait()
+        first.cancel()
+        await eventually(lambda: site.agent.changes.current.cancelled)
+        second = asyncio.create_task(site.roll_back())
+        await eventually(lambda: "cancelling the rollback to v1.0.0" in site.said)
+        gate.opened.set()
+
+        assert "rolled back to v1.0.0" in await second
+        await asyncio.wait({first})
+        assert "v1.0.0" == site.running

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from asyncio import StreamReader, StreamWriter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..errors import DewyError
 from .address import SOCKET, address
+from .control import Progress
 
 __all__ = ["NotRunning", "ask"]
-
-Progress = Callable[[str], None]
 
 LONGEST_ANSWER = 16 * 1024 * 1024
 

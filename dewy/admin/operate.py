@@ -10,7 +10,8 @@ from ..config.resolve import missing_registry
 from ..errors import ConfigError
 from ..system import Clock
 from . import offline
-from .client import NotRunning, Progress, ask
+from .client import NotRunning, ask
+from .control import Progress
 
 __all__ = ["look", "operate"]
 

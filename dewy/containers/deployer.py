@@ -14,7 +14,6 @@ from ..deploy.deployer import Progress, Switch
 from ..deploy.state import Installed
 from ..errors import DeploymentError, DewyError, EngineError
 from ..proxy.verdict import Outcomes
-from .changes import ended
 from .container_spec import ContainerSpec, ContainerSpecs
 from .drainer import Drainer
 from .engines.decode import repository
@@ -24,6 +23,7 @@ from .launcher import Launcher, ReadinessProbe
 from .model import Container
 from .replica import Replica
 from .replica_store import ReplicaStore
+from .revision import ended
 from .rollout import Desired, Phase, reconcile
 from .update import Circumstances, Healing, Order, Rollout
 from .upstream import Upstream

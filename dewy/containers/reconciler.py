@@ -13,12 +13,12 @@ from typing import Any, Self
 from ..errors import DewyError, EngineError
 from ..logs import summary
 from ..proxy import Backend
-from .changes import Changes, ended
 from .deployer import ContainerDeployer
 from .health_keeper import HealthKeeper
 from .model import Event
 from .pacing import Pacing
 from .replica import Replica
+from .revision import Revision, ended
 from .terminations import Termination
 from .update import Circumstances
 from .upstream import PUBLISHED
@@ -84,7 +84,7 @@ class Reconciler:
         self._looked = asyncio.Event()
         self._polls_well = True
         self._tried = asyncio.Event()
-        self._doubts = Changes()
+        self._doubts = Revision()
         self._undecided = 0
         self._links = 0  # how often the engine's events were lost or came back
         self._linked = True

@@ -18,10 +18,10 @@ from ..config import PortMapping
 from ..errors import EngineError
 from ..proxy import Backend
 from .application import Application, is_copy
-from .changes import Changes
 from .health import HealthTracker
 from .model import Container, Engine
 from .replica import Replica
+from .revision import Revision
 from .rollout import Observed, Phase
 from .table import Table
 from .terminations import Termination, TerminationLog
@@ -65,7 +65,7 @@ class ReplicaStore:
         self.table = table
         self.health_tracker = health_tracker
         self.mappings = mappings
-        self.changed = Changes()
+        self.changed = Revision()
         self.died: Callable[[Replica], None] = lambda replica: None
         self.runs: Callable[[Replica], None] = lambda replica: None
         self.terminations = TerminationLog()

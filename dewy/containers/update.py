@@ -17,13 +17,13 @@ from typing import Any
 from ..deploy.deployer import Progress
 from ..errors import DewyError, EngineError, StartFailed
 from ..logs import summary
-from .changes import ended
 from .container_spec import ContainerSpec
 from .drainer import Drainer
 from .launcher import Launcher, ReadinessProbe
 from .pacing import Pacing
 from .replica import Replica
 from .replica_store import ReplicaStore
+from .revision import ended
 from .rollout import Desired, Observed, Phase, Plan, reconcile
 
 __all__ = ["Circumstances", "Healing", "Order", "Rollout"]

@@ -13,7 +13,7 @@ from .state import Installed, State, StateFile, StateNotWritten
 
 log = logging.getLogger(__name__)
 
-Change = Callable[[State], State]
+Transition = Callable[[State], State]
 
 
 class StateStore:
@@ -37,7 +37,7 @@ class StateStore:
         self.state = state
         self.unwritten = ""
 
-    async def change(self, change: Change) -> State:
+    async def change(self, change: Transition) -> State:
         """
         Write what *change* makes of the state, and return it.
 
@@ -47,7 +47,7 @@ class StateStore:
         async with self._writing:
             return await self._write(change(self.state))
 
-    async def note(self, change: Change) -> State:
+    async def note(self, change: Transition) -> State:
         """
         As `change`, for what is true whether or not the disk takes it.
 

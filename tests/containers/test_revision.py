@@ -4,43 +4,43 @@ from __future__ import annotations
 
 import asyncio
 
-from dewy.containers.changes import Changes
+from dewy.containers.revision import Revision
 
 
 async def test_a_change_that_came_before_is_not_waited_for():
-    changes = Changes()
-    before = changes.count
-    changes.set()
+    revision = Revision()
+    before = revision.count
+    revision.set()
 
     async with asyncio.timeout(60):
-        await changes.since(before)
+        await revision.since(before)
 
 
 async def test_every_one_who_waits_is_told():
-    changes = Changes()
+    revision = Revision()
 
     async def follow(times: int) -> int:
-        seen = changes.count
+        seen = revision.count
         for _ in range(times):
-            await changes.since(seen)
-            seen = changes.count
+            await revision.since(seen)
+            seen = revision.count
         return seen
 
     quick, slow = (asyncio.create_task(follow(n), name=f"{n}") for n in (2, 1))
     await asyncio.sleep(0)
-    changes.set()
+    revision.set()
     assert 1 == await slow
     assert not quick.done()
-    changes.set()
+    revision.set()
     assert 2 == await quick
 
 
 async def test_what_is_known_is_waited_beyond():
-    changes = Changes()
-    changes.set()
-    waiting = asyncio.create_task(changes.since(changes.count), name="waiting")
+    revision = Revision()
+    revision.set()
+    waiting = asyncio.create_task(revision.since(revision.count), name="waiting")
     await asyncio.sleep(0)
     assert not waiting.done()
 
-    changes.set()
+    revision.set()
     await waiting

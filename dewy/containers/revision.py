@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["Changes", "ended"]
+__all__ = ["Revision", "ended"]
 
 
-class Changes:
+class Revision:
     """
     Counts changes; whoever remembers a count can wait for the next.
 
@@ -24,7 +24,7 @@ class Changes:
         self._next = asyncio.Event()
 
     def __repr__(self) -> str:
-        return f"<Changes: {self.count}>"
+        return f"<Revision: {self.count}>"
 
     def set(self) -> None:
         """Something changed."""
