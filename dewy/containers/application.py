@@ -1,5 +1,5 @@
 """
-Which containers are an application's, and how they are labelled (pure).
+The identity of an application: its names, its labels and its containers (pure).
 
 The labels are those of the original, and five more. `dewy.registry` tells apart
 applications whose images share their last name; `dewy.spec` tells replicas that
@@ -40,20 +40,21 @@ _DEFAULT_PORT = re.compile(r":443(?=/)")
 @dataclass(frozen=True, slots=True)
 class Application:
     """
-    What the containers of one dewy have in common.
+    The application of one dewy: its names, and which containers belong to it.
 
     Attributes:
-        name: As people call it, and the original labelled it.
+        name: The application's name, as users know it and as the original labelled it.
 
         repository: `HOST/PATH` of its images, as the engine knows them.
 
-        named: The operator gave the name, which then identifies it whatever
-            the images are.
+        named: Whether the operator chose the name, which then identifies the
+            application whatever its images are.
 
-        root: The root of this dewy, `HOST:PATH`; "" where containers are not told.
+        root: The root of this dewy, `HOST:PATH`; "" where containers are not labelled
+            with it.
 
-        adopted: The ids of containers that were found when this dewy began; None
-            until then. Later ones from other roots are another dewy's.
+        adopted: The ids of the containers found when this dewy began; None until then.
+            Containers that other roots create later belong to another dewy.
     """
 
     name: str
@@ -64,41 +65,41 @@ class Application:
 
     @property
     def identity(self) -> str:
-        """Differs from any other application's on this host."""
+        """Text that differs from that of any other application on this host."""
         return self.name if self.named else _without_port(self.repository)
 
     @property
     def network(self) -> str:
-        """The bridge network of its own."""
+        """Name of the application's own bridge network."""
         tail = hashlib.sha256(f"{self.name} {self.identity}".encode()).hexdigest()[:8]
         return f"dewy-{self.name}-{tail}"
 
     @property
     def image_repository(self) -> str:
         """
-        Where its images have tags of their own, so that no cleaning takes them.
+        Repository of the application's own tags, which protect images from pruning.
 
-        No registry is called so: nothing is pulled from there, or pushed to it.
+        No registry has this name: nothing is pulled from it or pushed to it.
         """
         name = re.sub(r"[^a-z0-9]+", "-", self.network.lower())
         return f"localhost/{name}"
 
     def image_tag(self, digest: str) -> str:
-        """The tag of its own on the image of that *digest*."""
+        """Return the application's own tag for the image with *digest*."""
         word = digest.replace(":", "-")[:LONGEST_TAG]
         return f"{self.image_repository}:{word}"
 
     @property
     def selector(self) -> dict[str, str | None]:
-        """Labels that all of its containers have; others' may have them too."""
+        """Labels of all its containers; other applications' may have them too."""
         return {MANAGED: "true", APP: self.name}
 
     def owns(self, container: Container) -> bool:
         """
-        Whether *container* is one of its own.
+        Return whether *container* belongs to this application.
 
-        The original did not say whose its containers are: they are ours if they
-        were made from our images.
+        The original did not label the owner: its containers belong to this application
+        if they were created from the application's images.
         """
         labels = container.labels
         if labels.get(MANAGED) != "true" or labels.get(APP) != self.name:
@@ -112,12 +113,14 @@ class Application:
         )
 
     def _may_be_of_this_root(self, container: Container) -> bool:
-        """Whether no other root made *container* while this dewy ran."""
+        """
+        Return whether no other root created *container* while this dewy was running.
+        """
         known = self.adopted is None or container.id in self.adopted
         return known or container.labels.get(ROOT, "") in {"", self.root}
 
     def having(self, adopted: Iterable[str]) -> Application:
-        """This application once its dewy has *adopted* the containers of those ids."""
+        """Return this application with the ids of the containers its dewy *adopted*."""
         return replace(self, adopted=frozenset(adopted))
 
     def labels(
@@ -173,22 +176,23 @@ def image_name(container: Container) -> str:
 
 
 def index_of(labels: Mapping[str, str]) -> int:
-    """Which replica a container is; -1 where it does not say."""
+    """Return the replica number in *labels*; -1 where there is none."""
     text = labels.get(REPLICA, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else -1
 
 
 def ports_of(container: Container, wanted: Sequence[PortMapping]) -> dict[int, int]:
     """
-    The port of *container* for those of *wanted* that it has one for, by their place.
+    Return the port of *container* for each of *wanted* that it serves, by position.
 
-    It may have been made for others. What is asked for now counts where it has that
-    port; else what it was made for at that port of the proxy.
+    The container may have been created for other mappings. The container port wanted
+    now counts if the container has it; otherwise the port it was created with for the
+    same port of the proxy.
     """
     made = _made_for(container.labels.get(PORTS, ""))
     known = set(made.values()) or set(container.published)
     if _is_as_wanted(made, wanted):
-        # At whatever ports of the proxy: it is not replaced for that.
+        # Whichever proxy ports it was created for: it is not replaced for that alone.
         return dict(enumerate(made.values()))
     if len(known) == len(wanted) == 1:
         return dict(enumerate(known))
@@ -203,13 +207,13 @@ def ports_of(container: Container, wanted: Sequence[PortMapping]) -> dict[int, i
 
 
 def _made_for(label: str) -> dict[int, int]:
-    """The container's port by the proxy's."""
+    """Return the container's port by the proxy's, as *label* holds them."""
     pairs = (pair.partition(":")[::2] for pair in label.split(","))
     return {int(a): int(b) for a, b in pairs if a.isdecimal() and b.isdecimal()}
 
 
 def _is_as_wanted(made: Mapping[int, int], wanted: Sequence[PortMapping]) -> bool:
-    """Whether what is *wanted* may be the same ports of containers in that order."""
+    """Return whether *made* may be the mappings *wanted*, in the same order."""
     if len(made) != len(wanted):
         return False
     pairs = list(zip(wanted, made.values(), strict=True))
@@ -221,9 +225,10 @@ def _left_to_the_image(
     known: Set[int], wanted: Iterable[PortMapping], *, stated: bool
 ) -> int:
     """
-    Which of the *known* ports is the one that the image exposes; 0 if none must be.
+    Return the one port of *known* that the image exposes; 0 if none is left to it.
 
-    The original, which *stated* none, published that one and those it was told.
+    The original, which did not state its ports (*stated* is False), published that port
+    and those given to it.
     """
     unnamed = known - {each.container for each in wanted}
     likely = (unnamed or known) if not stated or unnamed == known else ()
@@ -231,5 +236,5 @@ def _left_to_the_image(
 
 
 def reference_of(repository: str, digest: str) -> str:
-    """The image with exactly these bytes."""
+    """Return the reference of the image with *digest* in *repository*."""
     return f"{repository}@{digest}"

@@ -1,4 +1,4 @@
-"""How the replicas of a version are made: an image, options, ports."""
+"""Container specifications: the image, options and ports of a version's replicas."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class ContainerSpec:
     """
-    Replicas that are all alike.
+    Specification of identical replicas.
 
     Attributes:
-        version: Of what they are.
+        version: The version that the replicas run.
 
-        spec: Differs from that of any that would be made otherwise.
+        spec: Fingerprint; replicas that would be created differently have another.
 
         ports: The containers' ports, one for each port of the proxy.
 
-        healthcheck: The image has a HEALTHCHECK that the engine may run.
+        healthcheck: Whether the image has a HEALTHCHECK that the engine may run.
 
-        network: Of their own; "" where the operator chose one.
+        network: The application's own network; "" where the operator chose one.
 
-        body: What the engine is asked for replica number so-and-so.
+        body: Returns the request body for the replica of a given number.
 
-        create: Creates the container of that name and number; returns its id. An
-            image that was removed meanwhile is pulled again.
+        create: Creates the container of a given name and number, and returns its id. An
+            image removed meanwhile is pulled again.
 
-        base: What their names begin with.
+        base: Prefix of the containers' names.
     """
 
     version: Installed
@@ -56,16 +56,16 @@ class ContainerSpec:
     create: Callable[[str, int], Awaitable[str]]
 
     def name(self, index: int, attempt: int = 0) -> str:
-        """A name for a new container, as the original gave them."""
+        """Return a name for a new container, in the original's pattern."""
         return f"{self.base}-{int(time.time()) + attempt}-{index}"
 
 
 class ContainerSpecs:
     """
-    Makes specifications from what the operator said.
+    Factory of container specifications, from the operator's options.
 
     Attributes:
-        ensure: Has the image of a version on this host.
+        ensure: Makes sure that the image of a version is on this host.
     """
 
     def __init__(
@@ -83,18 +83,18 @@ class ContainerSpecs:
         self.ensure: Callable[[Installed], Awaitable[None]] = _nothing_ensured
 
     def run_as(self, options: RunOptions) -> RunOptions:
-        """*options*, with dewy's own user where that is to be the containers'."""
+        """Return *options* with dewy's own user, where containers are to run as it."""
         rootless = self._engine.rootless
         return options.run_as(os.getuid(), os.getgid(), rootless=rootless)
 
     async def of(self, version: Installed) -> ContainerSpec:
         """
-        The specification for *version*, whose image is on this host.
+        Return the specification for *version*, whose image is on this host.
 
         Raises:
-            ImageMissing: it is not.
-            DeploymentError: which port is meant cannot be told.
-            EngineError: the engine does not tell.
+            ImageMissing: the image is not on this host.
+            DeploymentError: the container port is ambiguous.
+            EngineError: the engine does not answer.
         """
         found = await find_image(self._engine, self._application, version.identity)
         if found is None:
@@ -142,7 +142,7 @@ class ContainerSpecs:
         )
 
     def _warn_of_volumes(self, version: Installed, image: Image) -> None:
-        """Say, once for each version, which data goes with its containers."""
+        """Warn, once per version, of data that is removed with its containers."""
         volumes = self.options.anonymous_volumes(image.volumes)
         known = (version.identity, *volumes)
         if not volumes or self.settings.keep_volumes or known in self._warned:
@@ -159,15 +159,15 @@ class ContainerSpecs:
 
 
 async def _nothing_ensured(version: Installed) -> None:
-    """Where images are not pulled."""
+    """Do nothing: images are not pulled here."""
 
 
 def container_ports(mappings: Sequence[PortMapping], image: Image) -> tuple[int, ...]:
     """
-    The containers' port behind each of *mappings*.
+    Return the container port behind each of *mappings*.
 
     Raises:
-        DeploymentError: it is left to the image, which exposes none, or several.
+        DeploymentError: the port is left to the image, which exposes none or several.
     """
     return tuple(mapping.container or _exposed(image, mapping) for mapping in mappings)
 

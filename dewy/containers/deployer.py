@@ -1,4 +1,4 @@
-"""Deploying an image: replicas of it take the place of those that serve."""
+"""Deployment of an image: its replicas take the place of those that serve."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ ADOPTION = 2.0
 """Seconds that a replica left by an earlier dewy has to answer once."""
 
 PULL_BACK = 30.0
-"""Seconds for the image of a version to go back to, before an older one is tried."""
+"""Seconds to pull the image to go back to, before an older version is tried."""
 
 
 @dataclass(frozen=True, slots=True)
 class Succession:
     """
-    One version has taken over from another.
+    Record that one version has taken over from another.
 
     Attributes:
-        spec: Of the new replicas.
+        spec: Fingerprint of the new replicas.
 
-        before: The figures of the old ones, until they left.
+        before: Figures of the old replicas, up to when they left.
     """
 
     spec: str
@@ -59,18 +59,18 @@ class Succession:
 @dataclass(slots=True)
 class ContainerDeployer:
     """
-    A release is in place when all of its replicas serve.
+    Deployer of images; a release is in place when all of its replicas serve.
 
     Attributes:
-        settings: As they are now; `dewy reload` changes them.
+        settings: The current settings; `dewy reload` changes them.
 
-        running: What the state says runs.
+        running: Returns the version that runs, according to the state.
 
-        bad: Whether a version, by its tag and digest, is in quarantine.
+        bad: Returns whether a version, by its tag and digest, is in quarantine.
 
-        look_again: Has whoever keeps the replicas look at everything anew.
+        look_again: Makes the reconciler examine everything again.
 
-        succession: The last change of version, while its figures may be judged.
+        succession: The last change of version, as long as its figures may be judged.
     """
 
     store: ReplicaStore
@@ -88,7 +88,7 @@ class ContainerDeployer:
 
     @property
     def target(self) -> str | None:
-        """Spec of what is taking over at the moment, if anything is."""
+        """Fingerprint of the version that is taking over at the moment, if any."""
         switch = self._switch
         return switch.container_spec.spec if switch and switch.container_spec else None
 
@@ -100,15 +100,15 @@ class ContainerDeployer:
         return f"Container deployed: {count} of {self.settings.replicas} replicas"
 
     async def heal(self, running: Installed) -> None:
-        """Have everything looked at again; whoever keeps the replicas does it."""
+        """Make the reconciler, which does the healing, examine everything again."""
         self.look_again()
 
     async def put_back(self, previous: Installed) -> None:
         """
-        Have the image of *previous*; the replicas follow what the state says runs.
+        Ensure the image of *previous*; the replicas follow the version in the state.
 
         Raises:
-            DeploymentError: it is not on this host, and not to be had soon.
+            DeploymentError: the image is not on this host and cannot be pulled soon.
         """
         try:
             async with asyncio.timeout(PULL_BACK):
@@ -134,7 +134,7 @@ class ContainerDeployer:
                 self._withdraw(switch.container_spec)
             raise
         finally:
-            # From here on whoever keeps the replicas does what is left to do.
+            # From here on the reconciler does what is left to do.
             if self._switch is switch:
                 # The next change does not wait for a long undo.
                 self._switch = None
@@ -142,15 +142,15 @@ class ContainerDeployer:
 
     async def reconcile(self, given: Circumstances | None = None) -> int:
         """
-        Have as many replicas of what runs serve as there are to be, and no others.
+        Bring the running version to the wanted number of replicas; retire others.
 
-        Those of a version that is taking over are left alone. It ends early once
-        something else is wanted. Returns up to which change of the store all was
-        looked at.
+        Replicas of a version that is taking over are left alone. The work ends early
+        once the desired state changes. Return the count of the last change of the store
+        that was taken into account.
 
         Raises:
-            DewyError: it is not known how replicas are made, or the image of what
-                runs cannot be had.
+            DewyError: the container specification is unknown, or the image of the
+                running version is not available.
         """
         known = self.store.changed.count
         running = self.running()
@@ -180,9 +180,9 @@ class ContainerDeployer:
 
     async def _specified(self, running: Installed) -> ContainerSpec | None:
         """
-        Return how *running* is made; None once something else is wanted.
+        Return the specification of *running*; None once the desired state changes.
 
-        The engine is asked once, and its image may have to be pulled.
+        The engine is asked once, and the image may have to be pulled.
         """
         wanted = self.wanted()
         if self._made is not None and self._made[0] == wanted:
@@ -204,26 +204,26 @@ class ContainerDeployer:
         return await self.container_specs.of(running)
 
     def wanted(self) -> tuple[object, ...]:
-        """Return what there is to be, as far as the store does not show it."""
+        """Return the part of the desired state that the store does not show."""
         return self.running(), self.settings, self.container_specs.options
 
     async def adopt(self, running: Installed | None) -> None:
         """
-        Let the replicas serve that an earlier dewy, or the original, left.
+        Put the replicas that an earlier dewy, or the original, left into service.
 
-        Of those of *running* if there are any; else of all, which is better than
-        nobody. Each has to answer once, unless none does: then those serve that
-        take connections. Nothing is started or ended.
+        Replicas of *running* are preferred; if there are none, all are adopted rather
+        than leaving nothing to serve. Each has to answer once, unless none does: then
+        those that accept connections serve. Nothing is started or ended.
 
         Raises:
-            EngineError: the engine does not tell.
+            EngineError: the engine does not answer.
         """
         await self.store.observe()
         self.store.claim()
         left = [
             each
             for each in self.store.replicas
-            # Bad ones are better than none until what ran before serves again.
+            # Bad replicas are better than none until the previous version serves again.
             if each.phase is Phase.UNCHECKED and (running or not self._is_bad(each))
         ]
         preferred = [r for r in left if running and is_of(r, running)]
@@ -241,10 +241,10 @@ class ContainerDeployer:
 
     async def identify(self, now: float) -> Installed | None:
         """
-        What serves, where no state says it: the version of most of the replicas.
+        Return the version of most serving replicas, where the state names none.
 
-        None where nobody serves, or where its bytes cannot be told. *now* is
-        seconds since the epoch.
+        None where no replica serves, or where the digest cannot be determined. *now* is
+        in seconds since the epoch.
         """
         serving = self.store.serving
         for tag, _ in Counter(each.version for each in serving).most_common():
@@ -255,7 +255,9 @@ class ContainerDeployer:
         return None
 
     async def _digest(self, container: Container) -> str:
-        """Of the image it was made from; "" if the engine does not know it."""
+        """
+        Return the digest of *container*'s image; "" if the engine does not know it.
+        """
         image = await self.store.engine.image(container.image_id)
         ours = self.store.application.repository
         for reference in image.digests if image else ():
@@ -267,7 +269,7 @@ class ContainerDeployer:
         return self.bad(replica.version, replica.digest)
 
     def _clear(self) -> None:
-        """Let go what is left of versions that failed before anything ran."""
+        """Retire what is left of versions that failed before anything ran."""
         left = [r for r in self.store.replicas if r.phase is Phase.UNCHECKED]
         mine = (r for r in left if r.spec != self.target)
         self.drainer.begin(r for r in mine if self._is_bad(r))
@@ -281,7 +283,9 @@ class ContainerDeployer:
         self.store.admit(ready)
 
     async def _use_anyway(self, left: Iterable[Replica]) -> None:
-        """Let serve who takes connections, though none was ever found well."""
+        """
+        Admit those of *left* that accept connections, though none was found healthy.
+        """
         problems = {each: each.problem for each in left if each.ports}
         check = replace(self.readiness.check, path="", timeout=ADOPTION)
         await asyncio.gather(
@@ -304,29 +308,29 @@ class ContainerDeployer:
             replica.phase = Phase.READY
 
     def _retire_others(self, container_spec: ContainerSpec) -> None:
-        """Let go at once whom nobody needs, now that all of these serve."""
+        """Retire at once the replicas no longer needed, now that all of these serve."""
         if self.running() == container_spec.version:
             self._made = self.wanted(), container_spec
         todo = reconcile(self.store.snapshot(), self._order(container_spec).desired)
         leaving = [r for each in todo.leave if (r := self.store.get(each)) is not None]
-        # Before they drain: what is told to stop breaks connections, too.
+        # Before they drain: a program told to stop breaks connections, too.
         before = Outcomes.total(each.outcomes for each in leaving)
         self.succession = Succession(container_spec.spec, before)
         self.drainer.begin(leaving)
 
     def _withdraw(self, container_spec: ContainerSpec) -> None:
-        """Let the replicas of a version go that failed, or was called off."""
+        """Retire the replicas of a version that failed or was cancelled."""
         running, version = self.running(), container_spec.version
         if running and (running.tag, running.identity) == (
             version.tag,
             version.identity,
         ):
-            # What runs was to be had again: its replicas are kept as ever.
+            # The version that ran was available again: its replicas are kept as ever.
             return
         failed = [r for r in self.store.replicas if r.spec == container_spec.spec]
         alone = {r.spec for r in self.store.serving} == {container_spec.spec}
         if alone and running is not None:
-            # Bad ones are better than none, until what ran before serves again.
+            # Bad replicas are better than none until the previous version serves again.
             failed = [each for each in failed if each.phase is not Phase.SERVING]
         self.drainer.begin(failed)
         self.launcher.discard(
@@ -342,7 +346,7 @@ class ContainerDeployer:
 
     @property
     def readiness(self) -> ReadinessProbe:
-        """When a replica is ready."""
+        """Readiness probe of a replica."""
         settings = self.settings
         return ReadinessProbe(self.check, settings.health_timeout, settings.min_healthy)
 
@@ -356,7 +360,7 @@ class ContainerDeployer:
 
     @property
     def proxy_protocol(self) -> bool:
-        """Whether replicas are told who connects."""
+        """Whether the PROXY protocol tells replicas the client's address."""
         return self.settings.proxy_protocol == "v2"
 
 
@@ -384,7 +388,7 @@ class _Switch:
 
 
 def is_of(replica: Replica, running: Installed) -> bool:
-    """Whether *replica* is one of *running*; the original did not label digests."""
+    """Return whether *replica* runs *running*; the original did not label digests."""
     if replica.digest:
         return replica.digest == running.identity
     return replica.version == running.tag

@@ -1,9 +1,9 @@
 """
-Letting replicas go without cutting a connection.
+Removal of replicas from service without cutting a connection.
 
-First a replica is out of the table, and its connections have time to end. Then
-it is told to stop while the proxy goes on relaying what is open, so that it ends
-its connections itself. What does not stop is killed.
+A replica first leaves the table, and its connections have time to end. Then it is told
+to stop while the proxy goes on relaying open connections, so that it can end them
+itself. A replica that does not stop is killed.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Timeouts:
     """
-    Seconds that a leaving replica is given.
+    Time limits of a leaving replica, in seconds.
 
     Attributes:
-        drain: For its connections, before it hears anything.
+        drain: Time for its connections to end before the stop signal.
 
-        stop: From its stop signal to SIGKILL.
+        stop: Time from the stop signal to SIGKILL.
 
-        jitter: Over which the stop signals are spread of replicas that leave
+        jitter: Time over which the stop signals are spread, of replicas that leave
             together and still have connections.
     """
 
@@ -51,23 +51,23 @@ class Timeouts:
 
     def drain_within(self, shutdown: float) -> float:
         """
-        Return the seconds that connections get when all has *shutdown* to end.
+        Return the seconds to drain when everything has to end within *shutdown*.
 
-        What stopping leaves; but at least half, for only then can requests end that
-        the program itself would break off.
+        That is the time that stopping leaves, but at least half: only while draining
+        can requests end that the program itself would break off.
         """
         return min(self.drain, max(shutdown - self.stop, shutdown / 2))
 
 
 class Drainer:
     """
-    Drains, stops and removes replicas of *store*, each in a task of its own.
+    Drainer of *store*'s replicas: drains, stops and removes each in its own task.
 
     Args:
-        hurry: Set when nobody is to be waited for any more.
+        hurry: Set when nothing is to be waited for any more.
 
     Attributes:
-        drains: Seconds from out of the table to gone.
+        drains: Durations in seconds, from leaving the table to removal.
 
         no_drain: Set when connections are not to be waited for any more.
     """
@@ -83,7 +83,7 @@ class Drainer:
         self.drains = Histogram(DRAIN_BOUNDS)
 
     def begin(self, replicas: Iterable[Replica]) -> None:
-        """Take *replicas* out of the table in one swap, and let them go."""
+        """Take *replicas* out of the table in one swap and start to drain them."""
         leaving = self._store.dismiss(replicas)
         seconds = self.timeouts.spread(len(leaving))
         for replica, drain in zip(leaving, seconds, strict=True):
@@ -94,12 +94,12 @@ class Drainer:
             task.add_done_callback(self._tasks.discard)
 
     async def ended(self) -> None:
-        """Return when all of them are gone, or could not be removed."""
+        """Return when all drained replicas are removed, or could not be."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     async def stop(self) -> None:
-        """Give up; what is left is for the next dewy."""
+        """Give up; the next dewy deals with the replicas that are left."""
         for task in self._tasks:
             task.cancel()
         await self.ended()
@@ -120,11 +120,11 @@ class Drainer:
                 "Container not removed", extra=store.tell(replica, error=str(exc))
             )
             if store.get(replica.id) is replica:
-                # The next look at it decides what becomes of it.
+                # The next inspection decides what becomes of it.
                 replica.phase = Phase.GONE if replica.ended.done() else Phase.UNCHECKED
 
     async def _drain(self, replica: Replica, seconds: float) -> int:
-        """Wait for its connections; how many are left."""
+        """Wait for the connections of *replica* to end; return how many are left."""
         if replica.backends:
             draining = asyncio.gather(
                 *(b.drain(seconds) for b in replica.backends.values())
@@ -133,7 +133,7 @@ class Drainer:
         return replica.connections
 
     async def _stop(self, replica: Replica) -> None:
-        """Have its engine stop it; at once when nobody is to be waited for any more."""
+        """Have the engine stop *replica*; at once when in a hurry."""
         stop, seconds = self._store.engine.stop, self.timeouts.stop
         if self.hurry.is_set() or not await _unless(
             stop(replica.id, seconds), self.hurry
@@ -142,7 +142,7 @@ class Drainer:
 
 
 async def _unless(work: Awaitable[object], *events: asyncio.Event) -> bool:
-    """Await *work* unless one of *events* is set; whether it came to its end."""
+    """Await *work* unless one of *events* is set; return whether it was completed."""
     task = asyncio.ensure_future(work)
     waits = [asyncio.create_task(e.wait(), name="hurry") for e in events]
     either: set[asyncio.Future[Any]] = {task, *waits}

@@ -1,11 +1,11 @@
 """
-Deaths of containers, from the kernel itself: engines tell of them late.
+Exits of containers as the kernel shows them, earlier than engines do.
 
-An engine gives a dead container's address away before it says that it is dead:
-Docker and Podman clean up first, and on a busy host that takes a while. The kernel
-shows the end of a process at the instant it happens, to whoever holds a descriptor
-of it, so that nothing is sent to the address from then on. What the end was, and
-what follows from it, is the engine's to say.
+An engine gives a dead container's address away before it announces the death: Docker
+and Podman clean up first, and on a busy host that takes a while. The kernel shows the
+end of a process at once to every holder of its descriptor, so that nothing is sent to
+the address from then on. How the run ended, and what follows from that, is left to the
+engine.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ LATE = 30.0  # seconds for the engine to say what became of one that is dead
 
 class ExitWatcher:
     """
-    While entered, takes replicas out of *store*'s table as their processes end.
+    Watcher that removes replicas from *store*'s table once their processes end.
 
-    Those of an engine elsewhere, or in another namespace of processes, are left to
-    the engine's own events.
+    It works while entered. Replicas of a remote engine, or in another PID namespace,
+    are left to the engine's events.
     """
 
     def __init__(self, store: ReplicaStore) -> None:
         self._store = store
-        # None: not opened yet, or not to be had.
+        # None: not opened yet, or not available.
         self._held: dict[Replica, int | None] = {}
         self._opening: set[asyncio.Task[None]] = set()
         self._waiting: set[asyncio.Task[None]] = set()
@@ -59,12 +59,12 @@ class ExitWatcher:
             self._leave(replica)
         for task in self._waiting:
             task.cancel()
-        # Whoever opens a descriptor closes it again now.
+        # A descriptor opened from here on is closed at once by its opener.
         if tasks := self._opening | self._waiting:
             await asyncio.wait(tasks)
 
     def watch(self, replica: Replica) -> None:
-        """Until its run is over; idempotent."""
+        """Watch *replica* until its run is over; idempotent."""
         container = replica.container
         if replica in self._held or replica.dead.is_set() or not container.pid:
             return
@@ -100,7 +100,7 @@ class ExitWatcher:
         _keep(task, self._waiting)
 
     async def _told(self, replica: Replica) -> None:
-        """See to it that what is dead is taken for dead, should no event say so."""
+        """Make sure that a dead replica counts as dead even if no event says so."""
         await asyncio.wait({replica.ended}, timeout=LATE)
         if not replica.ended.done():
             with suppress(EngineError):
@@ -116,16 +116,16 @@ def _keep(task: asyncio.Task[None], where: set[asyncio.Task[None]]) -> None:
 
 def open_process(pid: int, container: str) -> int | None:
     """
-    A descriptor that is readable once process *pid* has ended; the caller's to close.
+    Open a descriptor, owned by the caller, that is readable once *pid* has ended.
 
-    None unless it is a process of *container*: the number may be one of another
-    host's or namespace's, or another's by now.
+    Return None unless *pid* is a process of *container*: the number may belong to
+    another host or namespace, or may have been reused.
     """
     try:
         descriptor = os.pidfd_open(pid)
     except (AttributeError, OSError):
         return None
-    # Only now: from here on the number can't become another's unnoticed.
+    # Checked only now: from here on the number cannot be reused unnoticed.
     with suppress(OSError):
         if container in Path(f"/proc/{pid}/cgroup").read_text():
             return descriptor

@@ -1,4 +1,4 @@
-"""Whether a replica does its work: one look at it, and what a row of looks means."""
+"""Health of a replica: a single check, and the verdict over several."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})\b")
 @dataclass(frozen=True, slots=True)
 class Check:
     """
-    What a replica is asked.
+    Health check of a replica.
 
     Attributes:
-        path: Of an HTTP request to its first port, answered by 2xx or 3xx; "" to
-            ask only for a connection, as of its other ports.
+        path: Path of an HTTP request to its first port, to be answered by 2xx or 3xx;
+            "" to check for a connection only, as on its other ports.
 
-        proxy_protocol: It expects to be told first who connects: nobody does.
+        proxy_protocol: Whether the replica expects the PROXY protocol first, which then
+            names no client.
 
         timeout: Seconds for one answer.
 
@@ -48,7 +49,7 @@ class Check:
     host: str = "localhost"
 
     async def ask(self, endpoints: Sequence[Endpoint]) -> str:
-        """What is wrong with the replica at *endpoints*; "" if nothing is."""
+        """Return what is wrong with the replica at *endpoints*; "" if nothing is."""
         asking = [self._ask(each, first=not n) for n, each in enumerate(endpoints)]
         return next((found for found in await asyncio.gather(*asking) if found), "")
 
@@ -79,7 +80,7 @@ class Check:
         writer.write(_request(self.host, self.path))
         fault = _judged(await _line(reader), endpoint, self.path)
         with suppress(TimeoutError, OSError, EOFError):
-            # To the end, so that closing resets nothing the replica still sends.
+            # Read to the end, so that closing resets nothing the replica still sends.
             async with asyncio.timeout(1.0):
                 await reader.readexactly(BODY_LIMIT)
         return fault
@@ -88,14 +89,14 @@ class Check:
 @dataclass(frozen=True, slots=True)
 class HealthTracker:
     """
-    What the looks at a replica come to: it takes several to change the verdict.
+    Verdict over several checks of a replica, of which it takes a row to change it.
 
     Attributes:
-        rise, fall: How many good or bad ones in a row do.
+        rise, fall: Consecutive good or bad checks that change the verdict.
 
         healthy: The verdict.
 
-        row: How many in a row spoke against it.
+        row: Number of consecutive checks that contradicted the verdict.
     """
 
     rise: int = 2
@@ -104,7 +105,7 @@ class HealthTracker:
     row: int = 0
 
     def after(self, good: bool) -> Self:
-        """The pulse after one more look."""
+        """Return the tracker after one more check."""
         if good == self.healthy:
             return replace(self, row=0)
         row = self.row + 1
@@ -114,7 +115,7 @@ class HealthTracker:
 
 
 def with_usual_cause(problem: str) -> str:
-    """*problem* of a replica that was never ready, and what often leads to it."""
+    """Return *problem* of a replica that was never ready, with its usual cause."""
     if not any(words in problem for words in _TURNED_AWAY):
         return problem
     return (
@@ -140,7 +141,7 @@ async def _connected(endpoint: Endpoint) -> tuple[StreamReader, StreamWriter]:
 
 
 async def _stays(reader: StreamReader) -> bool:
-    """Whether the connection is still open a moment later, or something came."""
+    """Return whether the connection is still open a moment later, or data arrived."""
     try:
         async with asyncio.timeout(MOMENT):
             return bool(await reader.read(1))

@@ -1,4 +1,4 @@
-"""Looking at the replicas that serve, and what follows from what is found."""
+"""Health checks of the serving replicas, and the consequences of their results."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ __all__ = ["HealthKeeper"]
 log = logging.getLogger(__name__)
 
 LONGEST_ROW = 4
-"""Replacements in a row after which the time between two does not grow any more."""
+"""Replacements in a row after which the interval between two stops growing."""
 
 LOOKS = 10
-"""Looks that there are at least within a probation, or it would end before them."""
+"""
+Minimum number of checks within a probation, which could end before them otherwise.
+"""
 
 UNHEALTHY, BROKE = "failed its health checks", "broke connections"
 
@@ -31,15 +33,16 @@ Judge = Callable[[Replica, str, tuple[str, ...], str], Awaitable[None]]
 
 class HealthKeeper:
     """
-    Ejects who answers badly, restores who answers well, replaces who stays unwell.
+    Health checker that ejects, restores and replaces serving replicas.
 
     Args:
-        judge: Told as of a death when most replicas of one kind are unhealthy, or
+        judge: Called, as after a death, when most replicas of one kind are unhealthy or
             break connections.
 
-        told: Told in one line why no replica is healthy; "" once one is.
+        told: Called with one line on why no replica is healthy; with "" once one is.
 
-        on_probation: Whether what runs is on probation, and to be looked at often.
+        on_probation: Returns whether the running version is on probation, which calls
+            for frequent checks.
     """
 
     def __init__(
@@ -55,11 +58,13 @@ class HealthKeeper:
         self._told = told
         self._on_probation = on_probation
         self._looks: dict[Replica, asyncio.Task[None]] = {}
-        self._replaced = 0.0  # when one was, by the loop's clock
-        self._row = 0  # how many replacements since all were healthy
+        self._replaced = 0.0  # time of the last replacement, by the loop's clock
+        self._row = 0  # replacements since all replicas were healthy
 
     async def run(self) -> None:
-        """Look at all of them again and again; who does not answer holds up nobody."""
+        """
+        Check all replicas again and again; a silent one delays none of the others.
+        """
         try:
             while True:
                 await asyncio.sleep(self._interval)
@@ -102,7 +107,7 @@ class HealthKeeper:
         self._looks[replica] = asyncio.create_task(look(), name=name)
 
     async def ask(self, replica: Replica) -> bool:
-        """Whether it answers; by another way than so far, it is moved there."""
+        """Return whether *replica* answers; move it if only another way reaches it."""
         check = self._deployer.readiness.check
         if self._on_probation():
             check = replace(check, timeout=min(check.timeout, self._interval))
@@ -121,7 +126,7 @@ class HealthKeeper:
             return
         before = replica.health_tracker.healthy
         if good and not before:
-            # Somebody else may have its address by now.
+            # Its address may have been given to another container by now.
             good = await self._store.look_at(replica.id) is replica
         replica.health_tracker = replica.health_tracker.after(good)
         if replica.health_tracker.healthy is not before:
@@ -142,7 +147,7 @@ class HealthKeeper:
         await self._judge_all(replica)
 
     async def _judge_all(self, replica: Replica) -> None:
-        """Have the version judged whose replicas are unhealthy, most of them."""
+        """Have the version judged if most of its replicas are unhealthy."""
         alike = [each for each in self._store.serving if each.spec == replica.spec]
         unwell = [each for each in alike if not each.health_tracker.healthy]
         if 2 * len(unwell) > len(alike):
@@ -152,7 +157,9 @@ class HealthKeeper:
             await self._judge(replica, why, tail, UNHEALTHY)
 
     async def _judge_figures(self) -> None:
-        """Have a version judged that breaks far more connections than the last did."""
+        """
+        Have the version judged if it breaks far more connections than the last one.
+        """
         settings, succession = self._deployer.settings, self._deployer.succession
         if settings.max_broken is None or succession is None:
             return
@@ -169,9 +176,9 @@ class HealthKeeper:
 
     def _replace_unhealthy(self) -> None:
         """
-        Let go one that stays unhealthy, if nothing is under way; another is started.
+        Replace one replica that stays unhealthy, if nothing is under way.
 
-        Not the last that are left: while none is healthy, something else is wrong.
+        The last ones left are kept: while none is healthy, something else is wrong.
         """
         serving, healthy = self._store.serving, self._healthy()
         if healthy:
@@ -190,7 +197,7 @@ class HealthKeeper:
             self._store.changed.set()
 
     def _overdue(self, serving: list[Replica]) -> Replica | None:
-        """The one to be replaced now; later and later, if that does not help."""
+        """Return the replica to replace now; intervals grow if that does not help."""
         now, patience = (
             asyncio.get_running_loop().time(),
             self._deployer.settings.health_restart,

@@ -32,15 +32,15 @@ Shown = Callable[[Release], AbstractContextManager[Progress]]
 
 class ImageStore:
     """
-    Pulls images, and removes those that *application* deployed itself.
+    Store that pulls images, and removes those that *application* deployed itself.
 
     Args:
-        credentials: Asked before every pull, and again when one was denied.
+        credentials: Awaited before every pull, and again after a denial.
 
-        progress: Shows how far a pull is.
+        progress: Shows the progress of a pull.
 
     Attributes:
-        platform: What images are wanted for; "" for this host's own.
+        platform: Platform of the images; "" for this host's own.
     """
 
     def __init__(
@@ -65,15 +65,15 @@ class ImageStore:
         yield _Pulled(release)
 
     async def has(self, installed: Installed) -> bool:
-        # What is not there can be pulled again: nothing has to be deployed anew.
+        # A missing image can be pulled again: nothing has to be deployed anew.
         return True
 
     async def ensure(self, installed: Installed) -> None:
         """
-        Have the image of *installed* on this host, with the tag that keeps it.
+        Ensure that *installed*'s image is on this host, with the tag that keeps it.
 
         Raises:
-            EngineError: it is not there and could not be pulled.
+            EngineError: the image is not on this host and could not be pulled.
         """
         if not await self._keep(installed.identity):
             url = f"img://{self._application.repository}:{installed.tag}"
@@ -107,7 +107,8 @@ class ImageStore:
         if await self._keep(release.identity):
             return
         reference = self._reference(release.identity)
-        # Written first: what is pulled and never runs is to be removed as well.
+        # Written first: an image that is pulled and never runs is to be removed as
+        # well.
         await self._state_store.note(
             lambda state: replace(
                 state, pulled=tuple(dict.fromkeys((*state.pulled, release.identity)))
@@ -128,7 +129,9 @@ class ImageStore:
         await self._engine.pull(reference, credentials, progress, self.platform)
 
     async def _keep(self, digest: str) -> bool:
-        """Have the image carry the tag of our own; False if it is not here."""
+        """
+        Tag the image with the application's own tag; return False if it is missing.
+        """
         image = await self._find(digest)
         if image is None:
             return False
@@ -150,7 +153,7 @@ class ImageStore:
         return await self._engine.image(known) if known else None
 
     async def _untag(self, kept: Collection[str]) -> None:
-        """Take the tags of our own off all images but those of *kept* digests."""
+        """Remove the application's own tags from all images but those in *kept*."""
         repository = self._application.image_repository
         wanted = {self._application.image_tag(digest) for digest in kept}
         for image in await self._engine.images(repository):
@@ -160,9 +163,9 @@ class ImageStore:
 
     async def _remove(self, digest: str) -> bool:
         """
-        Remove the reference by which an image was pulled; whether it is gone.
+        Remove the reference an image was pulled by; return whether it is gone.
 
-        Not while it has a tag, which is another application's, or somebody's.
+        It stays as long as the image has a tag, of another application or a user.
         """
         reference = self._reference(digest)
         try:
@@ -187,7 +190,7 @@ class FoundImage:
     An image on this host.
 
     Attributes:
-        reference: By which the engine knows it: by digest, or its id where that
+        reference: Reference known to the engine: by digest, or the id where that
             reference was removed.
     """
 
@@ -199,13 +202,13 @@ async def find_image(
     engine: Engine, application: Application, digest: str
 ) -> FoundImage | None:
     """
-    The image of *digest*, by whatever is left that leads to it; None if nothing is.
+    Return the image of *digest* by any reference left; None if there is none.
 
-    Cleaning removes references: what a registry cannot give at the moment is
-    found by the tag of our own, and by the containers that were made from it.
+    Pruning removes references: an image that a registry cannot provide at the moment is
+    found by the application's own tag, or by the containers created from it.
 
     Raises:
-        EngineError: the engine does not tell.
+        EngineError: the engine does not answer.
     """
     reference = reference_of(application.repository, digest)
     if image := await engine.image(reference):
@@ -221,7 +224,7 @@ async def find_image(
 
 
 class _Pulled:
-    """An image that is on this host: nothing is left to install."""
+    """Image that is on this host, with nothing left to install."""
 
     def __init__(self, release: Release) -> None:
         self._release = release
@@ -230,4 +233,4 @@ class _Pulled:
         return Installed(self._release.tag, self._release.identity, "", now)
 
     async def install(self, target: Installed) -> None:
-        """Nothing: an image is started as it is."""
+        """Do nothing: an image is started as it is."""

@@ -1,4 +1,4 @@
-"""Starting a replica, and waiting until it is ready for connections."""
+"""Start of a replica, and the wait until it is ready for connections."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 NAMES_TRIED = 5
-LAST_CHANCE = 0.1  # seconds that any question may take
+LAST_CHANCE = 0.1  # seconds that a check has at least, however late it begins
 NO_ADDRESS = "it has no address that could be reached"
 UNHEALTHY = "its HEALTHCHECK says unhealthy"
 
@@ -35,14 +35,14 @@ UNHEALTHY = "its HEALTHCHECK says unhealthy"
 @dataclass(frozen=True, slots=True)
 class ReadinessProbe:
     """
-    When a replica is ready.
+    Readiness probe of a replica.
 
     Attributes:
-        check: What it is asked.
+        check: The health check to pass.
 
-        timeout: Seconds in which it has to become healthy.
+        timeout: Seconds within which it has to become healthy.
 
-        min_healthy: Seconds that it has to stay so, which come on top.
+        min_healthy: Seconds for which it has to stay healthy, in addition to `timeout`.
     """
 
     check: Check
@@ -50,22 +50,24 @@ class ReadinessProbe:
     min_healthy: float
 
     def again(self, seconds: float) -> Self:
-        """Return the probe of a replica that has served: start-up is behind it."""
+        """
+        Return the probe of a replica that has served: its start-up is over.
+        """
         return replace(self, timeout=min(seconds, self.timeout), min_healthy=0.0)
 
 
 class Launcher:
     """
-    Starts replicas of *store*, and finds out whether they are ready.
+    Launcher of *store*'s replicas, which also finds out whether they are ready.
 
     Attributes:
-        checks: How often replicas were asked.
+        checks: Number of checks by outcome.
     """
 
     def __init__(self, store: ReplicaStore, upstreams: Upstreams) -> None:
         self._store = store
         self._networking = asyncio.Lock()
-        # Starts that were called off, and what is being started.
+        # Cancelled starts, and what is being started.
         self._strays: dict[asyncio.Task[Replica], str] = {}
         self.upstreams = upstreams
         self.checks = Checks()
@@ -74,13 +76,12 @@ class Launcher:
         """
         Return a new replica, running.
 
-        Engines finish what they were asked for. Whoever is cancelled meanwhile goes
-        at once; the replica is `UNCHECKED` once it is known, so that somebody can
-        end it.
+        Engines complete a call once it is made. A cancelled start returns at once; the
+        replica is `UNCHECKED` as soon as it is known, so that it can be ended.
 
         Raises:
-            StartFailed: it could not be started; nothing of it is left.
-            EngineError: the engine did not do its part.
+            StartFailed: the replica could not be started; nothing of it is left.
+            EngineError: a call to the engine failed.
         """
         starting = asyncio.create_task(
             self._start(container_spec, index), name=f"replica {index} at the engine"
@@ -99,7 +100,7 @@ class Launcher:
             self._store.changed.set()
 
     def discard(self, spec: str, end: Callable[[Replica], None]) -> None:
-        """Have *end* called with each replica of *spec* that is still to come."""
+        """Have *end* called with each replica of *spec* that is still being created."""
 
         def ended(starting: asyncio.Task[Replica]) -> None:
             if not starting.cancelled() and not starting.exception():
@@ -110,12 +111,12 @@ class Launcher:
                 starting.add_done_callback(ended)
 
     async def ended(self) -> None:
-        """Return when nothing is on its way that was called off."""
+        """Return when no cancelled start is under way."""
         while self._strays:
             await asyncio.wait(self._strays)
 
     async def stop(self) -> None:
-        """Give up; what the engine still starts is for the next dewy."""
+        """Give up; a replica the engine still starts is left to the next dewy."""
         for starting in self._strays:
             starting.cancel()
         await self.ended()
@@ -123,7 +124,7 @@ class Launcher:
     async def _start(self, container_spec: ContainerSpec, index: int) -> Replica:
         engine = self._store.engine
         if container_spec.network:
-            # Docker makes two of the same name if it is asked twice at a time.
+            # Docker creates two of the same name for two simultaneous requests.
             async with self._networking:
                 await engine.create_network(
                     container_spec.network, {"dewy.managed": "true"}
@@ -151,14 +152,14 @@ class Launcher:
         return replica
 
     def _refuse_stray(self, index: int) -> None:
-        """Go no further with what was called off while the engine was asked."""
+        """Raise if the start was cancelled while the engine was asked."""
         if asyncio.current_task() in self._strays:
             raise StartFailed(f"replica {index} was called off", host=True)
 
     async def _create(
         self, container_spec: ContainerSpec, index: int
     ) -> tuple[str, str]:
-        """Its name and its id."""
+        """Create the container; return its name and its id."""
         for attempt in range(NAMES_TRIED):
             name = container_spec.name(index, attempt)
             body = container_spec.body(index)
@@ -190,7 +191,8 @@ class Launcher:
         Return once *replica* has been healthy for long enough; its upstream is set.
 
         Raises:
-            StartFailed: it ended, or was not ready in time; with its last lines.
+            StartFailed: it ended, or was not ready in time; with its last lines of
+                output.
         """
         if replica.phase is not Phase.LEAVING:
             replica.phase = Phase.STARTING
@@ -222,7 +224,7 @@ class Launcher:
         since: float | None = None
         while True:
             if replica.dead.is_set():
-                # How it ended is the engine's to tell, and it does sooner or later.
+                # The engine tells how it ended, sooner or later.
                 await asyncio.wait({replica.ended})
             limit = deadline if since is None else deadline + readiness.min_healthy
             upstream = await self._ask_until(limit, replica, readiness.check)
@@ -245,9 +247,9 @@ class Launcher:
     async def _ask_until(
         self, limit: float, replica: Replica, check: Check
     ) -> Upstream | None:
-        """As `ask`; what takes until *limit*, by the loop's clock, is no answer."""
+        """Check as `ask` does until *limit*, by the loop's clock; None after that."""
         try:
-            # A first question has a chance, however late it comes.
+            # A first check has a chance, however late it begins.
             async with asyncio.timeout_at(max(limit, self._soon())):
                 return await self.ask(replica, check)
         except TimeoutError:
@@ -261,7 +263,7 @@ class Launcher:
         return asyncio.get_running_loop().time() + LAST_CHANCE
 
     async def ask(self, replica: Replica, check: Check) -> Upstream | None:
-        """The way by which *replica* answers well; None, and `problem`, if by none."""
+        """Return the upstream by which *replica* answers, or set `problem`."""
         route = await replica.while_it_lives(self._asked(replica, check))
         if route is None and replica.dead.is_set():
             replica.problem = "its process has ended"
@@ -273,8 +275,8 @@ class Launcher:
         if replica.phase is Phase.STARTING and (
             replica.problem or not container.published
         ):
-            # Ports are published a moment after the start; and its end may have
-            # been missed.
+            # Ports are published a moment after the start; and its end may have been
+            # missed.
             await self._store.look_at(replica.id)
             container = replica.container
         if problem := await self._own_check(container):
@@ -283,7 +285,7 @@ class Launcher:
         return await self._route(replica, check)
 
     async def reach(self, replica: Replica, check: Check) -> Upstream | None:
-        """Return what `ask` does, whatever the HEALTHCHECK of the image says."""
+        """Return the same as `ask`, whatever the HEALTHCHECK of the image says."""
         return await replica.while_it_lives(self._route(replica, check))
 
     async def _route(self, replica: Replica, check: Check) -> Upstream | None:
@@ -298,7 +300,7 @@ class Launcher:
                 return route
             problems.append(problem)
             if LATE in problem and replica.phase is Phase.SERVING:
-                # It hangs: another way to it only makes finding out take longer.
+                # It hangs: trying another way only delays the verdict.
                 break
         # The last way may be a copying process, which hides what is wrong.
         replica.problem = "; ".join(problems) or NO_ADDRESS
@@ -307,7 +309,7 @@ class Launcher:
     def _tell_detour(
         self, replica: Replica, route: Upstream, problems: list[str]
     ) -> None:
-        """Say once why *replica* is not reached by the cheapest way."""
+        """Log once why *replica* is not reached by the cheapest way."""
         detour = "; ".join(problems)
         if detour and not replica.detour:
             told = self._store.tell(replica, route=route.route, error=detour)
@@ -315,7 +317,7 @@ class Launcher:
         replica.detour = detour
 
     async def _own_check(self, container: Container) -> str:
-        """What the image's HEALTHCHECK says; "" if nothing is wrong."""
+        """Return the problem that the image's HEALTHCHECK reports; "" if none."""
         if not container.health:
             return ""
         done = await self._store.engine.check_health(container.id)
@@ -329,7 +331,7 @@ class Launcher:
 
 
 def _is_lost(replica: Replica) -> bool:
-    """Whether it has served and has no address any more: no patience brings one."""
+    """Return whether *replica*, which has served, has lost its address for good."""
     return replica.served and replica.problem == NO_ADDRESS
 
 

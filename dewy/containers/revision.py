@@ -1,4 +1,4 @@
-"""Telling several who wait, each at their own pace, that something changed."""
+"""A counter of changes, for several tasks that each wait at their own pace."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["Revision", "ended"]
 
 class Revision:
     """
-    Counts changes; whoever remembers a count can wait for the next.
+    Counter of changes; a task that remembers a count can wait for the next change.
 
-    An event that one of them clears is lost on the others.
+    With an event, a change that one task clears would be lost on the others.
 
     Attributes:
-        count: How many there were.
+        count: Number of changes so far.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Revision:
         return f"<Revision: {self.count}>"
 
     def set(self) -> None:
-        """Something changed."""
+        """Count a change and wake the tasks that wait."""
         self.count += 1
         self._next.set()
         self._next = asyncio.Event()
@@ -43,7 +43,9 @@ class Revision:
         tasks: Iterable[asyncio.Task[Any]],
         seconds: float | None = None,
     ) -> None:
-        """As `since`, but return as well when one of *tasks* ends or *seconds* pass."""
+        """
+        Return as `since` does, or once one of *tasks* ends or *seconds* have passed.
+        """
         changed = asyncio.create_task(self.since(count), name="change")
         try:
             await asyncio.wait(
@@ -56,7 +58,7 @@ class Revision:
 
 
 async def ended(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel *tasks* and wait for them; what they raised is of no interest."""
+    """Cancel *tasks* and wait for them, ignoring any exception they raise."""
     tasks = list(tasks)
     for task in tasks:
         task.cancel()

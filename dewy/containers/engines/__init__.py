@@ -1,1 +1,1 @@
-"""Docker and Podman, and an engine that is memory."""
+"""Docker and Podman, and an engine in memory."""

@@ -1,4 +1,4 @@
-"""The connection to an engine: each call has a deadline, each failure our words."""
+"""The connection to an engine, with deadlines for calls and dewy's own errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .deadlines import Deadlines
 from .errors import UNREACHABLE, gone, kind, one_line
 from .sockets import Address
 
-# What trips over an answer that is none.
+# Exceptions raised when an answer cannot be parsed.
 GARBAGE = (
     ValueError,
     LookupError,
@@ -32,12 +32,12 @@ GARBAGE = (
 
 class EngineClient:
     """
-    An engine's API.
+    Client of an engine's API.
 
     Attributes:
         title: `Docker` or `Podman`, as messages name it.
 
-        docker: The client; its calls belong inside `asking`.
+        docker: The aiodocker client; its calls belong inside `asking`.
 
         libpod: The root of Podman's own API; "" where there is none.
     """
@@ -64,15 +64,15 @@ class EngineClient:
         pulling: bool = False,
     ) -> AsyncIterator[asyncio.Timeout]:
         """
-        Hold what is asked inside to *seconds* and translate what goes wrong.
+        Limit the calls inside to *seconds* and translate their errors.
 
         Args:
-            doing: What is asked for, in words that may be shown.
+            doing: Description of the call, safe to show.
 
-            secrets: Never shown, should the engine quote them.
+            secrets: Texts to strike out should the engine quote them.
 
         Raises:
-            EngineError: it refused, hung or answered garbage.
+            EngineError: the engine refused, hung or sent an invalid answer.
         """
         limit = self.deadlines.look if seconds is None else seconds
         try:
@@ -109,10 +109,10 @@ class EngineClient:
         self, labels: Sequence[str] = ()
     ) -> list[aiodocker.docker.DockerContainer]:
         """
-        Those in whatever state that carry *labels*, `KEY` or `KEY=VALUE` each.
+        Return all containers, running or not, with *labels*: `KEY` or `KEY=VALUE`.
 
         Raises:
-            EngineError: it does not tell.
+            EngineError: the engine does not answer.
         """
         filters = json.dumps({"label": list(labels)} if labels else {})
         async with self.asking("list containers"):
@@ -125,20 +125,20 @@ class EngineClient:
                         raise
 
     def url(self, path: str, root: str = "") -> str:
-        """Of an endpoint that the client has no method for."""
+        """Return the URL of an endpoint that the client has no method for."""
         return f"{self.docker.docker_host}/{root or self.docker.api_version}/{path}"
 
     async def json(self, path: str, root: str) -> tuple[int, Any]:
-        """Status and content of a GET that the client has no method for."""
+        """Return status and content of a GET that the client has no method for."""
         async with self.docker.session.get(self.url(path, root)) as answer:
             return answer.status, await answer.json(content_type=None)
 
     async def ping(self) -> Mapping[str, str]:
         """
-        Ask for a sign of life: the headers in which an engine says what it is.
+        Ping the engine and return the headers in which it identifies itself.
 
         Raises:
-            EngineError: there is none.
+            EngineError: the engine does not answer.
         """
         url = f"{self.docker.docker_host}/_ping"
         async with (
@@ -155,10 +155,10 @@ async def connected(
     place: Address, title: str, environ: Mapping[str, str], deadlines: Deadlines
 ) -> AsyncIterator[EngineClient]:
     """
-    The wire to the engine at *place*; nothing is asked yet.
+    Return a client of the engine at *place*; no call is made yet.
 
-    Each call has a connection of its own: one that was kept would be found dead
-    after the engine restarted, by a call that can't be repeated.
+    Each call has a connection of its own: a connection kept open would turn out dead
+    after a restart of the engine, in a call that cannot be repeated.
     """
     host, connector = await _connector(place, environ)
     # Deadlines are ours: the client's would count the time of its other calls.
@@ -186,7 +186,7 @@ async def _connector(
 
 
 def _certificates(environ: Mapping[str, str]) -> ssl.SSLContext:
-    """What `DOCKER_CERT_PATH` holds, as Docker's own client reads it."""
+    """Load the certificates in `DOCKER_CERT_PATH` as Docker's own client does."""
     named = environ.get("DOCKER_CERT_PATH") or f"{environ.get('HOME', '')}/.docker"
     names = ("ca", "cert", "key")
     ca, certificate, key = (Path(named) / f"{name}.pem" for name in names)

@@ -1,4 +1,4 @@
-"""How long an engine may take for what it is asked."""
+"""Time limits for calls to an engine."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ __all__ = ["STANDARD", "Deadlines"]
 @dataclass(frozen=True, slots=True)
 class Deadlines:
     """
-    Seconds until an engine counts as hanging.
+    Seconds after which an engine counts as hanging.
 
     Attributes:
-        hello: For its first answer; Podman's service takes a second to wake.
+        hello: Limit for its first answer; Podman's service takes a second to wake.
 
-        look: For an answer that changes nothing.
+        look: Limit for a call that changes nothing.
 
-        change: For creating, starting, removing and listing images, which wait for
-            disks. A replica that is started waits for it, and no other does.
+        change: Limit for creating, starting, removing and listing images, which wait
+            for disks. A replica being started waits for it, and no other does.
 
-        margin: For a stop, beyond the time the container was given.
+        margin: Limit for a stop, beyond the time given to the container.
 
-        health: For one run of a container's HEALTHCHECK.
+        health: Limit for one run of a container's HEALTHCHECK.
 
-        silence: Between two signs of life while an image is pulled.
+        silence: Limit between two signs of life while an image is pulled.
 
-        quiet: Without an event, until the engine is asked whether it lives.
+        quiet: Time without an event before the engine is asked whether it is alive.
 
-        backoff: At most, before events are asked for anew.
+        backoff: Longest delay before events are requested again.
     """
 
     hello: float = 15.0

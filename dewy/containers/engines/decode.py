@@ -1,4 +1,4 @@
-"""What an engine's JSON says, in our words; Docker and Podman made alike."""
+"""Decoding of an engine's JSON into dewy's model, alike for Docker and Podman."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .errors import one_line, secrets_of
 Json = Mapping[str, Any]
 
 SECOND = 10**9
-"""Nanoseconds: what lines of output are dated in."""
+"""Nanoseconds per second; lines of output are dated in nanoseconds."""
 
 _STAMPED = re.compile(
     r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ?(.*)",
@@ -30,7 +30,7 @@ _STATES = {
 }
 _ACTIONS = {"died": "die", "remove": "destroy", "rm": "destroy"}
 
-# Which of an event's attributes its detail is, by action.
+# Attribute of an event that holds its detail, by action.
 _DETAILS = {"die": ("exitCode", "containerExitCode"), "kill": ("signal",)}
 
 CLEANED = "cleanup"
@@ -55,14 +55,14 @@ TOLD = frozenset(
         "update",
     }
 )
-"""The actions worth an event; what is left out happens within containers."""
+"""Actions passed on as events; the others happen within containers."""
 
 ENDED = frozenset({"exited", "dead"})
 HERE = frozenset({"", "0.0.0.0", "127.0.0.1"})
 
 
 def container(data: Json) -> Container:
-    """The container that an inspection shows."""
+    """Return the container that an inspection shows."""
     state, config = data["State"], data["Config"]
     status = _STATES.get(state["Status"], state["Status"])
     running = status == "running"
@@ -88,12 +88,12 @@ def container(data: Json) -> Container:
 
 
 def digest(identity: str) -> str:
-    """An image's id with the algorithm that Podman leaves out in places."""
+    """Return an image's id with the algorithm, which Podman omits in places."""
     return f"sha256:{identity}" if identity and ":" not in identity else identity
 
 
 def _moment(text: str | None) -> str:
-    """What has not happened is in the year one."""
+    """Return *text*, or "" for the year one, which stands for "not yet"."""
     return "" if not text or text.startswith("0001-") else text
 
 
@@ -121,7 +121,7 @@ def _published(networks: Json) -> dict[int, int]:
 
 
 def image(data: Json) -> Image:
-    """The image that an inspection shows."""
+    """Return the image that an inspection shows."""
     config = data.get("Config") or {}
     references = [*(data.get("RepoTags") or ()), *(data.get("RepoDigests") or ())]
     named = [name for name in references if not name.startswith("<none>")]
@@ -147,9 +147,9 @@ def _exposed(config: Json) -> tuple[int, ...]:
 
 def repository(reference: str) -> str:
     """
-    `HOST/PATH` of *reference*, no tag, no digest, Docker Hub's host spelt out.
+    Return `HOST/PATH` of *reference*: no tag or digest, Docker Hub's host spelt out.
 
-    The original called that by the name under which its registry answers.
+    The original used the name under which Docker Hub's registry answers.
     """
     name = reference.partition("@")[0]
     head, slash, last = name.rpartition("/")
@@ -168,7 +168,7 @@ def familiar(reference: str) -> str:
 
 
 def network(data: Json) -> Network:
-    """The network that an inspection shows."""
+    """Return the network that an inspection shows."""
     ranges = (data.get("IPAM") or {}).get("Config") or ()
     gateways = [gateway for part in ranges if (gateway := _gateway(part))]
     bridge = data.get("Driver") == "bridge"
@@ -181,7 +181,7 @@ def network(data: Json) -> Network:
 
 
 def _gateway(part: Json) -> str:
-    """The bridge's own address: Docker tells it only where it was asked for."""
+    """Return the bridge's own address, which Docker tells only if one was requested."""
     given = part.get("Gateway") or ""
     room = part.get("IPRange") or part.get("Subnet")
     return given or (str(ip_network(room, strict=False)[1]) if room else "")
@@ -191,10 +191,10 @@ def event(
     data: Json, labels: Mapping[str, str | None], known: Set[str]
 ) -> Event | None:
     """
-    What of the engine's event is told to those who follow *labels*.
+    Return the event for followers of *labels*; None if it does not concern them.
 
-    Networks do not know the labels of containers; *known* are the ids of those
-    that carry them.
+    Network events do not carry the labels of containers; *known* are the ids of the
+    containers that have them.
     """
     kind, (action, detail) = data.get("Type"), _action(data)
     actor = data.get("Actor") or {}
@@ -219,11 +219,11 @@ def _action(data: Json) -> tuple[str, str]:
 
 class Stops:
     """
-    Tells stops where Podman does not.
+    Detector of requested stops, which Podman does not always announce.
 
-    Podman has an event for a stop only if it notices the end before the helper that
-    cleans up does. But the stop cleans up, too: a second `cleanup` of one run says
-    that somebody asked for its end.
+    Podman sends an event for a stop only if it notices the end before the helper that
+    cleans up. The stop cleans up as well, so a second `cleanup` of one run shows that
+    the end was requested.
     """
 
     def __init__(self) -> None:
@@ -231,7 +231,7 @@ class Stops:
         self._told: set[str] = set()
 
     def of(self, event: Event) -> Event | None:
-        """*event* as it is to be told; None if it says nothing."""
+        """Return *event* as it is to be passed on; None if it says nothing."""
         if event.action in {"start", "destroy"}:
             self._cleaned.discard(event.id)
             self._told.discard(event.id)
@@ -248,7 +248,7 @@ class Stops:
 
 
 def carries(attributes: Mapping[str, str], labels: Mapping[str, str | None]) -> bool:
-    """Whether *attributes* have all of *labels*, None standing for any value."""
+    """Return whether *attributes* have all of *labels*; None matches any value."""
     return all(
         name in attributes and value in {None, attributes[name]}
         for name, value in labels.items()
@@ -256,7 +256,7 @@ def carries(attributes: Mapping[str, str], labels: Mapping[str, str | None]) -> 
 
 
 def label_filter(labels: Mapping[str, str | None]) -> list[str]:
-    """*labels* as the engine's filter wants them."""
+    """Return *labels* in the form of the engine's filter."""
     return [
         name if value is None else f"{name}={value}" for name, value in labels.items()
     ]
@@ -264,9 +264,9 @@ def label_filter(labels: Mapping[str, str | None]) -> list[str]:
 
 def lines(text: str) -> list[Line]:
     """
-    Output whose lines begin with RFC 3339; one that does not goes with the last.
+    Split output into lines by RFC 3339 prefix; undated lines join the last one.
 
-    Those dated by the whole second are told apart by their order in it.
+    Lines dated to the whole second are told apart by their order within it.
     """
     found: list[Line] = []
     for line in text.splitlines():

@@ -1,4 +1,4 @@
-"""Docker, and Podman by the socket that speaks Docker's language."""
+"""Docker, and Podman through the socket that implements Docker's API."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from .client import EngineClient
 from .errors import going, gone, secrets_of
 
 AT_ONCE = 8
-"""Containers that are inspected at a time."""
+"""Number of containers inspected concurrently."""
 
 MARGIN = 4
-"""Lines of the last second that are read for each that was asked for."""
+"""Number of lines of the last second to read for each line requested."""
 
 
 class DockerEngine:
     """
-    See `Engine`; made by `open_engine`.
+    Implementation of `Engine` over the socket; created by `open_engine`.
 
     Args:
         identity, rootless: See `Engine`.
 
-        timers: Podman has timers for HEALTHCHECKs.
+        timers: Whether Podman has timers for HEALTHCHECKs.
     """
 
     def __init__(
@@ -84,7 +84,8 @@ class DockerEngine:
         async with self._wire.asking(f"inspect container {container}"):
             try:
                 found = self._wire.docker.containers.container(container)
-                # An empty answer is none, and no container that is absent.
+                # An empty answer is no answer, and does not mean that the container is
+                # absent.
                 return dict(await found.show())
             except aiodocker.DockerError as exc:
                 if gone(exc.status, exc.message):
@@ -116,7 +117,7 @@ class DockerEngine:
     async def _secrets(
         self, container: str, refused: aiodocker.DockerError
     ) -> list[str]:
-        """What *refused* may quote of a container that the engine alone knows."""
+        """Return the secrets of a container that *refused* may quote."""
         try:
             data = await self._show(container) or {}
             return secrets_of(data.get("Config") or {})
@@ -173,7 +174,7 @@ class DockerEngine:
         return decode.lines(await self._output(container, timestamps=True, **asked))
 
     async def _output(self, container: str, **asked: Any) -> str:
-        """Both streams as one text; none if it is gone, or kept elsewhere."""
+        """Return both streams as one text; "" if it is gone, or kept elsewhere."""
         async with self._wire.asking(f"show the logs of container {container}"):
             try:
                 pieces = await self._wire.docker.containers.container(container).log(
@@ -247,16 +248,16 @@ class DockerEngine:
 
 async def recognised(wire: EngineClient, *, systemd: bool, linux: bool) -> DockerEngine:
     """
-    The engine at the other end of *wire*.
+    Return the engine at the other end of *wire*.
 
     Args:
-        systemd: It runs on this host, and with it Podman's timers.
+        systemd: Whether systemd runs on this host, and with it Podman's timers.
 
-        linux: Containers' networks are this host's own; elsewhere they are in a
+        linux: Whether containers' networks are this host's own; elsewhere they are in a
             virtual machine.
 
     Raises:
-        EngineError: nothing there that answers as an engine does.
+        EngineError: the answer is not that of a container engine.
     """
     headers = await wire.ping()
     async with wire.asking("say what it is", wire.deadlines.hello):
@@ -275,12 +276,12 @@ async def recognised(wire: EngineClient, *, systemd: bool, linux: bool) -> Docke
 @dataclass(frozen=True, slots=True)
 class _About:
     """
-    What an engine tells of itself.
+    Facts that an engine tells of itself.
 
     Attributes:
         identity: See `Engine`.
 
-        apart: It has a network namespace, or a machine, of its own.
+        apart: Whether the engine has a network namespace, or a machine, of its own.
     """
 
     identity: str
@@ -298,7 +299,7 @@ async def _about_docker(wire: EngineClient) -> _About:
 
 
 async def _about_podman(wire: EngineClient) -> _About:
-    """Its own `ID` is a new one each time; whose storage it keeps stays."""
+    """Describe a Podman by its storage, for its `ID` changes with each request."""
     _, info = await wire.json("info", wire.libpod)
     host, rootless = info["host"], bool(info["host"]["security"]["rootless"])
     mapped = (host.get("idMappings") or {}).get("uidmap") or ()

@@ -36,7 +36,7 @@ async def image(wire: EngineClient, reference: str) -> Image | None:
 
 
 async def _shown(wire: EngineClient, reference: str) -> dict[str, Any]:
-    """All of it; of its health check Podman tells in its own API only."""
+    """Return an image's inspection; only Podman's own API includes the HEALTHCHECK."""
     shown = await wire.docker.images.inspect(reference)
     if not wire.libpod:
         return shown
@@ -47,8 +47,8 @@ async def _shown(wire: EngineClient, reference: str) -> dict[str, Any]:
 async def images(wire: EngineClient, repository: str) -> list[Image]:
     """See `Engine.images`."""
     wanted = decode.repository(repository)
-    # Unasked for a name, Podman looks into every image there is, for seconds. Names
-    # that end alike may come, too.
+    # Without a name Podman examines every image there is, for seconds. Names with the
+    # same ending may be listed, too.
     named = {"reference": [decode.familiar(repository)]}
     limit = wire.deadlines.change
     async with wire.asking(f"list the images of {repository}", limit):
@@ -62,10 +62,9 @@ async def images(wire: EngineClient, repository: str) -> list[Image]:
 
 async def _undisturbed(ask: Callable[[], Awaitable[T]], stumbles: set[int]) -> T:
     """
-    What the engine answers, when asked again if need be.
+    Return the engine's answer to *ask*, asking again if need be.
 
-    Podman goes through all images, and stumbles over those that somebody removes
-    meanwhile.
+    Podman goes through all images and fails on one that is removed meanwhile.
     """
     for _ in range(ASKED_AGAIN):
         try:
@@ -113,7 +112,9 @@ async def pull(
 
 
 def shown_to(reference: str, credentials: Credentials | None) -> dict[str, str] | None:
-    """What the engine is to show the registry of *reference*."""
+    """
+    Return the credentials that the engine presents to the registry of *reference*.
+    """
     if credentials is None:
         return None
     host = decode.repository(reference).partition("/")[0]
@@ -153,7 +154,7 @@ async def remove(wire: EngineClient, reference: str) -> bool:
 
 
 async def _used(wire: EngineClient) -> set[str]:
-    """The ids of the images that containers, in whatever state, were made from."""
+    """Return the ids of the images that containers in any state were created from."""
     async with wire.asking("list containers"):
         listed = await wire.containers()
         return {decode.digest(str(entry["ImageID"])) for entry in listed}

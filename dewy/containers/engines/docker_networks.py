@@ -13,7 +13,7 @@ from . import decode
 from .client import EngineClient
 from .errors import exists, in_use
 
-# Podman's own network, as containers name it, and as it is listed to Docker's clients.
+# Podman's default network, by the name containers use and the one Docker's API lists.
 PODMAN, BRIDGE = "podman", "bridge"
 
 
@@ -28,8 +28,8 @@ async def create(wire: EngineClient, name: str, labels: Mapping[str, str]) -> No
     """
     See `Engine.create_network`.
 
-    Docker makes two networks of one name for two that ask at the same time, and
-    lets no container join either; the later ones go again.
+    Docker creates two networks of one name for two simultaneous requests and then lets
+    no container join either; the later ones are removed again.
     """
     if not await _called(wire, name):
         await _create(wire, name, labels)
@@ -62,7 +62,7 @@ async def remove(wire: EngineClient, name: str) -> bool:
 
 
 async def _delete(wire: EngineClient, identity: str) -> bool:
-    """Whether that network is removed, and was there."""
+    """Remove the network; return whether it existed and was removed."""
     async with wire.asking(f"remove network {identity}", wire.deadlines.change):
         try:
             found = DockerNetwork(wire.docker, identity)  # type: ignore[no-untyped-call]
@@ -74,7 +74,7 @@ async def _delete(wire: EngineClient, identity: str) -> bool:
 
 
 async def _called(wire: EngineClient, name: str) -> list[dict[str, Any]]:
-    """The networks of exactly that name, the oldest first."""
+    """Return the networks of exactly this name, the oldest first."""
     async with wire.asking(f"look for network {name}"):
         listed = await wire.docker.networks.list(filters={"name": [name]})
         names = {name, BRIDGE} if wire.libpod and name == PODMAN else {name}
@@ -83,7 +83,7 @@ async def _called(wire: EngineClient, name: str) -> list[dict[str, Any]]:
 
 
 async def _used(wire: EngineClient) -> set[str]:
-    """By containers in whatever state; Podman removes networks from under them."""
+    """Return the networks of all containers; Podman removes networks in use."""
     async with wire.asking("list containers"):
         listed = await wire.docker.containers.list(all=True)
         return {

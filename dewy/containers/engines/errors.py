@@ -1,4 +1,4 @@
-"""What an engine says when it refuses: which error that is, and in one line."""
+"""Classification of an engine's refusals, and their text in one line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ... import urls
 from ...errors import EngineError, ImageMissing, NameTaken, PullDenied
 
 LONGEST = 400
-"""Characters of an engine's own words in a message."""
+"""Longest quotation of an engine's own words in a message, in characters."""
 
 # Shorter values are no secrets, and striking them out would garble any text.
 SHORTEST_SECRET = 4
@@ -32,7 +32,7 @@ _DENIED = re.compile(
     re.IGNORECASE,
 )
 
-# Docker's and Podman's runtimes, of what they were to execute.
+# Messages of Docker's and Podman's runtimes about the command they were to execute.
 _UNFIT = re.compile(
     r"exec format error|executable file|no command specified"
     r"|exec: |exec /|starting container process|unable to start container process"
@@ -43,12 +43,12 @@ _UNFIT = re.compile(
 
 
 def blames_image(text: str) -> bool:
-    """Whether an engine that does not start a container says its image can't run."""
+    """Return whether a refused start says that the image cannot run."""
     return bool(_UNFIT.search(text))
 
 
 def one_line(text: str, secrets: Iterable[str] = ()) -> str:
-    """*text* without line breaks, *secrets* and the queries of URLs."""
+    """Return *text* without line breaks, *secrets* and the queries of URLs."""
     for secret in sorted(set(secrets), key=len, reverse=True):
         if len(secret) >= SHORTEST_SECRET:
             for form in {secret, json.dumps(secret)[1:-1]}:
@@ -59,7 +59,7 @@ def one_line(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def kind(status: int, text: str, *, pulling: bool = False) -> type[EngineError]:
-    """The error that an answer of *status* with *text* is."""
+    """Return the class of error for an answer of *status* with *text*."""
     if status in {409, 500} and _TAKEN.search(text):
         return NameTaken
     if pulling and (status in {401, 403} or _DENIED.search(text)):
@@ -71,32 +71,32 @@ def kind(status: int, text: str, *, pulling: bool = False) -> type[EngineError]:
 
 def gone(status: int, text: str) -> bool:
     """
-    Whether an answer says that there is no such container.
+    Return whether an answer says that there is no such container.
 
-    Podman says so with another status where it went while it was looked at.
+    Podman uses another status for a container that went while it was inspected.
     """
     return status == 404 or (status == 500 and "no such container" in text.lower())
 
 
 def exists(status: int, text: str) -> bool:
-    """Whether an answer says that a network of that name is there already."""
+    """Return whether an answer says that a network of that name exists already."""
     return status in {409, 500} and "already" in text.lower()
 
 
 def in_use(status: int, text: str) -> bool:
-    """Whether an answer says that something can't go because it is in use."""
+    """Return whether an answer refuses a removal because the object is in use."""
     words = ("in use", "is using", "active endpoints", "has associated containers")
     return status in {403, 409, 500} and any(word in text.lower() for word in words)
 
 
 def going(status: int, text: str) -> bool:
-    """Whether an answer says that the container is being removed right now."""
+    """Return whether an answer says that the container is being removed right now."""
     words = ("already in progress", "being removed")
     return status in {409, 500} and any(word in text.lower() for word in words)
 
 
 def secrets_of(spec: Mapping[str, Any]) -> list[str]:
-    """What of a container's configuration must never be shown."""
+    """Return the values of a container's configuration that must never be shown."""
     found: list[str] = []
     for entry in _words(spec.get("Env")):
         found += [entry, entry.partition("=")[2]]

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 LONGEST_LINE = 1 << 20
 FIRST_DELAY = 0.1
-# More than that many unread events are left with the engine.
+# Further unread events are left with the engine.
 KEPT = 1000
 
 
@@ -47,7 +47,7 @@ async def follow(
 async def _follow(
     wire: EngineClient, labels: Mapping[str, str | None], events: Events
 ) -> None:
-    """Never ends by itself, unless by a fault of ours, which the reader is told."""
+    """Follow events for ever; pass an internal fault on to the reader."""
     delay = FIRST_DELAY
     try:
         while True:
@@ -68,7 +68,7 @@ async def _follow(
 async def _once(
     wire: EngineClient, labels: Mapping[str, str | None], events: Events
 ) -> None:
-    """Follow until the stream breaks."""
+    """Follow events until the stream breaks."""
     async with _opened(wire) as answer:
         known = await _ids(wire, labels)
         await events.tell(Event("connected"))
@@ -106,7 +106,7 @@ async def _pass_on(
 async def _opened(wire: EngineClient) -> AsyncIterator[aiohttp.ClientResponse]:
     params = {"filters": json.dumps({"type": ["container", "network"]})}
     if wire.place.local:
-        # Both engines answer before they listen to themselves.
+        # Both engines answer before they follow their own events.
         params["since"] = f"{time.time():.9f}"
     async with wire.asking("tell events", wire.deadlines.hello):
         answer = await wire.docker.session.get(
@@ -121,7 +121,9 @@ async def _opened(wire: EngineClient) -> AsyncIterator[aiohttp.ClientResponse]:
 
 
 async def _ids(wire: EngineClient, labels: Mapping[str, str | None]) -> set[str]:
-    """The containers that carry *labels*; asking makes sure the stream is up."""
+    """
+    Return the containers that carry *labels*; the call shows that the stream is up.
+    """
     listed = await wire.containers(decode.label_filter(labels))
     return {entry.id for entry in listed}
 
@@ -147,7 +149,7 @@ async def _object(wire: EngineClient, line: bytes) -> Json:
 
 
 async def _chunk(wire: EngineClient, answer: aiohttp.ClientResponse) -> bytes:
-    """The next piece; who says nothing for long is asked whether it lives."""
+    """Return the next chunk; ping the engine after a long silence."""
     while True:
         try:
             async with asyncio.timeout(wire.deadlines.quiet):

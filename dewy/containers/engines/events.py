@@ -1,4 +1,4 @@
-"""What an engine has told, until it is read."""
+"""Queue of an engine's events that have not been read yet."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["Events"]
 
 class Events(AsyncIterator[Event]):
     """
-    Events in the order they were told; waiting for the next may be cancelled.
+    Queue of events in order; waiting for the next may be cancelled.
 
     Args:
-        kept: Who tells waits while so many are unread; 0 is without limit.
+        kept: Limit of unread events, at which `tell` waits; 0 means no limit.
     """
 
     def __init__(self, kept: int = 0) -> None:
@@ -25,11 +25,11 @@ class Events(AsyncIterator[Event]):
         return f"<Events: {self._told.qsize()} unread>"
 
     async def tell(self, what: Event | Exception) -> None:
-        """Add to what will be read; an error is raised where it is read."""
+        """Append an event, or an error, which is raised where it is read."""
         await self._told.put(what)
 
     def tell_now(self, what: Event) -> None:
-        """Add to what will be read, where there is no limit."""
+        """Append an event to a queue without a limit."""
         self._told.put_nowait(what)
 
     async def __anext__(self) -> Event:

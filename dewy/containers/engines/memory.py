@@ -20,12 +20,13 @@ __all__ = ["MemoryEngine"]
 
 class MemoryEngine:
     """
-    An `Engine` whose containers are a `MemoryHost`'s.
+    Implementation of `Engine` whose containers are those of a `MemoryHost`.
 
-    The host outlives it: what is begun with one engine is found by the next.
+    The host outlives the engine: the next engine finds what this one began.
 
     Attributes:
-        runs_healthchecks: As Docker does; `check_health` has nothing to do.
+        runs_healthchecks: Whether the engine runs HEALTHCHECKs itself, as Docker does,
+            so that `check_health` has nothing to do.
     """
 
     def __init__(self, host: MemoryHost, flavour: str = "docker") -> None:
@@ -42,7 +43,7 @@ class MemoryEngine:
 
     @classmethod
     def named(cls, name: str) -> MemoryEngine:
-        """An engine of the host called *name*."""
+        """Return an engine of the host called *name*."""
         return cls(MemoryHost.named(name))
 
     async def containers(
@@ -175,7 +176,7 @@ class MemoryEngine:
             progress(published.size, published.size)
 
     def _move_tags(self, tags: tuple[str, ...]) -> None:
-        """A tag names one image."""
+        """Remove *tags* from all images, for a tag names only one."""
         for name, image in self.host.images.items():
             left = tuple(tag for tag in image.tags if tag not in tags)
             self.host.images[name] = replace(image, tags=left)
@@ -208,7 +209,7 @@ class MemoryEngine:
             return True
 
     def _used(self) -> set[str]:
-        """The ids of the images that containers were made from."""
+        """Return the ids of the images that containers were created from."""
         return {held.container.image_id for held in self.host.held.values()}
 
     async def network(self, name: str) -> Network | None:

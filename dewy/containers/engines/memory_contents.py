@@ -1,4 +1,4 @@
-"""What a host in memory holds."""
+"""The contents of a host in memory."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ Call = Literal[
 ]
 Phase = Literal["before", "after"]
 Hook = Callable[[Phase, Call, str], Awaitable[None]]
-"""Awaited around a call about a container, an image or a network; may raise."""
+"""Callback around a call about a container, an image or a network; may raise."""
 
 
 class Application(Protocol):
     """
-    What runs in a container.
+    Application that runs in a container.
 
     Attributes:
         published: The port on 127.0.0.1 by the container's port.
@@ -44,16 +44,18 @@ class Application(Protocol):
     published: Mapping[int, int]
 
     async def stop(self, seconds: float) -> int:
-        """Its stop signal, and its end within *seconds*; the exit code."""
+        """Send the stop signal, wait at most *seconds* and return the exit code."""
         ...
 
     async def kill(self) -> None:
-        """SIGKILL."""
+        """End the application as SIGKILL does."""
         ...
 
 
 Run = Callable[[Container, Mapping[str, Any]], Awaitable[Application]]
-"""Starts the application of a container, which has its addresses already."""
+"""
+Callback that starts the application of a container, which has its addresses already.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +64,9 @@ class Published:
     An image in the registry.
 
     Attributes:
-        exits: Its containers end at once, with this code.
+        exits: Exit code with which its containers end at once.
 
-        size: Bytes of its only layer.
+        size: Size of its only layer in bytes.
     """
 
     image: Image
@@ -75,7 +77,7 @@ class Published:
 
 @dataclass
 class Held:
-    """A container of the host, and what only the host knows of it."""
+    """Container of the host, with the details that only the host knows."""
 
     container: Container
     spec: Mapping[str, Any]
@@ -84,10 +86,10 @@ class Held:
 
     @property
     def network(self) -> str:
-        """The name of the one it is in."""
+        """Name of the container's network."""
         options = self.spec.get("HostConfig") or {}
         return str(options.get("NetworkMode") or "bridge")
 
     def change(self, **values: Any) -> None:
-        """From here on an inspection shows *values*."""
+        """Change the *values* that an inspection shows from now on."""
         self.container = replace(self.container, **values)

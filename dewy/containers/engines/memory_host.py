@@ -32,23 +32,23 @@ class MemoryHost:
     Freed addresses go to the next container at once, as with real engines.
 
     Args:
-        prefix: What addresses begin with. Where applications listen at them, no
-            other process may have the same.
+        prefix: Prefix of all addresses, such as `127.77`. Where applications listen at
+            them, no other process may use the same prefix.
 
     Attributes:
         held: The containers, by id.
 
-        images: What is on this host, by id.
+        images: Images on this host, by id.
 
-        networks: By name.
+        networks: Networks on this host, by name.
 
-        registry: What can be pulled, by each of its references.
+        registry: Images that can be pulled, by each of their references.
 
         run: Starts the applications of containers; without it nothing listens.
 
         hook: Awaited before and after each call.
 
-        calls: What was asked for, in order.
+        calls: Calls made so far, in order.
     """
 
     _named: ClassVar[dict[str, Self]] = {}
@@ -74,7 +74,7 @@ class MemoryHost:
 
     @classmethod
     def named(cls, name: str, prefix: str = "127.77") -> Self:
-        """The one host called *name* in this process, made on first use."""
+        """Return the host called *name* in this process, created on first use."""
         return cls._named.setdefault(name, cls(name, prefix))
 
     def publish(
@@ -87,7 +87,9 @@ class MemoryHost:
         volumes: tuple[str, ...] = (),
         exits: int | None = None,
     ) -> str:
-        """Put an image into the registry under a tag; its reference by digest."""
+        """
+        Publish an image in the registry under a tag; return its reference by digest.
+        """
         number = next(self._numbers)
         repository = reference.rpartition(":")[0]
         by_digest = f"{repository}@{_digest('manifest', number)}"
@@ -106,12 +108,12 @@ class MemoryHost:
         return by_digest
 
     def published(self, image_id: str) -> Published | None:
-        """What was published as the image of that id."""
+        """Return the published image with that id."""
         images = self.registry.values()
         return next((one for one in images if one.image.id == image_id), None)
 
     def fail(self, call: Call, *errors: Exception) -> None:
-        """Have the next of these calls raise *errors*, one each."""
+        """Make the next calls of this kind raise *errors*, one each."""
         self._faults.setdefault(call, deque()).extend(errors)
 
     def attempt(self, call: Call) -> None:
@@ -121,7 +123,7 @@ class MemoryHost:
 
     @asynccontextmanager
     async def step(self, call: Call, subject: str) -> AsyncIterator[None]:
-        """Round every call: the hook, and the errors of `fail`."""
+        """Run the hook and raise the errors of `fail` around a call."""
         self.calls.append((call, subject))
         if self.hook:
             await self.hook("before", call, subject)
@@ -134,7 +136,7 @@ class MemoryHost:
         """
         Remove the references of images without a tag, as `docker image prune` does.
 
-        Those that no container was made from are gone.
+        Images that no container was created from are then gone.
         """
         used = {held.container.image_id for held in self.held.values()}
         for image in [each for each in self.images.values() if not each.tags]:
@@ -144,14 +146,14 @@ class MemoryHost:
                 del self.images[image.id]
 
     def find(self, name: str) -> Held | None:
-        """The container of that id or name."""
+        """Return the container with that id or name."""
         if name in self.held:
             return self.held[name]
         every = self.held.values()
         return next((one for one in every if one.container.name == name), None)
 
     async def start(self, held: Held) -> None:
-        """Have it run."""
+        """Start the container."""
         address = self._free_address(held.network)
         held.change(
             state="running",
@@ -179,7 +181,7 @@ class MemoryHost:
         held.change(published=dict(published))
 
     async def stop(self, held: Held, seconds: float) -> None:
-        """Have it end by itself, or by force after *seconds*."""
+        """Stop the container, by force after *seconds*."""
         application, held.application = held.application, None
         self.tell("kill", held, str(TERMINATED))
         code = await application.stop(seconds) if application else 0
@@ -195,9 +197,9 @@ class MemoryHost:
         asked: bool = False,
     ) -> None:
         """
-        Have the container of that id or name die; nothing if it does not run.
+        Kill the container with that id or name; do nothing if it does not run.
 
-        *asked*: somebody had the engine kill it.
+        *asked* tells whether the kill was requested of the engine.
         """
         held = self.find(name)
         if held is None or not held.container.running:
@@ -217,17 +219,17 @@ class MemoryHost:
             self.tell("die", held, str(exit_code))
 
     def set_health(self, name: str, health: str) -> None:
-        """Have the container's own HEALTHCHECK say *health*."""
+        """Set the outcome of the container's own HEALTHCHECK to *health*."""
         if held := self.find(name):
             held.change(health=health)
             self.tell("health_status", held, health)
 
     async def restart(self, *, live_restore: bool = False) -> None:
-        """Restart the engine: who follows events misses what happens meanwhile."""
+        """Restart the engine; followers miss the events that happen meanwhile."""
         followers, self._followers = self._followers, []
         for _, events in followers:
             events.tell_now(Event("lost"))
-        # Whoever follows hears of it before anything else can happen.
+        # Followers hear of it before anything else can happen.
         await asyncio.sleep(0)
         if not live_restore:
             for name in list(self.held):
@@ -237,24 +239,24 @@ class MemoryHost:
             events.tell_now(Event("connected"))
 
     def follow(self, labels: Mapping[str, str | None]) -> Events:
-        """What happens from here on to the containers that carry *labels*."""
+        """Return the events from now on of the containers that carry *labels*."""
         events = Events()
         events.tell_now(Event("connected"))
         self._followers.append((labels, events))
         return events
 
     def leave(self, events: Events) -> None:
-        """Nobody reads *events* any more."""
+        """Remove *events* once it is no longer read."""
         self._followers = [pair for pair in self._followers if pair[1] is not events]
 
     def tell(self, action: str, held: Held, detail: str = "") -> None:
-        """Tell those who follow it that something happened to *held*."""
+        """Tell followers of an action on *held*."""
         for labels, events in self._followers:
             if carries(held.container.labels, labels):
                 events.tell_now(Event(action, held.container.id, detail))
 
     def add_network(self, name: str, labels: Mapping[str, str]) -> None:
-        """Have a network called *name*."""
+        """Add a network called *name*."""
         taken = {network.gateways for network in self.networks.values()}
         rows = ((f"{self.prefix}.{number}.1",) for number in range(256))
         gateways = next(row for row in rows if row not in taken)
@@ -262,12 +264,12 @@ class MemoryHost:
         self.networks.setdefault(name, made)
 
     def now(self) -> str:
-        """A moment later than any before."""
+        """Return a moment later than any before."""
         moment = BEGINNING + timedelta(milliseconds=next(self._numbers))
         return moment.isoformat().replace("+00:00", "Z")
 
     def new_id(self) -> str:
-        """An id that no container has had."""
+        """Return an id that no container has had."""
         return _digest("container", next(self._numbers)).removeprefix("sha256:")
 
     def _free_address(self, network: str) -> str:

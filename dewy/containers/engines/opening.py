@@ -26,11 +26,11 @@ async def open_engine(
     runtime: Runtime, environ: Mapping[str, str], deadlines: Deadlines = STANDARD
 ) -> AsyncIterator[Engine]:
     """
-    The engine of *runtime* on this host, found by *environ* or in its usual places.
+    Find the engine of *runtime* on this host by *environ* or in the usual places.
 
     Raises:
-        ConfigError: there is none, or none that may be used.
-        EngineError: it does not answer as it should.
+        ConfigError: there is no engine, or none that may be used.
+        EngineError: the engine does not answer correctly.
         ImplementationUnavailable: aiodocker is missing.
     """
     place = await choose(runtime, candidates(runtime, environ, os.getuid()))

@@ -1,4 +1,4 @@
-"""How far the pull of an image is, from what an engine says of its layers."""
+"""Progress of an image pull, from what an engine reports of its layers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LAYER = COMPLETE | {"Pulling fs layer", "Waiting", "Downloading", "Extracting"}
 
 
 class Layers:
-    """The layers of one pull; both engines speak Docker's words."""
+    """Layers of one pull; both engines report them in Docker's terms."""
 
     def __init__(self) -> None:
         self._done: dict[str, int] = {}
@@ -21,18 +21,20 @@ class Layers:
 
     @property
     def done(self) -> int:
-        """Bytes that have come; never fewer than before."""
+        """Bytes pulled so far; never fewer than before."""
         return sum(self._done.values())
 
     @property
     def total(self) -> int | None:
-        """Bytes there will be; None while a layer's size is unknown."""
+        """Bytes in total; None while a layer's size is unknown."""
         sizes = list(self._size.values())
         known = [size for size in sizes if size is not None]
         return sum(known) if sizes and len(known) == len(sizes) else None
 
     def feed(self, item: Mapping[str, Any]) -> bool:
-        """Take in a line of the engine's; whether it changed anything."""
+        """
+        Process a line of the engine's output; return whether the progress changed.
+        """
         name, status = item.get("id"), item.get("status")
         if not isinstance(name, str) or status not in LAYER:
             return False
@@ -48,7 +50,7 @@ class Layers:
         return before != (self.done, self.total)
 
     def _advance(self, name: str, current: int, size: int) -> None:
-        # A layer that is tried again begins anew; what was told stays told.
+        # A layer that is retried starts anew; progress already reported stands.
         self._done[name] = max(self._done.get(name, 0), current)
         if size > 0:
             self._size[name] = max(size, self._done[name])

@@ -1,4 +1,4 @@
-"""Where a container engine listens."""
+"""Sockets of container engines."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ PERMITTED_BY: Mapping[str, str] = {
     "podman": "run dewy as the user whose Podman it is",
 }
 PATIENCE = 5.0
-"""Seconds for a socket to accept."""
+"""Seconds to wait for a socket to accept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
     """
-    A place where an engine may listen.
+    Address at which an engine may listen.
 
     Attributes:
         url: `unix:///run/docker.sock`, `tcp://127.0.0.1:2375` …
 
-        variable: The variable that names it; "" for a usual place.
+        variable: Environment variable that names it; "" for a usual place.
     """
 
     url: str
@@ -47,29 +47,29 @@ class Address:
 
     @property
     def path(self) -> str:
-        """Of a Unix socket, else ""."""
+        """Path of a Unix socket; "" for other addresses."""
         scheme, _, path = self.url.partition("://")
         return path if scheme == "unix" else ""
 
     @property
     def local(self) -> bool:
-        """It is on this host."""
+        """Whether the address is on this host."""
         host = urlsplit(self.url).hostname or ""
         return bool(self.path) or host == "localhost" or _is_loopback(host)
 
     @property
     def shown(self) -> str:
-        """As it may be shown."""
+        """Address in a form that is safe to show."""
         named = f" (from {self.variable})" if self.variable else ""
         return (self.path or urls.redact(self.url)) + named
 
 
 def candidates(runtime: Runtime, environ: Mapping[str, str], uid: int) -> list[Address]:
     """
-    Where to look for an engine of *runtime*, the first choice first.
+    Return the addresses to look for an engine of *runtime*, best first.
 
     Raises:
-        ConfigError: a variable names a place that can't be used.
+        ConfigError: a variable names an address that cannot be used.
     """
     variable = VARIABLES[runtime]
     if environ.get(variable):
@@ -125,11 +125,11 @@ def _is_loopback(host: str) -> bool:
 
 async def choose(runtime: Runtime, places: Sequence[Address]) -> Address:
     """
-    The first of *places* where something accepts connections.
+    Return the first of *places* that accepts connections.
 
     Raises:
-        ConfigError: there is none; in one line, with what would be right.
-        EngineError: it is there but does not answer, which may pass by itself.
+        ConfigError: there is none; the message says in one line what would be right.
+        EngineError: the engine is there but does not answer, which may be temporary.
     """
     findings: list[Finding] = []
     for place in places:
@@ -143,7 +143,7 @@ async def choose(runtime: Runtime, places: Sequence[Address]) -> Address:
 
 
 def look(path: str) -> Finding:
-    """Knock at the Unix socket *path*; blocks for `PATIENCE` at most."""
+    """Probe the Unix socket *path*; blocks for `PATIENCE` seconds at most."""
     with socket.socket(socket.AF_UNIX) as knock:
         knock.settimeout(PATIENCE)
         try:
@@ -159,12 +159,12 @@ def look(path: str) -> Finding:
 
 async def is_remote(place: Address) -> bool:
     """
-    Whether the engine that answers at *place* is another host's.
+    Return whether the engine that answers at *place* belongs to another host.
 
-    A host that calls one of its own addresses calls from that same address.
+    A host that connects to one of its own addresses connects from that address.
 
     Raises:
-        EngineError: it does not answer any more.
+        EngineError: the engine does not answer any more.
     """
     if place.local:
         return False
@@ -182,7 +182,7 @@ async def is_remote(place: Address) -> bool:
 def missing(
     runtime: Runtime, places: Sequence[Address], findings: Sequence[Finding]
 ) -> str:
-    """Say why none of *places*, each with its finding, can be used."""
+    """Return why none of *places*, each with its finding, can be used."""
     title = TITLES[runtime]
     option = f"--runtime {runtime}"
     by_finding = dict(zip(reversed(findings), reversed(places), strict=True))
