@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 @dataclass(slots=True)
 class Agent:
     """
-    Everything one deployment needs, and what came of the last look.
+    The parts of one deployment, and the outcome of the last look at the registry.
 
     Attributes:
         announce: Tells the service manager in one line what runs.
@@ -50,7 +50,7 @@ class Agent:
 
         tidier: Removes what is of no use any more.
 
-        follow_up: What follows a change, beside the next one.
+        follow_up: The work that follows a change, done beside the next one.
 
         newest: The newest release this host can have, as last seen.
 
@@ -60,7 +60,7 @@ class Agent:
 
         absence: Notices that what runs is offered no longer.
 
-        status_reason: What the last look led to, for `status`.
+        status_reason: The outcome of the last look, for `status`.
 
         provisional: The hold is dewy's own, until it is known what is newest.
     """
@@ -102,7 +102,7 @@ class Agent:
         return self.state_store.state
 
     def describe(self) -> str:
-        """What runs, in one line."""
+        """Describe what runs in one line."""
         running = self.state.running
         return f"{running.name} runs" if running else "nothing is deployed yet"
 
@@ -111,8 +111,8 @@ class Agent:
         Look at the registry once, and act; what follows a change goes on beside.
 
         Raises:
-            NotYet: what there is to do has to wait; `status_reason` says why.
-            Exception: it failed; the running release serves on.
+            NotYet: the pending change has to wait; `status_reason` says why.
+            Exception: the change failed; the running release serves on.
         """
         await self.state_store.flush()
         try:
@@ -128,8 +128,8 @@ class Agent:
         Ask the registry; None while a release is on its way.
 
         Raises:
-            NoRelease: it has none, and none is to be expected.
-            RemoteError: it did not answer.
+            NoRelease: the registry holds no release, and none is to be expected.
+            RemoteError: the registry did not answer.
         """
         now, grace = self.clock.wall(), self.settings.grace_period
         if tag is None:
@@ -154,11 +154,11 @@ class Agent:
         Another change under way is cancelled where *preempt* says why.
 
         Raises:
-            NotYet: its artifact is being replaced at this moment, or an operator
-                said `hold` meanwhile.
+            NotYet: the artifact is being replaced at this moment, or an operator said
+                `hold` meanwhile.
             Busy: another change of version is under way.
             Cancelled: an operator cancelled it.
-            Exception: it failed and is in quarantine; what ran still runs.
+            Exception: the deployment failed and is in quarantine; what ran still runs.
         """
         change = Change(self.attempt(release.tag, "deploy", why), release)
         await self.changes.run(change, self._deploy, preempt)
@@ -224,7 +224,7 @@ class Agent:
         poll would undo it otherwise.
 
         Raises:
-            DewyError, OSError: as `deploy`.
+            DewyError, OSError: the same as for `deploy`.
         """
         running = self.state.running
         if running and is_same(running, release) and await self.deployer.alive():
@@ -297,7 +297,7 @@ class Agent:
         Raises:
             NotYet: an operator said `hold` meanwhile.
             Cancelled: an operator cancelled *change*.
-            DewyError, OSError: it did not; what ran still runs.
+            DewyError, OSError: *target* did not take over; what ran still runs.
         """
         attempt = change.attempt
         async with self.deployer.switch(target, attempt.note) as switch:

@@ -34,8 +34,8 @@ async def load(settings: Settings, clock: Clock) -> StateStore:
     A broken one is set aside: what works must not stay down for its sake.
 
     Raises:
-        DewyError: it is there but cannot be read.
-        OSError: it could not be set aside.
+        DewyError: the state exists but cannot be read.
+        OSError: the broken state could not be set aside.
     """
     file = StateFile(settings.private)
     state = await asyncio.to_thread(_read, file, clock)
@@ -98,7 +98,7 @@ async def _adopt_strange(
 
 
 def _was_being_left(before: State, after: State, target: str | None) -> bool:
-    """Whether `current` leads to *target* because a rollback was cut short."""
+    """Return whether `current` leads to *target* because a rollback was cut short."""
     left = next((i for i in before.installed if i.directory == target), None)
     return before.running != after.running or bool(left and before.is_bad(left))
 
@@ -195,7 +195,7 @@ def _living(group: Group) -> list[tuple[int, int]]:
 
 
 def _marked(root: Path) -> dict[int, int]:
-    """What any generation of *root* started, by its environment."""
+    """Return the processes that any generation of *root* started."""
     mine = os.getpid()
     found = bearers(lambda mark: mark.split("@", 2)[2:] == [str(root)])
     # A dewy that was started from such a program must not end itself.

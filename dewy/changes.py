@@ -38,10 +38,10 @@ class Cancelled(DewyError):
 
 class Change:
     """
-    One change of version.
+    A change of version.
 
     Attributes:
-        attempt: Its record.
+        attempt: The record of the deployment.
 
         release: The release it brings up; None where it goes back to a kept one.
 
@@ -49,7 +49,7 @@ class Change:
 
         committed: The state names the new version, or is about to.
 
-        cancelled: Why it was cancelled, or "".
+        cancelled: The reason for the cancellation; "" unless cancelled.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Change:
         Pass the point of no return: from here on nobody cancels it.
 
         Raises:
-            Cancelled: somebody has.
+            Cancelled: the change was cancelled before.
         """
         if self.cancelled:
             raise Cancelled(self.cancelled)
@@ -101,7 +101,7 @@ class Change:
 
     @property
     def failure(self) -> BaseException | None:
-        """Why it ended, unless it succeeded; to be asked once it has finished."""
+        """The reason for a failure, None after a success; only valid once finished."""
         assert self._task is not None
         return Cancelled(self.cancelled) if self.cancelled else self._task.exception()
 
@@ -111,7 +111,7 @@ class ChangeSlot:
     Hold the one change of version under way.
 
     Attributes:
-        current: That change; None once it is over or was cancelled.
+        current: The change under way; None once it is over or was cancelled.
     """
 
     def __init__(self) -> None:
@@ -140,7 +140,7 @@ class ChangeSlot:
 
         Raises:
             Busy: another change is under way.
-            Cancelled: somebody cancelled this one before it committed.
+            Cancelled: the change was cancelled before it committed.
         """
         while self.current is not None:
             if not preempt:

@@ -1,5 +1,5 @@
 """
-Everything dewy raises on purpose.
+Errors that dewy raises on purpose.
 
 * DewyError
   * ConfigError: exit status 2, nothing was started
@@ -43,7 +43,7 @@ class DewyError(Exception):
 
 
 class ConfigError(DewyError):
-    """What the operator asked for cannot be done as written."""
+    """The operator's request cannot be carried out as written."""
 
 
 class ConfigErrors(ConfigError):
@@ -51,7 +51,7 @@ class ConfigErrors(ConfigError):
     Several mistakes that were found together.
 
     Attributes:
-        errors: Each of them, at least two.
+        errors: The single mistakes, at least two.
     """
 
     def __init__(self, message: str, errors: Sequence[ConfigError] = ()) -> None:
@@ -87,7 +87,7 @@ class Mistakes:
 
 
 class UnknownScheme(ConfigError):
-    """No implementation answers to this URL's scheme."""
+    """The URL's scheme has no implementation."""
 
 
 class ImplementationUnavailable(ConfigError):
@@ -120,7 +120,7 @@ class EngineError(RemoteError):
 
 
 class NameTaken(EngineError):
-    """Another container has the name."""
+    """The name belongs to another container."""
 
 
 class PullDenied(EngineError):
@@ -136,13 +136,13 @@ class NoRelease(DewyError):
     The registry holds no release for this host.
 
     Attributes:
-        refused: Each candidate that was passed over, and why.
+        refused: The candidates that were passed over, each with the reason.
 
-        since: When the release that has no artifact for us was published; it
-            may still be on its way. None where there is no such release.
+        since: The time of publication of the release that has no artifact for this
+            host; the artifact may still be on its way. None without such a release.
 
-        unfinished: That release holds nothing yet that could be deployed
-            anywhere, so nobody waits for it.
+        unfinished: True if that release holds nothing yet that could be deployed
+            anywhere, so that it is not waited for.
     """
 
     def __init__(
@@ -179,8 +179,8 @@ class DeploymentError(DewyError):
         detail: A program's own words in one line, for the log, notices and
             whoever may read the control socket; "" where there are none.
 
-        host: Whether this host is to blame (its disk, its memory, its engine),
-            and not the release.
+        host: True if this host is to blame (its disk, its memory, its engine), and not
+            the release.
     """
 
     def __init__(
@@ -214,4 +214,4 @@ class StartFailed(DeploymentError):
 
 
 class RootBusy(DewyError):
-    """Another dewy already works in this root."""
+    """The root is locked by another dewy."""

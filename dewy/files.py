@@ -14,7 +14,7 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     Two writers of one path have to keep apart by themselves.
 
     Raises:
-        OSError: it could not be written; what was there is untouched.
+        OSError: the file could not be written; the old content is untouched.
     """
     # Always the same name, so that what a killed writer left is written over.
     draft = path.with_name(f".{path.name}.tmp")

@@ -1,5 +1,5 @@
 """
-What follows a change of version: the after-hook, the report, cleaning up, notices.
+Follow-ups of a change of version: after-hook, report, cleaning up, notices.
 
 It holds nothing up and asks what is true by then: a version that was left again is
 neither reported nor announced.

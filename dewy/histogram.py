@@ -1,4 +1,4 @@
-"""How a quantity is distributed: a histogram, counted as things happen."""
+"""Histograms: distributions of quantities, counted as things happen."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Histogram:
     def of(
         cls, bounds: Sequence[float], counts: Sequence[int], total: float
     ) -> Histogram:
-        """One that somebody else has counted."""
+        """Return a histogram of counts that were made elsewhere."""
         made = cls(bounds)
         made.counts, made.total = list(counts), total
         return made
@@ -52,13 +52,13 @@ class Histogram:
 class Checks:
     """
     Attributes:
-        made, failed: How many health checks there were, and of those were bad.
+        made, failed: The numbers of health checks made, and of those that failed.
     """
 
     made: int = 0
     failed: int = 0
 
     def count(self, good: bool) -> None:
-        """One more was made."""
+        """Count a health check."""
         self.made += 1
         self.failed += not good

@@ -100,7 +100,7 @@ def text_line(fields: Mapping[str, Any]) -> str:
 
 
 def json_line(fields: Mapping[str, Any]) -> str:
-    """One JSON object; durations are nanoseconds, what else JSON lacks is text."""
+    """Return a JSON object; durations are nanoseconds, types unknown to JSON text."""
     return json.dumps(fields, ensure_ascii=False, default=_plain)
 
 
@@ -122,7 +122,9 @@ def summary(exc: BaseException) -> str:
 
 
 def detailed(exc: BaseException) -> str:
-    """As `summary`, with the words of a program that belong to it: never for HTTP."""
+    """
+    Return `summary` and the program's own words that belong to it: never for HTTP.
+    """
     detail = detail_of(exc)
     return f"{summary(exc)}: {detail}" if detail else summary(exc)
 
@@ -200,7 +202,7 @@ def _shown(value: object) -> str:
 
 
 def _span(value: timedelta) -> str:
-    """As Go writes a duration: `1h2m3.5s`, `250ms`."""
+    """Format a duration as Go does: `1h2m3.5s`, `250ms`."""
     milliseconds = value // timedelta(milliseconds=1)
     if 0 < milliseconds < 1000:
         return f"{milliseconds}ms"

@@ -43,7 +43,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     uvloop's, or none: asyncio's own.
 
     Raises:
-        ConfigError: as by `name`.
+        ConfigError: the same as for `name`.
     """
     if name() == ASYNCIO:
         return None

@@ -1,4 +1,4 @@
-"""What operators ask of a dewy that runs: hold, abort, deploy and roll back."""
+"""Operations on a running dewy: hold, abort, deploy and roll back."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Operations:
         Cancel the change under way.
 
         Raises:
-            DewyError: there is none, or it has committed.
+            DewyError: no change is under way, or the change has committed.
         """
         agent = self._agent
         current = agent.changes.current
@@ -84,7 +84,8 @@ class Operations:
         Deploy *version*, or the newest release.
 
         Raises:
-            DewyError, OSError: it cannot be deployed, or failed; what ran runs on.
+            DewyError, OSError: the version cannot be deployed, or its deployment
+                failed; what ran runs on.
         """
         agent = self._agent
         with agent.changes.listening(progress):
@@ -108,7 +109,7 @@ class Operations:
         into quarantine, and what runs stays.
 
         Raises:
-            DewyError, OSError: there is no such release, or it failed.
+            DewyError, OSError: the release does not exist, or the rollback failed.
         """
         agent = self._agent
         with agent.changes.listening(progress):

@@ -1,4 +1,4 @@
-"""When the registry is looked at."""
+"""The schedule of polls of the registry."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ class Poller:
     Attributes:
         prepare: Awaited before each tick, if given; fails as a tick does.
 
-        problem: Why the last tick failed, or "".
+        problem: The failure of the last tick, or "".
 
-        last_at, next_at: When it looked and will look, seconds since the epoch.
+        last_at, next_at: The times of the last and the next poll, seconds since the
+            epoch.
 
-        polls, failed: How many there were, and of those failed.
+        polls, failed: The numbers of polls, and of those that failed.
     """
 
     def __init__(
@@ -70,7 +71,9 @@ class Poller:
                 pass
 
     async def once(self) -> float:
-        """One tick; whatever fails in it is told. Returns seconds until the next."""
+        """
+        Run a tick, report its failure if any, and return the seconds until the next.
+        """
         self._wanted.clear()
         self.polls += 1
         retry_after = None

@@ -27,7 +27,7 @@ class Release:
     Attributes:
         tag: The version as published, unchanged.
 
-        artifact_url: Where the artifact is; its scheme selects what fetches it.
+        artifact_url: The artifact's address; its scheme selects the artifact store.
 
         identity: Differs whenever the bytes behind the tag do: a published
             digest (`sha256:…`), else asset id, size and time of change.
@@ -38,7 +38,7 @@ class Release:
 
         digest: `sha256:<hex>` of the artifact as its store states it, or "".
 
-        created_at: When it was published, or None.
+        created_at: The time of publication, or None.
 
         slot: The blue/green slot in the tag, or "".
 
@@ -72,18 +72,18 @@ class Release:
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """
-    One attempt to bring a release up, as reported to its registry.
+    An attempt to bring a release up, as reported to its registry.
 
     Attributes:
-        release: What was deployed.
+        release: The release that was deployed.
 
         command: `server`, `assets` or `container`.
 
-        at: When it ended (aware, UTC).
+        at: The end of the deployment (aware, UTC).
 
         nanoseconds: The fraction of that second, which `datetime` cannot hold.
 
-        host: This host's name, lower case.
+        host: The name of this host, lower case.
 
     Registries hold these records under the names the original gave them.
     """
@@ -107,5 +107,5 @@ class Deployment:
 
 
 def is_audit_name(name: str) -> bool:
-    """Whether *name* is that of a deployment's record, and so no artifact."""
+    """Return whether *name* is that of a deployment's record, and so no artifact."""
     return _AUDIT.fullmatch(name) is not None

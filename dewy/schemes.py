@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Entry(NamedTuple):
-    """Where an implementation lives, and the extra that brings its dependencies."""
+    """The import string of an implementation, and the extra with its dependencies."""
 
     target: str
     extra: str = ""
@@ -24,7 +24,7 @@ class Entry(NamedTuple):
 
 class Schemes(Generic[P, T]):
     """
-    One kind of implementation, keyed by URL scheme.
+    A set of implementations of one kind, keyed by URL scheme.
 
     Entries are import strings: an implementation, and whatever it depends on,
     is loaded when a URL first asks for it and not before. Other distributions
@@ -47,8 +47,9 @@ class Schemes(Generic[P, T]):
         Return the implementation that *url* names, configured by it.
 
         Raises:
-            UnknownScheme: nobody answers to the scheme.
-            ImplementationUnavailable: its optional dependency is missing.
+            UnknownScheme: the scheme has no implementation.
+            ImplementationUnavailable: the implementation's optional dependency is
+                missing.
             ConfigError: the implementation refused the URL, which is named.
         """
         parts = urls.split(url, self.kind)
@@ -66,7 +67,7 @@ class Schemes(Generic[P, T]):
             raise ConfigError(f"{self.kind} {shown}: {exc}") from exc
 
     def factory(self, scheme: str) -> Callable[..., T]:
-        """What `open` calls for *scheme*; raises as `open` does."""
+        """Return the callable that `open` uses for *scheme*; raises as `open` does."""
         if scheme in self._entries:
             return self._load(scheme, self._entries[scheme])
         plugins = self._plugins()

@@ -1,4 +1,4 @@
-"""What signals ask of the daemon: handlers set an event and return."""
+"""Signals of the daemon: handlers set an event and return."""
 
 from __future__ import annotations
 
@@ -62,4 +62,4 @@ class Signals:
 
 
 def _ignore() -> None:
-    """Nothing runs yet that could be restarted."""
+    """Ignore the signal: nothing runs yet that could be restarted."""

@@ -25,7 +25,7 @@ _descriptors: int | None = None
 @dataclass(frozen=True, slots=True)
 class Clock:
     """
-    Where times come from.
+    A source of times.
 
     Attributes:
         wall: Seconds since the epoch; for what is stored or shown.
@@ -84,7 +84,7 @@ async def for_certain(work: Coroutine[Any, Any, T]) -> T:
 
 
 def hostname() -> str:
-    """This host's name, lower case; `unknown-host` where it has none."""
+    """Return this host's name, lower case; `unknown-host` if the host has none."""
     return socket.gethostname().lower() or "unknown-host"
 
 
@@ -104,7 +104,7 @@ def boot_id() -> str:
 
 def start_time(pid: int) -> int | None:
     """
-    When process *pid* started, in clock ticks since boot; None if it is gone.
+    Return the start of process *pid*, in clock ticks since boot; None if it is gone.
 
     A pid together with this names one process for as long as the machine is up.
     """

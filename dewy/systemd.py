@@ -22,10 +22,10 @@ FIRST_DESCRIPTOR = 3
 
 class Service:
     """
-    What the service manager gave this process; nothing, where there is none.
+    The connection to the service manager; without effect where there is none.
 
     Args:
-        address: Where it listens for notifications; empty if it does not.
+        address: The manager's notification socket; empty if there is none.
 
         watchdog: Seconds within which it wants a sign of life; 0 if it does not.
 
@@ -81,7 +81,7 @@ class Service:
         self._send("READY=1", f"STATUS={status}")
 
     def status(self, text: str) -> None:
-        """One line for `systemctl status`."""
+        """Set the line that `systemctl status` shows."""
         self._send(f"STATUS={text}")
 
     def stopping(self, status: str) -> None:
@@ -136,7 +136,7 @@ def _watchdog(pid: str, microseconds: str) -> float:
 
 
 def _names(pid: str, count: str, names: str) -> list[str]:
-    """One for each descriptor; `unknown` where the manager gave none."""
+    """Return a name for each descriptor; `unknown` where the manager gave none."""
     if pid != str(os.getpid()):
         return []
     given = names.split(":") if names else []

@@ -31,7 +31,7 @@ Work = Callable[[], None]
 
 class DaemonThreads(ThreadPoolExecutor):
     """
-    As many threads as there are calls, none of which keeps dewy from ending.
+    A pool that grows with the calls under way and does not keep dewy from ending.
 
     asyncio's own has six on two cores, and joins each of them at the end: as many
     calls that hang would keep `state.json` from being written and dead children from
@@ -52,7 +52,7 @@ class DaemonThreads(ThreadPoolExecutor):
         Run *fn* in a thread that is idle, or else in a new one.
 
         Raises:
-            RuntimeError: there can be no thread any more.
+            RuntimeError: the limit of threads is reached.
         """
         future: Future[T] = Future()
 

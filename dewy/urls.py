@@ -43,7 +43,7 @@ def split(url: str, what: str = "URL") -> SplitResult:
     Take *url* apart.
 
     Raises:
-        ConfigError: it is not of the form `scheme://…`.
+        ConfigError: *url* is not of the form `scheme://…`.
     """
     scheme, separator, rest = url.partition("://")
     if not (scheme and separator and rest):
@@ -142,7 +142,7 @@ def redact(url: str) -> str:
 
 
 def strike(text: str) -> str:
-    """Any *text*, with what looks like a secret in it struck out."""
+    """Return *text* with everything that looks like a secret struck out."""
     text = _PARAMETER.sub(r"\1***", _USER.sub("***", text))
     return _TOKEN.sub("***", _SLACK_HOOK.sub(r"\1***", text))
 
