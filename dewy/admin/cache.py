@@ -1,4 +1,4 @@
-"""Whether a root's cache can be used; nothing is written there."""
+"""The check of a root's cache, which writes nothing."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ LISTED = frozenset({"gs"})
 
 async def trouble(settings: Settings) -> str:
     """
-    Why the cache cannot be read, in one line; "" if it can be.
+    Describe in one line why the cache cannot be read; return "" if it can.
 
     Raises:
-        ConfigError: its URL cannot be used.
+        ConfigError: the cache's URL cannot be used.
     """
     url = settings.cache or settings.cache_dir.as_uri()
     ttl_of(url)

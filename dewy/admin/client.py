@@ -18,7 +18,7 @@ LONGEST_ANSWER = 16 * 1024 * 1024
 
 
 class NotRunning(DewyError):
-    """No dewy listens in this root."""
+    """The root has no running dewy."""
 
 
 async def ask(
@@ -34,8 +34,8 @@ async def ask(
     *progress* is told each step meanwhile; leaving then cancels what was asked for.
 
     Raises:
-        NotRunning: there is none.
-        DewyError: it refused, or did not answer within *patience* seconds.
+        NotRunning: the root has no running dewy.
+        DewyError: dewy refused, or did not answer within *patience* seconds.
     """
     try:
         async with asyncio.timeout(patience):

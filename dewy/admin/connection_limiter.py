@@ -1,4 +1,4 @@
-"""Who may be connected to the admin API, and for how long."""
+"""Limits on the number and the duration of connections to the admin API."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ConnectionLimiter:
 
 
 class Visit(asyncio.Protocol):
-    """One connection; it passes everything on to the server's protocol."""
+    """A connection; passes everything on to the server's protocol."""
 
     def __init__(self, door: ConnectionLimiter) -> None:
         self._door = door

@@ -44,7 +44,7 @@ class ControlServer:
     belonged to a dewy that is gone, and is replaced.
 
     Args:
-        path: Where the socket is put; its directory exists.
+        path: The path of the socket, in a directory that exists.
 
         handle: Does what a verb says and calls its last argument with each step;
             what it returns is sent beside `ok`. A DewyError or OSError becomes the
@@ -77,7 +77,7 @@ class ControlServer:
         Listen again if somebody removed the socket; whether that was so.
 
         Raises:
-            OSError: it cannot be made.
+            OSError: the socket cannot be created.
         """
         if self._server is None or await asyncio.to_thread(self._is_there):
             return False

@@ -39,9 +39,9 @@ class Instance:
     A dewy that answered.
 
     Attributes:
-        port: Where; 0 of one that has no HTTP API.
+        port: The port of the HTTP API; 0 without one.
 
-        status: What it said of itself.
+        status: The instance's own status.
     """
 
     port: int
@@ -63,7 +63,7 @@ def tried(first: int) -> range:
 
 
 async def nearby(first: int) -> list[Instance]:
-    """Every dewy on one of the ports from *first*, by its port; all asked at once."""
+    """Return the dewys on the ports from *first* on, by port; all are asked at once."""
     async with _session() as session:
         asked = [_status(session, port) for port in tried(first)]
         return [found for found in await asyncio.gather(*asked) if found]
@@ -71,7 +71,7 @@ async def nearby(first: int) -> list[Instance]:
 
 async def everywhere(first: int) -> list[Instance]:
     """
-    Every dewy of this host that answers: on a port from *first*, or in its root.
+    Return every dewy of this host that answers: on a port from *first*, or in its root.
 
     Roots of other users answer to root alone.
     """
@@ -109,10 +109,10 @@ def _roots() -> set[Path]:
 
 async def containers(port: int) -> dict[str, Any]:
     """
-    What the dewy on *port* answers to `GET /api/containers`.
+    Return the answer of the dewy on *port* to `GET /api/containers`.
 
     Raises:
-        DewyError: it does not answer, or not that.
+        DewyError: dewy does not answer, or with something else.
     """
     async with _session() as session:
         found = await _get(session, port, "/api/containers")

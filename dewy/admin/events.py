@@ -1,4 +1,4 @@
-"""What changes, told as it does: server-sent events of the admin API."""
+"""Server-sent events of the admin API, sent as things change."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Events:
     is looked at.
 
     Args:
-        snapshot: What `status` events tell.
+        snapshot: Returns the content of `status` events.
 
-        past: What `history` events tell; called in a thread.
+        past: Returns the content of `history` events; called in a thread.
 
         most: Clients at a time; one more is refused.
 
@@ -151,5 +151,5 @@ def _event(name: str, data: object) -> str:
 
 
 def _without_labels(replica: Mapping[str, Any]) -> dict[str, Any]:
-    """They are long, and change nothing."""
+    """Return *replica* without its labels, which are long and change nothing."""
     return {name: value for name, value in replica.items() if name != "labels"}

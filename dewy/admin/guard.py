@@ -1,4 +1,4 @@
-"""What is refused before the admin API looks at what a request is about."""
+"""Requests that the admin API refuses whatever they are about."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def visit(request: web.Request) -> Visit | None:
 
 def is_local(headers: Mapping[str, str]) -> bool:
     """
-    Whether a request came from this host's own users, as far as it can tell.
+    Return whether a request came from this host's own users, as far as it can tell.
 
     A page somebody's browser shows may reach loopback, but under its own Host
     (rebinding), with its own Origin, or, where it asks for what is no text of its

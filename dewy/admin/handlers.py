@@ -1,4 +1,4 @@
-"""What the control socket of a running dewy answers."""
+"""Answers of a running dewy on its control socket."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Handlers:
         Answer one request of the control socket; *progress* is told each step.
 
         Raises:
-            DewyError: it cannot be done, and why.
+            DewyError: the request cannot be carried out; the message says why.
             OSError: the state could not be written.
         """
         version = args.get("version") or None
@@ -152,7 +152,7 @@ class Handlers:
         return {"message": await self._reload()}
 
     async def status(self) -> Answer:
-        """As `admin.status.status`."""
+        """Return `admin.status.status` of this dewy."""
         agent = self.agent
         return status(
             agent.state,

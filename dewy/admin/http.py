@@ -85,7 +85,7 @@ class AdminAPI:
     async def __aenter__(self) -> Self:
         """
         Raises:
-            DewyError: none of the ports is free.
+            DewyError: the ports are all taken.
         """
         if self.port:
             async with AsyncExitStack() as stack:

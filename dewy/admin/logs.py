@@ -1,4 +1,4 @@
-"""What programs wrote: generations as dewy keeps it, replicas as their engine does."""
+"""Program output: generations' as dewy keeps it, replicas' as their engine does."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def logs(
     of them has to be there any more.
 
     Raises:
-        DewyError: nothing that runs here writes anything dewy could tell.
+        DewyError: the processes that run here have no output that dewy could tell.
     """
     count = min(max(int(args.get("lines") or LINES), 1), MOST)
     after = args.get("after") or {}

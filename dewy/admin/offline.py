@@ -1,4 +1,4 @@
-"""What the command line does in a root where no dewy runs."""
+"""Commands in a root where no dewy runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def look(settings: Settings, clock: Clock) -> dict[str, Any]:
     The status of a root without a dewy; creates nothing.
 
     Raises:
-        DewyError: its state cannot be read.
+        DewyError: the state cannot be read.
     """
     state = state_of(settings)
     return status(
@@ -44,7 +44,7 @@ def apply(settings: Settings, verb: str, version: str | None, clock: Clock) -> s
     Change the state as *verb* says, under the lock; what to tell the operator.
 
     Raises:
-        DewyError: it cannot be done, or a dewy works in the root after all.
+        DewyError: *verb* cannot be carried out, or a dewy works in the root after all.
         OSError: the state could not be written.
     """
     change = _change(verb, version, clock)
@@ -90,10 +90,10 @@ def _change(
 
 def state_of(settings: Settings) -> State:
     """
-    What the root's state is, or would be once a dewy started there.
+    Return the root's state as it is, or as a dewy that starts there would find it.
 
     Raises:
-        DewyError: it cannot be read.
+        DewyError: the state cannot be read.
     """
     try:
         written = StateFile(settings.private).read()

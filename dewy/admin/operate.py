@@ -26,7 +26,7 @@ async def look(settings: Settings, clock: Clock | None = None) -> dict[str, Any]
     The status of the root, from the dewy that runs there or from disk.
 
     Raises:
-        DewyError: neither can be read.
+        DewyError: the status can be read from neither.
     """
     try:
         answer = await ask(settings.private, "status", PATIENCE)
@@ -48,7 +48,7 @@ async def operate(
     *progress* is told each step of those that take long.
 
     Raises:
-        DewyError: it cannot be done, and why.
+        DewyError: *verb* cannot be carried out; the message says why.
         OSError: the state could not be written.
     """
     patience = LONG_PATIENCE if verb in SLOW else PATIENCE

@@ -22,8 +22,8 @@ class Page:
     Attributes:
         html: The document, its style and script in it.
 
-        policy: What a browser may do with it: run this script, use this style,
-            and ask where it came from; nothing else.
+        policy: The page's content security policy: run this script, use this style, and
+            send requests to the page's own origin; nothing else.
     """
 
     html: str

@@ -1,4 +1,4 @@
-"""What a registry would have deployed in a root; nothing is deployed or written."""
+"""Preview of a deployment from a registry; nothing is deployed or written."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ async def preview(settings: Settings, clock: Clock | None = None) -> dict[str, A
 
 async def known(settings: Settings, clock: Clock | None = None) -> dict[str, Any]:
     """
-    What this root knows without asking anybody.
+    Return the status of this root as known without asking anybody.
 
     Raises:
-        DewyError: its state cannot be read.
+        DewyError: the root's state cannot be read.
     """
     return await asyncio.to_thread(offline.look, settings, clock or Clock())
 
@@ -72,7 +72,9 @@ async def _found(
 
 
 def _list(found: Found) -> dict[str, Any]:
-    """What else the registry holds; nothing where it has no list."""
+    """
+    Return the other versions in the registry; empty for a registry without a list.
+    """
     offered = found.candidates
     if offered is None or offered.names is None:
         return {"passed_over": found.to_json()}
@@ -94,7 +96,7 @@ async def opened(settings: Settings) -> AsyncIterator[Registry]:
     The registry, for one look.
 
     Raises:
-        ConfigError: its URL cannot be used.
+        ConfigError: the registry's URL cannot be used.
     """
     async with Clients() as clients:
         # In a thread, because the first use of a scheme imports from disk.

@@ -1,4 +1,4 @@
-"""How much moves in a second, from counters that only grow (pure)."""
+"""Rates per second, from counters that only grow (pure)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Rates:
 
 
 def counters(replicas: Iterable[Mapping[str, Any]]) -> Counters:
-    """What each of *replicas*, as the API tells them, has counted, by its id."""
+    """Return the counters of *replicas*, as the API tells them, by id."""
     return {
         each["id"]: tuple(int(each.get(name, 0)) for name in COUNTED)
         for each in replicas

@@ -22,7 +22,7 @@ class RecentHistory:
     Args:
         private: The root's `.dewy`.
 
-        most: How many deployments are told, the last ones.
+        most: The greatest number of deployments told; the oldest are left out.
     """
 
     def __init__(self, private: Path, most: int = MOST) -> None:
@@ -33,13 +33,13 @@ class RecentHistory:
 
     def read(self) -> list[dict[str, Any]]:
         """
-        As `dewy history --json`, newest first. Blocks.
+        Return what `dewy history --json` prints, newest first. Blocks.
 
         Without what programs wrote: every user of the host may ask the HTTP API,
         but not read their logs.
 
         Raises:
-            OSError: it could not be read.
+            OSError: the history could not be read.
         """
         found = self._look()
         if found != self._signature:

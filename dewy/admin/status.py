@@ -1,4 +1,4 @@
-"""What `dewy status` and the HTTP API tell, from whatever knows it."""
+"""The status that `dewy status` and the HTTP API tell, from its sources."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ LOST = "its hold and quarantine do not count; mend or remove it"
 @dataclass(frozen=True, slots=True)
 class Process:
     """
-    What only a running dewy knows.
+    The part of the status that only a running dewy knows.
 
     Attributes:
-        degraded: What is not as it should be, a phrase each.
+        degraded: The degradations, a phrase each.
 
         generations: The copies of the program: `generation`, `pid`, `state`,
             `since`, `status` each.
 
-        deaths: Those of the program while it served: `total`, and of the `last` one
-            `generation`, `how`, `lived`, `at`, or None; None in other modes.
+        deaths: The deaths of the program while it served: `total`, and of the `last`
+            one `generation`, `how`, `lived`, `at`, or None; None in other modes.
 
         next_poll, last_poll: Seconds since the epoch, or None.
 
@@ -41,7 +41,7 @@ class Process:
 
         probation: Seconds that are left of it for what runs, or None.
 
-        status_reason: What the last look at the registry led to.
+        status_reason: The outcome of the last look at the registry.
 
         passed_over: The newer versions that this host cannot have, or may not:
             `name` and `reason` each.
@@ -119,7 +119,7 @@ def status(
 
 
 def _attention(state: State, live: Process) -> Iterator[str]:
-    """What is as somebody wanted it and still not as usual, a phrase each."""
+    """Yield what is as somebody wanted it and still not as usual, a phrase each."""
     if state.hold:
         yield "held; `dewy unhold` ends it"
     if live.paused:

@@ -30,10 +30,11 @@ async def why(
     settings: Settings, version: str, clock: Clock | None = None
 ) -> dict[str, Any]:
     """
-    Why *version* runs in the root or does not, from the dewy there or from disk.
+    Explain why *version* runs in the root or does not, from the dewy there or from
+    disk.
 
     Raises:
-        DewyError: neither can be read.
+        DewyError: the reasons can be read from neither.
         ConfigError: the registry's URL cannot be used.
     """
     try:

@@ -1,4 +1,4 @@
-"""What the URLs name, opened as the command opens it; and telemetry."""
+"""Checks of the URLs, opened as the command opens them, and of telemetry."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["constructor_findings"]
 async def constructor_findings(
     settings: Settings, environ: dict[str, str]
 ) -> AsyncIterator[Finding]:
-    """Each part that cannot be made as it was asked for."""
+    """Yield a finding for each part that cannot be made as asked for."""
     mistakes = Mistakes()
     async with Clients() as clients:
         await asyncio.to_thread(open_endpoints, settings, clients, mistakes)

@@ -23,7 +23,7 @@ PATIENCE = 30.0
 
 
 async def option_findings(settings: Settings) -> AsyncIterator[Finding]:
-    """What stands after `--`."""
+    """Yield findings about the engine options, which stand after `--`."""
     try:
         found = await asyncio.to_thread(
             parse, settings.run_options, os.environ, settings.root
@@ -39,7 +39,7 @@ async def engine_findings(
     settings: Settings, running: int = 0
 ) -> AsyncIterator[Finding]:
     """
-    Whether the engine answers, and which containers it has of the application.
+    Check whether the engine answers, and which of the application's containers it has.
 
     *running* is the pid of the dewy that runs in the root, or 0: without it another
     one may keep the containers.

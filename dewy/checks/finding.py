@@ -1,4 +1,4 @@
-"""One thing that was looked at, and what is to be done about it."""
+"""Findings: results of checks, and what to do about them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Finding", "Level", "exit_status"]
 
 class Level(StrEnum):
     """
-    How bad it is.
+    The severity of a finding.
 
     OK and ATTENTION keep nothing from working; of a FAILURE another try may be of
     use, of a MISTAKE it is not.
@@ -27,14 +27,14 @@ class Level(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Finding:
     """
-    One thing that was looked at.
+    The result of a check.
 
     Attributes:
-        subject: One word: `port`, `engine`, `root` …
+        subject: The subject in one word: `port`, `engine`, `root` …
 
-        text: How it is, in one line.
+        text: The state of the subject, in one line.
 
-        advice: What to do, in one line; "" if nothing, or the text says so.
+        advice: The remedy, in one line; "" if there is none, or the text says so.
     """
 
     level: Level

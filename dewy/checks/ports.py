@@ -21,7 +21,7 @@ INIT = 1
 
 async def port_findings(settings: Settings, running: int) -> AsyncIterator[Finding]:
     """
-    Each port of *settings*, bound for a moment as the command would bind it.
+    Check each port of *settings*: bind it for a moment as the command would.
 
     Args:
         running: The pid of the dewy that runs in the root, or 0.

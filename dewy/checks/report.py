@@ -1,4 +1,4 @@
-"""Everything to be said of a root before dewy starts in it, or while it runs."""
+"""Examination of a root before dewy starts in it, or while it runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["Report", "examine_host"]
 @dataclass(slots=True)
 class Report:
     """
-    What a look at a root came to.
+    The result of an examination.
 
     Attributes:
         found: The release, as `preview` has it; None where nobody was to ask.
@@ -60,12 +60,12 @@ async def examine_host(
     Judge *settings* here as *mode* would; starts and writes nothing.
 
     Args:
-        mistakes: What could not be read of the configuration.
+        mistakes: The mistakes made in reading the configuration.
 
         mode: `server`, `assets`, `container`, or "" to judge only what all of
             them have in common.
 
-        offline: Neither the registry nor the cache is asked.
+        offline: True to ask neither the registry nor the cache.
 
         host: The clock and descriptors are looked at, too.
     """

@@ -19,7 +19,7 @@ SAMPLE = bytes(16 * 1024)
 
 
 def root_findings(settings: Settings) -> Iterator[Finding]:
-    """Whether *settings.root* can be written and has room."""
+    """Check whether *settings.root* can be written and has room."""
     root = settings.root
     places = [root, settings.private, root / "releases", settings.cache_dir]
     refused = [each for each in places if not _writable(each)]
@@ -36,7 +36,7 @@ def root_findings(settings: Settings) -> Iterator[Finding]:
 
 
 def _writable(place: Path) -> bool:
-    """Whether *place*, or what it would be made in, takes new files."""
+    """Return whether *place*, or the directory it would be made in, takes new files."""
     place = _existing(place)
     return place.is_dir() and os.access(place, os.W_OK | os.X_OK)
 
@@ -84,7 +84,9 @@ def _room(root: Path) -> Finding:
 def program_findings(
     settings: Settings, level: Level = Level.FAILURE
 ) -> Iterator[Finding]:
-    """Whether the program of `dewy server` can be executed; *level* if it cannot."""
+    """
+    Check whether the program of `dewy server` can be executed; *level* if it cannot.
+    """
     if not settings.program:
         return
     word = settings.program[0]

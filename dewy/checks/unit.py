@@ -31,7 +31,9 @@ Unit = dict[str, list[str]]
 def unit_findings(
     settings: Settings, places: Iterable[Path] = PLACES
 ) -> Iterator[Finding]:
-    """What the unit of this root says that dewy needs otherwise; none without one."""
+    """
+    Check this root's unit for settings that dewy needs otherwise; none without a unit.
+    """
     units = dict(_of_root(settings.root, places))
     if len(units) > 1:
         text = f"{' and '.join(sorted(units))} work in {settings.root}"
@@ -117,7 +119,7 @@ def _works_in(unit: Unit, root: Path) -> bool:
 
 
 def _seconds(unit: Unit) -> float:
-    """What SIGTERM is followed by SIGKILL after; 0 for never."""
+    """Return the seconds from SIGTERM to SIGKILL; 0 for never."""
     text = _last(unit, "TimeoutStopSec") or _last(unit, "TimeoutSec")
     spelled = re.sub(r"\s+|(?<=m)in\b|(?<=s)ec\b", "", text)
     if not text or text == "infinity":
