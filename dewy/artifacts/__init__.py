@@ -36,7 +36,7 @@ class Artifacts(Protocol):
         Return the small file *name* published beside the artifact.
 
         Raises:
-            RemoteError: it is missing, or larger than *limit* bytes.
+            RemoteError: the file is missing, or larger than *limit* bytes.
         """
         ...
 

@@ -15,7 +15,7 @@ from . import Progress
 
 
 class Location(NamedTuple):
-    """Which file of which release, as a URL says it."""
+    """The repository, tag and file that a URL names."""
 
     repository: Repository
     tag: str
@@ -27,7 +27,7 @@ class Location(NamedTuple):
         Take the URL apart.
 
         Raises:
-            ConfigError: it has not exactly these five parts.
+            ConfigError: the URL does not have exactly these five parts.
         """
         parts = [unquote(part) for part in url.path.split("/")[1:]]
         if len(parts) != 4 or parts[1] != "tag" or not all(parts):
@@ -63,8 +63,8 @@ class GitHubArtifacts:
         Stream the asset to *into*, going on where a connection broke.
 
         Raises:
-            RemoteError: it is gone, or GitHub did not deliver it whole.
-            DeploymentError: it could not be written.
+            RemoteError: the asset is gone, or GitHub did not deliver it whole.
+            DeploymentError: the file could not be written.
         """
         github = await self._github()
         asset = await self._asset(github, self._location.name)
@@ -75,7 +75,7 @@ class GitHubArtifacts:
         Return the asset *name* of the same release.
 
         Raises:
-            RemoteError: it is missing, or larger than *limit* bytes.
+            RemoteError: the asset is missing, or larger than *limit* bytes.
         """
         github = await self._github()
         asset = await self._asset(github, name)

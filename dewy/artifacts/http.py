@@ -27,7 +27,7 @@ ADVICE: Mapping[int, str] = {
 
 class HTTPArtifacts:
     """
-    One file at a URL, and what lies beside it.
+    A file at a URL, and the files beside it.
 
     Credentials come from the URL or from `.netrc`, and go to that host alone.
 
@@ -55,7 +55,7 @@ class HTTPArtifacts:
 
         Raises:
             RemoteError: the server did not deliver it whole.
-            DeploymentError: it could not be written.
+            DeploymentError: the file could not be written.
         """
         await download(
             await self._session(),
@@ -71,7 +71,7 @@ class HTTPArtifacts:
         Return the file *name* from the same directory.
 
         Raises:
-            RemoteError: it is missing, or larger than *limit* bytes.
+            RemoteError: the file is missing, or larger than *limit* bytes.
         """
         if "/" in name or name in (".", ".."):
             raise RemoteError(f"{name!r} is no name of a file beside the artifact")

@@ -33,8 +33,8 @@ class ObjectArtifacts:
         Stream the object to *into*, going on where a connection broke.
 
         Raises:
-            RemoteError: it is gone, or the store did not deliver it whole.
-            DeploymentError: it could not be written.
+            RemoteError: the object is gone, or the store did not deliver it whole.
+            DeploymentError: the file could not be written.
         """
         objects = await self._objects()
         where = self._place.url(self._place.path)
@@ -52,7 +52,7 @@ class ObjectArtifacts:
         Return the object *name* from the same folder.
 
         Raises:
-            RemoteError: it is missing, or larger than *limit* bytes.
+            RemoteError: the object is missing, or larger than *limit* bytes.
         """
         if "/" in name:
             raise RemoteError(f"{name!r} is no name of a file beside the artifact")

@@ -50,7 +50,7 @@ class Cache(Protocol):
         ...
 
     def retain(self, keys: Collection[str]) -> None:
-        """Never evict these (replaces what was retained before)."""
+        """Exempt *keys* from eviction, in place of those retained before."""
         ...
 
 
@@ -60,7 +60,7 @@ class Versioned:
     A small value and which one of its versions it is.
 
     Attributes:
-        value: None where there is none.
+        value: The bytes; None if there is no value.
 
         version: Differs whenever another value was written; "" where there is
             none. Some stores take the same bytes for the same version, so write

@@ -15,8 +15,8 @@ from . import disk
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """
-    What a file consists of. It is written after its chunks, so what it lists
-    was there; each chunk is named by what is in it, so it is still that or gone.
+    The parts of a file. A manifest is written after its chunks, so they were there; a
+    chunk is named by its content, so it is still the same or gone.
 
     Attributes:
         sha256: Of the whole file, lower-case hex.
@@ -69,7 +69,7 @@ class Reading:
         return found
 
     def manifest(self) -> Manifest:
-        """What was cut so far."""
+        """The manifest of the content cut so far."""
         return Manifest(self._whole.hexdigest(), self._bytes, tuple(self._names))
 
     def close(self) -> None:
@@ -81,7 +81,7 @@ class Writing:
     Puts chunks together in the file *path*, which must not exist.
 
     Raises:
-        FileExistsError: it does.
+        FileExistsError: *path* exists.
     """
 
     def __init__(self, path: Path) -> None:
@@ -101,7 +101,7 @@ class Writing:
         return True
 
     def complete(self, manifest: Manifest) -> bool:
-        """Whether everything that *manifest* lists is in the file."""
+        """Return whether the file holds everything that *manifest* lists."""
         self._file.flush()
         return (manifest.sha256, manifest.size) == (
             self._whole.hexdigest(),
@@ -115,7 +115,7 @@ class Writing:
 
 
 def is_whole(path: Path, manifest: Manifest) -> bool:
-    """Whether the file at *path* is the one that *manifest* describes."""
+    """Return whether the file at *path* is the one that *manifest* describes."""
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
         return (found, file.tell()) == (manifest.sha256, manifest.size)

@@ -90,7 +90,7 @@ class ChunkedCache:
     Args:
         limit: Bytes of the largest file to keep.
 
-        local: Where this host keeps files that went in or came out.
+        local: The cache on this host, of files that went in or came out.
     """
 
     def __init__(self, store: Store, *, limit: int, local: FileCache) -> None:

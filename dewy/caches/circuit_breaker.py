@@ -1,4 +1,4 @@
-"""What a store on another host may cost us: time, and no more than once."""
+"""Circuit breaker: a store on another host costs time, and no more than once."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class CircuitBreaker:
         Give the block *seconds*.
 
         Raises:
-            RemoteError: it took longer, or another one did a moment ago.
+            RemoteError: the block took longer, or another one did a moment ago.
         """
         if self._monotonic() < self._away_until:
             raise RemoteError(f"{self.where} did not answer in time a moment ago")
@@ -60,7 +60,8 @@ async def together(*calls: Coroutine[Any, Any, T]) -> list[T]:
     The results of *calls*, made at once.
 
     Raises:
-        OSError, RemoteError: what the first that failed raised; none runs on.
+        OSError, RemoteError: the error of the first call that failed; the others are
+            cancelled.
     """
     try:
         async with asyncio.TaskGroup() as group:

@@ -48,7 +48,7 @@ ABANDONED = 3600.0
 AT_ONCE = 8
 
 FOREIGN = ("decode JSON", "Missing index header")
-"""What the client says where something else answers; it would quote all of that."""
+"""The client's messages where something else answers; they would quote all of that."""
 
 STRANGER = "answers as Consul does not: is the address right?"
 

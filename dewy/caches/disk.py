@@ -1,4 +1,4 @@
-"""How a cache's files come into being and are counted; everything here blocks."""
+"""Creation and counting of a cache's files; everything here blocks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def install(path: Path, fill: Callable[[Path], object]) -> None:
     Have *fill* make a file, and give it the name *path* once it is durable.
 
     Raises:
-        OSError: it could not be made; what was at *path* is untouched.
+        OSError: the file could not be made; what was at *path* is untouched.
     """
     make_directories(path.parent)
     draft = path.with_name(f".{secrets.token_hex(8)}.tmp")
@@ -63,7 +63,7 @@ def creating(target: Path) -> Iterator[BinaryIO]:
     Create *target*, which must not exist; what fails is deleted again.
 
     Raises:
-        OSError: it could not be created.
+        OSError: *target* could not be created.
     """
     with create(target) as file:
         try:
@@ -79,7 +79,7 @@ def create(target: Path) -> BinaryIO:
     Open *target*, which must not exist, to be written; for this user alone.
 
     Raises:
-        OSError: it could not be created.
+        OSError: *target* could not be created.
     """
     return open(target, "xb", opener=_private)
 
@@ -101,7 +101,7 @@ def link_or_copy(source: Path, target: Path) -> None:
     Make *target*, which must not exist, another name of *source* or else a copy.
 
     Raises:
-        OSError: neither was possible; nothing is left at *target*.
+        OSError: *source* could be neither linked nor copied; *target* does not exist.
     """
     try:
         os.link(source, target)
@@ -114,7 +114,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 def survey(root: Path) -> tuple[list[Held], int]:
     """
-    What is in the scopes below *root*, and the bytes of drafts being written.
+    Return the files in the scopes below *root*, and the bytes of drafts being written.
 
     Drafts that were abandoned are deleted.
     """

@@ -1,4 +1,4 @@
-"""What a cache may be asked for, and what leaves it when it is full (pure)."""
+"""Valid keys of a cache, and eviction when it is full (pure)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def make_room(
     held: Iterable[Held], *, size: int, limit: int, retained: Collection[str]
 ) -> list[Held] | None:
     """
-    What to evict, the longest unused first, so that *size* more bytes fit.
+    Return the values to evict, least recently used first, to fit *size* more bytes.
 
     None, and so nothing, if they cannot fit however much is evicted.
     """

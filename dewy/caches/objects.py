@@ -50,7 +50,7 @@ SLOWEST = 1 << 20
 @dataclass(frozen=True, slots=True)
 class Limits:
     """
-    What a cache's URL says of sizes and times.
+    The sizes and times in a cache's URL.
 
     Attributes:
         artifact: Bytes of the largest file that is stored, or None.

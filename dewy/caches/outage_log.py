@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 class OutageLog:
     """
-    What is told of one cache that fails: when that begins, and when it is over.
+    Reports on a failing cache: one when it begins to fail, one when that is over.
 
     It is over when something was written: what is full or read-only reads well.
     """

@@ -38,7 +38,7 @@ DEFAULTS = {
     "registry-ttl": "",
 }
 FAILURES = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
-"""What the client raises: that of a Cluster is of another kind than all others."""
+"""The client's exceptions; a Cluster's is not derived from the others."""
 
 CHUNK = 1 << 20
 CHUNK_PATIENCE = 20.0

@@ -1,4 +1,4 @@
-"""Which Redis a URL means, and a client for it that gives up soon."""
+"""Reading of Redis URLs, and a client for them that gives up soon."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Closing = tuple[Callable[[], Awaitable[None]], ...]
 @dataclass(frozen=True, slots=True)
 class Place:
     """
-    Where a Redis is.
+    The location of a Redis.
 
     Attributes:
         hosts: Of the server; of Sentinels, or of some nodes of a Cluster.
@@ -53,7 +53,7 @@ class Place:
         Read it from a URL and its options; what they lack is in the environment.
 
         Raises:
-            ConfigError: they do not go together, or name nothing.
+            ConfigError: the options do not go together, or name nothing.
         """
         cluster = urls.boolean("cluster", chosen["cluster"])
         if cluster and chosen["sentinel"]:
@@ -81,7 +81,7 @@ class Place:
 
     @property
     def where(self) -> str:
-        """What to call it in messages."""
+        """The location, for messages."""
         scheme = "rediss" if self.tls else "redis"
         return f"{scheme}://{','.join(f'{host}:{port}' for host, port in self.hosts)}"
 

@@ -18,7 +18,7 @@ _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 @dataclass(frozen=True, slots=True)
 class Room:
     """
-    Where a value is to go, and what may go for it.
+    The place for a value, and what may be evicted for it.
 
     Attributes:
         root: The cache's directory.

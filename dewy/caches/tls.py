@@ -1,4 +1,4 @@
-"""Whom a cache's server is certified by, and how it shows that it is not."""
+"""Authorities that certify a cache's server, and recognition of distrust."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def authorities(path: str) -> str:
     The file *path* that the option `ca` names, or ""; this reads it.
 
     Raises:
-        ConfigError: it cannot be read, or is none of certificates.
+        ConfigError: the file cannot be read, or holds no certificates.
     """
     if not path:
         return path
@@ -32,7 +32,7 @@ def authorities(path: str) -> str:
 
 
 def is_distrust(exc: BaseException | None) -> bool:
-    """Whether *exc*, or what it came of, is a failure of TLS."""
+    """Return whether *exc*, or one of its causes, is a failure of TLS."""
     while exc is not None:
         if isinstance(exc, ssl.SSLError | ssl.CertificateError):
             return True

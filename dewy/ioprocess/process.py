@@ -65,7 +65,7 @@ class IOProcess:
 
     @property
     def idle(self) -> bool:
-        """Whether it neither answers a call nor hangs."""
+        """True if the process neither answers a call nor hangs."""
         killed = self._channel is None and self._process is not None
         return not killed and not self._turn.locked()
 
@@ -83,7 +83,7 @@ class IOProcess:
 
         Raises:
             OSError: the directory hangs, or the process was killed.
-            Exception: what the function raised.
+            Exception: raised by the function.
         """
         result: T = await self._ask(Request(function, args, kwargs), _ignore)
         return result

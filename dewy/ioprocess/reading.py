@@ -58,7 +58,7 @@ def pieces(path: Path, found: os.stat_result) -> Generator[bytes, None, None]:
     Yield the content of the file that had the stat *found*.
 
     Raises:
-        RemoteError: it changed since or meanwhile.
+        RemoteError: the file changed since or meanwhile.
     """
     offset, identity = 0, identity_of(found)
     while offset < found.st_size:
@@ -83,7 +83,7 @@ def content(path: Path, limit: int) -> bytes:
     Return the whole of a small regular file.
 
     Raises:
-        RemoteError: it is larger than *limit* bytes.
+        RemoteError: the file is larger than *limit* bytes.
     """
     with opened(path) as descriptor, open(descriptor, "rb", closefd=False) as file:
         found = file.read(limit + 1)
@@ -108,7 +108,7 @@ def opened(path: Path) -> Iterator[int]:
     Open a regular file.
 
     Raises:
-        RemoteError: it is something else.
+        RemoteError: *path* is not a regular file.
     """
     # Without O_NONBLOCK a named pipe would keep us until somebody writes.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
