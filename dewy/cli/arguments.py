@@ -72,7 +72,7 @@ def version_argument(*, required: bool) -> Callable[[F], F]:
 
 
 def group_options() -> list[click.Option]:
-    """Every option, for those who write them before the command."""
+    """Return all options, for command lines that put them before the command."""
     options = [_click_option(option) for option in OPTIONS.values()]
     for option in options:
         option.hidden = option.name not in GENERAL
@@ -124,13 +124,13 @@ def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> N
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:
-    """Whether `--log-format json` is among *arguments*, which are not parsed yet."""
+    """Return whether *arguments*, not parsed yet, hold `--log-format json`."""
     joined = " ".join(arguments).replace("=", " ")
     return re.search(r"(?:^| )(?:--log-format|-f) ?json\b", joined, re.I) is not None
 
 
 def relay() -> str:
-    """Which of the two data planes there is."""
+    """Return which of the two relays is in use."""
     return "compiled" if COMPILED else "pure Python"
 
 
@@ -142,7 +142,7 @@ def settings_from(
 
     Raises:
         UsageError: an option before the command has no meaning for it.
-        ConfigError: something that was said cannot be.
+        ConfigError: a value that was given is invalid.
     """
     command = ctx.info_name or ""
     given = _given(ctx)
@@ -191,7 +191,7 @@ def _unknown(command: str, given: Iterable[str]) -> list[str]:
 
 
 def reread(ctx: click.Context) -> Callable[[], Settings]:
-    """What tells how the settings of *ctx* would be if they were read once more."""
+    """Return the function that reads the settings of *ctx* once more."""
     return cast("Callable[[], Settings]", ctx.obj)
 
 

@@ -107,7 +107,7 @@ def as_object(report: Report) -> dict[str, Any]:
 
 
 def report_lines(report: Report, *, all_: bool = False) -> Iterator[str]:
-    """What was found, as people read it; what is well only with *all_*."""
+    """Yield the findings as people read them; the good ones only with *all_*."""
     if report.found is not None:
         yield from lines(report.found)
     hidden = () if all_ else ("ok", "mistake")
@@ -117,7 +117,7 @@ def report_lines(report: Report, *, all_: bool = False) -> Iterator[str]:
 
 
 def lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """What the registry has, with what this root knows about it."""
+    """Yield the registry's offer, with what this root knows about it."""
     if "error" in found:
         yield f"nothing to deploy: {found['error']}"
     else:
@@ -140,7 +140,7 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _listed(refused: Sequence[Mapping[str, str]]) -> Iterator[str]:
-    """Each name with why, or of many the first and how many more there are."""
+    """Yield names with their reasons; of many, the first and the number of the rest."""
     for each in refused[:MANY]:
         yield f"{each['name']}: {each['reason']}"
     if len(refused) > MANY:

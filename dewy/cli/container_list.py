@@ -38,10 +38,10 @@ def command(ctx: click.Context, /, json_: bool, watch: bool, **given: object) ->
 
 def screen(first: int, json_: bool) -> str:
     """
-    What is printed of the dewy that answers on one of the ports from *first*.
+    Return the text about the dewy that answers on one of the ports from *first*.
 
     Raises:
-        DewyError: none does.
+        DewyError: dewy answers on none of the ports.
     """
     from ..admin.discovery import containers, nearby
 
@@ -60,7 +60,7 @@ def chosen(found: Sequence[Instance], first: int) -> Instance:
     The one of *found* that keeps containers.
 
     Raises:
-        DewyError: there is none.
+        DewyError: *found* has no dewy that keeps containers.
     """
     from ..admin.discovery import tried
 

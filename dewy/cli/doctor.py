@@ -64,7 +64,7 @@ def _said(given: Mapping[str, object]) -> list[str]:
 
 
 def _report(words: Sequence[str], *, offline: bool) -> Report:
-    """What `check` says of the command line *words*."""
+    """Return the report of `check` on the command line *words*."""
     from .group import dewy
 
     with dewy.make_context("dewy", ["check", *words]) as group:
@@ -81,7 +81,7 @@ def _command_line(pid: int) -> list[str]:
     The arguments of the dewy *pid*, whose environment becomes this process's.
 
     Raises:
-        DewyError: they cannot be seen.
+        DewyError: the arguments cannot be read.
     """
     place = Path(f"/proc/{pid}")
     try:
@@ -103,7 +103,9 @@ def _fields(path: Path) -> list[str]:
 
 
 def arguments_of(words: Sequence[str]) -> list[str]:
-    """What follows the program in a command line: `python -m dewy`, or a script."""
+    """
+    Return the words after the program in a command line: `python -m dewy`, or a script.
+    """
     for index, word in enumerate(words):
         path = Path(word)
         if path.stem == "dewy" or path.parts[-2:] == ("dewy", "__main__.py"):

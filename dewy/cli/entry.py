@@ -1,4 +1,4 @@
-"""Where `dewy` starts, and what its exit status means."""
+"""Entry point of `dewy`, and the meaning of its exit status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How values are shown to people."""
+"""Presentation of values to people."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def _directory(value: str) -> Path:
     The directory that is called *value*, or where the dewy of that name runs.
 
     Raises:
-        UsageError: there is neither, or more than one dewy of the name.
+        UsageError: *value* is neither, or the name of more than one dewy.
     """
     if "/" in value or not value or Path(value).is_dir():
         return Path(value)

@@ -18,7 +18,7 @@ from .watch import refresh
 Status = Mapping[str, Any]
 
 SHOWN = 5
-"""How many versions that were passed over are named."""
+"""The number of passed-over versions that are named."""
 
 
 @click.command("status", short_help="Show what runs here and how it is.")
@@ -116,7 +116,7 @@ def _passed_over(passed: Sequence[Mapping[str, str]]) -> Iterator[str]:
 
 
 def _standing(status: Status) -> str:
-    """What the last look led to, unless another line says so."""
+    """Return the outcome of the last look, or "" if another line says so."""
     running = status["running"]
     told = status["degraded"] + ([f"{running['tag']} runs"] if running else [])
     status_reason = str(status["standing"])
@@ -147,7 +147,7 @@ def _underway(change: Status | None, now: float) -> str:
 
 
 def _place(release: Status) -> str:
-    """Where it is: a directory, or the image by its digest."""
+    """Return the release's place: a directory, or the image by its digest."""
     if release["directory"]:
         return f"releases/{release['directory']}"
     return str(release["identity"])
@@ -199,7 +199,7 @@ def _replicas(status: Status) -> list[str]:
 
 
 def _restarted(replica: Status) -> str:
-    """How often it had to be replaced, and how the last one in its place ended."""
+    """Describe how often the replica was replaced, and how the last one ended."""
     last = replica.get("last_terminated")
     restarts = replica.get("restarts")
     counted = f"restarted {restarts} times" if restarts else ""

@@ -1,4 +1,4 @@
-"""What the commands that change a root share."""
+"""Parts shared by the commands that change a root."""
 
 from __future__ import annotations
 

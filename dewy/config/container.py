@@ -28,7 +28,7 @@ def port_mappings(texts: tuple[str, ...], what: str) -> tuple[PortMapping, ...]:
     From `PROXY` or `PROXY:CONTAINER` each, in the order of the proxy's ports.
 
     Raises:
-        ConfigError: one is of another form, or two have the same proxy port.
+        ConfigError: a mapping is of another form, or two have the same proxy port.
     """
     found = [_mapping(text.strip(), what) for text in texts if text.strip()]
     seen: set[int] = set()
@@ -54,10 +54,10 @@ def _mapping(text: str, what: str) -> PortMapping:
 
 def replicas(text: str, what: str) -> int:
     """
-    How many containers.
+    Read a number of containers.
 
     Raises:
-        ConfigError: it is no number, or none of them would serve.
+        ConfigError: *text* is not a number, or out of range.
     """
     if not _WHOLE.fullmatch(text) or not 1 <= int(text) <= MOST_REPLICAS:
         raise ConfigError(
@@ -67,7 +67,7 @@ def replicas(text: str, what: str) -> int:
 
 
 def container_name(text: str, what: str) -> str:
-    """What engines take as the beginning of a container's name, or ""."""
+    """Read the beginning of a container's name that engines accept, or ""."""
     if text and (not _NAME.fullmatch(text) or len(text) > LONGEST_NAME):
         raise ConfigError(
             f"{what} {text!r} must begin with a letter or digit and hold only these, "

@@ -19,7 +19,7 @@ SocketAddress = tuple[str, int] | str
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """
-    Where a stream socket listens or is reached.
+    The address of a stream socket, to listen on or to connect to.
 
     Attributes:
         host: A numeric address; "" stands for every address of both families.
@@ -50,7 +50,7 @@ class Endpoint:
 
     @property
     def address(self) -> SocketAddress:
-        """As the socket module has it."""
+        """The address in the form of the socket module."""
         return self.path or (self.host or "::", self.port)
 
     @classmethod
@@ -59,7 +59,8 @@ class Endpoint:
         From `127.0.0.1:80`, `[::1]:80`, `unix:/path` or, if *anywhere*, `80`.
 
         Raises:
-            ConfigError: it is none of these; *what* is what it was given for.
+            ConfigError: *text* is none of these; *what* names the option it was given
+                for.
         """
         if text.startswith(UNIX):
             return cls(path=_path(text, what))
@@ -75,7 +76,7 @@ class Endpoint:
 
     @classmethod
     def of(cls, listener: socket.socket) -> Endpoint:
-        """Where *listener* is bound to."""
+        """Return the address that *listener* is bound to."""
         bound = listener.getsockname()
         if listener.family == socket.AF_UNIX:
             return cls(path=bound if isinstance(bound, str) else f"@{bound[1:]!r}")

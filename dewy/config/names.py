@@ -1,12 +1,12 @@
-"""What an application is called."""
+"""Names of applications."""
 
 from __future__ import annotations
 
 
 def app_name(registry: str, name: str = "") -> str:
     """
-    What the admin API and labels call the application: *name*, if it was given
-    one, else the end of its registry URL.
+    Return the application's name in the admin API and labels: *name* if given, else the
+    end of its registry URL.
 
     "" where there is neither.
     """

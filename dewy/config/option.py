@@ -1,4 +1,4 @@
-"""One thing an operator can say."""
+"""Options: the settings an operator can give."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ RUN = FILES | CONTAINER
 @dataclass(frozen=True, slots=True)
 class Option:
     """
-    One thing an operator can say.
+    A setting that an operator can give.
 
     Several may have one name, for different commands; then only what is read
     from the value and what is said of it differ.
 
     Attributes:
-        name: Its long flag without the dashes.
+        name: The long flag without the dashes.
 
-        kind: What may be said.
+        kind: The kind of value.
 
-        help: One line for people.
+        help: The help text, one line.
 
-        commands: Where it has a meaning.
+        commands: The commands that take the option.
 
-        short: Its one-letter flag, or "".
+        short: The one-letter flag, or "".
 
-        default: What counts when nothing is said, as it would be said.
+        default: The value without any given, as an operator would write it.
 
-        field: Its name in `Settings`; by default *name*. "" for an option that
+        field: The field's name in `Settings`; by default *name*. "" for an option that
             is no setting: of a later version, or only about where to read.
 
         negates: The flag turns the setting off.
@@ -52,7 +52,7 @@ class Option:
 
     @property
     def setting(self) -> str:
-        """Its name in `Settings`, or ""."""
+        """The field's name in `Settings`, or ""."""
         return self.name.replace("-", "_") if self.field is None else self.field
 
     @property

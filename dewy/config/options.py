@@ -1,4 +1,4 @@
-"""Every option there is: flag, `DEWY_…` variable and key of `dewy.toml` in one."""
+"""Options: flag, `DEWY_…` variable and key of `dewy.toml` in one."""
 
 from __future__ import annotations
 

@@ -39,8 +39,8 @@ def resolve(
     the options for its engine under `run-options`.
 
     Raises:
-        ConfigError: something that was said cannot be; it names where and what.
-            ConfigErrors if there is more than one such thing.
+        ConfigError: a value that was given is invalid; the message names where it is
+            and what it is. ConfigErrors if there is more than one such value.
     """
     settings, mistakes = examine(command, given, environ, cwd)
     mistakes.check()
@@ -54,7 +54,7 @@ def examine(
     cwd: Path,
 ) -> tuple[Settings, Mistakes]:
     """
-    As `resolve`, with the defaults where something cannot be; and each mistake.
+    Resolve with defaults in place of invalid values; return the mistakes, too.
 
     For a dry run, which looks at the rest all the same.
     """
@@ -106,7 +106,7 @@ def _words(given: Mapping[str, object], name: str) -> tuple[str, ...]:
 
 
 def _judged_as(command: str, said: Mapping[str, Said]) -> str:
-    """Whose options these are: `check` is about whatever takes such a registry."""
+    """Return the command whose options apply: `check` may be about any registry."""
     registry = said.get("registry")
     scheme = registry.texts[-1].partition("://")[0].lower() if registry else ""
     return "container" if command == "check" and scheme == IMAGES else command
@@ -115,7 +115,9 @@ def _judged_as(command: str, said: Mapping[str, Said]) -> str:
 def _values(
     command: str, said: Mapping[str, Said], mistakes: Mistakes
 ) -> tuple[dict[str, Any], set[str]]:
-    """Each setting that was said, and the options whose values cannot be read."""
+    """
+    Return the settings that were given, and the options whose values cannot be read.
+    """
     values, unread = {}, set()
     for option in options_of(command):
         if not option.setting or option.name not in said:
@@ -174,7 +176,7 @@ def _without_effect(values: Mapping[str, Any]) -> list[str]:
 
 
 def _cut_short(values: Mapping[str, Any]) -> list[str]:
-    """What was asked for and dewy's own end does not grant."""
+    """Return the time-outs asked for that dewy's own shutdown time-out cuts short."""
     limit = values.get("shutdown_timeout", DEFAULT_SHUTDOWN_TIMEOUT)
     names = {"stop_timeout": "--stop-timeout", "drain_time": "--drain-time"}
     return [
@@ -198,7 +200,7 @@ def _privileged(values: Mapping[str, Any]) -> list[str]:
 
 
 def _faults(settings: Settings, said: Mapping[str, Said]) -> Iterator[tuple[str, str]]:
-    """What the options are not together: each with the option it is about."""
+    """Yield the faults of the options' combination, each with the option concerned."""
     command = settings.command
     if command in NEEDS_REGISTRY and not settings.registry:
         yield "registry", missing_registry(command)
@@ -241,7 +243,7 @@ def _unfit_scheme(command: str, settings: Settings) -> Iterator[tuple[str, str]]
 
 
 def missing_registry(command: str) -> str:
-    """What to tell who gave no registry."""
+    """Return the message for an operator who gave no registry."""
     return (
         f"{command} needs a registry: --registry URL, DEWY_REGISTRY, "
         f"or the key registry in {sources.FILE}"

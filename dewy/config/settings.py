@@ -1,4 +1,4 @@
-"""What one dewy was told, validated once, never changed afterwards."""
+"""Settings of one dewy, validated once, never changed afterwards."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Address:
 @dataclass(frozen=True, slots=True)
 class PortMapping:
     """
-    Which port of a container stands behind a port of the proxy.
+    The port of a container that stands behind a port of the proxy.
 
     Attributes:
         proxy: 1 to 65535.
@@ -48,7 +48,7 @@ class PortMapping:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """
-    Every option of every command; times are seconds.
+    The values of all options of all commands; times are seconds.
 
     `registry` already carries `--calver` in its query. `cache` is empty for the
     local one in `cache_dir`. `run_options` are the words after `--`, not yet judged.

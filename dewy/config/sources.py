@@ -1,4 +1,4 @@
-"""Where options are said: flags, then the environment, then `dewy.toml`."""
+"""Sources of options: flags, then the environment, then `dewy.toml`."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _FOUND = {**_TYPES, list: "an array", dict: "a table"}
 @dataclass(frozen=True, slots=True)
 class Said:
     """
-    What was said about one option.
+    The values given for one option.
 
     Attributes:
-        what: Where, as errors name it.
+        what: The source, as errors name it.
 
-        texts: Every value, in order; at least one.
+        texts: The values, in order; at least one.
     """
 
     what: str
@@ -34,7 +34,7 @@ class Said:
 
 
 def flags(given: Mapping[str, object]) -> dict[str, Said]:
-    """What flags say: texts, lists of texts, or True."""
+    """Return the values of flags: texts, lists of texts, or True."""
     said = {}
     for name, value in given.items():
         texts = _texts(value)
@@ -54,7 +54,7 @@ def _texts(value: object) -> tuple[str, ...]:
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, Said]:
-    """What `DEWY_…` variables say; an empty one says nothing."""
+    """Return the values of `DEWY_…` variables; an empty one counts as unset."""
     said = {}
     for option in OPTIONS.values():
         text = environ.get(option.variable, "").strip()
@@ -66,10 +66,10 @@ def environment(environ: Mapping[str, str]) -> dict[str, Said]:
 
 def file(path: Path, *, required: bool) -> dict[str, Said]:
     """
-    What the TOML file *path* says.
+    Return the values in the TOML file *path*.
 
     Raises:
-        ConfigError: it is *required* and missing, cannot be read, is no TOML, or
+        ConfigError: the file is *required* and missing, cannot be read, is no TOML, or
             holds an unknown key or a value of the wrong type.
     """
     try:

@@ -32,7 +32,7 @@ Reader = Callable[[str, str], Any]
 @dataclass(frozen=True, slots=True)
 class Kind:
     """
-    What may be written for an option.
+    The kind of value that an option takes.
 
     Attributes:
         metavar: The value's name in help texts; "" for a flag.
@@ -42,7 +42,7 @@ class Kind:
 
         toml: The types it may have in `dewy.toml`.
 
-        repeated: Whether several values make a list.
+        repeated: True if several values make a list.
     """
 
     metavar: str
@@ -163,7 +163,7 @@ def choice(*words: str, blank: str = "", **aliases: str) -> Reader:
 
 
 def flag(text: str, what: str) -> bool:
-    """Whether a flag is on."""
+    """Read whether a flag is on."""
     return urls.boolean(what, text)
 
 
@@ -173,7 +173,7 @@ def last(read: Reader) -> Callable[[tuple[str, ...], str], Any]:
 
 
 def url_list(texts: tuple[str, ...], what: str) -> tuple[str, ...]:
-    """Every URL that is not blank, in order."""
+    """Read URLs in order, without the blank ones."""
     return tuple(url(each, what) for each in texts if each.strip())
 
 
