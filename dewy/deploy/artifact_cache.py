@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MODES = ("off", "auto", "required")
-"""How artifacts are verified; each mode trusts what it or a later one let in."""
+"""The modes of verification; each trusts artifacts let in by itself or a later one."""
 
 REVOKED = b"{}"
 """In the place of a manifest: there is none."""
@@ -39,18 +39,18 @@ REVOKED = b"{}"
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """
-    What is known of a cached artifact.
+    The facts known about a cached artifact.
 
     Attributes:
         sha256: Lower-case hex.
 
         size: Bytes.
 
-        identity: As in `Release`: which content of the tag it is.
+        identity: The identity of the content, as in `Release`.
 
         verified: The mode under which it was let in.
 
-        published_at: When it was cached, RFC 3339.
+        published_at: The time of caching, RFC 3339.
 
         published_by: The host that cached it.
     """
@@ -72,7 +72,7 @@ class Manifest:
             return None
 
     def vouches_for(self, release: Release, mode: str) -> bool:
-        """Whether this is *release*, and verified as strictly as *mode* asks."""
+        """Return whether this is *release*, and verified as strictly as *mode* asks."""
         return (
             self.identity == release.identity
             and release.digest in ("", f"sha256:{self.sha256}")
@@ -92,11 +92,11 @@ class ArtifactCache:
         self._outage = outage or OutageLog()
 
     def key(self, release: Release) -> str:
-        """Where the artifact of *release* is kept."""
+        """Return the cache key of the artifact of *release*."""
         return self._prefix(release.tag) + _segment(release.file)
 
     async def has(self, release: Release) -> bool:
-        """Whether there is a manifest that vouches for *release*."""
+        """Return whether there is a manifest that vouches for *release*."""
         return await self._manifest(release) is not None
 
     async def take(self, release: Release, into: Path) -> bool:

@@ -18,16 +18,16 @@ STEPS = {
     "start": "starting {}",
     DONE: "{} is deployed",
 }
-"""Each step as an operator reads it; {} is the version."""
+"""The steps in an operator's words; {} is the version."""
 
 
 def new_id() -> str:
-    """What tells a deployment from all others, in the log and in the history."""
+    """Return a new id, which names one deployment in the log and in the history."""
     return uuid.uuid4().hex[:12]
 
 
 def _unheard(text: str) -> None:
-    """Nobody listens."""
+    """Discard *text*: there is no listener."""
 
 
 @dataclass(slots=True)
@@ -42,17 +42,17 @@ class Attempt:
 
         begun: Monotonic seconds.
 
-        step: How far it got; "" before the first.
+        step: The last step reached; "" before the first.
 
-        why: Who wanted it, where it was not the registry.
+        why: The reason or the person behind it, where it was not the registry.
 
         id: In every line of the log that is about it.
 
-        over: Nothing of it is still to come but its hooks.
+        over: True once nothing but the hooks is still to come.
 
-        outcome, reason: How it ended, once it has; as in `Record`.
+        outcome, reason: The outcome and its reason, once ended; as in `Record`.
 
-        marks: Each step it has come to, and when: monotonic seconds.
+        marks: The steps reached, each with its time in monotonic seconds.
 
         progress: The last step in words, for `status`.
 
@@ -78,12 +78,12 @@ class Attempt:
             self.mark(self.step)
 
     def mark(self, step: str) -> None:
-        """It has come to *step*, of which only its trace tells."""
+        """Record that *step* was reached, for the trace alone."""
         self.step = step
         self.marks.append((step, time.monotonic() if self.marks else self.begun))
 
     def reach(self, step: str) -> None:
-        """It has come to *step*, which is told in one line."""
+        """Record that *step* was reached, and tell it in one line."""
         begins = not self.step
         self.mark(step)
         self._publish(STEPS.get(step, step).format(self.target))
@@ -104,11 +104,11 @@ class Attempt:
         self.listener(text)
 
     def fail(self, error: str) -> None:
-        """It ended at its step."""
+        """Log that the deployment failed at its step."""
         log.error("Deployment failed", extra=self.log_fields(error=error))
 
     def log_fields(self, **more: object) -> dict[str, object]:
-        """What a log record says of it."""
+        """Return the fields of log records about this deployment."""
         return {
             "deployment": self.id,
             "step": self.step,

@@ -35,19 +35,19 @@ __all__ = [
 ]
 
 MOST = 20
-"""How many versions are passed over in one look, where each costs a request."""
+"""The number of versions passed over in one look, where each costs a request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """
-    What came of going through a registry's candidates.
+    The result of going through a registry's candidates.
 
     Attributes:
         release: The version acted on, or that is waited for; None where there is
             nothing to act on.
 
-        decision: What to do about it, and why.
+        decision: The action to take, and why.
 
         passed_over: The versions newer than it that this host cannot have, or may
             not for now, and why; newest first.
@@ -57,7 +57,7 @@ class Found:
         withdrawn: The version that runs is no longer offered, so that an older
             one may take its place.
 
-        candidates: What was gone through; None where a version was named.
+        candidates: The candidates gone through; None where a version was named.
     """
 
     release: Release | None
@@ -69,7 +69,7 @@ class Found:
 
     @property
     def why(self) -> str:
-        """Why the version was chosen; "" where it is simply the newest."""
+        """The reason for the choice; "" if the version is simply the newest."""
         if self.withdrawn:
             return self.decision.reason
         if not self.passed_over:
@@ -78,7 +78,7 @@ class Found:
         return f"the newest that could be had; passed over: {newer}"
 
     def to_json(self) -> list[dict[str, str]]:
-        """What was passed over, for `status` and `check`."""
+        """Return the versions passed over, for `status` and `check`."""
         return [{"name": e.name, "reason": e.reason} for e in self.passed_over]
 
 
@@ -89,7 +89,7 @@ class Absence:
         self._missing: tuple[str, object] | None = None
 
     def confirmed(self, tag: str, candidates: Candidates) -> bool:
-        """Whether *candidates* offer *tag* no longer."""
+        """Return whether *candidates* have ceased to offer *tag*."""
         if candidates.names is None or not candidates.complete:
             return False
         if tag in candidates.names:
@@ -124,7 +124,7 @@ async def ask(
 
 
 async def ask_for(registry: Registry, tag: str, now: float, grace: float) -> Found:
-    """As `ask`, for the version called *tag*."""
+    """Ask as `ask` does, for the version called *tag*."""
     try:
         release = await registry.current(tag)
     except (NotYet, NoRelease) as exc:
@@ -157,7 +157,7 @@ async def find(
     offered.
 
     Raises:
-        NoRelease: nothing runs, and nothing in the registry can be had.
+        NoRelease: no release runs, and the registry holds no version that can be had.
         Ambiguous: several files of a version fit, while something runs.
         RemoteError: the registry did not answer.
     """
@@ -175,7 +175,7 @@ async def find(
 
 
 class _Walk:
-    """One way through the candidates, and what was passed on it."""
+    """A walk through the candidates, and the versions passed on it."""
 
     def __init__(
         self,
@@ -219,7 +219,7 @@ class _Walk:
         )
 
     def exhausted(self) -> Found:
-        """Nothing is left to look at."""
+        """Return the result when no candidate is left."""
         if self._kept_out:
             return self.ended(replace(self._kept_out, action=WAIT))
         if waiting := next(filter(self._is_recent, self.failures), None):
@@ -272,7 +272,7 @@ async def first(candidates: Candidates) -> tuple[Release, list[tuple[str, NoRele
     and why they cannot have those before it.
 
     Raises:
-        NoRelease: there is none.
+        NoRelease: the registry holds no such version.
         NotYet: the newest is being published.
         RemoteError: the registry did not answer.
     """
@@ -293,7 +293,7 @@ async def first(candidates: Candidates) -> tuple[Release, list[tuple[str, NoRele
 
 
 def in_detail(exc: NoRelease, most: int = 3) -> str:
-    """Why a version cannot be had, with the first files that were looked at."""
+    """Explain why a version cannot be had, with the first files that were looked at."""
     looked = ", ".join(in_short(exc.refused, most))
     return f"{exc} ({looked})" if looked else str(exc)
 

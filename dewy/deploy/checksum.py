@@ -1,4 +1,4 @@
-"""Whether an artifact is the one that was published."""
+"""Verification that an artifact is the one published."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _BSD = re.compile(rf"SHA2?-?256 ?\((?P<name>.+)\) ?= ?{_HASH}", re.IGNORECASE)
 
 def candidates(artifact: str, files: Collection[str]) -> list[str]:
     """
-    Which of *files* may hold the checksum of *artifact*, best first.
+    Return those of *files* that may hold the checksum of *artifact*, best first.
 
     Files of its own come before those shared by a whole release.
     """
@@ -105,9 +105,9 @@ async def verify(
         `sha256:<hex>` of the file.
 
     Raises:
-        ChecksumError: it is another file, or a required checksum is missing.
-        RemoteError: as *read* raises it; a checksum file that is listed but
-            cannot be read is not passed over.
+        ChecksumError: the artifact is another file, or a required checksum is missing.
+        RemoteError: raised by *read*; a checksum file that is listed but cannot be read
+            is not passed over.
     """
     actual, size = await asyncio.to_thread(_sha256, path)
     _check_stated(release, actual, size)

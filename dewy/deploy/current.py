@@ -43,7 +43,7 @@ class Current:
         Point at the release directory *target*, atomically.
 
         Raises:
-            DeploymentError: it is not there, or `current` is not a link that
+            DeploymentError: *target* does not exist, or `current` is not a link that
                 dewy could replace.
         """
         if not target.is_dir():
@@ -68,7 +68,7 @@ class Current:
         Remove the link; nothing happens if there is none.
 
         Raises:
-            DeploymentError: it could not be removed.
+            DeploymentError: the link could not be removed.
         """
         if self._link.is_symlink():
             with told(f"cannot remove {self._link}"):
@@ -91,7 +91,7 @@ class Current:
         Prepare going back from *tried* to *back*; None if `current` led nowhere.
 
         Raises:
-            DeploymentError: it could not be prepared, and `current` must not move.
+            DeploymentError: the mark could not be made, and `current` must not move.
         """
         marker = self._marker(tried.name)
         with told(f"cannot make {marker}"):
@@ -104,7 +104,7 @@ class Current:
         Point at *back* again; at nothing if it is None.
 
         Raises:
-            DeploymentError: it could not be done; the mark of `begin` stays.
+            DeploymentError: the link could not be moved; the mark of `begin` stays.
         """
         marker = self._marker(tried.name)
         if back is None:

@@ -31,7 +31,7 @@ def document(data: bytes) -> dict[str, Any]:
     The JSON object in *data*.
 
     Raises:
-        ValueError: there is none.
+        ValueError: *data* holds no JSON object.
     """
     try:
         return mapping(json.loads(data))
@@ -41,7 +41,7 @@ def document(data: bytes) -> dict[str, Any]:
 
 def record(kind: type[R], data: object) -> R:
     """
-    One *kind*, a dataclass of texts, numbers and tuples of texts.
+    Return a *kind*, a dataclass of texts, numbers and tuples of texts, from *data*.
 
     Keys it does not have are a newer dewy's, and left out.
 
@@ -71,7 +71,7 @@ def text(value: object) -> str:
     *value*, if it is text.
 
     Raises:
-        ValueError: it is not.
+        ValueError: *value* is not text.
     """
     if not isinstance(value, str):
         raise ValueError(f"{_shown(value)} is not a text")
@@ -87,7 +87,7 @@ def number(value: object) -> float:
     *value*, if it is a time, or a span of it, from 0 to `LATEST`.
 
     Raises:
-        ValueError: it is not.
+        ValueError: *value* is not a number, or out of range.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{_shown(value)} is not a number")

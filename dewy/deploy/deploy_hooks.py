@@ -40,7 +40,7 @@ class DeployHooks:
     async def before(self, attempt: Attempt, target: Installed) -> None:
         """
         Raises:
-            HookFailed: it ended with a failure, which ends the deployment.
+            HookFailed: the hook failed, which ends the deployment.
         """
         command = self.settings.before_deploy_hook
         result = await self._run(HookKind.BEFORE, command, attempt, target, PENDING)

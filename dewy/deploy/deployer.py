@@ -21,7 +21,7 @@ class Switch(Protocol):
         Return once the release serves beside what runs.
 
         Raises:
-            DeploymentError: it does not get ready.
+            DeploymentError: the release does not get ready.
         """
         ...
 
@@ -46,7 +46,7 @@ class Deployer(Protocol):
         Have *previous* be what is started next, after a release that died.
 
         Raises:
-            DeploymentError: it cannot be.
+            DeploymentError: *previous* cannot be put back.
         """
         ...
 

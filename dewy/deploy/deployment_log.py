@@ -180,7 +180,7 @@ class DeploymentLog:
         )
 
     def end(self, attempt: Attempt) -> None:
-        """Nothing more is done about *attempt*."""
+        """Record that the work on *attempt* is over."""
         _tell(self.over, attempt)
 
     def tell(

@@ -32,12 +32,14 @@ Shown = Callable[[Release], AbstractContextManager[Progress]]
 
 
 def scope(registry_url: str) -> str:
-    """What keeps the artifacts of one registry apart from others' in a cache."""
+    """
+    Return the scope that keeps one registry's artifacts apart from others' in a cache.
+    """
     return hashlib.sha256(urls.canonical(registry_url).encode()).hexdigest()[:16]
 
 
 class Fetches(Protocol):
-    """What brings artifacts to this host; see `Fetcher`."""
+    """The interface that brings artifacts to this host; see `Fetcher`."""
 
     def staged(self, release: Release) -> AbstractAsyncContextManager[Path]: ...
 
@@ -49,7 +51,7 @@ class Fetcher:
     Stages artifacts: from the cache where it has them, else from their store.
 
     Args:
-        scope: What `scope` makes of the registry's URL.
+        scope: The result of `scope` for the registry's URL.
 
         staging: A directory on the filesystem of the cache, for nobody else.
 
@@ -89,9 +91,9 @@ class Fetcher:
         Nothing of it is left when the block ends, or did not begin.
 
         Raises:
-            RemoteError: its store did not deliver it.
-            ChecksumError: what was delivered is not what was published.
-            DeploymentError: it could not be written here.
+            RemoteError: the artifact store did not deliver it.
+            ChecksumError: the artifact delivered is not the one published.
+            DeploymentError: the artifact could not be written here.
         """
         directory = await self._room()
         try:
@@ -103,7 +105,7 @@ class Fetcher:
 
     @asynccontextmanager
     async def shelved(self, release: Release) -> AsyncIterator[Path | None]:
-        """As `staged`, from the cache alone; None if that does not have it whole."""
+        """Stage the artifact from the cache alone; None if it is not there whole."""
         directory = await self._room()
         try:
             path = directory / release.file
@@ -112,11 +114,13 @@ class Fetcher:
             await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
 
     def key(self, release: Release) -> str:
-        """Where the artifact of *release* is in the cache."""
+        """Return the cache key of the artifact of *release*."""
         return self._shelf.key(release)
 
     async def has(self, release: Release) -> bool:
-        """Whether the cache has it, as far as can be said without reading it."""
+        """
+        Return whether the cache holds the artifact, as far as known without reading it.
+        """
         return await self._shelf.has(release)
 
     async def retain(self, tags: Iterable[str]) -> None:

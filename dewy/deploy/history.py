@@ -1,5 +1,5 @@
 """
-Every deployment of a root, one JSON line each: `.dewy/history.jsonl`.
+History: all deployments of a root, one JSON line each, in `.dewy/history.jsonl`.
 
 A line is one O_APPEND write followed by fsync, so it is there whole or, after a
 power cut, torn at the very end; readers skip what is torn.
@@ -22,10 +22,10 @@ ROTATED = 4
 @dataclass(frozen=True, slots=True)
 class Record:
     """
-    One deployment, or what came instead of one.
+    A deployment, or an event in the place of one.
 
     Attributes:
-        at: When it ended, seconds since the epoch.
+        at: The end, seconds since the epoch.
 
         tag, previous: The version it was about, and the one before it.
 
@@ -33,12 +33,12 @@ class Record:
 
         outcome: `deployed`, `failed`, `rolled back` or `died`.
 
-        step: Where it ended: `fetch`, `before-hook`, `unpack`, `start`,
+        step: The step at which it ended: `fetch`, `before-hook`, `unpack`, `start`,
             `probation`, `done` …
 
-        reason: Why, in one line.
+        reason: The reason, in one line.
 
-        seconds: How long it took.
+        seconds: The duration.
 
         log_tail: The last lines of a program that failed.
 
@@ -74,7 +74,7 @@ class History:
     def append(self, record: Record) -> None:
         """
         Raises:
-            OSError: it could not be written.
+            OSError: the record could not be written.
         """
         text = json.dumps(asdict(record), ensure_ascii=False)
         # What is no text, as in some file names, becomes a JSON escape.
@@ -92,7 +92,7 @@ class History:
             os.close(descriptor)
 
     def read(self) -> list[Record]:
-        """Every record still kept, oldest first; torn lines are left out."""
+        """Return the records still kept, oldest first; torn lines are left out."""
         records = []
         for path in reversed([self.path, *self._older()]):
             try:

@@ -24,7 +24,7 @@ class HookOutput:
         writer: The descriptor to write to, until this is left or `hand_over`.
 
     Raises:
-        OSError: there is no descriptor left.
+        OSError: the process has no descriptor left.
     """
 
     def __init__(self) -> None:

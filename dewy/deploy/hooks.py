@@ -29,7 +29,7 @@ OURS = ("NOTIFY_SOCKET", "LISTEN_", "WATCHDOG_")
 
 
 class HookKind(Enum):
-    """When a hook runs; the value is its name in notices."""
+    """The occasion of a hook; the value is its name in notices."""
 
     BEFORE = "Before Deploy"
     AFTER = "After Deploy"
@@ -38,10 +38,10 @@ class HookKind(Enum):
 @dataclass(frozen=True, slots=True)
 class HookResult:
     """
-    How a hook ended.
+    The outcome of a hook.
 
     Attributes:
-        command: What was run, as configured.
+        command: The command, as configured.
 
         stdout: The end of what it wrote (64 KiB at most), trimmed.
 
@@ -51,9 +51,9 @@ class HookResult:
 
         duration: Seconds.
 
-        timed_out: It was ended because it ran into its time limit.
+        timed_out: True if the hook was ended because it ran into its time limit.
 
-        ran: It was started; else this host is to blame.
+        ran: True if the hook was started; else this host is to blame.
     """
 
     command: str
@@ -66,12 +66,12 @@ class HookResult:
 
     @property
     def success(self) -> bool:
-        """It ended by itself, with exit code 0."""
+        """True if the hook ended by itself, with exit code 0."""
         return self.exit_code == 0 and not self.timed_out
 
     @property
     def reason(self) -> str:
-        """What went wrong, in a few words; empty if nothing did."""
+        """The failure in a few words; empty after a success."""
         if self.timed_out:
             return f"time limit reached after {self.duration:.0f} s"
         if not self.ran:

@@ -24,14 +24,14 @@ LONGEST = 600.0
 """Seconds; no holder is believed for longer, whatever it wrote."""
 
 RENEWALS = 3
-"""How often a lease is renewed in its time."""
+"""The number of renewals in a lease's time."""
 
 GIVING_BACK = 2.0
 USELESS = "not kept"
 
 
 class Standing(Enum):
-    """Who has a lease."""
+    """The holder of a lease, as seen from here."""
 
     OURS = "ours"
     ANOTHERS = "another's"
@@ -41,7 +41,7 @@ class Standing(Enum):
 @dataclass(frozen=True, slots=True)
 class Note:
     """
-    What a holder wrote, under the names the original gave it.
+    A holder's note, under the names the original gave it.
 
     Attributes:
         value: Differs with each time a lease was taken; or that what was
@@ -67,7 +67,9 @@ class Note:
         return json.dumps(asdict(self)).encode()
 
     def span(self) -> tuple[float, float]:
-        """When it ends, and how long it was to last; nothing where that is unclear."""
+        """
+        Return the end of the lease and its length in seconds; 0 where that is unclear.
+        """
         try:
             begin, end = seconds(self.acquired_at), seconds(self.expires_at)
         except ValueError:

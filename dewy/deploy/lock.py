@@ -1,4 +1,6 @@
-"""One dewy per root: an advisory lock on `.dewy/lock`, gone with its holder."""
+"""
+The lock that allows a root one dewy: `.dewy/lock`, advisory, gone with its holder.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ class RootLock:
     def take(self) -> None:
         """
         Raises:
-            RootBusy: another dewy holds it.
+            RootBusy: another dewy holds the lock.
             OSError: the directory or the file cannot be written.
         """
         _make_private(self.private)
@@ -40,7 +42,7 @@ class RootLock:
         Hold it again if somebody removed it or its directory; whether that was so.
 
         Raises:
-            RootBusy: another dewy took it meanwhile.
+            RootBusy: another dewy took the lock meanwhile.
             OSError: the directory or the file cannot be written.
         """
         if self._is_there():
@@ -73,7 +75,7 @@ def lock(private: Path) -> Iterator[RootLock]:
     waits for a removed file waits for nobody.
 
     Raises:
-        RootBusy: another dewy holds it.
+        RootBusy: another dewy holds the lock.
         OSError: the directory or the file cannot be written.
     """
     held = RootLock(private)

@@ -16,7 +16,7 @@ from .state import Installed, State
 
 
 class Action(Enum):
-    """What a tick does."""
+    """The action of a tick."""
 
     SKIP = "skip"
     WAIT = "wait"
@@ -37,8 +37,8 @@ class Decision:
 
 def plan(state: State, release: Release, now: float) -> Decision:
     """
-    What to do about *release*, the newest this host can have, *now* seconds since
-    the epoch.
+    Decide what to do about *release*, the newest this host can have, *now* seconds
+    since the epoch.
 
     While something serves, a version in quarantine is waited for, and nothing
     older takes its place; where nothing runs, it is passed over. Healing is not
@@ -56,7 +56,7 @@ def plan(state: State, release: Release, now: float) -> Decision:
 
 
 def decides_alike(one: State, other: State) -> bool:
-    """Whether the same would be done about a registry's list in both."""
+    """Return whether a registry's list leads to the same decision in both states."""
     return (one.running, one.hold, one.quarantine, one.back_at) == (
         other.running,
         other.hold,
@@ -69,7 +69,7 @@ def unreachable(
     state: State, candidates: Candidates, version: Version, *, withdrawn: bool
 ) -> Decision | None:
     """
-    Why nothing from *version* on takes the place of what runs; None where it may.
+    Explain why no version from *version* on may replace what runs; None if it may.
 
     Never lower than what runs, unless that was *withdrawn*; and after a rollback
     nothing below what was left, until an operator says so.
@@ -92,7 +92,7 @@ def unreachable(
 
 
 def is_beside(state: State, candidates: Candidates, version: Version) -> bool:
-    """Whether *version* is of the same precedence as another one that runs."""
+    """Return whether *version* is of the same precedence as another one that runs."""
     running = state.running
     if running is None or running.tag == version.tag or candidates.names is None:
         return False
@@ -109,7 +109,7 @@ def _left(state: State, candidates: Candidates, version: Version) -> str:
 
 def is_same(running: Installed, release: Release) -> bool:
     """
-    Whether *running* is *release*.
+    Return whether *running* is *release*.
 
     The tag alone is not enough, for artifacts are replaced under their tag; what
     the original left behind has nothing but its tag.
@@ -125,13 +125,18 @@ def outdated_by(state: State, tag: str, key: Callable[[str], Key | None]) -> str
 
 
 def in_grace(missing: NoRelease, now: float, grace: float) -> bool:
-    """Whether what is *missing* was published less than *grace* seconds ago."""
+    """
+    Return whether the release *missing* here was published less than *grace* seconds
+    ago.
+    """
     # A clock that is ahead, here or there, must not keep it on its way for ever.
     return missing.since is not None and abs(now - missing.since.timestamp()) < grace
 
 
 def is_met(state: State, newest: Release | None) -> bool:
-    """Whether *newest*, which the registry names, runs, or a person keeps it out."""
+    """
+    Return whether *newest*, as the registry names it, runs, or a person keeps it out.
+    """
     running = state.running
     if running is None or newest is None:
         return False
@@ -151,7 +156,7 @@ def refuse_held(state: State, target: Installed) -> None:
 
 
 def quarantined(entry: Entry) -> str:
-    """Why and until when a version is kept out."""
+    """Explain why and until when a version is kept out."""
     if entry.until is None:
         end = f"until it is replaced, or `dewy retry {entry.tag}`"
     else:

@@ -1,4 +1,4 @@
-"""How long to wait between two looks at the registry (pure)."""
+"""The wait between two looks at the registry (pure)."""
 
 from __future__ import annotations
 

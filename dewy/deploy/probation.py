@@ -106,7 +106,7 @@ class Probation:
         self._finish(passed=release is not None)
 
     def _is_prolonged(self) -> bool:
-        """Whether it goes on past its time, for as long again at most."""
+        """Return whether probation goes on past its time, for as long again at most."""
         longest = 2 * self.settings.probation
         return self._undecided() and self._since(self._begun) < longest
 

@@ -33,7 +33,7 @@ class ProgressReporter:
 
     @contextmanager
     def __call__(self, release: Release) -> Iterator[Progress]:
-        """As `shown`."""
+        """Show progress as `shown` does."""
         before = 0
 
         def count(done: int, total: int | None) -> None:
@@ -80,7 +80,7 @@ def bar(
 
 def line(name: str, done: int, total: int | None) -> str:
     """
-    What the bar says.
+    Return the text of the bar.
 
     >>> line("app.tgz", 15 << 20, 30 << 20)
     'app.tgz [###############---------------]  50% 15.0 of 30.0 MiB'

@@ -30,15 +30,16 @@ FORGOTTEN = 30 * 86400.0
 class Entry:
     """
     Attributes:
-        tag, identity: What failed; another identity under the same tag is free.
+        tag, identity: The version that failed; another identity under the same tag is
+            free.
 
-        reason: Why, in one line.
+        reason: The reason, in one line.
 
-        failures: How often in a row.
+        failures: The number of failures in a row.
 
-        at: When it failed last, seconds since the epoch.
+        at: The time of the last failure, seconds since the epoch.
 
-        until: When it may be tried again; None means not by itself.
+        until: The time from which it may be tried again; None means not by itself.
 
         detail: A program's own last words, for those who may read them; or "".
 
@@ -58,7 +59,7 @@ class Entry:
     absent_since: float | None = None
 
     def blocks(self, now: float) -> bool:
-        """Whether it still keeps its version out at *now*."""
+        """Return whether the entry still keeps its version out at *now*."""
         return self.until is None or now < self.until <= now + FURTHEST
 
     @property
@@ -99,7 +100,7 @@ class Quarantine:
         by: str = "",
     ) -> Self:
         """
-        This quarantine after one more failure.
+        Return this quarantine after one more failure.
 
         *traffic* tells that the version had carried some, or that an operator
         left it: it does not come back by itself. *detail* and *by* are as in
@@ -113,22 +114,22 @@ class Quarantine:
         return replace(self, entries=(*self._others(tag, identity), entry))
 
     def release(self, tag: str) -> Self:
-        """This quarantine without any entry for *tag*."""
+        """Return this quarantine without any entry for *tag*."""
         return replace(self, entries=tuple(e for e in self.entries if e.tag != tag))
 
     def succeeded(self, tag: str, identity: str) -> Self:
-        """This quarantine after that version proved good."""
+        """Return this quarantine after that version proved good."""
         return replace(self, entries=self._others(tag, identity))
 
     def moved(self, old: Self, new: Self) -> Self:
-        """This quarantine after the change that leads from *old* to *new*."""
+        """Return this quarantine after the change that leads from *old* to *new*."""
         kept = (e for e in self.entries if e in new.entries or e not in old.entries)
         come = (e for e in new.entries if e not in (*old.entries, *self.entries))
         return replace(self, entries=(*kept, *come))
 
     def eased(self, tag: str, identity: str, clock: Clock) -> Self:
         """
-        This quarantine with that version timed, as if it had carried no traffic.
+        Return this quarantine with that version timed, as if it had carried no traffic.
 
         For when what it was left for fails, too: then the cause lies elsewhere.
         A person's word stands.
@@ -141,7 +142,8 @@ class Quarantine:
 
     def seen(self, tags: Collection[str], complete: bool, now: float) -> Self:
         """
-        This quarantine after the registry listed *tags*, all it has if *complete*.
+        Return this quarantine after the registry listed *tags*, all it has if
+        *complete*.
 
         Timed entries of versions that it has not listed for `FORGOTTEN` go;
         people's and those with traffic stay.
@@ -154,7 +156,7 @@ class Quarantine:
 
     def clamped(self, now: float) -> Self:
         """
-        This quarantine with every deadline that no clock would set at *now* due.
+        Return this quarantine with every deadline that no clock would set at *now* due.
 
         A clock that once ran ahead must not keep a version out for years.
         """

@@ -1,5 +1,5 @@
 """
-What hosts tell each other of a registry's answer (pure).
+The form in which hosts share a registry's answer (pure).
 
 The JSON is the original's, so that it and dewy can share a bucket; what only
 dewy knows stands beside it under names that the original passes over.
@@ -30,7 +30,7 @@ from ..versions import Selection
 from .candidates import in_detail
 
 ZERO = "0001-01-01T00:00:00Z"
-"""How the original writes that there is no time."""
+"""The zero time, by which the original says that there is none."""
 
 _FRACTION = re.compile(r"\.(\d+)")
 _KINDS: dict[str, Callable[[str], DewyError]] = {
@@ -42,7 +42,7 @@ _KINDS: dict[str, Callable[[str], DewyError]] = {
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why the registry did not name a release, for those who did not ask it."""
+    """The failure of a registry to name a release, for hosts that did not ask it."""
 
     kind: str
     text: str
@@ -84,7 +84,7 @@ class Passed:
 @dataclass(frozen=True, slots=True)
 class Entry:
     """
-    One registry's answer, and who is asking anew.
+    A registry's answer, and the host that asks anew.
 
     Attributes:
         release: The last answer, or None: the newest version that hosts like
@@ -92,15 +92,15 @@ class Entry:
 
         passed: The versions newer than it.
 
-        names: What the registry listed, newest version first; None where it has
+        names: The names in the registry's list, newest version first; None where it has
             no list, or where the answer is from before there was one.
 
-        fetched_at: When it was given; times are seconds since the epoch, by the
+        fetched_at: The time of the answer; times are seconds since the epoch, by the
             clock of the store where it tells one. None for never.
 
         locked_at, locked_by: Since when somebody asks, and who; None for nobody.
 
-        failure: What the last question led to, if not to an answer.
+        failure: The failure of the last question, if it led to no answer.
     """
 
     release: Release | None = None
@@ -161,7 +161,7 @@ class Entry:
 
 def key(registry_url: str, selection: Selection) -> str:
     """
-    Where the answer of a registry to hosts like this one is kept.
+    Return the cache key of a registry's answer to hosts like this one.
 
     As the original has it, where nothing else decides which answer is right.
     """
@@ -189,7 +189,7 @@ def seconds(text: str | None) -> float | None:
     The time that *text* names; None for the zero time, or none at all.
 
     Raises:
-        ValueError: it is none.
+        ValueError: *text* is not a time.
     """
     if not text or text == ZERO:
         return None

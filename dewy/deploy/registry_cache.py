@@ -1,5 +1,5 @@
 """
-One registry's answer for many hosts: one of them asks, the others read.
+A registry's answer shared by many hosts: the first asks, the others read.
 
 Wraps any registry, over any cache in which one can be first. A cache that fails
 costs a request to the registry, never an answer.
@@ -43,18 +43,18 @@ PATIENCE = 60.0
 UNLOCK = 2.0
 
 MOST_NAMES = 5000
-"""How many names of a list are shared."""
+"""The number of names of a list that are shared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
     """
-    How long answers are good for, in seconds.
+    The lifetimes of answers, in seconds.
 
     Attributes:
         ttl: For all.
 
-        claim: How long whoever asks the registry is waited for.
+        claim: The longest wait for the host that asks the registry.
 
         stale: While the registry fails.
     """
@@ -73,7 +73,7 @@ def ttl_of(cache_url: str) -> float:
     Seconds that the option `registry-ttl` of *cache_url* asks for; 0 for none.
 
     Raises:
-        ConfigError: it is no time.
+        ConfigError: the option is not a time.
     """
     query = parse_qsl(urlsplit(cache_url).query)
     text = next((v for k, v in reversed(query) if k.lower() == "registry-ttl"), "")
@@ -88,7 +88,7 @@ class CachedRegistry:
     Answers for *registry* what any host learned less than a while ago.
 
     Args:
-        key: As `answer.key` makes it.
+        key: The result of `answer.key`.
 
         tell: Called when answers are old because the registry fails, once, and
             when it answers again.
@@ -116,7 +116,7 @@ class CachedRegistry:
         self._outage = outage or OutageLog()
 
     async def current(self, tag: str | None = None) -> Release:
-        """As the registry has it; what has a name is asked for right there."""
+        """Return the shared answer; a release named by *tag* is asked for directly."""
         if tag is not None:
             return await self._registry.current(tag)
         entry = await self._entry()
@@ -128,7 +128,7 @@ class CachedRegistry:
         Return what any host learned; details that none has are asked for.
 
         Raises:
-            NoRelease, NotYet, RemoteError: as the registry.
+            NoRelease, NotYet, RemoteError: the same as for the registry.
         """
         entry = await self._entry()
         registry, release = self._registry, entry.release
@@ -215,7 +215,7 @@ class CachedRegistry:
         return self._good(after)
 
     async def _answer(self) -> Entry:
-        """What the registry says now, for every host of this platform."""
+        """Ask the registry, on behalf of every host of this platform."""
         offered = await candidates_of(self._registry)
         release, passed = await first(offered)
         over = tuple(Passed.of(tag, exc) for tag, exc in passed)

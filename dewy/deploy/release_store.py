@@ -20,7 +20,10 @@ class Delivery(Protocol):
     """A release whose artifact is on this host, whole and verified."""
 
     async def reserve(self, now: float) -> Installed:
-        """What it will be once it is installed; *now* is seconds since the epoch."""
+        """
+        Return the release as it will be once installed; *now* is seconds since the
+        epoch.
+        """
         ...
 
     async def install(self, target: Installed) -> None:
@@ -28,26 +31,26 @@ class Delivery(Protocol):
         Make it ready to be started as *target*, beside what runs.
 
         Raises:
-            DeploymentError: it could not be; nothing of it remains.
+            DeploymentError: the release could not be installed; nothing of it remains.
         """
         ...
 
 
 class ReleaseStore(Protocol):
-    """Where the releases of a root come from and are kept."""
+    """The store that brings the releases of a root to this host and keeps them."""
 
     def brought(self, release: Release) -> AbstractAsyncContextManager[Delivery]:
         """
         *release*, fetched and verified, for the block to install.
 
         Raises:
-            RemoteError: its store did not deliver it.
-            DeploymentError: it is not what was published, or there is no room.
+            RemoteError: the artifact store did not deliver it.
+            DeploymentError: the artifact is not the one published, or there is no room.
         """
         ...
 
     async def has(self, installed: Installed) -> bool:
-        """Whether *installed* could be started without fetching anything."""
+        """Return whether *installed* could be started without fetching anything."""
         ...
 
     async def retain(self, state: State, *, cached: bool) -> None:
@@ -59,7 +62,7 @@ class ReleaseStore(Protocol):
         ...
 
     def describe(self, installed: Installed) -> Mapping[str, str]:
-        """What a hook may want to know of it, as environment variables."""
+        """Return facts about *installed* for hooks, as environment variables."""
         ...
 
 

@@ -55,7 +55,9 @@ class Releases:
         self.in_use: Callable[[], Collection[str]] = frozenset
 
     def path(self, directory: str) -> Path:
-        """Where the release directory called *directory* is, or would be."""
+        """
+        Return the path of the release directory *directory*, which need not exist.
+        """
         return self._releases / directory
 
     async def reserve(self, now: datetime) -> str:
@@ -94,8 +96,8 @@ class Releases:
         Point `current` at the release *directory*, atomically.
 
         Raises:
-            DeploymentError: there is no such release, or `current` is not a
-                link that dewy could replace.
+            DeploymentError: the release does not exist, or `current` is not a link that
+                dewy could replace.
         """
         async with self.moving:
             await self._point(directory)
@@ -136,7 +138,7 @@ class Releases:
         A move that was not dewy's is told with the link's owner and time.
 
         Raises:
-            DeploymentError: it cannot be pointed there.
+            DeploymentError: `current` cannot be pointed there.
         """
         async with self.moving:
             target = await self.target()
@@ -164,7 +166,7 @@ class Releases:
         Remove the link `current`; nothing happens if there is none.
 
         Raises:
-            DeploymentError: it could not be removed.
+            DeploymentError: the link could not be removed.
         """
         await to_the_end(self._current.withdraw)
 
@@ -275,7 +277,7 @@ class Trial:
         Point `current` at the release that is tried.
 
         Raises:
-            DeploymentError: it cannot be.
+            DeploymentError: `current` cannot be pointed there.
         """
         async with self._moving:
             if self._releases.trial is not self:

@@ -32,7 +32,7 @@ PATIENCE = 1800.0
 """Seconds to wait for a holder that renews and renews."""
 
 TRIES = 3
-"""How often what is in the cache may be of no use, before it is left aside."""
+"""The number of cached artifacts of no use after which the cache is left aside."""
 
 FIRST_LOOK, LAST_LOOK, FACTOR = 0.25, 2.0, 1.5
 
@@ -57,7 +57,9 @@ class SingleFlightFetcher:
 
     @asynccontextmanager
     async def staged(self, release: Release) -> AsyncIterator[Path]:
-        """As `Fetcher.staged`; the lease lasts until the artifact is there."""
+        """
+        Stage as `Fetcher.staged` does; the lease lasts until the artifact is there.
+        """
         async with AsyncExitStack() as stack:
             # What is in the cache may turn out to be damaged, or gone in part; then
             # it is up to one host again to fetch it.
@@ -75,7 +77,7 @@ class SingleFlightFetcher:
             yield path
 
     async def retain(self, tags: Iterable[str]) -> None:
-        """As `Fetcher.retain`."""
+        """Retain as `Fetcher.retain` does."""
         await self._fetcher.retain(tags)
 
     @asynccontextmanager

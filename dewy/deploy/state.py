@@ -1,5 +1,5 @@
 """
-What dewy remembers of a root: `.dewy/state.json`.
+The state of a root, as dewy remembers it in `.dewy/state.json`.
 
 It decides what runs, not the link `current`. Every value is immutable; a change
 is a new state, written whole before anybody acts on it.
@@ -30,13 +30,14 @@ class Installed:
     A release that is unpacked on this host.
 
     Attributes:
-        tag: Its version; "" where the original left it unnamed.
+        tag: The version; "" where the original left it unnamed.
 
-        identity: As in `Release`; "" where unknown.
+        identity: The identity as in `Release`; "" where unknown.
 
-        directory: Its name below `releases/`; "" where there is none, as of images.
+        directory: The directory's name below `releases/`; "" where there is none, as of
+            images.
 
-        at: When it was deployed, seconds since the epoch.
+        at: The time of deployment, seconds since the epoch.
     """
 
     tag: str
@@ -46,11 +47,11 @@ class Installed:
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The name that people use."""
         return self.tag or self.directory
 
     def is_version_of(self, other: Installed) -> bool:
-        """Whether going from one to the other changes nothing."""
+        """Return whether going from one to the other changes nothing."""
         if self.directory and self.directory == other.directory:
             return True
         same = (self.tag, self.identity) == (other.tag, other.identity)
@@ -74,29 +75,29 @@ class Group:
 class State:
     """
     Attributes:
-        running: What serves, or should.
+        running: The release that serves, or should.
 
-        installed: Every release kept on disk, newest deployment first.
+        installed: The releases kept on disk, newest deployment first.
 
         quarantine: The versions that failed.
 
-        because: Why *running* is what it is, a phrase; "" where that is not known.
+        because: The reason for *running*, a phrase; "" where that is not known.
 
-        back_at: When *running* was gone back to, seconds since the epoch; 0 where
+        back_at: The time of the rollback to *running*, seconds since the epoch; 0 where
             it has run since it was deployed.
 
-        hold: No change of version until `dewy unhold`.
+        hold: True to change no version until `dewy unhold`.
 
         wanted: A version `dewy deploy` asked for while no dewy ran, or "".
 
         groups: Live generations, for the next dewy to end if this one is killed.
 
-        notifies: Whether any generation of this root ever sent READY=1.
+        notifies: True if any generation of this root ever sent READY=1.
 
         pulled: Digests of the images that were pulled for this root, until they
             are removed again.
 
-        more: What a newer dewy wrote beside it, kept as it came.
+        more: The keys that a newer dewy wrote beside these, kept as they came.
     """
 
     running: Installed | None = None
@@ -118,7 +119,7 @@ class State:
 
     @property
     def previous(self) -> Installed | None:
-        """What to go back to: the newest kept release that is not in quarantine."""
+        """The rollback target: the newest kept release that is not in quarantine."""
         return next(self.candidates(), None)
 
     def candidates(self, missing: Collection[Installed] = ()) -> Iterator[Installed]:
@@ -132,7 +133,7 @@ class State:
                 yield each
 
     def is_bad(self, candidate: Installed) -> bool:
-        """Whether *candidate* is in quarantine, however long."""
+        """Return whether *candidate* is in quarantine, however long."""
         return self.quarantine.find(candidate.tag, candidate.identity) is not None
 
     def find(self, tag: str) -> Installed | None:
@@ -141,7 +142,8 @@ class State:
 
     def deployed(self, release: Installed, keep: int, back_at: float = 0.0) -> Self:
         """
-        This state after *release* took over; *back_at* is when, if it ran before.
+        Return this state after *release* took over; *back_at* is when, if it ran
+        before.
 
         *keep* releases stay on disk, never fewer than two: what drains, and what
         a rollback goes to, needs its files.
@@ -151,7 +153,7 @@ class State:
         return replace(self, running=release, installed=kept, back_at=back_at)
 
     def renamed(self, old: Installed, new: Installed) -> Self:
-        """This state with *new* wherever *old* was."""
+        """Return this state with *new* wherever *old* was."""
         return replace(
             self,
             running=new if self.running == old else self.running,
@@ -217,7 +219,7 @@ _FIELDS: dict[str, Callable[[Any], Any]] = {
 
 
 class BrokenState(DewyError):
-    """What the state's file holds is none: cut short, or damaged."""
+    """The state's file does not hold a state: it is cut short, or damaged."""
 
 
 class StateNotWritten(OSError):
@@ -225,9 +227,10 @@ class StateNotWritten(OSError):
     The state's file could not be written.
 
     Attributes:
-        trouble: Which file, and why not: `/srv/app/.dewy/state.json (Disk full)`.
+        trouble: The file, and why it could not be written: `/srv/app/.dewy/state.json
+            (Disk full)`.
 
-        advice: How to mend it, a phrase.
+        advice: The remedy, a phrase.
     """
 
     def __init__(self, path: Path, cause: OSError) -> None:
@@ -252,8 +255,8 @@ class StateFile:
         The state as last written; None if there is none.
 
         Raises:
-            BrokenState: it holds no state.
-            DewyError: it exists but cannot be read.
+            BrokenState: the file holds no state.
+            DewyError: the file exists but cannot be read.
         """
         try:
             self._written = self._look()
@@ -273,20 +276,20 @@ class StateFile:
         Rename what is broken, *now*, and return where it is: a person may mend it.
 
         Raises:
-            OSError: it could not be renamed.
+            OSError: the file could not be renamed.
         """
         place = self.path.with_name(f"{self.path.name}{BROKEN}{utc(now):{STAMP}}")
         self.path.rename(place)
         return place
 
     def broken(self) -> list[Path]:
-        """What was set aside and is still there, oldest first."""
+        """Return the files that were set aside and are still there, oldest first."""
         return sorted(self.path.parent.glob(f"{self.path.name}{BROKEN}*"))
 
     def write(self, state: State) -> None:
         """
         Raises:
-            StateNotWritten: it could not be; the old state still stands.
+            StateNotWritten: the file could not be written; the old state still stands.
         """
         try:
             write_atomically(self.path, state.to_json())
@@ -295,7 +298,10 @@ class StateFile:
         self._written = self._look()
 
     def is_as_written(self) -> bool:
-        """Whether nobody removed or replaced the file since it was last written."""
+        """
+        Return whether the file is still there, and unreplaced, since it was last
+        written.
+        """
         return self._written is None or self._written == self._look()
 
     def _look(self) -> tuple[int, ...]:

@@ -21,12 +21,12 @@ class StateStore:
     Holds the root's state.
 
     Args:
-        written: Whether *state* is what the file holds.
+        written: True if *state* is what the file holds.
 
     Attributes:
-        state: As last changed.
+        state: The state as last changed.
 
-        unwritten: Which file the disk refused last, why, and what to do about it, a
+        unwritten: The file the disk refused last, why, and what to do about it, a
             phrase; "" once it was written.
     """
 
@@ -42,14 +42,15 @@ class StateStore:
         Write what *change* makes of the state, and return it.
 
         Raises:
-            StateNotWritten: it could not be; nothing changed.
+            StateNotWritten: the file could not be written; nothing changed.
         """
         async with self._writing:
             return await self._write(change(self.state))
 
     async def note(self, change: Transition) -> State:
         """
-        As `change`, for what is true whether or not the disk takes it.
+        Change the state as `change` does, for what holds whether or not the disk takes
+        it.
 
         A full disk must neither keep a program from being started again nor a
         bad version from being remembered while this dewy lives.
@@ -72,7 +73,7 @@ class StateStore:
         Write the state again if its file was removed or replaced; whether it was.
 
         Raises:
-            StateNotWritten: it could not be.
+            StateNotWritten: the file could not be written.
         """
         async with self._writing:
             if await asyncio.to_thread(self._file.is_as_written):

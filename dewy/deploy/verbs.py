@@ -1,5 +1,5 @@
 """
-What operators ask for, as changes of the state (pure).
+The operators' verbs, as changes of the state (pure).
 
 Each takes a state and returns the new one with a sentence for whoever asked,
 or raises DewyError with the reason why not.
@@ -22,7 +22,7 @@ BY_OPERATOR = "rolled back by operator"
 
 
 def hold(state: State) -> Outcome:
-    """No change of version until `unhold`."""
+    """Forbid any change of version until `unhold`."""
     held = (
         f"held at {state.running.name}"
         if state.running
@@ -45,7 +45,7 @@ def retry(state: State, tag: str) -> Outcome:
     Let *tag* out of quarantine.
 
     Raises:
-        DewyError: it is not in there.
+        DewyError: *tag* is not in quarantine.
     """
     tags = list(dict.fromkeys(entry.tag for entry in state.quarantine))
     if tag not in tags:
@@ -68,7 +68,7 @@ def rollback(
     quarantine without expiry; what is gone back to comes out of it.
 
     Raises:
-        DewyError: there is no such release on this host.
+        DewyError: the release does not exist on this host.
     """
     target = _kept(state, tag) if tag else _previous(state, missing)
     quarantine = state.quarantine.succeeded(target.tag, target.identity)

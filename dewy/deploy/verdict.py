@@ -1,4 +1,4 @@
-"""Whose fault a failed deployment is (pure)."""
+"""The fault of a failed deployment: the release's, or the host's (pure)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NO_THREAD = "can't start new thread"
 
 def is_verdict(exc: BaseException) -> bool:
     """
-    Whether *exc* says that the release is bad, so that it goes into quarantine.
+    Return whether *exc* says that the release is bad, so that it goes into quarantine.
 
     A full disk, a store or an engine that is away, and a lack of memory, processes
     or threads say nothing of it: the deployment is tried again as polls are.

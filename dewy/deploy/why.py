@@ -1,4 +1,4 @@
-"""Why a version runs, or does not (pure)."""
+"""The reasons why a version runs, or does not (pure)."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ RECORDS = 5
 @dataclass(frozen=True, slots=True)
 class Looked:
     """
-    What a registry said when it was asked for this.
+    A registry's answer to the question why.
 
     Attributes:
         release: The one it names, or None.
 
-        refused: What it passed over, and why.
+        refused: The versions passed over, each with the reason.
 
-        problem: Why it named none, or did not answer; "" where it did.
+        problem: The reason why it named no release, or did not answer; "" where it did.
 
         coming: Versions without an artifact for this host yet, and until when each
             is waited for, seconds since the epoch.
@@ -51,12 +51,12 @@ class Looked:
 
     @classmethod
     def found(cls, release: Release) -> Looked:
-        """It named *release*."""
+        """Return the answer that names *release*."""
         return cls(release, release.refused)
 
     @classmethod
     def failed(cls, exc: Exception) -> Looked:
-        """It named none, as *exc* says."""
+        """Return the answer that names no release, for the reason *exc*."""
         refused = exc.refused if isinstance(exc, NoRelease) else ()
         return cls(None, refused, summary(exc))
 
@@ -82,7 +82,7 @@ class Answer:
 def explain(
     version: str, state: State, history: Sequence[Record], looked: Looked, now: float
 ) -> Answer:
-    """Why *version* runs or not; *now* is seconds since the epoch."""
+    """Explain why *version* runs or not; *now* is seconds since the epoch."""
     found = [
         *_running(version, state),
         *_wanted(version, state),
@@ -129,7 +129,7 @@ def _quarantine(version: str, state: State, looked: Looked, now: float) -> Found
 
 
 def _registry(version: str, state: State, looked: Looked, now: float) -> Found:
-    """What *looked* says; an open one is no verdict about what runs."""
+    """Yield what *looked* says; an open answer is no verdict about what runs."""
     runs = state.running is not None and state.running.name == version
     release = looked.release
     if release is not None and release.tag == version:

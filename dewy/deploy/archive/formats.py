@@ -1,4 +1,4 @@
-"""Which format an artifact's file name stands for."""
+"""Recognition of an artifact's format by its file name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ...errors import ArchiveError
 
 
 class Format(Enum):
-    """What an artifact is made of; a bare one is the program itself."""
+    """The format of an artifact; a bare one is the program itself."""
 
     TAR = "tar"
     TAR_GZ = "tar.gz"
@@ -44,7 +44,7 @@ def format_of(name: str) -> Format:
     Return the format of the artifact called *name*, whatever its case.
 
     Raises:
-        ArchiveError: it is packed in a format that dewy does not read.
+        ArchiveError: *name* is of a format that dewy does not read.
     """
     lower = name.lower()
     for ending, chosen in ENDINGS.items():

@@ -1,4 +1,4 @@
-"""How much an archive may turn into, counted while it does."""
+"""Limits on an archive's content, counted while it is unpacked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PIECE = 256 * 1024
 @dataclass(frozen=True, slots=True)
 class Limits:
     """
-    Where unpacking stops.
+    The limits of unpacking.
 
     Attributes:
         entries: Files, directories and links in one archive.
@@ -34,20 +34,20 @@ class Limits:
 
 
 class Source(Protocol):
-    """Anything that bytes are read from."""
+    """A source of bytes."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 class Sink(Protocol):
-    """Anything that bytes are written to."""
+    """A sink of bytes."""
 
     def write(self, data: bytes, /) -> int: ...
 
 
 class Budget:
     """
-    What one archive has used of its limits.
+    The part of its limits that an archive has used.
 
     It counts what really comes out; sizes that headers claim are not believed.
 
@@ -69,7 +69,7 @@ class Budget:
         Count an entry.
 
         Raises:
-            ArchiveError: that is one too many.
+            ArchiveError: the archive holds more entries than allowed.
             DeploymentError: the work was asked to stop.
         """
         self._go_on()

@@ -26,7 +26,7 @@ ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
 
 
 class Decompressor(Protocol):
-    """What the decompressors of bz2 and lzma have in common."""
+    """The interface that the decompressors of bz2 and lzma have in common."""
 
     @property
     def eof(self) -> bool: ...
@@ -72,7 +72,7 @@ def _concatenated(file: BinaryIO, new: Callable[[], Decompressor]) -> Iterator[b
 
 
 def _after_padding(file: BinaryIO, data: bytes) -> bytes:
-    """What follows the zeros that may stand behind a stream."""
+    """Return the first bytes after the zeros that may stand behind a stream."""
     data = data.lstrip(b"\0")
     while not data and (more := file.read(PIECE)):
         data = more.lstrip(b"\0")

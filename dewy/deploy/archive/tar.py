@@ -28,8 +28,8 @@ def unpack_tar(pieces: Iterator[bytes], tree: Tree, budget: Budget) -> None:
     Unpack the tar archive that *pieces* join up to.
 
     Raises:
-        ArchiveError: it holds what must not be unpacked, or ends early.
-        Exception: whatever tarfile raises for what it does not understand.
+        ArchiveError: the archive holds what must not be unpacked, or ends early.
+        Exception: tarfile failed on what it does not understand.
     """
     source = _Forward(pieces)
     with tarfile.TarFile(fileobj=source, encoding="utf-8") as tar:  # type: ignore[arg-type]
@@ -73,7 +73,7 @@ def _keep_small(tar: tarfile.TarFile) -> None:
 
 class _Forward:
     """
-    What tarfile needs of a file, over a stream that is read once.
+    The part of a file's interface that tarfile needs, over a stream read once.
 
     tarfile's own stream mode reads ahead, so headers and content could not be
     told apart; and it takes a damaged header for the end of the archive.
@@ -87,11 +87,11 @@ class _Forward:
         self._block = b""
 
     def expect_header(self) -> None:
-        """What follows belongs to a header, which may not be endless."""
+        """Treat what follows as part of a header, which may not be endless."""
         self._header = 0
 
     def expect_data(self) -> None:
-        """What follows is the content of a member."""
+        """Treat what follows as the content of a member."""
         self._header = None
 
     def tell(self) -> int:

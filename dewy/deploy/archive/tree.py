@@ -101,7 +101,9 @@ class Tree:
             self._resolve(link, _join(link))
 
     def _place(self, name: str) -> Parts:
-        """Where a new entry goes: its directory made, what was there removed."""
+        """
+        Return the place for a new entry: its directory made, what was there removed.
+        """
         parts = _parts(name)
         if not parts:
             raise ArchiveError(f"entry {quoted(name)} has no name")
@@ -166,7 +168,7 @@ class Tree:
         return tuple(done)
 
     def _target(self, path: str) -> str | None:
-        """What the link at *path* says; None if there is no link."""
+        """Return the target of the link at *path*; None if there is no link."""
         try:
             return os.readlink(path, dir_fd=self._root)
         except OSError as exc:

@@ -27,8 +27,8 @@ def unpack_zip(file: BinaryIO, tree: Tree, budget: Budget) -> None:
     Unpack the zip archive *file*.
 
     Raises:
-        ArchiveError: it holds what must not be unpacked, or cannot be.
-        Exception: whatever zipfile raises for what it does not understand.
+        ArchiveError: the archive holds what must not be unpacked, or cannot be.
+        Exception: zipfile failed on what it does not understand.
     """
     with zipfile.ZipFile(_Guarded(file, budget.limits.entries)) as archive:
         _check_end(file, len(archive.comment))
