@@ -23,7 +23,7 @@ __all__ = [
 
 
 class Kind(Enum):
-    """How much a notice matters, which decides what limits apply to it."""
+    """The importance of a notice, which decides the limits that apply to it."""
 
     ORDINARY = "ordinary"
     IMPORTANT = "important"
@@ -35,7 +35,7 @@ class Kind(Enum):
 @dataclass(frozen=True, slots=True)
 class Hook:
     """
-    How a hook ended.
+    The outcome of a hook.
 
     Attributes:
         name: `Before Deploy` or `After Deploy`.
@@ -55,14 +55,14 @@ class Hook:
 @dataclass(frozen=True, slots=True)
 class Notice:
     """
-    One message to people.
+    A message to people.
 
     Attributes:
-        fields: What a target may lay out by itself, each with its title.
+        fields: The details that a target may lay out by itself, each with its title.
 
-        hook: What a notice of a hook is about.
+        hook: The hook that the notice is about, if any.
 
-        at: When it happened, in seconds since the epoch; 0 where that is unknown.
+        at: The time of the event, in seconds since the epoch; 0 where that is unknown.
 
         id: Stays the same when a notice is delivered again.
     """
@@ -76,7 +76,7 @@ class Notice:
 
     @property
     def matters(self) -> bool:
-        """Whether somebody would miss it."""
+        """True if somebody would miss the notice."""
         if self.kind is Kind.HOOK:
             return self.hook is not None and not self.hook.success
         return self.kind is not Kind.ORDINARY
@@ -85,10 +85,10 @@ class Notice:
 @dataclass(frozen=True, slots=True)
 class Origin:
     """
-    Who tells.
+    The sender of a notice.
 
     Attributes:
-        host: This host's name.
+        host: The name of this host.
 
         root: The directory dewy works in; `current` is in it.
 
@@ -112,8 +112,8 @@ class Notifier(Protocol):
         Deliver *notice*.
 
         Raises:
-            Undeliverable: it will never be taken.
-            RemoteError: it could not be delivered now.
+            Undeliverable: the target will never take *notice*.
+            RemoteError: *notice* could not be delivered now.
         """
         ...
 

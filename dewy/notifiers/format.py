@@ -1,4 +1,4 @@
-"""How durations, times and output are put to people."""
+"""Presentation of durations, times and output to people."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ _ADDRESS = re.compile(r"[^\s@<>,;]+@[^\s@<>,;]+")
 @dataclass(frozen=True, slots=True)
 class Account:
     """
-    Where mail goes, how, and in whose name.
+    The mail server, the security of its connection, and the sender.
 
     Attributes:
         implicit: TLS from the first byte.
@@ -76,7 +76,7 @@ class Account:
     ) -> Self:
         """
         Raises:
-            ConfigError: something is missing, or cannot be.
+            ConfigError: an option is missing or invalid.
         """
         given = {
             name: chosen[name] or environ.get(variable, "")

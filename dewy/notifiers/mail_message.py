@@ -1,4 +1,4 @@
-"""How a notice looks in a mail."""
+"""Layout of a notice in a mail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One `--notifier`: a target with all that is round it."""
+"""Pipeline of one `--notifier`: the target with all that is round it."""
 
 from __future__ import annotations
 
@@ -55,14 +55,16 @@ def open_pipeline(url: str, origin: Origin, clock: Clock) -> Pipeline:
     of its scheme. For a thread: authorities may be read.
 
     Raises:
-        ConfigError: it cannot be as it was written.
+        ConfigError: *url* is invalid.
     """
     bare, quiet = _without_quiet(url)
     return Pipeline(NOTIFIERS.open(bare, origin), clock, quiet=quiet)
 
 
 def strike() -> Strike:
-    """What takes secrets out of a text: those of the environment, and tokens."""
+    """
+    Return a function that takes out secrets: those of the environment, and tokens.
+    """
     known = redactor(os.environ)
     return lambda text: urls.strike(known(text))
 

@@ -1,4 +1,4 @@
-"""What waits for one notifier, so that nobody else has to."""
+"""Queue of one notifier, so that nobody else has to wait for it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class NoticeQueue:
         self._task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
-        """How many wait, the one that is being delivered not among them."""
+        """Return the number of waiting notices, without the one being delivered."""
         return len(self._waiting)
 
     async def __aenter__(self) -> Self:

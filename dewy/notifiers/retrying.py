@@ -45,7 +45,7 @@ class Retrying:
         Deliver *notice*, however long that takes.
 
         Raises:
-            RemoteError: it was given up.
+            RemoteError: delivery was given up.
         """
         began, pause = self._began(notice), FIRST_PAUSE
         limit = TOO_LATE if notice.matters else STALE

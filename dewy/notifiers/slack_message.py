@@ -1,4 +1,4 @@
-"""How a notice looks in Slack."""
+"""Layout of a notice in Slack."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def attachment(notice: Notice, host: str, footer: str) -> dict[str, Any]:
 
 
 def footer(host: str, title: str, url: str) -> str:
-    """Where a message comes from: what is deployed, and on which host."""
+    """Return the source of a message: what is deployed, and on which host."""
     name = escaped(title or url)
     if url:
         name = f"<{url}|{name}>"

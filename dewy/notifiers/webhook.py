@@ -1,4 +1,4 @@
-"""Any server that takes JSON: `https://HOST/PATH`."""
+"""Notices to any server that takes JSON: `https://HOST/PATH`."""
 
 from __future__ import annotations
 
@@ -86,12 +86,12 @@ class WebhookNotifier:
 
 
 def signature(secret: bytes, body: bytes) -> str:
-    """What proves that *body* is of somebody who knows *secret*."""
+    """Return the proof that *body* comes from a sender who knows *secret*."""
     return f"sha256={hmac.new(secret, body, hashlib.sha256).hexdigest()}"
 
 
 def event(notice: Notice, origin: Origin) -> dict[str, Any]:
-    """What a receiver is sent."""
+    """Return the JSON object that a receiver is sent."""
     return {
         "id": notice.id,
         "kind": notice.kind.value,

@@ -34,8 +34,9 @@ class Registry(Protocol):
         The newest release, or the one called *tag*.
 
         Raises:
-            NoRelease: there is none for this host; it lists what was refused.
-            NotYet: it is still being published.
+            NoRelease: the registry holds no release for this host; the error lists what
+                was refused.
+            NotYet: the release is still being published.
             RemoteError: the registry did not answer as it should.
         """
         ...
@@ -45,7 +46,7 @@ class Registry(Protocol):
         Record a deployment that succeeded.
 
         Raises:
-            RemoteError: it could not be recorded.
+            RemoteError: *deployment* could not be recorded.
         """
         ...
 
@@ -59,7 +60,7 @@ class ListingRegistry(Registry, Protocol):
         Return the versions this host may have, newest first.
 
         Raises:
-            NoRelease, NotYet, RemoteError: as `current`.
+            NoRelease, NotYet, RemoteError: the same as for `current`.
         """
         ...
 
@@ -78,7 +79,7 @@ async def candidates_of(registry: Registry) -> Candidates:
     Return what *registry* offers; of one without a list the release it names.
 
     Raises:
-        NoRelease, NotYet, RemoteError: as `Registry.current`.
+        NoRelease, NotYet, RemoteError: the same as for `Registry.current`.
     """
     if isinstance(registry, ListingRegistry):
         return await registry.candidates()

@@ -1,4 +1,4 @@
-"""What registries call their answers."""
+"""Names of registries' answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class AnswerNames:
         self._last = ("", "")
 
     def name(self, answer: str) -> str:
-        """What *answer* is called: `20310203T040506+0900`, or `…Z`."""
+        """Return the name of *answer*: `20310203T040506+0900`, or `…Z`."""
         if self._last[0] != answer:
             self._last = (answer, stamp(datetime.now().astimezone()))
         return self._last[1]

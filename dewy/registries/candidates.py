@@ -32,10 +32,10 @@ class Candidates:
 
         refused: The names they exclude, and why.
 
-        names: Every name in the list; None where the registry names a release
-            itself and has no list, so that nothing is said about order.
+        names: The names in the list; None where the registry names a release itself and
+            has no list, so that nothing is said about order.
 
-        complete: Nothing is missing in *names*.
+        complete: True if nothing is missing in *names*.
 
         key: Return the precedence of a name, None where it has none.
 
@@ -69,7 +69,7 @@ class Candidates:
         return cls(where, (Version(release.tag, release.tag, ()),), details)
 
     def older(self, tag: str) -> Iterator[Refusal]:
-        """Each version behind *tag*, and why it is not taken."""
+        """Yield the versions behind *tag*, each with why it is not taken."""
         than: Version | None = None
         for version in self.versions:
             if than is not None:
@@ -83,8 +83,8 @@ async def newest(candidates: Candidates) -> Release:
     Return the newest version, with all that it was preferred to.
 
     Raises:
-        NoRelease: there is none, or this host cannot have it.
-        NotYet: it is being published.
+        NoRelease: the registry holds no version, or this host cannot have it.
+        NotYet: the version is being published.
         RemoteError: the registry did not answer.
     """
     refused = candidates.refused

@@ -32,7 +32,7 @@ UNREADABLE = (FileNotFoundError, NotADirectoryError, PermissionError)
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What an artifact was when it was first seen so, and when that was."""
+    """The artifact as it was when first seen so, and the time of that."""
 
     identity: str
     since: float

@@ -56,7 +56,7 @@ class GitHubRegistry:
         The newest release for this host, or the one called *tag*.
 
         Raises:
-            NoRelease: there is none, or it has no artifact for this host;
+            NoRelease: the release does not exist, or has no artifact for this host;
                 then `since` says when it was published.
             RemoteError: GitHub did not answer as it should.
         """
@@ -73,7 +73,7 @@ class GitHubRegistry:
         Return the releases, newest version first; their details cost nothing.
 
         Raises:
-            NoRelease: there is none but drafts.
+            NoRelease: the repository has no releases but drafts.
             RemoteError: GitHub did not answer as it should.
         """
         listed = await (await self._github()).releases(self._repository)

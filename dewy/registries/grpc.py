@@ -37,7 +37,8 @@ _TAG = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.+-]{0,199}", re.ASCII)
 
 class GRPCRegistry:
     """
-    One release at a time, which the server chooses by platform and artifact.
+    A registry of one release at a time, which the server chooses by platform and
+    artifact.
 
     Versions are neither listed nor compared here: whatever the server names is
     the release, older or not. To be made outside the event loop or in a thread,
@@ -70,9 +71,9 @@ class GRPCRegistry:
         The release the server names; with *tag* only if it is called so.
 
         Raises:
-            NoRelease: it names none, or another than *tag*.
-            NotYet: it names one for another slot.
-            RemoteError: it did not answer as it should.
+            NoRelease: the server names no release, or another than *tag*.
+            NotYet: the server names a release for another slot.
+            RemoteError: the server did not answer as it should.
         """
         client = await connect(self._clients, self._endpoint)
         answer = await client.current(self._request())
@@ -86,7 +87,7 @@ class GRPCRegistry:
         return release
 
     async def candidates(self) -> Candidates:
-        """As `current`: the server has chosen."""
+        """Return the release of `current` alone: the server has chosen."""
         return Candidates.only(str(self._endpoint), await self.current())
 
     def _require_allowed(self, release: Release) -> None:
@@ -106,7 +107,7 @@ class GRPCRegistry:
         Tell the server of a deployment that succeeded.
 
         Raises:
-            RemoteError: it did not take it.
+            RemoteError: the server did not take the report.
         """
         client = await connect(self._clients, self._endpoint)
         release = deployment.release

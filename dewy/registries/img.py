@@ -81,7 +81,7 @@ class ImageRegistry:
         Write the record on this host: an image registry takes none.
 
         Raises:
-            RemoteError: it could not be written.
+            RemoteError: the record could not be written.
         """
         if self._reports is not None:
             await asyncio.to_thread(_record, self._reports, deployment)

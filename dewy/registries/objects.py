@@ -46,8 +46,8 @@ class ObjectRegistry:
         The newest release for this host, or the one called *tag*.
 
         Raises:
-            NoRelease: there is none, or it has no artifact for this host; then
-                `since` says when the last of its files came.
+            NoRelease: the release does not exist, or has no artifact for this host;
+                then `since` says when the last of its files came.
             RemoteError: the store did not answer as it should.
         """
         if tag is None:
@@ -121,7 +121,9 @@ class ObjectRegistry:
 
 
 def _files(found: Iterable[Stat], folder: str) -> dict[str, Stat]:
-    """What was published below *folder*: neither reports nor marks of folders."""
+    """
+    Return the files published below *folder*: neither reports nor marks of folders.
+    """
     names = {stat.key.removeprefix(folder): stat for stat in found}
     return {
         name: stat

@@ -1,4 +1,4 @@
-"""What every registry's URL may say in its query, and how it then chooses."""
+"""Options in the query of every registry's URL, and the choice by them."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ COMMON: Mapping[str, str] = {
 @dataclass(frozen=True, slots=True)
 class Options:
     """
-    How one registry chooses for this host.
+    The rules by which one registry chooses for this host.
 
     Attributes:
-        rules: Which versions count.
+        rules: The rules for versions.
 
         artifact: The name of the file wanted, in which `{version}` stands for
             the version, or "" to go by platform.
 
-        selection: What this host is.
+        selection: The properties of this host.
     """
 
     rules: Rules
@@ -95,7 +95,7 @@ class Options:
         host this is.
 
         Raises:
-            NoRelease: there is none.
+            NoRelease: *names* hold no such version.
         """
         rules = replace(
             self.rules, pre_release=True, channels=(), constraint=None, exclude=()
@@ -140,8 +140,8 @@ class Options:
         is *where* since *since*; and the names it was preferred to.
 
         Raises:
-            NoRelease: there is none.
-            Ambiguous: there are several.
+            NoRelease: *names* hold no artifact for this host.
+            Ambiguous: several artifacts fit equally well.
         """
         forms = self._forms(version)
         choice = choose_artifact(names, self.selection.platform, self.artifact, forms)
