@@ -13,12 +13,12 @@ __all__ = ["NONSENSE", "Clients"]
 T = TypeVar("T")
 
 NONSENSE = (LookupError, TypeError, ValueError, AttributeError)
-"""What vendors' clients stumble into where something else answers than they expect."""
+"""The errors of vendors' clients where something else answers than they expect."""
 
 
 class Clients:
     """
-    One client of each kind, made on first use and closed together.
+    A set of clients, one of each kind, made on first use and closed together.
 
     The registry and the artifact store of one remote share its sessions and
     its tokens through this.

@@ -37,7 +37,7 @@ Progress = Callable[[int, int | None], None]
 @dataclass(frozen=True, slots=True)
 class Effort:
     """
-    How hard a download is tried.
+    The limits of a download's attempts.
 
     Attributes:
         attempts: Breaks in a row, with less than a piece gained between them,
@@ -57,7 +57,7 @@ class Effort:
 
 
 STANDARD = Effort()
-"""What every download deserves."""
+"""The effort for every download."""
 
 
 class Interrupted(RemoteError):
@@ -83,17 +83,17 @@ async def download(
     an error, or when cancelled, nothing is left on disk.
 
     Args:
-        session: One that does not decompress.
+        session: A session that does not decompress.
 
         expected: The published size in bytes, where there is one.
 
         progress: Told of bytes on disk, and of all that are expected.
 
-        advice: What to do about a status, for the message.
+        advice: The remedies by status, for the message.
 
     Raises:
         RemoteError: the server did not deliver it whole.
-        DeploymentError: it could not be written.
+        DeploymentError: the file could not be written.
     """
     async with PartialFile(into) as draft:
         transfer = _Transfer(
@@ -131,7 +131,7 @@ async def _persist(transfer: _Transfer, effort: Effort) -> None:
 
 @dataclass(slots=True)
 class _Transfer:
-    """One download, over as many connections as it takes."""
+    """A download, over as many connections as it takes."""
 
     session: aiohttp.ClientSession
     url: URL
@@ -154,8 +154,8 @@ class _Transfer:
         Go on from `done` to the end.
 
         Raises:
-            Interrupted: another attempt may get further.
-            RemoteError: none will.
+            Interrupted: the transfer broke off; another attempt may get further.
+            RemoteError: the transfer failed for good.
         """
         if self.done and not self.validator:
             await self._restart()
@@ -245,7 +245,7 @@ class _Transfer:
 
 
 def _validator(headers: Mapping[str, str]) -> str:
-    """What If-Range may carry: a strong ETag, else a date, else nothing."""
+    """Return a validator for If-Range: a strong ETag, else a date, else ""."""
     etag = headers.get("ETag", "")
     return etag if etag.startswith('"') else headers.get("Last-Modified", "")
 

@@ -38,7 +38,7 @@ LONGEST_STAY_AWAY = 3600.0
 @dataclass(frozen=True, slots=True)
 class Deadlines:
     """
-    How long a server may take, in seconds.
+    The deadlines for a server, in seconds.
 
     Attributes:
         connect: To accept a connection, its TLS handshake included.
@@ -55,7 +55,7 @@ class Deadlines:
 
 
 STANDARD = Deadlines()
-"""What dewy asks of every server."""
+"""The deadlines for every server."""
 
 
 @asynccontextmanager
@@ -211,7 +211,7 @@ async def read(
     Return the body of *response*, which is *what*.
 
     Raises:
-        RemoteError: it is larger than *limit* bytes.
+        RemoteError: the body is larger than *limit* bytes.
     """
     body = bytearray()
     while chunk := await response.content.readany():
@@ -226,7 +226,7 @@ def parse(host: str, body: bytes) -> object:
     Return the JSON document in *body*.
 
     Raises:
-        RemoteError: it is something else.
+        RemoteError: *body* is something else.
     """
     try:
         document: object = json.loads(body)

@@ -1,4 +1,4 @@
-"""How often dewy asks others over HTTP, and what they leave it."""
+"""Metrics of dewy's HTTP requests, and of what other hosts still allow."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ FAILED = "failed"
 class HTTPMetrics:
     """
     Attributes:
-        requests: How many were made, by host and status; `failed` is that of
-            those without an answer.
+        requests: The numbers of requests, by host and status; `failed` stands for those
+            without an answer.
 
-        remaining: How many more a host will answer for now, where it says so.
+        remaining: The numbers of requests that hosts still allow for now, where they
+            say so.
     """
 
     def __init__(self) -> None:
@@ -54,4 +55,4 @@ class HTTPMetrics:
 
 
 TRAFFIC = HTTPMetrics()
-"""That of this process."""
+"""The metrics of this process."""

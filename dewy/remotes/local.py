@@ -18,13 +18,13 @@ __all__ = ["identity", "looking", "path", "translated"]
 
 def path(url: SplitResult) -> Path:
     """
-    What *url* names.
+    Return the path that *url* names.
 
     `file:///srv/app` is absolute, and `file://dist/app` relative: what other
     schemes call the host is its first segment.
 
     Raises:
-        ConfigError: it names nothing.
+        ConfigError: *url* names no path.
     """
     named = os.fsdecode(unquote_to_bytes(url.netloc + url.path))
     if url.fragment or not named or "\0" in named:

@@ -17,7 +17,7 @@ Call = Literal["current", "report", "fetch", "read"]
 @dataclass(frozen=True, slots=True)
 class Publication:
     """
-    One published version.
+    A published version.
 
     Attributes:
         files: Contents by name: the artifact, and what is beside it.
@@ -25,7 +25,7 @@ class Publication:
         revision: Counts publications in this store, so that the same tag
             published again is something else.
 
-        at: When it was published.
+        at: The time of publication.
 
         digest: `sha256:…` that the store states of the artifact, or "".
     """
@@ -41,7 +41,7 @@ class MemoryStore:
     Releases that live as long as this process; tests and demos publish here.
 
     Attributes:
-        releases: What is published, by tag, oldest first.
+        releases: The published releases, by tag, oldest first.
 
         reports: The deployments that were reported, oldest first.
     """
@@ -92,10 +92,10 @@ class MemoryStore:
 
     def published(self, tag: str) -> Publication:
         """
-        What is published under *tag*.
+        Return what is published under *tag*.
 
         Raises:
-            RemoteError: nothing is.
+            RemoteError: *tag* is not published.
         """
         try:
             return self.releases[tag]
@@ -107,7 +107,7 @@ class MemoryStore:
         The bytes of the file *name* of *tag*.
 
         Raises:
-            RemoteError: there is none.
+            RemoteError: the file does not exist.
         """
         try:
             return self.published(tag).files[name]

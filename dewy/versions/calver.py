@@ -27,7 +27,7 @@ _PIECES = re.compile("(" + "|".join(_TOKENS) + ")")
 @lru_cache(maxsize=16)
 def pattern(format: str) -> re.Pattern[str]:
     """
-    What versions of *format* look like; its numbered groups are the segments.
+    Return the pattern of versions of *format*; its numbered groups are the segments.
 
     Raises:
         ConfigError: *format* holds no token.

@@ -17,7 +17,7 @@ from .version import STABLE, Key, Version
 @dataclass(frozen=True, slots=True)
 class Rules:
     """
-    Which versions are candidates.
+    The rules by which versions are candidates.
 
     Attributes:
         pre_release: Pre-releases are candidates too; without effect once
@@ -25,18 +25,18 @@ class Rules:
 
         calver: The format of calendar versions, or "" for semantic ones.
 
-        channels: Only these, in any case; empty for all. `stable` means
+        channels: The channels allowed, in any case; empty for all. `stable` means
             versions that are no pre-release.
 
-        slot: Only versions of this slot; empty for all.
+        slot: The slot required; empty for all.
 
-        constraint: Only versions within it; for semantic ones.
+        constraint: The range required; for semantic versions.
 
         dashed_slot: The slot may also be the end of the name, after a `-`:
             where names can't hold a `+`.
 
-        prefix: Every name begins with it, and its version is what follows:
-            `api-` or `api/`, where a repository releases several programs.
+        prefix: The beginning of every name, before its version: `api-` or `api/`, where
+            a repository releases several programs.
 
         exclude: Globs; no name that matches one of them.
 
@@ -102,7 +102,7 @@ def choose(names: Iterable[str], rules: Rules) -> Choice:
 
 
 def outdone_by(best: Version, version: Version) -> str:
-    """Why *best* comes before *version*, a phrase."""
+    """Explain in a phrase why *best* comes before *version*."""
     if version.key == best.key:
         return f"equal to {best.tag}, which is listed first"
     return f"older than {best.tag}"

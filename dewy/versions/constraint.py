@@ -21,20 +21,20 @@ _BETWEEN = re.compile(r"[\s,]*")
 _COMPARE = {"=": eq, ">=": ge, ">": gt, "<": lt, "<=": le}
 
 FULL = 3
-"""How many numbers a whole version has."""
+"""The number of numbers in a whole version."""
 
 Numbers: TypeAlias = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """One comparison: `>=` and 1.2.0."""
+    """A comparison: `>=` and 1.2.0."""
 
     operator: str
     version: Version
 
     def allows(self, version: Version) -> bool:
-        """Whether *version* is on the right side."""
+        """Return whether *version* is on the right side."""
         if self.operator == "<" and _leads_to(version, self.version):
             return False
         return bool(_COMPARE[self.operator](version.key, self.version.key))
@@ -43,13 +43,13 @@ class Bound:
 @dataclass(frozen=True, slots=True)
 class Constraint:
     """
-    Which versions may be deployed: those within every bound of one alternative.
+    A range of versions that may be deployed: within every bound of one alternative.
 
     `<2.0.0` leaves the pre-releases of 2.0.0 out, though they come before it,
     and so do `^1.2`, `~1.2` and `1.x`; `<2.0.0-rc.2` says what it means.
 
     Attributes:
-        text: As it was written.
+        text: The constraint as written.
     """
 
     text: str
@@ -61,7 +61,7 @@ class Constraint:
         Read what an operator wrote.
 
         Raises:
-            ConfigError: it is no range of versions.
+            ConfigError: *text* is not a range of versions.
         """
         if len(text) > LONGEST:
             raise ConfigError(f"constraint is longer than {LONGEST} characters")
@@ -69,7 +69,7 @@ class Constraint:
         return cls(text, tuple(tuple(_bounds(part.strip(), text)) for part in parts))
 
     def allows(self, version: Version) -> bool:
-        """Whether *version* is within it."""
+        """Return whether *version* is within the constraint."""
         return any(
             all(bound.allows(version) for bound in bounds)
             for bounds in self.alternatives
@@ -77,7 +77,7 @@ class Constraint:
 
 
 def _leads_to(version: Version, bound: Version) -> bool:
-    """Whether *version* is a pre-release of a *bound* that is none."""
+    """Return whether *version* is a pre-release of a *bound* that is none."""
     return (
         bool(version.pre_release)
         and not bound.pre_release
@@ -126,7 +126,7 @@ def _range(operator: str, numbers: Numbers, pre: str) -> Iterator[Bound]:
 
 
 def _kept(operator: str, numbers: Numbers) -> Numbers:
-    """Those leading numbers that have to stay as they are."""
+    """Return the leading numbers that have to stay as they are."""
     if operator == "=":
         return numbers
     if operator == "~":

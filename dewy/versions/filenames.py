@@ -1,4 +1,4 @@
-"""What an artifact's file name says: its kind, and the platform it is for."""
+"""Artifacts' file names: the kind and the platform they tell."""
 
 from __future__ import annotations
 
@@ -128,8 +128,8 @@ class Target:
 
         arch: Go's name of the architecture, or `any`.
 
-        level: What the processor must be at least: 5 to 7 for `arm`, 1 to 4
-            for `amd64`; 0 where the name does not say.
+        level: The least level of the processor: 5 to 7 for `arm`, 1 to 4 for `amd64`; 0
+            where the name does not say.
 
         libc: `glibc`, `musl`, or "".
     """
@@ -141,22 +141,26 @@ class Target:
 
 
 def is_archive(name: str) -> bool:
-    """Whether *name* ends like an archive that can be unpacked."""
+    """Return whether *name* ends like an archive that can be unpacked."""
     return _ARCHIVE.search(name.lower()) is not None
 
 
 def is_companion(name: str) -> bool:
-    """Whether it is a checksum, signature or inventory, packed or not."""
+    """Return whether *name* is a checksum, signature or inventory, packed or not."""
     return _COMPANION.search(_ARCHIVE.sub("", name.lower())) is not None
 
 
 def secondary(name: str) -> int:
-    """How many words tell of symbols, sources, tests and the like, not the program."""
+    """
+    Count the words that tell of symbols, sources, tests and the like, not the program.
+    """
     return sum(_SECONDARY.fullmatch(word) is not None for word in _words(name))
 
 
 def essence(name: str) -> tuple[str, ...]:
-    """What *name* says but for the way of packing; equal where that is all."""
+    """
+    Return the words of *name* but for the way of packing; equal where that is all.
+    """
     return tuple(_SAME_WORD.get(word, word) for word in _words(name))
 
 

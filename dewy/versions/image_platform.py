@@ -50,7 +50,7 @@ class ImagePlatform:
         return cls(os, arch, more[1] if len(more) > 1 else "")
 
     def runs(self, image: ImagePlatform) -> bool:
-        """Whether an engine for this platform takes *image* out of an index."""
+        """Return whether an engine for this platform takes *image* out of an index."""
         if image.os != self.os:
             return False
         if self.arch == "amd64":

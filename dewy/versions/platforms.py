@@ -35,7 +35,7 @@ _NEWEST_ARM = 7
 @dataclass(frozen=True, slots=True)
 class Platform:
     """
-    What a host runs, in Go's names.
+    The platform of a host, in Go's names.
 
     Attributes:
         os: `linux`, `darwin`.
@@ -97,13 +97,13 @@ def choose_artifact(
     static site), provided it is the only one.
 
     Args:
-        names: What was published, in the registry's order.
+        names: The published names, in the registry's order.
 
-        platform: Where it has to run.
+        platform: The platform to run on.
 
         wanted: The very name to take instead, whatever it looks like.
 
-        versions: What `{version}` in *wanted* may stand for.
+        versions: The texts that `{version}` in *wanted* may stand for.
     """
     if wanted:
         return _choose_by_name(names, wanted, versions)
@@ -116,7 +116,7 @@ def choose_artifact(
 
 
 def _fitting(judged: Mapping[str, Rank | str]) -> list[str]:
-    """Those that fit best, one of each program."""
+    """Return the names that fit best, one of each program."""
     ranks = {name: rank for name, rank in judged.items() if isinstance(rank, tuple)}
     best = min(ranks.values(), default=None)
     distinct: dict[tuple[str, ...], str] = {}
@@ -154,7 +154,7 @@ def _neutral(names: Iterable[str]) -> str | None:
 
 
 def _judge(name: str, platform: Platform) -> Rank | str:
-    """How well it fits (less is better), or why it does not."""
+    """Rank how well *name* fits (less is better), or return why it does not."""
     if reason := _no_archive(name):
         return reason
     read = target(name)

@@ -1,4 +1,4 @@
-"""What a host wants of any registry."""
+"""Selection: a host's wishes for any registry."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from .platforms import Platform
 @dataclass(frozen=True, slots=True)
 class Selection:
     """
-    What this host wants, given to every registry beside its URL.
+    The wishes of this host, given to every registry beside its URL.
 
     Attributes:
         slot: The blue/green slot to follow, or "" for any.
 
-        platform: What artifacts have to run on.
+        platform: The platform that artifacts have to run on.
 
-        image_platform: What images have to be for; None where the engine decides.
+        image_platform: The platform that images have to be for; None where the engine
+            decides.
 
-        reports: Where a registry that takes no records of deployments keeps
-            them on this host, or None for nowhere.
+        reports: The place on this host for records of deployments that the registry
+            does not take, or None for nowhere.
     """
 
     slot: str = ""

@@ -39,7 +39,7 @@ def _as_text(versions: Sequence[Version]) -> Iterator[str]:
 
 
 def _numbered(version: Version) -> Iterator[tuple[tuple[str, ...], int]]:
-    """Each identifier that ends in a number, with all that stands before it."""
+    """Yield identifiers that end in a number, each with all that stands before it."""
     identifiers = version.pre_release.split(".")
     for at, identifier in enumerate(identifiers):
         if match := _NUMBERED.fullmatch(identifier):

@@ -34,9 +34,9 @@ class Version:
 
         text: The name as its scheme writes it.
 
-        numbers: Its numeric segments, the weightiest first.
+        numbers: The numeric segments, the weightiest first.
 
-        pre_release: What follows `-`, or "".
+        pre_release: The part after `-`, or "".
 
         slot: The build metadata (what follows `+`), or "".
     """
@@ -50,8 +50,8 @@ class Version:
     @property
     def channel(self) -> str:
         """
-        How far the version is meant to go: `stable`, or for a pre-release the
-        word it begins with, in lower case (`rc.1`, `rc-1` and `RC1` are `rc`).
+        The maturity the version is meant for: `stable`, or for a pre-release the word
+        it begins with, in lower case (`rc.1`, `rc-1` and `RC1` are `rc`).
         """
         if not self.pre_release:
             return STABLE

@@ -1,5 +1,5 @@
 """
-What Google's client complains of, in our own words.
+Errors of Google's client, in dewy's own words.
 
 What a server sends is not quoted: it may hold secrets.
 """
@@ -35,7 +35,7 @@ ADVICE: Mapping[int, str] = {
     404: "there is no such bucket",
 }
 FAILURES = (GoogleAPICallError, InvalidResponse)
-"""What carries an answer that is not the one asked for."""
+"""The exceptions that carry an answer other than the one asked for."""
 
 
 @contextmanager

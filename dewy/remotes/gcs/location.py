@@ -14,7 +14,7 @@ from ..objects.location import quoted
 from .store import GCSStore
 
 OPTIONS: Mapping[str, str] = {}
-"""What may stand in the query of every such URL."""
+"""The options in the query of every such URL."""
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", re.ASCII)
 
@@ -32,7 +32,7 @@ class GCSLocation:
         Take *url* apart, in whose query the options *allowed* may stand.
 
         Raises:
-            ConfigError: it names no bucket, or has another option.
+            ConfigError: *url* names no bucket, or has another option.
         """
         urls.options(url, allowed)
         if not _BUCKET.fullmatch(url.netloc):

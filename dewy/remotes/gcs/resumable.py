@@ -26,7 +26,7 @@ _RANGE = re.compile(r"bytes=0-(\d+)", re.ASCII)
 
 class ResumableUpload:
     """
-    One object on its way.
+    The upload of one object.
 
     Args:
         asking: Gives the client, and turns what it raises into RemoteError.

@@ -40,7 +40,7 @@ CONFLICT = frozenset({412})
 
 class GCSStore:
     """
-    One bucket.
+    A bucket.
 
     Raises:
         ConfigError: the credentials cannot be as configured.

@@ -1,4 +1,4 @@
-"""Where GitHub's API is, and who asks it: read from the environment once."""
+"""The address of GitHub's API and the credentials, read from the environment once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ class PersonalToken:
 
 @dataclass(frozen=True, slots=True)
 class Anonymous:
-    """Nobody: enough for public repositories, at 60 requests an hour and address."""
+    """
+    Anonymous access: enough for public repositories, at 60 requests an hour and
+    address.
+    """
 
     source = "a token in GH_TOKEN or GITHUB_TOKEN, or a GitHub App in GITHUB_APP_ID"
 
@@ -33,7 +36,7 @@ class Anonymous:
 @dataclass(frozen=True, slots=True)
 class Account:
     """
-    Where GitHub's API is, and who asks it.
+    The address of GitHub's API, and the credentials.
 
     Attributes:
         api: The API's base, ending in a slash.
@@ -50,7 +53,7 @@ class Account:
         May read a private key from disk, and so blocks.
 
         Raises:
-            ConfigError: they are incomplete or malformed.
+            ConfigError: the credentials are incomplete or malformed.
         """
         return cls(_base(environ), _credentials(environ))
 
@@ -67,7 +70,8 @@ class Account:
     @property
     def origins(self) -> frozenset[URL]:
         """
-        Who may see the token: the API, and the host that takes its uploads.
+        The origins that may see the token: the API, and the host that takes its
+        uploads.
 
         On Enterprise that is the same host; beside `api.HOST` it is
         `uploads.HOST`.

@@ -1,4 +1,4 @@
-"""What GitHub says about releases, from JSON to values."""
+"""GitHub's answers about releases, from JSON to values."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class GitHubAsset:
     """
-    One file of a release.
+    A file of a release.
 
     Attributes:
         digest: `sha256:<hex>`, or "" where GitHub states none.
 
-        updated_at: As GitHub writes it; changes when the file is replaced.
+        updated_at: The time of the last change as GitHub writes it; differs when the
+            file is replaced.
     """
 
     id: int
@@ -41,13 +42,13 @@ class GitHubRelease:
     A release of a repository, with those of its assets that are complete.
 
     Attributes:
-        published_at: None while it is a draft.
+        published_at: The time of publication; None while it is a draft.
 
-        upload_url: Where new assets go, template included.
+        upload_url: The URL that takes new assets, template included.
 
         unfinished: The names of assets whose upload was begun and not ended.
 
-        odd: Why its details cannot be used, or "".
+        odd: The reason why its details cannot be used, or "".
     """
 
     id: int
@@ -71,7 +72,7 @@ def releases(host: str, document: object) -> tuple[GitHubRelease, ...]:
     A release whose details are odd says so itself; what has no tag is none.
 
     Raises:
-        RemoteError: it is something else.
+        RemoteError: *document* is something else.
     """
     if not isinstance(document, list):
         raise _rubbish(host, "a list of releases")
@@ -86,7 +87,7 @@ def release(host: str, document: object) -> GitHubRelease:
     Read one release.
 
     Raises:
-        RemoteError: it is something else.
+        RemoteError: *document* is something else.
     """
     try:
         return _release(document)
@@ -154,7 +155,7 @@ def _field(document: Any, name: str, kind: type[T]) -> T:
 
 
 def _kind(value: object) -> str:
-    """What JSON calls it."""
+    """Return JSON's name for the type of *value*."""
     if value is None:
         return "null"
     names = {bool: "a boolean", str: "a string", list: "an array", dict: "an object"}
@@ -178,7 +179,7 @@ def token(host: str, document: object) -> tuple[str, datetime]:
     Read an installation's token, and when it ends.
 
     Raises:
-        RemoteError: it is something else.
+        RemoteError: *document* is something else.
     """
     try:
         fields: Any = document

@@ -1,4 +1,4 @@
-"""One request to GitHub: authorised, in time, and its refusal explained."""
+"""Requests to GitHub: authorised, in time, and refusals explained."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class API:
         )
 
     def url(self, path: str) -> URL:
-        """What *path*, already quoted, means below the API's base."""
+        """Return the URL of *path*, already quoted, below the API's base."""
         return URL(f"{self.account.api}{path}", encoded=True)
 
     @asynccontextmanager
@@ -98,7 +98,8 @@ class API:
         Send one request; the whole answer is due before the block ends.
 
         Raises:
-            RemoteError: there was none, or its status is not *allowed*.
+            RemoteError: the server did not answer, or with a status that is not
+                *allowed*.
         """
         session = session or self._session
         with http.translated(self.account.host):
@@ -136,7 +137,7 @@ class API:
 
     @property
     def advice(self) -> dict[int, str]:
-        """What to do about a status."""
+        """The remedies by status."""
         source = self.account.credentials.source
         if isinstance(self.account.credentials, Anonymous):
             return {

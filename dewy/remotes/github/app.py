@@ -45,7 +45,7 @@ class App:
         Read `GITHUB_APP_*`.
 
         Raises:
-            ConfigError: something is missing, or the key is none.
+            ConfigError: a variable is missing, or the key is none.
             ImplementationUnavailable: `dewy[github-app]` is not installed.
         """
         installation = environ.get("GITHUB_APP_INSTALLATION_ID", "").strip()
@@ -55,7 +55,7 @@ class App:
 
     @property
     def token_path(self) -> str:
-        """Where its tokens are handed out, below the API's base."""
+        """The path for tokens of the installation, below the API's base."""
         return f"app/installations/{quote(self.installation, safe='')}/access_tokens"
 
     def jwt(self, now: float) -> str:

@@ -61,7 +61,7 @@ class GitHub:
         await self._api.__aexit__(*exc_info)
 
     async def releases(self, repository: Repository) -> tuple[GitHubRelease, ...]:
-        """All releases, drafts included; costs one 304 while nothing changes."""
+        """Return all releases, drafts included; costs one 304 while nothing changes."""
         return await self._listing(repository).refresh()
 
     async def release(self, repository: Repository, tag: str) -> GitHubRelease | None:

@@ -1,4 +1,4 @@
-"""Every release of one repository, remembered, and asked for anew cheaply."""
+"""Listing of all releases of one repository, remembered, and asked for anew cheaply."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FULL_CHECK = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a listing; `etag` names this state of it."""
+    """A page of a listing; `etag` names this state of it."""
 
     releases: tuple[GitHubRelease, ...]
     etag: str
@@ -33,7 +33,7 @@ Ask = Callable[[int, Page | None], Awaitable[Page]]
 
 class Listing:
     """
-    All releases of one repository.
+    The list of all releases of one repository.
 
     New releases appear on the first page, so a poll asks for that one alone:
     while nothing happens it costs one answer of 304, which is not billed. The
@@ -56,7 +56,10 @@ class Listing:
 
     @property
     def releases(self) -> tuple[GitHubRelease, ...]:
-        """As last seen, newest first; a release that moved between pages once."""
+        """
+        The releases as last seen, newest first; a release that moved between pages
+        once.
+        """
         seen = {
             release.id: release for page in self._pages for release in page.releases
         }

@@ -1,4 +1,4 @@
-"""Which repository is meant."""
+"""Names of GitHub repositories."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Repository(NamedTuple):
         Check what a URL says.
 
         Raises:
-            ConfigError: these are no names that GitHub gives.
+            ConfigError: GitHub gives no such names.
         """
         for part in (owner, name):
             if not _NAME.fullmatch(part) or part in (".", ".."):

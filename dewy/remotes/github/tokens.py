@@ -40,17 +40,17 @@ class LastingToken:
         return self._token.value
 
     def forget(self) -> None:
-        """There is no other."""
+        """Keep the token: there is no other."""
 
 
 class NoToken:
-    """What nobody shows."""
+    """The absence of a token, for anonymous requests."""
 
     async def current(self) -> str:
         return ""
 
     def forget(self) -> None:
-        """There was none."""
+        """Do nothing: there was no token."""
 
 
 class PassingTokens:

@@ -38,7 +38,7 @@ async def connect(clients: Clients, endpoint: Endpoint) -> RegistryClient:
 
 class RegistryClient:
     """
-    One connection, made when it is wanted and made anew after it failed.
+    A connection, made on first use and made anew after it failed.
 
     A new one looks the name up again, reads renewed certificates, and does not
     wait for the end of the core's own pauses: dewy makes its own between polls.
@@ -64,7 +64,7 @@ class RegistryClient:
         Ask which release is current.
 
         Raises:
-            NoRelease: none is.
+            NoRelease: the server names no release.
             RemoteError: the server did not answer as it should.
         """
         return await self._call(lambda stub: stub.Current, request, self._no_release)

@@ -1,4 +1,4 @@
-"""Where a gRPC server is, and what it is trusted by."""
+"""The endpoint of a gRPC server, and the keys and authorities of its connection."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HASHED = re.compile(r"[0-9a-f]{8}\.\d+", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What a TLS connection is made with, in PEM; None for what there is not."""
+    """The material of a TLS connection, in PEM; None for what there is not."""
 
     roots: bytes | None = None
     chain: bytes | None = None
@@ -37,8 +37,8 @@ class Endpoint:
     Attributes:
         address: `HOST:PORT`, an IPv6 address in brackets.
 
-        tls: Whether the connection is encrypted, and the server has to prove
-            who it is.
+        tls: True if the connection is encrypted, and the server has to prove its
+            identity.
 
         ca: The file of authorities to trust, "" for the system's.
 
@@ -79,7 +79,7 @@ class Endpoint:
         Judge the files now; for a thread.
 
         Raises:
-            ConfigError: one of them cannot be read, or is not what it should be.
+            ConfigError: a file cannot be read, or is not what it should be.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if self.ca:
@@ -96,7 +96,7 @@ class Endpoint:
         Read the files, which may have been renewed; for a thread.
 
         Raises:
-            OSError: one of them cannot be read any more.
+            OSError: a file cannot be read any more.
         """
         if not self.tls:
             return Keys()

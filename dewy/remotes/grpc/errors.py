@@ -1,4 +1,4 @@
-"""What a gRPC call ended with, in our own words."""
+"""Errors of gRPC calls, in dewy's own words."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _unavailable(endpoint: Endpoint, details: str) -> str:
 
 
 def _doubt(endpoint: Endpoint) -> str:
-    """What a server may have missed that would not say so."""
+    """Return a guess at what a server may have missed that would not say so."""
     if not endpoint.tls:
         return "does it want TLS? then leave no-tls out"
     if not endpoint.cert:

@@ -45,7 +45,7 @@ BINARY = "application/octet-stream"
 
 class Objects:
     """
-    One bucket.
+    A bucket.
 
     Every method raises RemoteError: the store did not do its part. What only
     reads, and what may be done twice, is tried once more where it was
@@ -83,7 +83,7 @@ class Objects:
         return sorted(found)
 
     async def objects(self, prefix: str) -> list[Stat]:
-        """All objects whose keys begin with *prefix*, by key."""
+        """Return all objects whose keys begin with *prefix*, by key."""
         found = [
             stat async for page in self._pages(prefix, "") for stat in page.objects
         ]
@@ -94,7 +94,7 @@ class Objects:
         return await self._again(self._store.page, prefix, "", "")
 
     async def stat(self, key: str) -> Stat | None:
-        """What is under *key*, or None."""
+        """Return the object under *key*, or None."""
         return await self._again(self._store.stat, key)
 
     async def read(self, key: str, limit: int) -> Content | None:
@@ -138,7 +138,7 @@ class Objects:
 
         Raises:
             RemoteError: the store did not deliver it whole.
-            DeploymentError: it could not be written.
+            DeploymentError: the file could not be written.
         """
         check, done = Check(stat.sums), 0
         progress(done, stat.size)
@@ -232,7 +232,7 @@ async def hurried(key: str, size: int) -> AsyncIterator[None]:
     Give the transfer of so many bytes up where it is too slow to be of use.
 
     Raises:
-        RemoteError: it was.
+        RemoteError: the transfer was too slow.
     """
     try:
         async with asyncio.timeout(DEADLINE + size / SLOWEST):
@@ -247,7 +247,7 @@ def understood(store: ObjectStore) -> Iterator[None]:
     Take it for a fault of *store* that the block makes nothing of its answer.
 
     Raises:
-        RemoteError: that is so.
+        RemoteError: the block failed in that way.
     """
     try:
         yield

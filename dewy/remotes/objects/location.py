@@ -1,4 +1,4 @@
-"""Which bucket, and which part of it: what a URL of an object store says."""
+"""The bucket, and the part of it, that a URL of an object store names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Location(Protocol):
     A bucket, and a prefix or a key in it.
 
     Attributes:
-        path: What stands behind the bucket, decoded, without slashes around it.
+        path: The part of the URL behind the bucket, decoded, without slashes around it.
 
         name: Differs between buckets, whatever their path.
     """
@@ -33,13 +33,13 @@ class Location(Protocol):
         The store, opened; this blocks.
 
         Raises:
-            ConfigError: it cannot be as it was written.
+            ConfigError: the location is invalid as written.
         """
         ...
 
 
 def prefix(place: Location) -> str:
-    """What every key of *place* begins with: nothing, or something up to a slash."""
+    """Return the prefix of every key of *place*: empty, or up to a slash."""
     return f"{place.path}/" if place.path else ""
 
 

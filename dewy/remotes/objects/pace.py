@@ -1,4 +1,4 @@
-"""How much to ask for at a time."""
+"""The amount to ask for at a time."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-What dewy asks of a store of objects; one class per vendor answers.
+The interface to an object store, which one class per vendor implements.
 
 Every method blocks, for as long as one request and its answer take: `Objects`
 runs them in threads, gives them deadlines, and puts them together.
@@ -15,13 +15,13 @@ from typing import Protocol
 @dataclass(frozen=True, slots=True)
 class Stat:
     """
-    What a store tells of an object.
+    A store's description of an object.
 
     Attributes:
         version: Differs whenever the object was written; only the store knows
             what it means.
 
-        modified: When that was (aware).
+        modified: The time of that write (aware).
 
         sums: Digests of the whole by algorithm, where the store tells any.
     """
@@ -36,12 +36,12 @@ class Stat:
 @dataclass(frozen=True, slots=True)
 class Page:
     """
-    One answer of a listing.
+    A page of a listing.
 
     Attributes:
-        folders: What the keys begin with, up to and with the delimiter.
+        folders: The common beginnings of keys, up to and with the delimiter.
 
-        more: What to ask for the next page with; "" where this is the last.
+        more: The token to ask for the next page with; "" on the last page.
     """
 
     objects: tuple[Stat, ...]
@@ -81,7 +81,7 @@ class Upload(Protocol):
 
 class ObjectStore(Protocol):
     """
-    One bucket.
+    A bucket.
 
     Every method raises RemoteError: the store did not do its part, and
     `Interrupted` where the same request may well succeed a moment later.
@@ -92,11 +92,11 @@ class ObjectStore(Protocol):
         ...
 
     def stat(self, key: str) -> Stat | None:
-        """What is under *key*, digests included; None if nothing is."""
+        """Return the object under *key*, digests included; None if there is none."""
         ...
 
     def piece(self, stat: Stat, offset: int, length: int) -> bytes:
-        """That many bytes of this version, which must not have been replaced."""
+        """Return *length* bytes of this version, which must not have been replaced."""
         ...
 
     def read(self, key: str, limit: int) -> Content | None:

@@ -31,11 +31,11 @@ class CRC32:
 
 
 ORDER = ("sha256", "md5", "crc32c", "crc32")
-"""What proves most comes first."""
+"""The algorithms, the strongest first."""
 
 
 def best(known: Iterable[str]) -> str:
-    """Which of the algorithms *known* to compare; "" for none."""
+    """Return which of the algorithms *known* to compare; "" for none."""
     return next((name for name in ORDER if name in known), "")
 
 
@@ -67,5 +67,5 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Whether all that arrived is what was stated, or nothing was."""
+        """True if all that arrived is what was stated, or nothing was stated."""
         return self._sum is None or self._sum.digest() == self._stated

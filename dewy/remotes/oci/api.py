@@ -43,7 +43,7 @@ class Request:
     Attributes:
         allowed: The statuses that are answers; any other is a refusal.
 
-        limit: How many bytes the body may have.
+        limit: The greatest size of the body, in bytes.
     """
 
     method: str
@@ -55,7 +55,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back; the body of what was not `allowed` is not read."""
+    """A registry's answer; the body is not read unless the status is `allowed`."""
 
     status: int
     headers: CIMultiDictProxy[str]
@@ -68,7 +68,7 @@ class API:
     Sends requests on behalf of whoever has credentials.
 
     Args:
-        environ: Where credentials are looked for.
+        environ: The environment in which credentials are looked for.
     """
 
     def __init__(
@@ -97,8 +97,9 @@ class API:
         A 401 is answered once, with a new token.
 
         Raises:
-            RemoteError: there was none, or its status is not allowed.
-            RateLimited: it was one too many.
+            RemoteError: the registry did not answer, or with a status that is not
+                allowed.
+            RateLimited: the registry limits the rate of requests.
         """
         authorization = self._authorization(reference)
         header = await authorization.header()

@@ -1,4 +1,4 @@
-"""What a registry wants to be shown: `WWW-Authenticate` (RFC 9110, §11.3 and §11.6)."""
+"""Challenges from a registry: `WWW-Authenticate` (RFC 9110, §11.3 and §11.6)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 @dataclass(frozen=True, slots=True)
 class Challenge:
     """
-    One way to answer a 401.
+    A way to answer a 401.
 
     Attributes:
         scheme: `bearer`, `basic` …, in lower case.
@@ -36,7 +36,7 @@ class Challenge:
 
 def challenges(headers: Iterable[str]) -> tuple[Challenge, ...]:
     """
-    Every challenge in the values of `WWW-Authenticate`, in their order.
+    Return all challenges in the values of `WWW-Authenticate`, in their order.
 
     What can't be understood ends its header, and is nobody's challenge.
     """

@@ -31,8 +31,8 @@ MANIFESTS = ", ".join(
     )
 )
 """
-What a tag may stand for. Lists come first, or some registries answer with one of
-the images in the list, and so with another digest on another platform.
+The media types a tag may stand for. Lists come first, or some registries answer with
+one of the images in the list, and so with another digest on another platform.
 """
 
 PER_PAGE = 1000
@@ -47,7 +47,7 @@ BARRED = (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASO
 """The registry keeps this one image back: Harbor does where it is vulnerable."""
 
 MOST_INDEXES = 1000
-"""How many indexes are remembered."""
+"""The number of indexes that are remembered."""
 
 LARGEST_PAGE = 32 << 20
 """Bytes of a page; some registries put everything on one."""
@@ -59,7 +59,7 @@ LARGEST_MANIFEST = 4 << 20
 @dataclass(frozen=True, slots=True)
 class Page:
     """
-    One page of a listing.
+    A page of a listing.
 
     Attributes:
         etag: Names this state of it.
@@ -82,7 +82,7 @@ async def connect(clients: Clients) -> OCI:
 
 class OCI:
     """
-    Any registry that speaks the OCI distribution protocol.
+    A client of any registry that speaks the OCI distribution protocol.
 
     Every method raises `RemoteError` where the registry does not do its part.
     """
@@ -108,7 +108,7 @@ class OCI:
         await self._api.__aexit__(*exc_info)
 
     async def tags(self, reference: Reference) -> tuple[str, ...]:
-        """Every tag of *reference*, in the registry's order; each once."""
+        """Return all tags of *reference*, in the registry's order, each once."""
         pages: dict[URL, Page] = {}
         url: URL | None = await self._first(reference, pages)
         while url is not None:
@@ -123,13 +123,14 @@ class OCI:
         return tuple(dict.fromkeys(tag for page in pages.values() for tag in page.tags))
 
     async def digest(self, reference: Reference, tag: str) -> str | None:
-        """As `stands_for`, the digest alone."""
+        """Return the digest of `stands_for` alone."""
         manifest = await self.stands_for(reference, tag)
         return manifest.digest if manifest else None
 
     async def stands_for(self, reference: Reference, tag: str) -> Manifest | None:
         """
-        What *tag* stands for now; of an image for several platforms the index.
+        Return the manifest that *tag* stands for; of an image for several platforms the
+        index.
 
         None if there is no such tag. No pull is counted, provided that the
         registry answers HEAD as it should.
@@ -266,7 +267,7 @@ def _followed(reference: Reference, url: URL, link: str) -> URL:
     The URL of the next page, as *link* on the page *url* has it.
 
     Raises:
-        RemoteError: it is on another host.
+        RemoteError: the next page is on another host.
     """
     try:
         target = url.join(URL(link, encoded=True))

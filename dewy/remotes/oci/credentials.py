@@ -1,4 +1,4 @@
-"""Whom an image registry is told that we are."""
+"""Credentials for an image registry."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["Credentials"]
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """
-    What an image registry is shown: a name and a password, or an identity token.
+    The credentials for an image registry: a name and a password, or an identity token.
 
     Attributes:
-        source: Where they were found, for people.
+        source: The place where they were found, for people.
     """
 
     username: str = ""

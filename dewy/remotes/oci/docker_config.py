@@ -1,4 +1,4 @@
-"""What `docker login` and `podman login` left: `config.json` and `auth.json`."""
+"""Logins kept by `docker login` and `podman login`: `config.json` and `auth.json`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .reference import HUB, HUB_API
 __all__ = ["HUB_KEY", "Logins", "load", "paths"]
 
 HUB_KEY = "https://index.docker.io/v1/"
-"""What Docker Hub is called in these files, and to programs that hold passwords."""
+"""The name of Docker Hub in these files, and for programs that hold passwords."""
 
 LARGEST = 4 << 20
 """Bytes of such a file."""
@@ -31,12 +31,12 @@ _HUB_KEYS = frozenset({HUB, HUB_API, "index.docker.io"})
 @dataclass(frozen=True, slots=True)
 class Logins:
     """
-    One such file.
+    A file of logins.
 
     Attributes:
-        source: Its path, for people.
+        source: The path of the file, for people.
 
-        auths: What it holds itself, by host.
+        auths: The credentials in the file itself, by host.
 
         programs: By host the program that holds it: its name's end.
 
@@ -54,7 +54,7 @@ class Logins:
         Read the file *source*, which holds *document*.
 
         Raises:
-            RemoteError: it is something else.
+            RemoteError: *document* is something else.
         """
         try:
             fields: Any = json.loads(document)
@@ -71,19 +71,19 @@ class Logins:
             raise RemoteError(f"{source} does not hold logins of docker") from None
 
     def names(self, host: str) -> bool:
-        """Whether it has something about *host* in particular."""
+        """Return whether the file has an entry for *host* in particular."""
         return host in self.auths or host in self.programs
 
     def program(self, host: str) -> str:
-        """Which program holds what is to be shown to *host*, or ""."""
+        """Return the program that holds the credentials for *host*, or ""."""
         return self.programs.get(host, "") or self.store
 
     def credentials(self, host: str) -> Credentials | None:
         """
-        What the file itself holds for *host*.
+        Return the credentials for *host* in the file itself.
 
         Raises:
-            RemoteError: it can't be read.
+            RemoteError: the entry can't be read.
         """
         entry = self.auths.get(host, {})
         token, packed = entry.get("identitytoken"), entry.get("auth")
@@ -108,7 +108,9 @@ class Logins:
 
 
 def paths(environ: Mapping[str, str]) -> Iterator[Path]:
-    """Where such files are, in the order they count: docker's, then podman's."""
+    """
+    Yield the paths of such files, in order of precedence: docker's, then podman's.
+    """
     home = environ.get("HOME")
     if directory := environ.get("DOCKER_CONFIG"):
         yield Path(directory, "config.json")
@@ -125,7 +127,7 @@ def load(path: Path) -> Logins | None:
     The file *path*; None if there is none.
 
     Raises:
-        RemoteError: it can't be read.
+        RemoteError: the file can't be read.
     """
     try:
         with path.open("rb") as file:

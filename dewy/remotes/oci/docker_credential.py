@@ -28,10 +28,10 @@ PATIENCE = 30.0
 """Seconds such a program may take; some ask a cloud."""
 
 NOT_FOUND = b"credentials not found"
-"""How their answer begins when they hold none."""
+"""The beginning of the programs' answer when they hold no credentials."""
 
 IDENTITY = "<token>"
-"""What they call the user where the secret is an identity token."""
+"""The programs' user name where the secret is an identity token."""
 
 
 async def get(
@@ -42,11 +42,12 @@ async def get(
     patience: float = PATIENCE,
 ) -> Credentials | None:
     """
-    What *program* holds for *host*; None if that is nothing.
+    Return the credentials that *program* holds for *host*; None if there are none.
 
     Raises:
-        RemoteError: it failed, took longer than *patience* seconds, or answered
-            with something else. Its own words are not quoted: they may be secret.
+        RemoteError: the program failed, took longer than *patience* seconds, or
+            answered with something else. The program's own words are not quoted: they
+            may be secret.
     """
     try:
         code, answer = await _run(

@@ -1,4 +1,4 @@
-"""Where a listing goes on: the `Link` header (RFC 8288, §3)."""
+"""Pagination of listings: the `Link` header (RFC 8288, §3)."""
 
 from __future__ import annotations
 

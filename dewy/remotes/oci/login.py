@@ -33,7 +33,8 @@ async def credentials_for(
     host: str, environ: Mapping[str, str] | None = None
 ) -> Credentials | None:
     """
-    What to show *host*, a registry as `Reference.host` has it; None for nothing.
+    Return the credentials for *host*, a registry as `Reference.host` has it; None for
+    none.
 
     To be asked for the host of the registry that dewy was told to use and for no
     other: `DOCKER_USERNAME` and `DOCKER_PASSWORD` are for that one.
@@ -103,7 +104,7 @@ async def _from_program(
 
 
 async def _from_installed(host: str, environ: Mapping[str, str]) -> Credentials | None:
-    """What Amazon's or Google's own helper says; it may well not be set up."""
+    """Return credentials from Amazon's or Google's helper, which may not be set up."""
     for program in _programs(host):
         try:
             if found := await _from_program(program, host, environ, certain=False):

@@ -1,4 +1,4 @@
-"""What a tag stands for: one image, or the index of several."""
+"""Manifests, for which tags stand: one image, or the index of several."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Manifest:
     A manifest, as a registry describes it.
 
     Attributes:
-        kind: Its media type, "" where the registry does not tell.
+        kind: The media type, "" where the registry does not tell.
     """
 
     digest: str
@@ -30,7 +30,7 @@ class Manifest:
 
     @property
     def is_index(self) -> bool:
-        """Whether it stands for one image a platform."""
+        """True if the manifest stands for one image a platform."""
         return self.kind in INDEXES
 
 

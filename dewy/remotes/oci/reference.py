@@ -1,4 +1,4 @@
-"""What an image is called: its registry and its repository (distribution's grammar)."""
+"""References to images: registry and repository (distribution's grammar)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HUB = "docker.io"
 """Docker Hub, as engines call it."""
 
 HUB_API = "registry-1.docker.io"
-"""Where Docker Hub's registry answers."""
+"""The host of Docker Hub's registry."""
 
 _HUB_NAMES = frozenset({HUB, HUB_API, "index.docker.io"})
 _HOST = re.compile(
@@ -57,7 +57,7 @@ class Reference:
         and `img://NAME`.
 
         Raises:
-            ConfigError: it is none of these; names a tag, say.
+            ConfigError: the URL has none of these forms; it names a tag, say.
         """
         if "@" in url.netloc:
             raise ConfigError(
@@ -100,37 +100,37 @@ class Reference:
 
     @property
     def loopback(self) -> bool:
-        """Its registry is on this host."""
+        """True if the registry is on this host."""
         return is_loopback(_name(self.host))
 
     @property
     def plain(self) -> bool:
-        """Its registry is spoken to by http."""
+        """True if the registry is spoken to by http."""
         return self.loopback if self.insecure is None else self.insecure
 
     @property
     def origin(self) -> URL:
-        """Where its registry answers."""
+        """The origin of the registry's API."""
         host = HUB_API if self.host == HUB else self.host
         return URL(f"{'http' if self.plain else 'https'}://{host}")
 
     def api(self, path: str) -> URL:
-        """What *path* means in the API of this repository."""
+        """Return the URL of *path* in the API of this repository."""
         return self.origin.joinpath("v2", *self.path.split("/"), *path.split("/"))
 
 
 def is_tag(name: str) -> bool:
-    """Whether an image can be called so."""
+    """Return whether *name* can be an image's tag."""
     return _TAG.fullmatch(name) is not None
 
 
 def is_digest(text: str) -> bool:
-    """Whether *text* is the digest of something."""
+    """Return whether *text* has the form of a digest."""
     return _DIGEST.fullmatch(text) is not None
 
 
 def is_loopback(host: str) -> bool:
-    """Whether *host*, a name or an address without a port, is this host."""
+    """Return whether *host*, a name or an address without a port, is this host."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -166,7 +166,7 @@ def _require_bare(text: str) -> None:
     Refuse a tag or a digest: which one it is to be is what dewy finds out.
 
     Raises:
-        ConfigError: there is one.
+        ConfigError: *text* holds a tag or a digest.
     """
     bare, tag = _without_tag(text)
     if not tag:

@@ -1,5 +1,5 @@
 """
-How requests for one repository are authorised.
+Authorisation of requests for one repository.
 
 Nothing is shown unasked. A challenge is answered with Basic credentials or a
 bearer token (distribution.github.io, "Token Authentication Specification"), and
@@ -54,11 +54,11 @@ class TokenRequest:
     A request for a token.
 
     Attributes:
-        body: What to POST; "" for a GET.
+        body: The body to POST; "" for a GET.
 
         authorization: The header to show, or "".
 
-        advice: What to do where it is refused.
+        advice: The remedy where the request is refused.
     """
 
     url: URL
@@ -80,10 +80,10 @@ Ask = Callable[[TokenRequest], Awaitable[Grant]]
 
 class Authorization:
     """
-    What requests for *reference* carry.
+    The authorisation that requests for *reference* carry.
 
     Attributes:
-        source: Where the credentials last used come from, or "".
+        source: The source of the credentials last used, or "".
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Authorization:
 
     @property
     def source(self) -> str:
-        """Where the credentials last shown come from, or "" for none."""
+        """The source of the credentials last shown, or "" for none."""
         return self._found.source if self._found else ""
 
     async def header(self) -> str:
@@ -124,7 +124,7 @@ class Authorization:
         Whether another one is worth while.
 
         Raises:
-            RemoteError: it would be, but there is no token to be had.
+            RemoteError: a new token is needed, but not to be had.
         """
         async with self._lock:
             if header != self._header:
@@ -172,10 +172,10 @@ def request_for(
     reference: Reference, challenge: Challenge, credentials: Credentials | None
 ) -> TokenRequest:
     """
-    What to ask for a token for *reference*, as *challenge* has it.
+    Return the request for a token for *reference*, as *challenge* asks for it.
 
     Raises:
-        RemoteError: its realm is no place to send credentials to.
+        RemoteError: the challenge's realm is no place to send credentials to.
     """
     realm = _realm(reference, challenge.parameters["realm"])
     wanted = {
@@ -194,7 +194,7 @@ def request_for(
 
 
 def how_to_log_in(reference: Reference, source: str) -> str:
-    """What to do where the credentials from *source*, or none, are refused."""
+    """Return the remedy where the credentials from *source*, or none, are refused."""
     if source:
         return f"check {source}"
     return f"docker login {reference.host}, or set DOCKER_USERNAME and DOCKER_PASSWORD"
@@ -224,7 +224,9 @@ def _realm(reference: Reference, text: str) -> URL:
 
 
 def _may_be_plain(reference: Reference, realm: str) -> bool:
-    """Whether credentials may go to *realm* as plain text: here, or if told so."""
+    """
+    Return whether credentials may go to *realm* as plain text: here, or if told so.
+    """
     return bool(reference.insecure) or (reference.loopback and is_loopback(realm))
 
 
@@ -233,7 +235,7 @@ def token_in(host: str, document: object) -> Grant:
     Read what a token server at *host* answered.
 
     Raises:
-        RemoteError: it is something else.
+        RemoteError: *document* is something else.
     """
     fields: Any = document if isinstance(document, dict) else {}
     token = fields.get("token") or fields.get("access_token")

@@ -1,5 +1,5 @@
 """
-What S3 and its client complain of, in our own words.
+Errors of S3 and its client, in dewy's own words.
 
 What a server sends is not quoted, but for its code: the rest may hold secrets.
 """

@@ -14,7 +14,7 @@ from ..objects.location import quoted
 from .store import S3Store
 
 OPTIONS: Mapping[str, str] = {"endpoint": "", "region": ""}
-"""What may stand in the query of every such URL."""
+"""The options in the query of every such URL."""
 
 _REGION = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?", re.ASCII)
 _BUCKET = re.compile(r"[a-zA-Z0-9][\w.-]{1,253}[a-zA-Z0-9]", re.ASCII)
@@ -40,7 +40,7 @@ class S3Location:
         Take *url* apart, in whose query the options *allowed* may stand.
 
         Raises:
-            ConfigError: it names no region or no bucket, or has another option.
+            ConfigError: *url* names no region or no bucket, or has another option.
         """
         chosen = urls.options(url, allowed)
         region = chosen["region"] or url.netloc

@@ -26,7 +26,7 @@ from . import errors
 from .errors import ABSENT, CONFLICT
 
 SUMS = {"ChecksumSHA256": "sha256", "ChecksumCRC32": "crc32"}
-"""What may be told of a whole object, and what the algorithm is called."""
+"""The digests that may be told of a whole object, and the names of their algorithms."""
 
 WHOLE = "FULL_OBJECT"
 
@@ -40,7 +40,7 @@ logging.getLogger("botocore.credentials").setLevel(logging.WARNING)
 
 class S3Store:
     """
-    One bucket.
+    A bucket.
 
     Raises:
         ConfigError: the region or the credentials cannot be as configured.
