@@ -191,8 +191,8 @@ class Launcher:
         Return once *replica* has been healthy for long enough; its upstream is set.
 
         Raises:
-            StartFailed: it ended, or was not ready in time; with its last lines of
-                output.
+            StartFailed: the replica ended, or was not ready in time; with its last
+                lines.
         """
         if replica.phase is not Phase.LEAVING:
             replica.phase = Phase.STARTING

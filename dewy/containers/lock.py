@@ -1,8 +1,8 @@
 """
-One dewy per application and engine: two roots must not fight over containers.
+A lock on an application, so that two roots do not fight over its containers.
 
-The lock is an abstract Unix socket. It leaves no file, is the same for all users,
-and goes with its holder. Only dewys in the same network namespace see each other.
+The lock is an abstract Unix socket. It leaves no file, is the same for all users, and
+goes with its holder. Only dewys in the same network namespace see each other.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ async def engine_lock(
 
     Raises:
         RootBusy: a dewy in another root holds it.
-        DewyError: it cannot be had at all.
+        DewyError: the lock is not available at all.
     """
     name = _name(engine, application)
     lock = await _bound(name, application)
@@ -70,7 +70,7 @@ async def _bound(name: str, application: Application) -> socket.socket:
 
 
 async def _holder(name: str) -> str:
-    """The root of whoever holds the lock; "" if it does not tell."""
+    """Return the root of the holder of the lock; "" if it does not tell."""
     knock = socket.socket(socket.AF_UNIX)
     knock.setblocking(False)
     loop = asyncio.get_running_loop()
@@ -85,7 +85,7 @@ async def _holder(name: str) -> str:
 
 
 class _Holder(asyncio.Protocol):
-    """Tells whoever knocks which root holds the lock."""
+    """Server that tells other dewys which root holds the lock."""
 
     def __init__(self, told: bytes) -> None:
         self._told = told
@@ -97,6 +97,8 @@ class _Holder(asyncio.Protocol):
 
 
 def _name(engine: str, application: Application) -> str:
-    """In the abstract namespace, so beginning with a zero byte."""
+    """
+    Return the lock's name in the abstract namespace, which begins with a zero byte.
+    """
     key = f"{engine} {application.name} {application.identity}"
     return f"\0dewy-{hashlib.sha256(key.encode()).hexdigest()[:32]}"

@@ -1,4 +1,4 @@
-"""What an engine tells of containers and images, and what it is asked for."""
+"""Containers, images and networks as an engine shows them, and its interface."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 Pulling = Callable[[int, "int | None"], None]
-"""Told the bytes of layers that have come, and how many there will be, if known."""
+"""Callback told the bytes of layers pulled so far, and in total where known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,14 @@ class Container:
     A container as an inspection showed it.
 
     Attributes:
-        id: The engine's own name for it, 64 hex digits.
+        id: Engine's identifier, 64 hex digits.
 
-        name: Without the leading slash.
+        name: Name without the leading slash.
 
         state: `created`, `running`, `paused`, `restarting`, `removing`, `exited`
             or `dead`.
 
-        labels: Its own and its image's.
+        labels: Labels of the container, with those of its image.
 
         image: The reference it was created from.
 
@@ -45,21 +45,21 @@ class Container:
         created_at, started_at: RFC 3339, as the engine says it. The second tells
             one run of the container from the next; "" before the first.
 
-        exit_code: Of the last run; None while it runs or before its first.
+        exit_code: Exit code of the last run; None while it runs or before its first.
 
-        error: Why the engine could not start it, or "".
+        error: Reason why the engine could not start it, or "".
 
-        oom_killed: The kernel killed it for its use of memory.
+        oom_killed: Whether the kernel killed it for its use of memory.
 
         health: `starting`, `healthy`, `unhealthy`, or "" where the image has no
             HEALTHCHECK.
 
-        restarts: How often the engine itself has restarted it.
+        restarts: Number of times the engine itself has restarted it.
 
-        pid: Its first process, as the engine's host numbers it; 0 while none runs.
+        pid: First process, as the engine's host numbers it; 0 while none runs.
 
-        addresses: Its IP address in each network it is in, by the network's name;
-            empty while it does not run.
+        addresses: IP address in each of its networks, by the network's name; empty
+            while it does not run.
 
         published: The port on 127.0.0.1 by the container's TCP port; empty while
             it does not run.
@@ -84,7 +84,7 @@ class Container:
 
     @property
     def running(self) -> bool:
-        """It is at work."""
+        """Whether the container is running and not paused."""
         return self.state == "running"
 
 
@@ -96,9 +96,9 @@ class Image:
     Attributes:
         id: `sha256:…` of its configuration.
 
-        tags: Its references by tag, `HOST/REPOSITORY:TAG`, as the engine has them.
+        tags: References by tag, `HOST/REPOSITORY:TAG`, as the engine has them.
 
-        digests: Its references by digest, `HOST/REPOSITORY@sha256:…`.
+        digests: References by digest, `HOST/REPOSITORY@sha256:…`.
 
         ports: The TCP ports it exposes, ascending.
 
@@ -106,7 +106,7 @@ class Image:
 
         created_at: RFC 3339.
 
-        healthcheck: It has a HEALTHCHECK of its own.
+        healthcheck: Whether it has a HEALTHCHECK of its own.
 
         platform: `linux/amd64` …
     """
@@ -139,7 +139,7 @@ class Network:
 @dataclass(frozen=True, slots=True)
 class Event:
     """
-    Something happened to a container; a hint, to be checked by an inspection.
+    Event of a container or of the stream; a hint, to be checked by an inspection.
 
     An ending that somebody asked the engine for is told apart from a crash by what
     comes with its `die`:
@@ -167,10 +167,10 @@ class Event:
             things may have been missed; and `lost`, it broke and will be opened
             anew.
 
-        id: The container, or "" for those two.
+        id: The container, or "" for `connected` and `lost`.
 
-        detail: What an event says further: `healthy` of `health_status`, the
-            exit code of `die`, the signal's number of `kill` ("" from Podman).
+        detail: Detail of the event: `healthy` of `health_status`, the exit code of
+            `die`, the signal's number of `kill` ("" from Podman).
     """
 
     action: str
@@ -184,7 +184,7 @@ class Line:
     A line of a container's output.
 
     Attributes:
-        at: When it was written; whatever it counts, it grows.
+        at: Time of writing, in a unit of the engine's choice; it only grows.
     """
 
     at: int
@@ -201,16 +201,16 @@ class Engine(Protocol):
     Attributes:
         flavour: `docker` or `podman`.
 
-        rootless: Its containers' addresses are not this host's to reach.
+        rootless: Whether this host cannot reach its containers' addresses.
 
-        local: It runs on this host.
+        local: Whether it runs on this host.
 
-        address: Where it is reached, `unix:///run/docker.sock`.
+        address: Address at which it is reached, `unix:///run/docker.sock`.
 
-        keep_volumes: `remove` leaves anonymous volumes.
+        keep_volumes: Whether `remove` leaves anonymous volumes.
 
-        identity: The same by whichever address it is reached, and another for
-            any other engine.
+        identity: Text that is the same by whichever address the engine is reached, and
+            differs for any other engine.
     """
 
     flavour: str
@@ -223,66 +223,70 @@ class Engine(Protocol):
     async def containers(
         self, labels: Mapping[str, str | None] | None = None
     ) -> list[Container]:
-        """All, in whatever state, that carry *labels* (None: with any value)."""
+        """
+        Return containers in any state that carry *labels*; None matches any value.
+        """
         ...
 
     async def inspect(self, container: str) -> Container | None:
-        """The container of that id or name; None if there is none."""
+        """Return the container with that id or name; None if there is none."""
         ...
 
     async def create(self, name: str, spec: Mapping[str, Any]) -> str:
         """
-        Create a container from *spec*, the body of Docker's API; its id.
+        Create a container from *spec*, the body of Docker's API; return its id.
 
         Raises:
-            NameTaken: another one is called *name*.
+            NameTaken: *name* is in use by another container.
         """
         ...
 
     async def start(self, container: str) -> None:
-        """Start it; no matter if it runs already."""
+        """Start the container; do nothing if it runs already."""
         ...
 
     async def stop(self, container: str, seconds: float) -> None:
         """
-        Its stop signal, and SIGKILL after *seconds*; returns when it has ended.
+        Send the stop signal, and SIGKILL after *seconds*; return when it has ended.
 
-        No matter if it does not run, or is gone.
+        A container that does not run, or is gone, is no error.
         """
         ...
 
     async def remove(self, container: str, *, force: bool = False) -> None:
         """
-        Remove it; no matter if it is gone.
+        Remove the container; do nothing if it is gone.
 
-        Its anonymous volumes go, too, unless `keep_volumes`.
+        Its anonymous volumes are removed, too, unless `keep_volumes`.
         """
         ...
 
     async def logs(self, container: str, lines: int) -> tuple[str, ...]:
-        """The last *lines* of its output, oldest first; none if it is gone."""
+        """Return the last *lines* of its output, oldest first; none if it is gone."""
         ...
 
     async def written(
         self, container: str, lines: int, after: int = 0
     ) -> tuple[Line, ...]:
-        """As `logs`, each with its moment; only those later than *after*."""
+        """
+        Return lines as `logs` does, with their times, only those later than *after*.
+        """
         ...
 
     async def check_health(self, container: str) -> bool | None:
         """
         Run the image's HEALTHCHECK where the engine does not do so by itself.
 
-        Whether it succeeded; None where the engine runs it, or cannot.
+        Return whether it succeeded; None where the engine runs it, or cannot.
         """
         ...
 
     async def image(self, reference: str) -> Image | None:
-        """The image by tag, digest or id; None if it is not on this host."""
+        """Return the image by tag, digest or id; None if it is not on this host."""
         ...
 
     async def images(self, repository: str) -> list[Image]:
-        """All images of *repository* (`HOST/PATH`, no tag) on this host."""
+        """Return the images of *repository* (`HOST/PATH`, no tag) on this host."""
         ...
 
     async def pull(
@@ -293,46 +297,46 @@ class Engine(Protocol):
         platform: str = "",
     ) -> None:
         """
-        Have *reference* on this host: for *platform* (`linux/arm64`), or its own.
+        Pull *reference* for *platform* (`linux/arm64`), or for this host's own.
 
         Raises:
             PullDenied: the registry wants other credentials.
-            EngineError: it could not be had.
+            EngineError: the image could not be pulled.
         """
         ...
 
     async def tag_image(self, image: str, tag: str) -> None:
         """
-        Have *image*, a reference or an id, be called *tag*, too.
+        Add *tag* to *image*, a reference or an id.
 
         Raises:
-            ImageMissing: it is not on this host.
+            ImageMissing: the image is not on this host.
         """
         ...
 
     async def remove_image(self, reference: str) -> bool:
-        """Remove that reference, never by force; False if a container uses it."""
+        """Remove the reference, never by force; return False if a container uses it."""
         ...
 
     async def network(self, name: str) -> Network | None:
-        """The network called *name*; None if there is none."""
+        """Return the network called *name*; None if there is none."""
         ...
 
     async def create_network(self, name: str, labels: Mapping[str, str]) -> None:
-        """A bridge network called *name*; no matter if there is one."""
+        """Create a bridge network called *name*; do nothing if it exists."""
         ...
 
     async def remove_network(self, name: str) -> bool:
-        """Remove it; False if it is in use or not there."""
+        """Remove the network; return False if it is in use or missing."""
         ...
 
     def events(
         self, labels: Mapping[str, str | None]
     ) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """
-        What happens to the containers that carry *labels*, while entered.
+        Return the events, while entered, of the containers that carry *labels*.
 
-        Begins with `connected`; says `lost` whenever the stream broke and
-        `connected` again once it was opened anew. Never ends by itself.
+        They begin with `connected`; `lost` follows whenever the stream breaks, and
+        `connected` again once it was reopened. The iteration never ends by itself.
         """
         ...

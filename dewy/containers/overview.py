@@ -1,4 +1,4 @@
-"""What the admin API tells of replicas; the first seven keys are the original's."""
+"""Replicas as the admin API shows them; the first seven keys are the original's."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["describe"]
 LOOPBACK = "127.0.0.1"
 
 NEVER = "0001-01-01T00:00:00Z"
-"""As engines write it: readers of the original's JSON expect a time, always."""
+"""The zero time of engines, as readers of the original's JSON always expect a time."""
 
 
 def describe(replica: Replica, terminations: TerminationLog) -> dict[str, Any]:
-    """One replica, as JSON; with those before it in its place that died."""
+    """Return a replica as JSON, with the deaths of its predecessors in its place."""
     container = replica.container
     index = index_of(container.labels)
     last = terminations.last(index)
@@ -46,7 +46,7 @@ def describe(replica: Replica, terminations: TerminationLog) -> dict[str, Any]:
 
 
 def _published(replica: Replica) -> str:
-    """Of the first port of the proxy, as the original has it."""
+    """Return the published address of the proxy's first port, as the original does."""
     published = replica.container.published
     for port in replica.ports.values():
         if port in published:

@@ -1,4 +1,4 @@
-"""When replicas may be started again after some of them died or failed to start."""
+"""Pacing of starts, after replicas died or failed to start."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 class Pacing:
     """
-    Holds starts back, longer and longer, and nothing but starts.
+    Delay between starts that grows with deaths and failures; only starts are held.
 
-    Deaths count as those of a program under supervision do; failures to start
-    double the pause, until all replicas serve.
+    Deaths count as those of a supervised program do; failures to start double the
+    pause, until all replicas serve.
     """
 
     def __init__(self) -> None:
         self._backoff = Backoff()
-        self._counted = 0.0  # when the last death was, by the loop's clock
+        self._counted = 0.0  # time of the last death, by the loop's clock
         self._failures = 0
         self._after_death = self._after_failure = 0.0
 
@@ -35,10 +35,12 @@ class Pacing:
         return max(0.0, until - asyncio.get_running_loop().time())
 
     def died(self, since: float) -> None:
-        """Count the death of a replica that ran *since*; those together are one."""
+        """
+        Count the death of a replica that ran *since*; simultaneous deaths are one.
+        """
         now = asyncio.get_running_loop().time()
-        # The clock of a loop stands still while it turns: what follows a death may
-        # have begun at that very time.
+        # The loop's clock stands still within one turn: what follows a death may have
+        # begun at that very time.
         if since < self._counted:
             return
         self._counted = now
@@ -46,7 +48,7 @@ class Pacing:
         self._after_death = now + self._backoff.delay
 
     def failed(self) -> None:
-        """Count a failure to start; those of one attempt are one."""
+        """Count a failure to start; failures of one attempt are one."""
         now = asyncio.get_running_loop().time()
         if now < self._after_failure:
             return
@@ -55,14 +57,14 @@ class Pacing:
         self._after_failure = now + min(pause, LONGEST_PAUSE)
 
     def succeeded(self) -> None:
-        """All replicas serve: the next failure is the first again."""
+        """Note that all replicas serve: the next failure is the first again."""
         self._failures = 0
 
     def relent(self) -> None:
-        """What kept replicas from starting may be over: try at once."""
+        """Allow a start at once, for the cause of the failures may be over."""
         self._failures, self._after_failure = 0, 0.0
 
     def reset(self) -> None:
-        """Another version is started now: what happened says nothing about it."""
+        """Forget the past, which says nothing about the other version started now."""
         self.relent()
         self._backoff, self._after_death = Backoff(), 0.0

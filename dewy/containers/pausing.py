@@ -1,4 +1,4 @@
-"""Holding new connections back for a while; those that are open go on."""
+"""Suspension of new connections for a while; open ones go on."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ log = logging.getLogger(__name__)
 
 class Pausing:
     """
-    Pauses *ports*, all together.
+    Pause of *ports*, all together.
 
     Attributes:
-        paused: Newcomers wait in the kernel's backlog.
+        paused: Whether new connections wait in the kernel's backlog.
 
-        until: When that ends by itself, by the loop's clock; None if it does not.
+        until: Time at which the pause ends by itself, by the loop's clock; None if
+            never.
     """
 
     def __init__(self, ports: Sequence[Port]) -> None:
@@ -30,7 +31,7 @@ class Pausing:
         self.until: float | None = None
 
     def pause(self, seconds: float | None = None) -> None:
-        """Let newcomers wait: until `resume`, or for *seconds*, from now."""
+        """Let new connections wait: until `resume`, or for *seconds* from now."""
         self._forget_timer()
         if not self.paused:
             self.paused = True
@@ -42,7 +43,7 @@ class Pausing:
             self._timer = loop.call_later(seconds, self.resume)
 
     def resume(self) -> None:
-        """Accept again, those who waited first."""
+        """Accept again, the waiting connections first."""
         self._forget_timer()
         if self.paused:
             self.paused = False
@@ -50,7 +51,9 @@ class Pausing:
                 port.resume()
 
     def leave(self) -> None:
-        """Resume no more: those who wait are the next dewy's, where there is one."""
+        """
+        Prevent `resume`, leaving waiting connections to the next dewy, if any.
+        """
         self._forget_timer()
 
     def _forget_timer(self) -> None:

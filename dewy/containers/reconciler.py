@@ -1,5 +1,5 @@
 """
-What keeps the replicas as they are to be, by itself: events, looks, replacements.
+The reconciler of the replicas: events, inspections, replacements.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ __all__ = ["Failed", "Reconciler", "Troubled"]
 log = logging.getLogger(__name__)
 
 FIRST_LOOK = 15.0
-"""Seconds for which the first answer of the registry is waited for before any
-replica is replaced, while one serves: what a dewy left half done may be finished
-then. And for which what ran is waited for before the registry is asked."""
+"""Limit in seconds of the wait for the registry's first answer, before any replica is
+replaced while one serves: a deployment that an earlier dewy left half done may be
+finished then. It also limits the wait for adoption before the registry is asked."""
 
 LOOKS = 30.0  # seconds between two relists, when nothing happens
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 LAST_WORDS = 3.0  # seconds for the engine to tell how a replica ended, and why
-AFTERWARDS = 0.5  # seconds after an end in which Podman tells that it was asked for
+AFTERWARDS = 0.5  # seconds after an end in which Podman reports that it was requested
 
 OVER = frozenset({"die", "destroy", "remove"})
 ASKED = frozenset({"kill", "stop", "restart", "destroy", "remove"})
 HARMLESS = frozenset({"1", "10", "12", "28", "SIGHUP", "SIGUSR1", "SIGUSR2"})
-"""Signals by which programs are told something else than to end."""
+"""Signals that tell programs something other than to end."""
 
 PROBLEMS = {
     "replicas": ("Replicas are missing", "Replicas are complete again"),
     "engine": ("Engine does not answer", "Engine answers again"),
     "health": ("No replica is healthy", "Replicas are healthy again"),
 }
-"""What there may be to tell of, as it begins and as it ends."""
+"""Messages of each problem, as it begins and as it ends."""
 
 Failed = Callable[[Replica, str, tuple[str, ...], str], Awaitable[bool]]
 Work = Callable[[], Coroutine[Any, Any, None]]
@@ -56,18 +56,18 @@ Troubled = Callable[[str, bool], None]
 
 class Reconciler:
     """
-    Watches over the replicas while entered.
+    Reconciler of the replicas, at work while entered.
 
     Args:
-        failed: Told of a replica that ended by itself, or with which its version
-            failed otherwise: how, its last lines, and the verb for it. It may have
-            another release run from now on; True says that it did. Not told of
-            those that somebody had the engine end, nor of those that ended while
-            the engine was away: when it restarts it may take them along, which
-            says nothing about them.
+        failed: Awaited with a replica that ended by itself, or with which its version
+            failed otherwise, with the manner, its last lines, and the verb for it. It
+            may have another release run from now on, and then returns True. It is not
+            called for replicas that the engine was asked to end, nor for those that
+            ended while the engine was away: a restart of the engine may take them
+            along, which says nothing about them.
 
-        troubled: Told in one line what is wrong with the replicas, and when that is
-            over.
+        troubled: Called with one line on what is wrong with the replicas, and when that
+            is over.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Reconciler:
         self._tried = asyncio.Event()
         self._doubts = Revision()
         self._undecided = 0
-        self._links = 0  # how often the engine's events were lost or came back
+        self._links = 0  # number of times the engine's events were lost or came back
         self._linked = True
         self._away = False
         self._parts: list[asyncio.Task[None]] = []
@@ -102,7 +102,7 @@ class Reconciler:
 
     @property
     def problem(self) -> str:
-        """What is wrong, in one line, or ""."""
+        """Description of the problem in one line, or ""."""
         told = (f"{PROBLEMS[of][0]}: {text}" for of, text in self._problems.items())
         return "; ".join(told)
 
@@ -143,23 +143,23 @@ class Reconciler:
         self._polls_well = well
 
     async def begun(self) -> None:
-        """Return once what an earlier dewy left serves, or was tried to be had."""
+        """Return once replicas left by an earlier dewy serve, or adoption was tried."""
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_LOOK):
                 await self._tried.wait()
 
     async def probe(self, backend: Backend) -> bool:
         """
-        Whether a suspected *backend* is to be used again.
+        Return whether a suspected *backend* is to be used again.
 
-        An inspection has to show that very run of the container, and it has to
-        answer; a probe alone could be answered by whoever has its address now.
+        An inspection has to show that very run of the container, and it has to answer;
+        a connection alone could be answered by another holder of its address.
         """
         replica = self._store.by_backend(backend)
         if replica is None:
             return True
         if replica.upstream is not None and replica.upstream.route == PUBLISHED:
-            # What publishes it takes connections for it, dead or alive.
+            # A published port accepts connections for it, dead or alive.
             backend.eject()
         try:
             if await self._store.look_at(replica.id) is not replica:
@@ -170,7 +170,7 @@ class Reconciler:
             return False
 
     def _look_again(self) -> None:
-        """Somebody doubts that all is as it is known, or has hope again."""
+        """Examine everything again, on doubt or on renewed hope."""
         self.pacing.relent()
         self._doubts.set()
         self._store.changed.set()
@@ -182,7 +182,7 @@ class Reconciler:
                 self._heed(event)
 
     def _heed(self, event: Event) -> None:
-        """Do at once what an event demands; looks are not waited for."""
+        """Act at once on an event that cannot wait for the next inspection."""
         if event.action in ("lost", "connected"):
             self._links += 1
             self._linked = event.action == "connected"
@@ -221,7 +221,7 @@ class Reconciler:
         task.add_done_callback(self._tasks.discard)
 
     async def _relist(self) -> None:
-        """Compare what is known with what is there: now and then, and on doubt."""
+        """Compare the known replicas with the engine's: now and then, and on doubt."""
         failures = 0
         while True:
             known, links = self._doubts.count, self._links
@@ -233,7 +233,7 @@ class Reconciler:
             else:
                 failures = 0
                 self._say("engine", "")
-                # Whoever ended while the engine was away has been found.
+                # Replicas that ended while the engine was away have been found.
                 self._away = self._away and (not self._linked or links != self._links)
             pause = min(FIRST_PAUSE * 2.0 ** (failures - 1), LONGEST_PAUSE)
             with suppress(TimeoutError):
@@ -280,12 +280,12 @@ class Reconciler:
         self, replica: Replica, how: str, tail: tuple[str, ...], verb: str = "died"
     ) -> None:
         if await self._failed(replica, how, tail, verb):
-            # What is started now is not what failed.
+            # The replicas started now are not those that failed.
             self.pacing.reset()
             self._store.changed.set()
 
     async def _last_words(self, replica: Replica) -> tuple[tuple[str, ...], bool]:
-        """Its last lines, and whether the engine told how it ended."""
+        """Return its last lines, and whether the engine told how it ended."""
         tail: tuple[str, ...] = ()
         inspected = False
         with suppress(EngineError, TimeoutError):
@@ -296,7 +296,7 @@ class Reconciler:
         return tail, inspected
 
     async def _asked(self, replica: Replica) -> bool:
-        """Whether somebody had the engine end it."""
+        """Return whether the end of *replica* was requested of the engine."""
         if self._store.get(replica.id) is None:
             # Its own end leaves a container behind.
             return True
@@ -326,7 +326,7 @@ class Reconciler:
                     await self._store.changed.since(known)
 
     async def _until_registry_answered(self) -> None:
-        """Wait while somebody serves, and not for long."""
+        """Wait for the registry, while a replica serves and for a limited time."""
         if self._store.serving:
             self._tried.set()
         with suppress(TimeoutError):
@@ -344,7 +344,7 @@ class Reconciler:
         self._say("replicas", problem)
 
     def _say(self, about: str, problem: str) -> None:
-        """Tell of a change in what is wrong, once."""
+        """Report a change of the problem, once."""
         before = self._problems.get(about, "")
         if problem == before:
             return
@@ -373,7 +373,7 @@ async def _withstood(work: Work, name: str) -> None:
 
 
 async def _on_and_on(body: Work, name: str) -> None:
-    """Run *body*, which never returns, again whenever a fault of ours ended it."""
+    """Run *body*, which never returns, again whenever an internal fault ends it."""
     while True:
         await _withstood(body, name)
         await asyncio.sleep(FIRST_PAUSE)

@@ -1,4 +1,4 @@
-"""One container of the application, and the backends that lead to it."""
+"""A container of the application, and the backends that lead to it."""
 
 from __future__ import annotations
 
@@ -24,45 +24,45 @@ T = TypeVar("T")
 
 class Replica:
     """
-    What is known of one container, from when it was first seen.
+    State of a container, from when it was first seen.
 
-    A run of it, not the container, is what backends lead to: it may be started
-    again at another address. `began` makes it another run.
+    Backends lead to one run of it, not to the container, which may be started again at
+    another address. `began` starts another run.
 
     Attributes:
-        container: As it was seen last.
+        container: The container as last seen.
 
-        phase: How far it is.
+        phase: Progress of the replica.
 
-        upstream: How it is reached; None while that is not known.
+        upstream: Upstream in use; None while it is not known.
 
-        backends: By the place of each port of the proxy that leads to it, while it
-            is in the table or connections to it are open.
+        backends: Backends by the position of the proxy's port, while it is in the table
+            or connections to it are open.
 
-        health_tracker: What the looks at it came to.
+        health_tracker: Verdict of its health checks.
 
-        problem: What was wrong at the last look, or "".
+        problem: Problem found by the last check, or "".
 
-        detour: Why it is not reached by the cheapest way, or "".
+        detour: Reason why it is not reached by the cheapest way, or "".
 
-        unhealthy_since: When it became unhealthy, by the loop's clock; None while
-            it is healthy.
+        unhealthy_since: Time it became unhealthy, by the loop's clock; None while it is
+            healthy.
 
-        asked: Somebody had the engine end it, so that its end is no verdict.
+        asked: Set when the engine was asked to end it, so that its end is no verdict.
 
-        served: It was in the table in this run.
+        served: Whether it was in the table in this run.
 
-        as_of: The moment up to which all that was heard of it is in this.
+        as_of: Moment up to which this state includes all that was reported of it.
 
-        dead: Its process has ended, whether or not the engine says so yet: whoever
-            has its address now is somebody else.
+        dead: Set once its process has ended, whether or not the engine says so yet: its
+            address may have another holder from then on.
 
         ended: Done with the exit status, or None where that is not known, once
             this run is over.
 
-        termination: How this run ended, once that was counted.
+        termination: Record of how this run ended, once that was counted.
 
-        since: When it was first seen, by the loop's clock.
+        since: Time it was first seen, by the loop's clock.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Replica:
 
     @property
     def spec(self) -> str:
-        """What it was made from; "" where the original made it."""
+        """Fingerprint of its specification; "" where the original created it."""
         return self.container.labels.get(SPEC, "")
 
     @property
@@ -116,22 +116,22 @@ class Replica:
 
     @property
     def deployed_at(self) -> str:
-        """RFC 3339."""
+        """Time of its creation, RFC 3339."""
         return self.container.labels.get(DEPLOYED_AT) or self.container.started_at
 
     @property
     def ports(self) -> dict[int, int]:
-        """The container's, by the places of the proxy's ports that lead there."""
+        """Container ports by the positions of the proxy's ports that lead there."""
         return ports_of(self.container, self._mappings)
 
     @property
     def connections(self) -> int:
-        """Open ones through the proxy."""
+        """Number of open connections through the proxy."""
         return sum(backend.connections for backend in self.backends.values())
 
     @property
     def traffic(self) -> dict[str, int]:
-        """What went through the proxy to it and back, while it had these backends."""
+        """Traffic through the proxy to it and back, over these backends."""
         counted = [backend.stats() for backend in self.backends.values()]
         return {
             "connections": sum(each.active for each in counted),
@@ -142,29 +142,31 @@ class Replica:
 
     @property
     def outcomes(self) -> Outcomes:
-        """Results of its connections since it entered the table, wherever it was."""
+        """
+        Results of its connections since it entered the table, by whichever upstream.
+        """
         return Outcomes.of(backend.stats() for backend in self._entered)
 
     @property
     def exit_code(self) -> int | None:
-        """Its exit status, as far as it has ended and anything told it."""
+        """Exit status, once it has ended and the status is known."""
         return self.ended.result() if self.ended.done() else None
 
     @property
     def seen(self) -> Observed:
-        """As the reconciler looks at it."""
+        """The replica in the form the reconciler decides on."""
         return Observed(self.id, index_of(self.container.labels), self.spec, self.phase)
 
     def is_same_run(self, container: Container) -> bool:
-        """Whether *container* shows the run that is known."""
+        """Return whether *container* shows the run that is known."""
         return container.started_at == self.container.started_at
 
     def is_where_it_was(self, container: Container) -> bool:
-        """Whether *container* has all the known addresses, and perhaps more."""
+        """Return whether *container* has all the known addresses, and perhaps more."""
         return self.container.addresses.items() <= container.addresses.items()
 
     def enter(self, ports: Sequence[Port], upstream: Upstream) -> None:
-        """Make backends for it, which do not serve yet."""
+        """Create backends for it, which do not serve yet."""
         self.upstream = upstream
         self.backends = {
             place: ports[place].add(endpoint, serving=False)
@@ -173,7 +175,9 @@ class Replica:
         self._entered += self.backends.values()
 
     async def while_it_lives(self, work: Coroutine[Any, Any, T]) -> T | None:
-        """What *work* comes to; None, and it is given up, once this run is dead."""
+        """
+        Return the result of *work*; cancel it and return None once this run is dead.
+        """
         working = asyncio.create_task(work, name=f"work on {self.name}")
         death = asyncio.create_task(self.dead.wait(), name=f"death of {self.name}")
         either: set[asyncio.Future[Any]] = {working, death}
@@ -186,12 +190,12 @@ class Replica:
             await asyncio.gather(*either, return_exceptions=True)
 
     def mark_unhealthy(self) -> None:
-        """Use it for want of a better one only, until looks at it are good."""
+        """Use it only for want of a better one, until its checks are good."""
         self.health_tracker = replace(self.health_tracker, healthy=False, row=0)
         self.unhealthy_since = asyncio.get_running_loop().time()
 
     def over(self, exit_code: int | None) -> None:
-        """This run has ended."""
+        """Note that this run has ended."""
         self.dead.set()
         if not self.ended.done():
             self.ended.set_result(exit_code)

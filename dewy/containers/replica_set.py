@@ -1,4 +1,4 @@
-"""Everything that belongs to the replicas of one application, wired together."""
+"""The parts that serve the replicas of one application, wired together."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ __all__ = ["ReplicaSet"]
 @dataclass(slots=True)
 class ReplicaSet:
     """
-    The replicas of an application, and who looks after them.
+    Replicas of one application, with the parts that manage them.
 
     Attributes:
-        exit_watcher: To be entered as long as the table has replicas.
+        exit_watcher: Watcher to be entered as long as the table has replicas.
 
-        reconciler: Set once somebody may be told of deaths.
+        reconciler: Reconciler, set once deaths can be reported.
     """
 
     settings: Settings
@@ -67,7 +67,7 @@ class ReplicaSet:
         progress: Shown,
         hurry: asyncio.Event,
     ) -> ReplicaSet:
-        """Put it together; nothing happens yet."""
+        """Assemble a replica set; nothing is started yet."""
         engine.keep_volumes = settings.keep_volumes
         table = Table(ports, settings.drain_time)
         store = ReplicaStore(
@@ -109,15 +109,15 @@ class ReplicaSet:
         troubled: Troubled,
         on_probation: Callable[[], bool] = lambda: False,
     ) -> Reconciler:
-        """Whoever looks after the replicas while entered."""
+        """Return the reconciler, which manages the replicas while entered."""
         self.reconciler = Reconciler(self.deployer, failed, troubled, on_probation)
         return self.reconciler
 
     def renew(self, settings: Settings, options: RunOptions) -> bool:
         """
-        Go by other settings from now on; replicas that were made otherwise roll.
+        Apply other settings; replicas with another specification are replaced.
 
-        Whether *options* are others than before.
+        Return whether *options* have changed.
         """
         options = self.container_specs.run_as(options)
         changed = options != self.container_specs.options
@@ -143,17 +143,17 @@ class ReplicaSet:
             )
 
     async def probe(self, backend: Backend) -> bool:
-        """Whether a suspected *backend* is to be used again."""
+        """Return whether a suspected *backend* is to be used again."""
         return self.reconciler is not None and await self.reconciler.probe(backend)
 
     def containers(self) -> list[dict[str, Any]]:
-        """All replicas, by name, as the admin API tells them."""
+        """Return all replicas, by name, as the admin API shows them."""
         store = self.deployer.store
         replicas = sorted(store.replicas, key=lambda each: each.name)
         return [describe(replica, store.terminations) for replica in replicas]
 
     def degraded(self) -> list[str]:
-        """What is not as it should be, a phrase each."""
+        """Return a phrase for each problem."""
         serving = self.deployer.store.serving
         reasons = [
             f"replica {each.name} is unhealthy: {each.problem}"
@@ -179,13 +179,13 @@ class ReplicaSet:
             if self.settings.on_exit != "leave":
                 await self._end()
         finally:
-            # Whoever is in a hurry cancels: what is left is for the next dewy.
+            # A caller in a hurry cancels: the replicas are left to the next dewy.
             await self.deployer.launcher.stop()
             await self.drainer.stop()
 
     async def _end(self) -> None:
         store, container_specs = self.deployer.store, self.container_specs
-        # One may have been on its way when its start was called off.
+        # One may have been under way when its start was cancelled.
         await self.deployer.launcher.ended()
         with suppress(EngineError):
             await store.observe()
@@ -203,17 +203,17 @@ class ReplicaSet:
 
 
 def _lowered(text: str) -> str:
-    """*text* as a phrase among others."""
+    """Return *text* as a phrase among others."""
     return text[:1].lower() + text[1:]
 
 
 def health_tracker(settings: Settings) -> HealthTracker:
-    """How looks at a replica are counted."""
+    """Return the health tracker of new replicas."""
     return HealthTracker(settings.health_rise, settings.health_fall)
 
 
 def timeouts(settings: Settings, options: RunOptions) -> Timeouts:
-    """How long leaving replicas are waited for."""
+    """Return the time limits of leaving replicas."""
     stated = options.stop_timeout
     stop = settings.stop_timeout if stated is None else float(stated)
     return Timeouts(settings.drain_time, stop, settings.drain_jitter)

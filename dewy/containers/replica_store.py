@@ -1,9 +1,9 @@
 """
 The replicas of an application, as the engine shows them.
 
-What the engine says in between are hints; an inspection decides. A container
-that died leaves the table before anything else happens, for its address may be
-given to another at once; only an inspection brings it back.
+Reports of the engine between inspections are hints; an inspection decides. A container
+that died leaves the table before anything else happens, for its address may be given to
+another at once; only an inspection brings it back.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ NOT_AT_WORK = frozenset({"created", "exited", "dead", "removing"})
 
 class ReplicaStore:
     """
-    Knows every container of *application*.
+    Store of every container of *application*.
 
     Args:
-        health_tracker: What a new replica's looks are counted by.
+        health_tracker: Health tracker that a new replica begins with.
 
-        mappings: What the ports of *table* are for, in their order.
+        mappings: Port mappings of *table*'s ports, in their order.
 
     Attributes:
-        changed: Told whenever there may be something to do.
+        changed: Counts a change whenever there may be something to do.
 
         died: Called with a replica that was in the table and has ended.
 
-        runs: Called with every replica that is seen at work.
+        runs: Called with every replica that is seen running.
 
-        terminations: How replicas ended that nobody here had told to.
+        terminations: Ends of replicas that this dewy had not requested.
     """
 
     def __init__(
@@ -81,33 +81,33 @@ class ReplicaStore:
 
     @property
     def replicas(self) -> list[Replica]:
-        """All of them, in whatever phase."""
+        """All replicas, in any phase."""
         return list(self._replicas.values())
 
     @property
     def serving(self) -> list[Replica]:
-        """Those in the table."""
+        """Replicas in the table."""
         return [r for r in self.replicas if r.phase is Phase.SERVING]
 
     def snapshot(self) -> list[Observed]:
-        """As the reconciler looks at them."""
+        """Return the replicas in the form the reconciler decides on."""
         return [replica.seen for replica in self.replicas]
 
     def get(self, container: str) -> Replica | None:
-        """The replica in the container of that id."""
+        """Return the replica in the container of that id."""
         return self._replicas.get(container)
 
     def by_backend(self, backend: Backend) -> Replica | None:
-        """The replica that *backend* leads to."""
+        """Return the replica that *backend* leads to."""
         every = self._replicas.values()
         return next((r for r in every if backend in r.backends.values()), None)
 
     async def observe(self) -> None:
         """
-        Look at all containers, and take in what changed.
+        Inspect all containers, and take in the changes.
 
         Raises:
-            EngineError: the engine did not tell; nothing changed.
+            EngineError: the engine did not answer; nothing changed.
         """
         before, asked = set(self._replicas), next(self._moments)
         found = await self.engine.containers(self.application.selector)
@@ -115,14 +115,14 @@ class ReplicaStore:
         self._tell_copies(found)
         for container in ours.values():
             self._take_in(container, asked)
-        # Not listed may mean: created while the list was made.
+        # A container not listed may have been created while the list was made.
         looks = (self.look_at(missing) for missing in before - set(ours))
         for failed in await asyncio.gather(*looks, return_exceptions=True):
             if isinstance(failed, BaseException):
                 raise failed
 
     def _tell_copies(self, found: Iterable[Container]) -> None:
-        """Say once of each container that only its labels are a replica's."""
+        """Log, once per container, that it has a replica's labels but is not one."""
         copies = {each.id: each.name for each in found if is_copy(each)}
         for name in (copies[each] for each in copies.keys() - self._copies):
             log.warning(
@@ -132,7 +132,7 @@ class ReplicaStore:
         self._copies = set(copies)
 
     async def look_at(self, container: str) -> Replica | None:
-        """As `observe`, for one container."""
+        """Inspect one container, as `observe` does all."""
         asked = next(self._moments)
         found = await self.engine.inspect(container)
         if found is None:
@@ -144,7 +144,9 @@ class ReplicaStore:
         return self._take_in(found, asked)
 
     def _disown(self, container: str) -> None:
-        """Somebody made it another's: it is not dead, and none of our business."""
+        """
+        Drop a container that was given to another owner: it is alive, but not ours.
+        """
         replica = self._replicas.pop(container, None)
         if replica is not None:
             replica.served = False
@@ -152,19 +154,19 @@ class ReplicaStore:
 
     def claim(self) -> None:
         """
-        Have what was found be this dewy's own.
+        Take ownership of the containers found.
 
-        What other roots make from now on is another dewy's, in a network namespace
-        where the lock does not show.
+        Containers that other roots create from now on belong to another dewy, in a
+        network namespace where the lock does not show.
         """
         self.application = self.application.having(self._replicas)
 
     def creating(self, name: str) -> None:
-        """A container called *name* is somebody's who will `see` it, or give up."""
+        """Announce that *name* is being created; `see` or `given_up` follows."""
         self._creating.add(name)
 
     def given_up(self, name: str) -> None:
-        """There is no such container after all."""
+        """Note that the container was not created after all."""
         self._creating.discard(name)
 
     def _take_in(self, container: Container, asked: int) -> Replica | None:
@@ -172,7 +174,7 @@ class ReplicaStore:
             return None
         known = self._replicas.get(container.id)
         if known is not None and known.as_of > asked:
-            # What was heard since is newer than this answer.
+            # Reports that came since are newer than this answer.
             return known
         return self.see(container, asked=asked)
 
@@ -183,9 +185,9 @@ class ReplicaStore:
         asked: int | None = None,
     ) -> Replica:
         """
-        Take in what *container* is now, or was at the moment *asked*.
+        Take in the state of *container*, now or as of the moment *asked*.
 
-        *phase* is for one not known before.
+        *phase* is for a container not known before.
         """
         self._creating.discard(container.name)
         known = self._replicas.get(container.id)
@@ -197,7 +199,7 @@ class ReplicaStore:
                 if phase is Phase.STARTING:
                     self._count_end(known, container.exit_code)
                 else:
-                    # It had ended before anybody here looked.
+                    # It had ended before it was first inspected.
                     known.termination = Termination.of(container, container.exit_code)
             elif container.state == "paused":
                 known.phase = Phase.PAUSED
@@ -228,7 +230,7 @@ class ReplicaStore:
         return replica
 
     def _another_run(self, known: Replica, container: Container) -> Replica:
-        """It was started, again or for the first time."""
+        """Replace *known* by a new run, as *container* was started again or first."""
         if known.phase in (Phase.STARTING, Phase.LEAVING) and not known.backends:
             known.container = container
             return known
@@ -244,7 +246,9 @@ class ReplicaStore:
             replica.termination = self.terminations.record(replica.container, exit_code)
 
     def recheck(self, replica: Replica) -> None:
-        """It may be elsewhere now: it serves again once it was checked anew."""
+        """
+        Take it out of the table until a check passes: its address may have changed.
+        """
         self.table.lose(replica)
         if replica.phase > Phase.STARTING:
             replica.phase = Phase.UNCHECKED
@@ -252,7 +256,7 @@ class ReplicaStore:
         self.changed.set()
 
     def pause(self, replica: Replica) -> None:
-        """It is frozen: it gets nothing new, and keeps what it has."""
+        """Take a frozen replica out of the table; its open connections stay."""
         if replica.phase > Phase.LEAVING and replica.phase is not Phase.STARTING:
             if replica.phase is not Phase.PAUSED:
                 log.warning("Replica is paused", extra=self.tell(replica))
@@ -267,13 +271,13 @@ class ReplicaStore:
             self.changed.set()
 
     def lose(self, replica: Replica, exit_code: int | None) -> None:
-        """Its run is over: nothing goes there any more."""
+        """End the run of *replica*: no connection goes there any more."""
         served, replica.served = replica.served, False
         self.table.lose(replica)
         replica.as_of = next(self._moments)
         if replica.phase is Phase.GONE:
             return
-        # Whoever waits for its readiness, or for its end, deals with it.
+        # The task that waits for its readiness, or for its end, deals with it.
         if replica.phase not in (Phase.STARTING, Phase.LEAVING):
             replica.phase = Phase.GONE
         replica.over(exit_code)
@@ -282,7 +286,7 @@ class ReplicaStore:
             self.died(replica)
 
     def forget(self, container: str) -> None:
-        """There is no such container any more."""
+        """Forget a container that no longer exists."""
         replica = self._replicas.pop(container, None)
         if replica is not None:
             self._count_end(replica, replica.exit_code)
@@ -290,7 +294,7 @@ class ReplicaStore:
             self.changed.set()
 
     def admit(self, replicas: Iterable[Replica]) -> None:
-        """Those that are ready get connections from now on."""
+        """Admit those of *replicas* that are ready to the table."""
         ready = [each for each in replicas if each.phase is Phase.READY]
         entering = [each for each in ready if not each.dead.is_set()]
         for replica in entering:
@@ -304,7 +308,9 @@ class ReplicaStore:
             log.info("Replica serves", extra=self.tell(replica))
 
     def dismiss(self, replicas: Iterable[Replica]) -> list[Replica]:
-        """They get no connections any more, in one swap; who they were."""
+        """
+        Take *replicas* out of the table in one swap; return the newly leaving ones.
+        """
         leaving = [each for each in replicas if each.phase is not Phase.LEAVING]
         self.table.drop(leaving)
         for replica in leaving:
@@ -313,10 +319,10 @@ class ReplicaStore:
 
     async def remove(self, replica: Replica) -> None:
         """
-        Remove its container; what it was told to be is forgotten.
+        Remove its container, and forget the replica.
 
         Raises:
-            EngineError: the engine did not.
+            EngineError: the engine failed to remove it.
         """
         # An inspection that was under way may still show it.
         self._removed.add(replica.id)
@@ -330,8 +336,10 @@ class ReplicaStore:
 
     async def orphan(self, replica: Replica) -> None:
         """
-        It could not be removed. Dead, it does no harm, and the next look finds it
-        again; but somebody may have started it meanwhile.
+        Forget a replica that could not be removed, unless it runs.
+
+        Dead, it does no harm, and the next inspection finds it again; but it may have
+        been started meanwhile.
         """
         if self.get(replica.id) is replica:
             self.forget(replica.id)
@@ -341,7 +349,7 @@ class ReplicaStore:
                 self.see(container)
 
     async def tail(self, container: str, lines: int = 50) -> tuple[str, ...]:
-        """The last lines of its output; none if the engine does not tell."""
+        """Return the last lines of its output; none if the engine does not answer."""
         try:
             return await self.engine.logs(container, lines)
         except EngineError as exc:
@@ -349,7 +357,7 @@ class ReplicaStore:
             return ()
 
     def tell(self, replica: Replica, **more: object) -> dict[str, object]:
-        """What a log record says of *replica*."""
+        """Return the fields of a log record about *replica*."""
         upstream = replica.upstream.route if replica.upstream else ""
         return {
             "container": replica.name,

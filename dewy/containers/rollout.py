@@ -1,5 +1,5 @@
 """
-Deciding what to do about the replicas of an application (pure).
+Decisions on the replicas of an application (pure).
 
 The first deployment, a rolling update, replacing a replica that died, adopting
 what an earlier dewy left, finishing what a `kill -9` cut short, other options,
@@ -23,30 +23,30 @@ __all__ = ["Desired", "Observed", "Phase", "Plan", "reconcile"]
 
 
 class Phase(IntEnum):
-    """How far a replica is; the later, the rather it is kept."""
+    """Progress of a replica; of two, the one in the later phase is kept."""
 
     GONE = 0  # created and never started, exited, or dead
-    LEAVING = 1  # out of the table, drained and stopped by somebody
-    PAUSED = 2  # frozen by somebody; keeps its place until it goes on
-    UNCHECKED = 3  # runs, and nobody has found out whether it is ready
-    STARTING = 4  # somebody waits for it to be ready
-    READY = 5  # and not in the table yet
+    LEAVING = 1  # out of the table, draining or stopped on request
+    PAUSED = 2  # frozen by request; keeps its place until it goes on
+    UNCHECKED = 3  # running; its readiness is not known
+    STARTING = 4  # being waited for until it is ready
+    READY = 5  # ready, and not in the table yet
     SERVING = 6  # in the table
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
     """
-    A replica as it is.
+    Replica as observed.
 
     Attributes:
-        id: Of its container.
+        id: Id of its container.
 
-        index: Its place, from 0; -1 where unknown.
+        index: Place, from 0; -1 where unknown.
 
-        spec: What it was made from; equal specs are equal replicas.
+        spec: Fingerprint of its specification; replicas with equal ones are equal.
 
-        phase: How far it is.
+        phase: Progress of the replica.
     """
 
     id: str
@@ -58,19 +58,19 @@ class Observed:
 @dataclass(frozen=True, slots=True)
 class Desired:
     """
-    What there is to be.
+    Desired state of the replicas.
 
     Attributes:
-        spec: What replicas are to be made from.
+        spec: Fingerprint of the specification that replicas are to have.
 
-        replicas: How many, at least one.
+        replicas: Number of replicas, at least one.
 
-        parallel: How many may start at a time, while enough others serve.
+        parallel: Number that may start at a time, while enough others serve.
 
-        beside: A rollout, which comes up beside the others: they are not its
-            concern, and how many of them serve does not matter.
+        beside: Whether this is a rollout, which comes up beside the others: they are
+            not its concern, and how many of them serve does not matter.
 
-        apart: The spec of a rollout under way, whose replicas are left alone.
+        apart: Fingerprint of a rollout under way, whose replicas are left alone.
     """
 
     spec: str
@@ -89,21 +89,21 @@ class Desired:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """
-    What to do next; all of it may be done at once.
+    Next actions, all of which may be taken at once.
 
     Attributes:
-        remove: Containers that are no use to anybody.
+        remove: Containers that are of no use any more.
 
-        check: Running ones to wait for until they are ready.
+        check: Running replicas to wait for until they are ready.
 
-        admit: Ready ones that enter the table.
+        admit: Ready replicas that enter the table.
 
-        start: Places for which a new one is to be started.
+        start: Places for which a new replica is to be started.
 
-        leave: Those that leave the table in one swap, and drain; only once
+        leave: Replicas that leave the table in one swap, and drain; only once
             `complete`.
 
-        complete: Every replica that there is to be serves.
+        complete: Whether all wanted replicas serve.
     """
 
     remove: tuple[str, ...] = ()
@@ -115,12 +115,12 @@ class Plan:
 
     @property
     def idle(self) -> bool:
-        """There is nothing to do (but perhaps to wait)."""
+        """Whether there is nothing to do, except perhaps to wait."""
         return not (self.remove or self.check or self.admit or self.start or self.leave)
 
 
 def reconcile(seen: Collection[Observed], desired: Desired) -> Plan:
-    """Return what brings *seen* nearer to *desired*."""
+    """Return the actions that bring *seen* nearer to *desired*."""
     seen = [replica for replica in seen if desired.concerns(replica)]
     places = _places(seen, desired)
     kept = {replica.id for replica in places.values()}
@@ -139,9 +139,9 @@ def reconcile(seen: Collection[Observed], desired: Desired) -> Plan:
 
 def _places(seen: Iterable[Observed], desired: Desired) -> dict[int, Observed]:
     """
-    Who is to be which replica: of the right kind, those that are furthest.
+    Assign replicas of the right specification to places, the most advanced first.
 
-    Each keeps its place where it can; the others fill the places that are left.
+    A replica keeps its place where it can; the others fill the places that are left.
     """
     alike = [
         replica
@@ -164,7 +164,7 @@ def _places(seen: Iterable[Observed], desired: Desired) -> dict[int, Observed]:
 def _missing(
     places: dict[int, Observed], seen: Iterable[Observed], desired: Desired
 ) -> tuple[int, ...]:
-    """The empty places for which a replica may be started now."""
+    """Return the empty places for which a replica may be started now."""
     pending = (Phase.UNCHECKED, Phase.STARTING)
     under_way = sum(replica.phase in pending for replica in places.values())
     empty = [place for place in range(desired.replicas) if place not in places]
@@ -173,7 +173,9 @@ def _missing(
 
 
 def _at_once(seen: Iterable[Observed], desired: Desired) -> int:
-    """How many may start at a time: what nobody serves for waits for nothing."""
+    """
+    Return how many may start at a time: places that no replica serves do not wait.
+    """
     if desired.beside:
         return desired.parallel
     serving = sum(replica.phase is Phase.SERVING for replica in seen)

@@ -1,4 +1,4 @@
-"""What a host wants of its registry, by its settings."""
+"""The versions a host wants from its registry, by its settings."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def image_platform(
     settings: Settings, environ: Mapping[str, str]
 ) -> ImagePlatform | None:
     """
-    Return what images have to be for: `--platform`, or else this host.
+    Return the platform that images need: `--platform`, or else this host's.
 
-    None where only the engine knows: it may be one of another host.
+    None where only the engine knows: it may belong to another host.
     """
     from .options.arguments import parse
 
     try:
         asked = parse(settings.run_options, environ, settings.root).platform
     except ConfigError:
-        # Told where the options are used.
+        # Refused where the options are used.
         return None
     if asked:
         return ImagePlatform.read(asked)

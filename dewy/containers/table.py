@@ -1,4 +1,4 @@
-"""The replicas that get new connections, on every port of the proxy alike."""
+"""The replicas that receive new connections, on every port of the proxy alike."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ log = logging.getLogger(__name__)
 
 class Table:
     """
-    Keeps the ports of the proxy in step with each other.
+    Table of replicas, which keeps the ports of the proxy in step with each other.
 
     Args:
-        ports: Of the proxy, in the order of the operator's mappings.
+        ports: Ports of the proxy, in the order of the operator's mappings.
 
         drain_timeout: Seconds that connections to a replica that is gone may take to
             hand over what was received of it.
@@ -39,38 +39,38 @@ class Table:
         return len(self._serving)
 
     def add(self, replicas: Iterable[Replica]) -> None:
-        """These get new connections, too."""
+        """Give new connections to *replicas*, too."""
         self._serve([*self._serving, *replicas])
 
     def drop(self, replicas: Iterable[Replica]) -> None:
-        """These get none any more; those they have stay open."""
+        """Give no more new connections to *replicas*; their open ones stay."""
         leaving = set(replicas)
         self._serve([each for each in self._serving if each not in leaving])
 
     def move(self, replica: Replica, upstream: Upstream) -> None:
-        """Reach *replica* by another way from now on."""
+        """Reach *replica* by *upstream* from now on."""
         old = replica.backends
         replica.enter(self.ports, upstream)
         self._swap(self._serving)
         self.leave_open(old.values())
 
     def eject(self, replica: Replica) -> None:
-        """Prefer the others to it, for as long as there are any."""
+        """Prefer the other replicas to it, for as long as there are any."""
         for backend in replica.backends.values():
             backend.eject()
 
     def restore(self, replica: Replica) -> None:
-        """Use it as the others."""
+        """Use it like the others again."""
         for backend in replica.backends.values():
             backend.restore()
 
     def lose(self, replica: Replica) -> None:
         """
-        It is gone: nothing may go to its addresses any more.
+        Cut all ways to a dead *replica*: no data may go to its addresses any more.
 
-        Nor may a connection still come about that is being made: whoever gets the
-        address would be asked for it again a second later. What was received of the
-        replica is handed over, for a while.
+        A connection still being established must not succeed either, for a new holder
+        of the address would be asked for it a second later. Data already received from
+        the replica is handed over, for a while.
         """
         self.drop([replica])
         backends, replica.backends = replica.backends, {}
@@ -79,7 +79,7 @@ class Table:
         self._close(backends.values(), cut=True)
 
     def leave_open(self, backends: Iterable[Backend]) -> None:
-        """Nothing new goes to *backends*; what they have lives on, for they do."""
+        """Stop new connections to *backends*; open ones live on, as the backends do."""
         self._close(backends, cut=False)
 
     def _close(self, backends: Iterable[Backend], *, cut: bool) -> None:
@@ -90,7 +90,7 @@ class Table:
             task.add_done_callback(self._closing.discard)
 
     async def stop(self) -> None:
-        """Wait for nobody any more."""
+        """End all waits at once."""
         for task in self._closing:
             task.cancel()
         if self._closing:

@@ -1,5 +1,5 @@
 """
-How replicas ended without being told to, kept beyond their containers.
+Unrequested ends of replicas, kept beyond their containers.
 
 A container that died is removed within moments, and with it its exit status and
 whether it was killed for its use of memory.
@@ -19,23 +19,23 @@ from .model import Container
 __all__ = ["REASONS", "Termination", "TerminationLog"]
 
 REASONS = ("exit", "signal", "oom", "unknown")
-SIGNALS = range(129, 193)  # how engines, as shells, tell the end by a signal
+SIGNALS = range(129, 193)  # offset that engines, like shells, add to a signal's number
 
 
 @dataclass(frozen=True, slots=True)
 class Termination:
     """
-    The end of one run of a replica.
+    End of one run of a replica.
 
     Attributes:
-        container: Its name.
+        container: Name of the container.
 
-        reason: One of `REASONS`: it ended by itself, by a signal, by the kernel for
-            its use of memory; or the engine did not tell.
+        reason: Member of `REASONS`: it ended by itself, by a signal, by the kernel for its
+            use of memory; or the engine did not tell.
 
-        exit_code: As the engine tells it; None where it does not.
+        exit_code: Exit code as the engine tells it; None where it does not.
 
-        finished_at: When dewy learned of it, RFC 3339.
+        finished_at: Time at which dewy learned of it, RFC 3339.
     """
 
     container: str
@@ -61,7 +61,7 @@ class Termination:
         return described(self.exit_code, self.reason == "oom")
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as the admin API tells it."""
+        """Return it as the admin API shows it."""
         return {**asdict(self), "how": self.how}
 
 
@@ -70,7 +70,7 @@ class TerminationLog:
     Deaths of an application's replicas since dewy started.
 
     Attributes:
-        deaths: How many there were, by reason.
+        deaths: Number of deaths, by reason.
     """
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class TerminationLog:
 
 
 def described(exit_code: int | None, oom_killed: bool = False) -> str:
-    """`exit status 1`; `exit status 137 (killed by SIGKILL)`."""
+    """Return `exit status 1`, or `exit status 137 (killed by SIGKILL)`."""
     how = "ended" if exit_code is None else f"exit status {exit_code}"
     if exit_code is not None and exit_code in SIGNALS:
         how += f" ({describe_exit(128 - exit_code)})"

@@ -1,8 +1,8 @@
 """
-Performing what `reconcile` decides: rollouts and healing, side by side.
+Execution of what `reconcile` decides: rollouts and healing, side by side.
 
-Neither waits for the other, nor does one replica for another: whatever takes time
-is a task of its own, and each change of the store is a new decision.
+Neither waits for the other, nor does one replica for another: whatever takes time is a
+task of its own, and each change of the store leads to a new decision.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ __all__ = ["Circumstances", "Healing", "Order", "Rollout"]
 log = logging.getLogger(__name__)
 
 SECOND_LOOK = 2.0
-"""Seconds for a replica that has served to answer again; start-up is behind it."""
+"""Seconds for a replica that has served to answer again; its start-up is over."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """
-    What there is to be in the end.
+    State to be reached in the end.
 
     Attributes:
-        container_spec: What the replicas are made from.
+        container_spec: Container specification of the replicas.
 
-        desired: How many, and how many may start at a time.
+        desired: Number of replicas, and how many may start at a time.
 
-        readiness: When one of them is ready.
+        readiness: Readiness probe of a replica.
     """
 
     container_spec: ContainerSpec
@@ -54,10 +54,10 @@ class Order:
 
 class _Update(ABC):
     """
-    One way from what there is to what there is to be.
+    Transition from the current to the desired state.
 
     Attributes:
-        known: The change of the store that was looked at last.
+        known: Count of the last change of the store that was taken into account.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class _Update(ABC):
         self.known = 0
 
     async def run(self) -> None:
-        """Go on until nothing is left to do; cancelled, leave at once."""
+        """Go on until nothing is left to do; leave at once when cancelled."""
         try:
             while not await self._advance():
                 await self._something_happened()
@@ -82,14 +82,14 @@ class _Update(ABC):
 
     @abstractmethod
     async def _advance(self) -> bool:
-        """Do what can be done now; return whether all is done."""
+        """Do what can be done now; return whether everything is done."""
 
     @abstractmethod
     def _failed(self, exc: BaseException) -> None:
-        """Take note that a task failed; what is raised ends the update."""
+        """Note that a task failed; an exception raised here ends the update."""
 
     def _patience(self) -> float | None:
-        """Seconds after which to look again although nothing happened."""
+        """Return the seconds after which to decide again without any change."""
         return None
 
     def _decide(self, desired: Desired) -> Plan:
@@ -125,7 +125,7 @@ class _Update(ABC):
 
     @abstractmethod
     async def _prepare(self) -> None:
-        """Have at hand what a start needs."""
+        """Make available what a start needs."""
 
     async def _started(self, index: int) -> None:
         try:
@@ -145,13 +145,13 @@ class _Update(ABC):
             self._drainer.begin([replica])
             self._given_up(replica, exc, served)
         except asyncio.CancelledError:
-            # The next look at it finds out.
+            # The next inspection finds out.
             if replica.phase is Phase.STARTING:
                 replica.phase = Phase.UNCHECKED
             raise
 
     def _given_up(self, replica: Replica, exc: StartFailed, served: bool) -> None:
-        """Answer that *replica* is not ready, or no more: it is leaving."""
+        """Handle that *replica* is not ready, or no more: it is leaving."""
         raise exc
 
     async def _removed(self, replica: Replica) -> None:
@@ -183,10 +183,10 @@ class _Update(ABC):
 
 class Rollout(_Update):
     """
-    The replicas of a version come up beside those that serve.
+    Rollout that starts the replicas of a version beside those that serve.
 
-    `run` returns once all of them serve; nobody leaves. A replica that fails, or
-    dies after it was ready, is the end of it.
+    `run` returns once all of them serve; the old ones stay. A replica that fails, or
+    dies after it was ready, ends the rollout.
 
     Args:
         progress: Told each step, for people.
@@ -229,7 +229,7 @@ class Rollout(_Update):
             )
 
     async def _prepare(self) -> None:
-        """Nothing: it was made sure of before anything began."""
+        """Do nothing: all was made available before the rollout began."""
 
     def _tell(self, index: int, what: str) -> None:
         self._progress(f"replica {index + 1} of {self._order.desired.replicas} {what}")
@@ -252,21 +252,22 @@ class Rollout(_Update):
 @dataclass(frozen=True, slots=True)
 class Circumstances:
     """
-    What healing has to heed.
+    Circumstances that healing has to take into account.
 
     Attributes:
-        apart: Returns the spec of a rollout under way.
+        apart: Returns the fingerprint of a rollout under way.
 
-        stale: Whether something else is wanted by now: healing ends.
+        stale: Returns whether the desired state has changed, so that healing ends.
 
-        held: Whether a death is being judged, which may have another version run:
-            nothing is started or removed meanwhile.
+        held: Returns whether a death is being judged, which may lead to another
+            version: nothing is started or removed meanwhile.
 
-        pacing: When replicas may be started again.
+        pacing: Pacing of the starts of replicas.
 
-        told: Told in one line why replicas are missing, and "" once none are.
+        told: Called with one line on why replicas are missing, and with "" once none
+            are.
 
-        prepare: Has at hand what a start needs: the image.
+        prepare: Makes available what a start needs: the image.
     """
 
     apart: Callable[[], str | None] = lambda: None
@@ -279,7 +280,7 @@ class Circumstances:
 
 class Healing(_Update):
     """
-    What runs is kept at strength, and nothing else.
+    Healing that keeps the running version at strength, and does nothing else.
 
     `run` returns once that is so. A replica that fails holds up none of the others.
     """

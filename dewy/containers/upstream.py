@@ -1,5 +1,5 @@
 """
-Where a container is reached: at its own address, or at the port it published.
+Upstreams of a container: its own address, or the port it published.
 
 Docker publishes a port through a copying process of its own. Where this host
 routes to the container anyway, going there directly saves that hop.
@@ -34,12 +34,12 @@ LOOPBACK = "127.0.0.1"
 @dataclass(frozen=True, slots=True)
 class Upstream:
     """
-    One way to reach a container.
+    Way to reach a container.
 
     Attributes:
         way: `direct` or `published`.
 
-        endpoints: One for each port of the proxy, in their order.
+        endpoints: Endpoints for the ports of the proxy, in their order.
     """
 
     route: str
@@ -48,7 +48,7 @@ class Upstream:
 
 class Upstreams:
     """
-    Finds the ways to containers.
+    Finder of the upstreams of containers.
 
     Args:
         wanted: `auto`, `direct` or `published`.
@@ -61,9 +61,9 @@ class Upstreams:
 
     async def of(self, container: Container, ports: Sequence[int]) -> list[Upstream]:
         """
-        The ways to *container* that may be tried, the cheapest first.
+        Return the upstreams of *container* that may be tried, the cheapest first.
 
-        Empty where it has none: it does not run, or publishes nothing.
+        The list is empty where it does not run, or publishes nothing.
         """
         routes = []
         if self.wanted != PUBLISHED:
@@ -82,9 +82,9 @@ class Upstreams:
 
     async def _reachable(self, network: str, address: str) -> bool:
         """
-        Whether packets to *address* leave by the bridge of *network*.
+        Return whether packets to *address* leave by the bridge of *network*.
 
-        The kernel is asked, not the address: where there is no route to the
+        The kernel's answer counts, not the address: where there is no route to the
         bridge, some foreign host may answer.
         """
         if self.wanted == DIRECT:
@@ -94,7 +94,7 @@ class Upstreams:
         try:
             found = self._bridges[network] = await self._engine.network(network)
         except EngineError as exc:
-            # An engine that is away for a moment moves nobody: it is as it was.
+            # An engine that is away for a moment moves nothing: its last answer stands.
             log.debug("Network not inspected", extra={"error": str(exc)})
             found = self._bridges.get(network)
         source = source_address(address)
@@ -103,10 +103,11 @@ class Upstreams:
 
 def require_reach(engine: Engine, wanted: str) -> None:
     """
-    Refuse an engine whose containers could be started and never reached.
+    Refuse an engine whose containers could be started but never reached.
 
     Raises:
-        ConfigError: it is another host's, and *wanted* has its published ports used.
+        ConfigError: the engine is another host's, and *wanted* requires published
+            ports.
     """
     if wanted == DIRECT or engine.local:
         return
@@ -119,7 +120,7 @@ def require_reach(engine: Engine, wanted: str) -> None:
 
 def source_address(address: str) -> str | None:
     """
-    This host's own address on packets to *address*; None where no route leads.
+    Return this host's source address to *address*; None where no route leads.
 
     Connecting a datagram socket sends nothing.
     """

@@ -29,7 +29,7 @@ async def open_engine(
     Find the engine of *runtime* on this host by *environ* or in the usual places.
 
     Raises:
-        ConfigError: there is no engine, or none that may be used.
+        ConfigError: no engine was found, or none that may be used.
         EngineError: the engine does not answer correctly.
         ImplementationUnavailable: aiodocker is missing.
     """

@@ -128,7 +128,8 @@ async def choose(runtime: Runtime, places: Sequence[Address]) -> Address:
     Return the first of *places* that accepts connections.
 
     Raises:
-        ConfigError: there is none; the message says in one line what would be right.
+        ConfigError: no engine was found; the message says in one line what would be
+            right.
         EngineError: the engine is there but does not answer, which may be temporary.
     """
     findings: list[Finding] = []

@@ -1,1 +1,1 @@
-"""The options of `docker run`, judged and turned into what an engine is asked for."""
+"""The options of `docker run`, checked and translated for an engine."""

@@ -1,8 +1,8 @@
 """
-The options of `docker run` after `--`, as what an engine is asked to create.
+The options of `docker run` after `--`, as the request to create a container.
 
-Everything is judged before anything starts, and nothing that may be a secret is
-told in an error.
+Everything is checked before anything starts, and no error shows a value that may be a
+secret.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ DIGITS = 16
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """
-    What every replica of an application has in common.
+    Options common to all replicas of an application.
 
     Attributes:
-        name: How the names of its containers begin, or "" if that was not said.
+        name: Prefix of the containers' names, or "" if none was given.
 
-        network: The one it was put into, or "".
+        network: Network chosen by the operator, or "".
 
-        stop_timeout: Seconds it was given to stop, or None.
+        stop_timeout: Seconds given to a container to stop, or None.
 
         platform: `linux/arm64`, or "" for this host's.
 
@@ -47,21 +47,21 @@ class RunOptions:
     stop_timeout: int | None = None
     platform: str = ""
     cautions: tuple[str, ...] = ()
-    # As JSON, so that nobody changes it; not shown, for it holds secrets.
+    # As JSON, so that nothing changes it; not shown, for it holds secrets.
     _body: str = field(default="{}", repr=False)
 
     @property
     def user(self) -> str:
-        """Whom it runs as; "" for the image's own."""
+        """User that the program runs as; "" for the image's own."""
         user = json.loads(self._body).get("User", "")
         return str(user)
 
     def anonymous_volumes(self, image: Iterable[str]) -> list[str]:
         """
-        The paths at which each container has a volume that no other will have.
+        Return the paths of the volumes that belong to a single container.
 
         Args:
-            image: The paths that the image names as volumes.
+            image: Paths that the image declares as volumes.
         """
         body = json.loads(self._body)
         host = body.get("HostConfig", {})
@@ -74,9 +74,9 @@ class RunOptions:
 
     def run_as(self, uid: int, gid: int, *, rootless: bool) -> RunOptions:
         """
-        The same, run by dewy's own user where nobody else was named.
+        Return these options with dewy's own user, where no other was named.
 
-        Not where that is root, or where the engine maps users anyway: there the
+        They are unchanged for root, or where the engine maps users anyway: there the
         image's own user stands.
         """
         body = json.loads(self._body)
@@ -94,7 +94,7 @@ class RunOptions:
         network: str = "",
     ) -> dict[str, Any]:
         """
-        The body of a request to create a container, for Docker's API 1.41.
+        Return the body of a request to create a container, for Docker's API 1.41.
 
         Each of *ports* is published on a port of 127.0.0.1 that the engine
         chooses; *network* is used where the operator named none.
@@ -125,7 +125,7 @@ class RunOptions:
         self, image_digest: str, command: Sequence[str], ports: Sequence[int]
     ) -> str:
         """
-        16 hex digits that differ where containers would: the label `dewy.spec`.
+        Return the label `dewy.spec`: 16 hex digits, other for other containers.
 
         The order in which variables and labels were given does not count.
         """
@@ -144,12 +144,13 @@ class RunOptions:
 
 def parse(words: Sequence[str], environ: Mapping[str, str], root: Path) -> RunOptions:
     """
-    What *words* ask for; relative paths are meant from *root*.
+    Parse *words*; relative paths are relative to *root*.
 
     Only files named by `--env-file` are read.
 
     Raises:
-        ConfigError: one of them cannot be, is not taken by dewy, or is no option.
+        ConfigError: a value is invalid, or a word is no option, or not one that dewy
+            takes.
     """
     return _made(build(given(words), environ, root))
 

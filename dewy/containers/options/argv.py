@@ -1,4 +1,4 @@
-"""The words after `--`, taken apart as the command line of `docker run` is."""
+"""The words after `--`, split as on the command line of `docker run`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["Given", "given"]
 @dataclass(frozen=True, slots=True)
 class Given:
     """
-    An option as it was given.
+    Option as given.
 
     Attributes:
-        what: How errors name it.
+        what: Name of the option in errors.
 
-        text: Its value; "true" for a flag without one.
+        text: Value; "true" for a flag without one.
     """
 
     option: RunOption
@@ -32,10 +32,10 @@ class Given:
 
 def given(words: Sequence[str]) -> Iterator[Given]:
     """
-    Every option in *words*, in order.
+    Yield the options in *words*, in order.
 
     Raises:
-        ConfigError: a word is no option, or one that is not taken.
+        ConfigError: a word is no option, or not one that dewy takes.
     """
     rest = iter(words)
     last: Given | None = None
@@ -62,7 +62,7 @@ def _long(word: str, rest: Iterator[str]) -> Given:
 
 
 def _cluster(word: str, rest: Iterator[str]) -> Iterator[Given]:
-    """Flags in one word, of which the last may have a value."""
+    """Yield the flags in one word, of which the last may have a value."""
     for at in range(1, len(word)):
         letter, tail = word[at], word[at + 1 :]
         flag = f"-{letter}"
@@ -96,7 +96,7 @@ def _refusal(flag: str, name: str) -> ConfigError:
         return ConfigError(
             f"run option {flag} is an option of dewy: write it before --"
         )
-    # Words that were glued together may hold a value that is nobody's business.
+    # Words that were glued together may contain a secret value.
     plain = name.replace("-", "").isalnum() if name else flag.isprintable()
     shown = flag if plain else "of that name"
     near = get_close_matches(name, RUN_OPTIONS, 1)

@@ -1,4 +1,4 @@
-"""From options one by one to what an engine is asked for: put together and checked."""
+"""Combination of single options into a request to an engine, with its checks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENGINES = frozenset({"docker", "podman"})
 
 @dataclass(slots=True)
 class Builder:
-    """What has been put together so far."""
+    """Request under construction."""
 
     environ: Mapping[str, str]
     root: Path
@@ -36,7 +36,7 @@ class Builder:
     cautions: list[str] = field(default_factory=list)
 
     def under(self, *path: str, new: Callable[[], Any] = dict) -> Any:
-        """What is in the body where *path* leads; made if it is not there."""
+        """Return the part of the body at *path*, which is created if it is missing."""
         found: Any = self.body
         *outer, last = path
         for name in outer:
@@ -44,17 +44,17 @@ class Builder:
         return found.setdefault(last, new())
 
     def caution(self, text: str) -> None:
-        """Say *text* at start, once."""
+        """Add the warning *text*, logged at start, once."""
         if text not in self.cautions:
             self.cautions.append(text)
 
 
 def build(options: Iterable[Given], environ: Mapping[str, str], root: Path) -> Builder:
     """
-    All of *options* together.
+    Combine all of *options*.
 
     Raises:
-        ConfigError: a value cannot be, or two options exclude each other.
+        ConfigError: a value is invalid, or two options exclude each other.
     """
     made = Builder(environ, root)
     for each in options:
@@ -161,7 +161,7 @@ def _env(made: Builder, given: Given) -> None:
     name, value = environment.variable(given.text, given.what, made.environ)
     if value is None:
         made.caution(f"{given.what} {name!r}: dewy has no such variable to pass on")
-    # The last one counts, and in its place.
+    # The last one counts, and keeps its place.
     made.env.pop(name, None)
     made.env[name] = value
 

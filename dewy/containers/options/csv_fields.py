@@ -1,4 +1,4 @@
-"""`key=value` pairs with commas between, as `--mount` and `--gpus` have them."""
+"""`key=value` pairs separated by commas, as in `--mount` and `--gpus`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["fields"]
 
 def fields(value: str, what: str) -> Iterator[tuple[str, str]]:
     """
-    Every pair in *value*, keys in lower case; "" is the value of a bare key.
+    Yield the pairs in *value*, keys in lower case; a bare key has the value "".
 
-    A field with a comma in it stands in double quotes, all of it.
+    A field with a comma in it is enclosed in double quotes as a whole.
 
     Raises:
-        ConfigError: quotes do not match; *value*, which may hold a password, is
-            not told.
+        ConfigError: quotes do not match; the message omits *value*, which may hold a
+            password.
     """
     if "\n" in value or "\r" in value:
         raise ConfigError(f"{what} must be on one line")

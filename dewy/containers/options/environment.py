@@ -1,4 +1,4 @@
-"""The environment of containers, from `--env` and `--env-file`; values stay untold."""
+"""The environment of containers, from `--env` and `--env-file`; values stay secret."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Variable = tuple[str, str | None]
 
 def variable(text: str, what: str, environ: Mapping[str, str]) -> Variable:
     """
-    Name and value; a name alone has the value it has in *environ*.
+    Return name and value; a name alone has the value it has in *environ*.
 
-    The value is None if it has none there: then an image's own goes, too.
+    The value is None if *environ* has none: the image's own is then removed, too.
 
     Raises:
-        ConfigError: there is no name.
+        ConfigError: the name is missing.
     """
     name, equals, value = text.partition("=")
     if not name or "\0" in text:
@@ -31,12 +31,12 @@ def from_file(
     path: Path, what: str, environ: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
     """
-    The variables that the file *path* sets, as engines' own tools read it.
+    Yield the variables that the file *path* sets, read as engines' own tools do.
 
-    One a line, nothing is quoted; a name alone is passed on if *environ* has it.
+    Each line holds one, without quotes; a name alone is passed on if *environ* has it.
 
     Raises:
-        ConfigError: it cannot be read, or a line has no name or blanks in it.
+        ConfigError: the file cannot be read, or a line has no name or blanks in it.
     """
     for number, line in enumerate(_lines(path, what), 1):
         kept = line.lstrip()

@@ -1,4 +1,4 @@
-"""What `--volume`, `--mount` and `--tmpfs` mean."""
+"""Parsing of `--volume`, `--mount` and `--tmpfs`."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ Mount = dict[str, Any]
 
 def volume(value: str, what: str, root: Path) -> tuple[str, str]:
     """
-    What is mounted, as an engine takes it, and the place in the container.
+    Return the mount in an engine's terms, and its path in the container.
 
-    The first is "" for an anonymous volume. Paths of this host that begin with
-    a dot are meant from *root*.
+    The first is "" for an anonymous volume. Paths of this host that begin with a dot
+    are relative to *root*.
 
     Raises:
-        ConfigError: it is not of the form [SOURCE:]PLACE[:MODES].
+        ConfigError: the value is not of the form [SOURCE:]PLACE[:MODES].
     """
     parts = value.split(":")
     if len(parts) > 3 or not all(parts):
@@ -90,14 +90,14 @@ def _check_modes(text: str, what: str) -> None:
 
 
 def tmpfs(value: str, what: str) -> tuple[str, str]:
-    """The place, and the options of the mount."""
+    """Return the path in the container, and the options of the mount."""
     place, _, options = value.partition(":")
     return _place(place, what), options
 
 
 def mount(value: str, what: str, root: Path) -> Mount:
     """
-    From `type=bind,source=…,target=…` to what an engine takes.
+    Convert `type=bind,source=…,target=…` to an engine's form.
 
     Raises:
         ConfigError: a key is unknown, missing, or of another type of mount.
@@ -166,7 +166,7 @@ def _plain(text: str, what: str) -> str:
 def _at(
     *path: str, read: Callable[[str, str], Any] = _plain
 ) -> Callable[[Mount, str, str], None]:
-    """Puts the value into the mount where *path* leads."""
+    """Return a setter of the value at *path* of the mount."""
 
     def put(found: Mount, content: str, what: str) -> None:
         *outer, last = path

@@ -1,7 +1,7 @@
 """
-Reading the values of options of `docker run`, as engines count them.
+Readers of the values of `docker run`'s options, in the units of engines.
 
-Each reader takes the text and *what* it is the value of, for the error.
+Each reader takes the text and *what* names the option, for the error.
 """
 
 from __future__ import annotations
@@ -52,21 +52,21 @@ _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
 
 def text(value: str, what: str) -> str:
-    """Any text but none."""
+    """Return any text but an empty one."""
     if not value or "\0" in value:
         raise ConfigError(f"{what} must not be empty")
     return value
 
 
 def flag(value: str, what: str) -> bool:
-    """Whether a flag is on."""
+    """Return whether a flag is on."""
     if value not in _TRUE | _FALSE:
         raise ConfigError(f"{what} {value!r} must be true or false")
     return value in _TRUE
 
 
 def matching(pattern: str, right: str) -> Callable[[str, str], str]:
-    """A reader of whatever *pattern* matches as a whole; *right* describes it."""
+    """Return a reader of texts that *pattern* matches fully; *right* describes them."""
     compiled = re.compile(pattern, re.ASCII)
 
     def read(value: str, what: str) -> str:
@@ -78,7 +78,7 @@ def matching(pattern: str, right: str) -> Callable[[str, str], str]:
 
 
 def only(*words: str, why: str) -> Callable[[str, str], str]:
-    """A reader of nothing but *words*; *why* others are refused."""
+    """Return a reader that accepts only *words*; *why* tells the reason."""
     known = " or ".join(words)
 
     def read(value: str, what: str) -> str:
@@ -92,7 +92,7 @@ def only(*words: str, why: str) -> Callable[[str, str], str]:
 
 
 def whole(least: int, most: int) -> Callable[[str, str], int]:
-    """A reader of whole numbers from *least* to *most*."""
+    """Return a reader of whole numbers from *least* to *most*."""
 
     def read(value: str, what: str) -> int:
         if not _WHOLE.fullmatch(value) or not least <= int(value) <= most:
@@ -105,7 +105,7 @@ def whole(least: int, most: int) -> Callable[[str, str], int]:
 
 
 def size(value: str, what: str) -> int:
-    """Bytes, from `512m`, `1.5g`, `64KiB`; every unit is one of 1024."""
+    """Return bytes, from `512m`, `1.5g`, `64KiB`; units are powers of 1024."""
     match = _SIZE.fullmatch(value)
     if match is None:
         raise ConfigError(f"{what} {value!r} must be a size such as 512m or 2g")
@@ -119,31 +119,31 @@ def _limited(found: int, value: str, what: str) -> int:
 
 
 def swap(value: str, what: str) -> int:
-    """Bytes, or -1 for no limit."""
+    """Return bytes, or -1 for no limit."""
     return -1 if value == "-1" else size(value, what)
 
 
 def cpus(value: str, what: str) -> int:
-    """Billionths of a processor."""
+    """Return billionths of a processor."""
     if not _CPUS.fullmatch(value):
         raise ConfigError(f"{what} {value!r} must be a number such as 1.5")
     return int(Decimal(value) * NANO)
 
 
 def nanoseconds(value: str, what: str) -> int:
-    """From a time as dewy's own options have it."""
+    """Return nanoseconds, from a duration in the form of dewy's own options."""
     return round(values.duration(value, what) * NANO)
 
 
 def absolute(value: str, what: str) -> str:
-    """A path inside a container."""
+    """Return a path inside a container."""
     if not value.startswith("/") or "\0" in value:
         raise ConfigError(f"{what} {value!r} must be an absolute path")
     return value
 
 
 def address(value: str, what: str) -> str:
-    """An IP address."""
+    """Return an IP address."""
     try:
         return str(ip_address(value))
     except ValueError:
@@ -151,7 +151,7 @@ def address(value: str, what: str) -> str:
 
 
 def extra_host(value: str, what: str) -> str:
-    """`NAME:IP`, from this or `NAME=IP`."""
+    """Return `NAME:IP`, from this form or `NAME=IP`."""
     cut = min((at for at in map(value.find, "=:") if at > 0), default=0)
     name, ip = value[:cut], value[cut + 1 :]
     if ip.startswith("[") and ip.endswith("]"):
@@ -162,7 +162,7 @@ def extra_host(value: str, what: str) -> str:
 
 
 def pair(value: str, what: str) -> tuple[str, str]:
-    """`KEY=VALUE`; the value is not told in the error."""
+    """Return `KEY=VALUE`; the error does not show the value."""
     key, equals, content = value.partition("=")
     if not key or not equals:
         raise ConfigError(f"{what} must be KEY=VALUE")
@@ -170,14 +170,14 @@ def pair(value: str, what: str) -> tuple[str, str]:
 
 
 def capability(value: str, what: str) -> str:
-    """`ALL`, or a name that begins with `CAP_`."""
+    """Return `ALL`, or a name that begins with `CAP_`."""
     name = matching(r"[A-Za-z_]+", "a capability such as NET_RAW, or ALL")
     upper = name(value, what).upper()
     return upper if upper == "ALL" or upper.startswith("CAP_") else f"CAP_{upper}"
 
 
 def ulimit(value: str, what: str) -> tuple[str, dict[str, Any]]:
-    """`NAME=SOFT[:HARD]`, by its name; -1 is no limit."""
+    """Return the name and the limit of `NAME=SOFT[:HARD]`; -1 is no limit."""
     name, _, limits = value.partition("=")
     soft, colon, hard = limits.partition(":")
     hard = hard if colon else soft
@@ -194,7 +194,7 @@ def ulimit(value: str, what: str) -> tuple[str, dict[str, Any]]:
 
 
 def gpus(value: str, what: str) -> dict[str, Any]:
-    """`all`, how many, or `"device=0,1"`, as an engine is asked for devices."""
+    """Return the device request for `all`, a number, or `"device=0,1"`."""
     found: dict[str, Any] = {"Driver": "", "Count": 0, "Capabilities": [["gpu"]]}
     for key, content in fields(value, what):
         if key in {"all", "count"} or key.isdecimal():

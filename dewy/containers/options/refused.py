@@ -48,7 +48,7 @@ REFUSED_SHORTS = {
 }
 
 SHARED = frozenset({"bridge", "default"})
-"""The engine's own network, in which containers have no names."""
+"""The engine's own networks, in which containers have no names."""
 
 UNFIT_NETWORKS = {
     "host": "its replicas could not listen on the same port",
@@ -62,5 +62,5 @@ UNFIT_NETWORKS = {
 
 
 def unfit(network: str) -> str | None:
-    """Why no replica can be in *network*; None if it can."""
+    """Return why no replica can be in *network*; None if it can."""
     return UNFIT_NETWORKS.get(network.partition(":")[0].lower())

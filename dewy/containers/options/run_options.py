@@ -32,7 +32,7 @@ Reader = Callable[[str, str], Any]
 
 
 class Many(Enum):
-    """What becomes of an option that is given several times."""
+    """Meaning of an option that is given several times."""
 
     LAST = "the last one counts"
     LIST = "all count, in order"
@@ -42,23 +42,24 @@ class Many(Enum):
 @dataclass(frozen=True, slots=True)
 class RunOption:
     """
-    An option that may stand after `--`.
+    Option that may stand after `--`.
 
     Attributes:
-        name: Its long form without the dashes.
+        name: Long form without the dashes.
 
-        at: Where its value goes in what an engine is asked to create; empty for
-            one that is more than a value put somewhere.
+        at: Path of its value in the request to create a container; empty for an option
+            that is more than one value.
 
-        read: Takes the text and what it was given for; of a flag, `true`.
+        read: Reader of the text and the name of the option; the text of a flag is
+            `true`.
 
-        value: The value's name in the reference; "" for a flag.
+        value: Name of the value in the reference; "" for a flag.
 
-        help: What it is for, in a few words.
+        help: Purpose, in a few words.
 
-        short: Its letter, or "".
+        short: Letter, or "".
 
-        secret: The value may be one, so errors do not tell it.
+        secret: Whether the value may be secret, so that errors do not show it.
     """
 
     name: str
@@ -101,7 +102,7 @@ HARDENING = only("no-new-privileges", "no-new-privileges:true", why=_OPENED)
 HOSTNAME = matching(r"[A-Za-z0-9_.-]{1,253}", "a host name")
 
 _ALL = (
-    # What the program finds.
+    # The program's surroundings.
     RunOption(
         "env", (), _verbatim, "NAME[=VALUE]", "environment variable", "e", PAIRS, True
     ),
@@ -219,7 +220,7 @@ _ALL = (
     RunOption(
         "dns-option", (HOST, "DnsOptions"), text, "OPTION", "of the resolver", "", LIST
     ),
-    # What is told of it.
+    # Labels and the like.
     RunOption(
         "label",
         ("Labels",),
@@ -247,7 +248,7 @@ _ALL = (
         PAIRS,
         True,
     ),
-    # Its own check.
+    # The image's own health check.
     RunOption(
         "health-cmd",
         (HEALTH, "Test"),
