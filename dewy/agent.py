@@ -266,7 +266,7 @@ class Agent:
 
     async def went_back(self, attempt: Attempt, target: Installed, why: str) -> None:
         """Record that *target*, a kept release, runs again, and follow it up."""
-        # What the last look led to is no longer so.
+        # The outcome of the last look is out of date.
         self.status_reason = self.describe()
         self.announce(self.describe())
         await self.deployment_log.record(attempt, "deployed", why, more=True)
@@ -329,7 +329,7 @@ class Agent:
             )
 
         if attempt.action == "rollback":
-            # What serves is bad: a full disk must not keep it in its place.
+            # The serving release is bad: a full disk must not keep it in its place.
             await self.state_store.note(commit)
         else:
             await self.state_store.change(commit)

@@ -29,7 +29,7 @@ ADOPTED = "deployed by another program"
 
 async def load(settings: Settings, clock: Clock) -> StateStore:
     """
-    The state of this root: as dewy left it, as the original did, or empty.
+    Return the state of this root: as dewy left it, as the original did, or empty.
 
     A broken one is set aside: what works must not stay down for its sake.
 
@@ -139,7 +139,7 @@ def _read(file: StateFile, clock: Clock) -> State | None:
 
 def _present(state: State, kept: Collection[str]) -> State:
     """
-    *state* without the releases whose directories somebody removed.
+    Return *state* without the releases whose directories somebody removed.
 
     Going back from a release begins with its quarantine; what runs and is in
     there was being left when dewy was killed.
@@ -182,7 +182,7 @@ async def end_orphans(groups: Iterable[Group], root: Path, patience: float) -> N
 
 def _living(group: Group) -> list[tuple[int, int]]:
     """
-    The processes of *group*, each with its start time.
+    Return the processes of *group*, each with its start time.
 
     Once the leader is gone its pid can only name the same session for as long as
     that has members; a new leader under that pid started later than ours.

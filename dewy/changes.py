@@ -190,7 +190,7 @@ class ChangeSlot:
             try:
                 listener(text)
             except Exception:
-                # Whoever only listens must not make a change fail.
+                # A mere listener must not make a change fail.
                 log.exception("Listener of a deployment ran into a fault")
 
     @contextmanager

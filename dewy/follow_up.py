@@ -188,5 +188,5 @@ async def _logged(work: Awaitable[None]) -> None:
     try:
         await work
     except Exception:
-        # It follows what has succeeded: nobody is there to take the error.
+        # The deployment has succeeded: no caller is left to take the error.
         log.exception("Follow-up of a deployment ran into a fault of dewy")

@@ -55,7 +55,7 @@ SECRETS = (
     "SLACK_TOKEN",
 )
 SHORTEST_SECRET = 6
-# What a hook's environment may hold of others, by the usual names.
+# Secrets of others that a hook's environment may hold, by their usual names.
 _SECRET_NAME = re.compile(
     r"(?:PASS|PASSWORD|PASSWD|PASSPHRASE|TOKEN|SECRET|API_?KEY|PRIVATE_?KEY)$"
 )
@@ -95,7 +95,9 @@ def configure(
 
 
 def text_line(fields: Mapping[str, Any]) -> str:
-    """`time=… level=INFO msg="…" key=value`, quoted where a reader would stumble."""
+    """
+    Return `time=… level=INFO msg="…" key=value`, quoted where a reader would stumble.
+    """
     return " ".join(f"{key}={_quoted(value)}" for key, value in fields.items())
 
 
@@ -105,13 +107,13 @@ def json_line(fields: Mapping[str, Any]) -> str:
 
 
 def duration(seconds: float) -> timedelta:
-    """A duration, as log records take one: to the millisecond."""
+    """Return the duration as log records take one: to the millisecond."""
     return timedelta(milliseconds=round(seconds * 1000))
 
 
 def summary(exc: BaseException) -> str:
     """
-    An exception in one line, with its type where the text alone says little.
+    Describe an exception in one line, with its type where the text alone says little.
 
     Secrets are struck out, for it goes into files and to people.
     """
@@ -130,7 +132,7 @@ def detailed(exc: BaseException) -> str:
 
 
 def detail_of(exc: BaseException) -> str:
-    """The words of a program that belong to *exc*, in one line, or ""."""
+    """Return the words of a program that belong to *exc*, in one line, or ""."""
     detail = exc.detail if isinstance(exc, DeploymentError) else ""
     return struck(" ".join(detail.split()))
 
@@ -143,18 +145,18 @@ def _text(exc: BaseException) -> str:
 
 
 def printable(text: str) -> str:
-    """*text* for terminals, where a control character is a command."""
+    """Return *text* for terminals, where a control character is a command."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def struck(text: str) -> str:
-    """*text* without the secrets of this process, nor what looks like others."""
+    """Return *text* without the secrets of this process, nor what looks like others."""
     return urls.strike(redactor(os.environ)(text))
 
 
 def redactor(environ: Mapping[str, str]) -> Callable[[str], str]:
     """
-    A function that strikes out the secrets in *environ*, in every usual spelling.
+    Return a function that strikes out secrets of *environ*, in every usual spelling.
 
     The last defence: nobody is to log them in the first place.
     """
@@ -214,7 +216,7 @@ def _span(value: timedelta) -> str:
 
 
 class _Formatter(logging.Formatter):
-    """Lays records out; adds tracebacks only where they were asked for."""
+    """A formatter of log records; adds tracebacks only where they were asked for."""
 
     def __init__(
         self,

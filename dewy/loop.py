@@ -22,7 +22,7 @@ ASYNCIO, UVLOOP = "asyncio", "uvloop"
 
 def name() -> str:
     """
-    `uvloop` or `asyncio`; imports neither.
+    Return `uvloop` or `asyncio`; imports neither.
 
     Raises:
         ConfigError: `DEWY_LOOP` names neither, or one that is not installed.
@@ -40,7 +40,7 @@ def name() -> str:
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """
-    uvloop's, or none: asyncio's own.
+    Return uvloop's factory; None for asyncio's own.
 
     Raises:
         ConfigError: the same as for `name`.

@@ -162,7 +162,7 @@ class Operations:
         before = agent.state
         missing = await self._missing(before)
         while agent.changes.current or agent.state.running != before.running:
-            # Something has begun, or taken over, while the disk was asked.
+            # A change has begun, or taken over, while the disk was asked.
             await agent.changes.cancel(verbs.BY_OPERATOR)
             await agent.changes.settled()
             before = agent.state
@@ -190,7 +190,7 @@ class Operations:
     ) -> None:
         agent, attempt = self._agent, change.attempt
         attempt.reach("start")
-        # What is left goes into quarantine first: a dewy killed from here on must
+        # The version left goes into quarantine first: a dewy killed from here on must
         # not bring it back by itself.
         # A disk that refuses that does not keep a bad version in its place.
         await agent.state_store.note(_requarantine(before, after))

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 class Poller:
     """
-    Calls *tick* again and again, at a pace that spares the registry.
+    A loop that calls *tick* again and again, at a pace that spares the registry.
 
     Attributes:
         prepare: Awaited before each tick, if given; fails as a tick does.

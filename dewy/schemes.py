@@ -62,7 +62,7 @@ class Schemes(Generic[P, T]):
                 raise
             shown = urls.redact(url)
             if isinstance(exc, urls.UnknownOption):
-                # It may be a misspelt one, and what it holds a secret.
+                # The option may be misspelt, and its value a secret.
                 shown = shown.partition("?")[0]
             raise ConfigError(f"{self.kind} {shown}: {exc}") from exc
 

@@ -14,7 +14,7 @@ RESTART = (signal.SIGHUP, signal.SIGUSR1)
 
 class Signals:
     """
-    Handles signals while entered.
+    The handlers of signals, installed while entered.
 
     Attributes:
         stop: Set by SIGTERM, SIGINT or SIGQUIT; `reason` says which.

@@ -89,7 +89,7 @@ def hostname() -> str:
 
 
 def utc(seconds: float) -> datetime:
-    """The wall-clock time *seconds* as an aware datetime."""
+    """Return the wall-clock time *seconds* as an aware datetime."""
     return datetime.fromtimestamp(seconds, UTC)
 
 
@@ -130,10 +130,12 @@ def raise_descriptor_limit() -> None:
 
 
 def descriptor_limit() -> int | None:
-    """The soft limit before `raise_descriptor_limit`; None if it was not called."""
+    """
+    Return the soft limit before `raise_descriptor_limit`; None if it was not called.
+    """
     return _descriptors
 
 
 def usable_cpus() -> int:
-    """CPUs this process may run on."""
+    """Return the number of CPUs this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1

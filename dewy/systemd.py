@@ -77,7 +77,7 @@ class Service:
         return [(name, sock) for name, sock in adopted if sock is not None]
 
     def ready(self, status: str) -> None:
-        """Start-up, or a reload, is over."""
+        """Tell that start-up, or a reload, is over."""
         self._send("READY=1", f"STATUS={status}")
 
     def status(self, text: str) -> None:
@@ -89,7 +89,7 @@ class Service:
         self._send("STOPPING=1", f"STATUS={status}")
 
     def reloading(self) -> None:
-        """A reload has begun; `ready` ends it (Type=notify-reload)."""
+        """Tell that a reload has begun; `ready` ends it (Type=notify-reload)."""
         now = time.monotonic_ns() // 1000
         self._send("RELOADING=1", f"MONOTONIC_USEC={now}")
 
@@ -123,7 +123,9 @@ class Service:
 
 
 def _socket_address(text: str) -> bytes:
-    """For sendto(); empty for kinds we do not speak, such as `vsock:`."""
+    """
+    Return the address for sendto(); empty for unsupported kinds, such as `vsock:`.
+    """
     if text.startswith("@"):
         return b"\0" + os.fsencode(text[1:])
     return os.fsencode(text) if text.startswith("/") else b""
@@ -149,7 +151,7 @@ def _number(text: str) -> int:
 
 
 def _adopt(fd: int, name: str) -> socket.socket | None:
-    """The listening stream socket at *fd*, or None, with *fd* closed."""
+    """Return the listening stream socket at *fd*, or None, with *fd* closed."""
     try:
         sock = socket.socket(fileno=fd)
     except OSError as exc:

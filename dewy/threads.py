@@ -39,7 +39,7 @@ class DaemonThreads(ThreadPoolExecutor):
     """
 
     def __init__(self) -> None:
-        super().__init__(max_workers=1)  # which is never started
+        super().__init__(max_workers=1)  # the inherited pool is never started
         self._guard = threading.Lock()
         self._idle: list[queue.SimpleQueue[Work | None]] = []
         self._busy: set[Future[Any]] = set()

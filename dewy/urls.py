@@ -28,7 +28,7 @@ _PARAMETER = re.compile(
 _ODD_PORT = re.compile(r"^[^\[]*:(?!\d+$)|\]:(?!\d+$)", re.ASCII)
 _PAIR = re.compile(r"[^?#&;]+")
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
-# What goes wrong with a scheme more often than with others.
+# Mistakes that are frequent with one scheme.
 _HINTS = {"img": "; dewy finds the tag: write img://HOST/REPOSITORY without one"}
 _TRUE = frozenset({"1", "t", "true", "on", "yes"})
 _FALSE = frozenset({"0", "f", "false", "off", "no"})
@@ -115,7 +115,7 @@ def size(name: str, value: str) -> int:
 
 
 def canonical(url: str) -> str:
-    """The URL with its query sorted: the name of a registry in caches and keys."""
+    """Return the URL with its query sorted: a registry's name in caches and keys."""
     head, mark, query = url.partition("?")
     if not mark:
         return url
@@ -125,7 +125,7 @@ def canonical(url: str) -> str:
 
 def redact(url: str) -> str:
     """
-    The URL as it may be shown: passwords and tokens struck out.
+    Return the URL as it may be shown: passwords and tokens struck out.
 
     All of the user part goes, since a token may stand there alone, and so do
     the passwords of URLs in the query. Text that is no proper URL is taken for

@@ -19,7 +19,7 @@ SOCKET = "admin.sock"
 @contextmanager
 def address(directory: Path, name: str) -> Iterator[str]:
     """
-    A path to *name* in *directory* that fits; valid inside the block.
+    Yield a path to *name* in *directory* that fits; valid inside the block.
 
     A long one goes through a descriptor of the directory.
 

@@ -18,7 +18,7 @@ FULL = (
 
 class ConnectionLimiter:
     """
-    Makes the connections of a server, and ends those that stay too long.
+    A factory of a server's connections, which ends those that stay too long.
 
     Args:
         make: The server's own protocol for one connection.
@@ -96,12 +96,14 @@ class Visit(asyncio.Protocol):
             self._inner.resume_writing()
 
     def asked(self) -> None:
-        """The request has come; from now on its answer has to be taken."""
+        """Note that the request has come; from now on its answer has to be taken."""
         self._room = 1 << 62
         self._end_in(self._door.answer)
 
     def stays(self) -> None:
-        """The answer has no end; whoever sends it looks after slow clients."""
+        """
+        Note that the answer has no end; whoever sends it looks after slow clients.
+        """
         self._forget_timer()
 
     def _end_in(self, seconds: float) -> None:

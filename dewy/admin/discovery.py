@@ -26,7 +26,7 @@ PATIENCE = 2.0
 LONGEST_ANSWER = 16 * 1024 * 1024
 
 SOCKETS = Path("/proc/net/unix")
-# As the control socket is called before it is renamed: the kernel knows no other.
+# The control socket's name before it is renamed: the kernel knows no other.
 _SOCKET = re.compile(rf"(/.*)/\.{re.escape(SOCKET)}\.([0-9]+)$", re.MULTILINE)
 _THROUGH_DESCRIPTOR = "/proc/self/fd/"
 
@@ -57,7 +57,7 @@ class Instance:
 
 
 def tried(first: int) -> range:
-    """The ports on which dewys answer that were told *first*; 0 is the default."""
+    """Return the ports that a dewy told *first* may listen on; 0 is the default."""
     first = first or DEFAULT_ADMIN_PORT
     return range(first, min(first + PORTS_TRIED, 65536))
 
@@ -91,7 +91,7 @@ async def _in_root(root: Path) -> Instance | None:
 
 
 def _roots() -> set[Path]:
-    """The roots with a control socket, as Linux tells in /proc/net/unix."""
+    """Return the roots with a control socket, as Linux tells in /proc/net/unix."""
     try:
         table = SOCKETS.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
@@ -137,7 +137,7 @@ async def _status(session: ClientSession, port: int) -> Instance | None:
 
 
 async def _get(session: ClientSession, port: int, path: str) -> Any:
-    """The JSON that is there; None where there is none."""
+    """Return the JSON document at *path*; None if there is none."""
     from aiohttp import ClientError
 
     from ..remotes import http

@@ -32,7 +32,7 @@ RETRY_MS = 2000
 
 class Events:
     """
-    Sends `status` and `history` events to every client, at first and on change.
+    The stream of `status` and `history` events to clients, at first and on change.
 
     Each client is looked after by its own request: when nobody looks, nothing
     is looked at.
@@ -79,7 +79,7 @@ class Events:
         self._ended.set()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """The handler of `GET /api/events`."""
+        """Return the handler of `GET /api/events`."""
         from aiohttp import web
 
         if self._clients >= self._most:
@@ -129,7 +129,7 @@ class Events:
                     await self._ended.wait()
 
     async def _look(self, rates: Rates) -> dict[str, str]:
-        """The data of every event, as they are now."""
+        """Return the data of every event, as they are now."""
         status = dict(await self._snapshot())
         status["replicas"] = [_without_labels(each) for each in status["replicas"]]
         now = asyncio.get_running_loop().time()

@@ -32,14 +32,14 @@ _HEADERS = {
 
 
 def guard() -> Middleware:
-    """The middleware; made when it is wanted, because aiohttp takes a while."""
+    """Make the middleware; only when it is wanted, because aiohttp takes a while."""
     from aiohttp import web
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         if found := visit(request):
             found.asked()
-        # One request a connection, so that one deadline covers all of each.
+        # A connection carries one request, so that one deadline covers all of it.
         try:
             if not is_local(request.headers):
                 raise web.HTTPForbidden(text="This API is for local users only.\n")
@@ -66,7 +66,7 @@ async def harden(request: web.Request, response: web.StreamResponse) -> None:
 
 
 def visit(request: web.Request) -> Visit | None:
-    """The connection that *request* came by; None once it is gone."""
+    """Return the connection that *request* came by; None once it is gone."""
     transport = request.transport
     found = transport.get_protocol() if transport else None
     return found if isinstance(found, Visit) else None

@@ -35,7 +35,7 @@ def _unheard(text: str) -> None:
 
 class Handlers:
     """
-    Carries out what operators ask of a dewy that runs.
+    The handlers of operators' requests to a running dewy.
 
     Args:
         generations: The supervised program, in server mode.
@@ -105,7 +105,7 @@ class Handlers:
         return await answers[verb]()
 
     def containers(self) -> list[Answer] | None:
-        """The replicas, as the HTTP API tells them; None in other modes."""
+        """Return the replicas, as the HTTP API tells them; None in other modes."""
         return self._replica_set.containers() if self._replica_set else None
 
     async def _why(self, version: str) -> Answer:

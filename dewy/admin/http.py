@@ -169,7 +169,7 @@ class AdminAPI:
 
 
 def status_answer(status: Mapping[str, Any]) -> dict[str, Any]:
-    """*status* with the keys that the original's API had."""
+    """Return *status* with the keys that the original's API had."""
     command = status["command"]
     running = status["running"]
     return {

@@ -35,7 +35,7 @@ async def logs(
     args: Mapping[str, Any],
 ) -> Part:
     """
-    The last lines of every source, or of those that *args* names.
+    Return the last lines of every source, or of those that *args* names.
 
     `lines` is how many, `generation` a number, `replica` an index, name or id.
     Of the sources in `after` only what came after that position is told, and none
@@ -57,7 +57,7 @@ async def logs(
 
 
 def _which(command: str, kind: str, args: Mapping[str, Any]) -> str:
-    """The one of *kind* that was asked for, or ""."""
+    """Return the source of *kind* that was asked for, or ""."""
     for other in ("generation", "replica"):
         if args.get(other) and other != kind and command != "assets":
             raise DewyError(f"dewy {command} has no {other}s; say --{kind}")
@@ -133,7 +133,7 @@ def _part(source: str, lines: Iterable[str], end: int, missed: int) -> Part:
 
 
 def _within(budget: int, parts: Sequence[Part]) -> list[Part]:
-    """*parts* without the first lines of those that are too long together."""
+    """Return *parts* without the first lines of those that are too long together."""
     share = budget // max(len(parts), 1)
     for part in parts:
         lines, left = part["lines"], share

@@ -22,7 +22,7 @@ __all__ = ["apply", "look", "state_of"]
 
 def look(settings: Settings, clock: Clock) -> dict[str, Any]:
     """
-    The status of a root without a dewy; creates nothing.
+    Return the status of a root without a dewy; creates nothing.
 
     Raises:
         DewyError: the state cannot be read.

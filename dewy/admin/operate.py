@@ -23,7 +23,7 @@ LONG_PATIENCE = 3600.0
 
 async def look(settings: Settings, clock: Clock | None = None) -> dict[str, Any]:
     """
-    The status of the root, from the dewy that runs there or from disk.
+    Return the status of the root, from the dewy that runs there or from disk.
 
     Raises:
         DewyError: the status can be read from neither.

@@ -57,7 +57,7 @@ def page() -> Page:
 
 
 async def serve(request: web.Request) -> web.Response:
-    """The handler of `GET /`."""
+    """Return the handler of `GET /`."""
     from aiohttp import web
 
     found = await asyncio.to_thread(page)

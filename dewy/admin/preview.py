@@ -27,7 +27,7 @@ PATIENCE = 120.0
 
 async def preview(settings: Settings, clock: Clock | None = None) -> dict[str, Any]:
     """
-    The release the registry names, with what this root knows about it.
+    Return the release the registry names, with what this root knows about it.
 
     Without one, `error` says why. `passed_over` lists the newer versions that this
     host cannot have, or may not; `older` counts those behind; `refused` lists the
@@ -93,7 +93,7 @@ def _list(found: Found) -> dict[str, Any]:
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Registry]:
     """
-    The registry, for one look.
+    Open the registry, for one look.
 
     Raises:
         ConfigError: the registry's URL cannot be used.

@@ -10,7 +10,7 @@ __all__ = ["public"]
 
 def public(status: Mapping[str, Any]) -> dict[str, Any]:
     """
-    *status* without what programs say of themselves: it may hold secrets.
+    Return *status* without what programs say of themselves: it may hold secrets.
 
     Step, exit and category of a failure stay.
     """

@@ -17,7 +17,7 @@ Signature = tuple[int, int, int]
 
 class RecentHistory:
     """
-    Reads the history of a root, and does it again only when there is more of it.
+    The recent history of a root, read again only when there is more of it.
 
     Args:
         private: The root's `.dewy`.

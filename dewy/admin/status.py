@@ -80,7 +80,7 @@ def status(
     broken: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """
-    The status as it is sent and printed; *process* is None where no dewy runs.
+    Return the status as it is sent and printed; *process* is None where no dewy runs.
 
     *now* and the times in the answer are seconds since the epoch; *broken* names
     the files of states that could not be read.

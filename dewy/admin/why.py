@@ -78,7 +78,7 @@ async def look(
 def _coming(
     missing: Iterable[tuple[str, Exception]], now: float, grace: float
 ) -> dict[str, float]:
-    """Until when each of the *missing* versions is waited for."""
+    """Return the time until which each of the *missing* versions is waited for."""
     return {
         tag: exc.since.timestamp() + grace
         for tag, exc in missing
@@ -90,7 +90,7 @@ def _coming(
 async def answer(
     version: str, state: State, history: History, looked: Looked, now: float
 ) -> dict[str, Any]:
-    """`version`, `verdict`, `why` and `records`, as JSON has them."""
+    """Return `version`, `verdict`, `why` and `records`, as JSON has them."""
     records = await asyncio.to_thread(history.read)
     found = explain(version, state, records, looked, now)
     return {"version": version, **asdict(found)}

@@ -34,5 +34,5 @@ async def constructor_findings(
 
 
 def mistake(exc: ConfigError) -> Finding:
-    """The finding that *exc* is."""
+    """Return *exc* as a finding."""
     return Finding(Level.MISTAKE, "option", summary(exc))

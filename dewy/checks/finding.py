@@ -47,11 +47,11 @@ class Finding:
         return f"{self.level + ':':<10} {self.subject}: {self.text}{advice}"
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the finding, for JSON."""
         return asdict(self)
 
 
 def exit_status(findings: Iterable[Finding]) -> int:
-    """2 with a mistake in the configuration, 1 with another failure, else 0."""
+    """Return 2 with a mistake in the configuration, 1 with another failure, else 0."""
     levels = {finding.level for finding in findings}
     return 2 if Level.MISTAKE in levels else int(Level.FAILURE in levels)

@@ -19,14 +19,16 @@ TIMEX = 512
 
 
 def host_findings(running: int) -> list[Finding]:
-    """The clock, and the descriptors of *running*, a dewy's pid, or of a next one."""
+    """
+    Check the clock, and the descriptors of *running*, a dewy's pid, or of a next one.
+    """
     if sys.platform != "linux":
         return []
     return [clock_finding(_clock_state()), _descriptors(running)]
 
 
 def clock_finding(state: int) -> Finding:
-    """*state* as adjtimex(2) returns it."""
+    """Judge the clock by *state*, as adjtimex(2) returns it."""
     if state == TIME_ERROR:
         text = "the clock is not synchronised, as far as the kernel knows"
         advice = "run chrony or systemd-timesyncd: TLS and quarantine go by it"
@@ -55,7 +57,7 @@ def _descriptors(running: int) -> Finding:
 
 
 def descriptor_finding(used: int, limit: int) -> Finding:
-    """*used* of *limit* descriptors; a *limit* below 0 is none."""
+    """Judge *used* of *limit* descriptors; a *limit* below 0 is none."""
     text = f"{used} of {limit if limit >= 0 else 'unlimited'} used"
     if 0 <= limit < LEAST_DESCRIPTORS or 0 <= limit * SCARCE < used:
         advice = "raise LimitNOFILE= of the unit (ulimit -n)"

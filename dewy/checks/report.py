@@ -86,7 +86,7 @@ async def examine_host(
 
 
 async def _running(settings: Settings) -> int:
-    """The pid of the dewy that runs in the root; 0 where there is none."""
+    """Return the pid of the dewy that runs in the root; 0 where there is none."""
     try:
         return int((await operate.look(settings))["pid"] or 0)
     except (DewyError, OSError):

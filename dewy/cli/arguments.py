@@ -81,7 +81,7 @@ def group_options() -> list[click.Option]:
 
 def _decorate(options: list[click.Option]) -> Callable[[F], F]:
     def decorate(function: F) -> F:
-        # Where click's own decorators leave parameters for the command to take.
+        # Click's own decorators leave parameters here for the command to take.
         params = function.__dict__.setdefault("__click_params__", [])
         params.extend(reversed(options))
         return function
@@ -115,7 +115,7 @@ def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> N
     if value and not ctx.resilient_parsing:
         build = {"version": __version__, "relay": relay(), "loop": loop.name()}
         if _wants_json(ctx.meta.get(ARGUMENTS, ())):
-            # As the original has it: scripts read it so.
+            # The original's form, which scripts read.
             logs.configure("info", "json")
             log.info("Dewy version", extra=build)
         else:
@@ -138,7 +138,7 @@ def settings_from(
     ctx: click.Context, program: Sequence[str] = (), run_options: Sequence[str] = ()
 ) -> Settings:
     """
-    The settings of the command *ctx* is about; logs are configured by them.
+    Return the settings of the command *ctx* is about; logs are configured by them.
 
     Raises:
         UsageError: an option before the command has no meaning for it.
@@ -164,7 +164,7 @@ def examined_from(
     ctx: click.Context, command: str, words: Sequence[str]
 ) -> tuple[Settings, list[ConfigError]]:
     """
-    The settings *command* would have with the options of *ctx*; and each mistake.
+    Return the settings *command* would have with *ctx*'s options, and each mistake.
 
     *words* are what stands after the options.
     """
@@ -184,7 +184,7 @@ def _given(ctx: click.Context) -> dict[str, Any]:
 
 
 def _unknown(command: str, given: Iterable[str]) -> list[str]:
-    """The options *command* neither has nor accepts."""
+    """Return the options *command* neither has nor accepts."""
     accepted = [*options_of(command), *options_without_effect(command)]
     meant = {option.name for option in accepted}
     return [name for name in given if name not in meant]

@@ -77,7 +77,7 @@ def tell_mistakes(report: Report) -> None:
 
 
 def judged(ctx: click.Context, words: Sequence[str], **how: bool) -> Report:
-    """The report on the command line that *ctx* and *words* are; *how* as there."""
+    """Return the report on the command line of *ctx* and *words*; *how* as there."""
     from ..checks import examine_host
 
     mode, rest = mode_of(words, ctx.meta[BEFORE_DASHES])
@@ -90,7 +90,7 @@ def judged(ctx: click.Context, words: Sequence[str], **how: bool) -> Report:
 
 
 def mode_of(words: Sequence[str], before: Sequence[str]) -> tuple[str, Sequence[str]]:
-    """The command that is named first, before `--`, or ""; and what follows."""
+    """Return the command that is named first, before `--`, or "", and what follows."""
     if words and words[0] in MODES and words[0] in before:
         return words[0], words[1:]
     return "", words
@@ -101,7 +101,7 @@ def _guessed(words: Sequence[str]) -> str:
 
 
 def as_object(report: Report) -> dict[str, Any]:
-    """The report, for JSON."""
+    """Return the report, for JSON."""
     findings = [finding.as_dict() for finding in report.findings]
     return {**(report.found or {}), "findings": findings}
 

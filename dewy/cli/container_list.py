@@ -57,7 +57,7 @@ def screen(first: int, json_: bool) -> str:
 
 def chosen(found: Sequence[Instance], first: int) -> Instance:
     """
-    The one of *found* that keeps containers.
+    Return the instance in *found* that keeps containers.
 
     Raises:
         DewyError: *found* has no dewy that keeps containers.
@@ -72,7 +72,7 @@ def chosen(found: Sequence[Instance], first: int) -> Instance:
 
 
 def table(containers: Containers) -> list[str]:
-    """The containers as people read them, by their names."""
+    """Return the containers as people read them, by their names."""
     rows = sorted(
         (str(c.get("name", "")), str(c.get("ip_port", "")), _time(c))
         for c in containers

@@ -54,7 +54,7 @@ def command(ctx: click.Context, /, offline: bool, json_: bool, **given: object) 
 
 
 def _said(given: Mapping[str, object]) -> list[str]:
-    """The options *given* here, for `check`."""
+    """Return the options *given* here, for `check`."""
     return [
         f"--{name.replace('_', '-')}={value}"
         for name, values in given.items()
@@ -78,7 +78,7 @@ def _report(words: Sequence[str], *, offline: bool) -> Report:
 
 def _command_line(pid: int) -> list[str]:
     """
-    The arguments of the dewy *pid*, whose environment becomes this process's.
+    Return the arguments of the dewy *pid*, whose environment becomes this process's.
 
     Raises:
         DewyError: the arguments cannot be read.

@@ -22,7 +22,7 @@ DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
 
 def main() -> NoReturn:
-    """The console script."""
+    """Run the console script."""
     for stream in (sys.stdout, sys.stderr):
         # File names may hold what is no text, and messages quote them.
         if isinstance(stream, TextIOWrapper):
@@ -80,6 +80,6 @@ def _usage(exc: click.ClickException) -> str:
 
 
 def _reader_left() -> int:
-    # As in `dewy history | head`: nobody is there to be told.
+    # For example `dewy history | head`: no reader is left.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return FAILED

@@ -44,7 +44,7 @@ COMMANDS = (
 
 
 class LazyGroup(click.Group):
-    """Commands live in the module of their name, imported on first use."""
+    """A group whose commands live in modules of their names, imported on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

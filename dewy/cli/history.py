@@ -30,7 +30,7 @@ def command(
 
 
 def table(records: Sequence[Record]) -> list[str]:
-    """The records as people read them."""
+    """Return the records as people read them."""
     if not records:
         return ["nothing was deployed here yet"]
     rows = [("WHEN", "VERSION", "FROM", "OUTCOME", "TOOK", "WHY"), *map(_row, records)]

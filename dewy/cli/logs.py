@@ -79,7 +79,7 @@ async def _show(
 
 
 def shown(part: Mapping[str, Any], *, json_: bool) -> Iterator[str]:
-    """The lines of one source, as they are printed."""
+    """Yield the lines of one source, as they are printed."""
     source = part["source"]
     if json_:
         yield from (as_json({"source": source, "line": line}) for line in part["lines"])

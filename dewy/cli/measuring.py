@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 class Measured:
     """
-    Proxies are measured as *settings* ask for, or not at all.
+    The measuring of proxies as *settings* ask for, or not at all.
 
     Raises:
         ImplementationUnavailable: the extra `telemetry` is not installed.
@@ -35,7 +35,7 @@ class Measured:
     @asynccontextmanager
     async def __call__(self, proxy: Proxy) -> AsyncIterator[None]:
         """
-        While the block lasts.
+        Measure while the block lasts.
 
         Raises:
             DewyError: the port that was chosen for the HTTP API can't be had.

@@ -11,12 +11,12 @@ __all__ = ["as_json", "columns", "moment", "span"]
 
 
 def as_json(value: Any) -> str:
-    """*value* as one line of JSON; what JSON does not know becomes text."""
+    """Return *value* as one line of JSON; what JSON does not know becomes text."""
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def moment(seconds: float | None) -> str:
-    """A time in this host's zone; "" for none."""
+    """Return a time in this host's zone; "" for none."""
     if seconds is None:
         return ""
     return f"{datetime.fromtimestamp(seconds).astimezone():%Y-%m-%d %H:%M:%S}"

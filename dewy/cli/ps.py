@@ -38,7 +38,7 @@ def command(ctx: click.Context, /, json_: bool, **given: object) -> None:
 
 
 def table(found: Sequence[Instance]) -> list[str]:
-    """The dewys as people read them."""
+    """Return the dewys as people read them."""
     if not found:
         return ["no dewy answers on this host"]
     return columns([HEADING, *map(_row, found)])

@@ -14,7 +14,7 @@ __all__ = ["root_option"]
 
 
 def root_option() -> click.Option:
-    """`-C DIR`: change to that directory before anything is read."""
+    """Return the option `-C DIR`: change to that directory before anything is read."""
     return click.Option(
         ["-C", "--root", "root"],
         metavar="DIR",
@@ -38,7 +38,7 @@ def _change(ctx: click.Context, param: click.Parameter, value: str | None) -> No
 
 def _directory(value: str) -> Path:
     """
-    The directory that is called *value*, or where the dewy of that name runs.
+    Return the directory *value*, or the root of the dewy of that name.
 
     Raises:
         UsageError: *value* is neither, or the name of more than one dewy.

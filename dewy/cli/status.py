@@ -53,7 +53,7 @@ def _shown(status: Status, *, json_: bool) -> str:
 
 
 def screen(status: Status, now: float) -> list[str]:
-    """The status as people read it; *now* is seconds since the epoch."""
+    """Return the status as people read it; *now* is seconds since the epoch."""
     rows = [(name + ":", text) for name, text in _facts(status, now) if text]
     return [
         _headline(status),
@@ -139,7 +139,7 @@ def _release(release: Status | None, now: float) -> str:
 
 
 def _underway(change: Status | None, now: float) -> str:
-    """The change of version under way, and how far it is."""
+    """Describe the change of version under way, and how far it is."""
     if change is None:
         return ""
     progress = change.get("progress") or change["step"]

@@ -25,7 +25,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 def port_mappings(texts: tuple[str, ...], what: str) -> tuple[PortMapping, ...]:
     """
-    From `PROXY` or `PROXY:CONTAINER` each, in the order of the proxy's ports.
+    Read `PROXY` or `PROXY:CONTAINER` each, in the order of the proxy's ports.
 
     Raises:
         ConfigError: a mapping is of another form, or two have the same proxy port.

@@ -56,7 +56,7 @@ class Endpoint:
     @classmethod
     def parse(cls, text: str, what: str, *, anywhere: bool = False) -> Endpoint:
         """
-        From `127.0.0.1:80`, `[::1]:80`, `unix:/path` or, if *anywhere*, `80`.
+        Read `127.0.0.1:80`, `[::1]:80`, `unix:/path` or, if *anywhere*, `80`.
 
         Raises:
             ConfigError: *text* is none of these; *what* names the option it was given
@@ -99,7 +99,7 @@ def _path(text: str, what: str) -> str:
 
 
 def _host(text: str) -> str | None:
-    """The canonical address; None where there is none."""
+    """Return the canonical address; None where there is none."""
     if not text:
         return ""
     bracketed = text.startswith("[") and text.endswith("]")

@@ -267,7 +267,7 @@ ROWS = (
     ),
 )
 
-# Where a name has a row for each of several commands, all are written alike.
+# Rows of one name for several commands are written alike.
 OPTIONS = {
     option.name: option
     for option in ROWS
@@ -276,12 +276,12 @@ OPTIONS = {
 
 
 def options_of(command: str) -> list[Option]:
-    """The options that have a meaning for *command*."""
+    """Return the options that have a meaning for *command*."""
     return [option for option in ROWS if command in option.commands]
 
 
 def options_without_effect(command: str) -> list[Option]:
-    """The options *command* accepts, as the original does, without a meaning."""
+    """Return the options *command* accepts, as the original does, without a meaning."""
     if command not in ORIGINAL_COMMANDS:
         return []
     meant = {option.name for option in options_of(command)}

@@ -32,7 +32,7 @@ def resolve(
     cwd: Path,
 ) -> Settings:
     """
-    The settings of *command* in the root *cwd*.
+    Return the settings of *command* in the root *cwd*.
 
     *given* holds flags by their long names (a text, a list of texts, True) and,
     for `server`, the program and its arguments under `program`; for `container`,
@@ -145,7 +145,7 @@ def _add_calver(values: dict[str, Any], said: Mapping[str, Said]) -> None:
 
 
 def with_calver(registry: str, calver: str) -> str:
-    """The registry URL with the option `calver`, in its canonical form."""
+    """Return the registry URL with the option `calver`, in its canonical form."""
     head, _, query = registry.partition("?")
     pairs = parse_qsl(query, keep_blank_values=True)
     others = [pair for pair in pairs if pair[0].lower() != "calver"]
@@ -158,7 +158,7 @@ def _cache_dir(environ: Mapping[str, str], root: Path) -> Path:
 
 
 def _foreign(command: str, given: Mapping[str, object]) -> list[str]:
-    """The flags of other commands, which the original takes with each."""
+    """Return the flags of other commands, which the original takes with each."""
     names = [f"--{option.name}" for option in options_without_effect(command)]
     found = [name for name in names if given.get(name.removeprefix("--"))]
     return [f"no effect with {command}: {', '.join(found)}"] if found else []

@@ -17,7 +17,7 @@ _ENDPOINT = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", re.A
 
 def endpoint(text: str, what: str) -> str:
     """
-    `HOST:PORT`, or "" for none.
+    Return `HOST:PORT`, or "" for none.
 
     What is refused is not shown: it may be a URL with a password in it.
     """

@@ -52,7 +52,7 @@ class Kind:
 
 
 def duration(text: str, what: str) -> float:
-    """Seconds, from `30`, `30s`, `250ms`, `5m`, `1h` or `1m30s`."""
+    """Read seconds from `30`, `30s`, `250ms`, `5m`, `1h` or `1m30s`."""
     if not _TIME.fullmatch(text):
         raise ConfigError(
             f"{what} {text!r} must be a time such as 30, 30s, 250ms, 5m or 1m30s"
@@ -65,7 +65,7 @@ def duration(text: str, what: str) -> float:
 
 
 def positive_duration(text: str, what: str) -> float:
-    """Seconds; zero would switch off what cannot be without."""
+    """Read seconds; zero is refused, as it would switch off what must stay on."""
     seconds = duration(text, what)
     if not seconds:
         raise ConfigError(f"{what} {text!r} must be longer than zero")
@@ -74,7 +74,7 @@ def positive_duration(text: str, what: str) -> float:
 
 def lenient_duration(default: float) -> Reader:
     """
-    A reader of seconds that takes zero and less for *default*.
+    Return a reader of seconds that takes zero and less for *default*.
 
     The original accepts such values.
     """
@@ -94,26 +94,26 @@ def interval(text: str, what: str) -> float:
 
 
 def verbatim(text: str, what: str) -> str:
-    """The text itself."""
+    """Return the text itself."""
     return text
 
 
 def url(text: str, what: str) -> str:
-    """A URL of the right form; whether its scheme exists is seen when it is opened."""
+    """Read a URL of the right form; its scheme is looked up when it is opened."""
     if text:
         urls.split(text, what)
     return text
 
 
 def health_path(text: str, what: str) -> str:
-    """The path of an HTTP request, or "" for none."""
+    """Read the path of an HTTP request; "" for none."""
     if text and not re.fullmatch(r"/[!-~]*", text):
         raise ConfigError(f"{what} {text!r} must start with / and hold no blanks")
     return text
 
 
 def host_header(text: str, what: str) -> str:
-    """The value of a Host header: a name or an address, with or without a port."""
+    """Read the value of a Host header: a name or an address, with or without a port."""
     if not re.fullmatch(r"[A-Za-z0-9_.:\[\]-]{1,255}", text):
         raise ConfigError(
             f"{what} {text!r} must be a host such as localhost, www.example.com or "
@@ -123,7 +123,7 @@ def host_header(text: str, what: str) -> str:
 
 
 def share(text: str, what: str) -> float:
-    """A part of a whole, from `5%` or `0.05`; neither nothing nor all of it."""
+    """Read a part of a whole, from `5%` or `0.05`; neither nothing nor all of it."""
     match = _SHARE.fullmatch(text)
     found = float(match[1]) / (100 if match[2] else 1) if match else 0.0
     if not 0 < found < 1:
@@ -134,7 +134,7 @@ def share(text: str, what: str) -> float:
 
 
 def number(least: int, most: int) -> Reader:
-    """A reader of whole numbers from *least* to *most*."""
+    """Return a reader of whole numbers from *least* to *most*."""
 
     def read(text: str, what: str) -> int:
         if not _NUMBER.fullmatch(text) or not least <= int(text) <= most:
@@ -148,7 +148,7 @@ def number(least: int, most: int) -> Reader:
 
 def choice(*words: str, blank: str = "", **aliases: str) -> Reader:
     """
-    A reader of one of *words* in any case; *aliases* are further spellings.
+    Return a reader of one of *words* in any case; *aliases* are further spellings.
 
     Nothing at all means *blank*, if that is given.
     """
@@ -168,7 +168,7 @@ def flag(text: str, what: str) -> bool:
 
 
 def last(read: Reader) -> Callable[[tuple[str, ...], str], Any]:
-    """A reader of several texts of which only the last one counts."""
+    """Return a reader of several texts of which only the last one counts."""
     return lambda texts, what: read(texts[-1], what)
 
 
@@ -179,7 +179,7 @@ def url_list(texts: tuple[str, ...], what: str) -> tuple[str, ...]:
 
 def addresses(texts: tuple[str, ...], what: str) -> tuple[Address, ...]:
     """
-    The listening addresses in comma lists, each once, in the order of their ports.
+    Read listening addresses in comma lists; return each once, in order of their ports.
 
     An item is a port, a range of ports `A-B`, or `ADDRESS:PORT` with an IPv6
     address in brackets.
@@ -240,7 +240,7 @@ def _range(first: str, final: str, item: str, what: str) -> range:
 
 
 def port_number(text: str, item: str, what: str) -> int:
-    """The port that *text*, a part of *item*, is."""
+    """Read *text*, a part of *item*, as a port."""
     if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= 65535:
         raise ConfigError(f"{what} {item!r} must hold ports from 1 to 65535")
     return int(text)
