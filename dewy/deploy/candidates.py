@@ -83,7 +83,7 @@ class Found:
 
 
 class Absence:
-    """Confirms that a version is gone: missing from two lists in a row."""
+    """The check that a version is gone: missing from two lists in a row."""
 
     def __init__(self) -> None:
         self._missing: tuple[str, object] | None = None

@@ -76,7 +76,7 @@ def parse(text: str, artifact: str, source: str) -> str | None:
 
 
 def _entries(text: str) -> Iterable[tuple[str, str]]:
-    """The name and the sum of each line that is an entry; "" without a name."""
+    """Return the name and the sum of each line that is an entry; "" without a name."""
     for line in text.removeprefix("\ufeff").splitlines():
         line = line.strip()
         match = _BARE.fullmatch(line) or _GNU.fullmatch(line) or _BSD.fullmatch(line)

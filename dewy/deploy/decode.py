@@ -28,7 +28,7 @@ Check = Callable[[object], Any]
 
 def document(data: bytes) -> dict[str, Any]:
     """
-    The JSON object in *data*.
+    Return the JSON object in *data*.
 
     Raises:
         ValueError: *data* holds no JSON object.
@@ -68,7 +68,7 @@ def mapping(data: object) -> dict[str, Any]:
 
 def text(value: object) -> str:
     """
-    *value*, if it is text.
+    Return *value*, if it is text.
 
     Raises:
         ValueError: *value* is not text.
@@ -84,7 +84,7 @@ def texts(value: object) -> tuple[str, ...]:
 
 def number(value: object) -> float:
     """
-    *value*, if it is a time, or a span of it, from 0 to `LATEST`.
+    Return *value*, if it is a time, or a span of it, from 0 to `LATEST`.
 
     Raises:
         ValueError: *value* is not a number, or out of range.

@@ -27,7 +27,7 @@ class Switch(Protocol):
 
 
 class Deployer(Protocol):
-    """Makes one unpacked release the one that runs."""
+    """The part that makes one unpacked release the one that runs."""
 
     async def alive(self) -> bool:
         """Return whether what was deployed is at work."""
@@ -94,7 +94,7 @@ class AssetsDeployer:
 
 
 class _Swap:
-    """Files serve as soon as the link points at them."""
+    """A switch of files, which serve as soon as the link points at them."""
 
     def __init__(self, trial: Trial) -> None:
         self._trial = trial

@@ -238,7 +238,7 @@ def _tell(watchers: Sequence[Watcher], attempt: Attempt) -> None:
         try:
             watcher(attempt)
         except Exception:
-            # Who only watches must not make a deployment fail.
+            # A mere watcher must not make a deployment fail.
             log.exception("Watching ran into a fault")
 
 

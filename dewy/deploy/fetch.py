@@ -48,7 +48,7 @@ class Fetches(Protocol):
 
 class Fetcher:
     """
-    Stages artifacts: from the cache where it has them, else from their store.
+    A stager of artifacts: from the cache where it has them, else from their store.
 
     Args:
         scope: The result of `scope` for the registry's URL.
@@ -85,7 +85,7 @@ class Fetcher:
     @asynccontextmanager
     async def staged(self, release: Release) -> AsyncIterator[Path]:
         """
-        The verified artifact of *release*, as a file for the block to read.
+        Stage the verified artifact of *release*, as a file for the block to read.
 
         It may be another name of the file in the cache: never write to it.
         Nothing of it is left when the block ends, or did not begin.

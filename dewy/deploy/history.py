@@ -77,7 +77,7 @@ class History:
             OSError: the record could not be written.
         """
         text = json.dumps(asdict(record), ensure_ascii=False)
-        # What is no text, as in some file names, becomes a JSON escape.
+        # Bytes that are no text, as in some file names, become JSON escapes.
         line = text.encode(errors="backslashreplace") + b"\n"
         self._rotate(len(line))
         descriptor = os.open(

@@ -54,7 +54,7 @@ class HookOutput:
             self.writer = -1
 
     def text(self) -> str:
-        """The end of what has been written so far, trimmed."""
+        """Return the end of what has been written so far, trimmed."""
         while self._reader >= 0 and self._read():
             pass
         return self._tail.decode(errors="replace").strip()

@@ -24,7 +24,7 @@ MOST_LOGGED = 2000
 
 SHELL = "/bin/sh"
 STOP_GRACE = 5.0
-# They speak of dewy's own sockets and watchdog, which a hook has not.
+# Variables about dewy's own sockets and watchdog, which a hook has not.
 OURS = ("NOTIFY_SOCKET", "LISTEN_", "WATCHDOG_")
 
 

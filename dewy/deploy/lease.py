@@ -92,7 +92,7 @@ class Lease:
         self._length = length
         self._clock = clock
         self._token = secrets.token_hex(8)
-        # Which version we saw first when, by our own clock: one that is never
+        # The version last seen and when first, by our own clock: a lease that is never
         # renewed has ended, however the clocks of hosts differ.
         self._seen: tuple[str, float] = ("", 0.0)
 

@@ -20,7 +20,7 @@ TOLERANCE = 1.0
 
 
 def adopt(root: Path, cache_dir: Path) -> State:
-    """The state of a root without one; empty where nothing was deployed."""
+    """Return the state of a root without one; empty where nothing was deployed."""
     link = root / "current"
     target = link.resolve() if link.is_symlink() else None
     if target is None or not target.is_dir():
@@ -50,7 +50,7 @@ def cached(cache_dir: Path) -> tuple[str, Path] | None:
 
 
 def deployed_at(directory: str) -> float | None:
-    """The time in a release directory's name, seconds since the epoch."""
+    """Return the time in a release directory's name, seconds since the epoch."""
     match = STAMP.fullmatch(directory)
     if match is None:
         return None

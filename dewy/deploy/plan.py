@@ -79,7 +79,7 @@ def unreachable(
         return None
     own = candidates.key(running.tag)
     if not withdrawn and (own is None or version.key < own):
-        # What is listed is met before anything lower.
+        # A listed version is met before anything lower.
         return Decision(WAIT, f"{running.name} runs, and is missing in the registry")
     left = _left(state, candidates, version)
     if left and (own is None or version.key > own):
@@ -100,7 +100,7 @@ def is_beside(state: State, candidates: Candidates, version: Version) -> bool:
 
 
 def _left(state: State, candidates: Candidates, version: Version) -> str:
-    """The version above *version* that a rollback left, or ""."""
+    """Return the version above *version* that a rollback left, or ""."""
     if not state.back_at:
         return ""
     keys = {entry.tag: candidates.key(entry.tag) for entry in state.quarantine}

@@ -22,7 +22,7 @@ WIDTH = 30
 
 class ProgressReporter:
     """
-    Shows how far downloads are, one each at a time or several.
+    The display of downloads' progress, one at a time or several.
 
     Attributes:
         fetched: Bytes that have come, of all of them.
@@ -38,7 +38,7 @@ class ProgressReporter:
 
         def count(done: int, total: int | None) -> None:
             nonlocal before
-            # What is begun anew counts anew.
+            # A download begun anew counts anew.
             self.fetched += done - before if done >= before else done
             before = done
             progress(done, total)

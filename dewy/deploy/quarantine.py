@@ -78,13 +78,13 @@ class Quarantine:
         return iter(self.entries)
 
     def find(self, tag: str, identity: str) -> Entry | None:
-        """The entry for exactly these bytes under this tag."""
+        """Return the entry for exactly these bytes under this tag."""
         return next(
             (e for e in self.entries if (e.tag, e.identity) == (tag, identity)), None
         )
 
     def blocking(self, tag: str, identity: str, now: float) -> Entry | None:
-        """The entry that keeps this version out at *now*, if any."""
+        """Return the entry that keeps this version out at *now*, if any."""
         entry = self.find(tag, identity)
         return entry if entry and entry.blocks(now) else None
 

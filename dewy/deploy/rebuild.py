@@ -19,7 +19,7 @@ TOLERANCE = 2.0
 
 def left(settings: Settings) -> State:
     """
-    The state that the link `current`, the releases and the history speak for.
+    Return the state that the link `current`, the releases and the history speak for.
 
     Of containers, their labels tell. Blocks.
     """
@@ -37,7 +37,7 @@ def left(settings: Settings) -> State:
 
 def named(directories: Iterable[str], records: Sequence[Record]) -> list[Installed]:
     """
-    The releases in *directories*, newest first, as *records* name them.
+    Return the releases in *directories*, newest first, as *records* name them.
 
     A directory is named after a moment of the deployment that made it (pure).
     """

@@ -177,7 +177,7 @@ def key(registry_url: str, selection: Selection) -> str:
 
 
 def moment(at: float | None) -> str:
-    """A time as Go's RFC3339Nano writes it."""
+    """Return a time as Go's RFC3339Nano writes it."""
     if at is None:
         return ZERO
     text = utc(at).isoformat(timespec="microseconds").removesuffix("+00:00")
@@ -186,7 +186,7 @@ def moment(at: float | None) -> str:
 
 def seconds(text: str | None) -> float | None:
     """
-    The time that *text* names; None for the zero time, or none at all.
+    Return the time that *text* names; None for the zero time, or none at all.
 
     Raises:
         ValueError: *text* is not a time.

@@ -85,7 +85,7 @@ def ttl_of(cache_url: str) -> float:
 
 class CachedRegistry:
     """
-    Answers for *registry* what any host learned less than a while ago.
+    The answers of *registry*, as any host learned them a short while ago.
 
     Args:
         key: The result of `answer.key`.
@@ -149,12 +149,12 @@ class CachedRegistry:
             details=details,
             costly=True,
             complete=len(entry.names) < MOST_NAMES,
-            # As it is written down, for that is what the other hosts read.
+            # In its written form, for that is what the other hosts read.
             listed=moment(entry.fetched_at),
         )
 
     async def _entry(self) -> Entry:
-        """An entry that holds a release."""
+        """Return an entry that holds a release."""
         deadline = self._clock.monotonic() + min(self._terms.claim + WAIT, PATIENCE)
         while True:
             try:
@@ -184,14 +184,14 @@ class CachedRegistry:
         return claimed and self._clock.monotonic() < deadline
 
     async def _claim(self, seen: Versioned) -> Entry | None:
-        """The entry with our claim in it; None if somebody else was first."""
+        """Return the entry with our claim in it; None if somebody else was first."""
         claim = Entry.parse(seen.value).claimed(self._node, self._now(seen))
         try:
             if await self._cache.compare_and_set(self._key, seen.version, claim.text()):
                 self._outage.over()
                 return claim
         except (OSError, RemoteError) as exc:
-            # Nobody can be first here, so nobody is waited for.
+            # No host can be first here, so none is waited for.
             self._outage.noticed(exc)
             return replace(claim, locked_by="")
         return None
@@ -250,7 +250,7 @@ class CachedRegistry:
         return entry
 
     def _despite(self, exc: DewyError, entry: Entry, now: float) -> Entry:
-        """The last answer, if the registry gave none; else *exc* is raised."""
+        """Return the last answer, if the registry gave none; else *exc* is raised."""
         age = entry.age(now)
         usable = entry.release is not None and age <= self._terms.stale
         if not usable or not isinstance(exc, RemoteError):

@@ -41,7 +41,7 @@ class ReleaseStore(Protocol):
 
     def brought(self, release: Release) -> AbstractAsyncContextManager[Delivery]:
         """
-        *release*, fetched and verified, for the block to install.
+        Bring *release*, fetched and verified, for the block to install.
 
         Raises:
             RemoteError: the artifact store did not deliver it.

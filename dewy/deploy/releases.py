@@ -30,7 +30,7 @@ LOST_WRITES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 class Releases:
     """
-    Owns `releases/` and the link `current` in *root*.
+    The owner of `releases/` and the link `current` in *root*.
 
     A release directory is named after the second it was reserved in (UTC), and
     is complete or absent: it is filled and emptied under a hidden name.
@@ -158,7 +158,7 @@ class Releases:
         return await asyncio.to_thread(self._current.interrupted)
 
     async def origin(self) -> dict[str, str]:
-        """`owner` and `moved` (ISO 8601) of the link `current`."""
+        """Return `owner` and `moved` (ISO 8601) of the link `current`."""
         return await asyncio.to_thread(self._current.origin)
 
     async def withdraw(self) -> None:
@@ -179,7 +179,7 @@ class Releases:
         return await asyncio.to_thread(self._current.target)
 
     async def names(self) -> frozenset[str]:
-        """The release directories that are there."""
+        """Return the release directories that are there."""
         return await asyncio.to_thread(self._names)
 
     async def prune(self, keep: Collection[str]) -> None:

@@ -61,7 +61,7 @@ class SingleFlightFetcher:
         Stage as `Fetcher.staged` does; the lease lasts until the artifact is there.
         """
         async with AsyncExitStack() as stack:
-            # What is in the cache may turn out to be damaged, or gone in part; then
+            # The cached artifact may turn out to be damaged, or gone in part; then
             # it is up to one host again to fetch it.
             for _ in range(TRIES):
                 async with self._turn(release) as cached:
@@ -82,7 +82,9 @@ class SingleFlightFetcher:
 
     @asynccontextmanager
     async def _turn(self, release: Release) -> AsyncIterator[bool]:
-        """Until the block ends it is our turn; or it is in the cache, which is told."""
+        """
+        Wait for the turn to fetch, held until the block ends; yield True if cached.
+        """
         key = f"locks/artifact/{self._fetcher.key(release)}"
         lease = Lease(self._cache, key, self._length, self._clock)
         standing = await self._wait(lease, release)

@@ -124,7 +124,7 @@ class State:
 
     def candidates(self, missing: Collection[Installed] = ()) -> Iterator[Installed]:
         """
-        The releases to go back to, best first: without those in quarantine.
+        Yield the releases to go back to, best first: without those in quarantine.
 
         *missing* names those whose files are found to be gone.
         """
@@ -137,7 +137,7 @@ class State:
         return self.quarantine.find(candidate.tag, candidate.identity) is not None
 
     def find(self, tag: str) -> Installed | None:
-        """The kept release called *tag*."""
+        """Return the kept release called *tag*."""
         return next((i for i in self.installed if i.name == tag), None)
 
     def deployed(self, release: Installed, keep: int, back_at: float = 0.0) -> Self:
@@ -252,7 +252,7 @@ class StateFile:
 
     def read(self) -> State | None:
         """
-        The state as last written; None if there is none.
+        Return the state as last written; None if there is none.
 
         Raises:
             BrokenState: the file holds no state.

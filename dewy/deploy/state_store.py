@@ -18,7 +18,7 @@ Transition = Callable[[State], State]
 
 class StateStore:
     """
-    Holds the root's state.
+    The holder of the root's state.
 
     Args:
         written: True if *state* is what the file holds.
@@ -119,7 +119,7 @@ class StateStore:
         await self.note(condemned)
 
     async def broken(self) -> list[Path]:
-        """The files of earlier states that could not be read."""
+        """Return the files of earlier states that could not be read."""
         return await asyncio.to_thread(self._file.broken)
 
     async def _write(self, changed: State) -> State:

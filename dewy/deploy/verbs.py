@@ -82,7 +82,7 @@ def rollback(
             traffic=True,
             by="operator",
         )
-    # What serves is never the first to be pruned: it goes to the front.
+    # The serving release is never the first to be pruned: it goes to the front.
     back = state.deployed(target, len(state.installed), clock.wall())
     message = f"rolled back to {target.name}"
     if left is not None:

@@ -23,7 +23,7 @@ from .zip import unpack_zip
 
 LIMITS = Limits()
 
-# What the standard library's readers raise for bytes that make no sense.
+# Errors of the standard library's readers about bytes that make no sense.
 BROKEN = (
     tarfile.TarError,
     zipfile.BadZipFile,

@@ -18,7 +18,7 @@ from ...errors import ArchiveError
 from .formats import Format
 from .limits import MIB, PIECE, Source
 
-# What `xz -9` and `zstd --long` need; only oddities ask for more.
+# The memory that `xz -9` and `zstd --long` need; only oddities ask for more.
 MEMORY = 128 * MIB
 
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -80,7 +80,7 @@ def _after_padding(file: BinaryIO, data: bytes) -> bytes:
 
 
 def _zstd(file: BinaryIO) -> Iterator[bytes]:
-    # Its own reader takes a file that ends early for complete, and its
+    # The library's reader takes a file that ends early for complete, and its
     # decompression object knows no limit for one call. Fed block by block it
     # gives back at most a block (128 KiB) each time and tells of the end.
     import zstandard
@@ -99,7 +99,9 @@ def _zstd(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _zstd_header(file: BinaryIO) -> bytes:
-    """The next frame's header (RFC 8878, 3.1.1.1); empty at the end of the file."""
+    """
+    Return the next frame's header (RFC 8878, 3.1.1.1); empty at the end of the file.
+    """
     while magic := file.read(4):
         if magic != ZSTD_MAGIC:
             _skip_zstd_frame(file, magic)
@@ -123,7 +125,7 @@ def _skip_zstd_frame(file: BinaryIO, magic: bytes) -> None:
 
 
 def _zstd_blocks(file: BinaryIO, *, checksum: bool) -> Iterator[bytes]:
-    """The blocks of a frame with their headers, then its checksum (3.1.1.2)."""
+    """Yield the blocks of a frame with their headers, then its checksum (3.1.1.2)."""
     last = 0
     while not last:
         header = _exactly(file, 3)

@@ -65,7 +65,7 @@ def _place(
 
 
 def _keep_small(tar: tarfile.TarFile) -> None:
-    # It would remember every member, and every global header, to the end.
+    # TarFile would remember every member, and every global header, to the end.
     tar.members.clear()  # type: ignore[attr-defined]
     if sum(len(key) + len(value) for key, value in tar.pax_headers.items()) > HEADER:
         raise ArchiveError(f"has more than {HEADER} bytes of global headers")

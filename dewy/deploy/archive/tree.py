@@ -11,7 +11,7 @@ from typing import BinaryIO, Self
 
 from ...errors import ArchiveError
 
-# As many as the kernel follows in one path.
+# The number of links that the kernel follows in one path.
 HOPS = 40
 
 Parts = tuple[str, ...]
@@ -146,7 +146,7 @@ class Tree:
         self._recent = ((), ())
 
     def _resolve(self, parts: Sequence[str], name: str) -> Parts:
-        """The same place without links on the way; missing parts are kept."""
+        """Return the same place without links on the way; missing parts are kept."""
         todo = list(reversed(parts))
         done: list[str] = []
         hops = 0
@@ -183,7 +183,7 @@ class Tree:
         return stat.S_ISREG(self._mode(path))
 
     def _mode(self, path: str) -> int:
-        """The type and mode of what is at *path*, 0 if nothing is."""
+        """Return the type and mode of what is at *path*, 0 if nothing is."""
         try:
             return os.stat(path, dir_fd=self._root, follow_symlinks=False).st_mode
         except (FileNotFoundError, NotADirectoryError):
@@ -191,12 +191,12 @@ class Tree:
 
 
 def quoted(name: str) -> str:
-    """An entry's name as it may stand in a message: one line, not endless."""
+    """Return an entry's name as it may stand in a message: one line, not endless."""
     return repr(name if len(name) <= 200 else name[:200] + "…")
 
 
 def _parts(name: str) -> Parts:
-    """An entry's name taken apart; an absolute one counts from the release."""
+    """Return an entry's name taken apart; an absolute one counts from the release."""
     parts = _split(name)
     if ".." in parts:
         raise _outside(name)

@@ -18,7 +18,7 @@ END_MAGIC = b"PK\x05\x06"
 END_SIZE = 22
 ENCRYPTED = 0x1
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-TARGET = 4097  # One more than a link can hold.
+TARGET = 4097  # A byte more than a link can hold.
 DRIVE = re.compile(r"[A-Za-z]:/")
 
 
@@ -57,7 +57,7 @@ def _place(
 
 
 def _rooted(name: str) -> str:
-    """The name with slashes, as the format has it, and without a drive."""
+    """Return the name with slashes, as the format has it, and without a drive."""
     name = name.replace("\\", "/")
     return name[2:] if DRIVE.match(name) else name
 
