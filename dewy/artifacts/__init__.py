@@ -17,7 +17,7 @@ Progress = Callable[[int, int | None], None]
 
 
 class Artifacts(Protocol):
-    """Fetches what a release is made of."""
+    """An artifact store."""
 
     async def fetch(self, release: Release, into: Path, progress: Progress) -> None:
         """

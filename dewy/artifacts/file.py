@@ -16,7 +16,7 @@ from . import Progress
 
 
 class FileArtifacts:
-    """Copies the file that a `file://` URL names."""
+    """The file that a `file://` URL names, to be copied."""
 
     def __init__(self, url: SplitResult, clients: Clients) -> None:
         self.path = local.path(url).absolute()

@@ -10,7 +10,7 @@ from .objects import ObjectArtifacts
 
 
 class GSArtifacts(ObjectArtifacts):
-    """Objects of Google's."""
+    """Artifacts in Google Cloud Storage."""
 
     def __init__(self, url: SplitResult, clients: Clients) -> None:
         super().__init__(GCSLocation.read(url), clients)

@@ -16,7 +16,7 @@ PIECE = 1 << 16
 
 
 class MemoryArtifacts:
-    """Delivers `mem://NAME/TAG/FILE` from the `MemoryStore` of that name."""
+    """Artifacts `mem://NAME/TAG/FILE` in the `MemoryStore` of that name."""
 
     def __init__(self, url: SplitResult, clients: Clients) -> None:
         names = url.path.split("/")[1:]

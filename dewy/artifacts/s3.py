@@ -10,7 +10,7 @@ from .objects import ObjectArtifacts
 
 
 class S3Artifacts(ObjectArtifacts):
-    """Objects of Amazon's, or of what speaks its protocol."""
+    """Artifacts in Amazon S3, or in a store that speaks its protocol."""
 
     def __init__(self, url: SplitResult, clients: Clients) -> None:
         super().__init__(S3Location.read(url), clients)

@@ -23,7 +23,7 @@ class Cache(Protocol):
     """
 
     async def get(self, key: str) -> bytes | None:
-        """The small value under *key*, or None."""
+        """Return the small value under *key*, or None."""
         ...
 
     async def put(self, key: str, value: bytes) -> None:
@@ -35,7 +35,7 @@ class Cache(Protocol):
         ...
 
     async def keys(self, prefix: str = "") -> list[str]:
-        """The keys that start with *prefix*, sorted."""
+        """Return the keys that start with *prefix*, sorted."""
         ...
 
     async def store(self, key: str, source: Path) -> bool:
@@ -80,7 +80,7 @@ class SharedCache(Cache, Protocol):
     """A cache that several hosts share, and in which one of them can be first."""
 
     async def read(self, key: str) -> Versioned:
-        """The small value under *key*, never from a copy on this host."""
+        """Return the small value under *key*, never from a copy on this host."""
         ...
 
     async def compare_and_set(self, key: str, version: str, value: bytes) -> bool:

@@ -49,7 +49,7 @@ class Manifest:
 
 
 class Reading:
-    """Cuts the file *path* into chunks of *size* bytes."""
+    """A reader that cuts the file *path* into chunks of *size* bytes."""
 
     def __init__(self, path: Path, size: int) -> None:
         self._file = open(path, "rb")  # noqa: SIM115 - closed by its owner
@@ -69,7 +69,7 @@ class Reading:
         return found
 
     def manifest(self) -> Manifest:
-        """The manifest of the content cut so far."""
+        """Return the manifest of the content cut so far."""
         return Manifest(self._whole.hexdigest(), self._bytes, tuple(self._names))
 
     def close(self) -> None:
@@ -78,7 +78,7 @@ class Reading:
 
 class Writing:
     """
-    Puts chunks together in the file *path*, which must not exist.
+    A writer that puts chunks together in the file *path*, which must not exist.
 
     Raises:
         FileExistsError: *path* exists.

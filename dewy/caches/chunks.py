@@ -65,7 +65,7 @@ class Store(Protocol):
         ...
 
     async def fetch(self, name: str) -> bytes | None:
-        """A value that `place` wrote."""
+        """Fetch a value that `place` wrote."""
         ...
 
     async def place(self, name: str, value: bytes) -> None:
@@ -276,7 +276,7 @@ class ChunkedCache:
 
 
 def local_copies(directory: Path, size: str) -> FileCache:
-    """The bounded copies of a shared cache on this host, below *directory*."""
+    """Return the bounded copies of a shared cache on this host, below *directory*."""
     return FileCache(urlsplit(f"{directory.as_uri()}?max-size={size}"), directory)
 
 

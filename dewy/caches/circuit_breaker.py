@@ -57,7 +57,7 @@ class CircuitBreaker:
 
 async def together(*calls: Coroutine[Any, Any, T]) -> list[T]:
     """
-    The results of *calls*, made at once.
+    Return the results of *calls*, made at once.
 
     Raises:
         OSError, RemoteError: the error of the first call that failed; the others are

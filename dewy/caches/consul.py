@@ -155,7 +155,7 @@ class ConsulStore:
 
 
 class ConsulCache(ChunkedCache):
-    """Keeps values where `consul://HOST[:PORT]/PREFIX` names."""
+    """A cache in `consul://HOST[:PORT]/PREFIX`."""
 
     def __init__(self, url: SplitResult, default_directory: Path) -> None:
         chosen = urls.options(url, DEFAULTS)
@@ -193,7 +193,7 @@ def _connection(url: SplitResult, chosen: dict[str, str]) -> dict[str, Any]:
 
 def _client(given: dict[str, Any]) -> Any:
     with warnings.catch_warnings():
-        # It hands aiohttp two arguments by names that are on their way out.
+        # The client hands aiohttp two arguments by names that are on their way out.
         warnings.filterwarnings(
             "ignore", r"(verify_ssl|ssl_context) is deprecated", DeprecationWarning
         )

@@ -131,7 +131,7 @@ def survey(root: Path) -> tuple[list[Held], int]:
 
 
 def names(root: Path) -> Iterator[str]:
-    """The paths of all files below *root*, relative to it, but hidden ones."""
+    """Yield the paths of all files below *root*, relative to it, but hidden ones."""
     for directory, inner, files in os.walk(root):
         alive()
         inner[:] = [name for name in inner if not name.startswith(".")]

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 class FileCache:
     """
-    Keeps values in the directory of `file:///PATH?max-size=2GiB`.
+    A cache in the directory of `file:///PATH?max-size=2GiB`.
 
     An asynchronous context manager, which in the end leaves even a directory that
     hangs. Nothing is created before the first value is written. Files come and go as

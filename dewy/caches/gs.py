@@ -12,7 +12,7 @@ ALLOWED = {**location.OPTIONS, **OPTIONS}
 
 
 class GSCache(ObjectCache):
-    """Keeps values in a bucket of Google's."""
+    """A cache in a bucket of Google Cloud Storage."""
 
     def __init__(self, url: SplitResult, default_directory: Path) -> None:
         limits = Limits.read(url, ALLOWED)

@@ -16,7 +16,7 @@ from .eviction import Held, make_room, segments
 
 
 class MemoryCache:
-    """Holds what `mem://NAME?max-size=64MiB` names, shared within the process."""
+    """A cache `mem://NAME?max-size=64MiB` in memory, shared within the process."""
 
     _named: ClassVar[dict[str, dict[str, bytes]]] = {}
     _uses: ClassVar[dict[str, dict[str, int]]] = {}

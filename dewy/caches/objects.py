@@ -101,7 +101,7 @@ class Copied:
 
 class ObjectCache:
     """
-    Keeps values under a prefix of a bucket; an asynchronous context manager, which
+    A cache under a prefix of a bucket; an asynchronous context manager, which
     closes it in the end.
 
     To be made outside the event loop or in a thread, because it may read files

@@ -21,13 +21,15 @@ class OutageLog:
         self._begun = False
 
     def noticed(self, exc: OSError | RemoteError) -> None:
-        """A call failed with *exc*, and whoever made it goes on without the cache."""
+        """
+        Note that a call failed with *exc*, and its caller goes on without the cache.
+        """
         level = logging.DEBUG if self._begun else logging.WARNING
         log.log(level, "Went on without the cache", extra={"reason": summary(exc)})
         self._begun = True
 
     def over(self) -> None:
-        """The cache took something."""
+        """Note that the cache took something."""
         if self._begun:
             log.info("Cache works again")
         self._begun = False

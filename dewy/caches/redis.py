@@ -109,7 +109,7 @@ class RedisStore:
         return [key.removeprefix(self._key("")) for key in keys]
 
     async def tend(self, retained: Collection[str]) -> None:
-        # What is past its time has expired by itself.
+        # Values past their time have expired by themselves.
         for some in _batches(sorted(retained)):
             async with self._asking() as client:
                 pipeline = client.pipeline(transaction=False)
@@ -142,7 +142,7 @@ class RedisStore:
 
 
 class RedisCache(ChunkedCache):
-    """Keeps values where `redis://[USER:PASSWORD@]HOST[:PORT][/DB]` names."""
+    """A cache in `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`."""
 
     def __init__(self, url: SplitResult, default_directory: Path) -> None:
         chosen = urls.options(url, DEFAULTS)

@@ -88,7 +88,7 @@ class Place:
 
 def connect(place: Place) -> tuple[Client, Closing]:
     """
-    A client that connects when it is first used, and what closes it.
+    Return a client that connects when it is first used, and what closes it.
 
     It never tries again by itself: its own way of doing that costs seconds.
     """
@@ -115,7 +115,7 @@ def _connection(place: Place) -> dict[str, Any]:
         "socket_timeout": SILENCE,
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
-        # It would look up its own version on disk, with every connection.
+        # The client would look up its own version on disk, with every connection.
         "driver_info": None,
     }
     if place.tls:

@@ -12,7 +12,7 @@ ALLOWED = {**location.OPTIONS, **OPTIONS}
 
 
 class S3Cache(ObjectCache):
-    """Keeps values in a bucket of Amazon's, or of what speaks its protocol."""
+    """A cache in a bucket of Amazon S3, or of a store that speaks its protocol."""
 
     def __init__(self, url: SplitResult, default_directory: Path) -> None:
         limits = Limits.read(url, ALLOWED)

@@ -11,7 +11,7 @@ ADVICE = "could not be trusted: its TLS handshake or certificate failed"
 
 def authorities(path: str) -> str:
     """
-    The file *path* that the option `ca` names, or ""; this reads it.
+    Return *path*, the file that the option `ca` names, or "", once it was read.
 
     Raises:
         ConfigError: the file cannot be read, or holds no certificates.

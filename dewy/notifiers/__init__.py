@@ -105,7 +105,7 @@ class Undeliverable(RemoteError):
 
 
 class Notifier(Protocol):
-    """Delivers notices."""
+    """A channel that delivers notices."""
 
     async def send(self, notice: Notice) -> None:
         """

@@ -11,7 +11,7 @@ WINDOW = 600.0
 
 class Dedup:
     """
-    Leaves a notice out that says what the one before it said.
+    A filter of notices that say what the one before them said.
 
     Not so where it is important: a second deployment of a version is one.
     """

@@ -10,7 +10,7 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def duration(seconds: float) -> str:
-    """The two largest units of a time: `1 h 3 min`, `40 s`, `0.25 s`."""
+    """Return the two largest units of a time: `1 h 3 min`, `40 s`, `0.25 s`."""
     if seconds < 10:
         return f"{round(seconds, 2):g} s"
     left = round(seconds)
@@ -23,7 +23,7 @@ def duration(seconds: float) -> str:
 
 
 def head(text: str) -> str:
-    """The beginning of *text*, and how much of it is left out."""
+    """Return the beginning of *text*, and how much of it is left out."""
     lines = text.split("\n")
     if len(lines) > LINES:
         left = len(lines) - LINES
@@ -37,6 +37,6 @@ def head(text: str) -> str:
 
 
 def tail(text: str) -> str:
-    """The end of *text*: of a log the last lines tell most."""
+    """Return the end of *text*: of a log the last lines tell most."""
     kept = "\n".join(text.split("\n")[-LINES:]).encode()[-CUT:].decode(errors="ignore")
     return kept if len(kept) == len(text) else f"...\n{kept}"

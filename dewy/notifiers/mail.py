@@ -107,7 +107,7 @@ class Account:
 
 class MailNotifier:
     """
-    Sends each notice as one mail, through a connection of its own.
+    A notifier by mail: a message for each notice, through a connection of its own.
 
     To be made outside the event loop or in a thread: authorities are read.
 
@@ -164,7 +164,7 @@ class MailNotifier:
             refused, _ = await client.send_message(
                 message, sender=account.sender, recipients=list(account.recipients)
             )
-            # It was taken: how the server says good-bye changes nothing.
+            # The mail was taken: how the server says good-bye changes nothing.
             with suppress(aiosmtplib.SMTPException, OSError):
                 await client.quit()
         finally:

@@ -20,7 +20,9 @@ def letter(
     recipients: Sequence[str],
     subject: str,
 ) -> EmailMessage:
-    """The mail that tells of *notice*; its id is the same however often it is sent."""
+    """
+    Return the mail that tells of *notice*; its id is the same however often it is sent.
+    """
     message = EmailMessage()
     message["From"] = sender
     message["To"] = ", ".join(recipients)

@@ -8,7 +8,7 @@ from . import Notice, Origin
 
 
 class MemoryNotifier:
-    """Keeps its notices in *sent*, oldest first."""
+    """A notifier that keeps its notices in *sent*, oldest first."""
 
     def __init__(self, url: SplitResult, origin: Origin | None = None) -> None:
         self.name = url.netloc

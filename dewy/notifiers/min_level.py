@@ -6,7 +6,7 @@ from . import Notice, Notifier
 
 
 class MinLevel:
-    """Passes on what matters: no ordinary notices, and of hooks only failures."""
+    """A filter for what matters: no ordinary notices, and of hooks only failures."""
 
     def __init__(self, notifier: Notifier) -> None:
         self._notifier = notifier

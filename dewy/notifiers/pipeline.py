@@ -22,7 +22,7 @@ QUIET = "quiet"
 
 class Pipeline:
     """
-    Decides at once what of a notice is told; delivering goes on in its own time.
+    A chain that filters a notice at once, and delivers it in its own time.
 
     From the outside in: secrets are struck out, errors limited, ordinary notices
     left out with *quiet*, repetitions left out, the rest queued and retried.
@@ -51,7 +51,7 @@ class Pipeline:
 
 def open_pipeline(url: str, origin: Origin, clock: Clock) -> Pipeline:
     """
-    The channel to what *url* names, where `quiet` may stand beside the options
+    Return the channel to what *url* names, where `quiet` may stand beside the options
     of its scheme. For a thread: authorities may be read.
 
     Raises:
@@ -70,7 +70,7 @@ def strike() -> Strike:
 
 
 def _without_quiet(url: str) -> tuple[str, bool]:
-    """*url* as the target is to see it, not a letter of the rest changed."""
+    """Return *url* as the target is to see it, not a letter of the rest changed."""
     head, mark, query = url.partition("?")
     pairs = query.split("&") if mark else []
     stated = [pair for pair in pairs if pair.partition("=")[0].lower() == QUIET]

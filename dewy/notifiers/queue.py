@@ -18,7 +18,7 @@ FAREWELL = 10.0
 
 class NoticeQueue:
     """
-    Takes notices at once, and delivers them in order from a task of its own.
+    A queue that takes notices at once; a task of its own delivers them in order.
 
     When too many wait, the oldest of those that do not matter goes, else the
     oldest. Leaving waits a little for what is left.

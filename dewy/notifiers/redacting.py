@@ -11,7 +11,7 @@ Strike = Callable[[str], str]
 
 
 class Redacting:
-    """Has *strike* go over every text, the output of hooks and programs included."""
+    """A filter that has *strike* go over every text, output of programs included."""
 
     def __init__(self, notifier: Notifier, strike: Strike) -> None:
         self._notifier = notifier

@@ -28,7 +28,7 @@ Sleep = Callable[[float], Awaitable[None]]
 
 class Retrying:
     """
-    Gives every attempt a deadline, and makes another one after each that failed.
+    A notifier whose attempts have a deadline, and are repeated after a failure.
 
     Pauses grow from a second to a minute, or are what the target asked for.
     """

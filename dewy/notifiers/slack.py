@@ -42,7 +42,7 @@ _ADVICE = {
 
 class SlackNotifier:
     """
-    Posts each notice as one message.
+    A notifier to Slack: a message for each notice.
 
     In threads, `.slack-thread-ts` in the current release names the thread; what
     one release has named stays until another does.
@@ -107,7 +107,7 @@ class SlackNotifier:
             base_url=self._api,
             session=session,
             user_agent_prefix=f"dewy/{__version__}",
-            # One try each; another one is made by whoever wraps us.
+            # A single attempt; `Retrying` makes the others.
             retry_handlers=[],
         )
         try:

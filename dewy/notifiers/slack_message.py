@@ -16,7 +16,7 @@ _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 def attachment(notice: Notice, host: str, footer: str) -> dict[str, Any]:
-    """The one attachment of the message that tells of *notice*."""
+    """Return the attachment of the message that tells of *notice*."""
     shown = _hook(notice.hook) if notice.hook else _plain(notice, host)
     shown |= {"footer": footer, "mrkdwn_in": ["text", "fields"]}
     if notice.at:
@@ -34,7 +34,7 @@ def footer(host: str, title: str, url: str) -> str:
 
 def colour(host: str) -> str:
     """
-    The colour of a host, always the same: three bytes of its digest.
+    Return the colour of a host, always the same: three bytes of its digest.
 
     What would look like a failure is turned towards orange.
     """
@@ -47,7 +47,7 @@ def colour(host: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """*text* without what Slack takes for markup of its own."""
+    """Return *text* without what Slack takes for markup of its own."""
     return text.translate(_ESCAPES)
 
 
@@ -86,5 +86,5 @@ def _hook(hook: Hook) -> dict[str, Any]:
 
 
 def _block(text: str) -> str:
-    # What would end the block is kept from doing so by a space of no width.
+    # A zero-width space keeps the text from ending the block.
     return "```" + escaped(text).replace("```", "``\u200b`") + "```"

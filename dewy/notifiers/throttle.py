@@ -13,9 +13,9 @@ ERRORS = 3
 
 class Throttle:
     """
-    Passes the first errors of a series on, and nothing in between but what
-    ends it: a deployment that succeeded, or polls that succeed again. That one
-    says how long it lasted.
+    A filter that passes the first errors of a series, and in between only what
+    ends it: a deployment that succeeded, or polls that succeed again. The
+    notice of the end says how long the series lasted.
     """
 
     def __init__(self, notifier: Notifier, clock: Clock) -> None:

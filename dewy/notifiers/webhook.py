@@ -32,7 +32,7 @@ _NEVER = {
 
 class WebhookNotifier:
     """
-    Posts each notice as one JSON object, signed where there is a secret.
+    A notifier that posts a JSON object for each notice, signed if there is a secret.
 
     All of the URL is the receiver's but `secret`.
 

@@ -23,7 +23,7 @@ __all__ = [
 
 class Registry(Protocol):
     """
-    Knows which releases there are, and hears how their deployment went.
+    A list of releases, which hears how their deployment went.
 
     One that lists its versions has a method `candidates`, too, as
     `ListingRegistry` has it.
@@ -31,7 +31,7 @@ class Registry(Protocol):
 
     async def current(self, tag: str | None = None) -> Release:
         """
-        The newest release, or the one called *tag*.
+        Return the newest release, or the one called *tag*.
 
         Raises:
             NoRelease: the registry holds no release for this host; the error lists what
@@ -53,7 +53,7 @@ class Registry(Protocol):
 
 @runtime_checkable
 class ListingRegistry(Registry, Protocol):
-    """Lists its versions, so that dewy chooses among them."""
+    """A registry that lists its versions, so that dewy chooses among them."""
 
     async def candidates(self) -> Candidates:
         """
@@ -67,7 +67,7 @@ class ListingRegistry(Registry, Protocol):
 
 @runtime_checkable
 class ArrangingRegistry(ListingRegistry, Protocol):
-    """Puts a list in order that another host has asked for."""
+    """A registry that puts in order a list that another host has asked for."""
 
     def arrange(self, names: Iterable[str]) -> Candidates:
         """Return candidates of the *names*, whose details are asked for by name."""

@@ -6,7 +6,9 @@ from datetime import datetime
 
 
 class AnswerNames:
-    """Names an answer by the time it was first given; one that stays keeps it."""
+    """
+    Names of answers by the time they were first given; the same answer keeps its name.
+    """
 
     def __init__(self) -> None:
         self._last = ("", "")
@@ -19,6 +21,6 @@ class AnswerNames:
 
 
 def stamp(moment: datetime) -> str:
-    """The name of an answer given at *moment* (aware)."""
+    """Return the name of an answer given at *moment* (aware)."""
     offset = f"{moment:%z}"
     return f"{moment:%Y%m%dT%H%M%S}{'Z' if offset == '+0000' else offset}"

@@ -61,7 +61,7 @@ class Candidates:
 
     @classmethod
     def only(cls, where: str, release: Release) -> Candidates:
-        """The one *release* that a registry names."""
+        """Return the one *release* that a registry names."""
 
         async def details(version: Version) -> Release:
             return release

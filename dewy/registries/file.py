@@ -39,7 +39,7 @@ class Look:
 
 
 class FileRegistry:
-    """Tells the newest version in a directory, and writes reports beside it."""
+    """The registry of versions in a directory; reports are written beside them."""
 
     def __init__(
         self,

@@ -53,7 +53,7 @@ class GitHubRegistry:
 
     async def current(self, tag: str | None = None) -> Release:
         """
-        The newest release for this host, or the one called *tag*.
+        Return the newest release for this host, or the one called *tag*.
 
         Raises:
             NoRelease: the release does not exist, or has no artifact for this host;

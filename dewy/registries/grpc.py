@@ -68,7 +68,7 @@ class GRPCRegistry:
 
     async def current(self, tag: str | None = None) -> Release:
         """
-        The release the server names; with *tag* only if it is called so.
+        Return the release the server names; with *tag* only if it is called so.
 
         Raises:
             NoRelease: the server names no release, or another than *tag*.
@@ -156,7 +156,7 @@ class GRPCRegistry:
 
 class Names:
     """
-    Tells releases apart by what a server calls them.
+    Names that tell releases apart by what a server calls them.
 
     The id is what changes when an artifact is replaced under its tag. Servers
     there are that make up another for each answer, and would have dewy deploy

@@ -14,7 +14,9 @@ from .options import Options
 
 
 class MemoryRegistry:
-    """Tells what is published in the `MemoryStore` that `mem://NAME` names."""
+    """
+    The registry of what is published in the `MemoryStore` that `mem://NAME` names.
+    """
 
     def __init__(
         self, url: SplitResult, selection: Selection, clients: Clients
@@ -64,6 +66,6 @@ class MemoryRegistry:
 
     async def report(self, deployment: Deployment) -> None:
         self.store.attempt("report")
-        # As any registry does, so that a report cannot revive what is gone.
+        # Raises as any registry does, so that a report cannot revive what is gone.
         self.store.published(deployment.release.tag)
         self.store.reports.append(deployment)

@@ -21,7 +21,7 @@ from .options import Options
 
 class ObjectRegistry:
     """
-    Tells the newest version in a bucket, and writes reports beside it.
+    The registry of versions in a bucket; reports are written beside them.
 
     To be made outside the event loop or in a thread, because it may read files
     with credentials.
@@ -43,7 +43,7 @@ class ObjectRegistry:
 
     async def current(self, tag: str | None = None) -> Release:
         """
-        The newest release for this host, or the one called *tag*.
+        Return the newest release for this host, or the one called *tag*.
 
         Raises:
             NoRelease: the release does not exist, or has no artifact for this host;

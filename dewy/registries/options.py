@@ -129,7 +129,7 @@ class Options:
         )
 
     def key(self, name: str) -> Key | None:
-        """The precedence of *name* here, allowed or not."""
+        """Return the precedence of *name* here, allowed or not."""
         return key_of(name, self.rules)
 
     def file(
@@ -158,7 +158,7 @@ class Options:
         raise NoRelease(text, choice.refused, since, unfinished=unfinished)
 
     def _forms(self, version: Version) -> tuple[str, ...]:
-        """The ways file names write *version*, longest first."""
+        """Return the ways file names write *version*, longest first."""
         bare = version.tag.removeprefix(self.rules.prefix)
         short = bare.partition("+")[0]
         forms = (

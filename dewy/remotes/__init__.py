@@ -27,7 +27,7 @@ class Clients:
     def __init__(self) -> None:
         self._stack = AsyncExitStack()
         self._made: dict[str, object] = {}
-        # One lock per name: a client may be made of another one.
+        # A lock per name: a client may be made of another one.
         self._making: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def __aenter__(self) -> Self:
@@ -40,7 +40,9 @@ class Clients:
     async def get(
         self, name: str, make: Callable[[], AbstractAsyncContextManager[T]]
     ) -> T:
-        """The client called *name*; made and entered by *make* the first time."""
+        """
+        Return the client called *name*; made and entered by *make* the first time.
+        """
         async with self._making[name]:
             if name not in self._made:
                 self._made[name] = await self._stack.enter_async_context(make())

@@ -66,7 +66,7 @@ async def session(
     middlewares: Sequence[ClientMiddlewareType] = (),
 ) -> AsyncIterator[aiohttp.ClientSession]:
     """
-    A session that honours proxies and `.netrc` and keeps no cookies.
+    Open a session that honours proxies and `.netrc` and keeps no cookies.
 
     Without *decompress* bodies arrive as they are stored, which is what has a
     published length and digest.
@@ -142,7 +142,7 @@ def refusal(
     advice: Mapping[int, str] | None = None,
 ) -> RemoteError:
     """
-    The error for an answer that is not the one asked for.
+    Return the error for an answer that is not the one asked for.
 
     *advice* says what to do about a status. 429, and a 403 that names a time
     to come back, are rate limits.
@@ -158,7 +158,7 @@ def refusal(
 
 
 def rate_limited(host: str, status: int, delay: float | None) -> RateLimited:
-    """The error for having asked *host* too often."""
+    """Return the error for having asked *host* too often."""
     until = "later" if delay is None else f"in {delay:.0f} s"
     return RateLimited(
         f"{host} answered {status}: rate limit reached, ask again {until}",

@@ -34,7 +34,7 @@ class HTTPMetrics:
     async def count(
         self, request: aiohttp.ClientRequest, send: ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """A middleware of sessions; redirects are requests as well."""
+        """Return a middleware of sessions; redirects are requests as well."""
         host = self._name(request.url.host or "")
         try:
             answer = await send(request)

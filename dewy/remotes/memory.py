@@ -60,7 +60,7 @@ class MemoryStore:
 
     @classmethod
     def named(cls, name: str) -> Self:
-        """The one store called *name* in this process, made on first use."""
+        """Return the one store called *name* in this process, made on first use."""
         return cls._named.setdefault(name, cls(name))
 
     def publish(
@@ -104,7 +104,7 @@ class MemoryStore:
 
     def content(self, tag: str, name: str) -> bytes:
         """
-        The bytes of the file *name* of *tag*.
+        Return the bytes of the file *name* of *tag*.
 
         Raises:
             RemoteError: the file does not exist.

@@ -109,7 +109,7 @@ def outdone_by(best: Version, version: Version) -> str:
 
 
 def key_of(name: str, rules: Rules) -> Key | None:
-    """The precedence of *name*, whether *rules* allow it or not; None without one."""
+    """Return the precedence of *name*, allowed by *rules* or not; None without one."""
     version = _read(name, rules)
     return version.key if version else None
 
@@ -122,7 +122,7 @@ def precedence(name: str) -> Key | None:
 
 def slot_of(tag: str, calver_format: str = "") -> str:
     """
-    The slot in *tag*, or "".
+    Return the slot in *tag*, or "".
 
     A tag that is no version of *calver_format* is read as a semantic version.
 

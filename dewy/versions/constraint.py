@@ -110,7 +110,9 @@ def _read(term: re.Match[str], text: str) -> Iterator[Bound]:
 
 
 def _numbers(parts: str) -> Numbers | None:
-    """The numbers stated: 1.2.x has two, * has none, and 1.x.3 makes no sense."""
+    """
+    Return the numbers stated: 1.2.x has two, * has none, and 1.x.3 makes no sense.
+    """
     words = parts.split(".")
     stated = [word for word in words if word.isdigit()]
     return tuple(map(int, stated)) if words[: len(stated)] == stated else None

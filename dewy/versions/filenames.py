@@ -189,7 +189,7 @@ def _words(name: str) -> list[str]:
 
 
 def _architecture(word: str) -> tuple[str, int] | None:
-    """The architecture that *word* names, and the level it asks for."""
+    """Return the architecture that *word* names, and the level it asks for."""
     if word in _ARCHES:
         return _ARCHES[word], 0
     match = _LEVELLED.fullmatch(word)
@@ -200,7 +200,7 @@ def _architecture(word: str) -> tuple[str, int] | None:
 
 
 def _closest(oses: _Marks, arches: _Marks) -> tuple[str, str]:
-    """The pair of words that speak of one platform; "" for what is missing."""
+    """Return the pair of words that speak of one platform; "" for what is missing."""
     if not (oses and arches):
         return _last(oses), _last(arches)
     pairs = ((one, other) for one in oses for other in arches)

@@ -55,7 +55,7 @@ class Platform:
 
     @classmethod
     def here(cls) -> Self:
-        """The platform of this process: 32-bit where the interpreter is."""
+        """Return the platform of this process: 32-bit where the interpreter is."""
         system = sys.platform.rstrip("0123456789")
         machine = host.machine().lower()
         processor = target(machine)
@@ -195,7 +195,7 @@ def _arch_rank(read: Target, platform: Platform) -> int:
         return 1
     if read.arch == "arm":
         return 2 * (platform.arm - read.level) if read.level else 1
-    # Which of amd64v2 to v4 the processor runs is unknown: only if need be.
+    # The processor's level, amd64v2 to v4, is unknown: a last resort.
     return read.level if read.level > 1 else 0
 
 
@@ -206,7 +206,7 @@ def _libc_rank(read: Target, platform: Platform) -> int:
 
 
 def _libc() -> str:
-    """The C library of this Linux: only GNU's has a version to tell."""
+    """Return the C library of this Linux: only GNU's has a version to tell."""
     try:
         version = os.confstr("CS_GNU_LIBC_VERSION")
     except (OSError, ValueError):

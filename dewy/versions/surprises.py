@@ -23,7 +23,7 @@ def surprises(versions: Sequence[Version], *, slot: bool) -> tuple[str, ...]:
 
 
 def _as_text(versions: Sequence[Version]) -> Iterator[str]:
-    """`rc9` and `rc10` are compared as text (semver.org, section 11)."""
+    """Warn where `rc9` and `rc10` are compared as text (semver.org, section 11)."""
     seen: dict[tuple[str, ...], tuple[int, Version]] = {}
     for version in versions:
         for place, number in _numbered(version):

@@ -50,7 +50,7 @@ def translated(where: str, forget: Callable[[], None] = lambda: None) -> Iterato
     except FAILURES as exc:
         raise refusal(where, exc) from None
     except requests.JSONDecodeError:
-        # It is of the next kind as well, but no trouble of the connection.
+        # Of the next kind as well, but no trouble of the connection.
         raise
     except (auth.GoogleAuthError, requests.RequestException, DataCorruption) as exc:
         if isinstance(exc, auth.DefaultCredentialsError):
@@ -61,14 +61,14 @@ def translated(where: str, forget: Callable[[], None] = lambda: None) -> Iterato
 
 
 def status(exc: BaseException) -> int:
-    """The status of the answer, or 0."""
+    """Return the status of the answer, or 0."""
     response: Any = getattr(exc, "response", None)
     number = getattr(response, "status_code", 0) or getattr(exc, "code", 0)
     return int(number or 0)
 
 
 def refusal(where: str, exc: BaseException) -> RemoteError:
-    """The error for an answer that is not the one asked for."""
+    """Return the error for an answer that is not the one asked for."""
     response: Any = getattr(exc, "response", None)
     headers = getattr(response, "headers", None) or {}
     number = status(exc)
@@ -79,7 +79,7 @@ def refusal(where: str, exc: BaseException) -> RemoteError:
 
 
 def complaint(where: str, exc: BaseException) -> RemoteError:
-    """The error for a request that got no answer."""
+    """Return the error for a request that got no answer."""
     match exc:
         case auth.DefaultCredentialsError():
             return RemoteError(f"{where}: found no credentials; {CREDENTIALS}")

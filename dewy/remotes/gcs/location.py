@@ -51,12 +51,12 @@ class GCSLocation:
         return f"gs {self.bucket}"
 
     def url(self, key: str) -> str:
-        """The URL of the object *key* in the same bucket."""
+        """Return the URL of the object *key* in the same bucket."""
         return f"gs://{self.bucket}/{quoted(key)}"
 
     def open(self) -> GCSStore:
         """
-        The bucket, opened; this reads files, and may ask for credentials.
+        Open the bucket; this reads files, and may ask for credentials.
 
         Raises:
             ConfigError: the credentials cannot be as configured.

@@ -25,7 +25,7 @@ from .resumable import ResumableUpload
 
 WAIT = (STANDARD.connect, STANDARD.silence)
 
-# Whether to try again is for whoever knows what is asked, and for how long.
+# No retries here: the caller knows what is asked, and for how long.
 ONCE = {"timeout": WAIT, "retry": None}
 
 FIELDS = (
@@ -147,7 +147,7 @@ class GCSStore:
 
     @contextmanager
     def _asking(self, expected: frozenset[int] = frozenset()) -> Iterator[Any]:
-        """The client; the block ends quietly with a status that is *expected*."""
+        """Lend the client; the block ends quietly with a status that is *expected*."""
         with errors.translated(str(self), self.close):
             try:
                 yield self._client()
@@ -159,7 +159,7 @@ class GCSStore:
         with self._lock:
             if self._made is None:
                 self._made = _connect()
-                # It would look the bucket up in the background, to name it in traces.
+                # The client would look the bucket up, to name it in traces.
                 self._made._bucket_metadata_cache = None
                 self._made._http.hooks["response"].append(self._hear)
                 # Else a `.netrc` with an entry for the host replaces Google's token.
@@ -170,7 +170,7 @@ class GCSStore:
         # Only here are the headers of an answer to be seen.
         self._told.date = response.headers.get("Date", "")
         if response.status_code == HTTPStatus.UNAUTHORIZED:
-            # Its client asks for a new token and forgets the answer: read to the
+            # Google's client asks for a new token and forgets the answer: read to the
             # end, it gives its connection back.
             _ = response.content
 
@@ -182,7 +182,7 @@ class GCSStore:
 
 
 class Limited(io.BytesIO):
-    """Takes so many bytes and no more."""
+    """A sink that takes so many bytes and no more."""
 
     def __init__(self, limit: int, what: str) -> None:
         super().__init__()
@@ -198,7 +198,7 @@ class Limited(io.BytesIO):
 def _connect() -> Any:
     emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
     if emulator and "://" not in emulator:
-        # As Google's client for Go takes it, and that for Python does not.
+        # The form that Google's client for Go takes, and that for Python does not.
         return storage.Client(client_options={"api_endpoint": f"http://{emulator}"})
     return storage.Client(project=os.environ.get("GOOGLE_CLOUD_PROJECT") or None)
 

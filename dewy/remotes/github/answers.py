@@ -61,7 +61,7 @@ class GitHubRelease:
     odd: str = ""
 
     def asset(self, name: str) -> GitHubAsset | None:
-        """The asset called *name*."""
+        """Return the asset called *name*."""
         return next((asset for asset in self.assets if asset.name == name), None)
 
 
@@ -193,7 +193,9 @@ def token(host: str, document: object) -> tuple[str, datetime]:
 
 
 def message(document: object) -> str:
-    """GitHub's own words for an error, lower case, to be looked at, not shown."""
+    """
+    Return GitHub's own words for an error, lower case, to be looked at, not shown.
+    """
     text = document.get("message") if isinstance(document, dict) else None
     return text.lower() if isinstance(text, str) else ""
 

@@ -114,7 +114,7 @@ class API:
                 yield response
 
     async def json(self, response: aiohttp.ClientResponse) -> object:
-        """The document in *response*."""
+        """Return the document in *response*."""
         body = await http.read(response, LARGEST_ANSWER)
         return http.parse(self.account.host, body)
 

@@ -59,7 +59,7 @@ class App:
         return f"app/installations/{quote(self.installation, safe='')}/access_tokens"
 
     def jwt(self, now: float) -> str:
-        """A JWT (RFC 7519, RS256) made at *now*, in seconds of the epoch."""
+        """Return a JWT (RFC 7519, RS256) made at *now*, in seconds of the epoch."""
         claims = {
             "iss": self.id,
             "iat": int(now) - BACKDATED,

@@ -28,7 +28,7 @@ for downloads. Without one an answer of 304 is counted, too.
 
 
 async def connect(clients: Clients, account: Account) -> GitHub:
-    """The client of this process; *account* matters the first time only."""
+    """Return the client of this process; *account* matters the first time only."""
     return await clients.get("github", lambda: GitHub(account))
 
 
@@ -65,7 +65,9 @@ class GitHub:
         return await self._listing(repository).refresh()
 
     async def release(self, repository: Repository, tag: str) -> GitHubRelease | None:
-        """The published release called *tag*, as it is now; None if there is none."""
+        """
+        Return the published release called *tag*, as it is now; None if there is none.
+        """
         url = self._url(repository, f"tags/{quote(tag, safe='')}")
         allowed = (HTTPStatus.OK, HTTPStatus.NOT_FOUND)
         async with self._api.request("GET", url, allowed=allowed) as response:
@@ -74,7 +76,9 @@ class GitHub:
             return answers.release(self._host, await self._api.json(response))
 
     async def find(self, repository: Repository, tag: str) -> GitHubRelease:
-        """The release called *tag*, without a request if it was listed already."""
+        """
+        Return the release called *tag*, without a request if it was listed already.
+        """
         listed = self._listing(repository).releases
         known = next((release for release in listed if release.tag == tag), None)
         found = known or await self.release(repository, tag)

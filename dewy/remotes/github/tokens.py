@@ -14,11 +14,11 @@ RENEWED_BEFORE = 300.0
 
 
 class Tokens(Protocol):
-    """Hands out a token that will last for a request."""
+    """A source of tokens that will last for a request."""
 
     async def current(self) -> str:
         """
-        A valid token; "" where none is shown.
+        Return a valid token; "" where none is shown.
 
         Raises:
             RemoteError: GitHub gave none.
@@ -26,7 +26,7 @@ class Tokens(Protocol):
         ...
 
     def forget(self) -> None:
-        """The current one was refused."""
+        """Drop the current token, which was refused."""
         ...
 
 

@@ -32,7 +32,7 @@ CHANNEL = (
 
 
 async def connect(clients: Clients, endpoint: Endpoint) -> RegistryClient:
-    """The client of this process for *endpoint*."""
+    """Return the client of this process for *endpoint*."""
     return await clients.get(repr(endpoint), lambda: RegistryClient(endpoint))
 
 

@@ -108,7 +108,7 @@ class Endpoint:
 
 def system_roots() -> bytes | None:
     """
-    The authorities that this host trusts, in PEM; None where it names none.
+    Return the authorities that this host trusts, in PEM; None where it names none.
 
     `SSL_CERT_FILE` and `SSL_CERT_DIR` count, as for everything else of dewy.
     """
@@ -124,7 +124,9 @@ def system_roots() -> bytes | None:
 
 
 class _judged:
-    """Turns what reading *file* raises into the ConfigError that names it."""
+    """
+    The translation of errors in reading *file* into the ConfigError that names it.
+    """
 
     def __init__(self, file: str, verdict: str) -> None:
         self._file = file

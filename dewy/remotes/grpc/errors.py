@@ -15,7 +15,7 @@ Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
 
 PUSHBACK = "grpc-retry-pushback-ms"
 
-# What the C core says of a connection that it could not make, in this order.
+# The C core's messages about a connection that it could not make, in this order.
 _UNREACHABLE = (
     ("WRONG_VERSION_NUMBER", "speaks no TLS: add ?no-tls=true if that is meant"),
     (
@@ -52,7 +52,7 @@ def refusal(
     endpoint: Endpoint, code: StatusCode, details: str, metadata: Metadata
 ) -> RemoteError:
     """
-    The error for a call of *endpoint* that ended with *code*.
+    Return the error for a call of *endpoint* that ended with *code*.
 
     *details* are looked at only where they are our own C core's; what a server
     sends is never quoted.

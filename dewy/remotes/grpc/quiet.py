@@ -10,7 +10,7 @@ from functools import cache
 SETTINGS = {
     # A refused handshake is ours to tell.
     "GRPC_VERBOSITY": "NONE",
-    # What dewy forks becomes another program at once.
+    # A child that dewy forks becomes another program at once.
     "GRPC_ENABLE_FORK_SUPPORT": "0",
 }
 
@@ -26,7 +26,7 @@ def _environment() -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-# Some settings are read as it is imported, the others as it is initialised.
+# gRPC reads some settings as it is imported, the others as it is initialised.
 with _environment():
     import grpc.aio
 

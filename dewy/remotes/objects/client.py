@@ -60,21 +60,21 @@ class Objects:
     @classmethod
     @asynccontextmanager
     async def opened(cls, place: Location) -> AsyncIterator[Self]:
-        """The bucket of *place*, for as long as the block lasts."""
+        """Open the bucket of *place*, for as long as the block lasts."""
         async with cls.lent(await asyncio.to_thread(place.open)) as objects:
             yield objects
 
     @classmethod
     @asynccontextmanager
     async def lent(cls, store: ObjectStore) -> AsyncIterator[Self]:
-        """A bucket that was opened before; it is closed with the block."""
+        """Lend a bucket that was opened before; it is closed with the block."""
         try:
             yield cls(store)
         finally:
             await to_the_end(store.close)
 
     async def folders(self, prefix: str) -> list[str]:
-        """The names between *prefix* and the next slash, sorted."""
+        """Return the names between *prefix* and the next slash, sorted."""
         found = [
             folder.removeprefix(prefix).rstrip("/")
             async for page in self._pages(prefix, "/")
@@ -90,7 +90,7 @@ class Objects:
         return sorted(found, key=lambda stat: stat.key)
 
     async def first(self, prefix: str) -> Page:
-        """The first page of what begins with *prefix*."""
+        """Return the first page of the objects whose keys begin with *prefix*."""
         return await self._again(self._store.page, prefix, "", "")
 
     async def stat(self, key: str) -> Stat | None:
@@ -98,7 +98,7 @@ class Objects:
         return await self._again(self._store.stat, key)
 
     async def read(self, key: str, limit: int) -> Content | None:
-        """The small object under *key*, or None."""
+        """Return the small object under *key*, or None."""
         return await self._again(self._store.read, key, limit)
 
     async def put(self, key: str, value: bytes, kind: str = "text/plain") -> str:
@@ -259,6 +259,6 @@ def understood(store: ObjectStore) -> Iterator[None]:
 
 
 async def _abort(upload: Upload) -> None:
-    # What it leaves behind costs room until the bucket's own rules remove it.
+    # The remains would cost room until the bucket's own rules remove them.
     with suppress(RemoteError, *NONSENSE):
         await to_the_end(upload.abort)

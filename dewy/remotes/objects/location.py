@@ -25,12 +25,12 @@ class Location(Protocol):
     def name(self) -> str: ...
 
     def url(self, key: str) -> str:
-        """The URL of the object *key* in the same bucket."""
+        """Return the URL of the object *key* in the same bucket."""
         ...
 
     def open(self) -> ObjectStore:
         """
-        The store, opened; this blocks.
+        Open the store; this blocks.
 
         Raises:
             ConfigError: the location is invalid as written.
@@ -44,5 +44,5 @@ def prefix(place: Location) -> str:
 
 
 def quoted(key: str) -> str:
-    """*key* as a URL holds it; what needs no quoting stays as it is."""
+    """Return *key* as a URL holds it; what needs no quoting stays as it is."""
     return quote(key, safe="/+@:,=!$&'()*;")

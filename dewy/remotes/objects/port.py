@@ -100,7 +100,9 @@ class ObjectStore(Protocol):
         ...
 
     def read(self, key: str, limit: int) -> Content | None:
-        """The object under *key*, of at most *limit* bytes; None if there is none."""
+        """
+        Return the object under *key*, of at most *limit* bytes; None if there is none.
+        """
         ...
 
     def put(self, key: str, value: bytes, kind: str) -> str:

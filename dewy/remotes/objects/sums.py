@@ -40,7 +40,7 @@ def best(known: Iterable[str]) -> str:
 
 
 def begin(name: str) -> Sum:
-    """A sum of nothing yet."""
+    """Begin a sum, of nothing yet."""
     match name:
         case "crc32":
             return CRC32()
@@ -53,7 +53,9 @@ def begin(name: str) -> Sum:
 
 
 class Check:
-    """Compares what arrives with the best of the digests that were *stated*."""
+    """
+    The comparison of what arrives with the best of the digests that were *stated*.
+    """
 
     def __init__(self, stated: Mapping[str, bytes]) -> None:
         self.name = best(stated)

@@ -65,7 +65,7 @@ class Answer:
 
 class API:
     """
-    Sends requests on behalf of whoever has credentials.
+    A sender of requests, with credentials where there are any.
 
     Args:
         environ: The environment in which credentials are looked for.
@@ -92,7 +92,7 @@ class API:
 
     async def send(self, reference: Reference, request: Request) -> Answer:
         """
-        The answer to *request*, which is about *reference*.
+        Return the answer to *request*, which is about *reference*.
 
         A 401 is answered once, with a new token.
 
@@ -163,7 +163,7 @@ class API:
                     request.url,
                     headers=headers,
                     data=request.body or None,
-                    # Where a realm leads on to is not where it said it was.
+                    # A redirect would lead away from the host that the realm names.
                     allow_redirects=False,
                 ) as response,
             ):
@@ -182,7 +182,7 @@ def _refused_token(
 
 
 def _offered(reference: Reference, answer: Answer) -> tuple[Challenge, ...]:
-    """The challenges in *answer*, if it is the registry's own."""
+    """Return the challenges in *answer*, if it is the registry's own."""
     if answer.url.origin() != reference.origin:
         return ()
     return challenges(answer.headers.getall("WWW-Authenticate", ()))

@@ -44,7 +44,9 @@ def challenges(headers: Iterable[str]) -> tuple[Challenge, ...]:
 
 
 def preferred(offered: Iterable[Challenge]) -> Challenge | None:
-    """The one to answer: a bearer token where it says who gives it, else Basic."""
+    """
+    Return the challenge to answer: Bearer where it names its token server, else Basic.
+    """
     known = list(offered)
     tokens = [c for c in known if c.scheme == "bearer" and c.parameters.get("realm")]
     basic = [c for c in known if c.scheme == "basic"]
@@ -59,7 +61,7 @@ def _read(header: str) -> Iterator[Challenge]:
 
 
 def _parameters(header: str, at: int) -> tuple[dict[str, str], int]:
-    """The parameters at *at*, and where the next challenge begins."""
+    """Return the parameters at *at*, and where the next challenge begins."""
     found: dict[str, str] = {}
     if opaque := _TOKEN68.match(header, at):
         return found, _skip(header, opaque.end())

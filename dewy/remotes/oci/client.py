@@ -76,7 +76,7 @@ class Page:
 
 
 async def connect(clients: Clients) -> OCI:
-    """The client of this process."""
+    """Return the client of this process."""
     return await clients.get("oci", OCI)
 
 
@@ -155,7 +155,7 @@ class OCI:
         self, reference: Reference, index: Manifest
     ) -> tuple[ImagePlatform, ...]:
         """
-        The platforms that *index* has images for; empty where that is not known.
+        Return the platforms that *index* has images for; empty where that is not known.
 
         It is asked for once, for a digest stands for the same for ever.
         """
@@ -224,7 +224,7 @@ class OCI:
     async def _computed(
         self, reference: Reference, tag: str, url: URL
     ) -> Manifest | None:
-        """The digest of *tag*'s manifest, where HEAD does not tell it."""
+        """Return the digest of *tag*'s manifest, where HEAD does not tell it."""
         answer = await self._manifest(reference, "GET", url)
         if answer.status in MISSING:
             return None
@@ -258,13 +258,13 @@ def _tags(reference: Reference, body: bytes) -> tuple[str, ...]:
         raise RemoteError(
             f"{reference.host} answered with something that is not a list of tags"
         )
-    # What can't be a tag can't be asked for either.
+    # A name that can't be a tag can't be asked for either.
     return tuple(tag for tag in listed if isinstance(tag, str) and is_tag(tag))
 
 
 def _followed(reference: Reference, url: URL, link: str) -> URL:
     """
-    The URL of the next page, as *link* on the page *url* has it.
+    Return the URL of the next page, as *link* on the page *url* has it.
 
     Raises:
         RemoteError: the next page is on another host.

@@ -124,7 +124,7 @@ def paths(environ: Mapping[str, str]) -> Iterator[Path]:
 
 def load(path: Path) -> Logins | None:
     """
-    The file *path*; None if there is none.
+    Return the file *path*; None if there is none.
 
     Raises:
         RemoteError: the file can't be read.
@@ -142,7 +142,7 @@ def load(path: Path) -> Logins | None:
 
 
 def _host(key: str) -> str:
-    """The host that *key* is about; what is about a part of one keeps its path."""
+    """Return the host that *key* is about; a key about a part of one keeps its path."""
     bare = re.sub(r"\Ahttps?://", "", key).lower()
     host = re.sub(r"/(?:v[12]/?)?\Z", "", bare)
     return HUB if host in _HUB_KEYS else host

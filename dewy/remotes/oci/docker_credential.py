@@ -112,7 +112,7 @@ async def _run(
 
 def _pipe_of(content: bytes) -> int:
     """
-    The end of a pipe that holds *content*, which is short.
+    Return the end of a pipe that holds *content*, which is short.
 
     Filled before there is a reader: some end without reading.
     """

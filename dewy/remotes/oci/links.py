@@ -21,7 +21,7 @@ _PARAMETER = re.compile(
 
 def next_link(headers: Iterable[str]) -> str | None:
     """
-    The target of the first link that leads to the next page, as it is written.
+    Return the target of the first link that leads to the next page, as it is written.
 
     None where there is none, or none that can be understood.
     """

@@ -51,7 +51,7 @@ async def credentials_for(
 
 
 def from_environment(host: str, environ: Mapping[str, str]) -> Credentials | None:
-    """The first pair of the environment that is for *host*."""
+    """Return the first credentials in the environment that are for *host*."""
     for name, variable in _variables(host, environ):
         if name and (secret := environ.get(variable, "").strip()):
             return Credentials(name, secret, source=variable)
@@ -59,7 +59,7 @@ def from_environment(host: str, environ: Mapping[str, str]) -> Credentials | Non
 
 
 def _variables(host: str, environ: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Names, and the variables with their passwords, in the order they count."""
+    """Yield names, and the variables with their passwords, in order of precedence."""
     found = [(environ.get("DOCKER_USERNAME", "").strip(), "DOCKER_PASSWORD")]
     if host == "ghcr.io":
         found.append(("token", "GITHUB_TOKEN"))

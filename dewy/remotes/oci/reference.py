@@ -91,11 +91,11 @@ class Reference:
         return f"{self.host}/{self.path}"
 
     def tagged(self, tag: str) -> str:
-        """`HOST/REPOSITORY:TAG`."""
+        """Return `HOST/REPOSITORY:TAG`."""
         return f"{self}:{tag}"
 
     def pull_name(self, digest: str) -> str:
-        """`HOST/REPOSITORY@sha256:…`, which an engine pulls and runs."""
+        """Return `HOST/REPOSITORY@sha256:…`, which an engine pulls and runs."""
         return f"{self}@{digest}"
 
     @property
@@ -140,12 +140,12 @@ def is_loopback(host: str) -> bool:
 
 
 def _name(host: str) -> str:
-    """*host* without its port."""
+    """Return *host* without its port."""
     return re.sub(r":[0-9]+\Z", "", host)
 
 
 def _is_host(text: str) -> bool:
-    # As engines tell a registry from an owner at Docker Hub.
+    # The rule by which engines tell a registry from an owner at Docker Hub.
     return "." in text or ":" in text or text.lower() == "localhost"
 
 
@@ -180,12 +180,12 @@ def _require_bare(text: str) -> None:
 
 
 def _without_tag(text: str) -> tuple[str, str]:
-    """*text* without the tag or digest at its end, and that."""
+    """Return *text* without the tag or digest at its end, and that."""
     bare, mark, digest = text.partition("@")
     if mark:
         return bare, digest
     above, slash, last = text.rpartition("/")
     name, _, tag = last.partition(":")
     if not slash and (_is_host(name) or last.startswith("[")):
-        return text, ""  # what follows is a port
+        return text, ""  # the colon begins a port
     return f"{above}{slash}{name}", tag

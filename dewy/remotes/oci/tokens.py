@@ -107,7 +107,7 @@ class Authorization:
 
     async def header(self) -> str:
         """
-        The value of `Authorization` for a request now, or "".
+        Return the value of `Authorization` for a request now, or "".
 
         Raises:
             RemoteError: the token ended, and there is no other.
@@ -119,16 +119,14 @@ class Authorization:
 
     async def refused(self, header: str, offered: Iterable[Challenge]) -> bool:
         """
-        A request with *header* was answered by 401 and by what is *offered*.
-
-        Whether another one is worth while.
+        Return whether another request may help after a 401 to *header* with *offered*.
 
         Raises:
             RemoteError: a new token is needed, but not to be had.
         """
         async with self._lock:
             if header != self._header:
-                return True  # somebody else renewed it meanwhile
+                return True  # renewed meanwhile by another request
             challenge = preferred(offered)
             if challenge is None:
                 return False
@@ -155,7 +153,7 @@ class Authorization:
         try:
             grant = await self._ask(request)
         except RemoteError:
-            self._found_at = None  # there may be better ones the next time
+            self._found_at = None  # better credentials may be there the next time
             raise
         self._header = f"Bearer {grant.token}"
         self._ends = asked + max(grant.lasts - MARGIN, 0.0)

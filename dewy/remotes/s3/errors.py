@@ -72,13 +72,13 @@ NOT_FOUND_CREDENTIALS = (
 
 
 def code(exc: aws.ClientError) -> str:
-    """The error's name, as S3 has it; a status where there was no more."""
+    """Return the error's name, as S3 has it; a status where there was no more."""
     stated = str(exc.response.get("Error", {}).get("Code", ""))
     return stated if re.fullmatch(r"[A-Za-z0-9.]{1,64}", stated, re.ASCII) else ""
 
 
 def status(exc: aws.ClientError) -> int:
-    """The status of the answer, or 0."""
+    """Return the status of the answer, or 0."""
     return int(exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
@@ -113,7 +113,7 @@ def configured(where: str) -> Iterator[None]:
 
 
 def refusal(where: str, exc: aws.ClientError) -> RemoteError:
-    """The error for an answer that is not the one asked for."""
+    """Return the error for an answer that is not the one asked for."""
     name, number = code(exc), status(exc)
     metadata = exc.response.get("ResponseMetadata", {})
     headers = {k.title(): v for k, v in metadata.get("HTTPHeaders", {}).items()}
@@ -139,7 +139,7 @@ def _other_region(exc: aws.ClientError, headers: Mapping[str, str]) -> str:
 
 
 def complaint(where: str, exc: aws.BotoCoreError) -> RemoteError:
-    """The error for a request that got no answer."""
+    """Return the error for a request that got no answer."""
     match exc:
         case aws.SSLError():
             return RemoteError(f"{where} {CERTIFICATE}")

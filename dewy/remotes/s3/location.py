@@ -66,14 +66,14 @@ class S3Location:
         return f"s3 {self.region} {self.bucket} {self.endpoint}"
 
     def url(self, key: str) -> str:
-        """The URL of the object *key* in the same bucket."""
+        """Return the URL of the object *key* in the same bucket."""
         query = f"?endpoint={quote(self.endpoint, safe=':/[]')}"
         where = f"s3://{self.region}/{self.bucket}/{quoted(key)}"
         return where + (query if self.endpoint else "")
 
     def open(self) -> S3Store:
         """
-        The bucket, opened; this reads files, and may ask for credentials.
+        Open the bucket; this reads files, and may ask for credentials.
 
         Raises:
             ConfigError: the region or the credentials cannot be as configured.

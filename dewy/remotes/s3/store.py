@@ -34,7 +34,7 @@ ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 """Variables in which boto3 looks for the URL of what is not Amazon's."""
 
 
-# It tells on each start where credentials were found.
+# The logger tells on each start where credentials were found.
 logging.getLogger("botocore.credentials").setLevel(logging.WARNING)
 
 
@@ -116,7 +116,7 @@ class S3Store:
 
     def put_if(self, key: str, value: bytes, version: str) -> str | None:
         condition = {"IfMatch": version} if version else {"IfNoneMatch": "*"}
-        # One that was there, and is gone, answers 404 to If-Match.
+        # An object that is gone meanwhile answers 404 to If-Match.
         with self._asking(CONFLICT | {"NoSuchKey"}) as client:
             answer = client.put_object(
                 Bucket=self._bucket, Key=key, Body=value, **condition
@@ -146,7 +146,7 @@ class S3Store:
 
     @contextmanager
     def _asking(self, expected: frozenset[str] = frozenset()) -> Iterator[Any]:
-        """The client; the block ends quietly with an error that is *expected*."""
+        """Lend the client; the block ends quietly with an error that is *expected*."""
         with errors.translated(self._shown, self.close):
             try:
                 yield self._client()
@@ -228,12 +228,12 @@ def _loader() -> Any:
 
 
 def _config(foreign: bool) -> Config:
-    # What is not Amazon's may know neither its host names nor its checksums.
+    # Other vendors' stores may know neither Amazon's host names nor its checksums.
     sums = "when_required" if foreign else "when_supported"
     return Config(
         connect_timeout=STANDARD.connect,
         read_timeout=STANDARD.silence,
-        # Whether to try again is for whoever knows what is asked, and for how long.
+        # No retries here: the caller knows what is asked, and for how long.
         retries={"total_max_attempts": 1, "mode": "standard"},
         max_pool_connections=32,
         request_checksum_calculation=sums,
@@ -269,7 +269,7 @@ def _sums(answer: Mapping[str, Any]) -> dict[str, bytes]:
 
 
 def _whole(answer: Mapping[str, Any]) -> bytes:
-    # As a context of its own it would hand out what raises foreign exceptions.
+    # The body as its own context would hand out what raises foreign exceptions.
     with closing(answer["Body"]) as body:
         content: bytes = body.read()
     return content
