@@ -30,8 +30,8 @@ class Termination:
     Attributes:
         container: Name of the container.
 
-        reason: Member of `REASONS`: it ended by itself, by a signal, by the kernel for its
-            use of memory; or the engine did not tell.
+        reason: Member of `REASONS`: ended by itself, by a signal, by the kernel for
+            its use of memory; or not told by the engine.
 
         exit_code: Exit code as the engine tells it; None where it does not.
 

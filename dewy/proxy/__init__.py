@@ -1,4 +1,4 @@
-"""A TCP proxy that costs little: ports, their backends, and a relay between them."""
+"""A TCP proxy of low cost: ports, their backends, and a relay between them."""
 
 from ..config import Endpoint
 from .backend import Backend

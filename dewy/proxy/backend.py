@@ -1,4 +1,4 @@
-"""One address that connections go to, while the proxy knows it."""
+"""A backend: an address that connections go to, while the proxy knows it."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ Probe = Callable[["Backend"], Awaitable[bool]]
 
 class Backend:
     """
-    A backend of a port; `Port.add` makes them.
+    Backend of a port, created by `Port.add`.
 
     Attributes:
-        endpoint: Where it is.
+        endpoint: Address of the backend.
 
-        number: How the relay knows it.
+        number: Number by which the relay knows it.
 
-        ejected: It does not answer; the others are preferred to it.
+        ejected: Whether it failed to answer, so that the others are preferred to it.
 
-        serving: It gets new connections.
+        serving: Whether it gets new connections.
 
-        removed: The proxy has forgotten it.
+        removed: Whether the proxy has forgotten it.
     """
 
     def __init__(
@@ -54,19 +54,19 @@ class Backend:
 
     @property
     def connections(self) -> int:
-        """How many are open, or being made."""
+        """Number of connections that are open, or being made."""
         return self.stats().active
 
     def stats(self) -> BackendStats:
-        """Return what it has counted; once it is removed, up to its removal."""
+        """Return its counters; once it is removed, those up to its removal."""
         return self._last or self._relay.backend_stats(self.number)
 
     async def drain(self, seconds: float) -> int:
         """
         Take it out of the table, and wait for its last connection.
 
-        Returns how many are left: none, or those still open after *seconds*.
-        Nothing is cut; cancelling it only ends the waiting.
+        Return how many are left: none, or those still open after *seconds*. Nothing is
+        cut; cancelling this only ends the waiting.
         """
         served, self.serving = self.serving, False
         left = self._relay.drain(self.number)
@@ -83,7 +83,7 @@ class Backend:
 
     def recall(self) -> int:
         """
-        Have clients that are still being connected to it go to another; how many.
+        Send clients still being connected to it to another backend; return how many.
 
         Drain or remove it first, or it may be given new ones.
         """
@@ -91,9 +91,9 @@ class Backend:
 
     def cut(self) -> int:
         """
-        Reset its connections, as it is gone; how many they were.
+        Reset its connections, as it is gone; return how many they were.
 
-        Those still being made go to another backend; drain or remove it first.
+        Connections still being made go to another backend; drain or remove it first.
         """
         return self._relay.cut(self.number)
 
@@ -109,13 +109,13 @@ class Backend:
         log.info("Removed backend", extra=self._tell())
 
     def serves(self, serving: bool) -> None:
-        """It is in the table from now on, or out of it."""
+        """Note whether it is in the table from now on."""
         self.serving = serving
         if serving:
             self._drained.clear()
 
     def drained(self) -> None:
-        """The relay says that its last connection has ended."""
+        """Handle the relay's report that its last connection has ended."""
         self._drained.set()
 
     def eject(self) -> None:
@@ -125,14 +125,16 @@ class Backend:
         self._eject()
 
     def restore(self) -> None:
-        """Use it as the others."""
+        """Use it like the others again."""
         if self.ejected and not self.removed:
             self.ejected = False
             self._relay.restore(self.number)
             log.info("Restored backend", extra=self._tell())
 
     def suspected(self, failed: bool, probe: Probe) -> None:
-        """Have *probe* find out what is the matter; one that *failed* is out first."""
+        """
+        Have *probe* examine the backend; if a connection *failed*, eject it first.
+        """
         if failed:
             self._eject()
         if self._probing is None or self._probing.done():
@@ -154,7 +156,7 @@ class Backend:
             log.warning("Ejected backend", extra=self._tell())
 
     async def stop_probing(self) -> None:
-        """Leave it as it is."""
+        """Stop probing, and leave its state as it is."""
         if self._probing is not None:
             self._probing.cancel()
             await asyncio.wait([self._probing])

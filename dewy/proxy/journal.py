@@ -1,4 +1,4 @@
-"""A line of the log for every connection that ended, where that was asked for."""
+"""A log line for every connection that ended, where requested."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["SIZE", "is_wanted", "tell"]
 log = logging.getLogger(__name__)
 
 SIZE = 4096
-"""Connections; those that find no room between two looks are only counted."""
+"""Capacity in connections; those beyond it between two readings are only counted."""
 
 
 def is_wanted() -> bool:
-    """Whether anybody would see those lines."""
+    """Return whether the log would show those lines."""
     return log.isEnabledFor(logging.DEBUG)
 
 
@@ -30,7 +30,7 @@ def tell(
     Log *entries*, and how many were *missed*.
 
     Args:
-        ports, backends: What those are called, by number.
+        ports, backends: Names of both, by number.
     """
     for each in entries:
         told = {

@@ -1,4 +1,4 @@
-"""How many connections the descriptor limit allows."""
+"""Number of connections that the descriptor limit allows."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ __all__ = ["most_connections"]
 
 # For everything but connections: logs, listeners, probes, the engine's own.
 RESERVED = 200
-PIPES = 64  # a thread's, at most
+PIPES = 64  # a thread's descriptors, at most
 
 
 def most_connections(threads: int) -> int:
-    """Of two descriptors each, beside what else is open; never less than one."""
+    """Return how many connections the rest of the descriptors allow, at least one."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     spare = RESERVED + 2 * PIPES * max(threads, 1)
     return max((soft - spare) // 2, 1)

@@ -1,4 +1,4 @@
-"""Opening the sockets that newcomers arrive at."""
+"""Opening of the sockets on which new connections arrive."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Offered = Sequence[tuple[str, socket.socket]]
 
 async def listen(endpoint: Endpoint) -> socket.socket:
     """
-    A socket that listens at *endpoint*.
+    Return a socket that listens at *endpoint*.
 
     Without a host it is one dual-stack socket, or an IPv4 one where the host has
     no IPv6. The file that a dead Unix socket left behind is replaced.
 
     Raises:
-        DewyError: it can't be; the message says why.
+        DewyError: the socket cannot be opened; the message says why.
     """
     try:
         if endpoint.path:
@@ -39,7 +39,9 @@ async def listen(endpoint: Endpoint) -> socket.socket:
 
 
 def taken(endpoint: Endpoint, offered: Offered) -> tuple[str, socket.socket] | None:
-    """The one of *offered* that listens at *endpoint*, or is named after it."""
+    """
+    Return the socket of *offered* that listens at *endpoint*, or is named after it.
+    """
     for name, sock in offered:
         if name in (str(endpoint), str(endpoint.port)) or endpoint == Endpoint.of(sock):
             return name, sock
@@ -84,7 +86,7 @@ def _listen_unix(path: str) -> socket.socket:
 
 
 def _abandoned(path: str) -> bool:
-    """Whether nobody listens at the socket that is there."""
+    """Return whether no process listens at the existing socket."""
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             return False

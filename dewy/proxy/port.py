@@ -1,4 +1,4 @@
-"""One port of the proxy, and who serves it."""
+"""A port of the proxy, and the backends that serve it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ log = logging.getLogger(__name__)
 
 class Port:
     """
-    A listening socket; `Proxy.open` makes them.
+    Listening socket of the proxy, created by `Proxy.open`.
 
     Attributes:
-        endpoint: Where it really listens.
+        endpoint: Address at which it really listens.
 
-        number: How the relay knows it.
+        number: Number by which the relay knows it.
 
-        closed: It accepts no more.
+        closed: Whether it accepts no more.
     """
 
     def __init__(
@@ -44,17 +44,17 @@ class Port:
 
     @property
     def backends(self) -> list[Backend]:
-        """All that were added and not removed."""
+        """Backends that were added and not removed."""
         self._backends = [each for each in self._backends if not each.removed]
         return list(self._backends)
 
     @property
     def serving(self) -> list[Backend]:
-        """Those that get new connections."""
+        """Backends that get new connections."""
         return [backend for backend in self.backends if backend.serving]
 
     def add(self, endpoint: Endpoint, *, serving: bool = True) -> Backend:
-        """A new backend; if not *serving*, it waits for `serve`."""
+        """Add a backend; if not *serving*, it waits for `serve`."""
         backend = Backend(self._relay, self.number, endpoint, serving=serving)
         self._backends.append(backend)
         self._warned = False
@@ -70,9 +70,9 @@ class Port:
 
     def serve(self, backends: Sequence[Backend]) -> None:
         """
-        Have exactly *backends* get new connections, from one instant on.
+        Give new connections to exactly *backends*, from one instant on.
 
-        Those left out drain; `Backend.drain` waits for them.
+        Backends left out drain; `Backend.drain` waits for them.
         """
         self._relay.serve(self.number, [backend.number for backend in backends])
         for backend in self._backends:
@@ -83,17 +83,17 @@ class Port:
         log.info("Swapped backends", extra=self._tell(backends=len(backends)))
 
     def pause(self) -> None:
-        """Let newcomers wait in the kernel's backlog."""
+        """Let new connections wait in the kernel's backlog."""
         self._relay.pause(self.number)
         log.info("Paused port", extra=self._tell())
 
     def resume(self) -> None:
-        """Accept again, those who waited first."""
+        """Accept again, the waiting connections first."""
         self._relay.resume(self.number)
         log.info("Resumed port", extra=self._tell())
 
     def stats(self) -> PortStats:
-        """What it has counted."""
+        """Return its counters."""
         return self._relay.port_stats(self.number)
 
     def close(self) -> None:
@@ -106,19 +106,19 @@ class Port:
         await self._idle.wait()
 
     def cut(self) -> int:
-        """Reset its connections; how many they were."""
+        """Reset its connections; return how many they were."""
         return self._relay.cut_port(self.number)
 
     def is_idle(self) -> None:
-        """The relay says that its last connection has ended."""
+        """Handle the relay's report that its last connection has ended."""
         self._idle.set()
 
     def failed(self, problem: str) -> None:
-        """The relay says that it can't accept; it goes on trying."""
+        """Handle the relay's report that it cannot accept; the relay goes on trying."""
         log.warning("Accepting failed", extra=self._tell(error=problem))
 
     def unserved(self) -> None:
-        """The relay says that a client found no backend; told once."""
+        """Handle the relay's report that a client found no backend; reported once."""
         if not self._warned:
             self._warned = True
             log.warning("Clients are turned away: no backend", extra=self._tell())

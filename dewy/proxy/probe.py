@@ -1,4 +1,4 @@
-"""Asking a suspected backend whether it is there, and when to ask again."""
+"""Probe of a suspected backend, and the intervals of its repetition."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from ..config import Endpoint
 __all__ = ["PATIENCE", "intervals", "reachable"]
 
 PATIENCE = 2.0
-# Something may accept on behalf of an application that is not there, and find out
-# only then.
+# A process may accept on behalf of an application that is not there, and find out only
+# then.
 MOMENT = 0.1
 FIRST, LONGEST = 0.5, 30.0
 
 
 async def reachable(endpoint: Endpoint, *, proxy_protocol: bool = False) -> bool:
     """
-    Whether *endpoint* takes a connection and keeps it for a moment.
+    Return whether *endpoint* accepts a connection and keeps it for a moment.
 
     Args:
-        proxy_protocol: It expects to be told first who connects: nobody does.
+        proxy_protocol: Whether the backend expects the PROXY protocol first, which then
+            names no client.
     """
     loop = asyncio.get_running_loop()
     try:
@@ -50,7 +51,7 @@ async def _stays(sock: socket.socket) -> bool:
 
 
 def intervals() -> Iterator[float]:
-    """Seconds from one probe of an ejected backend to the next."""
+    """Yield the seconds from one probe of an ejected backend to the next."""
     seconds = FIRST
     while True:
         yield seconds

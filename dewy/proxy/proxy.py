@@ -33,32 +33,35 @@ log = logging.getLogger(__name__)
 
 class Proxy:
     """
-    Passes connections on to backends, while entered.
+    Proxy that passes connections on to backends, while entered.
 
-    Ports may be opened and backends added before: clients wait until it is entered.
-    A port that is opened later accepts at once, and resets whom nobody serves; open it
-    *paused*, and resume it when there is somebody.
+    Ports may be opened and backends added before: clients wait until it is entered. A
+    port opened later accepts at once, and resets connections that no backend serves;
+    open it *paused*, and resume it when there is a backend.
 
     Args:
-        threads: The relay's own; by default one for each usable CPU, and 0 for
-            none: then it runs on the event loop, as its pure twin always does.
+        threads: Number of the relay's own threads; by default one for each usable CPU.
+            With 0 it runs on the event loop, as its pure twin always does.
 
-        idle_timeout: Seconds without a byte after which a connection is reset;
-            0 for never.
+        idle_timeout: Seconds without a byte after which a connection is reset; 0 for
+            never.
 
-        max_connections: Open at a time; 0 for what the descriptor limit allows.
+        max_connections: Limit of open connections; 0 for what the descriptor limit
+            allows.
 
         balance: `round-robin` or `least-connections`.
 
-        proxy_protocol: Tell backends the client's address (PROXY protocol v2).
+        proxy_protocol: Whether backends are told the client's address (PROXY protocol
+            v2).
 
-        backend_wait: Seconds that newcomers wait while a port has no backend at all;
-            0 for none: they are reset at once.
+        backend_wait: Seconds that new connections wait while a port has no backend at
+            all; with 0 they are reset at once.
 
-        log_connections: Log each that ends, if the log has the level DEBUG by now.
+        log_connections: Whether to log each connection that ends, if the log's level is
+            DEBUG by now.
 
-        probe: Finds out whether a suspected backend is there; by default,
-            whether it takes a connection and keeps it for a moment.
+        probe: Returns whether a suspected backend is available; by default, whether it
+            accepts a connection and keeps it for a moment.
     """
 
     def __init__(
@@ -105,7 +108,7 @@ class Proxy:
 
     @property
     def ports(self) -> list[Port]:
-        """All that were opened."""
+        """Ports that were opened."""
         return list(self._ports.values())
 
     async def open(
@@ -116,7 +119,7 @@ class Proxy:
         *offered* for it; if *paused*, from `Port.resume` on.
 
         Raises:
-            DewyError: it can't be listened at.
+            DewyError: the endpoint cannot be listened at.
         """
         found = taken(endpoint, offered)
         if found:
@@ -130,8 +133,8 @@ class Proxy:
         """
         Accept from *listener*, which stays the caller's.
 
-        *own* says that no other process has it, so that it may be made non-blocking.
-        If *paused*, nobody is accepted before `Port.resume`.
+        *own* says that no other process has it, so that it may be made non-blocking. If
+        *paused*, no connection is accepted before `Port.resume`.
         """
         port = Port(self._relay, listener, own=own, paused=paused)
         self._ports[port.number] = port
@@ -140,7 +143,7 @@ class Proxy:
         return port
 
     def workers(self) -> list[WorkerStats]:
-        """What each thread of the relay holds."""
+        """Return the figures of each thread of the relay."""
         return self._relay.worker_stats()
 
     async def stop(self, seconds: float) -> int:

@@ -27,14 +27,14 @@ Around = Callable[[Proxy], AbstractAsyncContextManager[None]]
 
 async def run(settings: Settings, around: Around = lambda proxy: nullcontext()) -> int:
     """
-    Relay until a signal says to stop; then drain. The exit status.
+    Relay until a signal says to stop; then drain. Return the exit status.
 
-    It does so within what *around* makes of the proxy.
+    It runs inside the context that *around* makes of the proxy.
 
     Raises:
-        ConfigError: there is nothing to listen at.
+        ConfigError: the settings and the service manager name nothing to listen at.
 
-        DewyError: something can't be listened at.
+        DewyError: a port cannot be opened.
     """
     service = Service.from_environment(os.environ)
     offered = service.listeners()
@@ -44,7 +44,7 @@ async def run(settings: Settings, around: Around = lambda proxy: nullcontext()) 
     proxy = _proxy(settings)
     with Signals() as signals:
         try:
-            # Before it is entered, so that who waits already finds the backends.
+            # Before it is entered, so that waiting clients already find the backends.
             await _open(proxy, settings, offered)
             async with proxy, around(proxy):
                 await _relay(proxy, settings.drain_time, service, signals)
@@ -79,7 +79,7 @@ def _proxy(settings: Settings) -> Proxy:
 
 
 async def _open(proxy: Proxy, settings: Settings, offered: Offered) -> None:
-    """Every port that was asked for, or else every socket that was passed."""
+    """Open every requested port, or else every socket that was passed."""
     wanted = settings.listen or [Endpoint.of(sock) for _, sock in offered]
     for endpoint in wanted:
         port = await proxy.open(endpoint, offered)

@@ -1,4 +1,4 @@
-"""Ending the proxy, sooner if somebody is in a hurry."""
+"""End of the proxy, sooner when in a hurry."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ __all__ = ["stop"]
 
 
 async def stop(proxy: Proxy, seconds: float, hurry: asyncio.Event) -> None:
-    """As `Proxy.stop`; what is open is reset at once when *hurry* is set."""
+    """
+    Stop the proxy as `Proxy.stop` does; reset the rest at once when *hurry* is set.
+    """
     draining = asyncio.ensure_future(proxy.stop(seconds))
     hurried = asyncio.ensure_future(hurry.wait())
     try:

@@ -1,4 +1,6 @@
-"""Whether new backends break connections far more often than the old ones (pure)."""
+"""
+Comparison of new and old backends by the connections they break (pure).
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,10 @@ from .._speedups.interface import BackendStats
 __all__ = ["ENOUGH", "TIMES", "Outcomes", "too_broken"]
 
 ENOUGH = 50
-"""Connections to the new backends below which nothing is said of them."""
+"""Minimum number of connections to the new backends for a verdict."""
 
 TIMES = 3
-"""How many times the old backends' rate is far more often."""
+"""Factor of the old backends' rate that counts as far more often."""
 
 
 class Outcomes(NamedTuple):
@@ -21,10 +23,10 @@ class Outcomes(NamedTuple):
     Results of the connections given to some backends.
 
     Attributes:
-        connections: How many were given to them, failed attempts included.
+        connections: Number given to them, failed attempts included.
 
-        broken: How many of those they closed without a byte to the client, or
-            reset, while the client was still there.
+        broken: Number of those they closed without a byte to the client, or reset,
+            while the client was still there.
     """
 
     connections: int = 0
@@ -32,7 +34,7 @@ class Outcomes(NamedTuple):
 
     @classmethod
     def of(cls, counted: Iterable[BackendStats]) -> Outcomes:
-        """Sum up what backends have counted."""
+        """Sum up the counters of backends."""
         return cls.total(cls(each.total, each.broken) for each in counted)
 
     @classmethod

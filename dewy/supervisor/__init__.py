@@ -1,1 +1,1 @@
-"""Keeping a program running, and replacing it without losing a connection."""
+"""Supervision of a program, and its replacement without losing a connection."""

@@ -1,4 +1,4 @@
-"""How long to wait before a program that keeps dying is started again (pure)."""
+"""Back-off before a program that keeps dying is started again (pure)."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ LASTING = 60.0
 @dataclass(frozen=True, slots=True)
 class Backoff:
     """
-    The deaths in a row so far.
+    Row of deaths so far.
 
-    The first death is answered at once, the next after 1, 1.5, 2.25 … 30
-    seconds. A generation that lived for a minute starts the row anew.
+    The first death is answered at once, the next after 1, 1.5, 2.25 … 30 seconds. A
+    generation that lived for a minute starts the row anew.
     """
 
     deaths: int = 0
 
     def died(self, lived: float) -> Self:
-        """After one more death of a generation that lived *lived* seconds."""
+        """
+        Return the row after one more death, of a generation that lived *lived* seconds.
+        """
         return replace(self, deaths=1 if lived >= LASTING else self.deaths + 1)
 
     @property

@@ -1,4 +1,4 @@
-"""The deaths of what serves: how many, the last one, and what they come to (pure)."""
+"""Deaths of serving generations: their number, the last one, the trouble (pure)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .backoff import LASTING, Backoff
 @dataclass(frozen=True, slots=True)
 class Death:
     """
-    A generation that ended by itself while it served.
+    Death of a generation that ended by itself while it served.
 
     Attributes:
-        how: Its end in words, as `exit status 3`.
+        how: Manner of its end in words, as `exit status 3`.
 
         lived: Seconds from its start.
 
-        at: When it ended, seconds since the epoch.
+        at: Time of its end, seconds since the epoch.
 
         reason: `exit`, or `signal`.
     """
@@ -35,11 +35,11 @@ class Death:
 class Deaths:
     """
     Attributes:
-        by_reason: How many there were since dewy started.
+        by_reason: Number of deaths since dewy started, by reason.
 
-        last: The last one.
+        last: The last death.
 
-        backoff: The row of deaths that is not over yet.
+        backoff: Row of deaths that is not over yet.
     """
 
     by_reason: Counter[str] = field(default_factory=lambda: Counter(exit=0, signal=0))
@@ -48,11 +48,11 @@ class Deaths:
 
     @property
     def total(self) -> int:
-        """How many there were, for whatever reason."""
+        """Number of deaths, for whatever reason."""
         return self.by_reason.total()
 
     def add(self, death: Death) -> None:
-        """Count one more."""
+        """Count one more death."""
         self.by_reason[death.reason] += 1
         self.last = death
 
@@ -60,7 +60,8 @@ class Deaths:
         """
         Return what is wrong, in a phrase; "" once a generation has lasted.
 
-        *lives* is how long, in seconds, what serves has lived; None if nothing does.
+        *lives* is the age, in seconds, of the serving generation; None if there is
+        none.
         """
         lasting = lives is not None and lives >= LASTING
         if self.last is None or self.backoff.deaths <= 1 or lasting:

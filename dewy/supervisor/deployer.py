@@ -1,4 +1,4 @@
-"""Deploying a supervised program: move `current`, start beside, retire the old."""
+"""Deployment of a supervised program: move `current`, start beside, retire the old."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .generations import Candidate, Generations
 
 
 class ServerDeployer:
-    """A release is in place when a generation started from it serves."""
+    """Deployer of programs; a release is in place when a generation of it serves."""
 
     def __init__(self, releases: Releases, generations: Generations) -> None:
         self._releases = releases
         self._generations = generations
-        # What still drains may open more of its files.
+        # A draining generation may open more of its files.
         releases.in_use = generations.releases
 
     async def alive(self) -> bool:
@@ -34,7 +34,7 @@ class ServerDeployer:
             await self._releases.switch(previous.directory)
 
     async def heal(self, running: Installed) -> None:
-        """Nothing: whoever watches the generations heals them at once."""
+        """Do nothing: the supervisor heals the generations at once."""
 
     @asynccontextmanager
     async def switch(
@@ -52,7 +52,7 @@ class ServerDeployer:
 
 
 class _Start:
-    """The release serves once a generation started from it is ready."""
+    """Start of a release, which serves once a generation of it is ready."""
 
     def __init__(self, candidate: Candidate) -> None:
         self._candidate = candidate

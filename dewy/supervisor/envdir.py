@@ -1,4 +1,4 @@
-"""Variables that ENVDIR names, read anew for each generation."""
+"""Variables from the directory in ENVDIR, read anew for each generation."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ PATIENCE = 5.0
 
 class EnvDir:
     """
-    Reads the directory in a helper process, for it may hang.
+    Reader of the directory in a helper process, as reading may hang.
 
-    Where it cannot be read, the variables are those that were read last.
+    While the directory cannot be read, the variables of the last reading stand.
     """
 
     def __init__(self, root: Path) -> None:
@@ -31,7 +31,9 @@ class EnvDir:
         self._last: Mapping[str, str] = {}
 
     async def read(self, directory: str) -> Mapping[str, str]:
-        """Return what is in *directory*, below the root; nothing if that is empty."""
+        """
+        Return the variables in *directory*, below the root; none if it is "".
+        """
         if not directory:
             return {}
         path = self._root / directory

@@ -1,7 +1,7 @@
 """
-What a generation finds in its environment.
+The environment of a generation.
 
-Sockets are told in both dialects programs understand: Server::Starter's
+Sockets are announced in both dialects that programs understand: Server::Starter's
 (SERVER_STARTER_PORT, SERVER_STARTER_GENERATION) and systemd's (LISTEN_FDS,
 LISTEN_FDNAMES; LISTEN_PID is written by the child itself).
 """
@@ -39,14 +39,14 @@ def environment(
     mark: str = "",
 ) -> dict[str, str]:
     """
-    *base* with what the supervisor adds.
+    Return *base* with the supervisor's variables.
 
     Args:
-        names: Of the sockets at descriptors 3, 4, … in this order.
+        names: Names of the sockets at descriptors 3, 4, … in this order.
 
-        notify: The address this generation says READY=1 to.
+        notify: Address to which this generation sends READY=1.
 
-        mark: By which everything this generation starts is known.
+        mark: Mark by which everything this generation starts is recognised.
     """
     result = {name: value for name, value in base.items() if name not in _OURS}
     pairs = (f"{name}={fd}" for fd, name in enumerate(names, FIRST_DESCRIPTOR))
@@ -63,7 +63,7 @@ def environment(
 
 def read_envdir(directory: Path) -> dict[str, str]:
     """
-    Variables from a directory of files, as Server::Starter's ENVDIR.
+    Return variables from a directory of files, as Server::Starter's ENVDIR.
 
     A file's name is the variable's, its first line the value. Hidden files and
     names with `=` are left out.

@@ -1,4 +1,4 @@
-"""How child processes end."""
+"""Ends of child processes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _has_ended(pid: int) -> bool:
 
 
 def describe_exit(code: int) -> str:
-    """`exit status 3`, `killed by SIGSEGV`."""
+    """Return `exit status 3`, `killed by SIGSEGV`."""
     if code >= 0:
         return f"exit status {code}"
     with suppress(ValueError):

@@ -1,8 +1,8 @@
 """
 Generations: one serves, another may be starting, older ones drain.
 
-Only one switch is open at a time, and what serves is healed meanwhile: before
-any generation is started, `current` is pointed at the release it is to be of.
+Only one switch is open at a time, and the serving generation is healed meanwhile:
+before any generation is started, `current` is pointed at its release.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ Step = Callable[[], Awaitable[None]]
 
 class Candidate:
     """
-    The new generation of an open switch.
+    New generation of an open switch.
 
     Attributes:
-        place: Points `current` at the release it is to be of.
+        place: Points `current` at the release to start from.
 
         checked: Whether it has to answer its health check to be ready.
 
         worker: The generation, once it was started.
 
-        ready: It will be in service as soon as the switch is left.
+        ready: Whether it enters service as soon as the switch is left.
 
         over: Set when the switch was left.
 
-        changes: Whether it is to be of another release than what runs.
+        changes: Whether it belongs to another release than the one that runs.
     """
 
     def __init__(
@@ -70,33 +70,32 @@ class Candidate:
         Start the generation; return once it is ready and healthy.
 
         Raises:
-            StartFailed: it does not get ready.
+            StartFailed: the generation does not get ready.
         """
         await self._generations.start_beside(self)
 
 
 class Generations:
     """
-    The running copies of *program* on *listeners*.
+    Running copies of *program* on *listeners*.
 
     Args:
         program: The command line; a path in it is resolved anew by each
             generation, so that moving a link moves the program.
 
-        record: Told after every change which generations live, before a new one
-            becomes the program.
+        record: Called after every change with the generations that live, before a new
+            one becomes the program.
 
         prepare: Points `current` at the release that runs, according to the state;
             awaited before a generation of it is started.
 
-        release: Tells the release directory that runs, according to the state; ""
+        release: Returns the release directory that runs, according to the state; ""
             where that is not known.
 
     Attributes:
-        serving: The generation in service; it may have died a moment ago.
+        serving: Generation in service; it may have died a moment ago.
 
-        workers: Every generation that lives, with `starting`, `serving` or
-            `draining`.
+        workers: Living generations, with `starting`, `serving` or `draining`.
 
         switching: Held while a switch is open.
 
@@ -107,17 +106,17 @@ class Generations:
 
         changed: Set when another generation came into service.
 
-        hurry: Set to kill what still drains instead of waiting for it.
+        hurry: Set to kill draining generations instead of waiting for them.
 
-        deaths: Those that ended by themselves while they served.
+        deaths: Generations that ended by themselves while they served.
 
-        restarts: How many took over without another release.
+        restarts: Number of switches without another release.
 
         drains: Seconds from the stop signal to the end.
 
         checks: Health checks made.
 
-        unhealthy: What is wrong with the answers of what serves, or "".
+        unhealthy: Problem with the answers of the serving generation, or "".
     """
 
     def __init__(
@@ -182,8 +181,8 @@ class Generations:
         """
         Open a switch to a new generation, which `Candidate.start` starts.
 
-        Left without an error, the new one is in service and the old one retires;
-        with one, the new one is gone, the old one untouched.
+        Left without an error, the new generation is in service and the old one retires;
+        with an error, the new one is gone and the old one untouched.
         """
         candidate = Candidate(self, self._prepare, progress)
         failed: asyncio.Task[None] | None = None
@@ -202,17 +201,17 @@ class Generations:
                 if candidate.worker is not None:
                     self._install(candidate.worker)
         except Exception:
-            # Its files may go as soon as we raise, so it has to be gone first.
+            # Its files may go as soon as this raises, so it has to be gone first.
             if failed is not None:
                 await asyncio.wait({failed})
             raise
 
     async def restart(self, *, checked: bool = True) -> bool:
         """
-        Replace the serving generation by a new one of what should run.
+        Replace the serving generation by a new one of the release that should run.
 
-        False where there is none, and none was being started. Unless *checked*, it
-        is not asked whether it is healthy.
+        Return False where no generation serves or was being started. Unless *checked*,
+        its health is not checked.
 
         Raises:
             StartFailed: the new generation is gone, the old one untouched.
@@ -243,13 +242,15 @@ class Generations:
         return True
 
     async def call_off_restart(self) -> None:
-        """Cancel whatever restart is open or waits, for another release is to run."""
+        """Cancel any restart that is open or waits, for another release is to run."""
         for task in tuple(self._restarting):
             await cancel(task)
 
     @property
     def misplaced(self) -> bool:
-        """Whether what serves is of another release than the state says, for good."""
+        """
+        Whether the serving generation's release lastingly differs from the state's.
+        """
         serving, switching = self.serving, self.switching.locked()
         return bool(serving and serving.alive and not switching) and self._is_stale(
             serving
@@ -269,7 +270,7 @@ class Generations:
         Start *candidate*'s generation; return once it is ready and healthy.
 
         Raises:
-            DeploymentError: it is not; leaving the switch ends it.
+            DeploymentError: the generation is not; leaving the switch ends it.
         """
         async with self.placing:
             await candidate.place()
@@ -295,8 +296,8 @@ class Generations:
         generation of an open switch takes over first.
 
         Raises:
-            StartFailed: it did not get ready. It is `serving` all the same, so
-                that whoever watches for deaths answers this one too.
+            StartFailed: the generation did not get ready. It is `serving` all the same,
+                so that the supervisor answers its death too.
         """
         if self._candidate and self._candidate.ready:
             await self._candidate.over.wait()
@@ -323,8 +324,8 @@ class Generations:
             self._retire(gone)
         ready: asyncio.Task[None] | None = None
         try:
-            # Not to wait for word from a program that may never have said it, such
-            # as the one a rollback leads to: nothing else serves meanwhile.
+            # Without waiting for READY=1 from a program that may never have sent it,
+            # such as the one a rollback leads to: nothing else serves meanwhile.
             async with self.placing, self._placed_again():
                 await self._prepared()
                 await self._launch(worker)
@@ -354,14 +355,18 @@ class Generations:
             ) from exc
 
     async def _settle(self, worker: Worker) -> None:
-        """Leave `current` alone while a program that cannot say so may still load."""
+        """
+        Leave `current` alone while a program that cannot notify may still load.
+        """
         if self._candidate and not worker.notify.ready.is_set():
             remaining = worker.since + SETTLING - worker.loop.time()
             await worker.unless_ended(asyncio.sleep(max(0.0, remaining)))
 
     @asynccontextmanager
     async def _placed_again(self) -> AsyncIterator[None]:
-        """Let `current` lead to what an open switch tries, if it did before."""
+        """
+        Point `current` at the release an open switch tries, if it was there before.
+        """
         try:
             yield
         finally:
@@ -373,7 +378,7 @@ class Generations:
                     log.warning("Current not moved", extra={"error": str(exc)})
 
     def degraded(self) -> list[str]:
-        """What is not as it should be, a phrase each."""
+        """Return a phrase for each problem."""
         serving = self.serving
         lives = None
         if serving is not None and serving.alive:
@@ -383,7 +388,7 @@ class Generations:
 
     @property
     def health_endpoint(self) -> Endpoint | None:
-        """Where health checks ask; None without a TCP port."""
+        """Address of health checks; None without a TCP port."""
         address = self._listeners.lowest
         if address is None:
             return None
@@ -392,23 +397,25 @@ class Generations:
 
     @property
     def captures(self) -> bool:
-        """Whether what the program writes comes by here."""
+        """Whether the program's output passes through dewy."""
         return self._capture
 
     def leaders(self) -> frozenset[int]:
-        """The first process of each generation that lives."""
+        """Return the first process of each living generation."""
         return frozenset(worker.pid for worker in self.workers)
 
     def releases(self) -> frozenset[str]:
-        """The release directories of the generations that live."""
+        """Return the release directories of the living generations."""
         return frozenset(worker.release for worker in self.workers)
 
     async def inspect(self) -> None:
-        """Make good what programs did to what they share."""
+        """Repair what programs did to the sockets they share."""
         self._listeners.restore()
 
     async def stop(self) -> None:
-        """SIGTERM to all, SIGKILL after the stop time-out; idempotent."""
+        """
+        Send SIGTERM to all generations, SIGKILL after the stop time-out; idempotent.
+        """
         serving, self.serving = self.serving, None
         if serving is not None:
             self._notified |= serving.notify.ready.is_set()
@@ -418,7 +425,7 @@ class Generations:
         await self._envdir.close()
 
     def kill(self) -> None:
-        """SIGKILL to all that live; any thread may call it."""
+        """Send SIGKILL to all living generations; may be called in any thread."""
         for worker in list(self.workers):
             worker.kill()
 
@@ -495,4 +502,4 @@ class Generations:
 
 
 async def _nothing() -> None:
-    """Nothing to prepare."""
+    """Do nothing: there is nothing to prepare."""

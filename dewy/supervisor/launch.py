@@ -1,5 +1,5 @@
 """
-The last step before a supervised program: a script, executed by path.
+Last step before a supervised program: a script, executed by path.
 
 It runs in the freshly forked child because some things can only be done there
 and are not safe between fork and exec in a process with threads: asking the
@@ -26,7 +26,7 @@ DESCRIPTORS = "DEWY_DESCRIPTOR_LIMIT"
 
 
 def die_with_parent(parent: int) -> None:
-    """Ask for SIGTERM at the parent's death; leave if that has already happened."""
+    """Request SIGTERM at the parent's death; exit if that has already happened."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
@@ -34,7 +34,7 @@ def die_with_parent(parent: int) -> None:
 
 
 def arrange(sources: list[int], control: int) -> int:
-    """Move *sources* to descriptors 3, 4, …; return where *control* is now."""
+    """Move *sources* to descriptors 3, 4, …; return the new number of *control*."""
     import fcntl
 
     above = FIRST + len(sources)
@@ -49,7 +49,7 @@ def arrange(sources: list[int], control: int) -> int:
 
 
 def reset_signals() -> None:
-    """Undo what the interpreter ignores; ignored signals survive an exec."""
+    """Reset signals that the interpreter ignores; ignored signals survive an exec."""
     for name in ("SIGPIPE", "SIGXFSZ"):
         signal.signal(getattr(signal, name), signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])

@@ -1,4 +1,4 @@
-"""The last lines of what a program wrote."""
+"""Last lines of a program's output."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LINE_LIMIT = 4096
 
 
 class LogTail:
-    """The last lines of several streams, in the order in which they ended."""
+    """Last lines of several streams, in the order in which they ended."""
 
     def __init__(self, lines: int = LINES) -> None:
         self._lines: deque[bytes] = deque(maxlen=lines)
@@ -19,7 +19,7 @@ class LogTail:
         self._lock = threading.Lock()
 
     def add(self, stream: object, data: bytes) -> None:
-        """Note what *stream* wrote; lines are cut at `LINE_LIMIT` bytes."""
+        """Add *stream*'s output; lines are cut at `LINE_LIMIT` bytes."""
         keep = self._lines.maxlen or 0
         with self._lock:
             # Splitting from the end: of a flood only the last lines matter.
@@ -31,7 +31,7 @@ class LogTail:
             self._begun[stream] = (self._begun.get(stream, b"") + begun)[:LINE_LIMIT]
 
     def last(self, count: int) -> tuple[str, ...]:
-        """At most *count* lines, oldest first; unfinished ones come last."""
+        """Return at most *count* lines, oldest first; unfinished lines come last."""
         with self._lock:
             lines = [*self._lines, *filter(None, self._begun.values())]
         kept = lines[max(0, len(lines) - count) :]
@@ -39,10 +39,10 @@ class LogTail:
 
     def after(self, position: int, count: int) -> tuple[tuple[str, ...], int]:
         """
-        The lines that ended after *position*, and the position after them.
+        Return the lines that ended after *position*, and the position after them.
 
-        At most *count*, the last ones. A position is a number of lines that have
-        ended; 0 is the beginning.
+        Of more than *count* lines, the last are returned. A position is a number of
+        lines that have ended; 0 is the beginning.
         """
         with self._lock:
             end, kept = self._ended, tuple(self._lines)

@@ -1,10 +1,9 @@
 """
-What a generation writes: passed on unchanged, its last lines kept.
+Output of a generation, passed on unchanged, with its last lines kept.
 
-One thread per generation moves bytes from two pipes to dewy's own standard
-output and standard error. A reader of those that stalls holds the program up,
-as it would had the program inherited them; one that is gone costs what is
-written to it, and nothing else.
+One thread per generation moves bytes from two pipes to dewy's own standard output and
+standard error. If a reader of those stalls, the program stalls, as it would had it
+inherited them; if the reader is gone, its output is lost and nothing else.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from time import monotonic
 from .log_tail import LINES, LogTail
 
 CHUNK = 65536
-# What a pipe that polls as writable takes without blocking (PIPE_BUF on Linux).
+# Bytes that a pipe polled as writable takes without blocking (PIPE_BUF on Linux).
 WRITE = 4096
 GRACE = 1.0
 
 
 class _Stream:
-    """One pipe: where it is read, where that goes, and what still has to."""
+    """Stream of one pipe: its source, its destination, and the bytes still to write."""
 
     def __init__(self, source: int, sink: int) -> None:
         self.source = source
@@ -36,10 +35,10 @@ class _Stream:
 
 class Output:
     """
-    Takes a generation's output from its creation to `close`.
+    Reader of a generation's output, from its creation to `close`.
 
-    It ends by itself when nobody holds the writing ends any more: not the
-    generation, nor what it left behind, nor dewy (`close_child_fds`).
+    It ends by itself when all writing ends are closed: by the generation, by what it
+    left behind, and by dewy (`close_child_fds`).
 
     Args:
         stdout: Descriptor that standard output is passed on to.
@@ -72,7 +71,7 @@ class Output:
         return f"<Output {'ended' if self._ended else 'open'}>"
 
     def tail(self, count: int = LINES) -> tuple[str, ...]:
-        """At most *count* of the last lines, oldest first."""
+        """Return at most *count* of the last lines, oldest first."""
         return self._tail.last(count)
 
     def after(self, position: int, count: int) -> tuple[tuple[str, ...], int]:
@@ -80,12 +79,12 @@ class Output:
         return self._tail.after(position, count)
 
     def close_child_fds(self) -> None:
-        """Let go of the child's ends, once it has them; idempotent."""
+        """Close the child's ends in dewy, once the child has them; idempotent."""
         self._theirs.close()
 
     def flush(self, timeout: float = 1.0) -> None:
         """
-        Wait until what has been written so far is in `tail` and passed on.
+        Wait until all output so far is in `tail` and passed on.
 
         Blocks, for at most *timeout* seconds.
         """
@@ -99,10 +98,10 @@ class Output:
 
     def close(self) -> None:
         """
-        End soon, whoever still writes or does not read; idempotent.
+        End soon, whatever still writes or does not read; idempotent.
 
-        Does not block: what has been written is passed on in the background,
-        for at most `GRACE` seconds.
+        The call does not block: remaining output is passed on in the background, for at
+        most `GRACE` seconds.
         """
         self.close_child_fds()
         with self._lock:
@@ -137,7 +136,7 @@ class Output:
                 self._flushed(flushes)
 
     def _patience(self, flushing: bool) -> float | None:
-        """How long to wait for something to do; for ever if None."""
+        """Return the time-out of the next poll in seconds; None means for ever."""
         pending = any(stream.pending for stream in self._streams)
         if self._close_by is not None:
             return max(0.0, self._close_by - monotonic()) if pending else 0.0
@@ -178,14 +177,14 @@ class Output:
 
 
 def _write(sink: int, data: bytes) -> bytes:
-    """Write some of *data*, in whole lines if possible; return what is left."""
+    """Write some of *data*, in whole lines if possible; return the rest."""
     end = data.rfind(b"\n", 0, WRITE) + 1 or WRITE
     try:
         return data[os.write(sink, data[:end]) :]
     except BlockingIOError:
         return data
     except OSError:
-        return b""  # nobody reads it, or the disk is full; the program runs on
+        return b""  # The reader is gone, or the disk is full; the program runs on.
 
 
 def _pipe(reading: ExitStack, writing: ExitStack) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The command line of a generation, with `current` replaced by its own release."""
+"""Command line of a generation, with `current` replaced by its own release."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What counts as started, and how patient the supervisor is (seconds)."""
+"""Readiness and time limits of the supervisor (seconds)."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class Policy:
     Attributes:
         ready: `auto`, `notify` or `grace`.
 
-        start_grace: How long to be alive counts as started.
+        start_grace: Time alive that counts as started.
 
-        start_timeout: How long READY=1 may take.
+        start_timeout: Limit for READY=1.
 
-        stop_timeout: Between SIGTERM and SIGKILL.
+        stop_timeout: Time between SIGTERM and SIGKILL.
 
-        kill_old_delay: Between a new generation's readiness and SIGTERM to the
-            old one; a new one that dies meanwhile spares the old.
+        kill_old_delay: Time between a new generation's readiness and SIGTERM to the old
+            one; if the new one dies meanwhile, the old is spared.
 
-        auto_restart: Between restarts without a reason; 0 is never.
+        auto_restart: Interval of restarts without a reason; 0 is never.
 
         health_path, health_timeout, health_host: The HTTP check, if there is one.
     """
@@ -47,7 +47,7 @@ class Policy:
     @classmethod
     def of(cls, settings: Settings, environ: Mapping[str, str]) -> Self:
         """
-        From settings, and from the variables Server::Starter honours.
+        Create a policy from settings, and from the variables of Server::Starter.
 
         Raises:
             ConfigError: a variable is not a number.

@@ -1,4 +1,4 @@
-"""A program that an earlier dewy of this root left behind, and that holds a port."""
+"""Programs that an earlier dewy of this root left behind, holding a port."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ DEWY = "dewy"
 
 class LeftPrograms:
     """
-    Ends what was left behind in *root*, port by port, while entered.
+    Terminator of what was left behind in *root*, port by port, while entered.
 
-    The original leaves its worker behind when it is killed. A process belongs to a
-    root if its executable, an argument or its working directory lies in it; the
-    original, or a dewy, that is at work does not.
+    The original leaves its worker behind when it is killed. A process belongs to a root
+    if its executable, an argument or its working directory lies in it; an active dewy,
+    or the original at work, does not.
 
     Args:
         patience: Seconds from SIGTERM to SIGKILL.
@@ -49,10 +49,10 @@ class LeftPrograms:
 
     async def end(self, port: int) -> bool:
         """
-        Have those end that listen on TCP *port*; whether they are about to.
+        End the processes that listen on TCP *port*; return whether they will end.
 
-        Returns at once: they close the port before they have answered everybody, and
-        nobody is to be turned away until they have.
+        The call returns at once: they close the port before they have answered every
+        request, and no client is to be turned away until they have.
         """
         found, shown = await asyncio.to_thread(left_at, port, self._root)
         now = asyncio.get_running_loop().time()
@@ -71,9 +71,9 @@ class LeftPrograms:
 
 async def end_in_order(processes: Mapping[int, int], patience: float) -> None:
     """
-    Send SIGTERM to *processes*, given with their start times, and wait for their end.
+    Send SIGTERM to *processes* (pids with start times), and wait for their end.
 
-    After *patience* seconds those that are left are killed.
+    After *patience* seconds the remaining ones are killed.
     """
     left = dict(processes)
     _send(left, signal.SIGTERM)
@@ -82,11 +82,11 @@ async def end_in_order(processes: Mapping[int, int], patience: float) -> None:
         if asyncio.get_running_loop().time() >= deadline:
             _send(left, signal.SIGKILL)
             deadline = float("inf")
-        await asyncio.sleep(POLL)  # they are not our children: no event tells
+        await asyncio.sleep(POLL)  # not dewy's children: no event tells
 
 
 def lies_below(root: Path, executable: str, words: Sequence[str], cwd: str) -> bool:
-    """Whether a process with these paths belongs to *root*."""
+    """Return whether a process with these paths belongs to *root*."""
     top = os.path.realpath(root)
     if top == "/":
         return False
@@ -101,7 +101,7 @@ def left_at(port: int, root: Path) -> tuple[dict[int, int], list[str]]:
     """
     Return what was left in *root* and listens on TCP *port*: pids with start times.
 
-    None if anything else listens there, too. The other list is for people.
+    The first value is None if anything else listens there, too. The list is for people.
     """
     found = {}
     for pid in holders(port):
@@ -115,7 +115,7 @@ def left_at(port: int, root: Path) -> tuple[dict[int, int], list[str]]:
 
 
 def works_in(pid: int, root: Path) -> bool:
-    """Whether process *pid* belongs to *root*, as far as we may see."""
+    """Return whether process *pid* belongs to *root*, as far as permissions show."""
     try:
         executable = os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)")
         cwd = os.readlink(f"/proc/{pid}/cwd").removesuffix(" (deleted)")
@@ -126,7 +126,9 @@ def works_in(pid: int, root: Path) -> bool:
 
 
 def _is_dewy(pid: int) -> bool:
-    """Whether *pid* is at work: it would only start its program again."""
+    """
+    Return whether *pid* is an active dewy, which would only start its program again.
+    """
     with suppress(OSError):
         words = [word.partition("=")[0] for word in _words(pid)]
         return name_of(pid) == DEWY or "--registry" in words

@@ -1,9 +1,9 @@
 """
 HTTP health checks of one generation, while others accept on the same socket.
 
-The kernel gives a connection to whoever accepts it first, so an answer alone
-says nothing of the new generation. Each request is kept incomplete until it is
-known who accepted it.
+The kernel gives a connection to the first process that accepts it, so an answer alone
+says nothing of the new generation. Each request is kept incomplete until it is known
+which process accepted it.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 @dataclass(frozen=True, slots=True)
 class Probe:
     """
-    What to ask, and how patiently (seconds).
+    Settings of a health check (seconds).
 
     Attributes:
-        path: Of the request, with its query.
+        path: Path of the request, with its query.
 
-        timeout: For the whole check.
+        timeout: Limit for the whole check.
 
-        good: How many good answers in a row end it.
+        good: Number of consecutive good answers that end it.
 
-        interval: Between a bad answer and the next request.
+        interval: Pause between a bad answer and the next request.
 
-        deadline: For one answer.
+        deadline: Limit for one answer.
 
         host: Host header of the request.
     """
@@ -72,12 +72,12 @@ async def wait_healthy(
     Return once the generation that *leader* leads answers well.
 
     Args:
-        address: Host and port that it listens on; a wildcard is asked on loopback.
+        address: Host and port that it listens on; for a wildcard, loopback is used.
 
-        checks: Counts the rounds of questions.
+        checks: Counter of the rounds of requests.
 
     Raises:
-        StartFailed: it did not in time; with what its last answer was.
+        StartFailed: the generation did not in time; the message gives its last answer.
     """
     check = _Check(address, probe, leader, checks or Checks())
     try:
@@ -91,7 +91,7 @@ async def wait_healthy(
 
 
 class _Check:
-    """One call of `wait_healthy`."""
+    """Single call of `wait_healthy`."""
 
     def __init__(
         self, address: Endpoint, probe: Probe, leader: int, checks: Checks
@@ -132,7 +132,9 @@ class _Check:
         return answers
 
     async def _watch(self, exchanges: Sequence[_Exchange]) -> None:
-        """Tell each exchange whose it is: one look for all, as it may take long."""
+        """
+        Tell exchanges whose they are: one look for all, as a look may take long.
+        """
         while True:
             asked = {e.ends: e for e in exchanges if e.ends and not e.ours.done()}
             if asked:
@@ -144,12 +146,12 @@ class _Check:
 
 class _Exchange:
     """
-    One request.
+    Request and its answer.
 
     Attributes:
-        answer: What is known of it so far.
+        answer: Current knowledge of the answer.
 
-        ends: Its connection, once there is one.
+        ends: The connection, once there is one.
 
         ours: Whether the new generation accepted it, once that is known.
     """
@@ -165,7 +167,7 @@ class _Exchange:
         self._deadline = deadline
 
     def looked_at(self, ours: bool | None) -> None:
-        """Whose the connection was found to be; None if nobody's yet."""
+        """Note which generation has the connection; None if none has it yet."""
         self._looks += 1
         if ours is not None and not self.ours.done():
             self.ours.set_result(ours)
@@ -221,13 +223,13 @@ class _Exchange:
 
 
 def _ends(writer: StreamWriter) -> Ends | None:
-    """The connection as the server sees it; None where it is gone already."""
+    """Return the connection as the server sees it; None where it is gone already."""
     local, remote = map(writer.get_extra_info, ("peername", "sockname"))
     return Ends(local[:2], remote[:2]) if local and remote else None
 
 
 async def _status_line(reader: StreamReader) -> bytes:
-    """The first line of the answer; empty if there is none."""
+    """Return the first line of the answer; empty if there is none."""
     try:
         return await reader.readline()
     except OSError:
@@ -245,7 +247,7 @@ async def _read_rest(reader: StreamReader, line: asyncio.Task[bytes]) -> None:
 
 
 def _head(host: str, path: str) -> bytes:
-    """A request but for its end."""
+    """Return a request without its end."""
     return (
         f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: dewy\r\n"
         "Accept: */*\r\nConnection: close\r\n"

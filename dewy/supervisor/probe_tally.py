@@ -1,4 +1,4 @@
-"""What the answers to a health check say, and how to go on (pure)."""
+"""Evaluation of the answers to a health check, and the next step (pure)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STATUS = re.compile(rb"HTTP/\d(?:\.\d)? (\d{3})\b")
 
 
 class Verdict(IntEnum):
-    """What came of one request; a higher one says more of the new generation."""
+    """Result of one request; a higher one says more of the new generation."""
 
     UNKNOWN = 0
     STRANGER = 1
@@ -24,7 +24,7 @@ class Verdict(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A verdict, and its reason in words."""
+    """Verdict with its reason in words."""
 
     verdict: Verdict
     reason: str
@@ -32,13 +32,13 @@ class Answer:
 
 class ProbeTally:
     """
-    The answers so far, and what to do next; no input or output.
+    Tally of the answers so far, which decides the next step; no input or output.
 
     Attributes:
-        good: Good answers of the new generation in a row.
+        good: Consecutive good answers of the new generation.
 
-        width: How many connections to open at a time. It grows while others
-            take them all, so that a busy old generation can't do so for ever.
+        width: Number of connections to open at a time. It grows while others accept
+            them all, so that a busy old generation cannot do so for ever.
 
         reason: The most telling answer so far that was not good.
     """
@@ -70,7 +70,7 @@ class ProbeTally:
 
 
 def judge(line: bytes) -> Answer:
-    """What a status line says; redirects are good, and not followed."""
+    """Return the answer in a status line; redirects are good, and not followed."""
     if not line:
         return Answer(Verdict.BAD, "closed the connection without an answer")
     status = STATUS.match(line)

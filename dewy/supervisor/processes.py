@@ -1,9 +1,9 @@
 """
-Who is who among processes and connections, as Linux tells in /proc (proc(5)).
+Relations of processes and connections, as Linux tells in /proc (proc(5)).
 
-Everything here reads files, whose length grows with the host's processes and
-connections: asynchronous callers use a thread. Elsewhere than on Linux there
-are no processes to see.
+Everything here reads files whose length grows with the host's processes and
+connections: asynchronous callers use a thread. On systems other than Linux there are no
+processes to see.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from .environment import GENERATION
 
 LISTEN = b"0A"
 DEEPEST = 64
-"""Generations of processes, far more than programs have."""
+"""Limit of generations of processes, far more than programs have."""
 UNKNOWN = "another process"
 
 Endpoint = tuple[str, int]
 
 
 class Ends(NamedTuple):
-    """A connection as the server sees it: what it was reached at, and from where."""
+    """Connection as the server sees it: its own address, and the peer's."""
 
     local: Endpoint
     remote: Endpoint
 
 
 class Process(NamedTuple):
-    """What /proc/PID/stat tells of a process, as far as it is used here."""
+    """Fields of /proc/PID/stat, as far as they are used here."""
 
     pid: int
     parent: int
@@ -43,7 +43,7 @@ class Process(NamedTuple):
 
 
 class Child(NamedTuple):
-    """A child of a process; *ended* but not reaped, or living."""
+    """Child of a process; *ended* but not reaped, or living."""
 
     pid: int
     session: int
@@ -52,7 +52,7 @@ class Child(NamedTuple):
 
 
 def children(parent: int) -> list[Child]:
-    """The children of process *parent*, zombies included."""
+    """Return the children of process *parent*, zombies included."""
     found = []
     for process in _processes():
         if process.parent == parent:
@@ -67,9 +67,9 @@ def children(parent: int) -> list[Child]:
 
 def bearers(marked: Callable[[str], bool]) -> dict[int, int]:
     """
-    Living processes whose DEWY_GENERATION fulfils *marked*, with their start times.
+    Return living processes with a *marked* DEWY_GENERATION, and their start times.
 
-    Those of other users are left out where they do not let us look.
+    Those of other users are left out where permissions do not show them.
     """
     found = {}
     for pid in map(int, _numbers("/proc")):
@@ -80,7 +80,7 @@ def bearers(marked: Callable[[str], bool]) -> dict[int, int]:
 
 
 def generation_mark(pid: int) -> str:
-    """DEWY_GENERATION in the environment of process *pid*; "" if it has none."""
+    """Return DEWY_GENERATION in the environment of process *pid*; "" if it has none."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             variables = file.read()
@@ -93,7 +93,7 @@ def generation_mark(pid: int) -> str:
 
 def members(leader: int) -> frozenset[int]:
     """
-    The processes of the session *leader* leads, and all their descendants.
+    Return the processes of the session *leader* leads, with all their descendants.
 
     Zombies count. The session alone still holds together what a leader that
     has ended left behind, and its number is not given away meanwhile.
@@ -103,9 +103,9 @@ def members(leader: int) -> frozenset[int]:
 
 def belongs(pid: int, leader: int) -> bool:
     """
-    Whether *pid* is in the session of *leader*, or descends from it.
+    Return whether *pid* is in the session of *leader*, or descends from it.
 
-    Looks at a few processes, not at all, so that being asked often costs little.
+    The call looks at a few processes only, so that frequent calls cost little.
     """
     for _ in range(DEEPEST):
         try:
@@ -122,7 +122,7 @@ def belongs(pid: int, leader: int) -> bool:
 
 
 def related(processes: Iterable[Process], leader: int) -> frozenset[int]:
-    """Those of *processes* that belong to *leader* by session or descent."""
+    """Return those of *processes* that belong to *leader* by session or descent."""
     children: defaultdict[int, list[int]] = defaultdict(list)
     found = []
     for process in processes:
@@ -136,7 +136,7 @@ def related(processes: Iterable[Process], leader: int) -> frozenset[int]:
 
 
 def users(pids: Iterable[int]) -> frozenset[int]:
-    """The effective user ids of *pids*, as far as they live."""
+    """Return the effective user ids of *pids*, as far as they live."""
     found = set()
     for pid in pids:
         try:
@@ -148,10 +148,10 @@ def users(pids: Iterable[int]) -> frozenset[int]:
 
 def held(pids: Iterable[int], inodes: Iterable[int]) -> frozenset[int]:
     """
-    Those sockets of *inodes* that one of *pids* has open.
+    Return those sockets of *inodes* that one of *pids* has open.
 
     Raises:
-        PermissionError: not all are, and some processes do not let us look.
+        PermissionError: an inode was not found, and a process cannot be read.
     """
     missing = wanted = frozenset(inodes)
     denied: PermissionError | None = None
@@ -170,17 +170,17 @@ def held(pids: Iterable[int], inodes: Iterable[int]) -> frozenset[int]:
 
 def accepted_inodes(connections: Iterable[Ends]) -> dict[Ends, int]:
     """
-    The inodes of the servers' ends of those *connections* that are accepted.
+    Return the inodes of the servers' ends of those *connections* that are accepted.
 
     Raises:
-        OSError: this system does not tell.
+        OSError: the system does not tell.
     """
     return find_inodes(_connections(), connections)
 
 
 def holder(port: int) -> str:
-    """Who listens on TCP *port*, for people: `nginx (pid 123)`."""
-    # The oldest of several is mostly the one that an operator would name.
+    """Return the process that listens on TCP *port*, for people: `nginx (pid 123)`."""
+    # An operator would mostly name the oldest of several.
     for pid in holders(port):
         with suppress(OSError):
             return f"{name_of(pid)} (pid {pid})"
@@ -188,7 +188,7 @@ def holder(port: int) -> str:
 
 
 def holders(port: int) -> list[int]:
-    """The processes seen to have a socket open that listens on TCP *port*."""
+    """Return the processes seen to have a socket open that listens on TCP *port*."""
     try:
         inodes = listening_inodes(_connections(), port)
     except OSError:
@@ -202,14 +202,14 @@ def holders(port: int) -> list[int]:
 
 
 def parse_stat(stat: bytes) -> Process:
-    """A line of /proc/PID/stat; the name in it may hold anything, even `) `."""
+    """Parse a line of /proc/PID/stat; the name in it may hold anything, even `) `."""
     pid, _, _ = stat.partition(b" ")
     fields = stat[stat.rindex(b")") + 2 :].split()
     return Process(int(pid), parent=int(fields[1]), session=int(fields[3]))
 
 
 def find_inodes(table: bytes, connections: Iterable[Ends]) -> dict[Ends, int]:
-    """Those of *connections* with an inode in the text of /proc/net/tcp{,6}."""
+    """Return those of *connections* with an inode in the text of /proc/net/tcp{,6}."""
     found = {}
     for ends in connections:
         for names in zip(*(_spellings(*end) for end in ends), strict=False):
@@ -221,7 +221,7 @@ def find_inodes(table: bytes, connections: Iterable[Ends]) -> dict[Ends, int]:
 
 
 def listening_inodes(table: bytes, port: int) -> frozenset[int]:
-    """The inodes of what the text of /proc/net/tcp{,6} shows to listen on *port*."""
+    """Return the inodes listening on *port* by the text of /proc/net/tcp{,6}."""
     suffix = b":%04X" % port
     rows = (line.split() for line in table.splitlines() if suffix in line)
     return frozenset(
@@ -231,9 +231,9 @@ def listening_inodes(table: bytes, port: int) -> frozenset[int]:
 
 def _spellings(host: str, port: int) -> list[bytes]:
     """
-    An address as the kernel prints it, words in its own byte order.
+    Return an address as the kernel prints it, words in its own byte order.
 
-    One of IPv4 stands in the table of IPv6 too, where a socket of both accepts.
+    An IPv4 address is in the IPv6 table too, where a socket accepts both.
     """
     address = ip_address(host.partition("%")[0])
     if isinstance(address, IPv6Address):
@@ -265,7 +265,7 @@ def _processes() -> Iterator[Process]:
 
 
 def _sockets(pid: int) -> Iterator[int]:
-    """Inodes of the sockets *pid* has open; none of a process that is gone."""
+    """Yield the inodes of sockets *pid* has open; none of a process that is gone."""
     directory = f"/proc/{pid}/fd"
     for fd in _numbers(directory):
         with suppress(FileNotFoundError, ProcessLookupError):
@@ -283,10 +283,10 @@ def _numbers(directory: str) -> list[str]:
 
 def name_of(pid: int) -> str:
     """
-    The name of *pid*, at most 15 characters.
+    Return the name of *pid*, at most 15 characters.
 
     Raises:
-        OSError: it is gone.
+        OSError: the process is gone.
     """
     with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
         return file.read().strip()

@@ -1,11 +1,11 @@
 """
-Where a supervised program says READY=1: the receiving end of sd_notify(3).
+Receiving end of sd_notify(3), to which a supervised program sends READY=1.
 
-Each generation has a socket of its own. On Linux its name is abstract: a random
-one fits every address length, and a program that has given up its privileges
-still reaches it, which a file in a directory of ours would prevent. Such a name
-is no secret, so the kernel's word for who sent a datagram decides. Elsewhere it
-is a file in a private directory, and whoever reaches it is believed.
+Each generation has a socket of its own. On Linux its name is abstract: a random one
+fits every address length, and a program that has given up its privileges still reaches
+it, which a file in a directory of dewy's would prevent. Such a name is no secret, so
+the kernel's credentials of a datagram's sender decide. Elsewhere it is a file in a
+private directory, and every process that reaches it is believed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ _ABSTRACT = sys.platform == "linux"
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who sent a datagram, as the kernel states it; pid 0 is outside our sight."""
+    """
+    Sender of a datagram, as the kernel states it; pid 0 is outside dewy's namespace.
+    """
 
     pid: int
     uid: int
@@ -50,7 +52,7 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class Datagram:
-    """What came, with the descriptors that came along; no sender: not told."""
+    """Datagram with its descriptors; no sender where the kernel does not tell."""
 
     content: bytes
     sender: Sender | None
@@ -63,13 +65,13 @@ class Datagram:
 
 class ReadinessSocket:
     """
-    Listens, from its creation in a running loop to `close`.
+    Socket for notifications, from its creation in a running loop to `close`.
 
     Args:
-        belongs: Whether a process is of this generation; called in a thread.
+        belongs: Returns whether a process is of this generation; called in a thread.
 
-        users: The user ids the generation runs under, besides our own; called
-            in a thread too.
+        users: Returns the user ids the generation runs under, besides dewy's own;
+            called in a thread too.
 
     A sender that `belongs` is believed. One that has ended meanwhile, as small
     programs that only notify do, cannot be looked up any more: it is believed
@@ -83,12 +85,12 @@ class ReadinessSocket:
 
         status: The last STATUS=, printable.
 
-        stopping: Whether STOPPING=1 was said.
+        stopping: Whether STOPPING=1 was sent.
 
-        extended_until: Until when EXTEND_TIMEOUT_USEC asked us to wait, by the
-            loop's clock; 0 if it did not.
+        extended_until: Time until which EXTEND_TIMEOUT_USEC asks to wait, by the loop's
+            clock; 0 if it does not.
 
-        watchdog: When WATCHDOG=1 was last said, by the loop's clock; 0 if never.
+        watchdog: Time of the last WATCHDOG=1, by the loop's clock; 0 if never.
     """
 
     def __init__(
@@ -124,10 +126,10 @@ class ReadinessSocket:
 
     def _receive(self) -> None:
         """
-        Take some datagrams, and the next only when those are dealt with.
+        Receive some datagrams, and the next only when these have been handled.
 
-        The order is a promise: a program that sends a descriptor with BARRIER=1
-        takes its being closed as word that all before has been seen.
+        The order is a promise: a program that sends a descriptor with BARRIER=1 takes
+        its closing as confirmation that everything before has been seen.
         """
         batch = self._take_batch()
         if not batch:
@@ -197,14 +199,14 @@ class ReadinessSocket:
 
 
 def parse(datagram: bytes) -> dict[str, str]:
-    """The NAME=value lines of a notification; the last of a name counts."""
+    """Return the NAME=value lines of a notification; the last of a name counts."""
     lines = datagram.decode(errors="replace").split("\n")
     pairs = (line.partition("=") for line in lines)
     return {name: value for name, separator, value in pairs if name and separator}
 
 
 def _seconds(microseconds: str) -> float:
-    """At most a day; 0 for what is no number."""
+    """Return seconds, at most a day; 0 if *microseconds* is no number."""
     if not (microseconds.isascii() and microseconds.isdigit()):
         return 0.0
     return min(float(microseconds) / 1e6, LONGEST_EXTENSION)

@@ -1,4 +1,4 @@
-"""Deciding that a new generation has started."""
+"""The decision that a new generation has started."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def wait_ready(worker: Worker, policy: Policy, *, notifies: bool) -> None:
     alive for the grace period is enough.
 
     Raises:
-        StartFailed: it ended, or did not get ready in time.
+        StartFailed: the worker ended, or did not get ready in time.
     """
     required = policy.ready == "notify" or (policy.ready == "auto" and notifies)
     waiting = _told(worker, policy) if required else _lives(worker, policy)

@@ -1,9 +1,9 @@
 """
-Telling which generation accepted a connection on the socket they share.
+The generation that accepted a connection on a socket shared by several.
 
-The inode of the accepted socket does: /proc/net/tcp names it, and /proc/PID/fd
-who has it open. There is no event for either, so whoever needs to know looks
-again and again.
+The inode of the accepted socket identifies it: /proc/net/tcp lists the inode, and
+/proc/PID/fd the process that has it open. There is no event for either, so a caller has
+to look again and again.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from .processes import Ends, accepted_inodes, held, members
 
 log = logging.getLogger(__name__)
 
-# A socket is in the table a moment before its process has it in hands.
+# A socket is in the table a moment before its process holds its descriptor.
 LOOKS = 3
 
 
 class SocketOwner:
     """
-    Tells the connections of the generation that *leader* leads from others.
+    Classifier of connections, by whether *leader*'s generation accepted them.
 
-    Where the system does not say, every connection counts as that generation's;
-    this is logged once.
+    Where the system does not tell, every connection counts as that generation's; this
+    is logged once.
     """
 
     def __init__(self, leader: int) -> None:
@@ -35,9 +35,9 @@ class SocketOwner:
 
     def look(self, connections: Collection[Ends]) -> dict[Ends, bool]:
         """
-        Of which *connections* it is known now, and whether they are ours.
+        Return which *connections* are known now, and whether they are this generation's.
 
-        Reads long files: it belongs in a thread.
+        The call reads long files: it belongs in a thread.
         """
         try:
             inodes = accepted_inodes(connections)
@@ -54,7 +54,7 @@ class SocketOwner:
         return self._known({ends: inode in ours for ends, inode in inodes.items()})
 
     def _known(self, seen: dict[Ends, bool]) -> dict[Ends, bool]:
-        """Leave out those that seem strange for the first few times."""
+        """Leave out those that seem foreign for the first few times."""
         self._strange.update(ends for ends, ours in seen.items() if not ours)
         return {
             ends: ours

@@ -1,4 +1,4 @@
-"""The listening sockets that every generation inherits."""
+"""Listening sockets that every generation inherits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EndLeft = Callable[[int], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A listening socket, and the name programs know it by."""
+    """Listening socket, with the name programs know it by."""
 
     name: str
     socket: socket.socket
@@ -35,7 +35,7 @@ class Listener:
 
 class Listeners:
     """
-    Every listening socket of a root, in the order programs see them.
+    Listening sockets of a root, in the order programs see them.
 
     They stay blocking: O_NONBLOCK belongs to what parent and children share.
     """
@@ -65,10 +65,10 @@ class Listeners:
         """
         Listen as at the start again, whatever a program did to the sockets.
 
-        All generations share them. One that calls listen(2) by itself, as most
-        servers do, shortens the queue for all of them; one that calls shutdown(2)
-        on a socket, as WEBrick does when it ends, closes the port for all. The
-        latter is told, and a failure is logged.
+        All generations share the sockets. A program that calls listen(2) by itself, as
+        most servers do, shortens the queue for all of them; a program that calls
+        shutdown(2) on a socket, as WEBrick does when it ends, closes the port for all.
+        The latter is logged, and so is a failure.
         """
         for listener in self._listeners:
             closed = not listener.socket.getsockopt(
@@ -91,7 +91,7 @@ class Listeners:
         """
         Call `restore` as soon as a program closes a port, while this is entered.
 
-        Linux tells at once; elsewhere nothing happens here. Called in the loop.
+        Linux tells at once; elsewhere nothing happens here. Call it in the loop.
         """
         if sys.platform != "linux" or not self._listeners:
             yield
@@ -110,7 +110,7 @@ class Listeners:
     def _closed(self, hangups: select.epoll) -> None:
         self.restore()
         for descriptor, _ in hangups.poll(0):
-            # It stays closed: not to be told for ever.
+            # It stays closed: reported once, not for ever.
             hangups.unregister(descriptor)
 
     @property
@@ -137,10 +137,10 @@ async def open_listeners(
     after; offered sockets that no address asks for are passed on as well.
 
     Args:
-        patience: Seconds that an address in use is waited for.
+        patience: Seconds to wait for an address in use.
 
-        end_left: Has a program end that an earlier dewy left at a port, and tells
-            whether one does; that is waited for.
+        end_left: Ends a program that an earlier dewy left at a port, and returns
+            whether one is ending; that is waited for.
 
     Raises:
         DewyError: an address cannot be listened on.
@@ -195,7 +195,7 @@ async def _listen(
             who = await asyncio.to_thread(holder, address.port)
             log.warning("Waited for port", extra={"port": address.name, "holder": who})
             warned = True
-        await asyncio.sleep(RETRY)  # the kernel tells nobody that a port is free again
+        await asyncio.sleep(RETRY)  # no event tells that a port is free again
 
 
 def _bind(address: Address) -> socket.socket:
@@ -223,7 +223,7 @@ async def _explain(address: Address, exc: OSError) -> str:
 
 
 def _name(sock: socket.socket) -> str:
-    """How Server::Starter spells what *sock* is bound to."""
+    """Return the bound address of *sock* in Server::Starter's spelling."""
     bound = sock.getsockname()
     if sock.family == socket.AF_UNIX:
         return bound if isinstance(bound, str) else f"@{bound[1:].decode()}"

@@ -1,5 +1,5 @@
 """
-Dewy as the parent of what its programs leave behind, prctl(2) PR_SET_CHILD_SUBREAPER.
+Adoption of orphaned descendants by dewy, prctl(2) PR_SET_CHILD_SUBREAPER.
 
 A process whose parent has ended becomes dewy's child instead of init's, and has to
 be reaped when it ends. Statuses that other parts of dewy wait for must not be taken
@@ -20,7 +20,7 @@ from .processes import Child, children
 
 PR_SET_CHILD_SUBREAPER = 36
 PATIENCE = 5.0
-"""Seconds within which every part of dewy has reaped what it started."""
+"""Limit in seconds within which every part of dewy has reaped what it started."""
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def subreaper() -> Iterator[None]:
 
 class OrphanReaper:
     """
-    Reaps adopted processes that have ended.
+    Reaper of adopted processes that have ended.
 
     Args:
         leaders: The processes of generations, which are waited for elsewhere.
@@ -47,7 +47,7 @@ class OrphanReaper:
         self._since: dict[tuple[int, int], float] = {}
 
     async def look(self) -> None:
-        """Reap those that nobody waits for."""
+        """Reap those that no other part of dewy waits for."""
         leaders = frozenset(self._leaders())
         await asyncio.to_thread(self._look, leaders)
 
@@ -66,7 +66,7 @@ class OrphanReaper:
 
 
 def _is_adopted(child: Child, leaders: frozenset[int]) -> bool:
-    """Whether it is in a generation's session, so that a generation started it."""
+    """Return whether the child is in a generation's session, which then started it."""
     return child.session in leaders
 
 

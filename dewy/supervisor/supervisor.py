@@ -1,4 +1,4 @@
-"""What keeps a program running by itself: answering deaths and restart requests."""
+"""The supervisor of a program, which answers deaths and restart requests."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ log = logging.getLogger(__name__)
 
 class Supervisor:
     """
-    Watches over *generations* for as long as it is entered.
+    Supervisor of *generations* for as long as it is entered.
 
     Args:
-        died: Told that the serving generation ended by itself. It may put
-            another release in place; True says that it did.
+        died: Awaited when the serving generation ended by itself. It may put another
+            release in place, and then returns True.
     """
 
     def __init__(
@@ -51,13 +51,14 @@ class Supervisor:
         Start the first generation, if none lives.
 
         Raises:
-            StartFailed: it did not get ready; it will be tried again by itself.
+            StartFailed: the generation did not get ready; it will be tried again by
+                itself.
         """
         await self.generations.respawn()
 
     def restart(self) -> None:
         """
-        Ask for a new generation of the same program.
+        Request a new generation of the same program.
 
         Requests while one is being started become one more restart.
         """
@@ -85,7 +86,7 @@ class Supervisor:
         generations = self.generations
         lived = worker.loop.time() - worker.since
         moved = False
-        # Without a process, or called off for another, it was no death.
+        # Without a process, or cancelled for another, it was no death.
         if worker.pid and not worker.called_off:
             generations.deaths.add(_death(worker, lived))
             _log_death(worker, lived)
@@ -145,7 +146,7 @@ class Supervisor:
 
 @contextmanager
 def _survived(what: str) -> Iterator[None]:
-    """Log what fails; not even a fault of ours ends the supervision of a program."""
+    """Log any failure; not even an internal fault ends the supervision of a program."""
     try:
         yield
     except DeploymentError as exc:

@@ -1,4 +1,4 @@
-"""One generation: a process, its output, and what it says of itself."""
+"""Worker of one generation: its process, its output, and its notifications."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LAUNCH = Path(__file__).with_name("launch.py")
 LEFTOVER_POLL = 0.05
 DAEMONIZING = 0.1
 LAST_LINE = 200
-# Why no program at all could be executed at this moment.
+# Errors that prevent any program from being executed at this moment.
 SCARCITY = frozenset(
     os.strerror(each)
     for each in (errno.EAGAIN, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -40,23 +40,23 @@ SCARCITY = frozenset(
 
 class Worker:
     """
-    A running copy of the program, in a session of its own.
+    Running copy of the program, in a session of its own.
 
     Attributes:
-        generation: Its number, from 1; every attempt takes one.
+        generation: Number from 1; every attempt takes one.
 
-        pid: Its process, which also names its process group.
+        pid: Process id, which also names the process group.
 
-        started: When that process started, as `system.start_time` tells.
+        started: Start time of that process, as `system.start_time` tells.
 
-        exited: Its return code once it has ended (negative: a signal), or why
-            it could not be executed.
+        exited: Return code once the process has ended (negative: a signal), or the
+            reason why it could not be executed.
 
-        notify: Where it says READY=1.
+        notify: Socket to which it sends READY=1.
 
         release: Name of the release directory it was started from; "" if unknown.
 
-        called_off: It was ended while it started, for another to take over.
+        called_off: Whether it was ended while it started, for another to take over.
     """
 
     def __init__(self, generation: int, *, capture: bool) -> None:
@@ -94,7 +94,7 @@ class Worker:
 
     @property
     def ending(self) -> str:
-        """How it ended, in words; only once `exited` is done."""
+        """Manner of its end, in words; only once `exited` is done."""
         text = describe_exit(self.exited.result())
         if self._detached:
             text += "; it went into the background: run it in the foreground"
@@ -102,7 +102,7 @@ class Worker:
 
     @property
     def tail(self) -> tuple[str, ...]:
-        """The last lines it wrote, oldest first."""
+        """Last lines of its output, oldest first."""
         return self._output.tail() if self._output else ()
 
     def lines_after(self, position: int, count: int) -> tuple[tuple[str, ...], int]:
@@ -159,7 +159,7 @@ class Worker:
         Let the child become the program.
 
         Raises:
-            StartFailed: it could not be executed.
+            StartFailed: the program could not be executed.
         """
         assert self._control is not None
         with self._control as control:
@@ -199,7 +199,7 @@ class Worker:
         raise self.failure("ended")
 
     def failure(self, how: str) -> StartFailed:
-        """What to raise for this generation, with its last lines."""
+        """Return the error to raise for this generation, with its last lines."""
         text = f"generation {self.generation} {how}"
         if self.exited.done():
             text += f" ({self.ending})"
@@ -210,8 +210,8 @@ class Worker:
         """
         End it: SIGTERM, then SIGKILL to its whole group after *patience* seconds.
 
-        Returns when nothing of the generation is left. Setting *hurry* ends the
-        patience early. Cancelling this kills at once.
+        Return when nothing of the generation is left. Setting *hurry* ends the patience
+        early. Cancelling this kills at once.
         """
         if not self.pid:
             return self._never_ran()
@@ -237,7 +237,7 @@ class Worker:
             self.exited.set_result(127)
 
     def kill(self) -> None:
-        """SIGKILL to whatever is left of this generation."""
+        """Send SIGKILL to whatever is left of this generation."""
         if self._control:
             self._control.close()
         # Once reaped, its pid may be the name of another group.
@@ -277,7 +277,7 @@ class Worker:
         ]
 
     def _find_leftover(self) -> None:
-        """See what outlives the leader, which is a zombie still."""
+        """Find the processes that outlive the leader, which is still a zombie."""
         found = members(self.pid) - {self.pid}
         bearing = self._bearers()
         self._leftover = {pid: start_time(pid) for pid in found} | bearing
@@ -322,7 +322,7 @@ class Worker:
         while True:
             while self._remaining():  # noqa: ASYNC110 - not ours: no event tells
                 await asyncio.sleep(LEFTOVER_POLL)
-            # What was started before that ended, and nobody saw.
+            # Processes started before that ended, and nothing saw them.
             self._leftover = await asyncio.to_thread(self._bearers)
             if not self._leftover:
                 break
@@ -330,7 +330,7 @@ class Worker:
 
     @contextmanager
     def _survived(self) -> Iterator[None]:
-        """Log what fails: an end that is not told leaves a dead program in service."""
+        """Log any failure: an unreported end leaves a dead program in service."""
         try:
             yield
         except (OSError, RuntimeError, MemoryError) as exc:
@@ -365,7 +365,7 @@ async def cancel(task: asyncio.Future[Any]) -> None:
 
 @contextmanager
 def afforded() -> Iterator[None]:
-    """Turn a process, a pipe or a thread that cannot be had into StartFailed."""
+    """Turn a lack of processes, pipes or threads into StartFailed."""
     try:
         yield
     except (OSError, RuntimeError, ValueError) as exc:
