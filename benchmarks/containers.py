@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -42,6 +43,8 @@ def contestants(directory: Path) -> Iterator[list[Contestant]]:
     if place is None:
         raise RuntimeError("no Docker runs here; dev/start-services starts it")
     session = uuid.uuid4().hex[:12]
+    # The comparison may be made twice, and each dewy wants a root of its own.
+    directory = Path(tempfile.mkdtemp(prefix="containers-", dir=directory))
     with ExitStack() as stack:
         registry = stack.enter_context(RegistryServer(directory / "registry"))
         asyncio.run(_publish(registry.host, session))

@@ -12,7 +12,7 @@ import json
 import platform
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import click
 from .backends import backends
 from .comparisons import LOADED, MANY_BACKENDS, Plan, Samples, idle_memory
 from .processes import free_ports, raise_descriptor_limit
-from .rows import Results, failures, judge, pooled
+from .rows import Results, Verdict, failures, judge, pooled
 from .tables import memory_table, streams_line, verdicts_table, workloads_table
 from .workloads import MIXED, Sample
 
@@ -53,10 +53,16 @@ def settled(
     A machine that was busy otherwise for a minute is told from a proxy that is slow.
     """
     samples = compare(plan)
-    if any(not verdict.passed for verdict in judge(Results(samples))):
+    verdicts = judged(judge(Results(samples)), short=not plan.all)
+    if any(not verdict.passed for verdict in verdicts):
         plan.say("Beyond a pass mark: as many rounds once more, and all count.")
         samples = pooled(samples, compare(plan))
     return samples
+
+
+def judged(verdicts: Sequence[Verdict], *, short: bool) -> list[Verdict]:
+    """Return those that open or close the gate; the others are only printed."""
+    return [each for each in verdicts if not (short and each.by_machine)]
 
 
 def as_text(results: Results) -> str:
@@ -151,11 +157,11 @@ def main(
         json_file.write_text(json.dumps(as_json(results), indent=1))
     click.echo(as_text(results))
     verdicts = judge(results)
-    judged = [each for each in verdicts if not (short and each.by_machine)]
+    deciding = judged(verdicts, short=short)
     for each in verdicts:
-        if each not in judged:
+        if each not in deciding:
             say(f"gate: printed only, as it goes by the machine: {each.title}")
-    wrong = failures(results, judged)
+    wrong = failures(results, deciding)
     for line in wrong:
         click.echo(f"gate: {line}", err=True)
     sys.exit(1 if wrong else 0)

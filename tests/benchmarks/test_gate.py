@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.comparisons import Plan, Samples
-from benchmarks.gate import as_json, as_text, from_json, settled
-from benchmarks.rows import Results, failures, judge
+from benchmarks.gate import as_json, as_text, from_json, judged, settled
+from benchmarks.rows import Results, Verdict, failures, judge
 from benchmarks.workloads import CONNECTING, SMALL, Sample
 
 RESULTS = Results(
@@ -75,3 +75,13 @@ def test_requests_that_failed_are_not_measured_away(tmp_path: Path) -> None:
     assert f"{CONNECTING.name}: 1 requests failed through dewy" in failures(
         results, judge(results)
     )
+
+
+def test_figure_that_goes_by_the_machine_decides_in_the_whole_run_only() -> None:
+    verdicts = [
+        Verdict("by machine", 2.1, 4.0, 2.5, True, by_machine=True),
+        Verdict("of ours", 0.9, 1.0, 0.85, True),
+    ]
+
+    assert verdicts[1:] == judged(verdicts, short=True)
+    assert verdicts == judged(verdicts, short=False)
