@@ -248,9 +248,7 @@ class Generations:
 
     @property
     def misplaced(self) -> bool:
-        """
-        Whether the serving generation's release lastingly differs from the state's.
-        """
+        """Whether what serves is, for good, of another release than the state says."""
         serving, switching = self.serving, self.switching.locked()
         return bool(serving and serving.alive and not switching) and self._is_stale(
             serving
@@ -270,7 +268,7 @@ class Generations:
         Start *candidate*'s generation; return once it is ready and healthy.
 
         Raises:
-            DeploymentError: the generation is not; leaving the switch ends it.
+            DeploymentError: the generation failed; leaving the switch ends it.
         """
         async with self.placing:
             await candidate.place()
@@ -355,18 +353,14 @@ class Generations:
             ) from exc
 
     async def _settle(self, worker: Worker) -> None:
-        """
-        Leave `current` alone while a program that cannot notify may still load.
-        """
+        """Leave `current` alone while a program unable to notify may still load."""
         if self._candidate and not worker.notify.ready.is_set():
             remaining = worker.since + SETTLING - worker.loop.time()
             await worker.unless_ended(asyncio.sleep(max(0.0, remaining)))
 
     @asynccontextmanager
     async def _placed_again(self) -> AsyncIterator[None]:
-        """
-        Point `current` at the release an open switch tries, if it was there before.
-        """
+        """Point `current` back at what an open switch tries, if it was before."""
         try:
             yield
         finally:
@@ -413,9 +407,7 @@ class Generations:
         self._listeners.restore()
 
     async def stop(self) -> None:
-        """
-        Send SIGTERM to all generations, SIGKILL after the stop time-out; idempotent.
-        """
+        """Send SIGTERM to all, and SIGKILL after the stop time-out; idempotent."""
         serving, self.serving = self.serving, None
         if serving is not None:
             self._notified |= serving.notify.ready.is_set()

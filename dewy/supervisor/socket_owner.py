@@ -35,7 +35,7 @@ class SocketOwner:
 
     def look(self, connections: Collection[Ends]) -> dict[Ends, bool]:
         """
-        Return which *connections* are known now, and whether they are this generation's.
+        Return the *connections* known now, each with whether it is the generation's.
 
         The call reads long files: it belongs in a thread.
         """
