@@ -1,5 +1,5 @@
 """
-The data plane: compiled where it can be, pure Python everywhere else.
+The data plane: compiled where possible, pure Python everywhere else.
 
 `DEWY_NO_EXTENSIONS=1` chooses the pure twins;
 `DEWY_REQUIRE_EXTENSIONS=1` turns a missing extension into an error.

@@ -1,4 +1,4 @@
-"""One client and the backend it was given: what passes between them, to the end."""
+"""A connection of a client and its backend, from the first byte to the end."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["Connection"]
 
 class Connection:
     """
-    A client, and the backend it talks to.
+    Connection of a client to its backend.
 
     Attributes:
-        search: How it came by its backend, or will.
+        search: Connector that found its backend, or is looking for one.
 
-        over: Both ends are closed; nothing is to be done any more.
+        over: Whether both ends are closed and nothing is left to do.
     """
 
     def __init__(self, engine: Engine, port: Port, client: socket.socket) -> None:
@@ -48,16 +48,16 @@ class Connection:
 
     @property
     def connected(self) -> bool:
-        """Its backend has answered."""
+        """Whether its backend has answered."""
         return bool(self._flows)
 
     @property
     def buffers(self) -> int:
-        """Directions with bytes that their sink refused."""
+        """Number of directions with bytes that their sink refused."""
         return sum(flow.held > 0 for flow in self._flows)
 
     def begin(self, server: Endpoint) -> None:
-        """The backend is there: bytes may flow."""
+        """Start the flow of bytes, as the backend is connected."""
         up, self._unsent = self._unsent, None
         if up is None:
             up = Pump(self._client, server, self._count_up)
@@ -88,10 +88,10 @@ class Connection:
         self._active = self._loop.time()
 
     def _turn(self, flow: Pump) -> None:
-        """Something can be moved; then see what has ended."""
+        """Move what can be moved; then see what has ended."""
         if not flow.move(self._engine.scratch):
-            # Asked anew: uvloop tells of an error once, and may have done so with
-            # the bytes before it.
+            # Asked anew: uvloop reports an error once, and may have done so with the
+            # bytes before it.
             flow.source.reading(False, self._turn)
         self.settle()
 
@@ -115,7 +115,7 @@ class Connection:
     def _finish(self, flow: Pump) -> None:
         up, down = self._flows
         flow.finished = True
-        if not (up.finished and down.finished):  # else `close` says it, too
+        if not (up.finished and down.finished):  # else `close` reports it, too
             flow.sink.finish()
 
     def _wait(self) -> None:
@@ -124,7 +124,7 @@ class Connection:
             flow.sink.writing(flow.held > 0, self._turn, flow)
 
     def _abort(self) -> None:
-        """A side broke, and so must the other; what was sent before goes first."""
+        """Break both sides, as one broke; what was sent before goes first."""
         for flow in self._flows:
             if flow.source.failed:
                 flow.rescue(self._engine.scratch)
@@ -146,9 +146,9 @@ class Connection:
         """
         Go on without the backend.
 
-        The client gets the rest at its own pace, and then the end or the reset. What
-        it still sends is read and thrown away: to close on it would be a reset at
-        once, and would discard what the system holds.
+        The client gets the rest at its own pace, and then the end or the reset. Bytes
+        it still sends are read and thrown away: closing with them unread would be a
+        reset at once, and would discard what the system holds.
         """
         self.port.errors["reset_by_backend"] += 1
         self._gone = True
@@ -156,7 +156,7 @@ class Connection:
         self._see_off()
 
     def _see_off(self) -> None:
-        """End as soon as the client has all of it, or takes nothing for too long."""
+        """End as soon as the client has received everything, or stalls for too long."""
         up, down = self._flows
         whole = down.done and not down.source.lost
         if whole:
@@ -174,7 +174,7 @@ class Connection:
         else:
             self._wait()
             self._forget_timer()
-            # Nothing tells that the last byte was sent.
+            # No event tells that the last byte was sent.
             self._timer = self._loop.call_later(GLANCE, self._see_off)
 
     def _break(self, cause: str, flow: Pump | None = None) -> None:
@@ -189,10 +189,10 @@ class Connection:
 
     def _started_over(self) -> bool:
         """
-        The backend left: whether the client could be given to another one.
+        Pass the client to another backend, as this one left; return whether it could.
 
-        Only while nothing has passed either way: what is killed ends the connections
-        it has just taken, and their clients are none the wiser.
+        That is possible only while nothing has passed either way: a killed backend ends
+        the connections it has just taken, and their clients do not notice.
         """
         up, down = self._flows
         if not down.moved and not up.ended:
@@ -205,7 +205,7 @@ class Connection:
 
     @property
     def _untouched(self) -> bool:
-        # What was read of the client and not sent is kept for whoever gets it.
+        # Bytes read of the client and not sent are kept for the next backend.
         up, down = self._flows
         return not (self._up or up.done or down.moved)
 
@@ -218,7 +218,7 @@ class Connection:
         self._flows = ()
 
     def recall(self) -> bool:
-        """The backend is gone: go to another one, if nothing has passed yet."""
+        """Go to another backend if nothing has passed yet, as this one is gone."""
         if not self.connected:
             self.search.go_on()
             return True
@@ -229,7 +229,7 @@ class Connection:
         return False
 
     def _suspect(self) -> None:
-        """The backend left without a word, and nobody had asked it to."""
+        """Suspect the backend, which left without a word and without being asked to."""
         if self.search.backend is not None:
             self.search.backend.suspicions += 1
             self.search.backend.broken += 1
@@ -246,18 +246,18 @@ class Connection:
         self._timer = self._loop.call_later(seconds, self._idle)
 
     def _idle(self) -> None:
-        """No byte for long enough, unless one has come since it was looked for."""
+        """Reset after the idle time-out, unless a byte has come since it rang."""
         left = self._active + self._engine.idle_timeout - self._loop.time()
         if left > 0:
             self._await_idleness(left)
         elif any(flow.source.has_pending_events for flow in self._flows):
-            # It has, and it is this process that is late.
+            # A byte has come, and it is this process that is late.
             self._await_idleness(self._engine.idle_timeout)
         else:
             self.cut("idle_timeout")
 
     def turn_away(self, cause: str) -> None:
-        """There is no backend for this client."""
+        """Reset the client, for which there is no backend."""
         if cause == "no_backend":
             self._engine.news.say(NO_BACKEND, self.port.number)
         self.cut(cause)

@@ -1,4 +1,4 @@
-"""Finding a backend that answers, which the client does not notice."""
+"""The search for a backend that answers, unnoticed by the client."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CAUSES = {
     errno.EHOSTUNREACH: "unreachable",
     errno.EADDRNOTAVAIL: "no_address",
 }
-# It took the connection, and then dropped it.
+# It accepted the connection, and then dropped it.
 DROPPED = {errno.ECONNRESET, errno.EPIPE}
 # Of descriptors or memory here, or of room in the backlog of a Unix socket.
 SCARCITY = SHORTAGE | {errno.EAGAIN}
@@ -37,14 +37,14 @@ REFUSED_LATER = 0.2  # seconds, when every backend refused
 
 class Connector:
     """
-    Tries one backend after the other, each once; anew while a client may wait.
+    Connector that tries each backend once, and again while a client may wait.
 
     Nothing is lost by it: no byte of the client has been read yet.
 
     Attributes:
-        backend: Which is being tried, or has been found.
+        backend: Backend that is being tried, or has been found.
 
-        server: The socket that is connected to it.
+        server: Socket that is connected to it.
     """
 
     def __init__(self, engine: Engine, pair: Connection) -> None:
@@ -83,19 +83,21 @@ class Connector:
             self._pair.turn_away("unanswered" if tried else "no_backend")
 
     def has_another(self) -> bool:
-        """Whether there is time for another backend, and one that was not tried."""
+        """
+        Return whether there is time for another backend, and one that was not tried.
+        """
         return self._patience() > EARLY and self._port.table.has_another(self._tried)
 
     def begin_anew(self) -> None:
-        """Leave the backend, which is gone, and have as much time as at first."""
+        """Leave the backend, which is gone, and take as much time as at first."""
         self._began = self._engine.loop.time()
         self.go_on()
 
     def _hold(self) -> bool:
         """
-        Wait while nothing serves, but not for ever, and not at a closed port.
+        Wait while nothing serves, for a limited time, and not at a closed port.
 
-        What refuses does not serve: the table may learn of it a moment later.
+        A backend that refuses does not serve: the table may learn of it a moment later.
         """
         given_up = self._port.table and self._patience() <= EARLY
         if given_up or not self._port.open:
@@ -112,14 +114,14 @@ class Connector:
         return True
 
     def _patience(self) -> float:
-        """Seconds that are left for all attempts together."""
+        """Return the seconds left for all attempts together."""
         return self._began + self._engine.connect_budget - self._engine.loop.time()
 
     def _allowed(self) -> float:
         return min(self._patience(), self._engine.connect_timeout)
 
     def _dial(self, backend: Backend) -> int:
-        """Begin to connect; 0 or an errno."""
+        """Begin to connect; return 0 or an errno."""
         self._attempted = self._engine.loop.time()
         try:
             sock = socket.socket(backend.family, socket.SOCK_STREAM)
@@ -133,14 +135,14 @@ class Connector:
         return problem
 
     def _postpone(self) -> None:
-        """This host lacks something; the backend is not to blame."""
+        """Retry later: this host lacks something, and the backend is not to blame."""
         self.stop()
         self._remind(LATER, self.go_on)
 
     def _answered(self) -> None:
         assert self.server is not None
         problem = self.server.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        # The kernel of one that is dying takes connections, and then drops them.
+        # The kernel of a dying process accepts connections, and then drops them.
         if problem and not (problem in DROPPED and _has_spoken(self.server.sock)):
             return self._failed(problem)
         if not problem and is_self_connected(self.server.sock):
@@ -153,7 +155,7 @@ class Connector:
         self._pair.begin(self.server)
 
     def _come_due(self) -> None:
-        """There is no answer in time; unless it is this process that is late."""
+        """Give the attempt up, unless it is this process that is late."""
         assert self.server is not None
         if self.server.has_pending_events:
             self._answered()
@@ -161,7 +163,7 @@ class Connector:
             self._failed(errno.ETIMEDOUT)
 
     def _failed(self, problem: int) -> None:
-        """This backend does not answer."""
+        """Note that this backend does not answer, and go on."""
         self._count(problem)
         self.go_on()
 

@@ -1,8 +1,8 @@
 """
-The sockets of the twin, and what the event loop is asked to tell of them.
+Sockets of the twin, and the events requested of the event loop for them.
 
-A loop tells again and again what is possible and not made use of. So it is asked
-only for what is wanted at that moment; anything else would keep it busy.
+A loop reports again and again what is possible and not made use of. It is therefore
+asked only for what is wanted at that moment; anything else would keep it busy.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _SIOCOUTQNSD = 0x894B  # of <linux/sockios.h>
 
 class ResetPoller:
     """
-    Notices the reset of sockets that neither bytes nor room is wanted of.
+    Detector of resets on sockets waiting for neither bytes nor room.
 
-    A loop can't be asked for errors alone, and the one of a client whose backend
-    stalls, or that has ended its stream before, would go unnoticed. They are looked
-    at every tenth of a second, all of them in one call.
+    A loop cannot be asked for errors alone, and the reset of a client whose backend
+    stalls, or that has ended its stream before, would go unnoticed. The sockets are
+    examined every tenth of a second, all of them in one call.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -38,26 +38,26 @@ class ResetPoller:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, side: Endpoint) -> None:
-        """Look at *side* from now on."""
+        """Examine *side* from now on."""
         self._sides[side.fd] = side
         self._poll.register(side.fd, 0)
         if self._timer is None:
             self._timer = self.loop.call_later(GLANCE, self._look)
 
     def discard(self, side: Endpoint) -> None:
-        """Do so no longer."""
+        """Examine *side* no longer."""
         del self._sides[side.fd]
         self._poll.unregister(side.fd)
 
     def close(self) -> None:
-        """Look at nothing any more."""
+        """Stop examining all sockets."""
         if self._timer is not None:
             self._timer.cancel()
 
     def _look(self) -> None:
         self._timer = None
         for fd, _ in self._poll.poll(0):
-            if fd in self._sides:  # and not closed by what another one brought about
+            if fd in self._sides:  # and not closed in consequence of another
                 self._sides[fd].look()
         if self._sides and self._timer is None:
             self._timer = self.loop.call_later(GLANCE, self._look)
@@ -65,18 +65,19 @@ class ResetPoller:
 
 class Endpoint:
     """
-    One socket of a pair.
+    Socket of a pair.
 
     Args:
-        broken: Called when a reset is noticed though nothing is wanted of it.
+        broken: Called when a reset is noticed though nothing is wanted of the socket.
 
     Attributes:
-        fd: Its number, which is what loops take it by: to look for a socket they
-            do not know yet costs asyncio a dozen system calls.
+        fd: File descriptor, which is what loops take it by: looking up a socket they do
+            not know yet costs asyncio a dozen system calls.
 
-        failed: It was reset, or broke otherwise.
+        failed: Whether it was reset, or broke otherwise.
 
-        lost: And not after its end of stream: what looks like one is none.
+        lost: Whether it failed before its end of stream, so that an apparent end is
+            none.
     """
 
     __slots__ = (
@@ -130,7 +131,7 @@ class Endpoint:
             self._lookout.discard(self)
 
     def look(self) -> None:
-        """Have it told if it is broken."""
+        """Report the socket if it is broken."""
         error = self._error()
         if error:
             self.fail(error)
@@ -138,11 +139,11 @@ class Endpoint:
 
     @property
     def has_pending_events(self) -> bool:
-        """Whether what is waited for has come, and the loop has not told of it yet."""
+        """Whether an awaited event has come that the loop has not reported yet."""
         wanted = select.POLLIN * self._reading | select.POLLOUT * self._writing
         asked = select.poll()
         asked.register(self.fd, wanted)
-        # A hang-up or an error is told again and again, wanted or not.
+        # A hang-up or an error is reported again and again, wanted or not.
         return any(events & wanted for _, events in asked.poll(0))
 
     def _error(self) -> int:
@@ -155,7 +156,9 @@ class Endpoint:
             self.lost = True
 
     def recv_into(self, scratch: bytearray) -> int | None:
-        """Bytes read, 0 at the end of stream, None while there is nothing."""
+        """
+        Return the bytes read, 0 at the end of stream, None while there is nothing.
+        """
         try:
             return self.sock.recv_into(scratch)
         except BlockingIOError:
@@ -166,7 +169,7 @@ class Endpoint:
 
     def send(self, data: memoryview) -> int:
         """
-        Bytes taken, down to none.
+        Return the bytes taken, down to none.
 
         A failed call takes the error off the socket, so that its stream would
         seem to end as it should: `lost` remembers that it does not.
@@ -181,7 +184,7 @@ class Endpoint:
 
     @property
     def unsent(self) -> int | None:
-        """Bytes that the system holds and a reset would drop; None if it won't tell."""
+        """Bytes that the system holds and a reset would drop; None if unknown."""
         if self.sock.family == socket.AF_UNIX:
             return 0
         if sys.platform != "linux":
@@ -194,13 +197,13 @@ class Endpoint:
         try:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError:
-            # It broke before. How, only its own error tells, if nobody had that yet.
+            # It broke before. How, only its own error tells, if it was not taken yet.
             error = self._error()
             if error or not self.failed:
                 self.fail(error)
 
     def close(self, *, resetting: bool) -> None:
-        """For good, in good order or by a reset."""
+        """Close the socket, in good order or by a reset."""
         self.reading(False, self._broken)
         self.writing(False, self._broken)
         self._lookout.discard(self)

@@ -1,4 +1,4 @@
-"""What the connections of the twin share: the loop, limits, events."""
+"""State shared by the connections of the twin: the loop, limits, events."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ REST = 0.1  # seconds without accepting, after descriptors ran out
 
 class Engine:
     """
-    Everything that is shared by the connections of a relay.
+    Engine shared by the connections of a relay.
 
     Attributes:
-        scratch: Where every direction reads into; nothing stays there.
+        scratch: Buffer that every direction reads into; nothing stays there.
 
-        journal: Of connections that ended, if anybody reads of them.
+        journal: Journal of connections that ended, if it is read.
     """
 
     def __init__(
@@ -59,13 +59,13 @@ class Engine:
 
     @property
     def lookout(self) -> ResetPoller:
-        """There is one from the start."""
+        """Detector of resets, available from the start."""
         assert self._lookout is not None
         return self._lookout
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """There is one from the start."""
+        """Event loop, available from the start."""
         return self.lookout.loop
 
     def start(self) -> None:
@@ -77,7 +77,9 @@ class Engine:
         self.news.close()
 
     def listen(self, port: Port) -> bool:
-        """Accept on *port* if newcomers are wanted there now; whether they are."""
+        """
+        Accept on *port* if connections are wanted there; return whether they are.
+        """
         if self._lookout is None:
             return False
         room = len(self.pairs) < self._limit
@@ -96,7 +98,7 @@ class Engine:
 
     def _accept(self, port: Port) -> None:
         if not self.listen(port):
-            return  # another port has had the last of the room
+            return  # another port has used up the room
         try:
             for client in port.accept():
                 self.accepted += 1
@@ -111,7 +113,7 @@ class Engine:
             self._rest(port, exc.errno or 0)
 
     def _rest(self, port: Port, problem: int) -> None:
-        """This host ran short of something: accept again in a moment."""
+        """Stop accepting for a moment, as this host ran short of something."""
         self.news.say(LISTENER_FAILED, port.number, problem)
         port.resting = True
         self.listen(port)
@@ -123,11 +125,11 @@ class Engine:
             self.listen(port)
 
     def preface(self, client: socket.socket) -> bytes:
-        """What a backend is told before the client's first byte."""
+        """Return the bytes that a backend gets before the client's first one."""
         return preface(client) if self._proxy_protocol else b""
 
     def ended(self, pair: Connection) -> None:
-        """*pair* is over."""
+        """Forget *pair*, which is over."""
         self.pairs.discard(pair)
         pair.port.pairs.discard(pair)
         self.idle_perhaps(pair.port)
@@ -135,28 +137,28 @@ class Engine:
             self.listen(port)
 
     def assign(self, backend: Backend, pair: Connection) -> None:
-        """*pair* is with *backend* from now on."""
+        """Count *pair* for *backend* from now on."""
         backend.total += 1
         backend.pairs.add(pair)
 
     def release(self, backend: Backend, pair: Connection) -> None:
-        """*pair* is with *backend* no longer."""
+        """Count *pair* for *backend* no longer."""
         backend.pairs.discard(pair)
         self.drained_perhaps(backend)
 
     def drained_perhaps(self, backend: Backend) -> None:
-        """Say so once, if it is so."""
+        """Report once that *backend* is drained, if it is."""
         if backend.leaving and not backend.pairs:
             backend.leaving = False
             self.news.say(DRAINED, backend.number)
 
     def idle_perhaps(self, port: Port) -> None:
-        """Say so once, if it is so."""
+        """Report once that *port* is idle, if it is."""
         if port.leaving and not port.pairs:
             port.leaving = False
             self.news.say(IDLE, port.number)
 
     def suspect(self, backend: Backend, problem: int = 0) -> None:
-        """*backend* should be probed."""
+        """Report that *backend* should be probed."""
         if not backend.removed:
             self.news.say(SUSPECT, backend.number, problem)

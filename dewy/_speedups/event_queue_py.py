@@ -1,4 +1,4 @@
-"""What the twin has to tell the control plane, until it asks."""
+"""Queue of the twin's events for the control plane."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["EventQueue"]
 
 class EventQueue:
     """
-    Events, each told once, and a descriptor that is readable while there are any.
+    Queue of events without repetition; its descriptor is readable if there are any.
 
-    A pair of sockets, since whatever else would do is not to be had everywhere.
+    It uses a pair of sockets, since alternatives are not available everywhere.
     """
 
     def __init__(self) -> None:
@@ -32,20 +32,20 @@ class EventQueue:
         self._cord.close()
 
     def say(self, kind: int, subject: int, detail: int = 0) -> None:
-        """Tell this, unless it is on its way already."""
+        """Add an event, unless it is queued already."""
         if any((kind, subject) == event[:2] for event in self._events):
             return
         self._events.append((kind, subject, detail))
         self.ring()
 
     def ring(self) -> None:
-        """Have somebody ask."""
+        """Make the descriptor readable."""
         if not self._ringing:
             self._ringing = True
             self._cord.send(b"!")
 
     def unsay(self, subject: int, kinds: Iterable[int]) -> None:
-        """That is of no interest any more."""
+        """Remove events that are of no interest any more."""
         self._events = [
             event
             for event in self._events
@@ -53,7 +53,7 @@ class EventQueue:
         ]
 
     def take(self) -> list[Event]:
-        """What there is to tell; it is told by this."""
+        """Return the queued events, and remove them."""
         if self._ringing:
             self._ringing = False
             self._bell.recv(1)

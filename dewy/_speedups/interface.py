@@ -1,4 +1,4 @@
-"""What both twins of the relay say: their events, and what they count."""
+"""Interface of both twins of the relay: their events and their counters."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ DURATION_BOUNDS: Final = (
 
 class Errors(NamedTuple):
     """
-    What went wrong on a port, by cause.
+    Errors on a port, by cause.
 
     The first four count attempts to connect, most of which a client never
     notices; the others count connections, each at most once.
@@ -76,10 +76,10 @@ class Errors(NamedTuple):
 
 class PortStats(NamedTuple):
     """
-    Everything a port has done; bytes are counted when written, headers left out.
+    Counters of a port; bytes are counted when written, headers left out.
 
-    The histograms hold counts per bucket, not cumulated, and the sum in seconds:
-    of connects that succeeded, and of connections that ended (from accept).
+    The histograms hold counts per bucket, not cumulated, and the sum in seconds: of
+    connects that succeeded, and of connections that ended (from accept).
     """
 
     accepted: int
@@ -96,7 +96,7 @@ class PortStats(NamedTuple):
 
 
 class BackendStats(NamedTuple):
-    """What a backend has been given and how it took it."""
+    """Counters of a backend."""
 
     total: int  # connections assigned to it, failed attempts included
     active: int
@@ -108,7 +108,7 @@ class BackendStats(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """A connection that is over; `client` is as `shown` has it."""
+    """Connection that is over; `client` is as `shown` has it."""
 
     port: int
     backend: int  # 0: it had none
@@ -120,7 +120,7 @@ class Ended(NamedTuple):
 
 
 class WorkerStats(NamedTuple):
-    """What one thread of the relay holds at this moment, and has accepted so far."""
+    """Present holdings of a thread of the relay, and connections accepted so far."""
 
     accepted: int
     handed_over: int  # accepted here, given to another worker
@@ -131,7 +131,7 @@ class WorkerStats(NamedTuple):
 
 
 def shown(address: tuple[object, ...] | str | bytes) -> str:
-    """A peer's address in text; "" for a Unix socket's, which has none."""
+    """Return a peer's address as text; "" for a Unix socket's, which has none."""
     if not isinstance(address, tuple):
         return ""
     host, port = str(address[0]), address[1]

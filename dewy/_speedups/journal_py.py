@@ -1,4 +1,4 @@
-"""A journal of connections that ended, for who wants to read of each."""
+"""A journal of connections that ended, for readers of single connections."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Journal", "peer"]
 
 class Journal:
     """
-    Of no more than *size* connections: what finds no room until it is read is counted.
+    Journal of *size* connections at most; those without room are only counted.
 
     Args:
         ring: Called when there is something to read.
@@ -25,7 +25,7 @@ class Journal:
         self._missed = 0
 
     def enter(self, entry: Ended) -> None:
-        """Write down a connection."""
+        """Add a connection."""
         if len(self._entries) == self._size:
             self._missed += 1
             return
@@ -33,14 +33,14 @@ class Journal:
         self._ring()
 
     def take(self) -> tuple[list[Ended], int]:
-        """What is in it, and how many found no room; it is empty then."""
+        """Return the entries, and how many found no room; empty the journal."""
         taken = self._entries, self._missed
         self._entries, self._missed = [], 0
         return taken
 
 
 def peer(sock: socket.socket) -> str:
-    """Who is at the other end of *sock*; "" if it broke off."""
+    """Return the address of *sock*'s peer; "" if it broke off."""
     try:
         return shown(sock.getpeername())
     except OSError:

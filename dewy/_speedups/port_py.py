@@ -1,4 +1,4 @@
-"""A listener: what comes in through it, and where that goes."""
+"""A listener: connections that arrive at it, and their distribution."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SHORTAGE", "Histogram", "Port", "prepare"]
 
-ACCEPTS = 16  # a turn; then connections get theirs
+ACCEPTS = 16  # connections accepted per turn; then established ones get theirs
 SHORTAGE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 ALIVE = {
     "TCP_KEEPIDLE": 60,
@@ -31,18 +31,20 @@ ALIVE = {
 
 class Port:
     """
-    A listening socket, its backends and its counters.
+    Listening socket, with its backends and its counters.
 
     Attributes:
-        open: It has not been closed.
+        open: Whether it has not been closed.
 
-        leaving: It has been, and the end of its last connection is still to be told.
+        leaving: Whether it has been closed, with the end of its last connection still
+            to be reported.
 
-        paused: Newcomers wait in the kernel's backlog.
+        paused: Whether new connections wait in the kernel's backlog.
 
-        resting: Descriptors or memory ran out; for a moment nothing is accepted.
+        resting: Whether descriptors or memory ran out, so that for a moment nothing is
+            accepted.
 
-        held: The searches of clients that wait until something serves.
+        held: Connectors of clients that wait until something serves.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class Port:
         self.connect_latency = Histogram(CONNECT_BOUNDS)
         self.duration = Histogram(DURATION_BOUNDS)
         self.listener = listener.dup()
-        # Whether it blocks is shared with whoever else has it.
+        # Blocking mode is shared with every other holder of the socket.
         if own:
             self.listener.setblocking(False)
         self._blocking = os.get_blocking(self.listener.fileno())
@@ -70,15 +72,15 @@ class Port:
 
     @property
     def accepting(self) -> bool:
-        """Newcomers are wanted."""
+        """Whether new connections are wanted."""
         return self.open and not (self.paused or self.resting)
 
     def accept(self) -> Iterator[socket.socket]:
         """
-        Some of those who wait.
+        Yield some of the waiting connections.
 
         Raises:
-            OSError: this host is short of something, or the listener is broken.
+            OSError: the host is short of something, or the listener is broken.
         """
         for _ in range(ACCEPTS):
             if self._blocking and not self._asked.poll(0):
@@ -88,18 +90,18 @@ class Port:
             except BlockingIOError:
                 return
             except (ConnectionError, PermissionError):
-                continue  # it left before its turn, or a firewall minds it
+                continue  # it left before its turn, or a firewall refuses it
             self.accepted += 1
             client.setblocking(False)
             yield client
 
     def seek_again(self) -> None:
-        """The table has changed: let those who are held look at it."""
+        """Let waiting clients look at the table, which has changed."""
         for search in list(self.held):
             search.go_on()
 
     def stats(self) -> PortStats:
-        """The counters at this moment."""
+        """Return the counters at this moment."""
         return PortStats(
             accepted=self.accepted,
             active=len(self.pairs),
@@ -116,7 +118,7 @@ class Port:
 
 
 class Histogram:
-    """Values counted by upper bounds, which belong to their buckets."""
+    """Histogram of values by upper bounds, which belong to their buckets."""
 
     __slots__ = ("_bounds", "counts", "total")
 

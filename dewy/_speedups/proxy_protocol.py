@@ -1,4 +1,4 @@
-"""The PROXY protocol, version 2: telling a backend who its client is."""
+"""The PROXY protocol, version 2, which tells a backend its client's address."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ LOCAL = struct.pack("!12sBBH", _SIGNATURE, 0x20, _OTHER, 0)
 
 def preface(client: socket.socket) -> bytes:
     """
-    The header for the connection of *client*.
+    Return the header for the connection of *client*.
 
-    IPv4 clients of a dual-stack listener are told as what they are. Clients
-    without an address (Unix sockets, or gone already) are told as unknown.
+    IPv4 clients of a dual-stack listener are declared as IPv4. Clients without an
+    address (Unix sockets, or gone already) are declared as unknown.
     """
     try:
         return _header(client.getpeername(), client.getsockname())

@@ -1,4 +1,6 @@
-"""Bytes from one socket to another: the part of the twin that must lose nothing."""
+"""
+Transfer of bytes between two sockets: the part of the twin that must lose nothing.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +17,19 @@ CALLS = 16  # … or reads
 
 class Pump:
     """
-    What flows from *source* to *sink*.
+    Flow from *source* to *sink*.
 
     Args:
-        count: Told how many bytes the sink took.
+        count: Called with the number of bytes that the sink took.
 
     Attributes:
-        ended: The source's end of stream was read.
+        ended: Whether the source's end of stream was read.
 
-        finished: The sink was told of it.
+        finished: Whether the end was passed on to the sink.
 
         moved: Whether a byte of the source has been read.
 
-        void: The sink is gone: what is read is thrown away.
+        void: Whether the sink is gone, so that what is read is thrown away.
     """
 
     __slots__ = (
@@ -57,19 +59,21 @@ class Pump:
 
     @property
     def done(self) -> bool:
-        """The stream has ended, and all of it was passed on."""
+        """Whether the stream has ended, and all of it was passed on."""
         return self.ended and not self._pending
 
     @property
     def wants(self) -> bool:
-        """There is room for more of the stream: a slow sink holds its source back."""
+        """
+        Whether there is room for more: a slow sink holds its source back.
+        """
         return not (self.ended or self._pending)
 
     def move(self, scratch: bytearray) -> bool:
         """
         Move what can be moved, for as long as is fair.
 
-        Returns whether that was all, rather than what is fair.
+        Return whether that was all, rather than what is fair.
         """
         budget = BUDGET
         for _ in range(CALLS):
@@ -82,17 +86,19 @@ class Pump:
         return False
 
     def rescue(self, scratch: bytearray) -> None:
-        """The source is broken: pass on what it had sent, if the sink takes it."""
+        """Pass on what the broken source had sent, if the sink takes it."""
         while self._read(scratch):
             pass
 
     def forsake(self) -> None:
-        """The sink is gone."""
+        """Note that the sink is gone."""
         self.void = True
         self._pending = memoryview(b"")
 
     def _read(self, scratch: bytearray) -> int:
-        """Bytes read and passed on; 0 when there are none, or no room for them."""
+        """
+        Return the bytes read and passed on; 0 without any, or without room for them.
+        """
         self._pending = self._write(self._pending)
         if not self.wants:
             return 0
@@ -104,7 +110,7 @@ class Pump:
             self.moved = True
             rest = self._write(memoryview(scratch)[:count])
             if rest:
-                # Only what the sink refuses is copied: the buffer is everybody's.
+                # Only what the sink refuses is copied: the buffer is shared by all.
                 self._pending = memoryview(bytes(rest))
         return count
 

@@ -42,7 +42,7 @@ class Relay:
             connect budget of its own, and is reset otherwise. 0 resets at once.
             `close_port` ends the waiting.
 
-        journal: How many connections that ended are kept for `ended`; 0 costs nothing.
+        journal: Number of ended connections that are kept for `ended`; 0 costs nothing.
     """
 
     def __init__(
@@ -65,15 +65,15 @@ class Relay:
         """Stop accepting, reset what is open, join the threads. Idempotent."""
 
     def fileno(self) -> int:
-        """The descriptor that is readable while `step` has something to do."""
+        """Return the descriptor that is readable while `step` has something to do."""
 
     def step(self) -> list[Event]:
         """Do what is due (everything, on the loop) and return what happened."""
 
     def ended(self) -> tuple[list[Ended], int]:
         """
-        The connections that have ended since the last call, and how many more did
-        for which the journal had no room.
+        Return the connections that have ended since the last call, and how many more
+        did for which the journal had no room.
         """
 
     def open_port(
@@ -89,7 +89,7 @@ class Relay:
         """
 
     def pause(self, port: int) -> None:
-        """Accept no more, from the return of this call on: newcomers wait."""
+        """Accept no more, from the return of this call on: new connections wait."""
 
     def resume(self, port: int) -> None:
         """Accept again."""
@@ -149,8 +149,8 @@ class Relay:
         Have the clients of *backend* for whom nothing has passed yet, connected or
         not, go to another one; return how many they were.
 
-        A connection that is made later, by whoever has its address then, is none of
-        theirs. Take it out of the table first, as for `cut`.
+        A connection made later, to another holder of its address, is not affected. Take
+        it out of the table first, as for `cut`.
         """
 
     def cut(self, backend: int) -> int:
@@ -172,10 +172,10 @@ class Relay:
         """
 
     def port_stats(self, port: int) -> PortStats:
-        """What *port* has counted. Closed ports are still known."""
+        """Return the counters of *port*. Closed ports are still known."""
 
     def backend_stats(self, backend: int) -> BackendStats:
-        """What *backend* has counted."""
+        """Return the counters of *backend*."""
 
     def worker_stats(self) -> list[WorkerStats]:
-        """What each worker holds; one entry with threads=0."""
+        """Return the figures of each worker; one entry with threads=0."""

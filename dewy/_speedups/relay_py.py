@@ -1,5 +1,5 @@
 """
-The relay in pure Python: the specification, and the twin for where no compiler was.
+The relay in pure Python: the specification, and the twin where no compiler was.
 
 It passes TCP and Unix stream connections on to backends, byte for byte: a
 half-close stays one, a reset stays one, and a slow reader holds its source back.
@@ -31,29 +31,30 @@ __all__ = ["Relay"]
 
 class Relay:
     """
-    Ports, their backends, and the connections between.
+    Relay: ports, their backends, and the connections between.
 
     Args:
-        threads: For the compiled twin; this one always runs on the loop.
+        threads: Number for the compiled twin; this one always runs on the loop.
 
         idle_timeout: Seconds without a byte after which a connection is reset;
             0 for never.
 
-        max_connections: Open at a time, over all ports; newcomers wait in the
-            kernel's backlog. 0 for any number.
+        max_connections: Limit of open connections, over all ports; new ones wait in the
+            kernel's backlog. 0 is no limit.
 
         balance: `round-robin` or `least-connections`.
 
-        proxy_protocol: Tell backends the client's address (PROXY protocol v2).
+        proxy_protocol: Whether backends are told the client's address (PROXY protocol
+            v2).
 
         connect_timeout: Seconds for one attempt to reach a backend.
 
         connect_budget: Seconds for all attempts of one client.
 
-        backend_wait: Seconds that a client waits while nothing serves its port; 0
-            for none: it is reset at once.
+        backend_wait: Seconds that a client waits while nothing serves its port; with 0
+            it is reset at once.
 
-        journal: How many connections that ended are kept for `ended`; 0 costs nothing.
+        journal: Number of ended connections that are kept for `ended`; 0 costs nothing.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Relay:
         return f"<Relay of {len(self._ports)} ports, {connections} connections>"
 
     def start(self) -> None:
-        """Called in the thread of the running loop, on which everything happens."""
+        """Start in the thread of the running loop, on which everything happens."""
         self._engine.start()
         for port in self._ports.values():
             self._engine.listen(port)
@@ -110,17 +111,17 @@ class Relay:
         self._engine.close()
 
     def fileno(self) -> int:
-        """A descriptor that is readable while `step` has something to do."""
+        """Return a descriptor that is readable while `step` has something to do."""
         return self._engine.news.fileno()
 
     def step(self) -> list[Event]:
-        """What happened since."""
+        """Return the events since the last call."""
         return self._engine.news.take()
 
     def ended(self) -> tuple[list[Ended], int]:
         """
-        The connections that have ended since the last call, and how many more did
-        for which the journal had no room.
+        Return the connections that have ended since the last call, and how many more
+        did for which the journal had no room.
         """
         journal = self._engine.journal
         return journal.take() if journal is not None else ([], 0)
@@ -129,10 +130,10 @@ class Relay:
         self, listener: socket.socket, *, own: bool = True, paused: bool = False
     ) -> int:
         """
-        Accept what comes in through *listener*, which stays the caller's.
+        Accept from *listener*, which stays the caller's; return the port's number.
 
-        *own* says that no other process has it, so that it may be made non-blocking.
-        If *paused*, nobody is accepted before `resume`.
+        *own* says that no other process has it, so that it may be made non-blocking. If
+        *paused*, no connection is accepted before `resume`.
         """
         port = Port(self._number(), listener, own, self._balance)
         port.paused = paused
@@ -145,12 +146,12 @@ class Relay:
         return self._last
 
     def pause(self, port: int) -> None:
-        """Let newcomers wait in the kernel's backlog."""
+        """Let new connections wait in the kernel's backlog."""
         self._ports[port].paused = True
         self._relisten(port)
 
     def resume(self, port: int) -> None:
-        """Accept again, those who waited first."""
+        """Accept again, the waiting connections first."""
         self._ports[port].paused = False
         self._relisten(port)
 
@@ -173,10 +174,10 @@ class Relay:
         self, port: int, family: int, address: Address, *, serving: bool = True
     ) -> int:
         """
-        One more backend of *port*; in the table at once if *serving*.
+        Add a backend to *port*, serving at once if *serving*; return its number.
 
         Raises:
-            ValueError: *address* is none of *family*, or no numeric one.
+            ValueError: *address* is invalid for *family*, or not numeric.
         """
         table = self._ports[port].table
         backend = Backend(self._number(), port, family, check_address(family, address))
@@ -187,7 +188,7 @@ class Relay:
         return backend.number
 
     def serve(self, port: int, backends: Sequence[int]) -> None:
-        """These from now on, and in this order; the others drain."""
+        """Have *backends* serve from now on, in this order; the others drain."""
         found = [self._backends[number] for number in backends]
         for backend in found:
             if backend.port != port:
@@ -198,7 +199,7 @@ class Relay:
 
     def drain(self, backend: int) -> int:
         """
-        No new connections for *backend*; how many it still has.
+        Give *backend* no new connections; return how many it still has.
 
         `DRAINED` follows when there are none; it is on its way if this is 0.
         """
@@ -213,25 +214,25 @@ class Relay:
             self._engine.drained_perhaps(backend)
 
     def eject(self, backend: int) -> None:
-        """A probe failed: prefer the others, if there are any."""
+        """Prefer the other backends, if there are any, as a probe failed."""
         found = self._backends[backend]
         self._ports[found.port].table.eject(found)
 
     def restore(self, backend: int) -> None:
-        """A probe succeeded again."""
+        """Use the backend like the others again, as a probe succeeded."""
         found = self._backends[backend]
         self._ports[found.port].table.restore(found)
 
     def recall(self, backend: int) -> int:
         """
-        Clients of *backend* for whom nothing has passed yet, connected or not, are
-        given to another one; how many they were.
+        Give clients of *backend* for whom nothing has passed yet, connected or not, to
+        another one; return how many they were.
         """
         return sum(pair.recall() for pair in list(self._backends[backend].pairs))
 
     def cut(self, backend: int) -> int:
         """
-        Reset the connections of *backend*, which is gone; how many they were.
+        Reset the connections of *backend*, which is gone; return how many they were.
 
         Clients that are still being connected to it are given to another one.
         """
@@ -241,7 +242,7 @@ class Relay:
         return self._cut(pairs)
 
     def cut_port(self, port: int) -> int:
-        """Reset every connection of *port*; how many they were."""
+        """Reset every connection of *port*; return how many they were."""
         return self._cut(self._ports[port].pairs)
 
     def _cut(self, pairs: set[Connection]) -> int:
@@ -258,15 +259,15 @@ class Relay:
         self._engine.news.unsay(backend, (DRAINED, SUSPECT))
 
     def port_stats(self, port: int) -> PortStats:
-        """The counters of *port*."""
+        """Return the counters of *port*."""
         return self._ports[port].stats()
 
     def backend_stats(self, backend: int) -> BackendStats:
-        """The counters of *backend*."""
+        """Return the counters of *backend*."""
         return self._backends[backend].stats()
 
     def worker_stats(self) -> list[WorkerStats]:
-        """The share of each thread: here there is one, and it has no pipes."""
+        """Return the share of each thread: here one, without pipes."""
         pairs = self._engine.pairs
         return [
             WorkerStats(

@@ -1,4 +1,4 @@
-"""Connections that a dead backend seems to have taken."""
+"""Detection of connections that a dead backend only seems to have accepted."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ __all__ = ["is_self_connected"]
 
 def is_self_connected(sock: socket.socket) -> bool:
     """
-    Whether *sock*, just connected, is connected to itself.
+    Return whether *sock*, just connected, is connected to itself.
 
-    So it may be where nobody listens: the kernel can choose the very port that is
-    called as the caller's own, and two sockets that call each other get connected.
+    That can happen where no process listens: the kernel may choose the called port as
+    the caller's own, and two sockets that call each other get connected.
     """
     try:
         own, peer = sock.getsockname(), sock.getpeername()

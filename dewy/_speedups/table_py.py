@@ -1,4 +1,4 @@
-"""Which backend a new connection goes to: state and decisions, without any I/O."""
+"""The choice of a backend for a new connection: state and decisions, without I/O."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ BALANCES = (ROUND_ROBIN, "least-connections")
 
 def check_balance(balance: str) -> str:
     """
-    *balance*, as it is.
+    Return *balance* unchanged.
 
     Raises:
-        ValueError: there is no such way to balance.
+        ValueError: *balance* is unknown.
     """
     if balance not in BALANCES:
         raise ValueError(f"balance is {' or '.join(BALANCES)}, not {balance!r}")
@@ -34,10 +34,10 @@ def check_balance(balance: str) -> str:
 
 def check_address(family: int, address: Address) -> Address:
     """
-    *address*, as it is.
+    Return *address* unchanged.
 
     Raises:
-        ValueError: it is none of *family*, or no numeric one.
+        ValueError: *address* is invalid for *family*, or not numeric.
     """
     if family == socket.AF_UNIX and isinstance(address, str | bytes):
         return address
@@ -52,18 +52,20 @@ def check_address(family: int, address: Address) -> Address:
 
 class Backend:
     """
-    An address that connections go to.
+    Address that connections go to.
 
     Attributes:
-        draining: It was taken out of the table.
+        draining: Whether it was taken out of the table.
 
-        leaving: So it was, and the end of its last connection is still to be told.
+        leaving: Whether it was taken out, with the end of its last connection still to
+            be reported.
 
-        removed: It was forgotten.
+        removed: Whether it was forgotten.
 
-        ejected: A probe failed; it is used only when nothing else is left.
+        ejected: Whether a probe failed, so that it is used only when nothing else is
+            left.
 
-        pairs: Its open connections, those that are being made included.
+        pairs: Open connections, including those being made.
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class Backend:
         self.failures = self.suspicions = self.broken = 0
 
     def stats(self) -> BackendStats:
-        """The counters at this moment."""
+        """Return the counters at this moment."""
         return BackendStats(
             total=self.total,
             active=len(self.pairs),
@@ -97,14 +99,14 @@ class Backend:
 
 class Table:
     """
-    The backends of a port that take new connections.
+    Backends of a port that take new connections.
 
     Args:
-        balance: `round-robin`, or `least-connections` for the less busy of two
-            chosen at random. Either way, so are those of a client's retries.
+        balance: `round-robin`, or `least-connections` for the less busy of two chosen
+            at random. Retries always go to the less busy of two.
 
     Attributes:
-        panics: How often the last backend that was not ejected was lost.
+        panics: Number of times the last backend that was not ejected was lost.
     """
 
     def __init__(self, balance: str) -> None:
@@ -122,7 +124,7 @@ class Table:
         return bool(self._members)
 
     def swap(self, backends: Sequence[Backend]) -> list[Backend]:
-        """Serve *backends* from now on; those left out are returned."""
+        """Serve *backends* from now on; return those left out."""
         kept = set(backends)
         out = [backend for backend in self._members if backend not in kept]
         self._members = list(backends)
@@ -132,36 +134,38 @@ class Table:
         return out
 
     def add(self, backend: Backend) -> None:
-        """One more, which does not serve yet; nothing changes for those that do."""
+        """Add a backend that does not serve yet; nothing changes for those that do."""
         self._members.append(backend)
         self._refresh()
 
     def discard(self, backend: Backend) -> None:
-        """One less."""
+        """Remove a backend."""
         self.swap([member for member in self._members if member is not backend])
 
     def eject(self, backend: Backend) -> None:
-        """Use it only when nothing else is left; a sole backend always is used."""
+        """Use it only when nothing else is left; a sole backend is always used."""
         if self._members != [backend]:
             backend.ejected = True
             self._refresh()
 
     def restore(self, backend: Backend) -> None:
-        """Use it as the others."""
+        """Use it like the others again."""
         backend.ejected = False
         self._refresh()
 
     def pick(self, tried: Collection[Backend]) -> Backend | None:
-        """The backend for a connection that *tried* failed; None: no more left."""
+        """
+        Return a backend besides those *tried* in vain; None if no more is left.
+        """
         # A retry leaves the turn as it is. Moved by it, the turn would go round
-        # unevenly beside a backend that is dead; followed by it, all connections
-        # of a backend that was killed would go to the next in turn.
+        # unevenly beside a backend that is dead; followed by it, all connections of a
+        # backend that was killed would go to the next in turn.
         if tried or not self._takes_turns:
             return self._less_busy(tried)
         return self._next()
 
     def has_another(self, tried: Collection[Backend]) -> bool:
-        """Whether `pick` would find one."""
+        """Return whether `pick` would find one."""
         return any(backend not in tried for backend in self._usable)
 
     def _refresh(self) -> None:

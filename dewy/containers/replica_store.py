@@ -81,7 +81,7 @@ class ReplicaStore:
 
     @property
     def replicas(self) -> list[Replica]:
-        """All replicas, in any phase."""
+        """Replicas in any phase."""
         return list(self._replicas.values())
 
     @property
