@@ -1,5 +1,5 @@
 """
-The daemon: one exit stack, in the order things depend on each other.
+The daemon: one exit stack, in order of dependency.
 
 Nothing is created before everything that can be refused has been checked, and
 what runs is brought up from this host before the registry is asked.

@@ -1,4 +1,4 @@
-"""Releases that are unpacked: what `server` and `assets` have in common."""
+"""Unpacked releases: the common part of `server` and `assets`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["unpacking"]
 
 async def unpacking(context: RunContext) -> tuple[Agent, Releases]:
     """
-    An agent for this root, which is as its state says from now on.
+    Return an agent for this root, brought into agreement with its state.
 
     Raises:
         DewyError, OSError: the root cannot be read or written.

@@ -39,11 +39,11 @@ log = logging.getLogger(__name__)
 
 async def replicate(context: RunContext, reread: Reread) -> Handlers:
     """
-    Serve with what an earlier dewy left, and keep it up from now on.
+    Serve with the replicas an earlier dewy left, and maintain them from now on.
 
     Raises:
-        ConfigError: an option, or the engine, cannot be as it was asked for.
-        DewyError: a port can't be listened at.
+        ConfigError: an option, or the engine, does not allow what was requested.
+        DewyError: a port cannot be opened.
     """
     settings, stack = context.settings, context.stack
     options = await asyncio.to_thread(
@@ -56,7 +56,7 @@ async def replicate(context: RunContext, reread: Reread) -> Handlers:
     reference = Reference.of(urls.split(settings.registry))
     application = application_of(settings)
     held = engine_lock(engine.identity, application, settings.root)
-    # First: who is refused by it leaves nothing in the root.
+    # First: a dewy refused by it leaves nothing in the root.
     await stack.enter_async_context(held)
     await context.take_root()
 
@@ -93,7 +93,7 @@ async def replicate(context: RunContext, reread: Reread) -> Handlers:
 
 
 def application_of(settings: Settings) -> Application:
-    """The application whose containers are kept with *settings*."""
+    """Return the application whose containers are kept with *settings*."""
     return Application(
         app_name(settings.registry, settings.name),
         str(Reference.of(urls.split(settings.registry))),
@@ -122,7 +122,7 @@ async def _keep(
     agent.probation.watch(reconciler.health.undecided)
 
     async def tick() -> None:
-        # What ran is started from this host before the registry is asked.
+        # The version that ran is started from this host before the registry is asked.
         await reconciler.begun()
         well = False
         try:
@@ -152,7 +152,7 @@ def _proxy(settings: Settings, probe: Probe) -> Proxy:
 
 
 async def _open(proxy: Proxy, context: RunContext) -> list[Port]:
-    """Every port that was asked for, on a socket that was passed where there is one."""
+    """Open every requested port, on a passed socket where there is one."""
     offered = list(context.service.listeners())
     ports = []
     for mapping in context.settings.port_mappings:
@@ -173,7 +173,7 @@ async def _open(proxy: Proxy, context: RunContext) -> list[Port]:
 
 
 def _fit(offered: tuple[str, socket.socket], port: int) -> int:
-    """How well a passed socket suits *port*; what it is bound to tells best."""
+    """Return how well a passed socket suits *port*; its bound address tells best."""
     name, listener = offered
     return 2 if Endpoint.of(listener).port == port else int(name == str(port))
 

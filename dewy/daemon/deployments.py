@@ -1,4 +1,4 @@
-"""Deployments, counted and told as they end."""
+"""Deployments, counted and reported as they end."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["Deployments"]
 
 class Deployments:
     """
-    Watch a deployment log.
+    Observer of a deployment log.
 
     Args:
-        tell: Given the course of every deployment that is over.
+        tell: Called with the course of every deployment that is over.
 
     Attributes:
-        again: How many successful ones took the place of another.
+        again: Number of successful ones that replaced another.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Deployments:
         self._rolled_back: Counter[str] = Counter()
 
     def recorded(self, attempt: Attempt) -> None:
-        """The outcome of *attempt* is known."""
+        """Count *attempt*, whose outcome is known."""
         if attempt.outcome == "rolled back":
             self._rolled_back["probation"] += 1
         elif attempt.outcome != "deployed":
@@ -52,8 +52,8 @@ class Deployments:
             self._durations.add(self._clock.monotonic() - self._begun(attempt))
 
     def over(self, attempt: Attempt) -> None:
-        """Nothing more is done about *attempt*."""
-        # Steps are marked by a clock that does not jump, but told by the other.
+        """Report *attempt*, which is over."""
+        # Steps are marked by a monotonic clock, but reported by the wall clock.
         epoch = self._clock.wall() - self._clock.monotonic()
         ends = [*attempt.marks, ("", self._clock.monotonic())]
         steps = tuple(
@@ -76,7 +76,7 @@ class Deployments:
         )
 
     def read(self) -> Iterator[Point]:
-        """As a source of figures."""
+        """Yield the points of the counters, as a source of figures."""
         label = (self._command,)
         yield Point("dewy.deployments.total", self._deployed, label)
         yield Point("dewy.deployment.duration", self._durations, label)
@@ -86,7 +86,7 @@ class Deployments:
             yield Point("dewy.rollbacks.total", self._rolled_back[reason], labels)
 
     def _begun(self, attempt: Attempt) -> float:
-        """When it began; the original does not count the pulling of an image."""
+        """Return when it began; the original does not count the pulling of an image."""
         if self._command != "container":
             return attempt.begun
         fetched = (at for step, at in attempt.marks if step == "before-hook")

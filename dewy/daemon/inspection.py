@@ -1,4 +1,4 @@
-"""Comparing, every few seconds, what dewy believes with what is there."""
+"""Comparison, every few seconds, of dewy's state with the facts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def inspecting(
     """
     Take each of *looks* every *period* seconds, for as long as this is entered.
 
-    What one of them raises is logged, once for as long as it stays the same.
+    An error of one of them is logged, once for as long as it stays the same.
     """
     task = asyncio.create_task(_inspect(looks, period), name="inspection")
     try:
@@ -42,7 +42,9 @@ async def inspecting(
 
 
 def keep_link(state_store: StateStore, releases: Releases) -> Look:
-    """Have `current` lead to what the state says runs, unless it is being moved."""
+    """
+    Return a check that `current` leads to the state's release, unless it moves.
+    """
 
     async def look() -> None:
         running = state_store.state.running
@@ -53,7 +55,7 @@ def keep_link(state_store: StateStore, releases: Releases) -> Look:
 
 
 def keep_release(generations: Generations, restart: Callable[[], None]) -> Look:
-    """Have a generation *restart* that is of another release than what should run."""
+    """Return a check that requests *restart* of a generation of the wrong release."""
     asked_for: tuple[Worker, float] | None = None
 
     async def look() -> None:
@@ -62,7 +64,7 @@ def keep_release(generations: Generations, restart: Callable[[], None]) -> Look:
         if worker is None or not generations.misplaced:
             return
         now = worker.loop.time()
-        # What cannot be started is not tried every few seconds.
+        # A release that cannot be started is not tried every few seconds.
         if asked_for and asked_for[0] is worker and now - asked_for[1] < AGAIN:
             return
         asked_for = worker, now
@@ -88,7 +90,7 @@ async def _inspect(looks: tuple[Look, ...], period: float) -> None:
                     log.error("Inspection failed", extra={"error": problem})
                 told[look] = problem
             except Exception:
-                # A fault of ours must not end the supervision of a program.
+                # An internal fault must not end the supervision of a program.
                 log.exception("Inspection ran into a fault of dewy")
             else:
                 told.pop(look, None)

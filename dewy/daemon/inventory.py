@@ -1,4 +1,4 @@
-"""The containers of an application, as figures."""
+"""Containers of an application, as figures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENDED = frozenset({"exited", "dead"})
 
 
 class Inventory:
-    """Asks the engine, but not at every turn."""
+    """Inventory of the engine's containers, with its answers kept for a moment."""
 
     def __init__(self, replica_set: ReplicaSet) -> None:
         self._replica_set = replica_set
@@ -37,7 +37,7 @@ class Inventory:
         self._asking = asyncio.Lock()
 
     async def ask(self) -> None:
-        """Look at all containers, unless that was done a moment ago."""
+        """Inspect all containers, unless that was done a moment ago."""
         async with self._asking:
             now = asyncio.get_running_loop().time()
             if self._asked is not None and now - self._asked < PAUSE:
@@ -55,7 +55,9 @@ class Inventory:
             self._containers = [each for each in found if owned(each)]
 
     def read(self) -> Iterator[Point]:
-        """As a source of figures; of an engine that did not answer, nothing."""
+        """
+        Yield points, as a source of figures; none of an engine that did not answer.
+        """
         app = self._store.application.name
         wanted = self._replica_set.settings.replicas
         yield Point("dewy.container.desired_replicas", wanted, (app,))
@@ -104,7 +106,7 @@ def _of(
 
 
 def _seconds(text: str) -> float | None:
-    """Of RFC 3339, since the epoch; None of what has not been, or is garbage."""
+    """Return RFC 3339 as seconds since the epoch; None of zero or invalid times."""
     try:
         seconds = datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError):

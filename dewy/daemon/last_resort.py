@@ -1,4 +1,4 @@
-"""Leaving a process whose loop, threads or peers do not come to an end."""
+"""Exit of a process whose loop, threads or peers do not come to an end."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ log = logging.getLogger(__name__)
 
 FAILED = 1
 TELLING = 0.5
-"""Seconds for the last line of the log, whose reader may hang, too."""
+"""Seconds to write the last line of the log, whose reader may hang, too."""
 
 
 class LastResort:
     """
-    Ends this process at a deadline, from a thread, unless it was left before.
+    Timer that ends this process at a deadline, from a thread, unless stopped before.
 
     Attributes:
-        kill: Called first, in that thread: what must not outlive the process.
+        kill: Called first, in that thread, to end what must not outlive the process.
     """
 
     def __init__(self, leave: Callable[[int], object] = os._exit) -> None:
@@ -40,7 +40,7 @@ class LastResort:
         self._set(float("inf"))
 
     def within(self, seconds: float) -> None:
-        """Leave in *seconds* from now, or when it was to be before."""
+        """Exit *seconds* from now, or earlier if that was set before."""
         self._set(min(self._deadline, time.monotonic() + seconds))
         if self._thread is None:
             self._thread = threading.Thread(
@@ -73,4 +73,4 @@ def _tell() -> None:
 
 
 def _nothing() -> None:
-    """Nothing runs yet that could be killed."""
+    """Do nothing: there is nothing to kill yet."""

@@ -1,4 +1,4 @@
-"""Where the figures of a dewy come from."""
+"""Sources of a dewy's figures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["measure"]
 def measure(
     telemetry: Telemetry, handlers: Handlers, progress: ProgressReporter
 ) -> None:
-    """Have *telemetry* know all about *handlers* from now on."""
+    """Make *telemetry* measure *handlers* from now on."""
     agent = handlers.agent
     command, deployment_log = agent.settings.command, agent.deployment_log
     deployments = Deployments(command, agent.clock, telemetry.deployed)
@@ -63,7 +63,7 @@ def measure(
 
 
 class Timed:
-    """A registry, and how long it takes to answer."""
+    """Registry with the duration of its answers."""
 
     def __init__(self, registry: Registry, clock: Clock) -> None:
         self._registry = registry

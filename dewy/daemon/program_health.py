@@ -1,4 +1,4 @@
-"""Health checks of a program that has taken over already."""
+"""Health checks of a program that has already taken over."""
 
 from __future__ import annotations
 
@@ -21,20 +21,22 @@ __all__ = ["ProgramHealth"]
 log = logging.getLogger(__name__)
 
 LOOKS = 10
-"""Looks that there are at least within a probation, or it would end before them."""
+"""
+Minimum number of checks within a probation, which could end before them otherwise.
+"""
 
 FAILED = "failed its health checks"
 
 
 class ProgramHealth:
     """
-    Asks what serves, and acts on a row of bad answers.
+    Health checker of the serving generation, which acts on a row of bad answers.
 
-    Within probation they are a failure like a death. Later they are told, and so is
-    the end of them; the only generation there is is not restarted.
+    Within probation a row is a failure like a death. Later it is reported, and so is
+    its end; the only generation there is is not restarted.
 
     Args:
-        endpoint: Where it is asked.
+        endpoint: Returns the address to check.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class ProgramHealth:
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
-        """Ask for as long as this is entered."""
+        """Check for as long as this is entered."""
         task = asyncio.create_task(self._watch(), name="health checks")
         try:
             yield
@@ -68,7 +70,7 @@ class ProgramHealth:
             try:
                 await self.look()
             except Exception:
-                # A fault of ours must not end the supervision of a program.
+                # An internal fault must not end the supervision of a program.
                 log.exception("Health check ran into a fault of dewy")
 
     @property
@@ -79,7 +81,7 @@ class ProgramHealth:
         return settings.health_interval
 
     async def look(self) -> None:
-        """Ask once, unless nothing serves or another generation may answer."""
+        """Check once, unless nothing serves or another generation may answer."""
         worker = self._asked()
         if worker is None:
             return
@@ -117,7 +119,7 @@ class ProgramHealth:
         )
 
     async def _replace(self, worker: Worker) -> None:
-        """Start what was gone back to beside *worker*, which serves until then."""
+        """Start the release returned to beside *worker*, which serves until then."""
         try:
             await self._generations.restart(checked=False)
         except DeploymentError as exc:

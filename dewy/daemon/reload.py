@@ -1,4 +1,4 @@
-"""Reading the configuration anew while everything goes on: `dewy reload`, SIGHUP."""
+"""Reload of the configuration while everything goes on: `dewy reload`, SIGHUP."""
 
 from __future__ import annotations
 
@@ -54,15 +54,15 @@ TAKEN = frozenset(
         "upstream",
     }
 )
-"""What may change while dewy runs; the rest takes a restart."""
+"""Settings that may change while dewy runs; the rest requires a restart."""
 
 
 class Reload:
     """
-    Takes over what was changed in the configuration of a dewy that keeps replicas.
+    Reload of the configuration of a dewy that keeps replicas.
 
     Args:
-        reread: What the settings would be if dewy were started now.
+        reread: Returns the settings with which dewy would start now.
     """
 
     def __init__(
@@ -82,13 +82,13 @@ class Reload:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def request(self) -> None:
-        """As `reload`, soon; what comes of it is logged."""
+        """Start `reload` in the background; its outcome is logged."""
         task = asyncio.create_task(self._reload(), name="reload")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def stop(self) -> None:
-        """End what was requested."""
+        """Cancel a requested reload."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -96,10 +96,10 @@ class Reload:
 
     async def reload(self) -> str:
         """
-        Read, judge, and take over; what to tell the operator.
+        Read, check, and apply the configuration; return the text for the operator.
 
         Raises:
-            ConfigError: what stands there now cannot be; nothing changed.
+            ConfigError: the configuration is invalid; nothing changed.
         """
         async with self._busy:
             self._service.reloading()
@@ -141,13 +141,15 @@ class Reload:
 
 
 def merged(old: Settings, read: Settings) -> tuple[Settings, list[str]]:
-    """*old* with what of *read* may change, and the names of what may not."""
+    """
+    Return *old* with the permitted changes of *read*, and the names of the others.
+    """
     new = replace(old, **{name: getattr(read, name) for name in TAKEN})
     return new, [name for name in _names(new, read) if name != "cautions"]
 
 
 def _names(one: Settings, other: Settings) -> list[str]:
-    """The options in which they differ, as they are written."""
+    """Return the options in which both differ, as they are written."""
     return [
         _WRITTEN.get(each.name, each.name.replace("_", " "))
         for each in fields(Settings)

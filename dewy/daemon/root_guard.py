@@ -1,4 +1,4 @@
-"""Comparing what dewy believes of its root with what is there, before each poll."""
+"""Comparison of dewy's state with its root, before each poll."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class RootGuard:
     """
-    Makes good what somebody removed from `.dewy` under a running dewy.
+    Guard that restores what was removed from `.dewy` under a running dewy.
 
     Attributes:
         control: The control socket; None where it could not be opened.
@@ -33,7 +33,7 @@ class RootGuard:
         Bring back the directory, the lock, the state and the socket.
 
         Raises:
-            RootBusy: another dewy took the root meanwhile.
+            RootBusy: the root was taken by another dewy meanwhile.
             OSError: the directory cannot be written.
         """
         restored = []

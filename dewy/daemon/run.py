@@ -1,4 +1,4 @@
-"""Keeping one root, from the first check to the last farewell."""
+"""The run of one root, from the first check to the end."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 WHILE_STOPPING = frozenset(
     {"status", "why", "logs", "containers", "hold", "unhold", "retry"}
 )
-"""The verbs that are answered while dewy stops."""
+"""Verbs that are answered while dewy stops."""
 
 
 async def run(
@@ -52,15 +52,15 @@ async def run(
     last_resort: LastResort | None = None,
 ) -> int:
     """
-    Keep one root until a signal ends it; the exit status.
+    Keep one root until a signal ends it; return the exit status.
 
-    *reread* tells what the settings would be now, for `dewy reload`; *last_resort*
-    ends a stop that takes too long.
+    *reread* returns the current settings, for `dewy reload`; *last_resort* ends a stop
+    that takes too long.
 
     Raises:
-        ConfigError: something cannot be as it was asked for; nothing was started.
-        RootBusy: another dewy works here.
-        DewyError, OSError: it could not start.
+        ConfigError: a setting is invalid; nothing was started.
+        RootBusy: the root belongs to another dewy.
+        DewyError, OSError: dewy could not start.
     """
     service = Service.from_environment(os.environ)
     with Signals() as signals, last_resort or LastResort() as last_resort:
@@ -87,7 +87,7 @@ async def run(
 async def _keep(
     settings: Settings, reread: Reread, service: Service, signals: Signals
 ) -> int:
-    """Assemble everything, then poll; ends by being cancelled, or with `--once`."""
+    """Assemble everything, then poll until cancelled, or once with `--once`."""
     # The control socket answers until all else has ended.
     async with AsyncExitStack() as outer, AsyncExitStack() as stack:
         telemetry = await asyncio.to_thread(load, settings)
@@ -144,7 +144,7 @@ async def _serve(context: RunContext, handlers: Handlers, outer: AsyncExitStack)
 async def _take_orders(
     context: RunContext, handlers: Handlers, outer: AsyncExitStack
 ) -> ControlServer | None:
-    """Open the control socket; what serves does not depend on it."""
+    """Open the control socket, on which serving does not depend."""
     socket, signals = context.settings.private / SOCKET, context.signals
 
     async def handle(
@@ -174,7 +174,7 @@ async def _take_orders(
 async def _measure(context: RunContext, handlers: Handlers) -> None:
     telemetry = context.telemetry
     if telemetry is not None:
-        # What comes with it is loaded by now.
+        # Everything that comes with it is loaded by now.
         from .measuring import measure
 
         measure(telemetry, handlers, context.progress)
@@ -182,7 +182,7 @@ async def _measure(context: RunContext, handlers: Handlers) -> None:
 
 
 async def _answer_locally(context: RunContext, handlers: Handlers) -> None:
-    """Open the HTTP API; only where its port was chosen must it be had."""
+    """Open the HTTP API; a failure is fatal only where its port was chosen."""
     settings, telemetry = context.settings, context.telemetry
     routes = {}
     if telemetry is not None:
@@ -215,7 +215,7 @@ async def _poll(agent: Agent, poller: Poller, over: asyncio.Event) -> int:
 
 
 def _outcome(agent: Agent, poller: Poller) -> int:
-    """Say whether it is so, not that it was looked at."""
+    """Return the exit status: 0 only if the newest release is deployed."""
     if poller.problem:
         return 1
     if is_met(agent.state, agent.newest):

@@ -1,4 +1,4 @@
-"""What every mode stands on: the outside, the lock, the state, and who is told."""
+"""Common base of the modes: endpoints, lock, state, and reports."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """What the operator's URLs name."""
+    """Endpoints that the operator's URLs name."""
 
     registry: Registry
     cache: Cache
@@ -59,18 +59,18 @@ class Endpoints:
 @dataclass(slots=True)
 class RunContext:
     """
-    What there is before a mode adds its own.
+    Resources that exist before a mode adds its own.
 
     Attributes:
-        stack: Left in the end, whatever was entered last first.
+        stack: Exit stack, left in the end, the last entered first.
 
-        service: The manager of services that started us, if any did.
+        service: Service manager that started dewy, if any.
 
-        progress: Shows downloads, and counts them.
+        progress: Reporter that shows downloads, and counts them.
 
-        telemetry: Where it was asked for.
+        telemetry: Telemetry, where requested.
 
-        lock: The root's, once it is taken.
+        lock: Lock of the root, once it is taken.
     """
 
     settings: Settings
@@ -85,10 +85,10 @@ class RunContext:
 
     async def take_root(self) -> None:
         """
-        Be the one dewy of the root.
+        Become the only dewy of the root.
 
         Raises:
-            RootBusy: there is another.
+            RootBusy: the root belongs to another dewy.
             OSError: the root cannot be written.
         """
         settings = self.settings
@@ -105,7 +105,7 @@ class RunContext:
         self.beside(self.service.watch(), "watchdog")
 
     def beside(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Do *work* in a task called *name*, until it is over or dewy ends."""
+        """Run *work* in a task called *name*, until it is over or dewy ends."""
         task = asyncio.create_task(work, name=name)
         self.stack.push_async_callback(_end, task)
         return task
@@ -117,7 +117,9 @@ class RunContext:
         deployer: Deployer,
         registry: Registry | None = None,
     ) -> Agent:
-        """Whoever carries deployments out, with what it writes down and tells."""
+        """
+        Return the agent that carries out deployments, with its log and its notices.
+        """
         settings, clock = self.settings, self.clock
         history = History(settings.private)
         deployment_log = await self.stack.enter_async_context(
@@ -141,7 +143,7 @@ class RunContext:
         return agent
 
     def _registry(self, deployment_log: DeploymentLog) -> Registry:
-        """The one that was named; its answers are shared where that was asked for."""
+        """Return the named registry, with its answers cached where requested."""
         cache, ttl = self.outside.cache, ttl_of(self.settings.cache)
         if not ttl or not isinstance(cache, SharedCache):
             return self.outside.registry
@@ -159,10 +161,10 @@ class RunContext:
 
 async def opened(stack: AsyncExitStack, settings: Settings) -> Endpoints:
     """
-    Open what the URLs name.
+    Open the endpoints that the URLs name.
 
     Raises:
-        ConfigError: one of them cannot be as it was written.
+        ConfigError: a URL is invalid.
     """
     clients = await stack.enter_async_context(Clients())
     # In a thread: implementations are imported now, and some read a key file.
@@ -184,9 +186,9 @@ def open_endpoints(
     settings: Settings, clients: Clients, mistakes: Mistakes
 ) -> Endpoints | None:
     """
-    Open what the URLs name, and collect in *mistakes* what cannot be opened.
+    Open the endpoints, and collect in *mistakes* those that cannot be opened.
 
-    Blocks: implementations are imported. None if there is a mistake.
+    The call blocks: implementations are imported. Return None if there is a mistake.
     """
     origin = Origin(hostname(), settings.root, settings.command)
     wanted = selection_of(settings, os.environ, settings.private / "reports")

@@ -1,4 +1,4 @@
-"""Server mode: a program is supervised, on listeners that outlive its generations."""
+"""Server mode: a supervised program, on listeners that outlive its generations."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .runtime import RunContext
 __all__ = ["supervise"]
 
 FOREIGN = 5.0
-"""Seconds that a port which others hold is waited for."""
+"""Seconds to wait for a port that other programs hold."""
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +37,10 @@ async def supervise(
     context: RunContext, agent: Agent, releases: Releases, policy: Policy
 ) -> Generations:
     """
-    Listen, and start what the state says runs.
+    Listen, and start the release that runs by the state.
 
     Raises:
-        DewyError: something can't be listened at.
+        DewyError: a listener cannot be opened.
     """
     settings, state_store = agent.settings, agent.state_store
     service, stack = context.service, context.stack
@@ -97,7 +97,8 @@ async def judge_death(agent: Agent, worker: Worker) -> bool:
     """
     Answer the death of *worker*; return whether another release is to run now.
 
-    One that was left by a deployment a moment ago says nothing of what runs now.
+    The death of a generation that a deployment has just replaced says nothing of the
+    one that runs now.
     """
     running = agent.state.running
     if running and worker.release not in ("", running.directory):
@@ -111,7 +112,7 @@ def _running(state_store: StateStore) -> str:
 
 
 async def _restore(state_store: StateStore, releases: Releases) -> None:
-    """Let `current` lead to what the state says runs, whoever moved it."""
+    """Point `current` at the release that runs by the state, wherever it was moved."""
     running = state_store.state.running
     if running is not None:
         await releases.restore(running.directory)

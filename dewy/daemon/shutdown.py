@@ -1,4 +1,4 @@
-"""The time that stopping may take, whatever hangs."""
+"""Limit of the time that stopping takes, whatever hangs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KILLING = 3.0
 """Seconds of `--shutdown-timeout` that are kept for killing and removing."""
 
 MARGIN = 3.0
-"""Seconds beyond it, after which dewy leaves whatever is still going on."""
+"""Seconds beyond it, after which dewy exits whatever is still going on."""
 
 
 async def ended(
@@ -29,8 +29,8 @@ async def ended(
     """
     Return when *keeping*, which was cancelled, has ended.
 
-    What still drains when the time is nearly over, or at a second signal, is killed.
-    If even that does not end it, the process is left.
+    Anything still draining when the time is nearly over, or at a second signal, is
+    killed. If even that does not end it, the process exits.
     """
     seconds = settings.shutdown_timeout
     last_resort.within(seconds + MARGIN)

@@ -1,4 +1,4 @@
-"""`dewy demo`: the main job, shown on this machine within half a minute."""
+"""`dewy demo`: the main task, shown on this machine within half a minute."""
 
 from .scenario import run
 

@@ -14,7 +14,9 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: demo\r\nConnection: %s\r\n\r\n"
 
 @dataclass(slots=True)
 class Seen:
-    """When a version answered first and last (monotonic seconds), and how often."""
+    """
+    Times of a version's first and last answer (monotonic seconds), and their number.
+    """
 
     first: float
     last: float
@@ -23,7 +25,7 @@ class Seen:
 
 @dataclass(slots=True)
 class Tally:
-    """What the clients met with."""
+    """Tally of the clients' requests."""
 
     requests: int = 0
     connections: int = 0
@@ -48,7 +50,7 @@ class Tally:
 
 class Load:
     """
-    *clients* that ask one after the other, half of them over kept connections.
+    Load of *clients*, each with one request at a time; half keep their connections.
 
     Args:
         pause: Seconds between two requests of a client.
@@ -109,7 +111,7 @@ async def _answer(reader: asyncio.StreamReader) -> tuple[str, bool]:
     """
     Raises:
         EOFError: the answer is cut short.
-        ValueError: it is not a good one.
+        ValueError: the answer is not a good one.
     """
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
     status, _, fields = head.partition("\r\n")

@@ -15,7 +15,7 @@ VERSION = Path(__file__).with_name("VERSION").read_text().strip()
 
 
 class Server:
-    """Answers every request with the version, and says goodbye when draining."""
+    """Server that answers every request with the version, and closes when draining."""
 
     def __init__(self, listener: socket.socket) -> None:
         self.listener = listener
@@ -26,8 +26,8 @@ class Server:
         """
         Take one connection, and count it as open at once.
 
-        asyncio's own servers do the second a moment later; a connection accepted
-        just before the end would be lost in between.
+        asyncio's own servers count it a moment later; a connection accepted just before
+        the end would be lost in between.
         """
         try:
             connection, _ = self.listener.accept()
@@ -62,13 +62,13 @@ class Server:
 
 
 def inherited() -> socket.socket:
-    """The listening socket: the first one that the environment tells of."""
+    """Return the listening socket: the first one in the environment."""
     _, _, descriptor = os.environ["SERVER_STARTER_PORT"].partition("=")
     return socket.socket(fileno=int(descriptor.partition(";")[0]))
 
 
 def say_ready() -> None:
-    """Tell whoever started us, as systemd's protocol has it."""
+    """Notify the service manager of readiness by systemd's protocol."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:

@@ -1,4 +1,4 @@
-"""Publishing versions of the demo's program into a `file://` registry."""
+"""Publication of the demo's program in a `file://` registry."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AGED = 10.0
 
 
 def publish(registry: Path, version: str, *, broken: bool = False) -> None:
-    """Put *version* into *registry*, in one move."""
+    """Publish *version* in *registry* by an atomic move."""
     program = BROKEN if broken else PROGRAM.read_text()
     directory = registry / version
     draft = registry / f".{version}"

@@ -1,4 +1,4 @@
-"""Deploy, update, and survive a broken version, under load all the time."""
+"""The demo: deploy, update, and survive a broken version, under load all the time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Status = dict[str, Any]
 
 
 def run() -> int:
-    """Show the demo; 1 if a single request failed or anything else went wrong."""
+    """Run the demo; return 1 if a single request failed or anything else went wrong."""
     screen = Screen()
     with tempfile.TemporaryDirectory(prefix="dewy-demo-") as directory:
         base = Path(directory)
@@ -97,7 +97,7 @@ async def _tell_story(
 
 
 class Watch:
-    """Looks at the dewy of *root* through its control socket."""
+    """Watcher of the dewy of *root* through its control socket."""
 
     def __init__(self, root: Path, process: Process) -> None:
         self._private = root / ".dewy"
@@ -112,10 +112,10 @@ class Watch:
 
     async def until(self, met: Callable[[Status], bool], what: str) -> Status:
         """
-        The first status for which *met* holds.
+        Return the first status for which *met* holds.
 
         Raises:
-            DewyError: dewy ended, or it took longer than a minute.
+            DewyError: dewy ended, or the wait took longer than a minute.
         """
         try:
             async with asyncio.timeout(PATIENCE):
@@ -128,7 +128,7 @@ class Watch:
                         return status
                     if self._process.returncode is not None:
                         raise DewyError(f"dewy ended: {self._process.returncode}")
-                    await asyncio.sleep(LOOK)  # a socket has no "tell me when"
+                    await asyncio.sleep(LOOK)  # no event tells when a socket answers
         except TimeoutError:
             raise DewyError(f"waited {PATIENCE:g} s for {what}") from None
 
@@ -137,7 +137,7 @@ class Watch:
 async def _dewy(
     root: Path, registry: Path, port: int, log: TextIO
 ) -> AsyncIterator[Process]:
-    """`dewy server` in *root*."""
+    """Run `dewy server` in *root* while entered."""
     command = [
         *(sys.executable, "-m", "dewy", "server"),
         *("--registry", f"file://{registry}", "--interval", "1"),

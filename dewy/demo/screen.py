@@ -1,4 +1,4 @@
-"""Showing the demo: a live line on a terminal, plain lines elsewhere."""
+"""Display of the demo: a live line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ REFRESH = 0.1
 
 
 class Screen:
-    """Writes to standard output."""
+    """Screen on standard output."""
 
     def __init__(self) -> None:
         self._begun = time.monotonic()
         self._terminal = sys.stdout.isatty()
 
     def say(self, text: str, *, bad: bool = False) -> None:
-        """One line, with the seconds since the beginning."""
+        """Write a line, with the seconds since the beginning."""
         stamp = f"{time.monotonic() - self._begun:6.1f}s  "
         self._clear()
         click.echo(
@@ -33,7 +33,7 @@ class Screen:
 
     @asynccontextmanager
     async def live(self, tally: Tally) -> AsyncIterator[None]:
-        """Keep a line with the counters up to date meanwhile."""
+        """Keep a line with the counters up to date while entered."""
         if not self._terminal:
             yield
             return
@@ -46,7 +46,7 @@ class Screen:
             self._clear()
 
     def table(self, tally: Tally, story: Story) -> None:
-        """What came of it."""
+        """Write a table of the results."""
         failures = sum(tally.failures.values())
         versions = ", ".join(f"{v} ({s.answers})" for v, s in tally.versions.items())
         rows = [

@@ -1,4 +1,4 @@
-"""What the demo found out."""
+"""Findings of the demo."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 class Story:
     """
     Attributes:
-        switch_seconds: From publishing v1.1.0 to its first answer.
+        switch_seconds: Seconds from publishing v1.1.0 to its first answer.
 
-        verdict: Why v1.2.0 was refused.
+        verdict: Reason why v1.2.0 was refused.
 
-        runs: The version that runs at the end.
+        runs: Version that runs at the end.
 
-        problems: What should not have happened.
+        problems: Things that should not have happened.
     """
 
     switch_seconds: float = 0.0

@@ -1,6 +1,6 @@
 """
-What dewy counts, for Prometheus and for OTLP collectors.
+Metrics and traces of dewy, for Prometheus and for OTLP collectors.
 
-Nothing is told as it happens: whoever does the work counts by itself, and is
-asked when somebody scrapes. So what is not asked for costs nothing.
+Nothing is pushed as it happens: each part counts by itself, and is asked when figures
+are collected. Figures that are not requested therefore cost nothing.
 """

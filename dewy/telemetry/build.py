@@ -1,4 +1,4 @@
-"""What this dewy is, as a figure."""
+"""Build of this dewy, as a figure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["build"]
 
 
 def build() -> Iterator[Point]:
-    """Its version, and what it runs on."""
+    """Yield the version, and the platform it runs on."""
     relay = "compiled" if COMPILED else "pure"
     labels = (__version__, platform.python_version(), relay, loop.name())
     yield Point("dewy.build.info", 1, labels)

@@ -1,4 +1,4 @@
-"""Figures as text, the way Prometheus reads them."""
+"""Figures as text in Prometheus' format."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ WORDS = {"By": "bytes", "s": "seconds"}
 
 
 class Exposition:
-    """The exporter's own translation, of data that did not come from a meter."""
+    """Exporter's own translation, of data that did not come from a meter."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         self._reader = _Reader(registry=self._registry)
-        # It reads this first, and finds nothing.
+        # The exporter reads this first, and finds nothing.
         self._none = MeterProvider(
             metric_readers=[self._reader], shutdown_on_exit=False
         )
 
     def text(self, data: MetricsData) -> bytes:
-        """*data* in the text format, with bounds as Go writes them: `le="1"`."""
+        """Return *data* in the text format, with bounds as Go writes them: `le="1"`."""
         self._reader.take(data)
         return _WHOLE_BOUND.sub(rb'\1"', generate_latest(self._registry))
 
 
 class _Reader(PrometheusMetricReader):
     def take(self, data: MetricsData) -> None:
-        """Have *data* be what is read next."""
+        """Make *data* the data that is read next."""
         resources = [
             replace(resource, scope_metrics=[*map(_named, resource.scope_metrics)])
             for resource in data.resource_metrics
@@ -52,10 +52,10 @@ def _named(scope: ScopeMetrics) -> ScopeMetrics:
 
 def _without_echo(metric: Metric) -> Metric:
     """
-    *metric* with no unit where its name says that already.
+    Return *metric* with no unit where its name contains the unit already.
 
-    So it is in other languages: Python's exporter would make
-    `dewy_proxy_bytes_transferred_bytes_total` of what all others leave alone.
+    Other languages do the same: Python's exporter would make
+    `dewy_proxy_bytes_transferred_bytes_total` of a name that all others leave alone.
     """
     word = WORDS.get(metric.unit or "")
     return replace(metric, unit="") if word in metric.name.split(".") else metric

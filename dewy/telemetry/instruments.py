@@ -1,4 +1,4 @@
-"""Every metric there is: its name, unit, labels and meaning."""
+"""Instruments of all metrics: name, unit, labels and meaning."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOOK_BOUNDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
 
 
 class Kind(Enum):
-    """How a metric behaves."""
+    """Behaviour of a metric."""
 
     COUNTER = "counter"
     LEVEL = "level"  # a sum that goes up and down
@@ -26,20 +26,20 @@ class Kind(Enum):
 @dataclass(frozen=True, slots=True)
 class Instrument:
     """
-    One metric.
+    Instrument of a metric.
 
     Attributes:
-        name: As OpenTelemetry has it.
+        name: Name in OpenTelemetry's form.
 
-        kind: How it behaves.
+        kind: Behaviour of the metric.
 
-        help: What it tells.
+        help: Meaning of the metric.
 
-        labels: Its own, besides those of the scope.
+        labels: Own labels, besides those of the scope.
 
         unit: `s` for seconds, `By` for bytes, or "".
 
-        bounds: Of a histogram's buckets, in its unit.
+        bounds: Bounds of a histogram's buckets, in its unit.
     """
 
     name: str
@@ -69,7 +69,7 @@ BACKEND = (PORT, "backend")
 REPLICA = ("app", "container", "replica")
 
 _ALL = (
-    # Those of the original.
+    # Metrics of the original.
     _counter("dewy.proxy.connections.total", "Connections accepted.", PORT),
     Instrument(
         "dewy.proxy.connections.active", Kind.LEVEL, "Connections open.", (PORT,)
@@ -151,7 +151,7 @@ _ALL = (
         unit="s",
     ),
     _gauge("dewy.container.info", "1 for every replica.", *REPLICA, "image", "version"),
-    # Those that came with this dewy.
+    # Metrics that came with this dewy.
     _counter(
         "dewy.proxy.faults.total",
         "What went wrong, by cause; of most, clients notice nothing.",

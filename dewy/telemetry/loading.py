@@ -1,4 +1,4 @@
-"""Loading telemetry where it was asked for, and nothing of it elsewhere."""
+"""Loading of telemetry where requested, and of nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["load"]
 
 def load(settings: Settings) -> Telemetry | None:
     """
-    What *settings* ask for; None if that is nothing. Takes a while: not for the loop.
+    Return the requested telemetry, or None. This takes a while: not for the loop.
 
     Raises:
         ImplementationUnavailable: the extra `telemetry` is not installed.

@@ -1,4 +1,4 @@
-"""Points, as OpenTelemetry's SDK has them: what its exporters take."""
+"""Points in the form of OpenTelemetry's SDK, which its exporters take."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .points import Point
 __all__ = ["SCOPE", "Model"]
 
 SCOPE = "github.com/linyows/dewy"
-"""The meter's name is the original's, as dashboards may select by it."""
+"""Name of the original's meter, as dashboards may select by it."""
 
 CUMULATIVE = AggregationTemporality.CUMULATIVE
 
@@ -38,9 +38,9 @@ NOT_COUNTED = cast("float", None)
 
 class Model:
     """
-    Makes the SDK's data of points.
+    Converter of points to the SDK's data.
 
-    The SDK's own instruments can't: they would have to be told of every single
+    The SDK's own instruments cannot do this: they would have to be told of every single
     connection to make a histogram that the relay has made already.
     """
 
@@ -50,10 +50,10 @@ class Model:
 
     def made(self, points: Iterable[Point]) -> MetricsData:
         """
-        *points* by instrument, in the order in which those are listed.
+        Return *points* by instrument, in the order in which those are listed.
 
         Raises:
-            KeyError: a point is of no instrument that there is.
+            KeyError: a point has no known instrument.
         """
         found: dict[str, list[Point]] = {}
         for point in points:

@@ -1,4 +1,4 @@
-"""Telemetry that is on: who is asked, and who is told."""
+"""Active telemetry: its sources and its receivers."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ __all__ = ["Telemetry"]
 
 class Telemetry:
     """
-    What is known of a dewy, for whoever asks, while entered.
+    Telemetry of a dewy, for scrapers and collectors, while entered.
 
     Args:
-        endpoint: `HOST:PORT` of an OTLP collector that is told by itself, or "".
+        endpoint: `HOST:PORT` of an OTLP collector to push to, or "".
 
-        insecure: It is told without TLS.
+        insecure: Whether to push without TLS.
 
-        instance: What tells this dewy from others on the host.
+        instance: Name that tells this dewy from others on the host.
     """
 
     content_type = CONTENT_TYPE
@@ -60,7 +60,7 @@ class Telemetry:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """As *settings* say."""
+        """Create telemetry from *settings*."""
         return cls(
             settings.otlp_endpoint,
             insecure=settings.otlp_insecure,
@@ -92,21 +92,22 @@ class Telemetry:
         await self._stack.aclose()
 
     def watch(self, sources: Iterable[Source]) -> None:
-        """Ask these, too, from now on."""
+        """Add *sources* from now on."""
         self._sources.extend(sources)
 
     def deployed(self, course: Course) -> None:
         """
-        A deployment is over; it becomes a trace, if anybody is told of those.
+        Make a trace of a deployment that is over, if traces are pushed.
 
-        Its reason leaves this host: what logs strike out is struck out of it, too.
+        Its reason leaves this host: secrets that logs strike out are struck out of it,
+        too.
         """
         if self._endpoint:
             reason = redactor(os.environ)(course.reason)
             self._spans.add(replace(course, reason=reason))
 
     async def text(self) -> bytes:
-        """Everything, as Prometheus reads it."""
+        """Return all figures in Prometheus' format."""
         return self._exposition.text(await self._figures())
 
     async def _figures(self) -> MetricsData:

@@ -1,4 +1,4 @@
-"""What those who are asked answer with."""
+"""Points of figures, and the sources that give them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["Point", "Points", "Source", "collected"]
 
 class Point(NamedTuple):
     """
-    One figure.
+    Point: a single figure.
 
     Attributes:
-        name: Of its instrument.
+        name: Name of its instrument.
 
-        value: A number; of a histogram, how it is distributed.
+        value: Number; of a histogram, the distribution.
 
-        labels: In the order in which the instrument names them.
+        labels: Label values, in the order in which the instrument names them.
     """
 
     name: str
@@ -32,18 +32,18 @@ Points = Iterable[Point]
 
 
 async def _ready() -> None:
-    """Nothing is to be asked first."""
+    """Return at once: nothing has to be awaited first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """
-    Somebody to ask when figures are wanted.
+    Source of figures.
 
     Attributes:
-        read: Its points; called on the event loop, and quick.
+        read: Returns its points; called on the event loop, and quick.
 
-        ask: Awaited before, for what takes time; it has its own deadline.
+        ask: Awaited before, for slow parts; it has its own deadline.
     """
 
     read: Callable[[], Points]
@@ -51,7 +51,7 @@ class Source:
 
 
 async def collected(sources: Iterable[Source]) -> list[Point]:
-    """All points of *sources*, at one moment as far as that can be."""
+    """Collect the points of *sources*, at one moment as far as possible."""
     asked = list(sources)
     for source in asked:
         await source.ask()

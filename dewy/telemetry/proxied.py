@@ -1,4 +1,4 @@
-"""What the proxy has counted, port by port and backend by backend."""
+"""Figures of the proxy, port by port and backend by backend."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Backend", "Port", "proxied"]
 
 
 class Backend(Protocol):
-    """As `dewy.proxy.Backend`."""
+    """Protocol of `dewy.proxy.Backend`."""
 
     endpoint: Endpoint
     serving: bool
@@ -30,7 +30,7 @@ class Backend(Protocol):
 
 
 class Port(Protocol):
-    """As `dewy.proxy.Port`."""
+    """Protocol of `dewy.proxy.Port`."""
 
     endpoint: Endpoint
 
@@ -41,7 +41,7 @@ class Port(Protocol):
 
 
 def proxied(ports: Callable[[], Sequence[Port]]) -> Source:
-    """A source for whatever *ports* there are when it is asked."""
+    """Return a source for the *ports* that exist when it is asked."""
     return Source(lambda: _of_ports(ports()))
 
 
@@ -69,7 +69,7 @@ def _of_port(port: Port, name: str) -> Iterator[Point]:
     yield Point("dewy.proxy.panics.total", counted.panics, label)
     for cause, count in errors._asdict().items():
         yield Point("dewy.proxy.faults.total", count, (*label, cause))
-    # Two of one address while one of them leaves: the newer one tells.
+    # Of two with one address, while one of them leaves, the newer one counts.
     newest = {str(each.endpoint): each for each in backends}
     for address, backend in newest.items():
         yield from _of_backend(backend, (*label, address))
@@ -97,5 +97,5 @@ def _latencies(counted: PortStats) -> Histogram:
 
 
 def _name(endpoint: Endpoint) -> str:
-    """The number, as the original has it; of a Unix socket, where it is."""
+    """Return the port's number, as the original does; of a Unix socket, its path."""
     return str(endpoint) if endpoint.path else str(endpoint.port)

@@ -1,4 +1,4 @@
-"""Sending figures and traces to an OTLP collector, over gRPC."""
+"""Push of figures and traces to an OTLP collector, over gRPC."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ class _How(TypedDict):
 
 class Pusher:
     """
-    Delivers at intervals while entered, and once more in the end.
+    Pusher that delivers at intervals while entered, and once more in the end.
 
-    A collector that is away is told of once; nobody waits for it.
+    A collector that is away is logged once; nothing waits for it.
 
     Args:
         endpoint: `HOST:PORT`.
 
-        insecure: Without TLS.
+        insecure: Whether to use no TLS.
 
-        figures: What there is to deliver.
+        figures: Returns the data to deliver.
 
         spans: Traces to be delivered with them.
 
         interval: Seconds from one delivery to the next.
 
-        patience: Seconds that one may take, tries again included.
+        patience: Seconds that one delivery may take, retries included.
     """
 
     def __init__(
@@ -86,7 +86,8 @@ class Pusher:
         self._away = False
 
     async def __aenter__(self) -> Self:
-        # They log every failure in a row, with more than one line; we tell once.
+        # The exporters log every failure in a row, with more than one line; dewy logs
+        # once.
         logging.getLogger("opentelemetry.exporter.otlp").setLevel(logging.CRITICAL)
         self._task = asyncio.create_task(self._on_and_on(), name="OTLP")
         log.info("Pushing telemetry", extra={"endpoint": self._endpoint})
@@ -97,7 +98,7 @@ class Pusher:
         self._task.cancel()
         await asyncio.wait({self._task})
         try:
-            # One that is away already is given a moment, and no more.
+            # A collector that is away already is given a moment, and no more.
             async with asyncio.timeout(MOMENT if self._away else self._patience):
                 await self.push()
         except TimeoutError:
@@ -106,7 +107,7 @@ class Pusher:
             await asyncio.to_thread(self._shut)
 
     async def push(self) -> bool:
-        """Deliver what there is now; whether it was taken."""
+        """Deliver the present data; return whether it was taken."""
         figures = await self._figures()
         sent = await asyncio.to_thread(self._metric_exporter.export, figures)
         taken = sent is MetricExportResult.SUCCESS and await self._push_spans()
@@ -145,7 +146,9 @@ class Pusher:
 
 
 def _credentials(environ: Mapping[str, str]) -> grpc.ChannelCredentials | None:
-    """By the authorities of the system; None where OpenTelemetry's variables say."""
+    """
+    Return credentials by the system's roots; None if OpenTelemetry's variables rule.
+    """
     if any(name in environ for name in OTHERS):
         return None
     return grpc.ssl_channel_credentials(system_roots())

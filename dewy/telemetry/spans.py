@@ -1,4 +1,4 @@
-"""Deployments as traces: one span for each, and one in it for each of its steps."""
+"""Deployments as traces: a span for each, and a child span for each of its steps."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .model import SCOPE
 __all__ = ["Course", "Spans", "Step"]
 
 MOST = 512
-"""Spans kept while no collector takes them; the oldest go."""
+"""Maximum of spans kept while no collector takes them; the oldest are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """
-    A part of a deployment.
+    Step of a deployment.
 
     Attributes:
         name: `fetch`, `unpack` …
@@ -40,18 +40,18 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Course:
     """
-    How a deployment went.
+    Course of a deployment.
 
     Attributes:
         action: `deploy` or `rollback`.
 
-        command, version, previous: What was deployed instead of what.
+        command, version, previous: Command, new version, and version before.
 
         outcome: `deployed`, `failed` or `rolled back`.
 
-        reason: Why, in one line, or "".
+        reason: Reason in one line, or "".
 
-        steps: In their order, at least one.
+        steps: Steps in their order, at least one.
     """
 
     action: str
@@ -64,7 +64,7 @@ class Course:
 
 
 class Spans:
-    """Makes spans of deployments that are over, and keeps them until they are taken."""
+    """Spans of deployments that are over, kept until they are taken."""
 
     def __init__(self, resource: Resource) -> None:
         self._kept: deque[ReadableSpan] = deque(maxlen=MOST)
@@ -75,7 +75,7 @@ class Spans:
         self._tracer = provider.get_tracer(SCOPE, __version__)
 
     def add(self, course: Course) -> None:
-        """A deployment is over."""
+        """Add a deployment that is over."""
         whole = self._tracer.start_span(
             f"dewy {course.action}",
             start_time=_nanoseconds(course.steps[0].begun),
@@ -99,13 +99,15 @@ class Spans:
         whole.end(_nanoseconds(course.steps[-1].ended))
 
     def take(self) -> list[ReadableSpan]:
-        """Those not taken yet."""
+        """Return the spans not taken yet."""
         taken = list(self._kept)
         self._kept.clear()
         return taken
 
     def put_back(self, spans: Sequence[ReadableSpan]) -> None:
-        """They could not be delivered; the oldest go where there is no room."""
+        """
+        Put undelivered spans back; the oldest are dropped for lack of room.
+        """
         room = MOST - len(self._kept)
         self._kept.extendleft(reversed(spans[max(len(spans) - room, 0) :]))
 
