@@ -84,7 +84,7 @@ class Relay:
 
         Sets the options that accepted sockets inherit (TCP_NODELAY, keepalive).
         *own* says that no other process shares the socket, so that it may be made
-        non-blocking; otherwise it is left as it is. If *paused*, nobody is accepted
+        non-blocking; otherwise it is left as it is. If *paused*, no client is accepted
         before `resume`.
         """
 

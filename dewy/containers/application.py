@@ -164,12 +164,12 @@ def is_copy(container: Container) -> bool:
 
 
 def _without_port(name: str) -> str:
-    """*name* without the port that a registry has anyway."""
+    """Return *name* without the port that a registry has anyway."""
     return _DEFAULT_PORT.sub("", name, count=1)
 
 
 def image_name(container: Container) -> str:
-    """The image of *container* by its tag, as the original showed it."""
+    """Return the image of *container* by its tag, as the original showed it."""
     repository, digest, _ = container.image.partition("@")
     version = container.labels.get(VERSION, "")
     return f"{repository}:{version}" if digest and version else container.image
