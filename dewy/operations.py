@@ -99,6 +99,8 @@ class Operations:
             why = f"superseded by {release.tag}"
             if pending is not None:
                 await self._preempt(pending, why, progress)
+            # A rollback may have kept it out meanwhile.
+            self._refuse_kept_out(release, version)
             return await agent.deploy_wanted(release, why, named=bool(version))
 
     async def roll_back(self, version: str | None, progress: Progress) -> str:
@@ -134,10 +136,15 @@ class Operations:
         release = await agent.look(version)
         if release is None:
             raise DewyError(f"nothing to deploy yet: {agent.status_reason}")
-        entry = agent.state.quarantine.find(release.tag, release.identity)
+        self._refuse_kept_out(release, version)
+        return release
+
+    def _refuse_kept_out(self, release: Release, version: str | None) -> None:
+        """Deploy a version in quarantine only if it was named."""
+        quarantine = self._agent.state.quarantine
+        entry = quarantine.find(release.tag, release.identity)
         if version is None and entry:
             raise DewyError(quarantined(entry))
-        return release
 
     async def _join(self, change: Change, progress: Progress) -> str:
         """Wait for a change that does what was asked for."""

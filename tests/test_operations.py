@@ -475,3 +475,26 @@ async def test_rollback_does_not_join_one_that_was_cancelled(tmp_path, monkeypat
         assert "rolled back to v1.0.0" in await second
         await asyncio.wait({first})
         assert "v1.0.0" == site.running
+
+
+async def test_deploy_of_what_a_rollback_keeps_out_meanwhile_is_refused(
+    tmp_path, monkeypatch
+):
+    async with sited(tmp_path) as site, deploying(site, monkeypatch) as (poll, _):
+        settled, found = site.agent.changes.settled, Gate()
+
+        async def waits():
+            await found()
+            await settled()
+
+        with monkeypatch.context() as patched:
+            patched.setattr(site.agent.changes, "settled", waits)
+            deploy = asyncio.create_task(site.deploy())
+            await found.reached.wait()
+        assert "v1.2.0 was not deployed" in await site.roll_back()
+        found.opened.set()
+
+        with pytest.raises(DewyError, match=r"v1\.2\.0 is in quarantine"):
+            await deploy
+        await poll
+        assert "v1.1.0" == site.running
