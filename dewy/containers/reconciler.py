@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any, Self
 
 from ..errors import DewyError, EngineError
@@ -36,6 +37,8 @@ LOOKS = 30.0  # seconds between two relists, when nothing happens
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 LAST_WORDS = 3.0  # seconds for the engine to tell how a replica ended, and why
 AFTERWARDS = 0.5  # seconds after an end in which Podman reports that it was requested
+KILLED = 128 + signal.SIGKILL
+REMOVAL = 3.0  # seconds in which Podman removes by force what it has killed
 
 OVER = frozenset({"die", "destroy", "remove"})
 ASKED = frozenset({"kill", "stop", "restart", "destroy", "remove"})
@@ -247,20 +250,24 @@ class Reconciler:
         self._spawn(lambda: self._answer_death(replica, away), name)
 
     async def _answer_death(self, replica: Replica, away: bool) -> None:
-        try:
-            await self._answer(replica, away)
-        finally:
-            self._undecided -= 1
-            self._store.changed.set()
+        with ExitStack() as holding:
+            holding.callback(self._decided)
+            await self._answer(replica, away, holding.close)
 
-    async def _answer(self, replica: Replica, away: bool) -> None:
+    def _decided(self) -> None:
+        self._undecided -= 1
+        self._store.changed.set()
+
+    async def _answer(
+        self, replica: Replica, away: bool, heal: Callable[[], None]
+    ) -> None:
         # At once: its last lines go when it is removed, and so does why it ended.
         tail, inspected = await self._last_words(replica)
         away = away or not inspected
         code = replica.ended.result()
         end = replica.termination or Termination.of(replica.container, code)
         out_of_memory = replica.container.oom_killed
-        asked = not (away or out_of_memory) and await self._asked(replica)
+        asked = not (away or out_of_memory) and await self._asked(replica, end, heal)
         told = self._store.tell(
             replica,
             exit_code=code,
@@ -295,15 +302,23 @@ class Reconciler:
                 tail = await self._store.tail(replica.id)
         return tail, inspected
 
-    async def _asked(self, replica: Replica) -> bool:
+    async def _asked(
+        self, replica: Replica, end: Termination, heal: Callable[[], None]
+    ) -> bool:
         """Return whether the end of *replica* was requested of the engine."""
         if self._store.get(replica.id) is None:
             # Its own end leaves a container behind.
             return True
         if self._store.engine.flavour == "podman":
-            with suppress(TimeoutError):
-                async with asyncio.timeout(AFTERWARDS):
-                    await replica.asked.wait()
+            await _within(AFTERWARDS, replica.asked)
+            if end.exit_code == KILLED and not replica.asked.is_set():
+                # A removal by force shows no sooner than it is completed, which may
+                # take a while. Healing goes on meanwhile, but leaves the container.
+                replica.in_question = True
+                heal()
+                await _within(REMOVAL, replica.asked)
+                replica.in_question = False
+                self._store.changed.set()
         return replica.asked.is_set()
 
     async def _keep(self) -> None:
@@ -363,6 +378,13 @@ def _was_asked_to_end(event: Event) -> bool:
     return event.action in ASKED and not (
         event.action == "kill" and event.detail in HARMLESS
     )
+
+
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    """Wait for *event*, but no longer than *seconds*."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 async def _withstood(work: Work, name: str) -> None:

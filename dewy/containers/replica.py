@@ -50,6 +50,8 @@ class Replica:
 
         asked: Set when the engine was asked to end it, so that its end is no verdict.
 
+        in_question: Whether its container is still needed to learn who ended it.
+
         served: Whether it was in the table in this run.
 
         as_of: Moment up to which this state includes all that was reported of it.
@@ -81,6 +83,7 @@ class Replica:
         self.problem = self.detour = ""
         self.unhealthy_since: float | None = None
         self.asked = asyncio.Event()
+        self.in_question = False
         self.served = False
         self.as_of = 0
         self.dead = asyncio.Event()

@@ -109,7 +109,7 @@ class _Update(ABC):
 
     def _remove(self, todo: Plan) -> None:
         for replica in self._known(todo.remove):
-            if replica not in self._removing:
+            if replica not in self._removing and not replica.in_question:
                 self._removing.add(replica)
                 self._spawn(self._removed(replica), f"removal of {replica.name}")
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from dewy.containers import reconciler
 from dewy.containers.engines.memory_contents import Held
 from dewy.deploy.state import Installed
 from tests.containers.test_reconciler import first, kept, whole
-from tests.eventually import eventually, turns
+from tests.eventually import DEADLINE, eventually, turns
 from tests.standins.crews import Bench, Halt, benched
 
 
@@ -136,6 +137,34 @@ async def test_end_that_somebody_asked_for_is_healed_and_no_verdict(
         )
 
         assert [] == bench.deaths
+
+
+async def test_slow_removal_by_force_is_healed_at_once_and_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Podman tells that it removes a container only when that is done."""
+    monkeypatch.setattr(reconciler, "REMOVAL", DEADLINE)
+    async with kept(tmp_path, flavour="podman") as bench:
+        victim = bench.host.held[first(bench).id]
+        await bench.host.kill(victim.container.id)
+        await eventually(lambda: bench.serving() == ["v1"] * 3)
+        assert victim.container.id in bench.host.held
+
+        del bench.host.held[victim.container.id]
+        bench.host.tell("remove", victim)
+        await eventually(lambda: whole(bench))
+        assert [] == bench.deaths
+
+
+async def test_kill_that_no_removal_follows_is_a_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(reconciler, "REMOVAL", 0.1)
+    async with kept(tmp_path, flavour="podman") as bench:
+        victim = first(bench)
+        await bench.host.kill(victim.id)
+        await eventually(lambda: whole(bench) and victim.id not in bench.host.held)
+        assert 1 == len(bench.deaths)
 
 
 async def test_signal_that_ends_nothing_excuses_no_death(tmp_path: Path):

@@ -184,6 +184,7 @@ async def benched(
     keep: bool = True,
     answered: bool = True,
     file: Callable[[Path], StateFile] = StateFile,
+    flavour: str = "docker",
     **given: Any,
 ) -> AsyncIterator[Bench]:
     """
@@ -212,7 +213,7 @@ async def benched(
     state = await asyncio.to_thread(states.read)
     bench = Bench(host, settings, StateStore(states, state or State()))
     host.run = bench.run
-    engine = MemoryEngine(host)
+    engine = MemoryEngine(host, flavour)
     async with AsyncExitStack() as stack:
         proxy = bench.proxy = Proxy(
             threads=0, probe=lambda b: bench.replica_set.probe(b)
