@@ -28,6 +28,8 @@ ALLOWED = {
     "constraint": "",
     "tag-prefix": "",
     "exclude": "",
+    "host": "",
+    "labels": "",
     **OPTIONS,
 }
 
@@ -57,7 +59,9 @@ class GRPCRegistry:
                 f"artifact={self._options.artifact} holds {VERSION}: the server of a "
                 "gRPC registry chooses the file, so give a plain name"
             )
-        self._endpoint = Endpoint.of(url, urls.options(url, ALLOWED))
+        chosen = urls.options(url, ALLOWED)
+        self._host, self._labels = chosen["host"], _labels(chosen["labels"])
+        self._endpoint = Endpoint.of(url, chosen)
         if self._endpoint.tls:
             self._endpoint.validate()
         self._clients = clients
@@ -117,7 +121,11 @@ class GRPCRegistry:
 
     def _request(self) -> CurrentRequest:
         platform = self._options.selection.platform
-        request = CurrentRequest(arch=platform.arch, os=platform.os)
+        request = CurrentRequest(
+            arch=platform.arch, os=platform.os, labels=self._labels
+        )
+        if self._host:
+            request.host = self._host
         if self._options.artifact:
             request.arifact_name = self._options.artifact
         return request
@@ -152,6 +160,20 @@ class GRPCRegistry:
             raise RemoteError(
                 f"{self._endpoint} names an impossible time for {answer.tag}"
             ) from None
+
+
+def _labels(text: str) -> dict[str, str]:
+    """Return the pairs of `KEY:VALUE,…`."""
+    labels: dict[str, str] = {}
+    for pair in filter(None, text.split(",")):
+        key, colon, value = (part.strip() for part in pair.partition(":"))
+        if not (key and colon) or key in labels:
+            raise ConfigError(
+                f"labels={text} is not of the form KEY:VALUE,KEY:VALUE with a "
+                "different key in each"
+            )
+        labels[key] = value
+    return labels
 
 
 class Names:

@@ -81,6 +81,26 @@ async def test_server_is_told_the_platform_as_go_names_it(
     assert "site.zip" == second.arifact_name
 
 
+async def test_host_and_labels_are_told_where_they_are_set(
+    server: GRPCServer, open_registry: Open
+) -> None:
+    await open_registry().current()
+    await open_registry("&host=web-7&labels=zone:eu,ring:canary").current()
+    first, second = server.service.asked
+
+    assert (False, {}) == (first.HasField("host"), dict(first.labels))
+    assert "web-7" == second.host
+    assert {"zone": "eu", "ring": "canary"} == dict(second.labels)
+
+
+@pytest.mark.parametrize("labels", ["canary", ":eu", "zone:eu,zone:us"])
+async def test_labels_are_pairs_of_different_keys(
+    open_registry: Open, labels: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"labels={labels} is not of the form KEY:"):
+        open_registry(f"&labels={labels}")
+
+
 async def test_time_of_publication_may_be_missing(
     server: GRPCServer, open_registry: Open
 ) -> None:

@@ -26,19 +26,23 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n dewy/remotes/grpc/registry.proto\x12\x04\x64\x65wy\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"V\n\x0e\x43urrentRequest\x12\x0c\n\x04\x61rch\x18\x01 \x01(\t\x12\n\n\x02os\x18\x02 \x01(\t\x12\x19\n\x0c\x61rifact_name\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x0f\n\r_arifact_name\"\x84\x01\n\x0f\x43urrentResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0b\n\x03tag\x18\x02 \x01(\t\x12\x14\n\x0c\x61rtifact_url\x18\x03 \x01(\t\x12\x33\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x42\r\n\x0b_created_at\"S\n\rReportRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0b\n\x03tag\x18\x02 \x01(\t\x12\x0f\n\x07\x63ommand\x18\x03 \x01(\t\x12\x10\n\x03\x65rr\x18\x04 \x01(\tH\x00\x88\x01\x01\x42\x06\n\x04_err2\x80\x01\n\x0fRegistryService\x12\x36\n\x07\x43urrent\x12\x14.dewy.CurrentRequest\x1a\x15.dewy.CurrentResponse\x12\x35\n\x06Report\x12\x13.dewy.ReportRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n dewy/remotes/grpc/registry.proto\x12\x04\x64\x65wy\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd5\x01\n\x0e\x43urrentRequest\x12\x0c\n\x04\x61rch\x18\x01 \x01(\t\x12\n\n\x02os\x18\x02 \x01(\t\x12\x19\n\x0c\x61rifact_name\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x04host\x18\xe9\x07 \x01(\tH\x01\x88\x01\x01\x12\x31\n\x06labels\x18\xea\x07 \x03(\x0b\x32 .dewy.CurrentRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0f\n\r_arifact_nameB\x07\n\x05_host\"\x84\x01\n\x0f\x43urrentResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0b\n\x03tag\x18\x02 \x01(\t\x12\x14\n\x0c\x61rtifact_url\x18\x03 \x01(\t\x12\x33\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x42\r\n\x0b_created_at\"S\n\rReportRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0b\n\x03tag\x18\x02 \x01(\t\x12\x0f\n\x07\x63ommand\x18\x03 \x01(\t\x12\x10\n\x03\x65rr\x18\x04 \x01(\tH\x00\x88\x01\x01\x42\x06\n\x04_err2\x80\x01\n\x0fRegistryService\x12\x36\n\x07\x43urrent\x12\x14.dewy.CurrentRequest\x1a\x15.dewy.CurrentResponse\x12\x35\n\x06Report\x12\x13.dewy.ReportRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dewy.remotes.grpc.registry_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CURRENTREQUEST']._serialized_start=104
-  _globals['_CURRENTREQUEST']._serialized_end=190
-  _globals['_CURRENTRESPONSE']._serialized_start=193
-  _globals['_CURRENTRESPONSE']._serialized_end=325
-  _globals['_REPORTREQUEST']._serialized_start=327
-  _globals['_REPORTREQUEST']._serialized_end=410
-  _globals['_REGISTRYSERVICE']._serialized_start=413
-  _globals['_REGISTRYSERVICE']._serialized_end=541
+  _globals['_CURRENTREQUEST_LABELSENTRY']._loaded_options = None
+  _globals['_CURRENTREQUEST_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_CURRENTREQUEST']._serialized_start=105
+  _globals['_CURRENTREQUEST']._serialized_end=318
+  _globals['_CURRENTREQUEST_LABELSENTRY']._serialized_start=247
+  _globals['_CURRENTREQUEST_LABELSENTRY']._serialized_end=292
+  _globals['_CURRENTRESPONSE']._serialized_start=321
+  _globals['_CURRENTRESPONSE']._serialized_end=453
+  _globals['_REPORTREQUEST']._serialized_start=455
+  _globals['_REPORTREQUEST']._serialized_end=538
+  _globals['_REGISTRYSERVICE']._serialized_start=541
+  _globals['_REGISTRYSERVICE']._serialized_end=669
 # @@protoc_insertion_point(module_scope)
