@@ -34,7 +34,8 @@ ALLOWED = {
 }
 
 # A tag becomes part of keys and file names here, and is shown to people.
-_TAG = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.+-]{0,199}", re.ASCII)
+_PART = r"[0-9A-Za-z_][0-9A-Za-z_.+-]*"
+_TAG = re.compile(rf"(?=.{{1,200}}\Z){_PART}(?:/{_PART})*", re.ASCII)
 
 
 class GRPCRegistry:
@@ -136,7 +137,7 @@ class GRPCRegistry:
         if not _TAG.fullmatch(answer.tag):
             raise RemoteError(
                 f"{self._endpoint} names a version {answer.tag[:40]!r}: not letters, "
-                "digits and . _ + - alone"
+                "digits and . _ + - alone, nor such parts with / between them"
             )
         if not re.match(r"[a-z][a-z0-9+.-]*://.", answer.artifact_url):
             raise RemoteError(

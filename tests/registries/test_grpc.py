@@ -120,6 +120,14 @@ async def test_older_version_is_deployed_if_the_server_says_so(
     assert "nightly_build-7" == (await registry.current()).tag
 
 
+async def test_tag_may_name_its_part_of_a_repository(
+    server: GRPCServer, open_registry: Open
+) -> None:
+    server.service.publish("api/v1.3.0", URL)
+
+    assert "api/v1.3.0" == (await open_registry("&tag-prefix=api/").current()).tag
+
+
 async def test_slot_is_that_of_the_tag(server: GRPCServer, open_registry: Open) -> None:
     server.service.publish("2031.02.1+blue", URL)
 
@@ -157,6 +165,8 @@ async def test_success_is_reported_without_an_error(
         ({"tag": "../../etc", "artifact_url": URL}, "names a version '../../etc'"),
         ({"tag": "v1\nv2", "artifact_url": URL}, r"names a version 'v1\\nv2'"),
         ({"tag": ".hidden", "artifact_url": URL}, "names a version"),
+        ({"tag": "api//v1", "artifact_url": URL}, "names a version"),
+        ({"tag": "api/v1/", "artifact_url": URL}, "names a version"),
         ({"tag": "x" * 201, "artifact_url": URL}, "names a version"),
         ({"artifact_url": URL}, "names a version ''"),
         ({"tag": "v1"}, "names no URL as the artifact of v1"),
