@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -33,9 +33,10 @@ __all__ = ["ContainerDeployer"]
 log = logging.getLogger(__name__)
 
 Ask = Callable[[Replica, Check], Awaitable[Upstream | None]]
+Groups = Sequence[Sequence[Replica]]
 
-ADOPTION = 2.0
-"""Seconds that a replica left by an earlier dewy has to answer once."""
+ADOPTION = 4.0
+"""Limit in seconds of the whole adoption of replicas that an earlier dewy left."""
 
 PULL_BACK = 30.0
 """Seconds to pull the image to go back to, before an older version is tried."""
@@ -227,12 +228,11 @@ class ContainerDeployer:
             if each.phase is Phase.UNCHECKED and (running or not self._is_bad(each))
         ]
         preferred = [r for r in left if running and is_of(r, running)]
-        await self._welcome(preferred)
+        # No port is served, and no command answered, before this has come to an end.
+        end = asyncio.get_running_loop().time() + ADOPTION
+        await self._welcome((preferred, left), end - ADOPTION / 4)
         if not self.store.serving:
-            await self._welcome(r for r in left if r.phase is Phase.UNCHECKED)
-        for group in (preferred, left):
-            if not self.store.serving:
-                await self._use_anyway(group)
+            await self._use_anyway((preferred, left), end)
         if left:
             log.info(
                 "Adopted containers",
@@ -274,38 +274,42 @@ class ContainerDeployer:
         mine = (r for r in left if r.spec != self.target)
         self.drainer.begin(r for r in mine if self._is_bad(r))
 
-    async def _welcome(self, replicas: Iterable[Replica]) -> None:
-        ready = [replica for replica in replicas if replica.ports]
-        check = replace(self.readiness.check, timeout=ADOPTION)
-        await asyncio.gather(
-            *(self._ask(replica, self.launcher.ask, check) for replica in ready)
-        )
-        self.store.admit(ready)
+    async def _welcome(self, groups: Groups, end: float) -> None:
+        check = replace(self.readiness.check, timeout=ADOPTION / 2)
+        self.store.admit(await self._answering(groups, self.launcher.ask, check, end))
 
-    async def _use_anyway(self, left: Iterable[Replica]) -> None:
+    async def _use_anyway(self, groups: Groups, end: float) -> None:
         """
-        Admit those of *left* that accept connections, though none was found healthy.
+        Admit replicas that accept connections, though none was found healthy.
         """
-        problems = {each: each.problem for each in left if each.ports}
-        check = replace(self.readiness.check, path="", timeout=ADOPTION)
-        await asyncio.gather(
-            *(self._ask(replica, self.launcher.reach, check) for replica in problems)
-        )
-        for replica, problem in problems.items():
-            if replica.phase is Phase.READY:
-                replica.problem = problem
-                replica.mark_unhealthy()
-                told = self.store.tell(replica, error=problem)
-                log.warning("Unhealthy replica serves for want of another", extra=told)
-        self.store.admit(problems)
+        problems = {each: each.problem for group in groups for each in group}
+        check = replace(self.readiness.check, path="", timeout=ADOPTION / 2)
+        found = await self._answering(groups, self.launcher.reach, check, end)
+        for replica in found:
+            replica.problem = problem = problems[replica]
+            replica.mark_unhealthy()
+            told = self.store.tell(replica, error=problem)
+            log.warning("Unhealthy replica serves for want of another", extra=told)
+        self.store.admit(found)
 
-    async def _ask(self, replica: Replica, ask: Ask, check: Check) -> None:
-        try:
-            replica.upstream = await ask(replica, check)
-        except EngineError as exc:
-            replica.problem = str(exc)
-        if replica.upstream is not None:
-            replica.phase = Phase.READY
+    async def _answering(
+        self, groups: Groups, ask: Ask, check: Check, end: float
+    ) -> list[Replica]:
+        """
+        Return, ready, those of the first group in which any answers.
+
+        All groups are asked at once, until *end* by the loop's clock.
+        """
+        asked = list({r: None for group in groups for r in group if r.ports})
+        routes = await asyncio.gather(*(_asked(r, ask, check, end) for r in asked))
+        upstreams = dict(zip(asked, routes, strict=True))
+        for group in groups:
+            if found := [r for r in group if upstreams.get(r) and not r.dead.is_set()]:
+                for replica in found:
+                    replica.upstream = upstreams[replica]
+                    replica.phase = Phase.READY
+                return found
+        return []
 
     def _retire_others(self, container_spec: ContainerSpec) -> None:
         """Retire at once the replicas no longer needed, now that all of these serve."""
@@ -385,6 +389,20 @@ class _Switch:
         await Rollout(
             deployer.store, deployer.launcher, deployer.drainer, order, self._progress
         ).run()
+
+
+async def _asked(
+    replica: Replica, ask: Ask, check: Check, end: float
+) -> Upstream | None:
+    """Return the upstream by which *replica* answers until *end*, if it does."""
+    try:
+        async with asyncio.timeout_at(end):
+            return await ask(replica, check)
+    except TimeoutError:
+        replica.problem = replica.problem or "it did not answer in time"
+    except EngineError as exc:
+        replica.problem = str(exc)
+    return None
 
 
 def is_of(replica: Replica, running: Installed) -> bool:

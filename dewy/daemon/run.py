@@ -132,6 +132,8 @@ async def _serve(context: RunContext, handlers: Handlers, outer: AsyncExitStack)
         poller.prepare = guard.restore
     await _measure(context, handlers)
     await _answer_locally(context, handlers)
+    # Verbs act from here on: a program that never gets ready can be left.
+    await context.begun()
     context.service.ready(agent.describe())
     deployment_log, signals = agent.deployment_log, context.signals
     deployment_log.tell(Kind.ORDINARY, f"dewy {__version__} keeps {settings.root}")

@@ -71,6 +71,8 @@ class RunContext:
         telemetry: Telemetry, where requested.
 
         lock: Lock of the root, once it is taken.
+
+        beginning: Start of the program that ran before, if there is one.
     """
 
     settings: Settings
@@ -82,6 +84,12 @@ class RunContext:
     progress: ProgressReporter = field(default_factory=ProgressReporter)
     telemetry: Telemetry | None = None
     lock: RootLock | None = None
+    beginning: asyncio.Task[None] | None = None
+
+    async def begun(self) -> None:
+        """Return once what ran before serves, or was tried to be started."""
+        if self.beginning is not None:
+            await self.beginning
 
     async def take_root(self) -> None:
         """

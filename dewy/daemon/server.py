@@ -37,7 +37,7 @@ async def supervise(
     context: RunContext, agent: Agent, releases: Releases, policy: Policy
 ) -> Generations:
     """
-    Listen, and start the release that runs by the state.
+    Listen, and start the release that runs by the state in a task: see `begin`.
 
     Raises:
         DewyError: a listener cannot be opened.
@@ -82,15 +82,20 @@ async def supervise(
     await stack.enter_async_context(inspecting(*looks))
     context.signals.restart = supervisor.restart
     if state_store.state.running is not None:
-        try:
-            await supervisor.start()
-        except StartFailed as exc:
-            log.error("Program did not start at boot", extra={"error": detailed(exc)})
+        context.beginning = context.beside(begin(supervisor), "start at boot")
     endpoint = generations.health_endpoint
     if settings.health_path and endpoint:
         health = ProgramHealth(agent, generations, endpoint)
         await stack.enter_async_context(health.watching())
     return generations
+
+
+async def begin(supervisor: Supervisor) -> None:
+    """Start what is to run; a program that does not get ready is tried again later."""
+    try:
+        await supervisor.start()
+    except StartFailed as exc:
+        log.error("Program did not start at boot", extra={"error": detailed(exc)})
 
 
 async def judge_death(agent: Agent, worker: Worker) -> bool:

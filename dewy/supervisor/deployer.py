@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from ..deploy.deployer import Progress, Switch
 from ..deploy.releases import Releases
 from ..deploy.state import Installed
-from .generations import Candidate, Generations
+from .candidate import Candidate
+from .generations import Generations
 
 
 class ServerDeployer:

@@ -11,13 +11,14 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from ..config import Endpoint
 from ..errors import DeploymentError, StartFailed
 from ..histogram import DRAIN_BOUNDS, Checks, Histogram
+from .candidate import Candidate, Step
 from .deaths import Deaths
 from .envdir import EnvDir
 from .environment import environment
@@ -31,48 +32,6 @@ from .worker import Worker, afforded, cancel
 log = logging.getLogger(__name__)
 
 SETTLING = 1.0
-
-Step = Callable[[], Awaitable[None]]
-
-
-class Candidate:
-    """
-    New generation of an open switch.
-
-    Attributes:
-        place: Points `current` at the release to start from.
-
-        checked: Whether it has to answer its health check to be ready.
-
-        worker: The generation, once it was started.
-
-        ready: Whether it enters service as soon as the switch is left.
-
-        over: Set when the switch was left.
-
-        changes: Whether it belongs to another release than the one that runs.
-    """
-
-    def __init__(
-        self, generations: Generations, place: Step, progress: Callable[[str], None]
-    ) -> None:
-        self._generations = generations
-        self.place = place
-        self.progress = progress
-        self.checked = True
-        self.changes = False
-        self.worker: Worker | None = None
-        self.ready = False
-        self.over = asyncio.Event()
-
-    async def start(self) -> None:
-        """
-        Start the generation; return once it is ready and healthy.
-
-        Raises:
-            StartFailed: the generation does not get ready.
-        """
-        await self._generations.start_beside(self)
 
 
 class Generations:
@@ -184,7 +143,7 @@ class Generations:
         Left without an error, the new generation is in service and the old one retires;
         with an error, the new one is gone and the old one untouched.
         """
-        candidate = Candidate(self, self._prepare, progress)
+        candidate = Candidate(self.start_beside, self._prepare, progress)
         failed: asyncio.Task[None] | None = None
         try:
             async with self.switching:
@@ -308,7 +267,10 @@ class Generations:
         finally:
             await self._end_respawn()
         if not task.cancelled():
-            task.result()
+            return task.result()
+        if self._candidate:
+            # It has called this off in order to take over.
+            await self._candidate.over.wait()
 
     async def _end_respawn(self) -> None:
         task, self._respawning = self._respawning, None
@@ -371,14 +333,20 @@ class Generations:
                 except DeploymentError as exc:
                     log.warning("Current not moved", extra={"error": str(exc)})
 
+    @property
+    def _starts(self) -> bool:
+        """Whether what is to serve is still being started, where nothing served."""
+        return bool(self.serving and self.workers.get(self.serving) == "starting")
+
     def degraded(self) -> list[str]:
         """Return a phrase for each problem."""
-        serving = self.serving
+        serving, starting = self.serving, self._starts and "the program is starting"
         lives = None
         if serving is not None and serving.alive:
             lives = serving.loop.time() - serving.since
         unhealthy = self.unhealthy and f"the program is unhealthy: {self.unhealthy}"
-        return [text for text in (self.deaths.trouble(lives), unhealthy) if text]
+        trouble = self.deaths.trouble(lives)
+        return [text for text in (starting, trouble, unhealthy) if text]
 
     @property
     def health_endpoint(self) -> Endpoint | None:
@@ -457,7 +425,7 @@ class Generations:
             )
             healthy = wait_healthy(address, probe, worker.pid, self.checks)
             await worker.unless_ended(healthy)
-        if policy.kill_old_delay and self.alive:
+        if policy.kill_old_delay and self.alive and not self._starts:
             await worker.unless_ended(asyncio.sleep(policy.kill_old_delay))
 
     def _install(self, worker: Worker) -> None:

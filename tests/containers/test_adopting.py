@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import pytest
 
 from dewy.config import PortMapping
+from dewy.containers import deployer
 from dewy.containers.engines.memory import MemoryEngine
 from dewy.containers.engines.memory_host import MemoryHost
 from dewy.containers.replica import Replica
 from dewy.system import Clock
-from tests.eventually import eventually
-from tests.standins.crews import REPOSITORY, Shop, benched
+from tests.eventually import DEADLINE, eventually
+from tests.standins.crews import REPOSITORY, Halt, Shop, benched
 
 QUICK: dict[str, Any] = {"health_path": "/up"}
 
@@ -245,6 +247,24 @@ async def test_image_that_calls_itself_unhealthy_serves_while_nothing_else_does(
         assert "v1" == await bench.ask()
         assert "HEALTHCHECK" in bench.replica_set.degraded()[0]
     assert "Unhealthy replica serves for want of another" in caplog.text
+
+
+async def test_healthcheck_that_hangs_does_not_hold_up_adoption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(deployer, "ADOPTION", 0.5)
+    async with benched(tmp_path, on_exit="leave", keep=False) as bench:
+        await bench.deploy(bench.publish("v1"))
+        host = bench.host
+    for name in host.held:
+        host.set_health(name, "healthy")
+    host.hook = hangs = Halt("before", "check_health")
+    async with asyncio.timeout(DEADLINE):
+        async with benched(tmp_path, host, keep=False) as bench:
+            assert hangs.reached.is_set()
+            assert ["v1"] * 3 == bench.serving()
+            assert "v1" == await bench.ask()
+            hangs.proceed.set()
 
 
 async def test_healthy_replica_of_another_version_is_preferred(tmp_path: Path):

@@ -20,6 +20,7 @@ from tests.eventually import eventually
 from tests.standins import programs
 from tests.standins.roots import say
 from tests.standins.site import Dewy
+from tests.standins.systemd import Manager
 
 FIRST_STEP, BACK = 3 * 1.0, 3 * 3.0
 WAITING = "touch began; until [ -e go-on ]; do sleep 0.05; done"
@@ -64,6 +65,12 @@ async def deploy_first(dewy: Dewy, *versions: str) -> None:
         await dewy.until(lambda now: now["underway"] is None)
     (dewy.root / "go-on").unlink()
     (dewy.root / "began").unlink(missing_ok=True)
+
+
+def program_of(dewy: Dewy, version: str) -> Path:
+    """The file of the program of *version*, in its release directory."""
+    kept = (dewy.root / "releases").glob("*/VERSION")
+    return next(e.parent for e in kept if e.read_text() == version) / "program.py"
 
 
 async def test_rollback_during_the_before_hook_cancels_the_deployment(dewy):
@@ -125,12 +132,7 @@ async def test_rollback_is_dropped_when_its_command_is_interrupted(dewy):
     async with dewy:
         await deploy_first(dewy, "v1.0.0", "v1.1.0")
         # What it would go back to never says that it is ready.
-        old = next(
-            each.parent
-            for each in (dewy.root / "releases").glob("*/VERSION")
-            if each.read_text() == "v1.0.0"
-        )
-        (old / "program.py").write_text(programs.NEVER_READY)
+        program_of(dewy, "v1.0.0").write_text(programs.NEVER_READY)
         process = await saying(dewy.root, "rollback")
         assert process.stdout
         assert b"starting v1.0.0\n" == (await process.stdout.readline()).lstrip()
@@ -141,3 +143,45 @@ async def test_rollback_is_dropped_when_its_command_is_interrupted(dewy):
         assert [] == status["quarantine"]
         await dewy.runs("v1.1.0")
         assert "v1.1.0" == await dewy.fetch()
+
+
+async def test_rollback_acts_while_the_program_starts_at_boot(dewy):
+    dewy.options = ("--ready", "notify", "--start-timeout", "10m")
+    async with dewy:
+        await deploy_first(dewy, "v1.0.0", "v1.1.0")
+    program_of(dewy, "v1.1.0").write_text(programs.NEVER_READY)
+    with Manager(dewy.base / "manager.sock") as manager:
+        dewy.variables = {"NOTIFY_SOCKET": manager.address}
+        async with dewy:
+            status = await dewy.until(lambda now: now["generations"])
+            assert "the program is starting" in status["degraded"]
+            assert not status["healthy"]
+
+            lines = await rolled_back(dewy, "v1.0.0")
+
+            assert lines[-1].startswith("rolled back to v1.0.0")
+            assert "v1.0.0" == await dewy.fetch()
+            # Polls, and word to the service manager, follow what came of the start.
+            assert status["last_poll"] is None
+            status = await dewy.until(lambda now: now["last_poll"])
+            assert "v1.0.0" == status["running"]["tag"]
+            await manager.hears(lambda heard: "READY=1" in heard)
+            told = manager.heard[manager.heard.index("READY=1") + 1]
+            assert "STATUS=v1.0.0 runs" == told
+
+
+async def test_hold_and_stop_act_while_the_program_starts_at_boot(dewy):
+    dewy.options = ("--ready", "notify", "--start-timeout", "10m")
+    async with dewy:
+        await deploy_first(dewy, "v1.0.0")
+    program_of(dewy, "v1.0.0").write_text(programs.NEVER_READY)
+    async with dewy:
+        await dewy.until(lambda now: now["generations"])
+        said = await say(dewy.root, "abort")
+        assert 1 == said.status, said
+        said = await say(dewy.root, "hold")
+        assert 0 == said.status, said
+        status = await dewy.until(lambda now: now["hold"])
+        assert "the program is starting" in status["degraded"]
+        begun = time.monotonic()
+    assert time.monotonic() - begun < BACK

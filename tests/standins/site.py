@@ -163,10 +163,11 @@ class Dewy:
 
     async def runs(self, version: str) -> Status:
         """Wait until *version* runs, alone."""
+        wanted = ["serving"] if self.command == "server" else []
         return await self.until(
             lambda status: (
                 (status["running"] or {}).get("tag") == version
-                and (self.command != "server" or len(status["generations"]) == 1)
+                and wanted == [each["state"] for each in status["generations"]]
             )
         )
 
