@@ -25,6 +25,9 @@ __all__ = ["Drainer", "Timeouts"]
 
 log = logging.getLogger(__name__)
 
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds between attempts to remove a container, doubled after each failure."""
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
@@ -109,6 +112,7 @@ class Drainer:
         begun = loop.time()
         try:
             left = await self._drain(replica, drain)
+            await self._until_retry(replica)
             log.info("Stopping container", extra=store.tell(replica, connections=left))
             await self._stop(replica)
             # Out of the engine's sight before its address may be another's.
@@ -120,8 +124,22 @@ class Drainer:
                 "Container not removed", extra=store.tell(replica, error=str(exc))
             )
             if store.get(replica.id) is replica:
-                # The next inspection decides what becomes of it.
+                # The next decision, once the pause is over, finds it again.
                 replica.phase = Phase.GONE if replica.ended.done() else Phase.UNCHECKED
+                self._failed(replica)
+
+    def _failed(self, replica: Replica) -> None:
+        loop = asyncio.get_running_loop()
+        pause = min(FIRST_PAUSE * 2.0 ** min(replica.not_removed, 16), LONGEST_PAUSE)
+        replica.not_removed += 1
+        replica.retry_at = loop.time() + pause
+        loop.call_later(pause, self._store.changed.set)
+
+    async def _until_retry(self, replica: Replica) -> None:
+        """Pause if the removal of *replica* failed a moment ago."""
+        pause = replica.retry_at - asyncio.get_running_loop().time()
+        if pause > 0:
+            await _unless(asyncio.sleep(pause), self.hurry, self.no_drain)
 
     async def _drain(self, replica: Replica, seconds: float) -> int:
         """Wait for the connections of *replica* to end; return how many are left."""

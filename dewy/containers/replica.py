@@ -65,6 +65,10 @@ class Replica:
         termination: Record of how this run ended, once that was counted.
 
         since: Time it was first seen, by the loop's clock.
+
+        not_removed: Number of attempts to remove it that failed.
+
+        retry_at: Time before which no other is made, by the loop's clock.
     """
 
     def __init__(
@@ -91,6 +95,8 @@ class Replica:
         self.ended: asyncio.Future[int | None] = loop.create_future()
         self.termination: Termination | None = None
         self.since = loop.time()
+        self.not_removed = 0
+        self.retry_at = 0.0
         self._mappings = mappings
 
     def __repr__(self) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from dewy.containers import drainer
 from dewy.containers.drainer import Timeouts
 from dewy.containers.replica import Replica
 from dewy.containers.rollout import Phase
@@ -183,8 +185,39 @@ async def test_one_that_ended_and_was_not_removed_is_known_to_be_dead(tmp_path: 
         assert 1 == len(bench.host.held)
 
         await bench.replica_set.deployer.reconcile()
+        await bench.replica_set.drainer.ended()
         assert ["v1"] == bench.serving() == bench.running()
         assert 1 == len(bench.host.held)
+
+
+async def test_removal_that_fails_is_tried_again_with_longer_pauses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(drainer, "FIRST_PAUSE", 0.1)
+    monkeypatch.setattr(drainer, "LONGEST_PAUSE", 0.4)
+    async with benched(tmp_path, replicas=1, drain_time=0.0) as bench:
+        await bench.deploy(bench.publish("v1"))
+        times: list[float] = []
+        replica = bench.replica_set.deployer.store.serving[0]
+
+        async def watch(phase: str, call: str, subject: str) -> None:
+            if (phase, call, subject) == ("before", "stop", replica.id):
+                times.append(asyncio.get_running_loop().time())
+
+        bench.host.hook = watch
+        bench.host.fail("stop", *[EngineError("it is stuck")] * 4)
+        await bench.deploy(bench.publish("v2"))
+        # Whatever else happens meanwhile leads to no earlier attempt.
+        store = bench.replica_set.deployer.store
+        while replica.id in bench.host.held:
+            store.changed.set()
+            await asyncio.sleep(0.01)
+
+        pauses = [b - a for a, b in itertools.pairwise(times)]
+        assert 4 == len(pauses)
+        for least, pause in zip((0.1, 0.2, 0.4, 0.4), pauses, strict=True):
+            assert pause > 0.9 * least
+        assert ["v2"] == bench.serving() == bench.running()
 
 
 async def test_giving_up_leaves_the_container(tmp_path: Path):

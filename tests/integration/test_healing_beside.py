@@ -168,6 +168,21 @@ async def test_paused_replica_gets_nothing_until_it_goes_on(
         assert victim in await site.serving()
 
 
+async def test_paused_replica_of_an_old_version_is_removed(
+    patient: ContainerDewy, engine: RealEngine
+) -> None:
+    site = patient
+    await site.push(OLD)
+    async with site, engine.client() as docker:
+        await site.serves(OLD)
+        victim, *_ = await site.serving()
+        await docker.containers.container(victim).pause()
+        await eventually(lambda: without(site, victim))
+        await site.push("v1.1.0")
+        await site.serves("v1.1.0")
+        await site.alone("v1.1.0")
+
+
 async def without(site: ContainerDewy, replica: str) -> bool:
     return replica not in await site.serving()
 

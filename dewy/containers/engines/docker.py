@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from ...system import boot_id
 from ..model import Container, Event, Image, Line, Network, Pulling
 from . import decode, docker_images, docker_networks, event_stream
 from .client import EngineClient
-from .errors import going, gone, secrets_of
+from .errors import going, gone, paused, secrets_of
 
 AT_ONCE = 8
 """Number of containers inspected concurrently."""
@@ -130,28 +130,25 @@ class DockerEngine:
         """See `Engine.stop`."""
         patience = max(0, math.ceil(seconds))
         limit = patience + self._wire.deadlines.margin
+        found = self._wire.docker.containers.container(container)
         async with self._wire.asking(f"stop container {container}", limit):
-            try:
-                await self._wire.docker.containers.container(container).stop(t=patience)
-            except aiodocker.DockerError as exc:
-                if not (
-                    gone(exc.status, exc.message) or going(exc.status, exc.message)
-                ):
-                    raise
+            with _unless_gone():
+                try:
+                    await found.stop(t=patience)
+                except aiodocker.DockerError as exc:
+                    if not paused(exc.status, exc.message):
+                        raise
+                    # Podman stops no paused container.
+                    await found.unpause()
+                    await found.stop(t=patience)
 
     async def remove(self, container: str, *, force: bool = False) -> None:
         """See `Engine.remove`."""
         limit = self._wire.deadlines.change
+        found = self._wire.docker.containers.container(container)
         async with self._wire.asking(f"remove container {container}", limit):
-            try:
-                await self._wire.docker.containers.container(container).delete(
-                    force=force, v=not self.keep_volumes
-                )
-            except aiodocker.DockerError as exc:
-                if not (
-                    gone(exc.status, exc.message) or going(exc.status, exc.message)
-                ):
-                    raise
+            with _unless_gone():
+                await found.delete(force=force, v=not self.keep_volumes)
 
     async def logs(self, container: str, lines: int) -> tuple[str, ...]:
         """See `Engine.logs`."""
@@ -244,6 +241,16 @@ class DockerEngine:
     ) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """See `Engine.events`."""
         return event_stream.follow(self._wire, labels)
+
+
+@contextmanager
+def _unless_gone() -> Iterator[None]:
+    """Accept that there is no such container, or that it is being removed."""
+    try:
+        yield
+    except aiodocker.DockerError as exc:
+        if not (gone(exc.status, exc.message) or going(exc.status, exc.message)):
+            raise
 
 
 async def recognised(wire: EngineClient, *, systemd: bool, linux: bool) -> DockerEngine:

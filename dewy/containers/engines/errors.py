@@ -95,6 +95,11 @@ def going(status: int, text: str) -> bool:
     return status in {409, 500} and any(word in text.lower() for word in words)
 
 
+def paused(status: int, text: str) -> bool:
+    """Return whether an answer refuses to end a container because it is paused."""
+    return status in {409, 500} and "paused" in text.lower()
+
+
 def secrets_of(spec: Mapping[str, Any]) -> list[str]:
     """Return the values of a container's configuration that must never be shown."""
     found: list[str] = []

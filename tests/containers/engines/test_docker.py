@@ -141,6 +141,20 @@ async def test_stop_gives_the_container_its_time(
     assert "3" == fake.asked[-1].query["t"]
 
 
+async def test_paused_container_is_unpaused_where_it_cannot_be_stopped(
+    fake: FakeEngine, docker: DockerEngine
+) -> None:
+    words = "a is running or paused, refusing to clean up: container state improper"
+    fake.answer("containers/a/stop", {"message": words}, 500)
+    fake.answer("containers/a/unpause", None, 204)
+    fake.answer("containers/a/stop", None, 204)
+
+    await docker.stop("a", 2.0)
+
+    calls = ["stop", "unpause", "stop"]
+    assert calls == [each.path.rpartition("/")[2] for each in fake.asked[-3:]]
+
+
 @pytest.mark.parametrize(
     ("status", "text"),
     [
