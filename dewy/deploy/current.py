@@ -13,6 +13,7 @@ import errno
 import logging
 import os
 import pwd
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,6 +63,23 @@ class Current:
             self._draft.replace(self._link)
             sync_directory(self._root)
         log.info("Create symlink", extra={"link": str(self._link), "to": str(target)})
+
+    def set_aside(self) -> Path | None:
+        """
+        Rename the file or directory that stands in place of the link.
+
+        Return its new path; None if there is none.
+
+        Raises:
+            DeploymentError: it could not be renamed.
+        """
+        if self._link.is_symlink() or not os.path.lexists(self._link):
+            return None
+        stamp = f"{utc(time.time()):%Y%m%dT%H%M%S.%fZ}"
+        aside = self._root / f"current.aside-{stamp}"
+        with told(f"cannot move {self._link} away"):
+            self._link.rename(aside)
+        return aside
 
     def withdraw(self) -> None:
         """

@@ -135,7 +135,8 @@ class Releases:
         """
         Point `current` at *directory* if it leads elsewhere.
 
-        A move that was not dewy's is told with the link's owner and time.
+        A move that was not dewy's is told with the link's owner and time. A file or
+        a directory in place of the link is renamed, and that is told.
 
         Raises:
             DeploymentError: `current` cannot be pointed there.
@@ -145,8 +146,11 @@ class Releases:
             if target == directory:
                 return
             expected, origin = self.placed, await self.origin()
+            aside = await asyncio.to_thread(self._current.set_aside)
+            if aside:
+                origin["aside"] = str(aside)
             await self._point(directory)
-        if target != expected:
+        if aside or target != expected:
             log.warning(
                 "Put back current, which somebody moved; to go back to another "
                 "release, use dewy rollback",

@@ -64,8 +64,8 @@ class Worker:
         self.pid = 0
         self.started = 0
         self.release = ""
-        self.since = 0.0
         self.loop = asyncio.get_running_loop()
+        self.since = self.loop.time()
         self.exited: asyncio.Future[int] = self.loop.create_future()
         self.notify = ReadinessSocket(self._belongs)
         self.terminating = self.called_off = False

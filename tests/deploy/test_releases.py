@@ -199,6 +199,25 @@ async def test_current_is_one_of_the_releases(releases: Releases, root: Path) ->
     assert await releases.target() is None
 
 
+@pytest.mark.parametrize("kind", ["file", "directory"])
+async def test_what_replaced_current_is_set_aside(
+    releases: Releases, root: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A program that died meanwhile could not be started again."""
+    made(root, FIRST)
+    await releases.switch(FIRST)
+    link = root / "current"
+    link.unlink()
+    link.mkdir() if kind == "directory" else link.touch()
+
+    await releases.restore(FIRST)
+
+    assert FIRST == await releases.target()
+    (aside,) = root.glob("current.aside-*")
+    assert (kind == "directory") == aside.is_dir()
+    assert str(aside) in [record.aside for record in caplog.records]
+
+
 def test_root_may_be_relative(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made(root, FIRST)
     monkeypatch.chdir(root)

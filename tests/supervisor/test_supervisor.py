@@ -90,7 +90,8 @@ async def test_program_killed_while_the_next_gets_ready_serves_again(site):
     site.install("v2", programs.NEVER_READY)
     site.generations.policy = replace(site.policy, ready="notify", start_timeout=3600)
     replacing = asyncio.create_task(renew(site.generations))
-    await eventually(lambda: len(site.generations.workers) == 2)
+    # Its process is there: `current` was read.
+    await eventually(lambda: len(site.generations.leaders() - {0}) == 2)
     await asyncio.to_thread(site.point, site.root / "releases" / "v1")
 
     os.kill(site.generations.serving.pid, signal.SIGKILL)
@@ -243,6 +244,24 @@ async def test_a_host_out_of_resources_does_not_end_the_watch(site, monkeypatch)
     os.kill(site.generations.serving.pid, signal.SIGKILL)
 
     await site.only(3)
+
+
+async def test_start_that_keeps_failing_is_tried_ever_later(site, monkeypatch):
+    """A generation without a process counted as one that had lasted."""
+    site.install("v1")
+    await site.open()
+    await site.supervisor.start()
+    tries = []
+
+    def refuse(worker: Worker, *args: Any) -> None:
+        tries.append(site.generations.deaths.backoff.delay)
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(Worker, "spawn", refuse)
+    os.kill(site.generations.serving.pid, signal.SIGKILL)
+    await eventually(lambda: len(tries) == 3)
+
+    assert [0.0, 1.0, 1.5] == tries
 
 
 async def test_a_verdict_that_fails_does_not_end_the_watch(site):
