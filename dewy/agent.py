@@ -360,8 +360,9 @@ class Agent:
         await self._forget_absent(found)
         if found.decision.action is Action.DEPLOY and found.release:
             return await self._deploy_newest(found.release, found.why)
-        if found.decision.action is Action.SKIP and found.release:
-            await self._heal(found.release)
+        await self._heal(
+            found.release if found.decision.action is Action.SKIP else None
+        )
 
     async def _forget_absent(self, found: Found) -> None:
         """Drop timed quarantine entries of versions the registry has not any more."""
@@ -429,10 +430,8 @@ class Agent:
         except (DewyError, OSError) as exc:
             log.debug("Registry not asked", extra={"error": summary(exc)})
             return ""
-        newest = found.release
-        if newest is None or is_same(
-            Installed(release.tag, release.identity, "", 0.0), newest
-        ):
+        own, newest = Installed(release.tag, release.identity, "", 0.0), found.release
+        if newest is None or is_same(own, newest):
             return ""
         return newest.tag if found.decision.action is Action.DEPLOY else ""
 
@@ -446,22 +445,24 @@ class Agent:
         if release is not None:
             await self.deploy_wanted(release, named=True)
 
-    async def _heal(self, release: Release) -> None:
-        """Make good what somebody did to the release that runs, which is *release*."""
+    async def _heal(self, release: Release | None) -> None:
+        """Make good what somebody did to what runs, which is *release* if newest."""
         running = self.state.running
-        if running is None:
+        if running is None or not (release or running.tag):
             return
         if not await self.release_store.has(running):
+            release = release or await self.look(running.tag)
+            if release is None:
+                return
             entry = self.state.quarantine.find(release.tag, release.identity)
             if entry and entry.blocks(self.clock.wall()):
                 raise NotYet(quarantined(entry))
             log.error("Release is gone from this host", extra={"tag": release.tag})
             return await self.deploy(release)
-        await self.deployer.heal(running)
-        if self.state.running != running:
-            # A verb has changed it meanwhile; the next look heals that.
-            return
-        if not running.identity:
+        if release:
+            await self.deployer.heal(running)
+        # A verb may have changed it meanwhile; the next look heals that.
+        if release and self.state.running == running and not running.identity:
             known = replace(running, identity=release.identity)
             await self.state_store.note(lambda state: state.renamed(running, known))
 

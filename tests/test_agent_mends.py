@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from dewy.errors import NoRelease
+from dewy.operations import Operations
 from tests.eventually import eventually
 from tests.standins.agents import Hands, acting
 
@@ -68,6 +70,31 @@ async def test_a_release_removed_by_hand_is_brought_again(hands, tmp_path):
     await hands.tick()
 
     assert "v1.0.0" == version(tmp_path)
+
+
+@pytest.mark.parametrize("held", [True, False])
+async def test_release_removed_by_hand_is_brought_again_though_another_is_newest(
+    hands, tmp_path, held
+):
+    """A root that was held, or rolled back, stayed down after the next death."""
+    hands.publish("v1.0.0")
+    await hands.tick()
+    hands.publish("v1.1.0")
+    await hands.tick()
+    operations = Operations(hands.agent)
+    await operations.roll_back("", lambda text: None)
+    if held:
+        await operations.hold()
+    since = hands.agent.state.back_at
+    gone = (tmp_path / "current").resolve()
+    shutil.rmtree(gone)
+    await hands.tick()
+
+    assert "v1.0.0" == version(tmp_path)
+    assert ("v1.0.0", since) == (
+        hands.agent.state.running.tag,
+        hands.agent.state.back_at,
+    )
 
 
 async def test_a_link_removed_by_hand_is_made_again(hands, tmp_path):

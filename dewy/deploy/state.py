@@ -143,11 +143,13 @@ class State:
     def deployed(self, release: Installed, keep: int, back_at: float = 0.0) -> Self:
         """
         Return this state after *release* took over; *back_at* is when, if it ran
-        before.
+        before. Where it runs already, what a rollback keeps out stays out.
 
         *keep* releases stay on disk, never fewer than two: what drains, and what
         a rollback goes to, needs its files.
         """
+        again = self.running is not None and self.running.is_version_of(release)
+        back_at = back_at or (self.back_at if again else 0.0)
         others = [i for i in self.installed if not i.is_version_of(release)]
         kept = (release, *others)[: max(keep, 2)]
         return replace(self, running=release, installed=kept, back_at=back_at)
