@@ -26,7 +26,7 @@ from tests.needs import needs
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-MORE = ("README.md", "contrib/systemd/README.md")
+MORE = ("README.md", "contrib/systemd/README.md", "contrib/chef/README.md")
 PAGES = [*sorted(DOCS.rglob("*.md")), *filter(Path.is_file, map(ROOT.joinpath, MORE))]
 
 # Wheels may be tested without the rest of the checkout.

@@ -78,6 +78,26 @@ def test_service_is_ready_when_dewy_says_so(
     assert "main" == service["NotifyAccess"]
 
 
+def test_service_is_reloaded_by_the_command_that_reports_mistakes(
+    service: configparser.SectionProxy,
+) -> None:
+    """A signal would always succeed."""
+    assert "/usr/local/bin/dewy reload" == service["ExecReload"]
+
+
+def test_unit_of_the_page_on_signals_agrees_with_the_services(
+    service: configparser.SectionProxy,
+) -> None:
+    page = UNITS.parent.parent / "docs" / "reference" / "signals.md"
+    text = page.read_text(encoding="utf-8").partition("```ini\n")[2].partition("```")[0]
+    shown = configparser.RawConfigParser()
+    shown.optionxform = str  # type: ignore[method-assign, assignment]
+    shown.read_string(text)
+
+    assert 5 < len(shown["Service"])
+    assert dict(shown["Service"]) == {key: service[key] for key in shown["Service"]}
+
+
 def test_containers_outlive_dewy() -> None:
     """And two dewys of one user see each other's lock, whatever /tmp they have."""
     text = (UNITS / "dewy-container@.service").read_text(encoding="utf-8")

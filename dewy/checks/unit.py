@@ -35,8 +35,11 @@ def unit_findings(
     Check this root's unit for settings that dewy needs otherwise; none without a unit.
     """
     units = dict(_of_root(settings.root, places))
-    if len(units) > 1:
-        text = f"{' and '.join(sorted(units))} work in {settings.root}"
+    units = {n: u for n, u in units.items() if _runs(u, settings.command)}
+    # A template is there for any root; its instance need not be.
+    sure = sorted(name for name in units if "@." not in name)
+    if len(sure) > 1:
+        text = f"{' and '.join(sure)} work in {settings.root}"
         advice = "disable all but one: a root has one dewy"
         yield Finding(Level.ATTENTION, "unit", text, advice)
     for name, unit in units.items():
@@ -110,6 +113,13 @@ def _executable(unit: Unit) -> str:
 
 def _is_dewy(unit: Unit) -> bool:
     return "dewy" in _last(unit, "ExecStart")
+
+
+def _runs(unit: Unit, command: str) -> bool:
+    """Return whether *unit* runs dewy's *command*, or does not tell which."""
+    words = _last(unit, "ExecStart").split()
+    named = [word for word in words if word in ("server", "assets", "container")]
+    return not named or command in named
 
 
 def _works_in(unit: Unit, root: Path) -> bool:

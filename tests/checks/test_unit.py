@@ -64,6 +64,21 @@ def test_two_units_of_a_root_are_told(tmp_path: Path) -> None:
     assert "old.service and shop.service work in" in found[0].text
 
 
+def test_templates_are_not_counted_as_units_of_one_root(tmp_path: Path) -> None:
+    """contrib/systemd has two, of which a root uses one."""
+    template = GOOD.replace("server", "$ARGUMENTS")
+    found = judged(tmp_path, dewy_=template, web_=template)
+
+    assert {Level.OK} == {each.level for each in found}
+
+
+def test_unit_of_another_command_is_left_alone(tmp_path: Path) -> None:
+    containers = GOOD.replace("server", "container")
+    (found,) = judged(tmp_path, dewy_=GOOD, dewy_container_=containers)
+
+    assert "dewy@.service starts it" == found.text
+
+
 def test_units_of_others_are_left_alone(tmp_path: Path) -> None:
     """Other roots, other programs; templates are tried."""
     elsewhere = GOOD.replace("{root}", "/srv/other")
