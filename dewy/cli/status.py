@@ -199,8 +199,14 @@ def _replicas(status: Status) -> list[str]:
 
 
 def _restarted(replica: Status) -> str:
-    """Describe how often the replica was replaced, and how the last one ended."""
+    """
+    Describe how often the replica was replaced at its version, and how the last ended.
+
+    The end of another version in its place says nothing about this one.
+    """
     last = replica.get("last_terminated")
+    if last and last["version"] != replica["version"]:
+        last = None
     restarts = replica.get("restarts")
     counted = f"restarted {restarts} times" if restarts else ""
     ended = f"last {_end(last)}" if last else ""

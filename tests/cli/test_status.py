@@ -152,19 +152,21 @@ def test_broken_state_is_told(dewy: Dewy, worked: StateFile) -> None:
     assert "rubbish" == worked.path.read_text()
 
 
+REPLICA = {
+    "name": "app-1-0",
+    "version": "v2",
+    "phase": "serving",
+    "health": "healthy",
+    "connections": 3,
+    "upstream": "172.18.0.2:80",
+    "way": "direct",
+}
+
+
 def test_screen_of_replicas() -> None:
     """An image has no directory; it is told by its digest."""
-    replica = {
-        "name": "app-1-0",
-        "version": "v2",
-        "phase": "serving",
-        "health": "healthy",
-        "connections": 3,
-        "upstream": "172.18.0.2:80",
-        "way": "direct",
-    }
     running = {"tag": "v2", "identity": "sha256:2", "directory": "", "since": 400.0}
-    shown = {**WELL, "generations": [], "replicas": [replica], "running": running}
+    shown = {**WELL, "generations": [], "replicas": [REPLICA], "running": running}
     text = "\n".join(" ".join(line.split()) for line in screen(shown, 1000.0))
 
     assert "(10m ago), sha256:2" in text
@@ -177,9 +179,23 @@ def test_screen_of_replicas() -> None:
         "how": "exit status 1",
         "finished_at": "2026-03-02T09:17:05+00:00",
     }
-    shown["replicas"] = [{**replica, "restarts": 2, "last_terminated": last}]
+    shown["replicas"] = [{**REPLICA, "restarts": 2, "last_terminated": last}]
     text = "\n".join(" ".join(line.split()) for line in screen(shown, 1000.0))
     assert "direct restarted 2 times, last app-0-0 (v2): exit status 1, 2026-" in text
+
+
+def test_end_of_another_version_is_not_shown_on_a_replica() -> None:
+    last = {
+        "container": "app-0-0",
+        "version": "v1",
+        "how": "exit status 1",
+        "finished_at": "2026-03-02T09:17:05+00:00",
+    }
+    replica = {**REPLICA, "restarts": 0, "last_terminated": last}
+    text = "\n".join(screen({**WELL, "replicas": [replica]}, 1000.0))
+
+    assert "app-1-0" in text
+    assert "app-0-0" not in text
 
 
 def test_deployment_under_way_is_shown_with_its_progress() -> None:

@@ -197,8 +197,10 @@
 
   const look = (replica) => replica.health === "unhealthy" ? "bad" : TONES[replica.phase] || "";
 
-  function problems({ problem, restarts, last_terminated: last }) {
-    return [problem, restarts && `restarted ${restarts} times`, last && `${last.container}: ${last.how}`]
+  // The end of another version in its place says nothing about this one.
+  function problems({ problem, restarts, version, last_terminated: last }) {
+    const ended = last && last.version === version && `${last.container}: ${last.how}`;
+    return [problem, restarts && `restarted ${restarts} times`, ended]
       .filter(Boolean).join("; ");
   }
 
