@@ -132,15 +132,21 @@ async def _serve(context: RunContext, handlers: Handlers, outer: AsyncExitStack)
         poller.prepare = guard.restore
     await _measure(context, handlers)
     await _answer_locally(context, handlers)
-    # Verbs act from here on: a program that never gets ready can be left.
-    await context.begun()
-    context.service.ready(agent.describe())
+    # Commands act from here on: a program that never gets ready can be left.
+    context.beside(_tell_ready(context, agent), "readiness")
+    await context.may_poll()
     deployment_log, signals = agent.deployment_log, context.signals
     deployment_log.tell(Kind.ORDINARY, f"dewy {__version__} keeps {settings.root}")
     try:
         return await _poll(agent, poller, signals.obeyed)
     finally:
         deployment_log.tell(Kind.ORDINARY, f"Stopping ({signals.reason or 'done'})")
+
+
+async def _tell_ready(context: RunContext, agent: Agent) -> None:
+    """Tell the service manager once the program serves, or did not start."""
+    await context.begun()
+    context.service.ready(agent.describe())
 
 
 async def _take_orders(

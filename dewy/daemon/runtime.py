@@ -44,6 +44,12 @@ __all__ = ["Endpoints", "RunContext", "open_endpoints", "opened"]
 
 log = logging.getLogger(__name__)
 
+FIRST_POLL = 15.0
+"""
+Limit in seconds of the wait for the program that ran before, before the registry is
+asked: it may never get ready.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
@@ -86,10 +92,16 @@ class RunContext:
     lock: RootLock | None = None
     beginning: asyncio.Task[None] | None = None
 
-    async def begun(self) -> None:
-        """Return once what ran before serves, or was tried to be started."""
+    async def begun(self, seconds: float | None = None) -> None:
+        """
+        Return once what ran before serves or did not start, or after *seconds*.
+        """
         if self.beginning is not None:
-            await self.beginning
+            await asyncio.wait({self.beginning}, timeout=seconds)
+
+    async def may_poll(self) -> None:
+        """Return as `begun` does, or after a while: a newer release may be needed."""
+        await self.begun(FIRST_POLL)
 
     async def take_root(self) -> None:
         """

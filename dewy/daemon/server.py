@@ -96,6 +96,9 @@ async def begin(supervisor: Supervisor) -> None:
         await supervisor.start()
     except StartFailed as exc:
         log.error("Program did not start at boot", extra={"error": detailed(exc)})
+    except Exception:
+        # An internal fault must not end the supervision of a program.
+        log.exception("Program did not start at boot")
 
 
 async def judge_death(agent: Agent, worker: Worker) -> bool:

@@ -17,6 +17,7 @@ import pytest
 from dewy import daemon
 from dewy.admin.client import NotRunning, ask
 from dewy.config import Address, Settings
+from dewy.daemon import runtime
 from dewy.deploy.lock import lock
 from dewy.errors import ConfigError, DewyError, RootBusy
 from dewy.notifiers import retrying
@@ -216,6 +217,32 @@ async def test_a_program_is_kept_restarted_and_stopped(
         await until(task, tmp_path, alone(1))
         await until(task, tmp_path, lambda status: status["last_poll"])
     assert 1 == len(store.reports)
+
+
+async def test_newer_release_takes_over_from_a_program_that_hangs_at_boot(
+    settings, store, tmp_path, unused_tcp_port, monkeypatch
+):
+    publish(store, "v1.0.0")
+    name = f"127.0.0.1:{unused_tcp_port}"
+    serving = settings(
+        command="server",
+        program=programs.COMMAND,
+        ports=(Address(name, "127.0.0.1", unused_tcp_port),),
+        ready="notify",
+        start_timeout=3600.0,
+    )
+    async with running(serving) as task:
+        await until(task, tmp_path, runs("v1.0.0"))
+    (program,) = tmp_path.glob("releases/*/program.py")
+    program.write_text(programs.NEVER_READY)
+    monkeypatch.setattr(runtime, "FIRST_POLL", 0.5)
+    publish(store, "v1.1.0")
+    async with running(serving) as task:
+        status = await until(task, tmp_path, lambda now: now["generations"])
+        assert "the program is starting" in status["degraded"]
+        await until(task, tmp_path, runs("v1.1.0"))
+        await until(task, tmp_path, alone(2))
+        await until(task, tmp_path, lambda now: not now["degraded"])
 
 
 @pytest.mark.parametrize("fault", ["hang", "refuses", "429", "500"])
