@@ -37,8 +37,9 @@ LOOKS = 30.0  # seconds between two relists, when nothing happens
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 LAST_WORDS = 3.0  # seconds for the engine to tell how a replica ended, and why
 AFTERWARDS = 0.5  # seconds after an end in which Podman reports that it was requested
-KILLED = 128 + signal.SIGKILL
-REMOVAL = 3.0  # seconds in which Podman removes by force what it has killed
+ON_REQUEST = frozenset({0, 128 + signal.SIGTERM, 128 + signal.SIGKILL})
+"""Exit statuses of programs that were told to end, and of some that were not."""
+LONG_AFTERWARDS = 3.0  # seconds for the same on a busy host, after such a status
 
 OVER = frozenset({"die", "destroy", "remove"})
 ASKED = frozenset({"kill", "stop", "restart", "destroy", "remove"})
@@ -311,12 +312,12 @@ class Reconciler:
             return True
         if self._store.engine.flavour == "podman":
             await _within(AFTERWARDS, replica.asked)
-            if end.exit_code == KILLED and not replica.asked.is_set():
-                # A removal by force shows no sooner than it is completed, which may
-                # take a while. Healing goes on meanwhile, but leaves the container.
+            if end.exit_code in ON_REQUEST and not replica.asked.is_set():
+                # A stop shows when its cleaning up is completed, a removal by force
+                # even later. Healing goes on meanwhile, but leaves the container.
                 replica.in_question = True
                 heal()
-                await _within(REMOVAL, replica.asked)
+                await _within(LONG_AFTERWARDS, replica.asked)
                 replica.in_question = False
                 self._store.changed.set()
         return replica.asked.is_set()

@@ -143,7 +143,7 @@ async def test_slow_removal_by_force_is_healed_at_once_and_no_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Podman tells that it removes a container only when that is done."""
-    monkeypatch.setattr(reconciler, "REMOVAL", DEADLINE)
+    monkeypatch.setattr(reconciler, "LONG_AFTERWARDS", DEADLINE)
     async with kept(tmp_path, flavour="podman") as bench:
         victim = bench.host.held[first(bench).id]
         await bench.host.kill(victim.container.id)
@@ -159,7 +159,7 @@ async def test_slow_removal_by_force_is_healed_at_once_and_no_verdict(
 async def test_kill_that_no_removal_follows_is_a_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(reconciler, "REMOVAL", 0.1)
+    monkeypatch.setattr(reconciler, "LONG_AFTERWARDS", 0.1)
     async with kept(tmp_path, flavour="podman") as bench:
         victim = first(bench)
         await bench.host.kill(victim.id)

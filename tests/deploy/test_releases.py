@@ -215,7 +215,7 @@ async def test_what_replaced_current_is_set_aside(
     assert FIRST == await releases.target()
     aside = Path(caplog.records[-1].__dict__["aside"])
     assert aside.parent == root
-    assert (kind == "directory") == aside.is_dir()
+    assert (kind == "directory") == await asyncio.to_thread(aside.is_dir)
 
 
 def test_root_may_be_relative(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

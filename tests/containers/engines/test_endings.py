@@ -80,6 +80,9 @@ async def ending(
         await container.start()
         await act(container)
         await until("die")
+        if act in (stop, stop_at_once):
+            # Podman shows it once it has cleaned up, if it is not removed before.
+            await until("stop")
         if act is not remove:
             await container.delete()
         await until("destroy")
