@@ -13,7 +13,7 @@ from dewy.containers.engines.sockets import Address
 from tests.standins.fake_engine import FakeEngine
 
 SHORT = Deadlines(
-    hello=0.5,
+    hello=2.0,
     look=0.5,
     change=0.5,
     margin=0.5,
