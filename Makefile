@@ -74,7 +74,7 @@ $(BIN)/python:
 
 $(INSTALLED): pyproject.toml setup.py $(SOURCES) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install -qq --editable '.[fast,github-app,container,s3,gcs,redis,consul,grpc,slack,mail,telemetry]' --group test
+	$(BIN)/python -m pip install -qq --editable '.[fast,github-app,signatures,container,s3,gcs,redis,consul,grpc,slack,mail,telemetry]' --group test
 	@touch $@
 
 $(VENV)/.group-%: $(INSTALLED)

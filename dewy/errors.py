@@ -20,6 +20,7 @@ Errors that dewy raises on purpose.
     * HookFailed
     * ArchiveError
     * ChecksumError
+    * SignatureError
     * StartFailed
   * RootBusy: another dewy works in this root
 
@@ -207,6 +208,10 @@ class ArchiveError(DeploymentError):
 
 class ChecksumError(DeploymentError):
     """An artifact is not the one that was published."""
+
+
+class SignatureError(DeploymentError):
+    """An artifact is not signed with a key the operator trusts."""
 
 
 class StartFailed(DeploymentError):

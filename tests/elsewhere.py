@@ -24,6 +24,7 @@ TESTED_ELSEWHERE = {
     "daemon/program_health.py": "integration/test_program_health.py",
     "daemon/runtime.py": "daemon/test_run.py",
     "supervisor/candidate.py": "supervisor/test_generations.py",
+    "deploy/signatures/content.py": "deploy/signatures/test_minisign.py",
     "config/option.py": "config/test_options.py",
     "config/proxying.py": "config/test_options.py",
     "daemon/measuring.py": "daemon/test_telemetry.py",

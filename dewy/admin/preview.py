@@ -11,7 +11,9 @@ from typing import Any
 from ..config import Settings
 from ..containers.selection import selection_of
 from ..deploy.candidates import Absence, Found, ask
-from ..errors import ConfigError, DewyError, NoRelease
+from ..deploy.signatures.keys import load_all
+from ..deploy.signatures.verification import require_listed
+from ..errors import ConfigError, DewyError, Mistakes, NoRelease, SignatureError
 from ..logs import summary
 from ..registries import REGISTRIES, Registry
 from ..release import Refusal, Release
@@ -64,11 +66,27 @@ async def _found(
         refused = exc.refused if isinstance(exc, NoRelease) else ()
         return {**_answer(None, refused, status), "error": summary(exc)}
     release = found.release
+    listed = _list(found)
+    if release and (unsigned := await _unsigned(settings, release)):
+        listed["surprises"] = [*listed.get("surprises", ()), unsigned]
     return {
         **_answer(release, release.refused if release else (), status),
-        **_list(found),
+        **listed,
         **({} if release else {"error": found.decision.reason}),
     }
+
+
+async def _unsigned(settings: Settings, release: Release) -> str:
+    """Warn where a signature is wanted and none is listed; nothing is fetched."""
+    names, root = settings.verify_signature, settings.root
+    # Keys that cannot be read are told by those who need them.
+    keys = await asyncio.to_thread(load_all, names, root, Mistakes())
+    try:
+        if keys:
+            require_listed(release, keys)
+    except SignatureError as exc:
+        return str(exc)
+    return ""
 
 
 def _list(found: Found) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from .values import (
     addresses,
     choice,
     duration,
+    file_list,
     flag,
     health_path,
     host_header,
@@ -27,6 +28,7 @@ INTERVAL = Kind("TIME", last(interval), (int, float, str))
 TEXT = Kind("TEXT", last(verbatim))
 SHELL = Kind("COMMAND", last(verbatim))
 PATH = Kind("PATH", last(verbatim))
+KEY_FILES = Kind("KEYFILE", file_list("a public key"), repeated=True)
 HEALTH_PATH = Kind("PATH", last(health_path))
 COUNT = Kind("NUMBER", last(number(1, 100)), (int,))
 HEALTH_HOST = Kind("HOST", last(host_header))

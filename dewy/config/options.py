@@ -13,6 +13,7 @@ from .kinds import (
     HEALTH_TIMEOUT,
     INTERVAL,
     KEEP,
+    KEY_FILES,
     LEVEL,
     PATH,
     PORTS,
@@ -126,6 +127,12 @@ ROWS = (
         "Check published checksums: off, auto (where there are any) or required.",
         FILES,
         default="auto",
+    ),
+    Option(
+        "verify-signature",
+        KEY_FILES,
+        "Deploy only what is signed with one of these public keys, of minisign, "
+        "cosign or OpenPGP; may be repeated. Off unless set.",
     ),
     Option("keep", KEEP, "Releases kept on disk.", FILES, default="7"),
     Option(

@@ -73,6 +73,7 @@ class Settings:
     after_deploy_hook: str = ""
     hook_timeout: float = 300.0
     verify_checksum: str = "auto"
+    verify_signature: tuple[str, ...] = ()
     keep: int = 7
     rollback: bool = True
     ready: str = "auto"

@@ -177,6 +177,18 @@ def url_list(texts: tuple[str, ...], what: str) -> tuple[str, ...]:
     return tuple(url(each, what) for each in texts if each.strip())
 
 
+def file_list(content: str) -> Callable[[tuple[str, ...], str], tuple[str, ...]]:
+    """Return a reader of names of files that hold *content*; none may be blank."""
+
+    def read(texts: tuple[str, ...], what: str) -> tuple[str, ...]:
+        for each in texts:
+            if not each.strip():
+                raise ConfigError(f"{what} {each!r} must be a file with {content}")
+        return texts
+
+    return read
+
+
 def addresses(texts: tuple[str, ...], what: str) -> tuple[Address, ...]:
     """
     Read listening addresses in comma lists; return each once, in order of their ports.

@@ -34,6 +34,7 @@ async def unpacking(context: RunContext) -> tuple[Agent, Releases]:
         scope=scope(settings.registry),
         staging=settings.private / "staging",
         verify=settings.verify_checksum,
+        keys=context.outside.keys,
         progress=context.progress,
         outage=context.outside.outage,
     )

@@ -26,6 +26,8 @@ from ..deploy.progress import ProgressReporter
 from ..deploy.registry_answer import key
 from ..deploy.registry_cache import CachedRegistry, Terms, ttl_of
 from ..deploy.release_store import ReleaseStore
+from ..deploy.signatures import Key
+from ..deploy.signatures.keys import load_all
 from ..deploy.state_store import StateStore
 from ..errors import Mistakes
 from ..logs import duration
@@ -59,6 +61,7 @@ class Endpoints:
     cache: Cache
     notifiers: tuple[Notifier, ...]
     clients: Clients
+    keys: tuple[Key, ...] = ()
     outage: OutageLog = field(default_factory=OutageLog)
 
 
@@ -181,10 +184,10 @@ class RunContext:
 
 async def opened(stack: AsyncExitStack, settings: Settings) -> Endpoints:
     """
-    Open the endpoints that the URLs name.
+    Open the endpoints that the URLs name, and read the keys.
 
     Raises:
-        ConfigError: a URL is invalid.
+        ConfigError: a URL or a key is invalid.
     """
     clients = await stack.enter_async_context(Clients())
     # In a thread: implementations are imported now, and some read a key file.
@@ -214,7 +217,7 @@ def open_endpoints(
     wanted = selection_of(settings, os.environ, settings.private / "reports")
     registry: Registry | None = None
     cache: Cache | None = None
-    notifiers = []
+    notifiers: list[Notifier] = []
     with mistakes.caught():
         registry = REGISTRIES.open(settings.registry, wanted, clients)
     with mistakes.caught():
@@ -224,9 +227,10 @@ def open_endpoints(
     for url in settings.notifiers:
         with mistakes.caught():
             notifiers.append(open_pipeline(url, origin, Clock()))
-    if registry is None or cache is None or len(notifiers) < len(settings.notifiers):
+    keys = load_all(settings.verify_signature, settings.root, mistakes)
+    if registry is None or cache is None or mistakes.errors:
         return None
-    return Endpoints(registry, cache, tuple(notifiers), clients)
+    return Endpoints(registry, cache, tuple(notifiers), clients, keys)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

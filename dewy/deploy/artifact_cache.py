@@ -159,6 +159,20 @@ class ArtifactCache:
             self._outage.over()
             log.info("Cached artifact", extra={"cache_key": key, "bytes": size})
 
+    async def beside(self, release: Release, name: str) -> bytes | None:
+        """Return the small file *name* kept beside the artifact, unverified."""
+        return await self._get(self._prefix(release.tag) + _segment(name))
+
+    async def keep_beside(self, release: Release, name: str, content: bytes) -> None:
+        """Put the small file *name* beside the artifact."""
+        key = self._prefix(release.tag) + _segment(name)
+        await self._try(self._put(key, content), False)
+
+    async def reject(self, release: Release) -> None:
+        """Have what is cached of *release* count no longer."""
+        if manifest := await self._manifest(release):
+            await self._revoke(release, manifest)
+
     async def retain(self, tags: Iterable[str]) -> None:
         """Let what is cached of the versions *tags*, and nothing else, stay."""
         found = [

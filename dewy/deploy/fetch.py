@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -13,6 +14,7 @@ from contextlib import (
     nullcontext,
     suppress,
 )
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Protocol
@@ -22,11 +24,15 @@ from .. import urls
 from ..artifacts import ARTIFACTS, Artifacts, Progress
 from ..caches import Cache
 from ..caches.outage_log import OutageLog
-from ..errors import DeploymentError
+from ..errors import DeploymentError, SignatureError
 from ..release import Release
 from ..remotes import Clients
 from . import checksum
 from .artifact_cache import ArtifactCache
+from .signatures import Key, verification
+from .signatures.verification import Read, Signed
+
+log = logging.getLogger(__name__)
 
 Shown = Callable[[Release], AbstractContextManager[Progress]]
 
@@ -57,6 +63,8 @@ class Fetcher:
 
         verify: `off`, `auto` or `required`; see `checksum.verify`.
 
+        keys: The keys of which one must have signed an artifact; none for any artifact.
+
         progress: Shows how far a download is, for as long as its context lasts.
 
     Attributes:
@@ -72,6 +80,7 @@ class Fetcher:
         scope: str,
         staging: Path,
         verify: str,
+        keys: Sequence[Key] = (),
         progress: Shown | None = None,
         outage: OutageLog | None = None,
     ) -> None:
@@ -79,6 +88,7 @@ class Fetcher:
         self._shelf = ArtifactCache(cache, scope, verify, outage)
         self._staging = staging
         self._verify = verify
+        self._keys = keys
         self._progress = progress or _unseen
         self.retaining: asyncio.Task[None] | None = None
 
@@ -93,6 +103,7 @@ class Fetcher:
         Raises:
             RemoteError: the artifact store did not deliver it.
             ChecksumError: the artifact delivered is not the one published.
+            SignatureError: the artifact is not signed with one of the keys.
             DeploymentError: the artifact could not be written here.
         """
         directory = await self._room()
@@ -141,7 +152,7 @@ class Fetcher:
         if self.retaining is not None:
             await asyncio.wait({self.retaining})
         try:
-            if await self._shelf.take(release, path):
+            if await self._take(release, path):
                 return
             store = await self._store(release)
             if not await self._shelf.take_legacy(release, path):
@@ -153,15 +164,51 @@ class Fetcher:
                 mode=self._verify,
                 read=lambda name: store.read(release, name, checksum.LIMIT),
             )
+            if self._keys:
+                read = partial(store.read, release, limit=verification.LIMIT)
+                signed = await self._verified(release, path, read)
+                await self._shelf.keep_beside(release, *signed)
             await self._shelf.keep(release, path, digest)
         except OSError as exc:
             raise _unwritable(path, exc) from exc
 
     async def _taken(self, release: Release, path: Path) -> bool:
         try:
-            return await self._shelf.take(release, path)
+            return await self._take(release, path)
         except OSError as exc:
             raise _unwritable(path, exc) from exc
+
+    async def _take(self, release: Release, path: Path) -> bool:
+        """Bring the artifact from the cache; False unless it is there, and signed."""
+        if self._keys:
+            # Before anything is fetched that must not be deployed.
+            verification.require_listed(release, self._keys)
+        if not await self._shelf.take(release, path):
+            return False
+        if not self._keys:
+            return True
+        try:
+            await self._verified(release, path, partial(self._signature, release))
+        except SignatureError as exc:
+            # Whoever may write to the cache could keep out what is published well.
+            log.warning("Left the cached artifact aside", extra={"error": str(exc)})
+            await self._shelf.reject(release)
+            await asyncio.to_thread(path.unlink)
+            return False
+        return True
+
+    async def _signature(self, release: Release, name: str) -> bytes:
+        """Return a signature from the cache, or else from the store."""
+        cached = await self._shelf.beside(release, name)
+        if cached is not None and len(cached) <= verification.LIMIT:
+            return cached
+        store = await self._store(release)
+        return await store.read(release, name, verification.LIMIT)
+
+    async def _verified(self, release: Release, path: Path, read: Read) -> Signed:
+        return await verification.verify(
+            path, release=release, keys=self._keys, read=read
+        )
 
     async def _store(self, release: Release) -> Artifacts:
         # The import that comes with a scheme's first use may take a while.

@@ -18,12 +18,14 @@ async def test_every_url_that_cannot_be_used_is_told(tmp_path: Path) -> None:
         registry="nobody://x",
         cache="nowhere://x",
         notifiers=("noone://x", "mem://fine", "nothing://x"),
+        verify_signature=("missing.pub",),
     )
     environ = {"KILL_OLD_DELAY": "soon"}
     found = [each async for each in constructor_findings(settings, environ)]
 
     assert {Level.MISTAKE} == {each.level for each in found}
-    named = ("nobody://", "nowhere://", "noone://", "nothing://", "KILL_OLD_DELAY")
+    urls = ("nobody://", "nowhere://", "noone://", "nothing://")
+    named = (*urls, "--verify-signature missing.pub", "KILL_OLD_DELAY")
     assert len(named) == len(found)
     for name, finding in zip(named, found, strict=True):
         assert name in finding.text

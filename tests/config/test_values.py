@@ -11,6 +11,7 @@ from dewy.config.values import (
     addresses,
     choice,
     duration,
+    file_list,
     flag,
     health_path,
     interval,
@@ -236,3 +237,15 @@ def test_ports_are_sorted_and_unique(ports: list[int]) -> None:
     expected = [str(port) for port in sorted(set(ports))]
 
     assert expected == names(",".join(map(str, ports)))
+
+
+def test_files_are_taken_in_order() -> None:
+    """Each may have a comma or a blank in its name."""
+    assert ("b, c", "a") == file_list("a key")(("b, c", "a"), "--verify-signature")
+
+
+@pytest.mark.parametrize("texts", [("",), ("a", " ")])
+def test_blank_file_is_refused(texts: tuple[str, ...]) -> None:
+    """A variable that is not set in a script must not switch verification off."""
+    with pytest.raises(ConfigError, match=r"^--verify-signature .* a file with a key$"):
+        file_list("a key")(texts, "--verify-signature")

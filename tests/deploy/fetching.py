@@ -11,6 +11,7 @@ from typing import Self
 
 from dewy.caches import CACHES, Cache
 from dewy.deploy.fetch import Fetcher, scope
+from dewy.deploy.signatures import Key
 from dewy.errors import RemoteError
 from dewy.registries import REGISTRIES
 from dewy.release import Release
@@ -37,6 +38,7 @@ class Host:
         self.directory = tmp_path / "cache" / scope(self.url)
         self.staging = tmp_path / "staging"
         self.verify = "auto"
+        self.keys: tuple[Key, ...] = ()
 
     async def __aenter__(self) -> Self:
         return self
@@ -61,6 +63,7 @@ class Host:
             scope=scope(self.url),
             staging=self.staging,
             verify=self.verify,
+            keys=self.keys,
         )
 
     async def current(self) -> Release:

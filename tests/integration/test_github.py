@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from dewy.system import hostname
+from tests.deploy.signatures.signing import Minisign
 from tests.eventually import eventually
 from tests.standins import programs, roots
 from tests.standins.github import TOKEN, GitHubServer, ago
 from tests.standins.site import Dewy
 
+SIGNER = Minisign()
 PLATFORMS = ("linux_x86_64", "linux_arm64", "linux_armv7", "darwin_amd64")
 RECORD = re.compile(
     rf"shipped_to_{re.escape(hostname())}_server_at_\d{{8}}T\d{{6}}.+Z\.txt"
@@ -29,18 +31,20 @@ async def github() -> AsyncIterator[GitHubServer]:
 
 @pytest.fixture
 def dewy(tmp_path: Path, unused_tcp_port: int, github: GitHubServer) -> Dewy:
+    key = tmp_path / "minisign.pub"
+    key.write_bytes(SIGNER.public)
     variables = {"GITHUB_API_URL": github.api, "GITHUB_TOKEN": TOKEN}
     return Dewy(
         tmp_path,
         unused_tcp_port,
         registry_url="ghr://acme/app",
         variables=variables,
-        options=["--verify-checksum", "required"],
+        options=["--verify-checksum", "required", "--verify-signature", str(key)],
     )
 
 
 def assets(version: str, said: str = "") -> dict[str, bytes]:
-    """An archive for each platform, with decoys, and with the checksums of *said*."""
+    """A signed archive for each platform, decoys, and the checksums of *said*."""
     good, foreign = (
         programs.tarball(programs.files(text)) for text in (version, "of another host")
     )
@@ -58,6 +62,7 @@ def assets(version: str, said: str = "") -> dict[str, bytes]:
         "checksums.txt": lines.encode(),
         "checksums.txt.sig": b"signature",
         **{f"{name}.asc": b"signature" for name in archives},
+        **{f"{name}.minisig": SIGNER.sign(data) for name, data in archives.items()},
         **archives,
     }
 

@@ -1,0 +1,77 @@
+"""Public keys, told apart by the content of their files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from ...errors import ConfigError, ImplementationUnavailable, Mistakes
+from . import Key, cosign, minisign, openpgp
+
+__all__ = ["LIMIT", "load", "load_all"]
+
+LIMIT = 1024 * 1024
+"""Bytes that a key file may have."""
+
+Reader = Callable[[bytes], Key | None]
+
+READERS: tuple[Reader, ...] = (
+    minisign.read,
+    cosign.read,
+    openpgp.read,
+)
+
+
+def load(name: str, root: Path) -> Key:
+    """
+    Read the public key in the file *name*, relative to *root*.
+
+    Raises:
+        ConfigError: the file cannot be read, holds no public key of a known kind, or
+            one that needs a program which is not installed.
+        ImplementationUnavailable: the extra `signatures` is not installed.
+    """
+    option = f"--verify-signature {name}"
+    content = _content(root / name, option)
+    found: Key | None = None
+    try:
+        for read in READERS:
+            found = found or read(content)
+    except ModuleNotFoundError as exc:
+        raise ImplementationUnavailable(
+            f"{option} needs {exc.name}; pip install 'dewy[signatures]'"
+        ) from exc
+    except ConfigError as exc:
+        raise ConfigError(f"{option} {exc}") from None
+    if found is None:
+        raise ConfigError(
+            f"{option} must be a file with one public key of minisign, of cosign "
+            "(PEM, ECDSA P-256 or ed25519) or of OpenPGP (gpg --export)"
+        )
+    return found
+
+
+def load_all(names: Iterable[str], root: Path, mistakes: Mistakes) -> tuple[Key, ...]:
+    """Read the public keys in the files *names*; collect what `load` says of others."""
+    found = []
+    for name in names:
+        with mistakes.caught():
+            found.append(load(name, root))
+    return tuple(found)
+
+
+def _content(path: Path, option: str) -> bytes:
+    try:
+        # Opening a FIFO would wait for somebody to write.
+        if path.exists() and not path.is_file():
+            raise ConfigError(f"{option} must be a file with a public key")
+        with open(path, "rb") as file:
+            content = file.read(LIMIT + 1)
+    except (OSError, ValueError) as exc:
+        reason = getattr(exc, "strerror", None) or "no such name"
+        raise ConfigError(
+            f"{option} cannot be read ({reason}); it must be a file with a public key"
+        ) from exc
+    if len(content) > LIMIT:
+        raise ConfigError(f"{option} must not be larger than {LIMIT} bytes")
+    return content

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from dewy.deploy.signatures import keys
+from dewy.deploy.signatures.keys import load, load_all
+from dewy.errors import ConfigError, ImplementationUnavailable, Mistakes
+from tests.deploy.signatures.conftest import Making
+from tests.deploy.signatures.signing import Cosign, CosignEd25519, Minisign
+
+
+def test_kind_of_key_is_told_by_content(tmp_path: Path, gnupg: Making) -> None:
+    pair = gnupg()
+    found = []
+    for content in (
+        Minisign().public,
+        Cosign().public,
+        CosignEd25519().public,
+        pair.public,
+        pair.binary,
+    ):
+        (tmp_path / "key").write_bytes(content)
+        found.append(load("key", tmp_path).suffix)
+
+    assert [".minisig", ".sig", ".sig", ".asc", ".asc"] == found
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"ssh-ed25519 AAAA", b"\xff" * 99, b"-----BEGIN PRIVATE KEY-----\nAAAA"],
+)
+def test_file_that_is_no_key_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "key").write_bytes(content)
+
+    with pytest.raises(
+        ConfigError, match=r"^--verify-signature key must be a file with one public key"
+    ):
+        load("key", tmp_path)
+
+
+def test_unsuitable_key_is_refused_with_option_and_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "key").write_bytes(b"\x98\x33")
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    with pytest.raises(
+        ConfigError,
+        match=r"^--verify-signature key is an OpenPGP key, .* gpgv",
+    ):
+        load("key", tmp_path)
+
+
+def test_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for name, reason in (
+        ("gone", r"cannot be read \(No such file or directory\)"),
+        (".", "must be a file with a public key"),
+        ("fifo", "must be a file with a public key"),
+        ("a\0b", "cannot be read"),
+    ):
+        with pytest.raises(ConfigError, match=f"^--verify-signature {name} {reason}"):
+            load(name, tmp_path)
+
+
+def test_oversize_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(Minisign().public + b"\n" * keys.LIMIT)
+
+    with pytest.raises(ConfigError, match="must not be larger than 1048576 bytes"):
+        load("key", tmp_path)
+
+
+def test_missing_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "key").write_bytes(Minisign().public)
+    module = "cryptography.hazmat.primitives.asymmetric.ed25519"
+    monkeypatch.setitem(sys.modules, module, None)
+
+    with pytest.raises(
+        ImplementationUnavailable,
+        match=r"^--verify-signature key needs .*pip install 'dewy\[signatures\]'",
+    ):
+        load("key", tmp_path)
+
+
+def test_every_unusable_key_is_told(tmp_path: Path) -> None:
+    (tmp_path / "good").write_bytes(Cosign().public)
+    mistakes = Mistakes()
+    found = load_all(["a", "good", "b"], tmp_path, mistakes)
+
+    assert 1 == len(found)
+    assert ["a", "b"] == [str(each).split()[1] for each in mistakes.errors]
