@@ -32,6 +32,7 @@ from .logs import detail_of, detailed, summary
 from .notifiers import Kind
 from .registries import Registry
 from .release import Refusal, Release
+from .release_watch import ReleaseWatch
 from .system import Clock
 from .versions import Key, precedence
 
@@ -47,6 +48,8 @@ class Agent:
         announce: Tells the service manager in one line what runs.
 
         changes: The change of version under way: a poll's, or an operator's.
+
+        watch: Cancels a poll's deployment in favour of a newer release.
 
         tidier: Removes what is of no use any more.
 
@@ -82,10 +85,17 @@ class Agent:
     absence: Absence = field(default_factory=Absence)
     status_reason: str = "has not looked yet"
     provisional: bool = False
+    watch: ReleaseWatch = field(init=False)
     tidier: Tidier = field(init=False)
     follow_up: FollowUp = field(init=False)
 
     def __post_init__(self) -> None:
+        self.watch = ReleaseWatch(
+            lambda: self.settings.interval,
+            self.changes,
+            lambda: self._find(self.state),
+            lambda: self.deployer.alive(),
+        )
         self.tidier = Tidier(self.changes, self.state_store, self.release_store)
         self.follow_up = FollowUp(
             self.settings,
@@ -398,42 +408,9 @@ class Agent:
             log.log(level, "Deploy skipped", extra={"why": self.status_reason})
 
     async def _deploy_newest(self, release: Release, why: str) -> None:
-        """Bring *release* up, or whatever turns out to be newer while it is fetched."""
-        watching = asyncio.create_task(
-            self._supersede(release), name=f"watch for releases after {release.tag}"
-        )
-        try:
-            await self.deploy(release, why)
-        except Cancelled:
-            if not watching.done() or watching.cancelled() or watching.exception():
-                raise
+        """Bring *release* up, or whatever turns out to be newer meanwhile."""
+        if await self.watch.superseded(release, self.deploy(release, why)):
             await self._look_and_act()
-        finally:
-            watching.cancel()
-            await asyncio.wait({watching})
-
-    async def _supersede(self, release: Release) -> None:
-        """Return once the fetch of *release* was cancelled in favour of a newer one."""
-        while True:
-            await asyncio.sleep(self.settings.interval)
-            change = self.changes.pending
-            if change is None or change.release is not release:
-                continue
-            if change.attempt.step == "fetch" and (tag := await self._newer(release)):
-                change.cancel(f"superseded by {tag}")
-                return
-
-    async def _newer(self, release: Release) -> str:
-        """Return the version that is to be deployed rather than *release*, or ""."""
-        try:
-            found = await self._find(self.state)
-        except (DewyError, OSError) as exc:
-            log.debug("Registry not asked", extra={"error": summary(exc)})
-            return ""
-        own, newest = Installed(release.tag, release.identity, "", 0.0), found.release
-        if newest is None or is_same(own, newest):
-            return ""
-        return newest.tag if found.decision.action is Action.DEPLOY else ""
 
     async def _deploy_remembered(self, tag: str) -> None:
         """Deploy what an operator asked for while no dewy ran."""

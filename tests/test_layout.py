@@ -38,6 +38,7 @@ LAYERS = (
         "daemon",
         "operations",
         "polling",
+        "release_watch",
         "telemetry",
     },
     {"deploy", "supervisor", "containers", "proxy"},

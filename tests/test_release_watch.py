@@ -1,0 +1,110 @@
+"""A newer release takes the place of the one that is being deployed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from dewy import release_watch
+from dewy.changes import Cancelled, Change, ChangeSlot
+from dewy.deploy.attempt import Attempt
+from dewy.deploy.candidates import Found
+from dewy.deploy.plan import Action, Decision
+from dewy.release import Release
+from dewy.release_watch import ReleaseWatch
+from tests.eventually import DEADLINE, turns
+
+
+def release(tag: str) -> Release:
+    return Release(tag, f"memory://{tag}", f"sha256:{tag}")
+
+
+class Site:
+    """A watch over deployments that take for ever, and its surroundings."""
+
+    def __init__(self) -> None:
+        self.changes = ChangeSlot()
+        self.newest = release("v2")
+        self.serves = False
+        self.watch = ReleaseWatch(lambda: 0.0, self.changes, self.find, self.alive)
+
+    async def find(self) -> Found:
+        return Found(self.newest, Decision(Action.DEPLOY, ""))
+
+    async def alive(self) -> bool:
+        return self.serves
+
+    async def deploy(self, tag: str, step: str) -> bool:
+        """Deploy *tag* up to *step*; whether it gave way."""
+        change = Change(Attempt(tag, "", "deploy", time.monotonic()), release(tag))
+        assert change.release is not None
+
+        async def work(change: Change) -> None:
+            change.attempt.reach(step)
+            await asyncio.Event().wait()
+
+        async with asyncio.timeout(DEADLINE):
+            return await self.watch.superseded(
+                change.release, self.changes.run(change, work)
+            )
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Site:
+    monkeypatch.setattr(release_watch, "LEAST_START", 0.0)
+    return Site()
+
+
+async def test_fetch_gives_way_to_a_newer_release(site: Site) -> None:
+    site.serves = True
+
+    assert await site.deploy("v1", "fetch")
+
+
+async def test_deployment_of_the_newest_release_goes_on(site: Site) -> None:
+    await goes_on(site, "v2", "fetch")
+
+
+async def test_start_gives_way_where_nothing_serves(site: Site) -> None:
+    assert await site.deploy("v1", "start")
+
+
+async def test_second_start_does_not_give_way(site: Site) -> None:
+    """Releases that come faster than they start would never run."""
+    assert await site.deploy("v1", "start")
+    site.newest = release("v3")
+    await goes_on(site, "v2", "start")
+
+
+async def test_start_goes_on_while_something_serves(site: Site) -> None:
+    site.serves = True
+    await goes_on(site, "v1", "start")
+
+
+async def test_start_does_not_give_way_in_its_first_minute(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(release_watch, "LEAST_START", 60.0)
+    await goes_on(site, "v1", "start")
+
+
+async def test_cancellation_for_another_reason_is_passed_on(site: Site) -> None:
+    site.serves = True
+    deploying = asyncio.create_task(site.deploy("v1", "start"))
+    await turns()
+    await site.changes.cancel("aborted by operator")
+
+    with pytest.raises(Cancelled, match="aborted by operator"):
+        await deploying
+
+
+async def goes_on(site: Site, tag: str, step: str) -> None:
+    """Give the watch some turns; the deployment must not have been cancelled."""
+    deploying = asyncio.create_task(site.deploy(tag, step))
+    await turns()
+    assert not deploying.done()
+    await site.changes.cancel("over")
+    with pytest.raises(Cancelled, match="over"):
+        await deploying
