@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from dewy import boot
 from dewy.admin.handlers import Handlers
 from dewy.agent import Agent
+from dewy.changes import Change
 from dewy.config import PortMapping, Settings
 from dewy.containers.engines.memory import MemoryEngine
 from dewy.containers.engines.memory_contents import Call
@@ -67,9 +68,10 @@ CALLS = frozenset(
 
 
 class Versions:
-    """A registry whose versions can be taken away, and that can be away itself."""
+    """A registry that takes its time, and that can be away."""
 
-    def __init__(self) -> None:
+    def __init__(self, random: random.Random) -> None:
+        self._random = random
         self.releases: dict[str, Release] = {}
         self._options = Options.read(urlsplit("mem://here"), Selection())
         self.away = False
@@ -77,20 +79,21 @@ class Versions:
     async def current(self, tag: str | None = None) -> Release:
         if tag is None:
             return await newest(await self.candidates())
-        self._answer()
+        await self._answer()
         if tag not in self.releases:
             raise NoRelease(f"there is no {tag}")
         return self.releases[tag]
 
     async def candidates(self) -> Candidates:
-        self._answer()
+        await self._answer()
 
         async def details(version: Version) -> Release:
             return self.releases[version.tag]
 
         return self._options.candidates(self.releases, "here", details, costly=False)
 
-    def _answer(self) -> None:
+    async def _answer(self) -> None:
+        await asyncio.sleep(self._random.choice([0, 0.2, 2]))
         if self.away:
             raise RemoteError("the registry is away")
 
@@ -110,16 +113,17 @@ class Life:
     def agent(self) -> Agent:
         return self.handlers.agent
 
-    def spawn(self, work: Any) -> None:
+    def spawn(self, work: Coroutine[Any, Any, object]) -> None:
         """Run *work*; what is refused is refused."""
-
-        async def run() -> None:
-            with suppress(DewyError, OSError):
-                await work
-
-        task = asyncio.create_task(run())
+        task = asyncio.create_task(work)
         self.work.add(task)
-        task.add_done_callback(self.work.discard)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self.work.discard(task)
+        if not task.cancelled():
+            with suppress(DewyError, OSError):
+                task.result()
 
     async def ended(self) -> None:
         for task in self.work:
@@ -135,13 +139,16 @@ class World:
         self.root = root
         self.random = random.Random(seed)
         self.host = MemoryHost(f"{root}-{seed}")
-        self.registry = Versions()
+        self.registry = Versions(self.random)
         self.kinds: dict[str, str] = {}
         self.asked_for: set[str] = set()
         self.held_at: str | None = None
         self.known: set[str] = set()
         self.told: list[str] = []
         self.faults: list[str] = []
+        self.written = State()
+        self.armed: tuple[int, Callable[[], Any]] | None = None
+        self.promising: dict[str, Change] = {}
         self.slow = False
         self.bench = Bench(self.host, None, None)  # type: ignore[arg-type]
         self.host.run = self.bench.run
@@ -152,6 +159,8 @@ class World:
     async def _hook(self, phase: str, call: Call, subject: str) -> None:
         if phase == "before" and call == "start":
             self._starts(subject)
+        if phase == "before" and call == "stop":
+            self._stops(subject)
         if self.slow and phase == "before":
             await asyncio.sleep(self.random.uniform(0, 8))
 
@@ -164,6 +173,22 @@ class World:
         runs = state.running is not None and state.running.tag == tag
         if entry and entry.blocks(now) and not runs and tag not in self.asked_for:
             self.faults.append(f"{tag} was started although it is in quarantine")
+
+        change = self.life.agent.changes.current
+        if change and self.kinds.get(tag) == GOOD and not self.slow:
+            self.promising[container] = change
+
+    def _stops(self, container: str) -> None:
+        """What takes over, and is well, is stopped by nobody before it is decided."""
+        found, agent = self.host.find(container), self.life.agent
+        change = self.promising.get(container)
+        if found is None or change is None or change is not agent.changes.current:
+            return
+        labels, target = found.container.labels, self.replica_set.deployer.target
+        if change.cancelled or change.committed or labels["dewy.spec"] != target:
+            return
+        if found.container.running:
+            self.faults.append(f"a replica of {change.attempt.target} was stopped")
 
     async def start(self) -> None:
         """Start a dewy."""
@@ -186,10 +211,13 @@ class World:
             keep=4,
         )
 
+        world = self
+
         class File(StateFile):
             def write(self, state: State) -> None:
                 if not life.killed:
                     super().write(state)
+                    world.judge(state)
 
         @asynccontextmanager
         async def opened(*given: object) -> AsyncIterator[MemoryEngine]:
@@ -204,6 +232,7 @@ class World:
         signals = stack.enter_context(Signals())
         context = RunContext(settings, stack, Service(), signals, outside, clock)
         life.handlers = await container.replicate(context, lambda: settings)
+        stack.enter_context(life.agent.changes.listening(self._step))
 
     async def stop(self, *, kill: bool = False) -> None:
         """End the dewy; *kill* is `kill -9`: nothing it does on its way counts."""
@@ -280,6 +309,31 @@ class World:
             self.asked_for.add(tag)
         self.life.spawn(self.life.handlers.handle("deploy", {"version": tag}))
 
+    async def interrupt(self) -> None:
+        """A verb, said at one of the next steps of a change, such as its last."""
+        verbs = [self.hold, self.abort, self.roll_back, self.deploy]
+        self.armed = self.random.randint(1, 4), self.random.choice(verbs)
+
+    async def verbs_at_once(self) -> None:
+        """Two verbs, the second while the first may still ask the registry."""
+        if self.random.random() < 0.5:
+            await self.publish()
+        verbs = [self.deploy, self.hold, self.roll_back, self.abort, self.unhold]
+        first, second = self.random.choices(verbs, [3, 3, 1, 1, 1], k=2)
+        self.told.append(f"{first.__name__} and {second.__name__}")
+        await first()
+        await asyncio.sleep(self.random.choice([0, 0.1, 1]))
+        await second()
+
+    def _step(self, text: str) -> None:
+        if self.armed is None:
+            return
+        left, verb = self.armed
+        self.armed = (left - 1, verb) if left > 1 else None
+        if self.armed is None:
+            self.told.append(f"{verb.__name__} at {text!r}")
+            self.life.spawn(verb())
+
     async def retry(self) -> None:
         if self.kinds:
             tag = self.random.choice(list(self.kinds))
@@ -300,11 +354,13 @@ class World:
         if shops := [s for s in self.shops() if self.kinds.get(s.version) == GOOD]:
             shop = self.random.choice(shops)
             shop.health = 503
+            self.promising.clear()
             loop = asyncio.get_running_loop()
             loop.call_later(self.random.uniform(1, 20), setattr, shop, "health", 200)
 
     async def slowness(self) -> None:
         self.slow = not self.slow
+        self.promising.clear()
 
     async def outage(self) -> None:
         self.registry.away = not self.registry.away
@@ -331,6 +387,8 @@ class World:
             (1, self.abort),
             (1, self.deploy),
             (1, self.retry),
+            (2, self.interrupt),
+            (3, self.verbs_at_once),
             (3, self.death),
             (1, self.massacre),
             (2, self.flip),
@@ -348,6 +406,15 @@ class World:
         await event()
         await asyncio.sleep(self.random.choice([0, 0, 0.05, 0.5, 3, 15]))
 
+    def judge(self, state: State) -> None:
+        """What must be true of a state that is written after the one before it."""
+        before, self.written = self.written, state
+        if not (before.hold and before.running and state.running):
+            return
+        old, new = before.running.tag, state.running.tag
+        if _key(new) > _key(old) and before.find(new) is None:
+            self.faults.append(f"{new} took over although {old} was held")
+
     def check(self) -> None:
         """What must be true all along."""
         held, running = self.held_at, self.running
@@ -359,6 +426,7 @@ class World:
     async def settles(self) -> None:
         """What must be true once nothing happens any more."""
         self.slow = self.registry.away = False
+        self.armed = None
         for shop in self.shops():
             if self.kinds.get(shop.version) == GOOD:
                 shop.health = 200
