@@ -239,14 +239,16 @@ class ContainerDeployer:
                 extra={"found": len(left), "serving": len(self.store.serving)},
             )
 
-    async def identify(self, now: float) -> Installed | None:
+    async def identify(self, now: float, *, first: bool = True) -> Installed | None:
         """
         Return the version of most serving replicas, where the state names none.
 
         None where no replica serves, or where the digest cannot be determined. *now* is
-        in seconds since the epoch.
+        in seconds since the epoch. Unless this dewy is the *first* in its root,
+        unhealthy replicas do not count: their deployment never committed.
         """
-        serving = self.store.serving
+        every = self.store.serving
+        serving = [each for each in every if first or each.health_tracker.healthy]
         for tag, _ in Counter(each.version for each in serving).most_common():
             replica = next(each for each in serving if each.version == tag)
             digest = replica.digest or await self._digest(replica.container)

@@ -83,7 +83,9 @@ async def replicate(context: RunContext, reread: Reread) -> Handlers:
     )
     await replica_set.deployer.adopt(state_store.state.running)
     if state_store.state.running is None:
-        found = await replica_set.deployer.identify(context.clock.wall())
+        found = await replica_set.deployer.identify(
+            context.clock.wall(), first=not state_store.found
+        )
         if found is not None:
             await state_store.change(lambda state: state.deployed(found, settings.keep))
     await stack.enter_async_context(proxy)

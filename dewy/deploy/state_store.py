@@ -24,6 +24,8 @@ class StateStore:
         written: True if *state* is what the file holds.
 
     Attributes:
+        found: Whether an earlier dewy had written the state.
+
         state: The state as last changed.
 
         unwritten: The file the disk refused last, why, and what to do about it, a
@@ -34,6 +36,7 @@ class StateStore:
         self._file = file
         self._writing = asyncio.Lock()
         self._written = state if written else None
+        self.found = written
         self.state = state
         self.unwritten = ""
 

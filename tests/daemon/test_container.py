@@ -19,13 +19,14 @@ from dewy.containers.engines.memory_host import MemoryHost
 from dewy.containers.replica_set import ReplicaSet
 from dewy.daemon import container
 from dewy.daemon.runtime import Endpoints, RunContext
+from dewy.deploy.state import State, StateFile
 from dewy.errors import ConfigError, RemoteError
 from dewy.release import Deployment, Release
 from dewy.signals import Signals
 from dewy.system import Clock
 from dewy.systemd import Service
 from tests.eventually import eventually
-from tests.standins.crews import REPOSITORY, Bench
+from tests.standins.crews import REPOSITORY, Bench, Shop
 
 
 @dataclass
@@ -379,6 +380,29 @@ async def test_containers_left_by_another_root_are_adopted_and_removed(
         assert left == set(host.held)
 
     assert {} == host.held
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_unhealthy_replicas_of_an_uncommitted_version_do_not_count_as_running(
+    first: bool, tmp_path: Path, host: MemoryHost
+):
+    """Left by `kill -9`; what another program left without a state runs, if badly."""
+    async with alive(tmp_path, host, on_exit="leave") as life:
+        await life.see("v1")
+    for held in host.held.values():
+        assert isinstance(held.application, Shop)
+        held.application.health = 503
+    file = StateFile(tmp_path / ".dewy")
+    await asyncio.to_thread(file.write, State())
+    if first:
+        file.path.unlink()
+    async with alive(tmp_path, host) as life:
+        running = life.handlers.agent.state.running
+
+        assert ["v1"] * 2 == life.serving
+        assert ("v1" if first else None) == (running and running.tag)
+        await life.see("v2")
+        assert ["v2"] * 2 == life.serving
 
 
 async def test_replica_whose_image_is_gone_is_back_with_the_registry(
