@@ -1,25 +1,20 @@
 """
 A dewy that keeps containers, on a host that is memory, and all that may happen to it.
 
-What happens is drawn from a seed; `World.check` holds what must be true all along,
-and `World.settles` what must be true in the end.
+What happens is drawn from a seed; `Promises` holds what must be true all along, and
+what must be true in the end.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from dewy import boot
-from dewy.admin.handlers import Handlers
-from dewy.agent import Agent
-from dewy.changes import Change
 from dewy.config import PortMapping, Settings
 from dewy.containers.engines.memory import MemoryEngine
 from dewy.containers.engines.memory_contents import Call
@@ -28,108 +23,25 @@ from dewy.containers.replica_set import ReplicaSet
 from dewy.daemon import container
 from dewy.daemon.runtime import Endpoints, RunContext
 from dewy.deploy.state import State, StateFile
-from dewy.errors import DewyError, EngineError, NoRelease, RemoteError
-from dewy.registries.candidates import Candidates, newest
-from dewy.registries.options import Options
-from dewy.release import Deployment, Release
+from dewy.release import Release
 from dewy.signals import Signals
 from dewy.system import Clock
 from dewy.systemd import Service
-from dewy.versions import Selection, Version
 from tests.standins.crews import REPOSITORY, Bench, Shop
-
-EPOCH = 2_000_000_000.0
-REPLICAS = 2
-
-GOOD, SICK, DEAF, CRASHES = "good", "sick", "deaf", "crashes"
-"""Answers well, answers 503, never listens, ends at once."""
-
-
-class Killed(EngineError):
-    """The dewy that asks was killed: nothing it asks for happens any more."""
-
-
-class _Engine(MemoryEngine):
-    """Deaf to a dewy that was killed."""
-
-    def __init__(self, host: MemoryHost, life: Life) -> None:
-        super().__init__(host)
-        self._life = life
-
-    def __getattribute__(self, name: str) -> Any:
-        if name in CALLS and self._life.killed:
-            raise Killed(f"{name}: this dewy is dead")
-        return super().__getattribute__(name)
-
-
-CALLS = frozenset(
-    {"create", "start", "stop", "remove", "pull", "remove_image", "create_network"}
+from tests.standins.mortal import Life, MortalEngine, Versions
+from tests.standins.promises import (
+    CRASHES,
+    DEAF,
+    GOOD,
+    REPLICAS,
+    SICK,
+    Promises,
 )
 
+EPOCH = 2_000_000_000.0
 
-class Versions:
-    """A registry that takes its time, and that can be away."""
-
-    def __init__(self, random: random.Random) -> None:
-        self._random = random
-        self.releases: dict[str, Release] = {}
-        self._options = Options.read(urlsplit("mem://here"), Selection())
-        self.away = False
-
-    async def current(self, tag: str | None = None) -> Release:
-        if tag is None:
-            return await newest(await self.candidates())
-        await self._answer()
-        if tag not in self.releases:
-            raise NoRelease(f"there is no {tag}")
-        return self.releases[tag]
-
-    async def candidates(self) -> Candidates:
-        await self._answer()
-
-        async def details(version: Version) -> Release:
-            return self.releases[version.tag]
-
-        return self._options.candidates(self.releases, "here", details, costly=False)
-
-    async def _answer(self) -> None:
-        await asyncio.sleep(self._random.choice([0, 0.2, 2]))
-        if self.away:
-            raise RemoteError("the registry is away")
-
-    async def report(self, deployment: Deployment) -> None:
-        """Keep nothing."""
-
-
-@dataclass
-class Life:
-    """One dewy, from its start until it stops or is killed."""
-
-    handlers: Handlers = None  # type: ignore[assignment]
-    killed: bool = False
-    work: set[asyncio.Task[Any]] = field(default_factory=set)
-
-    @property
-    def agent(self) -> Agent:
-        return self.handlers.agent
-
-    def spawn(self, work: Coroutine[Any, Any, object]) -> None:
-        """Run *work*; what is refused is refused."""
-        task = asyncio.create_task(work)
-        self.work.add(task)
-        task.add_done_callback(self._over)
-
-    def _over(self, task: asyncio.Task[Any]) -> None:
-        self.work.discard(task)
-        if not task.cancelled():
-            with suppress(DewyError, OSError):
-                task.result()
-
-    async def ended(self) -> None:
-        for task in self.work:
-            task.cancel()
-        if self.work:
-            await asyncio.wait(self.work)
+LONGEST = 150
+"""Minutes after which everything has settled: twice the longest quarantine."""
 
 
 class World:
@@ -141,14 +53,9 @@ class World:
         self.host = MemoryHost(f"{root}-{seed}")
         self.registry = Versions(self.random)
         self.kinds: dict[str, str] = {}
-        self.asked_for: set[str] = set()
-        self.held_at: str | None = None
-        self.known: set[str] = set()
         self.told: list[str] = []
-        self.faults: list[str] = []
-        self.written = State()
         self.armed: tuple[int, Callable[[], Any]] | None = None
-        self.promising: dict[str, Change] = {}
+        self.promises = Promises(self)
         self.slow = False
         self.bench = Bench(self.host, None, None)  # type: ignore[arg-type]
         self.host.run = self.bench.run
@@ -158,37 +65,11 @@ class World:
 
     async def _hook(self, phase: str, call: Call, subject: str) -> None:
         if phase == "before" and call == "start":
-            self._starts(subject)
+            self.promises.starts(subject)
         if phase == "before" and call == "stop":
-            self._stops(subject)
+            self.promises.stops(subject)
         if self.slow and phase == "before":
             await asyncio.sleep(self.random.uniform(0, 8))
-
-    def _starts(self, container: str) -> None:
-        found = self.host.find(container)
-        tag = found.container.labels["dewy.version"] if found else ""
-        state, now = self.life.agent.state, self.life.agent.clock.wall()
-        release = self.registry.releases.get(tag)
-        entry = state.quarantine.find(tag, release.identity if release else "")
-        runs = state.running is not None and state.running.tag == tag
-        if entry and entry.blocks(now) and not runs and tag not in self.asked_for:
-            self.faults.append(f"{tag} was started although it is in quarantine")
-
-        change = self.life.agent.changes.current
-        if change and self.kinds.get(tag) == GOOD and not self.slow:
-            self.promising[container] = change
-
-    def _stops(self, container: str) -> None:
-        """What takes over, and is well, is stopped by nobody before it is decided."""
-        found, agent = self.host.find(container), self.life.agent
-        change = self.promising.get(container)
-        if found is None or change is None or change is not agent.changes.current:
-            return
-        labels, target = found.container.labels, self.replica_set.deployer.target
-        if change.cancelled or change.committed or labels["dewy.spec"] != target:
-            return
-        if found.container.running:
-            self.faults.append(f"a replica of {change.attempt.target} was stopped")
 
     async def start(self) -> None:
         """Start a dewy."""
@@ -211,17 +92,17 @@ class World:
             keep=4,
         )
 
-        world = self
+        promises = self.promises
 
         class File(StateFile):
             def write(self, state: State) -> None:
                 if not life.killed:
                     super().write(state)
-                    world.judge(state)
+                    promises.writes(state)
 
         @asynccontextmanager
         async def opened(*given: object) -> AsyncIterator[MemoryEngine]:
-            yield _Engine(self.host, life)
+            yield MortalEngine(self.host, life)
 
         boot.StateFile = File  # type: ignore[misc]
         container.open_engine = opened  # type: ignore[assignment]
@@ -254,6 +135,20 @@ class World:
         running = self.life.agent.state.running
         return running.tag if running else ""
 
+    async def status(self) -> dict[str, Any]:
+        """Return the answer of `dewy status`."""
+        return dict(await self.life.handlers.handle("status", {}))
+
+    async def ask(self) -> str:
+        """Return the version that answers through the proxy."""
+        port = self.replica_set.table.ports[0].endpoint.port
+        async with asyncio.timeout(30):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            answer = await reader.read()
+            writer.close()
+        return answer.rpartition(b"\r\n")[2].decode()
+
     def shops(self) -> list[Shop]:
         """The applications of containers that run."""
         held = self.host.held.values()
@@ -284,10 +179,7 @@ class World:
     async def hold(self) -> None:
         async def say() -> None:
             await self.life.handlers.handle("hold", {})
-            # Where nothing runs, the first version may still come.
-            self.held_at = self.running or None
-            # Going back within probation goes on under hold.
-            self.known = {i.tag for i in self.life.agent.state.installed}
+            self.promises.hold()
 
         self.life.spawn(say())
 
@@ -305,13 +197,16 @@ class World:
     async def deploy(self) -> None:
         self._let_go()
         tag = self.random.choice([None, *self.kinds])
-        if tag:
-            self.asked_for.add(tag)
-        self.life.spawn(self.life.handlers.handle("deploy", {"version": tag}))
+        self.life.spawn(self._deploy(tag))
+
+    async def _deploy(self, tag: str | None) -> None:
+        with self.promises.asking_for(tag):
+            await self.life.handlers.handle("deploy", {"version": tag})
 
     async def interrupt(self) -> None:
         """A verb, said at one of the next steps of a change, such as its last."""
         verbs = [self.hold, self.abort, self.roll_back, self.deploy]
+        verbs.append(self.verbs_at_once)
         self.armed = self.random.randint(1, 4), self.random.choice(verbs)
 
     async def verbs_at_once(self) -> None:
@@ -354,13 +249,13 @@ class World:
         if shops := [s for s in self.shops() if self.kinds.get(s.version) == GOOD]:
             shop = self.random.choice(shops)
             shop.health = 503
-            self.promising.clear()
+            self.promises.excuse()
             loop = asyncio.get_running_loop()
             loop.call_later(self.random.uniform(1, 20), setattr, shop, "health", 200)
 
     async def slowness(self) -> None:
         self.slow = not self.slow
-        self.promising.clear()
+        self.promises.excuse()
 
     async def outage(self) -> None:
         self.registry.away = not self.registry.away
@@ -374,7 +269,7 @@ class World:
         await self.start()
 
     def _let_go(self) -> None:
-        self.held_at = None
+        self.promises.held_at = None
 
     def events(self) -> list[tuple[int, Callable[[], Any]]]:
         """Each that may happen, with how often."""
@@ -406,23 +301,6 @@ class World:
         await event()
         await asyncio.sleep(self.random.choice([0, 0, 0.05, 0.5, 3, 15]))
 
-    def judge(self, state: State) -> None:
-        """What must be true of a state that is written after the one before it."""
-        before, self.written = self.written, state
-        if not (before.hold and before.running and state.running):
-            return
-        old, new = before.running.tag, state.running.tag
-        if _key(new) > _key(old) and before.find(new) is None:
-            self.faults.append(f"{new} took over although {old} was held")
-
-    def check(self) -> None:
-        """What must be true all along."""
-        held, running = self.held_at, self.running
-        on_hold = held is not None and self.life.agent.state.hold
-        if on_hold and running not in self.known and _key(running) > _key(held or ""):
-            self.faults.append(f"held at {held}, but {running} was deployed")
-        assert not self.faults, self.story()
-
     async def settles(self) -> None:
         """What must be true once nothing happens any more."""
         self.slow = self.registry.away = False
@@ -430,35 +308,20 @@ class World:
         for shop in self.shops():
             if self.kinds.get(shop.version) == GOOD:
                 shop.health = 200
-        for _ in range(60):
+        for _ in range(LONGEST):
             self.life.spawn(self.life.handlers.poller.once())
             await asyncio.sleep(60)
-            if self._is_settled():
+            if not (amiss := await self.promises.settled()):
                 break
-        self.check()
-        assert self._is_settled(), self.story()
-
-    def _is_settled(self) -> bool:
-        state = self.life.agent.state
-        if self.life.agent.changes.current is not None:
-            return False
-        if state.running is None:
-            return not any(
-                kind == GOOD and not state.quarantine.find(tag, release.identity)
-                for (tag, kind) in self.kinds.items()
-                for release in [self.registry.releases[tag]]
-            )
-        if self.kinds[self.running] != GOOD:
-            # Asked for by an operator, or nothing to go back to.
-            return True
-        return [self.running] * REPLICAS == self.serving
+        await self.promises.check()
+        assert not amiss, f"{amiss}\n{self.story()}"
 
     def story(self) -> str:
         """All that happened, for whoever has to find out."""
         state = self.life.agent.state
         return "\n".join(
             [
-                *self.faults,
+                *self.promises.faults,
                 *self.told,
                 f"running {self.running}, serving {self.serving}, hold {state.hold}",
                 f"kept {[i.tag for i in state.installed]}, kinds {self.kinds}",
@@ -469,11 +332,6 @@ class World:
         )
 
 
-def _key(tag: str) -> tuple[int, ...]:
-    """Order *tag* as a version."""
-    return tuple(map(int, tag[1:].split("."))) if tag else ()
-
-
 async def live(root: Path, seed: int, events: int) -> None:
     """One sequence of *events*, drawn from *seed*."""
     world = World(root, seed)
@@ -482,7 +340,7 @@ async def live(root: Path, seed: int, events: int) -> None:
     try:
         for _ in range(events):
             await world.happen()
-            world.check()
+            await world.promises.check()
         await world.settles()
     finally:
         world.slow = False
