@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 import subprocess
 from pathlib import Path
 
@@ -121,3 +122,13 @@ def test_ports_of_containers_are_those_that_port_opens() -> None:
 
     assert ("8080", "both") == (ports["ListenStream"], ports["BindIPv6Only"])
     assert 4096 <= int(ports["Backlog"])
+
+
+@pytest.mark.parametrize("path", ["ansible/dewy.yml", "chef/recipes/default.rb"])
+def test_recipe_installs_every_unit_and_dewy_by_no_name(path: str) -> None:
+    """On the public index the name is another project's."""
+    text = (UNITS.parent / path).read_text(encoding="utf-8")
+    installed = set(re.findall(r"dewy[-\w]*@\.(?:service|socket)", text))
+
+    assert {unit.name for unit in UNITS.glob("*@.*")} == installed
+    assert [] == re.findall(r"install[\"', \n-]+dewy\b", text)
