@@ -8,18 +8,27 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from .. import urls
 from ..config import Settings
+from ..containers.image_verifier import ImageVerifier
 from ..containers.selection import selection_of
 from ..deploy.candidates import Absence, Found, ask
 from ..deploy.signatures.keys import load_all
 from ..deploy.signatures.verification import require_listed
-from ..errors import ConfigError, DewyError, Mistakes, NoRelease, SignatureError
+from ..errors import (
+    ConfigError,
+    DewyError,
+    Mistakes,
+    NoRelease,
+    RemoteError,
+    SignatureError,
+)
 from ..logs import summary
 from ..registries import REGISTRIES, Registry
+from ..registries.img import repository_of
 from ..release import Refusal, Release
 from ..remotes import Clients
 from ..system import Clock
-from ..urls import redact
 from . import cache, offline
 
 __all__ = ["known", "opened", "preview"]
@@ -77,15 +86,20 @@ async def _found(
 
 
 async def _unsigned(settings: Settings, release: Release) -> str:
-    """Warn where a signature is wanted and none is listed; nothing is fetched."""
-    names, root = settings.verify_signature, settings.root
+    """Return a warning where a signature is wanted and is not there; else ""."""
     # Keys that cannot be read are told by those who need them.
-    keys = await asyncio.to_thread(load_all, names, root, Mistakes())
+    keys = await asyncio.to_thread(load_all, settings, Mistakes())
     try:
-        if keys:
+        if keys and settings.images:
+            async with asyncio.timeout(PATIENCE), Clients() as clients:
+                repository = repository_of(urls.split(settings.registry))
+                await ImageVerifier.of(keys, repository, clients).verify(release)
+        elif keys:
             require_listed(release, keys)
-    except SignatureError as exc:
-        return str(exc)
+    except (SignatureError, RemoteError) as exc:
+        return summary(exc)
+    except TimeoutError:
+        return f"the signature was not there in {PATIENCE:g} s"
     return ""
 
 
@@ -145,7 +159,7 @@ def _answer(
 ) -> dict[str, Any]:
     return {
         "tag": release.tag if release else None,
-        "artifact_url": redact(release.artifact_url) if release else None,
+        "artifact_url": urls.redact(release.artifact_url) if release else None,
         "identity": release.identity if release else None,
         "refused": _refusals(refused),
         "quarantined": _quarantined(release, status["quarantine"]),

@@ -131,8 +131,8 @@ ROWS = (
     Option(
         "verify-signature",
         KEY_FILES,
-        "Deploy only what is signed with one of these public keys, of minisign, "
-        "cosign or OpenPGP; may be repeated. Off unless set.",
+        "Deploy only what is signed with one of these public keys: of minisign, "
+        "cosign or OpenPGP, for images of cosign; may be repeated. Off unless set.",
     ),
     Option("keep", KEEP, "Releases kept on disk.", FILES, default="7"),
     Option(

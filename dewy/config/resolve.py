@@ -219,14 +219,6 @@ def _faults(settings: Settings, said: Mapping[str, Said]) -> Iterator[tuple[str,
                 "for port 80 of the containers"
             ),
         )
-    if settings.images and settings.verify_signature:
-        yield (
-            "verify-signature",
-            (
-                f"{said['verify-signature'].what} is for `dewy server` and `dewy "
-                "assets`: signatures of images are not verified; leave it out"
-            ),
-        )
     if command == "proxy" and not settings.backends:
         yield "backend", "proxy needs a --backend to pass connections on to"
     if settings.health_path and command == "server" and not settings.ports:

@@ -41,6 +41,8 @@ class ImageStore:
 
     Attributes:
         platform: Platform of the images; "" for this host's own.
+
+        verify: Awaited before a release is brought; raises if it must not be.
     """
 
     def __init__(
@@ -58,9 +60,11 @@ class ImageStore:
         self._progress = progress
         self._ids: dict[str, str] = {}
         self.platform = ""
+        self.verify: Callable[[Release], Awaitable[None]] = _unverified
 
     @asynccontextmanager
     async def brought(self, release: Release) -> AsyncIterator[Delivery]:
+        await self.verify(release)
         await self._pull(release)
         yield _Pulled(release)
 
@@ -221,6 +225,10 @@ async def find_image(
         if image := await engine.image(container.image_id):
             return FoundImage(image.id, image)
     return None
+
+
+async def _unverified(release: Release) -> None:
+    """Let any release be brought."""
 
 
 class _Pulled:

@@ -16,6 +16,7 @@ from ..config.names import app_name
 from ..containers.application import Application
 from ..containers.deployer import is_of
 from ..containers.engines.opening import Runtime, open_engine
+from ..containers.image_verifier import ImageVerifier
 from ..containers.lock import engine_lock
 from ..containers.options.arguments import parse
 from ..containers.replica import Replica
@@ -26,6 +27,7 @@ from ..polling import Poller
 from ..proxy import Port, Proxy
 from ..proxy.backend import Probe
 from ..proxy.stopping import stop
+from ..registries.img import repository_of
 from ..remotes.oci.credentials import Credentials
 from ..remotes.oci.login import credentials_for
 from ..remotes.oci.reference import Reference
@@ -78,6 +80,10 @@ async def replicate(context: RunContext, reread: Reread) -> Handlers:
         context.progress,
         context.signals.hurry,
     )
+    if keys := context.outside.keys:
+        asked = repository_of(urls.split(settings.registry))
+        verifier = ImageVerifier.of(keys, asked, context.outside.clients)
+        replica_set.image_store.verify = verifier.verify
     agent = await context.agent(
         state_store, replica_set.image_store, replica_set.deployer
     )

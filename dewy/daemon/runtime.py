@@ -227,7 +227,7 @@ def open_endpoints(
     for url in settings.notifiers:
         with mistakes.caught():
             notifiers.append(open_pipeline(url, origin, Clock()))
-    keys = load_all(settings.verify_signature, settings.root, mistakes)
+    keys = load_all(settings, mistakes)
     if registry is None or cache is None or mistakes.errors:
         return None
     return Endpoints(registry, cache, tuple(notifiers), clients, keys)

@@ -44,10 +44,7 @@ class ImageRegistry:
         self, url: SplitResult, selection: Selection, clients: Clients
     ) -> None:
         self._options = Options.read(url, selection, ALLOWED, dashed_slot=True)
-        insecure = urls.options(url, ALLOWED)["insecure"]
-        self.reference = Reference.of(
-            url, insecure=urls.boolean("insecure", insecure) if insecure else None
-        )
+        self.reference = repository_of(url)
         self._reports = selection.reports
         self._clients = clients
 
@@ -122,6 +119,19 @@ class ImageRegistry:
                 f"{self.reference.tagged(version.tag)} holds no image for {wanted},"
                 f" but for {held}"
             )
+
+
+def repository_of(url: SplitResult) -> Reference:
+    """
+    Return the repository that *url* names, and how its registry is spoken to.
+
+    Raises:
+        ConfigError: the URL or its options will not do.
+    """
+    insecure = urls.options(url, ALLOWED)["insecure"]
+    return Reference.of(
+        url, insecure=urls.boolean("insecure", insecure) if insecure else None
+    )
 
 
 def _record(directory: Path, deployment: Deployment) -> None:

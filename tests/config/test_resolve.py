@@ -331,20 +331,3 @@ def test_time_that_stopping_does_not_grant_is_a_caution(settings: Resolve) -> No
 
     assert "--stop-timeout 60s is cut short when dewy itself stops" in caution
     assert "--shutdown-timeout gives 25s" in caution
-
-
-@pytest.mark.parametrize("command", ["container", "check"])
-def test_signature_of_image_cannot_be_asked_for(
-    settings: Resolve, command: str
-) -> None:
-    """Nobody is left to believe that it is verified."""
-    with pytest.raises(
-        ConfigError,
-        match=r"^--verify-signature is for `dewy server` and `dewy assets`: ",
-    ):
-        settings(
-            command,
-            registry="img://ghcr.io/acme/shop",
-            port=["8080:80"],
-            verify_signature=["key"],
-        )

@@ -13,6 +13,7 @@ from typing import Self
 from aiohttp import web
 
 from tests.standins.files import Fault, Seen, answer
+from tests.standins.image_signatures import Signed, manifest
 from tests.standins.pushed_images import digest_of
 
 MANIFEST = b'{"schemaVersion": 2}'
@@ -48,6 +49,8 @@ class ImageAPI:
 
         indexes: The index that a digest names, where it names one.
 
+        files: The answers to further paths in the repository.
+
         seen: Every request so far.
     """
 
@@ -64,6 +67,7 @@ class ImageAPI:
         self.faults: list[Fault] = []
         self.most = 0
         self.indexes: dict[str, bytes] = {}
+        self.files: dict[str, bytes] = {}
         self.seen: list[Seen] = []
         self.host = ""
         self._ended = asyncio.Event()
@@ -96,6 +100,13 @@ class ImageAPI:
         self.digests[tag] = digest_of(index)
         self.indexes[self.digests[tag]] = index
 
+    def sign(self, digest: str, *signed: Signed) -> None:
+        """Put signatures beside the image *digest*, the newest last."""
+        tag, described = f"{digest.replace(':', '-')}.sig", manifest(*signed)
+        self.files[f"manifests/{tag}"] = json.dumps(described).encode()
+        for each in signed:
+            self.files[f"blobs/{digest_of(each.payload)}"] = each.payload
+
     def asked(self) -> list[str]:
         """Method and path of each request so far."""
         return [f"{seen.method} {seen.path.partition('?')[0]}" for seen in self.seen]
@@ -117,6 +128,9 @@ class ImageAPI:
             return web.Response(
                 status=401, headers={"WWW-Authenticate": self.challenge}
             )
+        path = request.path.removeprefix("/v2/app/")
+        if path in self.files:
+            return web.Response(body=self.files[path])
         if request.path == "/v2/app/tags/list":
             return self._list(request)
         return self._manifest(request)

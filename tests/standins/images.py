@@ -9,7 +9,7 @@ import io
 import json
 import subprocess
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +17,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import aiohttp
+
+from tests.standins import image_signatures
 
 SOURCES = Path(__file__).parent / "app"
 DOCKER = "application/vnd.docker"
@@ -174,6 +176,7 @@ class Publisher:
         volumes: Sequence[str] = (),
         platforms: Sequence[str] = (),
         program: Program | None = None,
+        sign: Callable[[bytes], bytes] | None = None,
     ) -> Pushed:
         """
         Put `HOST/REPOSITORY:TAG` into the registry; /version answers *tag*.
@@ -184,6 +187,8 @@ class Publisher:
             platforms: An index of one image for each, all of the same program.
 
             program: Another than the application.
+
+            sign: Signs it before it is tagged.
         """
         name = f"{self.host}/{repository}"
         program = program or Program(*layer(), ("/app",))
@@ -200,8 +205,26 @@ class Publisher:
             manifest = await self._image(repository, config, "linux/amd64", program)
         else:
             manifest = await self._index(repository, config, platforms, program)
+        if sign is not None:
+            await self._sign(repository, manifest, sign)
         await self._put(repository, tag, manifest)
         return Pushed(name, tag, digest(json.dumps(manifest).encode()))
+
+    async def _sign(
+        self,
+        repository: str,
+        manifest: Mapping[str, Any],
+        sign: Callable[[bytes], bytes],
+    ) -> None:
+        """Put a signature of *manifest* into the repository, as cosign does."""
+        name = digest(json.dumps(manifest).encode())
+        payload = image_signatures.payload(name)
+        described = image_signatures.manifest(
+            image_signatures.Signed(payload, sign(payload))
+        )
+        for content in (payload, image_signatures.EMPTY):
+            await self._blob(repository, "layer", content)
+        await self._put(repository, f"{name.replace(':', '-')}.sig", described)
 
     async def _image(
         self,

@@ -1,5 +1,5 @@
 """
-Signatures of `cosign sign-blob`, by a key in PEM form.
+Signatures of cosign, by a key in PEM form.
 
 Sigstore's transparency log is not asked: the key alone counts.
 """
@@ -7,6 +7,7 @@ Sigstore's transparency log is not asked: the key alone counts.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-__all__ = ["ECDSAKey", "Ed25519Key", "read"]
+__all__ = ["ECDSAKey", "Ed25519Key", "PEMKey", "read"]
 
 BEGIN = b"-----BEGIN PUBLIC KEY-----"
 
@@ -34,10 +35,13 @@ class ECDSAKey:
     async def verifies(self, path: Path, signature: bytes) -> bool:
         """Verify as `Key.verifies` does; the signature is over the SHA-256."""
         hashed = await asyncio.to_thread(digest, path, "sha256")
-        return self.has_signed(decoded(signature), hashed)
+        return self._has_signed(hashed, decoded(signature))
 
-    def has_signed(self, signature: bytes, hashed: bytes) -> bool:
-        """Return whether *signature* (DER) is over what has the SHA-256 *hashed*."""
+    def has_signed(self, message: bytes, signature: bytes) -> bool:
+        """Return whether *signature* (DER) is one by this key over *message*."""
+        return self._has_signed(hashlib.sha256(message).digest(), signature)
+
+    def _has_signed(self, hashed: bytes, signature: bytes) -> bool:
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
         from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
@@ -65,8 +69,15 @@ class Ed25519Key:
         raw = decoded(signature)
         return await asyncio.to_thread(is_signed, self.key, raw, content)
 
+    def has_signed(self, message: bytes, signature: bytes) -> bool:
+        """Return whether *signature* is one by this key over *message*."""
+        return is_signed(self.key, signature, message)
 
-def read(content: bytes) -> ECDSAKey | Ed25519Key | None:
+
+PEMKey = ECDSAKey | Ed25519Key
+
+
+def read(content: bytes) -> PEMKey | None:
     """
     Read a public key in PEM form; None for something else.
 

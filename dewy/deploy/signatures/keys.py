@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
+from ...config import Settings
 from ...errors import ConfigError, ImplementationUnavailable, Mistakes
 from . import Key, cosign, minisign, openpgp
 
@@ -51,12 +52,18 @@ def load(name: str, root: Path) -> Key:
     return found
 
 
-def load_all(names: Iterable[str], root: Path, mistakes: Mistakes) -> tuple[Key, ...]:
-    """Read the public keys in the files *names*; collect what `load` says of others."""
+def load_all(settings: Settings, mistakes: Mistakes) -> tuple[Key, ...]:
+    """Read the public keys that *settings* name; collect what is wrong with others."""
     found = []
-    for name in names:
+    for name in settings.verify_signature:
         with mistakes.caught():
-            found.append(load(name, root))
+            key = load(name, settings.root)
+            if settings.images and not isinstance(key, cosign.PEMKey):
+                raise ConfigError(
+                    f"--verify-signature {name} must be a public key of cosign (PEM): "
+                    "images are signed with no others"
+                )
+            found.append(key)
     return tuple(found)
 
 

@@ -16,6 +16,7 @@ from ...system import Clock
 from ...versions.image_platform import ImagePlatform
 from .. import Clients, http
 from .api import API, Answer, Request
+from .image_signature import ImageSignature, signatures_in, tag_of
 from .links import next_link
 from .manifest import Manifest, platforms_in
 from .reference import Reference, is_digest, is_tag
@@ -168,6 +169,22 @@ class OCI:
                 self._platforms.clear()
             self._platforms[index.digest] = known
         return known
+
+    async def signatures(
+        self, reference: Reference, digest: str
+    ) -> tuple[ImageSignature, ...]:
+        """Return the signatures beside the image *digest*, the newest first."""
+        url = reference.api(f"manifests/{tag_of(digest)}")
+        answer = await self._manifest(reference, "GET", url)
+        return signatures_in(answer.body) if answer.status == HTTPStatus.OK else ()
+
+    async def blob(self, reference: Reference, digest: str, limit: int) -> bytes:
+        """Return the blob *digest* of at most *limit* bytes."""
+        url = reference.api(f"blobs/{digest}")
+        answer = await self._api.send(reference, Request("GET", url, limit=limit))
+        if digest != f"sha256:{hashlib.sha256(answer.body).hexdigest()}":
+            raise OddAnswer(f"{reference.pull_name(digest)} is not what it says")
+        return answer.body
 
     async def _first(self, reference: Reference, pages: dict[URL, Page]) -> URL | None:
         """Ask for the first page; return the URL of the next."""

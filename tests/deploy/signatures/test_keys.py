@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dewy.config import Settings
 from dewy.deploy.signatures import keys
 from dewy.deploy.signatures.keys import load, load_all
 from dewy.errors import ConfigError, ImplementationUnavailable, Mistakes
@@ -88,10 +89,33 @@ def test_missing_extra_is_named(
         load("key", tmp_path)
 
 
+def settings(root: Path, *names: str, registry: str = "mem://app") -> Settings:
+    return Settings(
+        command="check",
+        root=root,
+        cache_dir=root,
+        registry=registry,
+        verify_signature=names,
+    )
+
+
 def test_every_unusable_key_is_told(tmp_path: Path) -> None:
     (tmp_path / "good").write_bytes(Cosign().public)
     mistakes = Mistakes()
-    found = load_all(["a", "good", "b"], tmp_path, mistakes)
+    found = load_all(settings(tmp_path, "a", "good", "b"), mistakes)
 
     assert 1 == len(found)
     assert ["a", "b"] == [str(each).split()[1] for each in mistakes.errors]
+
+
+def test_images_take_keys_of_cosign_alone(tmp_path: Path) -> None:
+    """Nobody is left to believe that others are verified."""
+    for name, pair in (("m", Minisign()), ("c", Cosign()), ("e", CosignEd25519())):
+        (tmp_path / name).write_bytes(pair.public)
+    mistakes = Mistakes()
+    images = settings(tmp_path, "m", "c", "e", registry="img://ghcr.io/acme/shop")
+    found = load_all(images, mistakes)
+
+    assert 2 == len(found)
+    [told] = map(str, mistakes.errors)
+    assert told.startswith("--verify-signature m must be a public key of cosign (PEM)")
