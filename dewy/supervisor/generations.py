@@ -3,6 +3,11 @@ Generations: one serves, another may be starting, older ones drain.
 
 Only one switch is open at a time, and the serving generation is healed meanwhile:
 before any generation is started, `current` is pointed at its release.
+
+Locks are taken in this order, and none is waited for while a later one is held:
+`deploying`, `switching`, `placing`, then that of a trial and `moving` of the releases,
+and last that of the state's file. Healing takes `placing` alone, since a switch may be
+open for minutes; whoever wants `current` waits for `placing` about a second at most.
 """
 
 from __future__ import annotations
