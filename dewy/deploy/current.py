@@ -15,7 +15,7 @@ import os
 import pwd
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import DeploymentError
@@ -25,6 +25,7 @@ from ..system import utc
 log = logging.getLogger(__name__)
 
 UNDO = ".undo"
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Current:
@@ -38,6 +39,8 @@ class Current:
         self._root = root
         self._link = root / "current"
         self._draft = root / "current.tmp"
+        # Links whose inodes make room for two others where the disk has no more.
+        self._spares = [root / ".dewy" / f"spare-{n}" for n in (1, 2)]
 
     def switch(self, target: Path) -> None:
         """
@@ -58,10 +61,10 @@ class Current:
                 host=True,
             )
         with told(f"cannot point {self._link} at {target}"):
-            self._draft.unlink(missing_ok=True)
-            self._draft.symlink_to(target)
+            self._make(self._draft, target)
             self._draft.replace(self._link)
             sync_directory(self._root)
+        self._keep_spares(target)
         log.info("Create symlink", extra={"link": str(self._link), "to": str(target)})
 
     def set_aside(self) -> Path | None:
@@ -113,8 +116,7 @@ class Current:
         """
         marker = self._marker(tried.name)
         with told(f"cannot make {marker}"):
-            marker.unlink(missing_ok=True)
-            marker.symlink_to(back or "releases")
+            self._make(marker, back or "releases")
             sync_directory(self._root)
 
     def undo(self, tried: Path, back: Path | None) -> None:
@@ -169,6 +171,22 @@ class Current:
             owner = str(link.st_uid)
         return {"owner": owner, "moved": utc(link.st_mtime).isoformat()}
 
+    def _make(self, link: Path, target: Path | str) -> None:
+        link.unlink(missing_ok=True)
+        try:
+            link.symlink_to(target)
+        except OSError as exc:
+            spare = next((each for each in self._spares if each.is_symlink()), None)
+            if exc.errno not in FULL or spare is None:
+                raise
+            spare.unlink()
+            link.symlink_to(target)
+
+    def _keep_spares(self, target: Path) -> None:
+        for spare in self._spares:
+            with suppress(OSError):  # the next move tries again
+                spare.symlink_to(target)
+
     def _marker(self, directory: str) -> Path:
         return self._root / f"current.{directory}{UNDO}"
 
@@ -186,6 +204,5 @@ def told(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
-        reason = "no space left" if full else str(exc)
+        reason = "no space left" if exc.errno in FULL else str(exc)
         raise DeploymentError(f"{what}: {reason}", host=True) from exc

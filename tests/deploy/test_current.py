@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from dewy.deploy.current import Current
 from dewy.errors import DeploymentError
+from tests.needs import required
 
 
 @pytest.fixture
@@ -84,6 +88,41 @@ def test_current_that_is_no_link_is_left_alone(
     with pytest.raises(DeploymentError, match="current is not a link; move it away"):
         current.switch(one)
     assert not link.is_symlink()
+
+
+@pytest.fixture
+def few_inodes(tmp_path: Path) -> Iterator[Path]:
+    """A root on a file system with few inodes; mounted only where asked for."""
+    if not required("all") or os.geteuid() != 0:
+        pytest.skip("mounts a file system: as root with DEWY_TEST_REQUIRE=all")
+    root = tmp_path / "few"
+    root.mkdir()
+    options = "size=1m,nr_inodes=32"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", root], check=True)
+    yield root
+    subprocess.run(["umount", str(root)], check=True)
+
+
+def test_current_moves_where_no_inode_is_left(few_inodes: Path) -> None:
+    """A rollback was refused for want of a link."""
+    one, two = (few_inodes / "releases" / name for name in ("one", "two"))
+    for directory in (few_inodes / ".dewy", one, two):
+        directory.mkdir(parents=True)
+    current = Current(few_inodes)
+    current.switch(two)
+    with suppress(OSError):
+        for n in range(64):
+            (few_inodes / f"filler-{n}").touch()
+    assert 0 == os.statvfs(few_inodes).f_favail
+
+    current.begin(one, two)
+    current.switch(one)
+    assert "one" == current.target()
+    current.end(one)
+
+    (few_inodes / "filler-0").unlink()
+    current.switch(two)
+    assert "two" == current.target()
 
 
 def test_missing_release_is_not_pointed_at(current: Current, one: Path) -> None:
