@@ -1,5 +1,5 @@
 """
-The event loop dewy runs on: uvloop where `dewy[fast]` brought it, else asyncio's own.
+The event loop dewy runs on: uvloop where the extra `fast` is there, else asyncio's.
 
 `DEWY_LOOP=asyncio` and `DEWY_LOOP=uvloop` choose one of them.
 """
@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from .errors import ConfigError, ImplementationUnavailable
+from .extras import install_hint
 from .threads import DaemonThreads
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ def name() -> str:
         raise ConfigError(f"DEWY_LOOP is {ASYNCIO} or {UVLOOP}, not {wanted!r}")
     if wanted == UVLOOP and not present:
         raise ImplementationUnavailable(
-            "DEWY_LOOP=uvloop needs it installed: pip install 'dewy[fast]'"
+            f"DEWY_LOOP=uvloop needs it installed: {install_hint('fast')}"
         )
     return wanted
 

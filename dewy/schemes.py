@@ -10,6 +10,7 @@ from urllib.parse import SplitResult
 
 from . import urls
 from .errors import ConfigError, ImplementationUnavailable, UnknownScheme
+from .extras import install_hint
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -90,7 +91,7 @@ class Schemes(Generic[P, T]):
             if not entry.extra or (exc.name or "").startswith("dewy."):
                 raise
             raise ImplementationUnavailable(
-                f"{scheme}:// needs {exc.name}; pip install 'dewy[{entry.extra}]'"
+                f"{scheme}:// needs {exc.name}; {install_hint(entry.extra)}"
             ) from exc
         return factory
 

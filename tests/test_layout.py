@@ -49,6 +49,7 @@ LAYERS = (
         "histogram",
         "ioprocess",
         "errors",
+        "extras",
         "files",
         "logs",
         "loop",

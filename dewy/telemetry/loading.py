@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..config import Settings
 from ..errors import ImplementationUnavailable
+from ..extras import install_hint
 
 if TYPE_CHECKING:
     from .opening import Telemetry
@@ -35,6 +36,6 @@ def load(settings: Settings) -> Telemetry | None:
             raise
         option = "--otlp-endpoint" if settings.otlp_endpoint else "--telemetry"
         raise ImplementationUnavailable(
-            f"{option} needs {exc.name}; pip install 'dewy[telemetry]'"
+            f"{option} needs {exc.name}; {install_hint('telemetry')}"
         ) from exc
     return Telemetry.of(settings)

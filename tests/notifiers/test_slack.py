@@ -132,5 +132,5 @@ def test_without_the_extra_its_name_is_told(
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "slack_sdk", None)
 
-    with pytest.raises(ImplementationUnavailable, match=r"pip install 'dewy\[slack\]'"):
+    with pytest.raises(ImplementationUnavailable, match="pip install 'slack-sdk>="):
         NOTIFIERS.open("slack://c", Origin("h", tmp_path))

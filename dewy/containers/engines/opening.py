@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ...errors import ConfigError, EngineError, ImplementationUnavailable
+from ...extras import install_hint
 from ..model import Engine
 from .deadlines import STANDARD, Deadlines
 from .sockets import STARTED_BY, TITLES, Address, Runtime, candidates, choose, is_remote
@@ -61,7 +62,7 @@ def _implementation() -> tuple[ModuleType, ModuleType]:
         if (exc.name or "").partition(".")[0] == "dewy":
             raise
         raise ImplementationUnavailable(
-            f"containers need {exc.name}; pip install 'dewy[container]'"
+            f"containers need {exc.name}; {install_hint('container')}"
         ) from exc
 
 

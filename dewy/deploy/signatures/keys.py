@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...config import Settings
 from ...errors import ConfigError, ImplementationUnavailable, Mistakes
+from ...extras import install_hint
 from . import Key, cosign, minisign, openpgp
 
 __all__ = ["LIMIT", "load", "load_all"]
@@ -40,7 +41,7 @@ def load(name: str, root: Path) -> Key:
             found = found or read(content)
     except ModuleNotFoundError as exc:
         raise ImplementationUnavailable(
-            f"{option} needs {exc.name}; pip install 'dewy[signatures]'"
+            f"{option} needs {exc.name}; {install_hint('signatures')}"
         ) from exc
     except ConfigError as exc:
         raise ConfigError(f"{option} {exc}") from None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
 from ...errors import ConfigError, ImplementationUnavailable
+from ...extras import install_hint
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -46,7 +47,7 @@ class App:
 
         Raises:
             ConfigError: a variable is missing, or the key is none.
-            ImplementationUnavailable: `dewy[github-app]` is not installed.
+            ImplementationUnavailable: the extra `github-app` is not installed.
         """
         installation = environ.get("GITHUB_APP_INSTALLATION_ID", "").strip()
         if not installation:
@@ -108,7 +109,7 @@ def _load(pem: bytes) -> RSAPrivateKey:
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
     except ModuleNotFoundError as exc:
         raise ImplementationUnavailable(
-            f"a GitHub App needs {exc.name}; pip install 'dewy[github-app]'"
+            f"a GitHub App needs {exc.name}; {install_hint('github-app')}"
         ) from exc
     try:
         key = load_pem_private_key(pem, password=None)

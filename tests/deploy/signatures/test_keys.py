@@ -84,7 +84,7 @@ def test_missing_extra_is_named(
 
     with pytest.raises(
         ImplementationUnavailable,
-        match=r"^--verify-signature key needs .*pip install 'dewy\[signatures\]'",
+        match=r"^--verify-signature key needs .*pip install 'cryptography>=",
     ):
         load("key", tmp_path)
 
