@@ -202,6 +202,8 @@ class Agent:
 
     async def _bring_up(self, release: Release, change: Change) -> Installed:
         attempt = change.attempt
+        # `hold` cancels what is under way, and nothing that begins after it.
+        refuse_held(self.state, Installed(release.tag, release.identity, "", 0.0))
         attempt.reach("fetch")
         await self.tidier.finished()
         async with self.release_store.brought(release) as delivery:

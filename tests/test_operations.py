@@ -334,6 +334,32 @@ async def test_hold_said_while_a_named_deployment_settles_stays(tmp_path, monkey
         assert site.agent.state.hold
 
 
+@pytest.mark.parametrize("version", ["v1.2.0", None])
+async def test_hold_said_while_a_deployment_asks_the_registry_lets_nothing_begin(
+    version: str | None, tmp_path, monkeypatch
+):
+    async with sited(tmp_path) as site:
+        site.hands.publish("v1.2.0")
+        asking, hook, look = Gate(), Gate(), type(site.agent).look
+
+        async def waits(agent, tag=None):
+            await asking()
+            return await look(agent, tag)
+
+        monkeypatch.setattr(type(site.agent), "look", waits)
+        monkeypatch.setattr(DeployHooks, "before", hook)
+        deploy = asyncio.create_task(site.deploy(version))
+        await asking.reached.wait()
+        assert "held at v1.1.0" in await site.operations.hold()
+        asking.opened.set()
+        hook.opened.set()
+
+        with pytest.raises(DewyError, match=r"held at v1\.1\.0; v1\.2\.0 waits"):
+            await deploy
+        assert not hook.reached.is_set()
+        assert ("v1.1.0", []) == (site.running, site.quarantined())
+
+
 async def test_deployment_of_the_newest_leaves_no_hold_when_its_client_leaves(
     tmp_path, monkeypatch
 ):
