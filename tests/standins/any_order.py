@@ -196,7 +196,7 @@ class World:
 
     async def deploy(self) -> None:
         self._let_go()
-        tag = self.random.choice([None, *self.kinds])
+        tag = self.random.choice([None, None, *self.kinds])
         self.life.spawn(self._deploy(tag))
 
     async def _deploy(self, tag: str | None) -> None:
@@ -214,7 +214,7 @@ class World:
         if self.random.random() < 0.5:
             await self.publish()
         verbs = [self.deploy, self.hold, self.roll_back, self.abort, self.unhold]
-        first, second = self.random.choices(verbs, [3, 3, 1, 1, 1], k=2)
+        first, second = self.random.choices(verbs, [3, 3, 2, 1, 1], k=2)
         self.told.append(f"{first.__name__} and {second.__name__}")
         await first()
         await asyncio.sleep(self.random.choice([0, 0.1, 1]))

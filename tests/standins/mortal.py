@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from dewy.admin.handlers import Handlers
 from dewy.agent import Agent
+from dewy.changes import Change
 from dewy.containers.engines.memory import MemoryEngine
 from dewy.containers.engines.memory_host import MemoryHost
 from dewy.errors import DewyError, EngineError, NoRelease, RemoteError
@@ -93,6 +94,11 @@ class Life:
     @property
     def agent(self) -> Agent:
         return self.handlers.agent
+
+    @property
+    def change(self) -> Change | None:
+        """The change of version under way; none while this dewy only begins."""
+        return self.handlers.agent.changes.current if self.handlers else None
 
     def spawn(self, work: Coroutine[Any, Any, object]) -> None:
         """Run *work*; what is refused is refused."""

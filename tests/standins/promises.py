@@ -41,6 +41,7 @@ class Promises:
         self._known: set[str] = set()
         self._promising: dict[str, Change] = {}
         self._written = State()
+        self._held_since = 0.0
 
     @property
     def _replica_set(self) -> ReplicaSet:
@@ -71,21 +72,37 @@ class Promises:
         world = self._world
         found = world.host.find(container)
         tag = found.container.labels["dewy.version"] if found else ""
-        state, now = world.life.agent.state, world.life.agent.clock.wall()
-        release = world.registry.releases.get(tag)
-        entry = state.quarantine.find(tag, release.identity if release else "")
+        state, change = world.life.agent.state, world.life.change
         runs = state.running is not None and state.running.tag == tag
-        asked_for = tag in (*self._asked_for, state.wanted)
-        if entry and entry.blocks(now) and not runs and not asked_for:
+        if not runs and self._kept_out(state, tag):
             self.faults.append(f"{tag} was started although it is in quarantine")
+        # A version that runs may be brought up again under hold.
+        held = state.hold and state.running is not None and not runs
+        if held and self._began_under_hold(change, tag):
+            self.faults.append(f"{tag} was started although {world.running} is held")
 
-        change = world.life.agent.changes.current
         if change and world.kinds.get(tag) == GOOD and not world.slow:
             self._promising[container] = change
 
+    def _kept_out(self, state: State, tag: str) -> bool:
+        """Return whether quarantine keeps *tag* out, and no operator names it."""
+        release = self._world.registry.releases.get(tag)
+        now = self._world.life.agent.clock.wall()
+        identity = release.identity if release else ""
+        entry = state.quarantine.blocking(tag, identity, now)
+        return entry is not None and tag not in (*self._asked_for, state.wanted)
+
+    def _began_under_hold(self, change: Change | None, tag: str) -> bool:
+        """Return whether *change* deploys *tag* and began when hold was known."""
+        if change is None or change.cancelled:
+            return False
+        attempt = change.attempt
+        deploys = (attempt.action, attempt.target) == ("deploy", tag)
+        return deploys and attempt.begun > self._held_since
+
     def stops(self, container: str) -> None:
         """Judge the stop of a container: what serves, or is about to, is left alone."""
-        found, agent = self._world.host.find(container), self._world.life.agent
+        found = self._world.host.find(container)
         if found is None or not found.container.running:
             return
         store, version = self._replica_set.deployer.store, found.container.labels
@@ -96,7 +113,7 @@ class Promises:
             self._promising.get(container),
             self._replica_set.deployer.target,
         )
-        if change is None or change is not agent.changes.current:
+        if change is None or change is not self._world.life.change:
             return
         decided = change.cancelled or change.committed
         if not decided and version["dewy.spec"] == target:
@@ -105,18 +122,24 @@ class Promises:
     def writes(self, state: State) -> None:
         """Judge a state that is written after the one before it."""
         before, self._written = self._written, state
-        if not (before.hold and before.running and state.running):
+        if state.hold and not before.hold:
+            self._held_since = self._world.life.agent.clock.monotonic()
+        if state.running is None or state.running == before.running:
             return
-        old, new = before.running.tag, state.running.tag
-        change = self._world.life.agent.changes.current
-        # Going back goes on under hold; deploying does not, not even a kept version.
+        new = state.running.tag
+        change = self._world.life.change
         deploys = (
             change is not None
             and change.committed
             and (change.attempt.action, change.attempt.target) == ("deploy", new)
         )
-        if new != old and (deploys or before.find(new) is None):
-            self.faults.append(f"{new} took over although {old} was held")
+        if deploys and self._kept_out(before, new):
+            self.faults.append(f"{new} took over although it is in quarantine")
+        if not before.hold or before.running is None or before.running.tag == new:
+            return
+        # Going back goes on under hold; deploying does not, not even a kept version.
+        if deploys or before.find(new) is None:
+            self.faults.append(f"{new} took over although {before.running.tag} is held")
 
     async def check(self) -> None:
         """Judge what must be true all along."""
@@ -159,7 +182,7 @@ class Promises:
         """Return what is amiss once nothing happens any more; or ""."""
         world = self._world
         state = world.life.agent.state
-        if world.life.agent.changes.current is not None:
+        if world.life.change is not None:
             return "a change is still under way"
         good = [tag for tag, kind in world.kinds.items() if kind == GOOD]
         kept_out = {entry.tag for entry in state.quarantine if entry.until is None}
