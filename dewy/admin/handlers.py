@@ -111,7 +111,7 @@ class Handlers:
     async def _why(self, version: str) -> Answer:
         agent = self.agent
         grace = agent.settings.grace_period
-        looked = await look(agent.registry, agent.clock.wall(), grace)
+        looked = await look(agent.registry, agent.clock.wall(), grace, version)
         history = History(agent.settings.private)
         told = await answer(version, agent.state, history, looked, agent.clock.wall())
         change = agent.changes.current

@@ -14,7 +14,7 @@ from ..deploy.plan import in_grace
 from ..deploy.state import State
 from ..deploy.why import Looked, explain
 from ..errors import DewyError, NoRelease, NotYet
-from ..registries import Registry, candidates_of
+from ..registries import Candidates, Registry, candidates_of
 from ..release import Refusal
 from ..system import Clock
 from . import offline, preview
@@ -46,15 +46,19 @@ async def why(
     looked = Looked(problem="no --registry was given, so it was not asked")
     if settings.registry:
         async with preview.opened(settings) as registry:
-            looked = await look(registry, now, settings.grace_period)
+            looked = await look(registry, now, settings.grace_period, version)
     return await answer(version, state, History(settings.private), looked, now)
 
 
 async def look(
-    registry: Registry, now: float, grace: float, patience: float = PATIENCE
+    registry: Registry,
+    now: float,
+    grace: float,
+    version: str = "",
+    patience: float = PATIENCE,
 ) -> Looked:
     """
-    Return what *registry* says; that it does not is an answer, too.
+    Return what *registry* says of *version*; that it does not is an answer, too.
 
     *now* is seconds since the epoch; a version without an artifact for this host
     is waited for until *grace* seconds after it was published.
@@ -65,14 +69,28 @@ async def look(
             offered = await candidates_of(registry)
             newest = offered.versions[0].tag if offered.versions else ""
             release, passed = await first(offered)
+            own = await _own(offered, version) if version != release.tag else []
     except TimeoutError:
         return Looked(problem=f"no answer within {patience:g} s")
     except (NotYet, DewyError, OSError) as exc:
         return replace(Looked.failed(exc), coming=_coming([(newest, exc)], now, grace))
     over = [Refusal(tag, in_detail(exc)) for tag, exc in passed]
     older = [] if offered.names is None else offered.older(release.tag)
-    refused = (*over, *offered.refused, *older, *release.refused)
+    refused = (*over, *own, *offered.refused, *older, *release.refused)
     return Looked(release, refused, coming=_coming(passed, now, grace))
+
+
+async def _own(offered: Candidates, version: str) -> list[Refusal]:
+    """Return the reason why this host cannot have *version*, if it is offered."""
+    for each in offered.versions:
+        if each.tag == version:
+            try:
+                await offered.details(each)
+            except NoRelease as exc:
+                return [Refusal(version, in_detail(exc))]
+            except NotYet as exc:
+                return [Refusal(version, str(exc))]
+    return []
 
 
 def _coming(

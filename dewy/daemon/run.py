@@ -18,7 +18,7 @@ from ..admin.recent_history import RecentHistory
 from ..agent import Agent
 from ..changes import Progress
 from ..config import Settings
-from ..deploy.plan import is_met
+from ..deploy.plan import is_met, quarantined
 from ..errors import DewyError
 from ..notifiers import Kind
 from ..polling import Poller
@@ -228,5 +228,8 @@ def _outcome(agent: Agent, poller: Poller) -> int:
         return 1
     if is_met(agent.state, agent.newest):
         return 0
-    log.error("Newest release not deployed", extra={"why": agent.status_reason})
+    newest = agent.newest
+    entry = newest and agent.state.quarantine.find(newest.tag, newest.identity)
+    why = quarantined(entry) if entry else agent.status_reason
+    log.error("Newest release not deployed", extra={"why": why})
     return 1

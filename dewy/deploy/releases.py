@@ -150,7 +150,8 @@ class Releases:
             if aside:
                 origin["aside"] = str(aside)
             await self._point(directory)
-        if aside or target != expected:
+        elsewhere = target is None and bool(origin)
+        if aside or elsewhere or target != expected:
             log.warning(
                 "Put back current, which somebody moved; to go back to another "
                 "release, use dewy rollback",

@@ -88,7 +88,7 @@ async def test_registry_is_one_of_those_asked() -> None:
     assert ("none here", refused) == (nothing.problem, nothing.refused)
     assert (
         "no answer within 0.01 s"
-        == (await look(Registry(None), NOW, GRACE, 0.01)).problem
+        == (await look(Registry(None), NOW, GRACE, patience=0.01)).problem
     )
 
 
@@ -117,6 +117,28 @@ async def test_version_without_artifact_is_coming_within_grace(
 
         monkeypatch.setattr("dewy.admin.why.candidates_of", offer)
         assert expected == (await look(Registry(good), NOW, GRACE)).coming
+
+
+async def test_reason_is_that_of_the_version_itself_though_it_is_older(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    newest = Release("v3", "file:///x", "three")
+
+    async def details(version: Version) -> Release:
+        if version.tag == "v2":
+            raise NoRelease("v2 holds no artifact for this host")
+        return newest
+
+    async def offer(registry: object) -> Candidates:
+        versions = tuple(Version(tag, tag, ()) for tag in ("v3", "v2", "v1"))
+        return Candidates("there", versions, details)
+
+    monkeypatch.setattr("dewy.admin.why.candidates_of", offer)
+    looked = await look(Registry(newest), NOW, GRACE, "v2")
+
+    assert [Refusal("v2", "v2 holds no artifact for this host")] == [
+        each for each in looked.refused if each.name == "v2"
+    ][:1]
 
 
 async def test_dewy_that_runs_knows(tmp_path: Path) -> None:

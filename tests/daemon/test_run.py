@@ -134,6 +134,19 @@ async def test_once_fails_while_release_is_kept_out(settings, store, tmp_path, c
     assert "v1.0.0 is in quarantine" in line.__dict__["why"]
 
 
+async def test_once_tells_why_an_older_release_was_deployed(
+    settings, store, tmp_path, caplog
+):
+    store.publish("v1.0.0", {"app.tar.gz": programs.tarball({"VERSION": "v1.0.0"})})
+    store.publish("v1.1.0", {"app.tar.gz": b"no archive"})
+    assert 1 == await daemon.run(settings(once=True))
+    caplog.clear()
+
+    assert 1 == await daemon.run(settings(once=True))
+    (line,) = [each for each in caplog.records if "not deployed" in each.message]
+    assert "v1.1.0 is in quarantine" in line.__dict__["why"]
+
+
 async def test_once_is_once(settings, store, tmp_path):
     publish(store, "v1.0.0")
     assert 0 == await daemon.run(settings(once=True))

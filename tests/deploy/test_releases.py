@@ -377,6 +377,31 @@ async def test_link_moved_by_hand_is_told_as_it_is_put_back(
     assert FIRST == warning.__dict__["was"]
 
 
+async def test_link_that_leads_outside_is_told_as_it_is_put_back_at_boot(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made(root, FIRST)
+    (root / "current").symlink_to("elsewhere")
+
+    await Releases(root).restore(FIRST)
+
+    (warning,) = [r for r in caplog.records if r.levelno >= logging.WARNING]
+    assert "nowhere" == warning.__dict__["was"]
+    assert {"owner", "moved"} <= warning.__dict__.keys()
+
+
+async def test_missing_link_is_made_at_boot_without_a_warning(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made(root, FIRST)
+    releases = Releases(root)
+
+    await releases.restore(FIRST)
+
+    assert FIRST == await releases.target()
+    assert [] == [r for r in caplog.records if r.levelno >= logging.WARNING]
+
+
 def full(*args: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
