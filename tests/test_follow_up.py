@@ -43,34 +43,28 @@ async def test_what_follows_is_cancelled_at_the_end(tmp_path: Path) -> None:
         assert "v1.0.0" == hands.agent.state.running.tag
 
 
-async def test_hooks_of_two_deployments_never_run_at_a_time(tmp_path: Path) -> None:
+async def test_older_after_hook_holds_up_no_deployment(tmp_path: Path) -> None:
+    """Neither its before-hook nor its start; after-hooks keep their order."""
     hook = f"echo began >> hooks; {WAITING}{LOGGED}"
     async with acting(
         tmp_path, before_deploy_hook=LOGGED, after_deploy_hook=hook
     ) as hands:
-        hands.publish("v1.0.0")
-        await hands.agent.tick()
-        hands.publish("v1.1.0")
-        poll = asyncio.create_task(hands.tick())
-        await eventually(
-            lambda: (
-                hands.agent.changes.current is not None
-                and "waiting for another hook to end"
-                == hands.agent.changes.current.attempt.progress
-            )
-        )
-        (tmp_path / "go-on").touch()
-        await poll
+        for tag in ("v1.0.0", "v1.1.0"):
+            hands.publish(tag)
+            await hands.agent.tick()
 
-        lines = (tmp_path / "hooks").read_text().splitlines()
+        assert "v1.1.0" == hands.agent.state.running.tag
+        (tmp_path / "go-on").touch()
+        await hands.agent.follow_up.finished()
+
         assert [
             "pending v1.0.0",
             "began",
-            "deployed v1.0.0",
             "pending v1.1.0",
+            "deployed v1.0.0",
             "began",
             "deployed v1.1.0",
-        ] == lines
+        ] == (tmp_path / "hooks").read_text().splitlines()
 
 
 async def test_clean_up_leaves_what_another_change_is_bringing_up(

@@ -20,10 +20,10 @@ PENDING, DEPLOYED, ROLLED_BACK = "pending", "deployed", "rolled-back"
 
 class DeployHooks:
     """
-    Run the hooks, one at a time, and report how they ended.
+    Run the hooks, and report how they ended.
 
-    The after-hook of one deployment follows it while the next may have begun: its
-    hooks wait.
+    An after-hook only follows a deployment, so it holds up no other: the next one's
+    before-hook runs beside it. After-hooks wait for each other, in order.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class DeployHooks:
         self.settings = settings
         self._release_store = release_store
         self._deployment_log = deployment_log
-        self._turn = asyncio.Lock()
+        self._after_turn = asyncio.Lock()
 
     async def before(self, attempt: Attempt, target: Installed) -> None:
         """
@@ -55,8 +55,12 @@ class DeployHooks:
         self, attempt: Attempt, target: Installed, outcome: str = DEPLOYED
     ) -> None:
         """Run the after-hook; its failure is reported, and changes nothing."""
-        command = self.settings.after_deploy_hook
-        await self._run(HookKind.AFTER, command, attempt, target, outcome)
+        if not (command := self.settings.after_deploy_hook):
+            return
+        if self._after_turn.locked():
+            attempt.note("waiting for an earlier after-hook to end")
+        async with self._after_turn:
+            await self._run(HookKind.AFTER, command, attempt, target, outcome)
 
     async def _run(
         self,
@@ -68,22 +72,19 @@ class DeployHooks:
     ) -> HookResult | None:
         if not command:
             return None
-        if self._turn.locked():
-            attempt.note("waiting for another hook to end")
         variables = {
             "DEWY_TAG": attempt.target,
             "DEWY_PREVIOUS_TAG": attempt.previous,
             **self._release_store.describe(target),
             "DEWY_OUTCOME": outcome,
         }
-        async with self._turn:
-            result = await run(
-                command,
-                kind=kind,
-                cwd=self.settings.root,
-                variables=variables,
-                timeout=self.settings.hook_timeout,
-            )
+        result = await run(
+            command,
+            kind=kind,
+            cwd=self.settings.root,
+            variables=variables,
+            timeout=self.settings.hook_timeout,
+        )
         fate = "succeeded" if result.success else f"failed: {result.reason}"
         self._deployment_log.tell(
             Kind.HOOK,
