@@ -165,7 +165,12 @@ async def _end(process: Process) -> int:
                 await process.wait()
     finally:
         _signal(process, signal.SIGKILL)
-    return await process.wait()
+    try:
+        async with asyncio.timeout(STOP_GRACE):
+            return await process.wait()
+    except TimeoutError:
+        # In the midst of a request to a file system that hangs it ends with that.
+        return -signal.SIGKILL
 
 
 def _signal(process: Process, number: int) -> None:

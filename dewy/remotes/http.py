@@ -29,7 +29,9 @@ from yarl import URL
 
 from .. import __version__
 from ..errors import RateLimited, RemoteError
+from .env_proxy import through_proxy
 from .http_metrics import TRAFFIC
+from .netrc import log_in
 
 LONGEST_STAY_AWAY = 3600.0
 """Seconds; nobody keeps us away for longer, however far off its clock is."""
@@ -83,10 +85,18 @@ async def session(
         auto_decompress=decompress,
         # A signed URL is only good when it is followed letter by letter.
         requote_redirect_url=False,
-        trust_env=True,
-        middlewares=(TRAFFIC.count, *middlewares),
+        middlewares=chain(*middlewares),
     ) as opened:
         yield opened
+
+
+def chain(*own: ClientMiddlewareType) -> tuple[ClientMiddlewareType, ...]:
+    """
+    Return the middlewares of a request with its *own* ones.
+
+    Those of a request take the place of its session's.
+    """
+    return (TRAFFIC.count, *own, through_proxy, log_in)
 
 
 def bearer(

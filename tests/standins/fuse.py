@@ -54,6 +54,12 @@ def usable() -> bool:
     return os.access("/dev/fuse", os.R_OK | os.W_OK) and os.geteuid() == 0
 
 
+def thread_states(pid: int | str = "self") -> list[str]:
+    """The states of a process' threads, as in `ps`."""
+    stats = [each / "stat" for each in Path(f"/proc/{pid}/task").iterdir()]
+    return [stat.read_text().rpartition(")")[2].split()[0] for stat in stats]
+
+
 def _call(function: Any, *arguments: object) -> None:
     if function(*arguments) != 0:
         number = ctypes.get_errno()

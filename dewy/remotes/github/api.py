@@ -178,6 +178,9 @@ class API:
         url = URL(f"{self.account.app_api}{app.token_path}", encoded=True)
         authorize = http.bearer(jwt, {self.account.api.origin()})
         async with self.request(
-            "POST", url, allowed=(HTTPStatus.CREATED,), middlewares=[authorize]
+            "POST",
+            url,
+            allowed=(HTTPStatus.CREATED,),
+            middlewares=http.chain(authorize),
         ) as response:
             return answers.token(self.account.host, await self.json(response))

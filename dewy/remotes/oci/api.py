@@ -131,7 +131,7 @@ class API:
                     request.method,
                     request.url,
                     headers=request.headers,
-                    middlewares=[authorize],
+                    middlewares=http.chain(authorize),
                 ) as response,
             ):
                 read = response.status in request.allowed

@@ -27,6 +27,9 @@ __all__ = ["PATIENCE", "get"]
 PATIENCE = 30.0
 """Seconds such a program may take; some ask a cloud."""
 
+DYING = 5.0
+"""Seconds that a killed program may take to be gone."""
+
 NOT_FOUND = b"credentials not found"
 """The beginning of the programs' answer when they hold no credentials."""
 
@@ -128,4 +131,7 @@ async def _end(process: Process) -> None:
     """End it and whatever it started."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
+    # In the midst of a request to a file system that hangs it ends with that.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DYING):
+            await process.wait()

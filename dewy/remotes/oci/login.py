@@ -8,15 +8,16 @@ helpers of Amazon's and Google's registries where they are installed.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from ...errors import RemoteError
+from ...ioprocess import brief
 from . import docker_config, docker_credential
 from .credentials import Credentials
 from .docker_config import Logins
@@ -24,6 +25,9 @@ from .docker_config import Logins
 __all__ = ["credentials_for", "from_environment"]
 
 log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _ECR = re.compile(r"(?:[a-z0-9-]+\.)+ecr(?:-fips)?\.[a-z0-9-]+\.amazonaws\.com(\.cn)?")
 _GOOGLE = re.compile(r"(?:[a-z0-9-]+\.)?gcr\.io|[a-z0-9-]+-docker\.pkg\.dev")
@@ -72,7 +76,7 @@ def _variables(host: str, environ: Mapping[str, str]) -> list[tuple[str, str]]:
 
 async def _from_logins(host: str, environ: Mapping[str, str]) -> Credentials | None:
     for path in docker_config.paths(environ):
-        logins = await asyncio.to_thread(docker_config.load, path)
+        logins = await _looked_up(path, docker_config.load, path)
         if logins and (found := await _from_file(logins, host, environ)):
             return found
     return None
@@ -92,7 +96,8 @@ async def _from_program(
     program: str, host: str, environ: Mapping[str, str], *, certain: bool
 ) -> Credentials | None:
     """Ask `docker-credential-PROGRAM`, which may be missing unless it is *certain*."""
-    path = await asyncio.to_thread(_which, program, environ)
+    places = environ.get("PATH", "")
+    path = await _looked_up(Path(places), _which, program, places)
     if path:
         return await docker_credential.get(path, host, environ)
     if certain:
@@ -120,6 +125,16 @@ def _programs(host: str) -> tuple[str, ...]:
     return ("gcloud", "gcr") if _GOOGLE.fullmatch(host) else ()
 
 
-def _which(program: str, environ: Mapping[str, str]) -> Path | None:
-    found = shutil.which(f"docker-credential-{program}", path=environ.get("PATH"))
+async def _looked_up(
+    place: Path, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Return what *function* returns in a helper process: homes may hang."""
+    try:
+        return await brief.look(place, function, *args, **kwargs)
+    except OSError as exc:
+        raise RemoteError(f"could not read {place}: {exc.strerror or exc}") from exc
+
+
+def _which(program: str, places: str) -> Path | None:
+    found = shutil.which(f"docker-credential-{program}", path=places)
     return Path(found) if found else None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from pathlib import Path
@@ -7,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from dewy.errors import RemoteError
+from dewy.ioprocess import brief
 from dewy.remotes.oci.credentials import Credentials
 from dewy.remotes.oci.login import credentials_for, from_environment
+from tests.needs import needs
+from tests.standins.fuse import hung, thread_states
 
 ECR = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 DOCKER = {"DOCKER_USERNAME": "me", "DOCKER_PASSWORD": "mine"}
@@ -197,3 +201,28 @@ async def test_environment_of_the_process_is_the_default(
         monkeypatch.setenv(name, value)
 
     assert Credentials("me", "mine") == await credentials_for("a.io")
+
+
+@needs("fuse")
+async def test_hung_home_is_told_and_keeps_no_thread(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Credentials of the environment are found, for they come first."""
+    monkeypatch.setattr(brief, "PATIENCE", 2.0)
+    host.config(auths={"ghcr.io": packed("me:mine")})
+    with hung(host.home):
+        with pytest.raises(RemoteError, match=r"config\.json: not read within 2 s"):
+            await host.find("ghcr.io")
+        assert await host.find("ghcr.io", GITHUB_TOKEN="gh")
+        assert "D" not in thread_states()
+    async with asyncio.timeout(30):
+        while not (found := await find_again(host)):
+            pass
+    assert "mine" == found.password
+
+
+async def find_again(host: Host) -> Credentials | None:
+    try:
+        return await host.find("ghcr.io")
+    except RemoteError:
+        return None

@@ -1,0 +1,62 @@
+"""Looks at files that are needed once in a while, as those with credentials."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
+
+from .process import IOProcess
+
+__all__ = ["PATIENCE", "look"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+PATIENCE = 10.0
+"""Seconds that a look may take."""
+
+
+async def look(
+    directory: Path, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """
+    Return what *function*, which touches what is below *directory*, returns there.
+
+    Its helper process ends with the call. One that hangs is kept, so that it stays
+    the only one of the directory.
+
+    Raises:
+        OSError: the directory hangs, or the process was killed.
+        Exception: raised by the function.
+    """
+    places = _by_loop.setdefault(asyncio.get_running_loop(), {})
+    place = places.setdefault(directory, _Place(directory))
+    async with place.turn:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await place.process.call(function, *args, **kwargs)
+        except TimeoutError as exc:
+            if isinstance(exc, OSError) and exc.errno:
+                raise
+            reason = f"not read within {PATIENCE:g} s"
+            raise OSError(errno.ETIMEDOUT, reason, str(directory)) from None
+        finally:
+            if place.process.idle:
+                await place.process.close()
+
+
+class _Place:
+    """The helper process of a directory, and whose turn it is."""
+
+    def __init__(self, directory: Path) -> None:
+        self.process = IOProcess(directory)
+        self.turn = asyncio.Lock()
+
+
+_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Path, _Place]] = (
+    WeakKeyDictionary()
+)
