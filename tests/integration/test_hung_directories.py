@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from tests.eventually import eventually
 from tests.needs import needs
-from tests.standins.fuse import hung
+from tests.standins.fuse import hung, thread_states
 from tests.standins.roots import say
 from tests.standins.site import Dewy
 
@@ -111,3 +111,40 @@ async def test_program_starts_though_every_directory_hangs(dewy: Dewy) -> None:
         assert "v1.1.0" == await dewy.fetch()
 
         assert 0 == await dewy.stop()
+
+
+async def test_hung_home_holds_up_neither_programs_nor_verbs_nor_the_end(
+    tmp_path: Path, unused_tcp_port_factory: Callable[[], int]
+) -> None:
+    """Each notice of a webhook looks for a login in `.netrc`."""
+    home = tmp_path / "home"
+    home.mkdir()
+    nobody = f"http://127.0.0.1:{unused_tcp_port_factory()}/x"
+    dewy = Dewy(
+        tmp_path,
+        unused_tcp_port_factory(),
+        options=("--probation", "0", "--notifier", nobody),
+        variables={"HOME": str(home)},
+    )
+    dewy.publish("v1.0.0")
+    with hung(home):
+        async with dewy:
+            await dewy.runs("v1.0.0")
+            await hangs(dewy)
+            dewy.publish("v1.1.0")
+            [generation] = (await dewy.runs("v1.1.0"))["generations"]
+            os.kill(generation["pid"], signal.SIGKILL)
+            await dewy.until(
+                lambda now: (
+                    [each["pid"] for each in now["generations"]]
+                    not in ([], [generation["pid"]])
+                )
+            )
+            assert "rolled back to v1.0.0" in await told(dewy, "rollback")
+            assert dewy.process is not None
+            assert "D" not in thread_states(dewy.process.pid)
+            begun = time.monotonic()
+
+            assert 0 == await dewy.stop()
+
+            assert time.monotonic() - begun < SHUTDOWN + 5
