@@ -39,6 +39,7 @@ async def load(settings: Settings, clock: Clock) -> StateStore:
     """
     file = StateFile(settings.private)
     state = await asyncio.to_thread(_read, file, clock)
+    await asyncio.to_thread(file.keep_spare)
     if state is not None:
         quarantine = state.quarantine.clamped(clock.wall())
         return StateStore(file, replace(state, quarantine=quarantine))

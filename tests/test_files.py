@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from dewy import files
-from dewy.files import sync_directory, write_atomically
+from dewy.files import (
+    SPARE_SIZE,
+    Spare,
+    sync_directory,
+    write_atomically,
+    write_with_spare,
+)
 
 
 def test_content_replaces_what_was_there(tmp_path: Path) -> None:
@@ -85,3 +91,63 @@ def test_only_directories_are_synced_as_such(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError):
         sync_directory(tmp_path / "file")
+
+
+@pytest.fixture
+def spare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Spare:
+    """A spare beside a file `state` whose disk takes no further file."""
+    spare = Spare(tmp_path / "spare")
+    write_with_spare(tmp_path / "state", b"old", spare)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "write_atomically", full)
+    return spare
+
+
+def test_spare_is_written_blocks(spare: Spare) -> None:
+    """A hole would have no room when it is needed."""
+    assert SPARE_SIZE == spare.path.stat().st_size
+    assert SPARE_SIZE <= 512 * spare.path.stat().st_blocks
+    assert 0o600 == spare.path.stat().st_mode & 0o777
+
+
+def test_spare_takes_place_of_file_on_full_disk(spare: Spare, tmp_path: Path) -> None:
+    for content in (b"new", b"newer, and longer", b""):
+        write_with_spare(tmp_path / "state", content, spare)
+
+        assert content == (tmp_path / "state").read_bytes()
+        assert SPARE_SIZE == spare.path.stat().st_size
+
+
+def test_spare_that_is_cut_short_leaves_old_content(
+    spare: Spare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash half-way costs the new content, and the next write has a spare."""
+
+    def crash(descriptor: int) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files.os, "fsync", crash)
+        with pytest.raises(SystemExit):
+            write_with_spare(tmp_path / "state", b"new", spare)
+    assert b"old" == (tmp_path / "state").read_bytes()
+
+    write_with_spare(tmp_path / "state", b"newer", spare)
+    assert b"newer" == (tmp_path / "state").read_bytes()
+
+
+def test_other_failures_leave_the_spare_alone(
+    tmp_path: Path, spare: Spare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(files, "write_atomically", refuse)
+    with pytest.raises(OSError, match="Input/output"):
+        write_with_spare(tmp_path / "state", b"new", spare)
+
+    assert b"old" == (tmp_path / "state").read_bytes()
+    assert SPARE_SIZE == spare.path.stat().st_size

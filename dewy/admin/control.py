@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..errors import DewyError
+from ..files import FULL
 from ..logs import detailed, summary
 from .address import address
 
@@ -234,7 +235,7 @@ def _listen(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with address(draft.parent, draft.name) as place:
-            listener.bind(place)
+            _bind(listener, place, path)
         draft.chmod(0o600)
         listener.listen(MOST_CLIENTS)
         draft.rename(path)
@@ -244,6 +245,17 @@ def _listen(path: Path) -> socket.socket:
         raise
     listener.setblocking(False)
     return listener
+
+
+def _bind(listener: socket.socket, place: str, path: Path) -> None:
+    try:
+        listener.bind(place)
+    except OSError as exc:
+        if exc.errno not in FULL or not path.exists():
+            raise
+        # A killed dewy left it: its inode is the only one there is.
+        path.unlink()
+        listener.bind(place)
 
 
 def _identity(path: Path) -> tuple[int, int]:

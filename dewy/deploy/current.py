@@ -9,7 +9,6 @@ by it that this one was killed in the middle.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import pwd
@@ -19,13 +18,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import DeploymentError
-from ..files import sync_directory
+from ..files import FULL, sync_directory
 from ..system import utc
 
 log = logging.getLogger(__name__)
 
 UNDO = ".undo"
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Current:

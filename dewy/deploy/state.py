@@ -7,7 +7,6 @@ is a new state, written whole before anybody acts on it.
 
 from __future__ import annotations
 
-import errno
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..errors import DewyError
-from ..files import write_atomically
+from ..files import FULL, Spare, write_with_spare
 from ..system import utc
 from .decode import boolean, document, listed, number, record, text, texts
 from .quarantine import Quarantine
@@ -238,8 +237,7 @@ class StateNotWritten(OSError):
     def __init__(self, path: Path, cause: OSError) -> None:
         super().__init__(cause.errno, cause.strerror)
         self.trouble = f"{path} ({cause.strerror or cause})"
-        full = cause.errno in (errno.ENOSPC, errno.EDQUOT)
-        self.advice = "free space" if full else "make it writable"
+        self.advice = "free space" if cause.errno in FULL else "make it writable"
 
     def __str__(self) -> str:
         return f"could not write {self.trouble}: {self.advice}"
@@ -250,6 +248,7 @@ class StateFile:
 
     def __init__(self, private: Path) -> None:
         self.path = private / "state.json"
+        self._spare = Spare(private / "spare-state")
         self._written: tuple[int, ...] | None = None
 
     def read(self) -> State | None:
@@ -294,10 +293,14 @@ class StateFile:
             StateNotWritten: the file could not be written; the old state still stands.
         """
         try:
-            write_atomically(self.path, state.to_json())
+            write_with_spare(self.path, state.to_json(), self._spare)
         except OSError as exc:
             raise StateNotWritten(self.path, exc) from exc
         self._written = self._look()
+
+    def keep_spare(self) -> None:
+        """Make the file that is written on a full disk, as far as there is room."""
+        self._spare.keep()
 
     def is_as_written(self) -> bool:
         """

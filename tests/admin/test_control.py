@@ -16,6 +16,7 @@ from dewy.admin import control
 from dewy.admin.client import ask
 from dewy.admin.control import ControlServer
 from dewy.errors import DewyError
+from tests.standins.small_disks import fill, mounted
 
 
 async def handle(verb: str, args: dict[str, Any], *_: object) -> dict[str, Any]:
@@ -273,3 +274,14 @@ async def test_request_without_steps_outlives_its_client(path: Path) -> None:
         writer.write_eof()
         assert b'"ok": true' in await reader.readline()
         writer.close()
+
+
+async def test_socket_of_killed_dewy_makes_room_on_full_disk(tmp_path: Path) -> None:
+    """Its inode may be the only one there is."""
+    with mounted(tmp_path / "disk", "inodes") as directory:
+        path = directory / "admin.sock"
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(path))
+        fill(directory, "inodes")
+        async with ControlServer(path, handle):
+            assert [{"ok": True, "verb": "a"}] == await talk(path, b'{"verb": "a"}\n')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,18 @@ from hypothesis import strategies as st
 from dewy.admin.status import status
 from dewy.cli.status import screen
 from dewy.deploy.quarantine import Quarantine
-from dewy.deploy.state import BrokenState, Group, Installed, State, StateFile
+from dewy.deploy.state import (
+    BrokenState,
+    Group,
+    Installed,
+    State,
+    StateFile,
+    StateNotWritten,
+)
 from dewy.deploy.why import Looked, explain
 from dewy.errors import DewyError
 from dewy.system import Clock
+from tests.standins.small_disks import fill, make_room, mounted
 
 V1 = Installed("v1", "sha256:1", "20310203T040506Z", 1.0)
 V2 = Installed("v2", "sha256:2", "20310203T040507Z", 2.0)
@@ -218,6 +227,67 @@ def test_state_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None
     with pytest.raises(OSError, match="directory"):
         file.write(State())
 
+    assert FULL == file.read()
+
+
+either = pytest.mark.parametrize("full_disk", ["blocks", "inodes"], indirect=True)
+
+
+@pytest.fixture
+def full_disk(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[tuple[Path, str]]:
+    """A directory with a state file, and the kind of thing its disk has no more of."""
+    with mounted(tmp_path / "disk", request.param) as private:
+        StateFile(private).write(State())
+        fill(private, request.param)
+        yield private, request.param
+
+
+@either
+def test_state_is_written_on_full_disk_again_and_again(
+    full_disk: tuple[Path, str],
+) -> None:
+    """What an operator decides there is known to the next dewy."""
+    private, kind = full_disk
+    file = StateFile(private)
+    for state in (FULL, replace(FULL, hold=True), State()):
+        file.write(state)
+        fill(private, kind)
+
+        assert state == StateFile(private).read()
+        assert file.is_as_written()
+    assert 0o600 == file.path.stat().st_mode & 0o777
+
+
+@pytest.mark.parametrize("full_disk", ["blocks"], indirect=True)
+def test_state_larger_than_spare_leaves_old_one_on_full_disk(
+    full_disk: tuple[Path, str],
+) -> None:
+    private, kind = full_disk
+    file = StateFile(private)
+    with pytest.raises(StateNotWritten, match="free space"):
+        file.write(State(wanted="v" * 4_000_000))
+    assert State() == file.read()
+
+    file.write(FULL)
+    fill(private, kind)
+    assert FULL == file.read()
+
+
+@either
+def test_spare_file_comes_back_once_there_is_room(full_disk: tuple[Path, str]) -> None:
+    private, kind = full_disk
+    file = StateFile(private)
+    (private / "spare-state").unlink()
+    fill(private, kind)
+    with pytest.raises(StateNotWritten, match="free space"):
+        file.write(FULL)
+
+    make_room(private)
+    file.keep_spare()
+    fill(private, kind)
+    file.write(FULL)
     assert FULL == file.read()
 
 
