@@ -30,7 +30,8 @@ class Pipeline:
 
     def __init__(self, target: Notifier, clock: Clock, *, quiet: bool = False) -> None:
         self._target = target
-        self._backlog = NoticeQueue(Retrying(target, clock))
+        retrying = Retrying(target, clock)
+        self._backlog = NoticeQueue(retrying, retrying.leave)
         head: Notifier = Dedup(self._backlog, clock)
         head = Throttle(MinLevel(head) if quiet else head, clock)
         self._head: Notifier = Redacting(head, strike())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from typing import Self
 
 from ..errors import DewyError
@@ -14,6 +15,10 @@ log = logging.getLogger(__name__)
 
 WAITING = 200
 FAREWELL = 10.0
+"""Seconds that leaving waits for what is left."""
+
+MOMENT = 2.0
+"""The same where the target is failing already."""
 
 
 class NoticeQueue:
@@ -22,10 +27,16 @@ class NoticeQueue:
 
     When too many wait, the oldest of those that do not matter goes, else the
     oldest. Leaving waits a little for what is left.
+
+    Args:
+        leave: Called when leaving begins; returns whether the target is failing.
     """
 
-    def __init__(self, notifier: Notifier) -> None:
+    def __init__(
+        self, notifier: Notifier, leave: Callable[[], bool] = lambda: False
+    ) -> None:
         self._notifier = notifier
+        self._leave = leave
         self._waiting: deque[Notice] = deque()
         self._wanted = asyncio.Event()
         self._idle = asyncio.Event()
@@ -45,7 +56,7 @@ class NoticeQueue:
         if task is None:
             return
         try:
-            async with asyncio.timeout(FAREWELL):
+            async with asyncio.timeout(MOMENT if self._leave() else FAREWELL):
                 await self._idle.wait()
         except TimeoutError:
             log.warning("Notices lost", extra={"count": len(self._waiting) + 1})

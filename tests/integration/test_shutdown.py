@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,19 @@ async def test_dewy_that_is_stopping_answers_and_takes_no_deployment(
         assert (1, True) == (refused.status, "dewy is stopping" in refused.err)
         assert (0, True) == (held.status, "held at v1.0.0" in held.out)
         assert 0 == await stubborn.stop()
+
+
+async def test_stop_waits_a_moment_for_a_notifier_that_fails(
+    tmp_path: Path, unused_tcp_port_factory: Callable[[], int]
+) -> None:
+    nobody = f"http://127.0.0.1:{unused_tcp_port_factory()}/x"
+    dewy = Dewy(tmp_path, unused_tcp_port_factory(), options=("--notifier", nobody))
+    dewy.publish("v1.0.0")
+    async with dewy:
+        await dewy.runs("v1.0.0")
+        await eventually(lambda: "Notice not delivered yet" in dewy.log)
+        begun = time.monotonic()
+
+        assert 0 == await dewy.stop()
+
+        assert time.monotonic() - begun < 3 * 2

@@ -64,3 +64,14 @@ async def test_it_may_be_left_twice_and_without_having_been_entered() -> None:
     async with backlog:
         await asyncio.sleep(0)
     await backlog.__aexit__()
+
+
+async def test_failing_target_is_left_after_a_moment(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "MOMENT", 0.01)
+    monkeypatch.setattr(module, "FAREWELL", 3600.0)
+    async with NoticeQueue(Hanging(), lambda: True) as backlog:
+        await backlog.send(Notice(Kind.IMPORTANT, "goodbye"))
+
+    assert "Notices lost" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import pytest
@@ -10,6 +11,8 @@ from dewy.errors import RateLimited, RemoteError
 from dewy.notifiers import Kind, Notice, Undeliverable
 from dewy.notifiers import retrying as module
 from dewy.notifiers.retrying import STALE, Retrying
+from dewy.system import Clock
+from tests.eventually import eventually
 from tests.notifiers.times import Hanging, Time, Trying
 
 ERROR = Notice(Kind.ERROR, "error")
@@ -81,3 +84,52 @@ async def test_old_news_that_do_not_matter_are_not_told() -> None:
     await retrying.send(Notice(Kind.IMPORTANT, "deployed", at=old))
 
     assert ["deployed"] == [notice.text for notice in target.sent]
+
+
+async def test_leaving_ends_the_pause_for_a_last_attempt() -> None:
+    """However long the target asked to stay away; each further notice has one, too."""
+
+    def outcome() -> None:
+        raise RateLimited("busy", retry_after=1800.0)
+
+    target = Trying(outcome)
+    retrying = Retrying(target, Clock())
+    sending = asyncio.create_task(retrying.send(ERROR))
+    await eventually(lambda: target.attempts == 1)
+    await asyncio.sleep(0)
+
+    assert retrying.leave()
+    with pytest.raises(RemoteError, match="given up after 2 attempts"):
+        await sending
+    with pytest.raises(RemoteError, match="given up after 1 attempts"):
+        await retrying.send(ERROR)
+
+
+async def test_target_is_failing_until_it_takes_a_notice() -> None:
+    failures = [RemoteError("is away")]
+
+    def outcome() -> None:
+        if failures:
+            raise failures.pop()
+
+    time = Time()
+    retrying = Retrying(Trying(outcome), time.clock, time.sleep)
+    assert not retrying.leave()
+    with pytest.raises(RemoteError):
+        await retrying.send(ERROR)
+    assert retrying.leave()
+    await retrying.send(ERROR)
+    assert not retrying.leave()
+
+
+async def test_target_that_takes_long_is_failing() -> None:
+    time = Time()
+    retrying = Retrying(Hanging(), time.clock, time.sleep)
+    sending = asyncio.create_task(retrying.send(ERROR))
+    await asyncio.sleep(0)
+    assert not retrying.leave()
+    time.now += module.SLOW + 1
+
+    assert retrying.leave()
+    sending.cancel()
+    await asyncio.wait({sending})
