@@ -22,6 +22,7 @@ Errors that dewy raises on purpose.
     * ChecksumError
     * SignatureError
     * StartFailed
+      * RestartCalledOff: another release takes over instead
   * RootBusy: another dewy works in this root
 
 Messages are one line, name what is wrong and say what would be right.
@@ -216,6 +217,10 @@ class SignatureError(DeploymentError):
 
 class StartFailed(DeploymentError):
     """A new generation died, never got ready, or failed its health check."""
+
+
+class RestartCalledOff(StartFailed):
+    """A restart gave way to another release, which is to run; nothing failed."""
 
 
 class RootBusy(DewyError):

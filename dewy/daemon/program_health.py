@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from ..agent import Agent
 from ..config import Endpoint
 from ..containers.health import Check, HealthTracker
-from ..errors import DeploymentError
+from ..errors import DeploymentError, RestartCalledOff
 from ..logs import detailed
 from ..notifiers import Kind
 from ..supervisor.generations import Generations
@@ -122,6 +122,8 @@ class ProgramHealth:
         """Start the release returned to beside *worker*, which serves until then."""
         try:
             await self._generations.restart(checked=False)
+        except RestartCalledOff as exc:
+            log.info("Restart called off", extra={"why": str(exc)})
         except DeploymentError as exc:
             fields = {"generation": worker.generation, "error": detailed(exc)}
             log.error("Unhealthy program not replaced yet", extra=fields)

@@ -21,7 +21,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from ..config import Endpoint
-from ..errors import DeploymentError, StartFailed
+from ..errors import DeploymentError, RestartCalledOff, StartFailed
 from ..histogram import DRAIN_BOUNDS, Checks, Histogram
 from .candidate import Candidate, Step
 from .deaths import Deaths
@@ -178,6 +178,7 @@ class Generations:
         its health is not checked.
 
         Raises:
+            RestartCalledOff: another release is to run.
             StartFailed: the new generation is gone, the old one untouched.
         """
         while True:
@@ -195,7 +196,7 @@ class Generations:
             again = self.deploying.locked()
             async with self.deploying:
                 if not again or before is not self.serving:
-                    raise StartFailed("called off: another release is to run")
+                    raise RestartCalledOff("another release is to run")
 
     async def _restart(self, checked: bool) -> bool:
         async with self.switch() as candidate:
@@ -225,7 +226,7 @@ class Generations:
     def _require_current(self, candidate: Candidate) -> None:
         """Refuse a restart whose release was left while it started."""
         if not candidate.changes and self._is_stale(candidate.worker):
-            raise StartFailed("another release is to run by now", host=True)
+            raise RestartCalledOff("another release is to run by now", host=True)
 
     async def start_beside(self, candidate: Candidate) -> None:
         """

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
-from ..errors import DeploymentError
+from ..errors import DeploymentError, RestartCalledOff
 from ..logs import detailed, duration
 from .backoff import Backoff
 from .deaths import Death
@@ -114,10 +114,17 @@ class Supervisor:
             await self._restart.wait()
             self._restart.clear()
             with _survived("Restart failed; the old generation serves on"):
-                if await self.generations.restart():
-                    self.generations.restarts += 1
-                else:
-                    log.warning("Restart had nothing to restart")
+                await self._restarted()
+
+    async def _restarted(self) -> None:
+        try:
+            restarted = await self.generations.restart()
+        except RestartCalledOff as exc:
+            log.info("Restart called off", extra={"why": str(exc)})
+            return
+        self.generations.restarts += restarted
+        if not restarted:
+            log.warning("Restart had nothing to restart")
 
     async def _restart_at_intervals(self) -> None:
         while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 
 from dewy.deploy.releases import Releases
 from dewy.deploy.state import Installed
-from dewy.errors import StartFailed
+from dewy.errors import RestartCalledOff, StartFailed
 from dewy.supervisor.deployer import ServerDeployer
 from tests.eventually import eventually
 from tests.standins import programs
@@ -137,9 +138,31 @@ async def test_restart_is_called_off_by_what_is_put_back(site, deployer):
     await deployer.put_back(V2)
 
     await asyncio.wait({restart})
-    with pytest.raises(StartFailed, match="another release is to run"):
+    with pytest.raises(RestartCalledOff, match="another release is to run"):
         restart.result()
     await site.only(1)
+
+
+async def test_restart_that_gives_way_to_deployment_is_no_failure(
+    site, deployer, caplog
+):
+    """SIGHUP during a deployment was logged as an error."""
+    caplog.set_level(logging.INFO)
+    site.generations.policy = replace(site.policy, ready="notify", start_timeout=3600)
+    unpack(site, V2)
+    program = site.root / "releases" / V1.directory / "program.py"
+    await asyncio.to_thread(program.write_text, programs.NEVER_READY)
+    site.supervisor.restart()
+    await eventually(lambda: "starting" in site.generations.workers.values())
+
+    await deployer.put_back(V2)
+
+    def told() -> list[int]:
+        lines = (line for line in caplog.records if "Restart" in line.message)
+        return [line.levelno for line in lines]
+
+    await eventually(told)
+    assert [logging.INFO] == told()
 
 
 async def test_restart_of_a_release_that_was_left_meanwhile_is_not_installed(site):
@@ -157,7 +180,7 @@ async def test_restart_of_a_release_that_was_left_meanwhile_is_not_installed(sit
     state[0] = V2.directory
 
     await asyncio.wait({restart})
-    with pytest.raises(StartFailed, match="another release is to run by now"):
+    with pytest.raises(RestartCalledOff, match="another release is to run by now"):
         restart.result()
     assert serving is site.generations.serving
 

@@ -152,11 +152,7 @@ async def test_a_storm_of_restarts_ends_in_one_healthy_generation(site):
         # So that they come at every point of a restart.
         await asyncio.sleep(0.001)
     await eventually(
-        lambda: (
-            not (
-                site.supervisor._restart.is_set() or site.generations.switching.locked()
-            )
-        )
+        lambda: not (site.supervisor._restart.is_set() or site.generations._restarting)
     )
 
     last = site.generations.serving.generation
