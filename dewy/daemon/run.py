@@ -28,6 +28,7 @@ from ..system import Clock
 from ..systemd import Service
 from ..telemetry.loading import load
 from .assets import unpacking
+from .farewell import Farewell
 from .inspection import inspecting, keep_link
 from .last_resort import LastResort
 from .reload import Reread
@@ -130,7 +131,7 @@ async def _serve(context: RunContext, handlers: Handlers, outer: AsyncExitStack)
     if context.lock:
         guard = RootGuard(context.lock, agent.state_store, control)
         poller.prepare = guard.restore
-    await _measure(context, handlers)
+    await _measure(context, handlers, outer)
     await _answer_locally(context, handlers)
     # Commands act from here on: a program that never gets ready can be left.
     context.beside(_tell_ready(context, agent), "readiness")
@@ -179,14 +180,17 @@ async def _take_orders(
         return None
 
 
-async def _measure(context: RunContext, handlers: Handlers) -> None:
+async def _measure(
+    context: RunContext, handlers: Handlers, outer: AsyncExitStack
+) -> None:
     telemetry = context.telemetry
     if telemetry is not None:
         # Everything that comes with it is loaded by now.
         from .measuring import measure
 
         measure(telemetry, handlers, context.progress)
-        await context.stack.enter_async_context(telemetry)
+        farewell = await outer.enter_async_context(Farewell(telemetry))
+        context.stack.callback(farewell.begin)
 
 
 async def _answer_locally(context: RunContext, handlers: Handlers) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from dewy.system import start_time
 from tests.eventually import eventually
+from tests.needs import needs
 from tests.standins import programs
 from tests.standins.container_site import ContainerDewy
 from tests.standins.engines import RealEngine
@@ -21,6 +23,7 @@ from tests.standins.site import Dewy
 
 SHUTDOWN = 4.0
 SLACK = 5.0
+LOOPBACK = ("127.0.0.1", 0)
 
 
 @pytest.fixture
@@ -121,3 +124,32 @@ async def test_stop_waits_a_moment_for_a_notifier_that_fails(
         assert 0 == await dewy.stop()
 
         assert time.monotonic() - begun < 3 * 2
+
+
+@needs("telemetry")
+async def test_port_is_free_before_a_collector_that_hangs_has_its_last_figures(
+    tmp_path: Path, unused_tcp_port_factory: Callable[[], int]
+) -> None:
+    """So a successor need not wait for it."""
+    port, collector = unused_tcp_port_factory(), socket.create_server(LOOPBACK)
+    with collector:
+        place = f"127.0.0.1:{collector.getsockname()[1]}"
+        options = ("--otlp-endpoint", place, "--otlp-insecure")
+        dewy = Dewy(tmp_path, port, options=options)
+        dewy.publish("v1.0.0")
+        async with dewy:
+            await dewy.runs("v1.0.0")
+            dewy.signal(signal.SIGTERM)
+            await eventually(lambda: is_free(port))
+
+            assert dewy.process is not None
+            assert dewy.process.returncode is None
+            assert 0 == await dewy.exit_status()
+
+
+def is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
