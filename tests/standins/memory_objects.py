@@ -48,6 +48,7 @@ class MemoryObjects:
     """
 
     name = "memory"
+    files = ()
 
     def __init__(self, path: str = "") -> None:
         self.path = path

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 from urllib.parse import SplitResult, unquote
 
 from ... import urls
 from ...errors import ConfigError
 from ..objects.location import quoted
+from ..vendor_files import read_by_google
 from .store import GCSStore
 
 OPTIONS: Mapping[str, str] = {}
@@ -49,6 +52,11 @@ class GCSLocation:
     def name(self) -> str:
         """Differs between buckets, whatever their path."""
         return f"gs {self.bucket}"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that `open` may read."""
+        return read_by_google(os.environ)
 
     def url(self, key: str) -> str:
         """Return the URL of the object *key* in the same bucket."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -20,6 +21,7 @@ from ...errors import ConfigError, RemoteError
 from ..download import Interrupted
 from ..http import STANDARD
 from ..objects import Content, Page, Stat
+from ..vendor_files import read_by_google
 from . import errors
 from .resumable import ResumableUpload
 
@@ -63,6 +65,11 @@ class GCSStore:
 
     def __str__(self) -> str:
         return f"gs://{self._bucket}"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that the next call reads: none while there is a client."""
+        return () if self._made is not None else read_by_google(os.environ)
 
     def page(self, prefix: str, delimiter: str, more: str) -> Page:
         with self._asking() as client:

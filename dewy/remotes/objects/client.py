@@ -15,6 +15,7 @@ from ...threads import Calls
 from .. import NONSENSE
 from ..download import STANDARD, Effort, Interrupted, Progress
 from ..partial_file import PartialFile
+from ..vendor_files import require_answers
 from .location import Location
 from .pace import Pace
 from .port import Content, ObjectStore, Page, Stat, Upload
@@ -61,6 +62,7 @@ class Objects:
     @asynccontextmanager
     async def opened(cls, place: Location) -> AsyncIterator[Self]:
         """Open the bucket of *place*, for as long as the block lasts."""
+        await require_answers(place.files)
         async with cls.lent(await asyncio.to_thread(place.open)) as objects:
             yield objects
 
@@ -220,6 +222,7 @@ class Objects:
     async def _call(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
             async with asyncio.timeout(DEADLINE):
+                await require_answers(self._store.files)
                 with understood(self._store):
                     return await self._calls.make(call, *args, **kwargs)
         except TimeoutError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
 
@@ -16,6 +17,8 @@ class Location(Protocol):
         path: The part of the URL behind the bucket, decoded, without slashes around it.
 
         name: Differs between buckets, whatever their path.
+
+        files: The files that `open` may read, as with credentials.
     """
 
     @property
@@ -23,6 +26,9 @@ class Location(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def files(self) -> tuple[Path, ...]: ...
 
     def url(self, key: str) -> str:
         """Return the URL of the object *key* in the same bucket."""

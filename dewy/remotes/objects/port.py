@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 
@@ -86,6 +87,11 @@ class ObjectStore(Protocol):
     Every method raises RemoteError: the store did not do its part, and
     `Interrupted` where the same request may well succeed a moment later.
     """
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that the next call may read, as with credentials."""
+        ...
 
     def page(self, prefix: str, delimiter: str, more: str) -> Page:
         """List keys that begin with *prefix*, those with *delimiter* as folders."""

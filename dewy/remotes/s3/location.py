@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from ... import urls
 from ...errors import ConfigError
 from ..objects.location import quoted
+from ..vendor_files import read_by_boto3
 from .store import S3Store
 
 OPTIONS: Mapping[str, str] = {"endpoint": "", "region": ""}
@@ -64,6 +67,11 @@ class S3Location:
     def name(self) -> str:
         """Differs between buckets, whatever their path."""
         return f"s3 {self.region} {self.bucket} {self.endpoint}"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that `open` may read."""
+        return read_by_boto3(os.environ)
 
     def url(self, key: str) -> str:
         """Return the URL of the object *key* in the same bucket."""

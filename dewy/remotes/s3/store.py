@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from email.utils import parsedate_to_datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -22,6 +23,7 @@ from ...errors import ConfigError, RemoteError
 from ..download import Interrupted
 from ..http import STANDARD
 from ..objects import Content, Page, Stat
+from ..vendor_files import read_by_boto3
 from . import errors
 from .errors import ABSENT, CONFLICT
 
@@ -58,6 +60,11 @@ class S3Store:
 
     def __str__(self) -> str:
         return self._shown
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that the next call reads: none while there is a client."""
+        return () if self._made is not None else read_by_boto3(os.environ)
 
     def page(self, prefix: str, delimiter: str, more: str) -> Page:
         asked = {"Prefix": prefix, "Delimiter": delimiter, "ContinuationToken": more}

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from dewy.errors import ConfigError, RemoteError
+from dewy.ioprocess import brief
+from dewy.remotes.objects.client import Objects
 from dewy.remotes.s3 import store as module
 from dewy.remotes.s3.location import S3Location
 from dewy.remotes.s3.store import S3Store
+from dewy.remotes.vendor_files import require_answers
+from tests.needs import needs
 from tests.standins import s3
 from tests.standins.files import Fault
 from tests.standins.front import Front
+from tests.standins.fuse import hung, thread_states
 from tests.standins.s3 import S3Bucket, refused
 
 MIB = 1 << 20
@@ -161,3 +167,32 @@ async def test_only_sums_of_the_whole_are_compared(
 
     assert stat is not None
     assert expected == stat.sums
+
+
+@needs("fuse")
+async def test_hung_home_keeps_no_thread_of_a_bucket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither of one that is opened now, nor of one that connects again."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(brief, "PATIENCE", 2.0)
+    place = S3Location.read(urlsplit("s3://r/bucket?endpoint=http://127.0.0.1:9"))
+    store = await asyncio.to_thread(place.open)
+    store.close()
+    with hung(tmp_path):
+        for objects in (Objects.lent(store), Objects.opened(place)):
+            with pytest.raises(RemoteError, match="could not read"):
+                async with objects as bucket:
+                    await bucket.stat("key")
+        assert "D" not in thread_states()
+    async with asyncio.timeout(30):
+        while not await answered(place.files):
+            pass
+
+
+async def answered(files: tuple[Path, ...]) -> bool:
+    try:
+        await require_answers(files)
+    except RemoteError:
+        return False
+    return True
