@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import ExitStack, suppress
 from typing import Any, Self
@@ -36,10 +35,6 @@ finished then. It also limits the wait for adoption before the registry is asked
 LOOKS = 30.0  # seconds between two relists, when nothing happens
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 LAST_WORDS = 3.0  # seconds for the engine to tell how a replica ended, and why
-AFTERWARDS = 0.5  # seconds after an end in which Podman reports that it was requested
-ON_REQUEST = frozenset({0, 128 + signal.SIGTERM, 128 + signal.SIGKILL})
-"""Exit statuses of programs that were told to end, and of some that were not."""
-LONG_AFTERWARDS = 3.0  # seconds for the same on a busy host, after such a status
 
 OVER = frozenset({"die", "destroy", "remove"})
 ASKED = frozenset({"kill", "stop", "restart", "destroy", "remove"})
@@ -90,6 +85,7 @@ class Reconciler:
         self._tried = asyncio.Event()
         self._doubts = Revision()
         self._undecided = 0
+        self._examined = 0  # deaths whose causes are not known yet
         self._links = 0  # number of times the engine's events were lost or came back
         self._linked = True
         self._away = False
@@ -109,6 +105,10 @@ class Reconciler:
         """Description of the problem in one line, or ""."""
         told = (f"{PROBLEMS[of][0]}: {text}" for of, text in self._problems.items())
         return "; ".join(told)
+
+    def undecided(self) -> bool:
+        """Return whether the running version may be about to fail its probation."""
+        return self._examined > 0 or self.health.undecided()
 
     async def __aenter__(self) -> Self:
         self._store.died = self._mourn
@@ -246,6 +246,7 @@ class Reconciler:
 
     def _mourn(self, replica: Replica) -> None:
         self._undecided += 1
+        self._examined += 1
         away = self._away
         name = f"death of {replica.name}"
         self._spawn(lambda: self._answer_death(replica, away), name)
@@ -253,7 +254,10 @@ class Reconciler:
     async def _answer_death(self, replica: Replica, away: bool) -> None:
         with ExitStack() as holding:
             holding.callback(self._decided)
-            await self._answer(replica, away, holding.close)
+            try:
+                await self._answer(replica, away, holding.close)
+            finally:
+                self._examined -= 1
 
     def _decided(self) -> None:
         self._undecided -= 1
@@ -307,20 +311,17 @@ class Reconciler:
         self, replica: Replica, end: Termination, heal: Callable[[], None]
     ) -> bool:
         """Return whether the end of *replica* was requested of the engine."""
-        if self._store.get(replica.id) is None:
-            # Its own end leaves a container behind.
-            return True
-        if self._store.engine.flavour == "podman":
-            await _within(AFTERWARDS, replica.asked)
-            if end.exit_code in ON_REQUEST and not replica.asked.is_set():
-                # A stop shows when its cleaning up is completed, a removal by force
-                # even later. Healing goes on meanwhile, but leaves the container.
-                replica.in_question = True
-                heal()
-                await _within(LONG_AFTERWARDS, replica.asked)
-                replica.in_question = False
-                self._store.changed.set()
-        return replica.asked.is_set()
+
+        def doubt() -> None:
+            # Healing goes on meanwhile, but leaves the container.
+            replica.in_question = True
+            heal()
+
+        asked = await self._store.asked_to_end(replica, end.exit_code, doubt)
+        if replica.in_question:
+            replica.in_question = False
+            self._store.changed.set()
+        return asked
 
     async def _keep(self) -> None:
         await self._until_registry_answered()
@@ -379,13 +380,6 @@ def _was_asked_to_end(event: Event) -> bool:
     return event.action in ASKED and not (
         event.action == "kill" and event.detail in HARMLESS
     )
-
-
-async def _within(seconds: float, event: asyncio.Event) -> None:
-    """Wait for *event*, but no longer than *seconds*."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
 
 
 async def _withstood(work: Work, name: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import count
@@ -31,6 +32,11 @@ __all__ = ["ReplicaStore"]
 log = logging.getLogger(__name__)
 
 NOT_AT_WORK = frozenset({"created", "exited", "dead", "removing"})
+
+AFTERWARDS = 0.5  # seconds after an end in which Podman reports that it was requested
+ON_REQUEST = frozenset({0, 128 + signal.SIGTERM, 128 + signal.SIGKILL})
+"""Exit statuses of programs that were told to end, and of some that were not."""
+LONG_AFTERWARDS = 3.0  # seconds for the same on a busy host, after such a status
 
 
 class ReplicaStore:
@@ -289,6 +295,8 @@ class ReplicaStore:
         """Forget a container that no longer exists."""
         replica = self._replicas.pop(container, None)
         if replica is not None:
+            # Its own end would have left a container behind.
+            replica.asked.set()
             self._count_end(replica, replica.exit_code)
             self.lose(replica, None)
             self.changed.set()
@@ -348,6 +356,26 @@ class ReplicaStore:
             if container is not None and container.running:
                 self.see(container)
 
+    async def asked_to_end(
+        self,
+        replica: Replica,
+        exit_code: int | None,
+        doubt: Callable[[], None] = lambda: None,
+    ) -> bool:
+        """
+        Return whether the engine was asked to end *replica*, which has ended.
+
+        *doubt* is called where that takes seconds to find out.
+        """
+        if self.engine.flavour == "podman":
+            await _within(AFTERWARDS, replica.asked)
+            if exit_code in ON_REQUEST and not replica.asked.is_set():
+                # A stop shows when its cleaning up is completed, a removal by force
+                # even later.
+                doubt()
+                await _within(LONG_AFTERWARDS, replica.asked)
+        return replica.asked.is_set()
+
     async def tail(self, container: str, lines: int = 50) -> tuple[str, ...]:
         """Return the last lines of its output; none if the engine does not answer."""
         try:
@@ -365,3 +393,10 @@ class ReplicaStore:
             "upstream": upstream,
             **more,
         }
+
+
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    """Wait for *event*, but no longer than *seconds*."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

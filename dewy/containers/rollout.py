@@ -27,7 +27,7 @@ class Phase(IntEnum):
 
     GONE = 0  # created and never started, exited, or dead
     LEAVING = 1  # out of the table, draining or stopped on request
-    PAUSED = 2  # frozen by request; keeps its place until it goes on
+    PAUSED = 2  # frozen by request; keeps its place until it goes on, but in no rollout
     UNCHECKED = 3  # running; its readiness is not known
     STARTING = 4  # being waited for until it is ready
     READY = 5  # ready, and not in the table yet
@@ -143,10 +143,12 @@ def _places(seen: Iterable[Observed], desired: Desired) -> dict[int, Observed]:
 
     A replica keeps its place where it can; the others fill the places that are left.
     """
+    # A rollout could wait for ever for a replica that somebody froze.
+    useless = Phase.PAUSED if desired.beside else Phase.LEAVING
     alike = [
         replica
         for replica in seen
-        if replica.spec == desired.spec and replica.phase > Phase.LEAVING
+        if replica.spec == desired.spec and replica.phase > useless
     ]
     alike.sort(key=lambda replica: (-replica.phase, replica.index, replica.id))
     chosen = alike[: desired.replicas]

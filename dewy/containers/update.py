@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -142,13 +142,21 @@ class _Update(ABC):
         try:
             await self._launcher.until_ready(replica, readiness)
         except StartFailed as exc:
+            # Before its removal, which is a request, too.
+            requested = await self._was_requested(replica)
             self._drainer.begin([replica])
+            if requested:
+                raise _called_off(replica, exc.log_tail) from exc
             self._given_up(replica, exc, served)
         except asyncio.CancelledError:
             # The next inspection finds out.
             if replica.phase is Phase.STARTING:
                 replica.phase = Phase.UNCHECKED
             raise
+
+    async def _was_requested(self, replica: Replica) -> bool:
+        """Return whether somebody else had the engine end *replica*."""
+        return False
 
     def _given_up(self, replica: Replica, exc: StartFailed, served: bool) -> None:
         """Handle that *replica* is not ready, or no more: it is leaving."""
@@ -237,11 +245,18 @@ class Rollout(_Update):
     def _failed(self, exc: BaseException) -> None:
         raise exc
 
+    async def _was_requested(self, replica: Replica) -> bool:
+        if not replica.ended.done() or replica.container.oom_killed:
+            return False
+        return await self._store.asked_to_end(replica, replica.exit_code)
+
     async def _refuse_deaths(self) -> None:
         dead = [r for r in self._admitted if r.ended.done() and r.phase is Phase.GONE]
         if dead:
             tail = await self._store.tail(dead[0].id)
-            code = dead[0].ended.result()
+            if await self._was_requested(dead[0]):
+                raise _called_off(dead[0], tail)
+            code = dead[0].exit_code
             how = "" if code is None else f" with exit status {code}"
             raise StartFailed(
                 f"replica {dead[0].name} ended{how} while others were started",
@@ -336,3 +351,9 @@ class Healing(_Update):
             raise exc
         told = self._store.tell(replica, error=str(exc))
         log.warning("Replica is lost, another takes its place", extra=told)
+
+
+def _called_off(replica: Replica, tail: Sequence[str]) -> StartFailed:
+    """Return the failure of a start that somebody ended at the engine."""
+    text = f"replica {replica.name} was stopped or removed while it was deployed"
+    return StartFailed(text, log_tail=tail, host=True)

@@ -127,7 +127,7 @@ async def _keep(
     reconciler = await context.stack.enter_async_context(
         replica_set.keep(failed, troubled, lambda: agent.probation.left is not None)
     )
-    agent.probation.watch(reconciler.health.undecided)
+    agent.probation.watch(reconciler.undecided)
 
     async def tick() -> None:
         # The version that ran is started from this host before the registry is asked.

@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 DECISION = 0.5
 """Seconds after which is looked again whether a failure is decided."""
 
+LONGEST_DECISION = 10.0
+"""Limit in seconds of a decision that ends after a probation shorter than that."""
+
 NOTHING = "no earlier release can be put back"
 
 PutBack = Callable[[Installed], Awaitable[None]]
@@ -107,7 +110,8 @@ class Probation:
 
     def _is_prolonged(self) -> bool:
         """Return whether probation goes on past its time, for as long again at most."""
-        longest = 2 * self.settings.probation
+        time = self.settings.probation
+        longest = time + max(time, LONGEST_DECISION)
         return self._undecided() and self._since(self._begun) < longest
 
     def _finish(self, *, passed: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dewy.containers import reconciler
+from dewy.containers import replica_store
 from dewy.containers.engines.memory_contents import Held
 from dewy.deploy.state import Installed
 from tests.containers.test_reconciler import first, kept, whole
@@ -143,7 +143,7 @@ async def test_slow_removal_by_force_is_healed_at_once_and_no_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Podman tells that it removes a container only when that is done."""
-    monkeypatch.setattr(reconciler, "LONG_AFTERWARDS", DEADLINE)
+    monkeypatch.setattr(replica_store, "LONG_AFTERWARDS", DEADLINE)
     async with kept(tmp_path, flavour="podman") as bench:
         victim = bench.host.held[first(bench).id]
         await bench.host.kill(victim.container.id)
@@ -156,10 +156,25 @@ async def test_slow_removal_by_force_is_healed_at_once_and_no_verdict(
         assert [] == bench.deaths
 
 
+async def test_removal_that_only_an_inspection_shows_is_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(replica_store, "LONG_AFTERWARDS", DEADLINE)
+    async with kept(tmp_path, flavour="podman") as bench:
+        victim = first(bench).id
+        await bench.host.kill(victim)
+        await eventually(lambda: bench.serving() == ["v1"] * 3)
+
+        del bench.host.held[victim]
+        await bench.replica_set.deployer.store.look_at(victim)
+        await eventually(lambda: whole(bench))
+        assert [] == bench.deaths
+
+
 async def test_kill_that_no_removal_follows_is_a_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(reconciler, "LONG_AFTERWARDS", 0.1)
+    monkeypatch.setattr(replica_store, "LONG_AFTERWARDS", 0.1)
     async with kept(tmp_path, flavour="podman") as bench:
         victim = first(bench)
         await bench.host.kill(victim.id)

@@ -80,6 +80,29 @@ async def test_a_dead_replica_is_replaced_and_how_it_ended_is_told(tmp_path: Pat
         assert [("out of luck",)] == tails
 
 
+async def test_failure_is_at_hand_until_the_cause_of_a_death_is_known(tmp_path: Path):
+    async with kept(tmp_path) as bench:
+        reconciler = bench.replica_set.reconciler
+        assert reconciler is not None
+        asked, judged = asyncio.Event(), asyncio.Event()
+
+        async def died(
+            replica: Replica, how: str, tail: tuple[str, ...], verb: str
+        ) -> bool:
+            asked.set()
+            await judged.wait()
+            return False
+
+        judged_by(bench, died)
+        assert not reconciler.undecided()
+        await bench.host.kill(first(bench).id)
+        await asked.wait()
+        assert reconciler.undecided()
+        judged.set()
+        await eventually(lambda: whole(bench))
+        assert not reconciler.undecided()
+
+
 async def test_the_address_of_a_dead_replica_is_never_dialled_again(tmp_path: Path):
     """Not even by a probe, and not when somebody else listens there at once."""
     async with kept(tmp_path, health_interval=0.02) as bench:

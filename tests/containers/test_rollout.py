@@ -56,6 +56,20 @@ def test_rollout_leaves_all_other_replicas_alone():
     )
 
 
+def test_rollout_replaces_a_paused_replica():
+    seen = group(NEW, Phase.PAUSED, SERVING)
+
+    assert Plan(start=(0,)) == reconcile(seen, rollout(2))
+    assert Plan() == reconcile(seen, Desired(NEW, 2))
+
+
+def test_paused_replica_leaves_once_others_have_its_place():
+    seen = [*group(NEW, Phase.PAUSED, SERVING), Observed("more", 0, NEW, SERVING)]
+
+    assert reconcile(seen, rollout(2)).complete
+    assert ("new0",) == reconcile(seen, Desired(NEW, 2)).leave
+
+
 def test_healing_starts_all_that_is_missing_at_once():
     assert (0, 1, 2) == reconcile([], Desired(NEW, 3)).start
     assert (1, 2) == reconcile(group(NEW, STARTING), Desired(NEW, 3)).start
@@ -251,7 +265,8 @@ def judge(world: World, todo: Plan, desired: Desired) -> None:
         alike = [
             each
             for each in seen.values()
-            if each.spec == desired.spec and each.phase > LEAVING
+            if each.spec == desired.spec
+            and each.phase > (Phase.PAUSED if desired.beside else LEAVING)
         ]
         assert len(alike) + len(todo.start) <= desired.replicas
 

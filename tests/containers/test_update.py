@@ -120,6 +120,26 @@ async def test_a_death_while_others_start_is_the_end_of_a_deployment(tmp_path: P
         assert ["v1"] * 3 == bench.serving()
 
 
+async def test_requested_end_of_a_new_replica_is_no_fault_of_its_version(
+    tmp_path: Path,
+):
+    async with prepared(tmp_path) as (bench, container_spec):
+
+        async def one_is_stopped() -> None:
+            await eventually(lambda: "v2" in bench.serving())
+            replica = bench.replica_set.deployer.store.get(newest(bench))
+            assert replica is not None
+            replica.asked.set()
+            await end(bench, newest(bench))
+
+        bench.host.hook = at_start(2, one_is_stopped)
+        with pytest.raises(StartFailed, match="was stopped or removed") as caught:
+            await rollout(bench, container_spec).run()
+
+        assert caught.value.host
+        assert ["v1"] * 3 == bench.serving()
+
+
 async def test_a_death_is_made_good_where_nothing_is_at_stake(tmp_path: Path):
     async with prepared(tmp_path) as (bench, container_spec):
 

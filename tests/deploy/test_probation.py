@@ -374,3 +374,17 @@ def test_probation_does_not_go_on_for_ever(tmp_path: Path):
         return await case.probation.over()
 
     assert virtual_time.run(scenario())
+
+
+def test_death_in_short_probation_is_judged_when_its_cause_is_known(tmp_path: Path):
+    async def scenario() -> bool:
+        case = Case(tmp_path)
+        case.probation.settings = replace(case.probation.settings, probation=2.0)
+        loop = asyncio.get_running_loop()
+        case.probation._clock = Clock(monotonic=loop.time)
+        case.probation.watch(lambda: True)
+        case.probation.begin(NEW, "abc")
+        await asyncio.sleep(5.5)
+        return await case.die()
+
+    assert virtual_time.run(scenario())

@@ -183,6 +183,64 @@ async def test_paused_replica_of_an_old_version_is_removed(
         await site.alone("v1.1.0")
 
 
+async def test_rollout_replaces_a_new_replica_that_is_paused(
+    patient: ContainerDewy, engine: RealEngine
+) -> None:
+    site = patient
+    await site.push(OLD)
+    async with site, engine.client() as docker:
+        await site.serves(OLD)
+        await site.push("v1.1.0", env={"START_DELAY_MS": "1000"})
+        victim = await first_of(site, "v1.1.0")
+        await docker.containers.container(victim).pause()
+        await site.serves("v1.1.0")
+        assert victim not in await site.alone("v1.1.0")
+
+
+@pytest.mark.parametrize("how", ["kill", "stop", "delete"])
+async def test_stopping_a_new_replica_in_a_rollout_condemns_no_version(
+    patient: ContainerDewy, engine: RealEngine, how: str
+) -> None:
+    site = patient
+    site.replicas = 2
+    await site.push(OLD)
+    async with site, engine.client() as docker:
+        await site.serves(OLD)
+        await site.push("v1.1.0", env={"START_DELAY_MS": "4000"})
+        victim = docker.containers.container(await first_of(site, "v1.1.0"))
+        await (victim.delete(force=True) if how == "delete" else getattr(victim, how)())
+        await site.fails("was stopped or removed while it was deployed", at="start")
+        status = await site.serves("v1.1.0")
+        assert [] == status["quarantine"]
+
+
+async def first_of(site: ContainerDewy, version: str) -> str:
+    """Wait until a replica of *version* serves; its id."""
+    found: list[str] = []
+
+    async def serves() -> bool:
+        found[:] = [id for id, of in (await site.serving()).items() if of == version]
+        return bool(found)
+
+    await eventually(serves)
+    return found[0]
+
+
+async def test_ending_well_at_the_end_of_probation_is_a_failure(
+    patient: ContainerDewy, engine: RealEngine
+) -> None:
+    """Podman tells seconds later whether somebody asked for it."""
+    site = patient
+    site.replicas = 1
+    site.options = ("--probation", "2s")
+    await site.push(OLD)
+    async with site:
+        await site.serves(OLD)
+        await site.push(BAD, env={"EXIT_AFTER_MS": "1500", "EXIT_CODE": "0"})
+        assert "died within probation" in await site.refuses(BAD)
+        await site.serves(OLD)
+
+
 async def without(site: ContainerDewy, replica: str) -> bool:
     return replica not in await site.serving()
 
