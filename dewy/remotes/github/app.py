@@ -10,6 +10,7 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
@@ -95,11 +96,17 @@ def _pem(environ: Mapping[str, str]) -> bytes:
             " or GITHUB_APP_PRIVATE_KEY_PATH"
         )
     try:
-        return Path(path).read_bytes()
+        return _read(path)
     except OSError as exc:
         raise ConfigError(
             f"GITHUB_APP_PRIVATE_KEY_PATH: {path} could not be read: {exc.strerror}"
         ) from exc
+
+
+@cache
+def _read(path: str) -> bytes:
+    # Once, at the start: later, its directory may hang and keep the thread for good.
+    return Path(path).read_bytes()
 
 
 def _load(pem: bytes) -> RSAPrivateKey:

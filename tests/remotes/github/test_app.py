@@ -138,3 +138,14 @@ def test_missing_dependency_names_the_extra(
 def test_key_is_not_shown(apps: Apps) -> None:
     """Not even as an object."""
     assert "key" not in repr(App.from_environment(environ(apps.pem())))
+
+
+def test_key_file_is_read_once(apps: Apps, tmp_path: Path) -> None:
+    """Its directory may be gone, or hang, when the next artifact is fetched."""
+    path = tmp_path / "key.pem"
+    path.write_text(apps.pem())
+    named = {**environ(""), "GITHUB_APP_PRIVATE_KEY_PATH": str(path)}
+    App.from_environment(named)
+    path.unlink()
+
+    assert App.from_environment(named)
