@@ -240,7 +240,9 @@ class Agent:
         """
         running = self.state.running
         if running and is_same(running, release) and await self.deployer.alive():
-            await self.state_store.note(lambda state: replace(state, wanted=""))
+            await self.state_store.note(
+                lambda state: replace(state, wanted="", gone=None)
+            )
         else:
             # Held from its commit on: no poll may undo it before that is decided.
             attempt = self.attempt(release.tag, "deploy", ASKED_FOR)
@@ -426,24 +428,31 @@ class Agent:
 
     async def _heal(self, release: Release | None) -> None:
         """Make good what somebody did to what runs, which is *release* if newest."""
-        running = self.state.running
+        running, gone = self.state.running, self.state.gone
+        if gone and release:
+            # What runs in its place is the newest release by now.
+            await self.state_store.note(lambda state: replace(state, gone=None))
+        elif gone and gone.tag:
+            return await self._fetch_again(await self.look(gone.tag))
         if running is None or not (release or running.tag):
             return
         if not await self.release_store.has(running):
-            release = release or await self.look(running.tag)
-            if release is None:
-                return
-            entry = self.state.quarantine.find(release.tag, release.identity)
-            if entry and entry.blocks(self.clock.wall()):
-                raise NotYet(quarantined(entry))
-            log.error("Release is gone from this host", extra={"tag": release.tag})
-            return await self.deploy(release)
+            return await self._fetch_again(release or await self.look(running.tag))
         if release:
             await self.deployer.heal(running)
         # A verb may have changed it meanwhile; the next look heals that.
         if release and self.state.running == running and not running.identity:
             known = replace(running, identity=release.identity)
             await self.state_store.note(lambda state: state.renamed(running, known))
+
+    async def _fetch_again(self, release: Release | None) -> None:
+        if release is None:
+            return
+        entry = self.state.quarantine.find(release.tag, release.identity)
+        if entry and entry.blocks(self.clock.wall()):
+            raise NotYet(quarantined(entry))
+        log.error("Release is gone from this host", extra={"tag": release.tag})
+        await self.deploy(release)
 
     async def _failed(self, release: Release, change: Change, exc: Exception) -> None:
         attempt = change.attempt

@@ -23,7 +23,6 @@ from .system import Clock, boot_id, start_time, utc
 
 log = logging.getLogger(__name__)
 
-GONE = "what ran before it is gone from this host"
 ADOPTED = "deployed by another program"
 
 
@@ -145,14 +144,12 @@ def _present(state: State, kept: Collection[str]) -> State:
     Going back from a release begins with its quarantine; what runs and is in
     there was being left when dewy was killed.
     """
-    there = tuple(i for i in state.installed if i.directory in kept)
-    found, running = replace(state, installed=there), state.running
+    found, running = state.present(kept), state.running
     if running is None:
         return found
-    if running not in there:
+    if found.running != running:
         log.error("Running release is gone", extra={"directory": running.directory})
-        because = GONE if found.previous else ""
-        return replace(found, running=found.previous, because=because, back_at=0.0)
+        return found
     entry = found.quarantine.find(running.tag, running.identity)
     if entry and entry.until is None and found.previous:
         log.warning("Finished rolling back", extra={"from": running.name})

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dewy.deploy.state import State
 from dewy.errors import NoRelease
 from dewy.operations import Operations
 from tests.eventually import eventually
@@ -95,6 +96,48 @@ async def test_release_removed_by_hand_is_brought_again_though_another_is_newest
         hands.agent.state.running.tag,
         hands.agent.state.back_at,
     )
+
+
+def stand_in(state: State) -> State:
+    """v1.0.0 runs in place of what should, whose files are gone."""
+    return state.present({each.directory for each in state.installed[-1:]})
+
+
+@pytest.mark.parametrize("held", [True, False])
+async def test_gone_release_that_another_stands_in_for_is_brought_again(
+    hands, tmp_path, held
+):
+    """Also where it is not the newest: after a rollback, and under hold."""
+    for each in ("v1.0.0", "v1.1.0", "v1.2.0"):
+        hands.publish(each)
+        await hands.tick()
+    await Operations(hands.agent).roll_back("", lambda text: None)
+    if held:
+        await Operations(hands.agent).hold()
+    await hands.agent.state_store.note(stand_in)
+    state = hands.agent.state
+    assert ("v1.0.0", "v1.1.0") == (state.running.tag, state.gone.tag)
+    await hands.tick()
+
+    assert "v1.1.0" == version(tmp_path)
+    state = hands.agent.state
+    assert ("v1.1.0", None, held) == (state.running.tag, state.gone, state.hold)
+    assert state.back_at
+
+
+async def test_operator_who_holds_what_stands_in_for_gone_release_keeps_it(
+    hands, tmp_path
+):
+    for each in ("v1.0.0", "v1.1.0"):
+        hands.publish(each)
+        await hands.tick()
+    await hands.agent.state_store.note(stand_in)
+    await hands.agent.deployer.put_back(hands.agent.state.running)
+    assert "held at v1.0.0" in await Operations(hands.agent).hold()
+    await hands.tick()
+
+    assert "v1.0.0" == version(tmp_path)
+    assert "v1.0.0" == hands.agent.state.running.tag
 
 
 async def test_a_link_removed_by_hand_is_made_again(hands, tmp_path):

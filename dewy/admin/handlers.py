@@ -189,6 +189,8 @@ class Handlers:
         reasons = []
         if agent.state.running and not await agent.deployer.alive():
             reasons.append(f"{agent.state.running.name} does not run")
+        if gone := agent.state.gone:
+            reasons.append(f"{gone.name} is gone from this host until it is fetched")
         if agent.state_store.unwritten:
             reasons.append(f"the state {agent.state_store.unwritten}")
         if self._replica_set:

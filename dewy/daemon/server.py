@@ -8,10 +8,11 @@ from dataclasses import replace
 from .. import boot
 from ..agent import Agent
 from ..deploy.releases import Releases
-from ..deploy.state import Group
+from ..deploy.state import Group, Installed, State
 from ..deploy.state_store import StateStore
-from ..errors import StartFailed
+from ..errors import DeploymentError, StartFailed
 from ..logs import detailed
+from ..notifiers import Kind
 from ..supervisor.deployer import ServerDeployer
 from ..supervisor.generations import Generations
 from ..supervisor.policy import Policy
@@ -63,7 +64,7 @@ async def supervise(
         capture=settings.capture,
         notifies=state_store.state.notifies,
         record=lambda: _record(state_store, generations),
-        prepare=lambda: _restore(state_store, releases),
+        prepare=lambda: _restore(agent, releases, generations),
         release=lambda: _running(state_store),
         hurry=context.signals.hurry,
     )
@@ -119,11 +120,46 @@ def _running(state_store: StateStore) -> str:
     return running.directory if running else ""
 
 
-async def _restore(state_store: StateStore, releases: Releases) -> None:
-    """Point `current` at the release that runs by the state, wherever it was moved."""
-    running = state_store.state.running
-    if running is not None:
+async def _restore(agent: Agent, releases: Releases, generations: Generations) -> None:
+    """
+    Point `current` at the release that runs by the state, wherever it was moved.
+
+    Where its files are gone and nothing serves, the best kept release runs instead,
+    until that one can be fetched.
+    """
+    running = agent.state.running
+    if running is None:
+        return
+    try:
         await releases.restore(running.directory)
+    except DeploymentError:
+        serving = generations.serving
+        # What is about to be started has no process yet.
+        serves = serving is not None and serving.alive and bool(serving.pid)
+        if serves or not await _stand_in(agent, releases, running):
+            raise
+
+
+async def _stand_in(agent: Agent, releases: Releases, gone: Installed) -> bool:
+    """Let the best kept release run in place of *gone*; whether there is one."""
+    installed = [each.directory for each in agent.state.installed]
+    there = await releases.present(installed)
+
+    def present(state: State) -> State:
+        found = state.present(there)
+        return found if found.running and state.running == gone else state
+
+    back = (await agent.state_store.note(present)).running
+    if back is None or back == gone:
+        return False
+    if releases.trial is not None:
+        releases.trial.back = back.directory
+    await releases.switch(back.directory)
+    log.error("Running release is gone", extra={"tag": gone.name, "to": back.name})
+    text = f"{gone.name} is gone from this host; {back.name} runs until it is fetched"
+    agent.deployment_log.tell(Kind.ERROR, text)
+    agent.announce(agent.describe())
+    return True
 
 
 async def _record(state_store: StateStore, generations: Generations) -> None:

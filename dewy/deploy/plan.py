@@ -151,7 +151,7 @@ def refuse_held(state: State, target: Installed) -> None:
         NotYet: the root is held at another version than *target*.
     """
     running = state.running
-    if state.hold and running and not running.is_version_of(target):
+    if state.hold and running and not state.runs_by_right(target):
         raise NotYet(f"held at {running.name}; {target.name} waits")
 
 

@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -186,6 +186,12 @@ class Releases:
     async def names(self) -> frozenset[str]:
         """Return the release directories that are there."""
         return await asyncio.to_thread(self._names)
+
+    async def present(self, directories: Iterable[str]) -> frozenset[str]:
+        """Return those of *directories*, release directories, that are there."""
+        return await asyncio.to_thread(
+            lambda: frozenset(each for each in directories if self.path(each).is_dir())
+        )
 
     async def prune(self, keep: Collection[str]) -> None:
         """

@@ -20,6 +20,7 @@ from .decode import boolean, document, listed, number, record, text, texts
 from .quarantine import Quarantine
 
 FORMAT = 1
+GONE = "what ran before it is gone from this host"
 BROKEN, STAMP = ".broken-", "%Y%m%dT%H%M%SZ"
 
 
@@ -96,6 +97,9 @@ class State:
         pulled: Digests of the images that were pulled for this root, until they
             are removed again.
 
+        gone: The release that should run, but whose files are gone from this host, so
+            that *running* does until it can be fetched.
+
         more: The keys that a newer dewy wrote beside these, kept as they came.
     """
 
@@ -109,6 +113,7 @@ class State:
     pulled: tuple[str, ...] = ()
     because: str = ""
     back_at: float = 0.0
+    gone: Installed | None = None
     more: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
@@ -147,11 +152,33 @@ class State:
         *keep* releases stay on disk, never fewer than two: what drains, and what
         a rollback goes to, needs its files.
         """
-        again = self.running is not None and self.running.is_version_of(release)
+        again = self.runs_by_right(release)
         back_at = back_at or (self.back_at if again else 0.0)
         others = [i for i in self.installed if not i.is_version_of(release)]
         kept = (release, *others)[: max(keep, 2)]
-        return replace(self, running=release, installed=kept, back_at=back_at)
+        return replace(
+            self, running=release, installed=kept, back_at=back_at, gone=None
+        )
+
+    def runs_by_right(self, release: Installed) -> bool:
+        """Return whether *release* is the version that runs, or should."""
+        either = (self.running, self.gone)
+        return any(each.is_version_of(release) for each in either if each)
+
+    def present(self, kept: Collection[str]) -> Self:
+        """
+        Return this state where no release directories but *kept* are there.
+
+        The best kept release runs in place of one that is gone; None if there is none.
+        """
+        there = tuple(i for i in self.installed if i.directory in kept)
+        found, running = replace(self, installed=there), self.running
+        if running is None or running in there:
+            return found
+        if found.previous is None:
+            return replace(found, running=None, because="", back_at=0.0, gone=None)
+        gone = self.gone or running
+        return replace(found, running=found.previous, because=GONE, gone=gone)
 
     def renamed(self, old: Installed, new: Installed) -> Self:
         """Return this state with *new* wherever *old* was."""
@@ -216,6 +243,7 @@ _FIELDS: dict[str, Callable[[Any], Any]] = {
     "pulled": texts,
     "because": text,
     "back_at": number,
+    "gone": lambda data: None if data is None else _installed(data),
 }
 
 

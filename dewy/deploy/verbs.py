@@ -28,7 +28,7 @@ def hold(state: State) -> Outcome:
         if state.running
         else "held, but nothing runs: the first release is still deployed"
     )
-    return replace(state, hold=True), f"{held}; `dewy unhold` ends it"
+    return replace(state, hold=True, gone=None), f"{held}; `dewy unhold` ends it"
 
 
 def unhold(state: State) -> Outcome:

@@ -86,6 +86,7 @@ def explain(
     found = [
         *_running(version, state),
         *_wanted(version, state),
+        *_gone(version, state),
         *_quarantine(version, state, looked, now),
         *_registry(version, state, looked, now),
         *_past(version, history),
@@ -112,6 +113,13 @@ def _running(version: str, state: State) -> Found:
 def _wanted(version: str, state: State) -> Found:
     if state.wanted == version:
         yield WAITS, "an operator asked for it; the next poll deploys it"
+
+
+def _gone(version: str, state: State) -> Found:
+    running = state.running
+    if running and state.gone and state.gone.name == version:
+        until = f"{running.name} runs until it is fetched"
+        yield WAITS, f"its files are gone from this host; {until}"
 
 
 def _quarantine(version: str, state: State, looked: Looked, now: float) -> Found:

@@ -218,6 +218,30 @@ def test_candidates_skip_bad_and_missing_releases() -> None:
     assert [V1] == list(state.candidates(missing=[V2]))
 
 
+def test_gone_release_makes_way_and_is_remembered_until_it_runs_again() -> None:
+    clock = Clock()
+    bad = Quarantine().add("v2", V2.identity, "no", clock, traffic=False)
+    state = State(V3, (V3, V2, V1), quarantine=bad, back_at=9.0)
+    found = state.present({V2.directory, V1.directory})
+
+    assert (V1, V3, 9.0) == (found.running, found.gone, found.back_at)
+    assert bad == found.quarantine
+    assert found == State.from_json(found.to_json())
+    again = replace(V3, directory="20310203T090000Z")
+    back = found.deployed(again, 7)
+    assert (again, None, 9.0) == (back.running, back.gone, back.back_at)
+
+
+def test_gone_release_without_another_leaves_nothing_to_run() -> None:
+    found = State(V2, (V2,)).present(set())
+
+    assert (None, None) == (found.running, found.gone)
+
+
+def test_release_that_is_there_stays_though_others_are_gone() -> None:
+    assert State(V2, (V2,)) == State(V2, (V2, V1)).present({V2.directory})
+
+
 def test_state_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
     """A full disk costs the change, not the memory."""
     file = StateFile(tmp_path)

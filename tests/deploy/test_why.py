@@ -156,3 +156,14 @@ def test_version_within_grace_period_waits_with_the_time() -> None:
 
     assert "waits" == verdict
     assert "waited for until 1970-01-01 00:17:40 UTC" in text
+
+
+def test_release_whose_files_are_gone_waits_until_it_is_fetched() -> None:
+    state = STATE.present({V1.directory})
+    away = Looked(problem="the registry is away")
+    answer = explain("v2", state, HISTORY, away, NOW)
+
+    assert "waits" == answer.verdict
+    told = "its files are gone from this host; v1 runs until it is fetched"
+    assert told == answer.why[0]
+    assert "runs" == explain("v1", state, HISTORY, away, NOW).verdict

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 from pathlib import Path
 
 import pytest
 
 from dewy.deploy.migrate_go import deployed_at
+from tests.eventually import eventually
 from tests.standins import programs, roots
 from tests.standins.roots import say
 from tests.standins.site import Dewy
@@ -228,6 +230,38 @@ async def test_a_running_release_that_was_removed_by_hand(tmp_path, unused_tcp_p
         (tmp_path / "away").rename(dewy.registry)
         await dewy.runs("v1.1.0")
         assert "v1.1.0" == await dewy.fetch()
+
+
+@pytest.mark.parametrize("held", [True, False])
+async def test_running_release_removed_by_hand_makes_way_when_its_program_dies(
+    tmp_path, unused_tcp_port, held
+):
+    """Nothing was served until the registry was back; under hold, too."""
+    dewy = Dewy(tmp_path, unused_tcp_port, options=("--probation", "0"))
+    dewy.publish("v1.0.0")
+    async with dewy:
+        await dewy.runs("v1.0.0")
+        dewy.publish("v1.1.0")
+        await dewy.runs("v1.1.0")
+        if held:
+            await dewy.ask("hold")
+        dewy.registry.rename(tmp_path / "away")
+        shutil.rmtree((dewy.root / "current").resolve())
+        dewy.signal(signal.SIGHUP)
+        await eventually(lambda: "Restart failed; the old generation" in dewy.log)
+        status = await dewy.runs("v1.1.0")
+        os.kill(status["generations"][0]["pid"], signal.SIGKILL)
+
+        status = await dewy.runs("v1.0.0")
+        assert "v1.0.0" == await dewy.fetch()
+        assert [] == status["quarantine"]
+        told = "v1.1.0 is gone from this host until it is fetched"
+        assert told in status["degraded"]
+        (tmp_path / "away").rename(dewy.registry)
+        status = await dewy.runs("v1.1.0")
+        assert (held, "v1.1.0") == (status["hold"], await dewy.fetch())
+        assert told not in status["degraded"]
+    assert (await roots.state(dewy.root)).gone is None
 
 
 async def test_the_only_release_removed_by_hand_is_deployed_again(tmp_path):
