@@ -16,6 +16,8 @@ from dewy.deploy.hook_output import KEPT
 from dewy.deploy.hooks import HookKind, HookResult
 from dewy.system import start_time
 from tests.eventually import eventually, soon
+from tests.needs import needs
+from tests.standins.fuse import hung
 
 
 async def run(
@@ -257,3 +259,19 @@ async def test_output_of_what_hook_leaves_running_goes_nowhere(
     files = [os.readlink(f"/proc/{left[0]}/fd/{fd}") for fd in (1, 2)]
     assert all(each.startswith("pipe:") for each in files)
     os.kill(left.pop(), signal.SIGKILL)
+
+
+@needs("fuse")
+async def test_hook_that_nothing_can_kill_is_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hooks, "STOP_GRACE", 0.5)
+    directory = tmp_path / "hung"
+    directory.mkdir()
+    with hung(directory):
+        result = await run("echo $$ > pid; exec cat hung/file", tmp_path, limit=3)
+
+        assert (128 + signal.SIGKILL, True) == (result.exit_code, result.timed_out)
+        pid = int((tmp_path / "pid").read_text())
+        assert not gone(pid)
+    await until(lambda: gone(pid))
