@@ -109,7 +109,7 @@ async def test_program_that_hangs_is_ended_with_what_it_started(
 ) -> None:
     script = program(f"sleep 600 & echo $! > {tmp_path}/pid; wait")
 
-    with pytest.raises(RemoteError, match=r"took longer than 3 s"):
+    with pytest.raises(RemoteError, match=r"took longer than 0\.5 s"):
         await get(script, patience=0.5)
 
     if (tmp_path / "pid").exists():
@@ -140,7 +140,7 @@ async def test_program_that_nothing_can_kill_is_left_behind(
     directory.mkdir()
     script = program(f"echo $$ > {tmp_path}/pid; exec cat {directory}/file")
     with hung(directory):
-        with pytest.raises(RemoteError, match=r"took longer than 3 s"):
+        with pytest.raises(RemoteError, match="took longer than 3 s"):
             await get(script, patience=3)
 
         pid = int((tmp_path / "pid").read_text())
