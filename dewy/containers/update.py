@@ -155,7 +155,7 @@ class _Update(ABC):
             raise
 
     async def _was_requested(self, replica: Replica) -> bool:
-        """Return whether somebody else had the engine end *replica*."""
+        """Return whether somebody else had the engine end or freeze *replica*."""
         return False
 
     def _given_up(self, replica: Replica, exc: StartFailed, served: bool) -> None:
@@ -246,6 +246,8 @@ class Rollout(_Update):
         raise exc
 
     async def _was_requested(self, replica: Replica) -> bool:
+        if replica.container.state == "paused":
+            return True
         if not replica.ended.done() or replica.container.oom_killed:
             return False
         return await self._store.asked_to_end(replica, replica.exit_code)
@@ -354,6 +356,8 @@ class Healing(_Update):
 
 
 def _called_off(replica: Replica, tail: Sequence[str]) -> StartFailed:
-    """Return the failure of a start that somebody ended at the engine."""
-    text = f"replica {replica.name} was stopped or removed while it was deployed"
+    """Return the failure of a start that somebody prevented at the engine."""
+    paused = replica.container.state == "paused"
+    what = "paused" if paused else "stopped or removed"
+    text = f"replica {replica.name} was {what} while it was deployed"
     return StartFailed(text, log_tail=tail, host=True)

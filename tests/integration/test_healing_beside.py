@@ -214,6 +214,24 @@ async def test_stopping_a_new_replica_in_a_rollout_condemns_no_version(
         assert [] == status["quarantine"]
 
 
+async def test_pausing_a_starting_replica_condemns_no_version(
+    patient: ContainerDewy, engine: RealEngine
+) -> None:
+    site = patient
+    site.replicas = 1
+    site.options = ("--health-timeout", "6s")
+    await site.push(OLD)
+    async with site, engine.client() as docker:
+        await site.serves(OLD)
+        await site.push("v1.1.0", env={"START_DELAY_MS": "3000"})
+        status = await site.until(lambda now: len(now["replicas"]) > 1)
+        victim = next(r for r in status["replicas"] if r["version"] == "v1.1.0")
+        await docker.containers.container(victim["id"]).pause()
+        await site.fails("was paused while it was deployed", at="start")
+        status = await site.serves("v1.1.0")
+        assert [] == status["quarantine"]
+
+
 async def first_of(site: ContainerDewy, version: str) -> str:
     """Wait until a replica of *version* serves; its id."""
     found: list[str] = []
