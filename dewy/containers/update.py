@@ -252,6 +252,11 @@ class Rollout(_Update):
             return False
         return await self._store.asked_to_end(replica, replica.exit_code)
 
+    def _given_up(self, replica: Replica, exc: StartFailed, served: bool) -> None:
+        # Only a change of its network, or a pause, has it checked a second time.
+        host = exc.host or (served and not replica.ended.done())
+        raise StartFailed(str(exc), log_tail=exc.log_tail, host=host) from exc
+
     async def _refuse_deaths(self) -> None:
         dead = [r for r in self._admitted if r.ended.done() and r.phase is Phase.GONE]
         if dead:

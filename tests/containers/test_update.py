@@ -140,6 +140,27 @@ async def test_requested_end_of_a_new_replica_is_no_fault_of_its_version(
         assert ["v1"] * 3 == bench.serving()
 
 
+async def test_new_replica_cut_off_its_network_is_no_fault_of_its_version(
+    tmp_path: Path,
+):
+    async with prepared(tmp_path) as (bench, container_spec):
+
+        async def one_is_cut_off() -> None:
+            await eventually(lambda: "v2" in bench.serving())
+            store = bench.replica_set.deployer.store
+            replica = store.get(newest(bench))
+            assert replica is not None
+            await bench.shops[replica.id].kill()
+            store.recheck(replica)
+
+        bench.host.hook = at_start(2, one_is_cut_off)
+        with pytest.raises(StartFailed, match="was not healthy") as caught:
+            await rollout(bench, container_spec).run()
+
+        assert caught.value.host
+        assert 3 == bench.serving().count("v1")
+
+
 async def test_a_death_is_made_good_where_nothing_is_at_stake(tmp_path: Path):
     async with prepared(tmp_path) as (bench, container_spec):
 
