@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
+from .mounts import may_hang
 from .process import IOProcess
 
 __all__ = ["PATIENCE", "look"]
@@ -26,13 +27,17 @@ async def look(
     """
     Return what *function*, which touches what is below *directory*, returns there.
 
-    Its helper process ends with the call. One that hangs is kept, so that it stays
-    the only one of the directory.
+    That happens in a thread where every file system on the way is one of this host's
+    disks, else in a helper process that ends with the call. One that hangs is kept, so
+    that it stays the only one of the directory.
 
     Raises:
         OSError: the directory hangs, or the process was killed.
         Exception: raised by the function.
     """
+    touched = [directory, *(each for each in args if isinstance(each, Path))]
+    if not await asyncio.to_thread(lambda: any(map(may_hang, touched))):
+        return await asyncio.to_thread(function, *args, **kwargs)
     places = _by_loop.setdefault(asyncio.get_running_loop(), {})
     place = places.setdefault(directory, _Place(directory))
     async with place.turn:

@@ -22,6 +22,24 @@ def helpers(directory: Path) -> int:
     return sum(os.fsencode(directory) in line for line in lines)
 
 
+@pytest.fixture
+def _remote(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every directory is one that may hang."""
+    monkeypatch.setattr(brief, "may_hang", lambda path: True)
+
+
+async def test_disk_of_this_host_needs_no_helper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(brief, "may_hang", lambda path: False)
+    (tmp_path / "file").write_bytes(b"here")
+    monkeypatch.setattr(brief, "IOProcess", None)
+
+    found = await brief.look(tmp_path, reading.content, tmp_path / "file", 10)
+    assert b"here" == found
+
+
+@pytest.mark.usefixtures("_remote")
 async def test_looks_at_once_all_have_their_answers(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"here")
     looks = [
@@ -32,6 +50,7 @@ async def test_looks_at_once_all_have_their_answers(tmp_path: Path) -> None:
     assert 0 == helpers(tmp_path)
 
 
+@pytest.mark.usefixtures("_remote")
 async def test_failure_is_that_of_the_function(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         await brief.look(tmp_path, reading.status, tmp_path / "none")
