@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
@@ -35,11 +35,12 @@ async def look(
         OSError: the directory hangs, or the process was killed.
         Exception: raised by the function.
     """
-    touched = [directory, *(each for each in args if isinstance(each, Path))]
-    if not await asyncio.to_thread(lambda: any(map(may_hang, touched))):
-        return await asyncio.to_thread(function, *args, **kwargs)
     places = _by_loop.setdefault(asyncio.get_running_loop(), {})
     place = places.setdefault(directory, _Place(directory))
+    touched = [directory, *(each for each in args if isinstance(each, Path))]
+    # A process that hangs is still to be reaped when its mount is gone.
+    if place.process.idle and not await asyncio.to_thread(_may_hang, touched):
+        return await asyncio.to_thread(function, *args, **kwargs)
     async with place.turn:
         try:
             async with asyncio.timeout(PATIENCE):
@@ -52,6 +53,10 @@ async def look(
         finally:
             if place.process.idle:
                 await place.process.close()
+
+
+def _may_hang(paths: Iterable[Path]) -> bool:
+    return any(map(may_hang, paths))
 
 
 class _Place:

@@ -32,11 +32,13 @@ async def test_disk_of_this_host_needs_no_helper(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(brief, "may_hang", lambda path: False)
-    (tmp_path / "file").write_bytes(b"here")
-    monkeypatch.setattr(brief, "IOProcess", None)
 
-    found = await brief.look(tmp_path, reading.content, tmp_path / "file", 10)
-    assert b"here" == found
+    assert os.getpid() == await brief.look(tmp_path, os.getpid)
+
+
+@pytest.mark.usefixtures("_remote")
+async def test_mount_that_may_hang_is_looked_at_by_a_helper(tmp_path: Path) -> None:
+    assert os.getpid() != await brief.look(tmp_path, os.getpid)
 
 
 @pytest.mark.usefixtures("_remote")

@@ -14,9 +14,9 @@ from tests.standins.fuse import hung
 
 TABLE = """\
 21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
-22 21 0:40 / /home rw,relatime shared:2 - nfs4 nas:/home rw
+22 21 0:40 / /nas rw,relatime shared:2 - nfs4 nas:/nas rw
 23 21 0:41 / /srv/two\\040words rw - fuse.sshfs away rw
-24 22 8:2 / /home/local rw,relatime - xfs /dev/sdb1 rw
+24 22 8:2 / /nas/local rw,relatime - xfs /dev/sdb1 rw
 25 21 0:4 / /proc rw - proc proc rw
 """
 
@@ -29,12 +29,12 @@ def away(path: str, links: Mapping[str, str] | None = None) -> bool:
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("/root/.netrc", False),
-        ("/home", True),
-        ("/home/dewy/.netrc", True),
-        # On the way there, /home is touched.
-        ("/home/local/.netrc", True),
-        ("/homely/.netrc", False),
+        ("/var/.netrc", False),
+        ("/nas", True),
+        ("/nas/dewy/.netrc", True),
+        # On the way there, /nas is touched.
+        ("/nas/local/.netrc", True),
+        ("/nasty/.netrc", False),
         ("/srv/two words/x", True),
         ("/srv/two", False),
         ("/proc/1/environ", True),
@@ -47,16 +47,16 @@ def test_mount_of_a_server_or_a_program_may_hang(path: str, expected: bool) -> N
 @pytest.mark.parametrize(
     ("links", "expected"),
     [
-        ({"/root/.aws": "/home/dewy/.aws"}, True),
-        ({"/root/.aws": "../home/.aws"}, True),
-        ({"/root/.aws": "elsewhere"}, False),
-        ({"/root": "/home"}, True),
-        ({"/root/.aws": ".aws"}, False),
+        ({"/var/.aws": "/nas/dewy/.aws"}, True),
+        ({"/var/.aws": "../nas/.aws"}, True),
+        ({"/var/.aws": "elsewhere"}, False),
+        ({"/var": "/nas"}, True),
+        ({"/var/.aws": ".aws"}, False),
     ],
 )
 def test_links_are_followed(links: Mapping[str, str], expected: bool) -> None:
     """Without an end, too."""
-    assert expected == away("/root/.aws/config", links)
+    assert expected == away("/var/.aws/config", links)
 
 
 def test_unknown_type_may_hang() -> None:
