@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import ExitStack, suppress
 from typing import Any, Self
@@ -38,8 +39,12 @@ LAST_WORDS = 3.0  # seconds for the engine to tell how a replica ended, and why
 
 OVER = frozenset({"die", "destroy", "remove"})
 ASKED = frozenset({"kill", "stop", "restart", "destroy", "remove"})
-HARMLESS = frozenset({"1", "10", "12", "28", "SIGHUP", "SIGUSR1", "SIGUSR2"})
-"""Signals that tell programs something other than to end."""
+HARMLESS = frozenset(
+    text
+    for name in ("HUP", "USR1", "USR2", "CONT", "STOP", "TSTP", "WINCH", "URG", "CHLD")
+    for text in (f"SIG{name}", str(int(signal.Signals[f"SIG{name}"])))
+)
+"""Signals that tell programs something other than to end, as engines write them."""
 
 PROBLEMS = {
     "replicas": ("Replicas are missing", "Replicas are complete again"),

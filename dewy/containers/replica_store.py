@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import signal
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -77,7 +78,8 @@ class ReplicaStore:
         self.terminations = TerminationLog()
         self._replicas: dict[str, Replica] = {}
         self._creating: set[str] = set()
-        self._removed: set[str] = set()
+        self._removed: dict[str, float] = {}
+        self._listed = 0
         self._copies: set[str] = set()
         self._moments = count()
 
@@ -121,6 +123,10 @@ class ReplicaStore:
         self._tell_copies(found)
         for container in ours.values():
             self._take_in(container, asked)
+        # Inspections of before the last list have ended by now.
+        known = self._removed.items()
+        self._removed = {i: moment for i, moment in known if moment > self._listed}
+        self._listed = asked
         # A container not listed may have been created while the list was made.
         looks = (self.look_at(missing) for missing in before - set(ours))
         for failed in await asyncio.gather(*looks, return_exceptions=True):
@@ -176,7 +182,10 @@ class ReplicaStore:
         self._creating.discard(name)
 
     def _take_in(self, container: Container, asked: int) -> Replica | None:
-        if container.id in self._removed or container.name in self._creating:
+        if asked <= self._removed.get(container.id, -1):
+            # Looked up before it was removed.
+            return None
+        if container.name in self._creating:
             return None
         known = self._replicas.get(container.id)
         if known is not None and known.as_of > asked:
@@ -332,13 +341,15 @@ class ReplicaStore:
         Raises:
             EngineError: the engine failed to remove it.
         """
-        # An inspection that was under way may still show it.
-        self._removed.add(replica.id)
+        # An inspection that was under way may still show it; a later one that does
+        # tells that the engine has not removed it after all.
+        self._removed[replica.id] = math.inf
         try:
             await self.engine.remove(replica.id)
         except BaseException:
-            self._removed.discard(replica.id)
+            del self._removed[replica.id]
             raise
+        self._removed[replica.id] = next(self._moments)
         self.forget(replica.id)
         log.info("Removed container", extra=self.tell(replica))
 

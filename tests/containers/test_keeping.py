@@ -182,10 +182,11 @@ async def test_kill_that_no_removal_follows_is_a_verdict(
         assert 1 == len(bench.deaths)
 
 
-async def test_signal_that_ends_nothing_excuses_no_death(tmp_path: Path):
+@pytest.mark.parametrize("number", ["1", "18", "SIGSTOP"])
+async def test_signal_that_ends_nothing_excuses_no_death(tmp_path: Path, number: str):
     async with kept(tmp_path) as bench:
         victim = bench.host.held[first(bench).id]
-        bench.host.tell("kill", victim, "1")
+        bench.host.tell("kill", victim, number)
         await bench.host.kill(victim.container.id)
         await eventually(lambda: whole(bench) and bench.deaths)
 

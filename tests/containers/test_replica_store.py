@@ -11,6 +11,7 @@ from dewy.containers.application import APP, MANAGED, VERSION
 from dewy.containers.rollout import Phase
 from dewy.errors import EngineError
 from tests.eventually import eventually
+from tests.standins.crews import Halt
 from tests.standins.fleets import SHOP, yard
 
 ORIGINAL = {MANAGED: "true", APP: "shop", VERSION: "v1"}
@@ -276,17 +277,31 @@ async def test_who_was_sent_away_is_not_mourned():
         assert ([], {"a": Phase.LEAVING}) == (it.dead, it.phases)
 
 
-async def test_a_removed_one_is_not_seen_again():
+async def test_removed_replica_is_not_taken_in_from_an_older_answer():
+    async with yard() as it:
+        replica = await it.serving("a")
+        await it.host.kill(replica.id)
+        it.host.hook = under_way = Halt("after", "containers")
+        looking = asyncio.create_task(it.store.observe())
+        await under_way.reached.wait()
+        await it.store.remove(replica)
+        under_way.proceed.set()
+        await looking
+
+        assert {} == it.phases
+
+
+async def test_replica_that_the_engine_did_not_remove_is_found_again():
+    """An engine, or a proxy before it, said that it had."""
     async with yard() as it:
         replica = await it.serving("a")
         await it.host.kill(replica.id)
         ghost = it.host.held[replica.id]
         await it.store.remove(replica)
-        # As an answer has it that was under way.
         it.host.held[replica.id] = ghost
         await it.store.observe()
 
-        assert {} == it.phases
+        assert {"a": Phase.GONE} == it.phases
 
 
 async def test_one_that_was_not_removed_stays_known():
