@@ -27,6 +27,7 @@ from .overview import describe
 from .pausing import Pausing
 from .reconciler import Failed, Reconciler, Troubled
 from .replica_store import ReplicaStore
+from .rollout import Phase
 from .table import Table
 from .upstream import Upstreams
 
@@ -154,12 +155,15 @@ class ReplicaSet:
 
     def degraded(self) -> list[str]:
         """Return a phrase for each problem."""
-        serving = self.deployer.store.serving
+        store = self.deployer.store
+        serving = store.serving
         reasons = [
             f"replica {each.name} is unhealthy: {each.problem}"
             for each in serving
             if not each.health_tracker.healthy
         ]
+        if paused := [r.name for r in store.replicas if r.phase is Phase.PAUSED]:
+            reasons.append(f"paused in the engine: {', '.join(sorted(paused))}")
         wanted = self.settings.replicas
         if serving and len(serving) < wanted:
             reasons.append(f"{len(serving)} of {wanted} replicas serve")

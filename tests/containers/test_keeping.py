@@ -113,6 +113,8 @@ async def test_paused_replica_leaves_the_table_and_returns(tmp_path: Path):
         bench.host.tell("pause", held)
         await eventually(lambda: bench.serving() == ["v1"] * 2)
         assert len(bench.host.held) == 3
+        told = bench.replica_set.degraded()
+        assert f"paused in the engine: {held.container.name}" in told
 
         held.change(state="running")
         bench.host.tell("unpause", held)
