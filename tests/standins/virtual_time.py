@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Executor
 from time import monotonic
 from typing import Any, TypeVar
@@ -67,4 +67,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run *work* on a loop of its own in which waiting takes no time."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(work)
+        try:
+            return runner.run(work)
+        finally:
+            runner.run(_closed(runner.get_loop()))
+
+
+async def _closed(loop: asyncio.AbstractEventLoop) -> None:
+    """Close the connections that are left: what `kill -9` ends closes nothing."""
+    left: Mapping[int, asyncio.Transport] = loop._transports  # type: ignore[attr-defined]
+    for transport in list(left.values()):
+        transport.abort()
+    await asyncio.sleep(0)
