@@ -27,7 +27,7 @@ def test_main_runs_on_the_loop_that_is_named() -> None:
 
 
 def test_asyncio_does_where_uvloop_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`dewy[fast]` is an extra."""
+    """It comes with the extra `fast`."""
     monkeypatch.setattr(loop, "find_spec", lambda name: None)
     assert loop.loop_factory() is None
     assert "asyncio" == loop.run(running())
