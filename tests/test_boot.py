@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -266,7 +266,9 @@ def orphan() -> Iterator[subprocess.Popen[bytes]]:
         start_new_session=True,
     )
     yield process
-    process.kill()
+    with suppress(ProcessLookupError):
+        # The child holds the pipe open, too.
+        os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
 

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 NAMES_TRIED = 5
 LAST_CHANCE = 0.1  # seconds that a check has at least, however late it begins
+MOVED = "its address has changed"
 NO_ADDRESS = "it has no address that could be reached"
 UNHEALTHY = "its HEALTHCHECK says unhealthy"
 
@@ -294,6 +295,9 @@ class Launcher:
         problems: list[str] = []
         for route in routes:
             problem = await check.ask(route.endpoints)
+            if not problem and not route.leads_to(replica.container):
+                # Another container may have answered that was given its address.
+                problem = MOVED
             if not problem:
                 replica.problem = ""
                 self._tell_detour(replica, route, problems)

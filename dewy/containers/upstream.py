@@ -45,6 +45,14 @@ class Upstream:
     route: str
     endpoints: tuple[Endpoint, ...]
 
+    def leads_to(self, container: Container) -> bool:
+        """Return whether *container*, as last seen, is still at the endpoints."""
+        if self.route == DIRECT:
+            there = container.addresses.values()
+            return all(endpoint.host in there for endpoint in self.endpoints)
+        ports = container.published.values()
+        return all(endpoint.port in ports for endpoint in self.endpoints)
+
 
 class Upstreams:
     """

@@ -342,6 +342,25 @@ async def test_replica_that_served_and_has_no_address_is_lost_at_once(tmp_path: 
                 await bench.replica_set.deployer.launcher.until_ready(replica, SOON)
 
 
+async def test_answer_at_an_address_lost_meanwhile_does_not_count(tmp_path: Path):
+    """Another container may have it by then, and be the one that answers."""
+    async with prepared(tmp_path) as (bench, container_spec):
+        replica = await started(bench, container_spec)
+        replica.served = True
+        shop = bench.shops[replica.id]
+        shop.answers.clear()
+        launcher = bench.replica_set.deployer.launcher
+        waiting = asyncio.create_task(launcher.until_ready(replica, SOON))
+        await eventually(lambda: shop.connections)
+        bench.host.held[replica.id].change(addresses={}, published={})
+        await bench.replica_set.deployer.store.observe()
+        shop.answers.set()
+
+        async with asyncio.timeout(30):
+            with pytest.raises(StartFailed, match="no address"):
+                await waiting
+
+
 async def test_an_engine_that_stumbles_is_asked_again(tmp_path: Path):
     async with prepared(tmp_path, healthcheck=True) as (bench, container_spec):
         replica = await started(bench, container_spec)

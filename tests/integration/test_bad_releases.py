@@ -206,6 +206,8 @@ async def test_bad_version_is_left_on_full_disk(tmp_path, unused_tcp_port):
             async with Load(dewy.port, 4, 0.01) as load:
                 dewy.publish(NEXT, EXECUTABLE)
                 await dewy.runs(NEXT)
+                # Without the room that is kept for what is decided meanwhile.
+                (dewy.root / ".dewy/spare-state").unlink()
                 await asyncio.to_thread(fill, dewy.root)
                 answer = await dewy.ask("rollback")
                 full = await dewy.runs(GOOD)

@@ -20,6 +20,7 @@ DIRECTORY = "20310203T040506Z"
 KNOWN = re.compile(
     r"current|releases(/\d{8}T\d{6}Z(-\d+)?)?"
     r"|\.dewy(/(admin\.sock|cache|history\.jsonl|lock|staging|state\.json))?"
+    r"|\.dewy/spare-(1|2|state)"
     r"|\.dewy/cache/[0-9a-f]{16}(/[^/.][^/]*--[^/]+)?"
 )
 
