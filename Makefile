@@ -32,8 +32,8 @@ demo: $(INSTALLED)
 # pure relay costs is measured there, too.
 test: $(INSTALLED)
 ifeq ($(ARGS),)
-	env -u DEWY_REQUIRE_EXTENSIONS DEWY_NO_EXTENSIONS=1 $(BIN)/pytest tests/proxy tests/_speedups -k 'not c-threads and not c-loop and not test_bounds'
-	env -u DEWY_REQUIRE_EXTENSIONS DEWY_NO_EXTENSIONS=1 DEWY_TEST_LOOP=asyncio $(BIN)/pytest tests/proxy tests/_speedups -k 'not c-threads and not c-loop and not test_bounds'
+	env -u DEWY_REQUIRE_EXTENSIONS DEWY_NO_EXTENSIONS=1 $(BIN)/pytest $(SIDE_BY_SIDE) tests/proxy tests/_speedups -k 'not c-threads and not c-loop and not test_bounds'
+	env -u DEWY_REQUIRE_EXTENSIONS DEWY_NO_EXTENSIONS=1 DEWY_TEST_LOOP=asyncio $(BIN)/pytest $(SIDE_BY_SIDE) tests/proxy tests/_speedups -k 'not c-threads and not c-loop and not test_bounds'
 endif
 	$(BIN)/pytest $(SIDE_BY_SIDE) $(ARGS)
 
