@@ -14,6 +14,9 @@ T = TypeVar("T")
 SETTLE = 0.002
 """Real seconds without any event after which the loop jumps."""
 
+ROUNDS = 10
+"""Rounds of the loop in which a connection that is being accepted becomes one."""
+
 LATE = 0.001
 """Real seconds by which a wait that is over later proves nothing."""
 
@@ -76,6 +79,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 async def _closed(loop: asyncio.AbstractEventLoop) -> None:
     """Close the connections that are left: what `kill -9` ends closes nothing."""
     left: Mapping[int, asyncio.Transport] = loop._transports  # type: ignore[attr-defined]
-    for transport in list(left.values()):
-        transport.abort()
-    await asyncio.sleep(0)
+    for _ in range(ROUNDS):
+        for transport in list(left.values()):
+            transport.abort()
+        await asyncio.sleep(0)
