@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -15,20 +16,34 @@ SCRIPTS = [ROOT / ".ci" / "run", *sorted((ROOT / ".github").rglob("*.yml"))]
 pytestmark = pytest.mark.skipif(not SCRIPTS[0].exists(), reason="no checkout")
 
 COMMAND = re.compile(
-    r"^(?:\s*(?:- )?run: )?(?:sudo )?(make|dev/[\w-]+)\b ?([\w-]*)", re.M
+    r"^\s*(?:- )?(?:run: )?(?:sudo )?(?:\w+=\S+ )?(make|dev/[\w-]+)\b(.*)$", re.M
 )
-TARGET = re.compile(r"^([a-z-]+):", re.M)
+TARGET = re.compile(r"^([a-z-]+|\$\(VENV\)/[.\w%-]+):", re.M)
+
+
+def commands_of(script: Path) -> list[tuple[str, list[str]]]:
+    """Calls of make with their targets, and of scripts in `dev/`."""
+    text = script.read_text(encoding="utf-8")
+    return [(command, targets(words)) for command, words in COMMAND.findall(text)]
+
+
+def targets(words: str) -> list[str]:
+    plain = re.sub(r"--jobs \d+", "", words)
+    return [it for it in shlex.split(plain) if not it.startswith("-") and "=" not in it]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_commands_are_there(script: Path) -> None:
     """Nobody notices before a push to the default branch otherwise."""
-    targets = TARGET.findall((ROOT / "Makefile").read_text(encoding="utf-8"))
-    commands = COMMAND.findall(script.read_text(encoding="utf-8"))
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    known = [it.replace("$(VENV)", ".venv") for it in TARGET.findall(makefile)]
+    commands = commands_of(script)
 
-    for command, argument in commands:
+    for command, arguments in commands:
         if command == "make":
-            assert argument in targets
+            assert arguments
+            for target in arguments:
+                assert {target, re.sub(r"-\w+$", "-%", target)} & {*known}, target
         else:
             assert os.access(ROOT / command, os.X_OK), command
     assert commands or script.name == "wheels.yml"
@@ -37,10 +52,15 @@ def test_commands_are_there(script: Path) -> None:
 def test_checks_are_the_same_wherever_they_run() -> None:
     """Style, packaging and the installed wheel, with nothing left out."""
     ours = SCRIPTS[0].read_text(encoding="utf-8")
-    hosted = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+    workflow = ROOT / ".github/workflows/ci.yml"
+    hosted = workflow.read_text(encoding="utf-8")
 
-    for part in ("dev/install-services", "make lint", "make test", "check-wheel"):
-        assert part in ours
-        assert part in hosted
+    for script in (SCRIPTS[0], workflow):
+        calls = commands_of(script)
+        programs = {command for command, _ in calls}
+        made = {it for command, words in calls if command == "make" for it in words}
+        assert {"lint", "test"} <= made
+        assert {"dev/install-services", "dev/write-grpc"} <= programs
+        assert "check-wheel" in made or "dev/check-wheel" in programs
     assert "DEWY_TEST_REQUIRE=all" in ours
     assert "DEWY_TEST_REQUIRE: all" in hosted
