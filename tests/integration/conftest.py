@@ -40,6 +40,16 @@ def site(
     )
 
 
+@pytest.fixture
+def either(
+    engine: RealEngine, publisher: Publisher, tmp_path: Path, unused_tcp_port: int
+) -> ContainerDewy:
+    """Two replicas on each engine in turn, not started yet."""
+    return ContainerDewy(
+        tmp_path, unused_tcp_port, engine=engine, publisher=publisher, replicas=2
+    )
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Tell the figures, for whoever documents them."""
     reports = [one for many in terminalreporter.stats.values() for one in many]

@@ -4,29 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
 from tests.standins.container_site import ContainerDewy
 from tests.standins.engines import RealEngine
-from tests.standins.images import Publisher
 
 VERSION = "v1.0.0"
 
 
 @pytest.fixture
-def site(
-    engine: RealEngine, publisher: Publisher, tmp_path: Path, unused_tcp_port: int
-) -> ContainerDewy:
-    return ContainerDewy(
-        tmp_path,
-        unused_tcp_port,
-        engine=engine,
-        publisher=publisher,
-        replicas=2,
-        options=["--on-exit", "leave"],
-    )
+def site(either: ContainerDewy) -> ContainerDewy:
+    either.options = ("--on-exit", "leave")
+    return either
 
 
 @asynccontextmanager

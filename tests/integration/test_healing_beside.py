@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 
 import aiodocker
 import pytest
@@ -12,8 +13,6 @@ import pytest
 from tests.eventually import eventually
 from tests.standins import roots
 from tests.standins.container_site import ContainerDewy
-from tests.standins.engines import RealEngine
-from tests.standins.images import Publisher
 
 OLD, BAD = "v1.0.0", "v2.0.0"
 SOON = 3 * 2.0
@@ -21,17 +20,20 @@ SOON = 3 * 2.0
 
 
 @pytest.fixture
-def patient(
-    engine: RealEngine, publisher: Publisher, tmp_path, unused_tcp_port: int
-) -> ContainerDewy:
+def site(either: ContainerDewy) -> ContainerDewy:
     """Three replicas that have long to get ready."""
-    return ContainerDewy(
-        tmp_path,
-        unused_tcp_port,
-        engine=engine,
-        publisher=publisher,
-        options=["--health-timeout", "60s", "--probation", "1s"],
-    )
+    either.replicas = 3
+    either.options = ("--health-timeout", "60s", "--probation", "1s")
+    return either
+
+
+@asynccontextmanager
+async def at_work(site: ContainerDewy) -> AsyncIterator[aiodocker.Docker]:
+    """*site* while it serves the old version; a client of its engine."""
+    await site.push(OLD)
+    async with site, site.engine.client() as docker:
+        await site.serves(OLD)
+        yield docker
 
 
 async def killed(docker: aiodocker.Docker, containers: Iterable[str]) -> None:
@@ -68,13 +70,10 @@ async def start_up(site: ContainerDewy, docker: aiodocker.Docker) -> float:
 
 
 async def test_running_version_is_healed_while_a_rollout_waits(
-    patient: ContainerDewy, engine: RealEngine
+    site: ContainerDewy,
 ) -> None:
     """Also while it is tried again out of quarantine."""
-    site = patient
-    await site.push(OLD)
-    async with site, engine.client() as docker:
-        await site.serves(OLD)
+    async with at_work(site) as docker:
         usual = await start_up(site, docker)
         await site.push(BAD, env={"NEVER_LISTEN": "1"})
         for _ in range(2):
@@ -114,20 +113,15 @@ async def others(site: ContainerDewy, old: set[str]) -> bool:
     return bool(serving) and not serving & old
 
 
-async def test_replica_without_a_network_holds_up_no_other(
-    patient: ContainerDewy, engine: RealEngine
-) -> None:
+async def test_replica_without_a_network_holds_up_no_other(site: ContainerDewy) -> None:
     """One is cut off, the others die: all are replaced as soon as they start."""
-    site = patient
-    await site.push(OLD)
-    async with site, engine.client() as docker:
-        await site.serves(OLD)
+    async with at_work(site) as docker:
         usual = await start_up(site, docker)
         cut, *rest = await site.containers()
         old = {each["Id"] for each in (cut, *rest)}
         (network,) = cut["NetworkSettings"]["Networks"]
         begun = time.monotonic()
-        if engine.runtime == "podman":
+        if site.engine.runtime == "podman":
             # It takes the containers along.
             await forced(docker, network)
         else:
@@ -148,12 +142,9 @@ async def forced(docker: aiodocker.Docker, network: str) -> None:
 
 
 async def test_paused_replica_gets_nothing_until_it_goes_on(
-    patient: ContainerDewy, engine: RealEngine
+    site: ContainerDewy,
 ) -> None:
-    site = patient
-    await site.push(OLD)
-    async with site, engine.client() as docker:
-        await site.serves(OLD)
+    async with at_work(site) as docker:
         victim, *_ = await site.serving()
         container = docker.containers.container(victim)
         await container.pause()
@@ -168,13 +159,8 @@ async def test_paused_replica_gets_nothing_until_it_goes_on(
         assert victim in await site.serving()
 
 
-async def test_paused_replica_of_an_old_version_is_removed(
-    patient: ContainerDewy, engine: RealEngine
-) -> None:
-    site = patient
-    await site.push(OLD)
-    async with site, engine.client() as docker:
-        await site.serves(OLD)
+async def test_paused_replica_of_an_old_version_is_removed(site: ContainerDewy) -> None:
+    async with at_work(site) as docker:
         victim, *_ = await site.serving()
         await docker.containers.container(victim).pause()
         await eventually(lambda: without(site, victim))
@@ -184,12 +170,9 @@ async def test_paused_replica_of_an_old_version_is_removed(
 
 
 async def test_rollout_replaces_a_new_replica_that_is_paused(
-    patient: ContainerDewy, engine: RealEngine
+    site: ContainerDewy,
 ) -> None:
-    site = patient
-    await site.push(OLD)
-    async with site, engine.client() as docker:
-        await site.serves(OLD)
+    async with at_work(site) as docker:
         await site.push("v1.1.0", env={"START_DELAY_MS": "1000"})
         victim = await first_of(site, "v1.1.0")
         await docker.containers.container(victim).pause()
@@ -199,13 +182,10 @@ async def test_rollout_replaces_a_new_replica_that_is_paused(
 
 @pytest.mark.parametrize("how", ["stop", "delete"])
 async def test_stopping_a_new_replica_in_a_rollout_condemns_no_version(
-    patient: ContainerDewy, engine: RealEngine, how: str
+    site: ContainerDewy, how: str
 ) -> None:
-    site = patient
     site.replicas = 2
-    await site.push(OLD)
-    async with site, engine.client() as docker:
-        await site.serves(OLD)
+    async with at_work(site) as docker:
         await site.push("v1.1.0", env={"START_DELAY_MS": "4000"})
         victim = docker.containers.container(await first_of(site, "v1.1.0"))
         await (victim.delete(force=True) if how == "delete" else getattr(victim, how)())
@@ -215,14 +195,11 @@ async def test_stopping_a_new_replica_in_a_rollout_condemns_no_version(
 
 
 async def test_pausing_a_starting_replica_condemns_no_version(
-    patient: ContainerDewy, engine: RealEngine
+    site: ContainerDewy,
 ) -> None:
-    site = patient
     site.replicas = 1
     site.options = ("--health-timeout", "6s")
-    await site.push(OLD)
-    async with site, engine.client() as docker:
-        await site.serves(OLD)
+    async with at_work(site) as docker:
         await site.push("v1.1.0", env={"START_DELAY_MS": "3000"})
         status = await site.until(lambda now: len(now["replicas"]) > 1)
         victim = next(r for r in status["replicas"] if r["version"] == "v1.1.0")
@@ -245,15 +222,12 @@ async def first_of(site: ContainerDewy, version: str) -> str:
 
 
 async def test_ending_well_at_the_end_of_probation_is_a_failure(
-    patient: ContainerDewy, engine: RealEngine
+    site: ContainerDewy,
 ) -> None:
     """Podman tells seconds later whether somebody asked for it."""
-    site = patient
     site.replicas = 1
     site.options = ("--probation", "2s")
-    await site.push(OLD)
-    async with site:
-        await site.serves(OLD)
+    async with at_work(site):
         await site.push(BAD, env={"EXIT_AFTER_MS": "1500", "EXIT_CODE": "0"})
         assert "died within probation" in await site.refuses(BAD)
         await site.serves(OLD)
@@ -263,15 +237,10 @@ async def without(site: ContainerDewy, replica: str) -> bool:
     return replica not in await site.serving()
 
 
-async def test_removal_by_force_rolls_nothing_back(
-    patient: ContainerDewy, engine: RealEngine
-) -> None:
+async def test_removal_by_force_rolls_nothing_back(site: ContainerDewy) -> None:
     """It is healed: somebody wanted that container gone, not the version."""
-    site = patient
     site.options = ("--probation", "10m")
-    await site.push(OLD)
-    async with site, engine.client() as docker:
-        await site.serves(OLD)
+    async with at_work(site) as docker:
         await site.push("v1.1.0")
         await site.serves("v1.1.0")
         victim, *_ = await site.alone("v1.1.0")

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from tests.eventually import eventually
 from tests.standins import roots
 from tests.standins.container_site import ContainerDewy
-from tests.standins.engines import RealEngine
-from tests.standins.images import Publisher
 from tests.standins.original import proxy_of_the_original, run_as_the_original
 from tests.standins.outages import watching
 
@@ -19,17 +16,9 @@ Measured = Callable[[object], None]
 
 
 @pytest.fixture
-def dewy(
-    engine: RealEngine, publisher: Publisher, tmp_path: Path, unused_tcp_port: int
-) -> ContainerDewy:
-    return ContainerDewy(
-        tmp_path,
-        unused_tcp_port,
-        engine=engine,
-        publisher=publisher,
-        replicas=2,
-        options=("--on-exit", "leave"),
-    )
+def dewy(either: ContainerDewy) -> ContainerDewy:
+    either.options = ("--on-exit", "leave")
+    return either
 
 
 async def replaced(dewy: ContainerDewy, before: set[str]) -> bool:
