@@ -4,16 +4,61 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
 
 from .config import Settings
 from .deploy.deployment_log import DeploymentLog
 from .deploy.poll_schedule import next_poll
-from .errors import DewyError, NotYet, RemoteError
-from .logs import detailed, summary
+from .errors import (
+    DeploymentError,
+    DewyError,
+    EngineError,
+    NotYet,
+    RemoteError,
+    RootBusy,
+)
+from .logs import detail_of, detailed, summary
 from .system import Clock
 
 log = logging.getLogger(__name__)
+
+
+class Cause(Enum):
+    """The part to blame for a failed tick; the value is its message in the log."""
+
+    REGISTRY = "Poll failed"
+    DEPLOYMENT = "Deployment failed"
+    HOST = "Root check failed"
+    FAULT = "Poll ran into a fault of dewy"
+
+
+PHRASES = {
+    Cause.REGISTRY: "the last poll failed",
+    Cause.DEPLOYMENT: "the last deployment failed",
+    Cause.HOST: "the root check failed",
+    Cause.FAULT: "the last poll ran into a fault of dewy",
+}
+"""The same among other reasons."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """
+    Failures in a row that have one cause.
+
+    Attributes:
+        count: The number of failures.
+
+        problem: The last failure in one line.
+
+        detail: A program's own words that belong to it, never for HTTP; or "".
+    """
+
+    count: int
+    problem: str
+    detail: str
 
 
 class Poller:
@@ -23,12 +68,12 @@ class Poller:
     Attributes:
         prepare: Awaited before each tick, if given; fails as a tick does.
 
-        problem: The failure of the last tick, or "".
+        series: The failures that are not over yet, by their cause.
 
         last_at, next_at: The times of the last and the next poll, seconds since the
             epoch.
 
-        polls, failed: The numbers of polls, and of those that failed.
+        polls, failed: The numbers of polls, and of those that failed at the registry.
     """
 
     def __init__(
@@ -43,12 +88,29 @@ class Poller:
         self.settings = settings
         self._clock = clock
         self._wanted = asyncio.Event()
-        self._failures = 0
+        self.series: dict[Cause, Series] = {}
         self.prepare: Callable[[], Awaitable[None]] | None = None
-        self.problem = ""
         self.last_at: float | None = None
         self.next_at: float | None = None
         self.polls = self.failed = 0
+
+    @property
+    def problem(self) -> str:
+        """The failure of the last tick in one line, or ""."""
+        return next((each.problem for each in self._open()), "")
+
+    @property
+    def detail(self) -> str:
+        """A program's own words that belong to `problem`, or ""."""
+        return next((each.detail for each in self._open()), "")
+
+    def problems(self) -> list[str]:
+        """Return a phrase for each series of failures."""
+        return [f"{PHRASES[c]}: {each.problem}" for c, each in self.series.items()]
+
+    def _open(self) -> Iterator[Series]:
+        """Yield the series, the latest first."""
+        return reversed(self.series.values())
 
     def wake(self) -> None:
         """Look now, not when the interval has passed."""
@@ -76,7 +138,7 @@ class Poller:
         """
         self._wanted.clear()
         self.polls += 1
-        retry_after = None
+        failures, retry_after = 0, None
         try:
             if self.prepare:
                 await self.prepare()
@@ -86,33 +148,51 @@ class Poller:
             self._succeeded()
             log.debug("Poll has to come back", extra={"why": str(exc)})
         except (DewyError, OSError) as exc:
-            self._failed(exc)
+            failures = self._failed(exc, self._cause(exc))
             retry_after = exc.retry_after if isinstance(exc, RemoteError) else None
         except Exception as exc:
             # A fault of ours must not end the supervision of a program.
-            log.exception("Poll ran into a fault of dewy")
-            self._failed(exc)
+            log.exception(Cause.FAULT.value)
+            failures = self._failed(exc, Cause.FAULT)
         self.last_at = self._clock.wall()
         return next_poll(
             self.settings.interval,
-            self._failures,
+            failures,
             self.settings.max_backoff_interval,
             retry_after,
             self._clock.jitter(),
         )
 
-    def _succeeded(self) -> None:
-        if self.problem:
-            log.info("Poll succeeded again", extra={"after": self._failures})
-        self._failures = 0
-        self.problem = ""
-        if self._deployment_log:
-            self._deployment_log.poll_succeeded()
+    def _cause(self, exc: Exception) -> Cause:
+        if self._deployment_log and self._deployment_log.is_told(exc):
+            return Cause.DEPLOYMENT
+        at_home = OSError | RootBusy | DeploymentError | EngineError
+        return Cause.HOST if isinstance(exc, at_home) else Cause.REGISTRY
 
-    def _failed(self, exc: Exception) -> None:
-        self._failures += 1
-        self.failed += 1
-        self.problem = summary(exc)
-        log.error("Poll failed", extra={"error": detailed(exc), "row": self._failures})
+    def _succeeded(self) -> None:
+        for cause in Cause:
+            self._over(cause)
+
+    def _over(self, cause: Cause) -> None:
+        """Note that what failed for *cause* went well."""
+        series = self.series.pop(cause, None)
+        if series and cause is Cause.REGISTRY:
+            log.info("Poll succeeded again", extra={"after": series.count})
         if self._deployment_log:
-            self._deployment_log.poll_failed(exc)
+            self._deployment_log.poll_succeeded(cause.value)
+
+    def _failed(self, exc: Exception, cause: Cause) -> int:
+        """Report the failure; return how many there were in a row, for that cause."""
+        before = self.series.pop(cause, None)
+        count = before.count + 1 if before else 1
+        self.series[cause] = Series(count, summary(exc), detail_of(exc))
+        if cause is Cause.DEPLOYMENT:
+            # It was told, and the registry has answered.
+            self._over(Cause.REGISTRY)
+            return count
+        self.failed += cause is Cause.REGISTRY
+        if cause is not Cause.FAULT:
+            log.error(cause.value, extra={"error": detailed(exc), "row": count})
+        if self._deployment_log:
+            self._deployment_log.poll_failed(exc, cause.value)
+        return count

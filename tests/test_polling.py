@@ -9,8 +9,19 @@ from pathlib import Path
 import pytest
 
 from dewy.config import Settings
-from dewy.errors import DewyError, NotYet, RateLimited
-from dewy.polling import Poller
+from dewy.deploy.deployment_log import DeploymentLog
+from dewy.deploy.history import History
+from dewy.errors import (
+    DeploymentError,
+    DewyError,
+    NoRelease,
+    NotYet,
+    RateLimited,
+    RemoteError,
+    RootBusy,
+)
+from dewy.notifiers import Kind
+from dewy.polling import Cause, Poller
 from dewy.system import Clock
 from tests.eventually import DEADLINE, eventually
 
@@ -128,11 +139,15 @@ async def test_chronicle_hears_of_polls() -> None:
     heard: list[str] = []
 
     class Listening:
-        def poll_failed(self, exc: Exception) -> None:
-            heard.append(str(exc))
+        def is_told(self, exc: Exception) -> bool:
+            return False
 
-        def poll_succeeded(self) -> None:
-            heard.append("succeeded")
+        def poll_failed(self, exc: Exception, what: str) -> None:
+            heard.append(f"{what}: {exc}")
+
+        def poll_succeeded(self, what: str) -> None:
+            if what == "Poll failed":
+                heard.append("succeeded")
 
     outcomes = [DewyError("away"), NotYet("on its way")]
 
@@ -144,4 +159,62 @@ async def test_chronicle_hears_of_polls() -> None:
     await polling.once()
     await polling.once()
 
-    assert ["away", "succeeded"] == heard
+    assert ["Poll failed: away", "succeeded"] == heard
+
+
+async def test_failed_deployment_is_no_failed_poll(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An outage and a bad release are two series; each is counted by itself."""
+    caplog.set_level("INFO")
+    bad, away = (
+        DeploymentError("v2 does not start", detail="no db"),
+        RemoteError("away"),
+    )
+    log = DeploymentLog(History(Path()), [], CLOCK)
+    outcomes = [away, bad, bad, away]
+
+    async def tick() -> None:
+        exc = outcomes.pop(0)
+        if exc is bad:
+            # As the agent does.
+            log.tell(Kind.ERROR, "v2 failed", about=exc)
+        raise exc
+
+    polling = Poller(
+        tick, Settings(command="assets", root=Path(), cache_dir=Path()), CLOCK, log
+    )
+    for _ in range(3):
+        await polling.once()
+    assert ["the last deployment failed: v2 does not start"] == polling.problems()
+    assert ("v2 does not start", "no db") == (polling.problem, polling.detail)
+    await polling.once()
+
+    rows = [(r.message, getattr(r, "row", None)) for r in caplog.records]
+    assert [
+        ("Poll failed", 1),
+        ("Poll succeeded again", None),
+        ("Poll failed", 1),
+    ] == rows
+    assert 2 == polling.series[Cause.DEPLOYMENT].count
+    assert 2 == polling.failed
+    assert "away" == polling.problem
+
+
+@pytest.mark.parametrize(
+    ("exc", "message"),
+    [
+        (OSError("disk"), "Root check failed"),
+        (RootBusy("another dewy"), "Root check failed"),
+        (RemoteError("away"), "Poll failed"),
+        (NoRelease("nothing for this host"), "Poll failed"),
+    ],
+)
+async def test_fault_of_the_host_is_no_failed_poll(
+    exc: Exception, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    polling = poller(exc)
+    await polling.once()
+
+    assert [message] == [record.message for record in caplog.records]
+    assert (message == "Poll failed") == polling.failed

@@ -173,6 +173,7 @@ class Handlers:
                 next_poll=self.poller.next_at,
                 last_poll=self.poller.last_at,
                 last_error=self.poller.problem,
+                last_detail=self.poller.detail,
                 underway=self._underway(),
                 probation=agent.probation.left,
                 status_reason=agent.status_reason,
@@ -197,8 +198,7 @@ class Handlers:
             reasons += self._replica_set.degraded()
         if self._generations:
             reasons += self._generations.degraded()
-        if self.poller.problem:
-            reasons.append(f"the last poll failed: {self.poller.problem}")
+        reasons += self.poller.problems()
         newest = agent.newest
         entry = newest and agent.state.quarantine.find(newest.tag, newest.identity)
         if entry and entry.reason != verbs.BY_OPERATOR:

@@ -15,7 +15,7 @@ def public(status: Mapping[str, Any]) -> dict[str, Any]:
     Step, exit and category of a failure stay.
     """
     return {
-        **status,
+        **_without(status, "last_detail"),
         "quarantine": [_without(each, "detail") for each in status["quarantine"]],
         "generations": [_without(each, "status") for each in status["generations"]],
     }

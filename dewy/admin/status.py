@@ -36,6 +36,8 @@ class Process:
 
         last_error: The last failure in one line, or "".
 
+        last_detail: A program's own words that belong to it, or "".
+
         underway: The change of version under way: `tag`, `previous`, `action`,
             `step`, `since`; or None.
 
@@ -59,6 +61,7 @@ class Process:
     next_poll: float | None = None
     last_poll: float | None = None
     last_error: str = ""
+    last_detail: str = ""
     underway: Mapping[str, Any] | None = None
     probation: float | None = None
     status_reason: str = ""
@@ -115,6 +118,7 @@ def status(
         "next_poll": live.next_poll,
         "last_poll": live.last_poll,
         "last_error": live.last_error,
+        "last_detail": live.last_detail,
     }
 
 

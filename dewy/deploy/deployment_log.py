@@ -27,6 +27,10 @@ LINES = (
 )
 """Log messages of the original, by how the notice begins that each is about."""
 
+POLL_FAILED = "Poll failed"
+AGAIN = {"Root check failed": "Root check succeeds again"}
+"""Notices of the end of what was told, where it is not polls."""
+
 DELIVERY = 10.0
 FAREWELL = 15.0
 WAITING = 1000
@@ -61,7 +65,7 @@ class DeploymentLog:
         self._queue: asyncio.Queue[Notice] = asyncio.Queue(WAITING)
         self._task: asyncio.Task[None] | None = None
         self._told: BaseException | None = None
-        self._troubled = False
+        self._troubled: set[str] = set()
         self._trouble: tuple[str, str, str] | None = None
         self._bad = ("", 0.0)
         self.recorded: list[Watcher] = []
@@ -135,9 +139,9 @@ class DeploymentLog:
         While the host is at fault the same is tried again and again: once is enough.
         """
         attempt.fail(detailed(exc))
+        self._told = exc
         trouble = (attempt.target, attempt.step, summary(exc))
         if trouble == self._trouble and not is_verdict(exc):
-            self._told = exc
             self._known(attempt, "failed", trouble[2])
             self.end(attempt)
             return False
@@ -206,18 +210,22 @@ class DeploymentLog:
         except asyncio.QueueFull:
             log.warning("Notice dropped", extra={"notice": text})
 
-    def poll_failed(self, exc: BaseException) -> None:
-        """Tell that a poll failed, unless it was a deployment, which was told."""
-        if exc is not self._told:
-            self._troubled = True
-            self.tell(Kind.ERROR, f"Poll failed: {summary(exc)}", about=exc)
+    def is_told(self, exc: BaseException) -> bool:
+        """Return whether *exc* ended a deployment, which was told."""
+        return exc is self._told
 
-    def poll_succeeded(self) -> None:
-        """Tell that polls succeed again, if it was told that they do not."""
+    def poll_failed(self, exc: BaseException, what: str = POLL_FAILED) -> None:
+        """Tell that a poll failed, and *what* about it, unless that was told."""
+        if not self.is_told(exc):
+            self._troubled.add(what)
+            self.tell(Kind.ERROR, f"{what}: {summary(exc)}", about=exc)
+
+    def poll_succeeded(self, what: str = POLL_FAILED) -> None:
+        """Tell that polls succeed again, if it was told of *what* failed."""
         self._told = None
-        if self._troubled:
-            self._troubled = False
-            self.tell(Kind.RECOVERY, "Polls succeed again")
+        if what in self._troubled:
+            self._troubled.discard(what)
+            self.tell(Kind.RECOVERY, AGAIN.get(what, "Polls succeed again"))
 
     def _known(self, attempt: Attempt, outcome: str, reason: str) -> None:
         attempt.over = True

@@ -243,7 +243,10 @@ _ALL = (
         "dewy.download.bytes", "Bytes of artifacts and images fetched.", unit="By"
     ),
     _counter("dewy.polls.total", "Looks at the registry."),
-    _counter("dewy.polls.failures.total", "Polls that failed, whatever at."),
+    _counter(
+        "dewy.polls.failures.total",
+        "Polls that the registry did not answer, or with nothing for this host.",
+    ),
     _histogram(
         "dewy.poll.duration",
         "Time that the registry took to tell what is newest.",

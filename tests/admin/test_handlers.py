@@ -42,7 +42,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Answering]:
     """v1.1.0 runs, v1.0.0 ran before."""
     async with acting(tmp_path) as hands:
         agent = hands.agent
-        poller = Poller(agent.tick, agent.settings, agent.clock)
+        poller = Poller(agent.tick, agent.settings, agent.clock, agent.deployment_log)
         for version in ("v1.0.0", "v1.1.0"):
             hands.publish(version)
             await poller.once()
@@ -71,7 +71,7 @@ async def test_what_is_not_well_is_told_by_phrases(site, tmp_path):
     assert not status["healthy"]
     gone, failed, kept_out = status["degraded"]
     assert "v1.1.0 does not run" == gone
-    assert failed.startswith("the last poll failed: app.tar.gz")
+    assert failed.startswith("the last deployment failed: app.tar.gz")
     assert kept_out.startswith("v1.2.0 is in quarantine until")
 
 

@@ -39,6 +39,7 @@ KEYS = {
     "next_poll",
     "last_poll",
     "last_error",
+    "last_detail",
 }
 
 
