@@ -107,9 +107,16 @@ def size(name: str, value: str) -> int:
     Raises:
         ConfigError: *value* is no size, or zero.
     """
-    match = re.fullmatch(r"([0-9]{1,18})([kmgt]?)(b|ib|)", value.lower(), re.ASCII)
-    if match is None or int(match[1]) == 0:
+    if not (found := count_of_bytes(value)):
         raise ConfigError(f"option {name}={value!r} must be a size such as 2GiB")
+    return found
+
+
+def count_of_bytes(text: str) -> int:
+    """Return the size that *text* is, as `size` reads it; 0 for no size."""
+    match = re.fullmatch(r"([0-9]{1,18})([kmgt]?)(b|ib|)", text.lower(), re.ASCII)
+    if match is None:
+        return 0
     base = 1000 if match[3] == "b" else 1024
     return int(match[1]) * int(base ** _POWERS[match[2]])
 

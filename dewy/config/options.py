@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .archiving import ARCHIVING
 from .container import CONTAINING
 from .kinds import (
     ADMIN_PORT,
@@ -134,6 +135,7 @@ ROWS = (
         "Deploy only what is signed with one of these public keys: of minisign, "
         "cosign or OpenPGP, for images of cosign; may be repeated. Off unless set.",
     ),
+    *ARCHIVING,
     Option("keep", KEEP, "Releases kept on disk.", FILES, default="7"),
     Option(
         "port",

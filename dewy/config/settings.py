@@ -74,6 +74,10 @@ class Settings:
     hook_timeout: float = 300.0
     verify_checksum: str = "auto"
     verify_signature: tuple[str, ...] = ()
+    archive_max_bytes: int = 8 << 30
+    archive_max_ratio: int = 200
+    archive_max_entries: int = 200_000
+    absolute_links: str = "auto"
     keep: int = 7
     rollback: bool = True
     ready: str = "auto"

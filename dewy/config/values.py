@@ -146,6 +146,13 @@ def number(least: int, most: int) -> Reader:
     return read
 
 
+def size(text: str, what: str) -> int:
+    """Read a number of bytes, above zero, such as `500MB` or `8GiB`."""
+    if not (found := urls.count_of_bytes(text)):
+        raise ConfigError(f"{what} {text!r} must be a size such as 500MB or 8GiB")
+    return found
+
+
 def choice(*words: str, blank: str = "", **aliases: str) -> Reader:
     """
     Return a reader of one of *words* in any case; *aliases* are further spellings.

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
 from .. import boot
 from ..agent import Agent
 from ..caches import SharedCache
+from ..config import Settings
+from ..deploy.archive import Limits, Rules
 from ..deploy.deployer import AssetsDeployer
 from ..deploy.fetch import Fetcher, Fetches, scope
 from ..deploy.release_store import UnpackedReleaseStore
 from ..deploy.releases import Releases
 from ..deploy.single_flight import SingleFlightFetcher
+from ..registries.options import strip_of
 from .runtime import RunContext
 
-__all__ = ["unpacking"]
+__all__ = ["rules_of", "unpacking"]
 
 
 async def unpacking(context: RunContext) -> tuple[Agent, Releases]:
@@ -23,7 +30,7 @@ async def unpacking(context: RunContext) -> tuple[Agent, Releases]:
         DewyError, OSError: the root cannot be read or written.
     """
     settings, clock = context.settings, context.clock
-    releases = Releases(settings.root)
+    releases = Releases(settings.root, rules_of(settings))
     state_store = await boot.load(settings, clock)
     await boot.repair(settings, state_store, releases)
     await boot.recover(settings, state_store, releases, clock)
@@ -51,3 +58,29 @@ async def unpacking(context: RunContext) -> tuple[Agent, Releases]:
     return await context.agent(
         state_store, release_store, AssetsDeployer(releases)
     ), releases
+
+
+def rules_of(settings: Settings) -> Rules:
+    """Return the rules for unpacking that *settings* say."""
+    allowed = {"allow": True, "refuse": False}
+    server = settings.command == "server"
+    return Rules(
+        Limits(
+            entries=settings.archive_max_entries,
+            total=settings.archive_max_bytes,
+            ratio=settings.archive_max_ratio,
+        ),
+        strip=strip_of(settings.registry),
+        absolute_links=allowed.get(settings.absolute_links, server),
+        program=_in_release(settings.root, settings.program),
+    )
+
+
+def _in_release(root: Path, words: Sequence[str]) -> str:
+    """Return the path in the release of the first of *words* that names one, or ""."""
+    current = root / "current"
+    for word in words:
+        path = Path(os.path.normpath(root / word))
+        if path != current and path.is_relative_to(current):
+            return str(path.relative_to(current))
+    return ""

@@ -18,7 +18,7 @@ from threading import Event
 from ..errors import DeploymentError
 from ..files import sync_directory
 from ..system import completed, to_the_end
-from .archive import unpack
+from .archive import Rules, unpack
 from .current import Current, told
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,8 @@ class Releases:
     The owner of `releases/` and the link `current` in *root*.
 
     A release directory is named after the second it was reserved in (UTC), and
-    is complete or absent: it is filled and emptied under a hidden name.
+    is complete or absent: it is filled and emptied under a hidden name. *rules* are
+    those of unpacking.
 
     Attributes:
         trial: The release that `current` is being moved to, while it is tried.
@@ -46,7 +47,8 @@ class Releases:
             still lives; they are not removed.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, rules: Rules | None = None) -> None:
+        self._rules = rules or Rules()
         self._releases = root.absolute() / "releases"
         self._current = Current(root.absolute())
         self.moving = asyncio.Lock()
@@ -224,7 +226,7 @@ class Releases:
             _remove(partial)
             partial.mkdir(mode=0o755)
             try:
-                _fill(partial, artifact, file, stop)
+                _fill(partial, artifact, file, self._rules, stop)
                 partial.rename(final)
             except BaseException:
                 _remove(partial)
@@ -330,11 +332,11 @@ class Trial:
         return None if self.back is None else self._releases.path(self.back)
 
 
-def _fill(partial: Path, artifact: Path, file: str, stop: Event) -> None:
+def _fill(partial: Path, artifact: Path, file: str, rules: Rules, stop: Event) -> None:
     # Opened first: a write that the disk loses is told to earlier descriptors.
     descriptor = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        unpack(artifact, file, partial, stop=stop)
+        unpack(artifact, file, partial, rules, stop)
         _sync_file_system(descriptor)
     finally:
         os.close(descriptor)

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 ALLOWED = {
     "artifact": "",
+    "strip": "0",
     "calver": "",
     "constraint": "",
     "tag-prefix": "",

@@ -19,8 +19,9 @@ from ..versions import Selection, Version
 from .candidates import Candidates, newest
 from .options import COMMON, Options
 
+OF_FILES = {"artifact", "strip"}
 ALLOWED = {
-    **{name: default for name, default in COMMON.items() if name != "artifact"},
+    **{name: default for name, default in COMMON.items() if name not in OF_FILES},
     "insecure": "",
 }
 

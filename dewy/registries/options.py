@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Self
-from urllib.parse import SplitResult
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from .. import urls
-from ..errors import Ambiguous, NoRelease
+from ..errors import Ambiguous, ConfigError, NoRelease
 from ..release import Refusal
 from ..versions import (
     VERSION,
@@ -29,6 +30,7 @@ from .candidates import Candidates, Details
 COMMON: Mapping[str, str] = {
     "pre-release": "false",
     "artifact": "",
+    "strip": "0",
     "calver": "",
     "channel": "",
     "constraint": "",
@@ -73,6 +75,7 @@ class Options:
             ConfigError: an unknown option, or a value that cannot be.
         """
         chosen = {**COMMON, **urls.options(url, allowed)}
+        _strip(chosen["strip"])
         constraint = chosen["constraint"]
         rules = Rules(
             pre_release=urls.boolean("pre-release", chosen["pre-release"]),
@@ -168,6 +171,25 @@ class Options:
             *(each.removeprefix("v") for each in (bare, short)),
         )
         return tuple(dict.fromkeys(forms))
+
+
+def strip_of(registry: str) -> int:
+    """
+    Return the number of directories that the URL *registry* says an archive has above
+    what is wanted.
+
+    Raises:
+        ConfigError: its option `strip` is no such number.
+    """
+    pairs = parse_qsl(urlsplit(registry).query)
+    said = [value for name, value in pairs if name.lower() == "strip"]
+    return _strip(said[-1] if said else COMMON["strip"])
+
+
+def _strip(text: str) -> int:
+    if not re.fullmatch(r"[0-9]", text, re.ASCII):
+        raise ConfigError(f"option strip={text!r} must be a number from 0 to 9")
+    return int(text)
 
 
 def _undecided(where: str, names: Sequence[str], forms: Sequence[str]) -> str:

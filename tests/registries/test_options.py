@@ -189,3 +189,9 @@ def test_suggested_artifact_holds_for_later_versions() -> None:
 
     with pytest.raises(Ambiguous, match=r"artifact=app_\{version\}_linux_amd64\.zip"):
         read("").file(names, "v1", None, VERSION)
+
+
+@pytest.mark.parametrize("value", ["x", "-1", "10", "1.5"])
+def test_strip_is_a_small_number(value: str) -> None:
+    with pytest.raises(ConfigError, match=f"strip='{value}' must be a number"):
+        read(f"?strip={value}")

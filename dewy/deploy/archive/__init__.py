@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from .extract import unpack
 from .limits import Limits
+from .rules import Rules
 
-__all__ = ["Limits", "unpack"]
+__all__ = ["Limits", "Rules", "unpack"]

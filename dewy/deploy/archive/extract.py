@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import lzma
 import os
 import re
@@ -15,13 +16,14 @@ from threading import Event
 
 from ...errors import ArchiveError, DeploymentError
 from .formats import Format, format_of
-from .limits import Budget, Limits
+from .limits import Budget
+from .rules import Rules
 from .streams import STREAMS
 from .tar import unpack_tar
 from .tree import Tree, quoted
 from .zip import unpack_zip
 
-LIMITS = Limits()
+log = logging.getLogger(__name__)
 
 # Errors of the standard library's readers about bytes that make no sense.
 BROKEN = (
@@ -62,7 +64,7 @@ def unpack(
     source: Path,
     name: str,
     into: Path,
-    limits: Limits = LIMITS,
+    rules: Rules | None = None,
     stop: Event | None = None,
 ) -> None:
     """
@@ -78,13 +80,13 @@ def unpack(
 
     Raises:
         ArchiveError: the archive is broken, of a format dewy does not read,
-            exceeds *limits*, or holds something that must not be unpacked: an
+            exceeds the limits, or holds something that must not be unpacked: an
             entry or a link that leads outside, a device, a pipe.
         DeploymentError: the file system refused, for one because it is full.
     """
     kind = format_of(name)
     try:
-        _unpack(source, name, kind, into, limits, stop)
+        _unpack(source, name, kind, into, rules or Rules(), stop)
     except ArchiveError as exc:
         raise ArchiveError(f"{name}: {exc}") from exc
     except OSError as exc:
@@ -98,22 +100,32 @@ def _unpack(
     name: str,
     kind: Format,
     into: Path,
-    limits: Limits,
+    rules: Rules,
     stop: Event | None,
 ) -> None:
-    with open(source, "rb") as file, Tree(into) as tree:
-        budget = Budget(limits, os.fstat(file.fileno()).st_size, stop)
+    links, strip = rules.absolute_links, rules.strip
+    with (
+        open(source, "rb") as file,
+        Tree(into, strip=strip, absolute_links=links) as tree,
+    ):
+        budget = Budget(rules.limits, os.fstat(file.fileno()).st_size, stop)
         if kind is Format.ZIP:
             unpack_zip(file, tree, budget)
         elif kind is not Format.BARE:
-            unpack_tar(STREAMS[kind](file), tree, budget)
+            whole = kind is not Format.TAR
+            unpack_tar(STREAMS[kind](file), tree, budget, whole=whole)
         else:
             budget.entry()
             with tree.file(name, 0o755) as program:
                 budget.copy(file, program)
         if not budget.entries:
             raise ArchiveError("holds nothing")
+        if strip and not any(into.iterdir()):
+            raise ArchiveError(f"holds nothing that strip={strip} does not leave out")
         tree.finish()
+        if rules.program and tree.make_executable(rules.program):
+            extra = {"file": rules.program, "artifact": name}
+            log.info("Made program executable", extra=extra)
 
 
 def plain(text: str) -> str:

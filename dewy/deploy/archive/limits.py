@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from threading import Event
 from typing import Protocol
@@ -10,6 +11,7 @@ from ...errors import ArchiveError, DeploymentError
 
 MIB = 1024 * 1024
 PIECE = 256 * 1024
+ZEROS = bytes(PIECE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,8 @@ class Limits:
 
         total: Bytes all files together unpack to.
 
-        ratio: Unpacked bytes for each byte of the archive.
+        ratio: Unpacked bytes for each byte of the archive, holes left out; 0 for any
+            number.
 
         ratio_from: Unpacked bytes below which the ratio does not matter.
     """
@@ -43,13 +46,16 @@ class Sink(Protocol):
     """A sink of bytes."""
 
     def write(self, data: bytes, /) -> int: ...
+    def seek(self, offset: int, whence: int, /) -> int: ...
+    def truncate(self) -> int: ...
 
 
 class Budget:
     """
     The part of its limits that an archive has used.
 
-    It counts what really comes out; sizes that headers claim are not believed.
+    It counts what really comes out; sizes that headers claim are not believed. Long
+    runs of zeros are holes: they take no room, and say nothing about a bomb.
 
     Args:
         packed: Size of the archive in bytes.
@@ -61,6 +67,7 @@ class Budget:
         self.limits = limits
         self.entries = 0
         self.total = 0
+        self._holes = 0
         self._packed = packed
         self._stop = stop or Event()
 
@@ -75,24 +82,44 @@ class Budget:
         self._go_on()
         self.entries += 1
         if self.entries > self.limits.entries:
-            raise ArchiveError(f"holds more than {self.limits.entries} entries")
+            raise ArchiveError(
+                f"holds more than {self.limits.entries} entries; "
+                "--archive-max-entries sets the limit"
+            )
 
-    def data(self, size: int) -> None:
+    def data(self, size: int, *, hole: bool = False) -> None:
         """Count *size* unpacked bytes; raises as `entry` does."""
         self._go_on()
         self.total += size
+        self._holes += size if hole else 0
         if self.total > self.limits.total:
-            raise ArchiveError(f"unpacks to more than {self.limits.total} bytes")
-        if self.total > max(self.limits.ratio_from, self.limits.ratio * self._packed):
             raise ArchiveError(
-                f"unpacks to more than {self.limits.ratio} times its own size"
+                f"unpacks to more than {self.limits.total} bytes; "
+                "--archive-max-bytes sets the limit"
+            )
+        if self._is_too_dense():
+            raise ArchiveError(
+                f"unpacks to more than {self.limits.ratio} times its own size; "
+                "--archive-max-ratio sets the limit"
             )
 
     def copy(self, source: Source, sink: Sink) -> None:
         """Copy all of *source* to *sink*, counting; raises as `entry` does."""
+        hole = False
         while piece := source.read(PIECE):
-            self.data(len(piece))
-            sink.write(piece)
+            hole = ZEROS.startswith(piece)
+            self.data(len(piece), hole=hole)
+            if hole:
+                sink.seek(len(piece), os.SEEK_CUR)
+            else:
+                sink.write(piece)
+        if hole:
+            sink.truncate()
+
+    def _is_too_dense(self) -> bool:
+        written, ratio = self.total - self._holes, self.limits.ratio
+        allowed = max(self.limits.ratio_from, ratio * self._packed)
+        return ratio > 0 and written > allowed
 
     def _go_on(self) -> None:
         if self._stop.is_set():

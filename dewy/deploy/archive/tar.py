@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tarfile
 from collections.abc import Iterator
+from typing import Self
 
 from ...errors import ArchiveError
 from .limits import MIB, Budget
@@ -16,23 +17,38 @@ HEADER = MIB
 # square of a run of digits, and hold up the whole process meanwhile.
 DIGITS = re.compile(rb"[0-9]{100}")
 
+# GNU's: the name of the archive (`tar -V`), and a directory with a list of what it
+# held (`tar -g`).
+LABEL, DIRECTORY = b"V", b"D"
+MAGIC, GNU = slice(257, 265), b"ustar  \0"
+
 KINDS = {
+    b"M": "the rest of a file that began in another volume",
     tarfile.CHRTYPE: "a device",
     tarfile.BLKTYPE: "a device",
     tarfile.FIFOTYPE: "a named pipe",
 }
 
 
-def unpack_tar(pieces: Iterator[bytes], tree: Tree, budget: Budget) -> None:
+def unpack_tar(
+    pieces: Iterator[bytes], tree: Tree, budget: Budget, *, whole: bool = False
+) -> None:
     """
     Unpack the tar archive that *pieces* join up to.
+
+    It has to end with its mark unless *pieces* are *whole* for certain, as what a
+    compressor closed is.
 
     Raises:
         ArchiveError: the archive holds what must not be unpacked, or ends early.
         Exception: tarfile failed on what it does not understand.
     """
     source = _Forward(pieces)
-    with tarfile.TarFile(fileobj=source, encoding="utf-8") as tar:  # type: ignore[arg-type]
+    with tarfile.TarFile(
+        fileobj=source,  # type: ignore[arg-type]
+        encoding="utf-8",
+        tarinfo=_Header,
+    ) as tar:
         while True:
             source.expect_header()
             member = tar.next()
@@ -42,26 +58,49 @@ def unpack_tar(pieces: Iterator[bytes], tree: Tree, budget: Budget) -> None:
             _keep_small(tar)
             budget.entry()
             _place(tar, member, tree, budget)
-    source.finish()
+    source.finish(budget, whole=whole)
 
 
 def _place(
     tar: tarfile.TarFile, member: tarfile.TarInfo, tree: Tree, budget: Budget
 ) -> None:
-    if member.isdir():
-        tree.directory(member.name, member.mode)
+    if member.type == LABEL or (name := tree.stripped(member.name)) is None:
+        return
+    if member.isdir() or member.type == DIRECTORY:
+        tree.directory(name, member.mode)
     elif member.issym():
-        tree.symlink(member.name, member.linkname)
+        tree.symlink(name, member.linkname)
     elif member.islnk():
-        tree.hard_link(member.name, member.linkname)
+        tree.hard_link(name, tree.stripped(member.linkname) or "")
     elif member.isreg():
         content = tar.extractfile(member)
         assert content is not None
-        with content, tree.file(member.name, member.mode) as file:
+        with content, tree.file(name, member.mode) as file:
             budget.copy(content, file)
     else:
         kind = KINDS.get(member.type, "of an unknown type")
         raise ArchiveError(f"entry {quoted(member.name)} is {kind}")
+
+
+class _Header(tarfile.TarInfo):
+    """A header as tarfile reads it, but for the place where GNU has times."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        header = super().frombuf(buf, encoding, errors)
+        if buf[MAGIC] == GNU:
+            # tarfile takes what `tar -g` writes there for the beginning of the name.
+            name = bytes(buf[:100]).split(b"\0", 1)[0].decode(encoding, errors)
+            header.name = name.rstrip("/") if header.isdir() else name
+        return header
+
+
+def _is_header(block: bytes) -> bool:
+    try:
+        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except tarfile.TarError:
+        return False
+    return True
 
 
 def _keep_small(tar: tarfile.TarFile) -> None:
@@ -115,21 +154,35 @@ class _Forward:
             raise ArchiveError("has an entry whose header makes no sense")
         return self._block
 
-    def finish(self) -> None:
+    def finish(self, budget: Budget, *, whole: bool) -> None:
         """
-        Read to the end of the stream, which must be zeros from here on.
+        Read to the end of the stream, so that its checksum is verified.
+
+        What tools leave in the last record is passed over, another archive is not.
 
         Raises:
-            ArchiveError: the archive ends without its end mark, or goes on
-                after it.
+            ArchiveError: the archive ends without its end mark, unless it is *whole*
+                for certain, or another archive follows it.
         """
+        if whole and not self._block:
+            return
         if len(self._block) < tarfile.BLOCKSIZE:
             raise ArchiveError("ends before its end mark; it is cut short")
         if any(self._block):
             raise ArchiveError(f"has a damaged header before byte {self._position}")
-        while piece := self._take(MIB):
-            if any(piece):
-                raise ArchiveError("goes on after its end mark")
+        self._pass_over(budget)
+
+    def _pass_over(self, budget: Budget) -> None:
+        remains = False
+        while piece := self._read(MIB):
+            budget.data(len(piece), hole=True)
+            if remains or not (rest := piece.lstrip(b"\0")):
+                continue
+            remains = True
+            at = len(piece) - len(rest)
+            at -= at % tarfile.BLOCKSIZE
+            if _is_header(piece[at : at + tarfile.BLOCKSIZE]):
+                raise ArchiveError("goes on after its end mark with another archive")
 
     def _read(self, size: int) -> bytes:
         chunks = []

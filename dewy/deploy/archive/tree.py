@@ -14,7 +14,14 @@ from ...errors import ArchiveError
 # The number of links that the kernel follows in one path.
 HOPS = 40
 
+# The first bytes of what the kernel executes.
+PROGRAMS = (b"\x7fELF", b"#!")
+
 Parts = tuple[str, ...]
+
+
+class _AbsoluteLink(ArchiveError):
+    """A link on the way of a path has an absolute target."""
 
 
 class Tree:
@@ -27,9 +34,19 @@ class Tree:
     through it. The process's umask applies; owners and times are not kept.
 
     Every method may raise ArchiveError, and OSError where the disk fails.
+
+    Args:
+        strip: The number of directories left out at the beginning of each name.
+
+        absolute_links: Links may have absolute targets; nothing is written through
+            them all the same.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(
+        self, root: Path, *, strip: int = 0, absolute_links: bool = False
+    ) -> None:
+        self._strip = strip
+        self._absolute_links = absolute_links
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._mask = _umask()
         self._links: list[Parts] = []
@@ -40,6 +57,12 @@ class Tree:
 
     def __exit__(self, *exc_info: object) -> None:
         os.close(self._root)
+
+    def stripped(self, name: str) -> str | None:
+        """Return *name* without its first directories; None if nothing is left."""
+        if not self._strip:
+            return name
+        return "/".join(_parts(name)[self._strip :]) or None
 
     def directory(self, name: str, mode: int) -> None:
         """Make a directory, or give one that exists its *mode*."""
@@ -65,17 +88,15 @@ class Tree:
         place = self._place(name)
         if not target:
             raise ArchiveError(f"entry {quoted(name)} is a link to nothing")
-        if target.startswith("/"):
-            raise _outside(name)
-        self._resolve((*place[:-1], *_split(target)), name)
+        self._check_link(place, target, name)
         os.symlink(target, _join(place), dir_fd=self._root)
-        self._links.append(place)
 
     def hard_link(self, name: str, target: str) -> None:
-        """Give the regular file *target*, unpacked before, another name."""
+        """Give *target*, a file or a link unpacked before, another name."""
         parts = _parts(target)
         source = (*self._resolve(parts[:-1], name), *parts[-1:])
-        if not self._is_regular(_join(source)):
+        link = self._target(_join(source)) if parts else None
+        if link is None and not self._is_regular(_join(source)):
             raise ArchiveError(
                 f"entry {quoted(name)} is a hard link to {quoted(target)}, "
                 "which is no file unpacked before it"
@@ -83,13 +104,33 @@ class Tree:
         own = _parts(name)
         if source == (*self._parent(own, name), *own[-1:]):
             return
+        place = self._place(name)
+        if link is not None:
+            self._check_link(place, link, name)
         os.link(
             _join(source),
-            _join(self._place(name)),
+            _join(place),
             src_dir_fd=self._root,
             dst_dir_fd=self._root,
             follow_symlinks=False,
         )
+
+    def make_executable(self, name: str) -> bool:
+        """
+        Let the program *name* be executed by whoever may read it.
+
+        Return whether that was needed: the file is a program, by its first bytes, and
+        nobody might execute it.
+        """
+        try:
+            path = _join(self._resolve(_split(name), name))
+        except ArchiveError:
+            return False
+        mode = stat.S_IMODE(self._mode(path))
+        if not self._is_regular(path) or mode & 0o111 or not self._is_program(path):
+            return False
+        os.chmod(path, mode | (mode & 0o444) >> 2, dir_fd=self._root)
+        return True
 
     def finish(self) -> None:
         """
@@ -98,7 +139,26 @@ class Tree:
         A link made early may lead elsewhere through one that was made later.
         """
         for link in self._links:
-            self._resolve(link, _join(link))
+            self._check_stay(link, _join(link))
+
+    def _check_link(self, place: Parts, target: str, name: str) -> None:
+        """Check where a link at *place* leads to, and note to do so again."""
+        if target.startswith("/"):
+            if not self._absolute_links:
+                raise ArchiveError(
+                    f"entry {quoted(name)} leads outside the release directory, to "
+                    f"{quoted(target)}; --absolute-links allow takes such links"
+                )
+        else:
+            self._check_stay((*place[:-1], *_split(target)), name)
+        self._links.append(place)
+
+    def _check_stay(self, parts: Parts, name: str) -> None:
+        try:
+            self._resolve(parts, name)
+        except _AbsoluteLink:
+            if not self._absolute_links:
+                raise
 
     def _place(self, name: str) -> Parts:
         """
@@ -163,7 +223,7 @@ class Tree:
                 if hops > HOPS:
                     raise ArchiveError(f"entry {quoted(name)} leads round in links")
                 if target.startswith("/"):
-                    raise _outside(name)
+                    raise _AbsoluteLink(str(_outside(name)))
                 todo.extend(reversed(_split(target)))
         return tuple(done)
 
@@ -175,6 +235,11 @@ class Tree:
             if exc.errno in (errno.EINVAL, errno.ENOENT, errno.ENOTDIR):
                 return None
             raise
+
+    def _is_program(self, path: str) -> bool:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(path, flags, dir_fd=self._root), "rb") as file:
+            return file.read(4).startswith(PROGRAMS)
 
     def _is_directory(self, path: str) -> bool:
         return stat.S_ISDIR(self._mode(path))

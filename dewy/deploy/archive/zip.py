@@ -14,9 +14,11 @@ from .tree import Tree, quoted
 
 DIRECTORY = 64 * MIB
 ENTRY_MAGIC = b"PK\x01\x02"
-END_MAGIC = b"PK\x05\x06"
-END_SIZE = 22
 ENCRYPTED = 0x1
+UTF8 = 0x800
+READ_ONLY = 0x1
+# Systems whose names are bytes, and whose files have modes: Unix and macOS.
+UNIX = frozenset({3, 19})
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 TARGET = 4097  # A byte more than a link can hold.
 DRIVE = re.compile(r"[A-Za-z]:/")
@@ -31,7 +33,6 @@ def unpack_zip(file: BinaryIO, tree: Tree, budget: Budget) -> None:
         Exception: zipfile failed on what it does not understand.
     """
     with zipfile.ZipFile(_Guarded(file, budget.limits.entries)) as archive:
-        _check_end(file, len(archive.comment))
         for info in archive.infolist():
             budget.entry()
             _place(archive, info, tree, budget)
@@ -40,9 +41,11 @@ def unpack_zip(file: BinaryIO, tree: Tree, budget: Budget) -> None:
 def _place(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, tree: Tree, budget: Budget
 ) -> None:
-    name = _rooted(info.filename)
+    whole = _name(info)
+    if (name := tree.stripped(whole)) is None:
+        return
     mode = info.external_attr >> 16
-    if name.endswith("/") or stat.S_ISDIR(mode):
+    if whole.endswith("/") or stat.S_ISDIR(mode):
         tree.directory(name, mode or 0o755)
         return
     _check_readable(info)
@@ -50,16 +53,25 @@ def _place(
         with archive.open(info) as content:
             tree.symlink(name, os.fsdecode(content.read(TARGET)))
     elif stat.S_IFMT(mode) in (0, stat.S_IFREG):
-        with archive.open(info) as content, tree.file(name, mode or 0o644) as file:
+        plain = 0o444 if info.external_attr & READ_ONLY else 0o644
+        with archive.open(info) as content, tree.file(name, mode or plain) as file:
             budget.copy(content, file)
     else:
         raise ArchiveError(f"entry {quoted(name)} is a device, pipe or socket")
 
 
-def _rooted(name: str) -> str:
-    """Return the name with slashes, as the format has it, and without a drive."""
-    name = name.replace("\\", "/")
-    return name[2:] if DRIVE.match(name) else name
+def _name(info: zipfile.ZipInfo) -> str:
+    """
+    Return the name with slashes, as the format has it, and without a drive.
+
+    Unix's tools write a name's bytes as they are, backslashes among them.
+    """
+    if info.create_system not in UNIX:
+        name = info.filename.replace("\\", "/")
+        return name[2:] if DRIVE.match(name) else name
+    if info.flag_bits & UTF8:
+        return info.filename
+    return os.fsdecode(info.filename.encode("cp437"))
 
 
 def _check_readable(info: zipfile.ZipInfo) -> None:
@@ -70,16 +82,6 @@ def _check_readable(info: zipfile.ZipInfo) -> None:
             f"entry {quoted(info.filename)} is compressed by method "
             f"{info.compress_type}; dewy reads stored and deflated ones"
         )
-
-
-def _check_end(file: BinaryIO, comment: int) -> None:
-    # zipfile looks for the end record and passes over what follows it.
-    position = file.tell()
-    file.seek(-END_SIZE - comment, os.SEEK_END)
-    magic = file.read(len(END_MAGIC))
-    file.seek(position)
-    if magic != END_MAGIC:
-        raise ArchiveError("goes on after its end record")
 
 
 class _Guarded:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dewy.deploy.archive import Limits, unpack
+from dewy.deploy.archive import Limits, Rules, unpack
 from tests.standins.archives import listing, saved
 
 Unpacked = Callable[..., dict[str, object]]
@@ -32,9 +33,13 @@ def unpacked(tmp_path: Path, release: Path) -> Unpacked:
     """Unpack bytes under a name; what the release directory then holds."""
 
     def unpacked(
-        data: bytes, name: str = "app.tar", limits: Limits | None = None
+        data: bytes,
+        name: str = "app.tar",
+        limits: Limits | None = None,
+        **rules: Any,
     ) -> dict[str, object]:
-        unpack(saved(tmp_path, "artifact", data), name, release, limits or Limits())
+        chosen = Rules(limits or Limits(), **rules)
+        unpack(saved(tmp_path, "artifact", data), name, release, chosen)
         return listing(release)
 
     return unpacked

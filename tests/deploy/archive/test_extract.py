@@ -19,7 +19,7 @@ from dewy.deploy.archive.extract import plain
 from dewy.deploy.archive.tree import Tree
 from dewy.errors import ArchiveError, DeploymentError
 from tests.deploy.archive.conftest import Unpacked
-from tests.standins.archives import entry, saved, tar, zipped
+from tests.standins.archives import entry, folder, hard, link, saved, tar, zipped
 
 MIB = 1024 * 1024
 
@@ -93,10 +93,79 @@ def test_nul_in_a_name_is_refused(unpacked: Unpacked) -> None:
 def test_bomb_is_refused(unpacked: Unpacked) -> None:
     """Headers may lie; what comes out is counted."""
     start = gzip.compress(_header(4096 * MIB))
-    body = gzip.compress(bytes(MIB))
+    body = gzip.compress(b"x" * MIB)
 
     with pytest.raises(ArchiveError, match="more than 200 times its own size"):
         unpacked(start + body * 70, "app.tar.gz")
+
+
+def test_bomb_of_zeros_takes_no_room(unpacked: Unpacked, release: Path) -> None:
+    """It does no harm then, and may as well be a database's file."""
+    data = gzip.compress(_header(70 * MIB)) + gzip.compress(bytes(MIB)) * 70
+    unpacked(data, "app.tar.gz")
+
+    assert 70 * MIB == (release / "zeros").stat().st_size
+    assert MIB > (release / "zeros").stat().st_blocks * 512
+
+
+def test_program_of_the_command_can_be_executed(
+    unpacked: Unpacked, release: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Windows has no permissions that a zip could hold."""
+    caplog.set_level("INFO")
+    files = {"bin/app": b"\x7fELF", "run.sh": b"#!/bin/sh", "app.toml": b"[app]"}
+    data = zipped(*((name, content, 0) for name, content in files.items()))
+    unpacked(data, "app.zip", program="bin/app")
+
+    modes = [stat.S_IMODE((release / name).stat().st_mode) for name in files]
+    assert [0o755, 0o644, 0o644] == modes
+    assert ["Made program executable"] == [each.message for each in caplog.records]
+
+
+@pytest.mark.parametrize(
+    ("program", "content"), [("app", b"[data]"), ("missing", b"#!"), ("../x", b"#!")]
+)
+def test_only_a_program_is_made_executable(
+    unpacked: Unpacked, release: Path, program: str, content: bytes
+) -> None:
+    unpacked(tar(entry("app", content)), program=program)
+
+    assert 0o644 == stat.S_IMODE((release / "app").stat().st_mode)
+
+
+def test_program_behind_an_absolute_link_is_left_alone(
+    unpacked: Unpacked, release: Path, tmp_path: Path
+) -> None:
+    target = saved(tmp_path, "target", b"#!/bin/sh")
+    data = tar(link("app", str(target)))
+    unpacked(data, program="app", absolute_links=True)
+
+    assert not target.stat().st_mode & 0o111
+
+
+def test_top_directory_is_left_out(unpacked: Unpacked) -> None:
+    """`app_1.2.3_linux_amd64/app` would need another command for each version."""
+    data = tar(
+        folder("app_1.2.3"),
+        entry("app_1.2.3/bin/app", b"1"),
+        hard("app_1.2.3/alias", "app_1.2.3/bin/app"),
+        link("app_1.2.3/link", "bin/app"),
+        entry("README", b"left out, as by tar"),
+    )
+
+    expected = {"bin": None, "bin/app": b"1", "alias": b"1", "link": "-> bin/app"}
+    assert expected == unpacked(data, strip=1)
+
+
+def test_release_without_anything_below_is_refused(unpacked: Unpacked) -> None:
+    with pytest.raises(ArchiveError, match="strip=2 does not leave out"):
+        unpacked(tar(entry("app_1.2.3/app", b"1")), strip=2)
+
+
+@pytest.mark.parametrize("name", ["../x/secret", "a/../../x"])
+def test_strip_lets_nothing_climb(unpacked: Unpacked, name: str) -> None:
+    with pytest.raises(ArchiveError, match="outside"):
+        unpacked(tar(entry(name, b"gone")), strip=1)
 
 
 def _header(size: int) -> bytes:
@@ -168,7 +237,7 @@ def test_write_that_fails_halfway_says_so(
 MEMORY = """
 import sys
 from pathlib import Path
-from dewy.deploy.archive import Limits, unpack
+from dewy.deploy.archive import Limits, Rules, unpack
 
 def peak():
     status = Path("/proc/self/status").read_text()
@@ -179,7 +248,7 @@ into = Path(sys.argv[3])
 (into / "large").mkdir()
 unpack(Path(sys.argv[1]), sys.argv[4], into / "small")
 before = peak()
-unpack(Path(sys.argv[2]), sys.argv[4], into / "large", Limits(ratio=1 << 30))
+unpack(Path(sys.argv[2]), sys.argv[4], into / "large", Rules(Limits(ratio=0)))
 print(peak() - before)
 """
 

@@ -6,13 +6,14 @@ import os
 import random
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dewy.deploy.archive import Limits, unpack
+from dewy.deploy.archive import Limits, Rules, unpack
 from dewy.errors import ArchiveError
 from tests.standins.archives import (
     COMPRESSORS,
@@ -29,7 +30,7 @@ from tests.standins.archives import (
 SOAK = bool(os.environ.get("DEWY_SOAK"))
 EXECUTIONS = 100_000 if SOAK else 800
 pytestmark = [pytest.mark.soak] if SOAK else []
-LIMITS = Limits(entries=200, total=1_000_000)
+RULES = Rules(Limits(entries=200, total=1_000_000))
 
 PLAIN = tar(
     folder("lib"),
@@ -70,7 +71,7 @@ def attempt(scratch: Path, name: str, data: bytes) -> None:
 
 def problem_with(artifact: Path, name: str, inside: Path) -> str:
     try:
-        unpack(artifact, name, inside, LIMITS)
+        unpack(artifact, name, inside, RULES)
     except ArchiveError as exc:
         return str(exc)
     return ""
@@ -145,3 +146,27 @@ def test_no_choice_of_links_leads_outside(
 ) -> None:
     """Few names and many links, so that they meet."""
     attempt(scratch, "app.tar", tar(*entries))
+
+
+@settings(
+    max_examples=max(100, EXECUTIONS // 4),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(entries=st.lists(ENTRIES, min_size=1, max_size=12))
+def test_no_choice_of_absolute_links_is_written_through(
+    scratch: Path, entries: list[tuple[object, bytes]]
+) -> None:
+    with tempfile.TemporaryDirectory(dir=scratch) as directory:
+        outside, inside = Path(directory, "outside"), Path(directory, "inside")
+        (outside / "a" / "b").mkdir(parents=True)
+        inside.mkdir()
+        saved(outside, "c", b"kept")
+        for info, _ in entries:
+            if info.linkname.startswith("/"):  # type: ignore[attr-defined]
+                info.linkname = f"{outside}{info.linkname}"  # type: ignore[attr-defined]
+        artifact = saved(scratch, "artifact", tar(*entries))
+        with suppress(ArchiveError):
+            unpack(artifact, "app.tar", inside, Rules(absolute_links=True))
+
+        assert {"a": None, "a/b": None, "c": b"kept"} == listing(outside)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from threading import Event
 
 import pytest
@@ -43,13 +44,36 @@ def test_ratio_allows_what_the_archive_is_large_enough_for() -> None:
         budget.data(1)
 
 
+def test_holes_are_no_part_of_the_ratio() -> None:
+    """A database's file that was made in advance is mostly empty."""
+    budget = Budget(Limits(ratio=3, ratio_from=1000), 10)
+    budget.data(1_000_000, hole=True)
+    budget.data(1000)
+
+    with pytest.raises(ArchiveError, match="--archive-max-ratio"):
+        budget.data(1)
+
+
+def test_ratio_of_zero_is_none() -> None:
+    Budget(Limits(ratio=0, ratio_from=0), 1).data(1_000_000)
+
+
+def test_holes_are_copied_as_holes(tmp_path: Path) -> None:
+    content = b"x" + bytes(3 * PIECE) + b"y" + bytes(5 * PIECE)
+    with open(tmp_path / "file", "wb") as file:
+        Budget(Limits(), 1).copy(io.BytesIO(content), file)
+
+    assert content == (tmp_path / "file").read_bytes()
+    assert 4 * PIECE > (tmp_path / "file").stat().st_blocks * 512
+
+
 def test_copy_stops_where_the_limit_is() -> None:
     sink = io.BytesIO()
 
     with pytest.raises(ArchiveError):
         Budget(Limits(total=PIECE), 1).copy(io.BytesIO(bytes(9 * PIECE)), sink)
 
-    assert PIECE == len(sink.getvalue())
+    assert PIECE == sink.tell()
 
 
 def test_stop_ends_the_work() -> None:

@@ -87,7 +87,7 @@ def test_holes_count(unpacked: Unpacked) -> None:
         (tarfile.BLKTYPE, "a device"),
         (tarfile.FIFOTYPE, "a named pipe"),
         (b"s", "unknown type"),
-        (b"V", "unknown type"),
+        (b"M", "another volume"),
     ],
 )
 def test_special_files_are_refused(unpacked: Unpacked, type: bytes, kind: str) -> None:
@@ -143,8 +143,35 @@ def test_damaged_header_is_noticed(unpacked: Unpacked) -> None:
 
 def test_more_after_the_end_mark_is_noticed(unpacked: Unpacked) -> None:
     """Two archives after each other: the second would be missing silently."""
-    with pytest.raises(ArchiveError, match="goes on"):
+    with pytest.raises(ArchiveError, match=r"goes on .* another archive"):
         unpacked(tar(entry("one")) + tar(entry("two")))
+
+
+def test_remains_in_the_last_record_are_passed_over(unpacked: Unpacked) -> None:
+    """Some tools write out their buffer as it is."""
+    data = tar(entry("one", b"1"))[: 4 * BLOCK] + b"remains of a buffer"
+
+    assert {"one": b"1"} == unpacked(data)
+
+
+@pytest.mark.parametrize("ending", [e for e in COMPRESSORS if e != ".tar"])
+def test_end_mark_may_be_missing_where_a_compressor_ended(
+    unpacked: Unpacked, ending: str
+) -> None:
+    data = COMPRESSORS[ending](tar(entry("one", b"1"))[: 2 * BLOCK])
+
+    assert {"one": b"1"} == unpacked(data, f"app{ending}")
+
+
+def test_label_and_lists_of_gnu_tar_are_no_files(unpacked: Unpacked) -> None:
+    """`tar -V` and `tar -g` write them."""
+    data = tar(
+        entry("backup 1", type=b"V"),
+        entry("bin/", b"Yapp\0\0", type=b"D", mode=0o755),
+        entry("bin/app", b"1"),
+    )
+
+    assert {"bin": None, "bin/app": b"1"} == unpacked(data)
 
 
 def test_empty_archive_is_no_release(unpacked: Unpacked) -> None:

@@ -255,14 +255,81 @@ def test_hard_links_do_not_lead_outside(tree: Tree, target: str) -> None:
         tree.hard_link("link", target)
 
 
-@pytest.mark.parametrize("target", ["missing", "folder", "link", "", "file/below"])
+@pytest.mark.parametrize("target", ["missing", "folder", "", "file/below"])
 def test_hard_links_lead_to_files_unpacked_before(tree: Tree, target: str) -> None:
     tree.directory("folder", 0o755)
     write(tree, "file")
-    tree.symlink("link", "file")
 
     with pytest.raises(ArchiveError, match="no file unpacked before"):
         tree.hard_link("hard", target)
+
+
+def test_hard_link_to_a_link_is_that_link(tree: Tree, release: Path) -> None:
+    """tar writes one where it meets a link for the second time."""
+    tree.symlink("link", "file")
+    tree.hard_link("same", "link")
+
+    assert {"link": "-> file", "same": "-> file"} == listing(release)
+
+
+def test_hard_link_to_a_link_does_not_lead_outside(tree: Tree) -> None:
+    """What stays inside from one directory may not from another."""
+    tree.symlink("a/b/link", "../secret")
+
+    with pytest.raises(ArchiveError, match="'link' leads outside"):
+        tree.hard_link("link", "a/b/link")
+
+
+@pytest.fixture
+def open_tree(release: Path) -> Iterator[Tree]:
+    """A tree that takes absolute targets of links."""
+    with Tree(release, absolute_links=True) as tree:
+        yield tree
+
+
+def test_links_to_absolute_paths_are_taken_where_allowed(
+    open_tree: Tree, release: Path
+) -> None:
+    open_tree.symlink("venv/bin/python", "python3")
+    open_tree.symlink("venv/bin/python3", "/usr/bin/python3")
+    open_tree.symlink("lib", "/usr/lib")
+    open_tree.symlink("libc", "lib/libc.so")
+    open_tree.finish()
+
+    assert "-> /usr/bin/python3" == listing(release)["venv/bin/python3"]
+
+
+@pytest.mark.parametrize("target", ["..", "../secret", "a/../../x"])
+def test_other_links_outside_stay_refused(open_tree: Tree, target: str) -> None:
+    with pytest.raises(ArchiveError, match="'link' leads outside"):
+        open_tree.symlink("link", target)
+
+
+def test_nothing_is_written_through_absolute_links(
+    open_tree: Tree, release: Path
+) -> None:
+    """Neither a file nor a directory, nor a hard link from there."""
+    open_tree.symlink("out", str(release.parent.parent))
+    open_tree.symlink("again", "out")
+
+    for out in ("out", "again"):
+        with pytest.raises(ArchiveError, match="outside"):
+            write(open_tree, f"{out}/secret", b"gone")
+        with pytest.raises(ArchiveError, match="outside"):
+            open_tree.directory(f"{out}/made", 0o755)
+        with pytest.raises(ArchiveError, match="outside"):
+            open_tree.symlink(f"{out}/link", "secret")
+        with pytest.raises(ArchiveError, match="outside"):
+            open_tree.hard_link("stolen", f"{out}/secret")
+
+
+def test_absolute_link_is_replaced_not_followed(open_tree: Tree, release: Path) -> None:
+    open_tree.symlink("secret", str(release.parent.parent / "secret"))
+    write(open_tree, "secret", b"mine")
+    open_tree.symlink("folder", str(release.parent))
+    open_tree.directory("folder", 0o700)
+
+    assert {"secret": b"mine", "folder": None} == listing(release)
 
 
 def test_names_that_differ_by_case_are_two(tree: Tree, release: Path) -> None:

@@ -121,9 +121,30 @@ def test_cut_archive_is_noticed(unpacked: Unpacked, kept: int) -> None:
         unpacked(zipped(("x", b"1" * 500, FILE))[:kept], "app.zip")
 
 
-def test_garbage_after_the_end_is_noticed(unpacked: Unpacked) -> None:
-    with pytest.raises(ArchiveError, match="goes on"):
-        unpacked(zipped(("x", b"1", FILE)) + b"garbage", "app.zip")
+@pytest.mark.parametrize("after", [b"\n", b"garbage", bytes(500)])
+def test_bytes_after_the_end_are_passed_over(unpacked: Unpacked, after: bytes) -> None:
+    """The end record proves that the archive is whole."""
+    assert {"x": b"1"} == unpacked(zipped(("x", b"1", FILE)) + after, "app.zip")
+
+
+def test_backslash_of_unix_is_part_of_a_name(unpacked: Unpacked) -> None:
+    """systemd's units have such names."""
+    data = zipped((r"srv-a\x2db.mount", b"x", FILE))
+
+    assert {r"srv-a\x2db.mount": b"x"} == unpacked(data, "app.zip")
+
+
+def test_read_only_file_of_windows_is_read_only(
+    unpacked: Unpacked, release: Path
+) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        info = zip_info("x", 0)
+        info.external_attr = 0x21
+        archive.writestr(info, b"1")
+    unpacked(buffer.getvalue(), "app.zip")
+
+    assert 0o444 == stat.S_IMODE((release / "x").stat().st_mode)
 
 
 def test_empty_archive_is_no_release(unpacked: Unpacked) -> None:
@@ -161,7 +182,7 @@ def test_overlapping_bomb_is_refused(unpacked: Unpacked) -> None:
     """One compressed body, many entries that say it is theirs."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(zip_info("f"), bytes(1_000_000))
+        archive.writestr(zip_info("f"), b"x" * 1_000_000)
         body = archive.filelist[0]
         archive.filelist += [body] * 500
 
