@@ -179,7 +179,8 @@ class DeploymentError(DewyError):
         log_tail: The last lines the failed program wrote, oldest first.
 
         detail: A program's own words in one line, for the log, notices and
-            whoever may read the control socket; "" where there are none.
+            whoever may read the control socket; by default the last of *log_tail* that
+            is not blank, "" where there are none.
 
         host: True if this host is to blame (its disk, its memory, its engine), and not
             the release.
@@ -195,8 +196,13 @@ class DeploymentError(DewyError):
     ) -> None:
         super().__init__(message)
         self.log_tail = tuple(log_tail)
-        self.detail = detail
+        self.detail = detail or last_words(log_tail)
         self.host = host
+
+
+def last_words(log_tail: Sequence[str]) -> str:
+    """Return the last line of *log_tail* that is not blank, or ""."""
+    return next((line for line in reversed(log_tail) if line.strip()), "")
 
 
 class HookFailed(DeploymentError):

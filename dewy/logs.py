@@ -13,13 +13,13 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TextIO
 from urllib.parse import quote
 
 from . import urls
-from .errors import DeploymentError, DewyError
+from .errors import DeploymentError, DewyError, last_words
 
 __all__ = [
     "configure",
@@ -32,6 +32,7 @@ __all__ = [
     "struck",
     "summary",
     "text_line",
+    "words_of",
 ]
 
 SECRETS = (
@@ -55,6 +56,9 @@ SECRETS = (
     "SLACK_TOKEN",
 )
 SHORTEST_SECRET = 6
+LAST_LINE = 200
+"""Characters of a program's last line that reasons quote."""
+
 # Secrets of others that a hook's environment may hold, by their usual names.
 _SECRET_NAME = re.compile(
     r"(?:PASS|PASSWORD|PASSWD|PASSPHRASE|TOKEN|SECRET|API_?KEY|PRIVATE_?KEY)$"
@@ -133,8 +137,13 @@ def detailed(exc: BaseException) -> str:
 
 def detail_of(exc: BaseException) -> str:
     """Return the words of a program that belong to *exc*, in one line, or ""."""
-    detail = exc.detail if isinstance(exc, DeploymentError) else ""
-    return struck(" ".join(detail.split()))
+    return words_of((exc.detail,)) if isinstance(exc, DeploymentError) else ""
+
+
+def words_of(log_tail: Sequence[str]) -> str:
+    """Return the last words of a program that wrote *log_tail*, in one line, or ""."""
+    words = printable(" ".join(last_words(log_tail).split()))
+    return struck(words[:LAST_LINE])
 
 
 def _text(exc: BaseException) -> str:

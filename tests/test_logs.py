@@ -13,6 +13,7 @@ import pytest
 
 from dewy import logs
 from dewy.errors import RemoteError
+from dewy.logs import words_of
 
 Configure = Callable[..., io.StringIO]
 
@@ -284,3 +285,14 @@ def test_variables_with_names_of_secrets_are_struck(
     log.info("Execute hook", extra={"stdout": "it is hunter22"})
 
     assert "hunter22" not in stream.getvalue()
+
+
+def test_last_words_are_one_line_without_blanks_control_characters_or_secrets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DB_PASSWORD", "hunter22")
+    tail = ("Traceback", "bad \x1b[31m password\thunter22", "", "  ")
+
+    assert "bad \ufffd[31m password ***" == words_of(tail)
+    assert "" == words_of(())
+    assert len(words_of(("x" * 1000,))) < 1000

@@ -11,6 +11,8 @@ from ..deploy.history import History, Record
 from .arguments import options_for, settings_from
 from .output import as_json, columns, moment, span
 
+WELL = ("deployed", "reloaded")
+
 
 @click.command("history", short_help="Show the deployments of this directory.")
 @options_for("history")
@@ -39,7 +41,7 @@ def table(records: Sequence[Record]) -> list[str]:
 
 def _row(record: Record) -> tuple[str, ...]:
     reason = record.story
-    if record.outcome != "deployed" and record.step:
+    if record.outcome not in WELL and record.step:
         reason = f"{record.step}: {reason}" if reason else record.step
     return (
         moment(record.at),

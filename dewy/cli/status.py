@@ -95,7 +95,7 @@ def _facts(status: Status, now: float) -> Iterator[tuple[str, str]]:
     yield "registry", _standing(status)
     for text in _passed_over(status.get("passed_over", ())):
         yield "passed over", text
-    yield "last error", status["last_error"]
+    yield "last error", _with_words(status["last_error"], status.get("last_detail"))
 
 
 def _deaths(deaths: Mapping[str, Any] | None, now: float) -> str:
@@ -164,8 +164,13 @@ def _quarantine(entry: Status, now: float) -> str:
     else:
         again = f"tried again in {span(until - now)}"
     times = f", {entry['failures']} failures" if entry["failures"] > 1 else ""
-    why = ": ".join(filter(None, (entry["reason"], entry.get("detail"))))
+    why = _with_words(entry["reason"], entry.get("detail"))
     return f"{entry['tag']}: {why} ({again}{times})"
+
+
+def _with_words(reason: str, detail: str | None) -> str:
+    """Return *reason* and a program's own words that belong to it."""
+    return ": ".join(filter(None, (reason, detail)))
 
 
 def _generations(status: Status, now: float) -> list[str]:

@@ -21,6 +21,7 @@ from .health import Check
 from .image_store import ImageStore
 from .launcher import Launcher, ReadinessProbe
 from .model import Container
+from .renewal import Renewal
 from .replica import Replica
 from .replica_store import ReplicaStore
 from .revision import ended
@@ -72,6 +73,8 @@ class ContainerDeployer:
         look_again: Makes the reconciler examine everything again.
 
         succession: The last change of version, as long as its figures may be judged.
+
+        renewal: The replacement of all replicas whose options have changed.
     """
 
     store: ReplicaStore
@@ -84,6 +87,7 @@ class ContainerDeployer:
     bad: Callable[[str, str], bool]
     look_again: Callable[[], None] = lambda: None
     succession: Succession | None = None
+    renewal: Renewal = field(default_factory=Renewal)
     _made: tuple[object, ContainerSpec] | None = field(default=None, init=False)
     _switch: _Switch | None = field(default=None, init=False)
 
@@ -168,10 +172,25 @@ class ContainerDeployer:
 
         if stale():
             return known
+        given = given or Circumstances()
+
+        tell = given.told
+
+        def observe() -> None:
+            serving = [r for r in self.store.serving if is_of(r, running)]
+            wanted = self.settings.replicas
+            self.renewal.observe(container_spec, serving, wanted)
+
+        def told(problem: str, detail: str) -> None:
+            self.renewal.failed(problem, detail)
+            tell(problem, detail)
+
         heeded = replace(
-            given or Circumstances(),
+            given,
             apart=lambda: self.target,
             stale=stale,
+            observe=observe,
+            told=told,
             prepare=lambda: self.image_store.ensure(running),
         )
         order = self._order(container_spec)

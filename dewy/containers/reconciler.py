@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from typing import Any, Self
 
 from ..errors import DewyError, EngineError
-from ..logs import summary
+from ..logs import detail_of, summary, words_of
 from ..proxy import Backend
 from .deployer import ContainerDeployer
 from .health_keeper import HealthKeeper
@@ -285,6 +285,8 @@ class Reconciler:
             engine_away=away,
             asked_for=asked,
         )
+        if words := words_of(tail):
+            told["last_line"] = words
         log.warning("Replica died", extra=told)
         if away or asked:
             return
@@ -340,7 +342,7 @@ class Reconciler:
                 pause = LOOKS
             except (DewyError, OSError) as exc:
                 self.pacing.failed()
-                self._missing(summary(exc))
+                self._missing(summary(exc), detail_of(exc))
                 pause = self.pacing.left
             self._tried.set()
             with suppress(TimeoutError):
@@ -361,12 +363,12 @@ class Reconciler:
                     finally:
                         await ended({looked})
 
-    def _missing(self, problem: str) -> None:
+    def _missing(self, problem: str, detail: str) -> None:
         self._tried.set()
-        self._say("replicas", problem)
+        self._say("replicas", problem, detail)
 
-    def _say(self, about: str, problem: str) -> None:
-        """Report a change of the problem, once."""
+    def _say(self, about: str, problem: str, detail: str = "") -> None:
+        """Report a change of the problem, once; *detail* is for the log alone."""
         before = self._problems.get(about, "")
         if problem == before:
             return
@@ -374,7 +376,8 @@ class Reconciler:
         begins, ends = PROBLEMS[about]
         if problem:
             self._problems[about] = problem
-            log.error(begins, extra={"error": problem})
+            error = ": ".join(filter(None, (problem, detail)))
+            log.error(begins, extra={"error": error})
             self._troubled(f"{begins}: {problem}", False)
         else:
             log.info(ends)

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..deploy.deployer import Progress
 from ..errors import DewyError, EngineError, StartFailed
-from ..logs import summary
+from ..logs import detail_of, detailed, summary
 from .container_spec import ContainerSpec
 from .drainer import Drainer
 from .launcher import Launcher, ReadinessProbe
@@ -286,18 +286,21 @@ class Circumstances:
 
         pacing: Pacing of the starts of replicas.
 
-        told: Called with one line on why replicas are missing, and with "" once none
-            are.
+        told: Called with one line on why replicas are missing and a program's own
+            words, and with "" once none are.
 
         prepare: Makes available what a start needs: the image.
+
+        observe: Called before each decision.
     """
 
     apart: Callable[[], str | None] = lambda: None
     stale: Callable[[], bool] = lambda: False
     held: Callable[[], bool] = lambda: False
     pacing: Pacing = field(default_factory=Pacing)
-    told: Callable[[str], None] = lambda problem: None
+    told: Callable[[str, str], None] = lambda problem, detail: None
     prepare: Callable[[], Awaitable[None]] | None = None
+    observe: Callable[[], None] = lambda: None
 
 
 class Healing(_Update):
@@ -323,6 +326,7 @@ class Healing(_Update):
         given = self._given
         if given.stale():
             return True
+        given.observe()
         todo = self._decide(replace(self._order.desired, apart=given.apart()))
         self._admit(todo)
         self._check(todo)
@@ -336,7 +340,7 @@ class Healing(_Update):
             self._store.changed.set()
         if todo.complete:
             given.pacing.succeeded()
-            given.told("")
+            given.told("", "")
         return todo.complete and todo.idle and not self._tasks
 
     def _patience(self) -> float | None:
@@ -346,7 +350,7 @@ class Healing(_Update):
         if not isinstance(exc, DewyError | OSError):
             raise exc
         self._given.pacing.failed()
-        self._given.told(summary(exc))
+        self._given.told(summary(exc), detail_of(exc))
 
     async def _prepare(self) -> None:
         if self._given.prepare is not None:
@@ -356,7 +360,7 @@ class Healing(_Update):
     def _given_up(self, replica: Replica, exc: StartFailed, served: bool) -> None:
         if not served:
             raise exc
-        told = self._store.tell(replica, error=str(exc))
+        told = self._store.tell(replica, error=detailed(exc))
         log.warning("Replica is lost, another takes its place", extra=told)
 
 

@@ -22,6 +22,7 @@ from ..containers.options.arguments import parse
 from ..containers.replica import Replica
 from ..containers.replica_set import ReplicaSet
 from ..containers.upstream import require_reach
+from ..deploy.attempt import Attempt
 from ..notifiers import Kind
 from ..polling import Poller
 from ..proxy import Port, Proxy
@@ -124,6 +125,11 @@ async def _keep(
     def troubled(text: str, over: bool) -> None:
         agent.deployment_log.tell(Kind.IMPORTANT if over else Kind.ERROR, text)
 
+    def renewed(attempt: Attempt, outcome: str, reason: str, detail: str) -> None:
+        row = agent.deployment_log.reloaded(attempt, outcome, reason, detail)
+        agent.follow_up.own(row, f"history of {attempt.id}")
+
+    replica_set.deployer.renewal.record = renewed
     reconciler = await context.stack.enter_async_context(
         replica_set.keep(failed, troubled, lambda: agent.probation.left is not None)
     )

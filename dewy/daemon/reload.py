@@ -12,6 +12,7 @@ from ..agent import Agent
 from ..config import Settings
 from ..config.options import ROWS
 from ..containers.options.arguments import parse
+from ..containers.renewal import changed_options
 from ..containers.replica_set import ReplicaSet
 from ..errors import ConfigError, DewyError
 from ..logs import summary
@@ -116,7 +117,12 @@ class Reload:
         options = await asyncio.to_thread(parse, read.run_options, os.environ, old.root)
         new, left = merged(old, read)
         changed = _names(old, new)
-        renewed = self._replica_set.renew(new, options)
+        if self._replica_set.renew(new, options):
+            changed += _run_options(old, new)
+        if rolled := [
+            name for name in changed if not name.startswith("--") or name == "--cmd"
+        ]:
+            self._replica_set.deployer.renewal.why = f"{', '.join(rolled)} changed"
         for holder in (
             self._agent,
             self._agent.hooks,
@@ -125,8 +131,6 @@ class Reload:
         ):
             holder.settings = new
         self._poller.wake()
-        if renewed and "run options" not in changed:
-            changed.append("run options")
         told = f"changed: {', '.join(changed)}" if changed else "nothing changed"
         if left:
             told += f"; restart dewy for: {', '.join(left)}"
@@ -153,8 +157,14 @@ def _names(one: Settings, other: Settings) -> list[str]:
     return [
         _WRITTEN.get(each.name, each.name.replace("_", " "))
         for each in fields(Settings)
+        if each.name != "run_options"
         if getattr(one, each.name) != getattr(other, each.name)
     ]
+
+
+def _run_options(old: Settings, new: Settings) -> list[str]:
+    """Return the options after `--` in which both differ; values may be secret."""
+    return changed_options(old.run_options, new.run_options) or ["an env file"]
 
 
 _WRITTEN = {

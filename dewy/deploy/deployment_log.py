@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Self
 
 from ..errors import DeploymentError, DewyError
-from ..logs import detail_of, detailed, struck, summary
+from ..logs import detail_of, detailed, struck, summary, words_of
 from ..notifiers import Hook, Kind, Notice, Notifier
 from ..notifiers.format import tail as shortened
 from ..system import Clock
@@ -107,7 +107,17 @@ class DeploymentLog:
         """
         self._trouble = None
         self._known(attempt, outcome, reason)
-        record = Record(
+        record = self._row(attempt, outcome, reason, tail, detail)
+        if outcome != "deployed":
+            self._bad = (attempt.target, self._clock.monotonic())
+        await self._append(record)
+        if not more:
+            self.end(attempt)
+
+    def _row(
+        self, attempt: Attempt, outcome: str, reason: str, tail: Tail, detail: str
+    ) -> Record:
+        return Record(
             at=self._clock.wall(),
             tag=attempt.target,
             previous=attempt.previous,
@@ -120,11 +130,6 @@ class DeploymentLog:
             id=attempt.id,
             detail=detail,
         )
-        if outcome != "deployed":
-            self._bad = (attempt.target, self._clock.monotonic())
-        await self._append(record)
-        if not more:
-            self.end(attempt)
 
     async def _append(self, record: Record) -> None:
         try:
@@ -150,6 +155,12 @@ class DeploymentLog:
         await self.record(attempt, "failed", trouble[2], tail, detail=detail)
         self._trouble = trouble
         return True
+
+    async def reloaded(
+        self, attempt: Attempt, outcome: str, reason: str, detail: str
+    ) -> None:
+        """Write how *attempt*, a change of options and of no version, ended."""
+        await self._append(self._row(attempt, outcome, reason, (), detail))
 
     def fetched(self, attempt: Attempt) -> None:
         """Tell that the artifact is here; once while what follows keeps failing."""
@@ -180,6 +191,7 @@ class DeploymentLog:
                 reason=struck(how),
                 seconds=0.0,
                 log_tail=tuple(map(struck, tail)),
+                detail=words_of(tail),
             )
         )
 

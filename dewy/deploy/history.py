@@ -29,9 +29,9 @@ class Record:
 
         tag, previous: The version it was about, and the one before it.
 
-        action: `deploy`, `rollback`, or `restart` of what died.
+        action: `deploy`, `rollback`, `restart` of what died, or `reload` of options.
 
-        outcome: `deployed`, `failed`, `rolled back` or `died`.
+        outcome: `deployed`, `failed`, `rolled back`, `died`, `cancelled` or `reloaded`.
 
         step: The step at which it ended: `fetch`, `before-hook`, `unpack`, `start`,
             `probation`, `done` …

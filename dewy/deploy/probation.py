@@ -10,7 +10,7 @@ from functools import partial
 
 from ..config import Settings
 from ..errors import DeploymentError
-from ..logs import printable, struck
+from ..logs import words_of
 from ..notifiers import Kind
 from ..system import Clock
 from .attempt import Attempt, new_id
@@ -181,7 +181,7 @@ class Probation:
             self._clock,
             traffic=True,
             back=back,
-            detail=struck(printable(tail[-1])) if tail else "",
+            detail=words_of(tail),
         )
 
     async def _go_back(
@@ -224,8 +224,10 @@ class Probation:
             bad.name, back, "deploy", self._begun, "probation", id=self._deployment
         )
         what = "Rolled back" if back else "Could not roll back"
-        log.error(what, extra=attempt.log_fields(to=back, error=reason))
-        await self._deployment_log.record(attempt, outcome, reason, tail)
+        detail = words_of(tail)
+        error = ": ".join(filter(None, (reason, detail)))
+        log.error(what, extra=attempt.log_fields(to=back, error=error))
+        await self._deployment_log.record(attempt, outcome, reason, tail, detail=detail)
         text = f"{bad.name} {reason}"
         text += f"; back to {back}" if back else ""
         self._deployment_log.tell(Kind.ERROR, text, ("log", "\n".join(tail)))

@@ -187,7 +187,7 @@ def _past(version: str, history: Sequence[Record]) -> Found:
 
 
 def _ended(record: Record) -> tuple[str, str]:
-    ran = record.outcome in ("deployed", "died")
+    ran = record.outcome in ("deployed", "died", "reloaded")
     text = f"it was {record.outcome} on {_at(record.at)}"
     if record.outcome == "failed":
         text = f"it failed at {record.step} on {_at(record.at)}"

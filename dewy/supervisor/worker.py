@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StartFailed
-from ..logs import printable, summary
+from ..logs import summary
 from ..system import descriptor_limit, start_time
 from .environment import GENERATION
 from .exit_status import describe_exit, wait_pid
@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 LAUNCH = Path(__file__).with_name("launch.py")
 LEFTOVER_POLL = 0.05
 DAEMONIZING = 0.1
-LAST_LINE = 200
 # Errors that prevent any program from being executed at this moment.
 SCARCITY = frozenset(
     os.strerror(each)
@@ -203,8 +202,7 @@ class Worker:
         text = f"generation {self.generation} {how}"
         if self.exited.done():
             text += f" ({self.ending})"
-        last = printable(self.tail[-1][:LAST_LINE]) if self.tail else ""
-        return StartFailed(text, detail=last, log_tail=self.tail)
+        return StartFailed(text, log_tail=self.tail)
 
     async def stop(self, patience: float, hurry: asyncio.Event | None = None) -> None:
         """

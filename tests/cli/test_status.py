@@ -81,6 +81,7 @@ def test_screen_of_a_dewy_in_trouble() -> None:
         "hold": True,
         "quarantine": quarantine,
         "last_error": "it is down",
+        "last_detail": "no database",
         "running": None,
         "previous": None,
         "generations": [],
@@ -94,7 +95,7 @@ def test_screen_of_a_dewy_in_trouble() -> None:
     assert "v3: died (tried again in 2m, 2 failures)" in text
     assert "v4: bad (until `dewy retry v4`)" in text
     assert "v5: slow (tried again at the next poll)" in text
-    assert "last error: it is down" in text
+    assert "last error: it is down: no database" in text
 
 
 @pytest.mark.parametrize(

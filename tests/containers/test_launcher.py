@@ -20,6 +20,7 @@ from dewy.containers.replica import Replica
 from dewy.containers.rollout import Phase
 from dewy.containers.upstream import DIRECT, Upstream, Upstreams
 from dewy.errors import EngineError, StartFailed
+from dewy.logs import detail_of
 from tests.eventually import eventually, turns
 from tests.standins.crews import Bench, Halt, benched
 
@@ -110,6 +111,7 @@ async def test_one_that_never_listens_fails_with_all_there_is_to_know(tmp_path: 
         assert "was not healthy in 0.1 s" in str(caught.value)
         assert "connection refused" in str(caught.value)
         assert ("warming up", "still warming up") == caught.value.log_tail
+        assert "still warming up" == detail_of(caught.value)
 
 
 async def test_one_that_ends_fails_at_once(tmp_path: Path):

@@ -14,7 +14,7 @@ from dewy.containers import pacing
 from dewy.containers import reconciler as module
 from dewy.containers.reconciler import Failed
 from dewy.containers.replica import Replica
-from dewy.errors import EngineError
+from dewy.errors import EngineError, StartFailed
 from tests.eventually import eventually, turns
 from tests.standins.crews import Bench, benched
 
@@ -235,6 +235,21 @@ async def test_replicas_that_cannot_be_started_are_told_of_once(
 
         told = ["Replicas are missing: no room", "Replicas are complete again"]
         assert told == bench.troubles
+
+
+async def test_reason_of_missing_replicas_quotes_program_in_log_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pacing, "FIRST_PAUSE", 0.01)
+    async with kept(tmp_path) as bench:
+        ended = StartFailed("replica 0 ended", log_tail=("no database", ""))
+        bench.host.fail("create", ended)
+        await bench.host.kill(first(bench).id)
+        await eventually(lambda: whole(bench) and len(bench.troubles) == 2)
+
+    missing = [r for r in caplog.records if r.message == "Replicas are missing"]
+    assert ["replica 0 ended: no database"] == [vars(r)["error"] for r in missing]
+    assert "no database" not in "".join(bench.troubles)
 
 
 async def test_it_pauses_between_deaths_of_what_it_started(tmp_path: Path):

@@ -237,7 +237,9 @@ async def test_failure_of_one_replica_holds_up_no_other(tmp_path: Path):
         bench.host.fail("start", EngineError("no memory"))
         for each in list(bench.host.held):
             await end(bench, each)
-        await healing(bench, container_spec, told=told.append).run()
+        await healing(
+            bench, container_spec, told=lambda problem, _: told.append(problem)
+        ).run()
 
         assert ["v2"] * 3 == bench.serving()
         assert "no memory" in told[0]

@@ -45,7 +45,9 @@ class Stage:
             reloading=lambda: self.told.append("reloading"),
             ready=lambda what: self.told.append(f"ready: {what}"),
         )
-        replica_set = SimpleNamespace(renew=self._renew)
+        self.renewal = SimpleNamespace(why="")
+        deployer = SimpleNamespace(renewal=self.renewal)
+        replica_set = SimpleNamespace(renew=self._renew, deployer=deployer)
         self.reload = Reload(
             self.reread,
             service,  # type: ignore[arg-type]
@@ -56,7 +58,7 @@ class Stage:
 
     def _renew(self, new: Settings, options: object) -> bool:
         self.renewed.append(new)
-        return False
+        return new.run_options != self.old.run_options
 
     def holders(self) -> list[Settings]:
         agent = self.agent
@@ -74,6 +76,16 @@ async def test_what_changed_is_taken_over_by_all(tmp_path: Path):
     assert [new] == stage.renewed
     assert [new] * 4 == stage.holders()
     assert ["reloading", "woken", "ready: v1 runs"] == stage.told
+
+
+async def test_changed_options_are_named_without_their_values(tmp_path: Path):
+    old = settings(tmp_path, run_options=("-e", "KEY=old", "--memory", "1g"))
+    words = ("-e", "KEY=s3cret", "--memory", "1g")
+    stage = Stage(old, lambda: replace(old, run_options=words, cmd=("a",), replicas=2))
+    told = await stage.reload.reload()
+
+    assert "changed: --replicas, --cmd, run option -e" == told
+    assert "--cmd, run option -e changed" == stage.renewal.why
 
 
 async def test_what_takes_a_restart_is_named_and_left(tmp_path: Path):

@@ -73,6 +73,7 @@ async def test_a_before_hook_that_fails_ends_the_deployment(
         await run(tmp_path, memory, "echo no backup >&2; exit 3", TELL)
 
     assert ("no backup",) == failure.value.log_tail
+    assert "no backup" == failure.value.detail
     assert not (tmp_path / "told").exists()
     (notice,) = memory.sent
     assert (Kind.HOOK, "Before Deploy hook failed: exit code 3") == (

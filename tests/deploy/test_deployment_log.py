@@ -95,6 +95,7 @@ async def test_death_is_written_once_in_a_row(tmp_path: Path):
     ]
     assert {("restart", "died")} == {(each.action, each.outcome) for each in records}
     assert ("last words",) == records[0].log_tail
+    assert "last words" == records[0].detail
 
 
 async def test_death_that_probation_has_judged_is_not_written_again(tmp_path: Path):

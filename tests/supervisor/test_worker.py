@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from dewy.errors import StartFailed
+from dewy.logs import detail_of
 from dewy.supervisor.worker import Worker
 from tests.eventually import eventually
 
@@ -178,7 +179,7 @@ async def test_the_last_line_in_a_reason_commands_no_terminal(
     await worker.go("program")
     await asyncio.wait_for(worker.exited, 20)
 
-    reason = worker.failure("ended").detail
+    reason = detail_of(worker.failure("ended"))
 
     assert "database" in reason
     assert reason.isprintable()
