@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import re
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from fnmatch import fnmatchcase
+from glob import escape
 from pathlib import Path
 
 from ..errors import ChecksumError
 from ..release import Release
+from .checksum_file import OWN, NotUnderstood, parse
 
 log = logging.getLogger(__name__)
 
 LIMIT = 1024 * 1024
 """Bytes that a published checksum file may have."""
 
-OWN = (".sha256", ".sha256sum", ".sha256.txt", ".sha256sums")
 SHARED = (
     "sha256sums",
     "sha256sums.txt",
@@ -29,12 +29,13 @@ SHARED = (
     "*-checksums.txt",
     "*_sha256sums.txt",
     "*-sha256sums.txt",
+    "sha512sums",
+    "sha512sums.txt",
+    "checksums.sha512",
+    "checksums_sha512.txt",
+    "*_sha512sums.txt",
+    "*-sha512sums.txt",
 )
-
-_HASH = r"(?P<hash>[0-9a-f]{64})"
-_BARE = re.compile(_HASH, re.IGNORECASE)
-_GNU = re.compile(rf"{_HASH}[ \t]+\*?(?P<name>\S.*)", re.IGNORECASE)
-_BSD = re.compile(rf"SHA2?-?256 ?\((?P<name>.+)\) ?= ?{_HASH}", re.IGNORECASE)
 
 
 def candidates(artifact: str, files: Collection[str]) -> list[str]:
@@ -43,47 +44,14 @@ def candidates(artifact: str, files: Collection[str]) -> list[str]:
 
     Files of its own come before those shared by a whole release.
     """
-    own = [artifact + ending for ending in OWN if artifact + ending in files]
-    shared = [
+    own = [(artifact + ending).lower() for ending in OWN]
+    found = [
         name
-        for pattern in SHARED
+        for pattern in (*map(escape, own), *SHARED)
         for name in sorted(files)
         if fnmatchcase(name.lower(), pattern) and name != artifact
     ]
-    return list(dict.fromkeys(own + shared))
-
-
-def parse(text: str, artifact: str, source: str) -> str | None:
-    """
-    Find the SHA-256 of *artifact* in the checksum file called *source*.
-
-    Lines of GNU and BSD form are understood, and in a file of the artifact's
-    own a sum with no name. Without an entry for the exact name, one in some
-    directory counts. Returns lower-case hex, or None if there is no entry.
-
-    Raises:
-        ChecksumError: entries for the artifact contradict each other.
-    """
-    own = source.lower() in {(artifact + ending).lower() for ending in OWN}
-    entries = list(_entries(text))
-    exact = {sum_ for name, sum_ in entries if name == artifact}
-    below = {sum_ for name, sum_ in entries if name.endswith("/" + artifact)}
-    bare = {sum_ for name, sum_ in entries if name in ("", "-") and own}
-    found = exact or below or bare
-    if len(found) > 1:
-        raise ChecksumError(f"{source} gives {artifact} more than one checksum")
-    return found.pop() if found else None
-
-
-def _entries(text: str) -> Iterable[tuple[str, str]]:
-    """Return the name and the sum of each line that is an entry; "" without a name."""
-    for line in text.removeprefix("\ufeff").splitlines():
-        line = line.strip()
-        match = _BARE.fullmatch(line) or _GNU.fullmatch(line) or _BSD.fullmatch(line)
-        if match:
-            name = match.groupdict().get("name") or ""
-            name = name.replace("\\", "/").removeprefix("./")
-            yield name, match["hash"].lower()
+    return list(dict.fromkeys(found))
 
 
 async def verify(
@@ -99,19 +67,21 @@ async def verify(
     Length and digest that the release states are compared in every mode: they
     tell whether the transfer was whole. *mode* is about checksum files that the
     publisher put beside the artifact: `off` ignores them, `auto` uses the first
-    that has an entry, `required` insists on one. *read* fetches one of them.
+    that has an entry, `required` insists on one. Where none has, and one of them is not
+    understood, both fail. *read* fetches one of them.
 
     Returns:
         `sha256:<hex>` of the file.
 
     Raises:
-        ChecksumError: the artifact is another file, or a required checksum is missing.
+        ChecksumError: the artifact is another file, a required checksum is missing, or
+            what is published is not understood.
         RemoteError: raised by *read*; a checksum file that is listed but cannot be read
             is not passed over.
     """
-    actual, size = await asyncio.to_thread(_sha256, path)
+    actual, size = await asyncio.to_thread(_digest, path, "sha256")
     _check_stated(release, actual, size)
-    source = "" if mode == "off" else await _check_published(release, actual, read)
+    source = "" if mode == "off" else await _check_published(path, release, read)
     if mode == "required" and not source:
         raise ChecksumError(
             f"no checksum is published for {release.file}; publish "
@@ -121,10 +91,10 @@ async def verify(
     return f"sha256:{actual}"
 
 
-def _sha256(path: Path) -> tuple[str, int]:
+def _digest(path: Path, algorithm: str) -> tuple[str, int]:
+    """Return the digest in hex, and the number of bytes."""
     with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return digest, file.tell()
+        return hashlib.file_digest(file, algorithm).hexdigest(), file.tell()
 
 
 def _check_stated(release: Release, actual: str, size: int) -> None:
@@ -134,24 +104,50 @@ def _check_stated(release: Release, actual: str, size: int) -> None:
         )
     algorithm, _, expected = release.digest.lower().partition(":")
     if algorithm == "sha256":
-        _compare(release.file, expected, actual, "its store")
+        _compare(release.file, "sha256", expected, actual, "its store")
 
 
 async def _check_published(
-    release: Release, actual: str, read: Callable[[str], Awaitable[bytes]]
+    path: Path, release: Release, read: Callable[[str], Awaitable[bytes]]
 ) -> str:
-    """Name of the checksum file that confirmed the artifact; "" if none has it."""
-    for source in candidates(release.file, release.files):
-        text = (await read(source)).decode(errors="replace")
-        expected = parse(text, release.file, source)
-        if expected is not None:
-            _compare(release.file, expected, actual, source)
+    """
+    Return the name of the checksum file that confirmed the artifact; "" if none has it.
+    """
+    listed = candidates(release.file, release.files)
+    broken: list[NotUnderstood] = []
+    for source in listed:
+        try:
+            content = await read(source)
+            sums = await asyncio.to_thread(parse, content, release.file, source)
+        except NotUnderstood as exc:
+            broken.append(exc)
+            continue
+        if sums:
+            await _check_sums(path, release.file, sums, source)
+            for each in broken:
+                log.warning("Checksum file not understood", extra={"error": str(each)})
             return source
+    if broken:
+        raise broken[0]
+    if listed:
+        extra = {"file": release.file, "looked_in": ", ".join(listed)}
+        log.warning("No checksum published for the artifact", extra=extra)
     return ""
 
 
-def _compare(artifact: str, expected: str, actual: str, source: str) -> None:
+async def _check_sums(
+    path: Path, artifact: str, sums: Mapping[str, str], source: str
+) -> None:
+    for algorithm, expected in sums.items():
+        actual, _ = await asyncio.to_thread(_digest, path, algorithm)
+        _compare(artifact, algorithm, expected, actual, source)
+
+
+def _compare(
+    artifact: str, algorithm: str, expected: str, actual: str, source: str
+) -> None:
     if expected != actual:
+        shown = algorithm.upper().replace("SHA", "SHA-")
         raise ChecksumError(
-            f"{artifact} has SHA-256 {actual}; {source} says {expected}"
+            f"{artifact} has {shown} {actual}; {source} says {expected}"
         )

@@ -47,10 +47,10 @@ done
 mkdir modes/d750 modes/d1777; chmod 750 modes/d750; chmod 1777 modes/d1777
 
 mkdir sparse; printf start >sparse/lock.mdb; cp sparse/lock.mdb sparse/data.mdb
-truncate -s 200M sparse/data.mdb; printf end >>sparse/data.mdb
-truncate -s 201M sparse/data.mdb; truncate -s 1M sparse/hole
+truncate -s 80M sparse/data.mdb; printf end >>sparse/data.mdb
+truncate -s 81M sparse/data.mdb; truncate -s 1M sparse/hole
 
-mkdir zeros; head -c 100M /dev/zero >zeros/prealloc.db; printf x >zeros/x
+mkdir zeros; head -c 70M /dev/zero >zeros/prealloc.db; printf x >zeros/x
 
 mkdir -p top/app_1.2.3; cp -a plain/. top/app_1.2.3
 """
