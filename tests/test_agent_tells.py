@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from dewy.notifiers import Kind, Notice, Origin, retrying
+from dewy.notifiers import Kind, Notice, Origin, queue
 from dewy.notifiers import pipeline as module
+from dewy.notifiers.backlog import STALE, WAITING
 from dewy.notifiers.memory import MemoryNotifier
 from dewy.notifiers.pipeline import Pipeline, open_pipeline
-from dewy.notifiers.queue import WAITING
-from dewy.notifiers.retrying import Retrying
+from dewy.notifiers.queue import NoticeQueue
 from dewy.polling import Poller
 from dewy.system import Clock
 from tests.eventually import eventually
@@ -42,7 +42,10 @@ class Alarm:
     async def sleep(self, seconds: float) -> None:
         woken = asyncio.get_running_loop().create_future()
         self.sleeping[woken] = self.now + seconds
-        await woken
+        try:
+            await woken
+        finally:
+            self.sleeping.pop(woken, None)
 
     def move_on(self, seconds: float) -> None:
         self.now += seconds
@@ -62,7 +65,7 @@ class Trouble:
 
     async def begin(self, fault: str) -> None:
         # As short as an attempt may be that comes to nothing anyhow.
-        self.patch.setattr(retrying, "DELIVERY", 0.02)
+        self.patch.setattr(queue, "DELIVERY", 0.02)
         if fault == "refuses":
             await self.receiver.stop()
         else:
@@ -92,7 +95,7 @@ async def test_an_hour_in_which_nobody_can_be_told(
 ) -> None:
     """Deployments take no longer, and afterwards what mattered is told."""
     alarm = Alarm()
-    monkeypatch.setattr(module, "Retrying", partial(Retrying, sleep=alarm.sleep))
+    monkeypatch.setattr(module, "NoticeQueue", partial(NoticeQueue, sleep=alarm.sleep))
     known = MemoryNotifier(urlsplit("mem://known"))
     async with Receiver() as receiver:
         troubled = await asyncio.to_thread(
@@ -113,7 +116,7 @@ async def test_an_hour_in_which_nobody_can_be_told(
                 for number in range(DEPLOYMENTS):
                     hands.now = alarm.now
                     await deploy(hands, poller, number)
-                    most = max(most, len(troubled._backlog))
+                    most = max(most, len(troubled._queue))
                     await trouble.given_up()
                     alarm.move_on(BETWEEN)
                 await trouble.given_up()
@@ -133,7 +136,7 @@ async def test_an_hour_in_which_nobody_can_be_told(
     assert most <= 2 * DEPLOYMENTS < WAITING
     # What did not matter is told only if it is fresh.
     late = [m for m in receiver.messages if m["kind"] == "ordinary"]
-    assert len(late) <= retrying.STALE / BETWEEN + 1
+    assert len(late) <= STALE / BETWEEN + 1
 
 
 def matters(sent: list[Notice]) -> list[str]:

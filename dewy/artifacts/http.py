@@ -75,8 +75,10 @@ class HTTPArtifacts:
         """
         if "/" in name or name in (".", ".."):
             raise RemoteError(f"{name!r} is no name of a file beside the artifact")
-        # with_name() would drop the query, which may hold the access token.
-        url = self._url.with_name(name).with_query(self._url.query)
+        # with_name() would drop the query, which may hold the access token, and
+        # with_query() would write it anew.
+        query = f"?{asked}" if (asked := self._url.raw_query_string) else ""
+        url = URL(f"{self._url.with_name(name)}{query}", encoded=True)
         host = self._url.host or ""
         session = await self._session()
         with http.translated(host):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..config import Settings
@@ -33,15 +34,15 @@ class Measured:
         self._telemetry = load(settings)
 
     @asynccontextmanager
-    async def __call__(self, proxy: Proxy) -> AsyncIterator[None]:
+    async def __call__(self, proxy: Proxy) -> AsyncIterator[Callable[[], None]]:
         """
-        Measure while the block lasts.
+        Measure while the block lasts; yields what begins the last delivery.
 
         Raises:
             DewyError: the port that was chosen for the HTTP API can't be had.
         """
         if self._telemetry is None:
-            yield
+            yield lambda: None
             return
         from ..telemetry.build import build
         from ..telemetry.points import Source
@@ -49,7 +50,7 @@ class Measured:
 
         self._telemetry.watch([Source(build), proxied(lambda: proxy.ports)])
         async with self._telemetry, self._answering(self._telemetry):
-            yield
+            yield partial(self._telemetry.leave, hurry=True)
 
     @asynccontextmanager
     async def _answering(self, telemetry: Telemetry) -> AsyncIterator[None]:

@@ -28,7 +28,6 @@ from ..system import Clock
 from ..systemd import Service
 from ..telemetry.loading import load
 from .assets import unpacking
-from .farewell import Farewell
 from .inspection import inspecting, keep_link
 from .last_resort import LastResort
 from .reload import Reread
@@ -89,11 +88,18 @@ async def _keep(
     settings: Settings, reread: Reread, service: Service, signals: Signals
 ) -> int:
     """Assemble everything, then poll until cancelled, or once with `--once`."""
-    # The control socket answers until all else has ended.
-    async with AsyncExitStack() as outer, AsyncExitStack() as stack:
+    # From the inside out: what serves; then the control socket, which answers until
+    # that has ended, and the root; last what only tells, in no successor's way.
+    async with (
+        AsyncExitStack() as last,
+        AsyncExitStack() as outer,
+        AsyncExitStack() as stack,
+    ):
         telemetry = await asyncio.to_thread(load, settings)
-        outside = await opened(stack, settings)
-        context = RunContext(settings, stack, service, signals, outside, Clock())
+        outside = await opened(last, settings)
+        context = RunContext(
+            settings, stack, service, signals, outside, Clock(), outer=outer, last=last
+        )
         context.telemetry = telemetry
         if settings.command == "container":
             from .container import replicate
@@ -101,7 +107,10 @@ async def _keep(
             handlers = await replicate(context, reread)
         else:
             handlers = await _unpack(context)
-        return await _serve(context, handlers, outer)
+        try:
+            return await _serve(context, handlers)
+        finally:
+            context.say_goodbye(handlers.agent.deployment_log)
 
 
 async def _unpack(context: RunContext) -> Handlers:
@@ -125,23 +134,20 @@ async def _unpack(context: RunContext) -> Handlers:
     return Handlers(agent, poller, generations, reload=restart)
 
 
-async def _serve(context: RunContext, handlers: Handlers, outer: AsyncExitStack) -> int:
+async def _serve(context: RunContext, handlers: Handlers) -> int:
     settings, agent, poller = context.settings, handlers.agent, handlers.poller
-    control = await _take_orders(context, handlers, outer)
+    control = await _take_orders(context, handlers)
     if context.lock:
         guard = RootGuard(context.lock, agent.state_store, control)
         poller.prepare = guard.restore
-    await _measure(context, handlers, outer)
+    await _measure(context, handlers)
     await _answer_locally(context, handlers)
     # Commands act from here on: a program that never gets ready can be left.
     context.beside(_tell_ready(context, agent), "readiness")
     await context.may_poll()
-    deployment_log, signals = agent.deployment_log, context.signals
-    deployment_log.tell(Kind.ORDINARY, f"dewy {__version__} keeps {settings.root}")
-    try:
-        return await _poll(agent, poller, signals.obeyed)
-    finally:
-        deployment_log.tell(Kind.ORDINARY, f"Stopping ({signals.reason or 'done'})")
+    text = f"dewy {__version__} keeps {settings.root}"
+    agent.deployment_log.tell(Kind.ORDINARY, text)
+    return await _poll(agent, poller, context.signals.obeyed)
 
 
 async def _tell_ready(context: RunContext, agent: Agent) -> None:
@@ -150,9 +156,7 @@ async def _tell_ready(context: RunContext, agent: Agent) -> None:
     context.service.ready(agent.describe())
 
 
-async def _take_orders(
-    context: RunContext, handlers: Handlers, outer: AsyncExitStack
-) -> ControlServer | None:
+async def _take_orders(context: RunContext, handlers: Handlers) -> ControlServer | None:
     """Open the control socket, on which serving does not depend."""
     socket, signals = context.settings.private / SOCKET, context.signals
 
@@ -171,7 +175,7 @@ async def _take_orders(
 
     try:
         control = ControlServer(socket, handle)
-        return await outer.enter_async_context(control)
+        return await context.outer.enter_async_context(control)
     except (DewyError, OSError) as exc:
         log.error(
             "Control socket not opened: no command reaches this dewy",
@@ -180,17 +184,14 @@ async def _take_orders(
         return None
 
 
-async def _measure(
-    context: RunContext, handlers: Handlers, outer: AsyncExitStack
-) -> None:
+async def _measure(context: RunContext, handlers: Handlers) -> None:
     telemetry = context.telemetry
     if telemetry is not None:
         # Everything that comes with it is loaded by now.
         from .measuring import measure
 
         measure(telemetry, handlers, context.progress)
-        farewell = await outer.enter_async_context(Farewell(telemetry))
-        context.stack.callback(farewell.begin)
+        await context.last.enter_async_context(telemetry)
 
 
 async def _answer_locally(context: RunContext, handlers: Handlers) -> None:

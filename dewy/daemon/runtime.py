@@ -31,7 +31,7 @@ from ..deploy.signatures.keys import load_all
 from ..deploy.state_store import StateStore
 from ..errors import Mistakes
 from ..logs import duration
-from ..notifiers import Notifier, Origin
+from ..notifiers import Kind, Notifier, Origin
 from ..notifiers.pipeline import open_pipeline
 from ..registries import REGISTRIES, Registry
 from ..remotes import Clients
@@ -73,6 +73,10 @@ class RunContext:
     Attributes:
         stack: Exit stack, left in the end, the last entered first.
 
+        outer: Exit stack of the root's lock and its control socket, left after that.
+
+        last: Exit stack of what only tells, left in the very end.
+
         service: Service manager that started dewy, if any.
 
         progress: Reporter that shows downloads, and counts them.
@@ -90,6 +94,8 @@ class RunContext:
     signals: Signals
     outside: Endpoints
     clock: Clock
+    outer: AsyncExitStack
+    last: AsyncExitStack
     progress: ProgressReporter = field(default_factory=ProgressReporter)
     telemetry: Telemetry | None = None
     lock: RootLock | None = None
@@ -116,7 +122,7 @@ class RunContext:
         """
         settings = self.settings
         held = lock(settings.private)
-        self.lock = await asyncio.to_thread(self.stack.enter_context, held)
+        self.lock = await asyncio.to_thread(self.outer.enter_context, held)
         log.info(
             "Dewy started",
             extra={
@@ -125,13 +131,19 @@ class RunContext:
                 "registry": urls.redact(settings.registry),
             },
         )
-        self.beside(self.service.watch(), "watchdog")
+        _beside(self.last, self.service.watch(), "watchdog")
 
     def beside(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Run *work* in a task called *name*, until it is over or dewy ends."""
-        task = asyncio.create_task(work, name=name)
-        self.stack.push_async_callback(_end, task)
-        return task
+        return _beside(self.stack, work, name)
+
+    def say_goodbye(self, deployment_log: DeploymentLog) -> None:
+        """Begin to tell that dewy stops, while all else still does."""
+        signals = self.signals
+        deployment_log.tell(Kind.ORDINARY, f"Stopping ({signals.reason or 'done'})")
+        deployment_log.leave(hurry=signals.stop.is_set())
+        if self.telemetry is not None:
+            self.telemetry.leave(hurry=signals.stop.is_set())
 
     async def agent(
         self,
@@ -145,7 +157,7 @@ class RunContext:
         """
         settings, clock = self.settings, self.clock
         history = History(settings.private)
-        deployment_log = await self.stack.enter_async_context(
+        deployment_log = await self.last.enter_async_context(
             DeploymentLog(history, self.outside.notifiers, clock)
         )
         probation = Probation(settings, clock, state_store, deployment_log)
@@ -231,6 +243,14 @@ def open_endpoints(
     if registry is None or cache is None or mistakes.errors:
         return None
     return Endpoints(registry, cache, tuple(notifiers), clients, keys)
+
+
+def _beside(
+    stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str
+) -> asyncio.Task[None]:
+    task = asyncio.create_task(work, name=name)
+    stack.push_async_callback(_end, task)
+    return task
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -12,6 +12,7 @@ from ..errors import DeploymentError, DewyError
 from ..logs import detail_of, detailed, struck, summary, words_of
 from ..notifiers import Hook, Kind, Notice, Notifier
 from ..notifiers.format import tail as shortened
+from ..notifiers.pipeline import Pipeline
 from ..system import Clock
 from .attempt import Attempt
 from .history import History, Record
@@ -48,6 +49,8 @@ class DeploymentLog:
     deployment never waits for them. Leaving waits a little for what is left.
 
     Attributes:
+        pipelines: Those of the notifiers that tell their health.
+
         recorded: Called with every attempt whose outcome is known.
 
         over: Called with every attempt that nothing more is done about.
@@ -62,6 +65,7 @@ class DeploymentLog:
         self._living: list[AbstractAsyncContextManager[object]] = [
             each for each in notifiers if isinstance(each, AbstractAsyncContextManager)
         ]
+        self.pipelines = [each for each in notifiers if isinstance(each, Pipeline)]
         self._queue: asyncio.Queue[Notice] = asyncio.Queue(WAITING)
         self._task: asyncio.Task[None] | None = None
         self._told: BaseException | None = None
@@ -76,6 +80,15 @@ class DeploymentLog:
             await notifier.__aenter__()
         self._task = asyncio.create_task(self._deliver(), name="notices")
         return self
+
+    def leave(self, *, hurry: bool = False) -> None:
+        """
+        Begin to leave: each notice is attempted once from now on; idempotent.
+
+        In a *hurry* only targets that took their last notice are waited for.
+        """
+        for each in self.pipelines:
+            each.leave(hurry=hurry)
 
     async def __aexit__(self, *_: object) -> None:
         assert self._task is not None

@@ -18,6 +18,7 @@ __all__ = [
     "Notice",
     "Notifier",
     "Origin",
+    "PartlyDelivered",
     "Undeliverable",
 ]
 
@@ -102,6 +103,10 @@ class Origin:
 
 class Undeliverable(RemoteError):
     """The target will never take this notice, however often it is offered."""
+
+
+class PartlyDelivered(RemoteError):
+    """The target took this notice for some only, and other notices in full."""
 
 
 class Notifier(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 LINES = 50
-BYTES = 2000
 CUT = 1900
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
@@ -22,18 +21,9 @@ def duration(seconds: float) -> str:
     return " ".join(filter(None, parts[:2]))
 
 
-def head(text: str) -> str:
-    """Return the beginning of *text*, and how much of it is left out."""
-    lines = text.split("\n")
-    if len(lines) > LINES:
-        left = len(lines) - LINES
-        text = "\n".join([*lines[:LINES], f"... ({left} more lines truncated)"])
-    data = text.encode()
-    if len(data) <= BYTES:
-        return text
-    end = data.rfind(b"\n", 0, CUT + 1)
-    kept = data[: end if end > 0 else CUT].decode(errors="ignore")
-    return f"{kept}\n... ({len(text) - len(kept)} more characters truncated)"
+def readable(text: object) -> str:
+    """Return *text* with `?` for what is no text, as in some names of files."""
+    return str(text).encode(errors="replace").decode()
 
 
 def tail(text: str) -> str:

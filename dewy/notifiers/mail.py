@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -18,7 +19,7 @@ import aiosmtplib
 from .. import urls
 from ..errors import ConfigError, RemoteError
 from ..system import for_certain
-from . import Notice, Origin, Undeliverable
+from . import Notice, Origin, PartlyDelivered, Undeliverable
 from .mail_message import letter
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,8 @@ ENVIRONMENT = {
 
 # Of a message: too large, content refused, not a mailbox name.
 _NEVER = {552, 553, 554}
+_TEMPORARY = range(400, 500)
+_REMEMBERED = 200
 _ADDRESS = re.compile(r"[^\s@<>,;]+@[^\s@<>,;]+")
 
 
@@ -118,8 +121,9 @@ class MailNotifier:
     def __init__(self, url: SplitResult, origin: Origin) -> None:
         chosen = urls.options(url, OPTIONS)
         self._account = Account.of(url, chosen, os.environ)
-        self._subject = chosen["subject"]
+        self._subject = _line("subject", chosen["subject"])
         self._origin = origin
+        self._settled: dict[str, set[str]] = {}
         self._context = _context(chosen["ca"]) if self._account.tls else None
 
     def __repr__(self) -> str:
@@ -127,9 +131,10 @@ class MailNotifier:
 
     async def send(self, notice: Notice) -> None:
         """
-        Send *notice*.
+        Send *notice* to the recipients that have not had it.
 
         Raises:
+            PartlyDelivered: some recipients are to be tried again, and no other.
             Undeliverable: the server will never take it.
             RemoteError: the server did not take it.
         """
@@ -137,17 +142,42 @@ class MailNotifier:
         message = letter(
             notice, self._origin, account.sender, account.recipients, self._subject
         )
+        settled = self._settled.get(notice.id, set())
+        left = [each for each in account.recipients if each not in settled]
         try:
             # The client waits by what loses cancellations below Python 3.12.
-            refused = await for_certain(self._deliver(message))
+            refused = await for_certain(self._deliver(message, left))
+        except aiosmtplib.SMTPRecipientsRefused as exc:
+            refused = {each.recipient: each.code for each in exc.recipients}
+            if not settled:
+                raise self._refusal(exc) from None
         except (aiosmtplib.SMTPException, OSError, ValueError) as exc:
             # Not `from exc`: what a server says may quote what it was told.
             raise self._refusal(exc) from None
-        for address in refused:
-            log.warning("Mail not taken for a recipient", extra={"to": address})
+        self._settle(notice, left, refused)
 
-    async def _deliver(self, message: EmailMessage) -> Iterable[str]:
-        """Send it; returns the recipients that were refused."""
+    def _settle(
+        self, notice: Notice, tried: Sequence[str], refused: Mapping[str, int]
+    ) -> None:
+        """Note who needs no further try; raises PartlyDelivered if others do."""
+        later = {to for to, code in refused.items() if code in _TEMPORARY}
+        for address in refused.keys() - later:
+            extra = {"to": address, "code": refused[address]}
+            log.warning("Mail not taken for a recipient", extra=extra)
+        settled = self._settled.pop(notice.id, set())
+        if later:
+            self._settled[notice.id] = settled | (set(tried) - later)
+            if len(self._settled) > _REMEMBERED:
+                del self._settled[next(iter(self._settled))]
+            code = refused[min(later)]
+            who = ", ".join(sorted(later))
+            where = f"{self._account.host}:{self._account.port}"
+            raise PartlyDelivered(f"{where} answered {code} for {who}")
+
+    async def _deliver(
+        self, message: EmailMessage, recipients: Sequence[str]
+    ) -> dict[str, int]:
+        """Send it; return the recipients that were refused, and with which code."""
         account = self._account
         client = aiosmtplib.SMTP(
             hostname=account.host,
@@ -162,14 +192,14 @@ class MailNotifier:
         try:
             await client.connect()
             refused, _ = await client.send_message(
-                message, sender=account.sender, recipients=list(account.recipients)
+                message, sender=account.sender, recipients=list(recipients)
             )
             # The mail was taken: how the server says good-bye changes nothing.
             with suppress(aiosmtplib.SMTPException, OSError):
                 await client.quit()
         finally:
             client.close()
-        return refused
+        return {address: answer.code for address, answer in refused.items()}
 
     def _refusal(self, exc: Exception) -> RemoteError:
         where = f"{self._account.host}:{self._account.port}"
@@ -180,7 +210,11 @@ class MailNotifier:
                 return RemoteError(f"{where} did not answer in time")
             case aiosmtplib.SMTPRecipientsRefused():
                 return RemoteError(f"{where} refuses every recipient")
-            case aiosmtplib.SMTPResponseException(code=code) if code in _NEVER:
+            case (
+                aiosmtplib.SMTPDataError(code=code)
+                | aiosmtplib.SMTPSenderRefused(code=552 as code)
+            ) if code in _NEVER:
+                # Only here is it about this message; a banner may be another one soon.
                 return Undeliverable(f"{where} answered {code} to the message")
             case aiosmtplib.SMTPResponseException(code=code):
                 return RemoteError(f"{where} answered {code}")
@@ -214,6 +248,21 @@ def _context(ca: str) -> ssl.SSLContext:
         raise ConfigError(f"{ca}: {exc.strerror}") from exc
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+def _line(name: str, text: str) -> str:
+    """
+    Return *text*, the value of the option *name*, which has to be one line.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if not text.isprintable():
+        raise ConfigError(
+            f"option {name}= must be one line without control characters, not "
+            f"{json.dumps(text, ensure_ascii=False)}"
+        )
+    return text
 
 
 def _port(url: SplitResult, option: str) -> int:

@@ -10,7 +10,7 @@ from email.utils import format_datetime
 from .. import __version__
 from ..system import utc
 from . import Hook, Notice, Origin
-from .format import duration
+from .format import duration, readable
 
 
 def letter(
@@ -59,7 +59,7 @@ def _hook(hook: Hook) -> Iterator[str]:
 
 
 def _trailer(origin: Origin) -> Iterator[str]:
-    yield from ("", f"Host: {origin.host}", f"Working dir: {origin.root}")
+    yield from ("", f"Host: {origin.host}", f"Working dir: {readable(origin.root)}")
     yield from ("", "--", f"dewy {__version__}")
 
 

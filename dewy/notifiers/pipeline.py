@@ -11,11 +11,14 @@ from ..logs import redactor
 from ..system import Clock
 from . import NOTIFIERS, Notice, Notifier, Origin
 from .dedup import Dedup
+from .format import readable
+from .health import Health
 from .min_level import MinLevel
 from .queue import NoticeQueue
 from .redacting import Redacting, Strike
-from .retrying import Retrying
 from .throttle import Throttle
+
+__all__ = ["Pipeline", "name_of", "open_pipeline", "open_target"]
 
 QUIET = "quiet"
 
@@ -26,25 +29,57 @@ class Pipeline:
 
     From the outside in: secrets are struck out, errors limited, ordinary notices
     left out with *quiet*, repetitions left out, the rest queued and retried.
+
+    Attributes:
+        name: Name of the target for people, without secrets.
+
+        kind: Scheme of its URL.
     """
 
-    def __init__(self, target: Notifier, clock: Clock, *, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        target: Notifier,
+        clock: Clock,
+        *,
+        quiet: bool = False,
+        name: str = "",
+        kind: str = "",
+    ) -> None:
+        self.name = name
+        self.kind = kind
         self._target = target
-        retrying = Retrying(target, clock)
-        self._backlog = NoticeQueue(retrying, retrying.leave)
-        head: Notifier = Dedup(self._backlog, clock)
+        self._queue = NoticeQueue(target, clock)
+        head: Notifier = Dedup(self._queue, clock)
         head = Throttle(MinLevel(head) if quiet else head, clock)
         self._head: Notifier = Redacting(head, strike())
 
     def __repr__(self) -> str:
         return f"<Pipeline to {self._target!r}>"
 
+    @property
+    def health(self) -> Health:
+        """The counts and the last failure of the target."""
+        return self._queue.health
+
+    @property
+    def trouble(self) -> str:
+        """The failure of the target in a phrase; "" while it takes notices."""
+        if not (problem := self.health.problem):
+            return ""
+        waiting = len(self._queue)
+        rest = f"; {waiting} notice{'s wait' if waiting > 1 else ' waits'}"
+        return f"notifier {self.name} fails: {problem}{rest if waiting else ''}"
+
     async def __aenter__(self) -> Self:
-        await self._backlog.__aenter__()
+        await self._queue.__aenter__()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await self._backlog.__aexit__(*exc_info)
+        await self._queue.__aexit__(*exc_info)
+
+    def leave(self, *, hurry: bool = False) -> None:
+        """Attempt each notice once from now on, as `NoticeQueue.leave` says."""
+        self._queue.leave(hurry=hurry)
 
     async def send(self, notice: Notice) -> None:
         await self._head.send(notice)
@@ -59,15 +94,34 @@ def open_pipeline(url: str, origin: Origin, clock: Clock) -> Pipeline:
         ConfigError: *url* is invalid.
     """
     bare, quiet = _without_quiet(url)
-    return Pipeline(NOTIFIERS.open(bare, origin), clock, quiet=quiet)
+    target = NOTIFIERS.open(bare, origin)
+    kind = urls.split(url).scheme
+    return Pipeline(target, clock, quiet=quiet, name=name_of(url), kind=kind)
+
+
+def open_target(url: str, origin: Origin) -> Notifier:
+    """
+    Return what *url* names by itself: secrets are struck out, and nothing else is done.
+
+    Raises:
+        ConfigError: *url* is invalid.
+    """
+    return Redacting(NOTIFIERS.open(_without_quiet(url)[0], origin), strike())
+
+
+def name_of(url: str) -> str:
+    """Return the name of a notifier for people; its path may be a secret."""
+    parts = urls.split(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def strike() -> Strike:
     """
-    Return a function that takes out secrets: those of the environment, and tokens.
+    Return a function that takes out secrets: those of the environment, and tokens;
+    and what is no text, which no target can take.
     """
     known = redactor(os.environ)
-    return lambda text: urls.strike(known(text))
+    return lambda text: readable(urls.strike(known(text)))
 
 
 def _without_quiet(url: str) -> tuple[str, bool]:

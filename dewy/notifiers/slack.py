@@ -107,7 +107,7 @@ class SlackNotifier:
             base_url=self._api,
             session=session,
             user_agent_prefix=f"dewy/{__version__}",
-            # A single attempt; `Retrying` makes the others.
+            # A single attempt; `NoticeQueue` makes the others.
             retry_handlers=[],
         )
         try:

@@ -6,8 +6,8 @@ import colorsys
 import hashlib
 from typing import Any
 
-from . import Hook, Notice
-from .format import duration, head
+from . import Hook, Kind, Notice
+from .format import duration, tail
 
 SUCCEEDED, FAILED = "#36a64f", "#dd0000"
 TURN = 35 / 360
@@ -53,7 +53,7 @@ def escaped(text: str) -> str:
 
 def _plain(notice: Notice, host: str) -> dict[str, Any]:
     return {
-        "color": colour(host),
+        "color": FAILED if notice.kind is Kind.ERROR else colour(host),
         "fallback": notice.text,
         "text": escaped(notice.text),
         "fields": [
@@ -67,7 +67,7 @@ def _plain(notice: Notice, host: str) -> dict[str, Any]:
 def _hook(hook: Hook) -> dict[str, Any]:
     outputs = (("Stdout", hook.stdout), ("Stderr", hook.stderr))
     fields = [
-        {"title": title, "value": _block(head(text)), "short": False}
+        {"title": title, "value": _block(tail(text)), "short": False}
         for title, text in outputs
         if text
     ]

@@ -8,13 +8,16 @@ import json
 import os
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import SplitResult, unquote_plus
+from urllib.parse import SplitResult, quote, unquote_plus
+
+from yarl import URL
 
 from .. import __version__
 from ..errors import ConfigError
 from ..remotes import http
 from ..system import utc
 from . import Hook, Notice, Origin, Undeliverable
+from .format import readable
 
 SECRET = "DEWY_WEBHOOK_SECRET"
 OPTION = "secret"
@@ -48,7 +51,7 @@ class WebhookNotifier:
         rest = "&".join(pair for pair in pairs if pair not in given)
         secret = unquote_plus(given[-1].partition("=")[2]) if given else ""
         self._secret = (secret or os.environ.get(SECRET, "")).encode()
-        self._url = url._replace(query=rest, fragment="").geturl()
+        self._url = _unchanged(url._replace(query=rest))
         self._host = url.hostname
         self._origin = origin
 
@@ -85,6 +88,14 @@ class WebhookNotifier:
             raise http.refusal(self._host, status, answered)
 
 
+def _unchanged(url: SplitResult) -> URL:
+    """Return *url* with path and query as they were written, which some sign."""
+    safe = "".join(map(chr, range(0x21, 0x7F)))
+    host = str(URL(f"{url.scheme}://{url.netloc}")).rstrip("/")
+    query = f"?{quote(url.query, safe)}" if url.query else ""
+    return URL(f"{host}{quote(url.path, safe) or '/'}{query}", encoded=True)
+
+
 def signature(secret: bytes, body: bytes) -> str:
     """Return the proof that *body* comes from a sender who knows *secret*."""
     return f"sha256={hmac.new(secret, body, hashlib.sha256).hexdigest()}"
@@ -98,7 +109,7 @@ def event(notice: Notice, origin: Origin) -> dict[str, Any]:
         "text": notice.text,
         "at": utc(notice.at).isoformat() if notice.at else None,
         "host": origin.host,
-        "root": str(origin.root),
+        "root": readable(origin.root),
         "command": origin.command,
         "dewy": __version__,
         "fields": dict(notice.fields),

@@ -22,14 +22,20 @@ __all__ = ["run"]
 log = logging.getLogger(__name__)
 
 
-Around = Callable[[Proxy], AbstractAsyncContextManager[None]]
+Leave = Callable[[], None]
+Around = Callable[[Proxy], AbstractAsyncContextManager[Leave]]
 
 
-async def run(settings: Settings, around: Around = lambda proxy: nullcontext()) -> int:
+def _alone(proxy: Proxy) -> AbstractAsyncContextManager[Leave]:
+    return nullcontext(lambda: None)
+
+
+async def run(settings: Settings, around: Around = _alone) -> int:
     """
     Relay until a signal says to stop; then drain. Return the exit status.
 
-    It runs inside the context that *around* makes of the proxy.
+    It runs inside the context that *around* makes of the proxy; what that yields is
+    called when the end begins.
 
     Raises:
         ConfigError: the settings and the service manager name nothing to listen at.
@@ -46,15 +52,15 @@ async def run(settings: Settings, around: Around = lambda proxy: nullcontext()) 
         try:
             # Before it is entered, so that waiting clients already find the backends.
             await _open(proxy, settings, offered)
-            async with proxy, around(proxy):
-                await _relay(proxy, settings.drain_time, service, signals)
+            async with proxy, around(proxy) as leave:
+                await _relay(proxy, settings.drain_time, service, signals, leave)
         finally:
             await proxy.stop(0.0)
     return 0
 
 
 async def _relay(
-    proxy: Proxy, drain_time: float, service: Service, signals: Signals
+    proxy: Proxy, drain_time: float, service: Service, signals: Signals, leave: Leave
 ) -> None:
     log.info("Proxy started", extra={"proxy": repr(proxy)})
     async with asyncio.TaskGroup() as tasks:
@@ -63,6 +69,7 @@ async def _relay(
         await signals.stop.wait()
         log.info("Draining proxy", extra={"signal": signals.reason})
         service.stopping("Draining")
+        leave()
         await stop(proxy, drain_time, signals.hurry)
         watching.cancel()
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from opentelemetry.sdk.metrics.export import MetricsData
 from opentelemetry.sdk.resources import Resource
@@ -21,6 +21,9 @@ from .exposition import CONTENT_TYPE, Exposition
 from .model import Model
 from .points import Source, collected
 from .spans import Course, Spans
+
+if TYPE_CHECKING:
+    from .push import Pusher
 
 __all__ = ["Telemetry"]
 
@@ -57,6 +60,7 @@ class Telemetry:
         self._spans = Spans(resource)
         self._sources: list[Source] = []
         self._stack = AsyncExitStack()
+        self._pusher: Pusher | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -82,11 +86,21 @@ class Telemetry:
                     figures=self._figures,
                     spans=self._spans,
                     interval=push.INTERVAL,
+                    first=push.FIRST,
                 )
             except (OSError, ValueError, RuntimeError) as exc:
                 raise ConfigError(f"--otlp-endpoint: {summary(exc)}") from exc
-            await self._stack.enter_async_context(pusher)
+            self._pusher = await self._stack.enter_async_context(pusher)
         return self
+
+    def leave(self, *, hurry: bool = False) -> None:
+        """
+        Begin the last delivery, if there is a collector; idempotent.
+
+        In a *hurry* only a collector that took the last one is waited for.
+        """
+        if self._pusher is not None:
+            self._pusher.leave(hurry=hurry)
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self._stack.aclose()

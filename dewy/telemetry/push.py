@@ -6,7 +6,8 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Self, TypedDict
+from contextlib import suppress
+from typing import Self, TypedDict, TypeVar
 
 import grpc
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
@@ -15,15 +16,22 @@ from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from ..remotes.grpc.endpoint import system_roots
+from ..threads import DaemonThreads
+from .reasons import Reasons
 from .spans import Spans
 
 __all__ = ["Pusher"]
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 INTERVAL = 15.0
+FIRST = 1.0
 PATIENCE = 5.0
 MOMENT = 1.0
+HURRY = 3.0
 
 OTHERS = (
     "OTEL_EXPORTER_OTLP_CERTIFICATE",
@@ -56,6 +64,9 @@ class Pusher:
 
         interval: Seconds from one delivery to the next.
 
+        first: Seconds to the first one, which shows whether the collector is there;
+            by default as many.
+
         patience: Seconds that one delivery may take, retries included.
     """
 
@@ -67,10 +78,12 @@ class Pusher:
         figures: Callable[[], Awaitable[MetricsData]],
         spans: Spans,
         interval: float = INTERVAL,
+        first: float | None = None,
         patience: float = PATIENCE,
     ) -> None:
         self._endpoint = endpoint
         self._interval = interval
+        self._first = interval if first is None else first
         self._patience = patience
         self._figures = figures
         self._spans = spans
@@ -82,34 +95,64 @@ class Pusher:
         }
         self._metric_exporter = OTLPMetricExporter(**how)
         self._span_exporter = OTLPSpanExporter(**how)
+        # Its threads may hang, and are not waited for.
+        self._threads = DaemonThreads()
+        self._reasons = Reasons()
         self._task: asyncio.Task[None] | None = None
-        self._away = False
+        self._last: asyncio.Task[None] | None = None
+        self._until = 0.0
+        self._away = self._proven = False
 
     async def __aenter__(self) -> Self:
-        # The exporters log every failure in a row, with more than one line; dewy logs
-        # once.
-        logging.getLogger("opentelemetry.exporter.otlp").setLevel(logging.CRITICAL)
+        self._reasons.begin()
         self._task = asyncio.create_task(self._on_and_on(), name="OTLP")
         log.info("Pushing telemetry", extra={"endpoint": self._endpoint})
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        assert self._task is not None
-        self._task.cancel()
-        await asyncio.wait({self._task})
+        self.leave()
+        assert self._last is not None
         try:
-            # A collector that is away already is given a moment, and no more.
-            async with asyncio.timeout(MOMENT if self._away else self._patience):
-                await self.push()
+            async with asyncio.timeout_at(self._until):
+                await asyncio.shield(self._last)
         except TimeoutError:
             log.warning("Last telemetry lost", extra={"endpoint": self._endpoint})
         finally:
-            await asyncio.to_thread(self._shut)
+            self._last.cancel()
+            await asyncio.wait({self._last})
+            with suppress(TimeoutError):
+                async with asyncio.timeout(MOMENT):
+                    await asyncio.to_thread(self._shut)
+
+    def leave(self, *, hurry: bool = False) -> None:
+        """
+        Begin the last delivery; idempotent.
+
+        In a *hurry* only a collector that took the one before is waited for.
+        """
+        if self._last is not None:
+            return
+        now = asyncio.get_running_loop().time()
+        self._until = now + self._left(hurry=hurry)
+        self._last = asyncio.create_task(self._push_last(), name="last telemetry")
+
+    def _left(self, *, hurry: bool) -> float:
+        """Return the seconds that leaving waits at most."""
+        if hurry:
+            return min(self._patience, HURRY) if self._proven else 0.0
+        # A collector that is away already is given a moment, and no more.
+        return MOMENT if self._away else self._patience
+
+    async def _push_last(self) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.wait({self._task})
+        await self._push_safely()
 
     async def push(self) -> bool:
         """Deliver the present data; return whether it was taken."""
         figures = await self._figures()
-        sent = await asyncio.to_thread(self._metric_exporter.export, figures)
+        sent = await self._in_thread(self._metric_exporter.export, figures)
         taken = sent is MetricExportResult.SUCCESS and await self._push_spans()
         self._say(taken)
         return taken
@@ -118,31 +161,41 @@ class Pusher:
         spans = self._spans.take()
         if not spans:
             return True
-        sent = await asyncio.to_thread(self._span_exporter.export, spans)
+        sent = await self._in_thread(self._span_exporter.export, spans)
         if sent is SpanExportResult.SUCCESS:
             return True
         self._spans.put_back(spans)
         return False
 
+    async def _in_thread(self, export: Callable[[T], R], data: T) -> R:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, export, data)
+
     async def _on_and_on(self) -> None:
+        await asyncio.sleep(self._first)
         while True:
+            await self._push_safely()
             await asyncio.sleep(self._interval)
-            try:
-                await self.push()
-            except Exception:
-                log.exception("Pushing telemetry ran into a fault")
+
+    async def _push_safely(self) -> None:
+        try:
+            await self.push()
+        except Exception:
+            log.exception("Pushing telemetry ran into a fault")
 
     def _say(self, taken: bool) -> None:
         told = {"endpoint": self._endpoint}
         if not taken and not self._away:
-            log.warning("Telemetry not delivered", extra=told)
+            why = self._reasons.last or "no reason was given"
+            log.warning("Telemetry not delivered", extra={**told, "error": why})
         elif taken and self._away:
             log.info("Telemetry is delivered again", extra=told)
-        self._away = not taken
+        self._away, self._proven = not taken, taken
 
     def _shut(self) -> None:
-        self._metric_exporter.shutdown(timeout_millis=1000)
+        self._metric_exporter.shutdown()
         self._span_exporter.shutdown()
+        self._threads.shutdown(wait=False)
 
 
 def _credentials(environ: Mapping[str, str]) -> grpc.ChannelCredentials | None:

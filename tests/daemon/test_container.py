@@ -109,7 +109,16 @@ async def alive(
         outside = Endpoints(registry, None, (), None)  # type: ignore[arg-type]
         signals = stack.enter_context(Signals())
         service = service or Service()
-        context = RunContext(settings, stack, service, signals, outside, Clock())
+        context = RunContext(
+            settings,
+            stack,
+            service,
+            signals,
+            outside,
+            Clock(),
+            outer=stack,
+            last=stack,
+        )
         handlers = await container.replicate(context, lambda: settings)
         yield Life(handlers, host, registry)
 

@@ -20,7 +20,7 @@ from dewy.config import Address, Settings
 from dewy.daemon import runtime
 from dewy.deploy.lock import lock
 from dewy.errors import ConfigError, DewyError, RootBusy
-from dewy.notifiers import retrying
+from dewy.notifiers import backlog, queue
 from dewy.remotes.memory import MemoryStore
 from tests.eventually import eventually
 from tests.standins import programs
@@ -263,11 +263,11 @@ async def test_notifier_in_trouble_holds_nobody_up(
     settings, store, tmp_path, monkeypatch, caplog, fault
 ):
     """What there was to tell is told afterwards: once, and in order."""
-    caplog.set_level(logging.DEBUG, retrying.__name__)
+    caplog.set_level(logging.DEBUG, queue.__name__)
     for name in ("FIRST_PAUSE", "LONGEST_PAUSE"):
-        monkeypatch.setattr(retrying, name, 0.02)
+        monkeypatch.setattr(backlog, name, 0.02)
     if fault == "hang":
-        monkeypatch.setattr(retrying, "DELIVERY", 0.05)
+        monkeypatch.setattr(queue, "DELIVERY", 0.05)
     versions = ["v1.0.0", "v1.1.0", "v1.2.0"]
     async with Receiver() as receiver:
         await begin(receiver, fault)
@@ -277,7 +277,7 @@ async def test_notifier_in_trouble_holds_nobody_up(
                 publish(store, version)
                 await until(task, tmp_path, runs(version))
             assert [] == receiver.received
-            monkeypatch.setattr(retrying, "DELIVERY", 60.0)
+            monkeypatch.setattr(queue, "DELIVERY", 60.0)
             await receiver.stop()
             # The second to fail has begun after the first: no attempt is left that
             # has less time, and would come to nothing while it is answered.

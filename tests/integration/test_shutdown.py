@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,15 @@ from tests.standins.container_site import ContainerDewy
 from tests.standins.engines import RealEngine
 from tests.standins.gates import Gate
 from tests.standins.images import Publisher
+from tests.standins.receiving import Receiver
 from tests.standins.roots import say
 from tests.standins.site import Dewy
 
 SHUTDOWN = 4.0
 SLACK = 5.0
+LATE = 0.8
+"""Seconds of noise; less than the least deadline that nobody is to wait for."""
+
 LOOPBACK = ("127.0.0.1", 0)
 
 
@@ -110,41 +115,107 @@ async def test_dewy_that_is_stopping_answers_and_takes_no_deployment(
         assert 0 == await stubborn.stop()
 
 
-async def test_stop_waits_a_moment_for_a_notifier_that_fails(
-    tmp_path: Path, unused_tcp_port_factory: Callable[[], int]
-) -> None:
-    nobody = f"http://127.0.0.1:{unused_tcp_port_factory()}/x"
-    dewy = Dewy(tmp_path, unused_tcp_port_factory(), options=("--notifier", nobody))
+@dataclass
+class Stop:
+    """Seconds from SIGTERM to what a successor waits for."""
+
+    port: float
+    exit: float
+
+    def later(self, other: Stop) -> float:
+        return max(self.port - other.port, self.exit - other.exit)
+
+
+async def stopped(dewy: Dewy) -> Stop:
+    """Stop *dewy* once it has told what there is to tell."""
     dewy.publish("v1.0.0")
     async with dewy:
         await dewy.runs("v1.0.0")
-        await eventually(lambda: "Notice not delivered yet" in dewy.log)
         begun = time.monotonic()
-
-        assert 0 == await dewy.stop()
-
-        assert time.monotonic() - begun < 3 * 2
+        dewy.signal(signal.SIGTERM)
+        await eventually(lambda: is_free(dewy.port))
+        free = time.monotonic() - begun
+        assert 0 == await dewy.exit_status()
+        return Stop(free, time.monotonic() - begun)
 
 
 @needs("telemetry")
-async def test_port_is_free_before_a_collector_that_hangs_has_its_last_figures(
+async def test_stop_takes_as_long_whatever_is_to_be_told(
     tmp_path: Path, unused_tcp_port_factory: Callable[[], int]
 ) -> None:
-    """So a successor need not wait for it."""
-    port, collector = unused_tcp_port_factory(), socket.create_server(LOOPBACK)
-    with collector:
-        place = f"127.0.0.1:{collector.getsockname()[1]}"
-        options = ("--otlp-endpoint", place, "--otlp-insecure")
-        dewy = Dewy(tmp_path, port, options=options)
+    """With no notifier, and with those, or a collector, that do not do their part."""
+    async with Receiver() as hanging, Receiver(fault=500) as failing:
+        hanging.fault = "hang"
+        nobody = f"127.0.0.1:{unused_tcp_port_factory()}"
+        silent = socket.create_server(LOOPBACK)
+        mute = f"127.0.0.1:{silent.getsockname()[1]}"
+        cases = {
+            "hanging": ("--notifier", f"{hanging.url}/x"),
+            "failing": ("--notifier", f"{failing.url}/x"),
+            "refused": ("--notifier", f"http://{nobody}/x"),
+            "mute": ("--notifier", f"http://{mute}/x"),
+            "dead collector": ("--otlp-endpoint", nobody, "--otlp-insecure"),
+            "mute collector": ("--otlp-endpoint", mute, "--otlp-insecure"),
+        }
+        with silent:
+            late = {}
+            usual = await stopped(dewy_with(tmp_path / "none", unused_tcp_port_factory))
+            for name, options in cases.items():
+                # Only the machine makes one of three late; a deadline makes all.
+                for attempt in range(3):
+                    base = tmp_path / f"{name} {attempt}"
+                    dewy = dewy_with(base, unused_tcp_port_factory, *options)
+                    late[name] = (await stopped(dewy)).later(usual)
+                    if late[name] < LATE:
+                        break
+    assert {} == {name: seconds for name, seconds in late.items() if seconds >= LATE}
+
+
+def dewy_with(base: Path, port: Callable[[], int], *options: str) -> Dewy:
+    base.mkdir()
+    return Dewy(base, port(), options=options)
+
+
+async def test_goodbye_reaches_a_target_that_works(
+    tmp_path: Path, unused_tcp_port_factory: Callable[[], int]
+) -> None:
+    async with Receiver() as receiver:
+        options = ("--notifier", f"{receiver.url}/x")
+        dewy = Dewy(tmp_path, unused_tcp_port_factory(), options=options)
+        dewy.publish("v1.0.0")
+        async with dewy:
+            await eventually(lambda: told(receiver, "Server started for v1.0.0"))
+            assert 0 == await dewy.stop()
+
+        assert told(receiver, "Stopping (SIGTERM)")
+
+
+async def test_successor_in_the_same_root_waits_for_no_goodbye(
+    tmp_path: Path, unused_tcp_port_factory: Callable[[], int]
+) -> None:
+    """A target that worked is waited for, beside a dewy that serves already."""
+    async with Receiver() as receiver:
+        options = ("--notifier", f"{receiver.url}/x")
+        dewy = Dewy(tmp_path, unused_tcp_port_factory(), options=options)
         dewy.publish("v1.0.0")
         async with dewy:
             await dewy.runs("v1.0.0")
+            await eventually(lambda: receiver.received)
+            tries = receiver.tries
+            receiver.fault = "hang"
             dewy.signal(signal.SIGTERM)
-            await eventually(lambda: is_free(port))
+            await eventually(lambda: receiver.tries > tries and is_free(dewy.port))
+            successor = Dewy(tmp_path, dewy.port)
+            async with successor:
+                pid = successor.process.pid if successor.process else 0
+                await successor.until(lambda now: now["pid"] == pid)
+                await successor.runs("v1.0.0")
+                assert 0 == await dewy.exit_status()
+                assert pid == (await successor.ask("status"))["pid"]
 
-            assert dewy.process is not None
-            assert dewy.process.returncode is None
-            assert 0 == await dewy.exit_status()
+
+def told(receiver: Receiver, text: str) -> bool:
+    return text in [message["text"] for message in receiver.messages]
 
 
 def is_free(port: int) -> bool:

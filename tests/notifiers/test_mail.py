@@ -11,7 +11,15 @@ import pytest
 
 from dewy import urls
 from dewy.errors import ConfigError, ImplementationUnavailable, RemoteError
-from dewy.notifiers import NOTIFIERS, Kind, Notice, Notifier, Origin, Undeliverable
+from dewy.notifiers import (
+    NOTIFIERS,
+    Kind,
+    Notice,
+    Notifier,
+    Origin,
+    PartlyDelivered,
+    Undeliverable,
+)
 from tests.needs import found, needs
 from tests.standins.certificates import Authority
 
@@ -126,22 +134,65 @@ async def test_wrong_password_is_told_and_not_shown(authority: Authority) -> Non
     assert "s3same" not in str(caught.value)
 
 
-@pytest.mark.usefixtures("login")
-async def test_recipient_who_is_unknown_keeps_no_other_from_hearing(
-    authority: Authority, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with MailServer(authority.certify("127.0.0.1")) as server:
-        server.unknown = "gone@acme.test"
-        url = f"mail://{server.address}?to=ops@acme.test,gone@acme.test"
-        made = await asyncio.to_thread(
-            NOTIFIERS.open, f"{url}&ca={authority.cert}", Origin("h", Path("/srv"))
-        )
+@pytest.mark.parametrize("banner", ["554 no service here", "421 too busy"])
+async def test_greeting_that_refuses_drops_no_notice(banner: str) -> None:
+    """It is not about the message, and may be another one soon."""
+    async with MailServer(login=False, banner=banner) as server:
+        made = await notifier(server, "tls=false&from=dewy@acme.test")
+        with pytest.raises(RemoteError, match=f"answered {banner[:3]}") as caught:
+            await made.send(ERROR)
+        assert RemoteError is type(caught.value)
+        server.banner = ""
         await made.send(ERROR)
+
+    assert 1 == len(server.letters)
+
+
+async def to(server: MailServer, *recipients: str) -> Notifier:
+    url = (
+        f"mail://{server.address}?to={','.join(recipients)}&tls=false&from=d@acme.test"
+    )
+    return await asyncio.to_thread(NOTIFIERS.open, url, Origin("h", Path("/srv")))
+
+
+async def test_recipient_who_is_unknown_keeps_no_other_from_hearing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with MailServer(login=False) as server:
+        server.refused["gone@acme.test"] = "550 no such mailbox"
+        await (await to(server, "ops@acme.test", "gone@acme.test")).send(ERROR)
         assert 1 == len(server.letters)
         assert "Mail not taken for a recipient" in caplog.text
-        server.unknown = "ops@acme.test"
         with pytest.raises(RemoteError, match="every recipient"):
-            await (await notifier(server, f"ca={authority.cert}")).send(ERROR)
+            await (await to(server, "gone@acme.test")).send(ERROR)
+
+
+async def test_recipient_refused_for_now_is_tried_again_alone() -> None:
+    """Nobody gets the same mail twice."""
+    async with MailServer(login=False) as server:
+        made = await to(server, "ops@acme.test", "grey@acme.test", "gone@acme.test")
+        server.refused["gone@acme.test"] = "550 no such mailbox"
+        server.refused["grey@acme.test"] = "450 greylisted"
+        for _ in range(2):
+            with pytest.raises(PartlyDelivered, match="answered 450 for grey@acme"):
+                await made.send(ERROR)
+        del server.refused["grey@acme.test"]
+        await made.send(ERROR)
+
+    assert [["ops@acme.test"], ["grey@acme.test"]] == server.recipients
+    assert 1 == len({letter["Message-ID"] for letter in server.letters})
+
+
+async def test_recipient_refused_for_good_at_the_second_try_is_given_up() -> None:
+    async with MailServer(login=False) as server:
+        made = await to(server, "ops@acme.test", "grey@acme.test")
+        server.refused["grey@acme.test"] = "451 later"
+        with pytest.raises(PartlyDelivered):
+            await made.send(ERROR)
+        server.refused["grey@acme.test"] = "550 no such mailbox"
+        await made.send(ERROR)
+
+    assert [["ops@acme.test"]] == server.recipients
 
 
 def account(url: str, **environ: str) -> Account:
@@ -199,6 +250,15 @@ def test_url_comes_before_the_environment(
 def test_what_cannot_be_is_refused(url: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         account(url)
+
+
+@pytest.mark.parametrize(
+    "subject", ["a%0Ab", "a%0D%0ABcc:%20x@y", "a%00", "a%E2%80%A8"]
+)
+def test_subject_that_is_no_line_is_refused(subject: str, tmp_path: Path) -> None:
+    url = f"mail://h/o@x?from=a@x&tls=false&subject={subject}"
+    with pytest.raises(ConfigError, match="subject= must be one line"):
+        NOTIFIERS.open(url, Origin("h", tmp_path))
 
 
 @pytest.mark.parametrize("content", [None, ""])

@@ -11,12 +11,12 @@ import pytest
 from dewy.deploy.deployment_log import DeploymentLog
 from dewy.deploy.history import History
 from dewy.errors import ConfigError, RateLimited, RemoteError
-from dewy.notifiers import Kind, Notice, Origin, retrying
+from dewy.notifiers import Kind, Notice, Origin, queue
 from dewy.notifiers import pipeline as module
-from dewy.notifiers.pipeline import Pipeline, open_pipeline
-from dewy.notifiers.retrying import Retrying
+from dewy.notifiers.pipeline import Pipeline, name_of, open_pipeline, open_target
+from dewy.notifiers.queue import NoticeQueue
 from tests.eventually import eventually
-from tests.notifiers.times import Time, collected
+from tests.notifiers.times import Time, Trying, collected
 
 ORIGIN = Origin("web-01", Path("/srv/shop"), "server")
 HOUR = 3600.0
@@ -54,8 +54,9 @@ async def test_an_hour_of_trouble_loses_nothing_that_matters(
 ) -> None:
     """In order, nothing twice, with little kept meanwhile, and nobody waits."""
     time = Time()
-    monkeypatch.setattr(retrying, "DELIVERY", 0.002)
-    monkeypatch.setattr(module, "Retrying", partial(Retrying, sleep=time.sleep))
+    monkeypatch.setattr(queue, "DELIVERY", 0.002)
+    hasty = partial(NoticeQueue, sleep=time.sleep)
+    monkeypatch.setattr(module, "NoticeQueue", hasty)
     target = Away(time, trouble)
     channel = Pipeline(target, time.clock)
     async with DeploymentLog(
@@ -69,13 +70,58 @@ async def test_an_hour_of_trouble_loses_nothing_that_matters(
             await asyncio.sleep(0)
         # All that was decided at once, before the target ever answered.
         assert [] == target.sent
-        assert len(channel._backlog) < 100
+        assert len(channel._queue) < 100
         await eventually(lambda: any("for v19" in each.text for each in target.sent))
 
     told = [n.text.split("\n")[0] for n in target.sent if n.kind is Kind.IMPORTANT]
     assert [f"Restarted for v{number}" for number in range(20)] == told
     assert len({notice.id for notice in target.sent}) == len(target.sent)
     assert time.now >= HOUR
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://me:s3cret@hooks.test:8443/T0/B0/s3cret?token=x", "hooks.test:8443"),
+        ("mail://u:p@smtp.test/ops@acme.test", "smtp.test"),
+        ("slack://deployments?title=x", "deployments"),
+    ],
+)
+def test_name_of_a_notifier_holds_no_secret(url: str, name: str) -> None:
+    assert f"{url.partition(':')[0]}://{name}" == name_of(url)
+
+
+async def test_trouble_is_told_until_it_is_over() -> None:
+    failures: list[Exception] = [RemoteError("hooks.test answered 500")]
+
+    def outcome() -> None:
+        if failures:
+            raise failures[0]
+
+    time = Time()
+    target = Trying(outcome)
+    async with Pipeline(target, time.clock, name="https://hooks.test") as channel:
+        assert "" == channel.trouble
+        await channel.send(Notice(Kind.ERROR, "one"))
+        await eventually(lambda: channel.trouble)
+        assert channel.trouble == (
+            "notifier https://hooks.test fails: hooks.test answered 500; 1 notice waits"
+        )
+        failures.clear()
+        await channel.send(Notice(Kind.ERROR, "two"))
+        await eventually(lambda: not channel.trouble)
+
+
+async def test_target_by_itself_is_told_no_secrets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MAIL_PASSWORD", "hunter2hunter2")
+    told = collected()
+    monkeypatch.setattr(module.NOTIFIERS, "open", lambda *args: told)
+    target = open_target("mem://x?quiet=on", ORIGIN)
+    await target.send(Notice(Kind.ORDINARY, "hunter2hunter2"))
+
+    assert ["***"] == [notice.text for notice in told.sent]
 
 
 def test_quiet_is_an_option_of_every_url() -> None:

@@ -1,48 +1,127 @@
-"""Nobody waits for a notifier."""
+"""Nobody waits for a notifier, and each attempt has a deadline."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
-from dewy.errors import RemoteError
-from dewy.notifiers import Kind, Notice
+from dewy.errors import RateLimited, RemoteError
+from dewy.notifiers import Kind, Notice, Notifier, PartlyDelivered, Undeliverable
 from dewy.notifiers import queue as module
-from dewy.notifiers.queue import WAITING, NoticeQueue
-from tests.notifiers.times import Hanging, Trying, collected
+from dewy.notifiers.queue import NoticeQueue
+from dewy.system import Clock
+from tests.eventually import eventually
+from tests.notifiers.times import Hanging, Time, Trying, collected
+
+ERROR = Notice(Kind.ERROR, "error")
+
+
+@asynccontextmanager
+async def queue(
+    target: Notifier, time: Time | None = None
+) -> AsyncIterator[NoticeQueue]:
+    """Whose pauses pass as fast as they can, where *time* is given."""
+    how = (time.clock, time.sleep) if time else (Clock(),)
+    async with NoticeQueue(target, *how) as opened:
+        yield opened
 
 
 async def test_notices_are_delivered_in_order() -> None:
     told = collected()
-    async with NoticeQueue(told) as backlog:
+    async with queue(told) as opened:
         for number in range(9):
-            await backlog.send(Notice(Kind.ORDINARY, str(number)))
+            await opened.send(Notice(Kind.ORDINARY, str(number)))
 
     assert [str(number) for number in range(9)] == [n.text for n in told.sent]
+    assert 9 == opened.health.delivered
 
 
-async def test_what_matters_stays_when_too_many_wait(
+async def test_notices_that_come_at_a_time_wake_it_once() -> None:
+    told = collected()
+    async with queue(told) as opened:
+        await asyncio.sleep(0)
+        for number in range(3):
+            await opened.send(Notice(Kind.ORDINARY, str(number)))
+        opened.leave()
+
+    assert ["0", "1", "2"] == [notice.text for notice in told.sent]
+
+
+async def test_notice_is_delivered_once_the_target_is_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """After an hour too; that it is not is said once."""
+    time = Time()
+    until = time.now + 3600
+
+    def outcome() -> None:
+        if time.now < until:
+            raise RemoteError("is away")
+
+    target = Trying(outcome)
+    with caplog.at_level(logging.WARNING):
+        async with queue(target, time) as opened:
+            await opened.send(ERROR)
+            await eventually(lambda: target.sent)
+
+    assert [ERROR] == target.sent
+    assert [1, 2, 4, 8, 16, 32, 60, 60] == time.slept[:8]
+    assert 1 == caplog.text.count("Notice not delivered yet")
+
+
+async def test_attempt_that_hangs_is_given_up(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(module, "FAREWELL", 0.01)
-    async with NoticeQueue(Hanging()) as backlog:
-        await backlog.send(Notice(Kind.IMPORTANT, "first"))
-        for number in range(3 * WAITING):
-            await backlog.send(Notice(Kind.ORDINARY, f"ordinary {number}"))
-        kept = {notice.text for notice in backlog._waiting}
-        assert WAITING == len(backlog)
-        assert {"first", f"ordinary {3 * WAITING - 1}"} <= kept
-        for number in range(WAITING + 1):
-            await backlog.send(Notice(Kind.ERROR, f"error {number}"))
-        assert WAITING == len(backlog)
-        assert "error 1" == backlog._waiting[0].text
+    monkeypatch.setattr(module, "DELIVERY", 0.02)
+    time = Time()
+    notice = Notice(Kind.ORDINARY, "text", at=time.now - 500)
+    async with queue(Hanging(), time) as opened:
+        await opened.send(notice)
+        await eventually(lambda: not len(opened))
 
-    assert "Notice dropped" in caplog.text
-    assert "Notices lost" in caplog.text
+    assert "no answer within" in vars(caplog.records[0])["error"]
+    assert vars(caplog.records[-1])["error"].startswith("given up after ")
+    assert 1 == opened.health.lost
 
 
-@pytest.mark.parametrize("failure", [RemoteError("given up"), LookupError("a fault")])
+async def test_later_error_does_not_wait_for_a_target_that_asked_for_long() -> None:
+    answers = [RateLimited("busy", retry_after=1800.0)]
+
+    def outcome() -> None:
+        if answers:
+            raise answers.pop()
+
+    target = Trying(outcome)
+    async with queue(target) as opened:
+        await opened.send(ERROR)
+        await eventually(lambda: target.attempts)
+        await opened.send(Notice(Kind.ERROR, "later"))
+        await eventually(lambda: target.sent)
+        assert ["later"] == [notice.text for notice in target.sent]
+        assert 1 == len(opened)
+
+
+async def test_what_will_never_be_taken_is_offered_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def outcome() -> None:
+        raise Undeliverable("too long")
+
+    target = Trying(outcome)
+    async with queue(target) as opened:
+        await opened.send(ERROR)
+        await eventually(lambda: not len(opened))
+
+    assert 1 == target.attempts
+    assert (1, "too long") == (opened.health.lost, opened.health.problem)
+    assert "Notice not delivered" in caplog.text
+
+
+@pytest.mark.parametrize("failure", [Undeliverable("never"), LookupError("a fault")])
 async def test_failure_keeps_nobody_from_the_next_notice(failure: Exception) -> None:
     failures = [failure]
 
@@ -51,19 +130,70 @@ async def test_failure_keeps_nobody_from_the_next_notice(failure: Exception) -> 
             raise failures.pop()
 
     target = Trying(outcome)
-    async with NoticeQueue(target) as backlog:
-        await backlog.send(Notice(Kind.ERROR, "one"))
-        await backlog.send(Notice(Kind.ERROR, "two"))
+    async with queue(target) as opened:
+        await opened.send(Notice(Kind.ERROR, "one"))
+        await opened.send(Notice(Kind.ERROR, "two"))
 
     assert ["two"] == [notice.text for notice in target.sent]
 
 
+async def test_too_many_notices_are_dropped(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "FAREWELL", 0.01)
+    async with queue(Hanging()) as opened:
+        for number in range(300):
+            await opened.send(Notice(Kind.ERROR, f"error {number}"))
+        assert 200 == len(opened)
+
+    assert "Notice dropped" in caplog.text
+    assert "Notices lost" in caplog.text
+    assert 300 == opened.health.lost
+
+
 async def test_it_may_be_left_twice_and_without_having_been_entered() -> None:
-    backlog = NoticeQueue(collected())
-    await backlog.__aexit__()
-    async with backlog:
+    left = NoticeQueue(collected(), Clock())
+    await left.__aexit__()
+    async with left:
         await asyncio.sleep(0)
-    await backlog.__aexit__()
+    await left.__aexit__()
+
+
+async def test_leaving_ends_the_pause_for_one_last_attempt(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However long the target asked to stay away; and for no more than one."""
+    monkeypatch.setattr(module, "MOMENT", 3600.0)
+
+    def outcome() -> None:
+        raise RateLimited("busy", retry_after=1800.0)
+
+    target = Trying(outcome)
+    async with queue(target) as opened:
+        for _ in range(3):
+            await opened.send(ERROR)
+        await eventually(lambda: 3 == target.attempts)
+
+    assert 4 == target.attempts
+    assert 3 == opened.health.lost
+    assert "Notices lost" in caplog.text
+
+
+async def test_target_that_took_a_part_is_told_the_rest_when_left() -> None:
+    answers: list[Exception] = [PartlyDelivered("450 for one")]
+
+    def outcome() -> None:
+        if answers:
+            raise answers.pop()
+
+    target = Trying(outcome)
+    async with queue(target) as opened:
+        opened.leave()
+        await opened.send(Notice(Kind.ERROR, "one"))
+        await opened.send(Notice(Kind.ERROR, "two"))
+
+    assert ["two"] == [notice.text for notice in target.sent]
+    assert 1 == opened.health.lost
 
 
 async def test_failing_target_is_left_after_a_moment(
@@ -71,7 +201,48 @@ async def test_failing_target_is_left_after_a_moment(
 ) -> None:
     monkeypatch.setattr(module, "MOMENT", 0.01)
     monkeypatch.setattr(module, "FAREWELL", 3600.0)
-    async with NoticeQueue(Hanging(), lambda: True) as backlog:
-        await backlog.send(Notice(Kind.IMPORTANT, "goodbye"))
+    monkeypatch.setattr(module, "DELIVERY", 0.01)
+    async with queue(Hanging()) as opened:
+        await opened.send(ERROR)
+        await eventually(lambda: opened.health.problem)
+        monkeypatch.setattr(module, "DELIVERY", 3600.0)
 
     assert "Notices lost" in caplog.text
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_hurry_waits_for_no_target_that_was_not_proven(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, known: bool
+) -> None:
+    for name in ("FAREWELL", "MOMENT", "HURRY"):
+        monkeypatch.setattr(module, name, 3600.0)
+    if known:
+        monkeypatch.setattr(module, "DELIVERY", 0.01)
+    async with queue(Hanging()) as opened:
+        await opened.send(ERROR)
+        if known:
+            await eventually(lambda: opened.health.problem)
+            monkeypatch.setattr(module, "DELIVERY", 3600.0)
+        opened.leave(hurry=True)
+
+    assert "Notices lost" in caplog.text
+
+
+async def test_hurry_waits_for_a_target_that_took_the_last_notice() -> None:
+    release = asyncio.Event()
+    told = collected()
+
+    class Slow:
+        async def send(self, notice: Notice) -> None:
+            if told.sent:
+                await release.wait()
+            await told.send(notice)
+
+    async with queue(Slow()) as opened:
+        await opened.send(ERROR)
+        await eventually(lambda: told.sent)
+        opened.leave(hurry=True)
+        await opened.send(Notice(Kind.ORDINARY, "goodbye"))
+        asyncio.get_running_loop().call_later(0.05, release.set)
+
+    assert ["error", "goodbye"] == [notice.text for notice in told.sent]

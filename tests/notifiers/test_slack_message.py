@@ -8,6 +8,7 @@ import pytest
 
 from dewy.notifiers import Hook, Kind, Notice
 from dewy.notifiers import slack_message as module
+from dewy.notifiers.format import tail
 from dewy.notifiers.slack_message import attachment, colour, footer
 
 
@@ -15,8 +16,25 @@ def test_markup_of_slack_is_taken_for_text() -> None:
     shown = attachment(Notice(Kind.ERROR, "<!channel> & co"), "web-01", "web-01")
 
     assert "&lt;!channel&gt; &amp; co" == shown["text"]
-    assert colour("web-01") == shown["color"]
     assert "ts" not in shown
+
+
+@pytest.mark.parametrize("host", ["web-01", "db-7"])
+def test_error_is_red_whatever_the_colour_of_the_host(host: str) -> None:
+    def shown(kind: Kind) -> object:
+        return attachment(Notice(kind, "v2"), host, host)["color"]
+
+    assert "#dd0000" == shown(Kind.ERROR)
+    assert {colour(host)} == {shown(Kind.IMPORTANT), shown(Kind.RECOVERY)}
+
+
+def test_end_of_output_of_a_hook_is_shown() -> None:
+    """Also where it was shortened before."""
+    output = tail("\n".join(map(str, range(100))))
+    hook = Hook("After Deploy", "make", False, 1, 1.0, "", output)
+    shown = attachment(Notice(Kind.HOOK, "text", hook=hook), "h", "h")
+
+    assert shown["fields"][0]["value"].endswith("\n99```")
 
 
 def test_log_is_a_block_of_its_own() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -79,6 +80,30 @@ async def test_signature_proves_who_sent_it(
     expected = hmac.new(b"s1gn/ing", received.body, hashlib.sha256).hexdigest()
     assert f"sha256={expected}" == received.headers["Dewy-Signature"]
     assert "/hook?a=%2B&b" == received.path
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["?sig=a%2Fb%3D&t=%41", "?next=https://h/x?y&z=%7E", "?a+b=%20c&&d", "?%C3%A4"],
+)
+async def test_query_arrives_as_it_was_written(receiver: Receiver, query: str) -> None:
+    """A receiver may sign it."""
+    await webhook(receiver, query).send(Notice(Kind.ERROR, "text"))
+
+    assert f"/hook{query}" == receiver.received[0].path
+
+
+async def test_what_no_request_may_hold_is_quoted(receiver: Receiver) -> None:
+    await webhook(receiver, "/ä?q=ö x").send(Notice(Kind.ERROR, "text"))
+
+    assert "/hook/%C3%A4?q=%C3%B6%20x" == receiver.received[0].path
+
+
+async def test_root_that_is_no_text_breaks_no_event(receiver: Receiver) -> None:
+    origin = Origin("web-01", Path(os.fsdecode(b"/srv/caf\xe9")), "server")
+    await NOTIFIERS.open(receiver.url, origin).send(Notice(Kind.ERROR, "text"))
+
+    assert ["/srv/caf?"] == [each["root"] for each in receiver.messages]
 
 
 async def test_without_a_secret_nothing_is_signed(receiver: Receiver) -> None:

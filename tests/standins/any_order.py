@@ -111,7 +111,16 @@ class World:
         stack = self._stack = AsyncExitStack()
         outside = Endpoints(self.registry, None, (), None)  # type: ignore[arg-type]
         signals = stack.enter_context(Signals())
-        context = RunContext(settings, stack, Service(), signals, outside, clock)
+        context = RunContext(
+            settings,
+            stack,
+            Service(),
+            signals,
+            outside,
+            clock,
+            outer=stack,
+            last=stack,
+        )
         life.handlers = await container.replicate(context, lambda: settings)
         stack.enter_context(life.agent.changes.listening(self._step))
 

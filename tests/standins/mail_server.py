@@ -8,7 +8,7 @@ import ssl
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
@@ -34,15 +34,21 @@ class MailServer:
 
     Attributes:
         fault: What every message is answered with instead, or `hang`.
+
+        refused: What recipients are answered with instead, by address.
+
+        banner: What a connection is greeted with instead; then it is closed.
     """
 
     pair: Pair | None = None
     implicit: bool = False
     login: bool = True
     fault: str = ""
-    unknown: str = ""
+    refused: dict[str, str] = field(default_factory=dict)
+    banner: str = ""
     tries: int = 0
     letters: list[EmailMessage] = field(default_factory=list)
+    recipients: list[list[str]] = field(default_factory=list)
     _server: asyncio.Server | None = None
     _place: socket.socket | None = None
     _port: int = 0
@@ -89,7 +95,9 @@ class MailServer:
             await asyncio.wait(handling)
         self._open.clear()
 
-    def _protocol(self, context: ssl.SSLContext | None) -> SMTP:
+    def _protocol(self, context: ssl.SSLContext | None) -> asyncio.Protocol:
+        if self.banner:
+            return _Unwelcoming(self.banner)
         starttls = None if self.implicit else context
         made = SMTP(
             self,
@@ -112,8 +120,8 @@ class MailServer:
         address: str,
         options: list[str],
     ) -> str:
-        if address == self.unknown:
-            return "550 no such mailbox"
+        if address in self.refused:
+            return self.refused[address]
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
@@ -128,7 +136,18 @@ class MailServer:
         assert isinstance(envelope.content, bytes)
         read: Any = message_from_bytes(envelope.content, policy=policy.default)
         self.letters.append(read)
+        self.recipients.append(list(envelope.rcpt_tos))
         return "250 taken"
+
+
+class _Unwelcoming(asyncio.Protocol):
+    def __init__(self, banner: str) -> None:
+        self._banner = banner
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        writing = cast(asyncio.WriteTransport, transport)
+        writing.write(f"{self._banner}\r\n".encode())
+        writing.close()
 
 
 def _handler(connection: SMTP) -> asyncio.Task[None] | None:

@@ -118,7 +118,7 @@ class Receiver:
 
     async def _record(self, request: web.Request) -> None:
         body = await request.read()
-        self.received.append(Received(request.path_qs, dict(request.headers), body))
+        self.received.append(Received(request.raw_path, dict(request.headers), body))
 
     async def _fail(self) -> web.Response | None:
         self.tries += 1

@@ -133,6 +133,8 @@ async def test_what_was_not_taken_is_told_later(
 
     assert 4 == len(collector.spans)
     said = [record.message for record in caplog.records]
+    reasons = [r.error for r in caplog.records if hasattr(r, "error")]
+    assert ["it speaks no OTLP: is the address right?"] * 2 == reasons
     assert [
         "Pushing telemetry",
         *("Telemetry not delivered", "Telemetry is delivered again"),
@@ -178,3 +180,34 @@ async def test_nobody_waits_for_a_collector_that_is_away(
                 turns += 1
             assert not pushed.result()
     assert turns > 1
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_hurry_waits_for_no_collector_that_was_not_proven(
+    points: list[Point],
+    spans: Spans,
+    caplog: pytest.LogCaptureFixture,
+    known: bool,
+) -> None:
+    """Nor for its thread."""
+    hanging = Collector()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        hanging.endpoint = f"127.0.0.1:{listener.getsockname()[1]}"
+        patience = 0.3 if known else 3600.0
+        async with pusher(hanging, points, spans, patience=patience) as pushing:
+            if known:
+                assert not await pushing.push()
+            pushing.leave(hurry=True)
+
+    assert "Last telemetry lost" in caplog.text
+
+
+async def test_hurry_waits_for_a_collector_that_took_the_last_figures(
+    collector: Collector, points: list[Point], spans: Spans
+) -> None:
+    async with pusher(collector, points, spans, first=0.01) as pushing:
+        await eventually(lambda: collector.pushes)
+        add_course(spans)
+        pushing.leave(hurry=True)
+
+    assert ["fetch", "dewy deploy"] == [span.name for span in collector.spans]
