@@ -113,6 +113,10 @@ class RateLimited(RemoteError):
     """The remote refuses to answer for a while; `retry_after` says how long."""
 
 
+class Missing(RemoteError):
+    """The remote does not have what it was asked for, or shows it to nobody."""
+
+
 class OddAnswer(RemoteError):
     """The remote refuses one version, or tells of it what cannot be."""
 

@@ -36,7 +36,8 @@ class Artifacts(Protocol):
         Return the small file *name* published beside the artifact.
 
         Raises:
-            RemoteError: the file is missing, or larger than *limit* bytes.
+            Missing: there is no such file.
+            RemoteError: the file cannot be read, or is larger than *limit* bytes.
         """
         ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import SplitResult
 
-from ..errors import RemoteError
+from ..errors import Missing, RemoteError
 from ..ioprocess import reading
 from ..ioprocess.pool import IOPool
 from ..ioprocess.process import IOProcess
@@ -45,7 +45,10 @@ class FileArtifacts:
             raise RemoteError(f"{name!r} is no name of a file beside {self.path}")
         path = self.path.with_name(name)
         with local.translated(f"read {path}"):
-            return await (await self._disk()).call(reading.content, path, limit)
+            try:
+                return await (await self._disk()).call(reading.content, path, limit)
+            except FileNotFoundError:
+                raise Missing(f"{path} is not there") from None
 
     async def _disk(self) -> IOProcess:
         pool = await self._clients.get("ioprocesses of artifacts", IOPool)

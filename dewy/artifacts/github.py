@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 from urllib.parse import SplitResult, unquote
 
 from .. import urls
-from ..errors import ConfigError, RemoteError
+from ..errors import ConfigError, Missing
 from ..release import Release
 from ..remotes import Clients
 from ..remotes.github import Account, GitHub, GitHubAsset, Repository, connect
@@ -75,7 +75,8 @@ class GitHubArtifacts:
         Return the asset *name* of the same release.
 
         Raises:
-            RemoteError: the asset is missing, or larger than *limit* bytes.
+            Missing: the release holds no such asset.
+            RemoteError: the asset cannot be read, or is larger than *limit* bytes.
         """
         github = await self._github()
         asset = await self._asset(github, name)
@@ -89,5 +90,5 @@ class GitHubArtifacts:
         release = await github.find(repository, tag)
         asset = release.asset(name)
         if asset is None:
-            raise RemoteError(f"{repository} {tag} holds no asset {name}")
+            raise Missing(f"{repository} {tag} holds no asset {name}")
         return asset

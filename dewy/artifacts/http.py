@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import SplitResult
@@ -12,10 +13,11 @@ import aiohttp
 from yarl import URL
 
 from .. import urls
-from ..errors import ConfigError, RemoteError
+from ..errors import ConfigError, Missing, RateLimited, RemoteError
 from ..release import Release
 from ..remotes import Clients, http
 from ..remotes.download import download
+from ..remotes.transfer import Interrupted, persist, refusal
 from . import Progress
 
 ADVICE: Mapping[int, str] = {
@@ -23,6 +25,12 @@ ADVICE: Mapping[int, str] = {
     403: "these credentials may not read it",
     404: "no such file",
 }
+
+
+PLAIN = {"Accept-Encoding": "identity"}
+
+ABSENT = frozenset({401, 403, 404, 410})
+"""Answers about a file that is not there; some stores do not tell that to everybody."""
 
 
 class HTTPArtifacts:
@@ -71,7 +79,8 @@ class HTTPArtifacts:
         Return the file *name* from the same directory.
 
         Raises:
-            RemoteError: the file is missing, or larger than *limit* bytes.
+            Missing: there is no such file, or it is not for us.
+            RemoteError: the file cannot be read, or is larger than *limit* bytes.
         """
         if "/" in name or name in (".", ".."):
             raise RemoteError(f"{name!r} is no name of a file beside the artifact")
@@ -79,17 +88,28 @@ class HTTPArtifacts:
         # with_query() would write it anew.
         query = f"?{asked}" if (asked := self._url.raw_query_string) else ""
         url = URL(f"{self._url.with_name(name)}{query}", encoded=True)
+        return await persist(partial(self._read, url, name, limit))
+
+    async def _read(self, url: URL, name: str, limit: int) -> bytes:
         host = self._url.host or ""
         session = await self._session()
-        with http.translated(host):
+        with http.translated(host, Interrupted):
             async with (
                 asyncio.timeout(http.STANDARD.answer),
-                session.get(url, headers={"Accept-Encoding": "identity"}) as response,
+                # Its lines are meant, in whatever coding a server sends them.
+                session.get(url, headers=PLAIN, auto_decompress=True) as response,
             ):
                 if response.status != HTTPStatus.OK:
-                    advice = {**ADVICE, 404: f"no file {name}"}
-                    raise http.refusal(host, response.status, response.headers, advice)
+                    raise _refusal(host, response, name)
                 return await http.read(response, limit, name)
 
     async def _session(self) -> aiohttp.ClientSession:
         return await self._clients.get("http", lambda: http.session(decompress=False))
+
+
+def _refusal(host: str, response: aiohttp.ClientResponse, name: str) -> RemoteError:
+    advice = {**ADVICE, 404: f"no file {name}"}
+    refused = refusal(host, response.status, response.headers, advice)
+    if response.status in ABSENT and not isinstance(refused, RateLimited):
+        return Missing(str(refused))
+    return refused

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import ConfigError, RemoteError
+from ..errors import ConfigError, Missing, RemoteError
 from ..release import Release
 from ..remotes import Clients
 from ..remotes.objects import Location, Objects
@@ -52,14 +52,16 @@ class ObjectArtifacts:
         Return the object *name* from the same folder.
 
         Raises:
-            RemoteError: the object is missing, or larger than *limit* bytes.
+            Missing: there is no such object.
+            RemoteError: the object cannot be read, or is larger than *limit* bytes.
         """
         if "/" in name:
             raise RemoteError(f"{name!r} is no name of a file beside the artifact")
         folder, slash, _ = self._place.path.rpartition("/")
-        found = await (await self._objects()).read(folder + slash + name, limit)
+        key = folder + slash + name
+        found = await (await self._objects()).read_patiently(key, limit)
         if found is None:
-            raise RemoteError(f"{self._place.url(folder + slash + name)} is not there")
+            raise Missing(f"{self._place.url(key)} is not there")
         return found.value
 
     async def _objects(self) -> Objects:

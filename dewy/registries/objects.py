@@ -7,6 +7,7 @@ A poll lists the versions, and then the files of the one that is chosen.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import aclosing
 from posixpath import split
 
 from ..errors import RemoteError
@@ -79,11 +80,19 @@ class ObjectRegistry:
         """
         tag = deployment.release.tag
         objects = await self._objects()
-        page = await objects.first(self._folder(tag))
         # Or a report would bring the folder of what was withdrawn back.
-        if not _files(page.objects, self._folder(tag)):
+        if not await self._holds_files(objects, tag):
             raise RemoteError(f"{self._where(tag)} is gone")
         await objects.put(self._folder(tag) + deployment.audit_name, b"")
+
+    async def _holds_files(self, objects: Objects, tag: str) -> bool:
+        folder = self._folder(tag)
+        # Thousands of reports may come before the artifact.
+        async with aclosing(objects.pages(folder)) as pages:
+            async for page in pages:
+                if _files(page.objects, folder):
+                    return True
+        return False
 
     async def _details(self, version: Version) -> Release:
         objects = await self._objects()

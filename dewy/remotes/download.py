@@ -1,12 +1,12 @@
-"""Downloads that stream to disk and go on where a connection broke."""
+"""Downloads over HTTP that go on where a connection broke, if the file is the same."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -16,52 +16,27 @@ from yarl import URL
 
 from ..errors import RemoteError
 from . import http
+from .coding import Coding, coding_of
 from .partial_file import PartialFile
+from .transfer import (
+    PIECE,
+    STANDARD,
+    Effort,
+    Interrupted,
+    Progress,
+    Stream,
+    refusal,
+    transfer,
+)
 
-__all__ = ["Effort", "download"]
+__all__ = ["Effort", "Interrupted", "Progress", "download"]
 
 log = logging.getLogger(__name__)
-
-PIECE = 1 << 20
-"""Bytes gathered before they are written; what a download keeps in memory."""
 
 TRICKLE = 1 << 10
 """A server that sends fewer bytes than this within `silence` has stalled."""
 
-FLOOR = 1 << 10
-"""Bytes per second; a transfer that stays below it for `window` is given up."""
-
-Progress = Callable[[int, int | None], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """
-    The limits of a download's attempts.
-
-    Attributes:
-        attempts: Breaks in a row, with less than a piece gained between them,
-            until it is given up.
-
-        silence: Seconds in which something worth the name has to arrive.
-
-        window: Seconds over which a transfer must keep up `FLOOR`.
-
-        wait: Sleeps between attempts.
-    """
-
-    attempts: int = 5
-    silence: float = http.STANDARD.silence
-    window: float = 120.0
-    wait: Callable[[float], Awaitable[None]] = asyncio.sleep
-
-
-STANDARD = Effort()
-"""The effort for every download."""
-
-
-class Interrupted(RemoteError):
-    """The transfer broke off, and may go on at once."""
+_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)", re.ASCII)
 
 
 async def download(
@@ -71,7 +46,7 @@ async def download(
     *,
     headers: Mapping[str, str] | None = None,
     expected: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total: None,
     advice: Mapping[int, str] | None = None,
     effort: Effort = STANDARD,
 ) -> None:
@@ -95,153 +70,171 @@ async def download(
         RemoteError: the server did not deliver it whole.
         DeploymentError: the file could not be written.
     """
-    async with PartialFile(into) as draft:
-        transfer = _Transfer(
-            session=session,
-            url=URL(url),
-            headers=headers or {},
-            draft=draft,
-            total=expected,
-            progress=progress or (lambda done, total: None),
-            advice=advice or {},
-            silence=effort.silence,
-            window=effort.window,
+    source = _HTTPSource(
+        session=session,
+        url=URL(url),
+        name=into.name,
+        headers=headers or {},
+        expected=expected,
+        advice=advice or {},
+        silence=effort.silence,
+    )
+    await transfer(source, into, progress, effort)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """
+    A file as an answer describes it.
+
+    Attributes:
+        length: Bytes on the wire, where the server tells them.
+
+        coding: The content coding on the wire, "" for none.
+    """
+
+    length: int | None
+    etag: str
+    modified: str
+    coding: str
+
+    @property
+    def validator(self) -> str:
+        return _validator({"ETag": self.etag, "Last-Modified": self.modified})
+
+    @classmethod
+    def of(cls, response: aiohttp.ClientResponse) -> _File:
+        headers, length = response.headers, response.content_length
+        if response.status == HTTPStatus.PARTIAL_CONTENT:
+            stated = _RANGE.fullmatch(headers.get("Content-Range", ""))
+            length = int(stated[2]) if stated and stated[2] != "*" else None
+        return cls(
+            length,
+            headers.get("ETag", ""),
+            headers.get("Last-Modified", ""),
+            coding_of(headers),
         )
-        await _persist(transfer, effort)
 
-
-async def _persist(transfer: _Transfer, effort: Effort) -> None:
-    failures, furthest = 0, 0
-    while True:
-        try:
-            return await transfer.attempt()
-        except Interrupted as exc:
-            # Only new ground counts as progress: that is what ends this loop.
-            if transfer.done >= furthest + PIECE:
-                failures, furthest = 0, transfer.done
-            failures += 1
-            if failures >= effort.attempts:
-                raise
-            log.debug(
-                "Download interrupted",
-                extra={"reason": str(exc), "bytes": transfer.done},
-            )
-        await effort.wait(min(0.5 * 2 ** (failures - 1), 8.0))
+    def goes_on(self, part: _File) -> bool:
+        """Return whether *part*, a later answer, is about the same file."""
+        # A part need not repeat the date (RFC 9110 §15.3.7).
+        lengths = {part.length, self.length} - {None}
+        return (
+            (part.etag, part.coding) == (self.etag, self.coding)
+            and part.modified in ("", self.modified)
+            and len(lengths) < 2
+        )
 
 
 @dataclass(slots=True)
-class _Transfer:
-    """A download, over as many connections as it takes."""
+class _HTTPSource:
+    """
+    A file at a URL.
+
+    Attributes:
+        file: The file as the last whole answer described it; None where the next
+            attempt has to begin at the beginning.
+
+        replaced: An earlier answer was about another file.
+    """
 
     session: aiohttp.ClientSession
     url: URL
+    name: str
     headers: Mapping[str, str]
-    draft: PartialFile
-    total: int | None
-    progress: Progress
+    expected: int | None
     advice: Mapping[int, str]
     silence: float
-    window: float
-    done: int = 0
-    validator: str = ""
+    file: _File | None = None
+    replaced: bool = False
 
     @property
-    def host(self) -> str:
+    def where(self) -> str:
         return self.url.host or ""
 
-    async def attempt(self) -> None:
-        """
-        Go on from `done` to the end.
-
-        Raises:
-            Interrupted: the transfer broke off; another attempt may get further.
-            RemoteError: the transfer failed for good.
-        """
-        if self.done and not self.validator:
-            await self._restart()
-        with http.translated(self.host, Interrupted):
+    @asynccontextmanager
+    async def opened(self, start: int) -> AsyncIterator[Stream]:
+        begun = start if self.file and self.file.validator else 0
+        with http.translated(self.where, Interrupted):
             async with self.session.get(
-                self.url, headers=self._request_headers()
+                self.url, headers=self._request_headers(begun)
             ) as response:
-                await self._accept(response)
-                await self._receive(response)
-        if self.total is not None and self.done < self.total:
-            raise Interrupted(
-                f"{self.host} ended after {self.done} of {self.total} bytes"
-            )
+                begun = self._accept(response, begun)
+                async with aclosing(_pieces(response.content, self.silence)) as pieces:
+                    yield Stream(begun, self._total(), pieces)
 
-    def _request_headers(self) -> dict[str, str]:
+    async def settle(self, draft: PartialFile) -> None:
+        if self.file is None or not self.file.coding:
+            return
+        applied = Coding(self.where, self.file.coding, self.name, self.expected)
+        await draft.rewrite(applied.remove)
+
+    def _total(self) -> int | None:
+        assert self.file is not None
+        if self.file.coding or self.file.length is not None:
+            return self.file.length
+        return self.expected
+
+    def _request_headers(self, start: int) -> dict[str, str]:
         # Length and digest are those of the stored bytes: no coding on the way.
         headers = {**self.headers, "Accept-Encoding": "identity"}
-        if self.done:
-            headers |= {"Range": f"bytes={self.done}-", "If-Range": self.validator}
+        if start and self.file:
+            headers |= {"Range": f"bytes={start}-", "If-Range": self.file.validator}
         return headers
 
-    async def _accept(self, response: aiohttp.ClientResponse) -> None:
+    def _accept(self, response: aiohttp.ClientResponse, start: int) -> int:
+        """Return the byte at which the body of *response* begins."""
         match response.status:
             case HTTPStatus.OK:
-                if self.done:
-                    await self._restart()
-                self._begin(response)
-            case HTTPStatus.PARTIAL_CONTENT if self._continues(response):
-                pass
+                self._begin(_File.of(response))
+                return 0
+            case HTTPStatus.PARTIAL_CONTENT if self._continues(response, start):
+                return start
             case (
                 HTTPStatus.PARTIAL_CONTENT | HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
             ):
-                await self._restart()
-                raise Interrupted(f"{self.host} did not go on at the byte asked for")
+                self.file = None
+                raise Interrupted(f"{self.where} did not go on at the byte asked for")
             case status:
-                refused = http.refusal(self.host, status, response.headers, self.advice)
-                if status >= 500 or status == HTTPStatus.REQUEST_TIMEOUT:
-                    raise Interrupted(str(refused), retry_after=refused.retry_after)
-                raise refused
+                raise refusal(self.where, status, response.headers, self.advice)
 
-    def _begin(self, response: aiohttp.ClientResponse) -> None:
-        length = response.content_length
-        if None not in (length, self.total) and length != self.total:
-            raise RemoteError(
-                f"{self.host} offers {length} bytes where {self.total} were published"
-            )
-        self.total = self.total if length is None else length
-        self.validator = _validator(response.headers)
+    def _begin(self, found: _File) -> None:
+        if self.file and not self.file.goes_on(found):
+            self._note_replacement()
+        if (
+            None not in (found.length, self.expected)
+            and found.length != self.expected
+            and not found.coding
+        ):
+            raise RemoteError(self._other_length(found.length))
+        self.file = found
 
-    def _continues(self, response: aiohttp.ClientResponse) -> bool:
-        stated = re.fullmatch(
-            r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "")
+    def _note_replacement(self) -> None:
+        self.replaced = True
+        log.warning(
+            "File replaced during its download: begun again",
+            extra={"host": self.where, "file": self.name},
         )
+
+    def _other_length(self, length: int | None) -> str:
+        if self.replaced:
+            return (
+                f"{self.where}: {self.name} was replaced during its download: it has "
+                f"{length} bytes now where {self.expected} were published"
+            )
         return (
-            stated is not None
-            and self.done > 0
-            and int(stated[1]) == self.done
-            and (self.total is None or stated[2] in ("*", str(self.total)))
+            f"{self.where} offers {length} bytes where {self.expected} were published"
         )
 
-    async def _restart(self) -> None:
-        await self.draft.restart()
-        self.done, self.validator = 0, ""
-
-    async def _receive(self, response: aiohttp.ClientResponse) -> None:
-        clock = asyncio.get_running_loop().time
-        since, before = clock(), self.done
-        async with aclosing(_pieces(response.content, self.silence)) as pieces:
-            async for piece in pieces:
-                await self._keep(piece)
-                if (elapsed := clock() - since) < self.window:
-                    continue
-                if (gained := self.done - before) < elapsed * FLOOR:
-                    raise Interrupted(
-                        f"{self.host} sent only {gained} bytes in {elapsed:.0f} s"
-                    )
-                since, before = clock(), self.done
-
-    async def _keep(self, piece: bytearray) -> None:
-        if self.total is not None and self.done + len(piece) > self.total:
-            raise RemoteError(
-                f"{self.host} sent more than the {self.total} bytes it promised"
-            )
-        await self.draft.write(piece)
-        self.done += len(piece)
-        self.progress(self.done, self.total)
+    def _continues(self, response: aiohttp.ClientResponse, start: int) -> bool:
+        stated = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        if not (self.file and stated and start > 0 and int(stated[1]) == start):
+            return False
+        if self.file.goes_on(_File.of(response)):
+            return True
+        # Whatever it made of If-Range: what has arrived is of another file.
+        self._note_replacement()
+        return False
 
 
 def _validator(headers: Mapping[str, str]) -> str:

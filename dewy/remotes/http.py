@@ -29,9 +29,12 @@ from yarl import URL
 
 from .. import __version__
 from ..errors import RateLimited, RemoteError
+from . import authorities
 from .env_proxy import through_proxy
 from .http_metrics import TRAFFIC
 from .netrc import log_in
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 LONGEST_STAY_AWAY = 3600.0
 """Seconds; nobody keeps us away for longer, however far off its clock is."""
@@ -74,6 +77,7 @@ async def session(
     published length and digest.
     """
     async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=authorities.of_this_host().context),
         headers={"User-Agent": f"dewy/{__version__}"},
         timeout=aiohttp.ClientTimeout(
             total=None,
@@ -96,7 +100,43 @@ def chain(*own: ClientMiddlewareType) -> tuple[ClientMiddlewareType, ...]:
 
     Those of a request take the place of its session's.
     """
-    return (TRAFFIC.count, *own, through_proxy, log_in)
+    return (
+        refuse_downgrade,
+        TRAFFIC.count,
+        *own,
+        through_proxy,
+        log_in,
+        authorities.read_again,
+    )
+
+
+class Downgraded(aiohttp.ClientError):
+    """A server redirects from https to plain http."""
+
+
+async def refuse_downgrade(
+    request: aiohttp.ClientRequest, send: ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """
+    Send *request*; raise where the answer leads from https down to plain text.
+
+    Raises:
+        Downgraded: the answer is such a redirect.
+    """
+    answer = await send(request)
+    if request.url.scheme == "https" and answer.status in REDIRECTS:
+        target = answer.headers.get("Location") or answer.headers.get("URI") or ""
+        if _scheme(target) == "http":
+            answer.close()
+            raise Downgraded
+    return answer
+
+
+def _scheme(target: str) -> str:
+    try:
+        return URL(target.strip(), encoded=True).scheme
+    except ValueError:
+        return ""
 
 
 def bearer(
@@ -123,8 +163,10 @@ def translated(host: str, error: type[RemoteError] = RemoteError) -> Iterator[No
     try:
         yield
     except (aiohttp.ClientError, TimeoutError) as exc:
+        # Asked again, it would lead there again.
+        kind = RemoteError if isinstance(exc, Downgraded) else error
         # Not `from exc`: aiohttp's texts quote whole URLs, signatures included.
-        raise error(f"{host} {_complaint(exc)}") from None
+        raise kind(f"{host} {_complaint(exc)}") from None
 
 
 def _complaint(exc: Exception) -> str:
@@ -137,6 +179,8 @@ def _complaint(exc: Exception) -> str:
             return f"could not be reached: {exc.os_error.strerror or 'no connection'}"
         case TimeoutError():
             return "did not answer in time"
+        case Downgraded():
+            return "redirects from https to plain http, where dewy does not go"
         case aiohttp.TooManyRedirects():
             return "redirected too often"
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar, Literal, Self
 
-from ..errors import RemoteError
+from ..errors import Missing, RemoteError
 from ..release import Deployment
 
 Call = Literal["current", "report", "fetch", "read"]
@@ -107,9 +107,10 @@ class MemoryStore:
         Return the bytes of the file *name* of *tag*.
 
         Raises:
-            RemoteError: the file does not exist.
+            Missing: the file does not exist.
+            RemoteError: *tag* is not published.
         """
         try:
             return self.published(tag).files[name]
         except KeyError:
-            raise RemoteError(f"{tag} in mem://{self.name} holds no {name}") from None
+            raise Missing(f"{tag} in mem://{self.name} holds no {name}") from None

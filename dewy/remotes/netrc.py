@@ -45,12 +45,20 @@ async def log_in(
     host = request.url.host or ""
     if "Authorization" in request.headers or not host:
         return await send(request)
-    if shown := await authorization(host):
+    shown = await authorization(host)
+    if shown:
         request.headers["Authorization"] = shown
     answer = await send(request)
-    if answer.status in REFUSED:
-        _logins().forget(host)
-    return answer
+    if answer.status not in REFUSED:
+        return answer
+    # Somebody may have renewed it meanwhile.
+    _logins().forget(host)
+    renewed = await authorization(host)
+    if renewed in ("", shown):
+        return answer
+    answer.close()
+    request.headers["Authorization"] = renewed
+    return await send(request)
 
 
 async def authorization(host: str) -> str:

@@ -57,6 +57,14 @@ class PartialFile:
         """Forget what was written."""
         await self._on_disk(self._empty)
 
+    async def rewrite(self, change: Callable[[Path, Path], bool]) -> None:
+        """
+        Put what *change* writes in the place of what was written, if it returns True.
+
+        *change* is given the file as it is, and the path to write to, in a thread.
+        """
+        await self._on_disk(self._rewrite, change)
+
     @property
     def _file(self) -> BinaryIO:
         assert self._opened is not None, "a draft is written inside its block"
@@ -69,6 +77,17 @@ class PartialFile:
     def _empty(self) -> None:
         self._file.seek(0)
         self._file.truncate()
+
+    def _rewrite(self, change: Callable[[Path, Path], bool]) -> None:
+        self._file.flush()
+        other = self._path.with_name(f"{self._path.name}.new")
+        try:
+            if change(self._path, other):
+                self._file.close()
+                other.rename(self._path)
+                self._opened = self._path.open("ab")
+        finally:
+            other.unlink(missing_ok=True)
 
     def _finish(self) -> None:
         self._file.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 
 from dewy.errors import RateLimited, RemoteError
 from dewy.remotes.download import Interrupted
+from dewy.remotes.gcs import store as gcs_store
 from dewy.remotes.objects import Objects
+from dewy.remotes.s3 import store as s3_store
 from tests.contracts.object_cases import BUCKETS, StoreCase, object_store
 from tests.standins.files import Fault
 
@@ -70,6 +73,24 @@ async def test_connection_cut_inside_a_piece_is_an_interruption(
         await asyncio.to_thread(case.store.piece, stat, 0, MIB)
 
     assert bytes(10) == await asyncio.to_thread(case.store.piece, stat, 5, 10)
+
+
+async def test_slow_piece_is_taken_as_far_as_it_came(
+    case: StoreCase, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A line that flows is not cut, however slow it is."""
+    for module in (s3_store, gcs_store):
+        monkeypatch.setattr(module, "HASTE", -1.0)
+    content = os.urandom(100_000)
+    case.bucket.put("key", content)
+    stat = await asyncio.to_thread(case.store.stat, "key")
+    assert stat is not None
+    part = await asyncio.to_thread(case.store.piece, stat, 10, 90_000)
+    await Objects(case.store).download(stat, tmp_path / "into", lambda *told: None)
+
+    assert 0 < len(part) < 90_000
+    assert content[10:].startswith(part)
+    assert content == (tmp_path / "into").read_bytes()
 
 
 async def test_piece_of_another_version_is_not_taken(case: StoreCase) -> None:

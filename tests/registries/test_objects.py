@@ -86,6 +86,22 @@ async def test_reports_alone_are_no_release_to_report_on(
         await opened.report(replace(deployment, nanoseconds=2))
 
 
+async def test_thousands_of_reports_hide_no_release(
+    store: MemoryObjects, clients: Clients
+) -> None:
+    """They fill whole pages of the list before the artifact comes."""
+    published(store, "v1.0.0", f"web_{ARTIFACT}")
+    opened = registry(store, clients)
+    release = await opened.current()
+    deployment = Deployment(release, "server", datetime.now(UTC), 1, "web")
+    for number in range(10):
+        await opened.report(replace(deployment, nanoseconds=number))
+
+    reports = [key for key in store.content if "shipped_to_web" in key]
+    assert 10 == len(reports)
+    assert release == await opened.current()
+
+
 async def test_marks_of_folders_are_no_files(
     store: MemoryObjects, clients: Clients
 ) -> None:

@@ -67,8 +67,7 @@ def fetch(
     server: FileServer, session: aiohttp.ClientSession, into: Path, effort: Effort
 ) -> Fetch:
     async def fetch(**options: Any) -> None:
-        await download(
-            session, f"{server.url}/app", into, **{"effort": effort, **options}
-        )
+        given = {"into": into, "effort": effort, **options}
+        await download(session, f"{server.url}/app", **given)
 
     return fetch

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import aiohttp
 import pytest
 
 from dewy.errors import DeploymentError, RateLimited, RemoteError
-from dewy.remotes.download import download
+from dewy.remotes.download import Effort, download
+from tests.standins.certificates import Authority
 from tests.standins.files import Fault, FileServer
 
 MEBI = 1 << 20
@@ -128,6 +130,21 @@ async def test_stored_coding_is_left_alone(
     assert body == content(into)
 
 
+@pytest.mark.parametrize("lengths", [True, False])
+async def test_coding_that_was_not_asked_for_is_taken_off(
+    body: bytes, server: FileServer, fetch: Fetch, into: Path, lengths: bool
+) -> None:
+    """What is unpacked next, and compared, is the published file."""
+    server.lengths = lengths
+    server.files["/app"] = gzip.compress(body)
+    server.faults = [Fault(headers={"Content-Encoding": "gzip"})]
+    into = into.with_name("app.zip")
+    await fetch(expected=len(body), into=into)
+
+    assert body == content(into)
+    assert ["app.zip"] == left(into)
+
+
 async def test_empty_file_is_a_file(
     server: FileServer, fetch: Fetch, into: Path
 ) -> None:
@@ -162,4 +179,25 @@ async def test_unwritable_disk_is_no_fault_of_the_server(
     with pytest.raises(DeploymentError):
         await download(session, f"{server.url}/app", tmp_path / "missing" / "app")
 
+    assert [] == server.seen
+
+
+async def test_redirect_to_plain_text_is_followed_by_no_attempt(
+    server: FileServer,
+    session: aiohttp.ClientSession,
+    into: Path,
+    waits: list[float],
+    effort: Effort,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Nothing is gained by asking again."""
+    authority = Authority(tmp_path / "authority")
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.cert))
+    async with FileServer(authority.serving("127.0.0.1")) as secure:
+        secure.redirects["/app"] = f"{server.url}/app"
+        with pytest.raises(RemoteError, match="from https to plain http"):
+            await download(session, f"{secure.url}/app", into, effort=effort)
+
+    assert [] == waits
     assert [] == server.seen

@@ -117,6 +117,72 @@ async def test_file_replaced_meanwhile_is_fetched_from_the_beginning(
     assert 2 == len(server.seen)
 
 
+@pytest.mark.parametrize("resumed", [Fault(ignore_if_range=True), Fault()])
+async def test_parts_of_two_files_are_never_joined(
+    body: bytes,
+    server: FileServer,
+    fetch: Fetch,
+    into: Path,
+    resumed: Fault,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Also where a server sends a range of another file, of the same length."""
+    other = random.Random(8).randbytes(len(body))
+    server.faults = [BROKEN, resumed]
+
+    def replace_it(done: int, total: int | None) -> None:
+        server.files["/app"] = other
+
+    await fetch(expected=len(body), progress=replace_it)
+
+    assert other == content(into)
+    assert "File replaced during its download: begun again" in caplog.messages
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"ETag": ""},
+        {"ETag": 'W/"b"'},
+        {"Last-Modified": "x"},
+        {"Content-Encoding": "x"},
+    ],
+    ids=["no tag", "weak tag", "date", "coding"],
+)
+async def test_range_that_is_described_otherwise_is_not_taken(
+    body: bytes,
+    server: FileServer,
+    fetch: Fetch,
+    into: Path,
+    headers: dict[str, str],
+) -> None:
+    server.faults = [BROKEN, Fault(headers=headers)]
+    await fetch()
+
+    assert body == content(into)
+    assert [False, True, False] == [each is not None for each in server.ranges()]
+
+
+async def test_file_replaced_by_longer_one_is_told(
+    body: bytes, server: FileServer, fetch: Fetch, into: Path
+) -> None:
+    """Where its size was published; else the longer one is what there is."""
+    longer = body + b"more"
+    server.faults = [BROKEN]
+
+    def replace_it(done: int, total: int | None) -> None:
+        server.files["/app"] = longer
+
+    with pytest.raises(RemoteError, match=r"app\.tar\.gz was replaced during its down"):
+        await fetch(expected=len(body), progress=replace_it)
+    assert [] == left(into)
+    server.files["/app"], server.faults = body, [BROKEN]
+
+    await fetch(progress=replace_it)
+
+    assert longer == content(into)
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -201,3 +267,55 @@ async def test_server_in_trouble_is_asked_again(
     await fetch()
 
     assert body == content(into)
+
+
+@pytest.mark.parametrize("status", [429, 503, 403])
+@pytest.mark.parametrize("begun", [[], [BROKEN]], ids=["at first", "midway"])
+async def test_server_that_names_a_time_is_asked_again_then(
+    body: bytes,
+    server: FileServer,
+    fetch: Fetch,
+    into: Path,
+    waits: list[float],
+    status: int,
+    begun: list[Fault],
+) -> None:
+    """What has arrived is not thrown away for it."""
+    server.faults = [*begun, Fault(status=status, headers={"Retry-After": "7"})]
+    await fetch()
+
+    assert body == content(into)
+    assert [*([0.5] * len(begun)), 7.0] == waits
+
+
+async def test_busy_server_is_asked_again_where_it_names_no_time(
+    body: bytes, server: FileServer, fetch: Fetch, into: Path, waits: list[float]
+) -> None:
+    server.faults = [BROKEN, Fault(status=429), Fault(status=503)]
+    await fetch()
+
+    assert body == content(into)
+    assert [0.5, 1.0, 2.0] == waits
+    assert all(each is not None for each in server.ranges()[1:])
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(("begun", "seconds"), [([], 30), ([BROKEN], 86_400)])
+async def test_absurd_time_ends_the_download(
+    server: FileServer,
+    fetch: Fetch,
+    into: Path,
+    waits: list[float],
+    status: int,
+    begun: list[Fault],
+    seconds: int,
+) -> None:
+    """The next poll keeps away as long, but for no more than an hour."""
+    refused = Fault(status=status, headers={"Retry-After": str(seconds)})
+    server.faults = [*begun, refused]
+    with pytest.raises(RemoteError) as caught:
+        await fetch()
+
+    assert min(seconds, 3600) == caught.value.retry_after
+    assert len(begun) == len(waits)
+    assert [] == left(into)

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from email.utils import formatdate
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -12,6 +13,7 @@ from yarl import URL
 from dewy import __version__
 from dewy.errors import RateLimited, RemoteError
 from dewy.remotes import http
+from tests.standins.certificates import Authority
 from tests.standins.files import Fault, FileServer
 
 BRISK = http.Deadlines(connect=1.0, silence=0.05, answer=0.1)
@@ -153,6 +155,51 @@ async def test_bad_redirects_are_errors(
 
     with pytest.raises(RemoteError, match=complaint):
         await get(f"{server.url}/around")
+
+
+@pytest.fixture
+async def secure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[FileServer]:
+    """A server with TLS that this host trusts."""
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.cert))
+    async with FileServer(authority.serving("127.0.0.1")) as server:
+        yield server
+
+
+@pytest.mark.parametrize("login", [True, False])
+async def test_redirect_from_https_to_plain_text_is_refused(
+    server: FileServer,
+    secure: FileServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    login: bool,
+) -> None:
+    """Whoever is on the way could send another file, and reads the login."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password mine\n" if login else "")
+    monkeypatch.setenv("NETRC", str(netrc))
+    server.files["/file"] = b"x"
+    secure.redirects["/file"] = f"{server.url}/file"
+    server.redirects["/up"] = f"{secure.url}/file"
+
+    for url in (f"{secure.url}/file", f"{server.url}/up"):
+        with pytest.raises(RemoteError, match="redirects from https to plain http"):
+            await get(url)
+
+    assert ["/up"] == [seen.path for seen in server.seen]
+
+
+async def test_redirects_that_stay_encrypted_are_followed(
+    server: FileServer, secure: FileServer
+) -> None:
+    secure.files["/file"] = b"x"
+    secure.redirects |= {"/a": "/b", "/b": secure.url.removeprefix("https:") + "/file"}
+    server.redirects["/up"] = f"{secure.url}/a"
+
+    async with http.session() as session, session.get(f"{server.url}/up") as response:
+        assert b"x" == await response.read()
 
 
 async def test_token_goes_to_the_origins_it_is_for_alone(server: FileServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import ssl
 from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
@@ -40,6 +41,12 @@ class Authority:
         )
         self.cert = directory / f"{name}.pem"
         self.cert.write_bytes(_pem(built.sign(self._key, hashes.SHA256())))
+
+    def serving(self, *subjects: str) -> ssl.SSLContext:
+        """What a server with a certificate for all *subjects* needs."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*self.certify(*subjects))
+        return context
 
     def certify(self, *subjects: str) -> Pair:
         """A certificate for all *subjects*, good for servers and clients."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
@@ -31,6 +32,8 @@ class Fault:
             then.
 
         ignore_range: Answer a range with the whole.
+
+        ignore_if_range: Answer with a range whatever is there by now.
     """
 
     status: int = 0
@@ -39,6 +42,7 @@ class Fault:
     after: int = 0
     then: str = ""
     ignore_range: bool = False
+    ignore_if_range: bool = False
 
 
 GOOD = Fault()
@@ -82,7 +86,8 @@ class FileServer:
         refuse_authorization: As signed URLs do.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        self._context = context
         self.files: dict[str, bytes] = {}
         self.redirects: dict[str, str] = {}
         self.faults: list[Fault] = []
@@ -100,9 +105,10 @@ class FileServer:
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._context)
         await site.start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        scheme = "https" if self._context else "http"
+        self.url = f"{scheme}://127.0.0.1:{self._runner.addresses[0][1]}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -133,7 +139,7 @@ class FileServer:
         self, request: web.Request, whole: bytes, fault: Fault
     ) -> web.StreamResponse:
         etag = f'"{hashlib.md5(whole).hexdigest()}"'
-        start = 0 if fault.ignore_range else self._start(request, etag)
+        start = 0 if fault.ignore_range else self._start(request, etag, fault)
         if start >= len(whole) and start:
             return web.Response(status=416)
         response = web.StreamResponse(status=206 if start else 200)
@@ -151,9 +157,10 @@ class FileServer:
         await self._pour(request, response, body, fault)
         return response
 
-    def _start(self, request: web.Request, etag: str) -> int:
+    def _start(self, request: web.Request, etag: str, fault: Fault) -> int:
         unchanged = request.headers.get("If-Range", etag) == etag
-        return (request.http_range.start or 0) if unchanged else 0
+        ranged = unchanged or fault.ignore_if_range
+        return (request.http_range.start or 0) if ranged else 0
 
     async def _pour(
         self,

@@ -120,6 +120,7 @@ class MemoryObjects:
         return self.put(key, value, "")
 
     def upload(self, key: str, size: int) -> MemoryUpload:
+        self.attempt("upload")
         self.uploads.append(MemoryUpload(self, key))
         return self.uploads[-1]
 

@@ -17,9 +17,10 @@ from google.api_core.exceptions import GoogleAPICallError
 from google.auth import exceptions as auth
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
-from ...errors import RemoteError
+from ...errors import RateLimited, RemoteError
 from .. import http
-from ..download import Interrupted
+from ..objects.port import AccessRefused
+from ..transfer import Interrupted
 
 CREDENTIALS = (
     "set GOOGLE_APPLICATION_CREDENTIALS, run `gcloud auth application-default login`,"
@@ -34,8 +35,13 @@ ADVICE: Mapping[int, str] = {
     403: "these credentials may not; the bucket's IAM policy says so",
     404: "there is no such bucket",
 }
+DOWNGRADE = "redirects from https to plain http, where dewy does not go"
 FAILURES = (GoogleAPICallError, InvalidResponse)
 """The exceptions that carry an answer other than the one asked for."""
+
+
+class Downgraded(Exception):
+    """The server redirects from https to plain http."""
 
 
 @contextmanager
@@ -43,21 +49,30 @@ def translated(where: str, forget: Callable[[], None] = lambda: None) -> Iterato
     """
     Turn what Google's client raises into RemoteError, naming *where*.
 
-    *forget* is called where there were no credentials.
+    *forget* is called where there were no credentials, or they or a certificate were
+    refused.
     """
     try:
         yield
     except FAILURES as exc:
-        raise refusal(where, exc) from None
+        raise _forgotten(refusal(where, exc), forget) from None
     except requests.JSONDecodeError:
         # Of the next kind as well, but no trouble of the connection.
         raise
+    except Downgraded:
+        raise RemoteError(f"{where} {DOWNGRADE}") from None
     except (auth.GoogleAuthError, requests.RequestException, DataCorruption) as exc:
         if isinstance(exc, auth.DefaultCredentialsError):
             forget()
-        raise complaint(where, exc) from None
+        raise _forgotten(complaint(where, exc), forget) from None
     except (urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as exc:
         raise complaint(where, exc) from None
+
+
+def _forgotten(error: RemoteError, forget: Callable[[], None]) -> RemoteError:
+    if isinstance(error, AccessRefused):
+        forget()
+    return error
 
 
 def status(exc: BaseException) -> int:
@@ -75,6 +90,8 @@ def refusal(where: str, exc: BaseException) -> RemoteError:
     refused = http.refusal(where, number, headers, ADVICE)
     if number >= HTTPStatus.INTERNAL_SERVER_ERROR or number == 408:
         return Interrupted(str(refused), retry_after=refused.retry_after)
+    if number in (401, 403) and not isinstance(refused, RateLimited):
+        return AccessRefused(str(refused), retry_after=refused.retry_after)
     return refused
 
 
@@ -84,13 +101,13 @@ def complaint(where: str, exc: BaseException) -> RemoteError:
         case auth.DefaultCredentialsError():
             return RemoteError(f"{where}: found no credentials; {CREDENTIALS}")
         case auth.RefreshError() if not exc.retryable:
-            return RemoteError(
+            return AccessRefused(
                 f"{where}: these credentials were refused; {CREDENTIALS}"
             )
         case auth.GoogleAuthError():
             return Interrupted(f"{where}: no token was to be had ({_name(exc)})")
         case requests.exceptions.SSLError():
-            return RemoteError(f"{where} {CERTIFICATE}")
+            return AccessRefused(f"{where} {CERTIFICATE}")
         case requests.Timeout() | TimeoutError():
             return Interrupted(f"{where} did not answer in time")
         case requests.exceptions.ProxyError():

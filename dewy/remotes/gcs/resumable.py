@@ -14,8 +14,9 @@ from typing import Any
 
 from google.cloud.storage.exceptions import InvalidResponse
 
-from ..download import Interrupted
+from ...errors import RemoteError
 from ..http import STANDARD
+from ..transfer import Interrupted
 
 ATTEMPTS = 3
 PERSISTED = 308
@@ -40,6 +41,8 @@ class ResumableUpload:
         self._asking = asking
         self._size = size
         self._done = 0
+        self._piece = 0
+        self._broken = False
         self._told: Mapping[str, Any] | None = None
         headers = {
             "X-Upload-Content-Type": "application/octet-stream",
@@ -49,15 +52,16 @@ class ResumableUpload:
         self._url = answer.headers["Location"]
 
     def write(self, piece: bytes) -> None:
-        start, failures = self._done, 0
-        while self._done < start + len(piece):
+        """Send *piece*; after a failure, what of it was not kept yet."""
+        failures = 0
+        while self._done < self._piece + len(piece):
             try:
-                self._send(piece[self._done - start :])
+                self._send(piece)
             except Interrupted:
                 failures += 1
                 if failures == ATTEMPTS:
                     raise
-                self._recall()
+        self._piece = self._done
 
     def finish(self) -> str:
         if self._told is None:
@@ -70,9 +74,17 @@ class ResumableUpload:
         # 499 is how Google says that it has forgotten it.
         self._ask("DELETE", self._url, (204, 404, 499))
 
-    def _send(self, content: bytes) -> None:
+    def _send(self, piece: bytes) -> None:
+        if self._broken:
+            self._recall()
+        if self._done < self._piece:
+            raise RemoteError("what was uploaded already has not been kept")
+        content = piece[self._done - self._piece :]
         last = self._done + len(content) - 1
-        self._put(content, f"bytes {self._done}-{last}/{self._size}")
+        self._broken = bool(content)
+        if content:
+            self._put(content, f"bytes {self._done}-{last}/{self._size}")
+            self._broken = False
 
     def _recall(self) -> None:
         """Ask how much was kept."""

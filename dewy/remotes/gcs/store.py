@@ -6,21 +6,22 @@ import base64
 import io
 import os
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import storage
 
 from ...errors import ConfigError, RemoteError
-from ..download import Interrupted
 from ..http import STANDARD
-from ..objects import Content, Page, Stat
+from ..objects import HASTE, Content, Page, Stat
+from ..transfer import Interrupted
 from ..vendor_files import read_by_google
 from . import errors
 from .resumable import ResumableUpload
@@ -95,10 +96,10 @@ class GCSStore:
 
     def piece(self, stat: Stat, offset: int, length: int) -> bytes:
         with self._asking(ABSENT | CONFLICT) as client:
-            content: bytes = (
-                client.bucket(self._bucket)
-                .blob(stat.key)
-                .download_as_bytes(
+            into = Hasty()
+            with suppress(Slow):
+                client.bucket(self._bucket).blob(stat.key).download_to_file(
+                    into,
                     start=offset,
                     end=offset + length - 1,
                     raw_download=True,
@@ -106,8 +107,8 @@ class GCSStore:
                     checksum=None,
                     **ONCE,
                 )
-            )
-            if len(content) != length:
+            content = into.getvalue()
+            if len(content) != length and not into.slow:
                 raise Interrupted(f"{self} sent {len(content)} of {length} bytes")
             return content
         raise RemoteError(f"{stat.key} in {self} was replaced after it was chosen")
@@ -176,6 +177,10 @@ class GCSStore:
     def _hear(self, response: Any, *args: object, **kwargs: object) -> None:
         # Only here are the headers of an answer to be seen.
         self._told.date = response.headers.get("Date", "")
+        if response.is_redirect and response.url.startswith("https:"):
+            target = urljoin(response.url, response.headers["Location"])
+            if target.startswith("http:"):
+                raise errors.Downgraded
         if response.status_code == HTTPStatus.UNAUTHORIZED:
             # Google's client asks for a new token and forgets the answer: read to the
             # end, it gives its connection back.
@@ -186,6 +191,26 @@ class GCSStore:
             return parsedate_to_datetime(self._told.date).timestamp()
         except (AttributeError, ValueError):
             return None
+
+
+class Slow(Exception):
+    """What comes is slow."""
+
+
+class Hasty(io.BytesIO):
+    """A sink for what comes within `HASTE`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._until = time.monotonic() + HASTE
+        self.slow = False
+
+    def write(self, data: Any, /) -> int:
+        written = super().write(data)
+        if time.monotonic() > self._until:
+            self.slow = True
+            raise Slow
+        return written
 
 
 class Limited(io.BytesIO):

@@ -16,6 +16,7 @@ from yarl import URL
 from ...errors import RemoteError
 from ...system import Clock
 from .. import http
+from ..transfer import Interrupted, refusal
 from . import answers
 from .account import Account, Anonymous
 from .app import App
@@ -102,7 +103,7 @@ class API:
                 *allowed*.
         """
         session = session or self._session
-        with http.translated(self.account.host):
+        with http.translated(self.account.host, Interrupted):
             async with (
                 asyncio.timeout(self._deadlines.answer),
                 session.request(
@@ -126,7 +127,7 @@ class API:
             words = answers.message(await self._complaint(response))
             if status == HTTPStatus.TOO_MANY_REQUESTS or "rate limit" in words:
                 return http.rate_limited(host, status, UNNAMED_LIMIT)
-        return http.refusal(host, status, headers, self.advice)
+        return refusal(host, status, headers, self.advice)
 
     async def _complaint(self, response: aiohttp.ClientResponse) -> object:
         try:

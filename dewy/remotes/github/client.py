@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Self
@@ -12,7 +13,8 @@ from yarl import URL
 from ...errors import RemoteError
 from ...system import Clock
 from .. import Clients, http
-from ..download import Effort, Progress, download
+from ..download import download
+from ..transfer import Effort, Progress, persist
 from . import answers
 from .account import Account, Anonymous
 from .answers import GitHubAsset, GitHubRelease
@@ -91,7 +93,7 @@ class GitHub:
         repository: Repository,
         asset: GitHubAsset,
         into: Path,
-        progress: Progress | None = None,
+        progress: Progress = lambda done, total: None,
     ) -> None:
         """Stream an asset to *into*; its storage never gets to see the token."""
         await download(
@@ -111,10 +113,16 @@ class GitHub:
         """Return an asset of at most *limit* bytes."""
         if asset.size > limit:
             raise RemoteError(f"{self._host}: {asset.name} exceeds {limit} bytes")
+        return await persist(
+            partial(self._read, repository, asset, limit), self._effort
+        )
+
+    async def _read(
+        self, repository: Repository, asset: GitHubAsset, limit: int
+    ) -> bytes:
         url = self._url(repository, f"assets/{asset.id}")
-        store = self._api.store
         async with self._api.request(
-            "GET", url, headers=BYTES, session=store
+            "GET", url, headers=BYTES, session=self._api.store
         ) as response:
             return await http.read(response, limit, asset.name)
 

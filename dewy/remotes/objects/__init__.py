@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from .client import Objects
 from .location import Location, prefix
-from .port import Content, ObjectStore, Page, Stat, Upload
+from .port import HASTE, AccessRefused, Content, ObjectStore, Page, Stat, Upload
 
 __all__ = [
+    "HASTE",
+    "AccessRefused",
     "Content",
     "Location",
     "ObjectStore",

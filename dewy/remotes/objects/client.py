@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import ParamSpec, Self, TypeVar
+from typing import ParamSpec, Self, TypeVar, cast
 
 from ...errors import RemoteError
 from ...system import to_the_end
 from ...threads import Calls
 from .. import NONSENSE
-from ..download import STANDARD, Effort, Interrupted, Progress
-from ..partial_file import PartialFile
+from ..transfer import STANDARD, Effort, Interrupted, Progress, persist, transfer
 from ..vendor_files import require_answers
 from .location import Location
-from .pace import Pace
-from .port import Content, ObjectStore, Page, Stat, Upload
-from .sums import Check
+from .port import AccessRefused, Content, ObjectStore, Page, Stat, Upload
+from .source import ObjectSource
+from .turns import in_turn
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Objects:
 
     Every method raises RemoteError: the store did not do its part. What only
     reads, and what may be done twice, is tried once more where it was
-    interrupted.
+    interrupted; a write that comes too soon after another one waits.
     """
 
     def __init__(self, store: ObjectStore, effort: Effort = STANDARD) -> None:
@@ -79,21 +79,27 @@ class Objects:
         """Return the names between *prefix* and the next slash, sorted."""
         found = [
             folder.removeprefix(prefix).rstrip("/")
-            async for page in self._pages(prefix, "/")
+            async for page in self.pages(prefix, "/")
             for folder in page.folders
         ]
         return sorted(found)
 
     async def objects(self, prefix: str) -> list[Stat]:
         """Return all objects whose keys begin with *prefix*, by key."""
-        found = [
-            stat async for page in self._pages(prefix, "") for stat in page.objects
-        ]
+        found = [stat async for page in self.pages(prefix) for stat in page.objects]
         return sorted(found, key=lambda stat: stat.key)
 
-    async def first(self, prefix: str) -> Page:
-        """Return the first page of the objects whose keys begin with *prefix*."""
-        return await self._again(self._store.page, prefix, "", "")
+    async def pages(
+        self, prefix: str, delimiter: str = ""
+    ) -> AsyncGenerator[Page, None]:
+        """Yield the pages of all objects whose keys begin with *prefix*."""
+        more = ""
+        while True:
+            page = await self._again(self._store.page, prefix, delimiter, more)
+            yield page
+            more = page.more
+            if not more:
+                return
 
     async def stat(self, key: str) -> Stat | None:
         """Return the object under *key*, or None."""
@@ -103,13 +109,33 @@ class Objects:
         """Return the small object under *key*, or None."""
         return await self._again(self._store.read, key, limit)
 
+    async def read_patiently(self, key: str, limit: int) -> Content | None:
+        """Read as `read` does, with the patience of a download."""
+        return await persist(partial(self.read, key, limit), self._effort)
+
     async def put(self, key: str, value: bytes, kind: str = "text/plain") -> str:
         """Write a small object; returns its version."""
-        return await self._again(self._store.put, key, value, kind)
+        write = partial(self._again, self._store.put, key, value, kind)
+        return await self._in_turn(write)
 
     async def put_if(self, key: str, value: bytes, version: str) -> str | None:
         """
         Write a small object if *version* is the present one; None if it is not.
+
+        Of many at once one is first, and the others learn it from a look: a store
+        may take one write per second of an object.
+        """
+
+        async def is_present() -> bool:
+            found = await self.read(key, SMALLEST)
+            return (found.version if found else "") == version
+
+        write = partial(self._put_if, key, value, version)
+        return await in_turn(write, self._effort, is_present)
+
+    async def _put_if(self, key: str, value: bytes, version: str) -> str | None:
+        """
+        Write as `put_if` does, once.
 
         If the answer was lost, a look tells what came of it: done twice, it would
         take its own success for a defeat.
@@ -142,16 +168,9 @@ class Objects:
             RemoteError: the store did not deliver it whole.
             DeploymentError: the file could not be written.
         """
-        check, done = Check(stat.sums), 0
-        progress(done, stat.size)
-        async with PartialFile(into) as draft, aclosing(self._content(stat)) as content:
-            async for piece in content:
-                await draft.write(piece)
-                await asyncio.to_thread(check.update, piece)
-                done += len(piece)
-                progress(done, stat.size)
-            if not check.passed:
-                raise RemoteError(f"{stat.key} arrived with another {check.name}")
+        progress(0, stat.size)
+        source = ObjectSource(str(self._store), stat, self._piece)
+        await transfer(source, into, progress, self._effort)
 
     async def upload(self, key: str, source: Path) -> str:
         """
@@ -168,45 +187,29 @@ class Objects:
 
     async def _upload(self, key: str, source: Path, size: int) -> str:
         length = PIECE * -(-size // (PIECE * PIECES))
-        upload = await self._again(self._store.upload, key, size)
+        begin = partial(self._again, self._store.upload, key, size)
+        upload = await self._in_turn(begin)
         file = await asyncio.to_thread(source.open, "rb")
         try:
             with understood(self._store):
                 # A cancellation waits: no two threads may be at one upload.
                 while piece := await to_the_end(file.read, length):
-                    await to_the_end(upload.write, piece)
-                return await to_the_end(upload.finish)
+                    send = partial(to_the_end, upload.write, piece)
+                    await self._in_turn(partial(_renewed, send))
+                finish = partial(to_the_end, upload.finish)
+                return await self._in_turn(partial(_renewed, finish))
         except BaseException:
             await _abort(upload)
             raise
         finally:
             await asyncio.to_thread(file.close)
 
-    async def _content(self, stat: Stat) -> AsyncGenerator[bytes, None]:
-        pace, done, failures = Pace(), 0, 0
-        while done < stat.size:
-            length = min(pace.length, stat.size - done)
-            try:
-                with pace.measured():
-                    piece = await self._call(self._store.piece, stat, done, length)
-            except Interrupted as exc:
-                failures += 1
-                if failures >= self._effort.attempts:
-                    raise
-                log.debug("Download interrupted", extra={"reason": str(exc)})
-                await self._effort.wait(min(0.5 * 2 ** (failures - 1), 8.0))
-                continue
-            done, failures = done + len(piece), 0
-            yield piece
+    async def _in_turn(self, write: Callable[[], Awaitable[T]]) -> T:
+        """Do what *write* does, in a later turn where the store is too busy."""
+        return cast("T", await in_turn(write, self._effort, _always))
 
-    async def _pages(self, prefix: str, delimiter: str) -> AsyncIterator[Page]:
-        more = ""
-        while True:
-            page = await self._again(self._store.page, prefix, delimiter, more)
-            yield page
-            more = page.more
-            if not more:
-                return
+    async def _piece(self, stat: Stat, offset: int, length: int) -> bytes:
+        return await self._call(self._store.piece, stat, offset, length)
 
     async def _again(
         self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
@@ -220,6 +223,11 @@ class Objects:
             return await self._call(call, *args, **kwargs)
 
     async def _call(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await _renewed(partial(self._call_once, call, *args, **kwargs))
+
+    async def _call_once(
+        self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         try:
             async with asyncio.timeout(DEADLINE):
                 await require_answers(self._store.files)
@@ -227,6 +235,18 @@ class Objects:
                     return await self._calls.make(call, *args, **kwargs)
         except TimeoutError:
             raise Interrupted(f"{self._store} did not answer in time") from None
+
+
+async def _renewed(call: Callable[[], Awaitable[T]]) -> T:
+    """Make *call*, once more where access was refused: it may have been renewed."""
+    try:
+        return await call()
+    except AccessRefused:
+        return await call()
+
+
+async def _always() -> bool:
+    return True
 
 
 @asynccontextmanager

@@ -12,6 +12,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from ...errors import RemoteError
+
+HASTE = 30.0
+"""Seconds after which a piece is taken as far as it has come."""
+
+
+class AccessRefused(RemoteError):
+    """
+    Access was refused with credentials, or authorities, that others may have renewed.
+
+    The next call reads them again.
+    """
+
 
 @dataclass(frozen=True, slots=True)
 class Stat:
@@ -84,8 +97,9 @@ class ObjectStore(Protocol):
     """
     A bucket.
 
-    Every method raises RemoteError: the store did not do its part, and
-    `Interrupted` where the same request may well succeed a moment later.
+    Every method raises RemoteError: the store did not do its part; `Interrupted`
+    where the same request may well succeed a moment later, and `AccessRefused`
+    where it may with what the next call reads.
     """
 
     @property
@@ -102,7 +116,11 @@ class ObjectStore(Protocol):
         ...
 
     def piece(self, stat: Stat, offset: int, length: int) -> bytes:
-        """Return *length* bytes of this version, which must not have been replaced."""
+        """
+        Return *length* bytes of this version, which must not have been replaced.
+
+        Fewer, but at least one, where they come so slowly that it takes `HASTE`.
+        """
         ...
 
     def read(self, key: str, limit: int) -> Content | None:

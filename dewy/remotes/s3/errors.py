@@ -15,7 +15,8 @@ from botocore import exceptions as aws
 
 from ...errors import ConfigError, RemoteError
 from .. import http
-from ..download import Interrupted
+from ..objects.port import AccessRefused
+from ..transfer import Interrupted
 
 CREDENTIALS = (
     "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give this"
@@ -42,6 +43,17 @@ ADVICE: Mapping[str, str] = {
     "NotImplemented": "it does not know what was asked for",
     "403": "these credentials may not; the bucket's policy or IAM says so",
 }
+RENEWABLE = frozenset(
+    {
+        "400",  # to HEAD, which has no room for ExpiredToken
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidToken",
+        "TokenRefreshRequired",
+    }
+)
+"""Refusals of credentials, beside 401 and 403."""
+
 ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
 CONFLICT = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412"})
 BUSY = frozenset(
@@ -87,17 +99,24 @@ def translated(where: str, forget: Callable[[], None] = lambda: None) -> Iterato
     """
     Turn what boto3 raises into RemoteError, naming *where*.
 
-    *forget* is called where there were no credentials: a client keeps to that.
+    *forget* is called where there were no credentials, or they or a certificate were
+    refused: a client keeps to what it has read.
     """
     try:
         yield
     except aws.ClientError as exc:
-        raise refusal(where, exc) from None
+        raise _forgotten(refusal(where, exc), forget) from None
     except NOT_FOUND_CREDENTIALS:
         forget()
         raise RemoteError(f"{where}: found no credentials; {CREDENTIALS}") from None
     except aws.BotoCoreError as exc:
-        raise complaint(where, exc) from None
+        raise _forgotten(complaint(where, exc), forget) from None
+
+
+def _forgotten(error: RemoteError, forget: Callable[[], None]) -> RemoteError:
+    if isinstance(error, AccessRefused):
+        forget()
+    return error
 
 
 @contextmanager
@@ -126,7 +145,9 @@ def refusal(where: str, exc: aws.ClientError) -> RemoteError:
     if number >= HTTPStatus.INTERNAL_SERVER_ERROR and name != "NotImplemented":
         return Interrupted(text, retry_after=delay)
     advice = ADVICE.get(name) or ADVICE.get(str(number), "")
-    return RemoteError(f"{text}: {advice}" if advice else text, retry_after=delay)
+    renewable = name in RENEWABLE or number in (401, 403)
+    kind = AccessRefused if renewable else RemoteError
+    return kind(f"{text}: {advice}" if advice else text, retry_after=delay)
 
 
 def _other_region(exc: aws.ClientError, headers: Mapping[str, str]) -> str:
@@ -142,7 +163,7 @@ def complaint(where: str, exc: aws.BotoCoreError) -> RemoteError:
     """Return the error for a request that got no answer."""
     match exc:
         case aws.SSLError():
-            return RemoteError(f"{where} {CERTIFICATE}")
+            return AccessRefused(f"{where} {CERTIFICATE}")
         case aws.ConnectTimeoutError() | aws.ReadTimeoutError():
             return Interrupted(f"{where} did not answer in time")
         case aws.ProxyConnectionError():

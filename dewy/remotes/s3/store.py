@@ -6,6 +6,7 @@ import base64
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from email.utils import parsedate_to_datetime
@@ -20,9 +21,9 @@ from botocore.exceptions import ClientError
 
 from ... import __version__
 from ...errors import ConfigError, RemoteError
-from ..download import Interrupted
 from ..http import STANDARD
-from ..objects import Content, Page, Stat
+from ..objects import HASTE, Content, Page, Stat
+from ..transfer import Interrupted
 from ..vendor_files import read_by_boto3
 from . import errors
 from .errors import ABSENT, CONFLICT
@@ -31,6 +32,9 @@ SUMS = {"ChecksumSHA256": "sha256", "ChecksumCRC32": "crc32"}
 """The digests that may be told of a whole object, and the names of their algorithms."""
 
 WHOLE = "FULL_OBJECT"
+
+CHUNK = 16 << 10
+"""Bytes that are read at a time: few, for they may be slow."""
 
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 """Variables in which boto3 looks for the URL of what is not Amazon's."""
@@ -71,10 +75,13 @@ class S3Store:
         said = {name: value for name, value in asked.items() if value}
         with self._asking() as client:
             answer = client.list_objects_v2(Bucket=self._bucket, **said)
+        more = answer.get("NextContinuationToken", "")
+        if answer.get("IsTruncated") and not more:
+            raise RemoteError(f"{self} lists only a part, and not how to go on")
         return Page(
             tuple(_listed(entry) for entry in answer.get("Contents", ())),
             tuple(entry["Prefix"] for entry in answer.get("CommonPrefixes", ())),
-            answer.get("NextContinuationToken", ""),
+            more,
         )
 
     def stat(self, key: str) -> Stat | None:
@@ -99,8 +106,8 @@ class S3Store:
                 Range=f"bytes={offset}-{offset + length - 1}",
                 IfMatch=stat.version,
             )
-            content = _whole(answer)
-            if len(content) != length:
+            content, ended = _hasty(answer)
+            if ended and len(content) != length:
                 raise Interrupted(f"{self} sent {len(content)} of {length} bytes")
             return content
         raise RemoteError(f"{stat.key} in {self} was replaced after it was chosen")
@@ -280,6 +287,17 @@ def _whole(answer: Mapping[str, Any]) -> bytes:
     with closing(answer["Body"]) as body:
         content: bytes = body.read()
     return content
+
+
+def _hasty(answer: Mapping[str, Any]) -> tuple[bytes, bool]:
+    """Return what comes within `HASTE`, and whether that is all."""
+    content, until = bytearray(), time.monotonic() + HASTE
+    with closing(answer["Body"]) as body:
+        while chunk := body.read(CHUNK):
+            content += chunk
+            if time.monotonic() > until:
+                return bytes(content), False
+    return bytes(content), True
 
 
 def _date(answer: Mapping[str, Any]) -> float | None:

@@ -9,7 +9,9 @@ import pytest
 
 from dewy.errors import ConfigError, RemoteError
 from dewy.remotes.gcs.store import GCSStore
-from tests.standins.files import Fault
+from dewy.remotes.objects import AccessRefused
+from tests.standins.certificates import Authority
+from tests.standins.files import Fault, FileServer
 from tests.standins.front import Front
 from tests.standins.gcs_bucket import GCSBucket
 
@@ -67,3 +69,35 @@ async def test_credentials_may_appear_later(
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", front.url)
     assert () == (await asyncio.to_thread(store.page, "", "", "")).objects
     await asyncio.to_thread(store.close)
+
+
+async def test_credentials_are_found_anew_after_a_refusal(
+    store: GCSStore, front: Front
+) -> None:
+    """Whoever keeps them may have renewed them."""
+    await asyncio.to_thread(store.page, "", "", "")
+    assert () == store.files
+    front.faults.append(Fault(403))
+
+    with pytest.raises(AccessRefused, match="403"):
+        await asyncio.to_thread(store.stat, "key")
+
+    assert () != store.files
+    assert await asyncio.to_thread(store.stat, "key") is None
+
+
+async def test_redirect_to_plain_text_is_refused(
+    bucket: GCSBucket, front: Front, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.cert))
+    async with FileServer(authority.serving("127.0.0.1")) as secure:
+        path = f"/storage/v1/b/{bucket.name}/o/key"
+        secure.redirects[path] = front.url + path
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", secure.url)
+        store = await asyncio.to_thread(GCSStore, bucket.name)
+        with pytest.raises(RemoteError, match="redirects from https to plain http"):
+            await asyncio.to_thread(store.stat, "key")
+        await asyncio.to_thread(store.close)
+
+    assert [] == front.seen

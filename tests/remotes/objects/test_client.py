@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from dewy.errors import RemoteError
+from dewy.errors import RateLimited, RemoteError
 from dewy.remotes.download import Effort, Interrupted
-from dewy.remotes.objects import Objects, Stat, client
+from dewy.remotes.objects import AccessRefused, Objects, Stat, client
 from tests.standins.memory_objects import MemoryObjects
 
 MIB = 1 << 20
@@ -151,6 +151,108 @@ async def test_download_goes_on_where_it_broke(
     assert content == (tmp_path / "into").read_bytes()
     assert [0, 0, 0, MIB, 3 * MIB] == [offset for offset, _ in store.pieces]
     assert [0.5, 1.0] == waits
+
+
+@pytest.mark.parametrize("stated", [None, 7.0])
+async def test_busy_store_throws_no_download_away(
+    store: MemoryObjects,
+    objects: Objects,
+    tmp_path: Path,
+    waits: list[float],
+    stated: float | None,
+) -> None:
+    """What has arrived stays, and the store is left alone as long as it asks."""
+    content = os.urandom(2 * MIB)
+    stat = stored(store, content)
+
+    def busy(done: int, total: int | None) -> None:
+        if done == MIB:
+            store.fail("piece", RateLimited("SlowDown", retry_after=stated))
+
+    await objects.download(stat, tmp_path / "into", busy)
+
+    assert content == (tmp_path / "into").read_bytes()
+    assert [0, MIB, MIB] == [offset for offset, _ in store.pieces]
+    assert [stated or 0.5] == waits
+
+
+async def test_busy_store_throws_no_small_file_away(
+    store: MemoryObjects, objects: Objects, waits: list[float]
+) -> None:
+    """As of a checksum, for which the artifact would be fetched again."""
+    store.put("key", b"value", "")
+    store.fail("read", RateLimited("SlowDown", retry_after=7.0))
+
+    found = await objects.read_patiently("key", 10)
+
+    assert found is not None
+    assert b"value" == found.value
+    assert [7.0] == waits
+
+
+@pytest.mark.parametrize("step", ["upload", "write", "finish", "put"])
+async def test_busy_store_throws_no_upload_away(
+    store: MemoryObjects,
+    objects: Objects,
+    tmp_path: Path,
+    waits: list[float],
+    step: str,
+) -> None:
+    content = os.urandom(17 * MIB if step != "put" else 10)
+    (tmp_path / "file").write_bytes(content)
+    store.fail(step, RateLimited("SlowDown"))
+
+    await objects.upload("key", tmp_path / "file")
+
+    assert content == store.content["key"]
+    assert 1 == len(waits)
+
+
+@pytest.mark.parametrize("call", ["page", "stat", "read", "piece", "put", "write"])
+async def test_refused_access_is_asked_for_once_more(
+    store: MemoryObjects, objects: Objects, tmp_path: Path, call: str
+) -> None:
+    """Somebody may have renewed the credentials, which are read again then."""
+    content = os.urandom(9 * MIB)
+    (tmp_path / "file").write_bytes(content)
+    store.fail(call, AccessRefused("ExpiredToken"))
+    await objects.put("small", b"value")
+    await objects.upload("key", tmp_path / "file")
+    stat = await objects.stat("key")
+    assert stat is not None
+    await objects.download(stat, tmp_path / "into", ignore)
+    found = await objects.read("small", 10)
+
+    assert found is not None
+    assert [stat] == await objects.objects("key")
+    assert content == (tmp_path / "into").read_bytes()
+
+
+async def test_access_that_stays_refused_is_an_error(
+    store: MemoryObjects, objects: Objects, waits: list[float]
+) -> None:
+    store.fail("stat", *[AccessRefused("AccessDenied")] * 3)
+
+    with pytest.raises(RemoteError, match="AccessDenied"):
+        await objects.stat("key")
+    assert 1 == len(store.faults["stat"])
+    assert [] == waits
+
+
+async def test_of_many_writers_one_is_first_where_writes_are_limited(
+    store: MemoryObjects, objects: Objects, waits: list[float]
+) -> None:
+    """A look tells the others, which do not write again."""
+    store.put("key", b"theirs", "")
+    store.fail("put_if", RateLimited("one write per second"))
+    assert await objects.put_if("key", b"mine", "") is None
+    assert [] == waits
+
+    store.fail("put_if", RateLimited("one write per second"))
+    version = await objects.put_if("key", b"mine", store.versions["key"])
+
+    assert store.versions["key"] == version
+    assert 1 == len(waits)
 
 
 async def test_download_that_gains_nothing_is_given_up(

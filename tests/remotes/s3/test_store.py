@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -140,6 +140,69 @@ async def test_credentials_may_appear_later(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
     assert () == (await asyncio.to_thread(store.page, "", "", "")).objects
     await asyncio.to_thread(store.close)
+
+
+@pytest.fixture
+def renew(
+    environment: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[[str], None]:
+    """Writes credentials with another key into the file that holds them."""
+    path = tmp_path / "credentials"
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(path))
+
+    def renew(key: str) -> None:
+        path.write_text(
+            f"[default]\naws_access_key_id = {key}\naws_secret_access_key = s\n"
+        )
+
+    renew("OLD")
+    return renew
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        refused(400, "ExpiredToken"),
+        refused(403, "InvalidAccessKeyId"),
+        refused(403, "AccessDenied"),
+        refused(401, ""),
+    ],
+)
+async def test_renewed_credentials_are_read_after_a_refusal(
+    renew: Callable[[str], None],
+    bucket: S3Bucket,
+    front: Front,
+    refusal: Fault,
+) -> None:
+    """Within the same call, also where a HEAD leaves no room for the reason."""
+    renew("OLD")
+    store = await asyncio.to_thread(opened, bucket, front.url)
+    async with Objects.lent(store) as objects:
+        await objects.folders("")
+        renew("NEW")
+        front.faults.append(refusal)
+        await objects.folders("")
+        front.faults += [Fault(400)] * 2  # the other one asks for its region
+        renew("NEWER")
+        await objects.stat("key")
+
+    keys = [
+        each.partition("Credential=")[2].partition("/")[0] for each in front.authorized
+    ]
+    assert ["OLD", "NEW", "NEWER"] == list(dict.fromkeys(keys))
+
+
+async def test_part_of_a_list_is_not_taken_for_the_whole(
+    store: S3Store, front: Front
+) -> None:
+    """Some stores cut lists and do not say how to go on."""
+    body = b"<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>"
+    front.faults.append(Fault(200, {"Content-Type": "application/xml"}, body))
+
+    with pytest.raises(RemoteError, match="lists only a part"):
+        await asyncio.to_thread(store.page, "", "", "")
 
 
 @pytest.mark.parametrize(
