@@ -129,8 +129,14 @@ class ImageStore:
             raise ImageMissing(f"{reference} was removed as soon as it was pulled")
 
     async def _fetch(self, reference: str, progress: Progress) -> None:
-        credentials = await self._credentials()
-        await self._engine.pull(reference, credentials, progress, self.platform)
+        found = await self._credentials()
+        shown = None if found is None or found.anonymous else found
+        try:
+            await self._engine.pull(reference, shown, progress, self.platform)
+        except PullDenied as exc:
+            if found is None or not found.failures:
+                raise
+            raise PullDenied("; ".join((str(exc), *found.failures))) from exc
 
     async def _keep(self, digest: str) -> bool:
         """

@@ -30,6 +30,7 @@ class Store:
     state_store: StateStore
     asked: int = 0
     shown: list[tuple[int, int | None]] = field(default_factory=list)
+    found: Credentials | None = None
 
     @property
     def image_store(self) -> ImageStore:
@@ -40,7 +41,7 @@ class Store:
 
     async def credentials(self) -> Credentials | None:
         self.asked += 1
-        return None
+        return self.found
 
     @contextmanager
     def progress(self, release: Release) -> Iterator[Progress]:
@@ -99,6 +100,13 @@ async def test_credentials_are_asked_for_again_when_they_are_refused(store: Stor
 
     assert 2 == store.asked
     assert 1 == len(store.host.images)
+
+
+async def test_denied_pull_quotes_what_failed_to_find_credentials(store: Store):
+    store.found = Credentials(failures=("docker-credential-x is not on PATH",))
+    store.host.fail("pull", PullDenied("no"), PullDenied("no"))
+    with pytest.raises(PullDenied, match=r"^no; docker-credential-x is not on PATH$"):
+        await store.bring("v1.0.0")
 
 
 async def test_credentials_that_stay_refused_are_an_error(store: Store):

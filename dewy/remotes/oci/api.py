@@ -25,6 +25,7 @@ from ...errors import RemoteError
 from ...system import Clock
 from .. import http
 from .challenge import Challenge, challenges
+from .credentials import Credentials
 from .login import credentials_for
 from .reference import Reference
 from .tokens import Authorization, Grant, TokenRequest, how_to_log_in, token_in
@@ -109,7 +110,7 @@ class API:
         ):
             answer = await self._send(reference, request, await authorization.header())
         if answer.status not in request.allowed:
-            raise _refusal(reference, answer, authorization.source)
+            raise _refusal(reference, answer, authorization.found)
         return answer
 
     async def _send(
@@ -188,13 +189,18 @@ def _offered(reference: Reference, answer: Answer) -> tuple[Challenge, ...]:
     return challenges(answer.headers.getall("WWW-Authenticate", ()))
 
 
-def _refusal(reference: Reference, answer: Answer, source: str) -> RemoteError:
+def _refusal(
+    reference: Reference, answer: Answer, credentials: Credentials | None
+) -> RemoteError:
     if answer.url.origin() != reference.origin:
         return http.refusal(str(answer.url.host), answer.status, answer.headers)
-    log_in = how_to_log_in(reference, source)
+    log_in = how_to_log_in(reference, credentials)
+    source = credentials.source if credentials else ""
+    failures = credentials.failures if credentials else ()
+    hidden = f"it has no {reference.path}, or does not show it"
     advice = {
         401: log_in,
         403: f"{source} may not read {reference.path}" if source else log_in,
-        404: f"it has no {reference.path}, or does not show it",
+        404: "; ".join((hidden, *failures)),
     }
     return http.refusal(reference.host, answer.status, answer.headers, advice)

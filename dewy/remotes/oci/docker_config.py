@@ -74,6 +74,17 @@ class Logins:
         """Return whether the file has an entry for *host* in particular."""
         return host in self.auths or host in self.programs
 
+    def settles(self, host: str) -> bool:
+        """
+        Return whether the file alone is responsible for *host*.
+
+        An empty entry only says that the store has the login, if there is one.
+        """
+        entry = self.auths.get(host)
+        return (
+            host in self.programs or bool(entry) or (entry == {} and bool(self.store))
+        )
+
     def program(self, host: str) -> str:
         """Return the program that holds the credentials for *host*, or ""."""
         return self.programs.get(host, "") or self.store
@@ -98,7 +109,9 @@ class Logins:
 
     def _unpacked(self, host: str, packed: object) -> tuple[str, str]:
         try:
-            text = base64.b64decode(str(packed), validate=True).decode()
+            # Go's decoder, which docker uses, passes over line breaks.
+            text = str(packed).replace("\r", "").replace("\n", "")
+            text = base64.b64decode(text, validate=True).decode()
         except (binascii.Error, ValueError):
             raise RemoteError(
                 f"{self.source}: the login for {host} is garbled"

@@ -4,17 +4,23 @@ Finding the credentials for an image registry.
 One order for all who ask it, be it dewy for the tags or an engine for the image:
 the environment, then what `docker login` and `podman login` left, then the
 helpers of Amazon's and Google's registries where they are installed.
+
+None of these guards anything: what is there and broken is told, and the search goes
+on. If the registry then wants other credentials, its refusal quotes what failed.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
 from ...errors import RemoteError
 from ...ioprocess import brief
@@ -32,6 +38,11 @@ T = TypeVar("T")
 _ECR = re.compile(r"(?:[a-z0-9-]+\.)+ecr(?:-fips)?\.[a-z0-9-]+\.amazonaws\.com(\.cn)?")
 _GOOGLE = re.compile(r"(?:[a-z0-9-]+\.)?gcr\.io|[a-z0-9-]+-docker\.pkg\.dev")
 
+# By event loop and host, what is known to fail.
+_told: WeakKeyDictionary[
+    asyncio.AbstractEventLoop, dict[str, frozenset[tuple[str, str]]]
+] = WeakKeyDictionary()
+
 
 async def credentials_for(
     host: str, environ: Mapping[str, str] | None = None
@@ -43,15 +54,19 @@ async def credentials_for(
     To be asked for the host of the registry that dewy was told to use and for no
     other: `DOCKER_USERNAME` and `DOCKER_PASSWORD` are for that one.
 
-    Raises:
-        RemoteError: a file or a program that should tell them can't.
+    A file or a program that fails is told once, and is named by what is returned,
+    which may be anonymous for that reason.
     """
     environ = os.environ if environ is None else environ
-    return (
-        from_environment(host, environ)
-        or await _from_logins(host, environ)
-        or await _from_installed(host, environ)
-    )
+    if found := from_environment(host, environ):
+        return found
+    search = _Search(host, environ)
+    found = await search.find()
+    search.tell()
+    if not search.failures:
+        return found
+    failures = tuple(error for _, error in search.failures)
+    return replace(found or Credentials(), failures=failures)
 
 
 def from_environment(host: str, environ: Mapping[str, str]) -> Credentials | None:
@@ -74,49 +89,82 @@ def _variables(host: str, environ: Mapping[str, str]) -> list[tuple[str, str]]:
     return found
 
 
-async def _from_logins(host: str, environ: Mapping[str, str]) -> Credentials | None:
-    for path in docker_config.paths(environ):
-        logins = await _looked_up(path, docker_config.load, path)
-        if logins and (found := await _from_file(logins, host, environ)):
-            return found
-    return None
+class _Search:
+    """
+    A search for the credentials for *host*.
 
+    Attributes:
+        failures: What failed: an event, "" for one not worth telling, and the error.
+    """
 
-async def _from_file(
-    logins: Logins, host: str, environ: Mapping[str, str]
-) -> Credentials | None:
-    own = logins.credentials(host)
-    if not (program := logins.program(host)):
-        return own
-    certain = logins.names(host) and own is None
-    return await _from_program(program, host, environ, certain=certain) or own
+    def __init__(self, host: str, environ: Mapping[str, str]) -> None:
+        self._host = host
+        self._environ = environ
+        self.failures: list[tuple[str, str]] = []
 
-
-async def _from_program(
-    program: str, host: str, environ: Mapping[str, str], *, certain: bool
-) -> Credentials | None:
-    """Ask `docker-credential-PROGRAM`, which may be missing unless it is *certain*."""
-    places = environ.get("PATH", "")
-    path = await _looked_up(Path(places), _which, program, places)
-    if path:
-        return await docker_credential.get(path, host, environ)
-    if certain:
-        raise RemoteError(
-            f"{host}: docker-credential-{program}, which docker's config.json names"
-            " for it, is not on PATH"
-        )
-    return None
-
-
-async def _from_installed(host: str, environ: Mapping[str, str]) -> Credentials | None:
-    """Return credentials from Amazon's or Google's helper, which may not be set up."""
-    for program in _programs(host):
-        try:
-            if found := await _from_program(program, host, environ, certain=False):
+    async def find(self) -> Credentials | None:
+        """Return the first credentials there are; None for none."""
+        for path in docker_config.paths(self._environ):
+            reading = _looked_up(path, docker_config.load, path)
+            logins = await self._try("Logins not read", reading)
+            if logins is None:
+                continue
+            found = await self._from_file(logins)
+            if found or logins.settles(self._host):
                 return found
+        return await self._from_installed()
+
+    def tell(self) -> None:
+        """Log what failed, but for what failed the last time, too."""
+        told = _told.setdefault(asyncio.get_running_loop(), {})
+        known = told.get(self._host, frozenset())
+        for event, error in self.failures:
+            if event and (event, error) not in known:
+                log.warning(event, extra={"error": error})
+        told[self._host] = frozenset(self.failures)
+
+    async def _from_file(self, logins: Logins) -> Credentials | None:
+        own = None
+        try:
+            own = logins.credentials(self._host)
         except RemoteError as exc:
-            log.warning("Credential helper failed", extra={"error": str(exc)})
-    return None
+            self.failures.append(("Logins not read", str(exc)))
+        if not (program := logins.program(self._host)):
+            return own
+        if path := await self._path_of(program):
+            return await self._ask(path) or own
+        # A config.json that came from elsewhere may name what is not here.
+        expected = logins.names(self._host) and own is None
+        error = f"{self._host}: docker-credential-{program}, which docker's config.json"
+        event = "Credential helper failed" if expected else ""
+        self.failures.append((event, f"{error} names for it, is not on PATH"))
+        return own
+
+    async def _from_installed(self) -> Credentials | None:
+        """Return credentials from a cloud's helper, which may not be set up."""
+        for program in _programs(self._host):
+            path = await self._path_of(program)
+            if path and (found := await self._ask(path)):
+                return found
+        return None
+
+    async def _path_of(self, program: str) -> Path | None:
+        """Return the path of `docker-credential-PROGRAM`; None if there is none."""
+        places = self._environ.get("PATH", "")
+        looking = _looked_up(Path(places), _which, program, places)
+        return await self._try("Credential helper failed", looking)
+
+    async def _ask(self, program: Path) -> Credentials | None:
+        asked = docker_credential.get(program, self._host, self._environ)
+        return await self._try("Credential helper failed", asked)
+
+    async def _try(self, event: str, work: Awaitable[T]) -> T | None:
+        """Return what *work* does; None if it fails, which is noted as *event*."""
+        try:
+            return await work
+        except RemoteError as exc:
+            self.failures.append((event, str(exc)))
+            return None
 
 
 def _programs(host: str) -> tuple[str, ...]:

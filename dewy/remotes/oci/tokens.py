@@ -82,8 +82,6 @@ class Authorization:
     """
     The authorisation that requests for *reference* carry.
 
-    Attributes:
-        source: The source of the credentials last used, or "".
     """
 
     def __init__(
@@ -101,9 +99,9 @@ class Authorization:
         self._found_at: float | None = None
 
     @property
-    def source(self) -> str:
-        """The source of the credentials last shown, or "" for none."""
-        return self._found.source if self._found else ""
+    def found(self) -> Credentials | None:
+        """The credentials last shown; None for none."""
+        return self._found
 
     async def header(self) -> str:
         """
@@ -130,7 +128,7 @@ class Authorization:
             challenge = preferred(offered)
             if challenge is None:
                 return False
-            if header or self._found is None:
+            if header or self._found is None or self._found.anonymous:
                 self._found_at = None
             await self._answer(challenge)
             return bool(self._header) and (
@@ -181,7 +179,7 @@ def request_for(
         "scope": challenge.parameters.get("scope")
         or f"repository:{reference.path}:pull",
     }
-    advice = how_to_log_in(reference, credentials.source if credentials else "")
+    advice = how_to_log_in(reference, credentials)
     if credentials and credentials.token:
         grant = {"grant_type": "refresh_token", "refresh_token": credentials.token}
         body = urlencode({**grant, "client_id": CLIENT, **wanted})
@@ -191,11 +189,18 @@ def request_for(
     )
 
 
-def how_to_log_in(reference: Reference, source: str) -> str:
-    """Return the remedy where the credentials from *source*, or none, are refused."""
-    if source:
-        return f"check {source}"
-    return f"docker login {reference.host}, or set DOCKER_USERNAME and DOCKER_PASSWORD"
+def how_to_log_in(reference: Reference, credentials: Credentials | None) -> str:
+    """
+    Return the remedy where *credentials*, or none, are refused.
+
+    It quotes what failed before they were found.
+    """
+    advice = (
+        f"docker login {reference.host}, or set DOCKER_USERNAME and DOCKER_PASSWORD"
+    )
+    if credentials and credentials.source:
+        advice = f"check {credentials.source}"
+    return "; ".join((advice, *(credentials.failures if credentials else ())))
 
 
 def _basic(credentials: Credentials | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -248,3 +249,32 @@ async def test_identity_token_is_exchanged(
         assert ("v1.0.0",) == await client.tags(reference)
 
     assert ["refresh_token"] == [seen["grant_type"] for seen in tokens.seen]
+
+
+def failing_store(tmp_path: Path) -> dict[str, str]:
+    """An environment in which the default store of docker fails."""
+    program = tmp_path / "docker-credential-broken"
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    (tmp_path / "config.json").write_text('{"credsStore": "broken"}')
+    return {"DOCKER_CONFIG": str(tmp_path), "PATH": f"{tmp_path}:/usr/bin:/bin"}
+
+
+async def test_public_image_needs_no_store(
+    connect: Connect, guarded: ImageAPI, reference: Reference, tmp_path: Path
+) -> None:
+    async with connect(**failing_store(tmp_path)) as client:
+        assert ("v1.0.0",) == await client.tags(reference)
+
+
+async def test_refusal_quotes_the_store_that_failed(
+    connect: Connect,
+    guarded: ImageAPI,
+    tokens: TokenServer,
+    reference: Reference,
+    tmp_path: Path,
+) -> None:
+    guarded.accepted = set()
+    async with connect(**failing_store(tmp_path)) as client:
+        with pytest.raises(RemoteError, match=r"401 .*docker-credential-broken ended"):
+            await client.tags(reference)

@@ -43,6 +43,17 @@ def test_hosts_are_written_in_many_ways(key: str, host: str) -> None:
     assert Credentials("me", "x") == logins.credentials(host)
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_line_breaks_in_a_login_are_passed_over(end: str) -> None:
+    """As by Go's decoder: `base64` writes lines of 76 characters."""
+    pair = "me:" + "s3cret" * 20
+    entry = {"auth": base64.encodebytes(pair.encode()).decode().replace("\n", end)}
+
+    assert Credentials("me", "s3cret" * 20) == parse(auths={"a.io": entry}).credentials(
+        "a.io"
+    )
+
+
 def test_login_for_a_part_of_a_host_is_not_for_all_of_it() -> None:
     """Podman can hold one for each organisation."""
     assert parse(auths={"quay.io/acme": packed("me:x")}).credentials("quay.io") is None
@@ -77,6 +88,8 @@ def test_programs_are_told_by_host_before_the_store() -> None:
 
     assert ["gcloud", "desktop"] == [logins.program("gcr.io"), logins.program("b.io")]
     assert [True, True, False] == [*map(logins.names, ("gcr.io", "a.io", "b.io"))]
+    assert [True, True, False] == [*map(logins.settles, ("gcr.io", "a.io", "b.io"))]
+    assert not parse(auths={"a.io": {}}).settles("a.io")
 
 
 @pytest.mark.parametrize(

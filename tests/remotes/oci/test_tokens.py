@@ -61,7 +61,8 @@ async def test_challenge_is_answered_by_a_token(remote: Remote) -> None:
     assert await remote.authorization.refused("", [BASIC, BEARER])
 
     assert "Bearer token1" == await remote.authorization.header()
-    assert "DOCKER_PASSWORD" == remote.authorization.source
+    assert remote.authorization.found is not None
+    assert "DOCKER_PASSWORD" == remote.authorization.found.source
 
 
 async def test_challenge_is_answered_by_a_password(remote: Remote) -> None:
