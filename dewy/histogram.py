@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-__all__ = ["DRAIN_BOUNDS", "Checks", "Histogram"]
+__all__ = ["DRAIN_BOUNDS", "CheckResult", "Checks", "Histogram"]
 
 DRAIN_BOUNDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 """Seconds that letting go of connections takes, wherever that is done."""
@@ -62,3 +64,27 @@ class Checks:
         """Count a health check."""
         self.made += 1
         self.failed += not good
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """
+    Result of one health check.
+
+    Attributes:
+        problem: The problem found; "" if there is none.
+
+        latency: Seconds until the answer, or until the connection stood where no
+            answer is asked for; None where none came.
+
+        at: End of the check, seconds since the epoch.
+    """
+
+    problem: str = ""
+    latency: float | None = None
+    at: float = field(default_factory=time.time)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as the status has it; the problem stands elsewhere."""
+        latency = None if self.latency is None else round(self.latency, 4)
+        return {"at": round(self.at, 3), "ok": not self.problem, "latency": latency}

@@ -25,7 +25,7 @@ Past = Callable[[], Sequence[Mapping[str, Any]]]
 
 MOST_CLIENTS = 8
 PERIOD = 0.5
-HEARTBEAT = 15.0
+HEARTBEAT = 5.0
 PATIENCE = 15.0
 RETRY_MS = 2000
 
@@ -46,11 +46,12 @@ class Events:
 
         period: Seconds between two looks.
 
-        heartbeat: Seconds after which something is sent even if nothing changed.
+        heartbeat: Seconds without an event after which `clock` is sent again: a page
+            that hears of nothing for longer takes the connection for lost.
 
         patience: Seconds a client may take to take what is sent.
 
-        wall: Seconds since the epoch; told at first, in a `clock` event.
+        wall: Seconds since the epoch; told in `clock` events.
     """
 
     def __init__(
@@ -114,15 +115,14 @@ class Events:
     async def _tell(self, response: web.StreamResponse) -> None:
         loop = asyncio.get_running_loop()
         rates, told, last = Rates(), dict[str, str](), loop.time()
-        clock = _event("clock", self._wall())
-        await self._send(response, f"retry: {RETRY_MS}\n\n{clock}")
+        await self._send(response, f"retry: {RETRY_MS}\n\n{self._clock()}")
         while not self._ended.is_set():
             for name, data in (await self._look(rates)).items():
                 if told.get(name) != data:
                     await self._send(response, _event(name, data))
                     told[name], last = data, loop.time()
             if loop.time() - last >= self._heartbeat:
-                await self._send(response, ":\n\n")
+                await self._send(response, self._clock())
                 last = loop.time()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._period):
@@ -133,13 +133,16 @@ class Events:
         status = dict(await self._snapshot())
         status["replicas"] = [_without_labels(each) for each in status["replicas"]]
         now = asyncio.get_running_loop().time()
-        status["rates"] = rates.take(now, counters(status["replicas"]))
+        status["rates"] = rates.take(now, counters(status))
         looked = {"status": json.dumps(status)}
         try:
             looked["history"] = json.dumps(await asyncio.to_thread(self._past))
         except OSError as exc:
             log.debug("History not read", extra={"error": str(exc)})
         return looked
+
+    def _clock(self) -> str:
+        return _event("clock", self._wall())
 
     async def _send(self, response: web.StreamResponse, text: str) -> None:
         async with asyncio.timeout(self._patience):

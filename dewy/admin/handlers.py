@@ -168,6 +168,10 @@ class Handlers:
                 generations=self._describe_generations(),
                 deaths=self._describe_deaths(),
                 replicas=self.containers() or (),
+                desired_replicas=self._replica_set.settings.replicas
+                if self._replica_set
+                else None,
+                ports=self._describe_ports(),
                 paused=self._replica_set is not None
                 and self._replica_set.pausing.paused,
                 next_poll=self.poller.next_at,
@@ -230,9 +234,15 @@ class Handlers:
                 "state": state,
                 "since": now.wall() - (worker.loop.time() - worker.since),
                 "status": worker.notify.status,
+                "last_check": worker.last_check and worker.last_check.to_json(),
             }
             for worker, state in self._generations.workers.items()
         ]
+
+    def _describe_ports(self) -> list[Answer]:
+        if self._generations:
+            return [{"address": each} for each in self._generations.addresses]
+        return self._replica_set.ports() if self._replica_set else []
 
     def _describe_deaths(self) -> Answer | None:
         if self._generations is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 __all__ = ["Rates", "counters"]
@@ -51,9 +51,17 @@ class Rates:
         }
 
 
-def counters(replicas: Iterable[Mapping[str, Any]]) -> Counters:
-    """Return the counters of *replicas*, as the API tells them, by id."""
+def counters(status: Mapping[str, Any]) -> Counters:
+    """Return what is counted in *status*: by replica's id, and by port's address."""
     return {
-        each["id"]: tuple(int(each.get(name, 0)) for name in COUNTED)
-        for each in replicas
+        name: tuple(int(each.get(counter, 0)) for counter in COUNTED)
+        for name, each in _counted(status)
     }
+
+
+def _counted(status: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    yield from ((each["id"], each) for each in status["replicas"])
+    # Only where the proxy listens is anything counted.
+    for each in status["ports"]:
+        if "connections_total" in each:
+            yield each["address"], each

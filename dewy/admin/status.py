@@ -27,7 +27,7 @@ class Process:
         degraded: The degradations, a phrase each.
 
         generations: The copies of the program: `generation`, `pid`, `state`,
-            `since`, `status` each.
+            `since`, `status`, `last_check` each.
 
         deaths: The deaths of the program while it served: `total`, and of the `last`
             one `generation`, `how`, `lived`, `at`, or None; None in other modes.
@@ -50,6 +50,11 @@ class Process:
 
         replicas: The containers, as `GET /api/containers` lists them.
 
+        desired_replicas: The number of them that is wanted; None in other modes.
+
+        ports: The addresses where clients come in: `address` each, and what the proxy
+            counts there, if it is dewy's.
+
         paused: New connections wait in the kernel's backlog.
 
         key: The precedence of a version's name.
@@ -67,6 +72,8 @@ class Process:
     status_reason: str = ""
     passed_over: Sequence[Mapping[str, str]] = ()
     replicas: Sequence[Mapping[str, Any]] = ()
+    desired_replicas: int | None = None
+    ports: Sequence[Mapping[str, Any]] = ()
     paused: bool = False
     deaths: Mapping[str, Any] | None = None
     key: Callable[[str], Key | None] = precedence
@@ -114,6 +121,8 @@ def status(
         "generations": [dict(each) for each in live.generations],
         "deaths": dict(live.deaths) if live.deaths else None,
         "replicas": [dict(each) for each in live.replicas],
+        "desired_replicas": live.desired_replicas,
+        "ports": [dict(each) for each in live.ports],
         "paused": live.paused,
         "next_poll": live.next_poll,
         "last_poll": live.last_poll,

@@ -16,6 +16,7 @@ from typing import Self
 from .._speedups.proxy_protocol import LOCAL
 from .._speedups.self_connection import is_self_connected
 from ..config import Endpoint
+from ..histogram import CheckResult
 
 __all__ = ["LATE", "Check", "HealthTracker", "with_usual_cause"]
 
@@ -48,23 +49,28 @@ class Check:
     timeout: float = 5.0
     host: str = "localhost"
 
-    async def ask(self, endpoints: Sequence[Endpoint]) -> str:
-        """Return what is wrong with the replica at *endpoints*; "" if nothing is."""
+    async def ask(self, endpoints: Sequence[Endpoint]) -> CheckResult:
+        """
+        Check the replica at all *endpoints*; of good answers the slowest counts.
+        """
         asking = [self._ask(each, first=not n) for n, each in enumerate(endpoints)]
-        return next((found for found in await asyncio.gather(*asking) if found), "")
+        results = await asyncio.gather(*asking)
+        bad = next((result for result in results if result.problem), None)
+        return bad or max(results, key=_latency, default=CheckResult())
 
-    async def _ask(self, endpoint: Endpoint, *, first: bool) -> str:
+    async def _ask(self, endpoint: Endpoint, *, first: bool) -> CheckResult:
+        begun = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self.timeout):
                 reader, writer = await _connected(endpoint)
                 try:
-                    return await self._converse(endpoint, reader, writer, first)
+                    return await self._converse(endpoint, reader, writer, first, begun)
                 finally:
                     writer.close()
         except TimeoutError:
-            return f"{endpoint} {LATE} {self.timeout:g} s"
+            return CheckResult(f"{endpoint} {LATE} {self.timeout:g} s")
         except OSError as exc:
-            return f"{endpoint}: {os.strerror(exc.errno or EIO).lower()}"
+            return CheckResult(f"{endpoint}: {os.strerror(exc.errno or EIO).lower()}")
 
     async def _converse(
         self,
@@ -72,18 +78,24 @@ class Check:
         reader: StreamReader,
         writer: StreamWriter,
         first: bool,
-    ) -> str:
+        begun: float,
+    ) -> CheckResult:
+        loop = asyncio.get_running_loop()
         if self.proxy_protocol:
             writer.write(LOCAL)
         if not (first and self.path):
-            return "" if await _stays(reader) else f"{endpoint} closed the connection"
+            latency = loop.time() - begun
+            stays = await _stays(reader)
+            fault = "" if stays else f"{endpoint} closed the connection"
+            return CheckResult(fault, latency)
         writer.write(_request(self.host, self.path))
-        fault = _judged(await _line(reader), endpoint, self.path)
+        line = await _line(reader)
+        fault, latency = _judged(line, endpoint, self.path), loop.time() - begun
         with suppress(TimeoutError, OSError, EOFError):
             # Read to the end, so that closing resets nothing the replica still sends.
             async with asyncio.timeout(1.0):
                 await reader.readexactly(BODY_LIMIT)
-        return fault
+        return CheckResult(fault, latency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +124,10 @@ class HealthTracker:
         if row < (self.fall if self.healthy else self.rise):
             return replace(self, row=row)
         return replace(self, healthy=good, row=0)
+
+
+def _latency(result: CheckResult) -> float:
+    return result.latency or 0.0
 
 
 def with_usual_cause(problem: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from ..errors import EngineError, NameTaken, StartFailed
-from ..histogram import Checks
+from ..histogram import CheckResult, Checks
 from .container_spec import ContainerSpec
 from .engines.errors import blames_image
 from .health import LATE, Check, with_usual_cause
@@ -282,6 +282,7 @@ class Launcher:
             container = replica.container
         if problem := await self._own_check(container):
             replica.problem = problem
+            replica.last_check = CheckResult(problem)
             return None
         return await self._route(replica, check)
 
@@ -294,10 +295,12 @@ class Launcher:
         routes = await self.upstreams.of(replica.container, ports)
         problems: list[str] = []
         for route in routes:
-            problem = await check.ask(route.endpoints)
+            replica.last_check = result = await check.ask(route.endpoints)
+            problem = result.problem
             if not problem and not route.leads_to(replica.container):
                 # Another container may have answered that was given its address.
                 problem = MOVED
+                replica.last_check = replace(result, problem=problem)
             if not problem:
                 replica.problem = ""
                 self._tell_detour(replica, route, problems)

@@ -21,7 +21,7 @@ def describe(replica: Replica, terminations: TerminationLog) -> dict[str, Any]:
     """Return a replica as JSON, with the deaths of its predecessors in its place."""
     container = replica.container
     index = index_of(container.labels)
-    last = terminations.last(index)
+    last, check = terminations.last(index), replica.last_check
     restarts = terminations.restarts(index, replica.version)
     return {
         "id": container.id,
@@ -40,6 +40,7 @@ def describe(replica: Replica, terminations: TerminationLog) -> dict[str, Any]:
         **replica.traffic,
         "health": _health(replica),
         "problem": replica.problem,
+        "last_check": check and check.to_json(),
         "restarts": container.restarts + restarts,
         "last_terminated": last and last.as_json(),
     }

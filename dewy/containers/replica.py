@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from ..config import PortMapping
+from ..histogram import CheckResult
 from ..proxy import Backend, Port
 from ..proxy.verdict import Outcomes
 from .application import DEPLOYED_AT, DIGEST, SPEC, VERSION, index_of, ports_of
@@ -42,6 +43,8 @@ class Replica:
         health_tracker: Verdict of its health checks.
 
         problem: Problem found by the last check, or "".
+
+        last_check: Result of the last check; None before the first.
 
         detour: Reason why it is not reached by the cheapest way, or "".
 
@@ -85,6 +88,7 @@ class Replica:
         self.backends: Mapping[int, Backend] = {}
         self._entered: list[Backend] = []
         self.problem = self.detour = ""
+        self.last_check: CheckResult | None = None
         self.unhealthy_since: float | None = None
         self.asked = asyncio.Event()
         self.in_question = False
@@ -147,6 +151,8 @@ class Replica:
             "connections_total": sum(each.total for each in counted),
             "bytes_up": sum(each.bytes_up for each in counted),
             "bytes_down": sum(each.bytes_down for each in counted),
+            "failures": sum(each.failures for each in counted),
+            "broken": sum(each.broken for each in counted),
         }
 
     @property

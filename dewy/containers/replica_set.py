@@ -12,6 +12,7 @@ from ..config import Settings
 from ..deploy.state_store import StateStore
 from ..errors import EngineError
 from ..proxy import Backend, Port
+from ..proxy.overview import describe as describe_port
 from ..remotes.oci.credentials import Credentials
 from .application import Application
 from .container_spec import ContainerSpecs
@@ -152,6 +153,10 @@ class ReplicaSet:
         store = self.deployer.store
         replicas = sorted(store.replicas, key=lambda each: each.name)
         return [describe(replica, store.terminations) for replica in replicas]
+
+    def ports(self) -> list[dict[str, Any]]:
+        """Return the ports of the proxy, as the status has them."""
+        return [describe_port(port) for port in self.table.ports]
 
     def degraded(self) -> list[str]:
         """Return a phrase for each problem."""

@@ -87,9 +87,10 @@ class ProgramHealth:
             return
         if worker is self._condemned:
             return await self._replace(worker)
-        problem = await self._check.ask([self._endpoint])
+        result = await self._check.ask([self._endpoint])
         if worker is not self._asked():
             return
+        problem, worker.last_check = result.problem, result
         self._generations.checks.count(not problem)
         if worker is not self._worker:
             self._worker, self._tracker = worker, self._healthy

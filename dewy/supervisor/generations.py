@@ -364,6 +364,11 @@ class Generations:
         return Endpoint(LOOPBACK.get(host, host), port)
 
     @property
+    def addresses(self) -> list[str]:
+        """Addresses at which the program is reached, whichever generation serves."""
+        return self._listeners.addresses
+
+    @property
     def captures(self) -> bool:
         """Whether the program's output passes through dewy."""
         return self._capture

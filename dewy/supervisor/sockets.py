@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 
-from ..config import Address
+from ..config import Address, Endpoint
 from ..errors import DewyError
 from .processes import holder
 
@@ -56,6 +56,11 @@ class Listeners:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(listener.name for listener in self._listeners)
+
+    @property
+    def addresses(self) -> list[str]:
+        """Addresses at which programs are reached."""
+        return [str(Endpoint.of(listener.socket)) for listener in self._listeners]
 
     @property
     def descriptors(self) -> tuple[int, ...]:

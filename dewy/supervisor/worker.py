@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StartFailed
+from ..histogram import CheckResult
 from ..logs import summary
 from ..system import descriptor_limit, start_time
 from .environment import GENERATION
@@ -55,6 +56,8 @@ class Worker:
 
         release: Name of the release directory it was started from; "" if unknown.
 
+        last_check: Result of the last check while it served; None before the first.
+
         called_off: Whether it was ended while it started, for another to take over.
     """
 
@@ -68,6 +71,7 @@ class Worker:
         self.exited: asyncio.Future[int] = self.loop.create_future()
         self.notify = ReadinessSocket(self._belongs)
         self.terminating = self.called_off = False
+        self.last_check: CheckResult | None = None
         try:
             self._output = Output() if capture else None
         except BaseException:

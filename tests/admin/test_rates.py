@@ -49,4 +49,13 @@ def test_rates_end_when_nothing_moves() -> None:
 
 
 def test_replicas_of_which_nothing_is_counted_have_none() -> None:
-    assert {"a": (1, 0, 0)} == counters([{"id": "a", "connections_total": 1}])
+    status = {"replicas": [{"id": "a", "connections_total": 1}], "ports": []}
+
+    assert {"a": (1, 0, 0)} == counters(status)
+
+
+def test_ports_have_rates_where_the_proxy_listens() -> None:
+    counted = {"connections_total": 3, "bytes_up": 4, "bytes_down": 5}
+    ports = [{"address": "[::]:80", **counted}, {"address": "0.0.0.0:90"}]
+
+    assert {"[::]:80": (3, 4, 5)} == counters({"replicas": [], "ports": ports})

@@ -35,6 +35,8 @@ KEYS = {
     "generations",
     "deaths",
     "replicas",
+    "desired_replicas",
+    "ports",
     "paused",
     "next_poll",
     "last_poll",

@@ -12,6 +12,7 @@ from dewy.system import Clock
 
 Status = dict[str, Any]
 
+ADDRESS = "0.0.0.0:8080"
 REASON = "replica shop-1772443012-1 ended with exit status 3 while others were started"
 
 
@@ -37,7 +38,14 @@ class Telling:
                 each["bytes_up"] += 21_000 * number
                 each["bytes_down"] += 640_000 * number
             moved.append(dict(each))
-        return {**self.told, "replicas": moved}
+        return {**self.told, "replicas": moved, "ports": self._ports(moved)}
+
+    def _ports(self, replicas: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The ports, which carry what the replicas do."""
+        summed = ("connections", "connections_total", "bytes_up", "bytes_down")
+        counted = {name: sum(each[name] for each in replicas) for name in summed}
+        ports = self.told["ports"]
+        return [{**each, **counted} if "errors" in each else each for each in ports]
 
 
 def replica(number: int, version: str, phase: str, **more: object) -> dict[str, Any]:
@@ -62,12 +70,27 @@ def replica(number: int, version: str, phase: str, **more: object) -> dict[str, 
         "connections_total": 9000 if known else 0,
         "bytes_up": 1_000_000 if known else 0,
         "bytes_down": 20_000_000 if known else 0,
+        "failures": 0,
+        "broken": 0,
         "health": "healthy" if serving else "starting" if phase == "starting" else "",
         "problem": "",
+        "last_check": check(number) if known else None,
         "restarts": 0,
         "last_terminated": None,
         **more,
     }
+
+
+def check(number: int, *, ok: bool = True) -> dict[str, Any]:
+    """The last check of a replica, a moment ago."""
+    at = time.time() - number / 2
+    return {"at": at, "ok": ok, "latency": 0.0031 * number if ok else None}
+
+
+def proxied() -> list[dict[str, Any]]:
+    """The port of a proxy."""
+    names = ("connections", "connections_total", "bytes_up", "bytes_down")
+    return [{"address": ADDRESS, **dict.fromkeys(names, 0), "errors": 2, "retries": 7}]
 
 
 def rolling(now: float | None = None) -> Status:
@@ -94,9 +117,12 @@ def rolling(now: float | None = None) -> Status:
                 "previous": "v2.3.1",
                 "action": "deploy",
                 "step": "start",
+                "progress": "replica 2 of 3 is starting",
                 "since": now - 14,
             },
             replicas=replicas,
+            desired_replicas=3,
+            ports=proxied(),
         ),
         now,
     )
@@ -112,6 +138,7 @@ def serving(now: float | None = None) -> Status:
             "state": "draining",
             "since": now - 86_000,
             "status": "12 requests left",
+            "last_check": None,
         },
         {
             "generation": 8,
@@ -119,10 +146,17 @@ def serving(now: float | None = None) -> Status:
             "state": "serving",
             "since": now - 4,
             "status": "Ready, 4 workers",
+            "last_check": check(1),
         },
     ]
     process = Process(
-        4711, generations=generations, next_poll=now + 8, last_poll=now - 2
+        4711,
+        generations=generations,
+        next_poll=now + 8,
+        last_poll=now - 2,
+        ports=[{"address": ADDRESS}],
+        deaths={"total": 0, "last": None},
+        probation=26.0,
     )
     return told("server", state(now, "v1.9.2", "v1.9.0", since=4), process, now)
 

@@ -1,0 +1,40 @@
+"""Ports of the proxy as the status has them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+
+from dewy.proxy import Endpoint, Port, Proxy
+from dewy.proxy.overview import describe
+from tests.eventually import eventually
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[Port]:
+    async with Proxy(threads=0) as proxy:
+        yield await proxy.open(Endpoint("127.0.0.1", 0))
+
+
+async def test_port_is_described_by_its_address_and_counters(port: Port) -> None:
+    assert {
+        "address": str(port.endpoint),
+        "connections": 0,
+        "connections_total": 0,
+        "bytes_up": 0,
+        "bytes_down": 0,
+        "errors": 0,
+        "retries": 0,
+    } == describe(port)
+
+
+async def test_client_without_a_backend_is_an_error(port: Port) -> None:
+    with suppress(ConnectionError):
+        _, writer = await asyncio.open_connection("127.0.0.1", port.endpoint.port)
+        writer.close()
+
+    await eventually(lambda: 1 == describe(port)["errors"])
+    assert 1 == describe(port)["connections_total"]
