@@ -81,9 +81,7 @@ cdef bint is_their_fault(int error) noexcept nogil:
 
 cdef void refuse(Worker *w, Port *port, int error) noexcept nogil:
     """Can't accept, as a rule for want of descriptors: pause, not spin."""
-    count_error(w, port, ACCEPT_FAILED)
-    if ordered_swap(&port.failure_told, 1) == 0:
-        tell(w.engine, TELL_LISTENER_FAILED, port.number, error)
+    report(w, port, ACCEPT_FAILED, error)
     pause_accept(w, monotonic() + PAUSE)
 
 

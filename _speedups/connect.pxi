@@ -5,6 +5,7 @@
 
 cdef enum:
     RETRY_LATER = 50000000  # nanoseconds, while this host lacks something
+    PARCHED = 10000000  # to look for a free port looks at all of them
     REFUSED_LATER = 200000000  # when every backend refused
 
 
@@ -20,19 +21,36 @@ cdef void attempt(Worker *w, Conn *c) noexcept nogil:
         if c.backend == NULL:
             break
         c.attempted_at = monotonic()
-        error = -dial(w, c)
+        error = -dial_if_possible(w, c)
         if is_scarcity(error) and w.now - c.sought_at < w.engine.connect_budget:
-            postpone(w, c)
+            postpone(w, c, error)
             return
         c.attempts += 1
-        if c.attempts > 1:
+        if c.attempts > 1 and not c.parched:
             bump(&counters(w, c.port).retries, 1)
         if error == 0:
             c.state = CONNECTING
             arm(w, c, c.attempted_at + patience(w, c))
             return
         miss(w, c, error)
+    if c.parched and c.tries > 0 and w.now - c.sought_at < w.engine.connect_budget:
+        # Ports come back as connections end.
+        c.tries = 0
+        c.state = WAITING
+        arm(w, c, w.now + RETRY_LATER)
+        return
     give_up(w, c)
+
+
+cdef int dial_if_possible(Worker *w, Conn *c) noexcept nogil:
+    """As `dial`, unless no local port was left a moment ago."""
+    cdef int error
+    if relaxed_load(&c.backend.parched_until) > c.attempted_at:
+        return -EADDRNOTAVAIL
+    error = dial(w, c)
+    if error == -EADDRNOTAVAIL:
+        relaxed_store(&c.backend.parched_until, c.attempted_at + PARCHED)
+    return error
 
 
 cdef int64_t patience(Worker *w, Conn *c) noexcept nogil:
@@ -76,7 +94,9 @@ cdef bint is_scarcity(int error) noexcept nogil:
     return error in (EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC, EAGAIN)
 
 
-cdef void postpone(Worker *w, Conn *c) noexcept nogil:
+cdef void postpone(Worker *w, Conn *c, int error) noexcept nogil:
+    if c.state != WAITING and error != EAGAIN:
+        report(w, c.port, ACCEPT_FAILED, error)
     release(c.backend)
     c.backend = NULL
     c.state = WAITING
@@ -86,8 +106,12 @@ cdef void postpone(Worker *w, Conn *c) noexcept nogil:
 cdef void miss(Worker *w, Conn *c, int error) noexcept nogil:
     """Count a failed attempt, have the backend probed, and let go of it."""
     cdef Backend *b = c.backend
-    count_error(w, c.port, cause_of(error))
-    if error != EADDRNOTAVAIL:
+    if error == EADDRNOTAVAIL:
+        if not c.parched:
+            c.parched = 1
+            report(w, c.port, NO_ADDRESS, error)
+    else:
+        count_error(w, c.port, cause_of(error))
         pthread_mutex_lock(&c.port.lock)
         b.failures += 1
         b.broken += is_loss(error)
@@ -99,9 +123,6 @@ cdef void miss(Worker *w, Conn *c, int error) noexcept nogil:
 cdef int cause_of(int error) noexcept nogil:
     if error == ETIMEDOUT:
         return TIMED_OUT
-    if error == EADDRNOTAVAIL:
-        # Every port towards that address lingers in TIME_WAIT.
-        return NO_ADDRESS
     if error == ENETUNREACH or error == EHOSTUNREACH:
         return UNREACHABLE
     return REFUSED
@@ -150,9 +171,7 @@ cdef void give_up(Worker *w, Conn *c) noexcept nogil:
     if c.attempts or c.state == WAITING:
         count_error(w, c.port, UNANSWERED)
     else:
-        count_error(w, c.port, NO_BACKEND)
-        if ordered_swap(&c.port.shortage_told, 1) == 0:
-            tell(w.engine, TELL_NO_BACKEND, c.port.number, 0)
+        report(w, c.port, NO_BACKEND, 0)
     finish(w, c, RESET_BOTH)
 
 
@@ -233,20 +252,17 @@ cdef inline bint is_loss(int error) noexcept nogil:
     return error == ECONNRESET or error == EPIPE
 
 
-cdef void keep_alive(int fd, int64_t idle) noexcept nogil:
+cdef void keep_alive(int fd) noexcept nogil:
     """
     Notice a peer that died without a word: after 60 s, six times every 10 s.
 
-    Unacknowledged bytes are given as long as silence is. Any less would end
-    connections whose reader is alive and takes its time: Linux counts a window that
-    stays closed, too.
+    No TCP_USER_TIMEOUT, which would take the place of that, and end connections whose
+    reader is alive and takes its time: Linux counts a window that stays closed, too.
     """
     set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1)
     set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60)
     set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 10)
     set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 6)
-    if idle:
-        set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, idle / 1000000 + 1000)
 
 
 cdef void set_option(int fd, int level, int name, int value) noexcept nogil:

@@ -5,6 +5,9 @@ cdef enum Ending:
     RESET_BOTH
     RESET_OTHER = 4  # + the side that is to be reset; its opposite is closed
 
+cdef enum:
+    FIGURES = 136  # bytes of tcp_figures, up to and with `received`
+
 
 cdef int take_end(Flow *flow, Side *source) noexcept nogil:
     """
@@ -21,15 +24,23 @@ cdef int take_end(Flow *flow, Side *source) noexcept nogil:
 
 
 cdef bint was_reset(Flow *flow, Side *source) noexcept nogil:
-    cdef tcp_received received
-    cdef socklen_t size = sizeof(received)
+    cdef tcp_figures known
     cdef uint64_t taken = flow.moved + flow.length + flow.piped
-    if source.local or getsockopt(
-        source.fd, IPPROTO_TCP, TCP_INFO, &received, &size
-    ) < 0 or size < sizeof(received):
+    if not read_figures(source, &known):
         return False
     # An urgent byte counts as well, and is not read.
-    return received.state == TCP_CLOSE and (received.bytes == taken or source.wary)
+    return known.state == TCP_CLOSE and (known.received == taken or source.wary)
+
+
+cdef bint read_figures(Side *side, tcp_figures *known) noexcept nogil:
+    """Ask the kernel what it knows of a TCP socket; return whether it says."""
+    cdef socklen_t size = sizeof(tcp_figures)
+    memset(known, 0, sizeof(tcp_figures))
+    return (
+        not side.local
+        and getsockopt(side.fd, IPPROTO_TCP, TCP_INFO, known, &size) == 0
+        and size >= FIGURES
+    )
 
 
 cdef inline bint over(Flow *flow) noexcept nogil:

@@ -86,9 +86,9 @@ cdef struct Conn:
     int64_t accepted_at  # times are in nanoseconds, monotonic
     int64_t sought_at  # since when a backend has been looked for
     int64_t hold_until  # 0: it has not been held
-    int64_t attempted_at  # or, once `gone`, when the client last took something
+    int64_t attempted_at  # once OPEN: when `taken` was seen to change
     int64_t seen_at
-    int64_t taken  # bytes sent to the client for good, once `gone`
+    int64_t taken  # changes with what peers take; once `gone`: bytes sent for good
     int tries
     int attempts
     int16_t slot  # -1: no timer
@@ -96,6 +96,7 @@ cdef struct Conn:
     uint8_t queued
     uint8_t kept  # its backend's socket has the keepalive options
     uint8_t gone  # its backend broke; the client still takes what that had sent
+    uint8_t parched  # there was no local port for it
 
 cdef struct Slab:
     Slab *next
@@ -120,6 +121,7 @@ cdef struct Backend:
     int64_t broken
     int64_t bytes[2]  # atomic
     int64_t suspect_told  # atomic
+    int64_t parched_until  # atomic: no local port was left towards it
 
 cdef struct Counters:  # of one port at one worker, its only writer
     int64_t accepted
@@ -139,11 +141,10 @@ cdef struct Port:
     uint8_t local
     uint8_t guarded  # shared and blocking: ask poll before each accept
     uint8_t told_idle
-    int64_t listening  # atomic; so are the three below
+    int64_t listening  # atomic; so are those below, up to `told`
     int64_t closed
     int64_t open
-    int64_t failure_told
-    int64_t shortage_told
+    int64_t told[CAUSES]  # errors the control plane has not asked about yet
     Counters *counters  # one for each worker
     pthread_mutex_t lock  # round pick-and-count, and whatever changes the table
     Backend *backends  # all that are known
@@ -229,6 +230,7 @@ cdef struct Engine:
     int width  # number of workers
     Worker *workers
     int64_t idle_timeout  # nanoseconds; 0: never
+    int64_t doubt  # how long calls may rest before the kernel is asked
     int64_t connect_timeout
     int64_t connect_budget
     int64_t backend_wait

@@ -41,7 +41,7 @@ cdef void prepare_listener(Port *port, bint own) noexcept nogil:
     if not port.local:
         # Inherited by what it accepts.
         set_option(port.listener, IPPROTO_TCP, TCP_NODELAY, 1)
-        keep_alive(port.listener, port.engine.idle_timeout)
+        keep_alive(port.listener)
 
 
 cdef int start_listening(Port *port) noexcept nogil:

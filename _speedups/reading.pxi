@@ -25,15 +25,16 @@ cdef list take_events(Relay relay):
 
 cdef bint note_told(Relay relay, const Happening *event) except -1:
     """Let what is told once be told again, and say whether its subject is known."""
+    cdef int cause
     if event.kind == TELL_DRAINED or event.kind == TELL_SUSPECT:
         if event.subject not in relay.backends:
             return False
         if event.kind == TELL_SUSPECT:
             ordered_store(&find_backend(relay, event.subject).suspect_told, 0)
-    elif event.kind == TELL_LISTENER_FAILED:
-        ordered_store(&relay.engine.ports[event.subject].failure_told, 0)
-    elif event.kind == TELL_NO_BACKEND:
-        ordered_store(&relay.engine.ports[event.subject].shortage_told, 0)
+        return True
+    for cause in range(CAUSES):
+        if TELL_OF[cause] == event.kind:
+            ordered_store(&relay.engine.ports[event.subject].told[cause], 0)
     return True
 
 

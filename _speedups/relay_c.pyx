@@ -15,7 +15,7 @@ from libc.errno cimport (
     errno,
 )
 from libc.stdint cimport (
-    int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t,
+    INT64_MAX, int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t,
 )
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
@@ -31,9 +31,7 @@ __all__ = ["Relay"]
 
 cdef int TELL_DRAINED = interface.DRAINED
 cdef int TELL_SUSPECT = interface.SUSPECT
-cdef int TELL_LISTENER_FAILED = interface.LISTENER_FAILED
 cdef int TELL_IDLE = interface.IDLE
-cdef int TELL_NO_BACKEND = interface.NO_BACKEND
 
 include "model.pxi"
 include "stats.pxi"
@@ -44,6 +42,8 @@ include "pump.pxi"
 include "journal.pxi"
 include "ending.pxi"
 include "parting.pxi"
+include "local_peer.pxi"
+include "silence.pxi"
 include "connect.pxi"
 include "header.pxi"
 include "accept.pxi"
@@ -68,7 +68,7 @@ cdef class Relay:
         self.backends = {}
 
     def __init__(
-        self, int threads, *, double idle_timeout=300.0, int max_connections=0,
+        self, int threads, *, double idle_timeout=3600.0, int max_connections=0,
         str balance="round-robin", bint proxy_protocol=False,
         double connect_timeout=2.0, double connect_budget=5.0, double backend_wait=0.0,
         int journal=0
@@ -92,6 +92,7 @@ cdef class Relay:
         self.engine.proxy_protocol = proxy_protocol
         self.engine.limit = max_connections
         self.engine.idle_timeout = nanoseconds(idle_timeout)
+        self.engine.doubt = self.engine.idle_timeout / LOOKS
         self.engine.connect_timeout = nanoseconds(connect_timeout)
         self.engine.connect_budget = nanoseconds(connect_budget)
         self.engine.backend_wait = nanoseconds(backend_wait)

@@ -1,5 +1,13 @@
 # Counting, and telling the control plane.
 
+# Which event tells of an error; 0: none does.
+cdef int TELL_OF[CAUSES]
+memset(TELL_OF, 0, sizeof(TELL_OF))
+TELL_OF[NO_ADDRESS] = interface.NO_ADDRESS
+TELL_OF[NO_BACKEND] = interface.NO_BACKEND
+TELL_OF[IDLE_TIMEOUT] = interface.IDLE_TIMEOUT
+TELL_OF[ACCEPT_FAILED] = interface.LISTENER_FAILED
+
 cdef int64_t CONNECT_LIMITS[CONNECT_BUCKETS - 1]
 cdef int64_t DURATION_LIMITS[DURATION_BUCKETS - 1]
 
@@ -31,6 +39,13 @@ cdef inline Counters *counters(Worker *w, Port *port) noexcept nogil:
 
 cdef void count_error(Worker *w, Port *port, int cause) noexcept nogil:
     bump(&counters(w, port).errors[cause], 1)
+
+
+cdef void report(Worker *w, Port *port, int cause, int detail) noexcept nogil:
+    """Count an error that operators are told of, and have the control plane ask."""
+    count_error(w, port, cause)
+    if ordered_swap(&port.told[cause], 1) == 0:
+        tell(w.engine, TELL_OF[cause], port.number, detail)
 
 
 cdef void observe(

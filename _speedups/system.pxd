@@ -1,6 +1,6 @@
 """What the data plane needs of Linux and of the compiler; all of it without the GIL."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from * nogil:
     """
@@ -14,12 +14,47 @@ cdef extern from * nogil:
     #define ordered_swap(p, n) __atomic_exchange_n((p), (n), __ATOMIC_SEQ_CST)
     #define ordered_add(p, n) __atomic_add_fetch((p), (n), __ATOMIC_SEQ_CST)
     #define lowest_bit(n) __builtin_ctzll(n)
-    /* struct tcp_info as Linux has it since 4.1; the C library's ends before this. */
-    struct tcp_received { uint8_t state; uint8_t others[127]; uint64_t bytes; };
+    /* struct tcp_info as Linux has it since 5.4 (without `window`: since 4.1); the C
+       library's ends before this. */
+    struct tcp_figures {
+        uint8_t state; uint8_t others[51];
+        uint32_t data_ago, ack_ago; uint8_t more[60];
+        uint64_t acked, received; uint8_t rest[92];
+        uint32_t window;
+    };
+    /* sock_diag(7): a netlink header, and what follows it. */
+    struct diag_request {
+        uint32_t size; uint16_t kind, flags; uint32_t sequence, pid;
+        uint8_t family, protocol, extensions, pad; uint32_t states;
+        uint16_t local_port, remote_port; uint32_t local[4], remote[4];
+        uint32_t interface, cookie[2];
+    };
+    struct diag_answer {
+        uint32_t size; uint16_t kind; uint8_t others[66]; uint32_t unread;
+    };
     """
-    struct tcp_received:
+    struct diag_request:
+        uint32_t size
+        uint16_t kind
+        uint16_t flags
+        uint8_t family
+        uint8_t protocol
+        uint32_t states
+        uint16_t local_port
+        uint16_t remote_port
+        uint32_t local[4]
+        uint32_t remote[4]
+        uint32_t cookie[2]
+    struct diag_answer:
+        uint16_t kind
+        uint32_t unread
+    struct tcp_figures:
         uint8_t state
-        uint64_t bytes
+        uint32_t data_ago  # milliseconds since data came
+        uint32_t ack_ago  # and since an acknowledgement did
+        uint64_t acked
+        uint64_t received
+        uint32_t window
     int64_t relaxed_load(const int64_t *place)
     void relaxed_store(int64_t *place, int64_t value)
     int64_t relaxed_add(int64_t *place, int64_t amount)
@@ -37,6 +72,7 @@ cdef extern from "<sys/socket.h>" nogil:
     enum:
         AF_INET
         AF_INET6
+        AF_NETLINK
         AF_UNIX
         MSG_DONTWAIT
         MSG_NOSIGNAL
@@ -44,6 +80,7 @@ cdef extern from "<sys/socket.h>" nogil:
         SHUT_WR
         SOCK_CLOEXEC
         SOCK_NONBLOCK
+        SOCK_RAW
         SOCK_STREAM
         SOL_SOCKET
         SO_KEEPALIVE
@@ -104,7 +141,6 @@ cdef extern from "<netinet/tcp.h>" nogil:
         TCP_KEEPIDLE
         TCP_KEEPINTVL
         TCP_NODELAY
-        TCP_USER_TIMEOUT
 
 cdef extern from "<sys/un.h>" nogil:
     struct sockaddr_un:
@@ -140,7 +176,17 @@ cdef extern from "<sys/ioctl.h>" nogil:
 
 cdef extern from "<linux/sockios.h>" nogil:
     enum:
+        SIOCOUTQ
         SIOCOUTQNSD
+
+cdef extern from "<linux/netlink.h>" nogil:
+    enum:
+        SOCK_DIAG "NETLINK_SOCK_DIAG"
+        NLM_F_REQUEST
+
+cdef extern from "<linux/sock_diag.h>" nogil:
+    enum:
+        SOCK_DIAG_BY_FAMILY
 
 cdef extern from "<poll.h>" nogil:
     enum:

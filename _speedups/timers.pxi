@@ -97,22 +97,20 @@ cdef void come_due(Worker *w, Conn *c) noexcept nogil:
 
 cdef void inspect(Worker *w, Conn *c) noexcept nogil:
     """Reset a silent connection; keep an eye on the peer of any other."""
-    cdef int64_t allowed = w.engine.idle_timeout
     if c.gone:
         flush_client(w, c)
-        return
-    if allowed and w.now - c.seen_at >= allowed:
-        if pending_events(&c.side[CLIENT]) or pending_events(&c.side[BACKEND]):
-            # They are not silent; it is this process that is late.
-            arm(w, c, w.now + allowed)
-            return
-        count_error(w, c.port, IDLE_TIMEOUT)
-        finish(w, c, RESET_BOTH)
         return
     if not c.kept:
         # Not when it is made: a short connection never needs the five calls.
         c.kept = 1
         if not c.side[BACKEND].local:
-            keep_alive(c.side[BACKEND].fd, allowed)
-    if allowed:
-        arm(w, c, c.seen_at + allowed)
+            keep_alive(c.side[BACKEND].fd)
+    if not w.engine.idle_timeout:
+        return
+    if w.now - c.seen_at < w.engine.doubt:
+        arm(w, c, c.seen_at + w.engine.doubt)
+    elif pending_events(&c.side[CLIENT]) or pending_events(&c.side[BACKEND]):
+        # They are not silent; it is this process that is late.
+        arm(w, c, w.now + w.engine.idle_timeout)
+    else:
+        judge(w, c)

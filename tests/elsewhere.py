@@ -6,6 +6,8 @@ TESTED_ELSEWHERE = {
     "__main__.py": "test_layout.py",
     "_speedups/engine_py.py": "_speedups/test_draining.py",
     "_speedups/connection_py.py": "_speedups/test_streams.py",
+    "_speedups/local_peer.py": "_speedups/test_silence.py",
+    "_speedups/silence_py.py": "_speedups/test_silence.py",
     "_speedups/connector_py.py": "_speedups/test_backends.py",
     "registries/s3.py": "registries/test_objects.py",
     "registries/gs.py": "registries/test_objects.py",

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from .connector_py import Connector
 from .endpoint_py import GLANCE, Endpoint
-from .interface import NO_BACKEND, Ended
+from .interface import IDLE_TIMEOUT, NO_BACKEND, Ended
 from .journal_py import peer
 from .pump_py import Pump
+from .silence_py import Silence
 
 if TYPE_CHECKING:
     from .engine_py import Engine
@@ -70,7 +71,8 @@ class Connection:
             server.fail()
         self._active = self._loop.time()
         if self._engine.idle_timeout:
-            self._await_idleness(self._engine.idle_timeout)
+            self._silence = Silence(self._engine.idle_timeout, self._loop.time)
+            self._await_idleness(self._engine.doubt)
         self.settle()
 
     def _count_up(self, count: int) -> None:
@@ -246,14 +248,18 @@ class Connection:
         self._timer = self._loop.call_later(seconds, self._idle)
 
     def _idle(self) -> None:
-        """Reset after the idle time-out, unless a byte has come since it rang."""
-        left = self._active + self._engine.idle_timeout - self._loop.time()
+        """Reset after the idle time-out, unless a peer has sent or taken a byte."""
+        left = self._active + self._engine.doubt - self._loop.time()
+        if left <= 0 and any(flow.source.has_pending_events for flow in self._flows):
+            # A byte has come, and it is this process that is late.
+            left = self._engine.idle_timeout
+        if left <= 0:
+            sides = [flow.source.sock for flow in self._flows]
+            left = self._silence.left(self._active, sides)
         if left > 0:
             self._await_idleness(left)
-        elif any(flow.source.has_pending_events for flow in self._flows):
-            # A byte has come, and it is this process that is late.
-            self._await_idleness(self._engine.idle_timeout)
         else:
+            self._engine.news.say(IDLE_TIMEOUT, self.port.number)
             self.cut("idle_timeout")
 
     def turn_away(self, cause: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .endpoint_py import Endpoint
+from .interface import LISTENER_FAILED, NO_ADDRESS
 from .port_py import SHORTAGE, prepare
 from .self_connection import is_self_connected
 
@@ -24,13 +25,13 @@ CAUSES = {
     errno.ETIMEDOUT: "timed_out",
     errno.ENETUNREACH: "unreachable",
     errno.EHOSTUNREACH: "unreachable",
-    errno.EADDRNOTAVAIL: "no_address",
 }
 # It accepted the connection, and then dropped it.
 DROPPED = {errno.ECONNRESET, errno.EPIPE}
 # Of descriptors or memory here, or of room in the backlog of a Unix socket.
 SCARCITY = SHORTAGE | {errno.EAGAIN}
 LATER = 0.05  # seconds, while there is one of them
+PARCHED = 0.01  # seconds: to look for a free port looks at all of them
 EARLY = 0.001  # seconds by which the timers of some loops ring before their time
 REFUSED_LATER = 0.2  # seconds, when every backend refused
 
@@ -54,7 +55,7 @@ class Connector:
         self._port = pair.port
         self._pair = pair
         self._tried: list[Backend] = []
-        self._tried_before = False
+        self._tried_before = self._parched = self._short = False
         self._began = self._attempted = engine.loop.time()
         self._held_until: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -71,14 +72,14 @@ class Connector:
             self._engine.assign(self.backend, self._pair)
             problem = self._dial(self.backend)
             if problem in SCARCITY and self._patience() > EARLY:
-                return self._postpone()
-            self._port.retries += bool(self._tried)
+                return self._postpone(problem)
+            self._port.retries += bool(self._tried) and not self._parched
             self._tried.append(self.backend)
             if problem in (0, errno.EINPROGRESS):
                 return self._remind(self._allowed(), self._come_due)
             self._count(problem)
             self.stop()
-        if not self._hold():
+        if not (self._hold() or self._await_ports()):
             tried = self._tried or self._tried_before
             self._pair.turn_away("unanswered" if tried else "no_backend")
 
@@ -113,6 +114,15 @@ class Connector:
         self._remind(min(self._held_until - now, REFUSED_LATER), self.go_on)
         return True
 
+    def _await_ports(self) -> bool:
+        """Wait for local ports, which come back as connections end."""
+        if not self._parched or self._patience() <= EARLY:
+            return False
+        self._tried_before = True
+        self._tried.clear()
+        self._remind(LATER, self.go_on)
+        return True
+
     def _patience(self) -> float:
         """Return the seconds left for all attempts together."""
         return self._began + self._engine.connect_budget - self._engine.loop.time()
@@ -123,6 +133,8 @@ class Connector:
     def _dial(self, backend: Backend) -> int:
         """Begin to connect; return 0 or an errno."""
         self._attempted = self._engine.loop.time()
+        if backend.parched_until > self._attempted:
+            return errno.EADDRNOTAVAIL
         try:
             sock = socket.socket(backend.family, socket.SOCK_STREAM)
         except OSError as exc:
@@ -131,11 +143,16 @@ class Connector:
         prepare(sock)
         self.server = Endpoint(sock, self._engine.lookout, self._pair.settle)
         problem = sock.connect_ex(backend.address)
+        if problem == errno.EADDRNOTAVAIL:
+            backend.parched_until = self._attempted + PARCHED
         self.server.writing(True, self._answered)
         return problem
 
-    def _postpone(self) -> None:
+    def _postpone(self, problem: int) -> None:
         """Retry later: this host lacks something, and the backend is not to blame."""
+        if problem in SHORTAGE and not self._short:
+            self._short = True
+            self._report("accept_failed", LISTENER_FAILED, problem)
         self.stop()
         self._remind(LATER, self.go_on)
 
@@ -167,9 +184,18 @@ class Connector:
         self._count(problem)
         self.go_on()
 
+    def _report(self, cause: str, kind: int, problem: int) -> None:
+        self._port.errors[cause] += 1
+        self._engine.news.say(kind, self._port.number, problem)
+
     def _count(self, problem: int) -> None:
+        if problem == errno.EADDRNOTAVAIL:
+            if not self._parched:
+                self._parched = True
+                self._report("no_address", NO_ADDRESS, problem)
+            return
         self._port.errors[CAUSES.get(problem, "refused")] += 1
-        if self.backend is not None and problem != errno.EADDRNOTAVAIL:
+        if self.backend is not None:
             self.backend.failures += 1
             self.backend.broken += problem in DROPPED
             self._engine.suspect(self.backend, problem)

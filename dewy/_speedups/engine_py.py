@@ -14,6 +14,7 @@ from .journal_py import Journal
 from .port_py import Port
 from .proxy_protocol import preface
 from .pump_py import SCRATCH
+from .silence_py import LOOKS
 from .table_py import Backend
 
 __all__ = ["Engine"]
@@ -43,6 +44,7 @@ class Engine:
         journal: int,
     ) -> None:
         self.idle_timeout = idle_timeout
+        self.doubt = idle_timeout / LOOKS
         self.connect_timeout = connect_timeout
         self.connect_budget = connect_budget
         self.backend_wait = backend_wait

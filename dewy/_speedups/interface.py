@@ -9,7 +9,9 @@ __all__ = [
     "DRAINED",
     "DURATION_BOUNDS",
     "IDLE",
+    "IDLE_TIMEOUT",
     "LISTENER_FAILED",
+    "NO_ADDRESS",
     "NO_BACKEND",
     "SUSPECT",
     "BackendStats",
@@ -33,16 +35,22 @@ DRAINED: Final = 1
 # that backend before `step` has handed it over.
 SUSPECT: Final = 2
 
-# A port can't accept; detail is the errno. It goes on trying, every 100 ms.
-# Not repeated for that port before `step` has handed it over.
+# A port can't accept, or has no descriptor to connect a client with; detail is the
+# errno. It goes on trying, every 100 ms. Not repeated for that port before `step` has
+# handed it over, as those below.
 LISTENER_FAILED: Final = 3
 
 # The last connection of a port that `close_port` closed has ended. Comes once.
 IDLE: Final = 4
 
-# A client was reset because its port serves no backend. Not repeated for that
-# port before `step` has handed it over.
+# A client was reset because its port serves no backend.
 NO_BACKEND: Final = 5
+
+# A connection was reset by the idle time-out.
+IDLE_TIMEOUT: Final = 6
+
+# A client waits because this host has no local port left towards a backend.
+NO_ADDRESS: Final = 7
 
 # Upper bounds of the histograms' buckets, in seconds; one more bucket holds the rest.
 # A value equal to a bound belongs to that bound's bucket.
@@ -57,21 +65,21 @@ class Errors(NamedTuple):
     """
     Errors on a port, by cause.
 
-    The first four count attempts to connect, most of which a client never
+    The first three count attempts to connect, most of which a client never
     notices; the others count connections, each at most once.
     """
 
     refused: int  # any error of connect that has no cause of its own here
     timed_out: int
     unreachable: int  # ENETUNREACH, EHOSTUNREACH
-    no_address: int  # EADDRNOTAVAIL: this host's fault, not the backend's
+    no_address: int  # EADDRNOTAVAIL: this host's fault; clients, each of them once
     unanswered: int  # reset, because every backend tried failed
     no_backend: int  # reset, because the port serves none
     reset_by_client: int
     reset_by_backend: int
     idle_timeout: int
     cut: int
-    accept_failed: int
+    accept_failed: int  # for want of descriptors or memory; it was tried again
 
 
 class PortStats(NamedTuple):

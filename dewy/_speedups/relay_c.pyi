@@ -20,8 +20,8 @@ class Relay:
         threads: Operating-system threads to run on; 0 runs inside `step`.
             The pure twin always runs on the loop.
 
-        idle_timeout: Seconds without a byte in either direction after which a
-            connection is reset; 0 is never.
+        idle_timeout: Seconds after which a connection is reset if neither peer has sent
+            or taken a byte, of what the kernel holds for it, too; 0 is never.
 
         max_connections: Clients held at once; more wait in the kernel's backlog.
             0 is no limit.
@@ -49,7 +49,7 @@ class Relay:
         self,
         threads: int,
         *,
-        idle_timeout: float = 300.0,
+        idle_timeout: float = 3600.0,
         max_connections: int = 0,
         balance: str = "round-robin",
         proxy_protocol: bool = False,

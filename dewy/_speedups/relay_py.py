@@ -36,8 +36,8 @@ class Relay:
     Args:
         threads: Number for the compiled twin; this one always runs on the loop.
 
-        idle_timeout: Seconds without a byte after which a connection is reset;
-            0 for never.
+        idle_timeout: Seconds after which a connection is reset if neither peer has sent
+            or taken a byte, of what the system holds for it, too; 0 for never.
 
         max_connections: Limit of open connections, over all ports; new ones wait in the
             kernel's backlog. 0 is no limit.
@@ -61,7 +61,7 @@ class Relay:
         self,
         threads: int,
         *,
-        idle_timeout: float = 300.0,
+        idle_timeout: float = 3600.0,
         max_connections: int = 0,
         balance: str = "round-robin",
         proxy_protocol: bool = False,

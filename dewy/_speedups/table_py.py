@@ -66,6 +66,9 @@ class Backend:
             left.
 
         pairs: Open connections, including those being made.
+
+        parched_until: When to look for a local port again: a moment ago all of those
+            towards it were taken.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Backend:
         self.pairs: set[Connection] = set()
         self.total = self.bytes_up = self.bytes_down = 0
         self.failures = self.suspicions = self.broken = 0
+        self.parched_until = 0.0
 
     def stats(self) -> BackendStats:
         """Return the counters at this moment."""

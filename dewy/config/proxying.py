@@ -68,9 +68,10 @@ PROXYING = (
     Option(
         "proxy-idle-timeout",
         TIME,
-        "Reset connections that carry nothing for so long; 0 for never.",
+        "Reset connections on which neither side sends or takes a byte for so long; "
+        "0 for never.",
         RELAYS,
-        default="300s",
+        default="1h",
     ),
     Option(
         "max-connections",

@@ -39,10 +39,18 @@ class PortMapping:
         proxy: 1 to 65535.
 
         container: 1 to 65535; 0 for the one that the image exposes.
+
+        host: Numeric address of the proxy's port; "" for every one of both families.
     """
 
     proxy: int
     container: int = 0
+    host: str = ""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The address of the proxy's port."""
+        return Endpoint(self.host, self.proxy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +122,7 @@ class Settings:
     proxy_threads: int | None = None
     balance: str = "round-robin"
     proxy_protocol: str = "none"
-    proxy_idle_timeout: float = 300.0
+    proxy_idle_timeout: float = 3600.0
     max_connections: int = 0
     drain_time: float = 30.0
     drain_jitter: float = 0.0

@@ -11,6 +11,7 @@ from .._speedups import Relay
 from .._speedups.interface import PortStats
 from ..config import Endpoint
 from .backend import Backend
+from .troubles import Troubles
 
 __all__ = ["Port"]
 
@@ -37,6 +38,7 @@ class Port:
         self._relay = relay
         self._backends: list[Backend] = []
         self._idle = asyncio.Event()
+        self._troubles = Troubles(lambda: self.stats().errors, port=str(self.endpoint))
         self.closed = self._warned = False
 
     def __repr__(self) -> str:
@@ -113,9 +115,13 @@ class Port:
         """Handle the relay's report that its last connection has ended."""
         self._idle.set()
 
-    def failed(self, problem: str) -> None:
-        """Handle the relay's report that it cannot accept; the relay goes on trying."""
-        log.warning("Accepting failed", extra=self._tell(error=problem))
+    def troubled(self, cause: str, **fields: object) -> None:
+        """Handle the relay's report of an error; *cause* is its name in `Errors`."""
+        self._troubles.report(cause, **fields)
+
+    def stop(self) -> None:
+        """Log what is left to be said of it."""
+        self._troubles.stop()
 
     def unserved(self) -> None:
         """Handle the relay's report that a client found no backend; reported once."""

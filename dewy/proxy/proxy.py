@@ -13,7 +13,9 @@ from .._speedups import COMPILED, Relay
 from .._speedups.interface import (
     DRAINED,
     IDLE,
+    IDLE_TIMEOUT,
     LISTENER_FAILED,
+    NO_ADDRESS,
     NO_BACKEND,
     SUSPECT,
     WorkerStats,
@@ -43,8 +45,8 @@ class Proxy:
         threads: Number of the relay's own threads; by default one for each usable CPU.
             With 0 it runs on the event loop, as its pure twin always does.
 
-        idle_timeout: Seconds without a byte after which a connection is reset; 0 for
-            never.
+        idle_timeout: Seconds after which a connection is reset if neither side has sent
+            or taken a byte; 0 for never.
 
         max_connections: Limit of open connections; 0 for what the descriptor limit
             allows.
@@ -68,7 +70,7 @@ class Proxy:
         self,
         *,
         threads: int | None = None,
-        idle_timeout: float = 300.0,
+        idle_timeout: float = 3600.0,
         max_connections: int = 0,
         balance: str = "round-robin",
         proxy_protocol: bool = False,
@@ -160,6 +162,8 @@ class Proxy:
             await self._ended(seconds if self._entered else 0.0)
         finally:
             cut = sum(port.cut() for port in self.ports)
+            for port in self.ports:
+                port.stop()
             asyncio.get_running_loop().remove_reader(self._relay.fileno())
             if self._logs:
                 self._log_connections()
@@ -219,6 +223,10 @@ def _about_port(port: Port, kind: int, detail: int) -> None:
     if kind == IDLE:
         port.is_idle()
     elif kind == LISTENER_FAILED:
-        port.failed(os.strerror(detail))
+        port.troubled("accept_failed", error=os.strerror(detail))
+    elif kind == NO_ADDRESS:
+        port.troubled("no_address", error=os.strerror(detail))
+    elif kind == IDLE_TIMEOUT:
+        port.troubled("idle_timeout")
     elif kind == NO_BACKEND:
         port.unserved()

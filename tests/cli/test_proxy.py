@@ -122,6 +122,8 @@ def test_shortage_of_descriptors_passes(start: Start, origin: Origin) -> None:
         with suppress(TimeoutError), listening() as nobody:
             Origin(nobody).accept(2.0)  # a while
         assert proxy.cpu() - before < 0.05 * (time.monotonic() - began) + 0.02
+        told = proxy.log.read_text().count("Accepting failed")
+        assert told <= 1 + (time.monotonic() - began + DEADLINE) // 10
     soon(lambda: _answered(proxy))
 
 
