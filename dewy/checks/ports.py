@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 
-from ..config import Endpoint, Settings
+from ..config import Settings
 from ..errors import DewyError
 from ..proxy.listeners import listen
 from ..supervisor.port_holder import left_at, works_in
@@ -36,11 +36,11 @@ async def port_findings(settings: Settings, running: int) -> AsyncIterator[Findi
             yield Finding(Level.OK, "port", f"{address.name} is free")
     for mapping in settings.port_mappings:
         try:
-            (await listen(Endpoint(port=mapping.proxy))).close()
+            (await listen(mapping.endpoint)).close()
         except DewyError as exc:
             yield await asyncio.to_thread(_taken, mapping.proxy, exc, settings, running)
         else:
-            yield Finding(Level.OK, "port", f"{mapping.proxy} is free")
+            yield Finding(Level.OK, "port", f"{mapping.endpoint} is free")
 
 
 def _taken(port: int, exc: DewyError, settings: Settings, running: int) -> Finding:

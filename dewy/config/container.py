@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
+from itertools import combinations
 
 from ..errors import ConfigError
 from .kinds import FLAG, HEALTH_PATH, HEALTH_TIMEOUT, KEEP, TIME
@@ -19,37 +21,72 @@ LONGEST_NAME = 128
 ONLY = frozenset({"container"})
 NAMED = CONTAINER | {"status"}
 
+# An address only with both ports, as `docker run -p` has it.
+_MAPPING = re.compile(
+    r"(?:(?:(?P<host>[0-9.]+|\[[^\[\]]+\]):(?=.*:))?(?P<proxy>\d+))(?::(?P<inner>\d+))?"
+)
 _WHOLE = re.compile(r"-?[0-9]{1,9}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def port_mappings(texts: tuple[str, ...], what: str) -> tuple[PortMapping, ...]:
     """
-    Read `PROXY` or `PROXY:CONTAINER` each, in the order of the proxy's ports.
+    Read `PROXY`, `PROXY:CONTAINER` or `ADDRESS:PROXY:CONTAINER` each, as `docker run
+    -p` has the last two, in the order of the proxy's ports.
 
     Raises:
-        ConfigError: a mapping is of another form, or two have the same proxy port.
+        ConfigError: a mapping is of another form, or two have the same proxy port at
+            the same address.
     """
     found = [_mapping(text.strip(), what) for text in texts if text.strip()]
-    seen: set[int] = set()
-    for each in found:
-        if each.proxy in seen:
+    for first, second in combinations(found, 2):
+        if _overlap(first, second):
             raise ConfigError(
-                f"{what} must name each port of the proxy once, not {each.proxy} twice"
+                f"{what} must name each port of the proxy once, not "
+                f"{first.endpoint} {_again(first, second)}"
             )
-        seen.add(each.proxy)
-    return tuple(sorted(found, key=lambda mapping: mapping.proxy))
+    return tuple(sorted(found, key=lambda mapping: (mapping.proxy, mapping.host)))
+
+
+def _overlap(first: PortMapping, second: PortMapping) -> bool:
+    """Return whether one socket would take connections to the other."""
+    if first.proxy != second.proxy:
+        return False
+    hosts = {first.host, second.host}
+    families = {first.endpoint.family, second.endpoint.family}
+    wildcards = {"0.0.0.0", "::"}
+    one_family = len(families) == 1
+    return len(hosts) == 1 or "" in hosts or (one_family and bool(hosts & wildcards))
+
+
+def _again(first: PortMapping, second: PortMapping) -> str:
+    same = first.host == second.host
+    return (
+        "twice" if same else f"and {second.endpoint}, one of which includes the other"
+    )
 
 
 def _mapping(text: str, what: str) -> PortMapping:
-    proxy, colon, container = text.partition(":")
-    if not proxy.isdecimal() or (colon and not container.isdecimal()):
+    match = _MAPPING.fullmatch(text)
+    host = _numeric(match["host"]) if match and match["host"] else ""
+    if match is None or host is None:
         raise ConfigError(
-            f"{what} {text!r} must be PROXY or PROXY:CONTAINER, "
-            "such as 8080 or 8080:80; several are given one by one"
+            f"{what} {text!r} must be PROXY or PROXY:CONTAINER, such as 8080 or "
+            "8080:80, or with an address 127.0.0.1:8080:80 or [::1]:8080:80; several "
+            "are given one by one"
         )
-    inner = port_number(container, text, what) if colon else 0
-    return PortMapping(port_number(proxy, text, what), inner)
+    inner = port_number(match["inner"], text, what) if match["inner"] else 0
+    return PortMapping(port_number(match["proxy"], text, what), inner, host)
+
+
+def _numeric(host: str) -> str | None:
+    """Return the canonical form of *host*, IPv6 in brackets; None for no address."""
+    bracketed = host.startswith("[")
+    try:
+        address = ip_address(host.strip("[]"))
+    except ValueError:
+        return None
+    return str(address) if bracketed == (address.version == 6) else None
 
 
 def replicas(text: str, what: str) -> int:
@@ -76,7 +113,7 @@ def container_name(text: str, what: str) -> str:
     return text
 
 
-MAPPINGS = Kind("PROXY[:CONTAINER]", port_mappings, (int, str), repeated=True)
+MAPPINGS = Kind("[ADDRESS:]PROXY[:CONTAINER]", port_mappings, (int, str), repeated=True)
 NAME = Kind("NAME", last(container_name))
 REPLICAS = Kind("NUMBER", last(replicas), (int,))
 WORDS = Kind("WORD", lambda texts, what: texts, repeated=True)
@@ -90,8 +127,9 @@ CONTAINING = (
     Option(
         "port",
         MAPPINGS,
-        "Listen here and pass connections on to this port of the containers; "
-        "without :CONTAINER to the one that the image exposes; may be repeated.",
+        "Listen here and pass connections on to this port of the containers: "
+        "8080:80, 127.0.0.1:8080:80 or [::1]:8080:80; 8080 alone goes to the port that "
+        "the image exposes; may be repeated.",
         ONLY,
         short="p",
         field="port_mappings",

@@ -191,7 +191,7 @@ def _privileged(values: Mapping[str, Any]) -> list[str]:
     ports: tuple[Address, ...] = values.get("ports", ())
     mappings: tuple[PortMapping, ...] = values.get("port_mappings", ())
     numbers = {each.name: each.port for each in ports}
-    numbers |= {str(each.proxy): each.proxy for each in mappings}
+    numbers |= {str(each.endpoint): each.proxy for each in mappings}
     return [
         f"port {name} is below {PRIVILEGED}: binding it takes a privilege"
         for name, number in numbers.items()
@@ -216,7 +216,7 @@ def _faults(settings: Settings, said: Mapping[str, Said]) -> Iterator[tuple[str,
             "port",
             (
                 "container needs a --port to listen on: --port 8080, or --port 8080:80 "
-                "for port 80 of the containers"
+                "or 127.0.0.1:8080:80 for port 80 of the containers"
             ),
         )
     if command == "proxy" and not settings.backends:

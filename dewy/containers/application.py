@@ -190,10 +190,11 @@ def ports_of(container: Container, wanted: Sequence[PortMapping]) -> dict[int, i
     same port of the proxy.
     """
     made = _made_for(container.labels.get(PORTS, ""))
-    known = set(made.values()) or set(container.published)
-    if _is_as_wanted(made, wanted):
+    ports = [port for _, port in made]
+    known = set(ports) or set(container.published)
+    if _is_as_wanted(ports, wanted):
         # Whichever proxy ports it was created for: it is not replaced for that alone.
-        return dict(enumerate(made.values()))
+        return dict(enumerate(ports))
     if len(known) == len(wanted) == 1:
         return dict(enumerate(known))
     image = _left_to_the_image(known, wanted, stated=bool(made))
@@ -201,22 +202,22 @@ def ports_of(container: Container, wanted: Sequence[PortMapping]) -> dict[int, i
     for place, each in enumerate(wanted):
         own = each.container if each.container in known else 0
         guess = 0 if each.container else image
-        if port := own or made.get(each.proxy, 0) or guess:
+        if port := own or dict(made).get(each.proxy, 0) or guess:
             found[place] = port
     return found
 
 
-def _made_for(label: str) -> dict[int, int]:
-    """Return the container's port by the proxy's, as *label* holds them."""
+def _made_for(label: str) -> list[tuple[int, int]]:
+    """Return pairs of the proxy's port and the container's, as *label* holds them."""
     pairs = (pair.partition(":")[::2] for pair in label.split(","))
-    return {int(a): int(b) for a, b in pairs if a.isdecimal() and b.isdecimal()}
+    return [(int(a), int(b)) for a, b in pairs if a.isdecimal() and b.isdecimal()]
 
 
-def _is_as_wanted(made: Mapping[int, int], wanted: Sequence[PortMapping]) -> bool:
-    """Return whether *made* may be the mappings *wanted*, in the same order."""
+def _is_as_wanted(made: Sequence[int], wanted: Sequence[PortMapping]) -> bool:
+    """Return whether ports *made* may be those *wanted*, in the same order."""
     if len(made) != len(wanted):
         return False
-    pairs = list(zip(wanted, made.values(), strict=True))
+    pairs = list(zip(wanted, made, strict=True))
     image = {port for each, port in pairs if not each.container}
     return len(image) < 2 and all(each.container in {0, port} for each, port in pairs)
 

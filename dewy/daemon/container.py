@@ -170,15 +170,16 @@ async def _open(proxy: Proxy, context: RunContext) -> list[Port]:
     offered = list(context.service.listeners())
     ports = []
     for mapping in context.settings.port_mappings:
-        passed = sorted(offered, key=lambda each: -_fit(each, mapping.proxy))
-        passed = [each for each in passed if _fit(each, mapping.proxy)]
+        passed = sorted(offered, key=lambda each: -_fit(each, mapping.endpoint))
+        passed = [each for each in passed if _fit(each, mapping.endpoint)]
         if passed:
             offered.remove(passed[0])
             with passed[0][1] as listener:
                 ports.append(proxy.adopt(listener, own=False))
         else:
-            ports.append(await proxy.open(Endpoint(port=mapping.proxy)))
-        log.info("TCP proxy started", extra={"proxy_port": mapping.proxy})
+            ports.append(await proxy.open(mapping.endpoint))
+        told = {"proxy_port": mapping.proxy, "address": str(mapping.endpoint)}
+        log.info("TCP proxy started", extra=told)
     log.info("All TCP proxies started successfully", extra={"count": len(ports)})
     for name, listener in offered:
         log.warning("Passed socket is not used", extra={"socket": name})
@@ -186,10 +187,16 @@ async def _open(proxy: Proxy, context: RunContext) -> list[Port]:
     return ports
 
 
-def _fit(offered: tuple[str, socket.socket], port: int) -> int:
-    """Return how well a passed socket suits *port*; its bound address tells best."""
+def _fit(offered: tuple[str, socket.socket], wanted: Endpoint) -> int:
+    """
+    Return how well a passed socket suits *wanted*; its bound address tells best.
+
+    Where no address is wanted, any will do.
+    """
     name, listener = offered
-    return 2 if Endpoint.of(listener).port == port else int(name == str(port))
+    bound = Endpoint.of(listener)
+    suits = bound == wanted if wanted.host else bound.port == wanted.port
+    return 2 if suits else int(name in (str(wanted), str(wanted.port)))
 
 
 async def _leave(replica_set: ReplicaSet, proxy: Proxy, context: RunContext) -> None:

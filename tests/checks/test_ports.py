@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +96,14 @@ async def test_program_the_original_left_behind_is_foretold(tmp_path: Path) -> N
     assert Level.ATTENTION is found.level
     assert f"(pid {pid}), which runs in this root" in found.text
     assert "ends it" in found.advice
+
+
+async def test_port_taken_at_another_address_is_free(tmp_path: Path) -> None:
+    """A TLS proxy in front has the public one."""
+    with socket.create_server(("127.0.0.1", 0)) as front:
+        port = front.getsockname()[1]
+        mappings = (PortMapping(port, 80, "127.0.0.2"),)
+        given = replace(settings(tmp_path, port, "container"), port_mappings=mappings)
+        found = await judged(given)
+
+    assert (Level.OK, f"127.0.0.2:{port} is free") == (found.level, found.text)

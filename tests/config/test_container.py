@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,10 +22,17 @@ from dewy.errors import ConfigError
         (("8080:80", "8081:80"), [(8080, 80), (8081, 80)]),
         (("", " "), []),
         (("65535:1",), [(65535, 1)]),
+        (("127.0.0.1:8080:80",), [(8080, 80, "127.0.0.1")]),
+        (("[0::1]:8080:80",), [(8080, 80, "::1")]),
+        (("0.0.0.0:80:80", "[::]:80:81"), [(80, 80, "0.0.0.0"), (80, 81, "::")]),
+        (
+            ("[::1]:8080:80", "127.0.0.1:8080:80"),
+            [(8080, 80, "127.0.0.1"), (8080, 80, "::1")],
+        ),
     ],
 )
 def test_mapping_is_proxy_and_container(
-    texts: tuple[str, ...], expected: list[tuple[int, int]]
+    texts: tuple[str, ...], expected: list[tuple[Any, ...]]
 ) -> None:
     """Without the second the image tells the port; blanks say nothing."""
     found = port_mappings(texts, "--port")
@@ -36,8 +45,15 @@ def test_mapping_is_proxy_and_container(
     [
         "8080,8081",
         "8080-8083",
-        "127.0.0.1:8080:80",
         "127.0.0.1:8080",
+        "127.0.0.1::80",
+        "127.0.0.1:8080:",
+        "[::1]:8080",
+        "::1:8080:80",
+        "[127.0.0.1]:8080:80",
+        "[::1:8080:80",
+        "127.0.0.300:8080:80",
+        "localhost:8080:80",
         "1:2:3",
         "8080:",
         ":80",
@@ -58,7 +74,8 @@ def test_other_forms_are_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["0", "65536", "80:0", "80:65536", "0:80", "٣", "9" * 20]
+    "text",
+    ["0", "65536", "80:0", "80:65536", "0:80", "٣", "9" * 20, "127.0.0.1:65536:80"],
 )
 def test_ports_have_limits(text: str) -> None:
     """Those of TCP."""
@@ -70,6 +87,19 @@ def test_port_of_the_proxy_stands_once() -> None:
     """It cannot lead to two places."""
     with pytest.raises(ConfigError, match="once, not 8080 twice"):
         port_mappings(("8080:80", "8080:81"), "--port")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("8080:80", "127.0.0.1:8080:81"),
+        ("[::]:8080:80", "[::1]:8080:80"),
+        ("127.0.0.1:8080:80", "0.0.0.0:8080:80"),
+    ],
+)
+def test_address_that_includes_another_is_refused(first: str, second: str) -> None:
+    with pytest.raises(ConfigError, match="one of which includes the other"):
+        port_mappings((first, second), "--port")
 
 
 @given(st.text(max_size=12))

@@ -131,6 +131,14 @@ def test_its_ports_are_those_it_was_made_for():
     assert {0: 8000, 1: 8001, 2: 8000} == ports_of(container, made)
 
 
+def test_one_port_at_two_addresses_leads_to_two_ports():
+    made = [PortMapping(80, 8000, "127.0.0.1"), PortMapping(80, 8001, "::1")]
+    labels = TEAM1.labels(0, "v1", "sha256:1", "spec", made)
+    container = Container("1", "a", "running", labels)
+
+    assert {0: 8000, 1: 8001} == ports_of(container, made)
+
+
 @pytest.mark.parametrize(
     ("made", "wanted", "expected"),
     [

@@ -345,6 +345,32 @@ async def test_each_port_takes_the_socket_that_suits_it(
     assert ["odd"] == [record.__dict__["socket"] for record in told]
 
 
+async def test_port_with_address_listens_there_alone(tmp_path: Path, host: MemoryHost):
+    mappings = (PortMapping(0, 8080, "127.0.0.1"), PortMapping(0, 8080, "::1"))
+    async with alive(tmp_path, host, port_mappings=mappings) as life:
+        await life.see("v1")
+        ports = life.replica_set.table.ports
+
+        assert ["127.0.0.1", "::1"] == [each.endpoint.host for each in ports]
+        assert [2, 2] == [len(each.serving) for each in ports]
+
+
+async def test_passed_socket_of_another_address_does_not_suit(
+    tmp_path: Path, host: MemoryHost
+):
+    """Whoever names an address does not want another."""
+    service = Passing("odd", "9090")
+    mappings = (
+        PortMapping(service.port(0), 8080, "127.0.0.2"),
+        PortMapping(9090, 8080, "127.0.0.2"),
+    )
+    wanted = [("127.0.0.2", service.port(0)), ("127.0.0.1", service.port(1))]
+    async with alive(tmp_path, host, service=service, port_mappings=mappings) as life:
+        ports = life.replica_set.table.ports
+
+        assert wanted == [(e.endpoint.host, e.endpoint.port) for e in ports]
+
+
 async def test_two_roots_do_not_keep_the_same_application(
     tmp_path: Path, host: MemoryHost
 ):
