@@ -42,7 +42,8 @@ class Release:
 
         slot: The blue/green slot in the tag, or "".
 
-        files: Names published beside the artifact (checksums among them).
+        files: Names published beside the artifact (checksums among them); None where
+            the registry does not list them.
 
         refused: The candidates this one was preferred to.
     """
@@ -55,7 +56,7 @@ class Release:
     digest: str = ""
     created_at: datetime | None = None
     slot: str = ""
-    files: tuple[str, ...] = ()
+    files: tuple[str, ...] | None = ()
     refused: tuple[Refusal, ...] = field(default=(), compare=False)
 
     @property

@@ -29,8 +29,8 @@ ADVICE: Mapping[int, str] = {
 
 PLAIN = {"Accept-Encoding": "identity"}
 
-ABSENT = frozenset({401, 403, 404, 410})
-"""Answers about a file that is not there; some stores do not tell that to everybody."""
+PASSING = frozenset({408, 429})
+"""Refusals that say nothing about a file; others may all mean that it is not there."""
 
 
 class HTTPArtifacts:
@@ -110,6 +110,7 @@ class HTTPArtifacts:
 def _refusal(host: str, response: aiohttp.ClientResponse, name: str) -> RemoteError:
     advice = {**ADVICE, 404: f"no file {name}"}
     refused = refusal(host, response.status, response.headers, advice)
-    if response.status in ABSENT and not isinstance(refused, RateLimited):
+    final = response.status < 500 and response.status not in PASSING
+    if final and not isinstance(refused, RateLimited):
         return Missing(str(refused))
     return refused

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from glob import escape
 from pathlib import Path
 
-from ..errors import ChecksumError
+from ..errors import ChecksumError, Missing
 from ..release import Release
 from .checksum_file import OWN, NotUnderstood, parse
 
@@ -37,6 +38,16 @@ SHARED = (
     "*-sha512sums.txt",
 )
 
+USUAL = (
+    "SHA256SUMS",
+    "SHA256SUMS.txt",
+    "sha256sums.txt",
+    "checksums.txt",
+    "checksums.sha256",
+    "checksums_sha256.txt",
+)
+"""The shared files that are asked for where nothing tells what there is."""
+
 
 def candidates(artifact: str, files: Collection[str]) -> list[str]:
     """
@@ -52,6 +63,11 @@ def candidates(artifact: str, files: Collection[str]) -> list[str]:
         if fnmatchcase(name.lower(), pattern) and name != artifact
     ]
     return list(dict.fromkeys(found))
+
+
+def usual(artifact: str) -> list[str]:
+    """Return the names under which the checksum of *artifact* is usually published."""
+    return [*(artifact + ending for ending in OWN), *USUAL]
 
 
 async def verify(
@@ -77,7 +93,7 @@ async def verify(
         ChecksumError: the artifact is another file, a required checksum is missing, or
             what is published is not understood.
         RemoteError: raised by *read*; a checksum file that is listed but cannot be read
-            is not passed over.
+            is not passed over, nor one that may be there.
     """
     actual, size = await asyncio.to_thread(_digest, path, "sha256")
     _check_stated(release, actual, size)
@@ -113,11 +129,11 @@ async def _check_published(
     """
     Return the name of the checksum file that confirmed the artifact; "" if none has it.
     """
-    listed = candidates(release.file, release.files)
+    listed: list[str] = []
     broken: list[NotUnderstood] = []
-    for source in listed:
+    async for source, content in _published(release, read):
+        listed.append(source)
         try:
-            content = await read(source)
             sums = await asyncio.to_thread(parse, content, release.file, source)
         except NotUnderstood as exc:
             broken.append(exc)
@@ -133,6 +149,22 @@ async def _check_published(
         extra = {"file": release.file, "looked_in": ", ".join(listed)}
         log.warning("No checksum published for the artifact", extra=extra)
     return ""
+
+
+async def _published(
+    release: Release, read: Callable[[str], Awaitable[bytes]]
+) -> AsyncIterator[tuple[str, bytes]]:
+    """Yield the checksum files beside the artifact, or what their usual names bring."""
+    if release.files is not None:
+        for source in candidates(release.file, release.files):
+            yield source, await read(source)
+        return
+    for source in usual(release.file):
+        with suppress(Missing):
+            content = await read(source)
+            # Some servers answer everything with a page.
+            if not content.lstrip().startswith(b"<"):
+                yield source, content
 
 
 async def _check_sums(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -215,7 +215,7 @@ def _response(release: Release) -> dict[str, Any]:
         "Identity": release.identity,
         "Size": release.size,
         "Digest": release.digest,
-        "Files": list(release.files),
+        "Files": None if release.files is None else list(release.files),
     }
 
 
@@ -233,7 +233,7 @@ def _release(given: dict[str, Any] | None) -> Release | None:
         digest=str(given.get("Digest") or ""),
         created_at=None if created is None else datetime.fromtimestamp(created, UTC),
         slot=str(given.get("Slot") or ""),
-        files=tuple(map(str, given.get("Files") or ())),
+        files=_names(given.get("Files", ())),
     )
 
 
@@ -281,5 +281,5 @@ def _passed_over(given: dict[str, Any]) -> Passed:
     )
 
 
-def _names(given: list[str] | None) -> tuple[str, ...] | None:
+def _names(given: Sequence[str] | None) -> tuple[str, ...] | None:
     return None if given is None else tuple(map(str, given))

@@ -150,6 +150,7 @@ class GRPCRegistry:
             identity=self._names.identity(answer),
             id=answer.id,
             created_at=self._created_at(answer),
+            files=None,
             slot=slot_of(answer.tag, self._options.rules.calver),
         )
 

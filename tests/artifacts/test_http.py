@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import base64
+import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from dewy.artifacts import ARTIFACTS
-from dewy.errors import ConfigError, RemoteError
+from dewy.errors import ConfigError, Missing, RemoteError
 from dewy.release import Release
 from dewy.remotes import Clients
 from tests.standins.files import Fault, FileServer
@@ -84,6 +85,45 @@ async def test_missing_sibling_is_named(server: FileServer, clients: Clients) ->
     store = ARTIFACTS.open(wanted.artifact_url, clients)
 
     with pytest.raises(RemoteError, match=r"^127\.0\.0\.1 .* no file SHA256SUMS$"):
+        await store.read(wanted, "SHA256SUMS", 4)
+
+
+async def test_sibling_is_read_in_whatever_coding_it_comes(
+    server: FileServer, clients: Clients
+) -> None:
+    """Its lines are compared; packed, they would be no checksum file at all."""
+    wanted = release(server)
+    server.faults = [
+        Fault(headers={"Content-Encoding": "gzip"}, body=gzip.compress(b"sums"))
+    ]
+
+    store = ARTIFACTS.open(wanted.artifact_url, clients)
+    assert b"sums" == await store.read(wanted, "app.tgz.sha256", 4)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_busy_server_is_asked_again_for_a_sibling(
+    server: FileServer, clients: Clients, status: int
+) -> None:
+    """Else the artifact would be fetched again for it."""
+    wanted = release(server)
+    server.faults = [Fault(status=status, headers={"Retry-After": "1"})]
+
+    store = ARTIFACTS.open(wanted.artifact_url, clients)
+    assert b"sums" == await store.read(wanted, "app.tgz.sha256", 4)
+    assert 2 == len(server.seen)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
+async def test_sibling_that_is_not_shown_is_missing(
+    server: FileServer, clients: Clients, status: int
+) -> None:
+    """Stores behind signed URLs say 403 of what is not there."""
+    wanted = release(server)
+    server.faults = [Fault(status=status)]
+    store = ARTIFACTS.open(wanted.artifact_url, clients)
+
+    with pytest.raises(Missing, match=str(status)):
         await store.read(wanted, "SHA256SUMS", 4)
 
 

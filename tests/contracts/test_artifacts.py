@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.errors import RemoteError
+from dewy.errors import Missing, RemoteError
 from tests.contracts.cases import ARTIFACTS_CASES, ArtifactsCase
 
 
@@ -88,6 +88,6 @@ async def test_file_over_the_limit_is_not_read(case: ArtifactsCase) -> None:
         await case.store.read(case.release, name, len(content) - 1)
 
 
-async def test_file_that_is_not_there_is_a_remote_error(case: ArtifactsCase) -> None:
-    with pytest.raises(RemoteError, match="SHA512SUMS"):
+async def test_file_that_is_not_there_is_missing(case: ArtifactsCase) -> None:
+    with pytest.raises(Missing, match="SHA512SUMS"):
         await case.store.read(case.release, "SHA512SUMS", 1024)

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dewy.deploy.checksum import candidates, verify
-from dewy.errors import ChecksumError, RemoteError
+from dewy.errors import ChecksumError, Missing, RemoteError
 from dewy.release import Release
 
 CONTENT = b"program"
@@ -171,6 +172,66 @@ async def test_unreadable_checksum_file_is_not_passed_over(artifact: Path) -> No
         await verify(
             artifact, release=release("SHA256SUMS"), mode="auto", read=NONE.read
         )
+
+
+class Unlisted:
+    """A store that does not tell what there is, with the files *there*."""
+
+    def __init__(self, **there: str) -> None:
+        self.there = {name.replace("__", "."): text for name, text in there.items()}
+        self.asked: list[str] = []
+        self.release = replace(release(), files=None)
+        self.failure: RemoteError = Missing("404")
+
+    async def read(self, name: str) -> bytes:
+        self.asked.append(name)
+        if name not in self.there:
+            raise self.failure
+        return self.there[name].encode()
+
+    async def verify(self, artifact: Path, mode: str) -> str:
+        return await verify(artifact, release=self.release, mode=mode, read=self.read)
+
+
+@pytest.mark.parametrize("mode", ["auto", "required"])
+@pytest.mark.parametrize("name", ["app_linux__tgz__sha256", "SHA256SUMS"])
+async def test_checksum_is_asked_for_where_nothing_is_listed(
+    artifact: Path, mode: str, name: str
+) -> None:
+    """As beside artifacts that a gRPC registry names."""
+    good = Unlisted(**{name: f"{HASH}  {FILE}\n"})
+    wrong = Unlisted(**{name: f"{OTHER}  {FILE}\n"})
+
+    assert f"sha256:{HASH}" == await good.verify(artifact, mode)
+    with pytest.raises(ChecksumError, match=f"says {OTHER}"):
+        await wrong.verify(artifact, mode)
+
+
+async def test_required_checksum_that_is_nowhere_was_asked_for(artifact: Path) -> None:
+    store = Unlisted()
+    with pytest.raises(ChecksumError, match=rf"publish {FILE}\.sha256 or SHA256SUMS"):
+        await store.verify(artifact, "required")
+
+    assert {f"{FILE}.sha256", "SHA256SUMS", "checksums.txt"} <= {*store.asked}
+    assert f"sha256:{HASH}" == await store.verify(artifact, "auto")
+
+
+async def test_page_in_place_of_a_checksum_file_is_none(artifact: Path) -> None:
+    """Some servers answer whatever they are asked."""
+    page = "\n<!doctype html><title>welcome</title>"
+    store = Unlisted(SHA256SUMS=page, **{FILE.replace(".", "__") + "__sha256": page})
+
+    assert f"sha256:{HASH}" == await store.verify(artifact, "auto")
+
+
+async def test_checksum_that_may_be_there_is_not_passed_over(artifact: Path) -> None:
+    store = Unlisted(SHA256SUMS=f"{HASH}  {FILE}\n")
+    store.failure = RemoteError("answered 502")
+    with pytest.raises(RemoteError, match="502"):
+        await store.verify(artifact, "auto")
+
+    assert f"sha256:{HASH}" == await store.verify(artifact, "off")
+    assert 1 == len(store.asked)
 
 
 async def test_checksum_file_may_hold_other_bytes_than_text(artifact: Path) -> None:

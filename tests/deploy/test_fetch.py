@@ -18,6 +18,7 @@ from dewy.errors import ChecksumError, DeploymentError, RemoteError
 from dewy.release import Release
 from dewy.remotes import Clients
 from tests.deploy.fetching import CONTENT, DIGEST, FILE, Host
+from tests.standins.files import FileServer
 
 
 @pytest.fixture
@@ -73,6 +74,22 @@ async def test_published_checksum_lets_an_artifact_in(host: Host) -> None:
     host.store.publish("v1.0.0", {FILE: CONTENT, "SHA256SUMS": sums})
 
     assert CONTENT == await host.fetch(await host.current())
+
+
+async def test_checksum_beside_a_plain_url_is_asked_for(host: Host) -> None:
+    """The registry that named the URL, as one of gRPC, lists no files."""
+    host.verify = "required"
+    async with FileServer() as server:
+        release = Release("v1.0.0", f"{server.url}/v1/{FILE}", "one", files=None)
+        server.files[f"/v1/{FILE}"] = CONTENT
+        with pytest.raises(ChecksumError, match="no checksum is published"):
+            await host.fetch(release)
+        server.files["/v1/SHA256SUMS"] = f"{'0' * 64}  {FILE}\n".encode()
+        with pytest.raises(ChecksumError, match="SHA256SUMS says 000"):
+            await host.fetch(release)
+        server.files["/v1/SHA256SUMS"] = f"{DIGEST[7:]}  {FILE}\n".encode()
+
+        assert CONTENT == await host.fetch(release)
 
 
 async def test_download_that_breaks_off_leaves_nothing(host: Host) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -82,6 +83,13 @@ def test_what_is_empty_is_left_out_and_no_time_is_the_zero_time() -> None:
 )
 def test_entry_survives_its_text(failure: Failure | None) -> None:
     entry = Entry(RELEASE, AT, AT + 1, "host:1", failure)
+
+    assert entry == Entry.parse(entry.text())
+
+
+def test_files_that_nobody_listed_stay_unlisted() -> None:
+    """None at all would mean that there is no checksum to be asked for."""
+    entry = Entry(replace(RELEASE, files=None), AT)
 
     assert entry == Entry.parse(entry.text())
 

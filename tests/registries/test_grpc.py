@@ -68,6 +68,11 @@ async def test_release_is_what_the_server_names(
     assert server.service.answer.created_at.ToDatetime(UTC) == release.created_at
 
 
+async def test_files_beside_the_artifact_are_not_listed(open_registry: Open) -> None:
+    """So that checksums and signatures are asked for by their names."""
+    assert (await open_registry().current()).files is None
+
+
 async def test_server_is_told_the_platform_as_go_names_it(
     server: GRPCServer, open_registry: Open
 ) -> None:

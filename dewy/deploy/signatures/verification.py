@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from ...errors import SignatureError
+from ...errors import Missing, SignatureError
 from ...release import Release
 from . import Key
 
@@ -25,17 +25,27 @@ Signed = tuple[str, bytes]
 
 def require_listed(release: Release, keys: Sequence[Key]) -> list[str]:
     """
-    Return the names of the signature files beside the artifact that *keys* may verify.
+    Return the names of the signature files beside the artifact that *keys* may verify;
+    all there may be where nothing tells which there are.
 
     Raises:
         SignatureError: *release* lists none.
     """
-    names = dict.fromkeys(release.file + key.suffix for key in keys)
+    names = _names(release, keys)
+    if release.files is None:
+        return names
     if found := [name for name in names if name in release.files]:
         return found
-    raise SignatureError(
-        f"{release.file} has no signature; publish {' or '.join(names)} beside it"
-    )
+    raise _unsigned(release, keys)
+
+
+def _names(release: Release, keys: Sequence[Key]) -> list[str]:
+    return list(dict.fromkeys(release.file + key.suffix for key in keys))
+
+
+def _unsigned(release: Release, keys: Sequence[Key]) -> SignatureError:
+    names = " or ".join(_names(release, keys))
+    return SignatureError(f"{release.file} has no signature; publish {names} beside it")
 
 
 async def verify(
@@ -52,14 +62,22 @@ async def verify(
             read is not passed over.
         DeploymentError: this host could not find out.
     """
-    names = require_listed(release, keys)
-    for name in names:
-        content = await read(name)
+    names: list[str] = []
+    for name in require_listed(release, keys):
+        try:
+            content = await read(name)
+        except Missing:
+            if release.files is not None:
+                raise
+            continue
+        names.append(name)
         for key in (each for each in keys if name == release.file + each.suffix):
             if await key.verifies(path, content):
                 extra = {"file": release.file, "by": name}
                 log.debug("Verified signature", extra=extra)
                 return name, content
+    if not names:
+        raise _unsigned(release, keys)
     raise SignatureError(
         f"signature of {release.file} does not verify: {' and '.join(names)} "
         "is by no key of --verify-signature, or over other bytes"

@@ -12,7 +12,7 @@ from ...errors import DewyError, NoRelease, RemoteError
 from .. import Clients
 from . import quiet
 from .endpoint import Endpoint
-from .errors import refusal
+from .errors import LARGEST, refusal
 from .registry_pb2 import CurrentRequest, CurrentResponse, ReportRequest
 from .registry_pb2_grpc import RegistryServiceStub
 
@@ -28,6 +28,7 @@ CHANNEL = (
     # Channels of a kind would share their connection, and how long not to try one.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.service_config_disable_resolution", 1),
+    ("grpc.max_receive_message_length", LARGEST),
 )
 
 

@@ -13,6 +13,12 @@ from .endpoint import Endpoint
 
 Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
 
+LARGEST = 4 << 20
+"""Bytes of an answer."""
+
+TOO_LARGE = "message larger than max"
+"""The words of gRPC's libraries for a message above their limit."""
+
 PUSHBACK = "grpc-retry-pushback-ms"
 
 # The C core's messages about a connection that it could not make, in this order.
@@ -58,6 +64,11 @@ def refusal(
     sends is never quoted.
     """
     where = str(endpoint)
+    if code is StatusCode.RESOURCE_EXHAUSTED and TOO_LARGE in details.lower():
+        return RemoteError(
+            f"{where} sends an answer of more than {LARGEST >> 20} MiB; what dewy asks "
+            "for takes a few hundred bytes"
+        )
     if code is StatusCode.RESOURCE_EXHAUSTED:
         delay = _pushback(metadata)
         until = "later" if delay is None else f"in {delay:.0f} s"

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dewy.deploy.signatures import Key, cosign, minisign
 from dewy.deploy.signatures.verification import require_listed, verify
-from dewy.errors import DeploymentError, RemoteError, SignatureError
+from dewy.errors import DeploymentError, Missing, RemoteError, SignatureError
 from dewy.release import Release
 from tests.deploy.signatures.signing import CONTENT, Cosign, Minisign
 
@@ -128,3 +129,34 @@ def test_all_kinds_that_would_do_are_named() -> None:
         SignatureError, match=rf"publish {FILE}\.minisig or {FILE}\.sig"
     ):
         require_listed(Published().release, keys_of(Minisign(), Cosign(), Cosign()))
+
+
+async def test_signature_is_asked_for_where_nothing_is_listed(artifact: Path) -> None:
+    """As beside artifacts that a gRPC registry names."""
+    pair = Minisign()
+    published = Published(minisig=pair.sign(CONTENT))
+    unlisted = replace(published.release, files=None)
+    keys = keys_of(Cosign(), pair)
+
+    async def read(name: str) -> bytes:
+        if name not in published.files:
+            raise Missing("404")
+        return await published.read(name)
+
+    name, _ = await verify(artifact, release=unlisted, keys=keys, read=read)
+    assert f"{FILE}.minisig" == name
+    published.files.clear()
+    with pytest.raises(SignatureError, match="has no signature; publish"):
+        await verify(artifact, release=unlisted, keys=keys, read=read)
+
+
+async def test_listed_signature_that_is_gone_is_an_error(artifact: Path) -> None:
+    published = Published(minisig=b"")
+
+    async def read(name: str) -> bytes:
+        raise Missing("404")
+
+    with pytest.raises(Missing):
+        await verify(
+            artifact, release=published.release, keys=keys_of(Minisign()), read=read
+        )

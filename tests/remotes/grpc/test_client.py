@@ -220,3 +220,13 @@ async def test_words_of_the_server_are_not_repeated() -> None:
 
     assert caught.value.retry_after == 2.0
     assert "hunter2" not in str(caught.value)
+
+
+async def test_answer_that_is_too_large_is_told_as_that() -> None:
+    """It is no rate limit, and asking later would bring the same."""
+    async with plain(served(GRPCServer())) as (server, client):
+        server.service.publish("v1.0.0", "https://artifacts.test/" + "x" * (5 << 20))
+        with pytest.raises(RemoteError, match="an answer of more than 4 MiB") as caught:
+            await client.current(CurrentRequest())
+
+    assert not isinstance(caught.value, RateLimited)
