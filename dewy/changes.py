@@ -184,6 +184,15 @@ class ChangeSlot:
             await change.finished()
             self._release(change)
 
+    def advance(self, tag: str, text: str, news: bool) -> None:
+        """Note how far the fetching of *tag* is; *news* goes to whoever listens."""
+        change = self.current
+        if change is None or change.attempt.target != tag:
+            return
+        change.attempt.progress = text
+        if news:
+            self.publish(text)
+
     def publish(self, text: str) -> None:
         """Tell whoever listens of a step."""
         for listener in list(self._listeners):

@@ -146,8 +146,8 @@ class Calls:
 
 
 def moment(seconds: float) -> str:
-    """Return the wall-clock time *seconds* for people: local, with its offset."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(seconds))
+    """Return the wall-clock time *seconds* as sentences have it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def _carry_out(future: Future[T], call: Callable[[], T]) -> None:

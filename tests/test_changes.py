@@ -218,3 +218,20 @@ async def test_second_cancellation_does_not_break_off_the_undoing():
         await running
 
     assert undone.is_set()
+
+
+async def test_progress_of_a_download_is_that_of_the_change_it_is_for() -> None:
+    """`status` has all of it, and whoever waits is told what is news."""
+    slot, work, made = ChangeSlot(), Work(), change()
+    heard: list[str] = []
+    slot.advance("v2", "nobody is there", True)
+    task = await started(slot, work, made)
+    with slot.listening(heard.append):
+        slot.advance("v2", "1 of 10 MiB", True)
+        slot.advance("v2", "2 of 10 MiB", False)
+        slot.advance("v1", "healing", True)
+    assert "2 of 10 MiB" == made.attempt.progress
+    assert ["1 of 10 MiB"] == heard
+    work.commit.set()
+    work.go_on.set()
+    await task

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
@@ -13,18 +15,23 @@ from ..changes import Progress
 from ..config.names import app_name
 from ..containers.replica_set import ReplicaSet
 from ..deploy import verbs
+from ..deploy.attempt import Attempt
 from ..deploy.history import History
 from ..deploy.plan import quarantined
 from ..deploy.state import State
 from ..errors import DewyError
+from ..logs import summary
 from ..operations import Operations
 from ..polling import Poller
 from ..supervisor.generations import Generations
 from .logs import logs
+from .recent_history import RecentHistory
 from .status import Process, status
 from .why import answer, look
 
 __all__ = ["Handlers"]
+
+log = logging.getLogger(__name__)
 
 Answer = dict[str, Any]
 
@@ -59,6 +66,7 @@ class Handlers:
         self._generations = generations
         self._replica_set = replica_set
         self._reload = reload
+        self._past = RecentHistory(agent.settings.private)
 
     @property
     def generations(self) -> Generations | None:
@@ -162,6 +170,7 @@ class Handlers:
             command=agent.settings.command,
             root=str(agent.settings.root),
             broken=await agent.state_store.broken(),
+            past=await self._read_past(),
             process=Process(
                 pid=os.getpid(),
                 degraded=await self._degraded(),
@@ -189,6 +198,13 @@ class Handlers:
             ),
         )
 
+    async def _read_past(self) -> list[Answer]:
+        try:
+            return await asyncio.to_thread(self._past.read)
+        except OSError as exc:
+            log.debug("History not read", extra={"error": summary(exc)})
+            return []
+
     async def _degraded(self) -> list[str]:
         agent = self.agent
         reasons = []
@@ -211,10 +227,11 @@ class Handlers:
 
     def _underway(self) -> Answer | None:
         change, clock = self.agent.changes.current, self.agent.clock
-        if change is None:
+        attempt = change.attempt if change else self._renewal()
+        if attempt is None:
             return None
-        attempt = change.attempt
         return {
+            "id": attempt.id,
             "tag": attempt.target,
             "previous": attempt.previous,
             "action": attempt.action,
@@ -222,6 +239,10 @@ class Handlers:
             "progress": attempt.progress,
             "since": clock.wall() - (clock.monotonic() - attempt.begun),
         }
+
+    def _renewal(self) -> Attempt | None:
+        replica_set = self._replica_set
+        return replica_set.deployer.renewal.current if replica_set else None
 
     def _describe_generations(self) -> list[Answer]:
         if self._generations is None:

@@ -15,6 +15,7 @@ from ..deploy.rebuild import left
 from ..deploy.state import BrokenState, State, StateFile
 from ..errors import DewyError
 from ..system import Clock
+from .recent_history import RecentHistory
 from .status import status
 
 __all__ = ["apply", "look", "state_of"]
@@ -36,6 +37,7 @@ def look(settings: Settings, clock: Clock) -> dict[str, Any]:
         root=str(settings.root),
         process=None,
         broken=_broken(StateFile(settings.private)),
+        past=RecentHistory(settings.private).read(),
     )
 
 

@@ -15,6 +15,8 @@ from ..versions import Key, precedence
 
 __all__ = ["Process", "status"]
 
+Past = Sequence[Mapping[str, Any]]
+
 LOST = "its hold and quarantine do not count; mend or remove it"
 
 
@@ -38,8 +40,8 @@ class Process:
 
         last_detail: A program's own words that belong to it, or "".
 
-        underway: The change of version under way: `tag`, `previous`, `action`,
-            `step`, `since`; or None.
+        underway: The change under way, of the version or of options: `id`, `tag`,
+            `previous`, `action`, `step`, `progress`, `since`; or None.
 
         probation: Seconds that are left of it for what runs, or None.
 
@@ -88,12 +90,14 @@ def status(
     root: str,
     process: Process | None,
     broken: Sequence[Path] = (),
+    past: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """
     Return the status as it is sent and printed; *process* is None where no dewy runs.
 
     *now* and the times in the answer are seconds since the epoch; *broken* names
-    the files of states that could not be read.
+    the files of states that could not be read; *past* is the recent history, newest
+    first.
     """
     live = process or Process(0, degraded=["no dewy runs in this root"])
     degraded = list(live.degraded)
@@ -106,11 +110,11 @@ def status(
         "pid": live.pid or None,
         "dewy": __version__,
         "root": root,
-        "running": _running(state),
+        "running": _running(state, past),
         "why": state.because if state.running else "",
         "standing": live.status_reason,
         "passed_over": [dict(each) for each in live.passed_over],
-        "previous": _release(state.previous),
+        "previous": _release(state.previous, past),
         "healthy": not degraded,
         "degraded": degraded,
         "attention": list(_attention(state, live)),
@@ -144,20 +148,29 @@ def _attention(state: State, live: Process) -> Iterator[str]:
         yield f"{live.passed_over[0]['name']} is newer and passed over"
 
 
-def _running(state: State) -> dict[str, Any] | None:
-    told = _release(state.running)
+def _running(state: State, past: Past) -> dict[str, Any] | None:
+    told = _release(state.running, past)
     return told and {**told, "since": state.since}
 
 
-def _release(installed: Installed | None) -> dict[str, Any] | None:
+def _release(installed: Installed | None, past: Past) -> dict[str, Any] | None:
     if installed is None:
         return None
+    made = next((r for r in past if _deployed(r, installed)), None)
     return {
         "tag": installed.name,
         "identity": installed.identity,
         "directory": installed.directory,
         "since": installed.at,
+        "began": made and made["at"] - made["seconds"],
+        "ended": made and made["at"],
     }
+
+
+def _deployed(record: Mapping[str, Any], installed: Installed) -> bool:
+    """Return whether *record* is of the deployment of *installed*."""
+    kind = (record["tag"], record["action"], record["outcome"])
+    return kind == (installed.tag, "deploy", "deployed")
 
 
 def _quarantine(

@@ -47,7 +47,8 @@ async def why(
     if settings.registry:
         async with preview.opened(settings) as registry:
             looked = await look(registry, now, settings.grace_period, version)
-    return await answer(version, state, History(settings.private), looked, now)
+    history = History(settings.private)
+    return await answer(version, state, history, looked, now, alive=False)
 
 
 async def look(
@@ -106,9 +107,15 @@ def _coming(
 
 
 async def answer(
-    version: str, state: State, history: History, looked: Looked, now: float
+    version: str,
+    state: State,
+    history: History,
+    looked: Looked,
+    now: float,
+    *,
+    alive: bool = True,
 ) -> dict[str, Any]:
     """Return `version`, `verdict`, `why` and `records`, as JSON has them."""
     records = await asyncio.to_thread(history.read)
-    found = explain(version, state, records, looked, now)
+    found = explain(version, state, records, looked, now, alive=alive)
     return {"version": version, **asdict(found)}

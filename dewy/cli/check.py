@@ -11,7 +11,7 @@ import click
 from .. import loop
 from ..logs import redactor
 from .arguments import examined_from, options_for
-from .output import as_json, moment
+from .output import as_json, localised, moment
 
 if TYPE_CHECKING:
     from ..checks import Report
@@ -109,9 +109,10 @@ def as_object(report: Report) -> dict[str, Any]:
 def report_lines(report: Report, *, all_: bool = False) -> Iterator[str]:
     """Yield the findings as people read them; the good ones only with *all_*."""
     if report.found is not None:
-        yield from lines(report.found)
+        yield from map(localised, lines(report.found))
     hidden = () if all_ else ("ok", "mistake")
-    yield from (str(each) for each in report.findings if each.level not in hidden)
+    told = (str(each) for each in report.findings if each.level not in hidden)
+    yield from map(localised, told)
     if report.found is None and not report.status:
         yield "nothing is wrong"
 

@@ -13,6 +13,7 @@ import click
 
 from ..errors import ConfigError, ConfigErrors, DewyError
 from ..logs import redactor, summary
+from .output import localised
 
 __all__ = ["main", "run"]
 
@@ -61,7 +62,8 @@ def run(arguments: Sequence[str]) -> int:
 def _failed(exc: Exception, status: int, message: str) -> int:
     # Seen at debug level only: a traceback helps who mends dewy, not who uses it.
     log.debug("Command failed", exc_info=exc)
-    click.echo(redactor(os.environ)(f"dewy: error: {message}"), err=True)
+    told = localised(redactor(os.environ)(f"dewy: error: {message}"))
+    click.echo(told, err=True)
     return status
 
 

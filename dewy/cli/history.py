@@ -9,7 +9,7 @@ import click
 
 from ..deploy.history import History, Record
 from .arguments import options_for, settings_from
-from .output import as_json, columns, moment, span
+from .output import as_json, columns, localised, period, span
 
 WELL = ("deployed", "reloaded")
 
@@ -44,10 +44,10 @@ def _row(record: Record) -> tuple[str, ...]:
     if record.outcome not in WELL and record.step:
         reason = f"{record.step}: {reason}" if reason else record.step
     return (
-        moment(record.at),
+        period(record.at - record.seconds, record.at),
         record.tag,
         record.previous or "-",
         record.outcome,
         span(record.seconds),
-        reason,
+        localised(reason),
     )

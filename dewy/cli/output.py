@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["as_json", "columns", "moment", "span"]
+__all__ = ["as_json", "columns", "localised", "moment", "period", "span"]
+
+_UTC = re.compile(r"\b(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?: UTC|Z)\b", re.ASCII)
 
 
 def as_json(value: Any) -> str:
@@ -16,10 +19,38 @@ def as_json(value: Any) -> str:
 
 
 def moment(seconds: float | None) -> str:
-    """Return a time in this host's zone; "" for none."""
-    if seconds is None:
-        return ""
-    return f"{datetime.fromtimestamp(seconds).astimezone():%Y-%m-%d %H:%M:%S}"
+    """Return a time in this host's zone, with its offset; "" for none."""
+    return "" if seconds is None else _shown(datetime.fromtimestamp(seconds, UTC))
+
+
+def period(began: float | None, ended: float) -> str:
+    """Return a time from its beginning, if that is known, to its end."""
+    if began is None:
+        return moment(ended)
+    first, last = moment(began), moment(ended)
+    date, _, offset = len("YYYY-MM-DD "), None, len(" +00:00")
+    if (first[:date], first[-offset:]) == (last[:date], last[-offset:]):
+        # The day and the offset once.
+        return f"{first[:-offset]} to {last[date:]}"
+    return f"{first} to {last}"
+
+
+def localised(text: str) -> str:
+    """Return *text*, which JSON has too, with its times in this host's zone."""
+    return _UTC.sub(_local, text)
+
+
+def _local(found: re.Match[str]) -> str:
+    try:
+        return _shown(datetime.fromisoformat(f"{found[1]}T{found[2]}+00:00"))
+    except (ValueError, OverflowError):
+        return found[0]
+
+
+def _shown(at: datetime) -> str:
+    local = at.astimezone()
+    zone = f"{local:%z}"
+    return f"{local:%Y-%m-%d %H:%M:%S} {zone[:3]}:{zone[3:5]}"
 
 
 def span(seconds: float) -> str:

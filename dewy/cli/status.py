@@ -12,7 +12,7 @@ import click
 from .. import loop
 from ..config import Settings
 from .arguments import options_for, settings_from
-from .output import as_json, columns, moment, span
+from .output import as_json, columns, localised, moment, period, span
 from .watch import refresh
 
 Status = Mapping[str, Any]
@@ -54,9 +54,10 @@ def _shown(status: Status, *, json_: bool) -> str:
 
 def screen(status: Status, now: float) -> list[str]:
     """Return the status as people read it; *now* is seconds since the epoch."""
-    rows = [(name + ":", text) for name, text in _facts(status, now) if text]
+    told = _facts(status, now)
+    rows = [(name + ":", localised(text)) for name, text in told if text]
     return [
-        _headline(status),
+        localised(_headline(status)),
         *columns(rows),
         *_generations(status, now),
         *_replicas(status),
@@ -77,9 +78,9 @@ def _headline(status: Status) -> str:
 def _facts(status: Status, now: float) -> Iterator[tuple[str, str]]:
     yield "root", status["root"]
     yield "dewy", _dewy(status)
-    yield "running", _release(status["running"], now)
+    yield ("running" if status["pid"] else "current"), _release(status["running"], now)
     yield "why", status["why"]
-    yield "deploying", _underway(status.get("underway"), now)
+    yield _doing(status.get("underway")), _underway(status.get("underway"), now)
     yield "previous", _release(status["previous"], now)
     if status.get("probation") is not None:
         yield "probation", f"{span(status['probation'])} left"
@@ -132,10 +133,18 @@ def _dewy(status: Status) -> str:
 def _release(release: Status | None, now: float) -> str:
     if release is None:
         return ""
-    return (
-        f"{release['tag']}, deployed {moment(release['since'])} "
-        f"({span(now - release['since'])} ago), {_place(release)}"
-    )
+    since, ended = release["since"], release.get("ended") or release["since"]
+    deployed = f"deployed {period(release.get('began'), ended)}"
+    if since > ended:
+        deployed += f", gone back to {moment(since)}"
+    ago = span(now - max(since, ended))
+    return f"{release['tag']}, {deployed} ({ago} ago), {_place(release)}"
+
+
+def _doing(change: Status | None) -> str:
+    """Return the heading of the change under way."""
+    action = change.get("action", "deploy") if change else "deploy"
+    return {"rollback": "going back", "reload": "reloading"}.get(action, "deploying")
 
 
 def _underway(change: Status | None, now: float) -> str:

@@ -8,6 +8,7 @@ import click
 
 from .. import loop
 from ..config import Settings
+from .output import localised
 
 PATIENCE = 60.0
 
@@ -18,12 +19,13 @@ def operate(settings: Settings, verb: str, version: str | None = None) -> None:
     """Have *verb* done, by the dewy that runs or without one, and print what came."""
     from ..admin import operate
 
-    click.echo(loop.run(operate.operate(settings, verb, version, progress=_print_step)))
+    told = operate.operate(settings, verb, version, progress=_print_step)
+    click.echo(localised(loop.run(told)))
 
 
 def _print_step(text: str) -> None:
     # A pipe would keep it until the end.
-    click.echo(f"  {text}")
+    click.echo(f"  {localised(text)}")
     sys.stdout.flush()
 
 
@@ -32,4 +34,4 @@ def steer(settings: Settings, verb: str, **args: object) -> None:
     from ..admin.client import ask
 
     answer = loop.run(ask(settings.private, verb, PATIENCE, None, **args))
-    click.echo(str(answer["message"]))
+    click.echo(localised(str(answer["message"])))

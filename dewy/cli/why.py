@@ -9,7 +9,7 @@ import click
 
 from .. import loop
 from .arguments import options_for, settings_from, version_argument
-from .output import as_json
+from .output import as_json, localised
 
 
 @click.command("why", short_help="Show why VERSION runs here, or why it does not.")
@@ -34,7 +34,7 @@ def command(ctx: click.Context, /, version: str, json_: bool, **given: object) -
 def lines(found: Mapping[str, Any]) -> Iterator[str]:
     """Yield the answer, as people read it; with the last words of what failed last."""
     yield f"{found['version']}: {found['verdict']}"
-    yield from (f"- {sentence}" for sentence in found["why"])
+    yield from (f"- {localised(sentence)}" for sentence in found["why"])
     tail = next((each["log_tail"] for each in reversed(found["records"])), ())
     if tail:
         yield "what it wrote last:"

@@ -119,9 +119,7 @@ class Reload:
         changed = _names(old, new)
         if self._replica_set.renew(new, options):
             changed += _run_options(old, new)
-        if rolled := [
-            name for name in changed if not name.startswith("--") or name == "--cmd"
-        ]:
+        if rolled := list(filter(_rolls, changed)):
             self._replica_set.deployer.renewal.why = f"{', '.join(rolled)} changed"
         for holder in (
             self._agent,
@@ -160,6 +158,11 @@ def _names(one: Settings, other: Settings) -> list[str]:
         if each.name != "run_options"
         if getattr(one, each.name) != getattr(other, each.name)
     ]
+
+
+def _rolls(name: str) -> bool:
+    """Return whether a change of the option replaces replicas."""
+    return name == "--cmd" or not name.startswith("--")
 
 
 def _run_options(old: Settings, new: Settings) -> list[str]:

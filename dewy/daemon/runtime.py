@@ -174,6 +174,7 @@ class RunContext:
             probation=probation,
             announce=self.service.status,
         )
+        self.progress.tell = agent.changes.advance
         self.stack.push_async_callback(agent.follow_up.stop)
         return agent
 

@@ -17,7 +17,12 @@ log = logging.getLogger(__name__)
 REDRAW = 0.1
 """Seconds between two drawings of the line."""
 
+REFRESH = 0.5
+"""Seconds between two notes of how far it is, for `dewy status`."""
+
 WIDTH = 30
+
+Tell = Callable[[str, str, bool], None]
 
 
 class ProgressReporter:
@@ -26,10 +31,14 @@ class ProgressReporter:
 
     Attributes:
         fetched: Bytes that have come, of all of them.
+
+        tell: Called with the version, how far it is, and whether that is a step
+            worth a line.
     """
 
     def __init__(self) -> None:
         self.fetched = 0
+        self.tell: Tell = _untold
 
     @contextmanager
     def __call__(self, release: Release) -> Iterator[Progress]:
@@ -42,9 +51,29 @@ class ProgressReporter:
             self.fetched += done - before if done >= before else done
             before = done
             progress(done, total)
+            advance(done, total)
 
+        advance = self._advance(release.tag)
         with shown(release) as progress:
             yield count
+
+    def _advance(self, tag: str) -> Progress:
+        """Return what tells how far *tag* is, now and then."""
+        due, tenths = 0.0, 0
+
+        def advance(done: int, total: int | None) -> None:
+            nonlocal due, tenths
+            reached = done * 10 // total if total else 0
+            news = reached > tenths and done != total
+            if news or time.monotonic() >= due:
+                due, tenths = time.monotonic() + REFRESH, reached
+                self.tell(tag, f"fetching {tag}: {amount(done, total)}", news)
+
+        return advance
+
+
+def _untold(tag: str, text: str, news: bool) -> None:
+    """Tell nobody."""
 
 
 @contextmanager
@@ -93,6 +122,19 @@ def line(name: str, done: int, total: int | None) -> str:
         f"{name} [{marks:-<{WIDTH}}] {part:4.0%} "
         f"{done / 2**20:.1f} of {total / 2**20:.1f} MiB"
     )
+
+
+def amount(done: int, total: int | None) -> str:
+    """
+    Return how much there is of how much.
+
+    >>> amount(15 << 20, 30 << 20)
+    '15.0 of 30.0 MiB (50%)'
+    """
+    if not total:
+        return f"{done / 2**20:.1f} MiB"
+    part = min(done / total, 1.0)
+    return f"{done / 2**20:.1f} of {total / 2**20:.1f} MiB ({part:.0%})"
 
 
 def steps(name: str) -> Progress:

@@ -15,8 +15,9 @@ from .state import State
 
 __all__ = ["Answer", "Looked", "explain"]
 
-RUNS, WAITS, KEPT_OUT, HELD, PASSED_OVER, LEFT, FAILED, UNKNOWN = (
+RUNS, CURRENT, WAITS, KEPT_OUT, HELD, PASSED_OVER, LEFT, FAILED, UNKNOWN = (
     "runs",
+    "current",
     "waits",
     "quarantined",
     "held",
@@ -65,9 +66,9 @@ class Looked:
 class Answer:
     """
     Attributes:
-        verdict: `runs`, `waits` (for the next poll, or start), `quarantined`,
-            `held`, `passed over` (by the registry), `left` (it ran before),
-            `failed` or `unknown`.
+        verdict: `runs`, `current` (it would, but no dewy runs), `waits` (for the next
+            poll, or start), `quarantined`, `held`, `passed over` (by the registry),
+            `left` (it ran before), `failed` or `unknown`.
 
         why: Sentences, what weighs most first.
 
@@ -80,11 +81,21 @@ class Answer:
 
 
 def explain(
-    version: str, state: State, history: Sequence[Record], looked: Looked, now: float
+    version: str,
+    state: State,
+    history: Sequence[Record],
+    looked: Looked,
+    now: float,
+    *,
+    alive: bool = True,
 ) -> Answer:
-    """Explain why *version* runs or not; *now* is seconds since the epoch."""
+    """
+    Explain why *version* runs or not; *now* is seconds since the epoch.
+
+    *alive* says that a dewy runs in the root.
+    """
     found = [
-        *_running(version, state),
+        *(_running(version, state) if alive else _current(version, state)),
         *_wanted(version, state),
         *_gone(version, state),
         *_quarantine(version, state, looked, now),
@@ -108,6 +119,13 @@ def _running(version: str, state: State) -> Found:
     if running is not None and running.name == version:
         because = f": {state.because}" if state.because else ""
         yield RUNS, f"it has run since {_at(state.since)}{because}"
+
+
+def _current(version: str, state: State) -> Found:
+    """Yield what *state* says where no dewy runs, so that nobody knows what does."""
+    for verdict, text in _running(version, state):
+        told = text.replace("it has run", "it has been the current version", 1)
+        yield CURRENT if verdict == RUNS else verdict, f"{told}; no dewy runs here"
 
 
 def _wanted(version: str, state: State) -> Found:

@@ -195,13 +195,15 @@ async def test_what_cannot_be_done_changes_nothing(site, verb, version, why):
 
 async def test_a_change_under_way_is_told(site, monkeypatch):
     """While it lasts; not once it is over, in whatever way."""
-    steps = []
+    steps, ids = [], []
 
     def watched(owner: type, name: str) -> None:
         original = getattr(owner, name)
 
         async def call(*args: Any) -> None:
-            steps.append((await site.ask("status"))["underway"])
+            underway = (await site.ask("status"))["underway"]
+            ids.append(underway.pop("id"))
+            steps.append(underway)
             site.hands.now += 5
             await original(*args)
 
@@ -221,6 +223,8 @@ async def test_a_change_under_way_is_told(site, monkeypatch):
         {**begun, "step": "start", "progress": "starting v1.2.0"},
         {**back, "since": BEGUN + 10, "step": "start", "progress": "starting v1.1.0"},
     ] == steps
+    *_, deployed, back = await site.hands.history()
+    assert [deployed.id, deployed.id, back.id] == ids
     assert (await site.ask("status"))["underway"] is None
     site.hands.publish("v1.3.0", b"no archive")
     await site.poller.once()

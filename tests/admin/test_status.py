@@ -70,6 +70,8 @@ def test_status_of_a_running_dewy(state: State) -> None:
         "identity": "two",
         "directory": "20310203T040507Z",
         "since": 2.0,
+        "began": None,
+        "ended": None,
     } == found["running"]
     assert "v1" == found["previous"]["tag"]
     assert [generation] == found["generations"]
@@ -138,3 +140,26 @@ def test_broken_state_is_told(state: State) -> None:
 
     (degraded,) = found["degraded"]
     assert "/srv/app/.dewy/state.json.broken-1 could not be read" in degraded
+
+
+def test_running_version_has_begin_and_end_of_its_deployment(state: State) -> None:
+    """As the history has them; whatever else was recorded of that version."""
+    row = {"tag": "v2", "action": "deploy", "outcome": "deployed"}
+    rows = [
+        {**row, "action": "reload", "outcome": "reloaded", "at": 9.0, "seconds": 1.0},
+        {**row, "outcome": "failed", "at": 8.0, "seconds": 1.0},
+        {**row, "at": 7.5, "seconds": 4.5},
+        {**row, "at": 2.0, "seconds": 1.0},
+    ]
+    found = status(
+        state,
+        1000.0,
+        name="app",
+        command="server",
+        root="/srv/app",
+        process=None,
+        past=rows,
+    )
+
+    assert (3.0, 7.5) == (found["running"]["began"], found["running"]["ended"])
+    assert found["previous"]["began"] is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,16 @@ def _logging_is_restored() -> Iterator[None]:
     logger.handlers[:] = handlers
     logger.setLevel(level)
     logging.getLogger("dewy").setLevel(logging.NOTSET)
+
+
+@pytest.fixture
+def tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The zone of this host: nine hours ahead of UTC, whatever the date."""
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 @pytest.fixture

@@ -35,6 +35,15 @@ def test_table_tells_every_deployment(dewy: Dewy, records: list[Record]) -> None
     assert second.endswith("v2       v1    failed    1m 10s  start: died at once")
 
 
+def test_times_are_local_from_begin_to_end(
+    dewy: Dewy, records: list[Record], tokyo: None
+) -> None:
+    _, first, second = dewy("history").out.splitlines()
+
+    assert first.startswith("1970-01-01 09:00:00 to 09:00:01 +09:00")
+    assert second.startswith("1970-01-01 08:58:52 to 09:00:02 +09:00")
+
+
 def test_json_holds_everything(dewy: Dewy, records: list[Record]) -> None:
     """The last lines of the program, too."""
     found = json.loads(dewy("history", "--json").out)

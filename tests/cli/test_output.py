@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from dewy.cli.output import as_json, columns, moment, span
+from dewy.cli.output import as_json, columns, localised, moment, period, span
+
+AT = 1_927_825_506.0
 
 
 @pytest.mark.parametrize(
@@ -27,12 +28,25 @@ def test_span_has_two_units_at_most(seconds: float, expected: str) -> None:
     assert expected == span(seconds)
 
 
-def test_moment_is_in_the_zone_of_the_host() -> None:
+def test_moment_is_in_the_zone_of_the_host_with_its_offset(tokyo: None) -> None:
     """As the operator's watch tells it."""
-    now = datetime(2031, 2, 3, 4, 5, 6).astimezone()
-
-    assert "2031-02-03 04:05:06" == moment(now.timestamp())
+    assert "2031-02-03 04:05:06 +09:00" == moment(AT)
     assert "" == moment(None)
+
+
+def test_period_has_day_and_offset_once_where_they_are_the_same(tokyo: None) -> None:
+    assert "2031-02-03 04:05:02 to 04:05:06 +09:00" == period(AT - 4, AT)
+    long = "2031-02-02 04:05:06 +09:00 to 2031-02-03 04:05:06 +09:00"
+    assert long == period(AT - 86400, AT)
+    assert moment(AT) == period(None, AT)
+
+
+@pytest.mark.parametrize("text", ["2031-02-02 19:05:06 UTC", "2031-02-02T19:05:06Z"])
+def test_times_in_sentences_are_told_in_the_zone_of_the_host(
+    text: str, tokyo: None
+) -> None:
+    assert "until 2031-02-03 04:05:06 +09:00: no" == localised(f"until {text}: no")
+    assert "2031-99-02 19:05:06 UTC" == localised("2031-99-02 19:05:06 UTC")
 
 
 def test_columns_stand_under_each_other() -> None:

@@ -216,6 +216,35 @@ def test_deployment_under_way_is_shown_with_its_progress() -> None:
     assert not any(line.startswith("next poll") for line in lines)
 
 
+def test_version_that_nobody_watches_is_not_said_to_run() -> None:
+    text = "\n".join(screen({**WELL, "pid": None}, 1000.0))
+
+    assert "dewy:       not running" in text
+    assert "current:    v2, deployed" in text
+    assert "running:" not in text
+
+
+@pytest.mark.parametrize(
+    ("action", "heading"),
+    [("deploy", "deploying:"), ("rollback", "going back:"), ("reload", "reloading:")],
+)
+def test_change_under_way_is_called_what_it_is(action: str, heading: str) -> None:
+    change = {"tag": "v3", "action": action, "step": "start", "since": 990.0}
+    lines = screen({**WELL, "underway": change}, 1000.0)
+
+    assert any(line.startswith(heading) for line in lines)
+
+
+def test_deployment_has_begin_and_end_as_in_the_history(tokyo: None) -> None:
+    running = {**WELL["running"], "began": 396.0, "ended": 400.0}
+    lines = screen({**WELL, "running": running}, 1000.0)
+    assert any("deployed 1970-01-01 09:06:36 to 09:06:40 +09:00 (" in x for x in lines)
+
+    running["since"] = 700.0
+    lines = screen({**WELL, "running": running}, 1000.0)
+    assert any("gone back to 1970-01-01 09:11:40 +09:00 (5m ago)" in x for x in lines)
+
+
 def test_quarantine_of_a_version_older_than_what_runs_is_not_tried() -> None:
     entry = {
         "tag": "v1.1.0",

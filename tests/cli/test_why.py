@@ -27,8 +27,17 @@ def test_versions_are_explained(dewy: Dewy, worked: StateFile, root: Path) -> No
 def test_json_has_all_of_it(dewy: Dewy, worked: StateFile) -> None:
     found = json.loads(dewy("why", "v2", "--json").out)
 
-    assert ("v2", "runs", []) == (found["version"], found["verdict"], found["records"])
-    assert found["why"][0].startswith("it has run since")
+    wanted = ("v2", "current", [])
+    assert wanted == (found["version"], found["verdict"], found["records"])
+    assert found["why"][0].startswith("it has been the current version since 1970-")
+    assert found["why"][0].endswith("UTC; no dewy runs here")
+
+
+def test_times_are_local_with_their_offset(
+    dewy: Dewy, worked: StateFile, tokyo: None
+) -> None:
+    """For people; JSON has UTC."""
+    assert "since 1970-01-01 09:00:02 +09:00; no dewy" in dewy("why", "v2").out
 
 
 def test_registry_is_asked(dewy: Dewy, worked: StateFile, root: Path) -> None:

@@ -101,3 +101,20 @@ def test_bytes_are_counted_over_all_downloads() -> None:
         other(20, None)
 
     assert 1000 + 50 + 20 == shown.fetched
+
+
+def test_version_is_told_how_far_it_is_at_each_tenth_and_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(progress.time, "monotonic", lambda: 1.0)
+    told: list[tuple[str, str, bool]] = []
+    reporter = progress.ProgressReporter()
+    reporter.tell = lambda *given: told.append(given)
+    with reporter(RELEASE) as tell:
+        for done in range(0, 31 << 20, 1 << 20):
+            tell(done, 30 << 20)
+
+    assert ("v1.0.0", "fetching v1.0.0: 0.0 of 30.0 MiB (0%)", False) == told[0]
+    assert ("v1.0.0", "fetching v1.0.0: 15.0 of 30.0 MiB (50%)", True) in told
+    assert 9 == sum(news for _, _, news in told)
+    assert "2.0 MiB" == progress.amount(2 << 20, None)
