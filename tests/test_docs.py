@@ -38,7 +38,8 @@ LOOKS = re.compile(r"curl|dewy (?:status|check|history)\b")
 PATIENCE = 60.0
 # What no two readers see alike.
 VARIABLE = (
-    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "DATE"),
+    (r"\d{4}-\d\d-\d\d (\d\d:\d\d:\d\d) [+-]\d\d:\d\d to \S+ ", r"DAY \1 to "),
+    (r"\S+ \d\d:\d\d:\d\d(?: to \d\d:\d\d:\d\d)? [+-]\d\d:\d\d", "DATE"),
     (r"\b\d{8}T\d{6}Z(?:-\d+)?", "STAMP"),
     (r"\b\d+(?:\.\d+)?[smhd](?: \d+[smhd])?\b", "SPAN"),
     (r"\bpid \d+", "pid N"),
