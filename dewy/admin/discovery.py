@@ -85,7 +85,7 @@ async def everywhere(first: int) -> list[Instance]:
 async def _in_root(root: Path) -> Instance | None:
     try:
         told = await ask(root / ".dewy", "status", PATIENCE)
-        return Instance(0, status_answer(told))
+        return Instance(told.get("admin_port") or 0, status_answer(told))
     except (DewyError, OSError, KeyError):
         return None
 

@@ -44,6 +44,9 @@ class Handlers:
     """
     The handlers of operators' requests to a running dewy.
 
+    Attributes:
+        admin_port: The port of the HTTP API; 0 without one.
+
     Args:
         generations: The supervised program, in server mode.
 
@@ -66,6 +69,7 @@ class Handlers:
         self._generations = generations
         self._replica_set = replica_set
         self._reload = reload
+        self.admin_port = 0
         self._past = RecentHistory(agent.settings.private)
 
     @property
@@ -173,6 +177,7 @@ class Handlers:
             past=await self._read_past(),
             process=Process(
                 pid=os.getpid(),
+                admin_port=self.admin_port,
                 degraded=await self._degraded(),
                 generations=self._describe_generations(),
                 deaths=self._describe_deaths(),

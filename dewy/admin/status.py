@@ -26,6 +26,8 @@ class Process:
     The part of the status that only a running dewy knows.
 
     Attributes:
+        admin_port: The port of the HTTP API; 0 without one.
+
         degraded: The degradations, a phrase each.
 
         generations: The copies of the program: `generation`, `pid`, `state`,
@@ -78,6 +80,7 @@ class Process:
     ports: Sequence[Mapping[str, Any]] = ()
     paused: bool = False
     deaths: Mapping[str, Any] | None = None
+    admin_port: int = 0
     key: Callable[[str], Key | None] = precedence
 
 
@@ -108,6 +111,7 @@ def status(
         "name": name,
         "command": command,
         "pid": live.pid or None,
+        "admin_port": live.admin_port,
         "dewy": __version__,
         "root": root,
         "running": _running(state, past),

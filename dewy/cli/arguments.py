@@ -18,7 +18,7 @@ import click
 
 from .. import __version__, logs, loop
 from .._speedups import COMPILED
-from ..config import Settings, examine, resolve
+from ..config import Settings, examine, resolve, resolve_anyway
 from ..config.options import OPTIONS, Option, options_of, options_without_effect
 from ..errors import ConfigError
 
@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 
 ARGUMENTS = "dewy.arguments"
 """Key of the whole command line in the metadata of a context."""
+
+KEEPERS = frozenset({"server", "assets", "container", "proxy", "check"})
+"""Commands that start by their options, or judge them: a mistake in them is fatal."""
 
 GENERAL = ("config", "log_level", "log_format")
 
@@ -154,10 +157,21 @@ def settings_from(
         return resolve(command, {**given, **words}, os.environ, root)
 
     root = Path.cwd()
-    settings = read()
+    if command in KEEPERS:
+        settings = read()
+    else:
+        everything = {**given, **words}
+        settings, mistakes = resolve_anyway(command, everything, os.environ, root)
+        _warn(mistakes)
     logs.configure(settings.log_level, settings.log_format)
     ctx.obj = read
     return settings
+
+
+def _warn(mistakes: Iterable[ConfigError]) -> None:
+    for each in mistakes:
+        text = f"dewy: warning: {each}; going on without it"
+        click.echo(logs.redactor(os.environ)(text), err=True)
 
 
 def examined_from(

@@ -23,9 +23,10 @@ def command(
     """
     Run replicas of the newest image behind dewy's proxy, in Docker or Podman.
 
-    A new version is started beside the old one; connections go to it when all of
-    its replicas are healthy, and the old ones leave. No request is lost. RUN OPTIONS
-    are those of `docker run`: -e KEY=VALUE, --memory 512m, -v DIR:DIR …
+    A new version is started beside the old one. Each of its replicas takes connections
+    as soon as it is healthy, so both versions serve meanwhile; once all are, the old
+    ones leave. No request is lost. RUN OPTIONS are those of `docker run`:
+    -e KEY=VALUE, --memory 512m, -v DIR:DIR …
 
     `dewy container list` shows the containers that serve.
     """

@@ -10,7 +10,7 @@ import click
 
 from ..config.options import LIST
 from .arguments import ARGUMENTS, group_options, normalise
-from .root import root_option
+from .root import root_argument, root_option
 
 __all__ = ["LazyGroup", "dewy"]
 
@@ -40,7 +40,25 @@ COMMANDS = (
     "reload",
     "ps",
     "completion",
+    "help",
 )
+
+
+NAMED = frozenset(
+    {
+        "abort",
+        "doctor",
+        "history",
+        "hold",
+        "logs",
+        "pause",
+        "reload",
+        "resume",
+        "status",
+        "unhold",
+    }
+)
+"""Commands that are about a root and take no word of their own: they take its name."""
 
 
 class LazyGroup(click.Group):
@@ -56,6 +74,8 @@ class LazyGroup(click.Group):
         command = cast("click.Command", module.command)
         if not any(param.name == "root" for param in command.params):
             command.params.append(root_option())
+            if cmd_name in NAMED:
+                command.params.append(root_argument())
         return command
 
     def resolve_command(

@@ -16,7 +16,13 @@ WELL = ("deployed", "reloaded")
 
 @click.command("history", short_help="Show the deployments of this directory.")
 @options_for("history")
-@click.option("-n", "count", type=click.IntRange(1), help="Only the last COUNT.")
+@click.option(
+    "-n",
+    "count",
+    type=click.IntRange(1),
+    metavar="COUNT",
+    help="Only the last COUNT.",
+)
 @click.option("--json", "json_", is_flag=True, help="Print a JSON array.")
 @click.pass_context
 def command(

@@ -29,6 +29,7 @@ MOST = 1000
     "-n",
     "count",
     type=click.IntRange(1, MOST),
+    metavar="COUNT",
     default=50,
     show_default=True,
     help="The last COUNT lines of each.",

@@ -1,4 +1,4 @@
-"""The option `-C`, with which every command works in another root."""
+"""The option `-C`, or a name, with which commands work in another root."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from .. import loop
 from ..config import DEFAULT_ADMIN_PORT
 
-__all__ = ["root_option"]
+__all__ = ["root_argument", "root_option"]
 
 
 def root_option() -> click.Option:
@@ -26,17 +26,33 @@ def root_option() -> click.Option:
     )
 
 
+def root_argument() -> click.Argument:
+    """Return the argument NAME of commands that take no other: as `-C NAME`."""
+    return click.Argument(
+        ["root_name"],
+        metavar="[NAME]",
+        required=False,
+        expose_value=False,
+        is_eager=True,
+        callback=_change,
+    )
+
+
 def _change(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     if value is None or ctx.resilient_parsing:
         return
     try:
-        os.chdir(_directory(value))
+        os.chdir(_directory(value, _spelled(param)))
     except OSError as exc:
         reason = (exc.strerror or str(exc)).lower()
-        raise click.UsageError(f"--root {value}: {reason}", ctx) from exc
+        raise click.UsageError(f"{_spelled(param)}{value}: {reason}", ctx) from exc
 
 
-def _directory(value: str) -> Path:
+def _spelled(param: click.Parameter) -> str:
+    return "--root " if isinstance(param, click.Option) else ""
+
+
+def _directory(value: str, spelled: str) -> Path:
     """
     Return the directory *value*, or the root of the dewy of that name.
 
@@ -51,9 +67,10 @@ def _directory(value: str) -> Path:
     roots = {str(e.status["root"]) for e in found if e.status.get("name") == value}
     if not roots:
         raise click.UsageError(
-            f"--root {value}: there is no such directory, and no dewy of that name runs"
+            f"{spelled}{value}: there is no such directory, and no dewy of that name "
+            "runs (`dewy ps` lists those that do)"
         )
     if len(roots) > 1:
         where = ", ".join(sorted(roots))
-        raise click.UsageError(f"--root {value}: dewys of that name run in {where}")
+        raise click.UsageError(f"{spelled}{value}: dewys of that name run in {where}")
     return Path(roots.pop())

@@ -1,7 +1,7 @@
 """The operator's words turned into settings: flags ← environment ← dewy.toml."""
 
 from .endpoint import Endpoint
-from .resolve import examine, resolve
+from .resolve import examine, resolve, resolve_anyway
 from .settings import DEFAULT_ADMIN_PORT, Address, PortMapping, Settings
 
 __all__ = [
@@ -12,4 +12,5 @@ __all__ = [
     "Settings",
     "examine",
     "resolve",
+    "resolve_anyway",
 ]

@@ -82,7 +82,13 @@ ORIGINAL = frozenset(
 )
 
 ROWS = (
-    Option("registry", URL, "Where releases are published; required.", ROOTED),
+    Option("registry", URL, "Where releases are published; required.", RUN),
+    Option(
+        "registry",
+        URL,
+        "Where releases are published; asked where no dewy runs.",
+        ACT | LOOK,
+    ),
     Option("cache", URL, "Where artifacts and answers are kept.", short="c"),
     Option(
         "notifier", URLS, "Where people are told; may be repeated.", field="notifiers"

@@ -47,19 +47,46 @@ def resolve(
     return settings
 
 
+def resolve_anyway(
+    command: str,
+    given: Mapping[str, object],
+    environ: Mapping[str, str],
+    cwd: Path,
+) -> tuple[Settings, list[ConfigError]]:
+    """
+    Resolve as `examine` does; return the mistakes of the file and the environment.
+
+    For commands that look, or that are needed in an emergency: what somebody wrote
+    into a file for the next start must not keep them from that.
+
+    Raises:
+        ConfigError: a flag is invalid.
+    """
+    settings, mistakes = examine(command, given, environ, cwd)
+    if mistakes.errors:
+        flags = {name: value for name, value in given.items() if name != "config"}
+        examine(command, flags, {}, cwd, file=False)[1].check()
+    return settings, mistakes.errors
+
+
 def examine(
     command: str,
     given: Mapping[str, object],
     environ: Mapping[str, str],
     cwd: Path,
+    *,
+    file: bool = True,
 ) -> tuple[Settings, Mistakes]:
     """
     Resolve with defaults in place of invalid values; return the mistakes, too.
 
-    For a dry run, which looks at the rest all the same.
+    For a dry run, which looks at the rest all the same. The *file* of options is left
+    out where it is False.
     """
     mistakes = Mistakes()
-    said = _said(given, environ, cwd, mistakes)
+    spoken = {**sources.environment(environ), **sources.flags(given)}
+    written = _written(spoken, cwd, mistakes) if file else {}
+    said = {**written, **spoken}
     values, unread = _values(_judged_as(command, said), said, mistakes)
     with mistakes.caught():
         _add_calver(values, said)
@@ -76,6 +103,7 @@ def examine(
             *_privileged(values),
             *_cut_short(values),
         ),
+        overridden=tuple(_overridden(written, spoken)),
         **values,
     )
     # Of a value that could not be read nothing further is known.
@@ -86,19 +114,25 @@ def examine(
     return settings, mistakes
 
 
-def _said(
-    given: Mapping[str, object],
-    environ: Mapping[str, str],
-    cwd: Path,
-    mistakes: Mistakes,
+def _written(
+    spoken: Mapping[str, Said], cwd: Path, mistakes: Mistakes
 ) -> dict[str, Said]:
-    spoken = {**sources.environment(environ), **sources.flags(given)}
+    """Return what the file says that *spoken* names, or the usual one."""
     config = spoken.get("config")
     path = cwd / (config.texts[-1] if config else sources.FILE)
-    written: dict[str, Said] = {}
     with mistakes.caught():
-        written = sources.file(path, required=config is not None)
-    return {**written, **spoken}
+        return sources.file(path, required=config is not None)
+    return {}
+
+
+def _overridden(
+    written: Mapping[str, Said], spoken: Mapping[str, Said]
+) -> Iterator[str]:
+    """Yield the keys of the file that flags or variables keep from having an effect."""
+    for name, entry in written.items():
+        other = spoken.get(name)
+        if other is not None and other.texts != entry.texts:
+            yield f"{other.what} overrides {entry.what}"
 
 
 def _words(given: Mapping[str, object], name: str) -> tuple[str, ...]:

@@ -61,7 +61,8 @@ class Settings:
     `registry` already carries `--calver` in its query. `cache` is empty for the
     local one in `cache_dir`. `run_options` are the words after `--`, not yet judged.
     `admin_port_chosen`: somebody asked for that port, so dewy must have it.
-    `cautions` are sentences to log as warnings at start.
+    `cautions` are sentences to log as warnings at start, `overridden` names the keys
+    of the file that flags or variables override, a phrase each.
     """
 
     command: str
@@ -133,6 +134,7 @@ class Settings:
     log_level: str = "info"
     log_format: str = "text"
     cautions: tuple[str, ...] = ()
+    overridden: tuple[str, ...] = ()
 
     @property
     def images(self) -> bool:

@@ -58,6 +58,10 @@ TAKEN = frozenset(
 """Settings that may change while dewy runs; the rest requires a restart."""
 
 
+BESIDE = frozenset({"cautions", "overridden"})
+"""Fields of the settings that are no options."""
+
+
 class Reload:
     """
     Reload of the configuration of a dewy that keeps replicas.
@@ -132,6 +136,8 @@ class Reload:
         told = f"changed: {', '.join(changed)}" if changed else "nothing changed"
         if left:
             told += f"; restart dewy for: {', '.join(left)}"
+        if read.overridden:
+            told += f"; {', '.join(read.overridden)}"
         log.info("Configuration reloaded", extra={"outcome": told})
         return told
 
@@ -147,7 +153,7 @@ def merged(old: Settings, read: Settings) -> tuple[Settings, list[str]]:
     Return *old* with the permitted changes of *read*, and the names of the others.
     """
     new = replace(old, **{name: getattr(read, name) for name in TAKEN})
-    return new, [name for name in _names(new, read) if name != "cautions"]
+    return new, [name for name in _names(new, read) if name not in BESIDE]
 
 
 def _names(one: Settings, other: Settings) -> list[str]:

@@ -210,6 +210,7 @@ async def _answer_locally(context: RunContext, handlers: Handlers) -> None:
     )
     try:
         await context.stack.enter_async_context(api)
+        handlers.admin_port = api.port
     except DewyError as exc:
         if settings.admin_port_chosen:
             raise

@@ -110,3 +110,29 @@ async def test_dewy_without_a_port_is_found_by_its_control_socket(
         (each.port, each.status["name"], each.mode) for each in ours
     ]
     assert os.getpid() == ours[1].status["pid"]
+
+
+async def test_dewy_on_another_admin_port_is_found_with_that_port(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through its root, where the ports that are tried do not lead to it."""
+    told = describe(
+        State(),
+        0.0,
+        name="shop",
+        command="server",
+        root=str(tmp_path),
+        process=Process(os.getpid(), admin_port=4711),
+    )
+
+    async def handle(verb: str, args: Any, progress: Any) -> dict[str, Any]:
+        return told
+
+    private = tmp_path / ".dewy"
+    private.mkdir()
+    with admin_apis({}) as first:
+        async with ControlServer(private / "admin.sock", handle):
+            found = await everywhere(first)
+
+    ours = [each for each in found if each.status["root"] == str(tmp_path)]
+    assert [4711] == [each.port for each in ours]

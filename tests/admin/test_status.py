@@ -42,6 +42,7 @@ KEYS = {
     "last_poll",
     "last_error",
     "last_detail",
+    "admin_port",
 }
 
 

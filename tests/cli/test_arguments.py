@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import click
 import pytest
 
@@ -196,3 +199,45 @@ def test_empty_version_is_not_taken_for_none(
     assert (2, "") == (ended.status, ended.out)
     assert "'[VERSION]'" in ended.err or "'VERSION'" in ended.err
     assert before == worked.read()
+
+
+@pytest.mark.parametrize("command", ["status", "history", "hold", "rollback", "unhold"])
+def test_broken_file_of_options_stops_no_command_that_looks_or_helps(
+    dewy: Dewy, worked: StateFile, root: Path, command: str
+) -> None:
+    """At 3 a.m. a half-edited file must not be in the way."""
+    (root / "dewy.toml").write_text("replicas = = 3\n")
+    ended = dewy(command)
+
+    assert 0 == ended.status
+    assert "dewy: warning: " in ended.err
+    assert "dewy.toml is not TOML: " in ended.err
+    assert ended.out
+
+
+def test_wrong_values_in_file_and_environment_are_warned_of_too(
+    dewy: Dewy, worked: StateFile, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "dewy.toml").write_text("log-level = 'loud'\nname = 'shop'\n")
+    monkeypatch.setenv("DEWY_LOG_FORMAT", "xml")
+    ended = dewy("status", "--json")
+
+    assert "shop" == json.loads(ended.out)["name"]
+    assert 2 == ended.err.count("dewy: warning: ")
+
+
+def test_wrong_flag_is_an_error_all_the_same(dewy: Dewy, root: Path) -> None:
+    (root / "dewy.toml").write_text("replicas = = 3\n")
+    ended = dewy("status", "--log-level", "loud")
+
+    assert 2 == ended.status
+    assert "--log-level 'loud'" in ended.err
+
+
+@pytest.mark.parametrize("command", ["server", "assets", "container", "check"])
+def test_broken_file_of_options_stops_what_goes_by_it(
+    dewy: Dewy, root: Path, command: str
+) -> None:
+    (root / "dewy.toml").write_text("replicas = = 3\n")
+
+    assert 2 == dewy(command).status

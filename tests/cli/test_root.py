@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dewy.admin.discovery import Instance
-from dewy.cli.group import COMMANDS
+from dewy.cli.group import COMMANDS, NAMED
 from dewy.config import Settings
 from dewy.deploy.state import StateFile
 from tests.cli.conftest import Dewy
@@ -53,6 +53,30 @@ def test_command_works_in_the_directory_that_is_named(
         (told := json.loads(ended.out))["root"],
         told["running"]["tag"],
     )
+
+
+@pytest.mark.parametrize("command", sorted(NAMED - {"doctor"}))
+def test_name_may_follow_a_command_that_takes_no_other_word(
+    dewy: Dewy,
+    worked: StateFile,
+    root: Path,
+    running: list[Instance],
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    """`dewy status shop`, wherever it is called."""
+    monkeypatch.chdir("/")
+    running.append(Instance(2, {"name": "shop", "root": str(root)}))
+    dewy(command, "shop")
+
+    assert root == Path.cwd()
+
+
+def test_name_that_nothing_has_is_told(dewy: Dewy, running: list[Instance]) -> None:
+    ended = dewy("status", "shop")
+
+    assert 2 == ended.status
+    assert "error: shop: there is no such directory, and no dewy of that" in ended.err
 
 
 def test_file_of_options_is_that_of_the_directory(

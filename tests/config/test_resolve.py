@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.config import PortMapping, Settings, resolve
+from dewy.config import PortMapping, Settings, examine, resolve
 from dewy.config.resolve import with_calver
 from dewy.errors import ConfigError, ConfigErrors
 
@@ -331,3 +331,18 @@ def test_time_that_stopping_does_not_grant_is_a_caution(settings: Resolve) -> No
 
     assert "--stop-timeout 60s is cut short when dewy itself stops" in caution
     assert "--shutdown-timeout gives 25s" in caution
+
+
+def test_keys_that_flags_or_variables_override_are_known(tmp_path: Path) -> None:
+    """Those that say the same are not worth a word."""
+    (tmp_path / "dewy.toml").write_text(
+        "replicas = 5\ninterval = '9s'\nkeep = 3\nslot = 'a'\n"
+    )
+    given = {"replicas": ["3"], "keep": ["3"]}
+    environ = {"DEWY_INTERVAL": "1s"}
+    settings, _ = examine("container", given, environ, tmp_path)
+
+    assert (
+        "--replicas overrides dewy.toml: replicas",
+        "DEWY_INTERVAL overrides dewy.toml: interval",
+    ) == settings.overridden

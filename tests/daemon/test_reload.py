@@ -97,6 +97,16 @@ async def test_what_takes_a_restart_is_named_and_left(tmp_path: Path):
     assert old.runtime == stage.agent.settings.runtime
 
 
+async def test_flag_that_overrides_the_file_is_told(tmp_path: Path):
+    """Else "nothing changed" sends people looking for what they did wrong."""
+    old = settings(tmp_path)
+    overridden = ("--replicas overrides dewy.toml: replicas",)
+    stage = Stage(old, lambda: replace(old, overridden=overridden))
+    told = await stage.reload.reload()
+
+    assert "nothing changed; --replicas overrides dewy.toml: replicas" == told
+
+
 async def test_nothing_changed(tmp_path: Path):
     old = settings(tmp_path)
 
