@@ -12,6 +12,7 @@ from ..admin import operate, preview
 from ..config import Settings
 from ..errors import ConfigError, DewyError
 from ..logs import summary
+from ..proxy.limits import caution, thread_count
 from .endpoints import constructor_findings, mistake
 from .engine import engine_findings, option_findings
 from .finding import Finding, Level, exit_status
@@ -108,6 +109,8 @@ async def _of_mode(
 
 def _on_this_host(settings: Settings, mode: str) -> list[Finding]:
     found = list(root_findings(settings))
+    if text := caution(settings.max_connections, thread_count(settings.proxy_threads)):
+        found.append(Finding(Level.ATTENTION, "descriptors", text))
     if settings.command == "server":
         # Without the command's name nobody said that this is a program.
         level = Level.FAILURE if mode else Level.ATTENTION

@@ -8,7 +8,6 @@ import os
 import socket
 from typing import Self
 
-from .. import system
 from .._speedups import COMPILED, Relay
 from .._speedups.interface import (
     DRAINED,
@@ -23,7 +22,7 @@ from .._speedups.interface import (
 from ..config import Endpoint
 from . import journal
 from .backend import Backend, Probe
-from .limits import most_connections
+from .limits import caution, most_connections, thread_count
 from .listeners import Offered, listen, taken
 from .port import Port
 from .probe import reachable
@@ -78,7 +77,9 @@ class Proxy:
         log_connections: bool = False,
         probe: Probe | None = None,
     ) -> None:
-        self._threads = system.usable_cpus() if threads is None else threads
+        self._threads = thread_count(threads)
+        if text := caution(max_connections, self._threads):
+            log.warning("%s", text)
         self._logs = log_connections and journal.is_wanted()
         self._relay = Relay(
             self._threads,

@@ -47,3 +47,19 @@ async def test_release_that_is_missing_is_a_failure(tmp_path: Path) -> None:
     subjects = {each.subject for each in offline.findings}
     assert {"root", "disk"} <= subjects
     assert not any(tmp_path.iterdir())  # noqa: ASYNC240
+
+
+async def test_limit_of_connections_above_that_of_descriptors_is_told(
+    tmp_path: Path,
+) -> None:
+    settings = Settings(
+        command="container",
+        root=tmp_path,
+        cache_dir=tmp_path / ".dewy/cache",
+        max_connections=100_000_000,
+    )
+    report = await examine_host(settings, mode="container", offline=True)
+
+    (found,) = [each for each in report.findings if each.subject == "descriptors"]
+    assert Level.ATTENTION is found.level
+    assert "--max-connections 100000000 needs" in found.text

@@ -110,6 +110,7 @@ def test_shortage_of_descriptors_passes(start: Start, origin: Origin) -> None:
     wait, which costs next to nothing, and are served when there is room again.
     """
     proxy = start("--max-connections", "1000", "--proxy-threads", "1", limit=64)
+    assert "--max-connections 1000 needs 2328 descriptors" in proxy.log.read_text()
     accepting = threading.Thread(target=_accept_all, args=(origin,), daemon=True)
     accepting.start()
     with ExitStack() as stack:

@@ -6,7 +6,7 @@ import resource
 
 import pytest
 
-from dewy.proxy.limits import most_connections
+from dewy.proxy.limits import caution, most_connections
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,20 @@ def test_two_descriptors_each(
     """Beside what the rest needs; a small limit is no reason to refuse everybody."""
     monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, soft))
     assert expected == most_connections(threads)
+
+
+@pytest.mark.parametrize(
+    ("asked", "hard", "told"),
+    [
+        (0, 100, ""),
+        (1000, 20000, ""),
+        (1000, -1, ""),
+        (10000, 20000, "--max-connections 10000 needs 20328 descriptors"),
+    ],
+)
+def test_limit_above_that_of_descriptors_is_told(
+    monkeypatch: pytest.MonkeyPatch, asked: int, hard: int, told: str
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (64, hard))
+    assert caution(asked, 1).startswith(told)
+    assert bool(told) == bool(caution(asked, 1))
