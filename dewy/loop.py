@@ -7,6 +7,7 @@ The event loop dewy runs on: uvloop where the extra `fast` is there, else asynci
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Coroutine
 from importlib.util import find_spec
@@ -15,6 +16,8 @@ from typing import Any, TypeVar
 from .errors import ConfigError, ImplementationUnavailable
 from .extras import install_hint
 from .threads import DaemonThreads
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -48,8 +51,15 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """
     if name() == ASYNCIO:
         return None
-    import uvloop
-
+    try:
+        import uvloop
+    except ImportError as exc:
+        if os.environ.get("DEWY_LOOP"):
+            raise ImplementationUnavailable(
+                f"DEWY_LOOP=uvloop cannot be used: {exc}"
+            ) from exc
+        log.warning("Event loop uvloop not used", extra={"error": str(exc)})
+        return None
     return uvloop.new_event_loop
 
 

@@ -53,6 +53,21 @@ def test_loop_that_is_none_or_missing_is_refused(
         loop.run(running())
 
 
+def test_asyncio_does_where_uvloop_is_broken(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Built for another C library, say; but not where it was asked for."""
+    monkeypatch.setattr(loop, "find_spec", lambda name: object())
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+
+    assert "asyncio" == loop.run(running())
+    assert ["Event loop uvloop not used"] == [each.message for each in caplog.records]
+
+    monkeypatch.setenv("DEWY_LOOP", "uvloop")
+    with pytest.raises(ConfigError, match="uvloop cannot be used"):
+        loop.run(running())
+
+
 def test_naming_the_loop_imports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The version is asked for by scripts."""
     monkeypatch.delitem(sys.modules, "uvloop", raising=False)

@@ -11,26 +11,33 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__all__ = ["COMPILED", "EXTENSIONS", "Relay"]
+__all__ = ["COMPILED", "EXTENSIONS", "PROBLEM", "Relay"]
 
 # The modules built from `_speedups/*.pyx`; each has a pure twin beside this file.
 EXTENSIONS: tuple[str, ...] = ("relay_c",)
 
 
-def _compiled() -> bool:
+def _load() -> tuple[bool, str]:
+    """
+    Load the extensions.
+
+    Return whether they serve, and why not where they are there: built for another
+    interpreter, for one.
+    """
     if os.environ.get("DEWY_NO_EXTENSIONS") or not EXTENSIONS:
-        return False
+        return False, ""
     try:
         for name in EXTENSIONS:
             import_module(f".{name}", __name__)
-    except ImportError:
+    except ImportError as exc:
         if os.environ.get("DEWY_REQUIRE_EXTENSIONS"):
             raise
-        return False
-    return True
+        missing = isinstance(exc, ModuleNotFoundError)
+        return False, "" if missing else str(exc)
+    return True, ""
 
 
-COMPILED = _compiled()
+COMPILED, PROBLEM = _load()
 
 if TYPE_CHECKING or COMPILED:
     from .relay_c import Relay

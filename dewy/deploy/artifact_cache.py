@@ -107,7 +107,7 @@ class ArtifactCache:
         nobody else waits for that.
         """
         key = self.key(release)
-        manifest = await self._manifest(release)
+        manifest = await self._manifest(release, tell=True)
         if manifest is None:
             return False
         loaded = await self._try(self._cache.load(key, into), None)
@@ -183,9 +183,14 @@ class ArtifactCache:
     def _prefix(self, tag: str) -> str:
         return f"{self._scope}/{_segment(tag)}--"
 
-    async def _manifest(self, release: Release) -> Manifest | None:
-        text = await self._get(f"{self.key(release)}.json")
-        manifest = Manifest.parse(text or b"")
+    async def _manifest(
+        self, release: Release, *, tell: bool = False
+    ) -> Manifest | None:
+        key = f"{self.key(release)}.json"
+        text = await self._get(key) or REVOKED
+        manifest = Manifest.parse(text)
+        if tell and manifest is None and text != REVOKED:
+            log.warning("Found a damaged manifest in the cache", extra={"key": key})
         vouched = manifest and manifest.vouches_for(release, self._mode)
         return manifest if vouched else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 import stat
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
@@ -37,6 +38,17 @@ def _holds(kind: Callable[[], bool]) -> bool:
 def status(path: Path) -> os.stat_result:
     """Return the stat of *path*, links followed."""
     return path.stat()
+
+
+def holds_certificates(path: Path) -> bool:
+    """Return whether *path* holds certificates in PEM form."""
+    with path.open("rb"):
+        pass  # An error of the file system is told as such.
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        return False
+    return True
 
 
 def look(path: Path, identity: str = "") -> os.stat_result:

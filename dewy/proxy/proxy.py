@@ -8,7 +8,7 @@ import os
 import socket
 from typing import Self
 
-from .._speedups import COMPILED, Relay
+from .._speedups import COMPILED, PROBLEM, Relay
 from .._speedups.interface import (
     DRAINED,
     IDLE,
@@ -100,6 +100,8 @@ class Proxy:
         return f"<Proxy of {len(self._ports)} ports, {kind}>"
 
     async def __aenter__(self) -> Self:
+        if PROBLEM:
+            log.warning("Compiled proxy not used", extra={"error": PROBLEM})
         self._relay.start()
         self._entered = True
         loop = asyncio.get_running_loop()

@@ -73,6 +73,8 @@ class Authorities:
     async def _read(self, look: Look | None) -> None:
         self.context.current = await asyncio.to_thread(_context)
         self._seen, self._loaded = look, True
+        if problem := await _problem():
+            log.warning("Certificate authorities not read", extra=problem)
 
 
 def of_this_host() -> Authorities:
@@ -116,6 +118,20 @@ async def _look() -> Look | None:
     except OSError:
         return None
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+async def _problem() -> dict[str, str]:
+    """Return the file that the environment names in vain, and why; or nothing."""
+    file = _file() if os.environ.get("SSL_CERT_FILE") else None
+    if file is None:
+        return {}
+    try:
+        # OpenSSL passes over a file that it cannot read.
+        found = await brief.look(file.parent, reading.holds_certificates, file)
+        reason = "" if found else "it holds no certificates in PEM form"
+    except OSError as exc:
+        reason = exc.strerror or str(exc)
+    return {"file": str(file), "error": reason} if reason else {}
 
 
 def _file() -> Path | None:

@@ -61,5 +61,5 @@ def _read(named: str) -> URL | None:
         proxy = URL()
     if proxy.scheme == "http" and proxy.host:
         return proxy
-    log.warning("Proxy not used: it must be of the form http://[USER:PASSWORD@]HOST")
+    log.warning("Proxy not used: it must be a URL such as http://proxy.example:3128")
     return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from dewy import _speedups
@@ -17,7 +19,7 @@ def _unbuilt(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_missing_extension_falls_back() -> None:
     """Without the extension the pure twin serves."""
-    assert _speedups._compiled() is False
+    assert (False, "") == _speedups._load()
 
 
 def test_missing_extension_is_an_error_where_it_is_required(
@@ -27,7 +29,7 @@ def test_missing_extension_is_an_error_where_it_is_required(
     monkeypatch.setenv("DEWY_REQUIRE_EXTENSIONS", "1")
 
     with pytest.raises(ImportError, match="unbuilt_c"):
-        _speedups._compiled()
+        _speedups._load()
 
 
 def test_refusing_extensions_wins_over_requiring_them(
@@ -37,14 +39,14 @@ def test_refusing_extensions_wins_over_requiring_them(
     monkeypatch.setenv("DEWY_REQUIRE_EXTENSIONS", "1")
     monkeypatch.setenv("DEWY_NO_EXTENSIONS", "1")
 
-    assert _speedups._compiled() is False
+    assert (False, "") == _speedups._load()
 
 
 def test_present_extension_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any importable module will do to show the choice."""
     monkeypatch.setattr(_speedups, "EXTENSIONS", ("__init__",))
 
-    assert _speedups._compiled() is True
+    assert (True, "") == _speedups._load()
 
 
 def test_version_without_extensions_has_nothing_to_require(
@@ -54,4 +56,15 @@ def test_version_without_extensions_has_nothing_to_require(
     monkeypatch.setattr(_speedups, "EXTENSIONS", ())
     monkeypatch.setenv("DEWY_REQUIRE_EXTENSIONS", "1")
 
-    assert _speedups._compiled() is False
+    assert (False, "") == _speedups._load()
+
+
+def test_broken_extension_falls_back_and_says_why(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Built for another interpreter, say: an operator would only see it slower."""
+    (tmp_path / "broken_c.py").write_text("raise ImportError('undefined symbol: x')")
+    monkeypatch.setattr(_speedups, "__path__", [str(tmp_path)])
+    monkeypatch.setattr(_speedups, "EXTENSIONS", ("broken_c",))
+
+    assert (False, "undefined symbol: x") == _speedups._load()

@@ -133,6 +133,19 @@ async def test_damaged_artifact_in_the_cache_is_fetched_again(
     assert CONTENT == await host.fetch(release)
 
 
+async def test_damaged_manifest_is_told_and_replaced(
+    host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    release = await host.current()
+    await host.fetch(release)
+    (host.directory / f"v1.0.0--{FILE}.json").write_text("garbage")
+
+    assert CONTENT == await host.fetch(release)
+    assert "Found a damaged manifest in the cache" in caplog.messages
+    host.unplug()
+    assert CONTENT == await host.fetch(release)
+
+
 async def test_artifact_without_a_manifest_does_not_count(host: Host) -> None:
     """The manifest is written last: what lacks one was never finished."""
     release = await host.current()

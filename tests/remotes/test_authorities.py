@@ -9,6 +9,7 @@ import pytest
 
 from dewy.errors import RemoteError
 from dewy.remotes import http
+from dewy.remotes.authorities import Authorities
 from tests.standins.certificates import Authority
 from tests.standins.files import FileServer
 
@@ -78,3 +79,27 @@ async def test_bundle_that_has_not_changed_is_not_read_again(
 async def test_missing_bundle_leaves_distrust(server: FileServer) -> None:
     with pytest.raises(RemoteError, match="could not be trusted"):
         await get(f"{server.url}/file")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "No such file or directory"), ("no certificate", "holds no certificates")],
+)
+async def test_file_that_is_named_in_vain_is_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    content: str | None,
+    reason: str,
+) -> None:
+    """OpenSSL passes over it, and trusts nobody it names."""
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    await Authorities().load()
+
+    [record] = caplog.records
+    assert "Certificate authorities not read" == record.message
+    assert reason in record.error
+    assert str(file) == record.file

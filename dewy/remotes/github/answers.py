@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from ...errors import RemoteError
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -140,9 +144,20 @@ def _asset(document: Any) -> GitHubAsset:
         id=_field(document, "id", int),
         name=_field(document, "name", str),
         size=_field(document, "size", int),
-        digest=digest if re.fullmatch("sha256:[0-9a-f]{64}", digest) else "",
+        digest=_understood(_field(document, "name", str), digest),
         updated_at=_field(document, "updated_at", str),
     )
+
+
+@lru_cache(maxsize=256)
+def _understood(asset: str, digest: str) -> str:
+    """Return *digest* if dewy can compare it, else "", which is told once."""
+    if re.fullmatch("sha256:[0-9a-f]{64}", digest):
+        return digest
+    if digest:
+        extra = {"asset": asset, "digest": digest[:80]}
+        log.warning("Digest not understood", extra=extra)
+    return ""
 
 
 def _field(document: Any, name: str, kind: type[T]) -> T:

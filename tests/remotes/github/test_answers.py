@@ -147,3 +147,12 @@ def test_rubbish_for_a_token_is_an_error(document: object) -> None:
 def test_message_is_words_or_nothing(document: object, expected: str) -> None:
     """Errors may be rubbish too."""
     assert expected == answers.message(document)
+
+
+def test_digest_of_unknown_form_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """It would guard the artifact."""
+    document = release(assets=[{**asset(digest="blake3:00"), "name": "odd"}])
+    for _ in range(2):
+        answers.release("h", document)
+
+    assert ["Digest not understood"] == [each.message for each in caplog.records]
