@@ -87,6 +87,9 @@ class SharedCache(Cache, Protocol):
         """
         Write a small value if *version* is still the present one; "" if there
         is to be none yet. False if somebody else was first.
+
+        Raises:
+            RateLimited: nothing was written; the store takes it a moment later.
         """
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from ..errors import RemoteError
+from ..errors import RateLimited, RemoteError
 from ..logs import summary
 
 log = logging.getLogger(__name__)
@@ -14,22 +14,29 @@ class OutageLog:
     """
     Reports on a failing cache: one when it begins to fail, one when that is over.
 
-    It is over when something was written: what is full or read-only reads well.
+    Reading and writing fail apart. What failed to be read is well when something was
+    read: there are hosts that never write. What was read all the time is well when
+    something was written: a cache that is full or read-only reads well.
     """
 
     def __init__(self) -> None:
-        self._begun = False
+        self._reading = self._writing = False
 
-    def noticed(self, exc: OSError | RemoteError) -> None:
+    def noticed(self, exc: OSError | RemoteError, *, reading: bool = False) -> None:
         """
         Note that a call failed with *exc*, and its caller goes on without the cache.
         """
-        level = logging.DEBUG if self._begun else logging.WARNING
+        # A cache that takes something later only is not away.
+        later = isinstance(exc, RateLimited)
+        told = later or self._reading or (self._writing and not reading)
+        level = logging.DEBUG if told else logging.WARNING
         log.log(level, "Went on without the cache", extra={"reason": summary(exc)})
-        self._begun = True
+        if not later:
+            self._reading |= reading
+            self._writing |= not reading
 
-    def over(self) -> None:
-        """Note that the cache took something."""
-        if self._begun:
+    def over(self, *, reading: bool = False) -> None:
+        """Note that the cache took something, or, with *reading*, gave something."""
+        if self._reading or (self._writing and not reading):
             log.info("Cache works again")
-        self._begun = False
+            self._reading = self._writing = False

@@ -110,7 +110,7 @@ class ArtifactCache:
         manifest = await self._manifest(release, tell=True)
         if manifest is None:
             return False
-        loaded = await self._try(self._cache.load(key, into), None)
+        loaded = await self._try(self._cache.load(key, into), None, reading=True)
         if not loaded:
             if loaded is False:
                 await self._revoke(release, manifest)
@@ -176,7 +176,8 @@ class ArtifactCache:
     async def retain(self, tags: Iterable[str]) -> None:
         """Let what is cached of the versions *tags*, and nothing else, stay."""
         found = [
-            await self._try(self._cache.keys(self._prefix(tag)), []) for tag in tags
+            await self._try(self._cache.keys(self._prefix(tag)), [], reading=True)
+            for tag in tags
         ]
         self._cache.retain({key for keys in found for key in keys})
 
@@ -204,28 +205,32 @@ class ArtifactCache:
         if not isinstance(self._cache, SharedCache):
             await self._try(self._cache.delete(key), None)
             return
-        found = await self._try(self._cache.read(key), Versioned())
+        found = await self._try(self._cache.read(key), Versioned(), reading=True)
         if Manifest.parse(found.value or b"") == manifest:
             await self._try(
                 self._cache.compare_and_set(key, found.version, REVOKED), False
             )
 
     async def _get(self, key: str) -> bytes | None:
-        return await self._try(self._cache.get(key), None)
+        return await self._try(self._cache.get(key), None, reading=True)
 
     async def _load(self, key: str, into: Path) -> bool:
-        return await self._try(self._cache.load(key, into), False)
+        return await self._try(self._cache.load(key, into), False, reading=True)
 
     async def _put(self, key: str, value: bytes) -> bool:
         await self._cache.put(key, value)
         return True
 
-    async def _try(self, call: Awaitable[T], otherwise: T) -> T:
+    async def _try(
+        self, call: Awaitable[T], otherwise: T, *, reading: bool = False
+    ) -> T:
         try:
             result = await call
         except (OSError, RemoteError) as exc:
-            self._outage.noticed(exc)
+            self._outage.noticed(exc, reading=reading)
             return otherwise
+        if reading:
+            self._outage.over(reading=True)
         return result
 
 

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Any, Self
 
 from ..caches import SharedCache
-from ..errors import RemoteError
+from ..errors import RateLimited, RemoteError
 from ..system import Clock, hostname
 from .registry_answer import moment, seconds
 
@@ -26,7 +26,12 @@ LONGEST = 600.0
 RENEWALS = 3
 """The number of renewals in a lease's time."""
 
-GIVING_BACK = 2.0
+APART = 1.0
+"""Seconds between two writes of one object that a store may ask for."""
+
+GIVING_BACK = 4.0
+"""Seconds to give it back; a store may take one write per second of an object."""
+
 USELESS = "not kept"
 
 
@@ -103,9 +108,13 @@ class Lease:
         note = Note.parse(seen.value)
         if note and self._is_alive(note, seen.version, now):
             return Standing.USELESS if note.value == USELESS else Standing.ANOTHERS
-        taken = await self._cache.compare_and_set(
-            self._key, seen.version, self._note(now, self._token).text()
-        )
+        try:
+            taken = await self._cache.compare_and_set(
+                self._key, seen.version, self._note(now, self._token).text()
+            )
+        except RateLimited:
+            # Somebody has just written it.
+            return Standing.ANOTHERS
         return Standing.OURS if taken else Standing.ANOTHERS
 
     async def renew(self) -> None:
@@ -135,7 +144,7 @@ class Lease:
         if note and note.value == self._token:
             now = self._clock.wall() if seen.now is None else seen.now
             text = self._note(now, value).text()
-            await self._cache.compare_and_set(self._key, seen.version, text)
+            await later(self._cache, self._key, seen.version, text)
 
     def _note(self, now: float, value: str) -> Note:
         holder = f"{hostname()}:{os.getpid()}"
@@ -146,6 +155,15 @@ class Lease:
         if self._seen[0] != version:
             self._seen = version, self._clock.monotonic()
         return now < ends and self._clock.monotonic() - self._seen[1] < lasts
+
+
+async def later(cache: SharedCache, key: str, version: str, value: bytes) -> bool:
+    """Compare and set, once the cache takes another write of *key*."""
+    while True:
+        try:
+            return await cache.compare_and_set(key, version, value)
+        except RateLimited as exc:
+            await asyncio.sleep(max(exc.retry_after or 0.0, APART))
 
 
 Leases = Callable[[str], Lease]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -33,31 +33,44 @@ ZERO = "0001-01-01T00:00:00Z"
 """The zero time, by which the original says that there is none."""
 
 _FRACTION = re.compile(r"\.(\d+)")
-_KINDS: dict[str, Callable[[str], DewyError]] = {
-    "NotYet": NotYet,
-    "RateLimited": RateLimited,
-    "RemoteError": RemoteError,
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The failure of a registry to name a release, for hosts that did not ask it."""
+    """
+    The failure of a registry to name a release, for hosts that did not ask it.
+
+    Attributes:
+        retry_after: Seconds from then on that the registry asked to stay away, or None.
+    """
 
     kind: str
     text: str
     at: float
     since: datetime | None = None
+    retry_after: float | None = None
 
     @classmethod
     def of(cls, exc: DewyError, at: float) -> Self:
         since = exc.since if isinstance(exc, NoRelease) else None
-        return cls(type(exc).__name__, str(exc), at, since)
+        asked = exc.retry_after if isinstance(exc, RemoteError) else None
+        return cls(type(exc).__name__, str(exc), at, since, asked)
 
-    def error(self) -> DewyError:
+    def lasts(self, ttl: float) -> float:
+        """Return the seconds for which nobody asks again."""
+        return max(ttl, self.retry_after or 0.0)
+
+    def error(self, now: float | None = None) -> DewyError:
+        """Return the error as it is to be raised *now*, or as it was."""
         if self.kind == "NoRelease":
             return NoRelease(self.text, since=self.since)
-        return _KINDS.get(self.kind, RemoteError)(self.text)
+        if self.kind == "NotYet":
+            return NotYet(self.text)
+        left = None
+        if self.retry_after is not None:
+            left = max(self.retry_after - abs((now or self.at) - self.at), 0.0)
+        kind = RateLimited if self.kind == "RateLimited" else RemoteError
+        return kind(self.text, retry_after=left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +257,7 @@ def _failed(failure: Failure) -> dict[str, Any]:
         "text": failure.text,
         "at": moment(failure.at),
         "since": moment(since.timestamp()) if since else None,
+        "retry_after": failure.retry_after,
     }
 
 
@@ -257,6 +271,7 @@ def _failure(given: dict[str, Any] | None) -> Failure | None:
         str(given["text"]),
         at,
         None if since is None else utc(since),
+        None if (asked := given.get("retry_after")) is None else float(asked),
     )
 
 

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 from ..caches import SharedCache, Versioned
 from ..caches.outage_log import OutageLog
 from ..config.values import duration
-from ..errors import ConfigError, DewyError, RemoteError
+from ..errors import ConfigError, DewyError, RateLimited, RemoteError
 from ..logs import summary
 from ..notifiers import Kind
 from ..registries import ArrangingRegistry, Candidates, Registry, candidates_of
@@ -26,6 +26,7 @@ from ..system import Clock, hostname
 from ..urls import redact
 from ..versions import Version
 from .candidates import first
+from .lease import later
 from .registry_answer import Entry, Failure, Passed, moment
 
 __all__ = ["CachedRegistry", "Terms", "ttl_of"]
@@ -40,7 +41,8 @@ WAIT = 0.25
 PATIENCE = 60.0
 """Seconds to wait for another host, however long its claim would last."""
 
-UNLOCK = 2.0
+UNLOCK = 8.0
+"""Seconds to replace a claim; a store may take one write per second of an object."""
 
 MOST_NAMES = 5000
 """The number of names of a list that are shared."""
@@ -161,13 +163,15 @@ class CachedRegistry:
                 seen = await self._cache.read(self._key)
             except (OSError, RemoteError) as exc:
                 return await self._alone(exc)
+            self._outage.over(reading=True)
             entry, now = Entry.parse(seen.value), self._now(seen)
             if entry.release and entry.age(now) < self._terms.ttl:
                 return self._good(entry)
-            if entry.failed_ago(now) < self._terms.ttl and entry.failure:
-                return self._despite(entry.failure.error(), entry, now)
+            failure = entry.failure
+            if failure and entry.failed_ago(now) < failure.lasts(self._terms.ttl):
+                return self._despite(failure.error(now), entry, now)
             if self._waits(entry, now, deadline) or not (
-                claim := await self._claim(seen)
+                claim := await self._claim(seen, deadline)
             ):
                 await asyncio.sleep(WAIT * (0.5 + self._clock.jitter()))
                 continue
@@ -183,7 +187,7 @@ class CachedRegistry:
         claimed = entry.locked_ago(now) < self._terms.claim
         return claimed and self._clock.monotonic() < deadline
 
-    async def _claim(self, seen: Versioned) -> Entry | None:
+    async def _claim(self, seen: Versioned, deadline: float) -> Entry | None:
         """Return the entry with our claim in it; None if somebody else was first."""
         claim = Entry.parse(seen.value).claimed(self._node, self._now(seen))
         try:
@@ -191,6 +195,9 @@ class CachedRegistry:
                 self._outage.over()
                 return claim
         except (OSError, RemoteError) as exc:
+            if isinstance(exc, RateLimited) and self._clock.monotonic() < deadline:
+                # Somebody has just written it, as with a claim.
+                return None
             # No host can be first here, so none is waited for.
             self._outage.noticed(exc)
             return replace(claim, locked_by="")
@@ -232,14 +239,12 @@ class CachedRegistry:
             async with asyncio.timeout(UNLOCK):
                 seen = await self._cache.read(self._key)
                 if seen.value == claim.text():
-                    await self._cache.compare_and_set(
-                        self._key, seen.version, after.text()
-                    )
+                    await later(self._cache, self._key, seen.version, after.text())
         except (OSError, RemoteError) as exc:
             self._outage.noticed(exc)
 
     async def _alone(self, exc: OSError | RemoteError) -> Entry:
-        self._outage.noticed(exc)
+        self._outage.noticed(exc, reading=True)
         return replace(await self._answer(), fetched_at=self._clock.monotonic())
 
     def _good(self, entry: Entry) -> Entry:

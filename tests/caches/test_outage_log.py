@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from dewy.caches.outage_log import OutageLog
-from dewy.errors import RemoteError
+from dewy.errors import RateLimited, RemoteError
 
 
 def test_it_is_told_once_until_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
@@ -26,3 +26,49 @@ def test_it_is_told_once_until_it_is_over(caplog: pytest.LogCaptureFixture) -> N
         ("Cache works again", None),
         ("Went on without the cache", "down again"),
     ] == [(r.getMessage(), getattr(r, "reason", None)) for r in caplog.records]
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    messages = [r.getMessage() for r in caplog.records if r.levelno >= logging.INFO]
+    caplog.clear()
+    return messages
+
+
+def test_every_outage_is_told_where_a_host_only_reads(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The second one as the first, though nothing is ever written."""
+    caplog.set_level(logging.DEBUG)
+    outage = OutageLog()
+    for _ in range(2):
+        outage.noticed(RemoteError("down"), reading=True)
+        outage.noticed(RemoteError("down"))
+        outage.noticed(RemoteError("down"), reading=True)
+        assert ["Went on without the cache"] == told(caplog)
+        outage.over(reading=True)
+        outage.over(reading=True)
+        assert ["Cache works again"] == told(caplog)
+
+
+def test_full_cache_is_well_when_it_takes_something(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It reads well all the time."""
+    caplog.set_level(logging.DEBUG)
+    outage = OutageLog()
+    for _ in range(2):
+        outage.noticed(OSError(28, "No space left on device"))
+        outage.over(reading=True)
+    assert ["Went on without the cache"] == told(caplog)
+    outage.over()
+
+    assert ["Cache works again"] == told(caplog)
+
+
+def test_write_that_has_to_wait_is_no_outage(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    outage = OutageLog()
+    outage.noticed(RateLimited("one write per second"))
+    outage.over()
+
+    assert [] == told(caplog)

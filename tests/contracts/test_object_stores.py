@@ -54,11 +54,11 @@ async def test_small_object_that_is_not_small_is_refused(case: StoreCase) -> Non
 
 
 async def test_version_of_what_was_deleted_is_a_conflict(case: StoreCase) -> None:
-    put_if = case.store.put_if
-    version = await asyncio.to_thread(case.store.put, "key", b"value", "text/plain")
-    await asyncio.to_thread(case.store.delete, "key")
+    objects = Objects(case.store)
+    version = await objects.put("key", b"value")
+    await objects.delete("key")
 
-    assert await asyncio.to_thread(put_if, "key", b"value", version) is None
+    assert await objects.put_if("key", b"value", version) is None
 
 
 async def test_connection_cut_inside_a_piece_is_an_interruption(

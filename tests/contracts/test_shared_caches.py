@@ -14,6 +14,8 @@ from typing import cast
 import pytest
 
 from dewy.caches import SharedCache
+from dewy.deploy.registry_cache import CachedRegistry, Terms
+from dewy.release import Deployment, Release
 from tests.contracts.shared_cases import SHARED_CASES, Open, entered
 
 SCOPE = "0123456789abcdef"
@@ -84,6 +86,42 @@ async def test_value_written_again_is_another_version(fleet: Fleet) -> None:
     await host.put("k", b"v3")
 
     assert 3 == len({first.version, second.version, (await host.read("k")).version})
+
+
+async def test_value_may_be_written_twice_in_a_row(fleet: Fleet) -> None:
+    """As a claim and its answer are; a store that wants a pause gets it."""
+    host = await fleet.host("one")
+    await host.put("k", b"first")
+    await host.put("k", b"second")
+    seen = await host.read("k")
+
+    assert await host.compare_and_set("k", seen.version, b"third")
+    assert b"third" == (await host.read("k")).value
+
+
+class Registry:
+    """Counts how often it is asked."""
+
+    asked = 0
+
+    async def current(self, tag: str | None = None) -> Release:
+        self.asked += 1
+        return Release("v1.0.0", "mem://x/v1.0.0/app.tgz", "one")
+
+    async def report(self, deployment: Deployment) -> None:
+        raise NotImplementedError
+
+
+async def test_hosts_ask_a_registry_once_between_them(fleet: Fleet) -> None:
+    """Soon, too: nobody is waited for longer than the answer takes."""
+    registry, key = Registry(), "registry-cache/0123456789abcdef.json"
+    caches = [await fleet.host(f"host{n}") for n in range(5)]
+    hosts = [CachedRegistry(registry, each, key, Terms.of(60.0)) for each in caches]
+    async with asyncio.timeout(30):
+        for _ in range(3):
+            await asyncio.gather(*(host.current() for host in hosts))
+
+    assert 1 == registry.asked
 
 
 async def test_what_was_deleted_is_none_yet(fleet: Fleet) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from collections import deque
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ import pytest
 from dewy.caches import Versioned
 from dewy.caches.memory import MemoryCache
 from dewy.deploy.lease import Lease, Note, Standing
+from dewy.errors import RateLimited
 from dewy.system import Clock
 from tests.eventually import eventually
 
@@ -157,3 +159,23 @@ async def test_nobody_is_believed_for_more_than_ten_minutes(site: Site) -> None:
     assert Standing.OURS is await host.take()
     await site.cache.put(KEY, replace(note, expires_at="never").text())
     assert Standing.OURS is await host.take()
+
+
+async def test_lease_is_taken_and_given_back_one_write_after_the_other(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a cache takes one write per second, others see the note all the same."""
+    write, limits = site.cache.compare_and_set, deque([True, False, True])
+
+    async def limit(key: str, version: str, value: bytes) -> bool:
+        if limits and limits.popleft():
+            raise RateLimited("one write per second")
+        return await write(key, version, value)
+
+    monkeypatch.setattr(site.cache, "compare_and_set", limit)
+    host = site.host()
+    assert Standing.ANOTHERS is await host.take()
+    assert Standing.OURS is await host.take()
+    await host.give_back(useless=True)
+
+    assert Standing.USELESS is await site.host().take()

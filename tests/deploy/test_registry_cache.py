@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,9 +15,17 @@ import pytest
 
 from dewy.caches import Versioned
 from dewy.caches.memory import MemoryCache
+from dewy.deploy import registry_cache
 from dewy.deploy.registry_answer import Entry
 from dewy.deploy.registry_cache import CachedRegistry, Terms, ttl_of
-from dewy.errors import Ambiguous, ConfigError, NoRelease, NotYet, RemoteError
+from dewy.errors import (
+    Ambiguous,
+    ConfigError,
+    NoRelease,
+    NotYet,
+    RateLimited,
+    RemoteError,
+)
 from dewy.notifiers import Kind
 from dewy.registries import Candidates
 from dewy.registries.options import Options
@@ -254,6 +263,71 @@ def test_time_is_in_the_url_of_the_cache() -> None:
         ttl_of("redis://host?registry-ttl=-5s")
     with pytest.raises(ConfigError, match="must be a time"):
         ttl_of("redis://host?registry-ttl=soon")
+
+
+async def test_second_outage_is_told_where_nothing_is_written(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Hosts that read what others ask for notice the end of the first one."""
+    caplog.set_level("INFO")
+    await site.host().current()
+    host = site.host()
+    caplog.clear()
+    for _ in range(2):
+        site.cache.trouble = RemoteError("down")
+        assert ONE == await host.current()
+        site.cache.trouble = None
+        assert ONE == await host.current()
+
+    lines = ["Went on without the cache", "Cache works again"]
+    assert lines * 2 == [m for m in caplog.messages if m in lines]
+
+
+async def test_time_to_stay_away_is_shared(site: Site) -> None:
+    """The registry told one host; the others keep away as long."""
+    site.registry.answer = RateLimited("busy", retry_after=600.0)
+    with pytest.raises(RateLimited):
+        await site.host().current()
+    site.cache.now += 100
+    with pytest.raises(RateLimited, match="busy") as caught:
+        await site.host().current()
+    assert pytest.approx(500, abs=5) == caught.value.retry_after
+    assert 1 == len(site.registry.asked)
+
+    site.registry.answer = ONE
+    site.cache.now += 501
+    assert ONE == await site.host().current()
+
+
+@pytest.mark.parametrize("limited", [1, 2])
+async def test_claim_and_answer_are_written_one_after_the_other(
+    site: Site, monkeypatch: pytest.MonkeyPatch, limited: int
+) -> None:
+    """Where a cache takes one write per second, later is soon enough."""
+    write, tries = site.cache.compare_and_set, count(1)
+
+    async def limit(key: str, version: str, value: bytes) -> bool:
+        if next(tries) == limited:
+            raise RateLimited("one write per second")
+        return await write(key, version, value)
+
+    monkeypatch.setattr(site.cache, "compare_and_set", limit)
+    assert ONE == await site.host().current()
+    assert ONE == await site.host().current()
+
+    assert 1 == len(site.registry.asked)
+
+
+async def test_cache_that_takes_no_claim_in_time_is_left_aside(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def limit(key: str, version: str, value: bytes) -> bool:
+        raise RateLimited("one write per second")
+
+    monkeypatch.setattr(site.cache, "compare_and_set", limit)
+    monkeypatch.setattr(registry_cache, "PATIENCE", 0.5)
+
+    assert ONE == await site.host().current()
 
 
 class Listing(Registry):

@@ -2,8 +2,8 @@
 A stand-in for Google Cloud Storage, in a process of its own.
 
 Written from the documentation of its JSON API and never compared with Google's:
-objects with generations and preconditions, pages, ranges, and uploads in one
-request or resumable ones. No credentials are asked for.
+objects with generations and preconditions, pages, ranges, uploads in one request
+or resumable ones, and one write per second of an object. No credentials are asked for.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ from aiohttp import web
 from tests.standins.serving import announce
 
 Metadata = dict[str, Any]
+
+APART = 1.0
+"""Seconds between two writes of an object."""
 
 
 @dataclass
@@ -57,6 +60,7 @@ class GCS:
         self.buckets: dict[str, dict[str, Stored]] = {}
         self.sessions: dict[str, Session] = {}
         self._generations = itertools.count(time.time_ns() // 1000)
+        self._written: dict[tuple[str, str], float] = {}
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=1 << 31)
@@ -200,6 +204,11 @@ class GCS:
         if query.get("ifGenerationMatch", present) != present:
             raise failure(412, "At least one of the pre-conditions did not hold.")
 
+    def _limit(self, bucket: str, name: str) -> None:
+        last = self._written.get((bucket, name), float("-inf"))
+        if time.monotonic() - last < APART:
+            raise failure(429, "The object exceeded the rate limit for mutations.")
+
     def _write(
         self,
         bucket: str,
@@ -209,7 +218,9 @@ class GCS:
         query: Mapping[str, str],
     ) -> Metadata:
         # Nothing is awaited between looking and writing: one of many is first.
+        self._limit(bucket, name)
         self._require(bucket, name, query)
+        self._written[bucket, name] = time.monotonic()
         generation = str(next(self._generations))
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         metadata = {

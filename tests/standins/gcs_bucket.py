@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from typing import Any
 from urllib.parse import quote
@@ -66,5 +67,8 @@ class GCSBucket:
         url = served("tests.standins.gcs") + path
         # A gibibyte at once, on a busy machine.
         answer = self._session.request(method, url, timeout=600, **options)
+        while answer.status_code == 429:
+            time.sleep(0.1)
+            answer = self._session.request(method, url, timeout=600, **options)
         answer.raise_for_status()
         return answer
