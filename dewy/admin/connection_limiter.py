@@ -27,7 +27,8 @@ class ConnectionLimiter:
 
         answer: Seconds it may take from then on to have its answer.
 
-        most: Connections at a time; one more is told so and let go.
+        most: Connections at a time. One more takes the place of the one that has been
+            without a request for longest; if all have one, it is told so and let go.
     """
 
     def __init__(
@@ -42,14 +43,27 @@ class ConnectionLimiter:
         self.head = head
         self.answer = answer
         self.most = most
-        self.visits: set[Visit] = set()
+        self.visits: dict[Visit, None] = {}
 
     def __call__(self) -> Visit:
         return Visit(self)
 
+    def has_room(self) -> bool:
+        """Return whether one more may come, which may cost a silent one its place."""
+        if len(self.visits) >= self.most:
+            silent = next((each for each in self.visits if each.silent), None)
+            if silent is not None:
+                silent.end()
+        return len(self.visits) < self.most
+
 
 class Visit(asyncio.Protocol):
-    """A connection; passes everything on to the server's protocol."""
+    """
+    A connection; passes everything on to the server's protocol.
+
+    Attributes:
+        silent: True until its request has come.
+    """
 
     def __init__(self, door: ConnectionLimiter) -> None:
         self._door = door
@@ -57,20 +71,21 @@ class Visit(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._room = LARGEST_HEAD
+        self.silent = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        if len(self._door.visits) >= self._door.most:
+        if not self._door.has_room():
             self._transport.write(FULL)
             self._transport.close()
             return
-        self._door.visits.add(self)
+        self._door.visits[self] = None
         self._end_in(self._door.head)
         self._inner = cast(asyncio.Protocol, self._door.make())
         self._inner.connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._door.visits.discard(self)
+        self._door.visits.pop(self, None)
         self._forget_timer()
         inner, self._inner = self._inner, None
         if inner:
@@ -97,8 +112,15 @@ class Visit(asyncio.Protocol):
 
     def asked(self) -> None:
         """Note that the request has come; from now on its answer has to be taken."""
+        self.silent = False
         self._room = 1 << 62
         self._end_in(self._door.answer)
+
+    def end(self) -> None:
+        """Let go of the client, at once."""
+        self._door.visits.pop(self, None)
+        if self._transport:
+            self._transport.abort()
 
     def stays(self) -> None:
         """

@@ -64,7 +64,7 @@ class ControlServer:
         self._patience = patience
         self._grace = grace
         self._server: asyncio.Server | None = None
-        self._clients: set[asyncio.Task[None]] = set()
+        self._clients: dict[asyncio.Task[None], None] = {}
         self._busy: set[asyncio.Task[None]] = set()
         self._identity = (0, 0)
         self._leaving = False
@@ -125,10 +125,11 @@ class ControlServer:
         task = asyncio.current_task()
         assert task is not None
         task.set_name("admin client")
-        self._clients.add(task)
-        task.add_done_callback(self._clients.discard)
+        full = not self._has_room()
+        self._clients[task] = None
+        task.add_done_callback(lambda over: self._clients.pop(over, None))
         try:
-            if len(self._clients) > MOST_CLIENTS:
+            if full:
                 await self._answer(writer, _refusal("too many clients; try again"))
             else:
                 await self._converse(task, reader, writer)
@@ -136,6 +137,15 @@ class ControlServer:
             log.debug("Lost an admin client", extra={"reason": summary(exc)})
         finally:
             writer.close()
+
+    def _has_room(self) -> bool:
+        """Return whether one more may come; the oldest that asks nothing makes room."""
+        if len(self._clients) < MOST_CLIENTS:
+            return True
+        silent = next((c for c in self._clients if c not in self._busy), None)
+        if silent is not None:
+            silent.cancel()
+        return silent is not None
 
     async def _converse(
         self, task: asyncio.Task[None], reader: StreamReader, writer: StreamWriter

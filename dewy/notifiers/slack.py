@@ -110,6 +110,8 @@ class SlackNotifier:
             # A single attempt; `NoticeQueue` makes the others.
             retry_handlers=[],
         )
+        # Else it would take a proxy from the environment, whatever `NO_PROXY` says.
+        client.proxy = None
         try:
             await client.chat_postMessage(**message)
         except SlackApiError as exc:

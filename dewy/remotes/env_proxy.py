@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
-from urllib.request import getproxies, proxy_bypass
+from http import HTTPStatus
 
 import aiohttp
 from aiohttp import ClientHandlerType
 from yarl import URL
 
 from . import netrc
+from .no_proxy import named
 
-__all__ = ["through_proxy"]
+__all__ = ["LOGIN", "ProxyError", "proxies_for", "proxy_for", "shown", "through_proxy"]
 
 log = logging.getLogger(__name__)
+
+LOGIN = "give its login, http://USER:PASSWORD@HOST, in HTTPS_PROXY or HTTP_PROXY"
+
+
+class ProxyError(aiohttp.ClientError):
+    """The proxy did not do its part; the message says which, and all there is."""
 
 
 async def through_proxy(
@@ -26,24 +36,66 @@ async def through_proxy(
     aiohttp's own `trust_env` reads `.netrc` in a thread of dewy's for each request,
     and for good where the home directory hangs.
     """
-    if proxy := _proxy(request.url):
-        bare = proxy.with_user(None)
-        shown = await _authorization(proxy)
-        headers = {"Proxy-Authorization": shown} if shown else {}
-        if not request.is_ssl():
-            # No CONNECT: the proxy reads the request itself.
-            request.headers.update(headers)
-            headers = {}
-        request.update_proxy(bare, None, headers or None)
-    return await send(request)
+    proxy = proxy_for(request.url)
+    if proxy is None:
+        return await send(request)
+    bare = proxy.with_user(None)
+    login = await _authorization(proxy)
+    headers = {"Proxy-Authorization": login} if login else {}
+    if not request.is_ssl():
+        # No CONNECT: the proxy reads the request itself.
+        request.headers.update(headers)
+        headers = {}
+    request.update_proxy(bare, None, headers or None)
+    with _blamed(bare, request.url, tunnel=request.is_ssl()):
+        return await send(request)
 
 
-def _proxy(url: URL) -> URL | None:
-    proxies = getproxies()
-    named = proxies.get(url.scheme)
-    if not named or proxy_bypass(url.host or "", proxies):
-        return None
-    return _read(named)
+def proxy_for(url: URL) -> URL | None:
+    """Return the proxy for *url*, its login included; None to ask the host itself."""
+    found = named(url.scheme, url.host or "", url.port, os.environ)
+    return _read(found) if found else None
+
+
+def proxies_for(url: str) -> dict[str, str]:
+    """Return that in the form of `requests` and boto3: empty for none."""
+    asked = URL(url)
+    proxy = proxy_for(asked)
+    return {asked.scheme: str(proxy)} if proxy else {}
+
+
+def shown(proxy: URL) -> str:
+    """Return the name of *proxy* for people."""
+    return f"proxy {proxy.host}:{proxy.port}"
+
+
+@contextmanager
+def _blamed(proxy: URL, url: URL, *, tunnel: bool) -> Iterator[None]:
+    """Turn what is the fault of *proxy* into ProxyError."""
+    try:
+        yield
+    except aiohttp.ClientHttpProxyError as exc:
+        what = f"answered {exc.status} when asked for {url.host}"
+        hint = (
+            f": {LOGIN}"
+            if exc.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
+            else ""
+        )
+        raise ProxyError(f"{shown(proxy)} {what}{hint}") from None
+    except aiohttp.ClientConnectorDNSError:
+        # The name of the target is the proxy's to resolve.
+        text = f"{shown(proxy)} is a name that could not be resolved"
+        raise ProxyError(text) from None
+    except aiohttp.ClientProxyConnectionError as exc:
+        why = exc.os_error.strerror or "no connection"
+        raise ProxyError(f"{shown(proxy)} could not be reached: {why}") from None
+    except aiohttp.ConnectionTimeoutError:
+        text = f"{shown(proxy)} made no connection to {url.host} in time"
+        raise ProxyError(text) from None
+    except aiohttp.ServerDisconnectedError:
+        if tunnel:
+            raise
+        raise ProxyError(f"{shown(proxy)} broke the connection off") from None
 
 
 async def _authorization(proxy: URL) -> str:

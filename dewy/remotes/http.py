@@ -30,7 +30,7 @@ from yarl import URL
 from .. import __version__
 from ..errors import RateLimited, RemoteError
 from . import authorities
-from .env_proxy import through_proxy
+from .env_proxy import LOGIN, ProxyError, through_proxy
 from .http_metrics import TRAFFIC
 from .netrc import log_in
 
@@ -162,6 +162,8 @@ def translated(host: str, error: type[RemoteError] = RemoteError) -> Iterator[No
     """Turn what aiohttp raises into *error*, naming *host* and what it did."""
     try:
         yield
+    except ProxyError as exc:
+        raise error(str(exc)) from None
     except (aiohttp.ClientError, TimeoutError) as exc:
         # Asked again, it would lead there again.
         kind = RemoteError if isinstance(exc, Downgraded) else error
@@ -206,9 +208,18 @@ def refusal(
         status == HTTPStatus.FORBIDDEN and delay is not None
     ):
         return rate_limited(host, status, delay)
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return RemoteError(f"the proxy to {host} answered {status}: {LOGIN}")
     hint = (advice or {}).get(status, "")
     text = f"{host} answered {status} {_phrase(status)}".rstrip()
     return RemoteError(f"{text}: {hint}" if hint else text, retry_after=delay)
+
+
+def proxy_trouble(host: str, exc: Exception) -> str:
+    """Say what the proxy to *host* did, by *exc* of a library that speaks to it."""
+    if "407" in str(exc):
+        return f"the proxy to {host} answered 407: {LOGIN}"
+    return f"the proxy to {host} could not be reached, or does not connect to it"
 
 
 def rate_limited(host: str, status: int, delay: float | None) -> RateLimited:

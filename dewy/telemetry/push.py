@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Self, TypedDict, TypeVar
+from typing import Any, Self, TypedDict, TypeVar
 
 import grpc
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
@@ -16,6 +16,7 @@ from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from ..remotes.grpc.endpoint import system_roots
+from ..remotes.grpc.proxy import proxy_options
 from ..threads import DaemonThreads
 from .reasons import Reasons
 from .spans import Spans
@@ -45,6 +46,7 @@ class _How(TypedDict):
     insecure: bool
     credentials: grpc.ChannelCredentials | None
     timeout: float
+    channel_options: Any
 
 
 class Pusher:
@@ -92,6 +94,7 @@ class Pusher:
             "insecure": insecure,
             "credentials": None if insecure else _credentials(os.environ),
             "timeout": patience,
+            "channel_options": proxy_options(endpoint),
         }
         self._metric_exporter = OTLPMetricExporter(**how)
         self._span_exporter = OTLPSpanExporter(**how)

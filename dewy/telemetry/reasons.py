@@ -24,6 +24,7 @@ _ANSWERS = {
 }
 # Of the C core's own words about a connection that could not be made, in this order.
 _SIGNS = (
+    ("HTTP proxy returned", "the proxy does not connect to it: check HTTPS_PROXY"),
     ("WRONG_VERSION_NUMBER", "it speaks no TLS: add --otlp-insecure if that is meant"),
     ("CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted"),
     ("certificate signature failure", "its certificate is not trusted"),

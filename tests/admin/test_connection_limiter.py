@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from dewy.admin.connection_limiter import LARGEST_HEAD, MOST_VISITS
 from dewy.admin.http import AdminAPI
@@ -91,18 +92,45 @@ async def test_head_without_end_is_not_kept(
         assert 200 == (await get(api.port, "/api/status"))[0]
 
 
+async def test_silent_clients_make_room_for_new_ones(
+    port: int, snapshot: dict[str, Any]
+) -> None:
+    """The oldest first; whoever has half a request is silent, too."""
+    async with AdminAPI(port, telling(snapshot)) as api, AsyncExitStack() as stack:
+        silent = []
+        for _ in range(MOST_VISITS):
+            peer = await stack.enter_async_context(connected(api.port))
+            peer[1].write(ASKING[:-2])
+            silent.append(peer)
+        codes = [(await get(api.port, "/api/status"))[0] for _ in range(3)]
+        assert [200, 200, 200] == codes
+        assert b"" == await rest(silent[0][0])
+        reader, writer = silent[-1]
+        writer.write(ASKING[-2:])
+        assert 200 == parsed(await rest(reader))[0]
+
+
 async def test_one_more_than_there_is_room_for_is_told(
     port: int, snapshot: dict[str, Any]
 ) -> None:
-    """And there is room again as soon as somebody leaves."""
-    async with AdminAPI(port, telling(snapshot)) as api, AsyncExitStack() as stack:
-        for _ in range(MOST_VISITS - 1):
-            await stack.enter_async_context(connected(api.port))
-        _, last = await asyncio.open_connection("127.0.0.1", api.port)
+    """Where all have a request; and there is room again as soon as somebody leaves."""
+    asked, over = 0, asyncio.Event()
+
+    async def slow(request: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        await over.wait()
+        return web.Response()
+
+    api = AdminAPI(port, telling(snapshot), routes={"/slow": slow})
+    async with api, AsyncExitStack() as stack:
+        for _ in range(MOST_VISITS):
+            _, last = await stack.enter_async_context(connected(api.port))
+            last.write(ASKING.replace(b"/api/status", b"/slow"))
+        await eventually(lambda: MOST_VISITS == asked)
         async with connected(api.port) as (reader, _):
             code, headers, _ = parsed(await rest(reader))
-        last.close()
-        await last.wait_closed()
+        over.set()
         codes = [503]
         async with asyncio.timeout(30):
             while codes[-1] == 503:

@@ -127,18 +127,42 @@ async def test_slow_client_is_let_go(path: Path) -> None:
 async def test_number_of_clients_is_bounded(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One too many is told so; when one leaves there is room again."""
+    """One too many is told so; when one has its answer there is room again."""
     monkeypatch.setattr(control, "MOST_CLIENTS", 1)
-    async with ControlServer(path, handle):
+    asked, over = asyncio.Event(), asyncio.Event()
+
+    async def slow(verb: str, args: object, progress: object) -> dict[str, Any]:
+        asked.set()
+        await over.wait()
+        return {}
+
+    async with ControlServer(path, slow):
         reader, writer = await asyncio.open_unix_connection(str(path))
         writer.write(b'{"verb": "x"}\n')
-        assert json.loads(await reader.readline())["ok"]
+        await asked.wait()
         (answer,) = await talk(path)
         assert "too many clients" in answer["error"]
-        writer.write_eof()
-        assert b"" == await reader.read()
-        writer.close()
+        over.set()
+        assert json.loads(await reader.readline())["ok"]
         assert (await talk(path, b'{"verb": "x"}\n'))[0]["ok"]
+        writer.close()
+
+
+async def test_client_that_asks_nothing_makes_room(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest first; half a request is none."""
+    monkeypatch.setattr(control, "MOST_CLIENTS", 2)
+    async with ControlServer(path, handle):
+        silent = [await asyncio.open_unix_connection(str(path)) for _ in range(2)]
+        for _, writer in silent:
+            writer.write(b'{"verb":')
+        assert (await talk(path, b'{"verb": "x"}\n'))[0]["ok"]
+        assert b"" == await silent[0][0].read()
+        silent[1][1].write(b' "x"}\n')
+        assert json.loads(await silent[1][0].readline())["ok"]
+        for _, writer in silent:
+            writer.close()
 
 
 async def test_socket_is_for_its_owner_only(path: Path) -> None:

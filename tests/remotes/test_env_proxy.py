@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from dewy.errors import RemoteError
 from dewy.remotes import http
+from dewy.remotes.env_proxy import proxies_for
 from tests.standins.files import FileServer
 
 LOGIN = "Basic bWU6bWluZQ=="
@@ -23,7 +28,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1,.internal")
+    monkeypatch.setenv("NO_PROXY", ".internal")
 
 
 @pytest.fixture
@@ -62,7 +67,7 @@ async def test_login_of_the_proxy_may_be_in_netrc(
     assert LOGIN == server.seen[-1].headers["Proxy-Authorization"]
 
 
-async def test_host_of_no_proxy_is_asked_itself(
+async def test_host_itself_is_asked_without_a_proxy(
     server: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also after a redirect by the proxy."""
@@ -77,15 +82,106 @@ async def test_host_of_no_proxy_is_asked_itself(
 
 @pytest.mark.parametrize("named", ["https://127.0.0.1:9", "socks5://x", "http://x:y"])
 async def test_unusable_proxy_is_told_once(
-    server: FileServer,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    named: str,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, named: str
 ) -> None:
-    server.files["/file"] = b"itself"
-    monkeypatch.delenv("NO_PROXY")
     monkeypatch.setenv("http_proxy", named)
     for _ in range(2):
-        assert b"itself" == await get(f"{server.url}/file")
+        with pytest.raises(RemoteError, match="invalid is a name"):
+            await told("http://example.invalid/file")
 
     assert 1 == caplog.text.count("Proxy not used")
+
+
+async def told(url: str) -> None:
+    """Ask as dewy's clients do."""
+    host = url.split("/")[2]
+    with http.translated(host):
+        async with http.session() as session, session.get(url) as response:
+            if response.status != 200:
+                raise http.refusal(host, response.status, response.headers)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_proxy_that_is_away_is_blamed_itself(
+    monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int, scheme: str
+) -> None:
+    place = f"127.0.0.1:{unused_tcp_port}"
+    monkeypatch.setenv(f"{scheme}_proxy", f"http://me:s3cret@{place}")
+    text = f"proxy {place} could not be reached: Connect"
+    with pytest.raises(RemoteError, match=text) as caught:
+        await told(f"{scheme}://example.invalid/file")
+
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_proxy_that_has_no_name_is_blamed_itself(
+    monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.setenv(f"{scheme}_proxy", "proxy.invalid:3128")
+    text = "proxy proxy.invalid:3128 is a name that could not be resolved"
+    with pytest.raises(RemoteError, match=text):
+        await told(f"{scheme}://example.invalid/file")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "said"),
+    [
+        ("http", "the proxy to example.invalid answered 407: give its login"),
+        (
+            "https",
+            r"proxy 127.0.0.1:\d+ answered 407 when asked for .*: give",
+        ),
+    ],
+)
+async def test_proxy_that_wants_a_login_is_blamed_itself(
+    monkeypatch: pytest.MonkeyPatch, scheme: str, said: str
+) -> None:
+    refusal = b"HTTP/1.1 407 Who are you\r\nContent-Length: 0\r\n\r\n"
+    async with answering(refusal) as place:
+        monkeypatch.setenv(f"{scheme}_proxy", place)
+        with pytest.raises(RemoteError, match=said):
+            await told(f"{scheme}://example.invalid/file")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "answer", "said"),
+    [
+        ("http", b"", "broke the connection off"),
+        ("https", b"HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n", "answered 502"),
+    ],
+)
+async def test_proxy_that_does_not_do_its_part_is_blamed_itself(
+    monkeypatch: pytest.MonkeyPatch, scheme: str, answer: bytes, said: str
+) -> None:
+    async with answering(answer) as place:
+        monkeypatch.setenv(f"{scheme}_proxy", place)
+        with pytest.raises(RemoteError, match=f"proxy {place} {said}"):
+            await told(f"{scheme}://example.invalid/file")
+
+
+@asynccontextmanager
+async def answering(answer: bytes) -> AsyncIterator[str]:
+    """A proxy that answers everything with *answer*, and ends the connection."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        host, port = server.sockets[0].getsockname()
+        yield f"{host}:{port}"
+
+
+def test_proxies_of_other_clients_follow_the_same_rules(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "proxy.test:3128")
+    monkeypatch.setenv("NO_PROXY", "10.0.0.0/8")
+
+    assert {"https": "http://proxy.test:3128"} == proxies_for("https://acme.test/x")
+    assert {} == proxies_for("https://10.1.2.3/x")
+    assert {} == proxies_for("http://acme.test/x")
+    assert {} == proxies_for("https://localhost:9000")

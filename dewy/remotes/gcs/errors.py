@@ -111,7 +111,7 @@ def complaint(where: str, exc: BaseException) -> RemoteError:
         case requests.Timeout() | TimeoutError():
             return Interrupted(f"{where} did not answer in time")
         case requests.exceptions.ProxyError():
-            return Interrupted(f"{where} could not be reached through the proxy")
+            return Interrupted(http.proxy_trouble(where, exc))
         case requests.ConnectionError() if "NewConnection" in repr(exc):
             return Interrupted(f"{where} could not be reached")
         case _:

@@ -19,6 +19,7 @@ from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import storage
 
 from ...errors import ConfigError, RemoteError
+from ..env_proxy import proxies_for
 from ..http import STANDARD
 from ..objects import HASTE, Content, Page, Stat
 from ..transfer import Interrupted
@@ -172,6 +173,7 @@ class GCSStore:
                 self._made._http.hooks["response"].append(self._hear)
                 # Else a `.netrc` with an entry for the host replaces Google's token.
                 self._made._http.auth = _as_it_is
+                _choose_proxies(self._made._http)
             return self._made
 
     def _hear(self, response: Any, *args: object, **kwargs: object) -> None:
@@ -233,6 +235,17 @@ def _connect() -> Any:
         # The form that Google's client for Go takes, and that for Python does not.
         return storage.Client(client_options={"api_endpoint": f"http://{emulator}"})
     return storage.Client(project=os.environ.get("GOOGLE_CLOUD_PROJECT") or None)
+
+
+def _choose_proxies(session: Any) -> None:
+    """Have *session* choose proxies as all of dewy does, and not as requests does."""
+    usual = session.merge_environment_settings
+
+    def settings(url: str, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        found = usual(url, proxies, stream, verify, cert)
+        return found | {"proxies": proxies_for(url)}
+
+    session.merge_environment_settings = settings
 
 
 def _as_it_is(request: Any) -> Any:

@@ -13,6 +13,7 @@ from .. import Clients
 from . import quiet
 from .endpoint import Endpoint
 from .errors import LARGEST, refusal
+from .proxy import proxy_options
 from .registry_pb2 import CurrentRequest, CurrentResponse, ReportRequest
 from .registry_pb2_grpc import RegistryServiceStub
 
@@ -101,13 +102,16 @@ class RegistryClient:
         # `dns` also for addresses; without it `unix:1` would be a path.
         target = f"dns:///{self._endpoint.address}"
         if not self._endpoint.tls:
-            return grpc.aio.insecure_channel(target, CHANNEL)
+            return grpc.aio.insecure_channel(target, self._options())
         try:
             keys = await asyncio.to_thread(self._endpoint.keys)
         except OSError as exc:
             raise RemoteError(f"{exc.filename}: {exc.strerror}") from exc
         credentials = grpc.ssl_channel_credentials(keys.roots, keys.key, keys.chain)
-        return grpc.aio.secure_channel(target, credentials, CHANNEL)
+        return grpc.aio.secure_channel(target, credentials, self._options())
+
+    def _options(self) -> tuple[tuple[str, object], ...]:
+        return (*CHANNEL, *proxy_options(self._endpoint.address))
 
     async def _drop(self) -> None:
         channel, self._channel = self._channel, None

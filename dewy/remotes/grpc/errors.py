@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from grpc import StatusCode
+from yarl import URL
 
 from ...errors import RateLimited, RemoteError
+from ..env_proxy import LOGIN, shown
 from ..http import LONGEST_STAY_AWAY
 from .endpoint import Endpoint
+from .proxy import proxy_of
 
 Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
 
@@ -85,10 +88,18 @@ def refusal(
 def _unavailable(endpoint: Endpoint, details: str) -> str:
     if not details.startswith(_CONNECTING):
         return "is not available, or broke the connection off"
+    proxy = proxy_of(endpoint.address)
+    if proxy and "HTTP proxy returned" in details:
+        return _refused_by(proxy, details)
     for sign, meaning in _UNREACHABLE:
         if sign.lower() in details.lower():
-            return meaning
+            return f"{meaning}, through {shown(proxy)}" if proxy else meaning
     return f"closed the connection: {_doubt(endpoint)}"
+
+
+def _refused_by(proxy: URL, details: str) -> str:
+    login = f": {LOGIN}" if "407" in details else ""
+    return f"could not be reached: {shown(proxy)} does not connect to it{login}"
 
 
 def _doubt(endpoint: Endpoint) -> str:

@@ -137,6 +137,8 @@ def refusal(where: str, exc: aws.ClientError) -> RemoteError:
     metadata = exc.response.get("ResponseMetadata", {})
     headers = {k.title(): v for k, v in metadata.get("HTTPHeaders", {}).items()}
     delay = http.retry_after(headers)
+    if number == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return http.refusal(where, number, headers)
     if name in BUSY or number == HTTPStatus.TOO_MANY_REQUESTS:
         return http.rate_limited(where, number, delay)
     text = f"{where} answered {number} {name}".rstrip()
@@ -167,7 +169,7 @@ def complaint(where: str, exc: aws.BotoCoreError) -> RemoteError:
         case aws.ConnectTimeoutError() | aws.ReadTimeoutError():
             return Interrupted(f"{where} did not answer in time")
         case aws.ProxyConnectionError():
-            return Interrupted(f"{where} could not be reached through the proxy")
+            return Interrupted(http.proxy_trouble(where, exc))
         case aws.EndpointConnectionError():
             return Interrupted(f"{where} could not be reached")
         case aws.HTTPClientError() | aws.IncompleteReadError():

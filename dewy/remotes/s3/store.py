@@ -21,6 +21,7 @@ from botocore.exceptions import ClientError
 
 from ... import __version__
 from ...errors import ConfigError, RemoteError
+from ..env_proxy import proxies_for
 from ..http import STANDARD
 from ..objects import HASTE, Content, Page, Stat
 from ..transfer import Interrupted
@@ -183,8 +184,13 @@ class S3Store:
             "s3",
             region_name=self._region,
             endpoint_url=self._endpoint or None,
-            config=_config(foreign),
+            config=_config(foreign, self._proxies()),
         )
+
+    def _proxies(self) -> dict[str, str]:
+        stated = next(filter(None, map(os.environ.get, ENDPOINTS)), "")
+        usual = f"https://{self._bucket}.s3.{self._region}.amazonaws.com"
+        return proxies_for(self._endpoint or stated or usual)
 
 
 class S3Upload:
@@ -241,7 +247,7 @@ def _loader() -> Any:
     return botocore.session.get_session().get_component("data_loader")
 
 
-def _config(foreign: bool) -> Config:
+def _config(foreign: bool, proxies: dict[str, str]) -> Config:
     # Other vendors' stores may know neither Amazon's host names nor its checksums.
     sums = "when_required" if foreign else "when_supported"
     return Config(
@@ -253,6 +259,8 @@ def _config(foreign: bool) -> Config:
         request_checksum_calculation=sums,
         response_checksum_validation=sums,
         s3={"addressing_style": "path" if foreign else "auto"},
+        # Empty for none; botocore itself reads `NO_PROXY` in another way.
+        proxies=proxies,
         user_agent_extra=f"dewy/{__version__}",
     )
 

@@ -101,3 +101,19 @@ async def test_redirect_to_plain_text_is_refused(
         await asyncio.to_thread(store.close)
 
     assert [] == front.seen
+
+
+async def test_emulator_on_this_host_is_asked_without_a_proxy(
+    front: Front,
+    bucket: GCSBucket,
+    monkeypatch: pytest.MonkeyPatch,
+    unused_tcp_port: int,
+) -> None:
+    """And another one through it, which is blamed for what it does not do."""
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{unused_tcp_port}")
+    store = await asyncio.to_thread(GCSStore, bucket.name)
+    await asyncio.to_thread(store.page, "", "", "")
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://store.invalid")
+    store = await asyncio.to_thread(GCSStore, bucket.name)
+    with pytest.raises(RemoteError, match=r"the proxy to .* could not be reached"):
+        await asyncio.to_thread(store.page, "", "", "")

@@ -63,6 +63,28 @@ def test_connection_that_could_not_be_made_says_why(details: str, said: str) -> 
 
 
 @pytest.mark.parametrize(
+    ("details", "said"),
+    [
+        ("Connection refused", "connection refused, through proxy p.test:3128"),
+        (
+            "HTTP proxy returned response code 407",
+            "proxy p.test:3128 does not connect to it: give its login",
+        ),
+        ("HTTP proxy returned response code 502", "p.test:3128 does not connect to it"),
+    ],
+)
+def test_proxy_is_blamed_itself(
+    monkeypatch: pytest.MonkeyPatch, details: str, said: str
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:s3cret@p.test:3128")
+    error = refused("UNAVAILABLE", CONNECTING + details)
+
+    assert str(error).startswith("grpc://host:443 could not be reached")
+    assert said in str(error)
+    assert "s3cret" not in str(error)
+
+
+@pytest.mark.parametrize(
     ("query", "said"),
     [
         ("plain", "does it want TLS"),

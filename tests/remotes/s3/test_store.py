@@ -259,3 +259,18 @@ async def answered(files: tuple[Path, ...]) -> bool:
     except RemoteError:
         return False
     return True
+
+
+async def test_store_on_this_host_is_asked_without_a_proxy(
+    bucket: S3Bucket,
+    front: Front,
+    monkeypatch: pytest.MonkeyPatch,
+    unused_tcp_port: int,
+) -> None:
+    """And another one through it, which is blamed for what it does not do."""
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{unused_tcp_port}")
+    store = await asyncio.to_thread(opened, bucket, front.url)
+    await asyncio.to_thread(store.page, "", "", "")
+    store = await asyncio.to_thread(opened, bucket, "http://store.invalid")
+    with pytest.raises(RemoteError, match=r"the proxy to .* could not be reached"):
+        await asyncio.to_thread(store.page, "", "", "")
