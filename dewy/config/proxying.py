@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+from ..errors import ConfigError
 from .endpoint import Endpoint
 from .kinds import FLAG, TIME
 from .option import CONTAINER, Option
@@ -22,10 +25,24 @@ def _backends(texts: tuple[str, ...], what: str) -> tuple[Endpoint, ...]:
     return tuple(Endpoint.parse(text, what) for text in texts)
 
 
+def _mode(text: str, what: str) -> int:
+    if not re.fullmatch(r"0?[0-7]{3}", text):
+        raise ConfigError(f"{what} {text!r} must be an octal mode such as 0660")
+    return int(text, 8)
+
+
+def _owner(text: str, what: str) -> str:
+    if not re.fullmatch(r"[^:\s]+(:[^:\s]+)?|:[^:\s]+", text):
+        raise ConfigError(f"{what} {text!r} must be USER, USER:GROUP or :GROUP")
+    return text
+
+
 LISTENERS = Kind("ADDR:PORT", _listeners, (int, str), repeated=True)
 BACKENDS = Kind("ADDR:PORT", _backends, repeated=True)
 THREADS = Kind("NUMBER", last(number(0, 256)), (int,))
 CONNECTIONS = Kind("NUMBER", last(number(0, 100_000_000)), (int,))
+MODE = Kind("MODE", last(_mode))
+OWNER = Kind("USER[:GROUP]", last(_owner))
 BALANCE = Kind("HOW", last(choice(*BALANCES)))
 VERSION = Kind("VERSION", last(choice("none", "v2")))
 
@@ -35,6 +52,19 @@ PROXYING = (
         LISTENERS,
         "Accept connections here: PORT (IPv4 and IPv6), 127.0.0.1:PORT, [::1]:PORT or "
         "unix:/PATH; may be repeated.",
+        PROXY,
+    ),
+    Option(
+        "socket-mode",
+        MODE,
+        "Mode of the files of unix: listeners, such as 0660; else what the umask "
+        "leaves.",
+        PROXY,
+    ),
+    Option(
+        "socket-owner",
+        OWNER,
+        "Who owns them: USER, USER:GROUP or :GROUP; else dewy's own user.",
         PROXY,
     ),
     Option(
@@ -82,7 +112,7 @@ PROXYING = (
     Option(
         "log-connections",
         FLAG,
-        "Log each connection that ends, at the level debug.",
+        "Log each connection that ends.",
         RELAYS,
     ),
     Option(

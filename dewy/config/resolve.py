@@ -204,8 +204,9 @@ def _without_effect(values: Mapping[str, Any]) -> list[str]:
         found.append("--otlp-insecure has no effect without --otlp-endpoint")
     if values.get("telemetry") and values.get("admin_port") == 0 and not told:
         found.append("--telemetry has no effect with --admin-port 0: nobody can ask")
-    if values.get("log_connections") and values.get("log_level") != "debug":
-        found.append("--log-connections has no effect without --log-level debug")
+    level = values.get("log_level")
+    if values.get("log_connections") and level in ("warn", "error"):
+        found.append(f"--log-connections has no effect with --log-level {level}")
     return found
 
 

@@ -119,6 +119,8 @@ class Settings:
     on_exit: str = "stop"
     keep_volumes: bool = False
     listen: tuple[Endpoint, ...] = ()
+    socket_mode: int | None = None
+    socket_owner: str = ""
     backends: tuple[Endpoint, ...] = ()
     proxy_threads: int | None = None
     balance: str = "round-robin"

@@ -16,8 +16,8 @@ SIZE = 4096
 
 
 def is_wanted() -> bool:
-    """Return whether the log would show those lines."""
-    return log.isEnabledFor(logging.DEBUG)
+    """Return whether the log shows those lines."""
+    return log.isEnabledFor(logging.INFO)
 
 
 def tell(
@@ -42,6 +42,6 @@ def tell(
             "bytes_down": each.bytes_down,
             "seconds": round(each.seconds, 6),
         }
-        log.debug("Connection ended", extra=told)
+        log.info("Connection ended", extra=told)
     if missed:
-        log.debug("Connections not logged", extra={"count": missed})
+        log.info("Connections not logged", extra={"count": missed})

@@ -4,35 +4,116 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import grp
 import os
+import pwd
 import socket
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import Self
 
 from ..config import Endpoint
-from ..errors import DewyError
+from ..errors import ConfigError, DewyError
 
-__all__ = ["BACKLOG", "listen", "taken"]
+__all__ = ["BACKLOG", "Permissions", "SocketFile", "listen", "taken"]
 
 BACKLOG = 4096
 
 Offered = Sequence[tuple[str, socket.socket]]
 
 
-async def listen(endpoint: Endpoint) -> socket.socket:
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """
+    Permissions of the files of Unix sockets.
+
+    Attributes:
+        mode: Mode, or None for what the umask leaves.
+
+        owner: `USER`, `USER:GROUP` or `:GROUP`, by names or numbers; "" for dewy's own.
+    """
+
+    mode: int | None = None
+    owner: str = ""
+
+    def apply(self, path: str) -> None:
+        """
+        Give the file at *path* these permissions.
+
+        Raises:
+            ConfigError: there is no such user or group.
+            OSError: they cannot be given.
+        """
+        user, _, group = self.owner.partition(":")
+        if self.owner:
+            os.chown(path, _user_id(user), _group_id(group))
+        if self.mode is not None:
+            os.chmod(path, self.mode)
+
+
+def _user_id(user: str) -> int:
+    if not user or user.isdecimal():
+        return int(user or -1)
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        raise ConfigError(f"--socket-owner: there is no user {user}") from None
+
+
+def _group_id(group: str) -> int:
+    if not group or group.isdecimal():
+        return int(group or -1)
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise ConfigError(f"--socket-owner: there is no group {group}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class SocketFile:
+    """File of a Unix socket that listens; by *identity* no other is taken for it."""
+
+    path: str
+    identity: tuple[int, int]
+
+    @classmethod
+    def of(cls, path: str) -> Self:
+        """Return the present file at *path*."""
+        return cls(path, _identity(path))
+
+    def remove(self) -> None:
+        """Remove the file, unless somebody did, or has put another in its place."""
+        with suppress(OSError):
+            if _identity(self.path) == self.identity:
+                os.unlink(self.path)
+
+
+def _identity(path: str) -> tuple[int, int]:
+    found = os.lstat(path)
+    return found.st_dev, found.st_ino
+
+
+async def listen(
+    endpoint: Endpoint, permissions: Permissions | None = None
+) -> socket.socket:
     """
     Return a socket that listens at *endpoint*.
 
     Without a host it is one dual-stack socket, or an IPv4 one where the host has
-    no IPv6. The file that a dead Unix socket left behind is replaced.
+    no IPv6. The file that a dead Unix socket left behind is replaced; nobody can
+    connect to the new one before it has *permissions*.
 
     Raises:
+        ConfigError: the permissions name a user or a group that does not exist.
         DewyError: the socket cannot be opened; the message says why.
     """
     try:
         if endpoint.path:
-            return await asyncio.to_thread(_listen_unix, endpoint.path)
+            return await asyncio.to_thread(
+                _listen_unix, endpoint.path, permissions or Permissions()
+            )
         return _listen(endpoint)
     except OSError as exc:
         raise DewyError(_explain(endpoint, exc)) from exc
@@ -72,15 +153,20 @@ def _bound(family: socket.AddressFamily, endpoint: Endpoint) -> socket.socket:
     return sock
 
 
-def _listen_unix(path: str) -> socket.socket:
+def _listen_unix(path: str, permissions: Permissions) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    bound = False
     try:
         if _abandoned(path):
             os.unlink(path)
         sock.bind(path)
+        bound = True
+        permissions.apply(path)
         sock.listen(BACKLOG)
     except BaseException:
         sock.close()
+        if bound:
+            os.unlink(path)
         raise
     return sock
 
@@ -99,6 +185,8 @@ def _abandoned(path: str) -> bool:
 def _explain(endpoint: Endpoint, exc: OSError) -> str:
     if exc.errno == errno.EADDRINUSE:
         return f"{endpoint} is in use; stop what listens there, or use another"
+    if exc.errno == errno.EPERM and endpoint.path:
+        return f"{endpoint} cannot be given to its --socket-owner: that takes root"
     if exc.errno == errno.EACCES:
         return (
             f"{endpoint} needs root, CAP_NET_BIND_SERVICE or another mode of its path"

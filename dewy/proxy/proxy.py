@@ -23,7 +23,7 @@ from ..config import Endpoint
 from . import journal
 from .backend import Backend, Probe
 from .limits import caution, most_connections, thread_count
-from .listeners import Offered, listen, taken
+from .listeners import Offered, Permissions, SocketFile, listen, taken
 from .port import Port
 from .probe import reachable
 
@@ -58,8 +58,8 @@ class Proxy:
         backend_wait: Seconds that new connections wait while a port has no backend at
             all; with 0 they are reset at once.
 
-        log_connections: Whether to log each connection that ends, if the log's level is
-            DEBUG by now.
+        log_connections: Whether to log each connection that ends, if the log shows INFO
+            by now.
 
         probe: Returns whether a suspected backend is available; by default, whether it
             accepts a connection and keeps it for a moment.
@@ -93,6 +93,7 @@ class Proxy:
         self._proxy_protocol = proxy_protocol
         self._probe = probe or self._reachable
         self._ports: dict[int, Port] = {}
+        self._files: dict[Port, SocketFile] = {}
         self._entered = self._stopped = False
 
     def __repr__(self) -> str:
@@ -117,11 +118,18 @@ class Proxy:
         return list(self._ports.values())
 
     async def open(
-        self, endpoint: Endpoint, offered: Offered = (), *, paused: bool = False
+        self,
+        endpoint: Endpoint,
+        offered: Offered = (),
+        *,
+        paused: bool = False,
+        permissions: Permissions | None = None,
     ) -> Port:
         """
         Accept at *endpoint*, on a socket of our own or one the service manager
         *offered* for it; if *paused*, from `Port.resume` on.
+
+        The file of a Unix socket of our own has *permissions*, and goes with the port.
 
         Raises:
             DewyError: the endpoint cannot be listened at.
@@ -129,8 +137,24 @@ class Proxy:
         found = taken(endpoint, offered)
         if found:
             return self.adopt(found[1], own=False, paused=paused)
-        with await listen(endpoint) as listener:
-            return self.adopt(listener, own=True, paused=paused)
+        with await listen(endpoint, permissions) as listener:
+            port = self.adopt(listener, own=True, paused=paused)
+        if path := endpoint.path:
+            self._files[port] = await asyncio.to_thread(SocketFile.of, path)
+        return port
+
+    async def close(self, port: Port) -> None:
+        """Accept no more at *port*; open connections live on. Idempotent."""
+        # While it listens, no other file can be taken for its own.
+        if file := self._files.pop(port, None):
+            await asyncio.to_thread(file.remove)
+        if not port.closed:
+            port.close()
+
+    def forget(self, port: Port) -> None:
+        """Forget *port*, which is idle."""
+        port.stop()
+        self._ports.pop(port.number, None)
 
     def adopt(
         self, listener: socket.socket, *, own: bool, paused: bool = False
@@ -178,7 +202,7 @@ class Proxy:
 
     async def _ended(self, seconds: float) -> None:
         for port in self.ports:
-            port.close()
+            await self.close(port)
         log.info("Proxy accepts no more")
         if not seconds:
             return

@@ -13,7 +13,7 @@ from ..config import Endpoint, Settings
 from ..errors import ConfigError
 from ..signals import Signals
 from ..systemd import Service
-from .listeners import Offered, taken
+from .listeners import Offered, Permissions, taken
 from .proxy import Proxy
 from .stopping import stop
 
@@ -87,9 +87,10 @@ def _proxy(settings: Settings) -> Proxy:
 
 async def _open(proxy: Proxy, settings: Settings, offered: Offered) -> None:
     """Open every requested port, or else every socket that was passed."""
+    permissions = Permissions(settings.socket_mode, settings.socket_owner)
     wanted = settings.listen or [Endpoint.of(sock) for _, sock in offered]
     for endpoint in wanted:
-        port = await proxy.open(endpoint, offered)
+        port = await proxy.open(endpoint, offered, permissions=permissions)
         added = [port.add(each, serving=False) for each in settings.backends]
         port.serve(added)
     used = [found for each in wanted if (found := taken(each, offered))]

@@ -23,7 +23,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
 async def test_each_connection_is_a_line_where_that_was_asked_for(
     application: Applications, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.INFO)
     async with Proxy(threads=1, log_connections=True) as proxy:
         port = await proxy.open(Endpoint("127.0.0.1"))
         backend = port.add((await application("one")).endpoint)
@@ -32,7 +32,7 @@ async def test_each_connection_is_a_line_where_that_was_asked_for(
         await eventually(lambda: len(lines(caplog)) == 3)
 
     said = lines(caplog)[0].__dict__
-    assert "DEBUG" == said["levelname"]
+    assert "INFO" == said["levelname"]
     assert (str(port.endpoint), str(backend.endpoint)) == (
         said["port"],
         said["backend"],
@@ -42,7 +42,7 @@ async def test_each_connection_is_a_line_where_that_was_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("level", "wanted"), [(logging.DEBUG, False), (logging.INFO, True)]
+    ("level", "wanted"), [(logging.INFO, False), (logging.WARNING, True)]
 )
 async def test_otherwise_nobody_writes_any(
     application: Applications,
@@ -63,7 +63,7 @@ async def test_otherwise_nobody_writes_any(
 
 
 def test_what_was_missed_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.INFO)
     tell([Ended(1, 9, "", True, 1, 2, 0.5)], 7, {1: "127.0.0.1:80"}, {})
 
     first, second = caplog.records

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import stat
 from pathlib import Path
 
 import pytest
 
 from dewy.config import Endpoint
-from dewy.errors import DewyError
-from dewy.proxy.listeners import listen, taken
+from dewy.errors import ConfigError, DewyError
+from dewy.proxy.listeners import Permissions, listen, taken
 
 
 async def test_file_of_a_dead_socket_is_replaced(tmp_path: Path) -> None:
@@ -58,3 +60,26 @@ def test_passed_socket_is_found_by_name_or_address() -> None:
         assert ("web", sock) == taken(endpoint, [("web", sock)])
         assert ("80", sock) == taken(Endpoint(port=80), [("80", sock)])
         assert taken(Endpoint(port=80), [("web", sock)]) is None
+
+
+async def test_socket_file_has_its_mode_and_owner(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    ours = f"{os.getuid()}:{os.getgid()}"
+    with await listen(Endpoint(path=str(path)), Permissions(0o620, ours)):
+        found = path.stat()
+    assert 0o620 == stat.S_IMODE(found.st_mode)
+    assert (os.getuid(), os.getgid()) == (found.st_uid, found.st_gid)
+
+
+@pytest.mark.parametrize(
+    ("owner", "named"),
+    [("nobody-of-that-name", "no user"), (":no-such-group", "no group")],
+)
+async def test_owner_that_does_not_exist_is_a_mistake(
+    tmp_path: Path, owner: str, named: str
+) -> None:
+    """No file is left."""
+    endpoint = Endpoint(path=str(tmp_path / "socket"))
+    with pytest.raises(ConfigError, match=named):
+        await listen(endpoint, Permissions(owner=owner))
+    assert [] == list(tmp_path.iterdir())  # noqa: ASYNC240

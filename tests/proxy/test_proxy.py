@@ -266,3 +266,25 @@ async def test_workers_tell_what_they_hold(
     assert "it" == await ask(stream)
     assert [1] == [worker.active for worker in proxy.workers()]
     stream[1].close()
+
+
+async def test_file_of_a_unix_socket_goes_with_its_port(tmp_path: Path) -> None:
+    """So that clients see at once that nobody is there."""
+    path = tmp_path / "socket"
+    async with Proxy(threads=1) as proxy:
+        port = await proxy.open(Endpoint(path=str(path)))
+        assert path.is_socket()
+        await proxy.close(port)
+        assert not path.exists()
+        await proxy.open(Endpoint(path=str(path)))
+    assert not path.exists()
+
+
+async def test_file_that_another_put_in_its_place_stays(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    async with Proxy(threads=1) as proxy:
+        await proxy.open(Endpoint(path=str(path)))
+        path.unlink()
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(str(path))
+    assert path.is_socket()
