@@ -110,7 +110,8 @@ def _unpack(
     ):
         budget = Budget(rules.limits, os.fstat(file.fileno()).st_size, stop)
         if kind is Format.ZIP:
-            unpack_zip(file, tree, budget)
+            if not unpack_zip(file, tree, budget) and not rules.program:
+                log.info("Archive holds no permissions", extra={"artifact": name})
         elif kind is not Format.BARE:
             whole = kind is not Format.TAR
             unpack_tar(STREAMS[kind](file), tree, budget, whole=whole)

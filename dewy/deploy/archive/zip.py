@@ -24,9 +24,9 @@ TARGET = 4097  # A byte more than a link can hold.
 DRIVE = re.compile(r"[A-Za-z]:/")
 
 
-def unpack_zip(file: BinaryIO, tree: Tree, budget: Budget) -> None:
+def unpack_zip(file: BinaryIO, tree: Tree, budget: Budget) -> bool:
     """
-    Unpack the zip archive *file*.
+    Unpack the zip archive *file*; return whether it holds permissions.
 
     Raises:
         ArchiveError: the archive holds what must not be unpacked, or cannot be.
@@ -36,6 +36,7 @@ def unpack_zip(file: BinaryIO, tree: Tree, budget: Budget) -> None:
         for info in archive.infolist():
             budget.entry()
             _place(archive, info, tree, budget)
+        return any(info.external_attr >> 16 for info in archive.infolist())
 
 
 def _place(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from base64 import b64decode
 from pathlib import Path
@@ -12,7 +13,13 @@ from ...errors import SignatureError
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-__all__ = ["WHOLE", "decoded", "digest", "is_signed", "whole"]
+__all__ = ["WHOLE", "decoded", "digest", "is_signed", "unmarked", "whole"]
+
+MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
 
 WHOLE = 64 * 1024 * 1024
 """Bytes that a file may have whose signature is over all of it, not over a hash."""
@@ -58,3 +65,12 @@ def is_signed(key: Ed25519PublicKey, signature: bytes, message: bytes) -> bool:
     except InvalidSignature:
         return False
     return True
+
+
+def unmarked(content: bytes) -> bytes:
+    """Return text with a byte order mark, as Windows writes it, as plain UTF-8."""
+    for mark, encoding in MARKS.items():
+        if content.startswith(mark):
+            text = content.removeprefix(mark).decode(encoding, errors="replace")
+            return text.encode()
+    return content

@@ -9,6 +9,7 @@ from ...config import Settings
 from ...errors import ConfigError, ImplementationUnavailable, Mistakes
 from ...extras import install_hint
 from . import Key, cosign, minisign, openpgp
+from .content import unmarked
 
 __all__ = ["LIMIT", "load", "load_all"]
 
@@ -82,4 +83,4 @@ def _content(path: Path, option: str) -> bytes:
         ) from exc
     if len(content) > LIMIT:
         raise ConfigError(f"{option} must not be larger than {LIMIT} bytes")
-    return content
+    return unmarked(content)

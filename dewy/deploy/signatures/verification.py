@@ -9,6 +9,7 @@ from pathlib import Path
 from ...errors import Missing, SignatureError
 from ...release import Release
 from . import Key
+from .content import unmarked
 
 __all__ = ["LIMIT", "Read", "Signed", "require_listed", "verify"]
 
@@ -65,7 +66,7 @@ async def verify(
     names: list[str] = []
     for name in require_listed(release, keys):
         try:
-            content = await read(name)
+            content = unmarked(await read(name))
         except Missing:
             if release.files is not None:
                 raise

@@ -122,6 +122,17 @@ def test_program_of_the_command_can_be_executed(
     assert ["Made program executable"] == [each.message for each in caplog.records]
 
 
+@pytest.mark.parametrize(("mode", "told"), [(0, True), (0o100644, False)])
+def test_archive_without_permissions_is_told(
+    unpacked: Unpacked, caplog: pytest.LogCaptureFixture, mode: int, told: bool
+) -> None:
+    """Where no command says which file is the program."""
+    caplog.set_level("INFO")
+    unpacked(zipped(("bin/app", b"\x7fELF", mode)), "app.zip")
+
+    assert told is ("Archive holds no permissions" in caplog.messages)
+
+
 @pytest.mark.parametrize(
     ("program", "content"), [("app", b"[data]"), ("missing", b"#!"), ("../x", b"#!")]
 )

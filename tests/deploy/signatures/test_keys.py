@@ -30,6 +30,15 @@ def test_kind_of_key_is_told_by_content(tmp_path: Path, gnupg: Making) -> None:
     assert [".minisig", ".sig", ".sig", ".asc", ".asc"] == found
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_key_with_a_byte_order_mark_is_read(tmp_path: Path, encoding: str) -> None:
+    for pair in (Minisign(), Cosign()):
+        text = pair.public.decode().replace("\n", "\r\n")
+        (tmp_path / "key").write_bytes(text.encode(encoding))
+
+        assert load("key", tmp_path)
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"ssh-ed25519 AAAA", b"\xff" * 99, b"-----BEGIN PRIVATE KEY-----\nAAAA"],

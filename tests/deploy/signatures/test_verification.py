@@ -55,6 +55,21 @@ async def test_signature_that_verifies_is_returned_and_logged(
     assert "Verified signature" in caplog.messages
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(("pair", "name"), [(Minisign(), "minisig"), (Cosign(), "sig")])
+async def test_text_as_windows_writes_it_verifies(
+    artifact: Path, pair: Pair, name: str, encoding: str
+) -> None:
+    """`>` of PowerShell makes UTF-16 of what a program prints, and ends lines so."""
+    text = pair.sign(CONTENT).decode().replace("\n", "\r\n")
+    published = Published(**{name: text.encode(encoding)})
+    keys = keys_of(pair)
+
+    assert await verify(
+        artifact, release=published.release, keys=keys, read=published.read
+    )
+
+
 @pytest.mark.parametrize("signer", range(4))
 async def test_any_of_several_keys_may_sign(artifact: Path, signer: int) -> None:
     pairs: list[Pair] = [Minisign(), Minisign(), Cosign(), Cosign()]
