@@ -113,6 +113,12 @@ class RateLimited(RemoteError):
     """The remote refuses to answer for a while; `retry_after` says how long."""
 
 
+class AccessRefused(RemoteError):
+    """
+    Access was refused with credentials, or authorities, that others may have renewed.
+    """
+
+
 class Missing(RemoteError):
     """The remote does not have what it was asked for, or shows it to nobody."""
 

@@ -114,8 +114,9 @@ class ConsulStore:
         await self._sweep(used)
 
     async def close(self) -> None:
-        if self._client is not None:
-            await self._client.close()
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
 
     async def _sweep(self, used: Collection[str]) -> None:
         """Delete the chunks of files that have no manifest any more, or never had."""
@@ -148,6 +149,9 @@ class ConsulStore:
             async with self._reach.within(seconds):
                 yield self._client.kv
         except (exceptions.ConsulException, aiohttp.ClientError, OSError) as exc:
+            if isinstance(exc, aiohttp.ClientSSLError):
+                # The client keeps the authorities that it has read.
+                await self.close()
             # Not `from exc`: it may quote the token's name, or whole answers.
             raise RemoteError(f"{self._reach.where} {_complaint(exc)}") from None
         except NONSENSE as exc:

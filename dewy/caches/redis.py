@@ -12,7 +12,7 @@ import asyncio
 import re
 import secrets
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult
@@ -138,7 +138,17 @@ class RedisStore:
             async with self._reach.within(seconds):
                 yield self._client
         except FAILURES as exc:
+            if is_distrust(exc):
+                await self._forget()
             raise RemoteError(f"{self._reach.where} {_complaint(exc)}") from exc
+
+    async def _forget(self) -> None:
+        """Let go of the client, which keeps the authorities that it has read."""
+        self._client, closing = None, self._closing
+        self._closing = ()
+        for close in closing:
+            with suppress(*FAILURES):
+                await close()
 
 
 class RedisCache(ChunkedCache):

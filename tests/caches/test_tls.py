@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -107,3 +108,25 @@ def test_distrust_shows_under_other_errors() -> None:
 
     assert is_distrust(caught.value)
     assert not is_distrust(ConnectionError("refused"))
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+async def test_renewed_authority_is_read_after_distrust(
+    kind: str, authority: Authority, tmp_path: Path
+) -> None:
+    """The one that issues certificates from now on, under the same name."""
+    ca, renewed = tmp_path / "ca.pem", await asyncio.to_thread(content, authority.cert)
+    old = Authority(tmp_path / "old")
+    await asyncio.to_thread(ca.write_bytes, await asyncio.to_thread(content, old.cert))
+    async with SERVERS[kind](tmp_path, authority.certify("127.0.0.1")) as url:
+        where = f"{url.replace('me:s3cret@', '')}ca={ca}"
+        async with entered(opens(where), tmp_path / "local") as cache:
+            with pytest.raises(RemoteError, match="could not be trusted"):
+                await cache.get("key")
+            await asyncio.to_thread(ca.write_bytes, renewed)
+
+            assert await cache.get("key") is None
+
+
+def content(path: Path) -> bytes:
+    return path.read_bytes()

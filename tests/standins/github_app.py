@@ -50,6 +50,10 @@ class Apps:
             self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         return self._key
 
+    def renew(self) -> None:
+        """Have another key from now on."""
+        self._key = None
+
     def pem(self, form: PrivateFormat = PrivateFormat.TraditionalOpenSSL) -> str:
         """The key as GitHub gives it (PKCS#1), or in another *form*."""
         return self.key.private_bytes(Encoding.PEM, form, NoEncryption()).decode()

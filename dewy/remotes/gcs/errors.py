@@ -17,9 +17,8 @@ from google.api_core.exceptions import GoogleAPICallError
 from google.auth import exceptions as auth
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
-from ...errors import RateLimited, RemoteError
+from ...errors import AccessRefused, RateLimited, RemoteError
 from .. import http
-from ..objects.port import AccessRefused
 from ..transfer import Interrupted
 
 CREDENTIALS = (

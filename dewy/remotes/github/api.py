@@ -13,7 +13,7 @@ import aiohttp
 from aiohttp import ClientMiddlewareType
 from yarl import URL
 
-from ...errors import RemoteError
+from ...errors import AccessRefused, RemoteError
 from ...system import Clock
 from .. import http
 from ..transfer import Interrupted, refusal
@@ -127,7 +127,10 @@ class API:
             words = answers.message(await self._complaint(response))
             if status == HTTPStatus.TOO_MANY_REQUESTS or "rate limit" in words:
                 return http.rate_limited(host, status, UNNAMED_LIMIT)
-        return refusal(host, status, headers, self.advice)
+        refused = refusal(host, status, headers, self.advice)
+        if status == HTTPStatus.UNAUTHORIZED:
+            return AccessRefused(str(refused), retry_after=refused.retry_after)
+        return refused
 
     async def _complaint(self, response: aiohttp.ClientResponse) -> object:
         try:
@@ -165,12 +168,19 @@ class API:
             return NoToken()
         if not isinstance(credentials, App):
             return LastingToken(credentials)
-        app = credentials
+        self._app = credentials
+        return PassingTokens(self._token, self._clock.wall)
 
-        async def ask() -> tuple[str, datetime]:
-            return await self._installation_token(app)
-
-        return PassingTokens(ask, self._clock.wall)
+    async def _token(self) -> tuple[str, datetime]:
+        """Ask for a token, with a renewed key where the one known is refused."""
+        try:
+            return await self._installation_token(self._app)
+        except AccessRefused:
+            renewed = await self._app.renewed()
+            if renewed is None:
+                raise
+        self._app = renewed
+        return await self._installation_token(renewed)
 
     async def _installation_token(self, app: App) -> tuple[str, datetime]:
         async def jwt() -> str:

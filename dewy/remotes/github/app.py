@@ -6,17 +6,19 @@ docs.github.com/apps → "Generating a JSON Web Token (JWT) for a GitHub App".
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
-from ...errors import ConfigError, ImplementationUnavailable
+from ...errors import ConfigError, ImplementationUnavailable, RemoteError
 from ...extras import install_hint
+from ...ioprocess import brief
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -33,11 +35,17 @@ own now, so our clock may be this far ahead or behind.
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """An installation of a GitHub App, and the key that speaks for it."""
+    """
+    An installation of a GitHub App, and the key that speaks for it.
+
+    Attributes:
+        path: The file that holds the key, "" for none.
+    """
 
     id: str
     installation: str
     key: RSAPrivateKey = field(repr=False)
+    path: str = ""
 
     source = "GITHUB_APP_ID, GITHUB_APP_INSTALLATION_ID and the App's private key"
 
@@ -53,7 +61,32 @@ class App:
         installation = environ.get("GITHUB_APP_INSTALLATION_ID", "").strip()
         if not installation:
             raise ConfigError("GITHUB_APP_ID also needs GITHUB_APP_INSTALLATION_ID")
-        return cls(environ["GITHUB_APP_ID"].strip(), installation, _load(_pem(environ)))
+        key, path = _load(_pem(environ)), _path(environ)
+        return cls(environ["GITHUB_APP_ID"].strip(), installation, key, path)
+
+    async def renewed(self) -> Self | None:
+        """
+        Return the app with the key that its file holds by now; None for the same key.
+
+        Raises:
+            RemoteError: the file cannot be read, or holds no key.
+        """
+        if not self.path:
+            return None
+        file = self._file
+        try:
+            pem = await brief.look(file.parent, Path.read_bytes, file)
+            key = await asyncio.to_thread(_load, pem)
+        except (OSError, ConfigError) as exc:
+            reason = (isinstance(exc, OSError) and exc.strerror) or str(exc)
+            raise RemoteError(f"{self.path}: {reason}") from exc
+        if key.private_numbers() == self.key.private_numbers():
+            return None
+        return replace(self, key=key)
+
+    @property
+    def _file(self) -> Path:
+        return Path(self.path).absolute()
 
     @property
     def token_path(self) -> str:
@@ -89,8 +122,7 @@ def _pem(environ: Mapping[str, str]) -> bytes:
     if text := environ.get("GITHUB_APP_PRIVATE_KEY", "").strip():
         # Environment files hold one line per variable.
         return text.replace("\\n", "\n").encode()
-    path = environ.get("GITHUB_APP_PRIVATE_KEY_PATH", "")
-    if not path:
+    if not (path := _path(environ)):
         raise ConfigError(
             "GITHUB_APP_ID also needs GITHUB_APP_PRIVATE_KEY"
             " or GITHUB_APP_PRIVATE_KEY_PATH"
@@ -101,6 +133,12 @@ def _pem(environ: Mapping[str, str]) -> bytes:
         raise ConfigError(
             f"GITHUB_APP_PRIVATE_KEY_PATH: {path} could not be read: {exc.strerror}"
         ) from exc
+
+
+def _path(environ: Mapping[str, str]) -> str:
+    if environ.get("GITHUB_APP_PRIVATE_KEY", "").strip():
+        return ""
+    return environ.get("GITHUB_APP_PRIVATE_KEY_PATH", "")
 
 
 @cache

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from .client import Objects
 from .location import Location, prefix
-from .port import HASTE, AccessRefused, Content, ObjectStore, Page, Stat, Upload
+from .port import HASTE, Content, ObjectStore, Page, Stat, Upload
 
 __all__ = [
     "HASTE",
-    "AccessRefused",
     "Content",
     "Location",
     "ObjectStore",

@@ -10,14 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import ParamSpec, Self, TypeVar, cast
 
-from ...errors import RemoteError
+from ...errors import AccessRefused, RemoteError
 from ...system import to_the_end
 from ...threads import Calls
 from .. import NONSENSE
 from ..transfer import STANDARD, Effort, Interrupted, Progress, persist, transfer
 from ..vendor_files import require_answers
 from .location import Location
-from .port import AccessRefused, Content, ObjectStore, Page, Stat, Upload
+from .port import Content, ObjectStore, Page, Stat, Upload
 from .source import ObjectSource
 from .turns import in_turn
 

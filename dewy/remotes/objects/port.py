@@ -12,18 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from ...errors import RemoteError
-
 HASTE = 30.0
 """Seconds after which a piece is taken as far as it has come."""
-
-
-class AccessRefused(RemoteError):
-    """
-    Access was refused with credentials, or authorities, that others may have renewed.
-
-    The next call reads them again.
-    """
 
 
 @dataclass(frozen=True, slots=True)

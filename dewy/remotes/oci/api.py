@@ -95,7 +95,7 @@ class API:
         """
         Return the answer to *request*, which is about *reference*.
 
-        A 401 is answered once, with a new token.
+        A 401 is answered once, with a new token, and a 403 with a renewed login.
 
         Raises:
             RemoteError: the registry did not answer, or with a status that is not
@@ -105,9 +105,7 @@ class API:
         authorization = self._authorization(reference)
         header = await authorization.header()
         answer = await self._send(reference, request, header)
-        if answer.status == HTTPStatus.UNAUTHORIZED and (
-            await authorization.refused(header, _offered(reference, answer))
-        ):
+        if await _may_help(authorization, header, reference, answer):
             answer = await self._send(reference, request, await authorization.header())
         if answer.status not in request.allowed:
             raise _refusal(reference, answer, authorization.found)
@@ -180,6 +178,21 @@ def _refused_token(
     advice = dict.fromkeys((400, 401, 403), request.advice)
     host = request.url.host or ""
     return http.refusal(host, response.status, response.headers, advice)
+
+
+async def _may_help(
+    authorization: Authorization, header: str, reference: Reference, answer: Answer
+) -> bool:
+    """Return whether another request may help after *answer*."""
+    if answer.status == HTTPStatus.UNAUTHORIZED:
+        return await authorization.refused(header, _offered(reference, answer))
+    own = answer.url.origin() == reference.origin
+    return (
+        own
+        and answer.status == HTTPStatus.FORBIDDEN
+        and bool(header)
+        and (await authorization.renewed(header))
+    )
 
 
 def _offered(reference: Reference, answer: Answer) -> tuple[Challenge, ...]:

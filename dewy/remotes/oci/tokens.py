@@ -135,7 +135,38 @@ class Authorization:
                 challenge.scheme == "bearer" or self._header != header
             )
 
+    async def renewed(self, header: str) -> bool:
+        """
+        Return whether another request may help after a 403 to *header*.
+
+        Some registries answer so to a login that has ended: it may have been renewed.
+
+        Raises:
+            RemoteError: a new token is needed, but not to be had.
+        """
+        async with self._lock:
+            if header != self._header:
+                return True
+            challenge, before = self._challenge, self._found
+            if challenge is None or before is None:
+                return False
+            self._found_at = None
+            if await self._credentials() == before:
+                return False
+            await self._answer(challenge)
+            return self._header not in ("", header)
+
     async def _answer(self, challenge: Challenge) -> None:
+        """Answer *challenge*, again where the login was remembered and is another."""
+        remembered = self._found if self._is_fresh() else None
+        try:
+            await self._answer_once(challenge)
+        except RemoteError:
+            if remembered is None or await self._credentials() == remembered:
+                raise
+            await self._answer_once(challenge)
+
+    async def _answer_once(self, challenge: Challenge) -> None:
         self._header = ""
         credentials = await self._credentials()
         if challenge.scheme == "basic":
@@ -157,11 +188,15 @@ class Authorization:
         self._ends = asked + max(grant.lasts - MARGIN, 0.0)
 
     async def _credentials(self) -> Credentials | None:
-        now = self._clock.monotonic()
-        if self._found_at is None or now - self._found_at >= FRESH:
+        if not self._is_fresh():
+            now = self._clock.monotonic()
             self._found = await self._find()
             self._found_at = now
         return self._found
+
+    def _is_fresh(self) -> bool:
+        at = self._found_at
+        return at is not None and self._clock.monotonic() - at < FRESH
 
 
 def request_for(

@@ -13,9 +13,8 @@ from http import HTTPStatus
 
 from botocore import exceptions as aws
 
-from ...errors import ConfigError, RemoteError
+from ...errors import AccessRefused, ConfigError, RemoteError
 from .. import http
-from ..objects.port import AccessRefused
 from ..transfer import Interrupted
 
 CREDENTIALS = (

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dewy.errors import ConfigError, RemoteError
+from dewy.errors import AccessRefused, ConfigError, RemoteError
 from dewy.remotes.gcs.store import GCSStore
-from dewy.remotes.objects import AccessRefused
 from tests.standins.certificates import Authority
 from tests.standins.files import Fault, FileServer
 from tests.standins.front import Front

@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -209,6 +211,29 @@ async def test_refused_app_token_is_replaced_at_the_next_request(
         server.tokens.discard("ghs_1")
         with pytest.raises(RemoteError, match="401"):
             await client.releases(repository)
+
+        assert () == await client.releases(repository)
+
+
+async def test_renewed_key_of_an_app_is_read_where_the_old_one_is_refused(
+    server: GitHubServer, connect: Connect, repository: Repository, tmp_path: Path
+) -> None:
+    """Within the same request; the file is not looked at before."""
+    path = tmp_path / "key.pem"
+    server.apps.lifetime = 299.0
+    named = {**app(server), "GITHUB_APP_PRIVATE_KEY": ""}
+    write = partial(asyncio.to_thread, path.write_text)
+    await write(server.apps.pem())
+    named["GITHUB_APP_PRIVATE_KEY_PATH"] = str(path)
+    async with await asyncio.to_thread(connect, **named) as client:
+        await client.releases(repository)
+        server.apps.renew()
+        with pytest.raises(RemoteError, match="App's private key"):
+            await client.releases(repository)
+        await write("rubbish")
+        with pytest.raises(RemoteError, match="not an unencrypted RSA key"):
+            await client.releases(repository)
+        await write(server.apps.pem())
 
         assert () == await client.releases(repository)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from dewy.errors import RateLimited, RemoteError
+from dewy.errors import AccessRefused, RateLimited, RemoteError
 from dewy.remotes.download import Effort, Interrupted
-from dewy.remotes.objects import AccessRefused, Objects, Stat, client
+from dewy.remotes.objects import Objects, Stat, client
 from tests.standins.memory_objects import MemoryObjects
 
 MIB = 1 << 20

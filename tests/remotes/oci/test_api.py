@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from aiohttp import web
 from dewy.errors import RateLimited, RemoteError
 from dewy.remotes.oci.reference import Reference
 from tests.remotes.oci.conftest import Connect, Time
+from tests.standins.files import Fault
 from tests.standins.image_api import ImageAPI
 from tests.standins.image_tokens import PASSWORD, USER, TokenServer, basic
 
@@ -89,6 +91,30 @@ async def test_token_that_ended_is_renewed_in_time(
 
     assert 2 == len(tokens.seen)
     assert 1 == guarded.shown().count("")
+
+
+async def test_login_that_is_forbidden_by_now_is_looked_for_again(
+    connect: Connect, server: ImageAPI, reference: Reference, tmp_path: Path
+) -> None:
+    """ECR says so of one that has ended; others renew the file."""
+    config = tmp_path / "config.json"
+
+    def log_in(password: str) -> None:
+        auths = {reference.host: {"username": USER, "password": password}}
+        config.write_text(json.dumps({"auths": auths}))
+
+    server.tag("v1.0.0")
+    server.challenge = 'Basic realm="here"'
+    server.accepted = {basic(USER, "old"), basic(USER, "new")}
+    log_in("old")
+    async with connect(DOCKER_CONFIG=str(tmp_path)) as client:
+        await client.tags(reference)
+        log_in("new")
+        server.faults.append(Fault(status=403))
+
+        assert ("v1.0.0",) == await client.tags(reference)
+
+    assert basic(USER, "new") == server.shown()[-1]
 
 
 async def test_token_refused_early_is_renewed(

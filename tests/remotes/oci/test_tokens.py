@@ -32,7 +32,8 @@ class Remote:
         self.credentials: Credentials | None = ME
         self.lasts = 300.0
         self.fails = False
-        self.looked = 0
+        self.refuses: Credentials | None = None
+        self.looked = self.given = 0
         self.asked: list[TokenRequest] = []
         self.authorization = Authorization(APP, self._find, self._ask, time.clock)
 
@@ -42,9 +43,11 @@ class Remote:
 
     async def _ask(self, request: TokenRequest) -> Grant:
         self.asked.append(request)
-        if self.fails:
+        shown = self.refuses and request_for(APP, BEARER, self.refuses).authorization
+        if self.fails or (shown and shown == request.authorization):
             raise RemoteError("no token today")
-        return Grant(f"token{len(self.asked)}", self.lasts)
+        self.given += 1
+        return Grant(f"token{self.given}", self.lasts)
 
 
 @pytest.fixture
@@ -150,6 +153,50 @@ async def test_refused_credentials_are_looked_up_again(remote: Remote) -> None:
             await remote.authorization.refused("", [BEARER])
 
     assert 2 == remote.looked
+
+
+async def test_login_renewed_while_it_was_remembered_is_tried_at_once(
+    remote: Remote, time: Time
+) -> None:
+    """Where the token server refuses the one that was found minutes ago."""
+    remote.lasts = 60.0
+    await remote.authorization.refused("", [BEARER])
+    time.now += 61
+    remote.credentials, remote.refuses = Credentials("me", "n3w"), ME
+
+    assert "Bearer token2" == await remote.authorization.header()
+    assert (2, 3) == (remote.looked, len(remote.asked))
+
+
+async def test_login_that_is_still_the_same_is_not_tried_again(
+    remote: Remote, time: Time
+) -> None:
+    remote.lasts = 60.0
+    await remote.authorization.refused("", [BEARER])
+    time.now += 61
+    remote.refuses = ME
+    with pytest.raises(RemoteError, match="no token today"):
+        await remote.authorization.header()
+
+    assert (2, 2) == (remote.looked, len(remote.asked))
+
+
+async def test_forbidden_login_is_looked_for_again(remote: Remote) -> None:
+    """Some registries say 403 of one that has ended."""
+    await remote.authorization.refused("", [BASIC])
+    header = await remote.authorization.header()
+    assert not await remote.authorization.renewed(header)
+    assert header == await remote.authorization.header()
+    remote.credentials = Credentials("me", "n3w")
+
+    assert await remote.authorization.renewed(header)
+    assert header != await remote.authorization.header()
+    assert await remote.authorization.renewed(header)
+
+
+async def test_forbidden_request_without_login_stays_forbidden(remote: Remote) -> None:
+    assert not await remote.authorization.renewed("")
+    assert 0 == remote.looked
 
 
 def test_request_names_service_and_scope() -> None:
