@@ -65,6 +65,9 @@ class Agent:
 
         status_reason: The outcome of the last look, for `status`.
 
+        settles_in: Seconds until the release that the last look waits for may be
+            published; None where there is no such release.
+
         provisional: The hold is dewy's own, until it is known what is newest.
     """
 
@@ -84,6 +87,7 @@ class Agent:
     key: Callable[[str], Key | None] = precedence
     absence: Absence = field(default_factory=Absence)
     status_reason: str = "has not looked yet"
+    settles_in: float | None = None
     provisional: bool = False
     watch: ReleaseWatch = field(init=False)
     tidier: Tidier = field(init=False)
@@ -125,6 +129,7 @@ class Agent:
             Exception: the change failed; the running release serves on.
         """
         await self.state_store.flush()
+        self.settles_in = None
         try:
             await self._look_and_act()
         except NotYet as exc:
@@ -395,6 +400,7 @@ class Agent:
     def _note(self, found: Found) -> None:
         """Remember what the look led to, and log what is new about it."""
         known, self.status_reason = self.status_reason, found.decision.reason
+        self.settles_in = found.decision.settles_in
         passed, self.passed_over = self.passed_over, found.passed_over
         self.newest = found.newest or self.newest
         if found.candidates and found.candidates.names is not None:

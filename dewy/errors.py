@@ -176,7 +176,16 @@ class Ambiguous(NoRelease):
 
 
 class NotYet(DewyError):
-    """A release is being published right now; the next tick will see it."""
+    """
+    A release is being published right now; the next tick will see it.
+
+    Attributes:
+        settles_in: Seconds until it may be published; None where nobody knows.
+    """
+
+    def __init__(self, message: str, *, settles_in: float | None = None) -> None:
+        super().__init__(message)
+        self.settles_in = settles_in
 
 
 class DeploymentError(DewyError):

@@ -40,6 +40,9 @@ __all__ = ["run"]
 
 log = logging.getLogger(__name__)
 
+SETTLING = 300.0
+"""Seconds for which `--once` waits for a release that is being published."""
+
 WHILE_STOPPING = frozenset(
     {"status", "why", "logs", "containers", "hold", "unhold", "retry"}
 )
@@ -219,13 +222,24 @@ async def _answer_locally(context: RunContext, handlers: Handlers) -> None:
 
 async def _poll(agent: Agent, poller: Poller, over: asyncio.Event) -> int:
     if agent.settings.once:
-        await poller.once()
+        await _poll_once(agent, poller)
         await agent.follow_up.finished()
         if agent.settings.command == "assets":
             return _outcome(agent, poller)
         await asyncio.get_running_loop().create_future()
     await poller.run(over)
     return 0
+
+
+async def _poll_once(agent: Agent, poller: Poller) -> None:
+    """Poll, and again while a release is still being published."""
+    await poller.once()
+    loop = asyncio.get_running_loop()
+    until = loop.time() + SETTLING
+    while (pause := agent.settles_in) is not None and loop.time() < until:
+        log.info("Waiting for release to settle", extra={"why": agent.status_reason})
+        await asyncio.sleep(pause)
+        await poller.once()
 
 
 def _outcome(agent: Agent, poller: Poller) -> int:

@@ -134,7 +134,7 @@ async def ask_for(registry: Registry, tag: str, now: float, grace: float) -> Fou
 
 def _waiting(exc: NotYet | NoRelease, now: float, grace: float) -> Found:
     if isinstance(exc, NotYet):
-        return Found(None, Decision(WAIT, str(exc)))
+        return Found(None, Decision(WAIT, str(exc), exc.settles_in))
     if in_grace(exc, now, grace):
         return Found(None, _on_its_way(exc))
     raise exc
@@ -200,7 +200,7 @@ class _Walk:
         try:
             release = await self._candidates.details(version)
         except NotYet as exc:
-            return self.ended(Decision(WAIT, str(exc)))
+            return self.ended(Decision(WAIT, str(exc), exc.settles_in))
         except NoRelease as exc:
             return self._missing(version, exc)
         self._newest = self._newest or release

@@ -29,10 +29,16 @@ SKIP, WAIT, DEPLOY, PASS_OVER = Action
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """An action, and why, for `status` and the log."""
+    """
+    An action, and why, for `status` and the log.
+
+    Attributes:
+        settles_in: Seconds until what is waited for may be published, where known.
+    """
 
     action: Action
     reason: str
+    settles_in: float | None = None
 
 
 def plan(state: State, release: Release, now: float) -> Decision:

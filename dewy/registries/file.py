@@ -117,7 +117,7 @@ class FileRegistry:
 
     def _require_settled(self, path: Path, stat: os.stat_result) -> None:
         if not self._settled(path, stat):
-            raise NotYet(f"{path} is still being written")
+            raise NotYet(f"{path} is still being written", settles_in=SETTLED)
 
     def _settled(self, path: Path, stat: os.stat_result) -> bool:
         # Writing moves both times; a tool may set the first one to anything, so

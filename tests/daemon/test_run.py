@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
@@ -145,6 +146,39 @@ async def test_once_tells_why_an_older_release_was_deployed(
     assert 1 == await daemon.run(settings(once=True))
     (line,) = [each for each in caplog.records if "not deployed" in each.message]
     assert "v1.1.0 is in quarantine" in line.__dict__["why"]
+
+
+async def test_once_waits_for_a_release_that_has_just_been_published(
+    settings, tmp_path, caplog
+):
+    """In place, as `cp` does; one that goes on being written fails it in the end."""
+    release = tmp_path / "dist/v1.0.0"
+    await asyncio.to_thread(release.mkdir, parents=True)
+    archive = release / "app.tar.gz"
+    tarball = programs.tarball({"VERSION": "v1.0.0"})
+    await asyncio.to_thread(archive.write_bytes, tarball)
+    caplog.set_level(logging.INFO)
+    registry = (tmp_path / "dist").as_uri() + "?artifact=app.tar.gz"
+
+    assert 0 == await daemon.run(settings(once=True, registry=registry))
+    assert "v1.0.0" == (tmp_path / "current/VERSION").read_text()
+    waits = [each for each in caplog.records if "to settle" in each.message]
+    assert all("still being written" in each.__dict__["why"] for each in waits)
+    assert len(waits) >= 1
+
+
+async def test_once_waits_no_longer_than_it_says(
+    settings, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setitem(vars(sys.modules["dewy.daemon.run"]), "SETTLING", 0.0)
+    release = tmp_path / "dist/v1.0.0"
+    await asyncio.to_thread(release.mkdir, parents=True)
+    await asyncio.to_thread((release / "app.tar.gz").write_bytes, b"x")
+    registry = (tmp_path / "dist").as_uri() + "?artifact=app.tar.gz"
+
+    assert 1 == await daemon.run(settings(once=True, registry=registry))
+    (line,) = [each for each in caplog.records if "not deployed" in each.message]
+    assert "still being written" in line.__dict__["why"]
 
 
 async def test_once_is_once(settings, store, tmp_path):
