@@ -240,6 +240,7 @@ class Handlers:
             "tag": attempt.target,
             "previous": attempt.previous,
             "action": attempt.action,
+            "why": attempt.why,
             "step": attempt.step,
             "progress": attempt.progress,
             "since": clock.wall() - (clock.monotonic() - attempt.begun),

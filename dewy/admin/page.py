@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Page", "page", "serve"]
 
+SCRIPTS = ("format.js", "elements.js", "graph.js", "sections.js", "page.js")
+"""The parts of the script, in the order in which they rely on each other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -38,7 +41,10 @@ def page() -> Page:
     Raises:
         OSError: the installation is not whole.
     """
-    html, style, script = map(_read, ("page.html", "page.css", "page.js"))
+    html, style = _read("page.html"), _read("page.css")
+    script = "\n".join(map(_read, SCRIPTS))
+    # In a block, so that no name in it is that of something of the browser.
+    script = f'"use strict";\n{{\n{script}}}\n'
     policy = (
         "default-src 'none'",
         f"script-src {_hash(script)}",

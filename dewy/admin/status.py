@@ -43,7 +43,7 @@ class Process:
         last_detail: A program's own words that belong to it, or "".
 
         underway: The change under way, of the version or of options: `id`, `tag`,
-            `previous`, `action`, `step`, `progress`, `since`; or None.
+            `previous`, `action`, `why`, `step`, `progress`, `since`; or None.
 
         probation: Seconds that are left of it for what runs, or None.
 

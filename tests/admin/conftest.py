@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from dewy.config import Settings
 from dewy.deploy.quarantine import Quarantine
 from dewy.deploy.state import Installed, State, StateFile
 from dewy.system import Clock
+from tests.standins.chromium import Tab, chromium, tab
 
 V1 = Installed("v1", "one", "20310203T040506Z", 1.0)
 V2 = Installed("v2", "two", "20310203T040507Z", 2.0)
@@ -71,3 +73,16 @@ def port() -> int:
         probe.bind(("127.0.0.1", 0))
         found: int = probe.getsockname()[1]
     return min(found, 65535 - PORTS_TRIED)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with chromium(tmp_path_factory.mktemp("chromium")) as devtools:
+        yield devtools
+
+
+@pytest.fixture
+async def page(browser: str) -> AsyncIterator[Tab]:
+    async with tab(browser) as it:
+        await it.look()
+        yield it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import Any
 
@@ -32,6 +33,8 @@ class Telling:
         moved = []
         self.looks += 1
         for number, each in enumerate(self.told["replicas"], 1):
+            if each["last_check"]:
+                each["last_check"] = check(number)
             if each["phase"] == "serving":
                 each["connections_total"] += 40 + number
                 each["connections_total"] += self.looks * 5 % 23
@@ -116,6 +119,7 @@ def rolling(now: float | None = None) -> Status:
                 "tag": "v2.4.0",
                 "previous": "v2.3.1",
                 "action": "deploy",
+                "why": "",
                 "step": "start",
                 "progress": "replica 2 of 3 is starting",
                 "since": now - 14,
@@ -163,22 +167,34 @@ def serving(now: float | None = None) -> Status:
 
 def told(command: str, known: State, process: Process, now: float) -> Status:
     """As `dewy status --json` has it."""
-    name, root = "shop", "/srv/shop"
-    return status(known, now, name=name, command=command, root=root, process=process)
+    return status(
+        known,
+        now,
+        name="shop",
+        command=command,
+        root="/srv/shop",
+        process=process,
+        past=past_of_program() if command == "server" else past(),
+    )
 
 
 def state(
     now: float, running: str, previous: str, bad: str = "", since: float = 90_000
 ) -> State:
     places = ("", "") if bad else ("20260302T090031Z", "20260226T141500Z")
-    installed = Installed(running, "b", places[0], now - since)
-    before = Installed(previous, "a", places[1], now - 400_000)
+    identities = [hashlib.sha256(each.encode()) for each in (running, previous)]
+    new, old = (f"sha256:{each.hexdigest()}" for each in identities)
+    installed = Installed(running, new, places[0], now - since)
+    before = Installed(previous, old, places[1], now - 400_000)
     clock = Clock(wall=lambda: now, monotonic=lambda: 0.0, jitter=lambda: 0.5)
     quarantine = Quarantine()
     if bad:
         quarantine = quarantine.add(bad, "c", REASON, clock, traffic=False)
     return State(
-        running=installed, installed=(installed, before), quarantine=quarantine
+        running=installed,
+        installed=(installed, before),
+        quarantine=quarantine,
+        because="the newest release when it was deployed",
     )
 
 
