@@ -16,6 +16,7 @@ from dewy.admin.handlers import Handlers
 from dewy.deploy.deploy_hooks import DeployHooks
 from dewy.deploy.releases import Releases
 from dewy.deploy.state import State, StateFile
+from dewy.deploy.verbs import BY_OPERATOR
 from dewy.errors import ArchiveError, DeploymentError, DewyError, RemoteError
 from dewy.polling import Poller
 from tests.eventually import eventually
@@ -195,7 +196,7 @@ async def test_what_cannot_be_done_changes_nothing(site, verb, version, why):
 
 async def test_a_change_under_way_is_told(site, monkeypatch):
     """While it lasts; not once it is over, in whatever way."""
-    steps, ids = [], []
+    steps, ids, reasons = [], [], []
 
     def watched(owner: type, name: str) -> None:
         original = getattr(owner, name)
@@ -203,6 +204,7 @@ async def test_a_change_under_way_is_told(site, monkeypatch):
         async def call(*args: Any) -> None:
             underway = (await site.ask("status"))["underway"]
             ids.append(underway.pop("id"))
+            reasons.append(underway.pop("why"))
             steps.append(underway)
             site.hands.now += 5
             await original(*args)
@@ -223,6 +225,7 @@ async def test_a_change_under_way_is_told(site, monkeypatch):
         {**begun, "step": "start", "progress": "starting v1.2.0"},
         {**back, "since": BEGUN + 10, "step": "start", "progress": "starting v1.1.0"},
     ] == steps
+    assert ["", "", BY_OPERATOR] == reasons
     *_, deployed, back = await site.hands.history()
     assert [deployed.id, deployed.id, back.id] == ids
     assert (await site.ask("status"))["underway"] is None
