@@ -22,7 +22,7 @@ from .deploy.deployment_log import DeploymentLog
 from .deploy.release_store import ReleaseStore
 from .deploy.state import Installed
 from .deploy.state_store import StateStore
-from .errors import DewyError
+from .errors import DewyError, RemoteError
 from .logs import summary
 from .notifiers import Kind
 from .registries import Registry
@@ -37,6 +37,9 @@ T = TypeVar("T")
 
 REGISTRY_DEADLINE = 120.0
 """Seconds that a registry may take for one answer."""
+
+SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds for which a registry may ask to be left alone before the next report."""
 
 
 @dataclass(slots=True)
@@ -159,9 +162,19 @@ class FollowUp:
         deployment = Deployment(release, command, at, nanoseconds, hostname())
         try:
             async with asyncio.timeout(REGISTRY_DEADLINE):
-                await self.registry.report(deployment)
+                await self._report_in_time(deployment)
         except (DewyError, OSError) as exc:
             log.warning("Deployment not reported", extra={"error": summary(exc)})
+
+    async def _report_in_time(self, deployment: Deployment) -> None:
+        """Report *deployment*, again where the registry says when to come back."""
+        while True:
+            try:
+                return await self.registry.report(deployment)
+            except RemoteError as exc:
+                if exc.retry_after is None or exc.retry_after > LONGEST_PAUSE:
+                    raise
+                await asyncio.sleep(max(exc.retry_after, SHORTEST_PAUSE))
 
     async def _report_tag(self, tag: str) -> None:
         try:

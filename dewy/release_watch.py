@@ -12,7 +12,7 @@ from .changes import Cancelled, Change, ChangeSlot
 from .deploy.candidates import Found
 from .deploy.plan import Action, is_same
 from .deploy.state import Installed
-from .errors import DewyError
+from .errors import DewyError, RemoteError
 from .logs import summary
 from .release import Release
 
@@ -52,6 +52,7 @@ class ReleaseWatch:
         self._find = find
         self._alive = alive
         self._start_gave_way = False
+        self._stay_away = 0.0
 
     async def superseded(
         self, release: Release, deploying: Coroutine[Any, Any, None]
@@ -80,7 +81,7 @@ class ReleaseWatch:
     async def _watch(self, release: Release) -> None:
         """Return once the deployment of *release* was cancelled for a newer one."""
         while True:
-            await asyncio.sleep(self._interval())
+            await asyncio.sleep(max(self._interval(), self._stay_away))
             change = self._changes.pending
             if change is None or change.release is not release:
                 continue
@@ -103,9 +104,12 @@ class ReleaseWatch:
 
     async def _newer(self, release: Release) -> str:
         """Return the version that is to be deployed rather than *release*, or ""."""
+        self._stay_away = 0.0
         try:
             found = await self._find()
         except (DewyError, OSError) as exc:
+            asked = exc.retry_after if isinstance(exc, RemoteError) else None
+            self._stay_away = asked or 0.0
             log.debug("Registry not asked", extra={"error": summary(exc)})
             return ""
         own, newest = Installed(release.tag, release.identity, "", 0.0), found.release

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from dewy import follow_up
 from dewy.changes import Change
 from dewy.deploy.state import State
+from dewy.errors import RateLimited
 from tests.eventually import eventually
 from tests.standins.agents import acting
 
@@ -110,3 +112,21 @@ async def test_fetch_waits_until_nothing_is_being_removed(tmp_path: Path) -> Non
         await asyncio.gather(tidying, poll)
 
         assert (tmp_path / "current/VERSION").read_text() == "v1.0.0"
+
+
+async def test_report_comes_again_when_the_registry_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A busy registry costs no report; one that wants to be left for long does."""
+    monkeypatch.setattr(follow_up, "SHORTEST_PAUSE", 0.0)
+    async with acting(tmp_path) as hands:
+        busy = RateLimited("busy", retry_after=0.0)
+        hands.store.fail("report", busy, busy)
+        hands.publish("v1.0.0")
+        await hands.tick()
+        hands.store.fail("report", RateLimited("busy", retry_after=3600.0))
+        hands.publish("v1.1.0")
+        await hands.tick()
+
+        assert ["v1.0.0"] == [each.release.tag for each in hands.store.reports]
+        assert 1 == caplog.messages.count("Deployment not reported")

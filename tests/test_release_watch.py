@@ -12,6 +12,7 @@ from dewy.changes import Cancelled, Change, ChangeSlot
 from dewy.deploy.attempt import Attempt
 from dewy.deploy.candidates import Found
 from dewy.deploy.plan import Action, Decision
+from dewy.errors import RemoteError
 from dewy.release import Release
 from dewy.release_watch import ReleaseWatch
 from tests.eventually import DEADLINE, turns
@@ -28,9 +29,14 @@ class Site:
         self.changes = ChangeSlot()
         self.newest = release("v2")
         self.serves = False
+        self.failure: RemoteError | None = None
+        self.asked = 0
         self.watch = ReleaseWatch(lambda: 0.0, self.changes, self.find, self.alive)
 
     async def find(self) -> Found:
+        self.asked += 1
+        if self.failure:
+            raise self.failure
         return Found(self.newest, Decision(Action.DEPLOY, ""))
 
     async def alive(self) -> bool:
@@ -98,6 +104,14 @@ async def test_cancellation_for_another_reason_is_passed_on(site: Site) -> None:
 
     with pytest.raises(Cancelled, match="aborted by operator"):
         await deploying
+
+
+async def test_registry_that_names_a_time_is_left_alone_for_it(site: Site) -> None:
+    """It is asked in the midst of a deployment, too."""
+    site.failure = RemoteError("busy", retry_after=3600.0)
+    await goes_on(site, "v1", "fetch")
+
+    assert 1 == site.asked
 
 
 async def goes_on(site: Site, tag: str, step: str) -> None:
