@@ -64,9 +64,13 @@ def unpack_tar(
 def _place(
     tar: tarfile.TarFile, member: tarfile.TarInfo, tree: Tree, budget: Budget
 ) -> None:
-    if member.type == LABEL or (name := tree.stripped(member.name)) is None:
+    name = tree.stripped(member.name)
+    if member.type == LABEL or name is None:
+        # It is decompressed all the same.
+        budget.data(max(member.size, 0), hole=True)
         return
     if member.isdir() or member.type == DIRECTORY:
+        budget.data(max(member.size, 0), hole=True)
         tree.directory(name, member.mode)
     elif member.issym():
         tree.symlink(name, member.linkname)

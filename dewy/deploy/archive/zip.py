@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import stat
+import struct
 import zipfile
+import zlib
 from typing import BinaryIO
 
 from ...errors import ArchiveError
@@ -16,6 +18,7 @@ DIRECTORY = 64 * MIB
 ENTRY_MAGIC = b"PK\x01\x02"
 ENCRYPTED = 0x1
 UTF8 = 0x800
+UNICODE_PATH = 0x7075
 READ_ONLY = 0x1
 # Systems whose names are bytes, and whose files have modes: Unix and macOS.
 UNIX = frozenset({3, 19})
@@ -67,12 +70,29 @@ def _name(info: zipfile.ZipInfo) -> str:
 
     Unix's tools write a name's bytes as they are, backslashes among them.
     """
-    if info.create_system not in UNIX:
-        name = info.filename.replace("\\", "/")
-        return name[2:] if DRIVE.match(name) else name
-    if info.flag_bits & UTF8:
-        return info.filename
-    return os.fsdecode(info.filename.encode("cp437"))
+    utf8 = bool(info.flag_bits & UTF8)
+    raw = info.orig_filename.encode("utf-8" if utf8 else "cp437").split(b"\0", 1)[0]
+    name = info.filename if utf8 else _unicode_path(info.extra, raw)
+    if info.create_system in UNIX:
+        return name or os.fsdecode(raw)
+    name = (name or info.filename).replace("\\", "/")
+    return name[2:] if DRIVE.match(name) else name
+
+
+def _unicode_path(extra: bytes, raw: bytes) -> str:
+    """
+    Return the name in Info-ZIP's extra field for it, which goes with the name *raw*.
+
+    Return "" if there is none: appnote.txt of PKWARE, 4.6.9.
+    """
+    while len(extra) >= 4:
+        kind, size = struct.unpack_from("<HH", extra)
+        field, extra = extra[4 : 4 + size], extra[4 + size :]
+        if kind == UNICODE_PATH and len(field) > 5:
+            version, crc = struct.unpack_from("<BL", field)
+            if version == 1 and crc == zlib.crc32(raw):
+                return field[5:].decode(errors="replace")
+    return ""
 
 
 def _check_readable(info: zipfile.ZipInfo) -> None:

@@ -159,6 +159,7 @@ PYTHON = {
     "shutil.tar.xz": "python3 -m shutil_ xztar $1 plain",
     "windows.zip": "python3 -m windows / $1 plain",
     "windows-backslashes.zip": "python3 -m windows '\\' $1 plain",
+    "windows-names.zip": "python3 -m windows / $1 names/日本語",
 }
 GIT = {
     "git.tar.gz": "git -C repository archive --prefix=app-1.2/ -o $1 HEAD",
@@ -175,7 +176,7 @@ os.rename(shutil.make_archive("made", kind, tree), to)
 """,
     # As Windows makes them: no modes, and with some tools backslashes.
     "windows": r"""
-import sys, zipfile
+import struct, sys, zipfile, zlib
 from pathlib import Path
 separator, to, tree = sys.argv[1:]
 with zipfile.ZipFile(to, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -185,6 +186,13 @@ with zipfile.ZipFile(to, "w", zipfile.ZIP_DEFLATED) as archive:
             info.filename = str(path).replace("/", separator)
             info.create_system = 0
             info.external_attr = 0x20
+            if not info.filename.isascii():
+                # As Info-ZIP there: the name in the old encoding, and the real one.
+                name = info.filename.encode()
+                info.filename = info.filename.encode("ascii", "replace").decode()
+                old = info.filename.encode()
+                field = struct.pack("<BL", 1, zlib.crc32(old)) + name
+                info.extra = struct.pack("<HH", 0x7075, len(field)) + field
             archive.writestr(info, path.read_bytes())
 """,
 }

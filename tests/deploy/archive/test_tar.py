@@ -231,3 +231,16 @@ def test_entries_are_not_remembered(unpacked: Unpacked) -> None:
     """tarfile would keep an object of each, which is memory that follows size."""
     with pytest.raises(ArchiveError, match="more than 10 entries"):
         unpacked(tar(*(entry(f"f{n}") for n in range(20))), limits=Limits(entries=10))
+
+
+@pytest.mark.parametrize(
+    ("name", "type"), [("label", b"V"), ("lists/", b"D"), ("left-out", tarfile.REGTYPE)]
+)
+def test_content_that_is_passed_over_counts(
+    unpacked: Unpacked, name: str, type: bytes
+) -> None:
+    """It takes time to decompress."""
+    with pytest.raises(ArchiveError, match="more than 1000 bytes"):
+        unpacked(
+            tar(entry(name, b"x" * 2000, type=type)), strip=1, limits=Limits(total=1000)
+        )

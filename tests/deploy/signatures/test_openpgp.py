@@ -95,9 +95,10 @@ def test_signature_by_expired_key_does_not_verify(
     artifact: Path, gnupg: Making
 ) -> None:
     """gpgv itself ends with 0."""
-    earlier = ("--faked-system-time", "20200101T000000")
-    pair = gnupg(*earlier, expires="2020-02-01")
-    signature = pair.sign(CONTENT, *earlier)
+    made, signed = (("--faked-system-time", f"2020010{day}T000000") for day in (1, 2))
+    pair = gnupg(*made, expires="2020-02-01")
+    # A day later: the clock goes on from there while the key is being made.
+    signature = pair.sign(CONTENT, *signed)
 
     assert not verified(pair.public, artifact, signature)
 
