@@ -8,10 +8,15 @@ import stat
 import struct
 import zipfile
 import zlib
-from typing import BinaryIO
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
+from typing import BinaryIO, cast
 
 from ...errors import ArchiveError
-from .limits import MIB, Budget
+from .formats import Format
+from .limits import MIB, Budget, Source
+from .streams import STREAMS
 from .tree import Tree, quoted
 
 DIRECTORY = 64 * MIB
@@ -22,7 +27,7 @@ UNICODE_PATH = 0x7075
 READ_ONLY = 0x1
 # Systems whose names are bytes, and whose files have modes: Unix and macOS.
 UNIX = frozenset({3, 19})
-METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
 TARGET = 4097  # A byte more than a link can hold.
 DRIVE = re.compile(r"[A-Za-z]:/")
 
@@ -54,11 +59,11 @@ def _place(
         return
     _check_readable(info)
     if stat.S_ISLNK(mode):
-        with archive.open(info) as content:
+        with _content(archive, info) as content:
             tree.symlink(name, os.fsdecode(content.read(TARGET)))
     elif stat.S_IFMT(mode) in (0, stat.S_IFREG):
         plain = 0o444 if info.external_attr & READ_ONLY else 0o644
-        with archive.open(info) as content, tree.file(name, mode or plain) as file:
+        with _content(archive, info) as content, tree.file(name, mode or plain) as file:
             budget.copy(content, file)
     else:
         raise ArchiveError(f"entry {quoted(name)} is a device, pipe or socket")
@@ -101,8 +106,38 @@ def _check_readable(info: zipfile.ZipInfo) -> None:
     if info.compress_type not in METHODS:
         raise ArchiveError(
             f"entry {quoted(info.filename)} is compressed by method "
-            f"{info.compress_type}; dewy reads stored and deflated ones"
+            f"{info.compress_type}; dewy reads stored, deflated and bzip2 ones"
         )
+
+
+@contextmanager
+def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[Source]:
+    if info.compress_type != zipfile.ZIP_BZIP2:
+        with archive.open(info) as content:
+            yield content
+        return
+    # zipfile would decompress without a limit to the memory that takes.
+    packed = copy(info)
+    packed.compress_type, packed.file_size = zipfile.ZIP_STORED, info.compress_size
+    del packed.CRC
+    with archive.open(packed) as file:
+        yield _Pieces(STREAMS[Format.TAR_BZ2](cast("BinaryIO", file)), info.CRC)
+
+
+class _Pieces:
+    """A source of *pieces*, which are as long as they are, with the checksum *crc*."""
+
+    def __init__(self, pieces: Iterator[bytes], crc: int) -> None:
+        self._pieces = pieces
+        self._expected = crc
+        self._crc = 0
+
+    def read(self, size: int, /) -> bytes:
+        piece = next(filter(None, self._pieces), b"")
+        self._crc = zlib.crc32(piece, self._crc)
+        if not piece and self._crc != self._expected:
+            raise zipfile.BadZipFile("Bad CRC-32")
+        return piece
 
 
 class _Guarded:

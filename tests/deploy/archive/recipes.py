@@ -47,10 +47,10 @@ done
 mkdir modes/d750 modes/d1777; chmod 750 modes/d750; chmod 1777 modes/d1777
 
 mkdir sparse; printf start >sparse/lock.mdb; cp sparse/lock.mdb sparse/data.mdb
-truncate -s 80M sparse/data.mdb; printf end >>sparse/data.mdb
-truncate -s 81M sparse/data.mdb; truncate -s 1M sparse/hole
+truncate -s 66M sparse/data.mdb; printf end >>sparse/data.mdb
+truncate -s 67M sparse/data.mdb; truncate -s 1M sparse/hole
 
-mkdir zeros; head -c 70M /dev/zero >zeros/prealloc.db; printf x >zeros/x
+mkdir zeros; head -c 66M /dev/zero >zeros/prealloc.db; printf x >zeros/x
 
 mkdir -p top/app_1.2.3; cp -a plain/. top/app_1.2.3
 """
@@ -141,6 +141,7 @@ ZIP = {
     "zip-names.zip": "zip -qry $1 names",
     "zip-modes.zip": "zip -qr $1 modes",
     "zip-no-directories.zip": "zip -qrD $1 plain",
+    "zip-bzip2.zip": "zip -qr -Z bzip2 $1 plain",
     "zip-comment.zip": "zip -qr $1 plain; echo 'made by hand' | zip -qz $1",
     "zip-64.zip": "zip -qr -fz $1 plain",
     "zip-streamed.zip": "zip -qr - plain | cat >$1",

@@ -105,6 +105,28 @@ def test_rare_compression_is_refused(unpacked: Unpacked) -> None:
         unpacked(buffer.getvalue(), "app.zip")
 
 
+def test_wrong_checksum_of_bzip2_is_noticed(unpacked: Unpacked) -> None:
+    data = bytearray(_bzip2(b"content"))
+    data[data.index(b"PK\x01\x02") + 16] ^= 1
+
+    with pytest.raises(ArchiveError, match="CRC"):
+        unpacked(bytes(data), "app.zip")
+
+
+def test_bomb_of_bzip2_is_refused(unpacked: Unpacked) -> None:
+    limits = Limits(ratio=20, ratio_from=2_000_000)
+
+    with pytest.raises(ArchiveError, match="more than 20 times"):
+        unpacked(_bzip2(b"x" * 5_000_000), "app.zip", limits=limits)
+
+
+def _bzip2(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("x", content)
+    return buffer.getvalue()
+
+
 def test_wrong_content_is_noticed(unpacked: Unpacked) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
