@@ -27,6 +27,7 @@ __all__ = [
     "detailed",
     "duration",
     "json_line",
+    "plain",
     "printable",
     "redactor",
     "struck",
@@ -72,6 +73,11 @@ _LEVELS = {
 }
 _NAMES = {"WARNING": "WARN", "CRITICAL": "ERROR"}
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
+_TUPLE = r"\('([^']*)', (\d+)(?:, \d+)*\)"
+_CALL = re.compile(rf"(?:\[Errno (\d+)\] )?Connect call failed {_TUPLE}")
+_BINDING = re.compile(
+    rf"(?:\[Errno \d+\] )?error while attempting to bind on address {_TUPLE}"
+)
 _PLAIN = re.compile(r'[^\s"=\\]+')
 
 
@@ -86,7 +92,7 @@ def configure(
     to *stream*, by default stderr, as `text` or `json`; of libraries never below info.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
-    render = json_line if format == "json" else text_line
+    render = json_line if format == "json" else spare_line
     handler.setFormatter(
         _Formatter(render, redactor(environ), tracebacks=level == "debug")
     )
@@ -105,6 +111,11 @@ def text_line(fields: Mapping[str, Any]) -> str:
     return " ".join(f"{key}={_quoted(value)}" for key, value in fields.items())
 
 
+def spare_line(fields: Mapping[str, Any]) -> str:
+    """Return `text_line` without the keys that have no value."""
+    return text_line({k: v for k, v in fields.items() if v not in ("", None)})
+
+
 def json_line(fields: Mapping[str, Any]) -> str:
     """Return a JSON object; durations are nanoseconds, types unknown to JSON text."""
     return json.dumps(fields, ensure_ascii=False, default=_plain)
@@ -121,7 +132,7 @@ def summary(exc: BaseException) -> str:
 
     Secrets are struck out, for it goes into files and to people.
     """
-    text = struck(" ".join(_text(exc).split()))
+    text = struck(plain(" ".join(_text(exc).split())))
     if text and isinstance(exc, DewyError | OSError):
         return text
     return f"{type(exc).__name__}: {text}" if text else type(exc).__name__
@@ -150,7 +161,24 @@ def _text(exc: BaseException) -> str:
     # People know files, not numbers of errors.
     if isinstance(exc, OSError) and exc.strerror and exc.filename:
         return f"{exc.filename}: {exc.strerror}"
+    if "Connect call failed" in str(exc):
+        return str(exc)
     return re.sub(r"^\[Errno -?\d+\] ", "", str(exc))
+
+
+def plain(text: str) -> str:
+    """Return *text* with addresses as people write them, where Python has tuples."""
+    text = _CALL.sub(lambda m: f"{_place(m[2], m[3])}: {_why(m[1])}", text)
+    text = _BINDING.sub(lambda m: f"cannot listen at {_place(m[1], m[2])}", text)
+    return text.removeprefix("Multiple exceptions: ")
+
+
+def _place(host: str, port: str) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _why(number: str | None) -> str:
+    return os.strerror(int(number)) if number else "no connection"
 
 
 def printable(text: str) -> str:
@@ -209,7 +237,9 @@ def _shown(value: object) -> str:
         return summary(value)
     if isinstance(value, list | tuple | set | frozenset):
         return ",".join(map(str, value))
-    return str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return plain(str(value))
 
 
 def _span(value: timedelta) -> str:

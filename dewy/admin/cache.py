@@ -6,6 +6,7 @@ import asyncio
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from urllib.parse import urlsplit
 
+from .. import urls
 from ..caches import CACHES
 from ..config import Settings
 from ..deploy.registry_cache import ttl_of
@@ -43,7 +44,7 @@ async def trouble(settings: Settings) -> str:
                 if urlsplit(url).scheme in LISTED:
                     await cache.keys(PROBE)
         except TimeoutError:
-            return f"{cache!r} did not answer in {PATIENCE:g} s"
+            return f"{urls.redact(url)} did not answer in {PATIENCE:g} s"
         except (OSError, RemoteError) as exc:
             return summary(exc)
     return ""

@@ -62,7 +62,7 @@ async def run(settings: Settings, around: Around = _alone) -> int:
 async def _relay(
     proxy: Proxy, drain_time: float, service: Service, signals: Signals, leave: Leave
 ) -> None:
-    log.info("Proxy started", extra={"proxy": repr(proxy)})
+    log.info("Proxy started", extra={"ports": len(proxy.ports)})
     async with asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(service.watch(), name="watchdog")
         service.ready("Relaying")

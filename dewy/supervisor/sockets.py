@@ -15,6 +15,7 @@ from typing import Self
 
 from ..config import Address, Endpoint
 from ..errors import DewyError
+from ..logs import duration
 from .processes import holder
 
 log = logging.getLogger(__name__)
@@ -185,21 +186,27 @@ async def _listen(
     address: Address, patience: float, end_left: EndLeft | None
 ) -> socket.socket:
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + patience
-    warned = False
+    begun, who = loop.time(), ""
+    deadline = begun + patience
     while True:
         try:
-            return _bind(address)
+            sock = _bind(address)
         except OSError as exc:
             in_use = exc.errno == errno.EADDRINUSE
             if in_use and end_left and await end_left(address.port):
                 deadline = loop.time() + patience
             if not in_use or loop.time() >= deadline:
                 raise DewyError(await _explain(address, exc)) from exc
-        if not warned:
+        else:
+            if who:
+                took = duration(loop.time() - begun)
+                told = {"port": address.name, "holder": who, "took": took}
+                log.warning("Waited for port", extra=told)
+            return sock
+        if not who:
             who = await asyncio.to_thread(holder, address.port)
-            log.warning("Waited for port", extra={"port": address.name, "holder": who})
-            warned = True
+            told = {"port": address.name, "holder": who}
+            log.warning("Waiting for port", extra=told)
         await asyncio.sleep(RETRY)  # no event tells that a port is free again
 
 

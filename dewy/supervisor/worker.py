@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -35,6 +36,21 @@ DAEMONIZING = 0.1
 SCARCITY = frozenset(
     os.strerror(each)
     for each in (errno.EAGAIN, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+)
+
+
+IN_USE = re.compile(
+    r"address (?:is )?already in use|EADDRINUSE|only one usage of each socket address"
+    r"|port \S+ is (?:already )?(?:in use|allocated|taken)",
+    re.IGNORECASE,
+)
+BINDS_DEWYS = (
+    "; it binds a port itself: --port is open already and passed on as descriptor 3 "
+    "(LISTEN_FDS, SERVER_STARTER_PORT), which it has to use"
+)
+BINDS_ITS_OWN = (
+    "; it binds a port itself, which another program or the copy that runs may hold: "
+    "with --port dewy opens it and passes it on as descriptor 3 (LISTEN_FDS)"
 )
 
 
@@ -205,8 +221,14 @@ class Worker:
         """Return the error to raise for this generation, with its last lines."""
         text = f"generation {self.generation} {how}"
         if self.exited.done():
-            text += f" ({self.ending})"
+            text += f" ({self.ending}){self._hint()}"
         return StartFailed(text, log_tail=self.tail)
+
+    def _hint(self) -> str:
+        """Return what to do about a program that binds its port itself, or ""."""
+        if not any(map(IN_USE.search, self.tail)):
+            return ""
+        return BINDS_DEWYS if self._sockets else BINDS_ITS_OWN
 
     async def stop(self, patience: float, hurry: asyncio.Event | None = None) -> None:
         """

@@ -110,6 +110,24 @@ async def test_ipv6_listens_beside_ipv4(stack, port):
             pass
 
 
+async def test_wait_for_port_is_told_as_it_begins_and_as_it_ends(stack, caplog):
+    """With who holds it, and how long it took."""
+    holder = bound(stack)
+    port = holder.getsockname()[1]
+    address = Address(str(port), "0.0.0.0", port)
+    opening = asyncio.create_task(open_listeners([address], [], 60))
+    await eventually(lambda: "Waiting for port" in caplog.messages)
+    assert "Waited for port" not in caplog.messages
+    holder.close()
+    stack.enter_context(await opening)
+
+    begun, over = (vars(record) for record in caplog.records)
+    assert "Waited for port" == over["message"]
+    assert f"(pid {os.getpid()})" in begun["holder"]
+    assert (begun["port"], begun["holder"]) == (over["port"], over["holder"])
+    assert over["took"]
+
+
 async def test_an_address_in_use_is_waited_for(stack):
     holder = bound(stack)
     port = holder.getsockname()[1]

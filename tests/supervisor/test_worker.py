@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -25,8 +26,8 @@ async def worker() -> AsyncIterator[Worker]:
     await made.stop(0)
 
 
-def spawn(worker: Worker, cwd: Path, code: str) -> None:
-    worker.spawn((sys.executable, "-S", "-c", code), cwd, os.environ, ())
+def spawn(worker: Worker, cwd: Path, code: str, passed: tuple[int, ...] = ()) -> None:
+    worker.spawn((sys.executable, "-S", "-c", code), cwd, os.environ, passed)
 
 
 async def test_it_waits_for_the_word_to_go(worker: Worker, tmp_path: Path):
@@ -57,6 +58,30 @@ async def test_its_last_lines_are_kept(worker: Worker, tmp_path: Path):
     failure = worker.failure("ended")
     assert "generation 1 ended (exit status 1)" == str(failure)
     assert failure.detail in {"out", "err"}
+
+
+@pytest.mark.parametrize(
+    ("passed", "told"),
+    [
+        (True, "--port is open already and passed on as descriptor 3"),
+        (False, "with --port dewy opens it and passes it on as descriptor 3"),
+    ],
+)
+async def test_program_that_binds_its_port_itself_gets_a_hint(
+    worker: Worker, tmp_path: Path, passed: bool, told: str
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        code = f"import socket; socket.socket().bind({taken.getsockname()!r})"
+        spawn(worker, tmp_path, code, (taken.fileno(),) if passed else ())
+        await worker.go("program")
+        await asyncio.wait_for(worker.exited, 20)
+
+    failure = worker.failure("ended")
+    assert str(failure).startswith("generation 1 ended (exit status 1); it binds a")
+    assert told in str(failure)
+    assert "already in use" in failure.detail
 
 
 async def test_what_cannot_be_executed_is_named(worker: Worker, tmp_path: Path):
