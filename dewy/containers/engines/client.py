@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiodocker
 import aiohttp
 
-from ...errors import ConfigError, EngineError
+from ...errors import EngineError
+from .certificates import Certificates
 from .deadlines import Deadlines
 from .errors import UNREACHABLE, gone, kind, one_line
 from .sockets import Address
@@ -43,13 +42,19 @@ class EngineClient:
     """
 
     def __init__(
-        self, docker: aiodocker.Docker, place: Address, title: str, deadlines: Deadlines
+        self,
+        docker: aiodocker.Docker,
+        place: Address,
+        title: str,
+        deadlines: Deadlines,
+        certificates: Certificates | None = None,
     ) -> None:
         self.docker = docker
         self.place = place
         self.title = title
         self.deadlines = deadlines
         self.libpod = ""
+        self._certificates = certificates
 
     def __repr__(self) -> str:
         return f"<Wire to {self.title} at {self.place.shown}>"
@@ -81,11 +86,23 @@ class EngineClient:
         except TimeoutError as exc:
             raise self._error(doing, f"no answer for {limit:g} s") from exc
         except aiodocker.DockerError as exc:
+            if exc.status == UNREACHABLE:
+                await self._renew()
             raise self._refused(doing, exc, secrets, pulling) from exc
+        except aiohttp.ClientSSLError as exc:
+            await self._renew()
+            reason = f"{self.place.shown} is not trusted; see DOCKER_CERT_PATH"
+            raise self._error(doing, reason) from exc
         except GARBAGE as exc:
             raise self._error(doing, "its answer makes no sense") from exc
         except (aiohttp.ClientError, OSError) as exc:
+            await self._renew()
             raise self._error(doing, f"{self.place.shown} hung up") from exc
+
+    async def _renew(self) -> None:
+        """Read the certificates again, which may be why there is no connection."""
+        if self._certificates:
+            await self._certificates.read_again()
 
     def _error(self, doing: str, reason: str) -> EngineError:
         return EngineError(f"{self.title} could not {doing}: {reason}")
@@ -160,40 +177,39 @@ async def connected(
     Each call has a connection of its own: a connection kept open would turn out dead
     after a restart of the engine, in a call that cannot be repeated.
     """
-    host, connector = await _connector(place, environ)
+    certificates = await _certificates(place, environ)
+    host, connector = _connector(place, certificates)
     # Deadlines are ours: the client's would count the time of its other calls.
     docker = aiodocker.Docker(url=host, connector=connector)
     try:
-        yield EngineClient(docker, place, title, deadlines)
+        yield EngineClient(docker, place, title, deadlines, certificates)
     finally:
         await docker.close()
         await connector.close()
 
 
-async def _connector(
+async def _certificates(
     place: Address, environ: Mapping[str, str]
+) -> Certificates | None:
+    secure = place.url.startswith("https:") or environ.get("DOCKER_TLS_VERIFY")
+    if place.path or not secure:
+        return None
+    certificates = Certificates(environ)
+    await certificates.read()
+    return certificates
+
+
+def _connector(
+    place: Address, certificates: Certificates | None
 ) -> tuple[str, aiohttp.BaseConnector]:
     if place.path:
         return "http://engine", aiohttp.UnixConnector(
             place.path, force_close=True, limit=0
         )
-    secure = place.url.startswith("https:") or environ.get("DOCKER_TLS_VERIFY")
-    context = await asyncio.to_thread(_certificates, environ) if secure else None
     host = urlsplit(place.url).netloc
-    return f"{'https' if secure else 'http'}://{host}", aiohttp.TCPConnector(
-        ssl=context or True, force_close=True, limit=0
+    scheme = "https" if certificates else "http"
+    return f"{scheme}://{host}", aiohttp.TCPConnector(
+        ssl=certificates.context if certificates else True,
+        force_close=True,
+        limit=0,
     )
-
-
-def _certificates(environ: Mapping[str, str]) -> ssl.SSLContext:
-    """Load the certificates in `DOCKER_CERT_PATH` as Docker's own client does."""
-    named = environ.get("DOCKER_CERT_PATH") or f"{environ.get('HOME', '')}/.docker"
-    names = ("ca", "cert", "key")
-    ca, certificate, key = (Path(named) / f"{name}.pem" for name in names)
-    try:
-        context = ssl.create_default_context(cafile=ca if ca.exists() else None)
-        if certificate.exists():
-            context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as exc:
-        raise ConfigError(f"DOCKER_CERT_PATH: {named} holds no usable keys") from exc
-    return context
