@@ -37,7 +37,7 @@ ANSWER_TIMEOUT = 15.0
 # For what a client still sends when it has its answer.
 LINGERING = 0.25
 
-_NUMBERS = {"server": 0, "assets": 1, "container": 2}
+_NUMBERS = {"server": 0, "assets": 1, "container": 2, "proxy": 3}
 
 
 class AdminAPI:
@@ -178,5 +178,11 @@ def status_answer(status: Mapping[str, Any]) -> dict[str, Any]:
         "mode": command,
         "current_version": running["tag"] if running else "",
         "is_running": command == "server" and bool(status["generations"]),
-        "proxy_backends": sum(bool(each["upstream"]) for each in status["replicas"]),
+        "proxy_backends": _backends(status),
     }
+
+
+def _backends(status: Mapping[str, Any]) -> int:
+    """Return the number of replicas with an address, or of the proxy's backends."""
+    replicas = sum(bool(each["upstream"]) for each in status["replicas"])
+    return replicas + len(status.get("backends", ()))

@@ -52,7 +52,7 @@ class Rates:
 
 
 def counters(status: Mapping[str, Any]) -> Counters:
-    """Return what is counted in *status*: by replica's id, and by port's address."""
+    """Return what is counted in *status*: by id or address."""
     return {
         name: tuple(int(each.get(counter, 0)) for counter in COUNTED)
         for name, each in _counted(status)
@@ -60,7 +60,8 @@ def counters(status: Mapping[str, Any]) -> Counters:
 
 
 def _counted(status: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    yield from ((each["id"], each) for each in status["replicas"])
+    for each in (*status["replicas"], *status.get("backends", ())):
+        yield each["id"], each
     # Only where the proxy listens is anything counted.
     for each in status["ports"]:
         if "connections_total" in each:

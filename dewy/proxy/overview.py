@@ -1,12 +1,13 @@
-"""Ports of the proxy, as the status has them."""
+"""Ports of the proxy and their backends, as the status has them."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from .backend import Backend
 from .port import Port
 
-__all__ = ["describe"]
+__all__ = ["describe", "describe_backends"]
 
 
 def describe(port: Port) -> dict[str, Any]:
@@ -27,3 +28,36 @@ def describe(port: Port) -> dict[str, Any]:
         "errors": errors.unanswered + errors.no_backend + errors.accept_failed,
         "retries": counted.retries,
     }
+
+
+def describe_backends(port: Port) -> list[dict[str, Any]]:
+    """
+    Return the backends of *port*, each with its `state` and its counters.
+
+    `failures` counts attempts to connect to it that failed, `broken` the connections
+    that it broke.
+    """
+    return [_describe(port, backend) for backend in port.backends]
+
+
+def _describe(port: Port, backend: Backend) -> dict[str, Any]:
+    counted = backend.stats()
+    return {
+        "id": f"{port.number}-{backend.number}",
+        "address": str(backend.endpoint),
+        "port": str(port.endpoint),
+        "state": _state(backend),
+        "connections": counted.active,
+        "connections_total": counted.total,
+        "bytes_up": counted.bytes_up,
+        "bytes_down": counted.bytes_down,
+        "failures": counted.failures,
+        "broken": counted.broken,
+    }
+
+
+def _state(backend: Backend) -> str:
+    """Return `serving`, `ejected` where it does not answer, or `draining`."""
+    if not backend.serving:
+        return "draining"
+    return "ejected" if backend.ejected else "serving"

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from dewy.admin.http import AdminAPI
+from dewy.admin.proxy_status import proxy_status
 from dewy.admin.status import Process
 from dewy.deploy.state import State
+from dewy.proxy import Endpoint, Proxy
 from tests.needs import needs
 from tests.standins import shown
 from tests.standins.chromium import Tab
@@ -234,6 +236,35 @@ async def test_first_deployment_is_seen(page: Tab, port: int) -> None:
         assert "fetching v1: 15.0 of 30.0 MiB (50%)" == await page.text("#step")
         assert not await page.visible("#reached")
         assert not OF_PYTHON.search(await page.text("body"))
+    assert [] == page.complaints
+
+
+async def test_proxy_alone_is_seen(page: Tab, port: int) -> None:
+    """It deploys nothing: neither a release nor a history is missed."""
+    async with Proxy(threads=0) as proxy:
+        listening = await proxy.open(Endpoint("127.0.0.1", 0))
+        listening.add(Endpoint("127.0.0.1", 7))
+        listening.add(Endpoint("127.0.0.1", 9)).eject()
+
+        async def tell() -> dict[str, Any]:
+            return proxy_status(proxy.ports, name="edge", root="/srv/edge", pid=7)
+
+        async with AdminAPI(port, tell) as it:
+            await page.go(f"http://localhost:{it.port}/")
+            await page.sees("#health", "/^degraded$/")
+            assert "dewy proxy" in await page.text("#about")
+            assert re.search(
+                r"Proxy\s+Address\s+127.0.0.1:\d+", await page.text("main")
+            )
+            assert "1 of 2 serve" in await page.text("#runs")
+            problem = "backend 127.0.0.1:9 does not answer"
+            assert problem in await page.text("#problems")
+            backends = await page.text("#backends")
+            assert re.search(r"127.0.0.1:9\s.*\sejected\s", backends, re.DOTALL)
+            for absent in ("#past", "#previous", "#replicas", "#program"):
+                assert not await page.visible(absent)
+            assert await page.visible("#graph")
+            assert not OF_PYTHON.search(await page.text("body"))
     assert [] == page.complaints
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from dewy.proxy import Endpoint, Port, Proxy
-from dewy.proxy.overview import describe
+from dewy.proxy.overview import describe, describe_backends
 from tests.eventually import eventually
 
 
@@ -29,6 +29,19 @@ async def test_port_is_described_by_its_address_and_counters(port: Port) -> None
         "errors": 0,
         "retries": 0,
     } == describe(port)
+
+
+async def test_backend_is_described_by_its_state_and_counters(port: Port) -> None:
+    serving, ejected, _ = (port.add(Endpoint("127.0.0.1", n)) for n in (7, 8, 9))
+    ejected.eject()
+    port.serve([serving, ejected])
+    first, *_ = told = describe_backends(port)
+
+    assert ["serving", "ejected", "draining"] == [each["state"] for each in told]
+    assert 3 == len({each["id"] for each in told})
+    assert (str(port.endpoint), "127.0.0.1:7") == (first["port"], first["address"])
+    counters = "connections", "connections_total", "failures", "broken"
+    assert [0, 0, 0, 0] == [first[name] for name in counters]
 
 
 async def test_client_without_a_backend_is_an_error(port: Port) -> None:

@@ -33,7 +33,8 @@ function show() {
   if (!status || !live) return;
   overview();
   problems(status, history);
-  for (const part of [deployment, current, traffic, replicas, program, previous, quarantine]) part(status);
+  for (const part of [deployment, current, traffic, replicas, backends, program, previous, quarantine]) part(status);
+  $("#past").hidden = status.mode === "proxy";
   if (history.length) past(history);
 }
 

@@ -3,7 +3,7 @@
 const STEPS = ["fetch", "before-hook", "unpack", "start", "done"];
 const TONES = {
   serving: "good", ready: "busy", starting: "busy", unchecked: "busy", draining: "warn",
-  leaving: "warn", paused: "warn", gone: "bad", deployed: "good", reloaded: "good",
+  leaving: "warn", paused: "warn", ejected: "bad", gone: "bad", deployed: "good", reloaded: "good",
   failed: "bad", "rolled back": "bad", died: "bad",
 };
 const WORDS = { leaving: "draining" };
@@ -82,6 +82,8 @@ const deployed = (release) => release && release.ended != null &&
   `${moment(release.began)} – ${ending(release.began, release.ended)}`;
 
 function current(status) {
+  if (status.mode === "proxy") return relaying(status);
+  say($("#runs-title"), "Current release");
   const { running, underway } = status;
   const told = [...status.degraded, running && `${running.tag} runs`];
   const image = status.replicas.find((replica) => running && replica.version === running.tag);
@@ -102,6 +104,17 @@ function current(status) {
     ["Registry", !told.includes(status.standing) && !status.last_error && status.standing],
     ["Last poll", ago(status.last_poll)],
     ["Next poll", underway ? "after this deployment" : until(status.next_poll)],
+  ]);
+}
+
+// A proxy alone deploys nothing.
+function relaying(status) {
+  say($("#runs-title"), "Proxy");
+  const serving = status.backends.filter((backend) => backend.state === "serving");
+  definitions($("#runs"), [
+    ["Address", status.ports.map((port) => port.address).join(", ")],
+    ["Backends", `${serving.length} of ${status.backends.length} serve`],
+    ["Pause", status.paused && "yes: new connections wait for `dewy resume`"],
   ]);
 }
 
@@ -190,26 +203,40 @@ const REPLICAS = [["Name", "name"], ["Version", "tag"], ["State"], ["Last check"
   ["Errors", "number", "connections that it broke"],
   ["Retries", "number", "attempts to connect to it that failed and were made again elsewhere"], ["Address"]];
 
-// A good check and a bad one are told apart by a word, not by a colour alone.
-const checked = (check) => (check ? ago(check.at) + (check.ok ? "" : " ✗ failed") : "");
-
 // The end of another version in its place says nothing about this one.
 function trouble({ problem, version, last_terminated: last }) {
   const ended = last && last.version === version && `before it, ${last.container} ended: ${last.how}`;
   return [problem, ended].filter(Boolean).join("; ");
 }
 
+// A good check and a bad one are told apart by a word, not by a colour alone.
+function health({ last_check: check }) {
+  return check ? [ago(check.at) + (check.ok ? "" : " ✗ failed"), latency(check.latency)] : ["", ""];
+}
+
+function counted(one, status) {
+  const moving = status.rates[one.id] || NOTHING;
+  return [String(one.connections), rate(moving.connections_total), bytes(moving.bytes_up),
+    bytes(moving.bytes_down), String(one.broken), String(one.failures)];
+}
+
 function replicas(status) {
   versions(status);
   table($("#replicas"), REPLICAS, status.replicas.map((replica) => {
-    const moving = status.rates[replica.id] || NOTHING, check = replica.last_check;
     const state = replica.health === "unhealthy" ? "unhealthy" : word(replica.phase);
     return { note: trouble(replica), cells: [replica.name, replica.version, [state, look(replica)],
-      checked(check), check ? latency(check.latency) : "", String(replica.restarts),
-      String(replica.connections), rate(moving.connections_total), bytes(moving.bytes_up),
-      bytes(moving.bytes_down), String(replica.broken), String(replica.failures),
+      ...health(replica), String(replica.restarts), ...counted(replica, status),
       replica.upstream && `${replica.upstream} (${replica.way})`] };
   }));
+}
+
+// The backends of `dewy proxy`, which have counters like those of replicas.
+
+const BACKENDS = [["Address"], ["Port"], ["State"], ...REPLICAS.slice(3, 5), ...REPLICAS.slice(6, -1)];
+
+function backends(status) {
+  table($("#backends"), BACKENDS, (status.backends || []).map((backend) => ({ note: backend.problem,
+    cells: [backend.address, backend.port, [backend.state, TONES[backend.state]], ...health(backend), ...counted(backend, status)] })));
 }
 
 // The program of `dewy server`.
@@ -218,8 +245,7 @@ const GENERATIONS = [["Generation"], ["Process"], ["State"], ["For"], ["Last che
 
 function program({ generations, deaths }) {
   table($("#program"), GENERATIONS, generations.map((one) => ({ cells: [String(one.generation), String(one.pid),
-    [one.state, TONES[one.state]], span(now() - one.since), checked(one.last_check),
-    one.last_check ? latency(one.last_check.latency) : ""] })));
+    [one.state, TONES[one.state]], span(now() - one.since), ...health(one)] })));
   const last = deaths && deaths.last;
   const how = last && `; the last ${ago(last.at)}, when generation ${last.generation} ended (${last.how}) after ${span(last.lived)}`;
   say($("#deaths"), deaths ? `Restarts: ${deaths.total}${how || ""}` : "");

@@ -1,0 +1,59 @@
+"""The status of `dewy proxy`, which deploys nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .. import __version__
+from ..proxy import Port
+from ..proxy.overview import describe, describe_backends
+
+__all__ = ["proxy_status"]
+
+
+def proxy_status(
+    ports: Sequence[Port], *, name: str, root: str, pid: int, **more: Any
+) -> dict[str, Any]:
+    """
+    Return the status of a proxy of *ports*: the keys that make sense of any other.
+
+    `backends` has those of all ports. A backend that does not answer is degraded.
+
+    Args:
+        more: Further keys, such as `attention`.
+    """
+    backends = [each for port in ports for each in describe_backends(port)]
+    degraded = [*_degraded(backends), *_unserved(ports)]
+    return {
+        "name": name,
+        "command": "proxy",
+        "pid": pid,
+        "dewy": __version__,
+        "root": root,
+        "running": None,
+        "previous": None,
+        "healthy": not degraded,
+        "degraded": degraded,
+        "attention": [],
+        "underway": None,
+        "quarantine": [],
+        "generations": [],
+        "replicas": [],
+        "ports": [describe(port) for port in ports],
+        "backends": backends,
+        "paused": False,
+        **more,
+    }
+
+
+def _degraded(backends: Sequence[dict[str, Any]]) -> list[str]:
+    """Return a phrase for each address that does not answer, whichever port uses it."""
+    ejected = [each["address"] for each in backends if each["state"] == "ejected"]
+    return [f"backend {each} does not answer" for each in dict.fromkeys(ejected)]
+
+
+def _unserved(ports: Sequence[Port]) -> list[str]:
+    return [
+        f"port {port.endpoint} has no backend" for port in ports if not port.serving
+    ]
