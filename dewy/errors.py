@@ -119,6 +119,10 @@ class AccessRefused(RemoteError):
     """
 
 
+class Distrusted(AccessRefused):
+    """The certificate of the remote is certified by nobody that this host trusts."""
+
+
 class Missing(RemoteError):
     """The remote does not have what it was asked for, or shows it to nobody."""
 

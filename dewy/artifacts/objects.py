@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
-from ..errors import ConfigError, Missing, RemoteError
+from ..errors import AccessRefused, ConfigError, Distrusted, Missing, RemoteError
 from ..release import Release
 from ..remotes import Clients
 from ..remotes.objects import Location, Objects
@@ -38,7 +39,8 @@ class ObjectArtifacts:
         """
         objects = await self._objects()
         where = self._place.url(self._place.path)
-        stat = await objects.stat(self._place.path)
+        look = partial(objects.stat, self._place.path)
+        stat = await objects.patiently(look)
         if stat is None:
             raise RemoteError(f"{where} is gone")
         if release.size not in (None, stat.size):
@@ -52,14 +54,21 @@ class ObjectArtifacts:
         Return the object *name* from the same folder.
 
         Raises:
-            Missing: there is no such object.
+            Missing: there is no such object, or it is not for us.
             RemoteError: the object cannot be read, or is larger than *limit* bytes.
         """
         if "/" in name:
             raise RemoteError(f"{name!r} is no name of a file beside the artifact")
         folder, slash, _ = self._place.path.rpartition("/")
         key = folder + slash + name
-        found = await (await self._objects()).read_patiently(key, limit)
+        objects = await self._objects()
+        try:
+            found = await objects.patiently(partial(objects.read, key, limit))
+        except Distrusted:
+            raise
+        except AccessRefused as exc:
+            # Who may not list a bucket is not told what it does not hold.
+            raise Missing(str(exc)) from exc
         if found is None:
             raise Missing(f"{self._place.url(key)} is not there")
         return found.value

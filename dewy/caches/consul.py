@@ -23,7 +23,7 @@ from consul import aio, exceptions
 
 from .. import urls
 from ..config.values import positive_duration
-from ..errors import ConfigError, RemoteError
+from ..errors import ConfigError, RateLimited, RemoteError
 from ..remotes import NONSENSE
 from . import Versioned
 from .chunks import ChunkedCache, local_copies
@@ -153,7 +153,9 @@ class ConsulStore:
                 # The client keeps the authorities that it has read.
                 await self.close()
             # Not `from exc`: it may quote the token's name, or whole answers.
-            raise RemoteError(f"{self._reach.where} {_complaint(exc)}") from None
+            busy = isinstance(exc, exceptions.ClientError) and str(exc)[:3] == "429"
+            kind = RateLimited if busy else RemoteError
+            raise kind(f"{self._reach.where} {_complaint(exc)}") from None
         except NONSENSE as exc:
             raise RemoteError(f"{self._reach.where} {STRANGER}") from exc
 

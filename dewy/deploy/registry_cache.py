@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 from ..caches import SharedCache, Versioned
 from ..caches.outage_log import OutageLog
 from ..config.values import duration
-from ..errors import ConfigError, DewyError, RateLimited, RemoteError
+from ..errors import ConfigError, DewyError, NotYet, RateLimited, RemoteError
 from ..logs import summary
 from ..notifiers import Kind
 from ..registries import ArrangingRegistry, Candidates, Registry, candidates_of
@@ -212,7 +212,9 @@ class CachedRegistry:
             after = replace(answer, fetched_at=now + took)
         except DewyError as exc:
             now += self._clock.monotonic() - begun
-            after = claim.unlocked(Failure.of(exc, now))
+            # What settles within seconds is asked for again by then.
+            settles = isinstance(exc, NotYet) and exc.settles_in is not None
+            after = claim.unlocked(None if settles else Failure.of(exc, now))
             return self._despite(exc, claim, now)
         finally:
             if claim.locked_by:

@@ -46,6 +46,9 @@ transfer fails, and the next poll comes no earlier than that.
 LONGEST_START = 20.0
 """The same for one that has brought nothing yet, and so has nothing to lose."""
 
+UNREMARKABLE = 10.0
+"""Seconds of a pause that is nobody's business."""
+
 Progress = Callable[[int, int | None], None]
 
 
@@ -189,9 +192,11 @@ async def persist(
             longest = LONGEST_WAIT if reached() else LONGEST_START
             if failures >= effort.attempts or asked > longest:
                 raise
-            fields = {"reason": str(exc), "bytes": reached()}
-            log.debug("Download interrupted", extra=fields)
-        await effort.wait(max(asked, min(0.5 * 2 ** (failures - 1), 8.0)))
+            pause = max(asked, min(0.5 * 2 ** (failures - 1), 8.0))
+            fields = {"reason": str(exc), "bytes": reached(), "pause": pause}
+            level = logging.INFO if pause > UNREMARKABLE else logging.DEBUG
+            log.log(level, "Download interrupted", extra=fields)
+        await effort.wait(pause)
 
 
 @dataclass(slots=True)

@@ -11,7 +11,14 @@ import pytest
 from dewy.artifacts.gs import GSArtifacts
 from dewy.artifacts.objects import ObjectArtifacts
 from dewy.artifacts.s3 import S3Artifacts
-from dewy.errors import ConfigError, RemoteError
+from dewy.errors import (
+    AccessRefused,
+    ConfigError,
+    Distrusted,
+    Missing,
+    RateLimited,
+    RemoteError,
+)
 from dewy.release import Release
 from dewy.remotes import Clients
 from tests.standins.memory_objects import MemoryObjects
@@ -54,6 +61,38 @@ async def test_object_that_is_gone_is_named(
 
     with pytest.raises(RemoteError, match=r"memory://bucket/v1\.0\.0/app is gone"):
         await artifacts.fetch(RELEASE, tmp_path / "into", ignore)
+
+
+async def test_busy_store_is_waited_for(
+    store: MemoryObjects, artifacts: ObjectArtifacts, tmp_path: Path
+) -> None:
+    """Also before the first byte, and for a checksum after the last one."""
+    for call in ("stat", "piece", "read"):
+        store.fail(call, RateLimited("SlowDown", retry_after=0.0))
+    store.put("v1.0.0/app.sha256", b"sum", "")
+
+    await artifacts.fetch(RELEASE, tmp_path / "into", ignore)
+    assert b"sum" == await artifacts.read(RELEASE, "app.sha256", 10)
+
+
+async def test_what_is_not_shown_is_missing(
+    store: MemoryObjects, artifacts: ObjectArtifacts
+) -> None:
+    """Whoever may not list a bucket gets 403 for what is not in it."""
+    store.fail("read", *[AccessRefused("403 AccessDenied")] * 2)
+
+    with pytest.raises(Missing, match="AccessDenied"):
+        await artifacts.read(RELEASE, "app.sha256", 10)
+
+
+async def test_distrust_says_nothing_about_what_is_there(
+    store: MemoryObjects, artifacts: ObjectArtifacts
+) -> None:
+    """Or whoever is on the way could have a checksum passed over."""
+    store.fail("read", *[Distrusted("not trusted")] * 2)
+
+    with pytest.raises(Distrusted):
+        await artifacts.read(RELEASE, "app.sha256", 10)
 
 
 async def test_nothing_but_the_same_folder_is_read(artifacts: ObjectArtifacts) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dewy.caches import CACHES
-from dewy.errors import ConfigError, RemoteError
+from dewy.errors import ConfigError, RateLimited, RemoteError
 from tests.contracts.shared_cases import entered, opens
 from tests.standins.consul import Consul, serving
 from tests.standins.through import grown
@@ -44,6 +44,19 @@ async def test_refusal_says_what_to_do_and_no_token(
             await cache.put("key", b"value")
 
     assert "wr0ng" not in str(caught.value)
+
+
+async def test_limit_of_consul_is_no_outage(
+    url: str, consul: Consul, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes the write later."""
+    monkeypatch.setenv("CONSUL_HTTP_TOKEN", "secret")
+    consul.refusing = 429
+    async with entered(opens(url), tmp_path) as cache:
+        with pytest.raises(RateLimited):
+            await cache.put("key", b"value")
+        consul.refusing = 0
+        await cache.put("key", b"value")
 
 
 async def test_consul_that_is_down_says_so_at_once(tmp_path: Path) -> None:

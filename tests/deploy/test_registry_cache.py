@@ -283,6 +283,16 @@ async def test_second_outage_is_told_where_nothing_is_written(
     assert lines * 2 == [m for m in caplog.messages if m in lines]
 
 
+async def test_release_that_settles_is_asked_for_again(site: Site) -> None:
+    """Seconds later, and not when a failure would be forgotten."""
+    site.registry.answer = NotYet("being written", settles_in=2.0)
+    with pytest.raises(NotYet):
+        await site.host().current()
+    site.registry.answer = ONE
+
+    assert ONE == await site.host().current()
+
+
 async def test_time_to_stay_away_is_shared(site: Site) -> None:
     """The registry told one host; the others keep away as long."""
     site.registry.answer = RateLimited("busy", retry_after=600.0)

@@ -17,7 +17,7 @@ from google.api_core.exceptions import GoogleAPICallError
 from google.auth import exceptions as auth
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
-from ...errors import AccessRefused, RateLimited, RemoteError
+from ...errors import AccessRefused, Distrusted, RateLimited, RemoteError
 from .. import http
 from ..transfer import Interrupted
 
@@ -106,7 +106,7 @@ def complaint(where: str, exc: BaseException) -> RemoteError:
         case auth.GoogleAuthError():
             return Interrupted(f"{where}: no token was to be had ({_name(exc)})")
         case requests.exceptions.SSLError():
-            return AccessRefused(f"{where} {CERTIFICATE}")
+            return Distrusted(f"{where} {CERTIFICATE}")
         case requests.Timeout() | TimeoutError():
             return Interrupted(f"{where} did not answer in time")
         case requests.exceptions.ProxyError():

@@ -109,9 +109,9 @@ class Objects:
         """Return the small object under *key*, or None."""
         return await self._again(self._store.read, key, limit)
 
-    async def read_patiently(self, key: str, limit: int) -> Content | None:
-        """Read as `read` does, with the patience of a download."""
-        return await persist(partial(self.read, key, limit), self._effort)
+    async def patiently(self, look: Callable[[], Awaitable[T]]) -> T:
+        """Return what *look* returns, one of the above, with a download's patience."""
+        return await persist(look, self._effort)
 
     async def put(self, key: str, value: bytes, kind: str = "text/plain") -> str:
         """Write a small object; returns its version."""

@@ -13,7 +13,7 @@ from http import HTTPStatus
 
 from botocore import exceptions as aws
 
-from ...errors import AccessRefused, ConfigError, RemoteError
+from ...errors import AccessRefused, ConfigError, Distrusted, RemoteError
 from .. import http
 from ..transfer import Interrupted
 
@@ -164,7 +164,7 @@ def complaint(where: str, exc: aws.BotoCoreError) -> RemoteError:
     """Return the error for a request that got no answer."""
     match exc:
         case aws.SSLError():
-            return AccessRefused(f"{where} {CERTIFICATE}")
+            return Distrusted(f"{where} {CERTIFICATE}")
         case aws.ConnectTimeoutError() | aws.ReadTimeoutError():
             return Interrupted(f"{where} did not answer in time")
         case aws.ProxyConnectionError():

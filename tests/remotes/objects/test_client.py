@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -183,7 +184,7 @@ async def test_busy_store_throws_no_small_file_away(
     store.put("key", b"value", "")
     store.fail("read", RateLimited("SlowDown", retry_after=7.0))
 
-    found = await objects.read_patiently("key", 10)
+    found = await objects.patiently(partial(objects.read, "key", 10))
 
     assert found is not None
     assert b"value" == found.value
