@@ -46,12 +46,12 @@ def crashing(program: str) -> bytes:
 
 
 def bomb() -> bytes:
-    """A large file of zeros, a thousandth of its size."""
+    """A large file of one letter, a thousandth of its size."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        entry = tarfile.TarInfo("zeros")
+        entry = tarfile.TarInfo("letters")
         entry.size = 80 * MIB
-        archive.addfile(entry, io.BytesIO(bytes(entry.size)))
+        archive.addfile(entry, io.BytesIO(b"x" * entry.size))
     return buffer.getvalue()
 
 

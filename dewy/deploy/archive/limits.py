@@ -55,7 +55,8 @@ class Budget:
     The part of its limits that an archive has used.
 
     It counts what really comes out; sizes that headers claim are not believed. Long
-    runs of zeros are holes: they take no room, and say nothing about a bomb.
+    runs of zeros, as in a database's file, count as holes, which are no part of the
+    ratio.
 
     Args:
         packed: Size of the archive in bytes.
@@ -103,17 +104,20 @@ class Budget:
                 "--archive-max-ratio sets the limit"
             )
 
-    def copy(self, source: Source, sink: Sink) -> None:
-        """Copy all of *source* to *sink*, counting; raises as `entry` does."""
-        hole = False
+    def copy(self, source: Source, sink: Sink, *, sparse: bool = False) -> None:
+        """
+        Copy all of *source* to *sink*, counting; raises as `entry` does.
+
+        In a *sparse* file holes stay holes.
+        """
         while piece := source.read(PIECE):
             hole = ZEROS.startswith(piece)
             self.data(len(piece), hole=hole)
-            if hole:
+            if hole and sparse:
                 sink.seek(len(piece), os.SEEK_CUR)
             else:
                 sink.write(piece)
-        if hole:
+        if sparse:
             sink.truncate()
 
     def _is_too_dense(self) -> bool:

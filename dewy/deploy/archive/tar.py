@@ -80,7 +80,7 @@ def _place(
         content = tar.extractfile(member)
         assert content is not None
         with content, tree.file(name, member.mode) as file:
-            budget.copy(content, file)
+            budget.copy(content, file, sparse=member.issparse())
     else:
         kind = KINDS.get(member.type, "of an unknown type")
         raise ArchiveError(f"entry {quoted(member.name)} is {kind}")

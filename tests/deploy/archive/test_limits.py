@@ -61,7 +61,7 @@ def test_ratio_of_zero_is_none() -> None:
 def test_holes_are_copied_as_holes(tmp_path: Path) -> None:
     content = b"x" + bytes(3 * PIECE) + b"y" + bytes(5 * PIECE)
     with open(tmp_path / "file", "wb") as file:
-        Budget(Limits(), 1).copy(io.BytesIO(content), file)
+        Budget(Limits(), 1).copy(io.BytesIO(content), file, sparse=True)
 
     assert content == (tmp_path / "file").read_bytes()
     assert 4 * PIECE > (tmp_path / "file").stat().st_blocks * 512
