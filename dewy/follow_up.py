@@ -23,6 +23,7 @@ from .deploy.release_store import ReleaseStore
 from .deploy.state import Installed
 from .deploy.state_store import StateStore
 from .errors import DewyError, RemoteError
+from .faults import fault_of
 from .logs import summary
 from .notifiers import Kind
 from .registries import Registry
@@ -163,7 +164,7 @@ class FollowUp:
         try:
             async with asyncio.timeout(REGISTRY_DEADLINE):
                 await self._report_in_time(deployment)
-        except (DewyError, OSError) as exc:
+        except Exception as exc:  # noqa: BLE001 - a plugin's, too, holds nothing up
             log.warning("Deployment not reported", extra={"error": summary(exc)})
 
     async def _report_in_time(self, deployment: Deployment) -> None:
@@ -200,6 +201,6 @@ def _noticed(task: asyncio.Task[Any]) -> None:
 async def _logged(work: Awaitable[None]) -> None:
     try:
         await work
-    except Exception:
+    except Exception as exc:
         # The deployment has succeeded: no caller is left to take the error.
-        log.exception("Follow-up of a deployment ran into a fault of dewy")
+        log.exception("Follow-up of a deployment ran into %s", fault_of(exc))

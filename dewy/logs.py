@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 from . import urls
 from .errors import DeploymentError, DewyError, last_words
+from .faults import of_plugin
 
 __all__ = [
     "configure",
@@ -135,7 +136,9 @@ def summary(exc: BaseException) -> str:
     text = struck(plain(" ".join(_text(exc).split())))
     if text and isinstance(exc, DewyError | OSError):
         return text
-    return f"{type(exc).__name__}: {text}" if text else type(exc).__name__
+    plugin = of_plugin(exc)
+    whose = f" (a fault of {plugin})" if plugin else ""
+    return ": ".join(filter(None, (type(exc).__name__, text))) + whose
 
 
 def detailed(exc: BaseException) -> str:

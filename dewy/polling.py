@@ -19,6 +19,7 @@ from .errors import (
     RemoteError,
     RootBusy,
 )
+from .faults import of_plugin
 from .logs import detail_of, detailed, summary
 from .system import Clock
 
@@ -32,6 +33,7 @@ class Cause(Enum):
     DEPLOYMENT = "Deployment failed"
     HOST = "Root check failed"
     FAULT = "Poll ran into a fault of dewy"
+    PLUGIN = "Poll ran into a fault of a plugin"
 
 
 PHRASES = {
@@ -39,6 +41,7 @@ PHRASES = {
     Cause.DEPLOYMENT: "the last deployment failed",
     Cause.HOST: "the root check failed",
     Cause.FAULT: "the last poll ran into a fault of dewy",
+    Cause.PLUGIN: "the last poll ran into a fault of a plugin",
 }
 """The same among other reasons."""
 
@@ -152,8 +155,9 @@ class Poller:
             retry_after = exc.retry_after if isinstance(exc, RemoteError) else None
         except Exception as exc:
             # A fault of ours must not end the supervision of a program.
-            log.exception(Cause.FAULT.value)
-            failures = self._failed(exc, Cause.FAULT)
+            cause = Cause.PLUGIN if of_plugin(exc) else Cause.FAULT
+            log.exception(cause.value)
+            failures = self._failed(exc, cause)
         self.last_at = self._clock.wall()
         return next_poll(
             self.settings.interval,

@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, NamedTuple, ParamSpec, TypeVar, cast
 from urllib.parse import SplitResult
 
-from . import urls
+from . import faults, urls
 from .errors import ConfigError, ImplementationUnavailable, UnknownScheme
 from .extras import install_hint
 
@@ -96,11 +96,13 @@ class Schemes(Generic[P, T]):
         return factory
 
     def _load_plugin(self, scheme: str, plugin: EntryPoint) -> Callable[..., T]:
+        faults.register(plugin.value.partition(":")[0], scheme)
         try:
             return cast("Callable[..., T]", plugin.load())
-        except (ImportError, AttributeError) as exc:
+        except Exception as exc:
+            why = " ".join(str(exc).split()) or type(exc).__name__
             raise ImplementationUnavailable(
-                f"{scheme}:// is {plugin.value}, which cannot be loaded: {exc}"
+                f"{scheme}:// is {plugin.value}, which cannot be loaded: {why}"
             ) from exc
 
 

@@ -50,6 +50,7 @@ LAYERS = (
         "ioprocess",
         "errors",
         "extras",
+        "faults",
         "files",
         "logs",
         "loop",

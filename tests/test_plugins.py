@@ -60,6 +60,35 @@ async def server() -> AsyncIterator[FileServer]:
         yield server
 
 
+async def test_exception_of_a_plugin_is_told_as_its_own(
+    site: Path, server: FileServer, tmp_path: Path
+) -> None:
+    """While it runs, and where it cannot even be made or loaded."""
+    root = tmp_path / "root"
+    root.mkdir()
+    module = site / "dewy_latest.py"
+    good = module.read_text()
+    url = f"latest://{server.url.removeprefix('http://')}/shop?tls=false"
+    path = f"{site}:{Path(__file__).parent.parent}"
+    runs = ("assets", "--once", "--admin-port", "0", "--registry", url)
+    odd = ".decode().strip()"
+    broken = {
+        "polls": good.replace(odd, f"{odd}.absent()"),
+        "is made": good.replace("self.base =", "self.nothing.base ="),
+        "loads": good.replace("class LatestRegistry", "absent()\nclass LatestRegistry"),
+    }
+    told = {}
+    for name, text in broken.items():
+        module.write_text(text)
+        told[name] = (await say(root, *runs, PYTHONPATH=path)).err
+
+    assert "Poll ran into a fault of a plugin" in told["polls"]
+    assert "(a fault of the plugin for latest://)" in told["polls"]
+    assert "(a fault of the plugin for latest://)" in told["is made"]
+    assert "cannot be loaded: name 'absent' is not defined" in told["loads"]
+    assert "fault of dewy" not in "".join(told.values())
+
+
 async def test_installed_scheme_deploys(
     site: Path, server: FileServer, tmp_path: Path
 ) -> None:

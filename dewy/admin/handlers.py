@@ -195,6 +195,7 @@ class Handlers:
                 underway=self._underway(),
                 probation=agent.probation.left,
                 status_reason=agent.status_reason,
+                troubles=agent.deployment_log.troubles(),
                 key=agent.key,
                 passed_over=[
                     {"name": each.name, "reason": each.reason}

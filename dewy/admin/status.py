@@ -61,6 +61,8 @@ class Process:
 
         paused: New connections wait in the kernel's backlog.
 
+        troubles: The notifiers that fail, a phrase each.
+
         key: The precedence of a version's name.
     """
 
@@ -79,6 +81,7 @@ class Process:
     desired_replicas: int | None = None
     ports: Sequence[Mapping[str, Any]] = ()
     paused: bool = False
+    troubles: Sequence[str] = ()
     deaths: Mapping[str, Any] | None = None
     admin_port: int = 0
     key: Callable[[str], Key | None] = precedence
@@ -140,7 +143,7 @@ def status(
 
 
 def _attention(state: State, live: Process) -> Iterator[str]:
-    """Yield what is as somebody wanted it and still not as usual, a phrase each."""
+    """Yield what is not as usual though what is deployed is well, a phrase each."""
     if state.hold:
         yield "held; `dewy unhold` ends it"
     if live.paused:
@@ -150,6 +153,7 @@ def _attention(state: State, live: Process) -> Iterator[str]:
             yield f"{entry.tag} was rolled back; `dewy retry {entry.tag}` lets it in"
     if live.passed_over and state.running:
         yield f"{live.passed_over[0]['name']} is newer and passed over"
+    yield from live.troubles
 
 
 def _running(state: State, past: Past) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ from .endpoints import constructor_findings, mistake
 from .engine import engine_findings, option_findings
 from .finding import Finding, Level, exit_status
 from .host import host_findings
+from .notifiers import notifier_findings
 from .ports import port_findings
 from .root import program_findings, root_findings
 from .unit import unit_findings
@@ -56,6 +57,7 @@ async def examine_host(
     mode: str = "",
     offline: bool = False,
     host: bool = False,
+    test_notifiers: bool = False,
 ) -> Report:
     """
     Judge *settings* here as *mode* would; starts and writes nothing.
@@ -69,6 +71,8 @@ async def examine_host(
         offline: True to ask neither the registry nor the cache.
 
         host: The clock and descriptors are looked at, too.
+
+        test_notifiers: True to send a test notice through each notifier.
     """
     report = Report()
     report.add(*map(mistake, mistakes))
@@ -83,6 +87,10 @@ async def examine_host(
     if host:
         report.add(*await asyncio.to_thread(host_findings, running))
     await _ask(report, settings, offline)
+    if test_notifiers:
+        async for finding in notifier_findings(settings):
+            if finding not in report.findings or finding.level is not Level.MISTAKE:
+                report.findings.append(finding)
     return report
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 MODES = ("server", "assets", "container")
 MANY = 20
+TRIED = "notifier"
+"""The subject of findings that were asked for, and are shown if all is well, too."""
+
 BEFORE_DASHES = "dewy.check.before-dashes"
 
 
@@ -34,6 +37,9 @@ class CheckCommand(click.Command):
 )
 @options_for("check")
 @click.option("--offline", is_flag=True, help="Ask neither registry nor cache.")
+@click.option(
+    "--test-notifiers", is_flag=True, help="Send a test notice through each notifier."
+)
 @click.option("--json", "json_", is_flag=True, help="Print one JSON object.")
 @click.argument(
     "words",
@@ -46,6 +52,7 @@ def command(
     ctx: click.Context,
     /,
     offline: bool,
+    test_notifiers: bool,
     json_: bool,
     words: tuple[str, ...],
     **given: object,
@@ -60,7 +67,7 @@ def command(
     The exit status is 2 for a mistake that trying again cannot mend, else 1 if
     something fails or there is no release, else 0.
     """
-    report = judged(ctx, words, offline=offline)
+    report = judged(ctx, words, offline=offline, test_notifiers=test_notifiers)
     tell_mistakes(report)
     shown = as_json(as_object(report)) if json_ else "\n".join(report_lines(report))
     if shown:
@@ -111,8 +118,8 @@ def report_lines(report: Report, *, all_: bool = False) -> Iterator[str]:
     if report.found is not None:
         yield from map(localised, lines(report.found))
     hidden = () if all_ else ("ok", "mistake")
-    told = (str(each) for each in report.findings if each.level not in hidden)
-    yield from map(localised, told)
+    told = [e for e in report.findings if e.level not in hidden or e.subject == TRIED]
+    yield from map(localised, map(str, told))
     if report.found is None and not report.status:
         yield "nothing is wrong"
 

@@ -25,9 +25,19 @@ PRIVATE = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET")
 @click.command("doctor", short_help="Examine the dewy that runs here, and its host.")
 @options_for("doctor")
 @click.option("--offline", is_flag=True, help="Ask neither registry nor cache.")
+@click.option(
+    "--test-notifiers", is_flag=True, help="Send a test notice through each notifier."
+)
 @click.option("--json", "json_", is_flag=True, help="Print one JSON object.")
 @click.pass_context
-def command(ctx: click.Context, /, offline: bool, json_: bool, **given: object) -> int:
+def command(
+    ctx: click.Context,
+    /,
+    offline: bool,
+    test_notifiers: bool,
+    json_: bool,
+    **given: object,
+) -> int:
     """
     Examine the dewy that runs here: what `check` looks at, with its command line.
 
@@ -46,7 +56,7 @@ def command(ctx: click.Context, /, offline: bool, json_: bool, **given: object) 
         found = [Finding(Level.OK, "dewy", f"pid {status['pid']} is well")]
     pid = int(status["pid"] or 0)
     words = _command_line(pid) if pid else _said(given)
-    report = _report(words, offline=offline)
+    report = _report(words, offline=offline, test_notifiers=test_notifiers)
     report.findings[:0] = found
     shown = report_lines(report, all_=True)
     click.echo(as_json(as_object(report)) if json_ else "\n".join(shown))
@@ -63,7 +73,7 @@ def _said(given: Mapping[str, object]) -> list[str]:
     ]
 
 
-def _report(words: Sequence[str], *, offline: bool) -> Report:
+def _report(words: Sequence[str], **how: bool) -> Report:
     """Return the report of `check` on the command line *words*."""
     from .group import dewy
 
@@ -73,7 +83,7 @@ def _report(words: Sequence[str], *, offline: bool) -> Report:
         assert check is not None
         with check.make_context("check", rest, parent=group) as ctx:
             said: Any = ctx.params["words"]
-            return judged(ctx, said, offline=offline, host=True)
+            return judged(ctx, said, host=True, **how)
 
 
 def _command_line(pid: int) -> list[str]:

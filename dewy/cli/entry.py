@@ -12,6 +12,7 @@ from typing import NoReturn
 import click
 
 from ..errors import ConfigError, ConfigErrors, DewyError
+from ..faults import of_plugin
 from ..logs import redactor, summary
 from .output import localised
 
@@ -55,7 +56,9 @@ def run(arguments: Sequence[str]) -> int:
     except (DewyError, OSError) as exc:
         return _failed(exc, FAILED, summary(exc))
     except Exception as exc:  # noqa: BLE001 - the last edge: one line for anything
-        hint = " (a fault of dewy; --log-level debug shows where)"
+        where = "--log-level debug shows where"
+        # Of a plugin the summary says so itself.
+        hint = f" ({where})" if of_plugin(exc) else f" (a fault of dewy; {where})"
         return _failed(exc, FAILED, summary(exc) + hint)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..admin.handlers import Handlers
 from ..deploy.progress import ProgressReporter
 from ..histogram import Histogram
+from ..notifiers.pipeline import Pipeline
 from ..registries import Candidates, Registry, candidates_of
 from ..release import Deployment, Release
 from ..remotes.http_metrics import TRAFFIC
@@ -43,6 +44,7 @@ def measure(
             Source(deployments.read),
             Source(lambda: _polling(handlers, timed, progress)),
             Source(lambda: _release(handlers)),
+            Source(lambda: _notices(deployment_log.pipelines)),
         ]
     )
     if handlers.generations is not None:
@@ -102,6 +104,16 @@ def _polling(
         yield Point("dewy.remote.requests.total", count, labels)
     for host, left in TRAFFIC.remaining.items():
         yield Point("dewy.remote.ratelimit.remaining", left, (host,))
+
+
+def _notices(pipelines: Sequence[Pipeline]) -> Iterator[Point]:
+    for kind in sorted({each.kind for each in pipelines}):
+        found = [each.health for each in pipelines if each.kind == kind]
+        failing = sum(bool(each.problem) for each in found)
+        yield Point("dewy.notifiers.failing", failing, (kind,))
+        for outcome in ("delivered", "failed", "lost"):
+            count = sum(getattr(each, outcome) for each in found)
+            yield Point("dewy.notices.total", count, (kind, outcome))
 
 
 def _release(handlers: Handlers) -> Iterator[Point]:

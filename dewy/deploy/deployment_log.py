@@ -81,6 +81,10 @@ class DeploymentLog:
         self._task = asyncio.create_task(self._deliver(), name="notices")
         return self
 
+    def troubles(self) -> list[str]:
+        """Return a phrase for each notifier whose last attempt failed."""
+        return [each.trouble for each in self.pipelines if each.trouble]
+
     def leave(self, *, hurry: bool = False) -> None:
         """
         Begin to leave: each notice is attempted once from now on; idempotent.

@@ -264,6 +264,18 @@ _ALL = (
         "Requests that a host will still answer, where it said so.",
         "host",
     ),
+    _counter(
+        "dewy.notices.total",
+        "Notices, by the scheme of the notifier and by what came of them: `delivered`, "
+        "`failed` for each attempt that did, `lost` if none is made any more.",
+        "kind",
+        "outcome",
+    ),
+    _gauge(
+        "dewy.notifiers.failing",
+        "Notifiers whose last attempt failed, by scheme.",
+        "kind",
+    ),
     _gauge("dewy.poll.last.timestamp", "When it looked, since the epoch.", unit="s"),
     _gauge(
         "dewy.build.info",

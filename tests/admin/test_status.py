@@ -123,6 +123,13 @@ def test_deliberate_states_need_attention_and_are_well(state: State) -> None:
         assert any(word in phrase for phrase in found["attention"])
 
 
+def test_notifier_that_fails_needs_attention(state: State) -> None:
+    trouble = "notifier https://hooks.test fails: hooks.test answered 500"
+    found = tell(state, Process(7, troubles=[trouble]))
+
+    assert (True, [trouble]) == (found["healthy"], found["attention"])
+
+
 def test_deadline_beyond_any_is_due(state: State) -> None:
     """As it is when it is acted on."""
     assert -10000.0 == tell(state, None, now=-10000.0)["quarantine"][0]["until"]

@@ -214,3 +214,19 @@ def test_nothing_is_written(dewy: Dewy, root: Path) -> None:
     dewy("check", "server", "--registry", f"file://{root}", "-p", "0", "--", "./app")
 
     assert [] == list(root.iterdir())
+
+
+def test_results_of_notifiers_are_told(dewy: Dewy, found: dict[str, Any]) -> None:
+    """Good ones, too, for they were asked for; a failure is the exit status."""
+    words = ("--registry", "mem://x", "--notifier", "mem://people")
+    assert "notifier" not in dewy("check", *words).out
+    good = dewy("check", *words, "--test-notifiers")
+    assert 0 == good.status
+    assert "ok:        notifier: mem://people took a test notice in" in good.out
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = f"http://127.0.0.1:{server.getsockname()[1]}"
+    bad = dewy("check", *words, "--notifier", f"{place}/s3cret", "--test-notifiers")
+
+    assert 1 == bad.status
+    assert f"failure:   notifier: {place}: 127.0.0.1 could not be reached" in bad.out
+    assert "s3cret" not in bad.out + bad.err

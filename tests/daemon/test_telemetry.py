@@ -28,6 +28,7 @@ from tests.daemon.test_run import (  # noqa: F401
 from tests.eventually import eventually
 from tests.needs import found, needs
 from tests.standins import programs
+from tests.standins.receiving import Receiver
 
 if found("telemetry"):
     from dewy.telemetry import push
@@ -111,6 +112,39 @@ async def test_a_program_is_measured(
     # The last word is said while there still is something to say.
     deaths = collector.metrics["dewy.server.deaths.total"].sum.data_points
     assert 1 == sum(each.as_int for each in deaths)
+
+
+async def test_notifier_that_fails_is_shown(
+    settings: Given, store: MemoryStore, tmp_path: Path, unused_tcp_port: int
+) -> None:
+    """In the status and in the metrics, until it works again; its secrets nowhere."""
+    publish(store, "v1.0.0")
+    async with Receiver(fault=500) as receiver:
+        chosen = settings(
+            admin_port=unused_tcp_port,
+            telemetry=True,
+            notifiers=(f"{receiver.url}/s3cret",),
+        )
+        async with running(chosen) as task:
+            await until(task, tmp_path, runs("v1.0.0"))
+            status = await until(task, tmp_path, lambda now: now["attention"])
+            before = await scraped(unused_tcp_port)
+            receiver.fault = ""
+            await until(task, tmp_path, lambda now: not now["attention"])
+            after = await scraped(unused_tcp_port)
+
+    trouble = f"notifier {receiver.url} fails: 127.0.0.1 answered 500"
+    assert status["attention"][0].startswith(trouble)
+    assert status["healthy"]
+    assert "s3cret" not in str(status)
+    failing = [
+        value(each, "dewy_notifiers_failing", kind="http") for each in (before, after)
+    ]
+    assert [1, 0] == failing
+    http = {"kind": "http"}
+    assert value(before, "dewy_notices_total", outcome="failed", **http) >= 1
+    assert 0 == value(before, "dewy_notices_total", outcome="delivered", **http)
+    assert value(after, "dewy_notices_total", outcome="delivered", **http) >= 1
 
 
 async def test_a_deployment_is_a_trace(

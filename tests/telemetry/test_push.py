@@ -182,6 +182,14 @@ async def test_nobody_waits_for_a_collector_that_is_away(
     assert turns > 1
 
 
+async def test_first_delivery_comes_soon(
+    collector: Collector, points: list[Point], spans: Spans
+) -> None:
+    """However long the others take."""
+    async with pusher(collector, points, spans, first=0.01):
+        await eventually(lambda: collector.pushes)
+
+
 @pytest.mark.parametrize("known", [False, True])
 async def test_hurry_waits_for_no_collector_that_was_not_proven(
     points: list[Point],
@@ -205,8 +213,8 @@ async def test_hurry_waits_for_no_collector_that_was_not_proven(
 async def test_hurry_waits_for_a_collector_that_took_the_last_figures(
     collector: Collector, points: list[Point], spans: Spans
 ) -> None:
-    async with pusher(collector, points, spans, first=0.01) as pushing:
-        await eventually(lambda: collector.pushes)
+    async with pusher(collector, points, spans) as pushing:
+        assert await pushing.push()
         add_course(spans)
         pushing.leave(hurry=True)
 
