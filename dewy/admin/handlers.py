@@ -53,6 +53,8 @@ class Handlers:
         replica_set: The replicas, in container mode.
 
         reload: Reads the configuration anew, or starts anew; what came of it.
+
+        preview: Returns what *reload* would do.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Handlers:
         generations: Generations | None = None,
         replica_set: ReplicaSet | None = None,
         reload: Callable[[], Awaitable[str]] | None = None,
+        preview: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
         self.agent = agent
         self.poller = poller
@@ -69,6 +72,7 @@ class Handlers:
         self._generations = generations
         self._replica_set = replica_set
         self._reload = reload
+        self._preview = preview
         self.admin_port = 0
         self._past = RecentHistory(agent.settings.private)
 
@@ -110,7 +114,7 @@ class Handlers:
             "containers": self._list_containers,
             "pause": partial(self._pause, args.get("seconds")),
             "resume": self._resume,
-            "reload": self._reload_now,
+            "reload": partial(self._reload_now, dry=bool(args.get("dry"))),
         }
         if verb not in answers:
             raise DewyError(f"this dewy does not know {verb!r}; is it older?")
@@ -158,10 +162,11 @@ class Handlers:
             raise DewyError(f"dewy {command} has no proxy; this is for dewy container")
         return self._replica_set
 
-    async def _reload_now(self) -> Answer:
-        if self._reload is None:
+    async def _reload_now(self, *, dry: bool) -> Answer:
+        work = self._preview if dry else self._reload
+        if work is None:
             raise DewyError("this dewy cannot read its configuration anew")
-        return {"message": await self._reload()}
+        return {"message": await work()}
 
     async def status(self) -> Answer:
         """Return `admin.status.status` of this dewy."""

@@ -21,6 +21,7 @@ MOST = 1000
 """Lines of one source in one answer."""
 
 WIDEST = 4096
+NANOSECONDS = 1e9
 BUDGET = 2 << 20
 """Characters in one answer."""
 
@@ -38,6 +39,7 @@ async def logs(
     Return the last lines of every source, or of those that *args* names.
 
     `lines` is how many, `generation` a number, `replica` an index, name or id.
+    A source has `lines`, and when each was written in `times`, seconds since the epoch.
     Of the sources in `after` only what came after that position is told, and none
     of them has to be there any more.
 
@@ -81,7 +83,7 @@ def _generation(worker: Worker, after: After, count: int) -> Part:
     position = after.get(name)
     lines, end = worker.lines_after(position or 0, count)
     missed = 0 if position is None else end - position - len(lines)
-    return _part(name, lines, end, missed)
+    return _part(name, [(each.at, each.text) for each in lines], end, missed)
 
 
 async def _replicas(
@@ -107,7 +109,8 @@ async def _replica(
     except EngineError as exc:
         return {**_part(replica.name, (), position, 0), "problem": summary(exc)}
     end = found[-1].at if found else position
-    return _part(replica.name, [line.text for line in found], end, 0)
+    lines = [(each.at / NANOSECONDS, each.text) for each in found]
+    return _part(replica.name, lines, end, 0)
 
 
 def _is(replica: Replica, which: str) -> bool:
@@ -127,9 +130,16 @@ def _require(
     raise DewyError(f"no {kind} is here")
 
 
-def _part(source: str, lines: Iterable[str], end: int, missed: int) -> Part:
-    cut = [line[:WIDEST] for line in lines]
-    return {"source": source, "lines": cut, "next": end, "missed": missed}
+def _part(
+    source: str, lines: Sequence[tuple[float, str]], end: int, missed: int
+) -> Part:
+    return {
+        "source": source,
+        "lines": [line[:WIDEST] for _, line in lines],
+        "next": end,
+        "missed": missed,
+        "times": [at for at, _ in lines],
+    }
 
 
 def _within(budget: int, parts: Sequence[Part]) -> list[Part]:
@@ -142,5 +152,6 @@ def _within(budget: int, parts: Sequence[Part]) -> list[Part]:
             left -= len(lines[-1 - keep])
             keep += 1
         part["missed"] += len(lines) - keep
-        part["lines"] = lines[len(lines) - keep :]
+        for each in ("lines", "times"):
+            part[each] = part[each][len(lines) - keep :]
     return list(parts)

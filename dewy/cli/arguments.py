@@ -162,7 +162,8 @@ def settings_from(
     else:
         everything = {**given, **words}
         settings, mistakes = resolve_anyway(command, everything, os.environ, root)
-        _warn(mistakes)
+        # Of `reload` the dewy that runs tells them, and refuses.
+        _warn(mistakes if command != "reload" else ())
     logs.configure(settings.log_level, settings.log_format)
     ctx.obj = read
     return settings

@@ -10,8 +10,11 @@ from .verb import steer
 
 @click.command("reload", short_help="Have a running dewy read its configuration anew.")
 @options_for("reload")
+@click.option(
+    "--dry-run", is_flag=True, help="Only tell what would change, and what it replaces."
+)
 @click.pass_context
-def command(ctx: click.Context, /, **given: object) -> None:
+def command(ctx: click.Context, /, dry_run: bool, **given: object) -> None:
     """
     Have the dewy that runs here read its configuration anew, as SIGHUP does.
 
@@ -19,4 +22,7 @@ def command(ctx: click.Context, /, **given: object) -> None:
     answer names what changed, and what takes a restart. In server mode a new
     generation of the program is started.
     """
-    steer(settings_from(ctx), "reload")
+    if dry_run:
+        steer(settings_from(ctx), "reload", dry=True)
+    else:
+        steer(settings_from(ctx), "reload")

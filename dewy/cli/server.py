@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from .arguments import options_for, settings_from
@@ -21,4 +23,9 @@ def command(ctx: click.Context, /, program: tuple[str, ...], **given: object) ->
     A new release is started beside the old one on the same listening sockets;
     the old one leaves when the new one is ready. No request is lost.
     """
-    return serve(settings_from(ctx, program))
+    from ..config.env_file import read_env_file
+
+    settings = settings_from(ctx, program)
+    for path in settings.env_files:
+        read_env_file(settings.root / path, "--env-file", os.environ)
+    return serve(settings)

@@ -7,6 +7,7 @@ from .container import CONTAINING
 from .kinds import (
     ADMIN_PORT,
     COUNT,
+    ENV_FILES,
     FLAG,
     FORMAT,
     HEALTH_HOST,
@@ -151,6 +152,14 @@ ROWS = (
         SERVER,
         short="p",
         field="ports",
+    ),
+    Option(
+        "env-file",
+        ENV_FILES,
+        "Give the program the variables in this file, a line NAME=VALUE each; read "
+        "for each generation; may be repeated.",
+        SERVER,
+        field="env_files",
     ),
     Option(
         "ready",

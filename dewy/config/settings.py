@@ -89,6 +89,7 @@ class Settings:
     absolute_links: str = "auto"
     keep: int = 7
     rollback: bool = True
+    env_files: tuple[str, ...] = ()
     ready: str = "auto"
     start_grace: float = 1.0
     start_timeout: float = 60.0

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 from ..config import PortMapping, Settings
 from ..deploy.state import Installed
@@ -86,6 +86,10 @@ class ContainerSpecs:
         """Return *options* with dewy's own user, where containers are to run as it."""
         rootless = self._engine.rootless
         return options.run_as(os.getuid(), os.getgid(), rootless=rootless)
+
+    def like(self, settings: Settings, options: RunOptions) -> Self:
+        """Return a factory on the same engine, from other options."""
+        return type(self)(self._engine, self._application, settings, options)
 
     async def of(self, version: Installed) -> ContainerSpec:
         """

@@ -136,6 +136,24 @@ class ReplicaSet:
         self.deployer.store.changed.set()
         return changed
 
+    def differs(self, options: RunOptions) -> bool:
+        """Return whether *options* are others than those in use."""
+        specs = self.container_specs
+        return specs.run_as(options) != specs.options
+
+    async def outdated(self, settings: Settings, options: RunOptions) -> list[str]:
+        """
+        Return the names of the serving replicas that `renew` would replace.
+
+        Raises:
+            DewyError: the engine does not answer, or the image is missing.
+        """
+        running, store = self.deployer.running(), self.deployer.store
+        if running is None:
+            return []
+        spec = await self.container_specs.like(settings, options).of(running)
+        return sorted(each.name for each in store.serving if each.spec != spec.spec)
+
     def _count_anew(self, health_tracker: HealthTracker) -> None:
         store = self.deployer.store
         store.health_tracker = health_tracker

@@ -149,7 +149,13 @@ async def _keep(
     reload = Reload(reread, context.service, agent, poller, replica_set)
     context.stack.push_async_callback(reload.stop)
     context.signals.restart = reload.request
-    return Handlers(agent, poller, replica_set=replica_set, reload=reload.reload)
+    return Handlers(
+        agent,
+        poller,
+        replica_set=replica_set,
+        reload=reload.reload,
+        preview=reload.preview,
+    )
 
 
 def _proxy(settings: Settings, probe: Probe) -> Proxy:

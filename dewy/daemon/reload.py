@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 
 from ..agent import Agent
 from ..config import Settings
 from ..config.options import ROWS
-from ..containers.options.arguments import parse
+from ..containers.options.arguments import RunOptions, parse
 from ..containers.renewal import changed_options
 from ..containers.replica_set import ReplicaSet
 from ..errors import ConfigError, DewyError
@@ -115,10 +115,7 @@ class Reload:
 
     async def _take(self) -> str:
         old = self._agent.settings
-        read = await asyncio.to_thread(self._reread)
-        if read.command != old.command:
-            raise ConfigError(f"this is a dewy {old.command}, not {read.command}")
-        options = await asyncio.to_thread(parse, read.run_options, os.environ, old.root)
+        read, options = await self._read()
         new, left = merged(old, read)
         changed = _names(old, new)
         if self._replica_set.renew(new, options):
@@ -133,13 +130,37 @@ class Reload:
         ):
             holder.settings = new
         self._poller.wake()
-        told = f"changed: {', '.join(changed)}" if changed else "nothing changed"
-        if left:
-            told += f"; restart dewy for: {', '.join(left)}"
-        if read.overridden:
-            told += f"; {', '.join(read.overridden)}"
+        told = _outcome("changed", changed, left, read)
         log.info("Configuration reloaded", extra={"outcome": told})
         return told
+
+    async def preview(self) -> str:
+        """
+        Return the text on what `reload` would change, and which replicas it replaces.
+
+        Raises:
+            ConfigError: the configuration is invalid.
+        """
+        old = self._agent.settings
+        read, options = await self._read()
+        new, left = merged(old, read)
+        changed, replica_set = _names(old, new), self._replica_set
+        if replica_set.differs(options):
+            changed += _run_options(old, new)
+        replaced = await replica_set.outdated(new, options)
+        told = _outcome("would change", changed, left, read)
+        rolled = ", ".join(filter(_rolls, changed))
+        why = f" ({rolled})" if rolled else ""
+        return f"{told}; would replace: {', '.join(replaced) or 'no replica'}{why}"
+
+    async def _read(self) -> tuple[Settings, RunOptions]:
+        """Read and check the configuration."""
+        old = self._agent.settings
+        read = await asyncio.to_thread(self._reread)
+        if read.command != old.command:
+            raise ConfigError(f"this is a dewy {old.command}, not {read.command}")
+        words = read.run_options
+        return read, await asyncio.to_thread(parse, words, os.environ, old.root)
 
     async def _reload(self) -> None:
         try:
@@ -169,6 +190,17 @@ def _names(one: Settings, other: Settings) -> list[str]:
 def _rolls(name: str) -> bool:
     """Return whether a change of the option replaces replicas."""
     return name == "--cmd" or not name.startswith("--")
+
+
+def _outcome(
+    verb: str, changed: Sequence[str], left: Sequence[str], read: Settings
+) -> str:
+    told = f"{verb}: {', '.join(changed)}" if changed else "nothing changed"
+    if left:
+        told += f"; restart dewy for: {', '.join(left)}"
+    if read.overridden:
+        told += f"; {', '.join(read.overridden)}"
+    return told
 
 
 def _run_options(old: Settings, new: Settings) -> list[str]:

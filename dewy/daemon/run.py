@@ -134,7 +134,10 @@ async def _unpack(context: RunContext) -> Handlers:
         signals.restart()
         return "a new generation is asked for" if generations else "polling now"
 
-    return Handlers(agent, poller, generations, reload=restart)
+    async def preview() -> str:
+        return "would start a new generation" if generations else "would poll"
+
+    return Handlers(agent, poller, generations, reload=restart, preview=preview)
 
 
 async def _serve(context: RunContext, handlers: Handlers) -> int:

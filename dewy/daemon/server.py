@@ -67,6 +67,7 @@ async def supervise(
         prepare=lambda: _restore(agent, releases, generations),
         release=lambda: _running(state_store),
         hurry=context.signals.hurry,
+        env_files=settings.env_files,
     )
     context.signals.kill = generations.kill
     agent.deployer = ServerDeployer(releases, generations)

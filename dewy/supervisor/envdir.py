@@ -1,16 +1,20 @@
-"""Variables from the directory in ENVDIR, read anew for each generation."""
+"""Variables from ENVDIR and from `--env-file`, read anew for each generation."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ..config.env_file import read_env_file
+from ..errors import ConfigError
 from ..ioprocess.process import IOProcess
+from ..logs import summary
 from .environment import read_envdir
 
-__all__ = ["EnvDir"]
+__all__ = ["EnvDir", "EnvFiles"]
 
 log = logging.getLogger(__name__)
 
@@ -51,3 +55,35 @@ class EnvDir:
         """End the helper process."""
         if self._disk is not None:
             await self._disk.close()
+
+
+class EnvFiles:
+    """
+    Reader of files of variables, the later ones on top, as `EnvDir` is of directories.
+
+    Args:
+        paths: The files, below *root* where they are relative.
+    """
+
+    def __init__(self, root: Path, paths: Sequence[str]) -> None:
+        self._disks = {root / path: IOProcess((root / path).parent) for path in paths}
+        self._last: dict[Path, Mapping[str, str]] = {}
+
+    async def read(self) -> dict[str, str]:
+        """Return the variables; of what cannot be read those of the last time."""
+        for path, disk in self._disks.items():
+            what, ours = "--env-file", dict(os.environ)
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    found = await disk.call(read_env_file, path, what, ours)
+                    self._last[path] = found
+            except (ConfigError, OSError, TimeoutError) as exc:
+                fields = {"file": str(path), "error": summary(exc)}
+                log.warning("Env file not read", extra=fields)
+        kept = [self._last.get(path, {}) for path in self._disks]
+        return {name: value for each in kept for name, value in each.items()}
+
+    async def close(self) -> None:
+        """End the helper processes."""
+        for disk in self._disks.values():
+            await disk.close()

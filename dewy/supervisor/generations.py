@@ -25,7 +25,7 @@ from ..errors import DeploymentError, RestartCalledOff, StartFailed
 from ..histogram import DRAIN_BOUNDS, Checks, Histogram
 from .candidate import Candidate, Step
 from .deaths import Deaths
-from .envdir import EnvDir
+from .envdir import EnvDir, EnvFiles
 from .environment import environment
 from .pinning import pinned, release_of
 from .policy import Policy
@@ -96,6 +96,7 @@ class Generations:
         prepare: Step | None = None,
         release: Callable[[], str] = str,
         hurry: asyncio.Event | None = None,
+        env_files: Sequence[str] = (),
     ) -> None:
         self.policy = policy
         self.serving: Worker | None = None
@@ -118,6 +119,7 @@ class Generations:
         self._respawning: asyncio.Task[None] | None = None
         self._count = 0
         self._envdir = EnvDir(root)
+        self._env_files = EnvFiles(root, env_files)
         self._run = secrets.token_hex(4)
         self.deaths = Deaths()
         self.restarts = 0
@@ -394,6 +396,7 @@ class Generations:
         while self._retiring:
             await asyncio.wait(self._retiring)
         await self._envdir.close()
+        await self._env_files.close()
 
     def kill(self) -> None:
         """Send SIGKILL to all living generations; may be called in any thread."""
@@ -408,8 +411,9 @@ class Generations:
         return worker
 
     async def _launch(self, worker: Worker) -> None:
+        given = os.environ | await self._envdir.read(os.environ.get("ENVDIR", ""))
         variables = environment(
-            os.environ | await self._envdir.read(os.environ.get("ENVDIR", "")),
+            given | await self._env_files.read(),
             generation=worker.generation,
             names=self._listeners.names,
             notify=worker.notify.address,

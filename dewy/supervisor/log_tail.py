@@ -3,41 +3,61 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
 
 LINES = 200
 LINE_LIMIT = 4096
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """
+    Line of output.
+
+    Attributes:
+        at: Time at which it ended, seconds since the epoch.
+    """
+
+    at: float
+    text: str
+
+
 class LogTail:
     """Last lines of several streams, in the order in which they ended."""
 
-    def __init__(self, lines: int = LINES) -> None:
-        self._lines: deque[bytes] = deque(maxlen=lines)
+    def __init__(
+        self, lines: int = LINES, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._clock = clock
+        self._lines: deque[tuple[float, bytes]] = deque(maxlen=lines)
         self._begun: dict[object, bytes] = {}
         self._ended = 0
         self._lock = threading.Lock()
 
     def add(self, stream: object, data: bytes) -> None:
         """Add *stream*'s output; lines are cut at `LINE_LIMIT` bytes."""
-        keep = self._lines.maxlen or 0
+        keep, now = self._lines.maxlen or 0, self._clock()
         with self._lock:
             # Splitting from the end: of a flood only the last lines matter.
             *ended, begun = data.rsplit(b"\n", keep + 1)
             self._ended += data.count(b"\n")
             for line in ended:
                 whole = self._begun.pop(stream, b"") + line
-                self._lines.append(whole[:LINE_LIMIT])
+                self._lines.append((now, whole[:LINE_LIMIT]))
             self._begun[stream] = (self._begun.get(stream, b"") + begun)[:LINE_LIMIT]
 
     def last(self, count: int) -> tuple[str, ...]:
         """Return at most *count* lines, oldest first; unfinished lines come last."""
         with self._lock:
-            lines = [*self._lines, *filter(None, self._begun.values())]
+            ended = [line for _, line in self._lines]
+            lines = [*ended, *filter(None, self._begun.values())]
         kept = lines[max(0, len(lines) - count) :]
         return tuple(_text(line) for line in kept)
 
-    def after(self, position: int, count: int) -> tuple[tuple[str, ...], int]:
+    def after(self, position: int, count: int) -> tuple[tuple[Line, ...], int]:
         """
         Return the lines that ended after *position*, and the position after them.
 
@@ -48,7 +68,7 @@ class LogTail:
             end, kept = self._ended, tuple(self._lines)
         fresh = min(max(end - position, 0), count)
         lines = kept[-fresh:] if fresh else ()
-        return tuple(map(_text, lines)), end
+        return tuple(Line(at, _text(line)) for at, line in lines), end
 
 
 def _text(line: bytes) -> str:

@@ -23,6 +23,7 @@ from ..system import descriptor_limit, start_time
 from .environment import GENERATION
 from .exit_status import describe_exit, wait_pid
 from .launch import DESCRIPTORS
+from .log_tail import Line
 from .output import Output
 from .processes import bearers, belongs, generation_mark, held, members
 from .readiness import ReadinessSocket
@@ -124,7 +125,7 @@ class Worker:
         """Last lines of its output, oldest first."""
         return self._output.tail() if self._output else ()
 
-    def lines_after(self, position: int, count: int) -> tuple[tuple[str, ...], int]:
+    def lines_after(self, position: int, count: int) -> tuple[tuple[Line, ...], int]:
         """See `Tail.after`."""
         return self._output.after(position, count) if self._output else ((), position)
 

@@ -11,7 +11,7 @@ import pytest
 
 from dewy.admin.logs import BUDGET, logs
 from dewy.errors import DewyError, EngineError
-from dewy.supervisor.log_tail import LogTail
+from dewy.supervisor.log_tail import Line, LogTail
 from tests.standins.crews import benched
 
 
@@ -22,7 +22,7 @@ class Writer:
     generation: int
     tail: LogTail
 
-    def lines_after(self, position: int, count: int) -> tuple[tuple[str, ...], int]:
+    def lines_after(self, position: int, count: int) -> tuple[tuple[Line, ...], int]:
         return self.tail.after(position, count)
 
 
@@ -33,7 +33,7 @@ def program(*tails: LogTail, captures: bool = True) -> Any:
 
 
 def wrote(*lines: str) -> LogTail:
-    tail = LogTail()
+    tail = LogTail(clock=lambda: 1000.5)
     tail.add("out", "".join(f"{line}\n" for line in lines).encode())
     return tail
 
@@ -47,8 +47,9 @@ async def ask(program: Any, **args: Any) -> list[dict[str, Any]]:
 async def test_every_generation_tells_its_last_lines() -> None:
     first, second = await ask(program(wrote("a", "b", "c"), wrote("d")), lines=2)
 
-    assert ("generation 1", ["b", "c"], 3, 0) == tuple(first.values())
-    assert ("generation 2", ["d"], 1, 0) == tuple(second.values())
+    times = [1000.5, 1000.5]
+    assert ("generation 1", ["b", "c"], 3, 0, times) == tuple(first.values())
+    assert ("generation 2", ["d"], 1, 0, [1000.5]) == tuple(second.values())
 
 
 async def test_reading_goes_on_after_a_position() -> None:

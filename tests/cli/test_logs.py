@@ -69,7 +69,79 @@ def test_following_begins_where_it_left_off(
 def test_json_is_an_object_a_line(dewy: Dewy, asked: list[dict[str, Any]]) -> None:
     ended = dewy("logs", "--json")
 
-    assert {"source": "generation 1", "line": "one"} == json.loads(ended.out)
+    assert {
+        "source": "generation 1",
+        "line": "one",
+        "at": "1970-01-01T00:00:00.000+00:00",
+    } == json.loads(ended.out)
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What a running dewy was asked; it always has the same four lines."""
+    times = [100.0, 200.0, 300.0, 400.0]
+    lines = ("up", "GET /a 200", "GET /b 500", "GET /c 200")
+    asked: list[dict[str, Any]] = []
+
+    async def ask(private: Path, verb: str, patience: float, **args: Any) -> Any:
+        asked.append(args)
+        return {"sources": [part("app-0", *lines, times=times)]}
+
+    monkeypatch.setattr(client, "ask", ask)
+    monkeypatch.setattr("dewy.cli.logs.time.time", lambda: 500.0)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--since", "250s"), ["GET /b 500", "GET /c 200"]),
+        (("--since", "1970-01-01 09:05:00"), ["GET /b 500", "GET /c 200"]),
+        (("--since", "1970-01-01T00:05:00Z"), ["GET /b 500", "GET /c 200"]),
+        (("--grep", " 5\\d\\d$"), ["GET /b 500"]),
+        (("--grep", "GET", "-n", "1"), ["GET /c 200"]),
+        (("--grep", "GET", "--since", "3m20s"), ["GET /b 500", "GET /c 200"]),
+    ],
+)
+def test_lines_are_chosen_by_time_and_content(
+    dewy: Dewy,
+    written: list[dict[str, Any]],
+    tokyo: None,
+    words: tuple[str, ...],
+    expected: list[str],
+) -> None:
+    """Among all that there is, not only the last fifty."""
+    ended = dewy("logs", *words)
+
+    assert [f"app-0 | {line}" for line in expected] == ended.out.splitlines()
+    assert 1000 == written[0]["lines"]
+
+
+def test_times_are_shown_on_request(
+    dewy: Dewy, written: list[dict[str, Any]], tokyo: None
+) -> None:
+    ended = dewy("logs", "-t", "--grep", "up")
+
+    assert "app-0 | 1970-01-01 09:01:40 +09:00 up\n" == ended.out
+    assert json.loads(dewy("logs", "--json", "--grep", "up").out)["at"].startswith(
+        "1970-01-01T00:01:40"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--since", "soon"), "soon is no time such as 10m"),
+        (("--grep", "("), "( is no regular expression: "),
+    ],
+)
+def test_time_or_pattern_that_is_none_is_refused(
+    dewy: Dewy, words: tuple[str, ...], told: str
+) -> None:
+    ended = dewy("logs", *words)
+
+    assert 2 == ended.status
+    assert told in ended.err
 
 
 def test_without_a_dewy_nobody_knows(dewy: Dewy, root: Path) -> None:

@@ -18,3 +18,9 @@ def test_without_a_dewy_it_is_an_error(dewy: Dewy) -> None:
 
     assert 1 == ended.status
     assert "no dewy runs in" in ended.err
+
+
+def test_dry_run_is_asked_for(dewy: Dewy, asked: Asked) -> None:
+    dewy("reload", "--dry-run")
+
+    assert [("reload", {"dry": True})] == asked.verbs

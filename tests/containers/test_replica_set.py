@@ -237,3 +237,18 @@ async def test_traffic_of_each_replica_is_told(tmp_path: Path):
         assert [2, 2, 2] == [each["connections_total"] for each in told]
         assert [2 * asked] * 3 == [each["bytes_up"] for each in told]
         assert all(each["bytes_down"] > 0 for each in told)
+
+
+async def test_replicas_that_other_options_would_replace_are_named(
+    tmp_path: Path,
+) -> None:
+    """Those that serve now; nothing happens to them."""
+    async with benched(tmp_path) as bench:
+        await bench.deploy(bench.publish("v1"))
+        replica_set, options = bench.replica_set, RunOptions()
+        other = replace(replica_set.settings, cmd=("other",))
+        names = sorted(r.name for r in replica_set.deployer.store.serving)
+
+        assert names == await replica_set.outdated(other, options)
+        assert [] == await replica_set.outdated(replica_set.settings, options)
+        assert not replica_set.differs(options)

@@ -47,7 +47,12 @@ class Stage:
         )
         self.renewal = SimpleNamespace(why="")
         deployer = SimpleNamespace(renewal=self.renewal)
-        replica_set = SimpleNamespace(renew=self._renew, deployer=deployer)
+        replica_set = SimpleNamespace(
+            renew=self._renew,
+            deployer=deployer,
+            differs=lambda options: False,
+            outdated=self._outdated,
+        )
         self.reload = Reload(
             self.reread,
             service,  # type: ignore[arg-type]
@@ -59,6 +64,9 @@ class Stage:
     def _renew(self, new: Settings, options: object) -> bool:
         self.renewed.append(new)
         return new.run_options != self.old.run_options
+
+    async def _outdated(self, new: Settings, options: object) -> list[str]:
+        return ["shop-1-0", "shop-1-1"] if new.cmd != self.old.cmd else []
 
     def holders(self) -> list[Settings]:
         agent = self.agent
@@ -105,6 +113,21 @@ async def test_flag_that_overrides_the_file_is_told(tmp_path: Path):
     told = await stage.reload.reload()
 
     assert "nothing changed; --replicas overrides dewy.toml: replicas" == told
+
+
+async def test_dry_run_tells_which_replicas_would_go_by_which_option(tmp_path: Path):
+    """And changes nothing."""
+    old = settings(tmp_path)
+    stage = Stage(old, lambda: replace(old, cmd=("x",), keep=9, runtime="podman"))
+
+    assert (
+        "would change: --keep, --cmd; restart dewy for: --runtime; "
+        "would replace: shop-1-0, shop-1-1 (--cmd)"
+    ) == await stage.reload.preview()
+    assert ([], [], [old] * 4) == (stage.told, stage.renewed, stage.holders())
+    stage = Stage(old, lambda: replace(old, keep=9))
+    told = "would change: --keep; would replace: no replica"
+    assert told == await stage.reload.preview()
 
 
 async def test_nothing_changed(tmp_path: Path):

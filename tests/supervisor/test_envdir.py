@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dewy.supervisor import envdir
-from dewy.supervisor.envdir import EnvDir
+from dewy.supervisor.envdir import EnvDir, EnvFiles
 from tests.needs import needs
 from tests.standins.fuse import hung
 
@@ -56,3 +56,36 @@ async def test_directory_that_hangs_leaves_what_was_read_last(
     with hung(tmp_path):
         assert {"COLOUR": "red"} == await variables.read(str(tmp_path))
         assert {"COLOUR": "red"} == await variables.read(str(tmp_path))
+
+
+@pytest.fixture
+async def env_files(tmp_path: Path) -> AsyncIterator[EnvFiles]:
+    files = EnvFiles(tmp_path, ["one.env", str(tmp_path / "two.env")])
+    yield files
+    await files.close()
+
+
+async def test_env_files_are_read_anew_each_time_the_later_on_top(
+    env_files: EnvFiles, tmp_path: Path
+) -> None:
+    (tmp_path / "one.env").write_text("A=1\nB=1\n")
+    (tmp_path / "two.env").write_text("# none\nB=2\n")
+    assert {"A": "1", "B": "2"} == await env_files.read()
+
+    (tmp_path / "one.env").write_text("A=3\n")
+    assert {"A": "3", "B": "2"} == await env_files.read()
+
+
+async def test_env_file_that_cannot_be_read_leaves_what_was_read_last(
+    env_files: EnvFiles, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And no value is told."""
+    (tmp_path / "one.env").write_text("A=1\n")
+    (tmp_path / "two.env").write_text("B=2\n")
+    await env_files.read()
+    (tmp_path / "one.env").unlink()
+    (tmp_path / "two.env").write_text("no good=s3cret\n")
+
+    assert {"A": "1", "B": "2"} == await env_files.read()
+    assert ["Env file not read"] * 2 == caplog.messages
+    assert "s3cret" not in str([vars(record) for record in caplog.records])

@@ -45,14 +45,29 @@ def test_tail_is_that_of_the_whole(pieces: list[str], kept: int) -> None:
     assert (*lines[-kept:], *filter(None, [begun])) == tail.last(kept + 1)
 
 
+def after(tail: LogTail, position: int, count: int) -> tuple[tuple[str, ...], int]:
+    """The texts of what `LogTail.after` returns."""
+    lines, end = tail.after(position, count)
+    return tuple(line.text for line in lines), end
+
+
 def test_reading_goes_on_where_it_stopped() -> None:
     """With whole lines; what came too early for the tail is counted all the same."""
     tail = LogTail(3)
     tail.add("out", b"one\ntwo\nthr")
 
-    assert (("one", "two"), 2) == tail.after(0, 10)
-    assert ((), 2) == tail.after(2, 10)
+    assert (("one", "two"), 2) == after(tail, 0, 10)
+    assert ((), 2) == after(tail, 2, 10)
     tail.add("out", b"ee\n4\n5\n6\n7\n")
-    assert (("5", "6", "7"), 7) == tail.after(2, 10)
-    assert (("7",), 7) == tail.after(2, 1)
-    assert ((), 7) == tail.after(9, 5)
+    assert (("5", "6", "7"), 7) == after(tail, 2, 10)
+    assert (("7",), 7) == after(tail, 2, 1)
+    assert ((), 7) == after(tail, 9, 5)
+
+
+def test_line_has_the_time_at_which_it_ended() -> None:
+    times = iter([1.0, 2.0])
+    tail = LogTail(clock=lambda: next(times))
+    tail.add("out", b"one\ntw")
+    tail.add("out", b"o\n")
+
+    assert [1.0, 2.0] == [line.at for line in tail.after(0, 9)[0]]
