@@ -48,8 +48,7 @@ class AdminAPI:
         port: The first of ten ports tried; 0 serves nothing. Once entered, the
             port really bound.
 
-        snapshot: The status, as `dewy status --json` prints it; None if there is
-            nothing to show, and no page of it.
+        snapshot: The status, as `dewy status --json` prints it.
 
         containers: The replicas, where there are any.
 
@@ -65,7 +64,7 @@ class AdminAPI:
     def __init__(
         self,
         port: int,
-        snapshot: Snapshot | None,
+        snapshot: Snapshot,
         containers: Containers = lambda: None,
         past: Past = tuple,
         *,
@@ -119,8 +118,7 @@ class AdminAPI:
 
         app = web.Application(middlewares=[guard()], client_max_size=1024)
         app.on_response_prepare.append(harden)
-        if self._snapshot is not None:
-            self._show(app, self._snapshot)
+        self._show(app, self._snapshot)
         for path, further in self._routes.items():
             app.router.add_get(path, further, allow_head=False)
         return app

@@ -1,12 +1,13 @@
-"""Telemetry of the proxy alone, which has no root and nothing else to tell."""
+"""Telemetry and HTTP API of the proxy alone, which deploys nothing."""
 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..config import Settings
 from ..errors import DewyError
@@ -14,6 +15,7 @@ from ..proxy import Proxy
 from ..telemetry.loading import load
 
 if TYPE_CHECKING:
+    from ..admin.http import Snapshot
     from ..telemetry.opening import Telemetry
 
 __all__ = ["Measured"]
@@ -41,30 +43,49 @@ class Measured:
         Raises:
             DewyError: the port that was chosen for the HTTP API can't be had.
         """
-        if self._telemetry is None:
-            yield lambda: None
-            return
+        leave: Callable[[], None] = lambda: None  # noqa: E731
+        async with AsyncExitStack() as stack:
+            if self._telemetry is not None:
+                await self._measure(self._telemetry, proxy, stack)
+                leave = partial(self._telemetry.leave, hurry=True)
+            if self._telemetry is not None or self._settings.admin_port_chosen:
+                await self._answer(proxy, stack)
+            yield leave
+
+    async def _measure(
+        self, telemetry: Telemetry, proxy: Proxy, stack: AsyncExitStack
+    ) -> None:
         from ..telemetry.build import build
         from ..telemetry.points import Source
         from ..telemetry.proxied import proxied
 
-        self._telemetry.watch([Source(build), proxied(lambda: proxy.ports)])
-        async with self._telemetry, self._answering(self._telemetry):
-            yield partial(self._telemetry.leave, hurry=True)
+        telemetry.watch([Source(build), proxied(lambda: proxy.ports)])
+        await stack.enter_async_context(telemetry)
 
-    @asynccontextmanager
-    async def _answering(self, telemetry: Telemetry) -> AsyncIterator[None]:
+    async def _answer(self, proxy: Proxy, stack: AsyncExitStack) -> None:
+        """Show the proxy on a page, and what it counts, as other modes do."""
         from ..admin.http import AdminAPI
         from ..admin.metrics import answering
 
-        routes = {"/metrics": answering(telemetry.text, telemetry.content_type)}
-        # A proxy deploys nothing, and so has no status.
-        api = AdminAPI(self._settings.admin_port, None, routes=routes)
-        async with AsyncExitStack() as stack:
-            try:
-                await stack.enter_async_context(api)
-            except DewyError as exc:
-                if self._settings.admin_port_chosen:
-                    raise
-                log.warning("Admin API not started", extra={"error": str(exc)})
-            yield
+        settings, telemetry, routes = self._settings, self._telemetry, {}
+        if telemetry is not None:
+            routes["/metrics"] = answering(telemetry.text, telemetry.content_type)
+        api = AdminAPI(settings.admin_port, _snapshot(settings, proxy), routes=routes)
+        try:
+            await stack.enter_async_context(api)
+        except DewyError as exc:
+            if settings.admin_port_chosen:
+                raise
+            log.warning("Admin API not started", extra={"error": str(exc)})
+
+
+def _snapshot(settings: Settings, proxy: Proxy) -> Snapshot:
+    from ..admin.proxy_status import proxy_status
+
+    name = settings.name or settings.root.name
+
+    async def told() -> dict[str, Any]:
+        root = str(settings.root)
+        return proxy_status(proxy.ports, name=name, root=root, pid=os.getpid())
+
+    return told

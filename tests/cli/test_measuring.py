@@ -38,16 +38,30 @@ async def test_proxy_is_measured(unused_tcp_port: int) -> None:
         port = await proxy.open(Endpoint("127.0.0.1"))
         port.add(Endpoint("127.0.0.1", 9), serving=False)
         scrape = await scraped(unused_tcp_port)
-        others = [
-            (await get(unused_tcp_port, path))[0] for path in ("/", "/api/status")
-        ]
+        _, status = await get(unused_tcp_port, "/api/status")
 
     label = {"proxy_port": str(port.endpoint.port)}
     assert 0 == value(scrape, "dewy_proxy_connections_total", **label)
     assert 0 == value(scrape, "dewy_proxy_backend_up", backend="127.0.0.1:9", **label)
     assert "dewy_build_info" in names(scrape)
-    # It deploys nothing, and so has no status to show.
-    assert [404, 404] == others
+    assert "proxy" == status["mode"]
+    assert [str(port.endpoint)] == [each["address"] for each in status["ports"]]
+
+
+@pytest.mark.parametrize(("chosen", "answers"), [(True, 1), (False, 0)])
+async def test_proxy_shows_itself_at_a_port_that_was_chosen(
+    chosen: bool, answers: int, unused_tcp_port: int
+) -> None:
+    """Without telemetry, too; a relay that nobody asks loads no HTTP server."""
+    given = {"admin_port": unused_tcp_port, "admin_port_chosen": chosen}
+    around = await measured(**given)
+    async with Proxy(threads=1) as proxy, around(proxy):
+        try:
+            code, _ = await get(unused_tcp_port, "/api/status")
+        except ConnectionRefusedError:
+            code = 0
+
+    assert 200 * answers == code
 
 
 @needs("telemetry")
