@@ -60,6 +60,7 @@ LAYERS = (
         "system",
         "systemd",
         "threads",
+        "troubles",
         "urls",
         "versions",
     },

@@ -23,6 +23,7 @@ from ..notifiers import Kind
 from ..registries import ArrangingRegistry, Candidates, Registry, candidates_of
 from ..release import Deployment, Release
 from ..system import Clock, hostname
+from ..troubles import Trouble, tell
 from ..urls import redact
 from ..versions import Version
 from .candidates import first
@@ -43,6 +44,8 @@ PATIENCE = 60.0
 
 UNLOCK = 8.0
 """Seconds to replace a claim; a store may take one write per second of an object."""
+
+DAMAGED = Trouble("Found a damaged answer in the cache", "it is asked for anew")
 
 MOST_NAMES = 5000
 """The number of names of a list that are shared."""
@@ -165,6 +168,8 @@ class CachedRegistry:
                 return await self._alone(exc)
             self._outage.over(reading=True)
             entry, now = Entry.parse(seen.value), self._now(seen)
+            damaged = [DAMAGED] if seen.value and entry == Entry() else []
+            tell(log, self._key, damaged)
             if entry.release and entry.age(now) < self._terms.ttl:
                 return self._good(entry)
             failure = entry.failure

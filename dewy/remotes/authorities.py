@@ -18,6 +18,7 @@ import aiohttp
 from aiohttp import ClientHandlerType
 
 from ..ioprocess import brief, reading
+from ..troubles import Trouble, tell
 
 __all__ = ["Authorities", "of_this_host", "read_again"]
 
@@ -73,8 +74,7 @@ class Authorities:
     async def _read(self, look: Look | None) -> None:
         self.context.current = await asyncio.to_thread(_context)
         self._seen, self._loaded = look, True
-        if problem := await _problem():
-            log.warning("Certificate authorities not read", extra=problem)
+        tell(log, "authorities", await _troubles())
 
 
 def of_this_host() -> Authorities:
@@ -120,18 +120,19 @@ async def _look() -> Look | None:
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
-async def _problem() -> dict[str, str]:
-    """Return the file that the environment names in vain, and why; or nothing."""
+async def _troubles() -> list[Trouble]:
+    """Return the trouble with the file that the environment names, if there is one."""
     file = _file() if os.environ.get("SSL_CERT_FILE") else None
     if file is None:
-        return {}
+        return []
     try:
         # OpenSSL passes over a file that it cannot read.
         found = await brief.look(file.parent, reading.holds_certificates, file)
         reason = "" if found else "it holds no certificates in PEM form"
     except OSError as exc:
         reason = exc.strerror or str(exc)
-    return {"file": str(file), "error": reason} if reason else {}
+    event = "Certificate authorities not read"
+    return [Trouble(event, reason, str(file))] if reason else []
 
 
 def _file() -> Path | None:

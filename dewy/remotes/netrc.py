@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 
 from ..ioprocess import brief
 from ..logs import summary
+from ..troubles import Trouble, tell
 
 if TYPE_CHECKING:  # the helper process needs none of it
     import aiohttp
@@ -125,16 +126,17 @@ async def _read(path: Path, host: str) -> tuple[Login | None, float]:
 
     A file that cannot be read is told: most requests need no login.
     """
+    login, reason = None, ""
     try:
-        return await brief.look(path.parent, look_up, path, host), KEPT
+        login = await brief.look(path.parent, look_up, path, host)
     except (FileNotFoundError, NotADirectoryError):
-        if "NETRC" not in os.environ:
-            return None, KEPT
-        reason = "there is no such file"
+        if "NETRC" in os.environ:
+            reason = "there is no such file"
     except (OSError, ValueError) as exc:
         reason = summary(exc)
-    log.warning("Logins not read", extra={"file": str(path), "error": reason})
-    return None, MISSED
+    troubles = [Trouble("Logins not read", reason, str(path))] if reason else []
+    tell(log, path, troubles)
+    return login, MISSED if reason else KEPT
 
 
 def _path() -> Path:

@@ -232,6 +232,17 @@ async def test_cache_that_fails_costs_a_request_and_is_said_once(
     assert 1 == len(warnings)
 
 
+async def test_damaged_answer_is_told_and_asked_for_anew(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    await site.cache.put(KEY, b"garbage")
+
+    assert ONE == await site.host().current()
+    assert ONE == await site.host().current()
+    assert 1 == caplog.messages.count("Found a damaged answer in the cache")
+    assert [None] == site.registry.asked
+
+
 async def test_cache_that_cannot_be_written_costs_a_request(site: Site) -> None:
     site.cache.read_only = True
 

@@ -70,6 +70,21 @@ async def test_damaged_file_is_not_quoted(
     assert "passw0rd" not in caplog.text
 
 
+async def test_damaged_file_is_told_once(
+    server: FileServer,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Though it is looked at again."""
+    monkeypatch.setattr(netrc, "MISSED", 0.0)
+    (home / ".netrc").write_text("nonsense\n")
+    for _ in range(3):
+        await shown(server)
+
+    assert ["Logins not read"] == caplog.messages
+
+
 async def test_login_that_was_refused_is_looked_up_again(
     server: FileServer, home: Path
 ) -> None:

@@ -11,7 +11,6 @@ on. If the registry then wants other credentials, its refusal quotes what failed
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import re
@@ -20,10 +19,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import ParamSpec, TypeVar
-from weakref import WeakKeyDictionary
 
 from ...errors import RemoteError
 from ...ioprocess import brief
+from ...troubles import Trouble, tell
 from . import docker_config, docker_credential
 from .credentials import Credentials
 from .docker_config import Logins
@@ -37,11 +36,6 @@ T = TypeVar("T")
 
 _ECR = re.compile(r"(?:[a-z0-9-]+\.)+ecr(?:-fips)?\.[a-z0-9-]+\.amazonaws\.com(\.cn)?")
 _GOOGLE = re.compile(r"(?:[a-z0-9-]+\.)?gcr\.io|[a-z0-9-]+-docker\.pkg\.dev")
-
-# By event loop and host, what is known to fail.
-_told: WeakKeyDictionary[
-    asyncio.AbstractEventLoop, dict[str, frozenset[tuple[str, str]]]
-] = WeakKeyDictionary()
 
 
 async def credentials_for(
@@ -62,10 +56,10 @@ async def credentials_for(
         return found
     search = _Search(host, environ)
     found = await search.find()
-    search.tell()
-    if not search.failures:
+    tell(log, ("credentials", host), search.troubles)
+    if not search.troubles:
         return found
-    failures = tuple(error for _, error in search.failures)
+    failures = tuple(trouble.error for trouble in search.troubles)
     return replace(found or Credentials(), failures=failures)
 
 
@@ -94,13 +88,13 @@ class _Search:
     A search for the credentials for *host*.
 
     Attributes:
-        failures: What failed: an event, "" for one not worth telling, and the error.
+        troubles: The files and programs that failed.
     """
 
     def __init__(self, host: str, environ: Mapping[str, str]) -> None:
         self._host = host
         self._environ = environ
-        self.failures: list[tuple[str, str]] = []
+        self.troubles: list[Trouble] = []
 
     async def find(self) -> Credentials | None:
         """Return the first credentials there are; None for none."""
@@ -114,21 +108,12 @@ class _Search:
                 return found
         return await self._from_installed()
 
-    def tell(self) -> None:
-        """Log what failed, but for what failed the last time, too."""
-        told = _told.setdefault(asyncio.get_running_loop(), {})
-        known = told.get(self._host, frozenset())
-        for event, error in self.failures:
-            if event and (event, error) not in known:
-                log.warning(event, extra={"error": error})
-        told[self._host] = frozenset(self.failures)
-
     async def _from_file(self, logins: Logins) -> Credentials | None:
         own = None
         try:
             own = logins.credentials(self._host)
         except RemoteError as exc:
-            self.failures.append(("Logins not read", str(exc)))
+            self.troubles.append(Trouble("Logins not read", str(exc)))
         if not (program := logins.program(self._host)):
             return own
         if path := await self._path_of(program):
@@ -137,7 +122,7 @@ class _Search:
         expected = logins.names(self._host) and own is None
         error = f"{self._host}: docker-credential-{program}, which docker's config.json"
         event = "Credential helper failed" if expected else ""
-        self.failures.append((event, f"{error} names for it, is not on PATH"))
+        self.troubles.append(Trouble(event, f"{error} names for it, is not on PATH"))
         return own
 
     async def _from_installed(self) -> Credentials | None:
@@ -163,7 +148,7 @@ class _Search:
         try:
             return await work
         except RemoteError as exc:
-            self.failures.append((event, str(exc)))
+            self.troubles.append(Trouble(event, str(exc)))
             return None
 
 
