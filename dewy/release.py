@@ -56,7 +56,7 @@ class Release:
     digest: str = ""
     created_at: datetime | None = None
     slot: str = ""
-    files: tuple[str, ...] | None = ()
+    files: tuple[str, ...] | None = None
     refused: tuple[Refusal, ...] = field(default=(), compare=False)
 
     @property

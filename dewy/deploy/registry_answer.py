@@ -246,7 +246,7 @@ def _release(given: dict[str, Any] | None) -> Release | None:
         digest=str(given.get("Digest") or ""),
         created_at=None if created is None else datetime.fromtimestamp(created, UTC),
         slot=str(given.get("Slot") or ""),
-        files=_names(given.get("Files", ())),
+        files=_names(given.get("Files")),
     )
 
 
