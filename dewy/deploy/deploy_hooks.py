@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from ..config import Settings
-from ..errors import HookFailed
+from ..errors import HookFailed, last_words
 from ..notifiers import Hook, Kind
 from ..notifiers.format import tail
 from .attempt import Attempt
@@ -47,20 +47,29 @@ class DeployHooks:
         if result and not result.success:
             raise HookFailed(
                 f"the before-deploy hook failed: {result.reason}",
-                log_tail=tuple(result.stderr.splitlines()[-LINES:]),
+                log_tail=_output(result),
+                detail=_story(result),
                 host=not result.ran,
             )
 
     async def after(
         self, attempt: Attempt, target: Installed, outcome: str = DEPLOYED
     ) -> None:
-        """Run the after-hook; its failure is reported, and changes nothing."""
+        """Run the after-hook; its failure is recorded and told, and changes nothing."""
         if not (command := self.settings.after_deploy_hook):
             return
         if self._after_turn.locked():
             attempt.note("waiting for an earlier after-hook to end")
         async with self._after_turn:
-            await self._run(HookKind.AFTER, command, attempt, target, outcome)
+            result = await self._run(HookKind.AFTER, command, attempt, target, outcome)
+        if result and not result.success:
+            await self._deployment_log.hook_failed(
+                attempt,
+                f"the after-deploy hook failed: {result.reason}",
+                _output(result),
+                detail=_story(result),
+                seconds=result.duration,
+            )
 
     async def _run(
         self,
@@ -92,6 +101,17 @@ class DeployHooks:
             hook=_told(kind, result),
         )
         return result
+
+
+def _output(result: HookResult) -> tuple[str, ...]:
+    """Return the last lines of both streams."""
+    streams = (result.stdout, result.stderr)
+    return tuple(line for text in streams for line in text.splitlines()[-LINES:])
+
+
+def _story(result: HookResult) -> str:
+    """Return the command and its last line, which stay on this host."""
+    return ": ".join(filter(None, (result.command, last_words(_output(result)))))
 
 
 def _told(kind: HookKind, result: HookResult) -> Hook:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Self
 
 from ..errors import DeploymentError, DewyError
@@ -15,7 +16,7 @@ from ..notifiers.format import tail as shortened
 from ..notifiers.pipeline import Pipeline
 from ..system import Clock
 from .attempt import Attempt
-from .history import History, Record
+from .history import HOOK_FAILED, History, Record
 from .verdict import is_verdict
 
 log = logging.getLogger(__name__)
@@ -172,6 +173,15 @@ class DeploymentLog:
         await self.record(attempt, "failed", trouble[2], tail, detail=detail)
         self._trouble = trouble
         return True
+
+    async def hook_failed(
+        self, attempt: Attempt, reason: str, tail: Tail, *, detail: str, seconds: float
+    ) -> None:
+        """Write that the after-hook of *attempt* failed; the deployment stands."""
+        told = struck(" ".join(detail.split()))
+        row = self._row(attempt, HOOK_FAILED, reason, tail, told)
+        seconds = round(seconds, 3)
+        await self._append(replace(row, step="after-hook", seconds=seconds))
 
     async def reloaded(
         self, attempt: Attempt, outcome: str, reason: str, detail: str

@@ -15,6 +15,9 @@ from pathlib import Path
 
 from .decode import document, record
 
+HOOK_FAILED = "hook failed"
+"""The outcome of a row about the after-hook of a deployment, which stands."""
+
 LARGEST = 1 << 20
 ROTATED = 4
 
@@ -31,20 +34,22 @@ class Record:
 
         action: `deploy`, `rollback`, `restart` of what died, or `reload` of options.
 
-        outcome: `deployed`, `failed`, `rolled back`, `died`, `cancelled` or `reloaded`.
+        outcome: `deployed`, `failed`, `rolled back`, `died`, `cancelled`, `reloaded`,
+            or `hook failed` after a deployment, which stands.
 
         step: The step at which it ended: `fetch`, `before-hook`, `unpack`, `start`,
-            `probation`, `done` …
+            `probation`, `done`, `after-hook` …
 
         reason: The reason, in one line.
 
         seconds: The duration.
 
-        log_tail: The last lines of a program that failed.
+        log_tail: The last lines of a program or hook that failed.
 
         id: The deployment, as in the log; "" in what an older dewy wrote.
 
-        detail: A program's own last words, for those who may read them; or "".
+        detail: A program's own last words, those of a hook with its command, for those
+            who may read them; or "".
     """
 
     at: float

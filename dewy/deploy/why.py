@@ -9,7 +9,7 @@ from ..errors import NoRelease
 from ..logs import summary
 from ..release import Refusal, Release
 from ..system import utc
-from .history import Record
+from .history import HOOK_FAILED, Record
 from .plan import Action, plan, quarantined
 from .state import State
 
@@ -198,6 +198,8 @@ def _past(version: str, history: Sequence[Record]) -> Found:
             yield _ended(record)
             break
     for record in reversed(history):
+        if record.outcome == HOOK_FAILED:
+            continue
         if version in (record.previous, record.tag):
             if record.previous == version and record.outcome == "deployed":
                 yield LEFT, f"{record.tag} took its place on {_at(record.at)}"
@@ -205,12 +207,14 @@ def _past(version: str, history: Sequence[Record]) -> Found:
 
 
 def _ended(record: Record) -> tuple[str, str]:
-    ran = record.outcome in ("deployed", "died", "reloaded")
+    ran = record.outcome in ("deployed", "died", "reloaded", HOOK_FAILED)
     text = f"it was {record.outcome} on {_at(record.at)}"
     if record.outcome == "failed":
         text = f"it failed at {record.step} on {_at(record.at)}"
     if record.outcome == "died":
         text = f"it died on {_at(record.at)} and was started again"
+    if record.outcome == HOOK_FAILED:
+        text = f"its deployment stands, but on {_at(record.at)} a hook failed"
     verdict = "" if ran else FAILED
     story = record.story
     return verdict, f"{text}: {story}" if story else text

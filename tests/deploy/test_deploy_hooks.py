@@ -73,7 +73,7 @@ async def test_a_before_hook_that_fails_ends_the_deployment(
         await run(tmp_path, memory, "echo no backup >&2; exit 3", TELL)
 
     assert ("no backup",) == failure.value.log_tail
-    assert "no backup" == failure.value.detail
+    assert "echo no backup >&2; exit 3: no backup" == failure.value.detail
     assert not (tmp_path / "told").exists()
     (notice,) = memory.sent
     assert (Kind.HOOK, "Before Deploy hook failed: exit code 3") == (
@@ -82,11 +82,35 @@ async def test_a_before_hook_that_fails_ends_the_deployment(
     )
 
 
-async def test_an_after_hook_that_fails_is_told(tmp_path: Path, memory: MemoryNotifier):
-    await run(tmp_path, memory, "", "exit 1")
+async def test_an_after_hook_that_fails_is_told_and_recorded(
+    tmp_path: Path, memory: MemoryNotifier
+):
+    """With its command and the end of both streams, for those who may read them."""
+    command = "seq 100; echo no cache >&2; exit 1"
+    await run(tmp_path, memory, "", command)
 
     (notice,) = memory.sent
     assert "After Deploy hook failed: exit code 1" == notice.text
+    (record,) = await asyncio.to_thread(History(tmp_path).read)
+    assert ("hook failed", "after-hook", "v2", "v1") == (
+        record.outcome,
+        record.step,
+        record.tag,
+        record.previous,
+    )
+    assert "the after-deploy hook failed: exit code 1" == record.reason
+    assert f"{command}: no cache" == record.detail
+    assert ("99", "100", "no cache") == record.log_tail[-3:]
+    assert ATTEMPT.id == record.id
+
+
+async def test_reason_on_standard_output_is_kept(
+    tmp_path: Path, memory: MemoryNotifier
+):
+    with pytest.raises(HookFailed) as failure:
+        await run(tmp_path, memory, "echo no backup; exit 3", "")
+
+    assert ("no backup",) == failure.value.log_tail
 
 
 async def test_no_hook_is_no_notice(tmp_path: Path, memory: MemoryNotifier):

@@ -55,6 +55,22 @@ def test_what_runs_although_there_is_newer() -> None:
     assert "held at v2; v3 is newest" in why("v2", held, release("v3"))[1]
 
 
+def test_after_hook_that_failed_is_told_and_judges_nothing() -> None:
+    row = Record(
+        201.0, "v2", "v1", "deploy", "hook failed", "after-hook", "exit code 3", 1.0
+    )
+    row = replace(row, log_tail=("oh",), detail="make: oh")
+    newest, before = (
+        explain(version, STATE, [*HISTORY, row], NEWEST, NOW)
+        for version in ("v2", "v1")
+    )
+
+    assert "runs" == newest.verdict
+    assert "a hook failed: exit code 3: make: oh" in "\n".join(newest.why)
+    assert ("oh",) == newest.records[-1].log_tail
+    assert "left" == before.verdict
+
+
 def test_what_ran_before() -> None:
     verdict, text = why("v1")
 

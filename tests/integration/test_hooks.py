@@ -58,6 +58,40 @@ async def test_before_start_after(tmp_path, unused_tcp_port):
     ] == told
 
 
+async def test_after_hook_that_fails_is_in_log_history_and_why(
+    tmp_path, unused_tcp_port
+):
+    """With its command and output, which do not go over HTTP."""
+    failing = ("--after-deploy-hook", "echo no cache >&2; exit 3")
+    dewy = Dewy(tmp_path, unused_tcp_port, options=failing)
+    dewy.publish("v1.0.0")
+    async with dewy:
+        await dewy.runs("v1.0.0")
+        await eventually(lambda: "Execute hook failed" in dewy.log)
+        history = await said_eventually(dewy, "hook failed", "history")
+        why = await said_eventually(dewy, "a hook failed", "why", "v1.0.0")
+
+    assert "after-hook: the after-deploy hook failed: exit code 3: echo no" in history
+    assert "exit 3: no cache" in history
+    assert why.startswith("v1.0.0: runs")
+    assert "    no cache" in why
+    assert 'command="echo no cache >&2; exit 3"' in dewy.log
+    assert 'stderr="no cache"' in dewy.log
+
+
+async def said_eventually(dewy: Dewy, text: str, *words: str) -> str:
+    """What `dewy WORDS` prints, once *text* is in it."""
+    told = ""
+
+    async def there() -> bool:
+        nonlocal told
+        told = (await roots.say(dewy.root, *words)).out
+        return text in told
+
+    await eventually(there)
+    return told
+
+
 async def test_rollback_runs_the_after_hook_and_boot_and_restart_run_none(
     tmp_path, unused_tcp_port
 ):
@@ -141,7 +175,12 @@ async def test_a_failing_after_hook_changes_nothing(tmp_path, unused_tcp_port, h
         assert ([], []) == (status["degraded"], status["quarantine"])
         assert "v1.0.0" == await dewy.fetch()
         await eventually(lambda: "Execute hook failed" in dewy.log)
-    assert ["deployed"] == [each.outcome for each in await roots.history(dewy.root)]
+
+        async def recorded() -> bool:
+            rows = [each.outcome for each in await roots.history(dewy.root)]
+            return ["deployed", "hook failed"] == rows
+
+        await eventually(recorded)
     assert 'msg="Execute hook failed" hook="After Deploy"' in dewy.log
 
 
