@@ -134,6 +134,16 @@ def test_tables_of_options_are_up_to_date(name: str) -> None:
     assert script["written"](page, script["PAGES"][name]) == page
 
 
+def test_man_page_is_up_to_date() -> None:
+    """With every command; `dev/write-reference` writes it."""
+    page = (ROOT / "contrib/man/dewy.1").read_text(encoding="utf-8")
+    script = runpy.run_path(str(ROOT / "dev" / "write-reference"))
+
+    assert script["man"]() == page
+    for name in COMMANDS:
+        assert f'.SS "dewy {name}' in page
+
+
 def test_options_are_those_there_are() -> None:
     """Each as often as it has a meaning of its own."""
     page = (DOCS / "reference" / "options.md").read_text(encoding="utf-8")

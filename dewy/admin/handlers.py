@@ -142,7 +142,11 @@ class Handlers:
         return await logs(command, self._generations, self._replica_set, args)
 
     async def _list_containers(self) -> Answer:
-        return {"containers": self.containers()}
+        told: Answer = {"containers": self.containers()}
+        if self._replica_set is not None:
+            engine = self._replica_set.deployer.store.engine
+            told["engine"] = {"flavour": engine.flavour, "address": engine.address}
+        return told
 
     async def _pause(self, seconds: float | None) -> Answer:
         pausing = self._behind_proxy().pausing

@@ -21,6 +21,7 @@ from .._speedups import COMPILED
 from ..config import Settings, examine, resolve, resolve_anyway
 from ..config.options import OPTIONS, Option, options_of, options_without_effect
 from ..errors import ConfigError
+from .output import YELLOW, coloured
 
 __all__ = [
     "ARGUMENTS",
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 ARGUMENTS = "dewy.arguments"
 """Key of the whole command line in the metadata of a context."""
 
-KEEPERS = frozenset({"server", "assets", "container", "proxy", "check"})
+KEEPERS = frozenset({"server", "assets", "container", "proxy", "check", "init"})
 """Commands that start by their options, or judge them: a mistake in them is fatal."""
 
 GENERAL = ("config", "log_level", "log_format")
@@ -172,7 +173,8 @@ def settings_from(
 def _warn(mistakes: Iterable[ConfigError]) -> None:
     for each in mistakes:
         text = f"dewy: warning: {each}; going on without it"
-        click.echo(logs.redactor(os.environ)(text), err=True)
+        told = coloured(logs.redactor(os.environ)(text), YELLOW)
+        click.echo(told, err=True)
 
 
 def examined_from(

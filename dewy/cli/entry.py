@@ -14,7 +14,7 @@ import click
 from ..errors import ConfigError, ConfigErrors, DewyError
 from ..faults import of_plugin
 from ..logs import redactor, summary
-from .output import localised
+from .output import RED, coloured, localised
 
 __all__ = ["main", "run"]
 
@@ -66,7 +66,7 @@ def _failed(exc: Exception, status: int, message: str) -> int:
     # Seen at debug level only: a traceback helps who mends dewy, not who uses it.
     log.debug("Command failed", exc_info=exc)
     told = localised(redactor(os.environ)(f"dewy: error: {message}"))
-    click.echo(told, err=True)
+    click.echo(coloured(told, RED), err=True)
     return status
 
 

@@ -9,8 +9,9 @@ import click
 
 from ..deploy.history import History, Record
 from .arguments import options_for, settings_from
-from .output import as_json, columns, localised, period, span
+from .output import RED, YELLOW, as_json, coloured, columns, localised, period, span
 
+TONES = {"failed": RED, "died": RED, "rolled back": RED, "cancelled": YELLOW}
 WELL = ("deployed", "reloaded")
 
 
@@ -34,7 +35,10 @@ def command(
     if json_:
         click.echo(as_json([asdict(record) for record in chosen]))
     else:
-        click.echo("\n".join(table(chosen)))
+        heading, *rows = table(chosen)
+        tones = [TONES.get(record.outcome) for record in chosen]
+        told = [coloured(r, t) if t else r for r, t in zip(rows, tones, strict=False)]
+        click.echo("\n".join([heading, *told]))
 
 
 def table(records: Sequence[Record]) -> list[str]:

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["as_json", "columns", "localised", "moment", "period", "span"]
+import click
+
+__all__ = [
+    "as_json",
+    "coloured",
+    "columns",
+    "localised",
+    "moment",
+    "period",
+    "span",
+]
+
+GREEN, YELLOW, RED = "green", "yellow", "red"
 
 _UTC = re.compile(r"\b(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?: UTC|Z)\b", re.ASCII)
 
@@ -16,6 +29,16 @@ _UTC = re.compile(r"\b(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?: UTC|Z)\b", re.ASC
 def as_json(value: Any) -> str:
     """Return *value* as one line of JSON; what JSON does not know becomes text."""
     return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def coloured(text: str, colour: str) -> str:
+    """
+    Return *text* in *colour* for a terminal; click takes it off again for a pipe.
+
+    NO_COLOR, if it is not empty, turns colours off.
+    """
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return text if plain else click.style(text, fg=colour)
 
 
 def moment(seconds: float | None) -> str:

@@ -12,7 +12,18 @@ import click
 from .. import loop
 from ..config import Settings
 from .arguments import options_for, settings_from
-from .output import as_json, columns, localised, moment, period, span
+from .output import (
+    GREEN,
+    RED,
+    YELLOW,
+    as_json,
+    coloured,
+    columns,
+    localised,
+    moment,
+    period,
+    span,
+)
 from .watch import refresh
 
 Status = Mapping[str, Any]
@@ -49,7 +60,16 @@ def _look(settings: Settings) -> Status:
 
 
 def _shown(status: Status, *, json_: bool) -> str:
-    return as_json(status) if json_ else "\n".join(screen(status, time.time()))
+    if json_:
+        return as_json(status)
+    headline, *lines = screen(status, time.time())
+    tone = RED if status["degraded"] else YELLOW if _unusual(status) else GREEN
+    return "\n".join([coloured(headline, tone), *lines])
+
+
+def _unusual(status: Status) -> bool:
+    """Return whether somebody may want to look, though all is well."""
+    return bool(status.get("attention") or status.get("underway"))
 
 
 def screen(status: Status, now: float) -> list[str]:

@@ -35,6 +35,7 @@ from .telling import TELLING
 
 __all__ = [
     "COMMANDS",
+    "INIT",
     "LIST",
     "OPTIONS",
     "ROWS",
@@ -44,10 +45,12 @@ __all__ = [
 ]
 
 LIST = "container list"
+INIT = "init"
+"""The command that takes the options of those for which it writes a file."""
 
 STEER = frozenset({"pause", "resume", "reload"})
 ACT = frozenset({"abort", "deploy", "retry", "rollback", "hold", "unhold"}) | STEER
-LOOK = frozenset({"doctor", "status", "history", "why", "logs"})
+LOOK = frozenset({"doctor", "status", "history", "why", "logs", "exec"})
 ASK = frozenset({LIST, "ps"})
 ROOTED = RUN | ACT | LOOK
 COMMANDS = ROOTED | PROXY | ASK
@@ -301,6 +304,8 @@ OPTIONS = {
 
 def options_of(command: str) -> list[Option]:
     """Return the options that have a meaning for *command*."""
+    if command == INIT:
+        return [option for option in OPTIONS.values() if option.commands & RUN]
     return [option for option in ROWS if command in option.commands]
 
 

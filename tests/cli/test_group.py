@@ -69,7 +69,7 @@ def test_help_of_an_unknown_command_is_a_mistake(dewy: Dewy) -> None:
 def test_help_says_what_is_required_and_when_replicas_serve(dewy: Dewy) -> None:
     assert "published; required" in dewy("server", "--help").out
     for name in COMMANDS:
-        if name not in ("server", "assets", "container", "check"):
+        if name not in ("server", "assets", "container", "check", "init"):
             assert "required" not in dewy(name, "--help").out
     assert "-n COUNT" in dewy("history", "--help").out
     text = " ".join(dewy("container", "--help").out.split())

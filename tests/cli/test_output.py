@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.cli.output import as_json, columns, localised, moment, period, span
+from dewy.cli.output import as_json, coloured, columns, localised, moment, period, span
 
 AT = 1_927_825_506.0
 
@@ -62,3 +62,16 @@ def test_json_is_one_line() -> None:
 
     assert "\n" not in text
     assert {"ä": "x", "n": [1, None]} == json.loads(text)
+
+
+def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NO_COLOR says no, and so does a dumb terminal."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert "\x1b[31mfailed\x1b[0m" == coloured("failed", "red")
+
+    monkeypatch.setenv("TERM", "dumb")
+    assert "failed" == coloured("failed", "red")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "failed" == coloured("failed", "red")

@@ -256,3 +256,29 @@ def test_quarantine_of_a_version_older_than_what_runs_is_not_tried() -> None:
     text = "\n".join(screen({**WELL, "quarantine": [entry]}, 1000.0))
 
     assert "v1.1.0: died (not tried: v1.6.0 is newer)" in text
+
+
+@pytest.mark.parametrize(
+    ("given", "colour"),
+    [
+        ({}, "32"),
+        ({"attention": ["held"]}, "33"),
+        ({"underway": {"tag": "v3", "step": "fetch", "since": 1.0}}, "33"),
+        ({"degraded": ["it is down"], "attention": ["held"]}, "31"),
+    ],
+)
+def test_headline_has_the_colour_of_how_it_is_on_a_terminal(
+    dewy: Dewy,
+    told: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    given: dict[str, Any],
+    colour: str,
+) -> None:
+    """A pipe gets none."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    told.update(given)
+    assert "\x1b" not in dewy("status").out
+    monkeypatch.setattr("click.utils.should_strip_ansi", lambda *_: False)
+
+    assert dewy("status").out.startswith(f"\x1b[{colour}mapp v2 ")

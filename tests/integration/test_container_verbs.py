@@ -304,3 +304,15 @@ async def test_replicas_may_join_the_bridge_of_the_engine(
         assert OLD == await site.fetch("/version")
         (listed,) = (await site.ask("containers"))["containers"]
         assert "direct" == listed["way"]
+
+
+async def test_command_runs_in_a_replica(site: ContainerDewy) -> None:
+    """With its output and its exit status, by the engine's own tool."""
+    site.replicas = 2
+    await site.push(OLD, env={"GREETING": "hello"})
+    async with site:
+        await site.serves(OLD, 2)
+        shown = await told(site, "exec", "--replica", "1", "--", "/bin/true")
+        failed = await roots.say(site.root, "exec", "--", "/no/such/command")
+    assert "" == shown
+    assert 126 <= failed.status <= 127

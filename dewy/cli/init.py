@@ -1,0 +1,143 @@
+"""`dewy init`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from ..config import examine
+from ..config.options import Option, options_of
+from ..config.sources import FILE, Said, flags
+from ..errors import ConfigError
+from .arguments import options_for
+
+MODES = ("server", "assets", "container")
+IMAGES = "img://"
+ASKED = {
+    "server": ("registry", "port", "health-path"),
+    "assets": ("registry",),
+    "container": ("registry", "port", "replicas", "health-path"),
+}
+"""The options that are asked for on a terminal, if they were not given."""
+
+NOT_WRITTEN = frozenset({"config", "once"})
+AFTER = {
+    "server": " -- current/PROGRAM [ARGS…]",
+    "assets": "",
+    "container": " [-- RUN OPTIONS…]",
+}
+
+
+@click.command("init", short_help="Write a commented dewy.toml.")
+@options_for("init")
+@click.option("--force", is_flag=True, help="Write over a dewy.toml that is there.")
+@click.argument("mode", required=False, type=click.Choice(MODES))
+def command(force: bool, mode: str | None, **given: object) -> None:
+    """
+    Write a commented dewy.toml for `dewy server`, `assets` or `container`.
+
+    It has the options that are given here, checked, and all others as comments with
+    their defaults. On a terminal, what is needed and was not given is asked for.
+    """
+    path = Path.cwd() / FILE
+    if path.exists() and not force:
+        raise ConfigError(f"{path} is there already; --force writes over it")
+    said = flags(given | _lists(given))
+    mode = mode or _mode(said)
+    if sys.stdin.isatty():
+        said |= _answers(mode, said)
+    _check(mode, said)
+    path.write_text("\n".join(lines(mode, said)) + "\n", encoding="utf-8")
+    click.echo(f"wrote {path}")
+    click.echo(f"next:  dewy check {mode}{AFTER[mode]}")
+    click.echo(f"then:  dewy {mode}{AFTER[mode]}")
+
+
+def _lists(given: Mapping[str, object]) -> dict[str, object]:
+    """Return the options by their names, as people write them."""
+    return {name.replace("_", "-"): value for name, value in given.items()}
+
+
+def _mode(said: Mapping[str, Said]) -> str:
+    """Return the command that the options speak for."""
+    registry = said.get("registry")
+    if registry and registry.texts[-1].lower().startswith(IMAGES):
+        return "container"
+    return "server" if "port" in said else "assets"
+
+
+def _answers(mode: str, said: Mapping[str, Said]) -> dict[str, Said]:
+    """Ask for the options that are needed and were not given."""
+    found = {}
+    for option in options_of(mode):
+        if option.name not in ASKED[mode] or option.name in said:
+            continue
+        text = click.prompt(
+            f"{option.help}\n--{option.name} {option.kind.metavar}",
+            default=option.default,
+            show_default=bool(option.default),
+        )
+        if text:
+            found[option.name] = Said(f"--{option.name}", (str(text),))
+    return found
+
+
+def _check(mode: str, said: Mapping[str, Said]) -> None:
+    """
+    Raises:
+        ConfigError: an option is invalid, or not one of *mode*.
+    """
+    known = {option.name: option for option in options_of(mode)}
+    for name in said:
+        if name not in known:
+            raise ConfigError(f"{mode} has no option --{name}")
+    given: dict[str, object] = {
+        name: entry.texts if known[name].kind.metavar else True
+        for name, entry in said.items()
+    }
+    program = {"program": ("current/program",)}
+    _, mistakes = examine(mode, given | program, os.environ, Path.cwd(), file=False)
+    mistakes.check()
+
+
+def lines(mode: str, said: Mapping[str, Said]) -> Iterator[str]:
+    """Yield the file, line by line."""
+    yield f"# Options of `dewy {mode}`, read in its working directory. A comment shows"
+    yield "# the default; flags and DEWY_… variables go before what stands here."
+    yield f"# `dewy check {mode}` judges it; docs/reference/options.md tells more."
+    for option in options_of(mode):
+        if option.name in NOT_WRITTEN:
+            continue
+        yield ""
+        yield f"# {option.help}"
+        if option.name in said:
+            yield f"{option.name} = {_value(option, said[option.name].texts)}"
+        else:
+            yield f"# {option.name} = {_default(option)}"
+
+
+def _value(option: Option, texts: Sequence[str]) -> str:
+    """Return *texts* as a value of TOML."""
+    if bool in option.kind.toml:
+        return texts[-1].lower()
+    if option.kind.repeated and len(texts) > 1:
+        return f"[{', '.join(_one(option, text) for text in texts)}]"
+    return _one(option, texts[-1])
+
+
+def _one(option: Option, text: str) -> str:
+    if int in option.kind.toml and text.isascii() and text.isdigit():
+        return text
+    # What JSON escapes TOML does in the same way.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _default(option: Option) -> str:
+    if option.default:
+        return _value(option, (option.default,))
+    return "false" if bool in option.kind.toml else '""'
