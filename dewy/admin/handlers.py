@@ -253,7 +253,7 @@ class Handlers:
             "why": attempt.why,
             "step": attempt.step,
             "progress": attempt.progress,
-            "since": clock.wall() - (clock.monotonic() - attempt.begun),
+            "since": round(clock.wall() - (clock.monotonic() - attempt.begun), 3),
         }
 
     def _renewal(self) -> Attempt | None:
@@ -269,7 +269,7 @@ class Handlers:
                 "generation": worker.generation,
                 "pid": worker.pid,
                 "state": state,
-                "since": now.wall() - (worker.loop.time() - worker.since),
+                "since": round(now.wall() - (worker.loop.time() - worker.since), 3),
                 "status": worker.notify.status,
                 "last_check": worker.last_check and worker.last_check.to_json(),
             }

@@ -28,7 +28,7 @@ GAPS = "document.querySelector('.line').getAttribute('d').split('M').length - 2"
 LATER = "(() => {{ const real = Date.now; Date.now = () => real() + {} }})()"
 COLOURS = """
 [...document.querySelectorAll("[data-tone], section, path, progress")]
-  .filter(node => node.id != "link" && node.checkVisibility())
+  .filter(node => node.checkVisibility())
   .flatMap(node => { const it = getComputedStyle(node);
     return [it.color, it.backgroundColor, it.borderLeftColor] })
   .map(text => text.match(/[\\d.]+/g).map(Number))
