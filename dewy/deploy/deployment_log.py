@@ -233,11 +233,13 @@ class DeploymentLog:
         *fields: tuple[str, str],
         hook: Hook | None = None,
         about: BaseException | None = None,
+        series: str = "",
     ) -> None:
         """
         Have a notice delivered; dropped, and logged, if too many wait.
 
-        Who tells the error *about* which others would speak, spares them that.
+        Who tells the error *about* which others would speak, spares them that. The
+        *series* is that of `Notice`.
         """
         self._told = about or self._told
         for beginning, line in LINES:
@@ -245,7 +247,9 @@ class DeploymentLog:
                 log.info(line, extra={"notice": text})
         short = tuple((title, shortened(value)) for title, value in fields)
         try:
-            self._queue.put_nowait(Notice(kind, text, short, hook, self._clock.wall()))
+            now = self._clock.wall()
+            notice = Notice(kind, text, short, hook, now, series=series)
+            self._queue.put_nowait(notice)
         except asyncio.QueueFull:
             log.warning("Notice dropped", extra={"notice": text})
 
@@ -257,14 +261,16 @@ class DeploymentLog:
         """Tell that a poll failed, and *what* about it, unless that was told."""
         if not self.is_told(exc):
             self._troubled.add(what)
-            self.tell(Kind.ERROR, f"{what}: {summary(exc)}", about=exc)
+            text = f"{what}: {summary(exc)}"
+            self.tell(Kind.ERROR, text, about=exc, series=what)
 
     def poll_succeeded(self, what: str = POLL_FAILED) -> None:
         """Tell that polls succeed again, if it was told of *what* failed."""
         self._told = None
         if what in self._troubled:
             self._troubled.discard(what)
-            self.tell(Kind.RECOVERY, AGAIN.get(what, "Polls succeed again"))
+            text = AGAIN.get(what, "Polls succeed again")
+            self.tell(Kind.RECOVERY, text, series=what)
 
     def _known(self, attempt: Attempt, outcome: str, reason: str) -> None:
         attempt.over = True

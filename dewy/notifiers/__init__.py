@@ -66,6 +66,9 @@ class Notice:
         at: The time of the event, in seconds since the epoch; 0 where that is unknown.
 
         id: Stays the same when a notice is delivered again.
+
+        series: The name of the errors that are counted, and end, together; "" for those
+            that have no series of their own.
     """
 
     kind: Kind
@@ -74,6 +77,7 @@ class Notice:
     hook: Hook | None = None
     at: float = field(default=0.0, compare=False)
     id: str = field(default_factory=lambda: uuid.uuid4().hex, compare=False)
+    series: str = field(default="", compare=False)
 
     @property
     def matters(self) -> bool:

@@ -16,13 +16,15 @@ class Throttle:
     A filter that passes the first errors of a series, and in between only what
     ends it: a deployment that succeeded, or polls that succeed again. The
     notice of the end says how long the series lasted.
+
+    An outage of the registry is another series than failed deployments.
     """
 
     def __init__(self, notifier: Notifier, clock: Clock) -> None:
         self._notifier = notifier
         self._clock = clock
-        self._errors = 0
-        self._since = 0.0
+        # Of each series the number of errors, and when it began.
+        self._open: dict[str, tuple[int, float]] = {}
 
     async def send(self, notice: Notice) -> None:
         passed = self._judge(notice)
@@ -34,27 +36,31 @@ class Throttle:
             case Kind.ERROR:
                 return self._error(notice)
             case Kind.RECOVERY:
-                return self._end(notice, ", after ") if self._errors else None
+                known = notice.series in self._open
+                return self._end(notice, ", after ", notice.series) if known else None
             case Kind.IMPORTANT:
-                return self._end(notice, "\nThis ends trouble: ")
+                return self._end(notice, "\nThis ends trouble: ", *self._open)
             case _:
-                return notice if self._errors < ERRORS else None
+                silent = any(errors >= ERRORS for errors, _ in self._open.values())
+                return None if silent else notice
 
     def _error(self, notice: Notice) -> Notice | None:
-        if not self._errors:
-            self._since = self._clock.monotonic()
-        self._errors += 1
-        if self._errors < ERRORS:
+        now = self._clock.monotonic()
+        errors, since = self._open.get(notice.series, (0, now))
+        errors += 1
+        self._open[notice.series] = errors, since
+        if errors < ERRORS:
             return notice
-        if self._errors > ERRORS:
+        if errors > ERRORS:
             return None
         last = "No more errors are told until this has been resolved."
         return replace(notice, text=f"{notice.text}\n{last}")
 
-    def _end(self, notice: Notice, lead: str) -> Notice:
-        errors, self._errors = self._errors, 0
-        if not errors:
+    def _end(self, notice: Notice, lead: str, *names: str) -> Notice:
+        over = [self._open.pop(name) for name in names]
+        if not over:
             return notice
-        lasted = duration(self._clock.monotonic() - self._since)
+        errors = sum(count for count, _ in over)
+        lasted = duration(self._clock.monotonic() - min(since for _, since in over))
         many = "1 error" if errors == 1 else f"{errors} errors"
         return replace(notice, text=f"{notice.text}{lead}{many} in {lasted}")

@@ -45,14 +45,8 @@ IN_USE = re.compile(
     r"|port \S+ is (?:already )?(?:in use|allocated|taken)",
     re.IGNORECASE,
 )
-BINDS_DEWYS = (
-    "; it binds a port itself: --port is open already and passed on as descriptor 3 "
-    "(LISTEN_FDS, SERVER_STARTER_PORT), which it has to use"
-)
-BINDS_ITS_OWN = (
-    "; it binds a port itself, which another program or the copy that runs may hold: "
-    "with --port dewy opens it and passes it on as descriptor 3 (LISTEN_FDS)"
-)
+BINDS_DEWYS = "; it binds the port that dewy passes on as descriptor 3 (LISTEN_FDS)"
+BINDS_ITS_OWN = "; its port is in use: with --port dewy opens one for all its copies"
 
 
 class Worker:

@@ -89,3 +89,22 @@ async def test_without_trouble_everything_passes_unchanged(time: Time) -> None:
     await limited.send(Notice(Kind.RECOVERY, "of nothing"))
 
     assert notices == told.sent
+
+
+async def test_bad_release_is_told_in_the_silence_of_an_outage(time: Time) -> None:
+    """Two series: each has its three errors, and its end."""
+    told = collected()
+    limited = Throttle(told, time.clock)
+    for _ in range(5):
+        await limited.send(Notice(Kind.ERROR, "away", series="Poll failed"))
+    await limited.send(Notice(Kind.ERROR, "v2 failed"))
+    await limited.send(Notice(Kind.RECOVERY, "polls again", series="Poll failed"))
+    await limited.send(Notice(Kind.RECOVERY, "polls again", series="Poll failed"))
+    await limited.send(Notice(Kind.ORDINARY, "fetched"))
+    await limited.send(Notice(Kind.IMPORTANT, "v3 runs"))
+
+    first_lines = [notice.text.splitlines()[0] for notice in told.sent]
+    assert ["away", "away", "away", "v2 failed"] == first_lines[:4]
+    assert "polls again, after 5 errors in 0 s" == first_lines[4]
+    assert ["fetched", "v3 runs"] == first_lines[5:]
+    assert told.sent[-1].text.endswith("This ends trouble: 1 error in 0 s")

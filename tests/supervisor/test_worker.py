@@ -63,8 +63,8 @@ async def test_its_last_lines_are_kept(worker: Worker, tmp_path: Path):
 @pytest.mark.parametrize(
     ("passed", "told"),
     [
-        (True, "--port is open already and passed on as descriptor 3"),
-        (False, "with --port dewy opens it and passes it on as descriptor 3"),
+        (True, "it binds the port that dewy passes on as descriptor 3"),
+        (False, "its port is in use: with --port dewy opens one for all"),
     ],
 )
 async def test_program_that_binds_its_port_itself_gets_a_hint(
@@ -79,7 +79,7 @@ async def test_program_that_binds_its_port_itself_gets_a_hint(
         await asyncio.wait_for(worker.exited, 20)
 
     failure = worker.failure("ended")
-    assert str(failure).startswith("generation 1 ended (exit status 1); it binds a")
+    assert str(failure).startswith("generation 1 ended (exit status 1); it")
     assert told in str(failure)
     assert "already in use" in failure.detail
 
