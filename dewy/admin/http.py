@@ -80,6 +80,7 @@ class AdminAPI:
         self._header_timeout = header_timeout
         self._answer_timeout = answer_timeout
         self._stack = AsyncExitStack()
+        self._ending: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         """
@@ -94,7 +95,14 @@ class AdminAPI:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await self._stack.aclose()
+        self.leave()
+        assert self._ending is not None
+        await self._ending
+
+    def leave(self) -> None:
+        """Begin to end, so that nobody waits for a request under way; idempotent."""
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._stack.aclose(), name="admin API")
 
     async def _serve(self, stack: AsyncExitStack) -> None:
         # Imported in a thread, for it takes a while.

@@ -215,7 +215,8 @@ async def _answer_locally(context: RunContext, handlers: Handlers) -> None:
         routes=routes,
     )
     try:
-        await context.stack.enter_async_context(api)
+        await context.last.enter_async_context(api)
+        context.goodbyes.append(api.leave)
         handlers.admin_port = api.port
     except DewyError as exc:
         if settings.admin_port_chosen:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -86,6 +86,8 @@ class RunContext:
         lock: Lock of the root, once it is taken.
 
         beginning: Start of the program that ran before, if there is one.
+
+        goodbyes: Called when dewy begins to stop, with what ends beside all else.
     """
 
     settings: Settings
@@ -100,6 +102,7 @@ class RunContext:
     telemetry: Telemetry | None = None
     lock: RootLock | None = None
     beginning: asyncio.Task[None] | None = None
+    goodbyes: list[Callable[[], None]] = field(default_factory=list)
 
     async def begun(self, seconds: float | None = None) -> None:
         """
@@ -142,6 +145,8 @@ class RunContext:
         signals = self.signals
         deployment_log.tell(Kind.ORDINARY, f"Stopping ({signals.reason or 'done'})")
         deployment_log.leave(hurry=signals.stop.is_set())
+        for leave in self.goodbyes:
+            leave()
         if self.telemetry is not None:
             self.telemetry.leave(hurry=signals.stop.is_set())
 

@@ -149,14 +149,17 @@ class NoticeQueue:
             self.health.fail(f"a fault: {summary(exc)}")
             self._forget(waiting)
         else:
+            if self.health.problem:
+                log.info("Notices are delivered again")
             self.health.succeed()
             self._backlog.delivered(waiting)
 
     def _failed(self, waiting: Waiting, exc: DewyError | OSError) -> None:
         why = summary(exc) if str(exc) else f"no answer within {DELIVERY:g} s"
+        # Once for each outage: the status has it for as long as it lasts.
+        level = logging.DEBUG if self.health.problem else logging.WARNING
         self.health.fail(why)
         self._backlog.failed(waiting, exc)
-        level = logging.WARNING if waiting.attempts == 1 else logging.DEBUG
         log.log(level, "Notice not delivered yet", extra={"error": why})
         if self._until is None:
             return

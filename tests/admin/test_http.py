@@ -9,10 +9,11 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from dewy.admin.http import PORTS_TRIED, AdminAPI, status_answer
 from dewy.errors import DewyError
-from tests.standins.browsing import get, telling
+from tests.standins.browsing import connected, get, telling
 
 
 async def test_status_is_told(port: int, snapshot: dict[str, Any]) -> None:
@@ -90,6 +91,26 @@ async def test_port_is_free_after_leaving(port: int, snapshot: dict[str, Any]) -
     async with AdminAPI(api.port, telling(snapshot)) as again:
         assert api.port == again.port
     writer.close()
+
+
+async def test_end_goes_on_beside_others(port: int, snapshot: dict[str, Any]) -> None:
+    """A request that hangs holds up whoever waits for it, and nobody else."""
+    asked = asyncio.Event()
+
+    async def hang(request: web.Request) -> web.Response:
+        asked.set()
+        await asyncio.Event().wait()
+        return web.Response()
+
+    api = AdminAPI(port, telling(snapshot), routes={"/hang": hang})
+    async with api, connected(api.port) as (reader, writer):
+        writer.write(b"GET /hang HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await asked.wait()
+        api.leave()
+        api.leave()
+        assert b"" == await reader.read()
+        with pytest.raises(ConnectionError):
+            await asyncio.open_connection("127.0.0.1", api.port)
 
 
 def test_assets_have_their_number(snapshot: dict[str, Any]) -> None:

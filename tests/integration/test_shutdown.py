@@ -25,7 +25,7 @@ from tests.standins.site import Dewy
 
 SHUTDOWN = 4.0
 SLACK = 5.0
-LATE = 0.8
+LATE = 1.5
 """Seconds of noise; less than the least deadline that nobody is to wait for."""
 
 LOOPBACK = ("127.0.0.1", 0)

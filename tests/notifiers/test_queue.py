@@ -54,7 +54,7 @@ async def test_notices_that_come_at_a_time_wake_it_once() -> None:
 async def test_notice_is_delivered_once_the_target_is_back(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """After an hour too; that it is not is said once."""
+    """After an hour too; that it is not is said once, and that it is again."""
     time = Time()
     until = time.now + 3600
 
@@ -63,12 +63,14 @@ async def test_notice_is_delivered_once_the_target_is_back(
             raise RemoteError("is away")
 
     target = Trying(outcome)
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         async with queue(target, time) as opened:
             await opened.send(ERROR)
-            await eventually(lambda: target.sent)
+            await opened.send(Notice(Kind.ERROR, "another"))
+            await eventually(lambda: 2 == len(target.sent))
 
-    assert [ERROR] == target.sent
+    assert ERROR == target.sent[0]
+    assert 1 == caplog.text.count("Notices are delivered again")
     assert [1, 2, 4, 8, 16, 32, 60, 60] == time.slept[:8]
     assert 1 == caplog.text.count("Notice not delivered yet")
 

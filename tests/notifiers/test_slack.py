@@ -53,6 +53,22 @@ async def test_message_goes_to_the_channel(slack: Receiver, open_slack: Open) ->
     assert "thread_ts" not in message
 
 
+async def test_proxy_is_chosen_as_for_all_clients(
+    slack: Receiver,
+    open_slack: Open,
+    monkeypatch: pytest.MonkeyPatch,
+    unused_tcp_port: int,
+) -> None:
+    """None for this host; and one that is away is blamed itself."""
+    place = f"127.0.0.1:{unused_tcp_port}"
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, f"http://{place}")
+    await sent(slack, open_slack("slack://deployments"), Kind.ERROR)
+    monkeypatch.setenv("SLACK_API_URL", "https://slack.invalid/api/")
+    with pytest.raises(RemoteError, match=f"proxy {place} could not be reached"):
+        await sent(slack, open_slack("slack://deployments"), Kind.ERROR)
+
+
 async def test_release_names_the_thread(
     slack: Receiver, open_slack: Open, tmp_path: Path
 ) -> None:
