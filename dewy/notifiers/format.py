@@ -28,5 +28,6 @@ def readable(text: object) -> str:
 
 def tail(text: str) -> str:
     """Return the end of *text*: of a log the last lines tell most."""
+    text = readable(text)
     kept = "\n".join(text.split("\n")[-LINES:]).encode()[-CUT:].decode(errors="ignore")
     return kept if len(kept) == len(text) else f"...\n{kept}"

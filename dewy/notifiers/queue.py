@@ -31,6 +31,9 @@ MOMENT = 2.0
 HURRY = 3.0
 """The same while a successor may be waiting, and the target took the last notice."""
 
+SLOW = 2.0
+"""Seconds after which an attempt that is under way counts as failing."""
+
 Sleep = Callable[[float], Awaitable[None]]
 
 
@@ -56,6 +59,7 @@ class NoticeQueue:
         self._pause: asyncio.Timeout | None = None
         self._task: asyncio.Task[None] | None = None
         self._until: float | None = None
+        self._begun: float | None = None
 
     def __len__(self) -> int:
         """Return the number of notices that are not delivered yet."""
@@ -98,9 +102,11 @@ class NoticeQueue:
         self._wake()
 
     def _patience(self, hurry: bool) -> float:
+        now = asyncio.get_running_loop().time()
+        slow = self._begun is not None and now - self._begun > SLOW
         if hurry:
-            return HURRY if self.health.proven else 0.0
-        return MOMENT if self.health.problem else FAREWELL
+            return HURRY if self.health.proven and not slow else 0.0
+        return MOMENT if self.health.problem or slow else FAREWELL
 
     def _wake(self) -> None:
         # Once: a pause that is ending already cannot be moved.
@@ -135,6 +141,7 @@ class NoticeQueue:
             self._pause = None
 
     async def _offer(self, waiting: Waiting) -> None:
+        self._begun = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(DELIVERY):
                 await self._notifier.send(waiting.notice)
@@ -153,6 +160,8 @@ class NoticeQueue:
                 log.info("Notices are delivered again")
             self.health.succeed()
             self._backlog.delivered(waiting)
+        finally:
+            self._begun = None
 
     def _failed(self, waiting: Waiting, exc: DewyError | OSError) -> None:
         why = summary(exc) if str(exc) else f"no answer within {DELIVERY:g} s"

@@ -50,7 +50,7 @@ class WebhookNotifier:
         given = [pair for pair in pairs if pair.partition("=")[0].lower() == OPTION]
         rest = "&".join(pair for pair in pairs if pair not in given)
         secret = unquote_plus(given[-1].partition("=")[2]) if given else ""
-        self._secret = (secret or os.environ.get(SECRET, "")).encode()
+        self._secret = os.fsencode(secret or os.environ.get(SECRET, ""))
         self._url = _unchanged(url._replace(query=rest))
         self._host = url.hostname
         self._origin = origin

@@ -16,6 +16,7 @@ from .. import __version__
 from ..config import Settings
 from ..errors import ConfigError
 from ..logs import redactor, summary
+from ..notifiers.format import readable
 from ..system import hostname
 from .exposition import CONTENT_TYPE, Exposition
 from .model import Model
@@ -68,7 +69,7 @@ class Telemetry:
         return cls(
             settings.otlp_endpoint,
             insecure=settings.otlp_insecure,
-            instance=settings.name or str(settings.root),
+            instance=settings.name or readable(settings.root),
         )
 
     async def __aenter__(self) -> Self:

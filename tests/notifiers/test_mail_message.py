@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from dewy.notifiers import Hook, Kind, Notice, Origin
@@ -21,6 +22,13 @@ def test_letter_is_plain_text_with_where_it_comes_from() -> None:
     assert made.get_content().startswith(
         "v2 failed\n\nLog:\nlast\n\nHost: web-01\nWorking dir: /srv/shop\n\n--\ndewy "
     )
+
+
+def test_root_that_is_no_text_breaks_no_letter() -> None:
+    origin = Origin("web-01", Path(os.fsdecode(b"/srv/caf\xe9")), "server")
+    made = letter(Notice(Kind.ERROR, "x"), origin, "dewy@acme.test", ("a@x.test",), "S")
+
+    assert b"Working dir: /srv/caf?" in bytes(made)
 
 
 def test_hook_has_a_subject_of_its_own() -> None:

@@ -230,6 +230,32 @@ async def test_hurry_waits_for_no_target_that_was_not_proven(
     assert "Notices lost" in caplog.text
 
 
+async def test_target_that_hangs_for_a_while_is_failing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Though it took the notice before."""
+    for name in ("FAREWELL", "HURRY"):
+        monkeypatch.setattr(module, name, 3600.0)
+    monkeypatch.setattr(module, "SLOW", 0.0)
+    told, hanging = collected(), asyncio.Event()
+
+    class Stuck:
+        async def send(self, notice: Notice) -> None:
+            if told.sent:
+                hanging.set()
+                await asyncio.Event().wait()
+            await told.send(notice)
+
+    async with queue(Stuck()) as opened:
+        for text in ("one", "two"):
+            await opened.send(Notice(Kind.ERROR, text))
+        await hanging.wait()
+        await asyncio.sleep(0.01)
+        opened.leave(hurry=True)
+
+    assert "Notices lost" in caplog.text
+
+
 async def test_hurry_waits_for_a_target_that_took_the_last_notice() -> None:
     release = asyncio.Event()
     told = collected()
