@@ -51,21 +51,6 @@ def test_help_lists_the_commands(dewy: Dewy, word: str) -> None:
     assert [] == [name for name in COMMANDS if f"\n  {name} " not in ended.out]
 
 
-@pytest.mark.parametrize("name", ["status", "container list", "help", ""])
-def test_help_of_a_command_is_what_it_says_of_itself(dewy: Dewy, name: str) -> None:
-    words = name.split()
-    ended = dewy("help", *words)
-
-    assert (0, dewy(*words, "--help").out) == (ended.status, ended.out)
-
-
-def test_help_of_an_unknown_command_is_a_mistake(dewy: Dewy) -> None:
-    ended = dewy("help", "sttus")
-
-    assert 2 == ended.status
-    assert "did you mean status?" in ended.err
-
-
 def test_help_says_what_is_required_and_when_replicas_serve(dewy: Dewy) -> None:
     assert "published; required" in dewy("server", "--help").out
     for name in COMMANDS:
