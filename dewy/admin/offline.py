@@ -37,7 +37,7 @@ def look(settings: Settings, clock: Clock) -> dict[str, Any]:
         root=str(settings.root),
         process=None,
         broken=_broken(StateFile(settings.private)),
-        past=RecentHistory(settings.private).read(),
+        past=_past(settings.private),
     )
 
 
@@ -65,6 +65,14 @@ def _write(file: StateFile, state: State, clock: Clock) -> None:
     except BrokenState:
         file.set_aside(clock.wall())
     file.write(state)
+
+
+def _past(private: Path) -> list[dict[str, Any]]:
+    """Return the recent history; of one that cannot be read nothing."""
+    try:
+        return RecentHistory(private).read()
+    except OSError:
+        return []
 
 
 def _broken(file: StateFile) -> list[Path]:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from ..config import Settings
+from ..config.env_file import read_env_file
 from ..daemon.runtime import open_endpoints
 from ..errors import ConfigError, Mistakes
 from ..logs import summary
@@ -29,6 +30,10 @@ async def constructor_findings(
     if settings.command == "server":
         with mistakes.caught():
             Policy.of(settings, environ)
+        for path in settings.env_files:
+            with mistakes.caught():
+                place = settings.root / path
+                await asyncio.to_thread(read_env_file, place, "--env-file", environ)
     for exc in mistakes.errors:
         yield mistake(exc)
 

@@ -129,3 +129,13 @@ def test_refused_write_names_path_and_advice(worked: Settings, clock: Clock) -> 
         offline.apply(worked, "hold", None, clock)
 
     assert f"could not write {path} (Is a directory)" in summary(refused.value)
+
+
+def test_history_that_cannot_be_read_hides_no_status(tmp_path: Path) -> None:
+    private = tmp_path / ".dewy"
+    (private / "history.jsonl").mkdir(parents=True)
+    settings = Settings(command="status", root=tmp_path, cache_dir=tmp_path)
+
+    assert ["no dewy runs in this root", "nothing is deployed"] == offline.look(
+        settings, Clock()
+    )["degraded"]

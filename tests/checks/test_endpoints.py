@@ -19,13 +19,14 @@ async def test_every_url_that_cannot_be_used_is_told(tmp_path: Path) -> None:
         cache="nowhere://x",
         notifiers=("noone://x", "mem://fine", "nothing://x"),
         verify_signature=("missing.pub",),
+        env_files=("missing.env",),
     )
     environ = {"KILL_OLD_DELAY": "soon"}
     found = [each async for each in constructor_findings(settings, environ)]
 
     assert {Level.MISTAKE} == {each.level for each in found}
     urls = ("nobody://", "nowhere://", "noone://", "nothing://")
-    named = (*urls, "--verify-signature missing.pub", "KILL_OLD_DELAY")
+    named = (*urls, "--verify-signature missing.pub", "KILL_OLD_DELAY", "--env-file")
     assert len(named) == len(found)
     for name, finding in zip(named, found, strict=True):
         assert name in finding.text
