@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from dataclasses import dataclass
 from ipaddress import ip_address
 
 from ..errors import ConfigError
 
-__all__ = ["Endpoint"]
+__all__ = ["BackendAddress", "Endpoint", "HostName", "parse_backend"]
 
 UNIX = "unix:"
 LONGEST_PATH = 107
+LONGEST_NAME = 253
+
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+# The last label is never a number, or it would be an address.
+_HOST_NAME = re.compile(rf"(?:{_LABEL}\.)*(?!\d+\.?$){_LABEL}\.?")
 
 SocketAddress = tuple[str, int] | str
 
@@ -82,6 +88,45 @@ class Endpoint:
             return cls(path=bound if isinstance(bound, str) else f"@{bound[1:]!r}")
         dual = bound[0] == "::" and not _only_six(listener)
         return cls("" if dual else bound[0], bound[1])
+
+
+@dataclass(frozen=True, slots=True)
+class HostName:
+    """
+    The address of a backend whose host has a name.
+
+    Attributes:
+        host: A host name.
+
+        port: 1 to 65535.
+    """
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+BackendAddress = Endpoint | HostName
+
+
+def parse_backend(text: str, what: str) -> BackendAddress:
+    """
+    Read an address as `Endpoint.parse` does, or `NAME:PORT`.
+
+    Raises:
+        ConfigError: *text* is neither; *what* names the option it was given for.
+    """
+    host, _, port = text.rpartition(":")
+    if _HOST_NAME.fullmatch(host) and len(host) <= LONGEST_NAME:
+        return HostName(host, _port(port, text, what))
+    try:
+        return Endpoint.parse(text, what)
+    except ConfigError as exc:
+        raise ConfigError(
+            str(exc).replace(" or unix:/PATH", ", NAME:PORT or unix:/PATH")
+        ) from None
 
 
 def _only_six(listener: socket.socket) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ..errors import ConfigError
-from .endpoint import Endpoint
+from .endpoint import BackendAddress, Endpoint, parse_backend
 from .kinds import FLAG, TIME
 from .option import CONTAINER, Option
 from .values import Kind, choice, last, number
@@ -21,8 +21,8 @@ def _listeners(texts: tuple[str, ...], what: str) -> tuple[Endpoint, ...]:
     return tuple(Endpoint.parse(text, what, anywhere=True) for text in texts)
 
 
-def _backends(texts: tuple[str, ...], what: str) -> tuple[Endpoint, ...]:
-    return tuple(Endpoint.parse(text, what) for text in texts)
+def _backends(texts: tuple[str, ...], what: str) -> tuple[BackendAddress, ...]:
+    return tuple(parse_backend(text, what) for text in texts)
 
 
 def _mode(text: str, what: str) -> int:
@@ -38,7 +38,7 @@ def _owner(text: str, what: str) -> str:
 
 
 LISTENERS = Kind("ADDR:PORT", _listeners, (int, str), repeated=True)
-BACKENDS = Kind("ADDR:PORT", _backends, repeated=True)
+BACKENDS = Kind("HOST:PORT", _backends, repeated=True)
 THREADS = Kind("NUMBER", last(number(0, 256)), (int,))
 CONNECTIONS = Kind("NUMBER", last(number(0, 100_000_000)), (int,))
 MODE = Kind("MODE", last(_mode))
@@ -70,8 +70,8 @@ PROXYING = (
     Option(
         "backend",
         BACKENDS,
-        "Pass them on to here, in turn: 127.0.0.1:PORT, [::1]:PORT or unix:/PATH; "
-        "may be repeated.",
+        "Pass them on to here, in turn: 127.0.0.1:PORT, [::1]:PORT, NAME:PORT or "
+        "unix:/PATH; may be repeated.",
         PROXY,
         field="backends",
     ),

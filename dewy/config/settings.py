@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .endpoint import Endpoint
+from .endpoint import BackendAddress, Endpoint
 
 DEFAULT_ADMIN_PORT = 17539
 DEFAULT_SHUTDOWN_TIMEOUT = 25.0
@@ -122,7 +122,7 @@ class Settings:
     listen: tuple[Endpoint, ...] = ()
     socket_mode: int | None = None
     socket_owner: str = ""
-    backends: tuple[Endpoint, ...] = ()
+    backends: tuple[BackendAddress, ...] = ()
     proxy_threads: int | None = None
     balance: str = "round-robin"
     proxy_protocol: str = "none"

@@ -61,12 +61,12 @@ class Backend:
         """Return its counters; once it is removed, those up to its removal."""
         return self._last or self._relay.backend_stats(self.number)
 
-    async def drain(self, seconds: float) -> int:
+    async def drain(self, seconds: float | None) -> int:
         """
         Take it out of the table, and wait for its last connection.
 
-        Return how many are left: none, or those still open after *seconds*. Nothing is
-        cut; cancelling this only ends the waiting.
+        Return how many are left: none, or those still open after *seconds*; None is for
+        ever. Nothing is cut; cancelling this only ends the waiting.
         """
         served, self.serving = self.serving, False
         left = self._relay.drain(self.number)

@@ -151,10 +151,12 @@ class Proxy:
         if not port.closed:
             port.close()
 
-    def forget(self, port: Port) -> None:
-        """Forget *port*, which is idle."""
-        port.stop()
+    async def forget(self, port: Port) -> None:
+        """Forget *port*, which is idle, with its backends."""
         self._ports.pop(port.number, None)
+        port.stop()
+        for backend in port.backends:
+            await backend.remove()
 
     def adopt(
         self, listener: socket.socket, *, own: bool, paused: bool = False

@@ -1,4 +1,4 @@
-"""The proxy alone, with fixed backends, until a signal ends it."""
+"""The proxy alone, until a signal ends it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 from .. import system
-from ..config import Endpoint, Settings
+from ..config import Settings
 from ..errors import ConfigError
 from ..signals import Signals
 from ..systemd import Service
-from .listeners import Offered, Permissions, taken
+from .frontend import Frontend
 from .proxy import Proxy
+from .reload import READY, Reload, Reread
 from .stopping import stop
 
 __all__ = ["run"]
@@ -24,18 +25,29 @@ log = logging.getLogger(__name__)
 
 Leave = Callable[[], None]
 Around = Callable[[Proxy], AbstractAsyncContextManager[Leave]]
+Beside = Callable[[Frontend, Reload], AbstractAsyncContextManager[None]]
 
 
 def _alone(proxy: Proxy) -> AbstractAsyncContextManager[Leave]:
     return nullcontext(lambda: None)
 
 
-async def run(settings: Settings, around: Around = _alone) -> int:
+def _nothing(frontend: Frontend, reload: Reload) -> AbstractAsyncContextManager[None]:
+    return nullcontext()
+
+
+async def run(
+    settings: Settings,
+    around: Around = _alone,
+    reread: Reread | None = None,
+    beside: Beside = _nothing,
+) -> int:
     """
     Relay until a signal says to stop; then drain. Return the exit status.
 
-    It runs inside the context that *around* makes of the proxy; what that yields is
-    called when the end begins.
+    It runs inside the contexts that *around* makes of the proxy and *beside* of what
+    it serves; what the former yields is called when the end begins. *reread* returns
+    the present settings, for SIGHUP.
 
     Raises:
         ConfigError: the settings and the service manager name nothing to listen at.
@@ -48,29 +60,42 @@ async def run(settings: Settings, around: Around = _alone) -> int:
         raise ConfigError("proxy needs a --listen, or a socket passed by systemd")
     system.raise_descriptor_limit()
     proxy = _proxy(settings)
+    frontend = Frontend(proxy, settings)
+    reload = Reload(frontend, service, reread or (lambda: settings))
     with Signals() as signals:
         try:
             # Before it is entered, so that waiting clients already find the backends.
-            await _open(proxy, settings, offered)
-            async with proxy, around(proxy) as leave:
-                await _relay(proxy, settings.drain_time, service, signals, leave)
+            await frontend.open(offered)
+            async with proxy, around(proxy) as leave, beside(frontend, reload):
+                signals.restart = reload.request
+                await _relay(frontend, service, signals)
+                await reload.stop()
+                leave()
+                await _drain(frontend, service, signals)
         finally:
+            await reload.stop()
+            await frontend.stop()
             await proxy.stop(0.0)
     return 0
 
 
-async def _relay(
-    proxy: Proxy, drain_time: float, service: Service, signals: Signals, leave: Leave
-) -> None:
-    log.info("Proxy started", extra={"ports": len(proxy.ports)})
+async def _relay(frontend: Frontend, service: Service, signals: Signals) -> None:
+    log.info("Proxy started", extra={"ports": len(frontend.proxy.ports)})
+    async with asyncio.TaskGroup() as tasks:
+        looking = tasks.create_task(frontend.keep_resolving(), name="host names")
+        watching = tasks.create_task(service.watch(), name="watchdog")
+        service.ready(READY)
+        await signals.stop.wait()
+        looking.cancel()
+        watching.cancel()
+
+
+async def _drain(frontend: Frontend, service: Service, signals: Signals) -> None:
+    log.info("Draining proxy", extra={"signal": signals.reason})
+    service.stopping("Draining")
     async with asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(service.watch(), name="watchdog")
-        service.ready("Relaying")
-        await signals.stop.wait()
-        log.info("Draining proxy", extra={"signal": signals.reason})
-        service.stopping("Draining")
-        leave()
-        await stop(proxy, drain_time, signals.hurry)
+        await stop(frontend.proxy, frontend.settings.drain_time, signals.hurry)
         watching.cancel()
 
 
@@ -83,18 +108,3 @@ def _proxy(settings: Settings) -> Proxy:
         proxy_protocol=settings.proxy_protocol == "v2",
         log_connections=settings.log_connections,
     )
-
-
-async def _open(proxy: Proxy, settings: Settings, offered: Offered) -> None:
-    """Open every requested port, or else every socket that was passed."""
-    permissions = Permissions(settings.socket_mode, settings.socket_owner)
-    wanted = settings.listen or [Endpoint.of(sock) for _, sock in offered]
-    for endpoint in wanted:
-        port = await proxy.open(endpoint, offered, permissions=permissions)
-        added = [port.add(each, serving=False) for each in settings.backends]
-        port.serve(added)
-    used = [found for each in wanted if (found := taken(each, offered))]
-    for name, sock in offered:
-        if (name, sock) not in used:
-            log.warning("Passed socket is not used", extra={"socket": name})
-        sock.close()

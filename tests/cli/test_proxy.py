@@ -149,6 +149,37 @@ def _answered(proxy: Running) -> bool:
     return False
 
 
+@pytest.mark.parametrize("relay", RELAYS)
+def test_sighup_changes_backends_without_losing_a_connection(
+    relay: str, origin: Origin, tmp_path: Path
+) -> None:
+    """As dewy.toml has them then; one is given by a host name."""
+    require(relay)
+    config = tmp_path / "dewy.toml"
+    config.write_text(f'backend = "localhost:{origin.address[1]}"')
+    with (
+        listening() as listener,
+        running(relay, None, tmp_path, "--config", str(config)) as proxy,
+    ):
+        other = Origin(listener)
+        old, server = served(proxy, origin)
+        config.write_text(f'backend = ["{LOOPBACK}:{other.address[1]}"]')
+        proxy.process.send_signal(signal.SIGHUP)
+        soon(lambda: "Configuration reloaded" in proxy.log.read_text())
+        new, their_server = served(proxy, other)
+        with server, old, their_server, new:
+            server.sendall(b"!")
+            assert b"!" == exactly(old, 1)
+        config.write_text('backend = "nowhere"')
+        proxy.process.send_signal(signal.SIGHUP)
+        soon(lambda: "Configuration not reloaded" in proxy.log.read_text())
+        end = served(proxy, other)
+        with end[1], end[0]:
+            proxy.process.send_signal(signal.SIGTERM)
+            soon(lambda: "Proxy accepts no more" in proxy.log.read_text())
+        assert 0 == proxy.process.wait(DEADLINE)
+
+
 def test_proxy_needs_a_backend(dewy: Dewy) -> None:
     """And somewhere to listen."""
     assert 2 == dewy("proxy", "--listen", "8080").status
@@ -159,9 +190,9 @@ def test_proxy_needs_a_backend(dewy: Dewy) -> None:
 
 def test_addresses_are_checked(dewy: Dewy) -> None:
     """Before anything starts."""
-    ended = dewy("proxy", "--listen", "8080", "--backend", "app:80")
+    ended = dewy("proxy", "--listen", "8080", "--backend", "app:http")
     assert 2 == ended.status
-    assert "--backend 'app:80' must be 127.0.0.1:PORT" in ended.err
+    assert "--backend 'app:http' must hold a port" in ended.err
 
 
 def test_address_in_use_is_a_failure(dewy: Dewy, origin: Origin) -> None:

@@ -6,7 +6,8 @@ import socket
 
 import pytest
 
-from dewy.config import Endpoint
+from dewy.config import BackendAddress, Endpoint, HostName
+from dewy.config.endpoint import parse_backend
 from dewy.errors import ConfigError
 
 
@@ -75,3 +76,27 @@ def test_bound_socket_tells_where_it_is() -> None:
         ("::", 0), family=socket.AF_INET6, dualstack_ipv6=True
     ) as sock:
         assert str(sock.getsockname()[1]) == str(Endpoint.of(sock))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("localhost:80", HostName("localhost", 80)),
+        ("app-1.my_net.example.:8080", HostName("app-1.my_net.example.", 8080)),
+        ("127.0.0.1:80", Endpoint("127.0.0.1", 80)),
+        ("[::1]:80", Endpoint("::1", 80)),
+        ("unix:/run/x", Endpoint(path="/run/x")),
+    ],
+)
+def test_backend_may_have_a_name(text: str, expected: BackendAddress) -> None:
+    assert expected == parse_backend(text, "--backend")
+    assert str(expected) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["80", ":80", "300.1.2.3:80", "-x:80", "a..b:80", "a b:80", "x:0", "http://x"],
+)
+def test_other_names_of_backends_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="--backend"):
+        parse_backend(text, "--backend")

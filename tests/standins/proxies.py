@@ -45,15 +45,16 @@ def require(relay: str) -> None:
 
 @contextmanager
 def running(
-    relay: str, backend: int, directory: Path, *options: str, limit: int = 4096
+    relay: str, backend: int | None, directory: Path, *options: str, limit: int = 4096
 ) -> Iterator[Running]:
-    """A proxy before port *backend*, with at most *limit* descriptors."""
+    """A proxy before port *backend*, if any, with at most *limit* descriptors."""
     with listening() as listener:
         port = listener.getsockname()[1]
     command = [
         *("prlimit", f"--nofile={limit}:{limit}", sys.executable, "-m", "dewy"),
         *("proxy", "--listen", f"{LOOPBACK}:{port}"),
-        *("--backend", f"{LOOPBACK}:{backend}", *options),
+        *(("--backend", f"{LOOPBACK}:{backend}") if backend else ()),
+        *options,
     ]
     foreign = {name for name in os.environ if name.startswith("DEWY_")} - {"DEWY_LOOP"}
     environ = {k: v for k, v in os.environ.items() if k not in foreign}

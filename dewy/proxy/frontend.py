@@ -1,0 +1,132 @@
+"""Ports and backends of the proxy alone, as its settings have them at the time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from ..config import Endpoint, Settings
+from ..errors import DewyError
+from .listeners import Offered, Permissions, taken
+from .pool import Pool
+from .proxy import Proxy
+from .resolver import EVERY, Resolver
+
+__all__ = ["Frontend"]
+
+log = logging.getLogger(__name__)
+
+
+class Frontend:
+    """
+    Frontend of the proxy alone: what it listens at, and where connections go.
+
+    Attributes:
+        settings: Present settings.
+
+        pools: Open ports with their backends, by the addresses that were asked for.
+    """
+
+    def __init__(self, proxy: Proxy, settings: Settings) -> None:
+        self.proxy = proxy
+        self.settings = settings
+        self.pools: dict[Endpoint, Pool] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self._resolver = Resolver(proxy_protocol=settings.proxy_protocol == "v2")
+
+    async def open(self, offered: Offered) -> None:
+        """
+        Open every port that is wanted, or else every socket that was passed.
+
+        Raises:
+            DewyError: a port cannot be opened, or no backend has an address.
+        """
+        wanted = self.settings.listen or [Endpoint.of(sock) for _, sock in offered]
+        await self._open(wanted, self.settings, offered)
+        await self.resolve()
+        if not any(pool.port.serving for pool in self.pools.values()):
+            names = ", ".join(map(str, self.settings.backends))
+            raise DewyError(f"no backend can be looked up: {names}")
+        used = [found for each in wanted if (found := taken(each, offered))]
+        for name, sock in offered:
+            if (name, sock) not in used:
+                log.warning("Passed socket is not used", extra={"socket": name})
+            sock.close()
+
+    async def apply(self, settings: Settings) -> None:
+        """
+        Open and close ports, and take in other backends, as *settings* say.
+
+        No open connection ends by it. Ports of passed sockets stay.
+
+        Raises:
+            DewyError: a port cannot be opened; nothing changed.
+        """
+        wanted = list(settings.listen) or list(self.pools)
+        new = [each for each in wanted if each not in self.pools]
+        # Clients wait until there are backends.
+        await self._open(new, settings, paused=True)
+        self.settings = settings
+        await self.resolve()
+        for endpoint in new:
+            self.pools[endpoint].port.resume()
+        for endpoint in [each for each in self.pools if each not in wanted]:
+            await self._close(endpoint)
+
+    async def resolve(self) -> None:
+        """Look up the backends, and let all ports have the present addresses."""
+        found = await self._resolver.addresses(self.settings.backends)
+        for pool in self.pools.values():
+            pool.serve(found)
+
+    async def keep_resolving(self) -> None:
+        """Do so again and again."""
+        while True:
+            await asyncio.sleep(EVERY)
+            await self.resolve()
+
+    async def stop(self) -> None:
+        """Wait for none of the connections that are still open."""
+        for pool in self.pools.values():
+            await pool.stop()
+        for task in self._closing:
+            task.cancel()
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+    async def _open(
+        self,
+        endpoints: Iterable[Endpoint],
+        settings: Settings,
+        offered: Offered = (),
+        *,
+        paused: bool = False,
+    ) -> None:
+        permissions = Permissions(settings.socket_mode, settings.socket_owner)
+        opened: dict[Endpoint, Pool] = {}
+        try:
+            for endpoint in endpoints:
+                port = await self.proxy.open(
+                    endpoint, offered, paused=paused, permissions=permissions
+                )
+                opened[endpoint] = Pool(port)
+        except DewyError:
+            for pool in opened.values():
+                await self.proxy.close(pool.port)
+            raise
+        self.pools |= opened
+
+    async def _close(self, endpoint: Endpoint) -> None:
+        pool = self.pools.pop(endpoint)
+        await self.proxy.close(pool.port)
+        log.info("Closed port", extra={"port": str(endpoint)})
+        task = asyncio.create_task(self._end(pool), name=f"end of port {endpoint}")
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _end(self, pool: Pool) -> None:
+        """Forget a port after its last connection."""
+        await pool.port.idle()
+        await pool.stop()
+        await self.proxy.forget(pool.port)

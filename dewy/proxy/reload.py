@@ -1,0 +1,128 @@
+"""Reload of the configuration of the proxy alone: `dewy reload`, SIGHUP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from ..config import Settings
+from ..config.options import options_of
+from ..errors import DewyError
+from ..logs import summary
+from ..systemd import Service
+from .frontend import Frontend
+
+__all__ = ["READY", "Reload", "Reread", "merged"]
+
+log = logging.getLogger(__name__)
+
+Reread = Callable[[], Settings]
+
+READY = "Relaying"
+
+TAKEN = frozenset(
+    {
+        "backends",
+        "drain_time",
+        "health_fall",
+        "health_host",
+        "health_interval",
+        "health_path",
+        "health_rise",
+        "listen",
+        "socket_mode",
+        "socket_owner",
+    }
+)
+"""Settings that may change while the proxy runs; the rest requires a restart."""
+
+_WRITTEN = {each.setting: f"--{each.name}" for each in options_of("proxy")}
+
+
+class Reload:
+    """
+    Reload of the configuration of *frontend*.
+
+    Args:
+        reread: Returns the settings with which the proxy would start now.
+    """
+
+    def __init__(self, frontend: Frontend, service: Service, reread: Reread) -> None:
+        self._frontend = frontend
+        self._service = service
+        self._reread = reread
+        self._busy = asyncio.Lock()
+        self._over = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def request(self) -> None:
+        """Start `reload` in the background; its outcome is logged."""
+        task = asyncio.create_task(self._reload(), name="reload")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def stop(self) -> None:
+        """Cancel a requested reload, and refuse any other."""
+        self._over = True
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def reload(self) -> str:
+        """
+        Read, check, and apply the configuration; return the text for the operator.
+
+        Raises:
+            ConfigError: the configuration is invalid; nothing changed.
+            DewyError: a port cannot be opened, or the proxy drains; nothing changed.
+        """
+        if self._over:
+            raise DewyError("the proxy drains, and will end")
+        async with self._busy:
+            self._service.reloading()
+            try:
+                return await self._take()
+            finally:
+                self._service.ready(READY)
+
+    async def _take(self) -> str:
+        old = self._frontend.settings
+        read = await asyncio.to_thread(self._reread)
+        new, left = merged(old, read)
+        changed = _names(old, new)
+        for caution in read.cautions:
+            if caution not in old.cautions:
+                log.warning("%s", caution)
+        await self._frontend.apply(new)
+        told = f"changed: {', '.join(changed)}" if changed else "nothing changed"
+        if left:
+            told += f"; restart dewy for: {', '.join(left)}"
+        log.info("Configuration reloaded", extra={"outcome": told})
+        return told
+
+    async def _reload(self) -> None:
+        try:
+            await self.reload()
+        except (DewyError, OSError) as exc:
+            log.error("Configuration not reloaded", extra={"error": summary(exc)})
+
+
+def merged(old: Settings, read: Settings) -> tuple[Settings, list[str]]:
+    """
+    Return *old* with the permitted changes of *read*, and the names of the others.
+    """
+    taken = {name: getattr(read, name) for name in TAKEN}
+    new = replace(old, **taken, cautions=read.cautions)
+    return new, _names(new, read)
+
+
+def _names(one: Settings, other: Settings) -> list[str]:
+    """Return the options in which both differ, as they are written."""
+    return [
+        written
+        for name, written in _WRITTEN.items()
+        if name and getattr(one, name) != getattr(other, name)
+    ]

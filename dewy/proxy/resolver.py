@@ -1,0 +1,105 @@
+"""Addresses of backends whose hosts have names."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+
+from ..config import BackendAddress, Endpoint, HostName
+from ..logs import summary
+from .probe import reachable
+
+__all__ = ["EVERY", "Resolver"]
+
+log = logging.getLogger(__name__)
+
+EVERY = 10.0
+"""Seconds from one lookup of a name to the next."""
+
+PATIENCE = 5.0
+
+LookUp = Callable[[HostName], Awaitable[list[Endpoint]]]
+
+
+class Resolver:
+    """
+    Resolver that keeps the last addresses of a name while it cannot be looked up.
+
+    Args:
+        proxy_protocol: Whether backends expect the PROXY protocol first.
+
+        look_up: Returns the addresses of a name; by default, those that the system has.
+    """
+
+    def __init__(
+        self, *, proxy_protocol: bool = False, look_up: LookUp | None = None
+    ) -> None:
+        self._proxy_protocol = proxy_protocol
+        self._look_up = look_up or _looked_up
+        self._known: dict[HostName, list[Endpoint]] = {}
+        self._failing: set[HostName] = set()
+
+    async def addresses(self, backends: Iterable[BackendAddress]) -> list[Endpoint]:
+        """Return the addresses of *backends* in their order, each of them once."""
+        asked = [self._of(each) for each in backends]
+        found = await asyncio.gather(*asked)
+        return list(dict.fromkeys(each for some in found for each in some))
+
+    async def _of(self, backend: BackendAddress) -> list[Endpoint]:
+        if isinstance(backend, Endpoint):
+            return [backend]
+        before = self._known.get(backend, [])
+        try:
+            found = await self._look_up(backend)
+        except (OSError, UnicodeError) as exc:
+            # Without any text it is a TimeoutError.
+            self._complain(backend, summary(exc) or "no answer")
+            return before
+        self._failing.discard(backend)
+        chosen = await self._one_family(found, before)
+        if set(chosen) != set(before):
+            told = ", ".join(map(str, chosen))
+            log.info(
+                "Looked up backend", extra={"backend": str(backend), "addresses": told}
+            )
+        self._known[backend] = chosen
+        return chosen
+
+    def _complain(self, backend: HostName, error: str) -> None:
+        if backend not in self._failing:
+            self._failing.add(backend)
+            told = {"backend": str(backend), "error": error}
+            log.warning("Cannot look up backend", extra=told)
+
+    async def _one_family(
+        self, found: list[Endpoint], before: list[Endpoint]
+    ) -> list[Endpoint]:
+        """
+        Return those of *found* in the first family of which one answers.
+
+        A name such as localhost has addresses of both, and its program often listens at
+        one of them. While none answers, those of *before* count, or all.
+        """
+        families = list(dict.fromkeys(each.family for each in found))
+        if len(families) == 1:
+            return found
+        for family in families:
+            members = [each for each in found if each.family == family]
+            asked = [self._answers(each) for each in members]
+            if any(await asyncio.gather(*asked)):
+                return members
+        return [each for each in before if each in found] or found
+
+    async def _answers(self, endpoint: Endpoint) -> bool:
+        return await reachable(endpoint, proxy_protocol=self._proxy_protocol)
+
+
+async def _looked_up(backend: HostName) -> list[Endpoint]:
+    async with asyncio.timeout(PATIENCE):
+        infos = await asyncio.get_running_loop().getaddrinfo(
+            backend.host, backend.port, type=socket.SOCK_STREAM
+        )
+    hosts = (str(info[4][0]) for info in infos)
+    return list(dict.fromkeys(Endpoint(host, backend.port) for host in hosts))

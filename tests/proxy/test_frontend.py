@@ -1,0 +1,121 @@
+"""Ports and backends, as the settings have them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dewy.config import Endpoint, HostName, Settings
+from dewy.errors import DewyError
+from dewy.proxy import Proxy, frontend
+from dewy.proxy.frontend import Frontend
+from tests.eventually import eventually
+from tests.proxy.conftest import Applications, Stream, ask, asked, connect
+
+LOOPBACK = Endpoint("127.0.0.1", 0)
+
+
+def settings(**given: Any) -> Settings:
+    root = Path("/")
+    return Settings(command="proxy", root=root, cache_dir=root, **given)
+
+
+@pytest.fixture
+async def fronted(proxy: Proxy) -> AsyncIterator[Any]:
+    """Opens a frontend, with one port unless asked otherwise."""
+    made = []
+
+    async def opened(**given: Any) -> Frontend:
+        made.append(Frontend(proxy, settings(**{"listen": (LOOPBACK,), **given})))
+        await made[-1].open(())
+        return made[-1]
+
+    yield opened
+    for each in made:
+        await each.stop()
+
+
+async def served(found: Frontend, endpoint: Endpoint, name: str) -> Stream:
+    stream = await connect(found.pools[endpoint].port)
+    assert name == await ask(stream)
+    return stream
+
+
+async def test_backends_change_without_losing_a_connection(
+    fronted: Any, application: Applications
+) -> None:
+    old, new = await application("old"), await application("new")
+    found = await fronted(backends=(old.endpoint,))
+    stream = await served(found, LOOPBACK, "old")
+    await found.apply(replace(found.settings, backends=(new.endpoint,)))
+    assert "new" == await asked(found.pools[LOOPBACK].port)
+    assert "old" == await ask(stream)
+    stream[1].close()
+
+
+async def test_ports_change_without_losing_a_connection(
+    fronted: Any, application: Applications, tmp_path: Path
+) -> None:
+    """One that is closed is forgotten after its last."""
+    endpoint = (await application("it")).endpoint
+    found = await fronted(backends=(endpoint,))
+    stream = await served(found, LOOPBACK, "it")
+    there = Endpoint("127.0.0.2", 0)
+    await found.apply(replace(found.settings, listen=(there,)))
+    assert {there} == found.pools.keys()
+    assert "it" == await asked(found.pools[there].port)
+    assert "it" == await ask(stream)
+    assert 2 == len(found.proxy.ports)
+    stream[1].close()
+    await eventually(lambda: 1 == len(found.proxy.ports))
+
+
+async def test_port_that_cannot_be_opened_changes_nothing(
+    fronted: Any, application: Applications
+) -> None:
+    endpoint = (await application("it")).endpoint
+    found = await fronted(backends=(endpoint,))
+    wanted = (LOOPBACK, Endpoint("127.0.0.2", 0), Endpoint("192.0.2.1", 1))
+    with pytest.raises(DewyError, match="cannot be listened at"):
+        await found.apply(replace(found.settings, listen=wanted, backends=()))
+    assert {LOOPBACK} == found.pools.keys()
+    assert "it" == await asked(found.pools[LOOPBACK].port)
+
+
+async def test_host_names_are_looked_up_again(
+    fronted: Any, application: Applications, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Backends follow their names."""
+    monkeypatch.setattr(frontend, "EVERY", 0.01)
+    old, new = await application("old"), await application("new")
+    found = await fronted(backends=(HostName("localhost", old.endpoint.port),))
+    port = found.pools[LOOPBACK].port
+    assert "old" == await asked(port)
+
+    async def moved(*_: object) -> list[Endpoint]:
+        return [new.endpoint]
+
+    monkeypatch.setattr(found._resolver, "addresses", moved)
+    looking = asyncio.create_task(found.keep_resolving())
+    await eventually(lambda: [new.endpoint] == [e.endpoint for e in port.serving])
+    looking.cancel()
+    await asyncio.wait([looking])
+    assert "new" == await asked(port)
+
+
+async def test_names_that_nobody_knows_are_an_error_at_start(
+    fronted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slip of the pen, or a network that is not there yet: try again."""
+
+    async def nothing(*_: object) -> list[Endpoint]:
+        return []
+
+    monkeypatch.setattr(frontend.Resolver, "addresses", nothing)
+    with pytest.raises(DewyError, match="no backend can be looked up: app:80"):
+        await fronted(backends=(HostName("app", 80),))

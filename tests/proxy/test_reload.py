@@ -1,0 +1,101 @@
+"""The proxy's configuration, read anew."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dewy.config import Endpoint, Settings
+from dewy.errors import ConfigError, DewyError
+from dewy.proxy import Proxy
+from dewy.proxy.frontend import Frontend
+from dewy.proxy.reload import Reload, merged
+from dewy.systemd import Service
+from tests.eventually import eventually
+
+OLD = Settings(
+    command="proxy",
+    root=Path("/"),
+    cache_dir=Path("/"),
+    listen=(Endpoint("127.0.0.1", 0),),
+    backends=(Endpoint("127.0.0.1", 1),),
+)
+
+
+class File:
+    """The configuration, as it is written at the time."""
+
+    def __init__(self) -> None:
+        self.settings: Settings | Exception = OLD
+
+    def read(self) -> Settings:
+        if isinstance(self.settings, Exception):
+            raise self.settings
+        return self.settings
+
+
+@pytest.fixture
+def file() -> File:
+    return File()
+
+
+@pytest.fixture
+async def frontend(proxy: Proxy) -> AsyncIterator[Frontend]:
+    made = Frontend(proxy, OLD)
+    await made.open(())
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def reload(frontend: Frontend, file: File) -> AsyncIterator[Reload]:
+    made = Reload(frontend, Service(), file.read)
+    yield made
+    await made.stop()
+
+
+async def test_reload_tells_what_changed_and_what_takes_a_restart(
+    reload: Reload, file: File, frontend: Frontend
+) -> None:
+    new = (Endpoint("127.0.0.1", 2),)
+    file.settings = replace(OLD, backends=new, balance="least-connections")
+    told = "changed: --backend; restart dewy for: --balance"
+    assert told == await reload.reload()
+    (pool,) = frontend.pools.values()
+    assert [*new] == [each.endpoint for each in pool.port.serving]
+    assert "nothing changed; restart dewy for: --balance" == await reload.reload()
+
+
+async def test_invalid_configuration_changes_nothing(
+    reload: Reload, file: File, frontend: Frontend, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By a signal, the log tells."""
+    file.settings = ConfigError("dewy.toml: backend is wrong")
+    with pytest.raises(ConfigError):
+        await reload.reload()
+    reload.request()
+    await eventually(lambda: "Configuration not reloaded" in caplog.messages)
+    assert OLD == frontend.settings
+
+
+async def test_proxy_that_drains_is_not_reloaded(reload: Reload) -> None:
+    await reload.stop()
+    with pytest.raises(DewyError, match="drains"):
+        await reload.reload()
+
+
+async def test_reloads_follow_each_other(reload: Reload, file: File) -> None:
+    file.settings = replace(OLD, drain_time=1.0)
+    first, second = await asyncio.gather(reload.reload(), reload.reload())
+    assert ("changed: --drain-time", "nothing changed") == (first, second)
+
+
+def test_changes_that_are_permitted_are_taken() -> None:
+    changes: dict[str, Any] = {"drain_time": 9.0, "proxy_threads": 7}
+    new, left = merged(OLD, replace(OLD, **changes))
+    assert (9.0, None, ["--proxy-threads"]) == (new.drain_time, new.proxy_threads, left)
