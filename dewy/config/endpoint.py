@@ -119,7 +119,8 @@ def parse_backend(text: str, what: str) -> BackendAddress:
         ConfigError: *text* is neither; *what* names the option it was given for.
     """
     host, _, port = text.rpartition(":")
-    if _HOST_NAME.fullmatch(host) and len(host) <= LONGEST_NAME:
+    named = len(host) <= LONGEST_NAME and _HOST_NAME.fullmatch(host)
+    if named and not text.startswith(UNIX):
         return HostName(host, _port(port, text, what))
     try:
         return Endpoint.parse(text, what)
