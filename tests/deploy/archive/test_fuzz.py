@@ -135,6 +135,7 @@ ENTRIES = st.one_of(
 )
 
 
+@pytest.mark.timeout(0)
 @settings(
     max_examples=max(100, EXECUTIONS // 4),
     deadline=None,
@@ -148,6 +149,7 @@ def test_no_choice_of_links_leads_outside(
     attempt(scratch, "app.tar", tar(*entries))
 
 
+@pytest.mark.timeout(0)
 @settings(
     max_examples=max(100, EXECUTIONS // 4),
     deadline=None,
