@@ -105,7 +105,8 @@ async def artifacts(served: dict[str, bytes]) -> AsyncIterator[Callable[[str], s
     async def send(request: web.Request) -> web.Response:
         auth = aiohttp.BasicAuth.decode(request.headers["Authorization"])
         assert "s3cr3t-artifact" == auth.password
-        return web.Response(body=served[request.path.strip("/")])
+        body = served.get(request.path.strip("/"))
+        return web.Response(body=body, status=404 if body is None else 200)
 
     app = web.Application()
     app.router.add_get("/{name}", send)

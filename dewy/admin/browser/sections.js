@@ -201,7 +201,7 @@ const REPLICAS = [["Name", "name"], ["Version", "tag"], ["State"], ["Last check"
   ["Open", "number", "connections open now"], ["Conn/s", "number", "new connections per second"],
   ["In", "number", "bytes per second to it"], ["Out", "number", "bytes per second from it"],
   ["Errors", "number", "connections that it broke"],
-  ["Retries", "number", "attempts to connect to it that failed and were made again elsewhere"], ["Address"]];
+  ["Retries", "number", "attempts to connect to it that failed and were made again elsewhere"], ["Address", "wide"]];
 
 // The end of another version in its place says nothing about this one.
 function trouble({ problem, version, last_terminated: last }) {
