@@ -133,6 +133,20 @@ async def test_it_deploys_what_the_registry_names(tmp_path: Path, host: MemoryHo
     assert {} == host.held
 
 
+async def test_status_tells_last_checks_and_ports(tmp_path: Path, host: MemoryHost):
+    async with alive(tmp_path, host) as life:
+        await life.see("v1")
+        status = await life.handlers.status()
+        (port,) = life.replica_set.table.ports
+
+    assert 2 == status["desired_replicas"]
+    assert [str(port.endpoint)] == [each["address"] for each in status["ports"]]
+    assert [0, 0] == [status["ports"][0][name] for name in ("errors", "retries")]
+    checks = [each["last_check"] for each in status["replicas"]]
+    assert [True, True] == [check["ok"] for check in checks]
+    assert all(check["latency"] is not None for check in checks)
+
+
 async def test_another_hosts_engine_is_refused(
     tmp_path: Path, host: MemoryHost, monkeypatch: pytest.MonkeyPatch
 ):

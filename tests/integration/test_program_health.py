@@ -48,11 +48,16 @@ async def test_unhealthy_later_is_told_and_left_running(dewy):
         (generation,) = (await dewy.runs(GOOD))["generations"]
         (dewy.root / "sick").touch()
         status = await dewy.until(lambda now: "unhealthy" in str(now["degraded"]))
+        (failed,) = (each["last_check"] for each in status["generations"])
         said = await roots.say(dewy.root, "status", "--check")
         (dewy.root / "sick").unlink()
         await dewy.until(lambda now: now["healthy"])
 
         assert 1 == said.status
+        assert not failed["ok"]
+        assert [f"127.0.0.1:{dewy.port}"] == [
+            each["address"] for each in status["ports"]
+        ]
         assert [generation["pid"]] == [each["pid"] for each in status["generations"]]
         await eventually(lambda: "Program is healthy again" in dewy.log)
         assert 1 == dewy.log.count("Program is unhealthy")
