@@ -20,7 +20,7 @@ class OutageLog:
     """
 
     def __init__(self) -> None:
-        self._reading = self._writing = False
+        self._reading = self._writing = self._read_since = False
 
     def noticed(self, exc: OSError | RemoteError, *, reading: bool = False) -> None:
         """
@@ -28,15 +28,17 @@ class OutageLog:
         """
         # A cache that takes something later only is not away.
         later = isinstance(exc, RateLimited)
-        told = later or self._reading or (self._writing and not reading)
-        level = logging.DEBUG if told else logging.WARNING
+        told = self._reading or (self._writing and not (reading and self._read_since))
+        level = logging.DEBUG if told or later else logging.WARNING
         log.log(level, "Went on without the cache", extra={"reason": summary(exc)})
         if not later:
             self._reading |= reading
             self._writing |= not reading
+            self._read_since &= told
 
     def over(self, *, reading: bool = False) -> None:
         """Note that the cache took something, or, with *reading*, gave something."""
         if self._reading or (self._writing and not reading):
             log.info("Cache works again")
             self._reading = self._writing = False
+        self._read_since = self._writing

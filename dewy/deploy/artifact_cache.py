@@ -229,7 +229,8 @@ class ArtifactCache:
         except (OSError, RemoteError) as exc:
             self._outage.noticed(exc, reading=reading)
             return otherwise
-        if reading:
+        # A bucket that is gone holds nothing, and says so without an error.
+        if reading and result and result != Versioned():
             self._outage.over(reading=True)
         return result
 

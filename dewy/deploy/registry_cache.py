@@ -166,7 +166,8 @@ class CachedRegistry:
                 seen = await self._cache.read(self._key)
             except (OSError, RemoteError) as exc:
                 return await self._alone(exc)
-            self._outage.over(reading=True)
+            if seen.value is not None:
+                self._outage.over(reading=True)
             entry, now = Entry.parse(seen.value), self._now(seen)
             damaged = [DAMAGED] if seen.value and entry == Entry() else []
             tell(log, self._key, damaged)

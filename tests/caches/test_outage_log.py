@@ -72,3 +72,28 @@ def test_write_that_has_to_wait_is_no_outage(caplog: pytest.LogCaptureFixture) -
     outage.over()
 
     assert [] == told(caplog)
+
+
+def test_outage_is_told_once_whatever_is_tried(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A host that asks whether it holds something learns nothing from a no."""
+    caplog.set_level(logging.DEBUG)
+    outage = OutageLog()
+    outage.noticed(RemoteError("down"))
+    outage.noticed(RemoteError("down"), reading=True)
+
+    assert ["Went on without the cache"] == told(caplog)
+
+
+def test_outage_of_a_full_cache_is_told_as_well(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    outage = OutageLog()
+    outage.noticed(OSError(28, "No space left on device"))
+    outage.over(reading=True)
+    outage.noticed(OSError(28, "No space left on device"))
+    outage.noticed(RemoteError("down"), reading=True)
+
+    assert ["Went on without the cache"] * 2 == told(caplog)

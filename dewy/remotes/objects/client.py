@@ -18,7 +18,7 @@ from ..transfer import STANDARD, Effort, Interrupted, Progress, persist, transfe
 from ..vendor_files import require_answers
 from .location import Location
 from .port import Content, ObjectStore, Page, Stat, Upload
-from .source import ObjectSource
+from .source import ObjectSource, Piece
 from .turns import in_turn
 
 log = logging.getLogger(__name__)
@@ -208,7 +208,7 @@ class Objects:
         """Do what *write* does, in a later turn where the store is too busy."""
         return cast("T", await in_turn(write, self._effort, _always))
 
-    async def _piece(self, stat: Stat, offset: int, length: int) -> bytes:
+    async def _piece(self, stat: Stat, offset: int, length: int) -> Piece:
         return await self._call(self._store.piece, stat, offset, length)
 
     async def _again(

@@ -105,7 +105,7 @@ class ObjectStore(Protocol):
         """Return the object under *key*, digests included; None if there is none."""
         ...
 
-    def piece(self, stat: Stat, offset: int, length: int) -> bytes:
+    def piece(self, stat: Stat, offset: int, length: int) -> bytes | bytearray:
         """
         Return *length* bytes of this version, which must not have been replaced.
 

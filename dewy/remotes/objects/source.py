@@ -13,7 +13,9 @@ from .pace import Pace
 from .port import Stat
 from .sums import Check
 
-Ask = Callable[[Stat, int, int], Awaitable[bytes]]
+Piece = bytes | bytearray
+
+Ask = Callable[[Stat, int, int], Awaitable[Piece]]
 """Fetches a piece by its offset and length; fewer bytes if they are slow."""
 
 
@@ -42,7 +44,7 @@ class ObjectSource:
                 f"{self._stat.key} arrived with another {self._check.name}"
             )
 
-    async def _pieces(self, done: int) -> AsyncGenerator[bytes, None]:
+    async def _pieces(self, done: int) -> AsyncGenerator[Piece, None]:
         while done < self._stat.size:
             length = min(self._pace.length, self._stat.size - done)
             with self._pace.measured():

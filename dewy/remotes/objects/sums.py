@@ -12,7 +12,7 @@ from typing import Protocol
 class Sum(Protocol):
     """A digest that grows with its input."""
 
-    def update(self, piece: bytes, /) -> object: ...
+    def update(self, piece: bytes | bytearray, /) -> object: ...
 
     def digest(self) -> bytes: ...
 
@@ -23,7 +23,7 @@ class CRC32:
     def __init__(self) -> None:
         self._sum = 0
 
-    def update(self, piece: bytes, /) -> None:
+    def update(self, piece: bytes | bytearray, /) -> None:
         self._sum = zlib.crc32(piece, self._sum)
 
     def digest(self) -> bytes:
@@ -62,7 +62,7 @@ class Check:
         self._stated = stated.get(self.name)
         self._sum = begin(self.name) if self.name else None
 
-    def update(self, piece: bytes) -> None:
+    def update(self, piece: bytes | bytearray) -> None:
         """Take the next *piece*."""
         if self._sum is not None:
             self._sum.update(piece)

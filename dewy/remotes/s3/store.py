@@ -99,7 +99,7 @@ class S3Store:
             )
         return None
 
-    def piece(self, stat: Stat, offset: int, length: int) -> bytes:
+    def piece(self, stat: Stat, offset: int, length: int) -> bytes | bytearray:
         with self._asking(CONFLICT) as client:
             answer = client.get_object(
                 Bucket=self._bucket,
@@ -107,7 +107,7 @@ class S3Store:
                 Range=f"bytes={offset}-{offset + length - 1}",
                 IfMatch=stat.version,
             )
-            content, ended = _hasty(answer)
+            content, ended = _hasty(answer, length)
             if ended and len(content) != length:
                 raise Interrupted(f"{self} sent {len(content)} of {length} bytes")
             return content
@@ -297,15 +297,20 @@ def _whole(answer: Mapping[str, Any]) -> bytes:
     return content
 
 
-def _hasty(answer: Mapping[str, Any]) -> tuple[bytes, bool]:
-    """Return what comes within `HASTE`, and whether that is all."""
-    content, until = bytearray(), time.monotonic() + HASTE
+def _hasty(answer: Mapping[str, Any], length: int) -> tuple[bytearray, bool]:
+    """Return what comes of *length* bytes within `HASTE`, and whether that is all."""
+    # Of its size from the beginning: what grows is copied, and takes twice the room.
+    content, done, ended = bytearray(length), 0, True
+    until = time.monotonic() + HASTE
     with closing(answer["Body"]) as body:
         while chunk := body.read(CHUNK):
-            content += chunk
-            if time.monotonic() > until:
-                return bytes(content), False
-    return bytes(content), True
+            content[done : done + len(chunk)] = chunk
+            done += len(chunk)
+            if time.monotonic() > until and done < length:
+                ended = False
+                break
+    del content[done:]
+    return content, ended
 
 
 def _date(answer: Mapping[str, Any]) -> float | None:
