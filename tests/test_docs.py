@@ -7,12 +7,10 @@ import re
 import runpy
 import shlex
 import socket
-import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -23,6 +21,7 @@ from dewy.config import resolve
 from dewy.config.options import OPTIONS, ROWS
 from dewy.logs import SECRETS
 from tests.needs import needs
+from tests.standins.terminal import Terminal, blocks, neutral, steps
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -36,49 +35,11 @@ LINK = re.compile(r"\]\(([^()\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 LOOKS = re.compile(r"curl|dewy (?:status|check|history)\b")
 PATIENCE = 60.0
-# What no two readers see alike.
-VARIABLE = (
-    (r"\d{4}-\d\d-\d\d (\d\d:\d\d:\d\d) [+-]\d\d:\d\d to \S+ ", r"DAY \1 to "),
-    (r"\S+ \d\d:\d\d:\d\d(?: to \d\d:\d\d:\d\d)? [+-]\d\d:\d\d", "DATE"),
-    (r"\b\d{8}T\d{6}Z(?:-\d+)?", "STAMP"),
-    (r"\b\d+(?:\.\d+)?[smhd](?: \d+[smhd])?\b", "SPAN"),
-    (r"\bpid \d+", "pid N"),
-    (r"\bversion \S+,", "version V,"),
-    (r" +", " "),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A command that a page shows, and what it shows of its output."""
-
-    command: str
-    output: str
 
 
 def shown(path: Path) -> str:
     """A short, stable test id."""
     return str(path.relative_to(ROOT))
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    """What *page* shows in *language*."""
-    fenced = rf"^```{language}\n(.*?)^```$"
-    return re.findall(
-        fenced, page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-    )
-
-
-def steps(page: Path) -> Iterator[Step]:
-    """What *page* has its reader type, here-documents included."""
-    for block in blocks(page, "console"):
-        for entry in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            first, _, rest = entry.partition("\n")
-            body, end, output = rest.partition("\nEOF\n")
-            if "<<" in first:
-                yield Step(f"{first}\n{body}{end}", output)
-            else:
-                yield Step(first, rest)
 
 
 def slugs(page: Path) -> set[str]:
@@ -216,41 +177,6 @@ def test_configurations_are_valid(page: Path, tmp_path: Path) -> None:
         assert resolve("server", {**given, "program": ["x"]}, {}, tmp_path).registry
 
 
-class Terminal:
-    """One bash, as the reader of a tutorial has one open."""
-
-    MARK = "--end-of-command--"
-
-    def __init__(self, cwd: Path, environment: Mapping[str, str]) -> None:
-        self._bash = subprocess.Popen(
-            ["bash", "--noprofile", "--norc"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            cwd=cwd,
-            env=environment,
-        )
-
-    def run(self, command: str) -> tuple[str, int]:
-        """Type *command*; what it printed, and its exit status."""
-        assert self._bash.stdin is not None
-        assert self._bash.stdout is not None
-        self._bash.stdin.write(f"{command}\necho {self.MARK}$?\n")
-        self._bash.stdin.flush()
-        output = ""
-        for line in self._bash.stdout:
-            text, mark, status = line.partition(self.MARK)
-            output += text
-            if mark:
-                return output, int(status)
-        raise AssertionError(f"the terminal closed at {command!r}: {output}")
-
-    def close(self) -> None:
-        """End what still runs in the background, then bash."""
-        self._bash.communicate("kill $(jobs -p) 2>/dev/null; wait\n", timeout=60)
-
-
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Terminal]:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -258,13 +184,6 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     terminal = Terminal(tmp_path, {**os.environ, **ours})
     yield terminal
     terminal.close()
-
-
-def neutral(text: str) -> str:
-    """*text* without what differs between any two readers."""
-    for pattern, name in VARIABLE:
-        text = re.sub(pattern, name, text)
-    return text.strip()
 
 
 @needs("curl")
