@@ -117,6 +117,8 @@ class ChangeSlot:
     def __init__(self) -> None:
         self.current: Change | None = None
         self._listeners: list[Progress] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._stopped = False
 
     @property
     def pending(self) -> Change | None:
@@ -140,16 +142,20 @@ class ChangeSlot:
 
         Raises:
             Busy: another change is under way.
-            Cancelled: the change was cancelled before it committed.
+            Cancelled: the change was cancelled before it committed, or dewy is stopping.
         """
         while self.current is not None:
             if not preempt:
                 raise Busy(f"{self.current.attempt.target} is being deployed")
             await self.cancel(preempt)
             await self.settled()
+        if self._stopped:
+            raise Cancelled(STOPPED)
         self.current = change
         change.attempt.listener = self.publish
         task = change.start(work(change))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         try:
             await asyncio.wait({task})
         except asyncio.CancelledError:
@@ -183,6 +189,18 @@ class ChangeSlot:
         while (change := self.current) is not None and change.committed:
             await change.finished()
             self._release(change)
+
+    async def stop(self) -> None:
+        """
+        Cancel the change under way unless it has committed, and refuse others.
+
+        Return once nothing of any change goes on; idempotent.
+        """
+        self._stopped = True
+        if self.current is not None:
+            self.current.cancel(STOPPED)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     def publish(self, text: str) -> None:
         """Tell whoever listens of a step."""
