@@ -142,7 +142,7 @@ class ChangeSlot:
 
         Raises:
             Busy: another change is under way.
-            Cancelled: the change was cancelled before it committed, or dewy is stopping.
+            Cancelled: the change was cancelled before it committed, or dewy stops.
         """
         while self.current is not None:
             if not preempt:
