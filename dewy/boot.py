@@ -18,7 +18,7 @@ from .deploy.state_store import StateStore
 from .deploy.verbs import BY_OPERATOR
 from .errors import DeploymentError
 from .supervisor.port_holder import end_in_order
-from .supervisor.processes import bearers, members
+from .supervisor.processes import bearers, in_time, members
 from .system import Clock, boot_id, start_time, utc
 
 log = logging.getLogger(__name__)
@@ -171,7 +171,11 @@ async def end_orphans(groups: Iterable[Group], root: Path, patience: float) -> N
         if group.boot == boot
         for pid, begun in await asyncio.to_thread(_living, group)
     }
-    left |= await asyncio.to_thread(_marked, root)
+    try:
+        left |= await in_time(_marked, root)
+    except OSError as exc:
+        # What runs is started all the same.
+        log.error("Orphans not looked for", extra={"error": str(exc)})
     if not left:
         return
     log.warning("Ended orphans", extra={"pids": sorted(left)})

@@ -22,7 +22,14 @@ from .environment import GENERATION
 from .exit_status import describe_exit, wait_pid
 from .launch import DESCRIPTORS
 from .output import Output
-from .processes import bearers, belongs, generation_mark, held, members
+from .processes import (
+    bearers,
+    belongs,
+    generation_mark,
+    held,
+    in_time,
+    members,
+)
 from .readiness import ReadinessSocket
 
 log = logging.getLogger(__name__)
@@ -303,7 +310,7 @@ class Worker:
             # A daemon's first process ends before the last one is there.
             await asyncio.sleep(DAEMONIZING)
         with self._survived():
-            await asyncio.to_thread(self._find_leftover)
+            await in_time(self._find_leftover)
         self._end_leftover()
         code = self._process.wait()
         if self._output:
@@ -323,7 +330,7 @@ class Worker:
             while self._remaining():  # noqa: ASYNC110 - not ours: no event tells
                 await asyncio.sleep(LEFTOVER_POLL)
             # Processes started before that ended, and nothing saw them.
-            self._leftover = await asyncio.to_thread(self._bearers)
+            self._leftover = await in_time(self._bearers)
             if not self._leftover:
                 break
             self._end_leftover()
@@ -334,7 +341,7 @@ class Worker:
         try:
             yield
         except (OSError, RuntimeError, MemoryError) as exc:
-            # No descriptor, no memory or no thread to look with.
+            # No descriptor, no memory or no thread to look with, or a look that hangs.
             log.error(
                 "End of a generation not followed: something of it may be left",
                 extra={"generation": self.generation, "error": summary(exc)},
