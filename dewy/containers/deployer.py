@@ -71,6 +71,9 @@ class ContainerDeployer:
 
         look_again: Makes the reconciler examine everything again.
 
+        start_afresh: Makes the reconciler forget deaths and failures, which say nothing
+            about another version or other options.
+
         succession: The last change of version, as long as its figures may be judged.
     """
 
@@ -83,6 +86,7 @@ class ContainerDeployer:
     running: Callable[[], Installed | None]
     bad: Callable[[str, str], bool]
     look_again: Callable[[], None] = lambda: None
+    start_afresh: Callable[[], None] = lambda: None
     succession: Succession | None = None
     _made: tuple[object, ContainerSpec] | None = field(default=None, init=False)
     _switch: _Switch | None = field(default=None, init=False)
@@ -322,6 +326,7 @@ class ContainerDeployer:
         # Before they drain: a program told to stop breaks connections, too.
         before = Outcomes.total(each.outcomes for each in leaving)
         self.succession = Succession(container_spec.spec, before)
+        self.start_afresh()
         self.drainer.begin(leaving)
 
     def _withdraw(self, container_spec: ContainerSpec) -> None:

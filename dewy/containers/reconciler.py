@@ -118,6 +118,7 @@ class Reconciler:
     async def __aenter__(self) -> Self:
         self._store.died = self._mourn
         self._deployer.look_again = self._look_again
+        self._deployer.start_afresh = self.pacing.reset
         bodies = {
             "engine events": self._watch,
             "list of replicas": self._relist,
@@ -131,7 +132,7 @@ class Reconciler:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        self._deployer.look_again = lambda: None
+        self._deployer.look_again = self._deployer.start_afresh = lambda: None
         self._store.died = lambda replica: None
         tasks = [*self._parts, *self._tasks]
         for task in tasks:

@@ -23,6 +23,7 @@ from pathlib import Path
 from ..config import Endpoint
 from ..errors import DeploymentError, RestartCalledOff, StartFailed
 from ..histogram import DRAIN_BOUNDS, Checks, Histogram
+from .backoff import Backoff
 from .candidate import Candidate, Step
 from .deaths import Deaths
 from .envdir import EnvDir
@@ -352,7 +353,17 @@ class Generations:
             lives = serving.loop.time() - serving.since
         unhealthy = self.unhealthy and f"the program is unhealthy: {self.unhealthy}"
         trouble = self.deaths.trouble(lives)
-        return [text for text in (starting, trouble, unhealthy) if text]
+        return [t for t in (starting, self._strange, trouble, unhealthy) if t]
+
+    @property
+    def _strange(self) -> str:
+        """A phrase if what serves is not of the release that runs by the state."""
+        serving, candidate = self.serving, self._candidate
+        taking_over = candidate is not None and candidate.changes
+        if not serving or not serving.alive or taking_over:
+            return ""
+        stale = self._is_stale(serving)
+        return "the program that serves is of another release" if stale else ""
 
     @property
     def health_endpoint(self) -> Endpoint | None:
@@ -439,6 +450,9 @@ class Generations:
         self.workers[worker] = "serving"
         self._listeners.restore()
         if old is not None:
+            if old.release != worker.release:
+                # The row of deaths says nothing of another release.
+                self.deaths.backoff = Backoff()
             self._retire(old)
         self.changed.set()
         log.info(

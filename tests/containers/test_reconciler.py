@@ -311,3 +311,18 @@ async def test_the_verdict_on_a_death_comes_before_the_replacement(tmp_path: Pat
         assert starts == count(bench, "create")
         judged.set()
         await eventually(lambda: whole(bench))
+
+
+async def test_deaths_of_one_version_delay_no_start_of_the_next(tmp_path: Path):
+    async with kept(tmp_path) as bench:
+        reconciler = bench.replica_set.reconciler
+        assert reconciler is not None
+        for _ in range(9):
+            reconciler.pacing.died(asyncio.get_running_loop().time())
+        assert reconciler.pacing.left
+        await bench.deploy(bench.publish("v2"))
+        await bench.host.kill(first(bench).id)
+        await eventually(lambda: bench.deaths)
+
+        assert 0.0 == reconciler.pacing.left
+        await eventually(lambda: ["v2"] * 3 == bench.serving() == bench.running())

@@ -237,3 +237,30 @@ async def test_traffic_of_each_replica_is_told(tmp_path: Path):
         assert [2, 2, 2] == [each["connections_total"] for each in told]
         assert [2 * asked] * 3 == [each["bytes_up"] for each in told]
         assert all(each["bytes_down"] > 0 for each in told)
+
+
+async def test_failures_with_one_option_delay_no_start_with_another(tmp_path: Path):
+    async with benched(tmp_path, **QUICK) as bench:
+        await bench.deploy(bench.publish("v1"))
+        reconciler = bench.replica_set.reconciler
+        assert reconciler is not None
+        reconciler.pacing.failed()
+        assert reconciler.pacing.left
+        changed = replace(bench.replica_set.settings, cmd=("serve",))
+        bench.replica_set.renew(changed, RunOptions())
+
+        assert 0.0 == reconciler.pacing.left
+
+
+async def test_status_is_degraded_while_replicas_of_another_version_serve(
+    tmp_path: Path,
+):
+    """As after a rollback whose version is still being started."""
+    async with benched(tmp_path, **QUICK, keep=False) as bench:
+        v1 = await bench.deploy(bench.publish("v1"))
+        await bench.deploy(bench.publish("v2"))
+        assert [] == bench.replica_set.degraded()
+        await bench.state_store.change(lambda state: replace(state, running=v1))
+
+        told = "0 of 3 replicas serve; others serve v2"
+        assert [told] == bench.replica_set.degraded()

@@ -224,3 +224,16 @@ def _lives(pid: int) -> bool:
             return stat.read().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+async def test_status_is_degraded_while_a_program_of_another_release_serves(site):
+    wanted = "v1"
+    site.install("v1")
+    await site.open(start_grace=0.1, release=lambda: wanted)
+    await site.supervisor.start()
+    assert [] == site.generations.degraded()
+
+    wanted = "v0"
+
+    told = "the program that serves is of another release"
+    assert [told] == site.generations.degraded()
