@@ -21,6 +21,7 @@ from .health import Check
 from .image_store import ImageStore
 from .launcher import Launcher, ReadinessProbe
 from .model import Container
+from .pacing import Pacing
 from .replica import Replica
 from .replica_store import ReplicaStore
 from .revision import ended
@@ -31,6 +32,8 @@ from .upstream import Upstream
 __all__ = ["ContainerDeployer"]
 
 log = logging.getLogger(__name__)
+
+AT_STRENGTH = (Phase.SERVING, Phase.PAUSED)
 
 Ask = Callable[[Replica, Check], Awaitable[Upstream | None]]
 Groups = Sequence[Sequence[Replica]]
@@ -89,6 +92,9 @@ class ContainerDeployer:
     start_afresh: Callable[[], None] = lambda: None
     succession: Succession | None = None
     _made: tuple[object, ContainerSpec] | None = field(default=None, init=False)
+    _proven: ContainerSpec | None = field(default=None, init=False)
+    _failed: str = field(default="", init=False)
+    _spare_pacing: Pacing = field(default_factory=Pacing, init=False)
     _switch: _Switch | None = field(default=None, init=False)
 
     @property
@@ -133,7 +139,7 @@ class ContainerDeployer:
         try:
             yield switch
             if switch.container_spec is not None:
-                self._retire_others(switch.container_spec)
+                self._retire_others(switch.container_spec, switch.made_from)
         except BaseException:
             if switch.container_spec is not None:
                 self._withdraw(switch.container_spec)
@@ -163,25 +169,59 @@ class ContainerDeployer:
             self._clear()
             return known
         wanted = self.wanted()
-        container_spec = await self._specified(running)
-        if container_spec is None:
+        newest = await self._specified(running)
+        if newest is None:
             return known
+        chosen, given = self._chosen(newest), given or Circumstances()
 
         def stale() -> bool:
-            return self.target == container_spec.spec or wanted != self.wanted()
+            changed = wanted != self.wanted() or self._chosen(newest) is not chosen
+            return changed or self.target in (newest.spec, chosen.spec)
+
+        def told(problem: str) -> None:
+            self._note(chosen, problem)
+            if chosen is newest:
+                given.told(problem)
 
         if stale():
             return known
         heeded = replace(
-            given or Circumstances(),
+            given,
             apart=lambda: self.target,
             stale=stale,
+            told=told,
+            pacing=given.pacing if chosen is newest else self._spare_pacing,
             prepare=lambda: self.image_store.ensure(running),
         )
-        order = self._order(container_spec)
+        order = self._order(chosen)
         healing = Healing(self.store, self.launcher, self.drainer, order, heeded)
         await healing.run()
         return known if stale() else healing.known
+
+    def _note(self, chosen: ContainerSpec, problem: str) -> None:
+        """Remember whether replicas of *chosen* failed, or all of them serve."""
+        if not problem:
+            self._proven = chosen
+        elif self._failed != chosen.spec:
+            self._failed = chosen.spec
+            self.store.changed.set()
+
+    def _chosen(self, newest: ContainerSpec) -> ContainerSpec:
+        """
+        Return the specification to heal by: that of the options that worked last, for
+        as long as replicas are missing, else the *newest*.
+
+        Other options of the same version may not work: they are tried beside the full
+        number of replicas. Where both fail, they take turns.
+        """
+        proven = self._proven
+        if proven is None or proven.spec == newest.spec:
+            return newest
+        if proven.version.identity != newest.version.identity:
+            return newest
+        there = [r for r in self.store.replicas if r.phase in AT_STRENGTH]
+        missing = len(there) < self.settings.replicas
+        return proven if missing and self._failed != proven.spec else newest
 
     async def _specified(self, running: Installed) -> ContainerSpec | None:
         """
@@ -210,7 +250,11 @@ class ContainerDeployer:
 
     def wanted(self) -> tuple[object, ...]:
         """Return the part of the desired state that the store does not show."""
-        return self.running(), self.settings, self.container_specs.options
+        return self.running(), *self._given()
+
+    def _given(self) -> tuple[object, ...]:
+        """Return what an operator has given, from which specifications are made."""
+        return self.settings, self.container_specs.options
 
     async def adopt(self, running: Installed | None) -> None:
         """
@@ -317,15 +361,23 @@ class ContainerDeployer:
                 return found
         return []
 
-    def _retire_others(self, container_spec: ContainerSpec) -> None:
-        """Retire at once the replicas no longer needed, now that all of these serve."""
-        if self.running() == container_spec.version:
-            self._made = self.wanted(), container_spec
+    def _retire_others(
+        self, container_spec: ContainerSpec, made_from: tuple[object, ...]
+    ) -> None:
+        """
+        Retire at once the replicas no longer needed, now that all of these serve.
+
+        Options that changed since they were *made_from* some are left to healing.
+        """
+        wanted = self.wanted()
+        if wanted == (container_spec.version, *made_from):
+            self._made = wanted, container_spec
         todo = reconcile(self.store.snapshot(), self._order(container_spec).desired)
         leaving = [r for each in todo.leave if (r := self.store.get(each)) is not None]
         # Before they drain: a program told to stop breaks connections, too.
         before = Outcomes.total(each.outcomes for each in leaving)
         self.succession = Succession(container_spec.spec, before)
+        self._proven = container_spec
         self.start_afresh()
         self.drainer.begin(leaving)
 
@@ -385,10 +437,12 @@ class _Switch:
         self._target = target
         self._progress = progress
         self.container_spec: ContainerSpec | None = None
+        self.made_from: tuple[object, ...] = ()
 
     async def serve(self) -> None:
         deployer = self._deployer
         await deployer.image_store.ensure(self._target)
+        self.made_from = deployer._given()
         container_spec = await deployer.container_specs.of(self._target)
         self.container_spec, deployer._switch = container_spec, self
         deployer.store.changed.set()
