@@ -33,7 +33,7 @@ from .notifiers import Kind
 from .registries import Registry
 from .release import Refusal, Release
 from .release_watch import ReleaseWatch
-from .system import Clock
+from .system import Clock, completed
 from .versions import Key, precedence
 
 log = logging.getLogger(__name__)
@@ -186,11 +186,15 @@ class Agent:
             await self._cancelled(change, str(exc))
             raise
         except asyncio.CancelledError:
-            if change.cancelled:
+            if change.error:
+                await self._failed(release, change, change.error)
+            elif change.cancelled:
                 await self._cancelled(change, change.cancelled)
             raise
         except Exception as exc:
-            await self._failed(release, change, exc)
+            change.fail(exc)
+            # A cancellation that comes now must not keep it out of the history.
+            await completed(self._failed(release, change, exc))
             raise
         # The log says so when what comes after it is over, too.
         attempt.step = DONE
@@ -238,45 +242,58 @@ class Agent:
         Raises:
             DewyError, OSError: the same as for `deploy`.
         """
-        running = self.state.running
-        if running and is_same(running, release) and await self.deployer.alive():
-            await self.state_store.note(
-                lambda state: replace(state, wanted="", gone=None)
-            )
-        else:
-            # Held from its commit on: no poll may undo it before that is decided.
-            attempt = self.attempt(release.tag, "deploy", ASKED_FOR)
-            change = Change(attempt, release, hold=named)
-            await self.changes.run(change, self._deploy, preempt)
+        try:
+            await self._bring_wanted(release, preempt, hold=named)
+        except asyncio.CancelledError:
+            if named and self._runs(release):
+                self._settling(release)
+            raise
         if not named:
             return f"{release.tag} runs"
+        return await asyncio.shield(self._settling(release))
+
+    async def _bring_wanted(
+        self, release: Release, preempt: str, *, hold: bool
+    ) -> None:
+        if self._runs(release) and await self.deployer.alive():
+            self.provisional |= hold and not self.state.hold
+            await self.state_store.note(
+                lambda s: replace(s, wanted="", gone=None, hold=s.hold or hold)
+            )
+            return
+        # Held from its commit on: no poll may undo it before that is decided.
+        change = Change(
+            self.attempt(release.tag, "deploy", ASKED_FOR), release, hold=hold
+        )
+        await self.changes.run(change, self._deploy, preempt)
+
+    def _runs(self, release: Release) -> bool:
+        running = self.state.running
+        return running is not None and is_same(running, release)
+
+    def _settling(self, release: Release) -> asyncio.Task[str]:
         # In a task of its own: it is settled also if whoever asked leaves now.
-        name, settling = f"hold at {release.tag}", self._settle_hold(release)
-        return await asyncio.shield(self.follow_up.own(settling, name))
+        name = f"hold at {release.tag}"
+        return self.follow_up.own(self._settle_hold(release), name)
 
     async def _settle_hold(self, release: Release) -> str:
-        """Hold the root at *release*, unless the registry names it as the newest."""
         try:
             newest = await self.look()
-            newer = newest is None or newest.tag != release.tag
             why = f"{newest.tag} is newer" if newest else self.status_reason
+            why = "" if newest and newest.tag == release.tag else why
         except (DewyError, OSError) as exc:
-            newer = True
             why = f"the registry does not tell what is newest: {summary(exc)}"
-        state = await self.state_store.note(
-            lambda state: self._held_at(state, release, hold=newer)
-        )
-        if state.running is None or not is_same(state.running, release):
+        if not why:
+            await self.state_store.note(lambda state: self._let_go(state, release))
+        if not self._runs(release):
             raise DewyError(f"{release.tag} was left again: {self.describe()}")
-        if not state.hold:
+        if not self.state.hold:
             return f"{release.tag} runs"
-        return f"{release.tag} runs and is held, for {why}"
+        return f"{release.tag} runs and is held{why and f', for {why}'}"
 
-    def _held_at(self, state: State, release: Release, *, hold: bool) -> State:
-        running = state.running
-        if running is None or not is_same(running, release):
-            return state
-        return replace(state, hold=hold or (state.hold and not self.provisional))
+    def _let_go(self, state: State, release: Release) -> State:
+        ours = self.provisional and state.running and is_same(state.running, release)
+        return replace(state, hold=False) if ours else state
 
     async def went_back(self, attempt: Attempt, target: Installed, why: str) -> None:
         """Record that *target*, a kept release, runs again, and follow it up."""
@@ -321,9 +338,11 @@ class Agent:
             except (NotYet, Cancelled):
                 raise
             except Exception as exc:
+                change.fail(exc)
                 if attempt.action == "deploy":
                     # Written first: a dewy killed from here on does not try again.
-                    await self._quarantine(target.tag, target.identity, exc)
+                    keeping_out = self._quarantine(target.tag, target.identity, exc)
+                    await completed(keeping_out)
                 raise
 
     async def _commit(self, target: Installed, change: Change) -> None:
@@ -380,17 +399,9 @@ class Agent:
 
     async def _forget_absent(self, found: Found) -> None:
         """Drop timed quarantine entries of versions the registry has not any more."""
-        listed = found.candidates
-        if listed is None or listed.names is None:
-            return
-        names, complete, now = listed.names, listed.complete, self.clock.wall()
-
-        def forget(state: State) -> State:
-            quarantine = state.quarantine.seen(names, complete, now)
-            return replace(state, quarantine=quarantine)
-
-        if forget(self.state) != self.state:
-            await self.state_store.note(forget)
+        if (listed := found.candidates) and listed.names is not None:
+            now = self.clock.wall()
+            await self.state_store.saw(listed.names, listed.complete, now)
 
     def _note(self, found: Found) -> None:
         """Remember what the look led to, and log what is new about it."""

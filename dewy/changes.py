@@ -50,6 +50,8 @@ class Change:
         committed: The state names the new version, or is about to.
 
         cancelled: The reason for the cancellation; "" unless cancelled.
+
+        error: The failure that is being undone; None unless it failed.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Change:
         self.hold = hold
         self.committed = False
         self.cancelled = ""
+        self.error: Exception | None = None
         self._task: asyncio.Task[Any] | None = None
 
     def commit(self) -> None:
@@ -76,6 +79,10 @@ class Change:
         if self.cancelled:
             raise Cancelled(self.cancelled)
         self.committed = True
+
+    def fail(self, error: Exception) -> None:
+        """Remember that it failed: a cancellation only cuts the undoing short."""
+        self.error = error
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run *work* in a task of its own and return that."""
