@@ -117,6 +117,7 @@ class Reconciler:
 
     async def __aenter__(self) -> Self:
         self._store.died = self._mourn
+        self._store.away = lambda: self._away
         self._deployer.look_again = self._look_again
         self._deployer.start_afresh = self.pacing.reset
         bodies = {
@@ -134,6 +135,7 @@ class Reconciler:
     async def __aexit__(self, *exc_info: object) -> None:
         self._deployer.look_again = self._deployer.start_afresh = lambda: None
         self._store.died = lambda replica: None
+        self._store.away = lambda: False
         tasks = [*self._parts, *self._tasks]
         for task in tasks:
             task.cancel()
@@ -253,15 +255,14 @@ class Reconciler:
     def _mourn(self, replica: Replica) -> None:
         self._undecided += 1
         self._examined += 1
-        away = self._away
         name = f"death of {replica.name}"
-        self._spawn(lambda: self._answer_death(replica, away), name)
+        self._spawn(lambda: self._answer_death(replica), name)
 
-    async def _answer_death(self, replica: Replica, away: bool) -> None:
+    async def _answer_death(self, replica: Replica) -> None:
         with ExitStack() as holding:
             holding.callback(self._decided)
             try:
-                await self._answer(replica, away, holding.close)
+                await self._answer(replica, holding.close)
             finally:
                 self._examined -= 1
 
@@ -269,12 +270,10 @@ class Reconciler:
         self._undecided -= 1
         self._store.changed.set()
 
-    async def _answer(
-        self, replica: Replica, away: bool, heal: Callable[[], None]
-    ) -> None:
+    async def _answer(self, replica: Replica, heal: Callable[[], None]) -> None:
         # At once: its last lines go when it is removed, and so does why it ended.
         tail, inspected = await self._last_words(replica)
-        away = away or not inspected
+        away = replica.unseen or not inspected
         code = replica.ended.result()
         end = replica.termination or Termination.of(replica.container, code)
         out_of_memory = replica.container.oom_killed

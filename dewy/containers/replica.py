@@ -50,6 +50,9 @@ class Replica:
 
         asked: Set when the engine was asked to end it, so that its end is no verdict.
 
+        unseen: Whether it ended while the engine's events were lost: a restart of the
+            engine may have taken it along, so that its end is no verdict, either.
+
         in_question: Whether its container is still needed to learn who ended it.
 
         served: Whether it was in the table in this run.
@@ -87,7 +90,7 @@ class Replica:
         self.problem = self.detour = ""
         self.unhealthy_since: float | None = None
         self.asked = asyncio.Event()
-        self.in_question = False
+        self.unseen = self.in_question = False
         self.served = False
         self.as_of = 0
         self.dead = asyncio.Event()

@@ -56,6 +56,8 @@ class ReplicaStore:
 
         runs: Called with every replica that is seen running.
 
+        away: Returns whether the engine's events are lost, or were until a moment ago.
+
         terminations: Ends of replicas that this dewy had not requested.
     """
 
@@ -75,6 +77,7 @@ class ReplicaStore:
         self.changed = Revision()
         self.died: Callable[[Replica], None] = lambda replica: None
         self.runs: Callable[[Replica], None] = lambda replica: None
+        self.away: Callable[[], bool] = lambda: False
         self.terminations = TerminationLog()
         self._replicas: dict[str, Replica] = {}
         self._creating: set[str] = set()
@@ -210,6 +213,7 @@ class ReplicaStore:
             known = self._new(container, phase)
             if container.state in NOT_AT_WORK:
                 known.phase = Phase.GONE
+                known.unseen = self.away()
                 known.over(container.exit_code)
                 if phase is Phase.STARTING:
                     self._count_end(known, container.exit_code)
@@ -295,6 +299,8 @@ class ReplicaStore:
         # The task that waits for its readiness, or for its end, deals with it.
         if replica.phase not in (Phase.STARTING, Phase.LEAVING):
             replica.phase = Phase.GONE
+        if not replica.ended.done():
+            replica.unseen = self.away()
         replica.over(exit_code)
         self.changed.set()
         if served and replica.phase is not Phase.LEAVING:

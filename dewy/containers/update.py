@@ -155,7 +155,11 @@ class _Update(ABC):
             raise
 
     async def _was_requested(self, replica: Replica) -> bool:
-        """Return whether somebody else had the engine end or freeze *replica*."""
+        """
+        Return whether somebody else had the engine end or freeze *replica*.
+
+        It may also have gone with the engine.
+        """
         return False
 
     def _given_up(self, replica: Replica, exc: StartFailed, served: bool) -> None:
@@ -250,7 +254,9 @@ class Rollout(_Update):
             return True
         if not replica.ended.done() or replica.container.oom_killed:
             return False
-        return await self._store.asked_to_end(replica, replica.exit_code)
+        return replica.unseen or await self._store.asked_to_end(
+            replica, replica.exit_code
+        )
 
     def _given_up(self, replica: Replica, exc: StartFailed, served: bool) -> None:
         # Only a change of its network, or a pause, has it checked a second time.
@@ -361,8 +367,10 @@ class Healing(_Update):
 
 
 def _called_off(replica: Replica, tail: Sequence[str]) -> StartFailed:
-    """Return the failure of a start that somebody prevented at the engine."""
+    """Return the failure of a start that somebody, or the engine, prevented."""
     paused = replica.container.state == "paused"
     what = "paused" if paused else "stopped or removed"
     text = f"replica {replica.name} was {what} while it was deployed"
+    if replica.unseen:
+        text = f"replica {replica.name} ended while the engine was away"
     return StartFailed(text, log_tail=tail, host=True)
