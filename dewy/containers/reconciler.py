@@ -213,7 +213,8 @@ class Reconciler:
             self._store.pause(replica)
             self._look_at(event.id)
         elif event.action == "disconnect" and replica is not None:
-            self._store.recheck(replica)
+            if replica.is_reached_by(event.detail):
+                self._store.recheck(replica)
             self._look_at(event.id)
         elif event.action in ("start", "unpause", "rename") or (
             replica is None and event.id

@@ -15,7 +15,7 @@ from .health import HealthTracker
 from .model import Container
 from .rollout import Observed, Phase
 from .terminations import Termination
-from .upstream import Upstream
+from .upstream import DIRECT, Upstream
 
 __all__ = ["Replica"]
 
@@ -173,8 +173,21 @@ class Replica:
         """Return whether *container* shows the run that is known."""
         return container.started_at == self.container.started_at
 
+    def is_reached_by(self, network: str) -> bool:
+        """Return whether connections to it may go through *network*; "" is any."""
+        upstream = self.upstream
+        if not network or upstream is None or upstream.route != DIRECT:
+            return True
+        address = self.container.addresses.get(network)
+        return any(endpoint.host == address for endpoint in upstream.endpoints)
+
     def is_where_it_was(self, container: Container) -> bool:
-        """Return whether *container* has all the known addresses, and perhaps more."""
+        """
+        Return whether *container* still has the address in use; where that is not
+        known, all that it had.
+        """
+        if self.upstream is not None and self.upstream.route == DIRECT:
+            return self.upstream.leads_to(container)
         return self.container.addresses.items() <= container.addresses.items()
 
     def enter(self, ports: Sequence[Port], upstream: Upstream) -> None:

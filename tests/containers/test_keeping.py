@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
+from dewy.config import Endpoint
 from dewy.containers import replica_store
 from dewy.containers.engines.memory_contents import Held
 from dewy.containers.replica_store import ReplicaStore
 from dewy.containers.rollout import Phase
+from dewy.containers.upstream import DIRECT, Upstream
 from dewy.deploy.state import Installed
 from dewy.errors import EngineError, StartFailed
-from tests.containers.test_reconciler import first, kept, whole
+from tests.containers.test_reconciler import count, first, kept, whole
 from tests.eventually import DEADLINE, eventually, turns
 from tests.standins.crews import Bench, Halt, benched
 
@@ -53,6 +55,27 @@ async def test_who_left_its_network_is_checked_and_serves_again(tmp_path: Path):
 
         assert [] == bench.deaths
         assert held.container.id in bench.host.held
+
+
+async def test_replica_that_left_a_network_it_is_not_reached_by_keeps_serving(
+    tmp_path: Path,
+):
+    async with kept(tmp_path) as bench:
+        replica = first(bench)
+        held = bench.host.held[replica.id]
+        addresses = held.container.addresses
+        held.change(addresses={**addresses, "metrics": "10.9.9.9"})
+        await bench.replica_set.deployer.store.look_at(replica.id)
+        (address,) = addresses.values()
+        replica.upstream = Upstream(DIRECT, (Endpoint(address, 8080),))
+        before, looks = replica.backends, count(bench, "inspect")
+        held.change(addresses=addresses)
+        bench.host.tell("disconnect", held, "metrics")
+        await eventually(lambda: count(bench, "inspect") > looks)
+        await turns()
+
+        assert before == replica.backends
+        assert replica.phase is Phase.SERVING
 
 
 async def test_one_that_somebody_restarts_is_taken_back(tmp_path: Path):
