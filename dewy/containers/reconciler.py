@@ -216,7 +216,7 @@ class Reconciler:
             if replica.is_reached_by(event.detail):
                 self._store.recheck(replica)
             self._look_at(event.id)
-        elif event.action in ("start", "unpause", "rename") or (
+        elif event.action in ("start", "unpause", "rename", "connect") or (
             replica is None and event.id
         ):
             self._look_at(event.id)

@@ -174,12 +174,13 @@ class Replica:
         return container.started_at == self.container.started_at
 
     def is_reached_by(self, network: str) -> bool:
-        """Return whether connections to it may go through *network*; "" is any."""
+        """Return whether connections to it may go through *network*."""
         upstream = self.upstream
-        if not network or upstream is None or upstream.route != DIRECT:
+        if upstream is None or upstream.route != DIRECT:
             return True
         address = self.container.addresses.get(network)
-        return any(endpoint.host == address for endpoint in upstream.endpoints)
+        hosts = {endpoint.host for endpoint in upstream.endpoints}
+        return address is None or address in hosts
 
     def is_where_it_was(self, container: Container) -> bool:
         """

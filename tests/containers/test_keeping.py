@@ -65,7 +65,8 @@ async def test_replica_that_left_a_network_it_is_not_reached_by_keeps_serving(
         held = bench.host.held[replica.id]
         addresses = held.container.addresses
         held.change(addresses={**addresses, "metrics": "10.9.9.9"})
-        await bench.replica_set.deployer.store.look_at(replica.id)
+        bench.host.tell("connect", held, "metrics")
+        await eventually(lambda: "metrics" in replica.container.addresses)
         (address,) = addresses.values()
         replica.upstream = Upstream(DIRECT, (Endpoint(address, 8080),))
         before, looks = replica.backends, count(bench, "inspect")
