@@ -172,7 +172,9 @@ class Operations:
     async def _keep_out(self, release: Release) -> None:
         agent = self._agent
         await agent.state_store.condemn(
-            release.tag, release.identity, verbs.BY_OPERATOR, agent.clock, traffic=True
+            *(release.tag, release.identity, verbs.BY_OPERATOR, agent.clock),
+            traffic=True,
+            by="operator",
         )
 
     async def _go_back(self, version: str | None) -> str:

@@ -365,6 +365,8 @@ async def test_an_undoing_that_was_cut_short_is_finished(settings: Settings):
 
     assert V1 == state.running
     assert V1.directory == await Releases(settings.root).target()
+    # Nothing between the two is tried by itself, as after any rollback.
+    assert (NOW, "put back, because v2 failed") == (state.back_at, state.because)
 
 
 async def test_what_is_in_quarantine_runs_where_there_is_nothing_else(

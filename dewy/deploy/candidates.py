@@ -117,7 +117,11 @@ async def ask(
     try:
         candidates = await candidates_of(registry)
         running = state.running
-        gone = running is not None and absence.confirmed(running.tag, candidates)
+        # What the original left unnamed is in no list.
+        named = running is not None and bool(running.tag)
+        gone = (
+            running is not None and named and absence.confirmed(running.tag, candidates)
+        )
         return await find(candidates, state, now, grace, withdrawn=gone)
     except (NotYet, NoRelease) as exc:
         return _waiting(exc, now, grace)

@@ -99,12 +99,13 @@ class StateStore:
         traffic: bool,
         back: Installed | None = None,
         detail: str = "",
+        by: str = "",
     ) -> None:
         """
         Put a version into quarantine, and let *back* run instead, in one write.
 
-        Another version may run by then: it stays. *traffic* and *detail* are as in
-        `Quarantine.add`.
+        Another version may run by then: it stays. *traffic*, *detail* and *by* are
+        as in `Quarantine.add`.
         """
 
         def condemned(state: State) -> State:
@@ -112,7 +113,7 @@ class StateStore:
                 state,
                 wanted="" if state.wanted == tag else state.wanted,
                 quarantine=state.quarantine.add(
-                    tag, identity, reason, clock, traffic=traffic, detail=detail
+                    tag, identity, reason, clock, traffic=traffic, detail=detail, by=by
                 ),
             )
             running = state.running

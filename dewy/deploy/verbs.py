@@ -72,8 +72,8 @@ def rollback(
     """
     target = _kept(state, tag) if tag else _previous(state, missing)
     quarantine = state.quarantine.succeeded(target.tag, target.identity)
-    left = state.running
-    if left is not None and left.tag:
+    left = state.running if state.running and state.running.tag else None
+    if left is not None:
         quarantine = quarantine.add(
             left.tag,
             left.identity,

@@ -156,9 +156,10 @@ def test_rollback_without_anything_to_go_to_says_why() -> None:
 def test_rollback_from_an_unnamed_release_quarantines_nothing() -> None:
     """Without a tag no entry could ever match it."""
     unnamed = Installed("", "", "20310203T040506Z", 9.0)
-    after, _ = rollback(State(running=unnamed, installed=(unnamed, V1)), None, CLOCK)
+    state = State(running=unnamed, installed=(unnamed, V1))
+    after, message = rollback(state, None, CLOCK)
 
-    assert V1 == after.running
+    assert (V1, "rolled back to v1") == (after.running, message)
     assert [] == list(after.quarantine)
 
 
