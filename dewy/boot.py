@@ -147,17 +147,17 @@ def _present(state: State, kept: Collection[str]) -> State:
     if found.running != running:
         log.error("Running release is gone", extra={"directory": running.directory})
         return found
-    return _finished(found)
+    return finish_rollback(found)
 
 
-def _finished(state: State) -> State:
+def finish_rollback(state: State, missing: Collection[Installed] = ()) -> State:
     """
     Return *state* after the rollback in which dewy was killed, if it was in one.
 
     Going back from a release begins with its quarantine; what runs and is in there
-    was being left.
+    was being left. One of *missing* is gone back to only for want of another.
     """
-    running, back = state.running, state.previous
+    running, back = state.running, next(state.candidates(missing), state.previous)
     entry = running and state.quarantine.find(running.tag, running.identity)
     if not running or not entry or entry.until is not None or back is None:
         return state

@@ -121,18 +121,21 @@ class ControlServer:
         except FileNotFoundError:
             return False
 
-    async def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        task.set_name("admin client")
+    def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
+        # A task of our own: the one asyncio makes complains when it is cancelled.
+        task = asyncio.create_task(self._attend(reader, writer), name="admin client")
         self._clients.add(task)
         task.add_done_callback(self._clients.discard)
+
+    async def _attend(self, reader: StreamReader, writer: StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
         try:
             if len(self._clients) > MOST_CLIENTS:
                 await self._answer(writer, _refusal("too many clients; try again"))
             else:
                 await self._converse(task, reader, writer)
-        except (ConnectionError, TimeoutError) as exc:
+        except OSError as exc:
             log.debug("Lost an admin client", extra={"reason": summary(exc)})
         finally:
             writer.close()

@@ -112,8 +112,11 @@ async def ask(
     """
     Ask *registry* what to do; arguments, result and errors are those of `find`.
 
-    What there is may still be on its way, which is an answer, too.
+    What there is may still be on its way, which is an answer, too. What runs only
+    for want of another keeps no other version out.
     """
+    if state.is_stopgap and not state.hold:
+        state = replace(state, running=None)
     try:
         candidates = await candidates_of(registry)
         running = state.running

@@ -145,7 +145,8 @@ class Probation:
 
         Within probation the best release that can be had is put back in place, and
         True returned; whoever asks starts it. Where none can be put back, the bad
-        one is all there is to start, and each further death is another try.
+        one is all there is to start until the registry offers another, and each
+        further death is another try.
         """
         (bad, self._release), state = (self._release, None), self._state_store.state
         running = state.running
@@ -156,8 +157,6 @@ class Probation:
         late = self._since(self._begun) > self.settings.probation
         if running != bad or (late and not self._prolonged):
             return running == self._owed and await self._go_back(running, put_back)
-        if state.previous is None:
-            return False
         reason = f"{verb} within probation ({how})"
         await self._condemn(bad, state.previous, reason, tail)
         if await self._go_back(bad, put_back, before=state):
@@ -171,7 +170,11 @@ class Probation:
         return self._clock.monotonic() - begun
 
     async def _condemn(
-        self, bad: Installed, back: Installed, reason: str, tail: tuple[str, ...]
+        self,
+        bad: Installed,
+        back: Installed | None,
+        reason: str,
+        tail: tuple[str, ...],
     ) -> None:
         """Written first: a dewy killed from here on must not start *bad* again."""
         await self._state_store.condemn(

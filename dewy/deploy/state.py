@@ -140,6 +140,13 @@ class State:
         """Return whether *candidate* is in quarantine, however long."""
         return self.quarantine.find(candidate.tag, candidate.identity) is not None
 
+    @property
+    def is_stopgap(self) -> bool:
+        """Return whether *running* failed, and runs only for want of another."""
+        running = self.running
+        entry = running and self.quarantine.find(running.tag, running.identity)
+        return bool(entry and entry.until is None and not entry.by)
+
     def find(self, tag: str) -> Installed | None:
         """Return the kept release called *tag*."""
         return next((i for i in self.installed if i.name == tag), None)

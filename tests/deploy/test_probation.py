@@ -272,7 +272,7 @@ async def test_no_rollback_keeps_what_failed(tmp_path: Path):
 
 
 @pytest.mark.parametrize("others", [(), (OLD,)])
-async def test_without_a_good_release_to_go_back_to_nothing_moves(
+async def test_release_that_dies_with_nothing_to_go_back_to_runs_on_condemned(
     tmp_path: Path, others: tuple[Installed, ...]
 ):
     state = State(NEW, (NEW, *others))
@@ -281,6 +281,14 @@ async def test_without_a_good_release_to_go_back_to_nothing_moves(
     case.probation.begin(NEW, "abc")
 
     assert not await case.die()
+    assert not await case.die()
+
+    after = case.state_store.state
+    assert NEW == after.running
+    assert after.is_stopgap
+    (record,) = await asyncio.to_thread(case.history.read)
+    assert ("v2", "failed", "probation") == (record.tag, record.outcome, record.step)
+    assert record.reason.endswith("; no earlier release can be put back")
 
 
 def test_release_that_lives_through_probation_passes(
