@@ -310,7 +310,7 @@ class Agent:
         Return whether the previous release is what is to run from now on.
         """
         bad = self.state.running
-        moved = await self.probation.verdict(how, tail, self.deployer.put_back, verb)
+        moved = await self.probation.verdict(how, tail, self.deployer, verb)
         back = self.state.running
         self.announce(self.describe())
         if moved and bad and back:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from ..config import Settings
@@ -40,6 +40,9 @@ Groups = Sequence[Sequence[Replica]]
 
 ADOPTION = 4.0
 """Limit in seconds of the whole adoption of replicas that an earlier dewy left."""
+
+AT_HAND = 3.0
+"""Seconds for the engine to tell whether an image is on this host."""
 
 PULL_BACK = 30.0
 """Seconds to pull the image to go back to, before an older version is tried."""
@@ -113,6 +116,13 @@ class ContainerDeployer:
     async def heal(self, running: Installed) -> None:
         """Make the reconciler, which does the healing, examine everything again."""
         self.look_again()
+
+    async def at_hand(self, previous: Installed) -> bool:
+        """Return whether the image of *previous* is on this host."""
+        with suppress(EngineError, TimeoutError):
+            async with asyncio.timeout(AT_HAND):
+                return await self.image_store.at_hand(previous)
+        return False
 
     async def put_back(self, previous: Installed) -> None:
         """

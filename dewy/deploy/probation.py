@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 
@@ -14,6 +14,7 @@ from ..logs import printable, struck
 from ..notifiers import Kind
 from ..system import Clock
 from .attempt import Attempt, new_id
+from .deployer import Deployer
 from .deployment_log import DeploymentLog
 from .state import Installed, State
 from .state_store import StateStore
@@ -27,8 +28,6 @@ LONGEST_DECISION = 10.0
 """Limit in seconds of a decision that ends after a probation shorter than that."""
 
 NOTHING = "no earlier release can be put back"
-
-PutBack = Callable[[Installed], Awaitable[None]]
 
 
 class Probation:
@@ -138,7 +137,7 @@ class Probation:
             self._begin(running, new_id(), self._clock.monotonic() - passed)
 
     async def verdict(
-        self, how: str, tail: tuple[str, ...], put_back: PutBack, verb: str = "died"
+        self, how: str, tail: tuple[str, ...], deployer: Deployer, verb: str = "died"
     ) -> bool:
         """
         Answer a failure of what serves: that it *verb*, and *how*, with its last lines.
@@ -156,10 +155,10 @@ class Probation:
             return False
         late = self._since(self._begun) > self.settings.probation
         if running != bad or (late and not self._prolonged):
-            return running == self._owed and await self._go_back(running, put_back)
+            return running == self._owed and await self._go_back(running, deployer)
         reason = f"{verb} within probation ({how})"
         await self._condemn(bad, state.previous, reason, tail)
-        if await self._go_back(bad, put_back, before=state):
+        if await self._go_back(bad, deployer, before=state):
             await self._tell(bad, "rolled back", reason, tail)
             return True
         if self._state_store.state.running == bad:
@@ -188,18 +187,18 @@ class Probation:
         )
 
     async def _go_back(
-        self, bad: Installed, put_back: PutBack, before: State | None = None
+        self, bad: Installed, deployer: Deployer, before: State | None = None
     ) -> bool:
         """Put the best release back that can be; the state names each one first."""
         before = before or self._state_store.state
         ours = (bad, *before.candidates())
-        for back in before.candidates():
+        for back in await _at_hand_first(before, deployer):
             await self._state_store.note(partial(_back, ours, back, self._clock.wall()))
             if self._state_store.state.running != back:
                 # Another version has taken over meanwhile; it is what runs.
                 return False
             try:
-                await put_back(back)
+                await deployer.put_back(back)
             except DeploymentError as exc:
                 log.error("Not rolled back", extra={"to": back.name, "error": str(exc)})
                 continue
@@ -232,6 +231,18 @@ class Probation:
         text = f"{bad.name} {reason}"
         text += f"; back to {back}" if back else ""
         self._deployment_log.tell(Kind.ERROR, text, ("log", "\n".join(tail)))
+
+
+async def _at_hand_first(before: State, deployer: Deployer) -> list[Installed]:
+    """
+    Return the releases to go back to, best first, but those at hand before the others.
+
+    Nothing may be serving by now: no download is waited for that can be avoided.
+    """
+    best = list(before.candidates())
+    here = await asyncio.gather(*map(deployer.at_hand, best))
+    ready = {each for each, is_here in zip(best, here, strict=True) if is_here}
+    return sorted(best, key=lambda each: each not in ready)
 
 
 def _back(

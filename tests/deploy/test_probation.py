@@ -17,6 +17,7 @@ from dewy.deploy.probation import Probation
 from dewy.deploy.releases import Releases
 from dewy.deploy.state import Installed, State, StateFile
 from dewy.deploy.state_store import StateStore
+from dewy.errors import DeploymentError
 from dewy.notifiers.memory import MemoryNotifier
 from dewy.system import Clock
 from tests.standins import virtual_time
@@ -33,6 +34,7 @@ class Case:
     now: float = 0.0
     rollback: bool = True
     state: State = field(default_factory=lambda: State(NEW, (NEW, OLD)))
+    deployer: AssetsDeployer | None = None
 
     def __post_init__(self) -> None:
         for installed in (OLD, NEW):
@@ -54,8 +56,8 @@ class Case:
         self.probation = Probation(settings, clock, self.state_store, deployment_log)
 
     async def die(self) -> bool:
-        put_back = AssetsDeployer(self.releases).put_back
-        return await self.probation.verdict("exit status 9", ("oh no",), put_back)
+        deployer = self.deployer or AssetsDeployer(self.releases)
+        return await self.probation.verdict("exit status 9", ("oh no",), deployer)
 
 
 async def test_a_death_within_probation_is_a_verdict(tmp_path: Path):
@@ -326,10 +328,10 @@ async def test_whoever_waits_for_probation_learns_that_it_failed(tmp_path: Path)
 async def test_release_that_is_not_healthy_fails_probation(tmp_path: Path):
     case = Case(tmp_path)
     case.probation.begin(NEW, "abc")
-    put_back = AssetsDeployer(case.releases).put_back
+    deployer = AssetsDeployer(case.releases)
 
     assert await case.probation.verdict(
-        "2 of 3 replicas are unhealthy", (), put_back, "failed"
+        "2 of 3 replicas are unhealthy", (), deployer, "failed"
     )
 
     state = case.state_store.state
@@ -396,3 +398,44 @@ def test_death_in_short_probation_is_judged_when_its_cause_is_known(tmp_path: Pa
         return await case.die()
 
     assert virtual_time.run(scenario())
+
+
+class Elsewhere(AssetsDeployer):
+    """A deployer that has to fetch some releases first, for as long as it takes."""
+
+    def __init__(self, releases: Releases, *missing: Installed) -> None:
+        super().__init__(releases)
+        self.missing = missing
+        self.tried: list[Installed] = []
+
+    async def at_hand(self, previous: Installed) -> bool:
+        return previous not in self.missing
+
+    async def put_back(self, previous: Installed) -> None:
+        self.tried.append(previous)
+        if previous in self.missing:
+            raise DeploymentError(f"no image of {previous.tag}")
+        await super().put_back(previous)
+
+
+async def test_release_at_hand_is_put_back_before_a_better_one_to_fetch(
+    tmp_path: Path,
+):
+    older = Installed("v0", "0", "20310103T040506Z", 0.5)
+    case = Case(tmp_path, state=State(NEW, (NEW, OLD, older)))
+    (tmp_path / "releases" / older.directory).mkdir()
+    case.deployer = deployer = Elsewhere(case.releases, OLD)
+    case.probation.begin(NEW, "abc")
+
+    assert await case.die()
+    assert [older] == deployer.tried
+    assert older == case.state_store.state.running
+
+
+async def test_release_to_fetch_is_put_back_if_none_is_at_hand(tmp_path: Path):
+    case = Case(tmp_path)
+    case.deployer = deployer = Elsewhere(case.releases, OLD)
+    case.probation.begin(NEW, "abc")
+
+    assert not await case.die()
+    assert [OLD] == deployer.tried
