@@ -17,7 +17,7 @@ import logging
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from ..config import Endpoint
@@ -31,13 +31,14 @@ from .environment import environment
 from .pinning import pinned, release_of
 from .policy import Policy
 from .probe import LOOPBACK, Probe, wait_healthy
-from .ready import wait_ready
+from .ready import wait_executed, wait_ready
 from .sockets import Listeners
 from .worker import Worker, afforded, cancel
 
 log = logging.getLogger(__name__)
 
 SETTLING = 1.0
+KILLED = 5.0  # seconds to be gone after SIGKILL; what hangs in the kernel never is
 
 
 class Generations:
@@ -166,9 +167,10 @@ class Generations:
                 if candidate.worker is not None:
                     self._install(candidate.worker)
         except Exception:
-            # Its files may go as soon as this raises, so it has to be gone first.
+            # Its files may go as soon as this raises, so it has to be gone first;
+            # those of one that cannot be killed are in use.
             if failed is not None:
-                await asyncio.wait({failed})
+                await asyncio.wait({failed}, timeout=self.policy.stop_timeout + KILLED)
             raise
 
     async def restart(self, *, checked: bool = True) -> bool:
@@ -427,9 +429,13 @@ class Generations:
         with afforded():
             worker.spawn(program, self._root, variables, descriptors)
         await self._record()
-        await worker.go(self._program[0])
+        # Whoever wants `current` waits no longer for a program on a mount that hangs.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SETTLING):
+                await worker.go(self._program[0])
 
     async def _await_ready(self, worker: Worker, *, notifies: bool) -> None:
+        await wait_executed(worker, self.policy, self._program[0])
         await wait_ready(worker, self.policy, notifies=notifies)
         self._notified |= worker.notify.ready.is_set()
 

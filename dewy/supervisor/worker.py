@@ -83,6 +83,7 @@ class Worker:
             raise
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._let_go = False
         self._leftover: dict[int, int | None] = {}
         self._mark = ""
         self._sockets: frozenset[int] = frozenset()
@@ -163,19 +164,26 @@ class Worker:
 
     async def go(self, program: str) -> None:
         """
-        Let the child become the program.
+        Let the child become the program; return once it has.
+
+        It may hang before that, as on a mount that does: the wait may be cancelled,
+        and be taken up by another call.
 
         Raises:
             StartFailed: the program could not be executed.
         """
-        assert self._control is not None
-        with self._control as control:
-            try:
+        control = self._control
+        if control is None:
+            return
+        try:
+            if not self._let_go:
+                self._let_go = True
                 await self.loop.sock_sendall(control, b"\n")
-                problem = await self.loop.sock_recv(control, 1024)
-            except ConnectionError as exc:
-                problem = str(exc).encode()
+            problem = await self.loop.sock_recv(control, 1024)
+        except ConnectionError as exc:
+            problem = str(exc).encode()
         self._control = None
+        control.close()
         if problem:
             await self.exited
             text = problem.decode()
