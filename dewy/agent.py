@@ -11,9 +11,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from .changes import Busy, Cancelled, Change, ChangeSlot
 from .config import Settings
+from .deploy import verbs
 from .deploy.attempt import DONE, Attempt
 from .deploy.candidates import Absence, Found, ask, ask_for
 from .deploy.deploy_hooks import DeployHooks
@@ -24,7 +26,6 @@ from .deploy.probation import Probation
 from .deploy.release_store import ReleaseStore
 from .deploy.state import Installed, State
 from .deploy.state_store import StateStore
-from .deploy.verbs import ASKED_FOR, NEWEST
 from .deploy.verdict import is_verdict
 from .errors import DeploymentError, DewyError, NoRelease, NotYet
 from .follow_up import REGISTRY_DEADLINE, FollowUp, Tidier
@@ -64,8 +65,6 @@ class Agent:
         absence: Notices that what runs is offered no longer.
 
         status_reason: The outcome of the last look, for `status`.
-
-        provisional: The hold is dewy's own, until it is known what is newest.
     """
 
     settings: Settings
@@ -84,7 +83,6 @@ class Agent:
     key: Callable[[str], Key | None] = precedence
     absence: Absence = field(default_factory=Absence)
     status_reason: str = "has not looked yet"
-    provisional: bool = False
     watch: ReleaseWatch = field(init=False)
     tidier: Tidier = field(init=False)
     follow_up: FollowUp = field(init=False)
@@ -256,14 +254,11 @@ class Agent:
         self, release: Release, preempt: str, *, hold: bool
     ) -> None:
         if self._runs(release) and await self.deployer.alive():
-            self.provisional |= hold and not self.state.hold
-            await self.state_store.note(
-                lambda s: replace(s, wanted="", gone=None, hold=s.hold or hold)
-            )
+            await self.state_store.note(lambda state: verbs.confirm(state, hold=hold))
             return
         # Held from its commit on: no poll may undo it before that is decided.
         change = Change(
-            self.attempt(release.tag, "deploy", ASKED_FOR), release, hold=hold
+            self.attempt(release.tag, "deploy", verbs.ASKED_FOR), release, hold=hold
         )
         await self.changes.run(change, self._deploy, preempt)
 
@@ -283,17 +278,18 @@ class Agent:
             why = "" if newest and newest.tag == release.tag else why
         except (DewyError, OSError) as exc:
             why = f"the registry does not tell what is newest: {summary(exc)}"
-        if not why:
-            await self.state_store.note(lambda state: self._let_go(state, release))
+        await self._settle(release.tag, newest=not why)
         if not self._runs(release):
             raise DewyError(f"{release.tag} was left again: {self.describe()}")
         if not self.state.hold:
             return f"{release.tag} runs"
         return f"{release.tag} runs and is held{why and f', for {why}'}"
 
-    def _let_go(self, state: State, release: Release) -> State:
-        ours = self.provisional and state.running and is_same(state.running, release)
-        return replace(state, hold=False) if ours else state
+    async def _settle(self, tag: str, *, newest: bool) -> None:
+        """Decide on a hold at *tag* that is dewy's own."""
+        if self.state.provisional:
+            settling = partial(verbs.settle, tag=tag, newest=newest)
+            await self.state_store.note(settling)
 
     async def went_back(self, attempt: Attempt, target: Installed, why: str) -> None:
         """Record that *target*, a kept release, runs again, and follow it up."""
@@ -353,12 +349,13 @@ class Agent:
             if attempt.action == "deploy":
                 refuse_held(state, target)
             change.commit()
+            held = verbs.provisionally_held(state) if change.hold else state
             return replace(
-                state.deployed(target, self.settings.keep, back_at),
+                held.deployed(target, self.settings.keep, back_at),
                 quarantine=state.quarantine.succeeded(target.tag, target.identity),
                 wanted="",
-                because=attempt.why or NEWEST,
-                hold=state.hold or change.hold,
+                because=attempt.why or verbs.NEWEST,
+                provisional=held.provisional and attempt.action == "deploy",
             )
 
         if attempt.action == "rollback":
@@ -366,8 +363,6 @@ class Agent:
             await self.state_store.note(commit)
         else:
             await self.state_store.change(commit)
-        if change.hold:
-            self.provisional = True
         if attempt.action == "deploy":
             self.probation.begin(target, attempt.id)
         else:
@@ -390,6 +385,10 @@ class Agent:
         if not decides_alike(state, self.state):
             return await self._look_and_act()
         self._note(found)
+        if found.release and self.state.running:
+            # A dewy that ended before it had asked left the hold undecided.
+            runs = found.decision.action is Action.SKIP
+            await self._settle(self.state.running.tag, newest=runs)
         await self._forget_absent(found)
         if found.decision.action is Action.DEPLOY and found.release:
             return await self._deploy_newest(found.release, found.why)

@@ -37,7 +37,7 @@ class Operations:
         """Stop changes of version, the one under way included."""
         agent = self._agent
         # From here on nothing commits; then whatever is under way is cancelled.
-        await agent.state_store.note(self._held)
+        await agent.state_store.note(lambda state: verbs.hold(state)[0])
         pending = agent.changes.pending
         if pending is None or not _is_forbidden(pending, agent.state):
             if pending is not None and _goes_back(pending):
@@ -49,11 +49,6 @@ class Operations:
         end = "had failed" if pending.error else "was cancelled"
         target = pending.attempt.target
         return f"{verbs.hold(agent.state)[1]}; the deployment of {target} {end}"
-
-    def _held(self, state: State) -> State:
-        # An operator's from now on, whoever held it before.
-        self._agent.provisional = False
-        return verbs.hold(state)[0]
 
     async def abort(self) -> str:
         """
@@ -191,7 +186,7 @@ class Operations:
         target = after.running
         assert target is not None
         attempt = agent.attempt(target.name, "rollback", verbs.BY_OPERATOR)
-        change = Change(attempt)
+        change = Change(attempt, hold=after.hold and not before.hold)
 
         async def work(change: Change) -> None:
             await self._activate(before, after, target, change)

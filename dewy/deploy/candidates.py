@@ -115,7 +115,7 @@ async def ask(
     What there is may still be on its way, which is an answer, too. What runs only
     for want of another keeps no other version out.
     """
-    if state.is_stopgap and not state.hold:
+    if state.is_stopgap:
         state = replace(state, running=None)
     try:
         candidates = await candidates_of(registry)

@@ -205,11 +205,11 @@ class Probation:
             self._owed, self._left = None, (bad, self._clock.monotonic())
             return True
         await self._state_store.note(partial(_stay, ours, before))
-        self._owed = bad
+        self._owed, self._left = bad, (bad, self._clock.monotonic())
         return False
 
     async def _ease(self, running: Installed | None) -> None:
-        """Let what was left be tried again, if what was gone back to died, too."""
+        """Let what failed be tried again, if what took its place died, too."""
         left, self._left = self._left, None
         if left is None or running is None or running == left[0]:
             return

@@ -293,6 +293,23 @@ async def test_release_that_dies_with_nothing_to_go_back_to_runs_on_condemned(
     assert record.reason.endswith("; no earlier release can be put back")
 
 
+async def test_quarantine_is_timed_once_the_next_candidate_dies_too(tmp_path: Path):
+    """A database that is down must not condemn all that the registry has."""
+    case = Case(tmp_path, state=State(NEW, (NEW,)))
+    case.probation.begin(NEW, "abc")
+    for case.now in (1, 5):
+        assert not await case.die()
+    await case.state_store.note(lambda state: state.deployed(OLD, 7))
+    case.probation.begin(OLD, "def")
+    case.now = 10
+    assert not await case.die()
+
+    entries = case.state_store.state.quarantine.entries
+    assert [("v2", True), ("v1", False)] == [
+        (e.tag, e.until is not None) for e in entries
+    ]
+
+
 def test_release_that_lives_through_probation_passes(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
