@@ -287,11 +287,14 @@ class Reconciler:
             asked_for=asked,
         )
         log.warning("Replica died", extra=told)
-        if away or asked:
+        if asked or (away and replica.asked.is_set()):
             return
         if replica.spec != self._deployer.target:
             # A version that is still to take over holds up nothing that runs.
             self.pacing.died(replica.since)
+        if away:
+            # No verdict; but a slow engine must not make a crash loop a fast one.
+            return
         await self._judge(replica, f"replica {replica.name}: {end.how}", tail)
 
     async def _judge(

@@ -50,6 +50,8 @@ class Replica:
 
         asked: Set when the engine was asked to end it, so that its end is no verdict.
 
+        untold: Whether its process is dead, and the engine has not told so in time.
+
         unseen: Whether it ended while the engine's events were lost: a restart of the
             engine may have taken it along, so that its end is no verdict, either.
 
@@ -90,7 +92,7 @@ class Replica:
         self.problem = self.detour = ""
         self.unhealthy_since: float | None = None
         self.asked = asyncio.Event()
-        self.unseen = self.in_question = False
+        self.untold = self.unseen = self.in_question = False
         self.served = False
         self.as_of = 0
         self.dead = asyncio.Event()
@@ -167,7 +169,14 @@ class Replica:
     @property
     def seen(self) -> Observed:
         """The replica in the form the reconciler decides on."""
-        return Observed(self.id, index_of(self.container.labels), self.spec, self.phase)
+        index = index_of(self.container.labels)
+        return Observed(self.id, index, self.spec, self.evident_phase)
+
+    @property
+    def evident_phase(self) -> Phase:
+        """Phase that counts for decisions, whatever the engine has told."""
+        leaving = self.phase is Phase.LEAVING
+        return Phase.GONE if self.untold and not leaving else self.phase
 
     def is_same_run(self, container: Container) -> bool:
         """Return whether *container* shows the run that is known."""

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import math
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 
@@ -84,6 +84,7 @@ class ReplicaStore:
         self._removed: dict[str, float] = {}
         self._listed = 0
         self._copies: set[str] = set()
+        self._silent: set[str] = set()
         self._moments = count()
 
     def __repr__(self) -> str:
@@ -98,7 +99,7 @@ class ReplicaStore:
     @property
     def serving(self) -> list[Replica]:
         """Replicas in the table."""
-        return [r for r in self.replicas if r.phase is Phase.SERVING]
+        return [r for r in self.replicas if r.evident_phase is Phase.SERVING]
 
     def snapshot(self) -> list[Observed]:
         """Return the replicas in the form the reconciler decides on."""
@@ -131,10 +132,30 @@ class ReplicaStore:
         self._removed = {i: moment for i, moment in known if moment > self._listed}
         self._listed = asked
         # A container not listed may have been created while the list was made.
-        looks = (self.look_at(missing) for missing in before - set(ours))
-        for failed in await asyncio.gather(*looks, return_exceptions=True):
-            if isinstance(failed, BaseException):
+        await self._look_at_missing(before - set(ours), answers=bool(ours))
+
+    async def _look_at_missing(self, missing: Collection[str], *, answers: bool) -> None:
+        """
+        Inspect those of ours that were not shown, by an engine that otherwise *answers*.
+
+        The inspection of one may hang for ever, which costs that one alone.
+        """
+        looks = (self.look_at(each) for each in missing)
+        shown = await asyncio.gather(*looks, return_exceptions=True)
+        silent: dict[str, str] = {}
+        for container, failed in zip(missing, shown, strict=True):
+            if isinstance(failed, EngineError) and answers:
+                silent[container] = str(failed)
+            elif isinstance(failed, BaseException):
                 raise failed
+        self._tell_silent(silent)
+
+    def _tell_silent(self, silent: Mapping[str, str]) -> None:
+        """Log, once per container, that it cannot be inspected though others can."""
+        for container in silent.keys() - self._silent:
+            told = {"container": container[:12], "error": silent[container]}
+            log.warning("Container not inspected", extra=told)
+        self._silent = set(silent)
 
     def _tell_copies(self, found: Iterable[Container]) -> None:
         """Log, once per container, that it has a replica's labels but is not one."""
@@ -288,6 +309,15 @@ class ReplicaStore:
         if replica.container.running and replica.phase is Phase.PAUSED:
             replica.phase = Phase.UNCHECKED
             self.changed.set()
+
+    def replace(self, replica: Replica) -> None:
+        """Count *replica* as gone, whose process ended without the engine telling."""
+        if not replica.served or replica.phase is Phase.LEAVING:
+            return
+        told = self.tell(replica)
+        log.warning("Engine does not tell how a replica ended", extra=told)
+        replica.untold = True
+        self.changed.set()
 
     def lose(self, replica: Replica, exit_code: int | None) -> None:
         """End the run of *replica*: no connection goes there any more."""

@@ -109,7 +109,8 @@ class _Update(ABC):
 
     def _remove(self, todo: Plan) -> None:
         for replica in self._known(todo.remove):
-            if replica not in self._removing and not replica.in_question:
+            needed = replica.in_question or not replica.ended.done()
+            if replica not in self._removing and not needed:
                 self._removing.add(replica)
                 self._spawn(self._removed(replica), f"removal of {replica.name}")
 
@@ -144,7 +145,7 @@ class _Update(ABC):
         except StartFailed as exc:
             # Before its removal, which is a request, too.
             requested = await self._was_requested(replica)
-            self._drainer.begin([replica])
+            self._retire(replica, served)
             if requested:
                 raise _called_off(replica, exc.log_tail) from exc
             self._given_up(replica, exc, served)
@@ -153,6 +154,15 @@ class _Update(ABC):
             if replica.phase is Phase.STARTING:
                 replica.phase = Phase.UNCHECKED
             raise
+
+    def _retire(self, replica: Replica, served: bool) -> None:
+        """Retire *replica*, which is not ready; a death while it served is judged."""
+        if served and replica.ended.done():
+            # Its removal is a request, too, and has to come after the verdict.
+            replica.phase = Phase.GONE
+            self._store.changed.set()
+        else:
+            self._drainer.begin([replica])
 
     async def _was_requested(self, replica: Replica) -> bool:
         """
