@@ -89,6 +89,7 @@ class Replica:
         self.upstream: Upstream | None = None
         self.backends: Mapping[int, Backend] = {}
         self._entered: list[Backend] = []
+        self._past = Outcomes()  # of the backends that are removed
         self.problem = self.detour = ""
         self.unhealthy_since: float | None = None
         self.asked = asyncio.Event()
@@ -159,7 +160,8 @@ class Replica:
         """
         Results of its connections since it entered the table, by whichever upstream.
         """
-        return Outcomes.of(backend.stats() for backend in self._entered)
+        now = Outcomes.of(backend.stats() for backend in self._entered)
+        return Outcomes.total((self._past, now))
 
     @property
     def exit_code(self) -> int | None:
@@ -202,12 +204,20 @@ class Replica:
 
     def enter(self, ports: Sequence[Port], upstream: Upstream) -> None:
         """Create backends for it, which do not serve yet."""
+        self._let_go_of_removed()
         self.upstream = upstream
         self.backends = {
             place: ports[place].add(endpoint, serving=False)
             for place, endpoint in zip(self.ports, upstream.endpoints, strict=False)
         }
         self._entered += self.backends.values()
+
+    def _let_go_of_removed(self) -> None:
+        """Add up what the removed backends counted: each change of route makes one."""
+        removed = [each for each in self._entered if each.removed]
+        past = Outcomes.of(each.stats() for each in removed)
+        self._past = Outcomes.total((self._past, past))
+        self._entered = [each for each in self._entered if not each.removed]
 
     async def while_it_lives(self, work: Coroutine[Any, Any, T]) -> T | None:
         """

@@ -132,11 +132,11 @@ class ReplicaStore:
         self._removed = {i: moment for i, moment in known if moment > self._listed}
         self._listed = asked
         # A container not listed may have been created while the list was made.
-        await self._look_at_missing(before - set(ours), answers=bool(ours))
+        await self._look_at_all(before - set(ours), answers=bool(ours))
 
-    async def _look_at_missing(self, missing: Collection[str], *, answers: bool) -> None:
+    async def _look_at_all(self, missing: Collection[str], *, answers: bool) -> None:
         """
-        Inspect those of ours that were not shown, by an engine that otherwise *answers*.
+        Inspect what was not shown, by an engine that *answers* as to the others.
 
         The inspection of one may hang for ever, which costs that one alone.
         """
