@@ -10,6 +10,10 @@ SIDE_BY_SIDE := -n $(JOBS) --dist loadgroup --max-worker-restart 0
 INSTALLED := $(VENV)/.installed
 SOURCES := $(wildcard _speedups/*.pyx _speedups/*.pxd _speedups/*.pxi)
 
+# Tests start dewy some thousand times; where it may not keep its bytecode, every one
+# of them compiles it anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test soak lint bench gate build check-wheel clean
 

@@ -11,9 +11,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from .changes import Busy, Cancelled, Change, ChangeSlot
 from .config import Settings
+from .deploy import verbs
 from .deploy.attempt import DONE, Attempt
 from .deploy.candidates import Absence, Found, ask, ask_for
 from .deploy.deploy_hooks import DeployHooks
@@ -24,7 +26,6 @@ from .deploy.probation import Probation
 from .deploy.release_store import ReleaseStore
 from .deploy.state import Installed, State
 from .deploy.state_store import StateStore
-from .deploy.verbs import ASKED_FOR, NEWEST
 from .deploy.verdict import is_verdict
 from .errors import DeploymentError, DewyError, NoRelease, NotYet
 from .follow_up import REGISTRY_DEADLINE, FollowUp, Tidier
@@ -33,7 +34,7 @@ from .notifiers import Kind
 from .registries import Registry
 from .release import Refusal, Release
 from .release_watch import ReleaseWatch
-from .system import Clock
+from .system import Clock, completed
 from .versions import Key, precedence
 
 log = logging.getLogger(__name__)
@@ -67,8 +68,6 @@ class Agent:
 
         settles_in: Seconds until the release that the last look waits for may be
             published; None where there is no such release.
-
-        provisional: The hold is dewy's own, until it is known what is newest.
     """
 
     settings: Settings
@@ -88,7 +87,6 @@ class Agent:
     absence: Absence = field(default_factory=Absence)
     status_reason: str = "has not looked yet"
     settles_in: float | None = None
-    provisional: bool = False
     watch: ReleaseWatch = field(init=False)
     tidier: Tidier = field(init=False)
     follow_up: FollowUp = field(init=False)
@@ -191,11 +189,15 @@ class Agent:
             await self._cancelled(change, str(exc))
             raise
         except asyncio.CancelledError:
-            if change.cancelled:
+            if change.error:
+                await self._failed(release, change, change.error)
+            elif change.cancelled:
                 await self._cancelled(change, change.cancelled)
             raise
         except Exception as exc:
-            await self._failed(release, change, exc)
+            change.fail(exc)
+            # A cancellation that comes now must not keep it out of the history.
+            await completed(self._failed(release, change, exc))
             raise
         # The log says so when what comes after it is over, too.
         attempt.step = DONE
@@ -243,45 +245,56 @@ class Agent:
         Raises:
             DewyError, OSError: the same as for `deploy`.
         """
-        running = self.state.running
-        if running and is_same(running, release) and await self.deployer.alive():
-            await self.state_store.note(
-                lambda state: replace(state, wanted="", gone=None)
-            )
-        else:
-            # Held from its commit on: no poll may undo it before that is decided.
-            attempt = self.attempt(release.tag, "deploy", ASKED_FOR)
-            change = Change(attempt, release, hold=named)
-            await self.changes.run(change, self._deploy, preempt)
+        try:
+            await self._bring_wanted(release, preempt, hold=named)
+        except asyncio.CancelledError:
+            if named and self._runs(release):
+                self._settling(release)
+            raise
         if not named:
             return f"{release.tag} runs"
+        return await asyncio.shield(self._settling(release))
+
+    async def _bring_wanted(
+        self, release: Release, preempt: str, *, hold: bool
+    ) -> None:
+        if self._runs(release) and await self.deployer.alive():
+            await self.state_store.note(lambda state: verbs.confirm(state, hold=hold))
+            return
+        # Held from its commit on: no poll may undo it before that is decided.
+        change = Change(
+            self.attempt(release.tag, "deploy", verbs.ASKED_FOR), release, hold=hold
+        )
+        await self.changes.run(change, self._deploy, preempt)
+
+    def _runs(self, release: Release) -> bool:
+        running = self.state.running
+        return running is not None and is_same(running, release)
+
+    def _settling(self, release: Release) -> asyncio.Task[str]:
         # In a task of its own: it is settled also if whoever asked leaves now.
-        name, settling = f"hold at {release.tag}", self._settle_hold(release)
-        return await asyncio.shield(self.follow_up.own(settling, name))
+        name = f"hold at {release.tag}"
+        return self.follow_up.own(self._settle_hold(release), name)
 
     async def _settle_hold(self, release: Release) -> str:
-        """Hold the root at *release*, unless the registry names it as the newest."""
         try:
             newest = await self.look()
-            newer = newest is None or newest.tag != release.tag
             why = f"{newest.tag} is newer" if newest else self.status_reason
+            why = "" if newest and newest.tag == release.tag else why
         except (DewyError, OSError) as exc:
-            newer = True
             why = f"the registry does not tell what is newest: {summary(exc)}"
-        state = await self.state_store.note(
-            lambda state: self._held_at(state, release, hold=newer)
-        )
-        if state.running is None or not is_same(state.running, release):
+        await self._settle(release.tag, newest=not why)
+        if not self._runs(release):
             raise DewyError(f"{release.tag} was left again: {self.describe()}")
-        if not state.hold:
+        if not self.state.hold:
             return f"{release.tag} runs"
-        return f"{release.tag} runs and is held, for {why}"
+        return f"{release.tag} runs and is held{why and f', for {why}'}"
 
-    def _held_at(self, state: State, release: Release, *, hold: bool) -> State:
-        running = state.running
-        if running is None or not is_same(running, release):
-            return state
-        return replace(state, hold=hold or (state.hold and not self.provisional))
+    async def _settle(self, tag: str, *, newest: bool) -> None:
+        """Decide on a hold at *tag* that is dewy's own."""
+        if self.state.provisional:
+            settling = partial(verbs.settle, tag=tag, newest=newest)
+            await self.state_store.note(settling)
 
     async def went_back(self, attempt: Attempt, target: Installed, why: str) -> None:
         """Record that *target*, a kept release, runs again, and follow it up."""
@@ -298,7 +311,7 @@ class Agent:
         Return whether the previous release is what is to run from now on.
         """
         bad = self.state.running
-        moved = await self.probation.verdict(how, tail, self.deployer.put_back, verb)
+        moved = await self.probation.verdict(how, tail, self.deployer, verb)
         back = self.state.running
         self.announce(self.describe())
         if moved and bad and back:
@@ -326,9 +339,11 @@ class Agent:
             except (NotYet, Cancelled):
                 raise
             except Exception as exc:
+                change.fail(exc)
                 if attempt.action == "deploy":
                     # Written first: a dewy killed from here on does not try again.
-                    await self._quarantine(target.tag, target.identity, exc)
+                    keeping_out = self._quarantine(target.tag, target.identity, exc)
+                    await completed(keeping_out)
                 raise
 
     async def _commit(self, target: Installed, change: Change) -> None:
@@ -339,12 +354,13 @@ class Agent:
             if attempt.action == "deploy":
                 refuse_held(state, target)
             change.commit()
+            held = verbs.provisionally_held(state) if change.hold else state
             return replace(
-                state.deployed(target, self.settings.keep, back_at),
+                held.deployed(target, self.settings.keep, back_at),
                 quarantine=state.quarantine.succeeded(target.tag, target.identity),
                 wanted="",
-                because=attempt.why or NEWEST,
-                hold=state.hold or change.hold,
+                because=attempt.why or verbs.NEWEST,
+                provisional=held.provisional and attempt.action == "deploy",
             )
 
         if attempt.action == "rollback":
@@ -352,8 +368,6 @@ class Agent:
             await self.state_store.note(commit)
         else:
             await self.state_store.change(commit)
-        if change.hold:
-            self.provisional = True
         if attempt.action == "deploy":
             self.probation.begin(target, attempt.id)
         else:
@@ -376,6 +390,10 @@ class Agent:
         if not decides_alike(state, self.state):
             return await self._look_and_act()
         self._note(found)
+        if found.release and self.state.running:
+            # A dewy that ended before it had asked left the hold undecided.
+            runs = found.decision.action is Action.SKIP
+            await self._settle(self.state.running.tag, newest=runs)
         await self._forget_absent(found)
         if found.decision.action is Action.DEPLOY and found.release:
             return await self._deploy_newest(found.release, found.why)
@@ -385,17 +403,9 @@ class Agent:
 
     async def _forget_absent(self, found: Found) -> None:
         """Drop timed quarantine entries of versions the registry has not any more."""
-        listed = found.candidates
-        if listed is None or listed.names is None:
-            return
-        names, complete, now = listed.names, listed.complete, self.clock.wall()
-
-        def forget(state: State) -> State:
-            quarantine = state.quarantine.seen(names, complete, now)
-            return replace(state, quarantine=quarantine)
-
-        if forget(self.state) != self.state:
-            await self.state_store.note(forget)
+        if (listed := found.candidates) and listed.names is not None:
+            now = self.clock.wall()
+            await self.state_store.saw(listed.names, listed.complete, now)
 
     def _note(self, found: Found) -> None:
         """Remember what the look led to, and log what is new about it."""

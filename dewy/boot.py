@@ -18,7 +18,7 @@ from .deploy.state_store import StateStore
 from .deploy.verbs import BY_OPERATOR
 from .errors import DeploymentError
 from .supervisor.port_holder import end_in_order
-from .supervisor.processes import bearers, members
+from .supervisor.processes import bearers, in_time, members
 from .system import Clock, boot_id, start_time, utc
 
 log = logging.getLogger(__name__)
@@ -140,9 +140,6 @@ def _read(file: StateFile, clock: Clock) -> State | None:
 def _present(state: State, kept: Collection[str]) -> State:
     """
     Return *state* without the releases whose directories somebody removed.
-
-    Going back from a release begins with its quarantine; what runs and is in
-    there was being left when dewy was killed.
     """
     found, running = state.present(kept), state.running
     if running is None:
@@ -150,11 +147,23 @@ def _present(state: State, kept: Collection[str]) -> State:
     if found.running != running:
         log.error("Running release is gone", extra={"directory": running.directory})
         return found
-    entry = found.quarantine.find(running.tag, running.identity)
-    if entry and entry.until is None and found.previous:
-        log.warning("Finished rolling back", extra={"from": running.name})
-        return replace(found, running=found.previous, because=BY_OPERATOR, back_at=0.0)
-    return found
+    return finish_rollback(found)
+
+
+def finish_rollback(state: State, missing: Collection[Installed] = ()) -> State:
+    """
+    Return *state* after the rollback in which dewy was killed, if it was in one.
+
+    Going back from a release begins with its quarantine; what runs and is in there
+    was being left. One of *missing* is gone back to only for want of another.
+    """
+    running, back = state.running, next(state.candidates(missing), state.previous)
+    entry = running and state.quarantine.find(running.tag, running.identity)
+    if not running or not entry or entry.until is not None or back is None:
+        return state
+    log.warning("Finished rolling back", extra={"from": running.name})
+    because = BY_OPERATOR if entry.by else f"put back, because {running.tag} failed"
+    return replace(state, running=back, because=because, back_at=entry.at)
 
 
 async def end_orphans(groups: Iterable[Group], root: Path, patience: float) -> None:
@@ -171,7 +180,11 @@ async def end_orphans(groups: Iterable[Group], root: Path, patience: float) -> N
         if group.boot == boot
         for pid, begun in await asyncio.to_thread(_living, group)
     }
-    left |= await asyncio.to_thread(_marked, root)
+    try:
+        left |= await in_time(_marked, root)
+    except OSError as exc:
+        # What runs is started all the same.
+        log.error("Orphans not looked for", extra={"error": str(exc)})
     if not left:
         return
     log.warning("Ended orphans", extra={"pids": sorted(left)})

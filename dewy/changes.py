@@ -50,6 +50,8 @@ class Change:
         committed: The state names the new version, or is about to.
 
         cancelled: The reason for the cancellation; "" unless cancelled.
+
+        error: The failure that is being undone; None unless it failed.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Change:
         self.hold = hold
         self.committed = False
         self.cancelled = ""
+        self.error: Exception | None = None
         self._task: asyncio.Task[Any] | None = None
 
     def commit(self) -> None:
@@ -76,6 +79,10 @@ class Change:
         if self.cancelled:
             raise Cancelled(self.cancelled)
         self.committed = True
+
+    def fail(self, error: Exception) -> None:
+        """Remember that it failed: a cancellation only cuts the undoing short."""
+        self.error = error
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run *work* in a task of its own and return that."""
@@ -117,6 +124,8 @@ class ChangeSlot:
     def __init__(self) -> None:
         self.current: Change | None = None
         self._listeners: list[Progress] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._stopped = False
 
     @property
     def pending(self) -> Change | None:
@@ -140,16 +149,20 @@ class ChangeSlot:
 
         Raises:
             Busy: another change is under way.
-            Cancelled: the change was cancelled before it committed.
+            Cancelled: the change was cancelled before it committed, or dewy stops.
         """
         while self.current is not None:
             if not preempt:
                 raise Busy(f"{self.current.attempt.target} is being deployed")
             await self.cancel(preempt)
             await self.settled()
+        if self._stopped:
+            raise Cancelled(STOPPED)
         self.current = change
         change.attempt.listener = self.publish
         task = change.start(work(change))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         try:
             await asyncio.wait({task})
         except asyncio.CancelledError:
@@ -192,6 +205,18 @@ class ChangeSlot:
         change.attempt.progress = text
         if news:
             self.publish(text)
+
+    async def stop(self) -> None:
+        """
+        Cancel the change under way unless it has committed, and refuse others.
+
+        Return once nothing of any change goes on; idempotent.
+        """
+        self._stopped = True
+        if self.current is not None:
+            self.current.cancel(STOPPED)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     def publish(self, text: str) -> None:
         """Tell whoever listens of a step."""

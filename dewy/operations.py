@@ -9,13 +9,14 @@ from .agent import Agent
 from .changes import Cancelled, Change, Progress
 from .deploy import verbs
 from .deploy.attempt import DONE
-from .deploy.plan import quarantined
+from .deploy.plan import quarantined, refuse_held
 from .deploy.state import Installed, State
 from .deploy.state_store import Transition
-from .errors import DewyError
+from .errors import DewyError, NotYet
 from .logs import summary
 from .notifiers import Kind
 from .release import Release
+from .system import completed
 
 __all__ = ["Operations"]
 
@@ -36,22 +37,18 @@ class Operations:
         """Stop changes of version, the one under way included."""
         agent = self._agent
         # From here on nothing commits; then whatever is under way is cancelled.
-        await agent.state_store.note(self._held)
+        await agent.state_store.note(lambda state: verbs.hold(state)[0])
         pending = agent.changes.pending
-        if pending is None or pending.attempt.action != "deploy":
-            if pending is not None:
+        if pending is None or not _is_forbidden(pending, agent.state):
+            if pending is not None and _goes_back(pending):
                 # A rollback works under hold; the answer waits for what came of it.
                 await pending.finished()
             await agent.changes.settled()
             return verbs.hold(agent.state)[1]
         await agent.changes.cancel("held by operator")
-        cancelled = f"; the deployment of {pending.attempt.target} was cancelled"
-        return verbs.hold(agent.state)[1] + cancelled
-
-    def _held(self, state: State) -> State:
-        # An operator's from now on, whoever held it before.
-        self._agent.provisional = False
-        return verbs.hold(state)[0]
+        end = "had failed" if pending.error else "was cancelled"
+        target = pending.attempt.target
+        return f"{verbs.hold(agent.state)[1]}; the deployment of {target} {end}"
 
     async def abort(self) -> str:
         """
@@ -71,6 +68,11 @@ class Operations:
                 "`dewy rollback` goes back"
             )
         await agent.changes.cancel("aborted by operator")
+        if current.error:
+            return (
+                f"the {_noun(current)} {current.attempt.target} had failed: "
+                f"{summary(current.error)}; {_what_runs(agent.state)}"
+            )
         message = (
             f"the {_noun(current)} {current.attempt.target} was aborted; "
             f"{_what_runs(agent.state)}"
@@ -95,7 +97,11 @@ class Operations:
             await agent.changes.settled()
             pending = agent.changes.pending
             if pending and _is_of(pending, release) and not pending.cancelled:
-                return await self._join(pending, progress)
+                joined = await self._join(pending, progress)
+                if version is None:
+                    return joined
+                # Nobody has asked yet whether it is to be held there.
+                return await agent.deploy_wanted(release, named=True)
             why = f"superseded by {release.tag}"
             if pending is not None:
                 await self._preempt(pending, why, progress)
@@ -161,7 +167,9 @@ class Operations:
     async def _keep_out(self, release: Release) -> None:
         agent = self._agent
         await agent.state_store.condemn(
-            release.tag, release.identity, verbs.BY_OPERATOR, agent.clock, traffic=True
+            *(release.tag, release.identity, verbs.BY_OPERATOR, agent.clock),
+            traffic=True,
+            by="operator",
         )
 
     async def _go_back(self, version: str | None) -> str:
@@ -178,7 +186,7 @@ class Operations:
         target = after.running
         assert target is not None
         attempt = agent.attempt(target.name, "rollback", verbs.BY_OPERATOR)
-        change = Change(attempt)
+        change = Change(attempt, hold=after.hold and not before.hold)
 
         async def work(change: Change) -> None:
             await self._activate(before, after, target, change)
@@ -204,15 +212,24 @@ class Operations:
         try:
             await agent.activate(target, change)
         except (asyncio.CancelledError, Cancelled):
-            await agent.state_store.note(_requarantine(after, before))
-            await agent.deployment_log.record(attempt, "cancelled", change.cancelled)
+            await self._not_left(before, after, change)
             raise
         except Exception as exc:
-            await agent.state_store.note(_requarantine(after, before))
-            await agent.deployment_log.failed(attempt, exc)
+            change.fail(exc)
+            # A cancellation that comes now must not leave what runs in quarantine.
+            await completed(self._not_left(before, after, change))
             raise
         attempt.reach(DONE)
         await agent.went_back(attempt, target, verbs.BY_OPERATOR)
+
+    async def _not_left(self, before: State, after: State, change: Change) -> None:
+        """Take the version that stays out of quarantine again, and record why."""
+        agent, attempt = self._agent, change.attempt
+        await agent.state_store.note(_requarantine(after, before))
+        if change.error:
+            await agent.deployment_log.failed(attempt, change.error)
+        else:
+            await agent.deployment_log.record(attempt, "cancelled", change.cancelled)
 
 
 def _requarantine(old: State, new: State) -> Transition:
@@ -226,6 +243,18 @@ def _is_of(change: Change, release: Release) -> bool:
     return change.release is not None and (
         (change.release.tag, change.release.identity) == (release.tag, release.identity)
     )
+
+
+def _is_forbidden(change: Change, state: State) -> bool:
+    """Return whether the hold in *state* keeps *change* from taking over."""
+    release = change.release
+    if release is None:
+        return False
+    try:
+        refuse_held(state, Installed(release.tag, release.identity, "", 0.0))
+    except NotYet:
+        return True
+    return False
 
 
 def _goes_back(change: Change) -> bool:

@@ -82,17 +82,31 @@ class ReleaseWatch:
         """Return once the deployment of *release* was cancelled for a newer one."""
         while True:
             await asyncio.sleep(max(self._interval(), self._stay_away))
-            change = self._changes.pending
-            if change is None or change.release is not release:
-                continue
-            if not await self._gives_way(change):
-                continue
-            # It may have gone on while the registry was asked.
-            if (tag := await self._newer(release)) and await self._gives_way(change):
-                self._start_gave_way |= change.attempt.step == "start"
-                change.cancel(f"superseded by {tag}")
-                if change.cancelled:
+            self._stay_away = 0.0
+            try:
+                if await self._cancelled(release):
                     return
+            except (DewyError, OSError) as exc:
+                asked = exc.retry_after if isinstance(exc, RemoteError) else None
+                self._stay_away = asked or 0.0
+                log.debug("Registry not asked", extra={"error": summary(exc)})
+            except Exception:
+                # An internal fault must not end the watch.
+                log.exception("Watch for a newer release ran into a fault")
+
+    async def _cancelled(self, release: Release) -> bool:
+        """Return whether the deployment of *release* was cancelled for a newer one."""
+        change = self._changes.pending
+        if change is None or change.release is not release:
+            return False
+        if not await self._gives_way(change):
+            return False
+        # It may have gone on while the registry was asked.
+        if not (tag := await self._newer(release)) or not await self._gives_way(change):
+            return False
+        self._start_gave_way |= change.attempt.step == "start"
+        change.cancel(f"superseded by {tag}")
+        return bool(change.cancelled)
 
     async def _gives_way(self, change: Change) -> bool:
         """Return whether *change* may be cancelled for a newer release."""
@@ -104,14 +118,7 @@ class ReleaseWatch:
 
     async def _newer(self, release: Release) -> str:
         """Return the version that is to be deployed rather than *release*, or ""."""
-        self._stay_away = 0.0
-        try:
-            found = await self._find()
-        except (DewyError, OSError) as exc:
-            asked = exc.retry_after if isinstance(exc, RemoteError) else None
-            self._stay_away = asked or 0.0
-            log.debug("Registry not asked", extra={"error": summary(exc)})
-            return ""
+        found = await self._find()
         own, newest = Installed(release.tag, release.identity, "", 0.0), found.release
         if newest is None or is_same(own, newest):
             return ""

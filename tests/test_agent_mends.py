@@ -55,11 +55,51 @@ async def test_death_outside_probation_is_in_history(hands):
     """With how, and its last lines; nothing else keeps them."""
     hands.publish("v1.0.0")
     await hands.tick()
+    hands.now += 3600
     assert not await hands.agent.judge("exit status 137", ("out of words",))
 
     last = (await hands.history())[-1]
     assert ("v1.0.0", "restart", "died") == (last.tag, last.action, last.outcome)
     assert ("exit status 137", ("out of words",)) == (last.reason, last.log_tail)
+
+
+async def test_next_candidate_follows_a_first_release_that_dies_in_probation(hands):
+    """It crash-looped for ever, though the registry had an older one."""
+    hands.publish("v1.0.0")
+    hands.publish("v1.1.0")
+    await hands.tick()
+    assert not await hands.agent.judge("exit status 9", ())
+    await hands.tick()
+
+    assert "v1.0.0" == hands.agent.state.running.tag
+    assert "passed over: v1.1.0" in hands.agent.state.because
+    await hands.tick()
+    assert "v1.0.0" == hands.agent.state.running.tag
+    assert hands.agent.status_reason.startswith("v1.1.0 is in quarantine")
+
+
+async def test_first_release_that_dies_in_probation_runs_on_for_want_of_another(hands):
+    hands.publish("v1.0.0")
+    await hands.tick()
+    assert not await hands.agent.judge("exit status 9", ())
+    await hands.tick()
+
+    assert "v1.0.0" == hands.agent.state.running.tag
+    assert hands.agent.status_reason.startswith("v1.0.0 is in quarantine")
+    hands.publish("v1.1.0")
+    await hands.tick()
+    assert "v1.1.0" == hands.agent.state.running.tag
+
+
+async def test_hold_keeps_a_first_release_that_dies_in_probation(hands):
+    hands.publish("v1.0.0")
+    hands.publish("v1.1.0")
+    await hands.tick()
+    await hands.agent.state_store.note(lambda state: replace(state, hold=True))
+    assert not await hands.agent.judge("exit status 9", ())
+    await hands.tick()
+
+    assert "v1.1.0" == hands.agent.state.running.tag
 
 
 async def test_a_release_removed_by_hand_is_brought_again(hands, tmp_path):

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -334,6 +335,27 @@ async def test_without_orphans_nothing_is_waited_for(tmp_path: Path):
     await boot.end_orphans([Group(2**22 - 1, 5, boot_id())], tmp_path, 3600)
 
 
+async def test_orphans_are_not_waited_for_while_a_process_cannot_be_read(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    readable = threading.Event()
+
+    def look(marked: object) -> dict[int, int]:
+        readable.wait(60)
+        return {}
+
+    monkeypatch.setattr(boot, "bearers", look)
+    monkeypatch.setattr("dewy.supervisor.processes.LOOKING", 0.1)
+    try:
+        async with asyncio.timeout(20):
+            await boot.end_orphans([], tmp_path, 3600)
+    finally:
+        readable.set()
+    assert "Orphans not looked for" in caplog.messages
+
+
 async def test_an_undoing_that_was_cut_short_is_finished(settings: Settings):
     """It begins with the quarantine, so what runs and is in there was being left."""
     installed(settings, V1, V2, link=V2)
@@ -343,6 +365,8 @@ async def test_an_undoing_that_was_cut_short_is_finished(settings: Settings):
 
     assert V1 == state.running
     assert V1.directory == await Releases(settings.root).target()
+    # Nothing between the two is tried by itself, as after any rollback.
+    assert (NOW, "put back, because v2 failed") == (state.back_at, state.because)
 
 
 async def test_what_is_in_quarantine_runs_where_there_is_nothing_else(

@@ -235,3 +235,28 @@ async def test_progress_of_a_download_is_that_of_the_change_it_is_for() -> None:
     work.commit.set()
     work.go_on.set()
     await task
+
+
+async def test_stopped_slot_cancels_the_change_under_way_and_refuses_others() -> None:
+    slot, work = ChangeSlot(), Work()
+    task = await started(slot, work, change(), "asked for by operator")
+
+    await slot.stop()
+
+    assert work.undone
+    for refused in (task, slot.run(change("v3"), Work())):
+        with pytest.raises(Cancelled, match="dewy is stopping"):
+            await refused
+
+
+async def test_stopped_slot_waits_for_a_committed_change() -> None:
+    slot, work = ChangeSlot(), Work()
+    task = await started(slot, work, change())
+    work.commit.set()
+    await work.committed.wait()
+    stopping = asyncio.create_task(slot.stop())
+    work.go_on.set()
+
+    await stopping
+
+    assert "done" == await task

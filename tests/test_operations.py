@@ -72,6 +72,7 @@ async def test_rollback_cancels_and_quarantines_uncommitted_deployment(
         assert "v1.1.0 runs on" in answer
         assert ["cancelling the deployment of v1.2.0"] == site.said
         assert ("v1.1.0", ["v1.2.0"]) == (site.running, site.quarantined())
+        assert ["operator"] == [entry.by for entry in site.agent.state.quarantine]
 
         assert "rolled back to v1.0.0" in await site.roll_back()
         assert ("v1.0.0", ["v1.2.0", "v1.1.0"]) == (site.running, site.quarantined())

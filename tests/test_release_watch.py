@@ -96,6 +96,22 @@ async def test_start_does_not_give_way_in_its_first_minute(
     await goes_on(site, "v1", "start")
 
 
+async def test_fault_in_a_look_at_the_registry_does_not_end_the_watch(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    faults = [ZeroDivisionError("no error of the registry's")]
+
+    async def failing() -> Found:
+        if faults:
+            raise faults.pop()
+        return await site.find()
+
+    site.watch = ReleaseWatch(lambda: 0.0, site.changes, failing, site.alive)
+
+    assert await site.deploy("v1", "fetch")
+    assert ["Watch for a newer release ran into a fault"] == caplog.messages
+
+
 async def test_cancellation_for_another_reason_is_passed_on(site: Site) -> None:
     site.serves = True
     deploying = asyncio.create_task(site.deploy("v1", "start"))

@@ -121,19 +121,25 @@ class ControlServer:
         except FileNotFoundError:
             return False
 
-    async def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        task.set_name("admin client")
+    def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
         full = not self._has_room()
+        # A task of our own: the one asyncio makes complains when it is cancelled.
+        work = self._attend(reader, writer, full)
+        task = asyncio.create_task(work, name="admin client")
         self._clients[task] = None
         task.add_done_callback(lambda over: self._clients.pop(over, None))
+
+    async def _attend(
+        self, reader: StreamReader, writer: StreamWriter, full: bool
+    ) -> None:
+        task = asyncio.current_task()
+        assert task is not None
         try:
             if full:
                 await self._answer(writer, _refusal("too many clients; try again"))
             else:
                 await self._converse(task, reader, writer)
-        except (ConnectionError, TimeoutError) as exc:
+        except OSError as exc:
             log.debug("Lost an admin client", extra={"reason": summary(exc)})
         finally:
             writer.close()

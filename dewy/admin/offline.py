@@ -12,7 +12,8 @@ from ..config.names import app_name
 from ..deploy import verbs
 from ..deploy.lock import lock
 from ..deploy.rebuild import left
-from ..deploy.state import BrokenState, State, StateFile
+from ..deploy.releases import Releases
+from ..deploy.state import BrokenState, Installed, State, StateFile
 from ..errors import DewyError
 from ..system import Clock
 from .recent_history import RecentHistory
@@ -49,7 +50,7 @@ def apply(settings: Settings, verb: str, version: str | None, clock: Clock) -> s
         DewyError: *verb* cannot be carried out, or a dewy works in the root after all.
         OSError: the state could not be written.
     """
-    change = _change(verb, version, clock)
+    change = _change(settings, verb, version, clock)
     _require_root(settings.root, settings.private)
     with lock(settings.private):
         before = state_of(settings)
@@ -84,7 +85,7 @@ def _broken(file: StateFile) -> list[Path]:
 
 
 def _change(
-    verb: str, version: str | None, clock: Clock
+    settings: Settings, verb: str, version: str | None, clock: Clock
 ) -> Callable[[State], verbs.Outcome]:
     if verb == "abort":
         raise DewyError("no dewy runs here, so nothing is being deployed")
@@ -92,10 +93,22 @@ def _change(
         "hold": verbs.hold,
         "unhold": verbs.unhold,
         "retry": partial(verbs.retry, tag=version or ""),
-        "rollback": partial(verbs.rollback, tag=version, clock=clock),
+        "rollback": lambda state: verbs.rollback(
+            state, version, clock, _missing(settings, state)
+        ),
         "deploy": partial(verbs.deploy, tag=version),
     }
     return changes[verb]
+
+
+def _missing(settings: Settings, state: State) -> list[Installed]:
+    """Return the kept releases whose files are gone; images are not looked for."""
+    releases = Releases(settings.root)
+    return [
+        each
+        for each in state.installed
+        if each.directory and not releases.path(each.directory).is_dir()
+    ]
 
 
 def state_of(settings: Settings) -> State:

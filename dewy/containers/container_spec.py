@@ -108,7 +108,9 @@ class ContainerSpecs:
         ports = container_ports(self.settings.port_mappings, image)
         self._warn_of_volumes(version, image)
         options, application = self.options, self._application
-        spec = options.fingerprint(version.identity, self.settings.cmd, ports)
+        # As they are now: the specification outlives a reload.
+        command = self.settings.cmd
+        spec = options.fingerprint(version.identity, command, ports)
         network = "" if options.network else application.network
         mapped = [
             replace(mapping, container=port)
@@ -118,7 +120,7 @@ class ContainerSpecs:
         def body(index: int) -> dict[str, Any]:
             return options.spec(
                 image=reference,
-                command=self.settings.cmd,
+                command=command,
                 labels=application.labels(
                     index, version.tag, version.identity, spec, mapped, image.id
                 ),

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from ..config import Settings
@@ -21,6 +21,7 @@ from .health import Check
 from .image_store import ImageStore
 from .launcher import Launcher, ReadinessProbe
 from .model import Container
+from .pacing import Pacing
 from .renewal import Renewal
 from .replica import Replica
 from .replica_store import ReplicaStore
@@ -33,11 +34,16 @@ __all__ = ["ContainerDeployer"]
 
 log = logging.getLogger(__name__)
 
+AT_STRENGTH = (Phase.SERVING, Phase.PAUSED)
+
 Ask = Callable[[Replica, Check], Awaitable[Upstream | None]]
 Groups = Sequence[Sequence[Replica]]
 
 ADOPTION = 4.0
 """Limit in seconds of the whole adoption of replicas that an earlier dewy left."""
+
+AT_HAND = 3.0
+"""Seconds for the engine to tell whether an image is on this host."""
 
 PULL_BACK = 30.0
 """Seconds to pull the image to go back to, before an older version is tried."""
@@ -72,6 +78,9 @@ class ContainerDeployer:
 
         look_again: Makes the reconciler examine everything again.
 
+        start_afresh: Makes the reconciler forget deaths and failures, which say nothing
+            about another version or other options.
+
         succession: The last change of version, as long as its figures may be judged.
 
         renewal: The replacement of all replicas whose options have changed.
@@ -86,9 +95,13 @@ class ContainerDeployer:
     running: Callable[[], Installed | None]
     bad: Callable[[str, str], bool]
     look_again: Callable[[], None] = lambda: None
+    start_afresh: Callable[[], None] = lambda: None
     succession: Succession | None = None
     renewal: Renewal = field(default_factory=Renewal)
     _made: tuple[object, ContainerSpec] | None = field(default=None, init=False)
+    _proven: ContainerSpec | None = field(default=None, init=False)
+    _failed: str = field(default="", init=False)
+    _spare_pacing: Pacing = field(default_factory=Pacing, init=False)
     _switch: _Switch | None = field(default=None, init=False)
 
     @property
@@ -107,6 +120,13 @@ class ContainerDeployer:
     async def heal(self, running: Installed) -> None:
         """Make the reconciler, which does the healing, examine everything again."""
         self.look_again()
+
+    async def at_hand(self, previous: Installed) -> bool:
+        """Return whether the image of *previous* is on this host."""
+        with suppress(EngineError, TimeoutError):
+            async with asyncio.timeout(AT_HAND):
+                return await self.image_store.at_hand(previous)
+        return False
 
     async def put_back(self, previous: Installed) -> None:
         """
@@ -133,7 +153,7 @@ class ContainerDeployer:
         try:
             yield switch
             if switch.container_spec is not None:
-                self._retire_others(switch.container_spec)
+                self._retire_others(switch.container_spec, switch.made_from)
         except BaseException:
             if switch.container_spec is not None:
                 self._withdraw(switch.container_spec)
@@ -163,40 +183,65 @@ class ContainerDeployer:
             self._clear()
             return known
         wanted = self.wanted()
-        container_spec = await self._specified(running)
-        if container_spec is None:
+        newest = await self._specified(running)
+        if newest is None:
             return known
+        chosen, given = self._chosen(newest), given or Circumstances()
 
         def stale() -> bool:
-            return self.target == container_spec.spec or wanted != self.wanted()
-
-        if stale():
-            return known
-        given = given or Circumstances()
-
-        tell = given.told
+            changed = wanted != self.wanted() or self._chosen(newest) is not chosen
+            return changed or self.target in (newest.spec, chosen.spec)
 
         def observe() -> None:
             serving = [r for r in self.store.serving if is_of(r, running)]
-            wanted = self.settings.replicas
-            self.renewal.observe(container_spec, serving, wanted)
+            self.renewal.observe(newest, serving, self.settings.replicas)
 
         def told(problem: str, detail: str) -> None:
-            self.renewal.failed(problem, detail)
-            tell(problem, detail)
+            self._note(chosen, problem)
+            if chosen is newest:
+                self.renewal.failed(problem, detail)
+                given.told(problem, detail)
 
+        if stale():
+            return known
         heeded = replace(
             given,
             apart=lambda: self.target,
             stale=stale,
             observe=observe,
             told=told,
+            pacing=given.pacing if chosen is newest else self._spare_pacing,
             prepare=lambda: self.image_store.ensure(running),
         )
-        order = self._order(container_spec)
+        order = self._order(chosen)
         healing = Healing(self.store, self.launcher, self.drainer, order, heeded)
         await healing.run()
         return known if stale() else healing.known
+
+    def _note(self, chosen: ContainerSpec, problem: str) -> None:
+        """Remember whether replicas of *chosen* failed, or all of them serve."""
+        if not problem:
+            self._proven = chosen
+        elif self._failed != chosen.spec:
+            self._failed = chosen.spec
+            self.store.changed.set()
+
+    def _chosen(self, newest: ContainerSpec) -> ContainerSpec:
+        """
+        Return the specification to heal by: that of the options that worked last, for
+        as long as replicas are missing, else the *newest*.
+
+        Other options of the same version may not work: they are tried beside the full
+        number of replicas. Where both fail, they take turns.
+        """
+        proven = self._proven
+        if proven is None or proven.spec == newest.spec:
+            return newest
+        if proven.version.identity != newest.version.identity:
+            return newest
+        there = [r for r in self.store.replicas if r.phase in AT_STRENGTH]
+        missing = len(there) < self.settings.replicas
+        return proven if missing and self._failed != proven.spec else newest
 
     async def _specified(self, running: Installed) -> ContainerSpec | None:
         """
@@ -225,7 +270,11 @@ class ContainerDeployer:
 
     def wanted(self) -> tuple[object, ...]:
         """Return the part of the desired state that the store does not show."""
-        return self.running(), self.settings, self.container_specs.options
+        return self.running(), *self._given()
+
+    def _given(self) -> tuple[object, ...]:
+        """Return what an operator has given, from which specifications are made."""
+        return self.settings, self.container_specs.options
 
     async def adopt(self, running: Installed | None) -> None:
         """
@@ -332,15 +381,24 @@ class ContainerDeployer:
                 return found
         return []
 
-    def _retire_others(self, container_spec: ContainerSpec) -> None:
-        """Retire at once the replicas no longer needed, now that all of these serve."""
-        if self.running() == container_spec.version:
-            self._made = self.wanted(), container_spec
+    def _retire_others(
+        self, container_spec: ContainerSpec, made_from: tuple[object, ...]
+    ) -> None:
+        """
+        Retire at once the replicas no longer needed, now that all of these serve.
+
+        Options that changed since they were *made_from* some are left to healing.
+        """
+        wanted = self.wanted()
+        if wanted == (container_spec.version, *made_from):
+            self._made = wanted, container_spec
         todo = reconcile(self.store.snapshot(), self._order(container_spec).desired)
         leaving = [r for each in todo.leave if (r := self.store.get(each)) is not None]
         # Before they drain: a program told to stop breaks connections, too.
         before = Outcomes.total(each.outcomes for each in leaving)
         self.succession = Succession(container_spec.spec, before)
+        self._proven = container_spec
+        self.start_afresh()
         self.drainer.begin(leaving)
 
     def _withdraw(self, container_spec: ContainerSpec) -> None:
@@ -399,10 +457,12 @@ class _Switch:
         self._target = target
         self._progress = progress
         self.container_spec: ContainerSpec | None = None
+        self.made_from: tuple[object, ...] = ()
 
     async def serve(self) -> None:
         deployer = self._deployer
         await deployer.image_store.ensure(self._target)
+        self.made_from = deployer._given()
         container_spec = await deployer.container_specs.of(self._target)
         self.container_spec, deployer._switch = container_spec, self
         deployer.store.changed.set()

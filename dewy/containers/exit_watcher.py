@@ -27,6 +27,7 @@ __all__ = ["ExitWatcher", "open_process"]
 log = logging.getLogger(__name__)
 
 LATE = 30.0  # seconds for the engine to say what became of one that is dead
+SILENT = 2.0  # seconds of it after which another takes its place
 
 
 class ExitWatcher:
@@ -101,7 +102,10 @@ class ExitWatcher:
 
     async def _told(self, replica: Replica) -> None:
         """Make sure that a dead replica counts as dead even if no event says so."""
-        await asyncio.wait({replica.ended}, timeout=LATE)
+        await asyncio.wait({replica.ended}, timeout=SILENT)
+        if not replica.ended.done():
+            self._store.replace(replica)
+            await asyncio.wait({replica.ended}, timeout=LATE)
         if not replica.ended.done():
             with suppress(EngineError):
                 await self._store.look_at(replica.id)

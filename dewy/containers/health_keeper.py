@@ -58,6 +58,8 @@ class HealthKeeper:
         self._told = told
         self._on_probation = on_probation
         self._looks: dict[Replica, asyncio.Task[None]] = {}
+        # Verdicts under way: what is put back may have to be pulled first.
+        self._verdicts: set[asyncio.Task[None]] = set()
         self._replaced = 0.0  # time of the last replacement, by the loop's clock
         self._row = 0  # replacements since all replicas were healthy
 
@@ -72,9 +74,9 @@ class HealthKeeper:
                     if replica not in self._looks:
                         self._begin(replica)
                 self._replace_unhealthy()
-                await self._judge_figures()
+                self._judge_figures()
         finally:
-            for task in (tasks := list(self._looks.values())):
+            for task in (tasks := [*self._looks.values(), *self._verdicts]):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -86,12 +88,15 @@ class HealthKeeper:
         return settings.health_interval
 
     def undecided(self) -> bool:
-        """Return whether most replicas have begun a row of bad answers."""
+        """
+        Return whether a verdict is under way, or most replicas have begun a row of bad
+        answers.
+        """
         serving = self._store.serving
         open_rows = [
             r for r in serving if r.health_tracker.healthy and r.health_tracker.row
         ]
-        return 2 * len(open_rows) > len(serving)
+        return bool(self._verdicts) or 2 * len(open_rows) > len(serving)
 
     def _begin(self, replica: Replica) -> None:
         async def look() -> None:
@@ -130,9 +135,9 @@ class HealthKeeper:
             good = await self._store.look_at(replica.id) is replica
         replica.health_tracker = replica.health_tracker.after(good)
         if replica.health_tracker.healthy is not before:
-            await self._changed(replica)
+            self._changed(replica)
 
-    async def _changed(self, replica: Replica) -> None:
+    def _changed(self, replica: Replica) -> None:
         if replica.health_tracker.healthy:
             log.info("Replica is healthy again", extra=self._store.tell(replica))
             replica.unhealthy_since = None
@@ -144,19 +149,17 @@ class HealthKeeper:
         self._store.table.eject(replica)
         if not self._healthy():
             self._told(f"{replica.name}: {replica.problem}")
-        await self._judge_all(replica)
+        self._judge_all(replica)
 
-    async def _judge_all(self, replica: Replica) -> None:
+    def _judge_all(self, replica: Replica) -> None:
         """Have the version judged if most of its replicas are unhealthy."""
         alike = [each for each in self._store.serving if each.spec == replica.spec]
         unwell = [each for each in alike if not each.health_tracker.healthy]
         if 2 * len(unwell) > len(alike):
             how = f"{len(unwell)} of {len(alike)} replicas are unhealthy"
-            tail = await self._store.tail(replica.id)
-            why = f"{how}: {replica.problem}"
-            await self._judge(replica, why, tail, UNHEALTHY)
+            self._begin_verdict(replica, f"{how}: {replica.problem}", UNHEALTHY)
 
-    async def _judge_figures(self) -> None:
+    def _judge_figures(self) -> None:
         """
         Have the version judged if it breaks far more connections than the last one.
         """
@@ -168,8 +171,22 @@ class HealthKeeper:
         if too_broken(found, succession.before, settings.max_broken):
             self._deployer.succession = None
             how = f"{found.broken} of {found.connections} connections"
-            tail = await self._store.tail(new[0].id)
-            await self._judge(new[0], how, tail, BROKE)
+            self._begin_verdict(new[0], how, BROKE)
+
+    def _begin_verdict(self, replica: Replica, how: str, verb: str) -> None:
+        """Have the version of *replica* judged, which holds up no health check."""
+
+        async def judge() -> None:
+            try:
+                tail = await self._store.tail(replica.id)
+                await self._judge(replica, how, tail, verb)
+            except Exception:
+                log.exception("Verdict ran into a fault of dewy")
+
+        name = f"verdict on {replica.name}"
+        task = asyncio.create_task(judge(), name=name)
+        self._verdicts.add(task)
+        task.add_done_callback(self._verdicts.discard)
 
     def _healthy(self) -> list[Replica]:
         return [r for r in self._store.serving if r.health_tracker.healthy]

@@ -72,6 +72,15 @@ class ImageStore:
         # A missing image can be pulled again: nothing has to be deployed anew.
         return True
 
+    async def at_hand(self, installed: Installed) -> bool:
+        """
+        Return whether *installed*'s image is on this host; it is kept from now on.
+
+        Raises:
+            EngineError: the engine does not answer.
+        """
+        return await self._keep(installed.identity)
+
     async def ensure(self, installed: Installed) -> None:
         """
         Ensure that *installed*'s image is on this host, with the tag that keeps it.
@@ -79,7 +88,7 @@ class ImageStore:
         Raises:
             EngineError: the image is not on this host and could not be pulled.
         """
-        if not await self._keep(installed.identity):
+        if not await self.at_hand(installed):
             url = f"img://{self._application.repository}:{installed.tag}"
             await self._pull(Release(installed.tag, url, installed.identity))
 

@@ -204,10 +204,7 @@ class Launcher:
             either: set[asyncio.Future[Any]] = {waiting, replica.ended}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if replica.ended.done():
-                with suppress(EngineError):
-                    # Only an inspection tells why.
-                    await self._store.look_at(replica.id)
-                raise StartFailed(f"replica {replica.name} {_end(replica)}")
+                raise await self._ended_early(replica)
             replica.upstream = waiting.result()
             if replica.phase is Phase.STARTING:
                 replica.phase = Phase.READY
@@ -218,6 +215,16 @@ class Launcher:
         finally:
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
+
+    async def _ended_early(self, replica: Replica) -> StartFailed:
+        """Return the failure of *replica*, which ended; an inspection tells why."""
+        told = False
+        with suppress(EngineError):
+            await self._store.look_at(replica.id)
+            told = True
+        # An engine that is away may have taken it along.
+        text = f"replica {replica.name} {_end(replica)}"
+        return StartFailed(text, host=not told)
 
     async def _healthy(self, replica: Replica, readiness: ReadinessProbe) -> Upstream:
         loop = asyncio.get_running_loop()

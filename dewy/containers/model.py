@@ -170,7 +170,8 @@ class Event:
         id: The container, or "" for `connected` and `lost`.
 
         detail: Detail of the event: `healthy` of `health_status`, the exit code of
-            `die`, the signal's number of `kill` ("" from Podman).
+            `die`, the signal's number of `kill` ("" from Podman), the network's name of
+            `connect` and `disconnect` ("" where the engine does not tell).
     """
 
     action: str

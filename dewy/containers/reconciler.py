@@ -117,7 +117,9 @@ class Reconciler:
 
     async def __aenter__(self) -> Self:
         self._store.died = self._mourn
+        self._store.away = lambda: self._away
         self._deployer.look_again = self._look_again
+        self._deployer.start_afresh = self.pacing.reset
         bodies = {
             "engine events": self._watch,
             "list of replicas": self._relist,
@@ -131,8 +133,9 @@ class Reconciler:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        self._deployer.look_again = lambda: None
+        self._deployer.look_again = self._deployer.start_afresh = lambda: None
         self._store.died = lambda replica: None
+        self._store.away = lambda: False
         tasks = [*self._parts, *self._tasks]
         for task in tasks:
             task.cancel()
@@ -210,9 +213,10 @@ class Reconciler:
             self._store.pause(replica)
             self._look_at(event.id)
         elif event.action == "disconnect" and replica is not None:
-            self._store.recheck(replica)
+            if replica.is_reached_by(event.detail):
+                self._store.recheck(replica)
             self._look_at(event.id)
-        elif event.action in ("start", "unpause", "rename") or (
+        elif event.action in ("start", "unpause", "rename", "connect") or (
             replica is None and event.id
         ):
             self._look_at(event.id)
@@ -252,15 +256,14 @@ class Reconciler:
     def _mourn(self, replica: Replica) -> None:
         self._undecided += 1
         self._examined += 1
-        away = self._away
         name = f"death of {replica.name}"
-        self._spawn(lambda: self._answer_death(replica, away), name)
+        self._spawn(lambda: self._answer_death(replica), name)
 
-    async def _answer_death(self, replica: Replica, away: bool) -> None:
+    async def _answer_death(self, replica: Replica) -> None:
         with ExitStack() as holding:
             holding.callback(self._decided)
             try:
-                await self._answer(replica, away, holding.close)
+                await self._answer(replica, holding.close)
             finally:
                 self._examined -= 1
 
@@ -268,12 +271,10 @@ class Reconciler:
         self._undecided -= 1
         self._store.changed.set()
 
-    async def _answer(
-        self, replica: Replica, away: bool, heal: Callable[[], None]
-    ) -> None:
+    async def _answer(self, replica: Replica, heal: Callable[[], None]) -> None:
         # At once: its last lines go when it is removed, and so does why it ended.
         tail, inspected = await self._last_words(replica)
-        away = away or not inspected
+        away = replica.unseen or not inspected
         code = replica.ended.result()
         end = replica.termination or Termination.of(replica.container, code)
         out_of_memory = replica.container.oom_killed
@@ -288,11 +289,14 @@ class Reconciler:
         if words := words_of(tail):
             told["last_line"] = words
         log.warning("Replica died", extra=told)
-        if away or asked:
+        if asked or (away and replica.asked.is_set()):
             return
         if replica.spec != self._deployer.target:
             # A version that is still to take over holds up nothing that runs.
             self.pacing.died(replica.since)
+        if away:
+            # No verdict; but a slow engine must not make a crash loop a fast one.
+            return
         await self._judge(replica, f"replica {replica.name}: {end.how}", tail)
 
     async def _judge(

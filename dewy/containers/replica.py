@@ -16,7 +16,7 @@ from .health import HealthTracker
 from .model import Container
 from .rollout import Observed, Phase
 from .terminations import Termination
-from .upstream import Upstream
+from .upstream import DIRECT, Upstream
 
 __all__ = ["Replica"]
 
@@ -53,6 +53,11 @@ class Replica:
 
         asked: Set when the engine was asked to end it, so that its end is no verdict.
 
+        untold: Whether its process is dead, and the engine has not told so in time.
+
+        unseen: Whether it ended while the engine's events were lost: a restart of the
+            engine may have taken it along, so that its end is no verdict, either.
+
         in_question: Whether its container is still needed to learn who ended it.
 
         served: Whether it was in the table in this run.
@@ -87,11 +92,12 @@ class Replica:
         self.upstream: Upstream | None = None
         self.backends: Mapping[int, Backend] = {}
         self._entered: list[Backend] = []
+        self._past = Outcomes()  # of the backends that are removed
         self.problem = self.detour = ""
         self.last_check: CheckResult | None = None
         self.unhealthy_since: float | None = None
         self.asked = asyncio.Event()
-        self.in_question = False
+        self.untold = self.unseen = self.in_question = False
         self.served = False
         self.as_of = 0
         self.dead = asyncio.Event()
@@ -160,7 +166,8 @@ class Replica:
         """
         Results of its connections since it entered the table, by whichever upstream.
         """
-        return Outcomes.of(backend.stats() for backend in self._entered)
+        now = Outcomes.of(backend.stats() for backend in self._entered)
+        return Outcomes.total((self._past, now))
 
     @property
     def exit_code(self) -> int | None:
@@ -170,24 +177,53 @@ class Replica:
     @property
     def seen(self) -> Observed:
         """The replica in the form the reconciler decides on."""
-        return Observed(self.id, index_of(self.container.labels), self.spec, self.phase)
+        index = index_of(self.container.labels)
+        return Observed(self.id, index, self.spec, self.evident_phase)
+
+    @property
+    def evident_phase(self) -> Phase:
+        """Phase that counts for decisions, whatever the engine has told."""
+        leaving = self.phase is Phase.LEAVING
+        return Phase.GONE if self.untold and not leaving else self.phase
 
     def is_same_run(self, container: Container) -> bool:
         """Return whether *container* shows the run that is known."""
         return container.started_at == self.container.started_at
 
+    def is_reached_by(self, network: str) -> bool:
+        """Return whether connections to it may go through *network*."""
+        upstream = self.upstream
+        if upstream is None or upstream.route != DIRECT:
+            return True
+        address = self.container.addresses.get(network)
+        hosts = {endpoint.host for endpoint in upstream.endpoints}
+        return address is None or address in hosts
+
     def is_where_it_was(self, container: Container) -> bool:
-        """Return whether *container* has all the known addresses, and perhaps more."""
+        """
+        Return whether *container* still has the address in use; where that is not
+        known, all that it had.
+        """
+        if self.upstream is not None and self.upstream.route == DIRECT:
+            return self.upstream.leads_to(container)
         return self.container.addresses.items() <= container.addresses.items()
 
     def enter(self, ports: Sequence[Port], upstream: Upstream) -> None:
         """Create backends for it, which do not serve yet."""
+        self._let_go_of_removed()
         self.upstream = upstream
         self.backends = {
             place: ports[place].add(endpoint, serving=False)
             for place, endpoint in zip(self.ports, upstream.endpoints, strict=False)
         }
         self._entered += self.backends.values()
+
+    def _let_go_of_removed(self) -> None:
+        """Add up what the removed backends counted: each change of route makes one."""
+        removed = [each for each in self._entered if each.removed]
+        past = Outcomes.of(each.stats() for each in removed)
+        self._past = Outcomes.total((self._past, past))
+        self._entered = [each for each in self._entered if not each.removed]
 
     async def while_it_lives(self, work: Coroutine[Any, Any, T]) -> T | None:
         """

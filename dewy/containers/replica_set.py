@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +16,7 @@ from ..proxy.overview import describe as describe_port
 from ..remotes.oci.credentials import Credentials
 from .application import Application
 from .container_spec import ContainerSpecs
-from .deployer import ContainerDeployer
+from .deployer import ContainerDeployer, is_of
 from .drainer import Drainer, Timeouts
 from .exit_watcher import ExitWatcher
 from .health import HealthTracker
@@ -27,6 +27,7 @@ from .options.arguments import RunOptions
 from .overview import describe
 from .pausing import Pausing
 from .reconciler import Failed, Reconciler, Troubled
+from .replica import Replica
 from .replica_store import ReplicaStore
 from .rollout import Phase
 from .table import Table
@@ -123,6 +124,8 @@ class ReplicaSet:
         """
         options = self.container_specs.run_as(options)
         changed = options != self.container_specs.options
+        if changed or settings != self.settings:
+            self.deployer.start_afresh()
         self.settings = self.deployer.settings = self.container_specs.settings = (
             settings
         )
@@ -187,12 +190,20 @@ class ReplicaSet:
         ]
         if paused := [r.name for r in store.replicas if r.phase is Phase.PAUSED]:
             reasons.append(f"paused in the engine: {', '.join(sorted(paused))}")
-        wanted = self.settings.replicas
-        if serving and len(serving) < wanted:
-            reasons.append(f"{len(serving)} of {wanted} replicas serve")
+        reasons += self._short_of(serving)
         if self.reconciler and self.reconciler.problem:
             reasons.append(_lowered(self.reconciler.problem))
         return reasons
+
+    def _short_of(self, serving: Sequence[Replica]) -> Iterator[str]:
+        """Yield a phrase if too few of *serving* are of the running version."""
+        running, wanted = self.deployer.running(), self.settings.replicas
+        ours = [each for each in serving if running is None or is_of(each, running)]
+        if not serving or len(ours) >= wanted:
+            return
+        others = {each.version for each in serving} - {each.version for each in ours}
+        told = f"{len(ours)} of {wanted} replicas serve"
+        yield f"{told}; others serve {', '.join(sorted(others))}" if others else told
 
     async def leave(self) -> None:
         """

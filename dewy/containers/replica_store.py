@@ -12,7 +12,7 @@ import asyncio
 import logging
 import math
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 
@@ -56,6 +56,8 @@ class ReplicaStore:
 
         runs: Called with every replica that is seen running.
 
+        away: Returns whether the engine's events are lost, or were until a moment ago.
+
         terminations: Ends of replicas that this dewy had not requested.
     """
 
@@ -75,12 +77,14 @@ class ReplicaStore:
         self.changed = Revision()
         self.died: Callable[[Replica], None] = lambda replica: None
         self.runs: Callable[[Replica], None] = lambda replica: None
+        self.away: Callable[[], bool] = lambda: False
         self.terminations = TerminationLog()
         self._replicas: dict[str, Replica] = {}
         self._creating: set[str] = set()
         self._removed: dict[str, float] = {}
         self._listed = 0
         self._copies: set[str] = set()
+        self._silent: set[str] = set()
         self._moments = count()
 
     def __repr__(self) -> str:
@@ -95,7 +99,7 @@ class ReplicaStore:
     @property
     def serving(self) -> list[Replica]:
         """Replicas in the table."""
-        return [r for r in self.replicas if r.phase is Phase.SERVING]
+        return [r for r in self.replicas if r.evident_phase is Phase.SERVING]
 
     def snapshot(self) -> list[Observed]:
         """Return the replicas in the form the reconciler decides on."""
@@ -128,10 +132,30 @@ class ReplicaStore:
         self._removed = {i: moment for i, moment in known if moment > self._listed}
         self._listed = asked
         # A container not listed may have been created while the list was made.
-        looks = (self.look_at(missing) for missing in before - set(ours))
-        for failed in await asyncio.gather(*looks, return_exceptions=True):
-            if isinstance(failed, BaseException):
+        await self._look_at_all(before - set(ours), answers=bool(ours))
+
+    async def _look_at_all(self, missing: Collection[str], *, answers: bool) -> None:
+        """
+        Inspect what was not shown, by an engine that *answers* as to the others.
+
+        The inspection of one may hang for ever, which costs that one alone.
+        """
+        looks = (self.look_at(each) for each in missing)
+        shown = await asyncio.gather(*looks, return_exceptions=True)
+        silent: dict[str, str] = {}
+        for container, failed in zip(missing, shown, strict=True):
+            if isinstance(failed, EngineError) and answers:
+                silent[container] = str(failed)
+            elif isinstance(failed, BaseException):
                 raise failed
+        self._tell_silent(silent)
+
+    def _tell_silent(self, silent: Mapping[str, str]) -> None:
+        """Log, once per container, that it cannot be inspected though others can."""
+        for container in silent.keys() - self._silent:
+            told = {"container": container[:12], "error": silent[container]}
+            log.warning("Container not inspected", extra=told)
+        self._silent = set(silent)
 
     def _tell_copies(self, found: Iterable[Container]) -> None:
         """Log, once per container, that it has a replica's labels but is not one."""
@@ -210,6 +234,7 @@ class ReplicaStore:
             known = self._new(container, phase)
             if container.state in NOT_AT_WORK:
                 known.phase = Phase.GONE
+                known.unseen = self.away()
                 known.over(container.exit_code)
                 if phase is Phase.STARTING:
                     self._count_end(known, container.exit_code)
@@ -285,6 +310,15 @@ class ReplicaStore:
             replica.phase = Phase.UNCHECKED
             self.changed.set()
 
+    def replace(self, replica: Replica) -> None:
+        """Count *replica* as gone, whose process ended without the engine telling."""
+        if not replica.served or replica.phase is Phase.LEAVING:
+            return
+        told = self.tell(replica)
+        log.warning("Engine does not tell how a replica ended", extra=told)
+        replica.untold = True
+        self.changed.set()
+
     def lose(self, replica: Replica, exit_code: int | None) -> None:
         """End the run of *replica*: no connection goes there any more."""
         served, replica.served = replica.served, False
@@ -295,6 +329,8 @@ class ReplicaStore:
         # The task that waits for its readiness, or for its end, deals with it.
         if replica.phase not in (Phase.STARTING, Phase.LEAVING):
             replica.phase = Phase.GONE
+        if not replica.ended.done():
+            replica.unseen = self.away()
         replica.over(exit_code)
         self.changed.set()
         if served and replica.phase is not Phase.LEAVING:

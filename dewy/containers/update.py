@@ -109,7 +109,8 @@ class _Update(ABC):
 
     def _remove(self, todo: Plan) -> None:
         for replica in self._known(todo.remove):
-            if replica not in self._removing and not replica.in_question:
+            needed = replica.in_question or not replica.ended.done()
+            if replica not in self._removing and not needed:
                 self._removing.add(replica)
                 self._spawn(self._removed(replica), f"removal of {replica.name}")
 
@@ -144,7 +145,7 @@ class _Update(ABC):
         except StartFailed as exc:
             # Before its removal, which is a request, too.
             requested = await self._was_requested(replica)
-            self._drainer.begin([replica])
+            self._retire(replica, served)
             if requested:
                 raise _called_off(replica, exc.log_tail) from exc
             self._given_up(replica, exc, served)
@@ -154,8 +155,21 @@ class _Update(ABC):
                 replica.phase = Phase.UNCHECKED
             raise
 
+    def _retire(self, replica: Replica, served: bool) -> None:
+        """Retire *replica*, which is not ready; a death while it served is judged."""
+        if served and replica.ended.done():
+            # Its removal is a request, too, and has to come after the verdict.
+            replica.phase = Phase.GONE
+            self._store.changed.set()
+        else:
+            self._drainer.begin([replica])
+
     async def _was_requested(self, replica: Replica) -> bool:
-        """Return whether somebody else had the engine end or freeze *replica*."""
+        """
+        Return whether somebody else had the engine end or freeze *replica*.
+
+        It may also have gone with the engine.
+        """
         return False
 
     def _given_up(self, replica: Replica, exc: StartFailed, served: bool) -> None:
@@ -250,7 +264,9 @@ class Rollout(_Update):
             return True
         if not replica.ended.done() or replica.container.oom_killed:
             return False
-        return await self._store.asked_to_end(replica, replica.exit_code)
+        return replica.unseen or await self._store.asked_to_end(
+            replica, replica.exit_code
+        )
 
     def _given_up(self, replica: Replica, exc: StartFailed, served: bool) -> None:
         # Only a change of its network, or a pause, has it checked a second time.
@@ -365,8 +381,10 @@ class Healing(_Update):
 
 
 def _called_off(replica: Replica, tail: Sequence[str]) -> StartFailed:
-    """Return the failure of a start that somebody prevented at the engine."""
+    """Return the failure of a start that somebody, or the engine, prevented."""
     paused = replica.container.state == "paused"
     what = "paused" if paused else "stopped or removed"
     text = f"replica {replica.name} was {what} while it was deployed"
+    if replica.unseen:
+        text = f"replica {replica.name} ended while the engine was away"
     return StartFailed(text, log_tail=tail, host=True)

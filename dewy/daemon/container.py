@@ -16,13 +16,16 @@ from ..config.names import app_name
 from ..containers.application import Application
 from ..containers.deployer import is_of
 from ..containers.engines.opening import Runtime, open_engine
+from ..containers.image_store import find_image
 from ..containers.image_verifier import ImageVerifier
 from ..containers.lock import engine_lock
+from ..containers.model import Engine
 from ..containers.options.arguments import parse
 from ..containers.replica import Replica
 from ..containers.replica_set import ReplicaSet
 from ..containers.upstream import require_reach
 from ..deploy.attempt import Attempt
+from ..deploy.state_store import StateStore
 from ..notifiers import Kind
 from ..polling import Poller
 from ..proxy import Port, Proxy
@@ -68,6 +71,7 @@ async def replicate(context: RunContext, reread: Reread) -> Handlers:
 
     system.raise_descriptor_limit()
     state_store = await boot.load(settings, context.clock)
+    await _finish_rollback(state_store, engine, application)
     proxy = _proxy(settings, lambda backend: replica_set.probe(backend))
     ports = await _open(proxy, context)
     replica_set = ReplicaSet.of(
@@ -109,6 +113,27 @@ def application_of(settings: Settings) -> Application:
         named=bool(settings.name),
         root=f"{socket.gethostname()}:{settings.root}",
     )
+
+
+async def _finish_rollback(
+    state_store: StateStore, engine: Engine, application: Application
+) -> None:
+    """
+    Finish the rollback of an operator in which dewy was killed, if it was in one.
+
+    What serves does so until replicas of the version gone back to do.
+    """
+    state = state_store.state
+    running = state.running
+    entry = running and state.quarantine.find(running.tag, running.identity)
+    if not entry or not entry.by:
+        return
+    missing = [
+        each
+        for each in state.candidates()
+        if not await find_image(engine, application, each.identity)
+    ]
+    await state_store.note(lambda state: boot.finish_rollback(state, missing))
 
 
 async def _keep(

@@ -142,6 +142,8 @@ async def _unpack(context: RunContext) -> Handlers:
 
 async def _serve(context: RunContext, handlers: Handlers) -> int:
     settings, agent, poller = context.settings, handlers.agent, handlers.poller
+    # An operator's change ends before what it works on.
+    context.stack.push_async_callback(agent.changes.stop)
     control = await _take_orders(context, handlers)
     if context.lock:
         guard = RootGuard(context.lock, agent.state_store, control)

@@ -112,12 +112,19 @@ async def ask(
     """
     Ask *registry* what to do; arguments, result and errors are those of `find`.
 
-    What there is may still be on its way, which is an answer, too.
+    What there is may still be on its way, which is an answer, too. What runs only
+    for want of another keeps no other version out.
     """
+    if state.is_stopgap:
+        state = replace(state, running=None)
     try:
         candidates = await candidates_of(registry)
         running = state.running
-        gone = running is not None and absence.confirmed(running.tag, candidates)
+        # What the original left unnamed is in no list.
+        named = running is not None and bool(running.tag)
+        gone = (
+            running is not None and named and absence.confirmed(running.tag, candidates)
+        )
         return await find(candidates, state, now, grace, withdrawn=gone)
     except (NotYet, NoRelease) as exc:
         return _waiting(exc, now, grace)

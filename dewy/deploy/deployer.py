@@ -41,6 +41,10 @@ class Deployer(Protocol):
         """Put *running* back in its place, if somebody took it out."""
         ...
 
+    async def at_hand(self, previous: Installed) -> bool:
+        """Return whether `put_back` of *previous* needs nothing from elsewhere."""
+        ...
+
     async def put_back(self, previous: Installed) -> None:
         """
         Have *previous* be what is started next, after a release that died.
@@ -78,6 +82,9 @@ class AssetsDeployer:
 
     def achievement(self, again: bool) -> str:
         return "Files switched"
+
+    async def at_hand(self, previous: Installed) -> bool:
+        return True
 
     async def put_back(self, previous: Installed) -> None:
         await self._releases.switch(previous.directory)

@@ -125,7 +125,7 @@ def is_same(running: Installed, release: Release) -> bool:
 
 def outdated_by(state: State, tag: str, key: Callable[[str], Key | None]) -> str:
     """Return what runs if *tag* is older than it by *key*, so never tried; or ""."""
-    running = state.running
+    running = None if state.is_stopgap else state.running
     own, its = key(tag), key(running.tag) if running else None
     return running.name if running and own and its and own < its else ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 
@@ -14,6 +14,7 @@ from ..logs import words_of
 from ..notifiers import Kind
 from ..system import Clock
 from .attempt import Attempt, new_id
+from .deployer import Deployer
 from .deployment_log import DeploymentLog
 from .state import Installed, State
 from .state_store import StateStore
@@ -27,8 +28,6 @@ LONGEST_DECISION = 10.0
 """Limit in seconds of a decision that ends after a probation shorter than that."""
 
 NOTHING = "no earlier release can be put back"
-
-PutBack = Callable[[Installed], Awaitable[None]]
 
 
 class Probation:
@@ -138,14 +137,15 @@ class Probation:
             self._begin(running, new_id(), self._clock.monotonic() - passed)
 
     async def verdict(
-        self, how: str, tail: tuple[str, ...], put_back: PutBack, verb: str = "died"
+        self, how: str, tail: tuple[str, ...], deployer: Deployer, verb: str = "died"
     ) -> bool:
         """
         Answer a failure of what serves: that it *verb*, and *how*, with its last lines.
 
         Within probation the best release that can be had is put back in place, and
         True returned; whoever asks starts it. Where none can be put back, the bad
-        one is all there is to start, and each further death is another try.
+        one is all there is to start until the registry offers another, and each
+        further death is another try.
         """
         (bad, self._release), state = (self._release, None), self._state_store.state
         running = state.running
@@ -155,12 +155,10 @@ class Probation:
             return False
         late = self._since(self._begun) > self.settings.probation
         if running != bad or (late and not self._prolonged):
-            return running == self._owed and await self._go_back(running, put_back)
-        if state.previous is None:
-            return False
+            return running == self._owed and await self._go_back(running, deployer)
         reason = f"{verb} within probation ({how})"
         await self._condemn(bad, state.previous, reason, tail)
-        if await self._go_back(bad, put_back, before=state):
+        if await self._go_back(bad, deployer, before=state):
             await self._tell(bad, "rolled back", reason, tail)
             return True
         if self._state_store.state.running == bad:
@@ -171,7 +169,11 @@ class Probation:
         return self._clock.monotonic() - begun
 
     async def _condemn(
-        self, bad: Installed, back: Installed, reason: str, tail: tuple[str, ...]
+        self,
+        bad: Installed,
+        back: Installed | None,
+        reason: str,
+        tail: tuple[str, ...],
     ) -> None:
         """Written first: a dewy killed from here on must not start *bad* again."""
         await self._state_store.condemn(
@@ -185,29 +187,29 @@ class Probation:
         )
 
     async def _go_back(
-        self, bad: Installed, put_back: PutBack, before: State | None = None
+        self, bad: Installed, deployer: Deployer, before: State | None = None
     ) -> bool:
         """Put the best release back that can be; the state names each one first."""
         before = before or self._state_store.state
         ours = (bad, *before.candidates())
-        for back in before.candidates():
+        for back in await _at_hand_first(before, deployer):
             await self._state_store.note(partial(_back, ours, back, self._clock.wall()))
             if self._state_store.state.running != back:
                 # Another version has taken over meanwhile; it is what runs.
                 return False
             try:
-                await put_back(back)
+                await deployer.put_back(back)
             except DeploymentError as exc:
                 log.error("Not rolled back", extra={"to": back.name, "error": str(exc)})
                 continue
             self._owed, self._left = None, (bad, self._clock.monotonic())
             return True
         await self._state_store.note(partial(_stay, ours, before))
-        self._owed = bad
+        self._owed, self._left = bad, (bad, self._clock.monotonic())
         return False
 
     async def _ease(self, running: Installed | None) -> None:
-        """Let what was left be tried again, if what was gone back to died, too."""
+        """Let what failed be tried again, if what took its place died, too."""
         left, self._left = self._left, None
         if left is None or running is None or running == left[0]:
             return
@@ -231,6 +233,18 @@ class Probation:
         text = f"{bad.name} {reason}"
         text += f"; back to {back}" if back else ""
         self._deployment_log.tell(Kind.ERROR, text, ("log", "\n".join(tail)))
+
+
+async def _at_hand_first(before: State, deployer: Deployer) -> list[Installed]:
+    """
+    Return the releases to go back to, best first, but those at hand before the others.
+
+    Nothing may be serving by now: no download is waited for that can be avoided.
+    """
+    best = list(before.candidates())
+    here = await asyncio.gather(*map(deployer.at_hand, best))
+    ready = {each for each, is_here in zip(best, here, strict=True) if is_here}
+    return sorted(best, key=lambda each: each not in ready)
 
 
 def _back(

@@ -88,6 +88,8 @@ class State:
 
         hold: True to change no version until `dewy unhold`.
 
+        provisional: The hold is dewy's own, until it is known what is newest.
+
         wanted: A version `dewy deploy` asked for while no dewy ran, or "".
 
         groups: Live generations, for the next dewy to end if this one is killed.
@@ -114,6 +116,7 @@ class State:
     because: str = ""
     back_at: float = 0.0
     gone: Installed | None = None
+    provisional: bool = False
     more: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
@@ -139,6 +142,15 @@ class State:
     def is_bad(self, candidate: Installed) -> bool:
         """Return whether *candidate* is in quarantine, however long."""
         return self.quarantine.find(candidate.tag, candidate.identity) is not None
+
+    @property
+    def is_stopgap(self) -> bool:
+        """Return whether *running* failed, and runs only for want of another."""
+        if self.hold:
+            return False
+        running = self.running
+        entry = running and self.quarantine.find(running.tag, running.identity)
+        return bool(entry and entry.until is None and not entry.by)
 
     def find(self, tag: str) -> Installed | None:
         """Return the kept release called *tag*."""
@@ -244,6 +256,7 @@ _FIELDS: dict[str, Callable[[Any], Any]] = {
     "because": text,
     "back_at": number,
     "gone": lambda data: None if data is None else _installed(data),
+    "provisional": boolean,
 }
 
 

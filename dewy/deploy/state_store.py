@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,7 +56,8 @@ class StateStore:
         it.
 
         A full disk must neither keep a program from being started again nor a
-        bad version from being remembered while this dewy lives.
+        bad version from being remembered while this dewy lives. A cancellation that
+        comes while it is written does not undo it.
         """
         async with self._writing:
             changed = change(self.state)
@@ -66,6 +67,9 @@ class StateStore:
                 log.error("State not written", extra={"error": str(exc)})
                 self.state = changed
                 return changed
+            except asyncio.CancelledError:
+                self.state = changed
+                raise
 
     async def flush(self) -> None:
         """Write what the disk has refused so far; nothing happens if that is none."""
@@ -95,12 +99,13 @@ class StateStore:
         traffic: bool,
         back: Installed | None = None,
         detail: str = "",
+        by: str = "",
     ) -> None:
         """
         Put a version into quarantine, and let *back* run instead, in one write.
 
-        Another version may run by then: it stays. *traffic* and *detail* are as in
-        `Quarantine.add`.
+        Another version may run by then: it stays. *traffic*, *detail* and *by* are
+        as in `Quarantine.add`.
         """
 
         def condemned(state: State) -> State:
@@ -108,7 +113,7 @@ class StateStore:
                 state,
                 wanted="" if state.wanted == tag else state.wanted,
                 quarantine=state.quarantine.add(
-                    tag, identity, reason, clock, traffic=traffic, detail=detail
+                    tag, identity, reason, clock, traffic=traffic, detail=detail, by=by
                 ),
             )
             running = state.running
@@ -120,6 +125,18 @@ class StateStore:
             return replace(changed, running=back, back_at=clock.wall(), because=because)
 
         await self.note(condemned)
+
+    async def saw(self, names: Collection[str], complete: bool, now: float) -> None:
+        """
+        Drop quarantine entries for want of a version; see `Quarantine.seen`.
+        """
+
+        def seen(state: State) -> State:
+            quarantine = state.quarantine.seen(names, complete, now)
+            return replace(state, quarantine=quarantine)
+
+        if seen(self.state) != self.state:
+            await self.note(seen)
 
     async def broken(self) -> list[Path]:
         """Return the files of earlier states that could not be read."""

@@ -28,7 +28,8 @@ def hold(state: State) -> Outcome:
         if state.running
         else "held, but nothing runs: the first release is still deployed"
     )
-    return replace(state, hold=True, gone=None), f"{held}; `dewy unhold` ends it"
+    held_at = replace(state, hold=True, provisional=False, gone=None)
+    return held_at, f"{held}; `dewy unhold` ends it"
 
 
 def unhold(state: State) -> Outcome:
@@ -36,7 +37,7 @@ def unhold(state: State) -> Outcome:
     if not state.hold:
         return state, "was not held"
     return replace(
-        state, hold=False
+        state, hold=False, provisional=False
     ), "no longer held; the next poll deploys what is new"
 
 
@@ -65,15 +66,16 @@ def rollback(
     Go back to the kept release *tag*, or to the previous one, even under hold.
 
     The files of *missing* are gone: they are passed over. What is left goes into
-    quarantine without expiry; what is gone back to comes out of it.
+    quarantine without expiry; what is gone back to comes out of it. What has no name
+    cannot be kept out by it: the root is held.
 
     Raises:
         DewyError: the release does not exist on this host.
     """
-    target = _kept(state, tag) if tag else _previous(state, missing)
+    target = _kept(state, tag, missing) if tag else _previous(state, missing)
     quarantine = state.quarantine.succeeded(target.tag, target.identity)
-    left = state.running
-    if left is not None and left.tag:
+    left = state.running if state.running and state.running.tag else None
+    if left is not None:
         quarantine = quarantine.add(
             left.tag,
             left.identity,
@@ -85,8 +87,12 @@ def rollback(
     # The serving release is never the first to be pruned: it goes to the front.
     back = state.deployed(target, len(state.installed), clock.wall())
     message = f"rolled back to {target.name}"
+    unnamed = state.running is not None and left is None
     if left is not None:
         message += f"; {left.name} stays out until `dewy retry {left.name}`"
+    elif unnamed:
+        message += "; held, for what was left has no version; `dewy unhold` ends it"
+    back = replace(back, hold=state.hold or unnamed, provisional=False)
     return replace(back, quarantine=quarantine, wanted="", because=BY_OPERATOR), message
 
 
@@ -114,6 +120,37 @@ def deploy(state: State, tag: str | None) -> Outcome:
     )
 
 
+def confirm(state: State, *, hold: bool) -> State:
+    """
+    Return *state* after an operator asked for what runs by its name.
+
+    It stays, whatever kept it out; with *hold* provisionally held.
+    """
+    running, quarantine = state.running, state.quarantine
+    if running is not None:
+        quarantine = quarantine.succeeded(running.tag, running.identity)
+    return replace(
+        provisionally_held(state) if hold else state,
+        quarantine=quarantine,
+        wanted="",
+        gone=None,
+    )
+
+
+def provisionally_held(state: State) -> State:
+    """Return *state* held, by dewy itself unless it was held before."""
+    ours = state.provisional or not state.hold
+    return replace(state, hold=True, provisional=ours)
+
+
+def settle(state: State, tag: str, *, newest: bool) -> State:
+    """Return *state* with a provisional hold at *tag* for good, or gone if *newest*."""
+    running = state.running
+    if not state.provisional or running is None or running.tag != tag:
+        return state
+    return replace(state, hold=not newest, provisional=False)
+
+
 def _previous(state: State, missing: Collection[Installed]) -> Installed:
     found = next(state.candidates(missing), None)
     if found is not None:
@@ -126,11 +163,13 @@ def _previous(state: State, missing: Collection[Installed]) -> Installed:
     raise DewyError(f"there is nothing to roll back to: {why}")
 
 
-def _kept(state: State, tag: str) -> Installed:
+def _kept(state: State, tag: str, missing: Collection[Installed]) -> Installed:
     others = [i for i in state.installed if i != state.running]
-    for candidate in others:
-        if candidate.name == tag:
-            return candidate
+    named = [i for i in others if i.name == tag]
+    if there := [i for i in named if i not in missing]:
+        return there[0]
+    if named:
+        raise DewyError(f"the files of {tag} are gone from this host")
     if state.running is not None and state.running.name == tag:
         raise DewyError(f"{tag} runs already")
     names = [i.name for i in others]

@@ -27,6 +27,9 @@ class ServerDeployer:
     def achievement(self, again: bool) -> str:
         return "Server restarted" if again else "Server started"
 
+    async def at_hand(self, previous: Installed) -> bool:
+        return True
+
     async def put_back(self, previous: Installed) -> None:
         await self._generations.call_off_restart()
         async with self._generations.placing:

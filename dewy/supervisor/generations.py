@@ -17,12 +17,13 @@ import logging
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from ..config import Endpoint
 from ..errors import DeploymentError, RestartCalledOff, StartFailed
 from ..histogram import DRAIN_BOUNDS, Checks, Histogram
+from .backoff import Backoff
 from .candidate import Candidate, Step
 from .deaths import Deaths
 from .envdir import EnvDir, EnvFiles
@@ -30,13 +31,14 @@ from .environment import environment
 from .pinning import pinned, release_of
 from .policy import Policy
 from .probe import LOOPBACK, Probe, wait_healthy
-from .ready import wait_ready
+from .ready import wait_executed, wait_ready
 from .sockets import Listeners
 from .worker import Worker, afforded, cancel
 
 log = logging.getLogger(__name__)
 
 SETTLING = 1.0
+KILLED = 5.0  # seconds to be gone after SIGKILL; what hangs in the kernel never is
 
 
 class Generations:
@@ -167,9 +169,10 @@ class Generations:
                 if candidate.worker is not None:
                     self._install(candidate.worker)
         except Exception:
-            # Its files may go as soon as this raises, so it has to be gone first.
+            # Its files may go as soon as this raises, so it has to be gone first;
+            # those of one that cannot be killed are in use.
             if failed is not None:
-                await asyncio.wait({failed})
+                await asyncio.wait({failed}, timeout=self.policy.stop_timeout + KILLED)
             raise
 
     async def restart(self, *, checked: bool = True) -> bool:
@@ -354,7 +357,17 @@ class Generations:
             lives = serving.loop.time() - serving.since
         unhealthy = self.unhealthy and f"the program is unhealthy: {self.unhealthy}"
         trouble = self.deaths.trouble(lives)
-        return [text for text in (starting, trouble, unhealthy) if text]
+        return [t for t in (starting, self._strange, trouble, unhealthy) if t]
+
+    @property
+    def _strange(self) -> str:
+        """A phrase if what serves is not of the release that runs by the state."""
+        serving, candidate = self.serving, self._candidate
+        taking_over = candidate is not None and candidate.changes
+        if not serving or not serving.alive or taking_over:
+            return ""
+        stale = self._is_stale(serving)
+        return "the program that serves is of another release" if stale else ""
 
     @property
     def health_endpoint(self) -> Endpoint | None:
@@ -425,9 +438,13 @@ class Generations:
         with afforded():
             worker.spawn(program, self._root, variables, descriptors)
         await self._record()
-        await worker.go(self._program[0])
+        # Whoever wants `current` waits no longer for a program on a mount that hangs.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SETTLING):
+                await worker.go(self._program[0])
 
     async def _await_ready(self, worker: Worker, *, notifies: bool) -> None:
+        await wait_executed(worker, self.policy, self._program[0])
         await wait_ready(worker, self.policy, notifies=notifies)
         self._notified |= worker.notify.ready.is_set()
 
@@ -448,6 +465,9 @@ class Generations:
         self.workers[worker] = "serving"
         self._listeners.restore()
         if old is not None:
+            if old.release != worker.release:
+                # The row of deaths says nothing of another release.
+                self.deaths.backoff = Backoff()
             self._retire(old)
         self.changed.set()
         log.info(

@@ -17,6 +17,9 @@ from .processes import holders, name_of
 log = logging.getLogger(__name__)
 
 POLL = 0.05
+DYING = 5.0
+"""Seconds that a killed process may take to be gone, unless a mount hangs."""
+
 DEWY = "dewy"
 
 
@@ -73,15 +76,26 @@ async def end_in_order(processes: Mapping[int, int], patience: float) -> None:
     """
     Send SIGTERM to *processes* (pids with start times), and wait for their end.
 
-    After *patience* seconds the remaining ones are killed.
+    After *patience* seconds the remaining ones are killed. Those that a mount that
+    hangs keeps alive even then are left behind.
     """
     left = dict(processes)
-    _send(left, signal.SIGTERM)
-    deadline = asyncio.get_running_loop().time() + patience
-    while left := {p: b for p, b in left.items() if start_time(p) == b}:
-        if asyncio.get_running_loop().time() >= deadline:
-            _send(left, signal.SIGKILL)
-            deadline = float("inf")
+    for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, DYING)):
+        _send(left, number)
+        left = await _ended_within(left, seconds)
+        if not left:
+            return
+    log.error("Left processes that cannot be killed", extra={"pids": sorted(left)})
+
+
+async def _ended_within(processes: Mapping[int, int], seconds: float) -> dict[int, int]:
+    """Wait for the end of *processes*, at most *seconds*; return those that live."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while True:
+        left = {p: b for p, b in processes.items() if start_time(p) == b}
+        if not left or loop.time() >= deadline:
+            return left
         await asyncio.sleep(POLL)  # not dewy's children: no event tells
 
 

@@ -8,18 +8,25 @@ processes to see.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
-from typing import NamedTuple
+from typing import NamedTuple, ParamSpec, TypeVar
 
 from ..system import start_time
 from .environment import GENERATION
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 LISTEN = b"0A"
+LOOKING = 3.0
+"""Seconds that a look at all processes may take."""
+
 DEEPEST = 64
 """Limit of generations of processes, far more than programs have."""
 UNKNOWN = "another process"
@@ -49,6 +56,22 @@ class Child(NamedTuple):
     session: int
     started: int
     ended: bool
+
+
+async def in_time(look: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """
+    Return what *look* finds, in a thread, among all processes of the host.
+
+    Raises:
+        TimeoutError: a process cannot be read; its memory is locked, as by a mount that
+            hangs. The thread goes on.
+    """
+    try:
+        async with asyncio.timeout(LOOKING):
+            return await asyncio.to_thread(look, *args, **kwargs)
+    except TimeoutError:
+        text = f"the processes were not read within {LOOKING:g} s"
+        raise TimeoutError(text) from None
 
 
 def children(parent: int) -> list[Child]:

@@ -4,8 +4,27 @@ from __future__ import annotations
 
 import asyncio
 
+from ..errors import StartFailed
 from .policy import Policy
 from .worker import Worker
+
+__all__ = ["wait_executed", "wait_ready"]
+
+
+async def wait_executed(worker: Worker, policy: Policy, program: str) -> None:
+    """
+    Return once *worker* has become *program*.
+
+    Raises:
+        StartFailed: it could not, or did not in time: a mount that hangs does that.
+    """
+    limit = policy.start_timeout
+    try:
+        async with asyncio.timeout(limit):
+            await worker.go(program)
+    except TimeoutError as exc:
+        text = f"{program} was not executed within {limit:g} s: its file system hangs"
+        raise StartFailed(text, host=True) from exc
 
 
 async def wait_ready(worker: Worker, policy: Policy, *, notifies: bool) -> None:

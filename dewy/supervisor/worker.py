@@ -25,7 +25,14 @@ from .exit_status import describe_exit, wait_pid
 from .launch import DESCRIPTORS
 from .log_tail import Line
 from .output import Output
-from .processes import bearers, belongs, generation_mark, held, members
+from .processes import (
+    bearers,
+    belongs,
+    generation_mark,
+    held,
+    in_time,
+    members,
+)
 from .readiness import ReadinessSocket
 
 log = logging.getLogger(__name__)
@@ -90,6 +97,7 @@ class Worker:
             raise
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._let_go = False
         self._leftover: dict[int, int | None] = {}
         self._mark = ""
         self._sockets: frozenset[int] = frozenset()
@@ -170,19 +178,26 @@ class Worker:
 
     async def go(self, program: str) -> None:
         """
-        Let the child become the program.
+        Let the child become the program; return once it has.
+
+        It may hang before that, as on a mount that does: the wait may be cancelled,
+        and be taken up by another call.
 
         Raises:
             StartFailed: the program could not be executed.
         """
-        assert self._control is not None
-        with self._control as control:
-            try:
+        control = self._control
+        if control is None:
+            return
+        try:
+            if not self._let_go:
+                self._let_go = True
                 await self.loop.sock_sendall(control, b"\n")
-                problem = await self.loop.sock_recv(control, 1024)
-            except ConnectionError as exc:
-                problem = str(exc).encode()
+            problem = await self.loop.sock_recv(control, 1024)
+        except ConnectionError as exc:
+            problem = str(exc).encode()
         self._control = None
+        control.close()
         if problem:
             await self.exited
             text = problem.decode()
@@ -322,7 +337,7 @@ class Worker:
             # A daemon's first process ends before the last one is there.
             await asyncio.sleep(DAEMONIZING)
         with self._survived():
-            await asyncio.to_thread(self._find_leftover)
+            await in_time(self._find_leftover)
         self._end_leftover()
         code = self._process.wait()
         if self._output:
@@ -342,7 +357,7 @@ class Worker:
             while self._remaining():  # noqa: ASYNC110 - not ours: no event tells
                 await asyncio.sleep(LEFTOVER_POLL)
             # Processes started before that ended, and nothing saw them.
-            self._leftover = await asyncio.to_thread(self._bearers)
+            self._leftover = await in_time(self._bearers)
             if not self._leftover:
                 break
             self._end_leftover()
@@ -353,7 +368,7 @@ class Worker:
         try:
             yield
         except (OSError, RuntimeError, MemoryError) as exc:
-            # No descriptor, no memory or no thread to look with.
+            # No descriptor, no memory or no thread to look with, or a look that hangs.
             log.error(
                 "End of a generation not followed: something of it may be left",
                 extra={"generation": self.generation, "error": summary(exc)},

@@ -49,6 +49,8 @@ def worked(settings: Settings, state: State) -> Settings:
     """Settings of a root in which a dewy worked and left *state*."""
     settings.private.mkdir(mode=0o700)
     StateFile(settings.private).write(state)
+    for installed in state.installed:
+        (settings.root / "releases" / installed.directory).mkdir(parents=True)
     return settings
 
 

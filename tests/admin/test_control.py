@@ -231,6 +231,20 @@ async def test_leaving_does_not_wait_for_ever(path: Path) -> None:
     idle.close()
 
 
+async def test_leaving_lets_connected_clients_go_without_a_word(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with ControlServer(path, handle):
+        reader, writer = await asyncio.open_unix_connection(str(path))
+        writer.write(b'{"verb": "x"}\n')
+        assert json.loads(await reader.readline())["ok"]
+    async with asyncio.timeout(30):
+        assert b"" == await reader.read()
+    writer.close()
+
+    assert [] == caplog.messages
+
+
 async def test_leaving_twice_is_no_error(path: Path) -> None:
     """Nor is leaving what never started."""
     server = ControlServer(path, handle)

@@ -14,6 +14,7 @@ from dewy.deploy.state import State, StateFile
 from dewy.errors import DewyError, RootBusy
 from dewy.logs import summary
 from dewy.system import Clock
+from tests.admin.conftest import V1
 
 
 def written(settings: Settings) -> State:
@@ -85,6 +86,46 @@ def test_verbs_change_the_state(worked: Settings, clock: Clock) -> None:
     running = written(worked).running
     assert running is not None
     assert "v1" == running.tag
+
+
+@pytest.mark.parametrize(
+    ("version", "why"),
+    [(None, "gone from disk: v1$"), ("v1", "the files of v1 are gone from this host")],
+)
+def test_rollback_to_a_release_whose_files_are_gone_is_refused(
+    version: str | None, why: str, worked: Settings, clock: Clock
+) -> None:
+    before = written(worked)
+    (worked.root / "releases" / V1.directory).rmdir()
+    with pytest.raises(DewyError, match=why):
+        offline.apply(worked, "rollback", version, clock)
+
+    assert before == written(worked)
+
+
+def test_rollback_passes_over_a_release_whose_files_are_gone(
+    worked: Settings, clock: Clock
+) -> None:
+    older = replace(V1, tag="v0", directory="20310203T040505Z")
+    state = written(worked)
+    installed = (*state.installed, older)
+    StateFile(worked.private).write(replace(state, installed=installed))
+    (worked.root / "releases" / V1.directory).rename(
+        worked.root / "releases" / older.directory
+    )
+
+    assert "rolled back to v0" in offline.apply(worked, "rollback", None, clock)
+    assert older == written(worked).running
+
+
+def test_rollback_of_an_image_does_not_look_for_files(
+    worked: Settings, clock: Clock
+) -> None:
+    state = written(worked)
+    images = tuple(replace(each, directory="") for each in state.installed)
+    StateFile(worked.private).write(State(images[0], images))
+
+    assert "rolled back to v1" in offline.apply(worked, "rollback", None, clock)
 
 
 def test_refused_verb_changes_nothing(worked: Settings, clock: Clock) -> None:

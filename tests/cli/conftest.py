@@ -91,6 +91,8 @@ def worked(root: Path) -> StateFile:
     private.mkdir(mode=0o700)
     file = StateFile(private)
     file.write(State(running=v2, installed=(v2, v1), quarantine=quarantine))
+    for installed in (v2, v1):
+        (root / "releases" / installed.directory).mkdir(parents=True)
     return file
 
 

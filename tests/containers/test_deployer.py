@@ -233,6 +233,24 @@ async def test_version_whose_image_is_not_pulled_in_time_is_not_put_back(
         assert image.id in bench.host.images
 
 
+async def test_image_is_at_hand_only_while_it_is_on_this_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("dewy.containers.deployer.AT_HAND", 0.1)
+    async with benched(tmp_path, keep=False, **QUICK) as bench:
+        good = await bench.deploy(bench.publish("v1"))
+        deployer = bench.replica_set.deployer
+        assert await deployer.at_hand(good)
+        bench.host.hook = Halt("before", "image")
+        assert not await deployer.at_hand(good)
+        bench.host.hook = None
+        await bench.deploy(bench.publish("v2"))
+        await bench.replica_set.drainer.ended()
+        image = bench.host.registry[f"{REPOSITORY}@{good.identity}"].image
+        del bench.host.images[image.id]
+        assert not await deployer.at_hand(good)
+
+
 async def test_poll_finds_end_that_no_event_told(tmp_path: Path):
     async with benched(tmp_path, **QUICK) as bench:
         running = await bench.deploy(bench.publish("v1"))

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import asyncio
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tests.containers.test_reconciler import examined, first, kept, whole
+import pytest
+
+from dewy.containers import health_keeper as module
+from dewy.containers.replica import Replica
+from tests.containers.test_reconciler import (
+    examined,
+    first,
+    judged_by,
+    kept,
+    whole,
+)
 from tests.eventually import eventually
 
 
@@ -96,3 +107,54 @@ async def test_unhealthy_replica_stays_where_nothing_is_to_be_restarted(tmp_path
         await examined(bench, 10)
 
         assert sick.id in bench.host.held
+
+
+@dataclass
+class SlowVerdict:
+    """A verdict that takes until `given` is set, as while an image is pulled."""
+
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    given: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(
+        self, replica: Replica, how: str, tail: tuple[str, ...], verb: str
+    ) -> bool:
+        self.asked.set()
+        await self.given.wait()
+        return False
+
+
+async def test_health_checks_go_on_while_broken_connections_are_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "too_broken", lambda *given: True)
+    async with kept(tmp_path, health_interval=0.01) as bench:
+        verdict = SlowVerdict()
+        judged_by(bench, verdict)
+        deployer = bench.replica_set.deployer
+        deployer.settings = replace(deployer.settings, max_broken=0.1)
+        await verdict.asked.wait()
+        await examined(bench, 3)
+        bench.shops[first(bench).id].health = 503
+        await eventually(lambda: first(bench).backends[0].ejected)
+
+        assert bench.replica_set.reconciler.undecided()
+        verdict.given.set()
+        await eventually(lambda: not bench.replica_set.reconciler.undecided())
+
+
+async def test_replica_recovers_while_its_version_is_judged_for_its_health(
+    tmp_path: Path,
+):
+    async with kept(tmp_path, health_interval=0.01) as bench:
+        verdict = SlowVerdict()
+        judged_by(bench, verdict)
+        one, other, _ = bench.replica_set.deployer.store.serving
+        for each in (one, other):
+            bench.shops[each.id].health = 503
+        await verdict.asked.wait()
+        for each in (one, other):
+            bench.shops[each.id].health = 200
+        await eventually(
+            lambda: not one.backends[0].ejected and not other.backends[0].ejected
+        )

@@ -9,10 +9,15 @@ from typing import Any
 
 import pytest
 
+from dewy.config import Endpoint
 from dewy.containers import replica_store
 from dewy.containers.engines.memory_contents import Held
+from dewy.containers.replica_store import ReplicaStore
+from dewy.containers.rollout import Phase
+from dewy.containers.upstream import DIRECT, Upstream
 from dewy.deploy.state import Installed
-from tests.containers.test_reconciler import first, kept, whole
+from dewy.errors import EngineError, StartFailed
+from tests.containers.test_reconciler import count, first, kept, whole
 from tests.eventually import DEADLINE, eventually, turns
 from tests.standins.crews import Bench, Halt, benched
 
@@ -50,6 +55,28 @@ async def test_who_left_its_network_is_checked_and_serves_again(tmp_path: Path):
 
         assert [] == bench.deaths
         assert held.container.id in bench.host.held
+
+
+async def test_replica_that_left_a_network_it_is_not_reached_by_keeps_serving(
+    tmp_path: Path,
+):
+    async with kept(tmp_path) as bench:
+        replica = first(bench)
+        held = bench.host.held[replica.id]
+        addresses = held.container.addresses
+        held.change(addresses={**addresses, "metrics": "10.9.9.9"})
+        bench.host.tell("connect", held, "metrics")
+        await eventually(lambda: "metrics" in replica.container.addresses)
+        (address,) = addresses.values()
+        replica.upstream = Upstream(DIRECT, (Endpoint(address, 8080),))
+        before, looks = replica.backends, count(bench, "inspect")
+        held.change(addresses=addresses)
+        bench.host.tell("disconnect", held, "metrics")
+        await eventually(lambda: count(bench, "inspect") > looks)
+        await turns()
+
+        assert before == replica.backends
+        assert replica.phase is Phase.SERVING
 
 
 async def test_one_that_somebody_restarts_is_taken_back(tmp_path: Path):
@@ -305,3 +332,54 @@ async def test_pull_of_what_is_no_longer_wanted_holds_up_no_healing(tmp_path: Pa
         await eventually(lambda: whole(bench))
 
         assert not halt.proceed.is_set()
+
+
+def phases(store: ReplicaStore) -> set[tuple[str, Phase]]:
+    return {(each.version, each.phase) for each in store.replicas}
+
+
+@pytest.mark.parametrize("health", ["500", "200"], ids=["not-ready", "serving"])
+async def test_engine_that_takes_new_replicas_along_is_no_fault_of_their_version(
+    tmp_path: Path, health: str
+):
+    async with kept(tmp_path, health_timeout=3600.0) as bench:
+        restarted = asyncio.Event()
+
+        async def hook(phase: str, call: str, subject: str) -> None:
+            if (phase, call) == ("before", "start") and "v2" in bench.serving():
+                await restarted.wait()
+
+        bench.host.hook = hook
+        release = bench.publish("v2", labels={"health": health})
+        deploying = asyncio.create_task(bench.deploy(release), name="deployment")
+        store = bench.replica_set.deployer.store
+        there = Phase.SERVING if health == "200" else Phase.STARTING
+        await eventually(lambda: ("v2", there) in phases(store))
+        await bench.host.restart()
+        restarted.set()
+        await eventually(deploying.done)
+
+        exc = deploying.exception()
+        assert isinstance(exc, StartFailed)
+        assert exc.host
+        assert "ended while the engine was away" in str(exc)
+        await eventually(lambda: whole(bench))
+
+
+async def test_end_that_the_engine_cannot_tell_of_is_no_fault_of_a_new_version(
+    tmp_path: Path,
+):
+    async with kept(tmp_path, health_timeout=3600.0) as bench:
+        release = bench.publish("v2", labels={"health": "500"})
+        deploying = asyncio.create_task(bench.deploy(release), name="deployment")
+        await eventually(lambda: "v2" in bench.running())
+        store = bench.replica_set.deployer.store
+        await eventually(lambda: [r for r in store.replicas if r.version == "v2"])
+        new = next(r for r in store.replicas if r.version == "v2")
+        bench.host.fail("inspect", *[EngineError("it is going down")] * 3)
+        await bench.host.kill(new.id)
+        await eventually(deploying.done)
+
+        exc = deploying.exception()
+        assert isinstance(exc, StartFailed)
+        assert exc.host

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dewy.containers import pacing
+from dewy.containers import exit_watcher, pacing
 from dewy.containers import reconciler as module
 from dewy.containers.reconciler import Failed
 from dewy.containers.replica import Replica
@@ -326,3 +327,87 @@ async def test_the_verdict_on_a_death_comes_before_the_replacement(tmp_path: Pat
         assert starts == count(bench, "create")
         judged.set()
         await eventually(lambda: whole(bench))
+
+
+async def test_deaths_of_one_version_delay_no_start_of_the_next(tmp_path: Path):
+    async with kept(tmp_path) as bench:
+        reconciler = bench.replica_set.reconciler
+        assert reconciler is not None
+        for _ in range(9):
+            reconciler.pacing.died(asyncio.get_running_loop().time())
+        assert reconciler.pacing.left
+        await bench.deploy(bench.publish("v2"))
+        await bench.host.kill(first(bench).id)
+        await eventually(lambda: bench.deaths)
+
+        assert 0.0 == reconciler.pacing.left
+        await eventually(lambda: ["v2"] * 3 == bench.serving() == bench.running())
+
+
+async def test_deaths_that_a_slow_engine_does_not_explain_are_paced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "LAST_WORDS", 0.05)
+    async with kept(tmp_path) as bench:
+        reconciler = bench.replica_set.reconciler
+        assert reconciler is not None
+        known, dead = names(bench), set[str]()
+
+        async def slow(phase: str, call: str, subject: str) -> None:
+            if call == "inspect" and subject in dead:
+                await asyncio.Event().wait()
+
+        bench.host.hook = slow
+        victim = first(bench).id
+        dead.add(victim)
+        await bench.host.kill(victim, 1)
+        await eventually(lambda: whole(bench) and names(bench) - known)
+        (again,) = names(bench) - known
+        dead.add(again)
+        await bench.host.kill(again, 1)
+        await eventually(lambda: reconciler.pacing.left)
+
+        assert [] == bench.deaths
+
+
+@pytest.mark.parametrize("flavour", ["docker", "podman"])
+async def test_death_during_a_second_look_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flavour: str
+):
+    """Its removal does not pass for a request to end it."""
+    monkeypatch.setattr("dewy.containers.update.SECOND_LOOK", 3600.0)
+    async with kept(tmp_path, flavour=flavour) as bench:
+        victim = first(bench)
+        shop = bench.shops[victim.id]
+        shop.answers.clear()
+        before = shop.connections
+        bench.replica_set.deployer.store.recheck(victim)
+        await eventually(lambda: shop.connections > before)
+        await bench.host.kill(victim.id, 7)
+        shop.answers.set()
+        await eventually(lambda: victim.id not in bench.host.held and whole(bench))
+
+        assert [f"replica {victim.name}: exit status 7"] == bench.deaths
+
+
+async def test_replica_whose_process_is_dead_is_replaced_before_the_engine_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(exit_watcher, "open_process", lambda pid, _: os.pidfd_open(pid))
+    monkeypatch.setattr(exit_watcher, "SILENT", 0.05)
+    async with kept(tmp_path) as bench:
+        victim, store = first(bench), bench.replica_set.deployer.store
+        process = await asyncio.create_subprocess_exec("sleep", "600")
+        bench.host.held[victim.id].change(pid=process.pid)
+        await store.observe()
+        await eventually(lambda: victim in bench.replica_set.exit_watcher)
+        process.kill()
+        await process.wait()
+        await eventually(lambda: victim not in store.serving)
+        await eventually(lambda: bench.serving() == ["v1"] * 3)
+        assert [] == bench.deaths
+        assert victim.id in bench.host.held
+
+        await bench.host.kill(victim.id, 9)
+        await eventually(lambda: whole(bench))
+        assert [f"replica {victim.name}: exit status 9"] == bench.deaths

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -48,6 +50,22 @@ async def test_outcomes_are_kept_over_a_move_and_the_end():
         await eventually(lambda: not it.proxy.ports[0].backends)
 
         assert Outcomes(2, 2) == replica.outcomes
+
+
+async def test_backends_of_earlier_routes_are_let_go_of():
+    """However often the route changes."""
+    async with yard() as it:
+        replica = await it.serving("a")
+        port, past = it.proxy.ports[0], []
+        for _ in range(5):
+            past.append(weakref.ref(port.serving[0]))
+            where = replica.upstream.endpoints
+            it.store.table.move(replica, Upstream(DIRECT, where))
+            await eventually(lambda: len(port.backends) == 1)
+        gc.collect()
+
+        # The last one is let go of at the next change.
+        assert [None] * 4 == [each() for each in past[:-1]]
 
 
 async def broken(port: Endpoint, origin: Origin) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dewy.config import Settings
+from dewy.containers import pacing
 from dewy.containers.drainer import Timeouts
 from dewy.containers.options.arguments import RunOptions
 from dewy.containers.replica_set import timeouts
@@ -252,3 +253,81 @@ async def test_replicas_that_other_options_would_replace_are_named(
         assert names == await replica_set.outdated(other, options)
         assert [] == await replica_set.outdated(replica_set.settings, options)
         assert not replica_set.differs(options)
+
+
+async def test_failures_with_one_option_delay_no_start_with_another(tmp_path: Path):
+    async with benched(tmp_path, **QUICK) as bench:
+        await bench.deploy(bench.publish("v1"))
+        reconciler = bench.replica_set.reconciler
+        assert reconciler is not None
+        reconciler.pacing.failed()
+        assert reconciler.pacing.left
+        changed = replace(bench.replica_set.settings, cmd=("serve",))
+        bench.replica_set.renew(changed, RunOptions())
+
+        assert 0.0 == reconciler.pacing.left
+
+
+async def test_status_is_degraded_while_replicas_of_another_version_serve(
+    tmp_path: Path,
+):
+    """As after a rollback whose version is still being started."""
+    async with benched(tmp_path, **QUICK, keep=False) as bench:
+        v1 = await bench.deploy(bench.publish("v1"))
+        await bench.deploy(bench.publish("v2"))
+        assert [] == bench.replica_set.degraded()
+        await bench.state_store.change(lambda state: replace(state, running=v1))
+
+        told = "0 of 3 replicas serve; others serve v2"
+        assert [told] == bench.replica_set.degraded()
+
+
+async def test_options_changed_during_a_deployment_apply_after_it(tmp_path: Path):
+    async with benched(tmp_path, **QUICK) as bench:
+        await bench.deploy(bench.publish("v1"))
+        bench.host.hook = halt = Halt("before", "start")
+        deploying = asyncio.create_task(
+            bench.deploy(bench.publish("v2")), name="deployment"
+        )
+        await halt.reached.wait()
+        changed = replace(bench.replica_set.settings, cmd=("serve", "--loud"))
+        bench.replica_set.renew(changed, RunOptions())
+        halt.proceed.set()
+        await deploying
+
+        await eventually(lambda: ["v2"] * 3 == bench.serving() == bench.running())
+        await eventually(lambda: {("serve", "--loud")} == commands(bench), 10)
+
+
+def commands(bench: Bench) -> set[tuple[str, ...]]:
+    return {tuple(held.spec.get("Cmd") or ()) for held in bench.host.held.values()}
+
+
+async def test_options_that_do_not_work_leave_what_serves_at_strength(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Replicas that die meanwhile come back with the options that worked."""
+    monkeypatch.setattr(pacing, "FIRST_PAUSE", 0.01)
+    async with benched(tmp_path, **QUICK, health_timeout=0.2) as bench:
+        await bench.deploy(bench.publish("v1"))
+        old = {each.id for each in bench.replica_set.deployer.store.serving}
+
+        async def refuse(phase: str, call: str, subject: str) -> None:
+            held = bench.host.held.get(subject)
+            if (phase, call) == ("after", "start") and held and held.spec.get("Cmd"):
+                await bench.host.kill(subject, 2)
+
+        bench.host.hook = refuse
+        changed = replace(bench.replica_set.settings, cmd=("broken",))
+        bench.replica_set.renew(changed, RunOptions())
+        await eventually(lambda: bench.troubles)
+        for each in old:
+            await bench.host.kill(each)
+        await eventually(lambda: not old & set(bench.host.held))
+        await eventually(lambda: ["v1"] * 3 == bench.serving(), 20)
+        assert "v1" == await bench.ask()
+        assert any("are missing" in each for each in bench.replica_set.degraded())
+
+        bench.host.hook = None
+        await eventually(lambda: {("broken",)} == commands(bench))
+        await eventually(lambda: ["v1"] * 3 == bench.serving() == bench.running())

@@ -8,6 +8,7 @@ import pytest
 
 from dewy.config import PortMapping
 from dewy.containers.application import APP, MANAGED, VERSION
+from dewy.containers.model import Container
 from dewy.containers.rollout import Phase
 from dewy.errors import EngineError
 from tests.eventually import eventually
@@ -232,6 +233,32 @@ async def test_hung_inspection_of_one_does_not_hold_up_the_others():
         it.host.held[hung] = held
         halt.set()
         await looking
+
+
+async def test_inspection_that_fails_costs_that_container_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    async with yard() as it:
+        stuck = await it.left("stuck")
+        await it.left("other")
+        await it.store.observe()
+        every = it.engine.containers
+
+        async def shown(labels: object = None) -> list[Container]:
+            return [each for each in await every() if each.id != stuck]
+
+        async def refuse(phase: str, call: str, subject: str) -> None:
+            if (call, subject) == ("inspect", stuck):
+                raise EngineError("no answer for 10 s")
+
+        monkeypatch.setattr(it.engine, "containers", shown)
+        it.host.hook = refuse
+        await it.host.kill("other")
+        for _ in range(2):
+            await it.store.observe()
+
+        assert {"stuck": Phase.UNCHECKED, "other": Phase.GONE} == it.phases
+        assert 1 == caplog.messages.count("Container not inspected")
 
 
 async def test_another_network_does_not_disturb_who_serves():

@@ -4,123 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from dewy.admin.handlers import Handlers
-from dewy.config import PortMapping, Settings
+from dewy.config import PortMapping
 from dewy.containers.engines.memory import MemoryEngine
 from dewy.containers.engines.memory_host import MemoryHost
-from dewy.containers.replica_set import ReplicaSet
 from dewy.daemon import container
-from dewy.daemon.runtime import Endpoints, RunContext
 from dewy.deploy.state import State, StateFile
-from dewy.errors import ConfigError, RemoteError
-from dewy.release import Deployment, Release
-from dewy.signals import Signals
-from dewy.system import Clock
+from dewy.errors import ConfigError
+from dewy.release import Release
 from dewy.systemd import Service
 from tests.eventually import eventually
-from tests.standins.crews import REPOSITORY, Bench, Shop
-
-
-@dataclass
-class Names:
-    """A registry that names what it is told to; `None` is an outage."""
-
-    release: Release | None = None
-    asked: int = 0
-
-    async def current(self, tag: str | None = None) -> Release:
-        self.asked += 1
-        if self.release is None:
-            raise RemoteError("the registry is away")
-        return self.release
-
-    async def report(self, deployment: Deployment) -> None:
-        pass
-
-
-@dataclass
-class Life:
-    """A dewy that runs."""
-
-    handlers: Handlers
-    host: MemoryHost
-    registry: Names
-
-    @property
-    def replica_set(self) -> ReplicaSet:
-        return cast("ReplicaSet", self.handlers._replica_set)
-
-    @property
-    def serving(self) -> list[str]:
-        return sorted(r.version for r in self.replica_set.deployer.store.serving)
-
-    async def see(self, tag: str) -> None:
-        """The registry names *tag*, and dewy looks."""
-        name = self.host.publish(f"{REPOSITORY}:{tag}", labels={"version": tag})
-        digest = name.partition("@")[2]
-        self.registry.release = Release(tag, f"img://{REPOSITORY}:{tag}", digest)
-        await self.handlers.poller.once()
-
-
-@pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryHost:
-    host = MemoryHost(str(tmp_path))
-
-    @asynccontextmanager
-    async def opened(*given: object) -> AsyncIterator[MemoryEngine]:
-        yield MemoryEngine(host)
-
-    monkeypatch.setattr(container, "open_engine", opened)
-    monkeypatch.setattr("dewy.system.raise_descriptor_limit", lambda: None)
-    return host
-
-
-@asynccontextmanager
-async def alive(
-    root: Path,
-    host: MemoryHost,
-    registry: Names | None = None,
-    service: Service | None = None,
-    **given: Any,
-) -> AsyncIterator[Life]:
-    usual: dict[str, Any] = {
-        "command": "container",
-        "registry": f"img://{REPOSITORY}",
-        "port_mappings": (PortMapping(0, 8080),),
-        "replicas": 2,
-        "min_healthy": 0.0,
-        "health_path": "/up",
-        "upstream": "published",
-        "drain_time": 1.0,
-        "proxy_threads": 0,
-    }
-    settings = Settings(root=root, cache_dir=root / ".dewy" / "cache", **usual | given)
-    registry = registry or Names()
-    host.run = Bench(host, settings, None).run  # type: ignore[arg-type]
-    async with AsyncExitStack() as stack:
-        outside = Endpoints(registry, None, (), None)  # type: ignore[arg-type]
-        signals = stack.enter_context(Signals())
-        service = service or Service()
-        context = RunContext(
-            settings,
-            stack,
-            service,
-            signals,
-            outside,
-            Clock(),
-            outer=stack,
-            last=stack,
-        )
-        handlers = await container.replicate(context, lambda: settings)
-        yield Life(handlers, host, registry)
+from tests.standins.container_lives import Names, alive, lose_image
+from tests.standins.crews import Shop
 
 
 async def test_it_deploys_what_the_registry_names(tmp_path: Path, host: MemoryHost):
@@ -186,16 +86,6 @@ async def test_a_death_within_probation_takes_the_version_back(
         assert "v1" == running.tag
         await life.handlers.poller.once()
         assert ["v1"] * 2 == life.serving
-
-
-async def lose_image(life: Life, tag: str) -> None:
-    """Have an image gone from the host, and from the registry."""
-    state = life.handlers.agent.state
-    digest = next(each.identity for each in state.installed if each.tag == tag)
-    reference = f"{REPOSITORY}@{digest}"
-    gone = life.host.registry.pop(reference).image
-    life.host.registry.pop(f"{REPOSITORY}:{tag}")
-    life.host.images.pop(gone.id)
 
 
 async def test_rollback_passes_over_version_whose_image_cannot_be_had(

@@ -11,9 +11,9 @@ from dewy.config import Settings
 from dewy.containers.engines.memory_host import MemoryHost
 from dewy.deploy.progress import ProgressReporter
 from dewy.telemetry.loading import load
-from tests.daemon.test_container import alive, host  # noqa: F401
 from tests.eventually import eventually
 from tests.needs import found, needs
+from tests.standins.container_lives import alive
 
 if found("telemetry"):
     from dewy.daemon.measuring import measure
@@ -32,7 +32,7 @@ ELSEWHERE = {
 
 async def test_replicas_are_measured(
     tmp_path: Path,
-    host: MemoryHost,  # noqa: F811
+    host: MemoryHost,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With exactly the labels that the original gave them."""

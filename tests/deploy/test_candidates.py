@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from dewy.deploy.candidates import MOST, Absence, Found, find, first, in_short
+from dewy.deploy.candidates import MOST, Absence, Found, ask, find, first, in_short
 from dewy.deploy.plan import Action
 from dewy.deploy.quarantine import Entry, Quarantine
 from dewy.deploy.state import Installed, State
 from dewy.errors import Ambiguous, NoRelease, NotYet, RemoteError
 from dewy.registries import Candidates
 from dewy.registries.options import Options
-from dewy.release import Refusal, Release
+from dewy.release import Deployment, Refusal, Release
 from dewy.versions import Selection, Version
 
 NOW = 1_000_000.0
@@ -357,3 +357,22 @@ def test_many_refusals_are_counted() -> None:
 
     assert ["v1.0.0: for darwin", "and 1298 more"] == in_short(many, 1)
     assert ["v1.0.0: for darwin"] == in_short(many[:1], 1)
+
+
+async def test_release_without_a_name_is_not_taken_for_withdrawn() -> None:
+    shelf, absence = Shelf().put("v1.0.0"), Absence()
+
+    class Listing:
+        async def candidates(self) -> Candidates:
+            return shelf.candidates()
+
+        async def current(self, tag: str | None = None) -> Release:
+            raise NotImplementedError
+
+        async def report(self, deployment: Deployment) -> None:
+            raise NotImplementedError
+
+    for _ in range(2):
+        found = await ask(Listing(), running(""), absence, NOW, GRACE)
+
+        assert ("v1.0.0 is new", False) == (found.decision.reason, found.withdrawn)

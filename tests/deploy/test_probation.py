@@ -17,6 +17,7 @@ from dewy.deploy.probation import Probation
 from dewy.deploy.releases import Releases
 from dewy.deploy.state import Installed, State, StateFile
 from dewy.deploy.state_store import StateStore
+from dewy.errors import DeploymentError
 from dewy.notifiers.memory import MemoryNotifier
 from dewy.system import Clock
 from tests.standins import virtual_time
@@ -33,6 +34,7 @@ class Case:
     now: float = 0.0
     rollback: bool = True
     state: State = field(default_factory=lambda: State(NEW, (NEW, OLD)))
+    deployer: AssetsDeployer | None = None
 
     def __post_init__(self) -> None:
         for installed in (OLD, NEW):
@@ -54,8 +56,8 @@ class Case:
         self.probation = Probation(settings, clock, self.state_store, deployment_log)
 
     async def die(self) -> bool:
-        put_back = AssetsDeployer(self.releases).put_back
-        return await self.probation.verdict("exit status 9", ("oh no",), put_back)
+        deployer = self.deployer or AssetsDeployer(self.releases)
+        return await self.probation.verdict("exit status 9", ("oh no",), deployer)
 
 
 async def test_a_death_within_probation_is_a_verdict(tmp_path: Path):
@@ -272,7 +274,7 @@ async def test_no_rollback_keeps_what_failed(tmp_path: Path):
 
 
 @pytest.mark.parametrize("others", [(), (OLD,)])
-async def test_without_a_good_release_to_go_back_to_nothing_moves(
+async def test_release_that_dies_with_nothing_to_go_back_to_runs_on_condemned(
     tmp_path: Path, others: tuple[Installed, ...]
 ):
     state = State(NEW, (NEW, *others))
@@ -281,6 +283,31 @@ async def test_without_a_good_release_to_go_back_to_nothing_moves(
     case.probation.begin(NEW, "abc")
 
     assert not await case.die()
+    assert not await case.die()
+
+    after = case.state_store.state
+    assert NEW == after.running
+    assert after.is_stopgap
+    (record,) = await asyncio.to_thread(case.history.read)
+    assert ("v2", "failed", "probation") == (record.tag, record.outcome, record.step)
+    assert record.reason.endswith("; no earlier release can be put back")
+
+
+async def test_quarantine_is_timed_once_the_next_candidate_dies_too(tmp_path: Path):
+    """A database that is down must not condemn all that the registry has."""
+    case = Case(tmp_path, state=State(NEW, (NEW,)))
+    case.probation.begin(NEW, "abc")
+    for case.now in (1, 5):
+        assert not await case.die()
+    await case.state_store.note(lambda state: state.deployed(OLD, 7))
+    case.probation.begin(OLD, "def")
+    case.now = 10
+    assert not await case.die()
+
+    entries = case.state_store.state.quarantine.entries
+    assert [("v2", True), ("v1", False)] == [
+        (e.tag, e.until is not None) for e in entries
+    ]
 
 
 def test_release_that_lives_through_probation_passes(
@@ -318,10 +345,10 @@ async def test_whoever_waits_for_probation_learns_that_it_failed(tmp_path: Path)
 async def test_release_that_is_not_healthy_fails_probation(tmp_path: Path):
     case = Case(tmp_path)
     case.probation.begin(NEW, "abc")
-    put_back = AssetsDeployer(case.releases).put_back
+    deployer = AssetsDeployer(case.releases)
 
     assert await case.probation.verdict(
-        "2 of 3 replicas are unhealthy", (), put_back, "failed"
+        "2 of 3 replicas are unhealthy", (), deployer, "failed"
     )
 
     state = case.state_store.state
@@ -388,3 +415,44 @@ def test_death_in_short_probation_is_judged_when_its_cause_is_known(tmp_path: Pa
         return await case.die()
 
     assert virtual_time.run(scenario())
+
+
+class Elsewhere(AssetsDeployer):
+    """A deployer that has to fetch some releases first, for as long as it takes."""
+
+    def __init__(self, releases: Releases, *missing: Installed) -> None:
+        super().__init__(releases)
+        self.missing = missing
+        self.tried: list[Installed] = []
+
+    async def at_hand(self, previous: Installed) -> bool:
+        return previous not in self.missing
+
+    async def put_back(self, previous: Installed) -> None:
+        self.tried.append(previous)
+        if previous in self.missing:
+            raise DeploymentError(f"no image of {previous.tag}")
+        await super().put_back(previous)
+
+
+async def test_release_at_hand_is_put_back_before_a_better_one_to_fetch(
+    tmp_path: Path,
+):
+    older = Installed("v0", "0", "20310103T040506Z", 0.5)
+    case = Case(tmp_path, state=State(NEW, (NEW, OLD, older)))
+    (tmp_path / "releases" / older.directory).mkdir()
+    case.deployer = deployer = Elsewhere(case.releases, OLD)
+    case.probation.begin(NEW, "abc")
+
+    assert await case.die()
+    assert [older] == deployer.tried
+    assert older == case.state_store.state.running
+
+
+async def test_release_to_fetch_is_put_back_if_none_is_at_hand(tmp_path: Path):
+    case = Case(tmp_path)
+    case.deployer = deployer = Elsewhere(case.releases, OLD)
+    case.probation.begin(NEW, "abc")
+
+    assert not await case.die()
+    assert [OLD] == deployer.tried

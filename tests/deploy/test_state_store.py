@@ -137,6 +137,34 @@ async def test_a_write_is_over_before_its_cancellation_is(
     assert state_store.state == await asyncio.to_thread(file.read)
 
 
+async def test_cancelled_note_holds_though_another_follows(
+    state_store: StateStore, file: StateFile, monkeypatch: pytest.MonkeyPatch
+):
+    """A version must not leave quarantine because dewy ended as it got in."""
+    begun, goes_on = threading.Event(), threading.Event()
+    write = file.write
+
+    def slow(state: State) -> None:
+        begun.set()
+        goes_on.wait(20)
+        write(state)
+
+    monkeypatch.setattr(file, "write", slow)
+    condemning = asyncio.create_task(
+        state_store.condemn("v2", "b", "died", Clock(), traffic=True)
+    )
+    await asyncio.to_thread(begun.wait, 20)
+    condemning.cancel()
+    goes_on.set()
+    await asyncio.wait({condemning})
+
+    await state_store.note(lambda state: replace(state, notifies=True))
+
+    known = await asyncio.to_thread(file.read)
+    assert known
+    assert known.quarantine.find("v2", "b")
+
+
 async def test_refused_note_is_told_with_path_and_advice_until_written(
     state_store: StateStore, file: StateFile, monkeypatch: pytest.MonkeyPatch
 ):

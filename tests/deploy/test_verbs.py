@@ -153,13 +153,16 @@ def test_rollback_without_anything_to_go_to_says_why() -> None:
         rollback(state, None, CLOCK)
 
 
-def test_rollback_from_an_unnamed_release_quarantines_nothing() -> None:
-    """Without a tag no entry could ever match it."""
+def test_rollback_from_an_unnamed_release_holds_the_root() -> None:
+    """Without a tag no entry could keep it out: the next poll brought it back."""
     unnamed = Installed("", "", "20310203T040506Z", 9.0)
-    after, _ = rollback(State(running=unnamed, installed=(unnamed, V1)), None, CLOCK)
+    state = State(running=unnamed, installed=(unnamed, V1))
+    after, message = rollback(state, None, CLOCK)
 
     assert V1 == after.running
+    assert "; held, for what was left has no version; `dewy unhold` ends it" in message
     assert [] == list(after.quarantine)
+    assert (True, False) == (after.hold, after.provisional)
 
 
 def test_deploy_is_remembered_for_the_next_start() -> None:

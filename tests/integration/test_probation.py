@@ -88,6 +88,23 @@ async def test_dying_within_probation_rolls_back_until_retried(
     assert "Rolled back" in dewy.log
 
 
+async def test_first_release_that_dies_within_probation_makes_way_for_an_older_one(
+    tmp_path, unused_tcp_port
+):
+    """Nothing was kept that could be put back: a fresh host crash-looped for ever."""
+    dewy = Dewy(tmp_path, unused_tcp_port, options=GRACE)
+    dewy.publish(GOOD, programs.SILENT)
+    dewy.publish(BAD, programs.MORTAL)
+    async with dewy:
+        await dewy.runs(BAD)
+        (dewy.root / "die").touch()
+        reason = await dewy.refuses(BAD)
+        await dewy.runs(GOOD)
+
+        assert "died within probation (exit status 9)" == reason
+        assert GOOD == await dewy.fetch()
+
+
 async def test_what_probation_threw_out_stays_out_after_a_restart(
     tmp_path, unused_tcp_port
 ):

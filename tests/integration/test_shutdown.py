@@ -13,6 +13,7 @@ import pytest
 
 from dewy.system import start_time
 from tests.eventually import eventually
+from tests.integration.test_verbs_at_once import program_of, saying
 from tests.needs import needs
 from tests.standins import programs
 from tests.standins.container_site import ContainerDewy
@@ -113,6 +114,29 @@ async def test_dewy_that_is_stopping_answers_and_takes_no_deployment(
         assert (1, True) == (refused.status, "dewy is stopping" in refused.err)
         assert (0, True) == (held.status, "held at v1.0.0" in held.out)
         assert 0 == await stubborn.stop()
+
+
+async def test_stop_cancels_a_rollback_under_way(
+    tmp_path: Path, unused_tcp_port: int
+) -> None:
+    """As it does a deployment: before anything the rollback works on has gone."""
+    options = ("--ready", "notify", "--start-timeout", "10m")
+    dewy = Dewy(tmp_path, unused_tcp_port, options=options)
+    async with dewy:
+        for version in ("v1.0.0", "v1.1.0"):
+            dewy.publish(version)
+            await dewy.runs(version)
+        await dewy.until(lambda now: now["underway"] is None)
+        program_of(dewy, "v1.0.0").write_text(programs.NEVER_READY)
+        rollback = await saying(dewy.root, "rollback")
+        status = await dewy.until(lambda now: 2 == len(now["generations"]))
+
+        assert 0 == await dewy.stop()
+
+        _, err = await rollback.communicate()
+        assert "dewy: error: dewy is stopping\n" == err.decode()
+        assert not [g for g in status["generations"] if start_time(int(g["pid"]))]
+        assert "level=ERROR" not in dewy.log
 
 
 @dataclass

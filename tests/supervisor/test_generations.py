@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
 from dewy.errors import StartFailed
+from dewy.supervisor import generations as module
 from tests.eventually import eventually
+from tests.needs import needs
 from tests.standins import programs
+from tests.standins.fuse import hung, thread_states
 from tests.standins.switching import renew
 
 PATIENT = {"start_grace": 20.0}
@@ -224,3 +229,65 @@ def _lives(pid: int) -> bool:
             return stat.read().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+async def test_status_is_degraded_while_a_program_of_another_release_serves(site):
+    wanted = "v1"
+    site.install("v1")
+    await site.open(start_grace=0.1, release=lambda: wanted)
+    await site.supervisor.start()
+    assert [] == site.generations.degraded()
+
+    wanted = "v0"
+
+    told = "the program that serves is of another release"
+    assert [told] == site.generations.degraded()
+
+
+@asynccontextmanager
+async def hanging(site, start_timeout: float) -> AsyncIterator[asyncio.Task[None]]:
+    """A switch to a program that hangs as it is executed, beside v1."""
+    site.install("v1")
+    await site.open(stop_timeout=0.2)
+    await site.supervisor.start()
+    policy = replace(site.policy, start_timeout=start_timeout)
+    site.generations.policy = policy
+    mount = site.root / "mount"
+    await asyncio.to_thread(mount.mkdir)
+    with hung(mount):
+        site.generations._program = (str(mount / "python"), *programs.COMMAND[1:])
+        switch = asyncio.create_task(renew(site.generations))
+        try:
+            await eventually(lambda: hangs(site))
+            site.generations._program = programs.COMMAND
+            yield switch
+        finally:
+            switch.cancel()
+            await asyncio.wait({switch})
+
+
+def hangs(site) -> bool:
+    starting = [w for w, s in site.generations.workers.items() if s == "starting"]
+    return any(w.pid and "D" in thread_states(w.pid) for w in starting)
+
+
+@needs("fuse")
+async def test_death_is_answered_while_a_candidate_hangs_as_it_is_executed(site):
+    async with hanging(site, 3600):
+        site.generations.serving.kill()
+        await site.answers("v1")
+
+
+@needs("fuse")
+async def test_switch_ends_though_its_failed_generation_cannot_be_killed(
+    site, monkeypatch
+):
+    monkeypatch.setattr(module, "KILLED", 0.2)
+    async with hanging(site, 8) as switch:
+        with pytest.raises(StartFailed, match="was not executed within 8 s") as failed:
+            await switch
+
+        assert failed.value.host
+        assert {"serving", "draining"} == set(site.generations.workers.values())
+        assert "v1" == await site.ask()
+    await site.only(1)

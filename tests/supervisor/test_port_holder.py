@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,7 +16,12 @@ import pytest
 
 from dewy.config import Address
 from dewy.errors import DewyError
-from dewy.supervisor.port_holder import LeftPrograms, left_at, lies_below
+from dewy.supervisor.port_holder import (
+    LeftPrograms,
+    end_in_order,
+    left_at,
+    lies_below,
+)
 from dewy.supervisor.processes import holders
 from dewy.supervisor.sockets import open_listeners
 
@@ -157,3 +163,18 @@ def test_process_belongs_to_the_root_its_paths_are_in(
 
 def test_nothing_belongs_to_the_root_directory_of_the_host():
     assert not lies_below(Path("/"), sys.executable, [], os.getcwd())
+
+
+async def test_process_that_cannot_be_killed_is_left_behind(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """A mount that hangs keeps it alive; dewy starts all the same."""
+    sent = []
+    monkeypatch.setattr("dewy.supervisor.port_holder.start_time", lambda pid: 7)
+    monkeypatch.setattr("os.kill", lambda pid, number: sent.append((pid, number)))
+    monkeypatch.setattr("dewy.supervisor.port_holder.DYING", 0.1)
+    async with asyncio.timeout(20):
+        await end_in_order({2**22 - 1: 7}, 0.1)
+
+    assert [(2**22 - 1, signal.SIGTERM), (2**22 - 1, signal.SIGKILL)] == sent
+    assert "Left processes that cannot be killed" in caplog.messages

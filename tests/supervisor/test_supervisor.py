@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from dewy.errors import StartFailed
+from dewy.supervisor.backoff import Backoff
 from dewy.supervisor.worker import Worker
 from tests.eventually import eventually
 from tests.standins import programs
@@ -316,3 +317,16 @@ async def test_port_that_an_old_generation_closes_for_all_serves_on(site):
     await site.only(2)
 
     assert "v2" == await site.ask()
+
+
+async def test_deaths_of_one_release_delay_no_start_of_the_next(site):
+    site.install("v1")
+    await site.open()
+    await site.supervisor.start()
+    site.generations.deaths.backoff = Backoff(8)
+    await renew(site.generations)
+    assert Backoff(8) == site.generations.deaths.backoff
+    site.install("v2")
+    await renew(site.generations)
+
+    assert Backoff() == site.generations.deaths.backoff

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 
 from dewy.errors import StartFailed
 from dewy.logs import detail_of
+from dewy.supervisor.environment import GENERATION
 from dewy.supervisor.worker import Worker
 from tests.eventually import eventually
 
@@ -228,3 +230,27 @@ async def test_end_is_told_where_leftovers_cannot_be_looked_for(
     async with asyncio.timeout(60):
         assert 3 == await worker.exited
         await worker.stop(60)
+
+
+async def test_death_is_answered_while_another_process_cannot_be_read(
+    worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Reading the environment of one whose memory is locked does not end."""
+    readable = threading.Event()
+
+    def look(marked: object) -> dict[int, int]:
+        readable.wait(60)
+        return {}
+
+    monkeypatch.setattr("dewy.supervisor.worker.bearers", look)
+    monkeypatch.setattr("dewy.supervisor.processes.LOOKING", 0.1)
+    marked = {**os.environ, GENERATION: "1@test@/"}
+    program = (sys.executable, "-S", "-c", "raise SystemExit(3)")
+    worker.spawn(program, tmp_path, marked, ())
+    try:
+        await worker.go("program")
+        async with asyncio.timeout(20):
+            assert 3 == await worker.exited
+            await worker.stop(60)
+    finally:
+        readable.set()

@@ -203,7 +203,8 @@ def event(
         return None
     if kind == "network" and action in {"connect", "disconnect"}:
         who = attributes.get("container") or ""
-        return Event(action, who) if who in known else None
+        network = str(attributes.get("name") or "")
+        return Event(action, who, network) if who in known else None
     if kind != "container" or not carries(attributes, labels):
         return None
     if action in _DETAILS:

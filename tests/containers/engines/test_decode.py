@@ -224,6 +224,10 @@ def told(action: str, kind: str = "container", **attributes: str) -> dict[str, A
             Event("health_status", ID, "unhealthy"),
         ),
         (told("disconnect", "network", container=ID), Event("disconnect", ID)),
+        (
+            told("disconnect", "network", container=ID, name="metrics"),
+            Event("disconnect", ID, "metrics"),
+        ),
         (told("disconnect", "network", container="other"), None),
         (told("start"), None),
         (told("exec_start: /check --token=x", mine=""), None),

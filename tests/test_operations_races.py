@@ -1,0 +1,148 @@
+"""Verbs said at the moment in which something ends: what they answer is true."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from dewy.admin.handlers import Handlers
+from dewy.deploy.deploy_hooks import DeployHooks
+from dewy.deploy.releases import Trial
+from dewy.errors import DeploymentError
+from dewy.follow_up import Tidier
+from dewy.operations import Operations
+from dewy.polling import Poller
+from tests.eventually import eventually
+from tests.standins.agents import acting
+from tests.standins.sites import Gate, deploying, sited
+
+
+async def test_unhold_said_while_a_named_deployment_settles_stays(
+    tmp_path, monkeypatch
+):
+    async with sited(tmp_path) as site:
+        gate, find = Gate(), type(site.agent)._find
+
+        async def waits(agent, state):
+            await gate()
+            return await find(agent, state)
+
+        monkeypatch.setattr(type(site.agent), "_find", waits)
+        asked = asyncio.create_task(site.deploy("v1.0.0"))
+        await gate.reached.wait()
+        assert site.agent.state.hold
+        agent = site.agent
+        poller = Poller(agent.tick, agent.settings, agent.clock)
+        await Handlers(agent, poller).handle("unhold", {})
+        gate.opened.set()
+
+        assert "v1.0.0 runs" == await asked
+        assert not site.agent.state.hold
+
+
+async def test_named_version_that_a_poll_deploys_is_held_if_a_newer_one_comes(
+    tmp_path, monkeypatch
+):
+    async with sited(tmp_path) as site, deploying(site, monkeypatch) as (poll, gate):
+        asked = asyncio.create_task(site.deploy("v1.2.0"))
+        await eventually(lambda: any("already" in said for said in site.said))
+        site.hands.publish("v1.3.0")
+        gate.opened.set()
+        await poll
+
+        assert "v1.2.0 runs and is held, for v1.3.0 is newer" == await asked
+        assert site.agent.state.hold
+
+
+async def test_client_that_leaves_at_the_commit_leaves_no_hold_at_the_newest(
+    tmp_path, monkeypatch
+):
+    async with sited(tmp_path) as site:
+        gate, record = Gate(), site.agent.deployment_log.record
+
+        async def waits(*args, **more):
+            await gate()
+            await record(*args, **more)
+
+        monkeypatch.setattr(site.agent.deployment_log, "record", waits)
+        site.hands.publish("v1.2.0")
+        asked = asyncio.create_task(site.deploy("v1.2.0"))
+        await gate.reached.wait()
+        assert site.agent.state.hold
+        asked.cancel()
+        gate.opened.set()
+        await asyncio.wait({asked})
+        await site.agent.follow_up.finished()
+
+        assert ("v1.2.0", False) == (site.running, site.agent.state.hold)
+
+
+async def test_hold_lets_the_first_deployment_go_on(tmp_path, monkeypatch):
+    async with acting(tmp_path) as hands:
+        gate = Gate()
+        monkeypatch.setattr(DeployHooks, "before", gate)
+        hands.publish("v1.0.0")
+        poll = asyncio.create_task(hands.agent.tick())
+        await gate.reached.wait()
+
+        answer = await Operations(hands.agent).hold()
+        gate.opened.set()
+        await poll
+
+        assert "held, but nothing runs: the first release is still deployed" in answer
+        assert "cancelled" not in answer
+        assert "v1.0.0" == hands.agent.state.running.name
+
+
+@pytest.mark.parametrize("verb", ["abort", "hold"])
+async def test_deployment_that_has_failed_is_not_taken_for_cancelled(
+    verb: str, tmp_path, monkeypatch
+):
+    async with sited(tmp_path) as site:
+        gate = Gate()
+
+        async def fails(*_: object) -> None:
+            raise DeploymentError("exit status 1")
+
+        monkeypatch.setattr(DeployHooks, "before", fails)
+        monkeypatch.setattr(Tidier, "tidy", lambda *_, **__: gate())
+        site.hands.publish("v1.2.0")
+        poll = asyncio.create_task(site.agent.tick())
+        await gate.reached.wait()
+        asked = asyncio.create_task(getattr(site.operations, verb)())
+        await eventually(lambda: site.agent.changes.pending.cancelled)
+        gate.opened.set()
+
+        assert "deployment of v1.2.0 had failed" in await asked
+        await asyncio.wait({poll})
+        record = (await site.hands.history())[-1]
+        assert ("v1.2.0", "failed") == (record.tag, record.outcome)
+        assert ["v1.2.0"] == site.quarantined()
+
+
+async def test_failed_rollback_is_undone_though_another_one_is_asked_for(
+    tmp_path, monkeypatch
+):
+    """What runs must not stay in quarantine."""
+    async with sited(tmp_path) as site:
+        gate, store = Gate(), site.agent.state_store
+
+        async def fails(trial: Trial) -> None:
+            monkeypatch.setattr(store, "note", noted)
+            raise DeploymentError("no such directory")
+
+        async def noted(transition):
+            await gate()
+            return await type(store).note(store, transition)
+
+        monkeypatch.setattr(Trial, "place", fails)
+        first = asyncio.create_task(site.roll_back())
+        await gate.reached.wait()
+        abort = asyncio.create_task(site.operations.abort())
+        await eventually(lambda: site.agent.changes.pending.cancelled)
+        gate.opened.set()
+
+        assert "the rollback to v1.0.0 had failed: no such directory" in await abort
+        await asyncio.wait({first})
+        assert ("v1.1.0", []) == (site.running, site.quarantined())
