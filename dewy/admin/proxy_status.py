@@ -18,11 +18,13 @@ def proxy_status(
     """
     Return the status of a proxy of *ports*: the keys that make sense of any other.
 
-    `backends` has those of all ports. A backend that does not answer is degraded.
+    `backends` has those of all ports. A backend that does not answer is degraded, and
+    so is a port without any; ports that accept no more are left out.
 
     Args:
         more: Further keys, such as `attention`.
     """
+    ports = [port for port in ports if not port.closed]
     backends = [each for port in ports for each in describe_backends(port)]
     degraded = [*_degraded(backends), *_unserved(ports)]
     return {
