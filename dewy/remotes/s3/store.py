@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 import boto3
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConfigParseError
 
 from ... import __version__
 from ...errors import ConfigError, RemoteError
@@ -60,7 +60,8 @@ class S3Store:
         self._shown = shown
         self._lock = threading.Lock()
         self._made: Any = None
-        with errors.configured(shown):
+        # A broken file, of others than dewy, is told when the bucket is asked.
+        with errors.configured(shown), suppress(ConfigParseError):
             self._client()
 
     def __str__(self) -> str:
