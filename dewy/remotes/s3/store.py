@@ -24,6 +24,7 @@ from ...errors import ConfigError, RemoteError
 from ..env_proxy import proxies_for
 from ..http import STANDARD
 from ..objects import HASTE, Content, Page, Stat
+from ..objects.renewals import Renewals
 from ..transfer import Interrupted
 from ..vendor_files import read_by_boto3
 from . import errors
@@ -59,6 +60,7 @@ class S3Store:
         self._endpoint = endpoint
         self._shown = shown
         self._lock = threading.Lock()
+        self._renewals = Renewals()
         self._made: Any = None
         # A broken file, of others than dewy, is told when the bucket is asked.
         with errors.configured(shown), suppress(ConfigParseError):
@@ -160,10 +162,15 @@ class S3Store:
                 self._made.close()
             self._made = None
 
+    def _forget(self) -> None:
+        """Have the next call read credentials and authorities again."""
+        if self._renewals.permitted():
+            self.close()
+
     @contextmanager
     def _asking(self, expected: frozenset[str] = frozenset()) -> Iterator[Any]:
         """Lend the client; the block ends quietly with an error that is *expected*."""
-        with errors.translated(self._shown, self.close):
+        with errors.translated(self._shown, self._forget):
             try:
                 yield self._client()
             except ClientError as exc:
