@@ -15,6 +15,9 @@ LONGEST = 100
 
 SOCKET = "admin.sock"
 
+PROXY_SOCKET = "proxy.sock"
+"""Name of the socket of a `dewy proxy`, which may run beside the dewy of the root."""
+
 
 @contextmanager
 def address(directory: Path, name: str) -> Iterator[str]:

@@ -26,10 +26,14 @@ async def ask(
     verb: str,
     patience: float = 10.0,
     progress: Progress | None = None,
+    *,
+    through: str = SOCKET,
     **args: object,
 ) -> dict[str, Any]:
     """
     Return what the dewy of the root that *private* is in answers to *verb*.
+
+    *through* is the name of the socket there, which is another for its proxy.
 
     *progress* is told each step meanwhile; leaving then cancels what was asked for.
 
@@ -39,7 +43,7 @@ async def ask(
     """
     try:
         async with asyncio.timeout(patience):
-            reader, writer = await _connect(private)
+            reader, writer = await _connect(private, through)
             try:
                 request = {"verb": verb, **args}
                 if progress is not None:
@@ -56,9 +60,9 @@ async def ask(
     return answer
 
 
-async def _connect(private: Path) -> tuple[StreamReader, StreamWriter]:
+async def _connect(private: Path, name: str) -> tuple[StreamReader, StreamWriter]:
     try:
-        with address(private, SOCKET) as place:
+        with address(private, name) as place:
             return await asyncio.open_unix_connection(place, limit=LONGEST_ANSWER)
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as exc:
         raise NotRunning(f"no dewy runs in {private.parent}") from exc

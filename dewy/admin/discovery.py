@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import DEFAULT_ADMIN_PORT
 from ..errors import DewyError
-from .address import SOCKET
+from .address import PROXY_SOCKET, SOCKET
 from .client import ask
 from .http import HOST, PORTS_TRIED, status_answer
 
@@ -27,10 +27,11 @@ LONGEST_ANSWER = 16 * 1024 * 1024
 
 SOCKETS = Path("/proc/net/unix")
 # The control socket's name before it is renamed: the kernel knows no other.
-_SOCKET = re.compile(rf"(/.*)/\.{re.escape(SOCKET)}\.([0-9]+)$", re.MULTILINE)
+_NAMES = "|".join(map(re.escape, (SOCKET, PROXY_SOCKET)))
+_SOCKET = re.compile(rf"(/.*)/\.({_NAMES})\.([0-9]+)$", re.MULTILINE)
 _THROUGH_DESCRIPTOR = "/proc/self/fd/"
 
-_MODES = ("server", "assets", "container")
+_MODES = ("server", "assets", "container", "proxy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Instance:
 
     @property
     def mode(self) -> str:
-        """The command it is: `server`, `assets` or `container`."""
+        """The command it is: `server`, `assets`, `container` or `proxy`."""
         command = self.status.get("command")
         if isinstance(command, int) and 0 <= command < len(_MODES):
             return _MODES[command]
@@ -76,34 +77,41 @@ async def everywhere(first: int) -> list[Instance]:
     Roots of other users answer to root alone.
     """
     found = await nearby(first)
-    known = {str(each.status.get("root")) for each in found}
-    roots = await asyncio.to_thread(_roots)
-    asked = [_in_root(root) for root in sorted(roots) if str(root) not in known]
-    return [*found, *(each for each in await asyncio.gather(*asked) if each)]
+    known = {_identity(each) for each in found}
+    sockets = await asyncio.to_thread(_sockets)
+    asked = [_in_root(root, name) for root, name in sorted(sockets)]
+    more = [each for each in await asyncio.gather(*asked) if each]
+    return [*found, *(each for each in more if _identity(each) not in known)]
 
 
-async def _in_root(root: Path) -> Instance | None:
+def _identity(found: Instance) -> tuple[object, object]:
+    return found.status.get("root"), found.status.get("pid")
+
+
+async def _in_root(root: Path, name: str) -> Instance | None:
     try:
-        told = await ask(root / ".dewy", "status", PATIENCE)
+        told = await ask(root / ".dewy", "status", PATIENCE, through=name)
         return Instance(told.get("admin_port") or 0, status_answer(told))
     except (DewyError, OSError, KeyError):
         return None
 
 
-def _roots() -> set[Path]:
-    """Return the roots with a control socket, as Linux tells in /proc/net/unix."""
+def _sockets() -> set[tuple[Path, str]]:
+    """
+    Return the roots with control sockets and their names, as /proc/net/unix tells.
+    """
     try:
         table = SOCKETS.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return set()
     found = set()
-    for place, pid in _SOCKET.findall(table):
+    for place, name, pid in _SOCKET.findall(table):
         try:
             private = place.startswith(_THROUGH_DESCRIPTOR)
             cwd = os.readlink(f"/proc/{pid}/cwd") if private else ""
         except OSError:
             continue
-        found.add(Path(cwd) if private else Path(place).parent)
+        found.add((Path(cwd) if private else Path(place).parent, name))
     return found
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from ..config import Settings
 from ..config.resolve import missing_registry
+from ..deploy.state import StateFile
 from ..errors import ConfigError
 from ..system import Clock
 from . import offline
+from .address import PROXY_SOCKET, SOCKET
 from .client import NotRunning, ask
 from .control import Progress
 
@@ -25,14 +28,17 @@ async def look(settings: Settings, clock: Clock | None = None) -> dict[str, Any]
     """
     Return the status of the root, from the dewy that runs there or from disk.
 
+    Where nothing was ever deployed, it may be that of a `dewy proxy`.
+
     Raises:
         DewyError: the status can be read from neither.
     """
-    try:
-        answer = await ask(settings.private, "status", PATIENCE)
-        return {key: value for key, value in answer.items() if key != "ok"}
-    except NotRunning:
-        return await asyncio.to_thread(offline.look, settings, clock or Clock())
+    deployed = await asyncio.to_thread(StateFile(settings.private).path.exists)
+    for name in (SOCKET,) if deployed else (SOCKET, PROXY_SOCKET):
+        with suppress(NotRunning):
+            answer = await ask(settings.private, "status", PATIENCE, through=name)
+            return {key: value for key, value in answer.items() if key != "ok"}
+    return await asyncio.to_thread(offline.look, settings, clock or Clock())
 
 
 async def operate(

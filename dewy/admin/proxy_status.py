@@ -16,13 +16,15 @@ def proxy_status(
     ports: Sequence[Port], *, name: str, root: str, pid: int, **more: Any
 ) -> dict[str, Any]:
     """
-    Return the status of a proxy of *ports*: the keys that make sense of any other.
+    Return the status of a proxy of *ports*, with the keys of other modes that apply.
 
-    `backends` has those of all ports. A backend that does not answer is degraded.
+    `backends` has those of all ports. A backend that does not answer is degraded, and
+    so is a port without any; ports that accept no more are left out.
 
     Args:
         more: Further keys, such as `attention`.
     """
+    ports = [port for port in ports if not port.closed]
     backends = [each for port in ports for each in describe_backends(port)]
     degraded = [*_degraded(backends), *_unserved(ports)]
     return {

@@ -25,6 +25,7 @@ from .. import urls
 from ..config.values import positive_duration
 from ..errors import ConfigError, RateLimited, RemoteError
 from ..remotes import NONSENSE
+from ..remotes.http import no_connection
 from . import Versioned
 from .chunks import ChunkedCache, local_copies
 from .circuit_breaker import PATIENCE, CircuitBreaker, together
@@ -217,7 +218,7 @@ def _complaint(exc: Exception) -> str:
         case aiohttp.ClientSSLError():
             return f"{ADVICE}; option ca= or CONSUL_CACERT names further authorities"
         case aiohttp.ClientConnectorError():
-            return f"could not be reached: {exc.os_error.strerror or 'no connection'}"
+            return f"could not be reached: {no_connection(exc.os_error)}"
         case aiohttp.ClientError() | OSError():
             return f"broke the connection off ({type(exc).__name__})"
         case _ if any(sign in str(exc) for sign in FOREIGN):

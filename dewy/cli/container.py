@@ -25,7 +25,9 @@ def command(
 
     A new version is started beside the old one. Each of its replicas takes connections
     as soon as it is healthy, so both versions serve meanwhile; once all are, the old
-    ones leave. No request is lost. RUN OPTIONS are those of `docker run`:
+    ones leave. No request is lost, provided that the application finishes what it
+    has on SIGTERM, kept-alive connections included; one that just exits costs each
+    client that keeps its connection a request. RUN OPTIONS are those of `docker run`:
     -e KEY=VALUE, --memory 512m, -v DIR:DIR …
 
     `dewy container list` shows the containers that serve.

@@ -11,7 +11,13 @@ from ..deploy.history import History, Record
 from .arguments import options_for, settings_from
 from .output import RED, YELLOW, as_json, coloured, columns, localised, period, span
 
-TONES = {"failed": RED, "died": RED, "rolled back": RED, "cancelled": YELLOW}
+TONES = {
+    "failed": RED,
+    "died": RED,
+    "rolled back": RED,
+    "cancelled": YELLOW,
+    "hook failed": YELLOW,
+}
 WELL = ("deployed", "reloaded")
 
 

@@ -26,10 +26,11 @@ def command(ctx: click.Context, /, **given: object) -> int:
     are open, or after --drain-time, when the rest is reset. A second one ends it
     at once.
     """
+    from ..daemon.proxy_control import beside
     from ..proxy.standalone import run
     from .measuring import Measured
 
     settings = settings_from(ctx)
     for caution in settings.cautions:
         log.warning("%s", caution)
-    return loop.run(run(settings, Measured(settings), reread(ctx)))
+    return loop.run(run(settings, Measured(settings), reread(ctx), beside))

@@ -21,7 +21,9 @@ def command(ctx: click.Context, /, program: tuple[str, ...], **given: object) ->
     Run PROGRAM from the newest release, and replace it by each newer one.
 
     A new release is started beside the old one on the same listening sockets;
-    the old one leaves when the new one is ready. No request is lost.
+    the old one leaves when the new one is ready. No request is lost, provided that
+    PROGRAM finishes what it has on SIGTERM, kept-alive connections included; one that
+    just exits costs each client that keeps its connection a request.
     """
     from ..config.env_file import read_env_file
 

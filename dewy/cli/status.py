@@ -24,6 +24,7 @@ from .output import (
     period,
     span,
 )
+from .proxy_screen import proxy_lines
 from .watch import refresh
 
 Status = Mapping[str, Any]
@@ -74,14 +75,20 @@ def _unusual(status: Status) -> bool:
 
 def screen(status: Status, now: float) -> list[str]:
     """Return the status as people read it; *now* is seconds since the epoch."""
-    told = _facts(status, now)
+    told = _facts(status, now) if status["command"] != "proxy" else _place_of(status)
     rows = [(name + ":", localised(text)) for name, text in told if text]
     return [
         localised(_headline(status)),
         *columns(rows),
         *_generations(status, now),
         *_replicas(status),
+        *(proxy_lines(status) if status["command"] == "proxy" else ()),
     ]
+
+
+def _place_of(status: Status) -> Iterator[tuple[str, str]]:
+    yield "root", status["root"]
+    yield "dewy", _dewy(status)
 
 
 def _headline(status: Status) -> str:
@@ -96,8 +103,7 @@ def _headline(status: Status) -> str:
 
 
 def _facts(status: Status, now: float) -> Iterator[tuple[str, str]]:
-    yield "root", status["root"]
-    yield "dewy", _dewy(status)
+    yield from _place_of(status)
     yield ("running" if status["pid"] else "current"), _release(status["running"], now)
     yield "why", status["why"]
     yield _doing(status.get("underway")), _underway(status.get("underway"), now)

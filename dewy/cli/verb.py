@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -31,7 +33,22 @@ def _print_step(text: str) -> None:
 
 def steer(settings: Settings, verb: str, **args: object) -> None:
     """Have the dewy that runs here do *verb*, and print what came of it."""
-    from ..admin.client import ask
-
-    answer = loop.run(ask(settings.private, verb, PATIENCE, None, **args))
+    answer = loop.run(_asked(settings, verb, args))
     click.echo(localised(str(answer["message"])))
+
+
+async def _asked(
+    settings: Settings, verb: str, args: Mapping[str, Any]
+) -> Mapping[str, object]:
+    from ..admin.address import PROXY_SOCKET
+    from ..admin.client import NotRunning, ask
+
+    try:
+        return await ask(settings.private, verb, PATIENCE, None, **args)
+    except NotRunning as none:
+        try:
+            return await ask(
+                settings.private, verb, PATIENCE, None, through=PROXY_SOCKET, **args
+            )
+        except NotRunning:
+            raise none from None

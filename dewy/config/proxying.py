@@ -6,7 +6,7 @@ import re
 
 from ..errors import ConfigError
 from .endpoint import BackendAddress, Endpoint, parse_backend
-from .kinds import FLAG, TIME
+from .kinds import FLAG, HEALTH_PATH, TIME
 from .option import CONTAINER, Option
 from .values import Kind, choice, last, number
 
@@ -114,6 +114,13 @@ PROXYING = (
         FLAG,
         "Log each connection that ends.",
         RELAYS,
+    ),
+    Option(
+        "health-path",
+        HEALTH_PATH,
+        "A backend is healthy while this path answers 2xx or 3xx; an unhealthy one "
+        "gets connections only while no other is left. Not asked unless set.",
+        PROXY,
     ),
     Option(
         "drain-time",

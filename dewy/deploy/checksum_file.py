@@ -23,9 +23,11 @@ _HASH = r"(?P<hash>[0-9a-f]{128}|[0-9a-f]{64})"
 _LINES = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        # A sum alone; `sha256sum` and its kin; `sha256` of BSD, `openssl dgst`.
-        _HASH,
-        rf"(?P<escaped>\\?){_HASH}[ \t]+\*?(?P<name>\S.*)",
+        # A sum alone; `sha256sum` and its kin; the same turned round; `sha256` of BSD
+        # and `openssl dgst`.
+        rf"(?:sha(?:256|512):)?{_HASH}",
+        rf"(?P<escaped>\\?)(?:sha(?:256|512):)?{_HASH}[ \t]+\*?(?P<name>\S.*)",
+        rf"(?P<name>[^\s=]+?):?[ \t]+(?:sha(?:256|512):)?{_HASH}",
         rf"(?P<escaped>\\?)SHA(?:2-)?(?:256|512) ?\((?P<name>.+)\) ?= ?{_HASH}",
         # PowerShell's `Get-FileHash`, as a table or as CSV.
         rf'"?SHA(?:256|512)"?[\s,]+"?{_HASH}"?[\s,]+"?(?P<name>[^\s"].*?)"?',

@@ -24,8 +24,9 @@ class RootLock:
         private: The root's `.dewy`.
     """
 
-    def __init__(self, private: Path) -> None:
+    def __init__(self, private: Path, name: str = NAME) -> None:
         self.private = private
+        self._name = name
         self._descriptor = -1
 
     def take(self) -> None:
@@ -35,7 +36,7 @@ class RootLock:
             OSError: the directory or the file cannot be written.
         """
         _make_private(self.private)
-        self._descriptor = _locked(self.private)
+        self._descriptor = _locked(self.private, self._name)
 
     def restore(self) -> bool:
         """
@@ -57,7 +58,7 @@ class RootLock:
 
     def _is_there(self) -> bool:
         try:
-            found = (self.private / NAME).stat(follow_symlinks=False)
+            found = (self.private / self._name).stat(follow_symlinks=False)
             mode = self.private.stat().st_mode
         except FileNotFoundError:
             return False
@@ -67,18 +68,19 @@ class RootLock:
 
 
 @contextmanager
-def lock(private: Path) -> Iterator[RootLock]:
+def lock(private: Path, name: str = NAME) -> Iterator[RootLock]:
     """
     Hold the lock of the root that *private* is in; creates *private*, mode 0700.
 
     The file tells the holder's pid and start time. It is never removed: whoever
-    waits for a removed file waits for nobody.
+    waits for a removed file waits for nobody. By another *name* there is a second one,
+    for what may run beside that dewy.
 
     Raises:
         RootBusy: another dewy holds the lock.
         OSError: the directory or the file cannot be written.
     """
-    held = RootLock(private)
+    held = RootLock(private, name)
     held.take()
     try:
         yield held
@@ -86,9 +88,9 @@ def lock(private: Path) -> Iterator[RootLock]:
         held.release()
 
 
-def _locked(private: Path) -> int:
+def _locked(private: Path, name: str) -> int:
     descriptor = os.open(
-        private / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+        private / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
     )
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
 import re
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Self
 from urllib.parse import SplitResult, unquote
 
@@ -18,6 +20,7 @@ import aiosmtplib
 
 from .. import urls
 from ..errors import ConfigError, RemoteError
+from ..remotes.vendor_files import require_answers
 from ..system import for_certain
 from . import Notice, Origin, PartlyDelivered, Undeliverable
 from .mail_message import letter
@@ -124,7 +127,8 @@ class MailNotifier:
         self._subject = _line("subject", chosen["subject"])
         self._origin = origin
         self._settled: dict[str, set[str]] = {}
-        self._context = _context(chosen["ca"]) if self._account.tls else None
+        self._ca = chosen["ca"]
+        self._context = _context(self._ca) if self._account.tls else None
 
     def __repr__(self) -> str:
         return f"<MailNotifier {self._account.host}:{self._account.port}>"
@@ -152,9 +156,17 @@ class MailNotifier:
             if not settled:
                 raise self._refusal(exc) from None
         except (aiosmtplib.SMTPException, OSError, ValueError) as exc:
+            if any(isinstance(each, ssl.SSLError) for each in _causes(exc)):
+                await self._read_again()
             # Not `from exc`: what a server says may quote what it was told.
             raise self._refusal(exc) from None
         self._settle(notice, left, refused)
+
+    async def _read_again(self) -> None:
+        """Read the authorities, which others may have renewed, for the next try."""
+        with suppress(ConfigError, RemoteError):
+            await require_answers([_absolute(self._ca)] if self._ca else [])
+            self._context = await asyncio.to_thread(_context, self._ca)
 
     def _settle(
         self, notice: Notice, tried: Sequence[str], refused: Mapping[str, int]
@@ -227,16 +239,26 @@ class MailNotifier:
 
 
 def _unreachable(exc: BaseException) -> str:
-    cause: BaseException | None = exc
-    while cause is not None:
+    for cause in _causes(exc):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return "has a certificate that is not trusted: name its authority with ca="
         if isinstance(cause, ssl.SSLError):
             return "could not be trusted: its TLS handshake failed"
         if isinstance(cause, ConnectionRefusedError):
             return "could not be reached: connection refused"
-        cause = cause.__cause__ or cause.__context__
     return f"broke the connection off ({type(exc).__name__})"
+
+
+def _causes(exc: BaseException) -> Iterator[BaseException]:
+    """Yield *exc* and what led to it."""
+    cause: BaseException | None = exc
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _absolute(path: str) -> Path:
+    return Path(path).absolute()
 
 
 def _context(ca: str) -> ssl.SSLContext:

@@ -8,8 +8,10 @@ from collections.abc import Iterable
 
 from ..config import Endpoint, Settings
 from ..errors import DewyError
+from .backend import Backend
 from .listeners import Offered, Permissions, taken
 from .pool import Pool
+from .probe import reachable
 from .proxy import Proxy
 from .resolver import EVERY, Resolver
 
@@ -26,12 +28,18 @@ class Frontend:
         settings: Present settings.
 
         pools: Open ports with their backends, by the addresses that were asked for.
+
+        changed: Set when settings or backends change.
+
+        unhealthy: Backends that an active check found unhealthy.
     """
 
     def __init__(self, proxy: Proxy, settings: Settings) -> None:
         self.proxy = proxy
         self.settings = settings
         self.pools: dict[Endpoint, Pool] = {}
+        self.changed = asyncio.Event()
+        self.unhealthy: set[Endpoint] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._resolver = Resolver(proxy_protocol=settings.proxy_protocol == "v2")
 
@@ -68,6 +76,7 @@ class Frontend:
         # Clients wait until there are backends.
         await self._open(new, settings, paused=True)
         self.settings = settings
+        self.changed.set()
         await self.resolve()
         for endpoint in new:
             self.pools[endpoint].port.resume()
@@ -78,7 +87,27 @@ class Frontend:
         """Look up the backends, and let all ports have the present addresses."""
         found = await self._resolver.addresses(self.settings.backends)
         for pool in self.pools.values():
-            pool.serve(found)
+            before = {each.endpoint for each in pool.port.serving}
+            if pool.serve(found):
+                self.changed.set()
+                self._put_back(
+                    [each for each in pool.port.serving if each.endpoint not in before],
+                    beside=bool(before & set(found)),
+                )
+
+    def _put_back(self, new: Iterable[Backend], *, beside: bool) -> None:
+        """Prefer the others to *new* backends until those have passed a check."""
+        if self.settings.health_path and beside:
+            for backend in new:
+                self.unhealthy.add(backend.endpoint)
+                backend.eject()
+
+    async def probe(self, backend: Backend) -> bool:
+        """Return whether a suspected *backend* may be used again."""
+        if backend.endpoint in self.unhealthy:
+            return False
+        protocol = self.settings.proxy_protocol == "v2"
+        return await reachable(backend.endpoint, proxy_protocol=protocol)
 
     async def keep_resolving(self) -> None:
         """Do so again and again."""

@@ -13,6 +13,7 @@ from ..config import Settings
 from ..errors import ConfigError
 from ..signals import Signals
 from ..systemd import Service
+from .backend import Probe
 from .frontend import Frontend
 from .proxy import Proxy
 from .reload import READY, Reload, Reread
@@ -59,7 +60,7 @@ async def run(
     if not settings.listen and not offered:
         raise ConfigError("proxy needs a --listen, or a socket passed by systemd")
     system.raise_descriptor_limit()
-    proxy = _proxy(settings)
+    proxy = _proxy(settings, lambda backend: frontend.probe(backend))
     frontend = Frontend(proxy, settings)
     reload = Reload(frontend, service, reread or (lambda: settings))
     with Signals() as signals:
@@ -99,7 +100,7 @@ async def _drain(frontend: Frontend, service: Service, signals: Signals) -> None
         watching.cancel()
 
 
-def _proxy(settings: Settings) -> Proxy:
+def _proxy(settings: Settings, probe: Probe) -> Proxy:
     return Proxy(
         threads=settings.proxy_threads,
         idle_timeout=settings.proxy_idle_timeout,
@@ -107,4 +108,5 @@ def _proxy(settings: Settings) -> Proxy:
         balance=settings.balance,
         proxy_protocol=settings.proxy_protocol == "v2",
         log_connections=settings.log_connections,
+        probe=probe,
     )

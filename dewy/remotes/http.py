@@ -8,6 +8,7 @@ than its host: both may hold secrets.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import (
     AsyncIterator,
@@ -171,6 +172,13 @@ def translated(host: str, error: type[RemoteError] = RemoteError) -> Iterator[No
         raise kind(f"{host} {_complaint(exc)}") from None
 
 
+def no_connection(exc: OSError) -> str:
+    """Return why there is no connection, as the system says it."""
+    # asyncio's own text is that of a call, addresses in Python's form included.
+    number = exc.errno or 0
+    return os.strerror(number) if number > 0 else exc.strerror or "no connection"
+
+
 def _complaint(exc: Exception) -> str:
     match exc:
         case aiohttp.ClientConnectorDNSError():
@@ -178,7 +186,7 @@ def _complaint(exc: Exception) -> str:
         case aiohttp.ClientSSLError():
             return "could not be trusted: its TLS handshake or certificate failed"
         case aiohttp.ClientConnectorError():
-            return f"could not be reached: {exc.os_error.strerror or 'no connection'}"
+            return f"could not be reached: {no_connection(exc.os_error)}"
         case TimeoutError():
             return "did not answer in time"
         case Downgraded():

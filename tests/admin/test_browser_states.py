@@ -240,7 +240,7 @@ async def test_first_deployment_is_seen(page: Tab, port: int) -> None:
 
 
 async def test_proxy_alone_is_seen(page: Tab, port: int) -> None:
-    """It deploys nothing: neither a release nor a history is missed."""
+    """Neither a release nor a history is missed where nothing is deployed."""
     async with Proxy(threads=0) as proxy:
         listening = await proxy.open(Endpoint("127.0.0.1", 0))
         listening.add(Endpoint("127.0.0.1", 7))

@@ -48,3 +48,10 @@ async def test_port_without_backend_is_a_problem(port: Port) -> None:
     told = proxy_status([port], name="edge", root="/srv/edge", pid=7)
 
     assert [f"port {port.endpoint} has no backend"] == told["degraded"]
+
+
+async def test_port_that_accepts_no_more_is_left_out(port: Port) -> None:
+    port.close()
+    told = proxy_status([port], name="edge", root="/srv/edge", pid=7)
+
+    assert ([], []) == (told["ports"], told["degraded"])

@@ -60,3 +60,19 @@ def test_registry_and_port_are_required(dewy: Dewy, served: list[Settings]) -> N
     assert "needs a registry" in dewy("container").err
     assert "needs a --port" in dewy(*SAID[:3]).err
     assert [] == served
+
+
+@pytest.mark.parametrize("mode", ["server", "container"])
+def test_help_states_the_condition_of_the_promise(dewy: Dewy, mode: str) -> None:
+    """Beside it: what only the program can do."""
+    text = " ".join(dewy(mode, "--help").out.split())
+
+    assert "No request is lost, provided that" in text
+    assert "finishes what it has on SIGTERM" in text
+
+
+def test_readme_states_the_condition_of_the_promise() -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    _, _, after = text.partition("Two promises stand above everything")
+
+    assert "on SIGTERM it finishes what it has" in after[:600]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -178,6 +180,28 @@ def test_sighup_changes_backends_without_losing_a_connection(
             proxy.process.send_signal(signal.SIGTERM)
             soon(lambda: "Proxy accepts no more" in proxy.log.read_text())
         assert 0 == proxy.process.wait(DEADLINE)
+
+
+def test_status_and_reload_reach_the_proxy(
+    start: Start, origin: Origin, tmp_path: Path
+) -> None:
+    """In the directory where it was started; a client that is served is counted."""
+    proxy = start()
+    command = [sys.executable, "-m", "dewy"]
+    client, server = served(proxy, origin)
+    with server, client:
+        status = subprocess.run(
+            [*command, "status"], cwd=tmp_path, capture_output=True, text=True
+        )
+        reload = subprocess.run(
+            [*command, "reload"], cwd=tmp_path, capture_output=True, text=True
+        )
+    assert f"backend {LOOPBACK}:{origin.address[1]}" in status.stdout
+    assert "is well" in status.stdout
+    assert (0, "nothing changed\n") == (reload.returncode, reload.stdout)
+    proxy.process.send_signal(signal.SIGTERM)
+    assert 0 == proxy.process.wait(DEADLINE)
+    assert not (tmp_path / ".dewy" / "proxy.sock").exists()
 
 
 def test_proxy_needs_a_backend(dewy: Dewy) -> None:

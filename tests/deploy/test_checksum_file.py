@@ -59,6 +59,9 @@ CertUtil: -hashfile command completed successfully.
         f"{HASH}  dist\\{FILE}\r\n",
         f"\\{HASH}  dist\\\\linux\\n/{FILE}\n",
         f"\\SHA256 (a\\\\b/{FILE}) = {HASH}\n",
+        f"sha256:{HASH}  {FILE}\n",
+        f"{FILE}  {HASH}\n",
+        f"{FILE}: sha256:{HASH}\n",
         f"SHA256 ({FILE}) = {HASH}\n",
         f"SHA2-256({FILE})= {HASH}\n",
         f"# made by hand\n\n{OTHER}  x{FILE}\n{OTHER}  {FILE}.asc\n{HASH}  {FILE}\n",
@@ -105,7 +108,14 @@ def test_names_that_sha256sum_escapes_are_found(
 
 @pytest.mark.parametrize(
     "text",
-    [HASH, f"{HASH}\n", f"{HASH}  -\n", f"  {HASH} \r\n", f"{HASH}  build/out\n"],
+    [
+        HASH,
+        f"sha256:{HASH}",
+        f"{HASH}\n",
+        f"{HASH}  -\n",
+        f"  {HASH} \r\n",
+        f"{HASH}  build/out\n",
+    ],
 )
 def test_only_sum_counts_in_the_artifacts_own_file(text: str) -> None:
     assert parse(text.encode(), FILE, f"{FILE}.sha256") == SUM
@@ -134,6 +144,7 @@ def test_path_that_powershell_cut_off_names_nothing() -> None:
         f"{HASH}0  {FILE}\n",
         f"MD5 ({FILE}) = {HASH[:32]}\n",
         f"BLAKE2b ({FILE}) = {LONG}\n",
+        f"SHA3-256({FILE})= {HASH}\n",
         f"# {HASH}  {FILE}\n",
         f"{HASH}  {FILE}\n".encode("utf-16").decode("utf-8", "replace"),
     ],

@@ -312,7 +312,7 @@ async def test_command_runs_in_a_replica(site: ContainerDewy) -> None:
     await site.push(OLD, env={"GREETING": "hello"})
     async with site:
         await site.serves(OLD, 2)
-        shown = await told(site, "exec", "--replica", "1", "--", "/bin/true")
+        shown = await told(site, "exec", "--replica", "1", "--", "/app", "check")
         failed = await roots.say(site.root, "exec", "--", "/no/such/command")
     assert "" == shown
     assert 126 <= failed.status <= 127

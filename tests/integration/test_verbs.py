@@ -112,7 +112,8 @@ async def test_what_cannot_be_done_is_one_line(dewy, command, why):
 async def test_status_and_history_tell_people_and_programs(dewy):
     dewy.publish("v1.2.0", programs.CRASHES)
     reason = await dewy.refuses("v1.2.0")
-    await eventually(lambda: "v1.2.0 failed" in dewy.log or "Poll failed" in dewy.log)
+    await eventually(lambda: 'msg="Deployment failed"' in dewy.log)
+    assert "Poll failed" not in dewy.log
 
     checked = await say(dewy.root, "status", "--check")
     assert 1 == checked.status
@@ -224,4 +225,4 @@ async def test_why_is_told_with_dewy_and_without(dewy):
     for answer in (there, gone):
         assert "v1.2.0: quarantined" == answer.splitlines()[0]
         assert "    no database" == answer.splitlines()[-1]
-    assert (await told(dewy, "why", "v1.1.0")).startswith("v1.1.0: runs\n")
+    assert (await told(dewy, "why", "v1.1.0")).startswith("v1.1.0: current\n")

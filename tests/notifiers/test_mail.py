@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -123,6 +124,25 @@ async def test_answer_decides_about_another_try(
             await (await notifier(server, f"ca={authority.cert}")).send(ERROR)
 
     assert kind is type(caught.value)
+
+
+@pytest.mark.usefixtures("login")
+async def test_renewed_authority_is_read_after_distrust(
+    authority: Authority, tmp_path: Path
+) -> None:
+    """By the next try, without a restart."""
+    ca, old = tmp_path / "ca.pem", Authority(tmp_path / "old")
+    await asyncio.to_thread(shutil.copy, old.cert, ca)
+    async with MailServer(authority.certify("127.0.0.1")) as server:
+        made = await notifier(server, f"ca={ca}")
+        with pytest.raises(RemoteError, match="not trusted"):
+            await made.send(ERROR)
+        await asyncio.to_thread(shutil.copy, authority.cert, ca)
+        with pytest.raises(RemoteError, match="not trusted"):
+            await made.send(ERROR)
+        await made.send(ERROR)
+
+        assert 1 == len(server.letters)
 
 
 async def test_wrong_password_is_told_and_not_shown(authority: Authority) -> None:

@@ -66,6 +66,7 @@ def running(
         subprocess.Popen(
             command,
             env=environ,
+            cwd=directory,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=stderr,

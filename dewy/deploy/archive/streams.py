@@ -21,6 +21,11 @@ from .limits import MIB, PIECE, Source
 # The memory that `xz -9` and `zstd --long` need; only oddities ask for more.
 MEMORY = 128 * MIB
 
+HUNGRY = (
+    f"needs more than {MEMORY // MIB} MiB of memory to unpack; pack it with xz -9 or "
+    "zstd --long=27 at most"
+)
+
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
 
@@ -52,9 +57,14 @@ def _bzip2(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _xz(file: BinaryIO) -> Iterator[bytes]:
-    return _concatenated(
-        file, lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY)
-    )
+    try:
+        yield from _concatenated(
+            file, lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY)
+        )
+    except lzma.LZMAError as exc:
+        if "Memory usage limit" not in str(exc):
+            raise
+        raise ArchiveError(HUNGRY) from None
 
 
 def _concatenated(file: BinaryIO, new: Callable[[], Decompressor]) -> Iterator[bytes]:
@@ -95,6 +105,8 @@ def _zstd(file: BinaryIO) -> Iterator[bytes]:
             if not frame.eof:
                 raise EOFError("a zstd frame ends early")
     except zstandard.ZstdError as exc:
+        if "too much memory" in str(exc):
+            raise ArchiveError(HUNGRY) from None
         raise ArchiveError(f"broken zstd data: {exc}") from exc
 
 

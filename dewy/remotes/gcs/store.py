@@ -22,6 +22,7 @@ from ...errors import ConfigError, RemoteError
 from ..env_proxy import proxies_for
 from ..http import STANDARD
 from ..objects import HASTE, Content, Page, Stat
+from ..objects.renewals import Renewals
 from ..transfer import Interrupted
 from ..vendor_files import read_by_google
 from . import errors
@@ -53,6 +54,7 @@ class GCSStore:
     def __init__(self, bucket: str) -> None:
         self._bucket = bucket
         self._lock = threading.Lock()
+        self._renewals = Renewals()
         self._made: Any = None
         self._told = threading.local()
         try:
@@ -154,10 +156,15 @@ class GCSStore:
                 self._made.close()
             self._made = None
 
+    def _forget(self) -> None:
+        """Have the next call read credentials and authorities again."""
+        if self._renewals.permitted():
+            self.close()
+
     @contextmanager
     def _asking(self, expected: frozenset[int] = frozenset()) -> Iterator[Any]:
         """Lend the client; the block ends quietly with a status that is *expected*."""
-        with errors.translated(str(self), self.close):
+        with errors.translated(str(self), self._forget):
             try:
                 yield self._client()
             except errors.FAILURES as exc:

@@ -124,10 +124,11 @@ def configured(where: str) -> Iterator[None]:
     try:
         yield
     except (aws.BotoCoreError, ValueError) as exc:
-        what = " ".join(str(exc).split())
-        raise ConfigError(f"{where}: the configuration of AWS is wrong: {what}") from (
-            None
-        )
+        raise ConfigError(_wrong(where, exc)) from None
+
+
+def _wrong(where: str, exc: Exception) -> str:
+    return f"{where}: the configuration of AWS is wrong: {' '.join(str(exc).split())}"
 
 
 def refusal(where: str, exc: aws.ClientError) -> RemoteError:
@@ -163,6 +164,8 @@ def _other_region(exc: aws.ClientError, headers: Mapping[str, str]) -> str:
 def complaint(where: str, exc: aws.BotoCoreError) -> RemoteError:
     """Return the error for a request that got no answer."""
     match exc:
+        case aws.ConfigParseError():
+            return RemoteError(_wrong(where, exc))
         case aws.SSLError():
             return Distrusted(f"{where} {CERTIFICATE}")
         case aws.ConnectTimeoutError() | aws.ReadTimeoutError():

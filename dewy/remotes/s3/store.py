@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from functools import cache
 from pathlib import Path
@@ -17,13 +17,14 @@ from typing import Any
 import boto3
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConfigParseError
 
 from ... import __version__
 from ...errors import ConfigError, RemoteError
 from ..env_proxy import proxies_for
 from ..http import STANDARD
 from ..objects import HASTE, Content, Page, Stat
+from ..objects.renewals import Renewals
 from ..transfer import Interrupted
 from ..vendor_files import read_by_boto3
 from . import errors
@@ -59,8 +60,10 @@ class S3Store:
         self._endpoint = endpoint
         self._shown = shown
         self._lock = threading.Lock()
+        self._renewals = Renewals()
         self._made: Any = None
-        with errors.configured(shown):
+        # A broken file, of others than dewy, is told when the bucket is asked.
+        with errors.configured(shown), suppress(ConfigParseError):
             self._client()
 
     def __str__(self) -> str:
@@ -159,10 +162,15 @@ class S3Store:
                 self._made.close()
             self._made = None
 
+    def _forget(self) -> None:
+        """Have the next call read credentials and authorities again."""
+        if self._renewals.permitted():
+            self.close()
+
     @contextmanager
     def _asking(self, expected: frozenset[str] = frozenset()) -> Iterator[Any]:
         """Lend the client; the block ends quietly with an error that is *expected*."""
-        with errors.translated(self._shown, self.close):
+        with errors.translated(self._shown, self._forget):
             try:
                 yield self._client()
             except ClientError as exc:

@@ -274,3 +274,20 @@ async def test_store_on_this_host_is_asked_without_a_proxy(
     store = await asyncio.to_thread(opened, bucket, "http://store.invalid")
     with pytest.raises(RemoteError, match=r"the proxy to .* could not be reached"):
         await asyncio.to_thread(store.page, "", "", "")
+
+
+async def test_broken_file_of_aws_is_told_when_the_bucket_is_asked(
+    bucket: S3Bucket, front: Front, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A cache there must not keep a program from starting; mended, it serves."""
+    config = tmp_path / "config"
+    config.write_text("no section\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    store = await asyncio.to_thread(opened, bucket, front.url)
+
+    with pytest.raises(RemoteError, match=r"configuration of AWS is wrong: .*config"):
+        await asyncio.to_thread(store.page, "", "", "")
+
+    config.write_text("")
+    await asyncio.to_thread(store.page, "", "", "")
+    await asyncio.to_thread(store.close)

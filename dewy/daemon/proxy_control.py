@@ -1,0 +1,73 @@
+"""Control socket and checks of the proxy alone: what goes on beside relaying."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from ..admin.address import PROXY_SOCKET
+from ..admin.control import ControlServer
+from ..admin.proxy_status import proxy_status
+from ..changes import Progress
+from ..deploy.lock import lock
+from ..errors import DewyError
+from ..proxy.frontend import Frontend
+from ..proxy.reload import Reload
+from .backend_health import checked
+
+__all__ = ["beside"]
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def beside(frontend: Frontend, reload: Reload) -> AsyncIterator[None]:
+    """Check the backends of *frontend* and answer commands while the block lasts."""
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(checked(frontend))
+        await _take_orders(frontend, reload, stack)
+        yield
+
+
+async def _take_orders(
+    frontend: Frontend, reload: Reload, stack: AsyncExitStack
+) -> None:
+    """
+    Open the control socket, on which relaying does not depend.
+
+    It is not that of the root's dewy, beside which a proxy may run.
+    """
+    private = frontend.settings.private
+    try:
+        held = lock(private, "proxy.lock")
+        await asyncio.to_thread(stack.enter_context, held)
+        control = ControlServer(private / PROXY_SOCKET, _handler(frontend, reload))
+        await stack.enter_async_context(control)
+    except (DewyError, OSError) as exc:
+        log.warning(
+            "Control socket not opened: no command reaches this proxy; "
+            "start it in a directory of its own",
+            extra={"socket": str(private / PROXY_SOCKET), "error": exc},
+        )
+
+
+def _handler(frontend: Frontend, reload: Reload) -> Any:
+    settings = frontend.settings
+    name = settings.name or settings.root.name
+
+    async def handle(
+        verb: str, args: dict[str, Any], progress: Progress
+    ) -> dict[str, Any]:
+        if verb == "reload":
+            return {"message": await reload.reload()}
+        if verb != "status":
+            raise DewyError(f"dewy proxy deploys nothing, and does not know {verb}")
+        ports = frontend.proxy.ports
+        root = str(settings.root)
+        return proxy_status(ports, name=name, root=root, pid=os.getpid())
+
+    return handle

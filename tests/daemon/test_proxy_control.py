@@ -1,0 +1,93 @@
+"""Commands to a `dewy proxy`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dewy.admin import operate
+from dewy.admin.address import PROXY_SOCKET
+from dewy.admin.client import ask
+from dewy.admin.discovery import everywhere
+from dewy.config import Endpoint, Settings
+from dewy.daemon.proxy_control import beside
+from dewy.deploy.lock import lock
+from dewy.errors import DewyError
+from dewy.proxy import Proxy
+from dewy.proxy.frontend import Frontend
+from dewy.proxy.reload import Reload
+from dewy.systemd import Service
+
+BACKEND = Endpoint("127.0.0.1", 1)
+
+
+def settings(root: Path, **given: Any) -> Settings:
+    return Settings(
+        command="proxy",
+        root=root,
+        cache_dir=root,
+        listen=(Endpoint("127.0.0.1", 0),),
+        backends=(BACKEND,),
+        **given,
+    )
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Frontend]:
+    given = settings(tmp_path)
+    async with Proxy(threads=1) as proxy:
+        found = Frontend(proxy, given)
+        await found.open(())
+        reload = Reload(found, Service(), lambda: given)
+        async with beside(found, reload):
+            yield found
+        await found.stop()
+
+
+async def test_status_is_that_of_the_proxy(running: Frontend, tmp_path: Path) -> None:
+    """Where nothing was ever deployed."""
+    told = await operate.look(settings(tmp_path))
+    assert ("proxy", True) == (told["command"], told["healthy"])
+    assert [str(BACKEND)] == [each["address"] for each in told["backends"]]
+    assert 1 == len(told["ports"])
+
+
+async def test_proxy_is_among_the_dewys_of_this_host(
+    running: Frontend, tmp_path: Path, unused_tcp_port: int
+) -> None:
+    found = await everywhere(unused_tcp_port)
+    assert ["proxy"] == [e.mode for e in found if e.status["root"] == str(tmp_path)]
+
+
+async def test_proxy_reloads_on_request(running: Frontend, tmp_path: Path) -> None:
+    told = await ask(tmp_path / ".dewy", "reload", through=PROXY_SOCKET)
+    assert "nothing changed" == told["message"]
+
+
+async def test_proxy_deploys_nothing(running: Frontend, tmp_path: Path) -> None:
+    with pytest.raises(DewyError, match="does not know rollback"):
+        await ask(tmp_path / ".dewy", "rollback", through=PROXY_SOCKET)
+
+
+async def test_proxy_runs_beside_the_dewy_of_its_root(
+    running: Frontend, tmp_path: Path
+) -> None:
+    """Whose lock it leaves alone."""
+    with ExitStack() as stack:
+        await asyncio.to_thread(stack.enter_context, lock(tmp_path / ".dewy"))
+        assert "proxy" == (await operate.look(settings(tmp_path)))["command"]
+
+
+async def test_second_proxy_of_a_directory_relays_without_commands(
+    running: Frontend, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It says so."""
+    reload = Reload(running, Service(), lambda: settings(tmp_path))
+    async with beside(running, reload):
+        assert "Control socket not opened" in caplog.text
+    assert "proxy" == (await operate.look(settings(tmp_path)))["command"]
