@@ -30,6 +30,7 @@ __all__ = [
     "json_line",
     "plain",
     "printable",
+    "readable",
     "redactor",
     "struck",
     "summary",
@@ -187,6 +188,11 @@ def _why(number: str | None) -> str:
 def printable(text: str) -> str:
     """Return *text* for terminals, where a control character is a command."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+def readable(text: object) -> str:
+    """Return *text* with `?` for what is no text, as in some names of files."""
+    return str(text).encode(errors="replace").decode()
 
 
 def struck(text: str) -> str:
