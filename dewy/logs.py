@@ -174,6 +174,7 @@ def plain(text: str) -> str:
     """Return *text* with addresses as people write them, where Python has tuples."""
     text = _CALL.sub(lambda m: f"{_place(m[2], m[3])}: {_why(m[1])}", text)
     text = _BINDING.sub(lambda m: f"cannot listen at {_place(m[1], m[2])}", text)
+    text = re.sub(r"\[Errno -?\d+\] |\bError -?\d+ connecting to \S+\. ", "", text)
     return text.removeprefix("Multiple exceptions: ")
 
 
