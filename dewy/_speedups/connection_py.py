@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .connector_py import Connector
 from .endpoint_py import GLANCE, Endpoint
-from .interface import IDLE_TIMEOUT, NO_BACKEND, Ended
+from .interface import IDLE_TIMEOUT, NO_BACKEND, UNANSWERED, Ended
 from .journal_py import peer
 from .pump_py import Pump
 from .silence_py import Silence, TakenLog
@@ -274,8 +274,8 @@ class Connection:
 
     def turn_away(self, cause: str) -> None:
         """Reset the client, for which there is no backend."""
-        if cause == "no_backend":
-            self._engine.news.say(NO_BACKEND, self.port.number)
+        kind = NO_BACKEND if cause == "no_backend" else UNANSWERED
+        self._engine.news.say(kind, self.port.number)
         self.cut(cause)
 
     def cut(self, cause: str = "cut") -> None:
