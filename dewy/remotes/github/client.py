@@ -107,7 +107,7 @@ class GitHub:
             headers=BYTES,
             expected=asset.size,
             progress=progress,
-            advice=self._api.advice,
+            refused=self._api.refusal,
             effort=self._effort,
         )
 
