@@ -169,7 +169,7 @@ cdef void turn_from(Worker *w, Conn *c) noexcept nogil:
 
 cdef void give_up(Worker *w, Conn *c) noexcept nogil:
     if c.attempts or c.state == WAITING:
-        count_error(w, c.port, UNANSWERED)
+        report(w, c.port, UNANSWERED, 0)
     else:
         report(w, c.port, NO_BACKEND, 0)
     finish(w, c, RESET_BOTH)

@@ -86,9 +86,10 @@ cdef struct Conn:
     int64_t accepted_at  # times are in nanoseconds, monotonic
     int64_t sought_at  # since when a backend has been looked for
     int64_t hold_until  # 0: it has not been held
-    int64_t attempted_at  # once OPEN: when `taken` was seen to change
+    int64_t attempted_at  # once OPEN: when `signs` or `taken` was seen to change
     int64_t seen_at
-    int64_t taken  # changes with what peers take; once `gone`: bytes sent for good
+    int64_t taken  # bytes sent to the client for good, once `gone`
+    int64_t signs  # changes with what peers send and take
     int tries
     int attempts
     int16_t slot  # -1: no timer

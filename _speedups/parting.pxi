@@ -87,7 +87,7 @@ cdef void flush_client(Worker *w, Conn *c) noexcept nogil:
     if c.taken != down.moved - left:
         c.taken = down.moved - left
         c.attempted_at = w.now
-    elif allowed and w.now - c.attempted_at >= allowed:
+    elif allowed and w.now - c.attempted_at >= allowed and takes_nothing(w, c):
         finish(w, c, RESET_BOTH)
         return
     arm(w, c, w.now + GLANCE)

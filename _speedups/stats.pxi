@@ -3,6 +3,7 @@
 # Which event tells of an error; 0: none does.
 cdef int TELL_OF[CAUSES]
 memset(TELL_OF, 0, sizeof(TELL_OF))
+TELL_OF[UNANSWERED] = interface.UNANSWERED
 TELL_OF[NO_ADDRESS] = interface.NO_ADDRESS
 TELL_OF[NO_BACKEND] = interface.NO_BACKEND
 TELL_OF[IDLE_TIMEOUT] = interface.IDLE_TIMEOUT

@@ -30,6 +30,7 @@ __all__ = [
     "json_line",
     "plain",
     "printable",
+    "readable",
     "redactor",
     "struck",
     "summary",
@@ -173,6 +174,7 @@ def plain(text: str) -> str:
     """Return *text* with addresses as people write them, where Python has tuples."""
     text = _CALL.sub(lambda m: f"{_place(m[2], m[3])}: {_why(m[1])}", text)
     text = _BINDING.sub(lambda m: f"cannot listen at {_place(m[1], m[2])}", text)
+    text = re.sub(r"\[Errno -?\d+\] |\bError -?\d+ connecting to \S+\. ", "", text)
     return text.removeprefix("Multiple exceptions: ")
 
 
@@ -187,6 +189,11 @@ def _why(number: str | None) -> str:
 def printable(text: str) -> str:
     """Return *text* for terminals, where a control character is a command."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+def readable(text: object) -> str:
+    """Return *text* with `?` for what is no text, as in some names of files."""
+    return str(text).encode(errors="replace").decode()
 
 
 def struck(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from dewy import logs
 from dewy.errors import RemoteError
-from dewy.logs import words_of
+from dewy.logs import readable, words_of
 
 Configure = Callable[..., io.StringIO]
 
@@ -296,3 +297,7 @@ def test_last_words_are_one_line_without_blanks_control_characters_or_secrets(
     assert "bad \ufffd[31m password ***" == words_of(tail)
     assert "" == words_of(())
     assert len(words_of(("x" * 1000,))) < 1000
+
+
+def test_what_is_no_text_is_marked() -> None:
+    assert "/srv/caf?" == readable(Path(os.fsdecode(b"/srv/caf\xe9")))

@@ -146,6 +146,11 @@ async def test_log_of_proxy_and_ports(logged: Logged) -> None:
             ),
             "cannot listen at 127.0.0.1:80: address already in use",
         ),
+        (
+            RemoteError("redis://x: Error 111 connecting to 127.0.0.1:1. Refused."),
+            "redis://x: Refused.",
+        ),
+        (RemoteError("tcp://x: [Errno 111] Refused"), "tcp://x: Refused"),
         (DeploymentError("v1 failed"), "v1 failed"),
     ],
 )

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from .connector_py import Connector
 from .endpoint_py import GLANCE, Endpoint
-from .interface import IDLE_TIMEOUT, NO_BACKEND, Ended
+from .interface import IDLE_TIMEOUT, NO_BACKEND, UNANSWERED, Ended
 from .journal_py import peer
 from .pump_py import Pump
-from .silence_py import Silence
+from .silence_py import Silence, TakenLog
 
 if TYPE_CHECKING:
     from .engine_py import Engine
@@ -41,6 +41,7 @@ class Connection:
         self._up = self._down = 0
         self._gone = False  # the backend broke; the client still takes what it had sent
         self._taken = -1
+        self._taken_log = TakenLog()
         # A socket does not know any more when both ends are done.
         self._peer = peer(client) if engine.journal is not None else ""
         self._began = self._active = self._loop.time()
@@ -164,11 +165,7 @@ class Connection:
         if whole:
             down.sink.finish()
         left = self._client.unsent
-        allowed, now = self._engine.idle_timeout, self._loop.time()
-        stalled = allowed and now - self._active >= allowed
-        if self._down - (left or 0) != self._taken:
-            self._taken, self._active = self._down - (left or 0), now
-            stalled = False
+        stalled = self._stalls(self._down - (left or 0))
         if whole and (up.ended or left is None):
             self._end(resetting=False)
         elif self._client.failed or stalled or (down.done and not left):
@@ -178,6 +175,19 @@ class Connection:
             self._forget_timer()
             # No event tells that the last byte was sent.
             self._timer = self._loop.call_later(GLANCE, self._see_off)
+
+    def _stalls(self, taken: int) -> bool:
+        """Return whether the client, sent *taken* bytes by now, takes nothing more."""
+        allowed, now = self._engine.idle_timeout, self._loop.time()
+        if taken != self._taken:
+            self._taken, self._active = taken, now
+        quiet = now - self._active
+        if not allowed or quiet < allowed:
+            return False
+        stalls = self._taken_log.stalls(self._client.sock, quiet, allowed)
+        if stalls is None:
+            self._active = now
+        return bool(stalls)
 
     def _break(self, cause: str, flow: Pump | None = None) -> None:
         """End both sides; a stream that came to its end before the break keeps it."""
@@ -264,8 +274,8 @@ class Connection:
 
     def turn_away(self, cause: str) -> None:
         """Reset the client, for which there is no backend."""
-        if cause == "no_backend":
-            self._engine.news.say(NO_BACKEND, self.port.number)
+        kind = NO_BACKEND if cause == "no_backend" else UNANSWERED
+        self._engine.news.say(kind, self.port.number)
         self.cut(cause)
 
     def cut(self, cause: str = "cut") -> None:

@@ -14,6 +14,7 @@ __all__ = [
     "NO_ADDRESS",
     "NO_BACKEND",
     "SUSPECT",
+    "UNANSWERED",
     "BackendStats",
     "Ended",
     "Errors",
@@ -51,6 +52,9 @@ IDLE_TIMEOUT: Final = 6
 
 # A client waits because this host has no local port left towards a backend.
 NO_ADDRESS: Final = 7
+
+# A client was reset because every backend that was tried for it failed.
+UNANSWERED: Final = 8
 
 # Upper bounds of the histograms' buckets, in seconds; one more bucket holds the rest.
 # A value equal to a bound belongs to that bound's bucket.

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from .local_peer import unread
 
-__all__ = ["LOOKS", "Silence"]
+__all__ = ["LOOKS", "Silence", "TakenLog"]
 
 LOOKS = 4  # in the time of an idle time-out, once the relay's own calls rest
 # More for whom bytes wait that is not on this host, and no more than so many seconds:
@@ -57,14 +57,37 @@ class Silence:
         """
         now = self._clock()
         signs = [_signs_of(sock) for sock in sockets]
-        if (seen := [each.counts for each in signs]) != self._seen:
+        if (seen := [(each.sent, *each.taken) for each in signs]) != self._seen:
             self._seen, self._changed = seen, now
-        allowed = self._allowed
-        if any(each.vague for each in signs):
-            allowed += min(STEPS * allowed, STEP)
+        vague = any(each.vague for each in signs)
+        allowed = _allowed_silence(self._allowed, vague=vague)
         heard = min(each.heard for each in signs)
         left = allowed - max(heard, now - max(active, self._changed))
         return min(max(left, 0.0), self._allowed / LOOKS)
+
+
+class TakenLog:
+    """Log of what a client takes of whom no call tells that it takes something."""
+
+    def __init__(self) -> None:
+        self._taken: tuple[int, ...] = (-1,)
+
+    def stalls(self, sock: socket.socket, quiet: float, allowed: float) -> bool | None:
+        """
+        Return whether the client of *sock* takes nothing; None if it has, since asked.
+
+        Args:
+            quiet: Seconds for which nothing was seen to be taken.
+        """
+        signs = _signs_of(sock)
+        if signs.taken != self._taken:
+            self._taken = signs.taken
+            return None
+        return quiet >= _allowed_silence(allowed, vague=signs.vague)
+
+
+def _allowed_silence(allowed: float, *, vague: bool) -> float:
+    return allowed + min(STEPS * allowed, STEP) if vague else allowed
 
 
 class _Signs(NamedTuple):
@@ -72,14 +95,17 @@ class _Signs(NamedTuple):
     Signs of life.
 
     Attributes:
-        counts: Numbers that change whenever the peer sends or takes something.
+        sent: Number that changes whenever the peer sends something.
+
+        taken: Numbers that change whenever it takes something.
 
         heard: Seconds since its last packet; 0 if they are not known.
 
         vague: Whether bytes wait for it and its reading shows in steps.
     """
 
-    counts: tuple[int, ...] = ()
+    sent: int = 0
+    taken: tuple[int, ...] = ()
     heard: float = 0.0
     vague: bool = False
 
@@ -89,16 +115,18 @@ def _signs_of(sock: socket.socket) -> _Signs:
         return _Signs()
     waiting = _waiting(sock, termios.TIOCOUTQ)
     if sock.family == socket.AF_UNIX:
-        return _Signs((waiting, _waiting(sock, termios.FIONREAD)))
+        return _Signs(_waiting(sock, termios.FIONREAD), (waiting,))
     info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _WINDOW.size)
     if len(info) < _COUNTS.size:
-        return _Signs((waiting,))
+        return _Signs(taken=(waiting,))
+    acked, received = _COUNTS.unpack_from(info)
     # The window opens as the peer reads what its own system held.
     window = _WINDOW.unpack(info) if len(info) == _WINDOW.size else ()
-    counts = (*_COUNTS.unpack_from(info), *window)
     if (left := unread(sock)) is not None:
-        return _Signs((*counts, left))
-    return _Signs(counts, min(_AGES.unpack_from(info)) / 1000, waiting > 0)
+        return _Signs(received, (acked, *window, left))
+    return _Signs(
+        received, (acked, *window), min(_AGES.unpack_from(info)) / 1000, waiting > 0
+    )
 
 
 def _waiting(sock: socket.socket, direction: int) -> int:

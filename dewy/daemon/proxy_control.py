@@ -63,7 +63,8 @@ def _handler(frontend: Frontend, reload: Reload) -> Any:
         verb: str, args: dict[str, Any], progress: Progress
     ) -> dict[str, Any]:
         if verb == "reload":
-            return {"message": await reload.reload()}
+            work = reload.preview if args.get("dry") else reload.reload
+            return {"message": await work()}
         if verb != "status":
             raise DewyError(f"dewy proxy deploys nothing, and does not know {verb}")
         ports = frontend.proxy.ports

@@ -104,16 +104,16 @@ async def _keep(
             settings, stack, service, signals, outside, Clock(), outer=outer, last=last
         )
         context.telemetry = telemetry
-        if settings.command == "container":
-            from .container import replicate
-
-            handlers = await replicate(context, reread)
-        else:
-            handlers = await _unpack(context)
         try:
+            if settings.command == "container":
+                from .container import replicate
+
+                handlers = await replicate(context, reread)
+            else:
+                handlers = await _unpack(context)
             return await _serve(context, handlers)
         finally:
-            context.say_goodbye(handlers.agent.deployment_log)
+            context.leave()
 
 
 async def _unpack(context: RunContext) -> Handlers:
@@ -153,9 +153,12 @@ async def _serve(context: RunContext, handlers: Handlers) -> int:
     # Commands act from here on: a program that never gets ready can be left.
     context.beside(_tell_ready(context, agent), "readiness")
     await context.may_poll()
-    text = f"dewy {__version__} keeps {settings.root}"
-    agent.deployment_log.tell(Kind.ORDINARY, text)
-    return await _poll(agent, poller, context.signals.obeyed)
+    deployment_log, signals = agent.deployment_log, context.signals
+    deployment_log.tell(Kind.ORDINARY, f"dewy {__version__} keeps {settings.root}")
+    try:
+        return await _poll(agent, poller, signals.obeyed)
+    finally:
+        deployment_log.tell(Kind.ORDINARY, f"Stopping ({signals.reason or 'done'})")
 
 
 async def _tell_ready(context: RunContext, agent: Agent) -> None:
@@ -200,6 +203,7 @@ async def _measure(context: RunContext, handlers: Handlers) -> None:
 
         measure(telemetry, handlers, context.progress)
         await context.last.enter_async_context(telemetry)
+        context.leaving.append(lambda hurry: telemetry.leave(hurry=hurry))
 
 
 async def _answer_locally(context: RunContext, handlers: Handlers) -> None:
@@ -218,7 +222,7 @@ async def _answer_locally(context: RunContext, handlers: Handlers) -> None:
     )
     try:
         await context.last.enter_async_context(api)
-        context.goodbyes.append(api.leave)
+        context.leaving.append(lambda hurry: api.leave())
         handlers.admin_port = api.port
     except DewyError as exc:
         if settings.admin_port_chosen:

@@ -31,7 +31,7 @@ from ..deploy.signatures.keys import load_all
 from ..deploy.state_store import StateStore
 from ..errors import Mistakes
 from ..logs import duration
-from ..notifiers import Kind, Notifier, Origin
+from ..notifiers import Notifier, Origin
 from ..notifiers.pipeline import open_pipeline
 from ..registries import REGISTRIES, Registry
 from ..remotes import Clients
@@ -87,7 +87,8 @@ class RunContext:
 
         beginning: Start of the program that ran before, if there is one.
 
-        goodbyes: Called when dewy begins to stop, with what ends beside all else.
+        leaving: Called when dewy begins to stop, with whether a successor may be
+            waiting: the beginnings of what ends beside all else.
     """
 
     settings: Settings
@@ -102,7 +103,7 @@ class RunContext:
     telemetry: Telemetry | None = None
     lock: RootLock | None = None
     beginning: asyncio.Task[None] | None = None
-    goodbyes: list[Callable[[], None]] = field(default_factory=list)
+    leaving: list[Callable[[bool], None]] = field(default_factory=list)
 
     async def begun(self, seconds: float | None = None) -> None:
         """
@@ -140,15 +141,11 @@ class RunContext:
         """Run *work* in a task called *name*, until it is over or dewy ends."""
         return _beside(self.stack, work, name)
 
-    def say_goodbye(self, deployment_log: DeploymentLog) -> None:
-        """Begin to tell that dewy stops, while all else still does."""
-        signals = self.signals
-        deployment_log.tell(Kind.ORDINARY, f"Stopping ({signals.reason or 'done'})")
-        deployment_log.leave(hurry=signals.stop.is_set())
-        for leave in self.goodbyes:
-            leave()
-        if self.telemetry is not None:
-            self.telemetry.leave(hurry=signals.stop.is_set())
+    def leave(self) -> None:
+        """Begin to end what only tells, while all else still does."""
+        hurry = self.signals.stop.is_set()
+        for leave in self.leaving:
+            leave(hurry)
 
     async def agent(
         self,
@@ -165,6 +162,7 @@ class RunContext:
         deployment_log = await self.last.enter_async_context(
             DeploymentLog(history, self.outside.notifiers, clock)
         )
+        self.leaving.append(lambda hurry: deployment_log.leave(hurry=hurry))
         probation = Probation(settings, clock, state_store, deployment_log)
         probation.resume()
         agent = Agent(

@@ -31,7 +31,7 @@ class Waiting:
         expires: The time from which nobody wants to hear of it, by the monotonic
             clock.
 
-        due: The time of the next attempt, if the target takes anything by then.
+        due: The time of the next attempt, where it has one of its own.
 
         attempts: Those that failed.
     """
@@ -46,10 +46,10 @@ class Backlog:
     """
     Notices in order, with the pauses that failures make.
 
-    While the target fails, only pauses that grow from a second to a minute, or as
-    long as it asked for, lie between two attempts. A notice that is new is offered at
-    once all the same: one that matters always, others unless the target asked to be
-    left alone.
+    While the target fails, pauses lie between two attempts, which grow from a second
+    to a minute, or are as long as it asked for. A notice that is new ends them: those
+    before it are tried again first, and whatever becomes of that, it is offered, too.
+    Where the target asked to be left alone, only new ones that matter are offered.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -78,6 +78,7 @@ class Backlog:
         limit = TOO_LATE if notice.matters else STALE
         expires = self._clock.monotonic() - age + limit
         self._waiting.append(Waiting(notice, expires))
+        self._due = 0.0
         return lost.notice if lost else None
 
     def remove(self, waiting: Waiting) -> None:
@@ -128,17 +129,15 @@ class Backlog:
         if not self._failures or waiting.attempts > 1:
             self._failures += 1
             self._due = now + self._pause(self._failures)
-        waiting.due = self._due
         if asked:
-            self._stay_away(now + asked, waiting)
+            self._stay_away(now + asked)
 
     def _works(self) -> None:
         self._failures, self._due, self._alone = 0, 0.0, 0.0
 
-    def _stay_away(self, until: float, waiting: Waiting) -> None:
+    def _stay_away(self, until: float) -> None:
         self._alone = max(self._alone, until)
-        waiting.due = max(waiting.due, until)
-        # Those that were offered before stay in their order.
+        # All that were offered, so that they stay in their order.
         for each in self._waiting:
             if each.attempts:
                 each.due = max(each.due, until)

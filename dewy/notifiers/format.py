@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..logs import readable
+
 LINES = 50
 CUT = 1900
 
@@ -19,11 +21,6 @@ def duration(seconds: float) -> str:
         if count or parts:
             parts.append(f"{count} {unit}" if count else "")
     return " ".join(filter(None, parts[:2]))
-
-
-def readable(text: object) -> str:
-    """Return *text* with `?` for what is no text, as in some names of files."""
-    return str(text).encode(errors="replace").decode()
 
 
 def tail(text: str) -> str:

@@ -8,9 +8,10 @@ from email.message import EmailMessage
 from email.utils import format_datetime
 
 from .. import __version__
+from ..logs import readable
 from ..system import utc
 from . import Hook, Notice, Origin
-from .format import duration, readable
+from .format import duration
 
 
 def letter(

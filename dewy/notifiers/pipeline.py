@@ -7,11 +7,10 @@ from typing import Self
 
 from .. import urls
 from ..errors import ConfigError
-from ..logs import redactor
+from ..logs import readable, redactor
 from ..system import Clock
 from . import NOTIFIERS, Notice, Notifier, Origin
 from .dedup import Dedup
-from .format import readable
 from .health import Health
 from .min_level import MinLevel
 from .queue import NoticeQueue

@@ -14,10 +14,10 @@ from yarl import URL
 
 from .. import __version__
 from ..errors import ConfigError
+from ..logs import readable
 from ..remotes import http
 from ..system import utc
 from . import Hook, Notice, Origin, Undeliverable
-from .format import readable
 
 SECRET = "DEWY_WEBHOOK_SECRET"
 OPTION = "secret"

@@ -17,6 +17,7 @@ from .._speedups.interface import (
     NO_ADDRESS,
     NO_BACKEND,
     SUSPECT,
+    UNANSWERED,
     WorkerStats,
 )
 from ..config import Endpoint
@@ -255,6 +256,8 @@ def _about_port(port: Port, kind: int, detail: int) -> None:
         port.troubled("accept_failed", error=os.strerror(detail))
     elif kind == NO_ADDRESS:
         port.troubled("no_address", error=os.strerror(detail))
+    elif kind == UNANSWERED:
+        port.troubled("unanswered")
     elif kind == IDLE_TIMEOUT:
         port.troubled("idle_timeout")
     elif kind == NO_BACKEND:

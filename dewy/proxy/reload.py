@@ -88,6 +88,17 @@ class Reload:
             finally:
                 self._service.ready(READY)
 
+    async def preview(self) -> str:
+        """
+        Return what `reload` would say; nothing changes.
+
+        Raises:
+            ConfigError: the configuration is invalid.
+        """
+        old = self._frontend.settings
+        new, left = merged(old, await asyncio.to_thread(self._reread))
+        return _told("would change", _names(old, new), left)
+
     async def _take(self) -> str:
         old = self._frontend.settings
         read = await asyncio.to_thread(self._reread)
@@ -97,9 +108,7 @@ class Reload:
             if caution not in old.cautions:
                 log.warning("%s", caution)
         await self._frontend.apply(new)
-        told = f"changed: {', '.join(changed)}" if changed else "nothing changed"
-        if left:
-            told += f"; restart dewy for: {', '.join(left)}"
+        told = _told("changed", changed, left)
         log.info("Configuration reloaded", extra={"outcome": told})
         return told
 
@@ -108,6 +117,11 @@ class Reload:
             await self.reload()
         except (DewyError, OSError) as exc:
             log.error("Configuration not reloaded", extra={"error": summary(exc)})
+
+
+def _told(verb: str, changed: list[str], left: list[str]) -> str:
+    told = f"{verb}: {', '.join(changed)}" if changed else "nothing changed"
+    return f"{told}; restart dewy for: {', '.join(left)}" if left else told
 
 
 def merged(old: Settings, read: Settings) -> tuple[Settings, list[str]]:

@@ -25,10 +25,11 @@ class _Line(NamedTuple):
 
 _LINES = {
     "idle_timeout": _Line(logging.INFO, "Reset silent connections"),
+    "unanswered": _Line(logging.WARNING, "Clients are turned away: no backend answers"),
     "no_address": _Line(
         logging.WARNING,
         "No local port left",
-        "widen net.ipv4.ip_local_port_range, or add backends; clients wait meanwhile",
+        "widen net.ipv4.ip_local_port_range, or add backends; clients wait for a while",
     ),
     "accept_failed": _Line(
         logging.WARNING,

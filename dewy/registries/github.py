@@ -76,7 +76,8 @@ class GitHubRegistry:
             NoRelease: the repository has no releases but drafts.
             RemoteError: GitHub did not answer as it should.
         """
-        listed = await (await self._github()).releases(self._repository)
+        github = await self._github()
+        listed = await github.releases(self._repository)
         published = {release.tag: release for release in listed if not release.draft}
         if not published:
             raise NoRelease(f"{self._repository} has no published release")
@@ -84,9 +85,12 @@ class GitHubRegistry:
         async def details(version: Version) -> Release:
             return self._release(published[version.tag], version)
 
-        return self._options.candidates(
+        candidates = self._options.candidates(
             published, str(self._repository), details, costly=False
         )
+        # What is missing in a part of the list was not withdrawn for that.
+        complete = github.lists_all(self._repository)
+        return replace(candidates, complete=complete)
 
     def arrange(self, names: Iterable[str]) -> Candidates:
         """Put *names* in order; each costs a request."""

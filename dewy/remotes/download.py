@@ -5,7 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Mapping,
+)
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -36,6 +42,8 @@ log = logging.getLogger(__name__)
 TRICKLE = 1 << 10
 """A server that sends fewer bytes than this within `silence` has stalled."""
 
+Refused = Callable[[aiohttp.ClientResponse], Awaitable[RemoteError]]
+
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)", re.ASCII)
 
 
@@ -48,6 +56,7 @@ async def download(
     expected: int | None = None,
     progress: Progress = lambda done, total: None,
     advice: Mapping[int, str] | None = None,
+    refused: Refused | None = None,
     effort: Effort = STANDARD,
 ) -> None:
     """
@@ -66,6 +75,9 @@ async def download(
 
         advice: The remedies by status, for the message.
 
+        refused: Returns the error for an answer that is not the file, in place of one
+            by its status and headers.
+
     Raises:
         RemoteError: the server did not deliver it whole.
         DeploymentError: the file could not be written.
@@ -76,7 +88,7 @@ async def download(
         name=into.name,
         headers=headers or {},
         expected=expected,
-        advice=advice or {},
+        refused=refused or _by_status(advice or {}),
         silence=effort.silence,
     )
     await transfer(source, into, progress, effort)
@@ -143,7 +155,7 @@ class _HTTPSource:
     name: str
     headers: Mapping[str, str]
     expected: int | None
-    advice: Mapping[int, str]
+    refused: Refused
     silence: float
     file: _File | None = None
     replaced: bool = False
@@ -159,7 +171,7 @@ class _HTTPSource:
             async with self.session.get(
                 self.url, headers=self._request_headers(begun)
             ) as response:
-                begun = self._accept(response, begun)
+                begun = await self._accept(response, begun)
                 async with aclosing(_pieces(response.content, self.silence)) as pieces:
                     yield Stream(begun, self._total(), pieces)
 
@@ -182,7 +194,7 @@ class _HTTPSource:
             headers |= {"Range": f"bytes={start}-", "If-Range": self.file.validator}
         return headers
 
-    def _accept(self, response: aiohttp.ClientResponse, start: int) -> int:
+    async def _accept(self, response: aiohttp.ClientResponse, start: int) -> int:
         """Return the byte at which the body of *response* begins."""
         match response.status:
             case HTTPStatus.OK:
@@ -195,8 +207,8 @@ class _HTTPSource:
             ):
                 self.file = None
                 raise Interrupted(f"{self.where} did not go on at the byte asked for")
-            case status:
-                raise refusal(self.where, status, response.headers, self.advice)
+            case _:
+                raise await self.refused(response)
 
     def _begin(self, found: _File) -> None:
         if self.file and not self.file.goes_on(found):
@@ -235,6 +247,16 @@ class _HTTPSource:
         # Whatever it made of If-Range: what has arrived is of another file.
         self._note_replacement()
         return False
+
+
+def _by_status(advice: Mapping[int, str]) -> Refused:
+    async def refused(response: aiohttp.ClientResponse) -> RemoteError:
+        # The first one's host: whom it redirects to is its own business.
+        first = response.history[0] if response.history else response
+        host = first.url.host or ""
+        return refusal(host, response.status, response.headers, advice)
+
+    return refused
 
 
 def _validator(headers: Mapping[str, str]) -> str:

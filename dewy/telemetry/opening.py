@@ -15,8 +15,7 @@ from opentelemetry.sdk.resources import Resource
 from .. import __version__
 from ..config import Settings
 from ..errors import ConfigError
-from ..logs import redactor, summary
-from ..notifiers.format import readable
+from ..logs import readable, redactor, summary
 from ..system import hostname
 from .exposition import CONTENT_TYPE, Exposition
 from .model import Model

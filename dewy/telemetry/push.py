@@ -119,7 +119,9 @@ class Pusher:
             async with asyncio.timeout_at(self._until):
                 await asyncio.shield(self._last)
         except TimeoutError:
-            log.warning("Last telemetry lost", extra={"endpoint": self._endpoint})
+            why = self._reasons.last or "it was not taken at once"
+            told = {"endpoint": self._endpoint, "error": why}
+            log.warning("Last telemetry lost", extra=told)
         finally:
             self._last.cancel()
             await asyncio.wait({self._last})

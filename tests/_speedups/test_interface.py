@@ -19,4 +19,4 @@ def test_buckets_rise(bounds: tuple[float, ...]) -> None:
 def test_kinds_of_event_are_told_apart() -> None:
     kinds = [value for name, value in vars(interface).items() if name.isupper()]
     numbers = [value for value in kinds if isinstance(value, int)]
-    assert 7 == len(set(numbers)) == len(numbers)
+    assert 8 == len(set(numbers)) == len(numbers)

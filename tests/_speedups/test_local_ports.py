@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from dewy._speedups.interface import NO_ADDRESS
+from dewy._speedups.interface import NO_ADDRESS, UNANSWERED
 from tests.needs import needs
 from tests.standins.namespace import in_namespace
 from tests.standins.plane import (
@@ -19,7 +19,6 @@ from tests.standins.plane import (
     answers,
     exactly,
     reset,
-    soon,
 )
 
 pytestmark = needs("namespaces")
@@ -88,7 +87,8 @@ def test_client_waits_for_a_local_port_no_longer_than_for_a_backend(
             first, server = served(gate, origin)
             with first, server, gate.connect() as second:
                 assert b"" == second.recv(1)  # of a reset, Unix sockets show the end
-            soon(lambda: 1 == gate.stats().errors.unanswered)
+            assert plane.told(UNANSWERED, gate.number)
+            assert 1 == gate.stats().errors.unanswered
             assert 1 == gate.stats().errors.no_address
 
     scarce(live)

@@ -12,7 +12,17 @@ from pathlib import Path
 import pytest
 
 from dewy._speedups.interface import IDLE_TIMEOUT
-from tests.standins.plane import Gate, Origin, Plane, Start, exactly, rest, until_reset
+from tests.standins.plane import (
+    Gate,
+    Origin,
+    Plane,
+    Start,
+    exactly,
+    reset,
+    rest,
+    soon,
+    until_reset,
+)
 
 ALLOWED = 1.0  # seconds of silence
 BEATS = 20
@@ -100,6 +110,21 @@ def stall(plane: Plane, sender: socket.socket) -> int:
         sender.sendall(bytes(SOME))
         sent += SOME
     return sent
+
+
+def test_slow_reader_of_backend_that_broke_is_kept(
+    started: Start, origin: Origin
+) -> None:
+    """It is still owed what that had sent."""
+    plane = started(idle_timeout=ALLOWED)
+    gate = plane.listen(origin)
+    with connected(gate, origin) as (client, server):
+        stall(plane, server)
+        reset(server)
+        soon(lambda: 1 == gate.stats().errors.reset_by_backend)
+        assert BEATS == take(client, 1)
+        assert 1 == gate.stats().active
+        until_reset(client)
 
 
 def test_stalled_reader_is_reset(started: Start, origin: Origin) -> None:

@@ -188,16 +188,22 @@ def test_mistake_is_told_with_its_place_and_what_is_right(
         ("port =", "is not TOML"),
     ],
 )
-@pytest.mark.parametrize("command", ["server", "check", "status"])
+@pytest.mark.parametrize(
+    ("command", "expected"), [("server", 2), ("check", 2), ("status", 0), ("hold", 1)]
+)
 def test_mistake_in_the_file_is_found_whatever_is_asked(
-    capsys: pytest.CaptureFixture[str], file: str, part: str, command: str
+    capsys: pytest.CaptureFixture[str],
+    file: str,
+    part: str,
+    command: str,
+    expected: int,
 ) -> None:
-    """Not only when the option is needed for the first time."""
+    """Not only when the option is needed; what looks or helps goes on all the same."""
     Path("dewy.toml").write_text(file)
     status = run([command])
     err = capsys.readouterr().err
 
-    assert 2 == status
+    assert expected == status
     assert "dewy.toml" in err
     assert part in err
     assert ["dewy.toml"] == os.listdir()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
-from dewy.notifiers.format import CUT, LINES, duration, readable, tail
+from dewy.notifiers.format import CUT, LINES, duration, tail
 
 
 @pytest.mark.parametrize(
@@ -39,7 +36,3 @@ def test_of_a_log_the_end_is_kept() -> None:
     assert LINES + 1 == len(shown.split("\n"))
     assert CUT + len("...\n") == len(tail("ä" * 5000).encode())
     assert shown == tail(shown)
-
-
-def test_what_is_no_text_is_marked() -> None:
-    assert "/srv/caf?" == readable(Path(os.fsdecode(b"/srv/caf\xe9")))

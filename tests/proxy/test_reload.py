@@ -65,6 +65,8 @@ async def test_reload_tells_what_changed_and_what_takes_a_restart(
     new = (Endpoint("127.0.0.1", 2),)
     file.settings = replace(OLD, backends=new, balance="least-connections")
     told = "changed: --backend; restart dewy for: --balance"
+    assert told.replace("changed", "would change") == await reload.preview()
+    assert OLD == frontend.settings
     assert told == await reload.reload()
     (pool,) = frontend.pools.values()
     assert [*new] == [each.endpoint for each in pool.port.serving]

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,27 @@ async def test_passed_socket_is_relayed_from(
         assert "it" == await ask(stream)
         stream[1].close()
         os.kill(os.getpid(), signal.SIGTERM)
+        assert 0 == await running
+
+
+async def test_goodbye_begins_with_the_drain(
+    tmp_path: Path, application: Applications, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While connections are still open, and ports free already."""
+    left = asyncio.Event()
+    with socket.create_server(("127.0.0.1", 0)) as passed:
+        offer(monkeypatch, passed)
+        backend = (await application("it")).endpoint
+        given = settings(tmp_path, backends=(backend,), drain_time=3600.0)
+        running = asyncio.create_task(
+            standalone.run(given, lambda proxy: nullcontext(left.set))
+        )
+        stream = await asyncio.open_connection(*passed.getsockname())
+        assert "it" == await ask(stream)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await left.wait()
+        assert not running.done()
+        stream[1].close()
         assert 0 == await running
 
 

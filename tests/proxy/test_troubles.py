@@ -11,7 +11,7 @@ from dewy.config import Endpoint
 from dewy.proxy import Port, Proxy, troubles
 from dewy.proxy.troubles import Troubles
 from tests.eventually import eventually
-from tests.proxy.conftest import Applications, ask, connect
+from tests.proxy.conftest import Applications, ask, asked, connect
 
 
 class Counted:
@@ -79,6 +79,15 @@ async def test_end_tells_what_is_left(
     port.report("no_address")
     port.stop()
     assert [1, 4] == counts(lines, "No local port left")
+
+
+async def test_clients_that_no_backend_answers_leave_a_line(
+    port: Port, lines: pytest.LogCaptureFixture, unused_tcp_port: int
+) -> None:
+    port.add(Endpoint("127.0.0.1", unused_tcp_port))
+    assert "" == await asked(port)
+    message = "Clients are turned away: no backend answers"
+    await eventually(lambda: [1] == counts(lines, message))
 
 
 async def test_idle_timeout_leaves_a_line(

@@ -12,6 +12,7 @@ from dewy.errors import ConfigError, NoRelease, RemoteError
 from dewy.registries import REGISTRIES, Registry, candidates_of
 from dewy.release import Deployment, Release
 from dewy.remotes import Clients
+from dewy.remotes.github import listing
 from dewy.versions import Platform, Selection
 from tests.standins.files import Fault
 from tests.standins.github import TOKEN, GitHubServer
@@ -411,3 +412,16 @@ async def test_private_repository_asks_for_a_token(
 
     with pytest.raises(RemoteError, match="a private one: then it wants a token in GH"):
         await open_registry().current()
+
+
+async def test_list_that_ends_at_the_limit_of_github_is_no_whole(
+    server: GitHubServer, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release that it lacks has not been withdrawn."""
+    monkeypatch.setattr(listing, "MOST_PAGES", 1)
+    server.publish("v1.0.0", FILES)
+    assert (await candidates_of(registry)).complete
+    for number in range(100):
+        server.publish(f"v1.0.{number + 1}", FILES)
+
+    assert not (await candidates_of(registry)).complete

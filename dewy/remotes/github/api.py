@@ -111,7 +111,7 @@ class API:
                 ) as response,
             ):
                 if response.status not in allowed:
-                    raise await self._refusal(response)
+                    raise await self.refusal(response)
                 yield response
 
     async def json(self, response: aiohttp.ClientResponse) -> object:
@@ -119,8 +119,11 @@ class API:
         body = await http.read(response, LARGEST_ANSWER)
         return http.parse(self.account.host, body)
 
-    async def _refusal(self, response: aiohttp.ClientResponse) -> RemoteError:
+    async def refusal(self, response: aiohttp.ClientResponse) -> RemoteError:
+        """Return the error for *response*, of GitHub or of its stores of assets."""
         host, status, headers = self.account.host, response.status, response.headers
+        if response.url.origin() not in self.account.origins:
+            return refusal(host, status, headers, self.advice)
         if status == HTTPStatus.UNAUTHORIZED:
             self._tokens.forget()
         if status in (403, 429) and http.retry_after(headers) is None:

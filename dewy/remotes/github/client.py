@@ -66,6 +66,10 @@ class GitHub:
         """Return all releases, drafts included; costs one 304 while nothing changes."""
         return await self._listing(repository).refresh()
 
+    def lists_all(self, repository: Repository) -> bool:
+        """Return whether `releases` last returned all there are."""
+        return self._listing(repository).complete
+
     async def release(self, repository: Repository, tag: str) -> GitHubRelease | None:
         """
         Return the published release called *tag*, as it is now; None if there is none.
@@ -103,7 +107,7 @@ class GitHub:
             headers=BYTES,
             expected=asset.size,
             progress=progress,
-            advice=self._api.advice,
+            refused=self._api.refusal,
             effort=self._effort,
         )
 

@@ -65,6 +65,11 @@ class Listing:
         }
         return tuple(seen.values())
 
+    @property
+    def complete(self) -> bool:
+        """True unless there are more releases than GitHub lists."""
+        return not self._pages or self._pages[-1].last
+
     async def refresh(self) -> tuple[GitHubRelease, ...]:
         """
         Ask what changed.

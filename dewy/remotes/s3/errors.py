@@ -84,7 +84,8 @@ NOT_FOUND_CREDENTIALS = (
 
 def code(exc: aws.ClientError) -> str:
     """Return the error's name, as S3 has it; a status where there was no more."""
-    stated = str(exc.response.get("Error", {}).get("Code", ""))
+    # None of an answer without a body.
+    stated = str(exc.response.get("Error", {}).get("Code") or "")
     return stated if re.fullmatch(r"[A-Za-z0-9.]{1,64}", stated, re.ASCII) else ""
 
 

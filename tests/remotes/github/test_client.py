@@ -9,6 +9,7 @@ import pytest
 
 from dewy.errors import RateLimited, RemoteError
 from dewy.remotes import Clients
+from dewy.remotes.download import Effort
 from dewy.remotes.github import Account, GitHub, Repository, connect
 from dewy.system import Clock
 from tests.standins.files import Fault
@@ -295,3 +296,32 @@ async def test_token_is_never_told(
 
     assert TOKEN not in caplog.text
     assert "sig=" not in caplog.text
+
+
+async def test_secondary_limit_throws_no_download_away(
+    server: GitHubServer, repository: Repository, tmp_path: Path
+) -> None:
+    """GitHub names no time then, and wants a minute."""
+    waits: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+
+    server.publish("v1.0.0", {"app.tgz": LARGE})
+    environ = {"GITHUB_API_URL": server.api, "GITHUB_TOKEN": TOKEN}
+    account = Account.from_environment(environ)
+    async with GitHub(account, effort=Effort(wait=wait)) as client:
+        (release,) = await client.releases(repository)
+        server.store.faults = [Fault(then="cut", after=2 << 20)]
+        body = b'{"message": "You have exceeded a secondary rate limit."}'
+        limits = [Fault(status=403, body=body)]
+
+        def limit(done: int, total: int | None) -> None:
+            server.faults += [limits.pop()] if limits else []
+
+        asset = release.assets[0]
+        await client.download(repository, asset, tmp_path / "app.tgz", limit)
+
+    assert [0.5, 60.0] == waits
+    assert LARGE == content(tmp_path / "app.tgz")
+    assert server.store.ranges()[-1] is not None

@@ -58,6 +58,7 @@ async def tags(listing: Listing) -> list[int]:
 
 async def test_all_pages_are_listed(shelf: Shelf, listing: Listing) -> None:
     """The newest version need not be the newest release."""
+    assert listing.complete
     assert [9, 8, 7, 6, 5] == await tags(listing)
     assert [(1, False), (2, False), (3, False)] == shelf.taken()
 
@@ -143,6 +144,7 @@ async def test_endless_listing_ends(shelf: Shelf, listing: Listing) -> None:
     await listing.refresh()
 
     assert MOST_PAGES == len(shelf.taken())
+    assert not listing.complete
 
 
 async def test_concurrent_polls_take_turns(shelf: Shelf, listing: Listing) -> None:
