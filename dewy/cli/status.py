@@ -104,6 +104,8 @@ def _headline(status: Status) -> str:
 
 def _facts(status: Status, now: float) -> Iterator[tuple[str, str]]:
     yield from _place_of(status)
+    if status["command"] == "container":
+        yield "ports", ", ".join(each["address"] for each in status.get("ports", ()))
     yield ("running" if status["pid"] else "current"), _release(status["running"], now)
     yield "why", status["why"]
     yield _doing(status.get("underway")), _underway(status.get("underway"), now)

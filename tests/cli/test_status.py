@@ -68,6 +68,13 @@ def test_screen_of_a_dewy_that_is_well() -> None:
     assert "last error" not in text
 
 
+def test_ports_of_containers_are_shown_with_their_addresses() -> None:
+    ports = [{"address": "127.0.0.1:8080"}, {"address": "[::1]:8080"}]
+    lines = screen({**WELL, "command": "container", "ports": ports}, 1000.0)
+
+    assert any(line.endswith("127.0.0.1:8080, [::1]:8080") for line in lines)
+
+
 def test_screen_of_a_dewy_in_trouble() -> None:
     """What is wrong comes first."""
     quarantine = [
