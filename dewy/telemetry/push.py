@@ -102,7 +102,7 @@ class Pusher:
         self._threads = DaemonThreads()
         self._reasons = Reasons()
         self._task: asyncio.Task[None] | None = None
-        self._last: asyncio.Task[None] | None = None
+        self._leaving = asyncio.Event()
         self._until = 0.0
         self._away = self._proven = False
 
@@ -114,17 +114,17 @@ class Pusher:
 
     async def __aexit__(self, *exc_info: object) -> None:
         self.leave()
-        assert self._last is not None
+        assert self._task is not None
         try:
             async with asyncio.timeout_at(self._until):
-                await asyncio.shield(self._last)
+                await asyncio.shield(self._task)
         except TimeoutError:
             why = self._reasons.last or "it was not taken at once"
             told = {"endpoint": self._endpoint, "error": why}
             log.warning("Last telemetry lost", extra=told)
         finally:
-            self._last.cancel()
-            await asyncio.wait({self._last})
+            self._task.cancel()
+            await asyncio.wait({self._task})
             with suppress(TimeoutError):
                 async with asyncio.timeout(MOMENT):
                     await asyncio.to_thread(self._shut)
@@ -135,11 +135,10 @@ class Pusher:
 
         In a *hurry* only a collector that took the one before is waited for.
         """
-        if self._last is not None:
-            return
-        now = asyncio.get_running_loop().time()
-        self._until = now + self._left(hurry=hurry)
-        self._last = asyncio.create_task(self._push_last(), name="last telemetry")
+        if not self._leaving.is_set():
+            now = asyncio.get_running_loop().time()
+            self._until = now + self._left(hurry=hurry)
+            self._leaving.set()
 
     def _left(self, *, hurry: bool) -> float:
         """Return the seconds that leaving waits at most."""
@@ -147,12 +146,6 @@ class Pusher:
             return min(self._patience, HURRY) if self._proven else 0.0
         # A collector that is away already is given a moment, and no more.
         return MOMENT if self._away else self._patience
-
-    async def _push_last(self) -> None:
-        assert self._task is not None
-        self._task.cancel()
-        await asyncio.wait({self._task})
-        await self._push_safely()
 
     async def push(self) -> bool:
         """Deliver the present data; return whether it was taken."""
@@ -177,10 +170,17 @@ class Pusher:
         return await loop.run_in_executor(self._threads, export, data)
 
     async def _on_and_on(self) -> None:
-        await asyncio.sleep(self._first)
-        while True:
+        await self._rest(self._first)
+        while not self._leaving.is_set():
             await self._push_safely()
-            await asyncio.sleep(self._interval)
+            await self._rest(self._interval)
+        # None is broken off for the last one: what it has taken would be lost.
+        await self._push_safely()
+
+    async def _rest(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._leaving.wait()
 
     async def _push_safely(self) -> None:
         try:

@@ -67,7 +67,8 @@ class Reasons(logging.Handler):
         """Keep the reason that is in *record*, if there is one."""
         args = record.args if isinstance(record.args, tuple) else ()
         code = next((each for each in args if isinstance(each, StatusCode)), None)
-        if code is not None:
+        # A call that was cancelled is one that dewy itself gave up.
+        if code is not None and code is not StatusCode.CANCELLED:
             self.last = _reason(code, str(args[-1]))
 
 

@@ -22,6 +22,7 @@ if found("telemetry"):
     from opentelemetry.sdk.resources import Resource
 
     from dewy.remotes.grpc import quiet
+    from dewy.telemetry import push as module
     from dewy.telemetry.model import Model
     from dewy.telemetry.push import Pusher
     from dewy.telemetry.spans import Course, Spans, Step
@@ -211,8 +212,12 @@ async def test_hurry_waits_for_no_collector_that_was_not_proven(
 
 
 async def test_hurry_waits_for_a_collector_that_took_the_last_figures(
-    collector: Collector, points: list[Point], spans: Spans
+    collector: Collector,
+    points: list[Point],
+    spans: Spans,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(module, "HURRY", 60.0)
     async with pusher(collector, points, spans) as pushing:
         assert await pushing.push()
         add_course(spans)

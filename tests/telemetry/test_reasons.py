@@ -61,6 +61,7 @@ def test_reason_is_told_in_dewys_words(
 
 def test_lines_without_a_code_say_nothing(reasons: Reasons) -> None:
     fail(StatusCode.INTERNAL, "")
+    fail(StatusCode.CANCELLED, "Channel closed!")
     logging.getLogger(EXPORTERS).warning("Shutdown in progress, aborting retry.")
     logging.getLogger(EXPORTERS).warning("%(text)s", {"text": "odd"})
 
