@@ -229,9 +229,8 @@ class Agent:
         log.warning("Deployment cancelled", extra=attempt.log_fields(reason=reason))
         await self.tidier.tidy(change, cached=False)
         await self.deployment_log.record(attempt, "cancelled", reason)
-        self.deployment_log.tell(
-            Kind.IMPORTANT, f"{attempt.target} was not deployed: {reason}"
-        )
+        text = f"{attempt.target} was not deployed: {reason}"
+        self.deployment_log.tell(Kind.IMPORTANT, text)
 
     async def deploy_wanted(
         self, release: Release, preempt: str = "", *, named: bool
@@ -246,7 +245,7 @@ class Agent:
             DewyError, OSError: the same as for `deploy`.
         """
         try:
-            await self._bring_wanted(release, preempt, hold=named)
+            await self._bring_wanted(release, preempt, named)
         except asyncio.CancelledError:
             if named and self._runs(release):
                 self._settling(release)
@@ -255,16 +254,13 @@ class Agent:
             return f"{release.tag} runs"
         return await asyncio.shield(self._settling(release))
 
-    async def _bring_wanted(
-        self, release: Release, preempt: str, *, hold: bool
-    ) -> None:
+    async def _bring_wanted(self, release: Release, preempt: str, hold: bool) -> None:
         if self._runs(release) and await self.deployer.alive():
             await self.state_store.note(lambda state: verbs.confirm(state, hold=hold))
             return
         # Held from its commit on: no poll may undo it before that is decided.
-        change = Change(
-            self.attempt(release.tag, "deploy", verbs.ASKED_FOR), release, hold=hold
-        )
+        attempt = self.attempt(release.tag, "deploy", verbs.ASKED_FOR)
+        change = Change(attempt, release, hold=hold)
         await self.changes.run(change, self._deploy, preempt)
 
     def _runs(self, release: Release) -> bool:

@@ -61,6 +61,8 @@ def dewy_lines() -> list[tuple[str, str]]:
 
 def parse(arguments: list[str]) -> None:
     """Have click read *arguments*; nothing is run."""
+    if arguments == ["--version"]:
+        return
     with dewy.make_context("dewy", arguments) as group:
         rest = [*group._protected_args, *group.args]
         name, command, rest = dewy.resolve_command(group, rest)
