@@ -22,6 +22,7 @@ from .image_store import ImageStore
 from .launcher import Launcher, ReadinessProbe
 from .model import Container
 from .pacing import Pacing
+from .proven import Proven
 from .renewal import Renewal
 from .replica import Replica
 from .replica_store import ReplicaStore
@@ -99,8 +100,7 @@ class ContainerDeployer:
     succession: Succession | None = None
     renewal: Renewal = field(default_factory=Renewal)
     _made: tuple[object, ContainerSpec] | None = field(default=None, init=False)
-    _proven: ContainerSpec | None = field(default=None, init=False)
-    _failed: str = field(default="", init=False)
+    _proven: Proven = field(default_factory=Proven, init=False)
     _spare_pacing: Pacing = field(default_factory=Pacing, init=False)
     _switch: _Switch | None = field(default=None, init=False)
 
@@ -186,10 +186,10 @@ class ContainerDeployer:
         newest = await self._specified(running)
         if newest is None:
             return known
-        chosen, given = self._chosen(newest), given or Circumstances()
+        (chosen, probe), given = self._chosen(newest), given or Circumstances()
 
         def stale() -> bool:
-            changed = wanted != self.wanted() or self._chosen(newest) is not chosen
+            changed = wanted != self.wanted() or self._chosen(newest) != (chosen, probe)
             return changed or self.target in (newest.spec, chosen.spec)
 
         def observe() -> None:
@@ -197,7 +197,10 @@ class ContainerDeployer:
             self.renewal.observe(newest, serving, self.settings.replicas)
 
         def told(problem: str, detail: str) -> None:
-            self._note(chosen, problem)
+            if not problem:
+                self._proven.worked(chosen)
+            elif self._proven.failed(chosen, probe):
+                self.store.changed.set()
             if chosen is newest:
                 self.renewal.failed(problem, detail)
                 given.told(problem, detail)
@@ -212,36 +215,27 @@ class ContainerDeployer:
             told=told,
             pacing=given.pacing if chosen is newest else self._spare_pacing,
             prepare=lambda: self.image_store.ensure(running),
+            ready=lambda took: self._proven.ready(probe, self.readiness, took),
         )
-        order = self._order(chosen)
+        order = replace(self._order(chosen), readiness=probe)
         healing = Healing(self.store, self.launcher, self.drainer, order, heeded)
         await healing.run()
         return known if stale() else healing.known
 
-    def _note(self, chosen: ContainerSpec, problem: str) -> None:
-        """Remember whether replicas of *chosen* failed, or all of them serve."""
-        if not problem:
-            self._proven = chosen
-        elif self._failed != chosen.spec:
-            self._failed = chosen.spec
-            self.store.changed.set()
-
-    def _chosen(self, newest: ContainerSpec) -> ContainerSpec:
-        """
-        Return the specification to heal by: that of the options that worked last, for
-        as long as replicas are missing, else the *newest*.
-
-        Other options of the same version may not work: they are tried beside the full
-        number of replicas. Where both fail, they take turns.
-        """
-        proven = self._proven
-        if proven is None or proven.spec == newest.spec:
-            return newest
-        if proven.version.identity != newest.version.identity:
-            return newest
+    def _chosen(self, newest: ContainerSpec) -> tuple[ContainerSpec, ReadinessProbe]:
+        """Return the specification and the readiness probe to heal by."""
         there = [r for r in self.store.replicas if r.phase in AT_STRENGTH]
         missing = len(there) < self.settings.replicas
-        return proven if missing and self._failed != proven.spec else newest
+        return (
+            self._proven.spec_for(newest, missing=missing),
+            self._proven.probe_for(self.readiness, missing=missing),
+        )
+
+    def answered(self, replica: Replica, check: Check) -> None:
+        """Note that *replica* passed *check*."""
+        running = self.running()
+        if running is not None and is_of(replica, running):
+            self._proven.answered(check, self.readiness)
 
     async def _specified(self, running: Installed) -> ContainerSpec | None:
         """
@@ -346,7 +340,9 @@ class ContainerDeployer:
 
     async def _welcome(self, groups: Groups, end: float) -> None:
         check = replace(self.readiness.check, timeout=ADOPTION / 2)
-        self.store.admit(await self._answering(groups, self.launcher.ask, check, end))
+        if found := await self._answering(groups, self.launcher.ask, check, end):
+            self._proven.probe = self.readiness
+        self.store.admit(found)
 
     async def _use_anyway(self, groups: Groups, end: float) -> None:
         """
@@ -356,10 +352,7 @@ class ContainerDeployer:
         check = replace(self.readiness.check, path="", timeout=ADOPTION / 2)
         found = await self._answering(groups, self.launcher.reach, check, end)
         for replica in found:
-            replica.problem = problem = problems[replica]
-            replica.mark_unhealthy()
-            told = self.store.tell(replica, error=problem)
-            log.warning("Unhealthy replica serves for want of another", extra=told)
+            self.store.use_anyway(replica, problems[replica])
         self.store.admit(found)
 
     async def _answering(
@@ -397,7 +390,7 @@ class ContainerDeployer:
         # Before they drain: a program told to stop breaks connections, too.
         before = Outcomes.total(each.outcomes for each in leaving)
         self.succession = Succession(container_spec.spec, before)
-        self._proven = container_spec
+        self._proven.worked(container_spec)
         self.start_afresh()
         self.drainer.begin(leaving)
 
@@ -438,7 +431,10 @@ class ContainerDeployer:
         """Health check of a replica."""
         settings = self.settings
         return Check(
-            settings.health_path, self.proxy_protocol, host=settings.health_host
+            settings.health_path,
+            self.proxy_protocol,
+            host=settings.health_host,
+            upstream=settings.upstream,
         )
 
     @property
@@ -470,6 +466,7 @@ class _Switch:
         await Rollout(
             deployer.store, deployer.launcher, deployer.drainer, order, self._progress
         ).run()
+        deployer._proven.probe = order.readiness
 
 
 async def _asked(

@@ -42,12 +42,16 @@ class Check:
         timeout: Seconds for one answer.
 
         host: Host header of the request; applications refuse unknown ones.
+
+        upstream: Way to reach it: `auto`, `direct` or `published`; "" for that of the
+            settings.
     """
 
     path: str = ""
     proxy_protocol: bool = False
     timeout: float = 5.0
     host: str = "localhost"
+    upstream: str = ""
 
     async def ask(self, endpoints: Sequence[Endpoint]) -> CheckResult:
         """

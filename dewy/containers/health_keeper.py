@@ -113,12 +113,13 @@ class HealthKeeper:
 
     async def ask(self, replica: Replica) -> bool:
         """Return whether *replica* answers; move it if only another way reaches it."""
-        check = self._deployer.readiness.check
+        check = wanted = self._deployer.readiness.check
         if self._on_probation():
             check = replace(check, timeout=min(check.timeout, self._interval))
         route = await self._deployer.launcher.ask(replica, check)
         if route is None:
             return False
+        self._deployer.answered(replica, wanted)
         if replica.phase is Phase.SERVING and route != replica.upstream:
             log.info("Replica is reached otherwise", extra=self._store.tell(replica))
             self._store.table.move(replica, route)

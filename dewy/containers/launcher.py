@@ -56,6 +56,12 @@ class ReadinessProbe:
         """
         return replace(self, timeout=min(seconds, self.timeout), min_healthy=0.0)
 
+    def or_easier(self, other: Self) -> Self:
+        """Return this probe, with the times of *other* where those ask for less."""
+        timeout = max(self.timeout, other.timeout)
+        min_healthy = min(self.min_healthy, other.min_healthy)
+        return replace(self, timeout=timeout, min_healthy=min_healthy)
+
 
 class Launcher:
     """
@@ -299,7 +305,7 @@ class Launcher:
 
     async def _route(self, replica: Replica, check: Check) -> Upstream | None:
         ports = tuple(replica.ports.values())
-        routes = await self.upstreams.of(replica.container, ports)
+        routes = await self.upstreams.of(replica.container, ports, check.upstream)
         problems: list[str] = []
         for route in routes:
             replica.last_check = result = await check.ask(route.endpoints)

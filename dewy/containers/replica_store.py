@@ -360,6 +360,14 @@ class ReplicaStore:
         for replica in entering:
             log.info("Replica serves", extra=self.tell(replica))
 
+    def use_anyway(self, replica: Replica, problem: str) -> None:
+        """Let *replica* serve though it is not healthy: there is no other."""
+        replica.problem = problem
+        replica.mark_unhealthy()
+        told = self.tell(replica, error=problem)
+        log.warning("Unhealthy replica serves for want of another", extra=told)
+        self.changed.set()
+
     def dismiss(self, replicas: Iterable[Replica]) -> list[Replica]:
         """
         Take *replicas* out of the table in one swap; return the newly leaving ones.

@@ -140,9 +140,14 @@ class _Update(ABC):
         served, readiness = replica.served, self._order.readiness
         if served:
             readiness = readiness.again(SECOND_LOOK)
+        began = asyncio.get_running_loop().time()
         try:
             await self._launcher.until_ready(replica, readiness)
+            if not served:
+                self._ready(asyncio.get_running_loop().time() - began)
         except StartFailed as exc:
+            if await self._is_used_anyway(replica):
+                return
             # Before its removal, which is a request, too.
             requested = await self._was_requested(replica)
             self._retire(replica, served)
@@ -154,6 +159,14 @@ class _Update(ABC):
             if replica.phase is Phase.STARTING:
                 replica.phase = Phase.UNCHECKED
             raise
+
+    @abstractmethod
+    def _ready(self, took: float) -> None:
+        """Note that a new replica took so many seconds to become ready."""
+
+    async def _is_used_anyway(self, replica: Replica) -> bool:
+        """Return whether *replica*, which is not healthy, is to serve all the same."""
+        return False
 
     def _retire(self, replica: Replica, served: bool) -> None:
         """Retire *replica*, which is not ready; a death while it served is judged."""
@@ -253,6 +266,9 @@ class Rollout(_Update):
     async def _prepare(self) -> None:
         """Do nothing: all was made available before the rollout began."""
 
+    def _ready(self, took: float) -> None:
+        """Do nothing: what counts is that all of them are ready."""
+
     def _tell(self, index: int, what: str) -> None:
         self._progress(f"replica {index + 1} of {self._order.desired.replicas} {what}")
 
@@ -308,6 +324,8 @@ class Circumstances:
         prepare: Makes available what a start needs: the image.
 
         observe: Called before each decision.
+
+        ready: Called with the seconds that a new replica took to become ready.
     """
 
     apart: Callable[[], str | None] = lambda: None
@@ -317,6 +335,7 @@ class Circumstances:
     told: Callable[[str, str], None] = lambda problem, detail: None
     prepare: Callable[[], Awaitable[None]] | None = None
     observe: Callable[[], None] = lambda: None
+    ready: Callable[[float], None] = lambda took: None
 
 
 class Healing(_Update):
@@ -372,6 +391,26 @@ class Healing(_Update):
         if self._given.prepare is not None:
             async with self._preparing:
                 await self._given.prepare()
+
+    def _ready(self, took: float) -> None:
+        self._given.ready(took)
+
+    async def _is_used_anyway(self, replica: Replica) -> bool:
+        """Use what accepts connections while nothing serves at all."""
+        if self._store.serving or replica.ended.done():
+            return False
+        problem, check = replica.problem, self._order.readiness.check
+        try:
+            async with asyncio.timeout(check.timeout):
+                found = await self._launcher.reach(replica, replace(check, path=""))
+        except (TimeoutError, EngineError):
+            found = None
+        if found is None or replica.phase is not Phase.STARTING:
+            replica.problem = problem
+            return False
+        replica.upstream, replica.phase = found, Phase.READY
+        self._store.use_anyway(replica, problem)
+        return True
 
     def _given_up(self, replica: Replica, exc: StartFailed, served: bool) -> None:
         if not served:

@@ -67,24 +67,27 @@ class Upstreams:
         self._bridges: dict[str, Network | None] = {}
         self.wanted = wanted
 
-    async def of(self, container: Container, ports: Sequence[int]) -> list[Upstream]:
+    async def of(
+        self, container: Container, ports: Sequence[int], wanted: str = ""
+    ) -> list[Upstream]:
         """
         Return the upstreams of *container* that may be tried, the cheapest first.
 
-        The list is empty where it does not run, or publishes nothing.
+        The list is empty where it does not run, or publishes nothing. *wanted* goes
+        before the attribute.
         """
-        routes = []
-        if self.wanted != PUBLISHED:
-            routes += await self._direct(container, ports)
-        if self.wanted != DIRECT:
+        routes, wanted = [], wanted or self.wanted
+        if wanted != PUBLISHED:
+            routes += await self._direct(container, ports, wanted)
+        if wanted != DIRECT:
             routes += _published(container, ports)
         return routes
 
     async def _direct(
-        self, container: Container, ports: Sequence[int]
+        self, container: Container, ports: Sequence[int], wanted: str
     ) -> list[Upstream]:
         for name, address in container.addresses.items():
-            if await self._reachable(name, address):
+            if wanted == DIRECT or await self._reachable(name, address):
                 return [Upstream(DIRECT, tuple(Endpoint(address, p) for p in ports))]
         return []
 
@@ -95,8 +98,6 @@ class Upstreams:
         The kernel's answer counts, not the address: where there is no route to the
         bridge, some foreign host may answer.
         """
-        if self.wanted == DIRECT:
-            return True
         if self._engine.rootless or not self._engine.local:
             return False
         try:

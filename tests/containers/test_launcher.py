@@ -80,8 +80,8 @@ async def test_replica_that_answers_at_its_published_port_only_is_served_by_it(
     away = Upstream(DIRECT, (Endpoint(*silent.getsockname()),))
 
     class Refused(Upstreams):
-        async def of(self, container, ports):
-            return [away, *await super().of(container, ports)]
+        async def of(self, container, ports, wanted=""):
+            return [away, *await super().of(container, ports, wanted)]
 
     with silent:
         async with prepared(tmp_path) as (bench, container_spec):
