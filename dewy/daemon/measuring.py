@@ -131,7 +131,7 @@ def _release(handlers: Handlers) -> Iterator[Point]:
 
 def _server(generations: Generations, deployments: Deployments) -> Iterator[Point]:
     states = Counter(generations.workers.values())
-    yield Point("dewy.release.up", int(generations.alive))
+    yield Point("dewy.release.up", int(generations.alive and not generations.starts))
     for state in ("starting", "serving", "draining"):
         yield Point("dewy.server.generations", states[state], (state,))
     for reason, count in generations.deaths.by_reason.items():

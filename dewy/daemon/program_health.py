@@ -91,6 +91,8 @@ class ProgramHealth:
         if worker is not self._asked():
             return
         problem, worker.last_check = result.problem, result
+        if not problem:
+            self._generations.serves(worker)
         self._generations.checks.count(not problem)
         if worker is not self._worker:
             self._worker, self._tracker = worker, self._healthy
@@ -102,8 +104,11 @@ class ProgramHealth:
             self._recovered()
 
     def _asked(self) -> Worker | None:
-        worker = self._generations.serving
-        starting = "starting" in self._generations.workers.values()
+        generations = self._generations
+        worker, workers = generations.serving, generations.workers
+        # One that gave no answer in time is asked, too: it may be sick, not slow.
+        starting = {each for each in workers if workers[each] == "starting"}
+        starting.discard(generations.first_answer.missed)
         return worker if worker and worker.alive and not starting else None
 
     async def _failed(self, worker: Worker, problem: str) -> None:

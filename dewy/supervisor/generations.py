@@ -28,9 +28,9 @@ from .candidate import Candidate, Step
 from .deaths import Deaths
 from .envdir import EnvDir, EnvFiles
 from .environment import environment
+from .first_answer import FirstAnswer, answering
 from .pinning import pinned, release_of
 from .policy import Policy
-from .probe import LOOPBACK, Probe, wait_healthy
 from .ready import wait_executed, wait_ready
 from .sockets import Listeners
 from .worker import Worker, afforded, cancel
@@ -62,6 +62,8 @@ class Generations:
         serving: Generation in service; it may have died a moment ago.
 
         workers: Living generations, with `starting`, `serving` or `draining`.
+
+        first_answer: Wait for it where a generation took over unchecked.
 
         switching: Held while a switch is open.
 
@@ -123,6 +125,7 @@ class Generations:
         self._envdir = EnvDir(root)
         self._env_files = EnvFiles(root, env_files)
         self._run = secrets.token_hex(4)
+        self.first_answer = FirstAnswer(self.serves)
         self.deaths = Deaths()
         self.restarts = 0
         self.unhealthy = ""
@@ -167,7 +170,7 @@ class Generations:
                     self._candidate = None
                     candidate.over.set()
                 if candidate.worker is not None:
-                    self._install(candidate.worker)
+                    self._install(candidate.worker, checked=candidate.checked)
         except Exception:
             # Its files may go as soon as this raises, so it has to be gone first;
             # those of one that cannot be killed are in use.
@@ -289,7 +292,7 @@ class Generations:
             await cancel(task)
 
     async def _respawn(self) -> None:
-        worker = self._new_worker()
+        worker, self.unhealthy = self._new_worker(), ""
         gone, self.serving = self.serving, worker
         if gone is not None:
             self._retire(gone)
@@ -315,15 +318,14 @@ class Generations:
             self.changed.set()
             raise
         self.serving = None
-        self._install(worker)
+        self._install(worker, checked=False)
 
     async def _prepared(self) -> None:
         try:
             await self._prepare()
         except DeploymentError as exc:
-            raise StartFailed(
-                f"not started from another release: {exc}", host=True
-            ) from exc
+            text = f"not started from another release: {exc}"
+            raise StartFailed(text, host=True) from exc
 
     async def _settle(self, worker: Worker) -> None:
         """Leave `current` alone while a program unable to notify may still load."""
@@ -345,14 +347,14 @@ class Generations:
                     log.warning("Current not moved", extra={"error": str(exc)})
 
     @property
-    def _starts(self) -> bool:
-        """Whether what is to serve is still being started, where nothing served."""
+    def starts(self) -> bool:
+        """Whether what is to serve is not known to answer yet, and nothing else was."""
         return bool(self.serving and self.workers.get(self.serving) == "starting")
 
     def degraded(self) -> list[str]:
         """Return a phrase for each problem."""
-        serving, starting = self.serving, self._starts and "the program is starting"
-        lives = None
+        serving, lives = self.serving, None
+        starting = self.starts and not self.unhealthy and "the program is starting"
         if serving is not None and serving.alive:
             lives = serving.loop.time() - serving.since
         unhealthy = self.unhealthy and f"the program is unhealthy: {self.unhealthy}"
@@ -363,20 +365,15 @@ class Generations:
     def _strange(self) -> str:
         """A phrase if what serves is not of the release that runs by the state."""
         serving, candidate = self.serving, self._candidate
-        taking_over = candidate is not None and candidate.changes
-        if not serving or not serving.alive or taking_over:
+        if not serving or not serving.alive or (candidate and candidate.changes):
             return ""
-        stale = self._is_stale(serving)
-        return "the program that serves is of another release" if stale else ""
+        other = "the program that serves is of another release"
+        return other if self._is_stale(serving) else ""
 
     @property
     def health_endpoint(self) -> Endpoint | None:
         """Address of health checks; None without a TCP port."""
-        address = self._listeners.lowest
-        if address is None:
-            return None
-        host, port = address
-        return Endpoint(LOOPBACK.get(host, host), port)
+        return self._listeners.health_endpoint
 
     @property
     def addresses(self) -> list[str]:
@@ -406,6 +403,7 @@ class Generations:
         if serving is not None:
             self._notified |= serving.notify.ready.is_set()
             self._retire(serving)
+        await self.first_answer.close()
         while self._retiring:
             await asyncio.wait(self._retiring)
         await self._envdir.close()
@@ -452,17 +450,12 @@ class Generations:
         policy, address = self.policy, self._listeners.lowest
         if policy.health_path and address:
             progress(f"waiting for GET {policy.health_path}")
-            probe = Probe(
-                policy.health_path, policy.health_timeout, host=policy.health_host
-            )
-            healthy = wait_healthy(address, probe, worker.pid, self.checks)
-            await worker.unless_ended(healthy)
-        if policy.kill_old_delay and self.alive and not self._starts:
+            await answering(worker, address, policy, self.checks)
+        if policy.kill_old_delay and self.alive and not self.starts:
             await worker.unless_ended(asyncio.sleep(policy.kill_old_delay))
 
-    def _install(self, worker: Worker) -> None:
+    def _install(self, worker: Worker, *, checked: bool) -> None:
         old, self.serving = self.serving, worker
-        self.workers[worker] = "serving"
         self._listeners.restore()
         if old is not None:
             if old.release != worker.release:
@@ -470,10 +463,17 @@ class Generations:
                 self.deaths.backoff = Backoff()
             self._retire(old)
         self.changed.set()
-        log.info(
-            "Generation took over",
-            extra={"generation": worker.generation, "pid": worker.pid},
-        )
+        address = self.policy.health_path and self._listeners.lowest
+        if checked or not address:
+            return self.serves(worker)
+        self.first_answer.expect(worker, address, self.policy, self.checks)
+
+    def serves(self, worker: Worker) -> None:
+        """Note that *worker* answers, if it is what serves."""
+        if worker is self.serving and self.starts:
+            self.workers[worker] = "serving"
+            fields = {"generation": worker.generation, "pid": worker.pid}
+            log.info("Generation took over", extra=fields)
 
     def _retire(self, worker: Worker) -> asyncio.Task[None]:
         self.workers[worker] = "draining"

@@ -16,6 +16,7 @@ from typing import Self
 from ..config import Address, Endpoint
 from ..errors import DewyError
 from ..logs import duration
+from .probe import LOOPBACK
 from .processes import holder
 
 log = logging.getLogger(__name__)
@@ -128,6 +129,14 @@ class Listeners:
             if listener.socket.family in (socket.AF_INET, socket.AF_INET6)
         ]
         return min(addresses, key=lambda address: int(address[1]), default=None)
+
+    @property
+    def health_endpoint(self) -> Endpoint | None:
+        """Address of health checks; None without a TCP listener."""
+        if self.lowest is None:
+            return None
+        host, port = self.lowest
+        return Endpoint(LOOPBACK.get(host, host), port)
 
 
 async def open_listeners(

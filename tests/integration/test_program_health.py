@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
+import time
+
 import pytest
 
 from tests.eventually import eventually
@@ -15,6 +20,12 @@ HEALTH = ["--health-path", "/up", "--health-interval", "100ms"]
 @pytest.fixture
 def dewy(tmp_path, unused_tcp_port) -> Dewy:
     return Dewy(tmp_path, unused_tcp_port, options=HEALTH)
+
+
+def lives_on(status, before: int = 0) -> bool:
+    """Whether another process than *before* outlived `--start-grace` thrice over."""
+    found = [each for each in status["generations"] if each["pid"] != before]
+    return any(each["since"] <= time.time() - 3 for each in found)
 
 
 async def test_unhealthy_within_probation_is_rolled_back(dewy):
@@ -61,3 +72,49 @@ async def test_unhealthy_later_is_told_and_left_running(dewy):
         assert [generation["pid"]] == [each["pid"] for each in status["generations"]]
         await eventually(lambda: "Program is healthy again" in dewy.log)
         assert 1 == dewy.log.count("Program is unhealthy")
+
+
+async def test_restarted_program_is_starting_until_its_health_path_answers(dewy):
+    dewy.options = [*HEALTH, "--probation", "0s"]
+    dewy.publish(GOOD, programs.SLOW)
+    async with dewy:
+        (generation,) = (await dewy.runs(GOOD))["generations"]
+        (dewy.root / "slow").touch()
+        os.kill(generation["pid"], signal.SIGKILL)
+        # It lives for longer than the time to start, and no request is answered.
+        status = await dewy.until(lambda now: lives_on(now, generation["pid"]))
+        said = await roots.say(dewy.root, "status", "--check")
+        asking = asyncio.create_task(dewy.fetch())
+        (dewy.root / "slow").unlink()
+        assert GOOD == await asking
+        await dewy.until(lambda now: now["healthy"])
+
+        assert ["the program is starting"] == status["degraded"]
+        assert 1 == said.status, said
+        assert 2 == dewy.log.count("Generation took over")
+
+
+async def test_program_started_at_boot_is_starting_until_its_health_path_answers(dewy):
+    dewy.publish(GOOD, programs.SLOW)
+    async with dewy:
+        await dewy.runs(GOOD)
+    (dewy.root / "slow").touch()
+    async with dewy:
+        status = await dewy.until(lives_on)
+        (dewy.root / "slow").unlink()
+        await dewy.runs(GOOD)
+
+        assert ["the program is starting"] == status["degraded"]
+
+
+async def test_program_without_an_answer_in_time_after_boot_is_judged(dewy):
+    dewy.options = [*HEALTH, "--health-timeout", "2s"]
+    dewy.publish(GOOD, programs.SILENT)
+    async with dewy:
+        await dewy.runs(GOOD)
+        dewy.publish(BAD, programs.SLOW)
+        await dewy.runs(BAD)
+    (dewy.root / "slow").touch()
+    async with dewy:
+        assert "failed its health checks" in await dewy.refuses(BAD)
+        await dewy.runs(GOOD)

@@ -71,6 +71,13 @@ SICKLY = PROGRAM.read_text().replace(
     'b"HTTP/1.1 " + (b"503 Sick" if b"/up" in head and Path("sick").exists() '
     'else b"200 OK") + b"',
 )
+# Takes no connection while a file called `slow` is beside `current`.
+SLOW = SILENT.replace(
+    'if __name__ == "__main__":\n',
+    'if __name__ == "__main__":\n'
+    "    while Path('slow').exists():\n"
+    "        time.sleep(0.01)\n",
+).replace("import asyncio\n", "import asyncio\nimport time\n", 1)
 UNHEALTHY = PROGRAM.read_text().replace(
     'b"HTTP/1.1 200 OK',
     'b"HTTP/1.1 " + (b"500 Bad" if b"/up" in head else b"200 OK") + b"',
