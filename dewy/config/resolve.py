@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode
@@ -85,9 +85,10 @@ def examine(
     """
     mistakes = Mistakes()
     spoken = {**sources.environment(environ), **sources.flags(given)}
-    written = _written(spoken, cwd, mistakes) if file else {}
+    written, unread = _written(spoken, cwd, mistakes) if file else ({}, set())
     said = {**written, **spoken}
-    values, unread = _values(_judged_as(command, said), said, mistakes)
+    values, invalid = _values(_judged_as(command, said), said, mistakes)
+    unread = invalid | (unread - spoken.keys())
     with mistakes.caught():
         _add_calver(values, said)
     settings = Settings(
@@ -99,9 +100,9 @@ def examine(
         admin_port_chosen="admin-port" in said,
         cautions=(
             *_foreign(command, given),
-            *_without_effect(values),
+            *_without_effect(values, unread),
             *_privileged(values),
-            *_cut_short(values),
+            *_cut_short(values, unread),
         ),
         overridden=tuple(_overridden(written, spoken)),
         **values,
@@ -116,13 +117,11 @@ def examine(
 
 def _written(
     spoken: Mapping[str, Said], cwd: Path, mistakes: Mistakes
-) -> dict[str, Said]:
-    """Return what the file says that *spoken* names, or the usual one."""
+) -> tuple[dict[str, Said], set[str]]:
+    """Read the file that *spoken* names, or the usual one, as `sources.file` does."""
     config = spoken.get("config")
     path = cwd / (config.texts[-1] if config else sources.FILE)
-    with mistakes.caught():
-        return sources.file(path, required=config is not None)
-    return {}
+    return sources.file(path, required=config is not None, mistakes=mistakes)
 
 
 def _overridden(
@@ -198,8 +197,9 @@ def _foreign(command: str, given: Mapping[str, object]) -> list[str]:
     return [f"no effect with {command}: {', '.join(found)}"] if found else []
 
 
-def _without_effect(values: Mapping[str, Any]) -> list[str]:
-    told, found = values.get("otlp_endpoint"), []
+def _without_effect(values: Mapping[str, Any], unread: Set[str]) -> list[str]:
+    found: list[str] = []
+    told = values.get("otlp_endpoint") or "otlp-endpoint" in unread
     if values.get("otlp_insecure") and not told:
         found.append("--otlp-insecure has no effect without --otlp-endpoint")
     if values.get("telemetry") and values.get("admin_port") == 0 and not told:
@@ -210,8 +210,10 @@ def _without_effect(values: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _cut_short(values: Mapping[str, Any]) -> list[str]:
+def _cut_short(values: Mapping[str, Any], unread: Set[str]) -> list[str]:
     """Return the time-outs asked for that dewy's own shutdown time-out cuts short."""
+    if "shutdown-timeout" in unread:
+        return []
     limit = values.get("shutdown_timeout", DEFAULT_SHUTDOWN_TIMEOUT)
     names = {"stop_timeout": "--stop-timeout", "drain_time": "--drain-time"}
     return [

@@ -64,16 +64,33 @@ def environment(environ: Mapping[str, str]) -> dict[str, Said]:
     return said
 
 
-def file(path: Path, *, required: bool) -> dict[str, Said]:
+def file(
+    path: Path, *, required: bool, mistakes: Mistakes
+) -> tuple[dict[str, Said], set[str]]:
     """
-    Return the values in the TOML file *path*.
+    Return the values in the TOML file *path*, and the options it may name unreadably.
 
-    Raises:
-        ConfigError: the file is *required* and missing, cannot be read, is no TOML, or
-            holds an unknown key or a value of the wrong type.
+    *mistakes* get each: the file is *required* and missing, cannot be read, is no TOML,
+    or holds an unknown key or a value of the wrong type. The rest of it counts.
     """
+    entries: dict[str, Said] = {}
+    unread = {*OPTIONS}
+    with mistakes.caught():
+        data = _table(path, required=required)
+        unread.clear()
+        for key, value in data.items():
+            with mistakes.caught():
+                near = _near(key)
+                unread.add(near)
+                name, entry = _entry(key, value, path.name)
+                unread.discard(near)
+                entries[name] = entry
+    return entries, unread
+
+
+def _table(path: Path, *, required: bool) -> dict[str, Any]:
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as exc:
         if not required:
             return {}
@@ -82,13 +99,6 @@ def file(path: Path, *, required: bool) -> dict[str, Said]:
         raise ConfigError(f"{path} cannot be read: {exc.strerror}") from exc
     except ValueError as exc:
         raise ConfigError(f"{path} is not TOML: {exc}") from exc
-    mistakes, entries = Mistakes(), {}
-    for key, value in data.items():
-        with mistakes.caught():
-            name, entry = _entry(key, value, path.name)
-            entries[name] = entry
-    mistakes.check()
-    return entries
 
 
 def _entry(key: str, value: object, file: str) -> tuple[str, Said]:
@@ -99,13 +109,17 @@ def _entry(key: str, value: object, file: str) -> tuple[str, Said]:
     return option.name, Said(what, (_text(value, option, what),))
 
 
-def _known(key: str, file: str) -> Option:
+def _near(key: str) -> str:
+    """Return the option that *key* names, or that was meant; "" for none."""
     names = [name for name in OPTIONS if name != "config"]
-    name = key.replace("_", "-")
-    if name in names:
-        return OPTIONS[name]
-    near = get_close_matches(name, names, 1)
-    hint = f"did you mean {near[0]}?" if near else "keys are the long option names"
+    return next(iter(get_close_matches(key.replace("_", "-"), names, 1)), "")
+
+
+def _known(key: str, file: str) -> Option:
+    near = _near(key)
+    if near and near == key.replace("_", "-"):
+        return OPTIONS[near]
+    hint = f"did you mean {near}?" if near else "keys are the long option names"
     raise ConfigError(f"{file}: there is no option {key!r} ({hint})")
 
 

@@ -346,3 +346,57 @@ def test_keys_that_flags_or_variables_override_are_known(tmp_path: Path) -> None
         "--replicas overrides dewy.toml: replicas",
         "DEWY_INTERVAL overrides dewy.toml: interval",
     ) == settings.overridden
+
+
+@pytest.mark.parametrize(
+    ("text", "mistakes"),
+    [
+        (
+            (
+                'registry = "file:///tmp/x"\nport = 18733\nintervall = "2s"\n'
+                'health-path = "up"\nreplicas = "x"\n'
+            ),
+            ["'intervall'", "replicas must be an integer", "health-path 'up' must"],
+        ),
+        ('registry = "file:///tmp/x', ["is not TOML"]),
+        ('registy = "file:///tmp/x"', ["'registy' (did you mean registry?)"]),
+        ("registry = 3", ["registry must be a string"]),
+        (
+            'registry = "file:///x"\nprot = 80\nhealth-path = "/up"\n',
+            ["'prot' (did you mean port?)"],
+        ),
+        (
+            (
+                'registry = "file:///x"\nstop-timeout = "9m"\nshutdown-timeout = true\n'
+                "otlp-insecure = true\notlp-endpoint = 1\n"
+            ),
+            ["shutdown-timeout must be", "otlp-endpoint must be"],
+        ),
+    ],
+)
+def test_mistakes_of_file_are_told_at_once_without_consequences(
+    tmp_path: Path, text: str, mistakes: list[str]
+) -> None:
+    (tmp_path / "dewy.toml").write_text(text)
+    settings, found = examine("server", {"program": ["nope/x"]}, {}, tmp_path)
+
+    assert len(mistakes) == len(found.errors), found.errors
+    for wanted, error in zip(mistakes, found.errors, strict=True):
+        assert wanted in str(error)
+    assert () == settings.cautions
+
+
+def test_missing_file_of_options_is_the_only_mistake(tmp_path: Path) -> None:
+    given = {"config": "none.toml", "program": ["x"]}
+    _, found = examine("server", given, {}, tmp_path)
+
+    assert ["does not exist"] == [str(each)[-14:] for each in found.errors]
+
+
+def test_flag_is_judged_though_the_file_names_it_wrongly(tmp_path: Path) -> None:
+    (tmp_path / "dewy.toml").write_text("registry = 3")
+    given = {"registry": "img://ghcr.io/acme/shop", "program": ["x"]}
+    _, found = examine("server", given, {}, tmp_path)
+
+    assert 2 == len(found.errors)
+    assert "server cannot run the images of" in str(found.errors[1])

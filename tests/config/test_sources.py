@@ -7,13 +7,20 @@ from pathlib import Path
 import pytest
 
 from dewy.config.sources import Said, environment, file, flags
-from dewy.errors import ConfigError
+from dewy.errors import ConfigError, Mistakes
 
 
 def toml(tmp_path: Path, text: str) -> dict[str, Said]:
     path = tmp_path / "dewy.toml"
     path.write_text(text, encoding="utf-8")
-    return file(path, required=True)
+    return read(path)
+
+
+def read(path: Path, *, required: bool = True) -> dict[str, Said]:
+    mistakes = Mistakes()
+    entries, _ = file(path, required=required, mistakes=mistakes)
+    mistakes.check()
+    return entries
 
 
 def test_flags_are_texts_lists_or_true() -> None:
@@ -130,7 +137,7 @@ def test_what_is_no_toml_is_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "dewy.toml"
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=r"dewy\.toml is not TOML: .*$") as caught:
-        file(path, required=False)
+        read(path, required=False)
 
     assert "\n" not in str(caught.value)
 
@@ -139,12 +146,31 @@ def test_file_is_missed_only_where_it_was_asked_for(tmp_path: Path) -> None:
     """Most roots have none."""
     path = tmp_path / "dewy.toml"
 
-    assert {} == file(path, required=False)
+    assert {} == read(path, required=False)
     with pytest.raises(ConfigError, match="does not exist"):
-        file(path, required=True)
+        read(path, required=True)
 
 
 def test_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     """Going on without it would run with other options than were written."""
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
-        file(tmp_path, required=False)
+        read(tmp_path, required=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "unread"),
+    [
+        ('interval = "2s"\nreplicas = "x"', {"replicas"}),
+        ('interval = "2s"\nregisty = "x"', {"registry"}),
+        ('interval = "2s"\nzzz = 1', {""}),
+    ],
+)
+def test_mistake_in_file_leaves_its_other_values(
+    tmp_path: Path, text: str, unread: set[str]
+) -> None:
+    path, mistakes = tmp_path / "dewy.toml", Mistakes()
+    path.write_text(text)
+    found = file(path, required=True, mistakes=mistakes)
+
+    assert ({"interval": Said("dewy.toml: interval", ("2s",))}, unread) == found
+    assert 1 == len(mistakes.errors)
