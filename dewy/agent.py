@@ -386,16 +386,14 @@ class Agent:
         if not decides_alike(state, self.state):
             return await self._look_and_act()
         self._note(found)
+        runs = found.decision.action is Action.SKIP
         if found.release and self.state.running:
             # A dewy that ended before it had asked left the hold undecided.
-            runs = found.decision.action is Action.SKIP
             await self._settle(self.state.running.tag, newest=runs)
         await self._forget_absent(found)
         if found.decision.action is Action.DEPLOY and found.release:
             return await self._deploy_newest(found.release, found.why)
-        await self._heal(
-            found.release if found.decision.action is Action.SKIP else None
-        )
+        await self._heal(found.release if runs else None)
 
     async def _forget_absent(self, found: Found) -> None:
         """Drop timed quarantine entries of versions the registry has not any more."""
@@ -460,8 +458,10 @@ class Agent:
     async def _fetch_again(self, release: Release | None) -> None:
         if release is None:
             return
-        entry = self.state.quarantine.find(release.tag, release.identity)
-        if entry and entry.blocks(self.clock.wall()):
+        now = self.clock.wall()
+        entry = self.state.quarantine.blocking(release.tag, release.identity, now)
+        if entry and (entry.until or not self._runs(release)):
+            # For good keeps out what is to replace another one, not what runs.
             raise NotYet(quarantined(entry))
         log.error("Release is gone from this host", extra={"tag": release.tag})
         await self.deploy(release)

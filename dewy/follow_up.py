@@ -190,6 +190,8 @@ class FollowUp:
         task = asyncio.create_task(_logged(work), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # Cancelled before it began, it would be complained of as never awaited.
+        task.add_done_callback(lambda _: work.close())
 
 
 def _noticed(task: asyncio.Task[Any]) -> None:

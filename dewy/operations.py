@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
+from math import ceil
 
 from .agent import Agent
 from .changes import Cancelled, Change, Progress
 from .deploy import verbs
 from .deploy.attempt import DONE
-from .deploy.plan import quarantined, refuse_held
+from .deploy.plan import is_same, quarantined, refuse_held
 from .deploy.state import Installed, State
 from .deploy.state_store import Transition
 from .errors import DewyError, NotYet
@@ -19,6 +21,12 @@ from .release import Release
 from .system import completed
 
 __all__ = ["Operations"]
+
+UNNOTICED = 10.0
+"""Seconds for which nobody can know yet that dewy itself has gone back."""
+
+STARTING = 60.0
+"""The same in seconds, as long as nothing serves."""
 
 
 class Operations:
@@ -44,11 +52,12 @@ class Operations:
                 # A rollback works under hold; the answer waits for what came of it.
                 await pending.finished()
             await agent.changes.settled()
-            return verbs.hold(agent.state)[1]
+            await agent.probation.decided()
+            return f"{verbs.hold(agent.state)[1]}{self._may_go_back()}"
         await agent.changes.cancel("held by operator")
         end = "had failed" if pending.error else "was cancelled"
-        target = pending.attempt.target
-        return f"{verbs.hold(agent.state)[1]}; the deployment of {target} {end}"
+        held = f"{verbs.hold(agent.state)[1]}{self._may_go_back()}"
+        return f"{held}; the deployment of {pending.attempt.target} {end}"
 
     async def abort(self) -> str:
         """
@@ -123,19 +132,74 @@ class Operations:
         with agent.changes.listening(progress):
             await agent.changes.settled()
             pending = agent.changes.pending
-            if pending is not None:
-                joins = _goes_back(pending) and not pending.cancelled
-                if joins and version in (None, pending.attempt.target):
-                    return await self._join(pending, progress)
-                # Cancelled first, then kept out, then undone: nothing commits in
-                # between, and no poll brings it back.
-                pending.cancel(verbs.BY_OPERATOR)
-                if pending.release is not None:
-                    await self._keep_out(pending.release)
-                await self._preempt(pending, verbs.BY_OPERATOR, progress)
-                if pending.release and version in (None, _running(agent.state)):
-                    return _not_deployed(pending.release, agent.state)
+            if pending is None or self._brings_again(pending):
+                return await self._go_back(version)
+            if version in (None, pending.attempt.target) and self._leaves(pending):
+                return await self._join(pending, progress)
+            if version not in (None, _running(agent.state)):
+                # What cannot be done cancels nothing.
+                verbs.rollback(agent.state, version, agent.clock)
+            # Cancelled first, then kept out, then undone: nothing commits in
+            # between, and no poll brings it back.
+            pending.cancel(verbs.BY_OPERATOR)
+            if pending.release is not None:
+                await self._keep_out(pending.release)
+            await self._preempt(pending, verbs.BY_OPERATOR, progress)
+            if pending.release and version in (None, _running(agent.state)):
+                await agent.probation.decided()
+                agent.probation.put_back = None
+                return _not_deployed(pending.release, agent.state)
             return await self._go_back(version)
+
+    def _may_go_back(self) -> str:
+        """Return what a hold does not stop, as the end of its answer."""
+        agent = self._agent
+        left, back = agent.probation.left, agent.state.previous
+        if not left or back is None or not agent.settings.rollback:
+            return ""
+        return (
+            f"; should it fail its probation, which lasts {ceil(left)} s more, "
+            f"{back.name} is put back all the same"
+        )
+
+    def _brings_again(self, change: Change) -> bool:
+        """Return whether *change* fetches what should run anyway, as its files went."""
+        release, state = change.release, self._agent.state
+        due = (state.running, state.gone)
+        return release is not None and any(is_same(d, release) for d in due if d)
+
+    def _leaves(self, change: Change) -> bool:
+        """Return whether *change* goes back already from what runs."""
+        agent = self._agent
+        if change.cancelled or _goes_back(change):
+            return not change.cancelled
+        new = agent.key(change.attempt.target)
+        old = agent.key(_running(agent.state) or "")
+        return agent.state.is_stopgap and bool(new and old and new < old)
+
+    async def _left_already(self, version: str | None) -> str:
+        """
+        Return what to answer where dewy itself has just gone back; else "".
+
+        Whoever says `rollback` then means the release that was left. Said again, it
+        goes further: by then they know.
+        """
+        agent, probation = self._agent, self._agent.probation
+        if version not in (None, _running(agent.state)):
+            return ""
+        back = await probation.decided()
+        if back is None:
+            return ""
+        alive = await agent.deployer.alive()
+        since = agent.clock.monotonic() - back.at
+        if since > (UNNOTICED if alive else STARTING):
+            return ""
+        probation.put_back = None
+        return (
+            f"{back.left} was left already, for it {back.reason}; "
+            f"{_running(agent.state)} {'runs' if alive else 'is being started'}; "
+            "`dewy rollback` again goes further back"
+        )
 
     async def _release(self, version: str | None) -> Release:
         agent = self._agent
@@ -174,10 +238,16 @@ class Operations:
 
     async def _go_back(self, version: str | None) -> str:
         agent = self._agent
+        if said := await self._left_already(version):
+            return said
         before = agent.state
         missing = await self._missing(before)
         while agent.changes.current or agent.state.running != before.running:
-            # A change has begun, or taken over, while the disk was asked.
+            # A change goes on, or has taken over while the disk was asked. What
+            # cannot be done cancels nothing.
+            if said := await self._left_already(version):
+                return said
+            verbs.rollback(agent.state, version, agent.clock, missing)
             await agent.changes.cancel(verbs.BY_OPERATOR)
             await agent.changes.settled()
             before = agent.state
@@ -185,6 +255,8 @@ class Operations:
         after, message = verbs.rollback(before, version, agent.clock, missing)
         target = after.running
         assert target is not None
+        if target == before.running:
+            return await self._stay(message)
         attempt = agent.attempt(target.name, "rollback", verbs.BY_OPERATOR)
         change = Change(attempt, hold=after.hold and not before.hold)
 
@@ -192,6 +264,14 @@ class Operations:
             await self._activate(before, after, target, change)
 
         await agent.changes.run(change, work, preempt=verbs.BY_OPERATOR)
+        agent.deployment_log.tell(Kind.IMPORTANT, message)
+        return message
+
+    async def _stay(self, message: str) -> str:
+        """Go on with what runs in place of a release whose files are gone."""
+        agent = self._agent
+        await agent.state_store.note(partial(verbs.stay, clock=agent.clock))
+        agent.status_reason = agent.describe()
         agent.deployment_log.tell(Kind.IMPORTANT, message)
         return message
 

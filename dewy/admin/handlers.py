@@ -108,7 +108,7 @@ class Handlers:
                 self._operate, self._operations.roll_back, version, progress
             ),
             "abort": partial(self._operate, self._operations.abort),
-            "retry": partial(self._change, partial(verbs.retry, tag=version or "")),
+            "retry": partial(self._retry, version or ""),
             "hold": partial(self._operate, self._operations.hold),
             "unhold": partial(self._change, verbs.unhold),
             "containers": self._list_containers,
@@ -298,6 +298,12 @@ class Handlers:
         await self.agent.state_store.note(apply)
         self.poller.wake()
         return {"message": self._with_trouble(message)}
+
+    async def _retry(self, version: str) -> Answer:
+        agent = self.agent
+        newest = agent.newest.tag if agent.newest else ""
+        retry = partial(verbs.retry, tag=version, key=agent.key, newest=newest)
+        return await self._change(retry)
 
     async def _operate(
         self, operation: Callable[..., Awaitable[str]], *given: object

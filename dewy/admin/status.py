@@ -121,7 +121,7 @@ def status(
         "why": state.because if state.running else "",
         "standing": live.status_reason,
         "passed_over": [dict(each) for each in live.passed_over],
-        "previous": _release(state.previous, past),
+        "previous": _release(state.rollback_target(), past),
         "healthy": not degraded,
         "degraded": degraded,
         "attention": list(_attention(state, live)),

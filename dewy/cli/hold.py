@@ -15,6 +15,8 @@ def command(ctx: click.Context, /, **given: object) -> None:
     """
     Stop changes of version until unhold.
 
-    Whatever runs goes on, is restarted when it dies, and may be rolled back.
+    Whatever runs goes on, is restarted when it dies, and may be rolled back; one that
+    fails its probation is left for the previous release all the same. Where nothing
+    runs yet, the first release is still deployed.
     """
     operate(settings_from(ctx), "hold")

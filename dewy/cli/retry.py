@@ -16,6 +16,7 @@ def command(ctx: click.Context, /, version: str, **given: object) -> None:
     """
     Let VERSION out of quarantine.
 
-    It is deployed again if it is the newest release.
+    It is deployed again if it is the newest release; while a newer one is in
+    quarantine, `dewy deploy VERSION` deploys it.
     """
     operate(settings_from(ctx), "retry", version)

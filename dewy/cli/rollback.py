@@ -16,6 +16,7 @@ def command(ctx: click.Context, /, version: str | None, **given: object) -> None
     """
     Go back to VERSION, or to the previous release.
 
-    What is left is not deployed again until `dewy retry`; works under hold.
+    What is left is not deployed again until `dewy retry`; works under hold. Said again,
+    it goes further back; just after dewy itself went back, it only says so.
     """
     operate(settings_from(ctx), "rollback", version)

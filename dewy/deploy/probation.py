@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -30,12 +31,37 @@ LONGEST_DECISION = 10.0
 NOTHING = "no earlier release can be put back"
 
 
+class PutBack:
+    """
+    The automatic return from a release that failed its probation.
+
+    Attributes:
+        left: The name of that release.
+
+        reason: What it did, a phrase.
+
+        over: Set once it is decided what runs instead.
+
+        at: The time by which it is over, monotonic seconds.
+    """
+
+    def __init__(self, left: str, reason: str) -> None:
+        self.left = left
+        self.reason = reason
+        self.over = asyncio.Event()
+        self.at = 0.0
+
+
 class Probation:
     """
     Judge the release that took over last, for the probation time.
 
     It fails by dying, by not being healthy, or by breaking connections; else it
     passes.
+
+    Attributes:
+        put_back: The last change of version, under way or over, if it was automatic;
+            else None.
     """
 
     def __init__(
@@ -46,6 +72,7 @@ class Probation:
         deployment_log: DeploymentLog,
     ) -> None:
         self.settings = settings
+        self.put_back: PutBack | None = None
         self._clock = clock
         self._state_store = state_store
         self._deployment_log = deployment_log
@@ -80,11 +107,18 @@ class Probation:
 
     def end(self) -> None:
         """Put nothing on probation: what runs has proved itself before."""
-        self._release = None
+        self._release = self.put_back = None
         self._finish(passed=False)
+
+    async def decided(self) -> PutBack | None:
+        """Wait for an automatic return under way; return the last change if it was."""
+        if (back := self.put_back) is not None:
+            await back.over.wait()
+        return back if self.put_back is back else None
 
     def _begin(self, release: Installed, deployment: str, begun: float) -> None:
         self._finish(passed=False)
+        self.put_back = None
         self._prolonged = False
         self._release = release
         self._deployment = deployment
@@ -155,15 +189,31 @@ class Probation:
             return False
         late = self._since(self._begun) > self.settings.probation
         if running != bad or (late and not self._prolonged):
-            return running == self._owed and await self._go_back(running, deployer)
+            if running != self._owed:
+                return False
+            with self._leaving(running, f"{verb} ({how})"):
+                return await self._go_back(running, deployer)
         reason = f"{verb} within probation ({how})"
-        await self._condemn(bad, state.previous, reason, tail)
-        if await self._go_back(bad, deployer, before=state):
+        with self._leaving(bad, reason):
+            await self._condemn(bad, state.previous, reason, tail)
+            went_back = await self._go_back(bad, deployer, before=state)
+        if went_back:
             await self._tell(bad, "rolled back", reason, tail)
             return True
         if self._state_store.state.running == bad:
             await self._tell(bad, "failed", f"{reason}; {NOTHING}", tail)
         return False
+
+    @contextmanager
+    def _leaving(self, bad: Installed, reason: str) -> Iterator[None]:
+        self.put_back = back = PutBack(bad.name, reason)
+        try:
+            yield
+        finally:
+            back.at = self._clock.monotonic()
+            if self.put_back is back and self._state_store.state.running == bad:
+                self.put_back = None
+            back.over.set()
 
     def _since(self, begun: float) -> float:
         return self._clock.monotonic() - begun

@@ -139,6 +139,18 @@ class State:
             if each != self.running and each not in missing and not self.is_bad(each):
                 yield each
 
+    def rollback_target(self, missing: Collection[Installed] = ()) -> Installed | None:
+        """
+        Return the release `dewy rollback` goes to: the best that is not in *missing*.
+
+        Said again, it goes further back, never forward again.
+        """
+        running = self.running
+        for each in self.candidates(missing):
+            if not (self.back_at and running and each.at > running.at):
+                return each
+        return None
+
     def is_bad(self, candidate: Installed) -> bool:
         """Return whether *candidate* is in quarantine, however long."""
         return self.quarantine.find(candidate.tag, candidate.identity) is not None

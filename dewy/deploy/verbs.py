@@ -7,11 +7,13 @@ or raises DewyError with the reason why not.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from ..errors import DewyError
 from ..system import Clock
+from ..versions import Key, precedence
+from .quarantine import Quarantine
 from .state import Installed, State
 
 Outcome = tuple[State, str]
@@ -41,9 +43,16 @@ def unhold(state: State) -> Outcome:
     ), "no longer held; the next poll deploys what is new"
 
 
-def retry(state: State, tag: str) -> Outcome:
+def retry(
+    state: State,
+    tag: str,
+    key: Callable[[str], Key | None] = precedence,
+    newest: str = "",
+) -> Outcome:
     """
     Let *tag* out of quarantine.
+
+    *key* orders versions; *newest* is the newest one in the registry, if known.
 
     Raises:
         DewyError: *tag* is not in quarantine.
@@ -53,10 +62,30 @@ def retry(state: State, tag: str) -> Outcome:
         raise DewyError(
             f"{tag} is not in quarantine ({_listed('in it', tags) or 'it is empty'})"
         )
-    return (
-        replace(state, quarantine=state.quarantine.release(tag)),
-        f"{tag} is out of quarantine; it is deployed again if it is the newest",
-    )
+    after = replace(state, quarantine=state.quarantine.release(tag))
+    first = _waited_for(after, tag, key, newest)
+    if first:
+        ends = (
+            f"but not deployed while {first}, which is newer, is in quarantine; "
+            f"`dewy deploy {tag}` deploys it"
+        )
+    else:
+        ends = "it is deployed again if it is the newest"
+    return after, f"{tag} is out of quarantine; {ends}"
+
+
+def _waited_for(
+    state: State, tag: str, key: Callable[[str], Key | None], newest: str
+) -> str:
+    """Return the version in quarantine that polls wait for instead of *tag*, or ""."""
+    running, own = state.running, key(tag)
+    if running is None or state.is_stopgap or running.tag == tag or own is None:
+        return ""
+    kept_out = [
+        each.tag for each in state.quarantine if not newest or each.tag == newest
+    ]
+    above = {each: found for each in kept_out if (found := key(each)) and found > own}
+    return max(above, key=lambda each: above[each], default="")
 
 
 def rollback(
@@ -69,31 +98,44 @@ def rollback(
     quarantine without expiry; what is gone back to comes out of it. What has no name
     cannot be kept out by it: the root is held.
 
+    Where *state* names a release that is gone, and another one that runs in its
+    place, going back is to stay at that one.
+
     Raises:
         DewyError: the release does not exist on this host.
     """
+    running, gone = state.running, state.gone
+    if running and gone and gone.tag and tag in (None, running.name):
+        return stay(state, clock), f"{running.name} runs on{_stays_out(gone)}"
     target = _kept(state, tag, missing) if tag else _previous(state, missing)
     quarantine = state.quarantine.succeeded(target.tag, target.identity)
-    left = state.running if state.running and state.running.tag else None
-    if left is not None:
-        quarantine = quarantine.add(
-            left.tag,
-            left.identity,
-            BY_OPERATOR,
-            clock,
-            traffic=True,
-            by="operator",
-        )
+    left = [each for each in (running, gone) if each and each.tag]
+    for each in left:
+        quarantine = _left(quarantine, each, clock)
     # The serving release is never the first to be pruned: it goes to the front.
     back = state.deployed(target, len(state.installed), clock.wall())
-    message = f"rolled back to {target.name}"
-    unnamed = state.running is not None and left is None
-    if left is not None:
-        message += f"; {left.name} stays out until `dewy retry {left.name}`"
-    elif unnamed:
+    message = f"rolled back to {target.name}{''.join(map(_stays_out, left))}"
+    unnamed = running is not None and not running.tag
+    if unnamed:
         message += "; held, for what was left has no version; `dewy unhold` ends it"
     back = replace(back, hold=state.hold or unnamed, provisional=False)
     return replace(back, quarantine=quarantine, wanted="", because=BY_OPERATOR), message
+
+
+def stay(state: State, clock: Clock) -> State:
+    """Return *state* without the release that is gone: what runs for it stays."""
+    gone = state.gone
+    if gone is None:
+        return state
+    return replace(
+        state,
+        quarantine=_left(state.quarantine, gone, clock),
+        gone=None,
+        wanted="",
+        because=BY_OPERATOR,
+        back_at=clock.wall(),
+        provisional=False,
+    )
 
 
 def deploy(state: State, tag: str | None) -> Outcome:
@@ -151,15 +193,34 @@ def settle(state: State, tag: str, *, newest: bool) -> State:
     return replace(state, hold=not newest, provisional=False)
 
 
+def _left(quarantine: Quarantine, left: Installed, clock: Clock) -> Quarantine:
+    return quarantine.add(
+        left.tag, left.identity, BY_OPERATOR, clock, traffic=True, by="operator"
+    )
+
+
+def _stays_out(left: Installed) -> str:
+    return f"; {left.name} stays out until `dewy retry {left.name}`"
+
+
 def _previous(state: State, missing: Collection[Installed]) -> Installed:
-    found = next(state.candidates(missing), None)
+    found = state.rollback_target(missing)
     if found is not None:
         return found
     others = [i for i in state.installed if i != state.running]
     kept_out = [i.name for i in others if state.is_bad(i)]
-    gone = [i.name for i in others if i in missing and not state.is_bad(i)]
-    reasons = [_listed("in quarantine", kept_out), _listed("gone from disk", gone)]
+    rest = [i for i in others if not state.is_bad(i)]
+    gone = [i.name for i in rest if i in missing]
+    later = [i.name for i in rest if i not in missing]
+    reasons = [
+        _listed("in quarantine", kept_out),
+        _listed("gone from disk", gone),
+        _listed("deployed later", later),
+    ]
     why = "; ".join(filter(None, reasons)) or "no other release is kept on this host"
+    bad = [i.name for i in others if i not in missing and state.is_bad(i)]
+    if there := [*later, *bad]:
+        why += f"; `dewy rollback {there[0]}` goes there all the same"
     raise DewyError(f"there is nothing to roll back to: {why}")
 
 

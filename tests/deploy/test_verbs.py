@@ -56,6 +56,64 @@ def test_retry_lets_a_version_out() -> None:
     assert "v2 is out of quarantine" in message
 
 
+V100, V110, V130 = (
+    Installed(f"v1.{minor}.0", str(minor), str(minor), minor) for minor in (0, 1, 3)
+)
+BACK = State(running=V100, installed=(V100, V130, V110), back_at=9.0)
+
+
+@pytest.mark.parametrize("newest", ["", "v1.3.0"])
+def test_retry_below_a_newer_version_in_quarantine_says_so(newest: str) -> None:
+    """Polls find that one first, and wait."""
+    state = replace(BACK, quarantine=bad(V110, V130))
+    message = retry(state, "v1.1.0", newest=newest)[1]
+
+    assert message.startswith("v1.1.0 is out of quarantine; but not deployed while ")
+    assert "v1.3.0, which is newer, is in quarantine" in message
+    assert message.endswith("`dewy deploy v1.1.0` deploys it")
+
+
+@pytest.mark.parametrize(
+    ("state", "tag", "newest"),
+    [
+        (replace(BACK, quarantine=bad(V110, V130)), "v1.3.0", "v1.3.0"),
+        (replace(BACK, quarantine=bad(V110, V130)), "v1.1.0", "v1.1.0"),
+        (replace(BACK, running=None, quarantine=bad(V110, V130)), "v1.1.0", ""),
+    ],
+    ids=["newest", "other gone", "nothing runs"],
+)
+def test_retry_of_what_polls_find_says_when_it_is_deployed(
+    state: State, tag: str, newest: str
+) -> None:
+    assert (
+        f"{tag} is out of quarantine; it is deployed again if it is the newest"
+        == (retry(state, tag, newest=newest)[1])
+    )
+
+
+def test_rollback_without_a_good_target_names_the_verb_for_a_bad_one() -> None:
+    state = replace(BACK, quarantine=bad(V130, V110))
+    with pytest.raises(DewyError) as refused:
+        rollback(state, None, CLOCK, [V130])
+
+    assert (
+        "there is nothing to roll back to: in quarantine: v1.3.0, v1.1.0; "
+        "`dewy rollback v1.1.0` goes there all the same"
+    ) == str(refused.value)
+    assert V110 == rollback(state, "v1.1.0", CLOCK)[0].running
+
+
+def test_rollback_again_never_goes_forward() -> None:
+    """After `retry v1.1.0` it went up from v1.0.0."""
+    state = replace(BACK, quarantine=bad(V130))
+    with pytest.raises(DewyError) as refused:
+        rollback(state, None, CLOCK)
+
+    assert "deployed later: v1.1.0; `dewy rollback v1.1.0` goes" in str(refused.value)
+    assert state.rollback_target() is None
+    assert V110 == replace(state, back_at=0.0).rollback_target()
+
+
 def test_retry_of_what_is_not_in_quarantine_lists_what_is() -> None:
     """A slip of the finger is seen at once."""
     with pytest.raises(DewyError, match=r"v9 is not in quarantine \(in it: v1, v2\)"):
