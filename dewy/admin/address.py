@@ -18,6 +18,11 @@ SOCKET = "admin.sock"
 PROXY_SOCKET = "proxy.sock"
 """Name of the socket of a `dewy proxy`, which may run beside the dewy of the root."""
 
+PROXY_LOCK = "proxy.lock"
+
+LOCKS = {SOCKET: "lock", PROXY_SOCKET: PROXY_LOCK}
+"""Names of the locks that those hold who answer on the sockets."""
+
 
 @contextmanager
 def address(directory: Path, name: str) -> Iterator[str]:

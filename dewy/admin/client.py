@@ -8,17 +8,32 @@ from asyncio import StreamReader, StreamWriter
 from pathlib import Path
 from typing import Any
 
+from ..deploy.lock import STARTING, STOPPING, UNREACHABLE, Holder, holder
 from ..errors import DewyError
-from .address import SOCKET, address
+from .address import LOCKS, SOCKET, address
 from .control import Progress
 
-__all__ = ["NotRunning", "ask"]
+__all__ = ["NotAnswering", "NotRunning", "ask"]
 
 LONGEST_ANSWER = 16 * 1024 * 1024
+
+MOMENT = 5.0
+"""Seconds that a dewy which starts or stops has to answer commands, or to end."""
+
+LOOK = 0.05
+
+_PHASES = {
+    STARTING: "is starting; say it again",
+    STOPPING: "is stopping; say it again once it has ended",
+}
 
 
 class NotRunning(DewyError):
     """The root has no running dewy."""
+
+
+class NotAnswering(NotRunning):
+    """The root has a dewy that answers no command at the moment, as at its start."""
 
 
 async def ask(
@@ -33,17 +48,19 @@ async def ask(
     """
     Return what the dewy of the root that *private* is in answers to *verb*.
 
-    *through* is the name of the socket there, which is another for its proxy.
+    *through* is the name of the socket there, which is another for its proxy. One that
+    is starting is waited for for some seconds.
 
     *progress* is told each step meanwhile; leaving then cancels what was asked for.
 
     Raises:
         NotRunning: the root has no running dewy.
+        NotAnswering: it has one, but that answers no command at the moment.
         DewyError: dewy refused, or did not answer within *patience* seconds.
     """
     try:
         async with asyncio.timeout(patience):
-            reader, writer = await _connect(private, through)
+            reader, writer = await _reach(private, through)
             try:
                 request = {"verb": verb, **args}
                 if progress is not None:
@@ -58,6 +75,27 @@ async def ask(
     if not answer.get("ok"):
         raise DewyError(str(answer.get("error") or "dewy refused without a reason"))
     return answer
+
+
+async def _reach(private: Path, name: str) -> tuple[StreamReader, StreamWriter]:
+    """Connect, and wait a moment for a dewy that has the root but no socket yet."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + MOMENT
+    while True:
+        try:
+            return await _connect(private, name)
+        except NotRunning:
+            found = await asyncio.to_thread(holder, private, LOCKS[name])
+            if found is None:
+                raise
+            if loop.time() >= until or found.phase == UNREACHABLE:
+                raise NotAnswering(_silent(found, private.parent)) from None
+        await asyncio.sleep(LOOK)
+
+
+def _silent(found: Holder, root: Path) -> str:
+    silent = "answers no command; its log says why"
+    return f"dewy with pid {found.pid} in {root} {_PHASES.get(found.phase, silent)}"
 
 
 async def _connect(private: Path, name: str) -> tuple[StreamReader, StreamWriter]:

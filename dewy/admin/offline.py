@@ -17,14 +17,16 @@ from ..deploy.state import BrokenState, Installed, State, StateFile
 from ..errors import DewyError
 from ..system import Clock
 from .recent_history import RecentHistory
-from .status import status
+from .status import Process, status
 
 __all__ = ["apply", "look", "state_of"]
 
 
-def look(settings: Settings, clock: Clock) -> dict[str, Any]:
+def look(settings: Settings, clock: Clock, problem: str = "") -> dict[str, Any]:
     """
     Return the status of a root without a dewy; creates nothing.
+
+    The *problem* of a dewy that is there, but answers nothing, is told instead.
 
     Raises:
         DewyError: the state cannot be read.
@@ -36,7 +38,7 @@ def look(settings: Settings, clock: Clock) -> dict[str, Any]:
         name=app_name(settings.registry, settings.name) or settings.root.name,
         command="",
         root=str(settings.root),
-        process=None,
+        process=Process(0, degraded=[problem]) if problem else None,
         broken=_broken(StateFile(settings.private)),
         past=_past(settings.private),
     )

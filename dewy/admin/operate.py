@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import Any
 
 from ..config import Settings
 from ..config.resolve import missing_registry
 from ..deploy.state import StateFile
-from ..errors import ConfigError
+from ..errors import ConfigError, RootBusy
 from ..system import Clock
 from . import offline
 from .address import PROXY_SOCKET, SOCKET
-from .client import NotRunning, ask
+from .client import LOOK, MOMENT, NotAnswering, NotRunning, ask
 from .control import Progress
 
 __all__ = ["look", "operate"]
@@ -34,11 +33,16 @@ async def look(settings: Settings, clock: Clock | None = None) -> dict[str, Any]
         DewyError: the status can be read from neither.
     """
     deployed = await asyncio.to_thread(StateFile(settings.private).path.exists)
+    problem = ""
     for name in (SOCKET,) if deployed else (SOCKET, PROXY_SOCKET):
-        with suppress(NotRunning):
+        try:
             answer = await ask(settings.private, "status", PATIENCE, through=name)
             return {key: value for key, value in answer.items() if key != "ok"}
-    return await asyncio.to_thread(offline.look, settings, clock or Clock())
+        except NotAnswering as exc:
+            problem = str(exc)
+        except NotRunning:
+            pass
+    return await asyncio.to_thread(offline.look, settings, clock or Clock(), problem)
 
 
 async def operate(
@@ -57,11 +61,31 @@ async def operate(
         DewyError: *verb* cannot be carried out; the message says why.
         OSError: the state could not be written.
     """
+    until = asyncio.get_running_loop().time() + MOMENT
+    while True:
+        try:
+            return await _operate(settings, verb, version, clock, progress)
+        except RootBusy:
+            # A dewy that starts right now, or another command, has taken the root.
+            if asyncio.get_running_loop().time() >= until:
+                raise
+        await asyncio.sleep(LOOK)
+
+
+async def _operate(
+    settings: Settings,
+    verb: str,
+    version: str | None,
+    clock: Clock | None,
+    progress: Progress | None,
+) -> str:
     patience = LONG_PATIENCE if verb in SLOW else PATIENCE
     steps = progress if verb in SLOW else None
     try:
         answer = await ask(settings.private, verb, patience, steps, version=version)
         return str(answer.get("message", ""))
+    except NotAnswering:
+        raise
     except NotRunning:
         if verb == "deploy" and not settings.registry:
             raise ConfigError(missing_registry(verb)) from None

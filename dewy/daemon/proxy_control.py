@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from ..admin.address import PROXY_SOCKET
+from ..admin.address import PROXY_LOCK, PROXY_SOCKET
 from ..admin.control import ControlServer
 from ..admin.proxy_status import proxy_status
 from ..changes import Progress
@@ -43,7 +43,7 @@ async def _take_orders(
     """
     private = frontend.settings.private
     try:
-        held = lock(private, "proxy.lock")
+        held = lock(private, PROXY_LOCK)
         await asyncio.to_thread(stack.enter_context, held)
         control = ControlServer(private / PROXY_SOCKET, _handler(frontend, reload))
         await stack.enter_async_context(control)

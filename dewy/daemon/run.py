@@ -18,6 +18,7 @@ from ..admin.recent_history import RecentHistory
 from ..agent import Agent
 from ..changes import Progress
 from ..config import Settings
+from ..deploy.lock import STOPPING, UNREACHABLE, RootLock
 from ..deploy.plan import is_met, quarantined
 from ..errors import DewyError
 from ..notifiers import Kind
@@ -146,6 +147,7 @@ async def _serve(context: RunContext, handlers: Handlers) -> int:
     context.stack.push_async_callback(agent.changes.stop)
     control = await _take_orders(context, handlers)
     if context.lock:
+        await _tell_phases(context, context.lock, control)
         guard = RootGuard(context.lock, agent.state_store, control)
         poller.prepare = guard.restore
     await _measure(context, handlers)
@@ -193,6 +195,14 @@ async def _take_orders(context: RunContext, handlers: Handlers) -> ControlServer
             extra={"socket": str(socket), "error": exc},
         )
         return None
+
+
+async def _tell_phases(
+    context: RunContext, lock: RootLock, control: ControlServer | None
+) -> None:
+    """Write down whether commands are answered, and later that they are no more."""
+    await asyncio.to_thread(lock.tell, "" if control else UNREACHABLE)
+    context.outer.push_async_callback(asyncio.to_thread, lock.tell, STOPPING)
 
 
 async def _measure(context: RunContext, handlers: Handlers) -> None:

@@ -20,7 +20,7 @@ from ..deploy.deploy_hooks import DeployHooks
 from ..deploy.deployer import Deployer
 from ..deploy.deployment_log import DeploymentLog
 from ..deploy.history import History
-from ..deploy.lock import RootLock, lock
+from ..deploy.lock import STARTING, RootLock, lock
 from ..deploy.probation import Probation
 from ..deploy.progress import ProgressReporter
 from ..deploy.registry_answer import key
@@ -125,7 +125,7 @@ class RunContext:
             OSError: the root cannot be written.
         """
         settings = self.settings
-        held = lock(settings.private)
+        held = lock(settings.private, phase=STARTING)
         self.lock = await asyncio.to_thread(self.outer.enter_context, held)
         log.info(
             "Dewy started",

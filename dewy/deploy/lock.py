@@ -8,12 +8,26 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import RootBusy
 from ..system import start_time
 
 NAME = "lock"
+
+STARTING = "starting"
+STOPPING = "stopping"
+UNREACHABLE = "unreachable"
+"""Phases in which the holder answers no command, the last of them for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Living process that the file of a lock names, and its phase, or ""."""
+
+    pid: int
+    phase: str
 
 
 class RootLock:
@@ -24,9 +38,10 @@ class RootLock:
         private: The root's `.dewy`.
     """
 
-    def __init__(self, private: Path, name: str = NAME) -> None:
+    def __init__(self, private: Path, name: str = NAME, phase: str = "") -> None:
         self.private = private
         self._name = name
+        self._phase = phase
         self._descriptor = -1
 
     def take(self) -> None:
@@ -37,6 +52,15 @@ class RootLock:
         """
         _make_private(self.private)
         self._descriptor = _locked(self.private, self._name)
+        self.tell(self._phase)
+
+    def tell(self, phase: str) -> None:
+        """Write the holder and its *phase* down, for those who find it locked."""
+        self._phase = phase
+        holder = f"{os.getpid()} {start_time(os.getpid())} {phase}".rstrip()
+        with suppress(OSError):  # a full disk keeps nobody from starting
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{holder}\n".encode(), 0)
 
     def restore(self) -> bool:
         """
@@ -54,6 +78,8 @@ class RootLock:
         return True
 
     def release(self) -> None:
+        with suppress(OSError):  # the holder may live on for a while
+            os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
 
     def _is_there(self) -> bool:
@@ -68,24 +94,39 @@ class RootLock:
 
 
 @contextmanager
-def lock(private: Path, name: str = NAME) -> Iterator[RootLock]:
+def lock(private: Path, name: str = NAME, phase: str = "") -> Iterator[RootLock]:
     """
     Hold the lock of the root that *private* is in; creates *private*, mode 0700.
 
-    The file tells the holder's pid and start time. It is never removed: whoever
-    waits for a removed file waits for nobody. By another *name* there is a second one,
-    for what may run beside that dewy.
+    The file tells the holder's pid, start time and *phase*. It is never removed:
+    whoever waits for a removed file waits for nobody. By another *name* there is a
+    second one, for what may run beside that dewy.
 
     Raises:
         RootBusy: another dewy holds the lock.
         OSError: the directory or the file cannot be written.
     """
-    held = RootLock(private, name)
+    held = RootLock(private, name, phase)
     held.take()
     try:
         yield held
     finally:
         held.release()
+
+
+def holder(private: Path, name: str = NAME) -> Holder | None:
+    """
+    Return who holds the lock, as far as its file tells.
+
+    The lock itself is not tried, which would be in the way of a dewy that starts.
+    """
+    try:
+        pid, began, *phase = (private / name).read_text().split()
+        if began == str(start_time(int(pid))):
+            return Holder(int(pid), "".join(phase))
+    except (OSError, ValueError):
+        pass
+    return None
 
 
 def _locked(private: Path, name: str) -> int:
@@ -101,10 +142,6 @@ def _locked(private: Path, name: str) -> int:
     except BaseException:
         os.close(descriptor)
         raise
-    with suppress(OSError):  # for people; a full disk keeps nobody from starting
-        os.ftruncate(descriptor, 0)
-        holder = f"{os.getpid()} {start_time(os.getpid())}\n"
-        os.pwrite(descriptor, holder.encode(), 0)
     return descriptor
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from asyncio import StreamReader, StreamWriter
 from pathlib import Path
@@ -10,9 +11,13 @@ from typing import Any
 
 import pytest
 
-from dewy.admin.client import NotRunning, ask
+from dewy.admin import client
+from dewy.admin.client import NotAnswering, NotRunning, ask
 from dewy.admin.control import ControlServer
+from dewy.deploy.lock import STARTING, STOPPING, UNREACHABLE
 from dewy.errors import DewyError
+from tests.eventually import turns
+from tests.standins.roots import locked
 
 
 async def handle(verb: str, args: dict[str, Any], *_: object) -> dict[str, Any]:
@@ -108,3 +113,36 @@ async def test_large_answer_comes_whole(tmp_path: Path) -> None:
 
     async with ControlServer(tmp_path / "admin.sock", large):
         assert 1_000_000 == len((await ask(tmp_path, "status"))["text"])
+
+
+async def test_dewy_that_is_starting_is_waited_for(tmp_path: Path) -> None:
+    async with locked(tmp_path, STARTING):
+        asking = asyncio.create_task(ask(tmp_path, "deploy"))
+        await turns()
+        async with ControlServer(tmp_path / "admin.sock", handle):
+            assert (await asking)["ok"]
+
+
+async def test_end_of_dewy_that_is_stopping_is_waited_for(tmp_path: Path) -> None:
+    async with locked(tmp_path, STOPPING):
+        asking = asyncio.create_task(ask(tmp_path, "deploy"))
+        await turns()
+    with pytest.raises(NotRunning, match="no dewy runs in"):
+        await asking
+
+
+@pytest.mark.parametrize(
+    ("phase", "told"),
+    [
+        (STARTING, "is starting; say it again$"),
+        (STOPPING, "is stopping; say it again once it has ended$"),
+        (UNREACHABLE, "answers no command; its log says why$"),
+    ],
+)
+async def test_dewy_that_does_not_answer_in_time_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str, told: str
+) -> None:
+    monkeypatch.setattr(client, "MOMENT", 0.1)
+    async with locked(tmp_path, phase):
+        with pytest.raises(NotAnswering, match=f"pid {os.getpid()} in .*{told}"):
+            await ask(tmp_path, "deploy")

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from dewy.admin import operate
+from dewy.admin import client, operate
 from dewy.admin.control import ControlServer
 from dewy.config import Settings
+from dewy.deploy.lock import STARTING
 from dewy.deploy.state import StateFile
 from dewy.errors import ConfigError, DewyError
 from dewy.system import Clock
+from tests.eventually import turns
+from tests.standins.roots import locked
 
 
 class Dewy:
@@ -83,3 +87,32 @@ async def test_running_dewy_may_refuse(worked: Settings) -> None:
             await operate.operate(worked, "hold")
         with pytest.raises(DewyError, match="busy"):
             await operate.look(worked)
+
+
+async def test_verb_reaches_dewy_that_opens_its_socket_later(
+    worked: Settings, dewy: Dewy
+) -> None:
+    async with locked(worked.private, STARTING):
+        holding = asyncio.create_task(operate.operate(worked, "hold"))
+        await turns()
+        async with ControlServer(worked.private / "admin.sock", dewy.handle):
+            assert "did hold" == await holding
+
+
+async def test_status_of_dewy_that_is_starting_is_that_on_disk(
+    worked: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "MOMENT", 0.1)
+    async with locked(worked.private, STARTING):
+        status = await operate.look(worked)
+
+    assert status["degraded"][0].endswith("is starting; say it again")
+
+
+async def test_verb_waits_for_another_that_has_the_root(worked: Settings) -> None:
+    """Until its holder is written down, a lock names nobody that lives."""
+    async with locked(worked.private):
+        await asyncio.to_thread((worked.private / "lock").write_text, "")
+        holding = asyncio.create_task(operate.operate(worked, "hold"))
+        await asyncio.to_thread(time.sleep, 0.2)
+    assert "held" in await holding

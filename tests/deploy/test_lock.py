@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.deploy.lock import lock
+from dewy.deploy.lock import STARTING, Holder, holder, lock
 from dewy.errors import RootBusy
 from dewy.system import start_time
 
@@ -46,10 +46,21 @@ def test_lock_names_its_holder(private: Path) -> None:
         assert expected == (private / "lock").read_text()
 
 
+def test_holder_is_told_with_its_phase(private: Path) -> None:
+    assert holder(private) is None
+    with lock(private, phase=STARTING) as held:
+        assert Holder(os.getpid(), STARTING) == holder(private)
+        held.tell("")
+        assert Holder(os.getpid(), "") == holder(private)
+        (private / "lock").write_text(f"{os.getpid()} 1\n")
+        assert holder(private) is None
+
+
 def test_lock_is_free_after_use(private: Path) -> None:
     """Also after a failure; what a longer text left behind is gone."""
     with pytest.raises(LookupError), lock(private):
         raise LookupError
+    assert holder(private) is None
     (private / "lock").write_text("9" * 100)
     with lock(private):
         assert 1 == (private / "lock").read_text().count("\n")

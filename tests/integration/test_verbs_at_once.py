@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
@@ -183,3 +184,17 @@ async def test_hold_and_stop_act_while_the_program_starts_at_boot(dewy):
         assert "the program is starting" in status["degraded"]
         begun = time.monotonic()
     assert time.monotonic() - begun < BACK
+
+
+async def test_verb_is_answered_by_dewy_that_is_starting(dewy):
+    async with dewy:
+        await deploy_first(dewy, "v1.0.0")
+    with socket.create_server(("127.0.0.1", dewy.port)):
+        # It has the root, and waits for the port before it answers commands.
+        async with dewy:
+            private = dewy.root / ".dewy"
+            await eventually(lambda: "starting" in (private / "lock").read_text())
+            said = await say(dewy.root, "hold")
+            assert 0 != await dewy.exit_status()
+        assert (0, "") == (said.status, said.err)
+        assert said.out.startswith("held")

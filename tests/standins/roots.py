@@ -6,10 +6,13 @@ import asyncio
 import os
 import re
 import sys
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from dewy.deploy.history import History, Record
+from dewy.deploy.lock import lock
 from dewy.deploy.state import Installed, State, StateFile
 from tests.eventually import eventually
 from tests.standins import programs
@@ -118,3 +121,11 @@ def inhabitants(root: Path) -> set[int]:
         except OSError:
             continue
     return found
+
+
+@asynccontextmanager
+async def locked(private: Path, phase: str = "") -> AsyncIterator[None]:
+    """Hold the lock of a root, as a dewy in *phase* does."""
+    with ExitStack() as stack:
+        await asyncio.to_thread(stack.enter_context, lock(private, phase=phase))
+        yield
