@@ -241,7 +241,7 @@ class Operations:
         if said := await self._left_already(version):
             return said
         before = agent.state
-        missing = await self._missing(before)
+        missing = await self._missing(before, version)
         while agent.changes.current or agent.state.running != before.running:
             # A change goes on, or has taken over while the disk was asked. What
             # cannot be done cancels nothing.
@@ -251,7 +251,7 @@ class Operations:
             await agent.changes.cancel(verbs.BY_OPERATOR)
             await agent.changes.settled()
             before = agent.state
-            missing = await self._missing(before)
+            missing = await self._missing(before, version)
         after, message = verbs.rollback(before, version, agent.clock, missing)
         target = after.running
         assert target is not None
@@ -275,10 +275,14 @@ class Operations:
         agent.deployment_log.tell(Kind.IMPORTANT, message)
         return message
 
-    async def _missing(self, state: State) -> list[Installed]:
-        """Return the kept releases whose files are gone."""
-        has = self._agent.release_store.has
-        return [each for each in state.installed if not await has(each)]
+    async def _missing(self, state: State, version: str | None) -> list[Installed]:
+        """Return the kept releases that are not to be gone back to."""
+        has, at_hand = self._agent.release_store.has, self._agent.deployer.at_hand
+        gone = [each for each in state.installed if not await has(each)]
+        if version:
+            return gone
+        away = [e for e in state.candidates(gone) if not await at_hand(e)]
+        return verbs.to_pass_over(state, gone, away)
 
     async def _activate(
         self, before: State, after: State, target: Installed, change: Change

@@ -15,6 +15,7 @@ TESTED_ELSEWHERE = {
     "proxy/backend.py": "proxy/test_proxy.py",
     "proxy/port.py": "proxy/test_proxy.py",
     "containers/engines/memory_contents.py": "containers/engines/test_memory_host.py",
+    "containers/stand_in.py": "daemon/test_container_rollback.py",
     "artifacts/s3.py": "artifacts/test_objects.py",
     "artifacts/gs.py": "artifacts/test_objects.py",
     "caches/s3.py": "caches/test_objects.py",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,15 +44,24 @@ def look(settings: Settings, clock: Clock, problem: str = "") -> dict[str, Any]:
     )
 
 
-def apply(settings: Settings, verb: str, version: str | None, clock: Clock) -> str:
+def apply(
+    settings: Settings,
+    verb: str,
+    version: str | None,
+    clock: Clock,
+    away: Collection[Installed] = (),
+) -> str:
     """
     Change the state as *verb* says, under the lock; what to tell the operator.
+
+    A rollback goes to one of *away*, whose images are not here, only for want of
+    another.
 
     Raises:
         DewyError: *verb* cannot be carried out, or a dewy works in the root after all.
         OSError: the state could not be written.
     """
-    change = _change(settings, verb, version, clock)
+    change = _change(settings, verb, version, clock, away)
     _require_root(settings.root, settings.private)
     with lock(settings.private):
         before = state_of(settings)
@@ -87,7 +96,11 @@ def _broken(file: StateFile) -> list[Path]:
 
 
 def _change(
-    settings: Settings, verb: str, version: str | None, clock: Clock
+    settings: Settings,
+    verb: str,
+    version: str | None,
+    clock: Clock,
+    away: Collection[Installed],
 ) -> Callable[[State], verbs.Outcome]:
     if verb == "abort":
         raise DewyError("no dewy runs here, so nothing is being deployed")
@@ -96,7 +109,12 @@ def _change(
         "unhold": verbs.unhold,
         "retry": partial(verbs.retry, tag=version or ""),
         "rollback": lambda state: verbs.rollback(
-            state, version, clock, _missing(settings, state)
+            state,
+            version,
+            clock,
+            verbs.to_pass_over(
+                state, _missing(settings, state), () if version else away
+            ),
         ),
         "deploy": partial(verbs.deploy, tag=version),
     }

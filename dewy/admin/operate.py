@@ -14,6 +14,7 @@ from . import offline
 from .address import PROXY_SOCKET, SOCKET
 from .client import LOOK, MOMENT, NotAnswering, NotRunning, ask
 from .control import Progress
+from .images_away import images_away
 
 __all__ = ["look", "operate"]
 
@@ -89,6 +90,7 @@ async def _operate(
     except NotRunning:
         if verb == "deploy" and not settings.registry:
             raise ConfigError(missing_registry(verb)) from None
+    away = await images_away(settings) if (verb, version) == ("rollback", None) else ()
     return await asyncio.to_thread(
-        offline.apply, settings, verb, version, clock or Clock()
+        offline.apply, settings, verb, version, clock or Clock(), away
     )

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 from typing import cast
 
 from ..config import Settings
+from ..containers.application import application_of
 from ..containers.engines.opening import Runtime, open_engine
 from ..containers.lock import engine_lock
 from ..containers.options.arguments import parse
 from ..containers.upstream import require_reach
-from ..daemon.container import application_of
 from ..errors import ConfigError, DewyError
 from ..logs import summary
 from .finding import Finding, Level

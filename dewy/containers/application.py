@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import hashlib
 import re
+import socket
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from ..config import PortMapping
+from .. import urls
+from ..config import PortMapping, Settings
+from ..config.names import app_name
+from ..remotes.oci.reference import Reference
 from .engines.decode import repository
 from .model import Container
 
-__all__ = ["Application", "image_name", "reference_of"]
+__all__ = ["Application", "application_of", "image_name", "reference_of"]
 
 MANAGED = "dewy.managed"
 APP = "dewy.app"
@@ -239,3 +243,13 @@ def _left_to_the_image(
 def reference_of(repository: str, digest: str) -> str:
     """Return the reference of the image with *digest* in *repository*."""
     return f"{repository}@{digest}"
+
+
+def application_of(settings: Settings) -> Application:
+    """Return the application whose containers are kept with *settings*."""
+    return Application(
+        app_name(settings.registry, settings.name),
+        str(Reference.of(urls.split(settings.registry))),
+        named=bool(settings.name),
+        root=f"{socket.gethostname()}:{settings.root}",
+    )

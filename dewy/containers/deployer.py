@@ -77,6 +77,8 @@ class ContainerDeployer:
 
         bad: Returns whether a version, by its tag and digest, is in quarantine.
 
+        ensure: Makes sure that the image of the running version is on this host.
+
         look_again: Makes the reconciler examine everything again.
 
         start_afresh: Makes the reconciler forget deaths and failures, which say nothing
@@ -95,6 +97,7 @@ class ContainerDeployer:
     settings: Settings
     running: Callable[[], Installed | None]
     bad: Callable[[str, str], bool]
+    ensure: Callable[[Installed], Awaitable[None]]
     look_again: Callable[[], None] = lambda: None
     start_afresh: Callable[[], None] = lambda: None
     succession: Succession | None = None
@@ -214,7 +217,7 @@ class ContainerDeployer:
             observe=observe,
             told=told,
             pacing=given.pacing if chosen is newest else self._spare_pacing,
-            prepare=lambda: self.image_store.ensure(running),
+            prepare=lambda: self.ensure(running),
             ready=lambda took: self._proven.ready(probe, self.readiness, took),
         )
         order = replace(self._order(chosen), readiness=probe)
@@ -259,7 +262,7 @@ class ContainerDeployer:
             await ended({making})
 
     async def _specify(self, running: Installed) -> ContainerSpec:
-        await self.image_store.ensure(running)
+        await self.ensure(running)
         return await self.container_specs.of(running)
 
     def wanted(self) -> tuple[object, ...]:

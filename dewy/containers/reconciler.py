@@ -256,6 +256,9 @@ class Reconciler:
     def _mourn(self, replica: Replica) -> None:
         self._undecided += 1
         self._examined += 1
+        if not self._store.serving:
+            # Failures to start another one beside those that served are over.
+            self.pacing.relent()
         name = f"death of {replica.name}"
         self._spawn(lambda: self._answer_death(replica), name)
 

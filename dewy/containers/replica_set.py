@@ -30,6 +30,7 @@ from .reconciler import Failed, Reconciler, Troubled
 from .replica import Replica
 from .replica_store import ReplicaStore
 from .rollout import Phase
+from .stand_in import StandIn
 from .table import Table
 from .upstream import Upstreams
 
@@ -54,6 +55,7 @@ class ReplicaSet:
     drainer: Drainer
     container_specs: ContainerSpecs
     pausing: Pausing
+    stand_in: StandIn
     exit_watcher: ExitWatcher
     reconciler: Reconciler | None = None
 
@@ -83,6 +85,7 @@ class ReplicaSet:
         image_store.platform = options.platform
         container_specs = ContainerSpecs(engine, application, settings, options)
         container_specs.ensure = image_store.ensure
+        stand_in = StandIn(store, image_store, state_store)
         deployer = ContainerDeployer(
             store=store,
             launcher=Launcher(store, Upstreams(engine, settings.upstream)),
@@ -94,6 +97,7 @@ class ReplicaSet:
             bad=lambda tag, digest: bool(
                 state_store.state.quarantine.find(tag, digest)
             ),
+            ensure=stand_in.ensure,
         )
         return cls(
             settings=settings,
@@ -103,6 +107,7 @@ class ReplicaSet:
             drainer=drainer,
             container_specs=container_specs,
             pausing=Pausing(ports),
+            stand_in=stand_in,
             exit_watcher=ExitWatcher(store),
         )
 

@@ -12,8 +12,7 @@ from .. import boot, system, urls
 from ..admin.handlers import Handlers
 from ..agent import Agent
 from ..config import Endpoint, Settings
-from ..config.names import app_name
-from ..containers.application import Application
+from ..containers.application import Application, application_of
 from ..containers.deployer import is_of
 from ..containers.engines.opening import Runtime, open_engine
 from ..containers.image_store import find_image
@@ -38,7 +37,7 @@ from ..remotes.oci.reference import Reference
 from .reload import Reload, Reread
 from .runtime import RunContext
 
-__all__ = ["application_of", "replicate"]
+__all__ = ["replicate"]
 
 log = logging.getLogger(__name__)
 
@@ -105,16 +104,6 @@ async def replicate(context: RunContext, reread: Reread) -> Handlers:
     return await _keep(context, agent, replica_set, reread)
 
 
-def application_of(settings: Settings) -> Application:
-    """Return the application whose containers are kept with *settings*."""
-    return Application(
-        app_name(settings.registry, settings.name),
-        str(Reference.of(urls.split(settings.registry))),
-        named=bool(settings.name),
-        root=f"{socket.gethostname()}:{settings.root}",
-    )
-
-
 async def _finish_rollback(
     state_store: StateStore, engine: Engine, application: Application
 ) -> None:
@@ -155,6 +144,7 @@ async def _keep(
         agent.follow_up.own(row, f"history of {attempt.id}")
 
     replica_set.deployer.renewal.record = renewed
+    replica_set.stand_in.told = lambda text: troubled(text, False)
     reconciler = await context.stack.enter_async_context(
         replica_set.keep(failed, troubled, lambda: agent.probation.left is not None)
     )

@@ -201,8 +201,13 @@ class State:
             return found
         if found.previous is None:
             return replace(found, running=None, because="", back_at=0.0, gone=None)
-        gone = self.gone or running
-        return replace(found, running=found.previous, because=GONE, gone=gone)
+        return found.stood_in(found.previous)
+
+    def stood_in(self, other: Installed) -> Self:
+        """Return this state with *other* in place of what runs, which is gone."""
+        gone = self.gone or self.running
+        gone = None if gone == other else gone
+        return replace(self, running=other, because=GONE, gone=gone)
 
     def renamed(self, old: Installed, new: Installed) -> Self:
         """Return this state with *new* wherever *old* was."""

@@ -114,7 +114,10 @@ def rollback(
         quarantine = _left(quarantine, each, clock)
     # The serving release is never the first to be pruned: it goes to the front.
     back = state.deployed(target, len(state.installed), clock.wall())
-    message = f"rolled back to {target.name}{''.join(map(_stays_out, left))}"
+    message = f"rolled back to {target.name}"
+    if not tag and (passed := _passed_over(state, missing)):
+        message += f"; passed over, for not on this host: {passed}"
+    message += "".join(map(_stays_out, left))
     unnamed = running is not None and not running.tag
     if unnamed:
         message += "; held, for what was left has no version; `dewy unhold` ends it"
@@ -136,6 +139,19 @@ def stay(state: State, clock: Clock) -> State:
         back_at=clock.wall(),
         provisional=False,
     )
+
+
+def to_pass_over(
+    state: State, gone: Collection[Installed], away: Collection[Installed]
+) -> list[Installed]:
+    """
+    Return the releases that a rollback to the previous one passes over.
+
+    Those *gone* cannot be had; those *away* might be, but are not on this host, and are
+    gone back to only for want of another.
+    """
+    both = [*gone, *away]
+    return both if state.rollback_target(both) else [*gone]
 
 
 def deploy(state: State, tag: str | None) -> Outcome:
@@ -222,6 +238,13 @@ def _previous(state: State, missing: Collection[Installed]) -> Installed:
     if there := [*later, *bad]:
         why += f"; `dewy rollback {there[0]}` goes there all the same"
     raise DewyError(f"there is nothing to roll back to: {why}")
+
+
+def _passed_over(state: State, missing: Collection[Installed]) -> str:
+    """Return the names of those of *missing* that would have been gone back to."""
+    without = {each: [m for m in missing if m != each] for each in missing}
+    better = (e for e, rest in without.items() if state.rollback_target(rest) == e)
+    return ", ".join(each.name for each in better)
 
 
 def _kept(state: State, tag: str, missing: Collection[Installed]) -> Installed:

@@ -6,11 +6,18 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from dewy.admin.operate import operate
+from dewy.config import Settings
 from dewy.containers.engines.memory_host import MemoryHost
+from dewy.daemon import container
 from dewy.deploy.state import StateFile
+from dewy.operations import Operations
 from dewy.system import Clock
 from tests.eventually import eventually
-from tests.standins.container_lives import Listing, alive, lose_image
+from tests.standins.container_lives import Listing, Names, alive, lose_image
+from tests.standins.crews import REPOSITORY, Halt
 
 
 async def condemn_running(root: Path, clock: Clock, by: str) -> None:
@@ -98,3 +105,111 @@ async def test_next_candidate_follows_a_first_release_that_dies_in_probation(
         await life.handlers.poller.once()
 
         await eventually(lambda: ["v1.0.0"] * 2 == life.serving)
+
+
+async def three(tmp_path: Path, host: MemoryHost) -> Names:
+    """Deploy v1, v2 and v3 and end; v2's image is gone, here and in the registry."""
+    async with alive(tmp_path, host) as life:
+        for tag in ("v1", "v2", "v3"):
+            await life.see(tag)
+        await life.replica_set.drainer.ended()
+        await lose_image(life, "v2")
+        return life.registry
+
+
+async def test_version_whose_image_is_here_serves_for_one_whose_image_is_gone(
+    tmp_path: Path, host: MemoryHost, caplog: pytest.LogCaptureFixture
+):
+    """As after a rollback while no dewy ran; until the image can be had again."""
+    async with alive(tmp_path, host) as life:
+        for tag in ("v1", "v2"):
+            await life.see(tag)
+        registry, published = life.registry, dict(host.registry)
+        await life.replica_set.drainer.ended()
+        await lose_image(life, "v2")
+    newest, registry.release = registry.release, None
+    async with alive(tmp_path, host, registry) as life:
+        await life.handlers.poller.once()
+        await eventually(lambda: ["v1"] * 2 == life.serving, 20)
+        agent = life.handlers.agent
+        answer = await life.handlers.status()
+
+        assert agent.state.running is not None
+        assert agent.state.gone is not None
+        assert ("v1", "v2") == (agent.state.running.tag, agent.state.gone.tag)
+        assert "v2 is gone from this host until it is fetched" in answer["degraded"]
+        assert "Image is gone, an earlier version serves" in caplog.text
+
+        host.registry.update(published)
+        registry.release = newest
+        await life.handlers.poller.once()
+        await eventually(lambda: ["v2"] * 2 == life.serving, 20)
+        assert agent.state.gone is None
+
+
+async def test_version_whose_image_goes_while_it_runs_is_stood_in_for(
+    tmp_path: Path, host: MemoryHost, monkeypatch: pytest.MonkeyPatch
+):
+    async with alive(tmp_path, host, probation=0.0) as life:
+        for tag in ("v1", "v2"):
+            await life.see(tag)
+        life.registry.release = None
+        await life.replica_set.drainer.ended()
+        await lose_image(life, "v2")
+        for replica in list(life.replica_set.deployer.store.serving):
+            await host.kill(replica.id)
+
+        await eventually(lambda: ["v1"] * 2 == life.serving, 20)
+
+
+async def test_pull_that_hangs_while_nothing_serves_makes_way_for_an_image_here(
+    tmp_path: Path, host: MemoryHost, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("dewy.containers.stand_in.PATIENCE", 0.1)
+    async with alive(tmp_path, host) as life:
+        for tag in ("v1", "v2"):
+            await life.see(tag)
+        await life.replica_set.drainer.ended()
+        digest = life.replica_set.deployer.store.serving[0].digest
+        image = host.registry[f"{REPOSITORY}@{digest}"].image
+    host.images.pop(image.id)
+    host.hook = Halt("before", "pull")
+    async with alive(tmp_path, host) as life:
+        await life.handlers.poller.once()
+        await eventually(lambda: ["v1"] * 2 == life.serving, 20)
+
+
+async def test_rollback_without_a_dewy_takes_the_version_whose_image_is_here(
+    tmp_path: Path, host: MemoryHost, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("dewy.admin.images_away.open_engine", container.open_engine)
+    registry = await three(tmp_path, host)
+    registry.release = None
+    settings = Settings(
+        command="container",
+        registry=f"img://{REPOSITORY}",
+        root=tmp_path,
+        cache_dir=tmp_path / ".dewy" / "cache",
+    )
+    told = await operate(settings, "rollback")
+    async with alive(tmp_path, host, registry) as life:
+        await life.handlers.poller.once()
+        await eventually(lambda: ["v1"] * 2 == life.serving, 20)
+
+    assert told.startswith("rolled back to v1; passed over, for not on this host: v2;")
+
+
+async def test_rollback_takes_the_version_whose_image_is_here(
+    tmp_path: Path, host: MemoryHost
+):
+    async with alive(tmp_path, host) as life:
+        for tag in ("v1", "v2", "v3"):
+            await life.see(tag)
+        await life.replica_set.drainer.ended()
+        await lose_image(life, "v2")
+        told = await Operations(life.handlers.agent).roll_back(None, print)
+
+        assert told.startswith(
+            "rolled back to v1; passed over, for not on this host: v2;"
+        )
+        await eventually(lambda: ["v1"] * 2 == life.serving, 20)
