@@ -206,6 +206,7 @@ class Handlers:
                 status_reason=agent.status_reason,
                 troubles=agent.deployment_log.troubles(),
                 key=agent.key,
+                newest=agent.newest.tag if agent.newest else "",
                 passed_over=[
                     {"name": each.name, "reason": each.reason}
                     for each in agent.passed_over

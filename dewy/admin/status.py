@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..deploy.plan import outdated_by
+from ..deploy.plan import not_tried, outdated_by
 from ..deploy.state import Installed, State
 from ..deploy.verbs import BY_OPERATOR
 from ..versions import Key, precedence
@@ -64,6 +64,8 @@ class Process:
         troubles: The notifiers that fail, a phrase each.
 
         key: The precedence of a version's name.
+
+        newest: The tag that polls find; "" where that is not known.
     """
 
     pid: int
@@ -85,6 +87,7 @@ class Process:
     deaths: Mapping[str, Any] | None = None
     admin_port: int = 0
     key: Callable[[str], Key | None] = precedence
+    newest: str = ""
 
 
 def status(
@@ -128,7 +131,7 @@ def status(
         "underway": dict(live.underway) if live.underway else None,
         "probation": live.probation,
         "hold": state.hold,
-        "quarantine": _quarantine(state, now, live.key),
+        "quarantine": _quarantine(state, now, live),
         "generations": [dict(each) for each in live.generations],
         "deaths": dict(live.deaths) if live.deaths else None,
         "replicas": [dict(each) for each in live.replicas],
@@ -181,9 +184,7 @@ def _deployed(record: Mapping[str, Any], installed: Installed) -> bool:
     return kind == (installed.tag, "deploy", "deployed")
 
 
-def _quarantine(
-    state: State, now: float, key: Callable[[str], Key | None]
-) -> list[dict[str, Any]]:
+def _quarantine(state: State, now: float, live: Process) -> list[dict[str, Any]]:
     return [
         {
             "tag": entry.tag,
@@ -193,7 +194,10 @@ def _quarantine(
             "failures": entry.failures,
             "at": entry.at,
             "until": entry.until,
-            "outdated_by": outdated_by(state, entry.tag, key),
+            "outdated_by": outdated_by(state, entry.tag, live.key),
+            "not_tried": not_tried(state, entry.tag, live.newest, live.key)
+            if entry.until
+            else "",
         }
         for entry in state.quarantine.clamped(now)
     ]

@@ -157,4 +157,5 @@ def _listed(refused: Sequence[Mapping[str, str]]) -> Iterator[str]:
 
 def _quarantine(entry: Mapping[str, Any]) -> str:
     until = f"until {moment(entry['until'])}" if entry["until"] else "for good"
-    return f"{until}: {entry['reason']}"
+    waits = entry.get("not_tried")
+    return f"{until}: {entry['reason']}" + (f" ({waits})" if waits else "")

@@ -194,8 +194,8 @@ def _quarantine(entry: Status, now: float) -> str:
     until = entry["until"]
     if until is None:
         again = f"until `dewy retry {entry['tag']}`"
-    elif newer := entry.get("outdated_by"):
-        again = f"not tried: {newer} is newer"
+    elif entry.get("not_tried"):
+        again = entry["not_tried"]
     elif until <= now:
         again = "tried again at the next poll"
     else:

@@ -21,7 +21,8 @@ def describe(replica: Replica, terminations: TerminationLog) -> dict[str, Any]:
     """Return a replica as JSON, with the deaths of its predecessors in its place."""
     container = replica.container
     index = index_of(container.labels)
-    last, check = terminations.last(index), replica.last_check
+    last = terminations.last(index, replica.version)
+    check = replica.last_check
     restarts = terminations.restarts(index, replica.version)
     return {
         "id": container.id,

@@ -19,6 +19,7 @@ from .model import Container
 __all__ = ["REASONS", "Termination", "TerminationLog"]
 
 REASONS = ("exit", "signal", "oom", "unknown")
+KEPT = 1000  # replicas of versions whose ends are remembered
 SIGNALS = range(129, 193)  # offset that engines, like shells, add to a signal's number
 
 
@@ -76,26 +77,33 @@ class TerminationLog:
     def __init__(self) -> None:
         self.deaths = Counter(dict.fromkeys(REASONS, 0))
         self._last: dict[int, Termination] = {}
-        self._restarts: dict[int, tuple[str, int]] = {}
+        self._of: dict[tuple[int, str], tuple[int, Termination]] = {}
 
     def record(self, container: Container, exit_code: int | None) -> Termination:
         """Count the end of *container*."""
         found = Termination.of(container, exit_code)
         index = index_of(container.labels)
-        before = self.restarts(index, found.version)
+        times = self.restarts(index, found.version) + 1
         self.deaths[found.reason] += 1
         self._last[index] = found
-        self._restarts[index] = (found.version, before + 1)
+        self._of.pop((index, found.version), None)
+        self._of[index, found.version] = times, found
+        while len(self._of) > KEPT:
+            del self._of[next(iter(self._of))]
         return found
 
-    def last(self, index: int) -> Termination | None:
-        """Return the last end of a replica with that number."""
-        return self._last.get(index)
+    def last(self, index: int, version: str = "") -> Termination | None:
+        """
+        Return the last end of a replica with that number: at *version*, where there was
+        one.
+        """
+        _, own = self._of.get((index, version), (0, None))
+        return own or self._last.get(index)
 
     def restarts(self, index: int, version: str) -> int:
         """Return how often the replica with that number ended at *version*."""
-        latest, count = self._restarts.get(index, ("", 0))
-        return count if latest == version else 0
+        count, _ = self._of.get((index, version), (0, None))
+        return count
 
 
 def described(exit_code: int | None, oom_killed: bool = False) -> str:

@@ -130,6 +130,26 @@ def outdated_by(state: State, tag: str, key: Callable[[str], Key | None]) -> str
     return running.name if running and own and its and own < its else ""
 
 
+def not_tried(
+    state: State, tag: str, newest: str, key: Callable[[str], Key | None]
+) -> str:
+    """
+    Return why polls do not try *tag* even once its quarantine is over; "" if they do.
+
+    *newest* is the tag that polls find, or "" where that is not known.
+    """
+    running = None if state.is_stopgap else state.running
+    if running is None or running.tag == tag:
+        # Where nothing runs, what is newest and kept out is passed over.
+        return ""
+    if state.hold:
+        return f"not tried while held at {running.name}"
+    if newest not in ("", tag):
+        return f"not tried while {newest} is what polls find"
+    newer = outdated_by(state, tag, key)
+    return f"not tried while {newer} runs, which is newer" if newer else ""
+
+
 def in_grace(missing: NoRelease, now: float, grace: float) -> bool:
     """
     Return whether the release *missing* here was published less than *grace* seconds

@@ -9,8 +9,9 @@ from ..errors import NoRelease
 from ..logs import summary
 from ..release import Refusal, Release
 from ..system import utc
+from ..versions import precedence
 from .history import HOOK_FAILED, Record
-from .plan import Action, plan, quarantined
+from .plan import Action, not_tried, plan, quarantined
 from .state import State
 
 __all__ = ["Answer", "Looked", "explain"]
@@ -141,16 +142,18 @@ def _gone(version: str, state: State) -> Found:
 
 
 def _quarantine(version: str, state: State, looked: Looked, now: float) -> Found:
-    named = looked.release.tag if looked.release else version
+    newest = looked.release.tag if looked.release else ""
     for entry in state.quarantine.clamped(now):
-        if entry.tag == version and entry.blocks(now):
+        if entry.tag != version:
+            continue
+        waits = not_tried(state, version, newest, precedence) if entry.until else ""
+        if entry.blocks(now):
             yield KEPT_OUT, quarantined(replace(entry, reason=entry.story))
-        elif entry.tag == version and named != version:
-            yield (
-                "",
-                f"not tried while {named} is what polls find; it failed: {entry.story}",
-            )
-        elif entry.tag == version:
+            if waits:
+                yield "", waits
+        elif waits:
+            yield "", f"{waits}; it failed: {entry.story}"
+        else:
             yield "", f"it is due to be tried again after: {entry.story}"
 
 

@@ -90,7 +90,15 @@ def test_status_of_a_running_dewy(state: State) -> None:
         "at": 1000.0,
         "until": 1060.0,
         "outdated_by": "",
+        "not_tried": "",
     } == found["quarantine"][0]
+
+
+def test_version_in_quarantine_that_polls_do_not_try_is_told(state: State) -> None:
+    found = tell(state, Process(7, newest="v4"))
+
+    expected = "not tried while v4 is what polls find"
+    assert expected == found["quarantine"][0]["not_tried"]
 
 
 def test_status_without_a_dewy(state: State) -> None:

@@ -69,6 +69,16 @@ def test_restarts_are_counted_by_number_and_version() -> None:
     ]
 
 
+def test_deaths_of_a_failed_version_leave_those_of_the_one_that_runs() -> None:
+    log = TerminationLog()
+    log.record(replica(0), 1)
+    log.record(replica(0, "v2"), 7)
+    last = log.last(0, "v1")
+
+    assert (1, 1) == (log.restarts(0, "v1"), log.restarts(0, "v2"))
+    assert 1 == (last and last.exit_code)
+
+
 async def test_death_is_shown_on_replacement(tmp_path: Path) -> None:
     """Its own container is gone by then."""
     async with benched(tmp_path, replicas=1, **QUICK) as bench:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dewy.deploy.plan import Action, in_grace, is_met, outdated_by, plan
+from dewy.deploy.plan import Action, in_grace, is_met, not_tried, outdated_by, plan
 from dewy.deploy.quarantine import Quarantine
 from dewy.deploy.state import Installed, State
 from dewy.errors import NoRelease
@@ -131,3 +131,30 @@ def test_version_below_what_runs_is_outdated_by_it(tag: str, expected: str) -> N
 
     assert expected == outdated_by(State(running, (running,)), tag, precedence)
     assert "" == outdated_by(State(), tag, precedence)
+
+
+@pytest.mark.parametrize(
+    ("newest", "hold", "expected"),
+    [
+        ("v1.4.0", False, "not tried while v1.4.0 is what polls find"),
+        ("v1.4.0", True, "not tried while held at v1.2.0"),
+        ("v1.3.0", True, "not tried while held at v1.2.0"),
+        ("v1.3.0", False, ""),
+        ("", False, ""),
+    ],
+)
+def test_quarantined_version_that_polls_do_not_try_has_a_reason(
+    newest: str, hold: bool, expected: str
+) -> None:
+    running = Installed("v1.2.0", "two", "", 0.0)
+    state = State(running, (running,), hold=hold)
+
+    assert expected == not_tried(state, "v1.3.0", newest, precedence)
+    assert "" == not_tried(State(), "v1.3.0", newest, precedence)
+
+
+def test_quarantined_version_below_what_runs_is_not_tried() -> None:
+    running = Installed("v1.2.0", "two", "", 0.0)
+    told = not_tried(State(running, (running,)), "v1.1.0", "", precedence)
+
+    assert "not tried while v1.2.0 runs, which is newer" == told

@@ -24,7 +24,7 @@ const more = (tag) => `\`dewy why ${tag}\` shows what it wrote`;
 
 function again(entry) {
   if (entry.until == null) return `after \`dewy retry ${entry.tag}\``;
-  if (entry.outdated_by) return `never: ${entry.outdated_by} is newer`;
+  if (entry.not_tried) return entry.not_tried;
   return entry.until > now() ? until(entry.until) : "at the next poll";
 }
 
