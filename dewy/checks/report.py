@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..admin import operate, preview
+from ..admin import offline, operate, preview
 from ..config import Settings
 from ..errors import ConfigError, DewyError
 from ..logs import summary
@@ -19,7 +20,7 @@ from .finding import Finding, Level, exit_status
 from .host import host_findings
 from .notifiers import notifier_findings
 from .ports import port_findings
-from .root import program_findings, root_findings
+from .root import program_findings, readiness_findings, root_findings
 from .unit import unit_findings
 
 __all__ = ["Report", "examine_host"]
@@ -84,6 +85,10 @@ async def examine_host(
     async for finding in _of_mode(settings, mode, running):
         report.add(finding)
     report.add(*await asyncio.to_thread(_on_this_host, settings, mode))
+    if settings.command == "server" and not mistakes:
+        # A health path that cannot be read is none in the settings.
+        notifies = await asyncio.to_thread(_notifies, settings)
+        report.add(*readiness_findings(settings, notifies=notifies))
     if host:
         report.add(*await asyncio.to_thread(host_findings, running))
     await _ask(report, settings, offline)
@@ -124,6 +129,13 @@ def _on_this_host(settings: Settings, mode: str) -> list[Finding]:
         level = Level.FAILURE if mode else Level.ATTENTION
         found += program_findings(settings, level)
     return [*found, *unit_findings(settings)]
+
+
+def _notifies(settings: Settings) -> bool:
+    """Return whether a program of the root ever sent READY=1, as far as is known."""
+    with suppress(DewyError, OSError):
+        return offline.state_of(settings).notifies
+    return False
 
 
 async def _ask(report: Report, settings: Settings, offline: bool) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..config import Settings
 from .finding import Finding, Level
 
-__all__ = ["program_findings", "root_findings"]
+__all__ = ["program_findings", "readiness_findings", "root_findings"]
 
 LEAST_FREE = 512 * 1024 * 1024
 SAMPLE = bytes(16 * 1024)
@@ -104,6 +104,24 @@ def program_findings(
         )
         return
     yield _judged(settings.root, word, level)
+
+
+def readiness_findings(settings: Settings, *, notifies: bool) -> Iterator[Finding]:
+    """
+    Check whether anything tells that a release of `dewy server` answers.
+
+    *notifies* is whether its program ever sent READY=1, which is required from then on.
+    """
+    required = settings.ready == "notify" or (settings.ready == "auto" and notifies)
+    if settings.health_path or required:
+        return
+    yield Finding(
+        Level.ATTENTION,
+        "health",
+        "a release that never answers is taken once it has lived for --start-grace "
+        f"({settings.start_grace:g} s)",
+        "set --health-path, or have the program send READY=1 and set --ready notify",
+    )
 
 
 def _judged(root: Path, word: str, level: Level) -> Finding:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dewy.checks.finding import Level
-from dewy.checks.root import program_findings, root_findings
+from dewy.checks.root import program_findings, readiness_findings, root_findings
 from dewy.config import Settings
 
 
@@ -83,3 +85,26 @@ def test_program_is_judged(
 
     assert level is found.level
     assert text in found.text
+
+
+@pytest.mark.parametrize(
+    ("options", "notifies", "told"),
+    [
+        ({}, False, True),
+        ({}, True, False),
+        ({"ready": "grace"}, True, True),
+        ({"ready": "notify"}, False, False),
+        ({"health_path": "/up"}, False, False),
+    ],
+)
+def test_server_without_health_path_or_readiness_gets_attention(
+    tmp_path: Path, options: dict[str, Any], notifies: bool, told: bool
+) -> None:
+    chosen = replace(settings(tmp_path, "x"), **options)
+    found = list(readiness_findings(chosen, notifies=notifies))
+
+    assert told == bool(found)
+    for each in found:
+        assert Level.ATTENTION is each.level
+        assert "--start-grace (1 s)" in each.text
+        assert "--health-path" in each.advice
