@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ __all__ = ["Busy", "Cancelled", "Change", "ChangeSlot", "Progress"]
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Step = Callable[[Attempt], Awaitable[None]]
 STOPPED, LEFT = "dewy is stopping", "whoever asked for it has left"
 
 UNDOING = 5.0
@@ -113,15 +114,26 @@ class Change:
         return Cancelled(self.cancelled) if self.cancelled else self._task.exception()
 
 
+async def _nothing(attempt: Attempt) -> None:
+    """Do nothing: no change is written down."""
+
+
 class ChangeSlot:
     """
     Hold the one change of version under way.
+
+    Args:
+        begin: Awaited before the work of a change begins.
+
+        forget: Awaited after one that did not commit; what did is told elsewhere.
 
     Attributes:
         current: The change under way; None once it is over or was cancelled.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, begin: Step = _nothing, forget: Step = _nothing) -> None:
+        self._begin = begin
+        self._forget = forget
         self.current: Change | None = None
         self._listeners: list[Progress] = []
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -160,7 +172,7 @@ class ChangeSlot:
             raise Cancelled(STOPPED)
         self.current = change
         change.attempt.listener = self.publish
-        task = change.start(work(change))
+        task = change.start(self._work(change, work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         try:
@@ -174,6 +186,16 @@ class ChangeSlot:
         if task.cancelled():
             raise Cancelled(change.cancelled)
         return task.result()
+
+    async def _work(
+        self, change: Change, work: Callable[[Change], Coroutine[Any, Any, T]]
+    ) -> T:
+        try:
+            await self._begin(change.attempt)
+            return await work(change)
+        finally:
+            if not change.committed:
+                await self._forget(change.attempt)
 
     async def cancel(self, reason: str) -> Change | None:
         """

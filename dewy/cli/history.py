@@ -16,6 +16,7 @@ TONES = {
     "died": RED,
     "rolled back": RED,
     "cancelled": YELLOW,
+    "interrupted": YELLOW,
     "hook failed": YELLOW,
 }
 WELL = ("deployed", "reloaded")

@@ -14,6 +14,7 @@ from .. import __version__, urls
 from ..agent import Agent
 from ..caches import CACHES, Cache, SharedCache
 from ..caches.outage_log import OutageLog
+from ..changes import ChangeSlot
 from ..config import Settings
 from ..containers.selection import selection_of
 from ..deploy.deploy_hooks import DeployHooks
@@ -162,6 +163,9 @@ class RunContext:
         deployment_log = await self.last.enter_async_context(
             DeploymentLog(history, self.outside.notifiers, clock)
         )
+        state = state_store.state
+        running = state.running.name if state.running else ""
+        await deployment_log.tell_interrupted(running, state.since)
         self.leaving.append(lambda hurry: deployment_log.leave(hurry=hurry))
         probation = Probation(settings, clock, state_store, deployment_log)
         probation.resume()
@@ -176,6 +180,7 @@ class RunContext:
             hooks=DeployHooks(settings, release_store, deployment_log),
             probation=probation,
             announce=self.service.status,
+            changes=ChangeSlot(deployment_log.begin, deployment_log.forget),
         )
         self.progress.tell = agent.changes.advance
         self.stack.push_async_callback(agent.follow_up.stop)

@@ -14,9 +14,10 @@ from ..logs import detail_of, detailed, struck, summary, words_of
 from ..notifiers import Hook, Kind, Notice, Notifier
 from ..notifiers.format import tail as shortened
 from ..notifiers.pipeline import Pipeline
-from ..system import Clock
+from ..system import Clock, completed
 from .attempt import Attempt
-from .history import HOOK_FAILED, History, Record
+from .history import HOOK_FAILED, INTERRUPTED, History, Record
+from .underway import Underway, UnderwayFile
 from .verdict import is_verdict
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,8 @@ class DeploymentLog:
         self, history: History, notifiers: Sequence[Notifier], clock: Clock
     ) -> None:
         self._history = history
+        self._file = UnderwayFile(history.path.parent)
+        self._underway = ""
         self._clock = clock
         self._notifiers = tuple(notifiers)
         self._living: list[AbstractAsyncContextManager[object]] = [
@@ -108,6 +111,39 @@ class DeploymentLog:
             leaving = (each.__aexit__(None, None, None) for each in self._living)
             await asyncio.gather(*leaving)
 
+    async def begin(self, attempt: Attempt) -> None:
+        """Write *attempt* down until its end is, for the next dewy to tell it."""
+        self._underway = attempt.id
+        found = Underway(
+            attempt.id,
+            attempt.target,
+            attempt.previous,
+            attempt.action,
+            self._clock.wall(),
+        )
+        await completed(asyncio.to_thread(self._file.write, found))
+
+    async def forget(self, attempt: Attempt) -> None:
+        """Have the next dewy tell nothing of *attempt*."""
+        if attempt.id == self._underway:
+            self._underway = ""
+            await completed(asyncio.to_thread(self._file.clear))
+
+    async def tell_interrupted(self, runs: str, since: float) -> None:
+        """
+        Write what the last dewy was killed in, if it was in anything.
+
+        *runs* names the version that runs by the state, *since* when.
+        """
+        found = await asyncio.to_thread(self._file.read)
+        if found is None:
+            return
+        written = await asyncio.to_thread(self._history.read)
+        if found.id not in {each.id for each in written}:
+            done = found.tag == runs and since >= found.at
+            await self._append(_interrupted(found, self._clock.wall(), done=done))
+        await asyncio.to_thread(self._file.clear)
+
     async def record(
         self,
         attempt: Attempt,
@@ -129,6 +165,7 @@ class DeploymentLog:
         if outcome != "deployed":
             self._bad = (attempt.target, self._clock.monotonic())
         await self._append(record)
+        await self.forget(attempt)
         if not more:
             self.end(attempt)
 
@@ -284,6 +321,20 @@ class DeploymentLog:
                 await asyncio.gather(*(_send(n, notice) for n in self._notifiers))
             finally:
                 self._queue.task_done()
+
+
+def _interrupted(found: Underway, now: float, *, done: bool) -> Record:
+    return Record(
+        at=now,
+        tag=found.tag,
+        previous=found.previous,
+        action=found.action,
+        outcome="deployed" if done else INTERRUPTED,
+        step="done" if done else "",
+        reason="dewy was killed" + (" before it had told" if done else ""),
+        seconds=round(max(0.0, now - found.at), 3),
+        id=found.id,
+    )
 
 
 def _tell(watchers: Sequence[Watcher], attempt: Attempt) -> None:

@@ -18,6 +18,9 @@ from .decode import document, record
 HOOK_FAILED = "hook failed"
 """The outcome of a row about the after-hook of a deployment, which stands."""
 
+INTERRUPTED = "interrupted"
+"""The outcome of a change that was under way when dewy was killed."""
+
 LARGEST = 1 << 20
 ROTATED = 4
 
@@ -35,7 +38,7 @@ class Record:
         action: `deploy`, `rollback`, `restart` of what died, or `reload` of options.
 
         outcome: `deployed`, `failed`, `rolled back`, `died`, `cancelled`, `reloaded`,
-            or `hook failed` after a deployment, which stands.
+            `interrupted`, or `hook failed` after a deployment, which stands.
 
         step: The step at which it ended: `fetch`, `before-hook`, `unpack`, `start`,
             `probation`, `done`, `after-hook` …

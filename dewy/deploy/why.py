@@ -10,7 +10,7 @@ from ..logs import summary
 from ..release import Refusal, Release
 from ..system import utc
 from ..versions import precedence
-from .history import HOOK_FAILED, Record
+from .history import HOOK_FAILED, INTERRUPTED, Record
 from .plan import Action, not_tried, plan, quarantined
 from .state import State
 
@@ -210,7 +210,7 @@ def _past(version: str, history: Sequence[Record]) -> Found:
 
 
 def _ended(record: Record) -> tuple[str, str]:
-    ran = record.outcome in ("deployed", "died", "reloaded", HOOK_FAILED)
+    ran = record.outcome in ("deployed", "died", "reloaded", HOOK_FAILED, INTERRUPTED)
     text = f"it was {record.outcome} on {_at(record.at)}"
     if record.outcome == "failed":
         text = f"it failed at {record.step} on {_at(record.at)}"

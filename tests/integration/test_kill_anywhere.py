@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import re
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from dewy.deploy.history import History
 from tests.eventually import eventually
 from tests.standins import programs, roots
 from tests.standins.site import Dewy
@@ -89,6 +91,20 @@ async def test_files_killed_anywhere_are_made_good(tmp_path, point):
 async def test_a_program_killed_anywhere_is_made_good(tmp_path, unused_tcp_port, point):
     assert await killed(tmp_path, "server", unused_tcp_port, point)
     await made_good(Dewy(tmp_path, unused_tcp_port))
+
+
+async def test_deployment_cut_by_a_kill_is_recorded_as_interrupted(tmp_path):
+    assert await killed(tmp_path, "assets", 0, f"{RELEASES}:unpack:enter")
+    dewy = Dewy(tmp_path, command="assets")
+    async with dewy:
+        status = await dewy.runs("v1.1.0")
+    rows = await asyncio.to_thread(History(dewy.root / ".dewy").read)
+    rows = [row for row in rows if row.tag == "v1.1.0"]
+
+    assert ["interrupted", "deployed"] == [row.outcome for row in rows]
+    assert ("dewy was killed", "v1.0.0") == (rows[0].reason, rows[0].previous)
+    assert [] == status["quarantine"]
+    assert not (dewy.root / ".dewy/underway.json").exists()
 
 
 @pytest.mark.soak
