@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import signal
 import socket
 import sys
 import time
@@ -198,3 +200,67 @@ async def test_verb_is_answered_by_dewy_that_is_starting(dewy):
             assert 0 != await dewy.exit_status()
         assert (0, "") == (said.status, said.err)
         assert said.out.startswith("held")
+
+
+async def lose(dewy: Dewy) -> None:
+    """Remove the files of what runs, and wait until they are fetched again."""
+    shutil.rmtree((dewy.root / "current").resolve())
+    await eventually((dewy.root / "began").exists)
+    assert "Release is gone from this host" in dewy.log
+
+
+async def test_rollback_without_a_target_leaves_lost_release_to_be_fetched(dewy):
+    dewy.options = ("--before-deploy-hook", WAITING)
+    async with dewy:
+        await deploy_first(dewy, "v1.1.0")
+        pid = (await dewy.until(lambda now: now["generations"]))["generations"][0][
+            "pid"
+        ]
+        await lose(dewy)
+
+        said = await say(dewy.root, "rollback")
+        assert 1 == said.status, said
+        assert "nothing to roll back to" in said.err
+        os.kill(pid, signal.SIGKILL)
+        (dewy.root / "go-on").touch()
+
+        status = await dewy.until(
+            lambda now: (
+                now["underway"] is None
+                and any("serving" == each["state"] for each in now["generations"])
+            )
+        )
+        assert ([], []) == (status["quarantine"], status["degraded"])
+        assert "v1.1.0" == await dewy.fetch()
+
+
+async def test_rollback_while_lost_release_is_fetched_goes_to_the_kept_one(dewy):
+    dewy.options = ("--before-deploy-hook", WAITING)
+    async with dewy:
+        await deploy_first(dewy, "v1.0.0", "v1.1.0")
+        await lose(dewy)
+
+        lines = await rolled_back(dewy, "v1.0.0")
+
+        assert lines[-1].startswith("rolled back to v1.0.0; v1.1.0 stays out")
+        assert "v1.0.0" == await dewy.fetch()
+
+
+async def test_rollback_beside_the_automatic_one_goes_no_further(dewy):
+    dewy.options = ("--ready", "grace", "--start-grace", "2s")
+    async with dewy:
+        for version in ("v1.5.0", "v1.7.0"):
+            dewy.publish(version, programs.SILENT)
+            await dewy.runs(version)
+        dewy.publish("v1.8.0", programs.MORTAL)
+        await dewy.runs("v1.8.0")
+        await dewy.until(lambda now: now["underway"] is None)
+        (dewy.root / "die").touch()
+        await dewy.until(lambda now: now["quarantine"])
+
+        said = await say(dewy.root, "rollback")
+
+        assert 0 == said.status, said
+        assert "v1.8.0 was left already" in said.out
+        status = await dewy.runs("v1.7.0")
+        assert ["v1.8.0"] == [each["tag"] for each in status["quarantine"]]
