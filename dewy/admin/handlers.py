@@ -175,6 +175,9 @@ class Handlers:
     async def status(self) -> Answer:
         """Return `admin.status.status` of this dewy."""
         agent = self.agent
+        broken = await agent.state_store.broken()
+        past, degraded = await self._read_past(), await self._degraded()
+        # All the rest is of one moment: a change may end while the above is read.
         return status(
             agent.state,
             agent.clock.wall(),
@@ -182,12 +185,12 @@ class Handlers:
             or agent.settings.root.name,
             command=agent.settings.command,
             root=str(agent.settings.root),
-            broken=await agent.state_store.broken(),
-            past=await self._read_past(),
+            broken=broken,
+            past=past,
             process=Process(
                 pid=os.getpid(),
                 admin_port=self.admin_port,
-                degraded=await self._degraded(),
+                degraded=degraded,
                 generations=self._describe_generations(),
                 deaths=self._describe_deaths(),
                 replicas=self.containers() or (),
