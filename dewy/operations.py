@@ -208,8 +208,8 @@ class Operations:
         # The version left goes into quarantine first: a dewy killed from here on must
         # not bring it back by itself.
         # A disk that refuses that does not keep a bad version in its place.
-        await agent.state_store.note(_requarantine(before, after))
         try:
+            await agent.state_store.note(_requarantine(before, after))
             await agent.activate(target, change)
         except (asyncio.CancelledError, Cancelled):
             await self._not_left(before, after, change)
