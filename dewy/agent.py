@@ -15,7 +15,7 @@ from functools import partial
 
 from .changes import Busy, Cancelled, Change, ChangeSlot
 from .config import Settings
-from .deploy import verbs
+from .deploy import plan, verbs
 from .deploy.attempt import DONE, Attempt
 from .deploy.candidates import Absence, Found, ask, ask_for
 from .deploy.deploy_hooks import DeployHooks
@@ -209,8 +209,8 @@ class Agent:
 
     async def _bring_up(self, release: Release, change: Change) -> Installed:
         attempt = change.attempt
-        # `hold` cancels what is under way, and nothing that begins after it.
-        refuse_held(self.state, Installed(release.tag, release.identity, "", 0.0))
+        # `hold` and `rollback` cancel what is under way, and nothing that begins after.
+        plan.refuse_start(self.state, release, self.clock.wall(), named=change.hold)
         attempt.reach("fetch")
         await self.tidier.finished()
         async with self.release_store.brought(release) as delivery:

@@ -9,7 +9,7 @@ import pytest
 from dewy.admin.handlers import Handlers
 from dewy.deploy.deploy_hooks import DeployHooks
 from dewy.deploy.releases import Trial
-from dewy.errors import DeploymentError
+from dewy.errors import DeploymentError, NotYet
 from dewy.follow_up import Tidier
 from dewy.operations import Operations
 from dewy.polling import Poller
@@ -146,3 +146,22 @@ async def test_failed_rollback_is_undone_though_another_one_is_asked_for(
         assert "the rollback to v1.0.0 had failed: no such directory" in await abort
         await asyncio.wait({first})
         assert ("v1.1.0", []) == (site.running, site.quarantined())
+
+
+async def test_version_kept_out_before_its_deployment_begins_is_not_started(
+    tmp_path, monkeypatch
+):
+    """As by a rollback, while another change is undone; who names it gets it."""
+    async with sited(tmp_path) as site:
+        site.hands.publish("v1.2.0")
+        run = site.agent.changes.run
+
+        async def late(change, work, preempt=""):
+            await site.operations._keep_out(change.release)
+            return await run(change, work, preempt)
+
+        monkeypatch.setattr(site.agent.changes, "run", late)
+        with pytest.raises(NotYet, match=r"v1\.2\.0 is in quarantine"):
+            await site.deploy()
+        assert "v1.1.0" == site.running
+        assert "v1.2.0 runs" == await site.deploy("v1.2.0")

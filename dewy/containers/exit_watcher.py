@@ -104,7 +104,7 @@ class ExitWatcher:
         """Make sure that a dead replica counts as dead even if no event says so."""
         await asyncio.wait({replica.ended}, timeout=SILENT)
         if not replica.ended.done():
-            self._store.replace(replica)
+            self._store.presume_gone(replica)
             await asyncio.wait({replica.ended}, timeout=LATE)
         if not replica.ended.done():
             with suppress(EngineError):

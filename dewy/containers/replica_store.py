@@ -310,7 +310,7 @@ class ReplicaStore:
             replica.phase = Phase.UNCHECKED
             self.changed.set()
 
-    def replace(self, replica: Replica) -> None:
+    def presume_gone(self, replica: Replica) -> None:
         """Count *replica* as gone, whose process ended without the engine telling."""
         if not replica.served or replica.phase is Phase.LEAVING:
             return

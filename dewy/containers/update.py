@@ -109,8 +109,8 @@ class _Update(ABC):
 
     def _remove(self, todo: Plan) -> None:
         for replica in self._known(todo.remove):
-            needed = replica.in_question or not replica.ended.done()
-            if replica not in self._removing and not needed:
+            undecided = replica.in_question or not replica.ended.done()
+            if replica not in self._removing and not undecided:
                 self._removing.add(replica)
                 self._spawn(self._removed(replica), f"removal of {replica.name}")
 

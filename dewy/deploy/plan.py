@@ -181,6 +181,20 @@ def refuse_held(state: State, target: Installed) -> None:
         raise NotYet(f"held at {running.name}; {target.name} waits")
 
 
+def refuse_start(state: State, release: Release, now: float, *, named: bool) -> None:
+    """
+    Refuse a deployment that was decided on before an operator said otherwise.
+
+    Raises:
+        NotYet: the root is held at another version, or quarantine keeps *release* out
+            at *now*, which nobody *named*.
+    """
+    refuse_held(state, Installed(release.tag, release.identity, "", 0.0))
+    entry = state.quarantine.blocking(release.tag, release.identity, now)
+    if entry is not None and not named:
+        raise NotYet(quarantined(entry))
+
+
 def quarantined(entry: Entry) -> str:
     """Explain why and until when a version is kept out."""
     if entry.until is None:

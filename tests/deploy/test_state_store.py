@@ -105,10 +105,10 @@ async def test_what_the_disk_refused_is_written_as_soon_as_it_can(
     assert state_store.state == await asyncio.to_thread(file.read)
 
 
-async def test_a_write_is_over_before_its_cancellation_is(
-    state_store: StateStore, file: StateFile, monkeypatch: pytest.MonkeyPatch
-):
-    """Two at a time would spoil the file that both write; then it did not happen."""
+def slow_disk(
+    file: StateFile, monkeypatch: pytest.MonkeyPatch
+) -> tuple[threading.Event, threading.Event]:
+    """Hold up writes of *file*: one has begun; it goes on."""
     begun, goes_on = threading.Event(), threading.Event()
     write = file.write
 
@@ -118,6 +118,14 @@ async def test_a_write_is_over_before_its_cancellation_is(
         write(state)
 
     monkeypatch.setattr(file, "write", slow)
+    return begun, goes_on
+
+
+async def test_a_write_is_over_before_its_cancellation_is(
+    state_store: StateStore, file: StateFile, monkeypatch: pytest.MonkeyPatch
+):
+    """Two at a time would spoil the file that both write; then it did not happen."""
+    begun, goes_on = slow_disk(file, monkeypatch)
     change = asyncio.create_task(state_store.change(held))
     await asyncio.to_thread(begun.wait, 20)
     for _ in range(2):
@@ -141,15 +149,7 @@ async def test_cancelled_note_holds_though_another_follows(
     state_store: StateStore, file: StateFile, monkeypatch: pytest.MonkeyPatch
 ):
     """A version must not leave quarantine because dewy ended as it got in."""
-    begun, goes_on = threading.Event(), threading.Event()
-    write = file.write
-
-    def slow(state: State) -> None:
-        begun.set()
-        goes_on.wait(20)
-        write(state)
-
-    monkeypatch.setattr(file, "write", slow)
+    begun, goes_on = slow_disk(file, monkeypatch)
     condemning = asyncio.create_task(
         state_store.condemn("v2", "b", "died", Clock(), traffic=True)
     )

@@ -41,7 +41,7 @@ def site(
 
 
 @pytest.fixture
-def either(
+def container_dewy(
     engine: RealEngine, publisher: Publisher, tmp_path: Path, unused_tcp_port: int
 ) -> ContainerDewy:
     """Two replicas on each engine in turn, not started yet."""

@@ -77,9 +77,11 @@ async def test_a_bad_image_costs_nothing_but_itself(
     await meets(IMAGES[name], site)
 
 
-async def test_a_bad_image_costs_nothing_in_any_engine(either: ContainerDewy) -> None:
+async def test_a_bad_image_costs_nothing_in_any_engine(
+    container_dewy: ContainerDewy,
+) -> None:
     """The same, for Podman's ways of telling."""
-    await meets(IMAGES["exits"], either)
+    await meets(IMAGES["exits"], container_dewy)
 
 
 async def meets(bad: Bad, dewy: ContainerDewy) -> None:

@@ -14,9 +14,9 @@ VERSION = "v1.0.0"
 
 
 @pytest.fixture
-def site(either: ContainerDewy) -> ContainerDewy:
-    either.options = ("--on-exit", "leave")
-    return either
+def site(container_dewy: ContainerDewy) -> ContainerDewy:
+    container_dewy.options = ("--on-exit", "leave")
+    return container_dewy
 
 
 @asynccontextmanager

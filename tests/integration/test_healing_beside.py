@@ -20,11 +20,11 @@ SOON = 3 * 2.0
 
 
 @pytest.fixture
-def site(either: ContainerDewy) -> ContainerDewy:
+def site(container_dewy: ContainerDewy) -> ContainerDewy:
     """Three replicas that have long to get ready."""
-    either.replicas = 3
-    either.options = ("--health-timeout", "60s", "--probation", "1s")
-    return either
+    container_dewy.replicas = 3
+    container_dewy.options = ("--health-timeout", "60s", "--probation", "1s")
+    return container_dewy
 
 
 @asynccontextmanager

@@ -16,9 +16,9 @@ Measured = Callable[[object], None]
 
 
 @pytest.fixture
-def dewy(either: ContainerDewy) -> ContainerDewy:
-    either.options = ("--on-exit", "leave")
-    return either
+def dewy(container_dewy: ContainerDewy) -> ContainerDewy:
+    container_dewy.options = ("--on-exit", "leave")
+    return container_dewy
 
 
 async def replaced(dewy: ContainerDewy, before: set[str]) -> bool:

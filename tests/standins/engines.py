@@ -25,6 +25,7 @@ import pytest
 from dewy.containers.engines.opening import Runtime, open_engine
 from dewy.containers.model import Engine
 from tests import needs
+from tests.eventually import eventually
 from tests.standins.images import Publisher
 from tests.standins.registry import RegistryServer
 
@@ -69,7 +70,18 @@ class RealEngine:
         wanted = {"dangling": ["true"], "label": [f"{LABEL}={SESSION}"]}
         params = {"filters": json.dumps(wanted)}
         async with self.client() as docker:
-            await docker._query_json("images/prune", "POST", params=params)
+
+            async def pruned() -> bool:
+                try:
+                    await docker._query_json("images/prune", "POST", params=params)
+                except aiodocker.DockerError as exc:
+                    # Podman reads all images, and somebody else has removed one.
+                    if "image not known" not in exc.message:
+                        raise
+                    return False
+                return True
+
+            await eventually(pruned)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
