@@ -21,22 +21,15 @@ LIMIT = 1024 * 1024
 """Bytes that a published checksum file may have."""
 
 SHARED = (
-    "sha256sums",
-    "sha256sums.txt",
-    "checksums.txt",
-    "checksums.sha256",
-    "checksums_sha256.txt",
-    "*_checksums.txt",
-    "*-checksums.txt",
-    "*_sha256sums.txt",
-    "*-sha256sums.txt",
-    "sha512sums",
-    "sha512sums.txt",
-    "checksums.sha512",
-    "checksums_sha512.txt",
-    "*_sha512sums.txt",
-    "*-sha512sums.txt",
+    *("sha256sums", "sha256sums.txt", "sha256sum", "sha256sum.txt", "shasums256.txt"),
+    *("checksums.txt", "checksums.sha256", "checksums_sha256.txt"),
+    *("*_checksums.txt", "*-checksums.txt"),
+    *("*_sha256sums", "*-sha256sums", "*_sha256sums.txt", "*-sha256sums.txt"),
+    *("sha512sums", "sha512sums.txt", "sha512sum", "sha512sum.txt", "shasums512.txt"),
+    *("checksums.sha512", "checksums_sha512.txt"),
+    *("*_sha512sums", "*-sha512sums", "*_sha512sums.txt", "*-sha512sums.txt"),
 )
+"""The files that releases share, by their names in lower case, best first."""
 
 USUAL = (
     "SHA256SUMS",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..errors import ChecksumError
@@ -53,8 +53,18 @@ class NotUnderstood(ChecksumError):
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
+    """
+    A sum.
+
+    Attributes:
+        name: The name of its file, or "".
+
+        cut: Whether that is unknown because it was cut off.
+    """
+
     name: str
     sum: str
+    cut: bool = False
 
 
 def parse(content: bytes, artifact: str, source: str) -> dict[str, str]:
@@ -66,44 +76,55 @@ def parse(content: bytes, artifact: str, source: str) -> dict[str, str]:
     hashlib names it; nothing if the entries are about other files.
 
     Raises:
-        NotUnderstood: the file has no entry at all.
+        NotUnderstood: the file has no entry at all, or the one for the artifact is not
+            one.
         ChecksumError: entries for the artifact contradict each other.
     """
     own = source.lower() in {(artifact + ending).lower() for ending in OWN}
-    entries = _read(content)
+    entries, others = _read(content)
     if not any(own or entry.name for entry in entries):
-        raise NotUnderstood(
-            f"{source} has no line that dewy understands as a SHA-256 or SHA-512 sum; "
-            "publish what sha256sum prints, or use --verify-checksum off"
-        )
+        raise _not_understood(f"{source} has no line")
     exact = {entry.sum for entry in entries if entry.name == artifact}
     below = {entry.sum for entry in entries if entry.name.endswith("/" + artifact)}
     rest = {entry.sum for entry in entries if own}
     found = exact or below or rest
+    if not found and (_is_named(artifact, others) or any(e.cut for e in entries)):
+        raise _not_understood(f"{source} has no line for {artifact}")
     sums = {ALGORITHMS[len(each)]: each for each in found}
     if len(found) > len(sums):
         raise ChecksumError(f"{source} gives {artifact} more than one checksum")
     return sums
 
 
-def _read(content: bytes) -> list[_Entry]:
-    """Return the entries, in the first encoding in which there are any."""
+def _not_understood(what: str) -> NotUnderstood:
+    return NotUnderstood(
+        f"{what} that dewy understands as a SHA-256 or SHA-512 sum; "
+        "publish what sha256sum prints, or use --verify-checksum off"
+    )
+
+
+def _is_named(artifact: str, lines: Iterable[str]) -> bool:
+    """Return whether one of *lines*, comments left out, names *artifact*."""
+    name = re.compile(rf"(?<![\w.-]){re.escape(artifact)}(?![\w.-])", re.IGNORECASE)
+    return any(name.search(line) for line in lines if not line.startswith("#"))
+
+
+def _read(content: bytes) -> tuple[list[_Entry], list[str]]:
+    """Return the entries, in the first encoding that has any, and the other lines."""
     wide = ("utf-16", "utf-16-be") if b"\0" in content else ()
     for encoding in ("utf-8-sig", *wide):
-        text = content.decode(encoding, errors="replace")
-        if entries := list(_entries(text)):
-            return entries
-    return []
+        lines = content.decode(encoding, errors="replace").splitlines()
+        text = "\n".join(lines)
+        entries = [_entry(each) for form in _RECORDS for each in form.finditer(text)]
+        read = [(line.strip(), _match(line.strip())) for line in lines]
+        entries += [_entry(match) for _, match in read if match]
+        if entries:
+            return entries, [line for line, match in read if not match]
+    return [], []
 
 
-def _entries(text: str) -> Iterator[_Entry]:
-    text = "\n".join(text.splitlines())
-    for record in _RECORDS:
-        yield from map(_entry, record.finditer(text))
-    for line in text.split("\n"):
-        matches = (form.fullmatch(line.strip()) for form in _LINES)
-        if match := next(filter(None, matches), None):
-            yield _entry(match)
+def _match(line: str) -> re.Match[str] | None:
+    return next(filter(None, (form.fullmatch(line) for form in _LINES)), None)
 
 
 def _entry(match: re.Match[str]) -> _Entry:
@@ -113,6 +134,7 @@ def _entry(match: re.Match[str]) -> _Entry:
         name = _ESCAPE.sub(lambda escape: _MEANT[escape[1]], name)
     else:
         name = name.replace("\\", "/")
-    if name == "-" or name.endswith(_CUT):
+    cut = name.endswith(_CUT)
+    if name == "-" or cut:
         name = ""
-    return _Entry(name.removeprefix("./"), match["hash"].lower())
+    return _Entry(name.removeprefix("./"), match["hash"].lower(), cut)

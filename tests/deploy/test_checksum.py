@@ -74,6 +74,22 @@ def test_own_files_come_before_shared_ones() -> None:
     assert files[::-1] == candidates(FILE, files)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SHASUMS256.txt",
+        "SHA256SUM",
+        "sha256sum.txt",
+        "tool_1.2.0_SHA256SUMS",
+        "tool-SHA512SUMS",
+        "SHASUMS512.txt",
+    ],
+)
+def test_names_of_well_known_projects_are_candidates(name: str) -> None:
+    """Of Node.js, Bun and HashiCorp, for some."""
+    assert [name] == candidates(FILE, [FILE, name])
+
+
 def test_other_files_are_no_candidates() -> None:
     files = [FILE, "other.tgz.sha256", "MD5SUMS", "checksums.txt.asc", "notes.txt"]
 

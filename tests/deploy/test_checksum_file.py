@@ -159,6 +159,33 @@ def test_entries_of_other_files_are_none() -> None:
     assert {} == parse(f"{OTHER}  other.tgz\n".encode(), FILE, "SHA256SUMS")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{HASH[:-1]}  {FILE}",
+        f"{HASH[:32]} *{FILE}",
+        f"{LONG[:96]}  dist/{FILE}",
+        f"SHA1 ({FILE}) = {HASH[:40]}",
+        f"{FILE.upper()}: none",
+        f"SHA256          {HASH.upper()}       C:\\dist\\app_l...",
+    ],
+)
+def test_line_for_the_artifact_that_is_not_understood_is_not_passed_over(
+    line: str,
+) -> None:
+    text = f"{OTHER}  other.tgz\n{line}\n"
+
+    with pytest.raises(NotUnderstood, match=rf"^SHA256SUMS has no line for {FILE} "):
+        parse(text.encode(), FILE, "SHA256SUMS")
+
+
+@pytest.mark.parametrize(
+    "line", [f"# {FILE} is built by hand", f"{HASH[:32]}  {FILE}.asc", f"x{FILE}"]
+)
+def test_lines_about_other_files_that_are_not_understood_are_nothing(line: str) -> None:
+    assert {} == parse(f"{OTHER}  other.tgz\n{line}\n".encode(), FILE, "SHA256SUMS")
+
+
 def test_sums_of_several_kinds_are_found() -> None:
     text = f"SHA256 ({FILE}) = {HASH}\nSHA512 ({FILE}) = {LONG}\n"
 
