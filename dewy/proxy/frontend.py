@@ -52,10 +52,7 @@ class Frontend:
         """
         wanted = self.settings.listen or [Endpoint.of(sock) for _, sock in offered]
         await self._open(wanted, self.settings, offered)
-        await self.resolve()
-        if not any(pool.port.serving for pool in self.pools.values()):
-            names = ", ".join(map(str, self.settings.backends))
-            raise DewyError(f"no backend can be looked up: {names}")
+        self._serve(await self._addresses(self.settings))
         used = [found for each in wanted if (found := taken(each, offered))]
         for name, sock in offered:
             if (name, sock) not in used:
@@ -69,15 +66,18 @@ class Frontend:
         No open connection ends by it. Ports of passed sockets stay.
 
         Raises:
-            DewyError: a port cannot be opened; nothing changed.
+            DewyError: a port cannot be opened, the file of one cannot have its
+                permissions, or no backend has an address; nothing changed.
         """
+        found = await self._addresses(settings)
         wanted = list(settings.listen) or list(self.pools)
         new = [each for each in wanted if each not in self.pools]
         # Clients wait until there are backends.
         await self._open(new, settings, paused=True)
+        await self._permit(settings, new)
         self.settings = settings
         self.changed.set()
-        await self.resolve()
+        self._serve(found)
         for endpoint in new:
             self.pools[endpoint].port.resume()
         for endpoint in [each for each in self.pools if each not in wanted]:
@@ -85,7 +85,20 @@ class Frontend:
 
     async def resolve(self) -> None:
         """Look up the backends, and let all ports have the present addresses."""
-        found = await self._resolver.addresses(self.settings.backends)
+        asked = self.settings.backends
+        found = await self._resolver.addresses(asked)
+        # Those of a reload meanwhile are known already.
+        if asked == self.settings.backends:
+            self._serve(found)
+
+    async def _addresses(self, settings: Settings) -> list[Endpoint]:
+        """Return the addresses of the backends of *settings*, at least one."""
+        if found := await self._resolver.addresses(settings.backends):
+            return found
+        names = ", ".join(map(str, settings.backends))
+        raise DewyError(f"no backend can be looked up: {names}")
+
+    def _serve(self, found: list[Endpoint]) -> None:
         for pool in self.pools.values():
             before = {each.endpoint for each in pool.port.serving}
             if pool.serve(found):
@@ -132,7 +145,7 @@ class Frontend:
         *,
         paused: bool = False,
     ) -> None:
-        permissions = Permissions(settings.socket_mode, settings.socket_owner)
+        permissions = _permissions(settings)
         opened: dict[Endpoint, Pool] = {}
         try:
             for endpoint in endpoints:
@@ -145,6 +158,19 @@ class Frontend:
                 await self.proxy.close(pool.port)
             raise
         self.pools |= opened
+
+    async def _permit(self, settings: Settings, new: Iterable[Endpoint]) -> None:
+        """Give the files of open ports their permissions, or else close *new* ones."""
+        permissions = _permissions(settings)
+        if permissions == _permissions(self.settings):
+            return
+        try:
+            for pool in self.pools.values():
+                await self.proxy.permit(pool.port, permissions)
+        except DewyError:
+            for endpoint in new:
+                await self._close(endpoint)
+            raise
 
     async def _close(self, endpoint: Endpoint) -> None:
         pool = self.pools.pop(endpoint)
@@ -159,3 +185,7 @@ class Frontend:
         await pool.port.idle()
         await pool.stop()
         await self.proxy.forget(pool.port)
+
+
+def _permissions(settings: Settings) -> Permissions:
+    return Permissions(settings.socket_mode, settings.socket_owner)

@@ -17,7 +17,7 @@ from typing import Self
 from ..config import Endpoint
 from ..errors import ConfigError, DewyError
 
-__all__ = ["BACKLOG", "Permissions", "SocketFile", "listen", "taken"]
+__all__ = ["BACKLOG", "Permissions", "SocketFile", "listen", "permit", "taken"]
 
 BACKLOG = 4096
 
@@ -83,6 +83,12 @@ class SocketFile:
         """Return the present file at *path*."""
         return cls(path, _identity(path))
 
+    def permit(self, permissions: Permissions) -> None:
+        """Give it *permissions* as `Permissions.apply` does, if it is still there."""
+        with suppress(FileNotFoundError):
+            if _identity(self.path) == self.identity:
+                permissions.apply(self.path)
+
     def remove(self) -> None:
         """Remove the file, unless somebody did, or has put another in its place."""
         with suppress(OSError):
@@ -117,6 +123,20 @@ async def listen(
         return _listen(endpoint)
     except OSError as exc:
         raise DewyError(_explain(endpoint, exc)) from exc
+
+
+async def permit(file: SocketFile, permissions: Permissions) -> None:
+    """
+    Give *file* other *permissions*.
+
+    Raises:
+        ConfigError: they name a user or a group that does not exist.
+        DewyError: they cannot be given.
+    """
+    try:
+        await asyncio.to_thread(file.permit, permissions)
+    except OSError as exc:
+        raise DewyError(_explain(Endpoint(path=file.path), exc)) from exc
 
 
 def taken(endpoint: Endpoint, offered: Offered) -> tuple[str, socket.socket] | None:

@@ -24,7 +24,7 @@ from ..config import Endpoint
 from . import journal
 from .backend import Backend, Probe
 from .limits import caution, most_connections, thread_count
-from .listeners import Offered, Permissions, SocketFile, listen, taken
+from .listeners import Offered, Permissions, SocketFile, listen, permit, taken
 from .port import Port
 from .probe import reachable
 
@@ -143,6 +143,16 @@ class Proxy:
         if path := endpoint.path:
             self._files[port] = await asyncio.to_thread(SocketFile.of, path)
         return port
+
+    async def permit(self, port: Port, permissions: Permissions) -> None:
+        """
+        Give the file of *port* other *permissions*, if it is a Unix socket of our own.
+
+        Raises:
+            DewyError: they cannot be given.
+        """
+        if file := self._files.get(port):
+            await permit(file, permissions)
 
     async def close(self, port: Port) -> None:
         """Accept no more at *port*; open connections live on. Idempotent."""

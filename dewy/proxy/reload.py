@@ -22,6 +22,8 @@ Reread = Callable[[], Settings]
 
 READY = "Relaying"
 
+PERMISSIONS = ("socket_mode", "socket_owner")
+
 TAKEN = frozenset(
     {
         "backends",
@@ -32,8 +34,7 @@ TAKEN = frozenset(
         "health_path",
         "health_rise",
         "listen",
-        "socket_mode",
-        "socket_owner",
+        *PERMISSIONS,
     }
 )
 """Settings that may change while the proxy runs; the rest requires a restart."""
@@ -127,8 +128,14 @@ def _told(verb: str, changed: list[str], left: list[str]) -> str:
 def merged(old: Settings, read: Settings) -> tuple[Settings, list[str]]:
     """
     Return *old* with the permitted changes of *read*, and the names of the others.
+
+    Permissions of a socket's file that are not asked for any more stay until a restart:
+    the umask's are those of a new file.
     """
     taken = {name: getattr(read, name) for name in TAKEN}
+    for name in PERMISSIONS:
+        if taken[name] in (None, ""):
+            del taken[name]
     new = replace(old, **taken, cautions=read.cautions)
     return new, _names(new, read)
 

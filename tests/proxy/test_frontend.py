@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import stat
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from dewy.config import Endpoint, HostName, Settings
-from dewy.errors import DewyError
+from dewy.errors import ConfigError, DewyError
 from dewy.proxy import Proxy, frontend
 from dewy.proxy.frontend import Frontend
 from tests.eventually import eventually
@@ -82,7 +83,9 @@ async def test_port_that_cannot_be_opened_changes_nothing(
     found = await fronted(backends=(endpoint,))
     wanted = (LOOPBACK, Endpoint("127.0.0.2", 0), Endpoint("192.0.2.1", 1))
     with pytest.raises(DewyError, match="cannot be listened at"):
-        await found.apply(replace(found.settings, listen=wanted, backends=()))
+        await found.apply(
+            replace(found.settings, listen=wanted, backends=(Endpoint("127.0.0.1", 1),))
+        )
     assert {LOOPBACK} == found.pools.keys()
     assert "it" == await asked(found.pools[LOOPBACK].port)
 
@@ -119,3 +122,71 @@ async def test_names_that_nobody_knows_are_an_error_at_start(
     monkeypatch.setattr(frontend.Resolver, "addresses", nothing)
     with pytest.raises(DewyError, match="no backend can be looked up: app:80"):
         await fronted(backends=(HostName("app", 80),))
+
+
+async def test_reload_to_a_name_that_nobody_knows_changes_nothing(
+    fronted: Any, application: Applications, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slip of the pen must not turn all clients away."""
+    endpoint = (await application("it")).endpoint
+    found = await fronted(backends=(endpoint,))
+
+    async def nothing(*_: object) -> list[Endpoint]:
+        return []
+
+    monkeypatch.setattr(frontend.Resolver, "addresses", nothing)
+    new = replace(found.settings, backends=(HostName("app", 80),))
+    with pytest.raises(DewyError, match="no backend can be looked up: app:80"):
+        await found.apply(new)
+    assert (endpoint,) == found.settings.backends
+    assert "it" == await asked(found.pools[LOOPBACK].port)
+
+
+async def test_slow_lookup_of_former_backends_does_not_bring_them_back(
+    fronted: Any, application: Applications, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It began before a reload, and ends after that."""
+    old, new = await application("old"), await application("new")
+    found = await fronted(backends=(old.endpoint,))
+    begun, answered = asyncio.Event(), asyncio.Event()
+    usual = frontend.Resolver.addresses
+
+    async def slow(self: Any, backends: Any) -> list[Endpoint]:
+        if old.endpoint in backends:
+            begun.set()
+            await answered.wait()
+        return await usual(self, backends)
+
+    monkeypatch.setattr(frontend.Resolver, "addresses", slow)
+    looking = asyncio.create_task(found.resolve())
+    await begun.wait()
+    await found.apply(replace(found.settings, backends=(new.endpoint,)))
+    answered.set()
+    await looking
+    assert "new" == await asked(found.pools[LOOPBACK].port)
+
+
+async def test_reload_gives_socket_files_their_new_mode(
+    fronted: Any, application: Applications, tmp_path: Path
+) -> None:
+    listen = (Endpoint(path=str(tmp_path / "socket")),)
+    endpoint = (await application("it")).endpoint
+    found = await fronted(listen=listen, backends=(endpoint,), socket_mode=0o600)
+    await found.apply(replace(found.settings, socket_mode=0o660))
+    assert 0o660 == stat.S_IMODE((tmp_path / "socket").stat().st_mode)
+
+
+async def test_reload_to_an_owner_that_does_not_exist_changes_nothing(
+    fronted: Any, application: Applications, tmp_path: Path
+) -> None:
+    """No port is left open by it."""
+    listen = (Endpoint(path=str(tmp_path / "socket")),)
+    endpoint = (await application("it")).endpoint
+    found = await fronted(listen=listen, backends=(endpoint,))
+    new = replace(
+        found.settings, listen=(*listen, LOOPBACK), socket_owner="nobody-of-that-name"
+    )
+    with pytest.raises(ConfigError, match="there is no user nobody-of-that-name"):
+        await found.apply(new)
+    assert {*listen} == found.pools.keys()
+    await eventually(lambda: 1 == len(found.proxy.ports))

@@ -101,3 +101,10 @@ def test_changes_that_are_permitted_are_taken() -> None:
     changes: dict[str, Any] = {"drain_time": 9.0, "proxy_threads": 7}
     new, left = merged(OLD, replace(OLD, **changes))
     assert (9.0, None, ["--proxy-threads"]) == (new.drain_time, new.proxy_threads, left)
+
+
+def test_permissions_that_are_not_asked_for_any_more_take_a_restart() -> None:
+    old = replace(OLD, socket_mode=0o660, socket_owner=":web")
+    new, left = merged(old, OLD)
+    assert (0o660, ":web") == (new.socket_mode, new.socket_owner)
+    assert ["--socket-mode", "--socket-owner"] == sorted(left)
