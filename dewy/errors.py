@@ -82,10 +82,14 @@ class Mistakes:
         Raises:
             ConfigError: at least one was kept.
         """
-        if len(self.errors) > 1:
-            raise ConfigErrors("; ".join(map(str, self.errors)), self.errors)
         if self.errors:
-            raise self.errors[0]
+            raise self.error()
+
+    def error(self) -> ConfigError:
+        """Return all that were kept, of which there is at least one, as an error."""
+        if len(self.errors) > 1:
+            return ConfigErrors("; ".join(map(str, self.errors)), self.errors)
+        return self.errors[0]
 
 
 class UnknownScheme(ConfigError):

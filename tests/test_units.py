@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.config import Settings
+from dewy.config import Settings, resolve
 from tests.needs import needs
 
 UNITS = Path(__file__).parent.parent / "contrib" / "systemd"
@@ -37,19 +37,57 @@ def service(request: pytest.FixtureRequest) -> configparser.SectionProxy:
 @pytest.mark.parametrize("name", SERVICES)
 def test_systemd_accepts_the_unit(name: str, kind: str, tmp_path: Path) -> None:
     """No unknown setting, no value it would ignore, no unit that is missing."""
+    copy_units(tmp_path)
+
+    assert (0, "") == verified(tmp_path / f"{name}shop.{kind}")
+
+
+def copy_units(into: Path) -> None:
+    """With a program that is on every host."""
     for unit in UNITS.glob("dewy*@.*"):
         text = unit.read_text(encoding="utf-8")
         runnable = text.replace("/usr/local/bin/dewy", "/bin/true")
-        (tmp_path / unit.name).write_text(runnable, encoding="utf-8")
-    verified = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", tmp_path / f"{name}shop.{kind}"],
+        (into / unit.name).write_text(runnable, encoding="utf-8")
+
+
+def verified(unit: Path) -> tuple[int, str]:
+    """What systemd says of *unit*, and its exit status."""
+    ended = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", unit],
         capture_output=True,
         text=True,
         timeout=60,
     )
+    return ended.returncode, ended.stderr
 
-    assert "" == verified.stderr
-    assert 0 == verified.returncode
+
+def example_of_a_proxy(kind: str) -> str:
+    """The block of *kind* in the section of the how-to about `dewy proxy`."""
+    page = UNITS.parent.parent / "docs" / "how-to" / "systemd.md"
+    section = page.read_text(encoding="utf-8").partition("\n## A proxy\n")[2]
+    return section.partition(f"```{kind}\n")[2].partition("```")[0]
+
+
+@needs("systemd-analyze")
+def test_systemd_accepts_the_unit_of_a_proxy(tmp_path: Path) -> None:
+    """The template with the drop-in of the how-to."""
+    copy_units(tmp_path)
+    drop_in = tmp_path / "dewy@edge.service.d" / "override.conf"
+    drop_in.parent.mkdir()
+    drop_in.write_text(example_of_a_proxy("ini"), encoding="utf-8")
+
+    assert "LimitNOFILE=" in drop_in.read_text(encoding="utf-8")
+    assert (0, "") == verified(tmp_path / "dewy@edge.service")
+
+
+def test_options_of_a_proxy_in_the_how_to_are_right(tmp_path: Path) -> None:
+    (tmp_path / "dewy.toml").write_text(example_of_a_proxy("toml"), encoding="utf-8")
+    drop_in = configparser.RawConfigParser(strict=False)
+    drop_in.read_string(example_of_a_proxy("ini"))
+    found = resolve("proxy", {}, {}, tmp_path)
+
+    assert (1, 2) == (len(found.listen), len(found.backends))
+    assert found.drain_time < float(drop_in["Service"]["TimeoutStopSec"])
 
 
 def test_service_waits_longer_than_a_program_may_take_to_stop(

@@ -149,21 +149,18 @@ class Handlers:
         return told
 
     async def _pause(self, seconds: float | None) -> Answer:
-        pausing = self._behind_proxy().pausing
-        pausing.pause(None if seconds is None else float(seconds))
-        until = "until `dewy resume`" if seconds is None else f"for {seconds:g} s"
-        return {"message": f"new connections wait {until}"}
+        return {"message": self._behind_proxy().pausing.begin(seconds)}
 
     async def _resume(self) -> Answer:
-        pausing = self._behind_proxy().pausing
-        was = pausing.paused
-        pausing.resume()
-        return {"message": "connections are taken again" if was else "was not paused"}
+        return {"message": self._behind_proxy().pausing.end()}
 
     def _behind_proxy(self) -> ReplicaSet:
         if self._replica_set is None:
             command = self.agent.settings.command
-            raise DewyError(f"dewy {command} has no proxy; this is for dewy container")
+            raise DewyError(
+                f"dewy {command} has no proxy; this is for dewy container "
+                "and dewy proxy"
+            )
         return self._replica_set
 
     async def _reload_now(self, *, dry: bool) -> Answer:

@@ -8,7 +8,7 @@ from typing import Any
 from ..config import Settings
 from ..config.resolve import missing_registry
 from ..deploy.state import StateFile
-from ..errors import ConfigError, RootBusy
+from ..errors import ConfigError, Mistakes, RootBusy
 from ..system import Clock
 from . import offline
 from .address import PROXY_SOCKET, SOCKET
@@ -89,8 +89,16 @@ async def _operate(
         raise
     except NotRunning:
         if verb == "deploy" and not settings.registry:
-            raise ConfigError(missing_registry(verb)) from None
+            raise _without_registry(settings, verb) from None
     away = await images_away(settings) if (verb, version) == ("rollback", None) else ()
     return await asyncio.to_thread(
         offline.apply, settings, verb, version, clock or Clock(), away
     )
+
+
+def _without_registry(settings: Settings, verb: str) -> ConfigError:
+    """Return the error for a *verb* that needs a registry, or why there is none."""
+    mistakes = Mistakes()
+    stated = settings.registry_unread or (missing_registry(verb),)
+    mistakes.errors += map(ConfigError, stated)
+    return mistakes.error()

@@ -8,12 +8,19 @@ from typing import Any
 from .. import __version__
 from ..proxy import Port
 from ..proxy.overview import describe, describe_backends
+from .status import PAUSED
 
 __all__ = ["proxy_status"]
 
 
 def proxy_status(
-    ports: Sequence[Port], *, name: str, root: str, pid: int, **more: Any
+    ports: Sequence[Port],
+    *,
+    name: str,
+    root: str,
+    pid: int,
+    paused: bool = False,
+    **more: Any,
 ) -> dict[str, Any]:
     """
     Return the status of a proxy of *ports*, with the keys of other modes that apply.
@@ -22,6 +29,8 @@ def proxy_status(
     so is a port without any; ports that accept no more are left out.
 
     Args:
+        paused: Whether new connections wait until `dewy resume`.
+
         more: Further keys, such as `attention`.
     """
     ports = [port for port in ports if not port.closed]
@@ -37,14 +46,14 @@ def proxy_status(
         "previous": None,
         "healthy": not degraded,
         "degraded": degraded,
-        "attention": [],
+        "attention": [PAUSED] if paused else [],
         "underway": None,
         "quarantine": [],
         "generations": [],
         "replicas": [],
         "ports": [describe(port) for port in ports],
         "backends": backends,
-        "paused": False,
+        "paused": paused,
         **more,
     }
 

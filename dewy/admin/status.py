@@ -15,6 +15,8 @@ from ..versions import Key, precedence
 
 __all__ = ["Process", "status"]
 
+PAUSED = "new connections are paused; `dewy resume` ends it"
+
 Past = Sequence[Mapping[str, Any]]
 
 LOST = "its hold and quarantine do not count; mend or remove it"
@@ -150,7 +152,7 @@ def _attention(state: State, live: Process) -> Iterator[str]:
     if state.hold:
         yield "held; `dewy unhold` ends it"
     if live.paused:
-        yield "new connections are paused; `dewy resume` ends it"
+        yield PAUSED
     for entry in state.quarantine:
         if entry.reason == BY_OPERATOR:
             yield f"{entry.tag} was rolled back; `dewy retry {entry.tag}` lets it in"

@@ -18,7 +18,7 @@ from ..registries import Candidates, Registry, candidates_of
 from ..release import Refusal
 from ..system import Clock
 from . import offline, preview
-from .client import NotRunning, ask
+from .client import NotAnswering, NotRunning, ask
 
 __all__ = ["PATIENCE", "answer", "why"]
 
@@ -31,7 +31,7 @@ async def why(
 ) -> dict[str, Any]:
     """
     Explain why *version* runs in the root or does not, from the dewy there or from
-    disk.
+    disk; of one that is there and does not answer, that is told first.
 
     Raises:
         DewyError: the reasons can be read from neither.
@@ -40,15 +40,25 @@ async def why(
     try:
         told = await ask(settings.private, "why", PATIENCE + 10, version=version)
         return {key: value for key, value in told.items() if key != "ok"}
-    except NotRunning:
+    except NotRunning as exc:
+        silent = isinstance(exc, NotAnswering)
+        cautions = [f"{exc}; what follows is from disk"] if silent else []
         state = await asyncio.to_thread(offline.state_of, settings)
     now = (clock or Clock()).wall()
-    looked = Looked(problem="no --registry was given, so it was not asked")
+    looked = await _looked(settings, now, version)
+    history = History(settings.private)
+    told = await answer(version, state, history, looked, now, alive=False)
+    return told | {"why": [*cautions, *told["why"]]}
+
+
+async def _looked(settings: Settings, now: float, version: str) -> Looked:
     if settings.registry:
         async with preview.opened(settings) as registry:
-            looked = await look(registry, now, settings.grace_period, version)
-    history = History(settings.private)
-    return await answer(version, state, history, looked, now, alive=False)
+            return await look(registry, now, settings.grace_period, version)
+    why = "no --registry was given"
+    if settings.registry_unread:
+        why = "the configuration cannot be read"
+    return Looked(problem=f"{why}, so it was not asked")
 
 
 async def look(

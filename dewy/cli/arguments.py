@@ -163,11 +163,18 @@ def settings_from(
     else:
         everything = {**given, **words}
         settings, mistakes = resolve_anyway(command, everything, os.environ, root)
-        # Of `reload` the dewy that runs tells them, and refuses.
-        _warn(mistakes if command != "reload" else ())
+        _warn(() if _told_later(command, settings) else mistakes)
     logs.configure(settings.log_level, settings.log_format)
     ctx.obj = read
     return settings
+
+
+def _told_later(command: str, settings: Settings) -> bool:
+    """Return whether mistakes are an error of *command*, and no warning before it."""
+    # Of `reload` the dewy that runs tells them, and refuses.
+    return command == "reload" or (
+        command == "deploy" and bool(settings.registry_unread)
+    )
 
 
 def _warn(mistakes: Iterable[ConfigError]) -> None:

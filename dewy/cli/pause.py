@@ -15,7 +15,7 @@ from .verb import steer
 @click.pass_context
 def command(ctx: click.Context, /, time: str | None, **given: object) -> None:
     """
-    Hold new connections back at the proxy of container mode, until resume.
+    Hold new connections back at the proxy of `dewy container`, or at a `dewy proxy`.
 
     They wait in the kernel's queue; those that are open go on. A restart of dewy
     ends the pause.

@@ -10,9 +10,12 @@ import click
 
 from .. import loop
 from ..config import Settings
+from ..errors import DewyError
 from .output import localised
 
 PATIENCE = 60.0
+
+OF_PROXIES = frozenset({"pause", "resume"})
 
 __all__ = ["operate", "steer"]
 
@@ -43,9 +46,11 @@ async def _asked(
     from ..admin.address import PROXY_SOCKET
     from ..admin.client import NotRunning, ask
 
+    # The dewy of a root may be one without a proxy, and a proxy run beside it.
+    elsewhere = DewyError if verb in OF_PROXIES else NotRunning
     try:
         return await ask(settings.private, verb, PATIENCE, None, **args)
-    except NotRunning as none:
+    except elsewhere as none:
         try:
             return await ask(
                 settings.private, verb, PATIENCE, None, through=PROXY_SOCKET, **args

@@ -105,6 +105,9 @@ def examine(
             *_cut_short(values, unread),
         ),
         overridden=tuple(_overridden(written, spoken)),
+        registry_unread=tuple(map(str, mistakes.errors))
+        if "registry" in unread
+        else (),
         **values,
     )
     # Of a value that could not be read nothing further is known.

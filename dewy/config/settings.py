@@ -62,7 +62,8 @@ class Settings:
     local one in `cache_dir`. `run_options` are the words after `--`, not yet judged.
     `admin_port_chosen`: somebody asked for that port, so dewy must have it.
     `cautions` are sentences to log as warnings at start, `overridden` names the keys
-    of the file that flags or variables override, a phrase each.
+    of the file that flags or variables override, a phrase each. `registry_unread` are
+    the mistakes for which nothing is known of the registry, with commands that go on.
     """
 
     command: str
@@ -138,6 +139,7 @@ class Settings:
     log_format: str = "text"
     cautions: tuple[str, ...] = ()
     overridden: tuple[str, ...] = ()
+    registry_unread: tuple[str, ...] = ()
 
     @property
     def images(self) -> bool:

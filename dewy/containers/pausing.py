@@ -5,12 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-
-from ..proxy import Port
+from typing import Protocol
 
 __all__ = ["Pausing"]
 
 log = logging.getLogger(__name__)
+
+
+class Pausable(Protocol):
+    """A port, or what stands for several."""
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
 
 
 class Pausing:
@@ -24,7 +31,7 @@ class Pausing:
             never.
     """
 
-    def __init__(self, ports: Sequence[Port]) -> None:
+    def __init__(self, ports: Sequence[Pausable]) -> None:
         self._ports = ports
         self._timer: asyncio.TimerHandle | None = None
         self.paused = False
@@ -49,6 +56,18 @@ class Pausing:
             self.paused = False
             for port in self._ports:
                 port.resume()
+
+    def begin(self, seconds: float | None) -> str:
+        """Pause as asked for by an operator; return the sentence for them."""
+        self.pause(None if seconds is None else float(seconds))
+        until = "until `dewy resume`" if seconds is None else f"for {seconds:g} s"
+        return f"new connections wait {until}"
+
+    def end(self) -> str:
+        """Resume as asked for by an operator; return the sentence for them."""
+        was = self.paused
+        self.resume()
+        return "connections are taken again" if was else "was not paused"
 
     def leave(self) -> None:
         """

@@ -13,6 +13,7 @@ from ..admin.address import PROXY_LOCK, PROXY_SOCKET
 from ..admin.control import ControlServer
 from ..admin.proxy_status import proxy_status
 from ..changes import Progress
+from ..containers.pausing import Pausing
 from ..deploy.lock import lock
 from ..errors import DewyError
 from ..proxy.frontend import Frontend
@@ -45,7 +46,10 @@ async def _take_orders(
     try:
         held = lock(private, PROXY_LOCK)
         await asyncio.to_thread(stack.enter_context, held)
-        control = ControlServer(private / PROXY_SOCKET, _handler(frontend, reload))
+        pausing = Pausing([frontend])
+        stack.callback(pausing.leave)
+        handler = _handler(frontend, reload, pausing)
+        control = ControlServer(private / PROXY_SOCKET, handler)
         await stack.enter_async_context(control)
     except (DewyError, OSError) as exc:
         log.warning(
@@ -55,7 +59,7 @@ async def _take_orders(
         )
 
 
-def _handler(frontend: Frontend, reload: Reload) -> Any:
+def _handler(frontend: Frontend, reload: Reload, pausing: Pausing) -> Any:
     settings = frontend.settings
     name = settings.name or settings.root.name
 
@@ -65,10 +69,18 @@ def _handler(frontend: Frontend, reload: Reload) -> Any:
         if verb == "reload":
             work = reload.preview if args.get("dry") else reload.reload
             return {"message": await work()}
+        if verb == "pause":
+            return {"message": pausing.begin(args.get("seconds"))}
+        if verb == "resume":
+            return {"message": pausing.end()}
         if verb != "status":
             raise DewyError(f"dewy proxy deploys nothing, and does not know {verb}")
-        ports = frontend.proxy.ports
-        root = str(settings.root)
-        return proxy_status(ports, name=name, root=root, pid=os.getpid())
+        return proxy_status(
+            frontend.proxy.ports,
+            name=name,
+            root=str(settings.root),
+            pid=os.getpid(),
+            paused=pausing.paused,
+        )
 
     return handle

@@ -32,6 +32,8 @@ class Frontend:
         changed: Set when settings or backends change.
 
         unhealthy: Backends that an active check found unhealthy.
+
+        paused: Whether new connections wait, those to ports opened later, too.
     """
 
     def __init__(self, proxy: Proxy, settings: Settings) -> None:
@@ -40,6 +42,7 @@ class Frontend:
         self.pools: dict[Endpoint, Pool] = {}
         self.changed = asyncio.Event()
         self.unhealthy: set[Endpoint] = set()
+        self.paused = False
         self._closing: set[asyncio.Task[None]] = set()
         self._resolver = Resolver(proxy_protocol=settings.proxy_protocol == "v2")
 
@@ -78,10 +81,23 @@ class Frontend:
         self.settings = settings
         self.changed.set()
         self._serve(found)
-        for endpoint in new:
+        for endpoint in () if self.paused else new:
             self.pools[endpoint].port.resume()
         for endpoint in [each for each in self.pools if each not in wanted]:
             await self._close(endpoint)
+
+    def pause(self) -> None:
+        """Let new connections wait in the kernel's backlog."""
+        self.paused = True
+        for pool in self.pools.values():
+            pool.port.pause()
+
+    def resume(self) -> None:
+        """Accept again, the waiting connections first."""
+        self.paused = False
+        for pool in self.pools.values():
+            if not pool.port.closed:
+                pool.port.resume()
 
     async def resolve(self) -> None:
         """Look up the backends, and let all ports have the present addresses."""

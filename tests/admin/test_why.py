@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from dewy.admin import client
 from dewy.admin.control import ControlServer
 from dewy.admin.handlers import Handlers
 from dewy.admin.why import look, why
 from dewy.config import Settings
+from dewy.deploy.lock import STARTING
 from dewy.errors import ConfigError, NoRelease
 from dewy.polling import Poller
 from dewy.registries import Candidates
@@ -20,6 +22,7 @@ from dewy.release import Refusal, Release
 from dewy.system import Clock, utc
 from dewy.versions import Version
 from tests.standins.agents import acting
+from tests.standins.roots import locked
 
 NOW, GRACE = 1000.0, 300.0
 
@@ -53,6 +56,30 @@ async def test_without_a_dewy_the_disk_is_asked_and_the_registry(
 
     assert "quarantined" == found["verdict"]
     assert "the registry names no release" not in "".join(found["why"])
+
+
+async def test_disk_is_asked_in_place_of_a_dewy_that_does_not_answer(
+    worked: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is told first, as by `status`."""
+    monkeypatch.setattr(client, "MOMENT", 0.1)
+    async with locked(worked.private, STARTING):
+        found = await why(worked, "v3", clock)
+
+    assert "quarantined" == found["verdict"]
+    assert found["why"][0].endswith(
+        "is starting; say it again; what follows is from disk"
+    )
+
+
+async def test_registry_of_a_file_that_cannot_be_read_is_not_called_missing(
+    worked: Settings, clock: Clock
+) -> None:
+    settings = replace(worked, registry="", registry_unread=("dewy.toml is no TOML",))
+    found = await why(settings, "v3", clock)
+
+    assert "no --registry" not in " ".join(found["why"])
+    assert "the configuration cannot be read" in found["why"][-1]
 
 
 async def test_registry_that_cannot_be_is_a_mistake(worked: Settings) -> None:

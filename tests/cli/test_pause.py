@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from dewy.admin.address import PROXY_SOCKET, SOCKET
+from dewy.admin.control import ControlServer
+from dewy.errors import DewyError
 from tests.cli.conftest import Asked, Dewy
 
 
@@ -32,3 +39,29 @@ def test_without_a_dewy_it_is_an_error(dewy: Dewy) -> None:
 
     assert 1 == ended.status
     assert "no dewy runs in" in ended.err
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+async def test_proxy_beside_a_dewy_without_one_is_asked(
+    root: Path, dewy: Dewy, verb: str
+) -> None:
+    """As beside `dewy server`."""
+
+    async def refuses(*_: object) -> dict[str, Any]:
+        raise DewyError("dewy server has no proxy")
+
+    async def takes(verb: str, *_: object) -> dict[str, Any]:
+        return {"message": f"did {verb}"}
+
+    private = root / ".dewy"
+    private.mkdir()
+    async with ControlServer(private / SOCKET, refuses):
+        ended = await asyncio.to_thread(dewy, verb)
+        assert (1, "dewy: error: dewy server has no proxy\n") == (
+            ended.status,
+            ended.err,
+        )
+        async with ControlServer(private / PROXY_SOCKET, takes):
+            ended = await asyncio.to_thread(dewy, verb)
+
+    assert (0, f"did {verb}\n", "") == (ended.status, ended.out, ended.err)

@@ -13,7 +13,7 @@ from tests.eventually import eventually
 
 
 async def connected(port: Port) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_connection("127.0.0.1", port.endpoint.port)
+    return await asyncio.open_connection(*port.endpoint.address)
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from dewy.proxy import Proxy
 from dewy.proxy.frontend import Frontend
 from dewy.proxy.reload import Reload
 from dewy.systemd import Service
+from tests.containers.test_pausing import connected
+from tests.eventually import eventually
 
 BACKEND = Endpoint("127.0.0.1", 1)
 
@@ -67,6 +70,35 @@ async def test_proxy_is_among_the_dewys_of_this_host(
 async def test_proxy_reloads_on_request(running: Frontend, tmp_path: Path) -> None:
     told = await ask(tmp_path / ".dewy", "reload", through=PROXY_SOCKET)
     assert "nothing changed" == told["message"]
+
+
+async def test_proxy_pauses_and_resumes(running: Frontend, tmp_path: Path) -> None:
+    """A port that a reload opens meanwhile waits as well."""
+    private = tmp_path / ".dewy"
+    told = await ask(private, "pause", through=PROXY_SOCKET, seconds=None)
+    assert "new connections wait until `dewy resume`" == told["message"]
+    status = await operate.look(settings(tmp_path))
+    assert (True, ["new connections are paused; `dewy resume` ends it"]) == (
+        status["paused"],
+        status["attention"],
+    )
+    new = Endpoint("127.0.0.2", 0)
+    listen = (*running.settings.listen, new)
+    await running.apply(replace(running.settings, listen=listen))
+    ports = [pool.port for pool in running.pools.values()]
+    streams = [await connected(port) for port in ports]
+    assert [0, 0] == [port.stats().accepted for port in ports]
+    told = await ask(private, "resume", through=PROXY_SOCKET)
+    assert "connections are taken again" == told["message"]
+    await eventually(lambda: [1, 1] == [port.stats().accepted for port in ports])
+    for _, writer in streams:
+        writer.close()
+
+
+async def test_proxy_resumes_by_itself(running: Frontend, tmp_path: Path) -> None:
+    told = await ask(tmp_path / ".dewy", "pause", through=PROXY_SOCKET, seconds=0.01)
+    assert "new connections wait for 0.01 s" == told["message"]
+    await eventually(lambda: not running.paused)
 
 
 async def test_proxy_deploys_nothing(running: Frontend, tmp_path: Path) -> None:
