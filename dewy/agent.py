@@ -21,7 +21,7 @@ from .deploy.candidates import Absence, Found, ask, ask_for
 from .deploy.deploy_hooks import DeployHooks
 from .deploy.deployer import Deployer
 from .deploy.deployment_log import DeploymentLog
-from .deploy.plan import Action, decides_alike, is_same, quarantined, refuse_held
+from .deploy.plan import Action, decides_alike, is_same, refuse_held
 from .deploy.probation import Probation
 from .deploy.release_store import ReleaseStore
 from .deploy.state import Installed, State
@@ -336,6 +336,7 @@ class Agent:
                 raise
             except Exception as exc:
                 change.fail(exc)
+                change.committed = False  # it was not, if the disk refused that
                 if attempt.action == "deploy":
                     # Written first: a dewy killed from here on does not try again.
                     keeping_out = self._quarantine(target.tag, target.identity, exc)
@@ -433,7 +434,7 @@ class Agent:
         except NoRelease:
             await self.state_store.note(lambda state: replace(state, wanted=""))
             raise
-        if release is not None:
+        if release is not None and self.state.wanted == tag:
             await self.deploy_wanted(release, named=True)
 
     async def _heal(self, release: Release | None) -> None:
@@ -456,13 +457,9 @@ class Agent:
             await self.state_store.note(lambda state: state.renamed(running, known))
 
     async def _fetch_again(self, release: Release | None) -> None:
-        if release is None:
+        if release is None or not self.state.is_due(release.tag):
             return
-        now = self.clock.wall()
-        entry = self.state.quarantine.blocking(release.tag, release.identity, now)
-        if entry and (entry.until or not self._runs(release)):
-            # For good keeps out what is to replace another one, not what runs.
-            raise NotYet(quarantined(entry))
+        plan.refuse_start(self.state, release, self.clock.wall(), named=False)
         log.error("Release is gone from this host", extra={"tag": release.tag})
         await self.deploy(release)
 

@@ -40,6 +40,8 @@ class Operations:
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
+        self._asking: set[asyncio.Task[Release]] = set()
+        self._called_off = ""
 
     async def hold(self) -> str:
         """Stop changes of version, the one under way included."""
@@ -61,13 +63,16 @@ class Operations:
 
     async def abort(self) -> str:
         """
-        Cancel the change under way.
+        Cancel the change under way, and what is still to become one.
 
         Raises:
             DewyError: no change is under way, or the change has committed.
         """
         agent = self._agent
+        called_off = self._call_off("aborted by operator")
         current = agent.changes.current
+        if current is None and called_off:
+            return f"the deployment was aborted; {_what_runs(agent.state)}"
         if current is None:
             raise DewyError("nothing to abort: no change of version is under way")
         if current.committed:
@@ -102,7 +107,7 @@ class Operations:
         with agent.changes.listening(progress):
             verbs.deploy(agent.state, version)
             progress("asking the registry")
-            release = await self._release(version)
+            release = await self._ask_for(version)
             await agent.changes.settled()
             pending = agent.changes.pending
             if pending and _is_of(pending, release) and not pending.cancelled:
@@ -141,6 +146,7 @@ class Operations:
                 verbs.rollback(agent.state, version, agent.clock)
             # Cancelled first, then kept out, then undone: nothing commits in
             # between, and no poll brings it back.
+            self._call_off(verbs.BY_OPERATOR)
             pending.cancel(verbs.BY_OPERATOR)
             if pending.release is not None:
                 await self._keep_out(pending.release)
@@ -201,6 +207,35 @@ class Operations:
             "`dewy rollback` again goes further back"
         )
 
+    async def _ask_for(self, version: str | None) -> Release:
+        """
+        Return the release to deploy, unless a verb said meanwhile calls that off.
+
+        Raises:
+            Cancelled: one has.
+        """
+        name = f"search for {version or 'the newest release'}"
+        asking = asyncio.create_task(self._release(version), name=name)
+        self._asking.add(asking)
+        try:
+            return await asking
+        except asyncio.CancelledError:
+            this = asyncio.current_task()
+            if asking in self._asking or (this and this.cancelling()):
+                raise
+            raise Cancelled(self._called_off) from None
+        finally:
+            self._asking.discard(asking)
+
+    def _call_off(self, why: str) -> bool:
+        """
+        Call off the deployments that still ask the registry; whether there were any.
+        """
+        asking, self._asking, self._called_off = self._asking, set(), why
+        for task in asking:
+            task.cancel()
+        return bool(asking)
+
     async def _release(self, version: str | None) -> Release:
         agent = self._agent
         release = await agent.look(version)
@@ -253,6 +288,7 @@ class Operations:
             before = agent.state
             missing = await self._missing(before, version)
         after, message = verbs.rollback(before, version, agent.clock, missing)
+        self._call_off(verbs.BY_OPERATOR)
         target = after.running
         assert target is not None
         if target == before.running:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 
 import pytest
 
 from dewy.admin.handlers import Handlers
 from dewy.deploy.deploy_hooks import DeployHooks
 from dewy.deploy.releases import Trial
+from dewy.deploy.state import StateFile
 from dewy.errors import DeploymentError, NotYet
 from dewy.follow_up import Tidier
 from dewy.operations import Operations
 from dewy.polling import Poller
 from tests.eventually import eventually
 from tests.standins.agents import acting
-from tests.standins.sites import Gate, deploying, sited
+from tests.standins.sites import Gate, Site, deploying, sited
 
 
 async def test_unhold_said_while_a_named_deployment_settles_stays(
@@ -165,3 +167,44 @@ async def test_version_kept_out_before_its_deployment_begins_is_not_started(
             await site.deploy()
         assert "v1.1.0" == site.running
         assert "v1.2.0 runs" == await site.deploy("v1.2.0")
+
+
+@pytest.mark.parametrize("verb", ["abort", "hold", "roll_back"])
+async def test_deployment_whose_commit_the_disk_refused_is_not_taken_for_committed(
+    verb: str, tmp_path, monkeypatch
+):
+    """Verbs waited for its undoing, which may take minutes, to its end."""
+    async with sited(tmp_path) as site:
+        site.hands.publish("v1.2.0")
+        gate = Gate()
+
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        undo = Trial.undo
+
+        async def slow(trial: Trial) -> None:
+            monkeypatch.setattr(StateFile, "write", write)
+            await gate()
+            await undo(trial)
+
+        write = StateFile.write
+        monkeypatch.setattr(StateFile, "write", full)
+        monkeypatch.setattr(Trial, "undo", slow)
+        poll = asyncio.create_task(site.agent.tick())
+        await gate.reached.wait()
+        said = {"abort": site.operations.abort, "hold": site.operations.hold}
+        asked = asyncio.create_task(said.get(verb, site.roll_back)())
+        await eventually(lambda: asked.done() or _is_cancelled(site))
+        gate.opened.set()
+        answer = await asked
+        await asyncio.wait({poll})
+
+        assert "v1.2.0" in answer
+        assert "too late" not in answer
+        assert "v1.1.0" == site.running
+
+
+def _is_cancelled(site: Site) -> bool:
+    pending = site.agent.changes.pending
+    return pending is None or bool(pending.cancelled)

@@ -187,11 +187,15 @@ def refuse_start(state: State, release: Release, now: float, *, named: bool) -> 
 
     Raises:
         NotYet: the root is held at another version, or quarantine keeps *release* out
-            at *now*, which nobody *named*.
+            at *now*, which nobody *named*. For good keeps out what is to replace
+            another one, not what runs and is only fetched again.
     """
     refuse_held(state, Installed(release.tag, release.identity, "", 0.0))
     entry = state.quarantine.blocking(release.tag, release.identity, now)
-    if entry is not None and not named:
+    if entry is None or named:
+        return
+    running = state.running
+    if entry.until is not None or not (running and is_same(running, release)):
         raise NotYet(quarantined(entry))
 
 

@@ -189,6 +189,11 @@ class State:
         either = (self.running, self.gone)
         return any(each.is_version_of(release) for each in either if each)
 
+    def is_due(self, tag: str) -> bool:
+        """Return whether the version called *tag* runs, or should."""
+        either = (self.running, self.gone)
+        return any(each.tag == tag for each in either if each)
+
     def present(self, kept: Collection[str]) -> Self:
         """
         Return this state where no release directories but *kept* are there.
