@@ -78,11 +78,15 @@ class CheckResult:
             answer is asked for; None where none came.
 
         at: End of the check, seconds since the epoch.
+
+        unasked: Whether this host was short of what it takes to ask, so that the
+            problem says nothing of who was to answer.
     """
 
     problem: str = ""
     latency: float | None = None
     at: float = field(default_factory=time.time)
+    unasked: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as the status has it; the problem stands elsewhere."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import random
 import resource
@@ -18,6 +19,11 @@ T = TypeVar("T")
 
 INSIST = 0.1
 """Seconds between two cancellations of the same."""
+
+SHORTAGE = frozenset(
+    (errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+)
+"""Errors of a connection for which this host lacks a port, a descriptor or memory."""
 
 _descriptors: int | None = None
 

@@ -17,6 +17,7 @@ from .._speedups.proxy_protocol import LOCAL
 from .._speedups.self_connection import is_self_connected
 from ..config import Endpoint
 from ..histogram import CheckResult
+from ..system import SHORTAGE
 
 __all__ = ["LATE", "Check", "HealthTracker", "with_usual_cause"]
 
@@ -74,7 +75,8 @@ class Check:
         except TimeoutError:
             return CheckResult(f"{endpoint} {LATE} {self.timeout:g} s")
         except OSError as exc:
-            return CheckResult(f"{endpoint}: {os.strerror(exc.errno or EIO).lower()}")
+            problem = f"{endpoint}: {os.strerror(exc.errno or EIO).lower()}"
+            return CheckResult(problem, unasked=exc.errno in SHORTAGE)
 
     async def _converse(
         self,

@@ -127,6 +127,8 @@ class HealthKeeper:
 
     async def _look_at(self, replica: Replica) -> None:
         good = await self.ask(replica)
+        if not good and replica.last_check and replica.last_check.unasked:
+            return
         if replica.dead.is_set() or replica.phase is not Phase.SERVING:
             # What becomes of it is not a matter of health any more.
             return

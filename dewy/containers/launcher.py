@@ -246,7 +246,7 @@ class Launcher:
             if upstream is None:
                 since = None
                 if now >= deadline or _is_lost(replica):
-                    raise StartFailed(_unready(replica, readiness))
+                    raise _unready(replica, readiness)
                 pause = min(pause * 2, LONGEST_PAUSE, deadline - now)
             else:
                 since = now if since is None else since
@@ -254,7 +254,7 @@ class Launcher:
                 if left <= 0:
                     return upstream
                 if now >= deadline + readiness.min_healthy:
-                    raise StartFailed(_unready(replica, readiness))
+                    raise _unready(replica, readiness)
                 pause = min(left, LONGEST_PAUSE)
             await asyncio.sleep(pause)
 
@@ -322,6 +322,8 @@ class Launcher:
             if LATE in problem and replica.phase is Phase.SERVING:
                 # It hangs: trying another way only delays the verdict.
                 break
+        if not routes:
+            replica.last_check = CheckResult(NO_ADDRESS)
         # The last way may be a copying process, which hides what is wrong.
         replica.problem = "; ".join(problems) or NO_ADDRESS
         return None
@@ -363,9 +365,11 @@ def _end(replica: Replica) -> str:
     return f"ended{how} before it was ready"
 
 
-def _unready(replica: Replica, readiness: ReadinessProbe) -> str:
+def _unready(replica: Replica, readiness: ReadinessProbe) -> StartFailed:
     why = (
         with_usual_cause(replica.problem)
         or f"it did not stay so for {readiness.min_healthy:g} s"
     )
-    return f"replica {replica.name} was not healthy in {readiness.timeout:g} s: {why}"
+    text = f"replica {replica.name} was not healthy in {readiness.timeout:g} s: {why}"
+    last = replica.last_check
+    return StartFailed(text, host=bool(last and last.unasked))

@@ -64,7 +64,10 @@ class BackendHealth:
         known = self._trackers
         self._trackers = {}
         for (endpoint, same), result in zip(backends.items(), results, strict=True):
-            self._judge(endpoint, known.get(endpoint), same, result.problem)
+            if not result.unasked:
+                self._judge(endpoint, known.get(endpoint), same, result.problem)
+            elif endpoint in known:
+                self._trackers[endpoint] = known[endpoint]
 
     def _judge(
         self,

@@ -88,7 +88,7 @@ class ProgramHealth:
         if worker is self._condemned:
             return await self._replace(worker)
         result = await self._check.ask([self._endpoint])
-        if worker is not self._asked():
+        if worker is not self._asked() or result.unasked:
             return
         problem, worker.last_check = result.problem, result
         if not problem:

@@ -20,6 +20,7 @@ from typing import Any
 
 from ..errors import StartFailed
 from ..histogram import Checks
+from ..system import SHORTAGE
 from .probe_tally import Answer, ProbeTally, Verdict, judge
 from .processes import Endpoint, Ends
 from .socket_owner import SocketOwner
@@ -35,6 +36,7 @@ LINE_LIMIT = 4096
 BODY_LIMIT = 65536
 BODY_PATIENCE = 1.0
 END = b"\r\n"
+SHORTAGES = frozenset(os.strerror(each).lower() for each in SHORTAGE)
 LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -84,9 +86,10 @@ async def wait_healthy(
         async with asyncio.timeout(probe.timeout):
             await check.run()
     except TimeoutError:
+        reason = check.tally.reason
         raise StartFailed(
-            f"{probe.path} was not healthy within {probe.timeout:g} s: "
-            f"{check.tally.reason}"
+            f"{probe.path} was not healthy within {probe.timeout:g} s: {reason}",
+            host=reason in SHORTAGES,
         ) from None
 
 

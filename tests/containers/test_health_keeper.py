@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -158,3 +160,25 @@ async def test_replica_recovers_while_its_version_is_judged_for_its_health(
         await eventually(
             lambda: not one.backends[0].ejected and not other.backends[0].ejected
         )
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EADDRNOTAVAIL])
+async def test_check_for_which_this_host_lacks_the_means_is_no_verdict(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The proxy's clients may take all descriptors, or all local ports, at a time."""
+    async with kept(tmp_path, health_interval=0.01) as bench:
+        asked = 0
+
+        async def short(endpoint: object) -> None:
+            nonlocal asked
+            asked += 1
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr("dewy.containers.health._connected", short)
+        await eventually(lambda: asked > 6 * bench.settings.health_fall)
+
+        serving = bench.replica_set.deployer.store.serving
+        assert [True] * 3 == [each.health_tracker.healthy for each in serving]
+        assert os.strerror(number).lower() in serving[0].problem
+        assert [] == bench.deaths

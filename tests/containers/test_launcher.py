@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -381,3 +383,20 @@ async def test_an_engine_that_stays_silent_ends_the_waiting(tmp_path: Path):
             await bench.replica_set.deployer.launcher.until_ready(
                 replica, replace(SOON, timeout=0.1)
             )
+
+
+async def test_replica_that_no_descriptor_was_left_to_ask_does_not_fail_by_its_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async def short(endpoint: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async with prepared(tmp_path) as (bench, container_spec):
+        replica = await started(bench, container_spec)
+        monkeypatch.setattr("dewy.containers.health._connected", short)
+        with pytest.raises(StartFailed, match="too many open files") as caught:
+            await bench.replica_set.deployer.launcher.until_ready(
+                replica, replace(SOON, timeout=0.1)
+            )
+
+        assert caught.value.host

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -127,3 +129,24 @@ async def test_checks_that_are_not_wanted_any_more_keep_nobody_out(
         await eventually(lambda: [webs[0].endpoint] == ejected(frontend))
         await frontend.apply(replace(frontend.settings, health_path=""))
         await eventually(lambda: [] == ejected(frontend))
+
+
+async def test_check_for_which_no_descriptor_is_left_takes_no_backend_out(
+    frontend: Frontend, webs: list[Web], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def short(endpoint: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    health = BackendHealth(frontend)
+    webs[1].status = 503
+    await health.look()
+    assert [webs[1].endpoint] == ejected(frontend)
+    with monkeypatch.context() as patched:
+        patched.setattr("dewy.containers.health._connected", short)
+        for _ in range(4):
+            await health.look()
+        assert [webs[1].endpoint] == ejected(frontend)
+    webs[1].status = 200
+    for _ in range(2):
+        await health.look()
+    assert [] == ejected(frontend)

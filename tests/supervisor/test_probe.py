@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -250,6 +251,20 @@ async def test_nobody_listening_is_told(refused: Refused) -> None:
         reason = await refused(sock, leader=1)
 
     assert reason.endswith("connection refused")
+
+
+async def test_check_that_no_local_port_is_left_for_is_no_fault_of_the_program(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def short(*_: object, **__: object) -> None:
+        raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+
+    monkeypatch.setattr(module, "ProbeTally", Impatient)
+    monkeypatch.setattr(asyncio, "open_connection", short)
+    with pytest.raises(StartFailed) as failure:
+        await wait_healthy(("127.0.0.1", 1), PROBE, 1)
+
+    assert failure.value.host
 
 
 async def test_server_that_answers_the_first_bytes_is_told_apart(
