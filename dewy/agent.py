@@ -449,7 +449,7 @@ class Agent:
             return
         if not await self.release_store.has(running):
             return await self._fetch_again(release or await self.look(running.tag))
-        if release:
+        if release and self.state.running == running:
             await self.deployer.heal(running)
         # A verb may have changed it meanwhile; the next look heals that.
         if release and self.state.running == running and not running.identity:

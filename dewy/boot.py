@@ -63,7 +63,7 @@ async def repair(
     interrupted, target = await releases.interrupted(), await releases.target()
     if target and target not in interrupted:
         await _adopt_strange(settings, state_store, target)
-    kept = await releases.names()
+    kept = await _kept(state_store.state, releases)
     before = state_store.state
     state = await state_store.note(lambda state: _present(state, kept | {target or ""}))
     if state.running is not None:
@@ -71,6 +71,17 @@ async def repair(
             releases.placed = target
         await releases.restore(state.running.directory)
     await releases.clear_trials()
+
+
+async def _kept(state: State, releases: Releases) -> frozenset[str]:
+    """Return the release directories; all of *state* where the disk does not tell."""
+    try:
+        return await releases.names()
+    except OSError as exc:
+        # What is forgotten would be removed: an error of a moment must not do that.
+        log.error("Releases not listed", extra={"error": str(exc)})
+        known = (*state.installed, *((state.running,) if state.running else ()))
+        return frozenset(each.directory for each in known)
 
 
 async def _adopt_strange(

@@ -313,12 +313,21 @@ class Operations:
 
     async def _missing(self, state: State, version: str | None) -> list[Installed]:
         """Return the kept releases that are not to be gone back to."""
-        has, at_hand = self._agent.release_store.has, self._agent.deployer.at_hand
-        gone = [each for each in state.installed if not await has(each)]
+        gone = [each for each in state.installed if await self._is_gone(each)]
         if version:
             return gone
-        away = [e for e in state.candidates(gone) if not await at_hand(e)]
+        best = list(state.candidates(gone))
+        here = await asyncio.gather(*map(self._agent.deployer.at_hand, best))
+        away = [each for each, is_here in zip(best, here, strict=True) if not is_here]
         return verbs.to_pass_over(state, gone, away)
+
+    async def _is_gone(self, release: Installed) -> bool:
+        """Return whether the files of *release* are known to be gone."""
+        try:
+            return not await self._agent.release_store.has(release)
+        except OSError:
+            # The disk does not tell: to go there tells more.
+            return False
 
     async def _activate(
         self, before: State, after: State, target: Installed, change: Change

@@ -15,6 +15,7 @@ from dewy.errors import NoRelease
 from dewy.operations import Operations
 from tests.eventually import eventually
 from tests.standins.agents import Hands, acting
+from tests.standins.unlisted import unlisted
 
 
 @pytest.fixture
@@ -215,3 +216,16 @@ async def test_cancelled_in_the_middle_nothing_has_changed(tmp_path):
         assert None is hands.agent.state.running
         assert not list(hands.agent.state.quarantine)
         assert not (tmp_path / "releases").exists()
+
+
+async def test_release_of_which_the_disk_does_not_tell_is_not_brought_again(
+    hands, monkeypatch
+):
+    hands.publish("v1.0.0")
+    await hands.tick()
+    running = hands.agent.state.running
+    with unlisted(monkeypatch), pytest.raises(OSError, match="Input/output"):
+        await hands.tick()
+
+    assert running == hands.agent.state.running
+    assert 1 == len(await hands.history())

@@ -28,6 +28,7 @@ from dewy.deploy.state_store import StateStore
 from dewy.errors import DewyError
 from dewy.system import Clock, boot_id, start_time
 from tests.standins import programs
+from tests.standins.unlisted import unlisted
 
 NOW = 1_927_857_906.0
 CLOCK = Clock(wall=lambda: NOW)
@@ -74,6 +75,19 @@ async def test_the_state_decides_and_not_the_link(settings: Settings):
 
     assert V1 == state.running
     assert V1.directory == await Releases(settings.root).target()
+
+
+async def test_releases_that_the_disk_does_not_tell_of_are_not_taken_for_gone(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """They were forgotten, and the next deployment removed them."""
+    installed(settings, V1, V2, link=V2)
+
+    with unlisted(monkeypatch):
+        state = await repaired(settings, State(V2, (V2, V1)))
+
+    assert State(V2, (V2, V1)) == state
+    assert "Releases not listed" in caplog.text
 
 
 async def test_release_deployed_by_another_program_is_adopted(

@@ -11,6 +11,7 @@ import pytest
 from dewy.deploy.state import StateFile
 from dewy.errors import DewyError
 from tests.standins.sites import Gate, sited
+from tests.standins.unlisted import unlisted
 
 
 async def test_named_release_whose_files_are_gone_is_not_gone_back_to(tmp_path):
@@ -68,3 +69,14 @@ async def test_hold_that_a_stop_left_undecided_is_decided_by_the_next_poll(
 
         assert (version, held) == (site.running, site.agent.state.hold)
         assert not site.agent.state.provisional
+
+
+@pytest.mark.parametrize("version", [None, "v1.0.0"])
+async def test_rollback_works_though_the_disk_does_not_tell_what_is_there(
+    version: str | None, tmp_path, monkeypatch
+):
+    async with sited(tmp_path) as site:
+        with unlisted(monkeypatch):
+            assert "rolled back to v1.0.0" in await site.roll_back(version)
+
+        assert "v1.0.0" == (tmp_path / "current/VERSION").read_text()

@@ -50,7 +50,12 @@ class ReleaseStore(Protocol):
         ...
 
     async def has(self, installed: Installed) -> bool:
-        """Return whether *installed* could be started without fetching anything."""
+        """
+        Return whether *installed* could be started without fetching anything.
+
+        Raises:
+            OSError: the disk does not tell.
+        """
         ...
 
     async def retain(self, state: State, *, cached: bool) -> None:

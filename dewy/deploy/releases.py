@@ -186,7 +186,12 @@ class Releases:
         return await asyncio.to_thread(self._current.target)
 
     async def names(self) -> frozenset[str]:
-        """Return the release directories that are there."""
+        """
+        Return the release directories that are there.
+
+        Raises:
+            OSError: the disk does not tell, which is no reason to take them for gone.
+        """
         return await asyncio.to_thread(self._names)
 
     async def present(self, directories: Iterable[str]) -> frozenset[str]:
@@ -244,7 +249,10 @@ class Releases:
         )
 
     def _prune(self, keep: set[str]) -> None:
-        for name in sorted(self._names() - keep - {self._current.target()}):
+        there: frozenset[str] = frozenset()
+        with _warned(self._releases):
+            there = self._names()
+        for name in sorted(there - keep - {self._current.target()}):
             path = self.path(name)
             with _warned(path):
                 # Under its own name a directory is complete.
@@ -252,8 +260,8 @@ class Releases:
                 log.info("Removed release", extra={"directory": name})
 
     def _clear_partial(self) -> None:
-        for path in self._children():
-            if PARTIAL.fullmatch(path.name):
+        with _warned(self._releases):
+            for path in filter(_is_partial, self._children()):
                 with _warned(path):
                     _remove(path)
         self._current.clear_draft()
@@ -264,7 +272,7 @@ class Releases:
     def _children(self) -> list[Path]:
         try:
             return sorted(self._releases.iterdir())
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
 
@@ -349,6 +357,10 @@ def _sync_file_system(descriptor: int) -> None:
         os.sync()
     elif syncfs(descriptor) < 0 and ctypes.get_errno() in LOST_WRITES:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def _is_partial(path: Path) -> bool:
+    return bool(PARTIAL.fullmatch(path.name))
 
 
 def _remove(path: Path) -> None:
