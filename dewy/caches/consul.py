@@ -25,7 +25,7 @@ from .. import urls
 from ..config.values import positive_duration
 from ..errors import ConfigError, RateLimited, RemoteError
 from ..remotes import NONSENSE
-from ..remotes.http import no_connection
+from ..remotes.http import broke_off, no_connection
 from . import Versioned
 from .chunks import ChunkedCache, local_copies
 from .circuit_breaker import PATIENCE, CircuitBreaker, together
@@ -220,8 +220,9 @@ def _complaint(exc: Exception) -> str:
         case aiohttp.ClientConnectorError():
             return f"could not be reached: {no_connection(exc.os_error)}"
         case aiohttp.ClientError() | OSError():
-            return f"broke the connection off ({type(exc).__name__})"
+            return broke_off(exc)
         case _ if any(sign in str(exc) for sign in FOREIGN):
             return STRANGER
         case _:
-            return f"refused: {str(exc).splitlines()[0][:200] if str(exc) else exc!r}"
+            reason = next(iter(str(exc).splitlines()), "it gave no reason")
+            return f"refused: {reason[:200]}"

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import socket
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -244,9 +245,13 @@ def _unreachable(exc: BaseException) -> str:
             return "has a certificate that is not trusted: name its authority with ca="
         if isinstance(cause, ssl.SSLError):
             return "could not be trusted: its TLS handshake failed"
-        if isinstance(cause, ConnectionRefusedError):
-            return "could not be reached: connection refused"
-    return f"broke the connection off ({type(exc).__name__})"
+        if isinstance(cause, socket.gaierror):
+            return "is a name that could not be resolved"
+        if isinstance(cause, OSError) and cause.errno:
+            begun = isinstance(exc, aiosmtplib.SMTPServerDisconnected)
+            what = "broke the connection off" if begun else "could not be reached"
+            return f"{what}: {os.strerror(cause.errno).lower()}"
+    return "broke the connection off"
 
 
 def _causes(exc: BaseException) -> Iterator[BaseException]:

@@ -116,9 +116,8 @@ class SlackNotifier:
             await client.chat_postMessage(**message)
         except SlackApiError as exc:
             raise _refusal(exc) from None
-        except SlackClientError as exc:
-            what = type(exc).__name__
-            raise RemoteError(f"{SERVER} was not understood: {what}") from None
+        except SlackClientError:
+            raise RemoteError(f"{SERVER} answered as Slack does not") from None
 
 
 def _refusal(exc: SlackApiError) -> RemoteError:

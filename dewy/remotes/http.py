@@ -7,6 +7,7 @@ than its host: both may hold secrets.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -36,6 +37,9 @@ from .http_metrics import TRAFFIC
 from .netrc import log_in
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+# Of TLS the numbers mean something else.
+_LOST = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT, errno.EHOSTUNREACH})
 
 LONGEST_STAY_AWAY = 3600.0
 """Seconds; nobody keeps us away for longer, however far off its clock is."""
@@ -179,6 +183,21 @@ def no_connection(exc: OSError) -> str:
     return os.strerror(number) if number > 0 else exc.strerror or "no connection"
 
 
+def broke_off(exc: BaseException) -> str:
+    """Return how a server ended the connection, by what a client raised."""
+    match exc:
+        case aiohttp.ServerDisconnectedError():
+            return "broke the connection off without an answer"
+        case aiohttp.ClientPayloadError():
+            return "broke the connection off in the middle of its answer"
+        case aiohttp.ClientResponseError():
+            return "answered with something that is not HTTP"
+        case OSError(errno=number) if number in _LOST:
+            return f"broke the connection off: {os.strerror(number).lower()}"
+        case _:
+            return "broke the connection off"
+
+
 def _complaint(exc: Exception) -> str:
     match exc:
         case aiohttp.ClientConnectorDNSError():
@@ -196,7 +215,7 @@ def _complaint(exc: Exception) -> str:
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
             return "redirected to something that is no http URL"
         case _:
-            return f"broke the connection off ({type(exc).__name__})"
+            return broke_off(exc)
 
 
 def refusal(

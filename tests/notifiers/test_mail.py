@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -300,3 +301,33 @@ def test_without_the_extra_its_name_is_told(
 
     with pytest.raises(ImplementationUnavailable, match="pip install 'aiosmtplib>="):
         NOTIFIERS.open("mail://h/o@x?from=a@x", Origin("h", tmp_path))
+
+
+@pytest.mark.usefixtures("login")
+async def test_server_that_refuses_connections_is_told(unused_tcp_port: int) -> None:
+    with pytest.raises(RemoteError) as refused:
+        await (await at(f"127.0.0.1:{unused_tcp_port}")).send(ERROR)
+
+    assert str(refused.value).endswith(" could not be reached: connection refused")
+
+
+@pytest.mark.usefixtures("login")
+async def test_name_of_a_server_that_nobody_knows_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "create_connection", unknown, raising=False)
+    with pytest.raises(RemoteError) as failed:
+        await (await at("mail.acme.test")).send(ERROR)
+
+    text = "mail.acme.test:587 is a name that could not be resolved"
+    assert text == str(failed.value)
+
+
+async def at(address: str) -> Notifier:
+    url = f"mail://{address}/ops@acme.test"
+    origin = Origin("web-01", Path("/srv"))
+    return await asyncio.to_thread(NOTIFIERS.open, url, origin)

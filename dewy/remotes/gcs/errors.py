@@ -114,7 +114,7 @@ def complaint(where: str, exc: BaseException) -> RemoteError:
         case requests.ConnectionError() if "NewConnection" in repr(exc):
             return Interrupted(f"{where} could not be reached")
         case _:
-            return Interrupted(f"{where} broke the connection off ({_name(exc)})")
+            return Interrupted(f"{where} broke the connection off")
 
 
 def _name(exc: BaseException) -> str:

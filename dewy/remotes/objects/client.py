@@ -276,8 +276,7 @@ def understood(store: ObjectStore) -> Iterator[None]:
         yield
     except NONSENSE as exc:
         raise RemoteError(
-            f"{store} answers as no object store does ({type(exc).__name__}):"
-            " is the address right?"
+            f"{store} answers as no object store does: is the address right?"
         ) from exc
 
 

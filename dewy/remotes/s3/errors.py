@@ -176,8 +176,6 @@ def complaint(where: str, exc: aws.BotoCoreError) -> RemoteError:
         case aws.EndpointConnectionError():
             return Interrupted(f"{where} could not be reached")
         case aws.HTTPClientError() | aws.IncompleteReadError():
-            return Interrupted(
-                f"{where} broke the connection off ({type(exc).__name__})"
-            )
+            return Interrupted(f"{where} broke the connection off")
         case _:
             return RemoteError(f"{where} could not be asked ({type(exc).__name__})")
