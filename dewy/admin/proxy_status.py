@@ -19,7 +19,6 @@ def proxy_status(
     name: str,
     root: str,
     pid: int,
-    paused: bool = False,
     **more: Any,
 ) -> dict[str, Any]:
     """
@@ -29,12 +28,11 @@ def proxy_status(
     so is a port without any; ports that accept no more are left out.
 
     Args:
-        paused: Whether new connections wait until `dewy resume`.
-
         more: Further keys, such as `attention`.
     """
     ports = [port for port in ports if not port.closed]
     backends = [each for port in ports for each in describe_backends(port)]
+    paused = bool(ports) and all(port.paused for port in ports)
     degraded = [*_degraded(backends), *_unserved(ports)]
     return {
         "name": name,

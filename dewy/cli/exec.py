@@ -41,6 +41,8 @@ def command(
 
     if not words:
         raise click.UsageError("exec needs a command: dewy exec -- COMMAND [ARGS…]")
+    if replica == "":
+        raise click.UsageError("--replica must be an index, a name or an id, not empty")
     told = loop.run(ask(settings_from(ctx).private, "containers", PATIENCE))
     if not told.get("engine"):
         raise DewyError("no containers run here; exec is for dewy container")

@@ -41,6 +41,10 @@ def root_argument() -> click.Argument:
 def _change(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     if value is None or ctx.resilient_parsing:
         return
+    if not value:
+        # It comes of a variable that is not set, and must not be taken for none.
+        what = "a directory, or the name of a dewy that runs"
+        raise click.BadParameter(f"must be {what}, not empty", ctx, param)
     try:
         os.chdir(_directory(value, _spelled(param)))
     except OSError as exc:
@@ -59,7 +63,7 @@ def _directory(value: str, spelled: str) -> Path:
     Raises:
         UsageError: *value* is neither, or the name of more than one dewy.
     """
-    if "/" in value or not value or Path(value).is_dir():
+    if "/" in value or Path(value).is_dir():
         return Path(value)
     from ..admin.discovery import everywhere
 

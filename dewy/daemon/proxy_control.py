@@ -75,12 +75,8 @@ def _handler(frontend: Frontend, reload: Reload, pausing: Pausing) -> Any:
             return {"message": pausing.end()}
         if verb != "status":
             raise DewyError(f"dewy proxy deploys nothing, and does not know {verb}")
-        return proxy_status(
-            frontend.proxy.ports,
-            name=name,
-            root=str(settings.root),
-            pid=os.getpid(),
-            paused=pausing.paused,
-        )
+        ports = frontend.proxy.ports
+        root = str(settings.root)
+        return proxy_status(ports, name=name, root=root, pid=os.getpid())
 
     return handle

@@ -28,6 +28,8 @@ class Port:
         number: Number by which the relay knows it.
 
         closed: Whether it accepts no more.
+
+        paused: Whether new connections wait in the kernel's backlog.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Port:
         self._idle = asyncio.Event()
         self._troubles = Troubles(lambda: self.stats().errors, port=str(self.endpoint))
         self.closed = self._warned = False
+        self.paused = paused
 
     def __repr__(self) -> str:
         return f"<Port {self.endpoint} of {len(self.serving)} backends>"
@@ -86,11 +89,13 @@ class Port:
 
     def pause(self) -> None:
         """Let new connections wait in the kernel's backlog."""
+        self.paused = True
         self._relay.pause(self.number)
         log.info("Paused port", extra=self._tell())
 
     def resume(self) -> None:
         """Accept again, the waiting connections first."""
+        self.paused = False
         self._relay.resume(self.number)
         log.info("Resumed port", extra=self._tell())
 

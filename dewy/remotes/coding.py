@@ -28,13 +28,23 @@ MAGIC = {
 }
 """The first bytes of packed files, by the ends of their names."""
 
+NONE = frozenset(
+    {"", "identity", "aws-chunked", "none", "binary", "7bit", "8bit", "utf-8", "utf8"}
+)
+"""
+Values that change nothing.
+
+`aws-chunked` is left of an upload to S3, others are of somebody who misread the name of
+the header.
+"""
+
 CHUNK = 1 << 20
 
 
 def coding_of(headers: Mapping[str, str]) -> str:
-    """Return the content coding of an answer, "" for none."""
-    stated = headers.get("Content-Encoding", "").strip().lower()
-    return "" if stated == "identity" else stated
+    """Return the content coding of an answer, "" for none; of several, all."""
+    stated = headers.get("Content-Encoding", "").lower().split(",")
+    return ", ".join(name for each in stated if (name := each.strip()) not in NONE)
 
 
 @dataclass(frozen=True, slots=True)

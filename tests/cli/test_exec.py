@@ -79,3 +79,11 @@ def test_program_without_containers_has_none_to_run_it_in(
 
     assert (1, [("containers", {})]) == (ended.status, asked.verbs)
     assert "exec is for dewy container" in ended.err
+
+
+def test_empty_name_of_a_replica_is_refused(dewy: Dewy, asked: Asked) -> None:
+    """It is the beginning of every id."""
+    ended = dewy("exec", "--replica", "", "--", "ls")
+
+    assert (2, []) == (ended.status, asked.verbs)
+    assert "--replica must be an index, a name or an id, not empty" in ended.err

@@ -125,3 +125,21 @@ def test_unknown_or_ambiguous_root_is_refused(
 
     assert 2 == ended.status
     assert reason in ended.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("-C", "", "hold"), ("hold", "--root="), ("hold", ""), ("status", "-C", "")],
+)
+def test_empty_root_is_refused(
+    dewy: Dewy, worked: StateFile, words: tuple[str, ...]
+) -> None:
+    """It is what a variable that is not set leaves, and the root at hand not meant."""
+    before = worked.read()
+    ended = dewy(*words)
+
+    assert (2, "") == (ended.status, ended.out)
+    assert (
+        "must be a directory, or the name of a dewy that runs, not empty" in ended.err
+    )
+    assert before == worked.read()

@@ -79,7 +79,18 @@ def test_damaged_coding_is_named(tmp_path: Path) -> None:
         removed(tmp_path, gzip.compress(PROGRAM)[:-50_000], "app")
 
 
-@pytest.mark.parametrize("stated", ["", "identity", "Identity "])
-def test_identity_is_no_coding(stated: str) -> None:
+@pytest.mark.parametrize(
+    "stated", ["", "identity", "Identity ", "aws-chunked", "UTF-8", "none", "binary"]
+)
+def test_what_changes_nothing_is_no_coding(stated: str) -> None:
     assert "" == coding_of({"Content-Encoding": stated})
     assert "" == coding_of({})
+
+
+@pytest.mark.parametrize(
+    ("stated", "coding"),
+    [("gzip,aws-chunked", "gzip"), ("GZIP", "gzip"), ("br, gzip", "br, gzip")],
+)
+def test_codings_are_read(stated: str, coding: str) -> None:
+    """Those of S3 among them, which keeps what is of the upload."""
+    assert coding == coding_of({"Content-Encoding": stated})
