@@ -137,6 +137,8 @@ def summary(exc: BaseException) -> str:
     text = struck(plain(" ".join(_text(exc).split())))
     if text and isinstance(exc, DewyError | OSError):
         return text
+    if isinstance(exc, TimeoutError):
+        return "no answer in time"
     plugin = of_plugin(exc)
     whose = f" (a fault of {plugin})" if plugin else ""
     return ": ".join(filter(None, (type(exc).__name__, text))) + whose

@@ -78,7 +78,9 @@ async def test_the_state_decides_and_not_the_link(settings: Settings):
 
 
 async def test_releases_that_the_disk_does_not_tell_of_are_not_taken_for_gone(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ):
     """They were forgotten, and the next deployment removed them."""
     installed(settings, V1, V2, link=V2)

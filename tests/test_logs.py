@@ -158,7 +158,7 @@ def test_debug_level_has_the_traceback(configure: Configure, format: str) -> Non
         (FileNotFoundError(2, "No such file", "a b"), "a b: No such file"),
         (OSError(28, "No space left"), "No space left"),
         (KeyError("name"), "KeyError: 'name'"),
-        (TimeoutError(), "TimeoutError"),
+        (TimeoutError(), "no answer in time"),
     ],
 )
 def test_summary_of_an_exception_says_something(exc: Exception, expected: str) -> None:

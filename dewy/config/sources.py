@@ -97,6 +97,9 @@ def _table(path: Path, *, required: bool) -> dict[str, Any]:
         raise ConfigError(f"the configuration file {path} does not exist") from exc
     except OSError as exc:
         raise ConfigError(f"{path} cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        where = f"UTF-8 ends at byte {exc.start + 1}"
+        raise ConfigError(f"{path} is not TOML: {where}") from None
     except ValueError as exc:
         raise ConfigError(f"{path} is not TOML: {exc}") from exc
 

@@ -53,9 +53,11 @@ class Resolver:
         before = self._known.get(backend, [])
         try:
             found = await self._look_up(backend)
-        except (OSError, UnicodeError) as exc:
-            # Without any text it is a TimeoutError.
-            self._complain(backend, summary(exc) or "no answer")
+        except OSError as exc:
+            self._complain(backend, summary(exc))
+            return before
+        except UnicodeError:
+            self._complain(backend, "it is no name that can be looked up")
             return before
         self._failing.discard(backend)
         chosen = await self._one_family(found, before)

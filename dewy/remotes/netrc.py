@@ -83,7 +83,7 @@ def look_up(path: Path, host: str) -> Login | None:
     """
     try:
         found = netrc.netrc(str(path)).authenticators(host)
-    except netrc.NetrcParseError:
+    except (netrc.NetrcParseError, UnicodeError):
         # Not `from exc`: it may quote what is in the file.
         raise ValueError("it does not hold logins") from None
     if found is None:
@@ -132,8 +132,10 @@ async def _read(path: Path, host: str) -> tuple[Login | None, float]:
     except (FileNotFoundError, NotADirectoryError):
         if "NETRC" in os.environ:
             reason = "there is no such file"
-    except (OSError, ValueError) as exc:
+    except OSError as exc:
         reason = summary(exc)
+    except ValueError as exc:
+        reason = str(exc)
     troubles = [Trouble("Logins not read", reason, str(path))] if reason else []
     tell(log, path, troubles)
     return login, MISSED if reason else KEPT

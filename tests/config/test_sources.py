@@ -140,6 +140,7 @@ def test_what_is_no_toml_is_one_line(tmp_path: Path, content: bytes) -> None:
         read(path, required=False)
 
     assert "\n" not in str(caught.value)
+    assert "codec" not in str(caught.value)
 
 
 def test_file_is_missed_only_where_it_was_asked_for(tmp_path: Path) -> None:

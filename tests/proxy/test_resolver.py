@@ -82,3 +82,22 @@ async def test_while_none_answers_the_addresses_before_count(
         answering = await resolver.addresses([name])
     assert [Endpoint("127.0.0.1", unused_tcp_port)] == answering
     assert answering == await resolver.addresses([name])
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (TimeoutError(), "no answer in time"),
+        (UnicodeError("label too long"), "it is no name that can be looked up"),
+        (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
+    ],
+)
+async def test_reason_of_a_failed_lookup_is_told_in_words(
+    failure: Exception, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fails(name: HostName) -> list[Endpoint]:
+        raise failure
+
+    assert [] == await Resolver(look_up=fails).addresses([NAME])
+    (record,) = caplog.records
+    assert told == getattr(record, "error").split("] ")[-1]  # noqa: B009

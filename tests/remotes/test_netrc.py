@@ -48,6 +48,17 @@ async def test_login_is_that_of_the_host(
     assert login == await shown(server)
 
 
+@pytest.mark.parametrize("content", [b"nonsense\n", b"machine \xff login me\n"])
+async def test_file_without_logins_is_told_in_words(
+    server: FileServer, home: Path, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
+    (home / ".netrc").write_bytes(content)
+    await shown(server)
+
+    (record,) = (each for each in caplog.records if each.msg == "Logins not read")
+    assert "it does not hold logins" == getattr(record, "error", "")
+
+
 async def test_file_that_was_named_is_missed(
     server: FileServer,
     home: Path,
