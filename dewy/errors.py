@@ -8,6 +8,9 @@ Errors that dewy raises on purpose.
     * ImplementationUnavailable
   * RemoteError: somebody else's server; worth another try later
     * RateLimited
+    * AccessRefused
+      * Distrusted
+    * Missing
     * OddAnswer: what it says of one version makes no sense
     * EngineError: Docker or Podman did not do its part
       * NameTaken

@@ -9,6 +9,7 @@ for want of a part of the machine is told at the end.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
@@ -144,6 +145,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("left out")
         scripts = "dev/install-services and dev/start-services"
         terminalreporter.line(f"missing: {parts}; run {scripts}")
+
+
+@pytest.fixture(autouse=True)
+def _logging_is_restored() -> Iterator[None]:
+    """dewy configures the logging of its whole process."""
+    logger = logging.getLogger()
+    handlers, level = logger.handlers[:], logger.level
+    yield
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
+    logging.getLogger("dewy").setLevel(logging.NOTSET)
 
 
 @pytest.fixture

@@ -57,7 +57,8 @@ class Server:
             "HOME": str(self.base),
             "DEWY_ADMIN_PORT": "0",
         }
-        self.terminal = Terminal(self.base, {**os.environ, **variables})
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("DEWY_")}
+        self.terminal = Terminal(self.base, {**inherited, **variables})
 
     def close(self) -> None:
         if Path(placed("/etc/systemd/system/dewy@.service", str(self.base))).exists():

@@ -6,7 +6,7 @@ import io
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -22,10 +22,8 @@ log = logging.getLogger("dewy.tests")
 
 
 @pytest.fixture
-def configure() -> Iterator[Configure]:
-    """Configures logs into a buffer; what was configured before comes back."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+def configure() -> Configure:
+    """Configures logs into a buffer."""
 
     def configure(
         level: str = "info", format: str = "text", **environ: str
@@ -34,10 +32,7 @@ def configure() -> Iterator[Configure]:
         logs.configure(level, format, stream, environ)
         return stream
 
-    yield configure
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.getLogger("dewy").setLevel(logging.NOTSET)
+    return configure
 
 
 def test_text_line_holds_time_level_message_and_extras(configure: Configure) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,10 +35,9 @@ Logged = Callable[[], str]
 
 
 @pytest.fixture(params=["text", "json"])
-def logged(request: pytest.FixtureRequest) -> Iterator[Logged]:
+def logged(request: pytest.FixtureRequest) -> Logged:
     """What dewy logs at the level debug, as an operator reads it."""
-    stream, root = io.StringIO(), logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    stream = io.StringIO()
     logs.configure("debug", request.param, stream)
 
     def text() -> str:
@@ -52,10 +50,7 @@ def logged(request: pytest.FixtureRequest) -> Iterator[Logged]:
             )
         return lines
 
-    yield text
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.getLogger("dewy").setLevel(logging.NOTSET)
+    return text
 
 
 def test_check_finds_what_it_is_for() -> None:

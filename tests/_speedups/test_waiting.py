@@ -17,6 +17,7 @@ from tests.standins.plane import (
     answers,
     exactly,
     full,
+    refusing,
     reset,
     rest,
     soon,
@@ -206,28 +207,25 @@ def test_search_begins_anew_after_the_waiting(started: Start, origin: Origin) ->
 
 def test_client_waits_while_every_backend_refuses(gate: Gate) -> None:
     """What died refuses before the table learns of it; another takes its place."""
-    with socket.create_server(("127.0.0.1", 0)) as dead:
-        address = dead.getsockname()
-    gate.plane.add_backend(gate.number, socket.AF_INET, address)
-    with gate.connect() as client:
+    with refusing() as backend, gate.connect() as client:
+        gate.plane.add_backend(gate.number, socket.AF_INET, backend.getsockname())
         client.sendall(b"?")
         soon(lambda: gate.stats().errors.refused >= 3)
-        with socket.create_server(address) as revived:
-            server, _ = revived.accept()
-            with server:
-                assert b"?" == exactly(server, 1)
-                server.sendall(b"!")
-                assert b"!" == exactly(client, 1)
+        backend.listen()
+        server, _ = backend.accept()
+        with server:
+            assert b"?" == exactly(server, 1)
+            server.sendall(b"!")
+            assert b"!" == exactly(client, 1)
 
 
 def test_client_is_turned_away_when_all_refuse_for_long(started: Start) -> None:
     """And counted as one that nobody answered."""
     gate = started(backend_wait=SHORT).listen()
-    with socket.create_server(("127.0.0.1", 0)) as dead:
-        address = dead.getsockname()
-    gate.plane.add_backend(gate.number, socket.AF_INET, address)
-    with gate.connect() as client:
-        assert b"" == until_reset(client)
+    with refusing() as backend:
+        gate.plane.add_backend(gate.number, socket.AF_INET, backend.getsockname())
+        with gate.connect() as client:
+            assert b"" == until_reset(client)
     held(gate, 0)
     assert 1 == gate.stats().errors.unanswered
     assert gate.stats().duration_seconds >= SHORT - EARLY

@@ -181,13 +181,14 @@ async def test_a_secret_is_never_told(site: ContainerDewy) -> None:
     async with site:
         reason = await site.refuses(OLD)
         status = await told(site, "status", "--json")
-        history = (site.root / ".dewy" / "history.jsonl").read_text()
         processes = [
             path.read_bytes()
             for child in children(site.process.pid)
             for path in [Path(f"/proc/{child}/cmdline")]
         ]
         await site.gone()
+    history = (site.root / ".dewy" / "history.jsonl").read_text()
+    assert OLD in history
     assert pushed.digest in status
     for text in (reason, status, history, site.log):
         assert f"TOKEN={SECRET}" not in text

@@ -12,7 +12,7 @@ import pytest
 
 from tests.eventually import eventually
 from tests.needs import needs
-from tests.standins.fuse import hung, thread_states
+from tests.standins.fuse import hung, hung_threads
 from tests.standins.roots import say
 from tests.standins.site import Dewy
 
@@ -45,9 +45,7 @@ async def hangs(dewy: Dewy) -> None:
     children = Path(f"/proc/{dewy.process.pid}/task/{dewy.process.pid}/children")
 
     def stuck() -> bool:
-        pids = children.read_text().split()
-        stats = [Path(f"/proc/{pid}/stat").read_text() for pid in pids]
-        return any(stat.rpartition(")")[2].split()[0] == "D" for stat in stats)
+        return any(hung_threads(pid) for pid in children.read_text().split())
 
     await eventually(stuck)
 
@@ -142,7 +140,7 @@ async def test_hung_home_holds_up_neither_programs_nor_verbs_nor_the_end(
             )
             assert "rolled back to v1.0.0" in await told(dewy, "rollback")
             assert dewy.process is not None
-            assert "D" not in thread_states(dewy.process.pid)
+            assert [] == hung_threads(dewy.process.pid)
             begun = time.monotonic()
 
             assert 0 == await dewy.stop()

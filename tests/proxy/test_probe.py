@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable
 from itertools import islice
 
@@ -14,6 +13,7 @@ from dewy.config import Endpoint
 from dewy.proxy.probe import intervals, reachable
 from tests.needs import needs
 from tests.standins.namespace import in_namespace
+from tests.standins.plane import refusing
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -77,9 +77,8 @@ async def test_who_closes_at_once_is_not_reachable() -> None:
 
 async def test_who_refuses_is_not_reachable() -> None:
     """Nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        endpoint = Endpoint(*listener.getsockname())
-    assert not await reachable(endpoint)
+    with refusing() as backend:
+        assert not await reachable(Endpoint(*backend.getsockname()))
 
 
 async def test_probe_says_that_it_is_nobodys_connection() -> None:

@@ -60,6 +60,8 @@ class Hands:
         await self.agent.follow_up.finished()
 
     async def history(self) -> list[Record]:
+        """Every record, oldest first, once what follows a change is over."""
+        await self.agent.follow_up.finished()
         return await asyncio.to_thread(History(self.private).read)
 
     def told(self) -> list[str]:

@@ -54,10 +54,16 @@ def usable() -> bool:
     return os.access("/dev/fuse", os.R_OK | os.W_OK) and os.geteuid() == 0
 
 
-def thread_states(pid: int | str = "self") -> list[str]:
-    """The states of a process' threads, as in `ps`."""
-    stats = [each / "stat" for each in Path(f"/proc/{pid}/task").iterdir()]
-    return [stat.read_text().rpartition(")")[2].split()[0] for stat in stats]
+def hung_threads(pid: int | str = "self") -> list[str]:
+    """
+    The threads of a process that wait for the answer of a FUSE file system.
+
+    Their state does not tell: before a first signal it is that of any sleep.
+    """
+    with suppress(FileNotFoundError, ProcessLookupError):
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        return [each.name for each in tasks if "fuse_" in (each / "stack").read_text()]
+    return []  # It has ended.
 
 
 def _call(function: Any, *arguments: object) -> None:

@@ -212,6 +212,18 @@ def listening(host: str = LOOPBACK, backlog: int = 4096) -> Iterator[socket.sock
 
 
 @contextmanager
+def refusing() -> Iterator[socket.socket]:
+    """
+    A backend that refuses until it listens.
+
+    It keeps its port meanwhile: that of a closed listener may be given to others.
+    """
+    with socket.socket() as backend:
+        backend.bind((LOOPBACK, 0))
+        yield backend
+
+
+@contextmanager
 def full() -> Iterator[Origin]:
     """A backend whose backlog is full, so that connecting to it hangs."""
     with ExitStack() as stack:

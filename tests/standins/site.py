@@ -183,8 +183,11 @@ class Dewy:
         """Wait until a deployment failed at step *at* for what *phrase* tells."""
 
         async def recorded() -> bool:
-            last = (await asyncio.to_thread(History(self.root / ".dewy").read))[-1]
-            return (last.outcome, last.step) == ("failed", at) and phrase in last.reason
+            records = await asyncio.to_thread(History(self.root / ".dewy").read)
+            return any(
+                ("failed", at) == (last.outcome, last.step) and phrase in last.reason
+                for last in records[-1:]
+            )
 
         await eventually(recorded, self.within)
         status = await self.until(lambda now: phrase in now["last_error"])

@@ -16,7 +16,7 @@ from dewy.supervisor import generations as module
 from tests.eventually import eventually
 from tests.needs import needs
 from tests.standins import programs
-from tests.standins.fuse import hung, thread_states
+from tests.standins.fuse import hung, hung_threads
 from tests.standins.switching import renew
 
 PATIENT = {"start_grace": 20.0}
@@ -268,7 +268,7 @@ async def hanging(site, start_timeout: float) -> AsyncIterator[asyncio.Task[None
 
 def hangs(site) -> bool:
     starting = [w for w, s in site.generations.workers.items() if s == "starting"]
-    return any(w.pid and "D" in thread_states(w.pid) for w in starting)
+    return any(w.pid and hung_threads(w.pid) for w in starting)
 
 
 @needs("fuse")

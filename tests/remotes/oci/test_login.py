@@ -11,7 +11,7 @@ from dewy.ioprocess import brief
 from dewy.remotes.oci.credentials import Credentials
 from dewy.remotes.oci.login import credentials_for, from_environment
 from tests.needs import needs
-from tests.standins.fuse import hung, thread_states
+from tests.standins.fuse import hung, hung_threads
 
 ECR = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 DOCKER = {"DOCKER_USERNAME": "me", "DOCKER_PASSWORD": "mine"}
@@ -302,7 +302,7 @@ async def test_hung_home_is_told_and_keeps_no_thread(
         assert found.anonymous
         assert "config.json: not read within 2 s" in failures(found)
         assert await host.find("ghcr.io", GITHUB_TOKEN="gh")
-        assert "D" not in thread_states()
+        assert [] == hung_threads()
     async with asyncio.timeout(30):
         while not (found := await host.find("ghcr.io")) or found.anonymous:
             pass
