@@ -10,7 +10,7 @@ from typing import Any
 
 from ..deploy.lock import STARTING, STOPPING, UNREACHABLE, Holder, holder
 from ..errors import DewyError
-from .address import LOCKS, SOCKET, address
+from .address import LOCKS, PROXY_LOCK, SOCKET, address
 from .control import Progress
 
 __all__ = ["NotAnswering", "NotRunning", "ask"]
@@ -87,10 +87,17 @@ async def _reach(private: Path, name: str) -> tuple[StreamReader, StreamWriter]:
         except NotRunning:
             found = await asyncio.to_thread(holder, private, LOCKS[name])
             if found is None:
-                raise
+                raise NotRunning(await asyncio.to_thread(_none, private)) from None
             if loop.time() >= until or found.phase == UNREACHABLE:
                 raise NotAnswering(_silent(found, private.parent)) from None
         await asyncio.sleep(LOOK)
+
+
+def _none(private: Path) -> str:
+    """Return that no dewy runs in the root, and what does."""
+    proxy = holder(private, PROXY_LOCK)
+    beside = f", only a dewy proxy (pid {proxy.pid})" if proxy else ""
+    return f"no dewy runs in {private.parent}{beside}"
 
 
 def _silent(found: Holder, root: Path) -> str:
@@ -103,7 +110,7 @@ async def _connect(private: Path, name: str) -> tuple[StreamReader, StreamWriter
         with address(private, name) as place:
             return await asyncio.open_unix_connection(place, limit=LONGEST_ANSWER)
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as exc:
-        raise NotRunning(f"no dewy runs in {private.parent}") from exc
+        raise NotRunning from exc
     except PermissionError as exc:
         raise DewyError(
             f"the dewy in {private.parent} belongs to another user"

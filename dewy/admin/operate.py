@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from ..config import Settings
@@ -88,12 +89,24 @@ async def _operate(
     except NotAnswering:
         raise
     except NotRunning:
+        await _refused_by_proxy(settings, verb)
         if verb == "deploy" and not settings.registry:
             raise _without_registry(settings, verb) from None
     away = await images_away(settings) if (verb, version) == ("rollback", None) else ()
     return await asyncio.to_thread(
         offline.apply, settings, verb, version, clock or Clock(), away
     )
+
+
+async def _refused_by_proxy(settings: Settings, verb: str) -> None:
+    """
+    Raise what the proxy of a root says in which nothing was ever deployed, if any runs.
+
+    The state that *verb* would leave there is of no use, and would hide the proxy.
+    """
+    if not await asyncio.to_thread(StateFile(settings.private).path.exists):
+        with suppress(NotRunning):
+            await ask(settings.private, verb, PATIENCE, through=PROXY_SOCKET)
 
 
 def _without_registry(settings: Settings, verb: str) -> ConfigError:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from .. import loop
 from ..errors import DewyError
-from .arguments import options_for, settings_from
+from .arguments import examined_from, options_for, settings_from
 from .check import MODES, as_object, judged, report_lines
 from .output import as_json
 
@@ -56,7 +57,8 @@ def command(
         found = [Finding(Level.OK, "dewy", f"pid {status['pid']} is well")]
     pid = int(status["pid"] or 0)
     words = _command_line(pid) if pid else _said(given)
-    report = _report(words, offline=offline, test_notifiers=test_notifiers)
+    examine = _report_on_proxy if status["command"] == "proxy" else _report
+    report = examine(words, offline=offline, test_notifiers=test_notifiers)
     report.findings[:0] = found
     shown = report_lines(report, all_=True)
     click.echo(as_json(as_object(report)) if json_ else "\n".join(shown))
@@ -75,15 +77,40 @@ def _said(given: Mapping[str, object]) -> list[str]:
 
 def _report(words: Sequence[str], **how: bool) -> Report:
     """Return the report of `check` on the command line *words*."""
+    with _parsed(["check", *words]) as ctx:
+        return judged(ctx, ctx.params["words"], host=True, **how)
+
+
+def _report_on_proxy(
+    words: Sequence[str], *, offline: bool, test_notifiers: bool
+) -> Report:
+    """Return the same for *words* of `dewy proxy`, which `check` does not judge."""
+    from ..checks import examine_host
+
+    with _parsed(words) as ctx:
+        settings, mistakes = examined_from(ctx, "proxy", ())
+        return loop.run(
+            examine_host(
+                settings,
+                mistakes,
+                host=True,
+                offline=offline,
+                test_notifiers=test_notifiers,
+            )
+        )
+
+
+@contextmanager
+def _parsed(words: Sequence[str]) -> Iterator[click.Context]:
+    """Yield the context of the command that *words* name, which is not invoked."""
     from .group import dewy
 
-    with dewy.make_context("dewy", ["check", *words]) as group:
+    with dewy.make_context("dewy", list(words)) as group:
         rest = [*group._protected_args, *group.args]
-        _, check, rest = dewy.resolve_command(group, rest)
-        assert check is not None
-        with check.make_context("check", rest, parent=group) as ctx:
-            said: Any = ctx.params["words"]
-            return judged(ctx, said, host=True, **how)
+        name, command, rest = dewy.resolve_command(group, rest)
+        assert command is not None
+        with command.make_context(name, rest, parent=group) as ctx:
+            yield ctx
 
 
 def _command_line(pid: int) -> list[str]:

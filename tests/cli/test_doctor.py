@@ -63,3 +63,25 @@ async def test_running_dewy_is_examined_with_its_own_command_line(root: Path) ->
     subjects = {each["subject"] for each in told["findings"]}
     assert {"dewy", "root", "disk", "clock", "descriptors"} <= subjects
     assert 1 == doctor.returncode
+
+
+async def test_proxy_is_examined_as_one(root: Path, unused_tcp_port: int) -> None:
+    """With the options that it was started with, or those of its file."""
+    (root / "dewy.toml").write_text("backend = '127.0.0.1:9'\n")
+    dewy = [sys.executable, "-m", "dewy"]
+    words = ["proxy", "--listen", f"127.0.0.1:{unused_tcp_port}"]
+    running = await asyncio.create_subprocess_exec(*dewy, *words, cwd=root)
+    try:
+        await eventually((root / ".dewy/proxy.sock").exists)
+        doctor = await asyncio.create_subprocess_exec(
+            *(*dewy, "-C", root, "doctor", "--json"), cwd="/", stdout=subprocess.PIPE
+        )
+        out, _ = await doctor.communicate()
+    finally:
+        running.terminate()
+        await running.wait()
+    findings = json.loads(out)["findings"]
+
+    assert 0 == doctor.returncode
+    assert [] == [each for each in findings if each["level"] in ("mistake", "failure")]
+    assert f"pid {running.pid} is well" in [each["text"] for each in findings]

@@ -13,7 +13,7 @@ import pytest
 
 from dewy.admin import operate
 from dewy.admin.address import PROXY_SOCKET
-from dewy.admin.client import ask
+from dewy.admin.client import NotRunning, ask
 from dewy.admin.discovery import everywhere
 from dewy.config import Endpoint, Settings
 from dewy.daemon.proxy_control import beside
@@ -104,6 +104,23 @@ async def test_proxy_resumes_by_itself(running: Frontend, tmp_path: Path) -> Non
 async def test_proxy_deploys_nothing(running: Frontend, tmp_path: Path) -> None:
     with pytest.raises(DewyError, match="does not know rollback"):
         await ask(tmp_path / ".dewy", "rollback", through=PROXY_SOCKET)
+
+
+@pytest.mark.parametrize("verb", ["hold", "unhold", "rollback", "deploy", "abort"])
+async def test_command_that_deploys_leaves_no_state_in_the_root_of_a_proxy(
+    running: Frontend, tmp_path: Path, verb: str
+) -> None:
+    """It would hide the proxy from `status`."""
+    with pytest.raises(DewyError, match=f"deploys nothing, and does not know {verb}"):
+        await operate.operate(settings(tmp_path), verb)
+    assert "proxy" == (await operate.look(settings(tmp_path)))["command"]
+
+
+async def test_command_for_another_dewy_tells_of_the_proxy(
+    running: Frontend, tmp_path: Path
+) -> None:
+    with pytest.raises(NotRunning, match=r"only a dewy proxy \(pid \d+\)$"):
+        await ask(tmp_path / ".dewy", "logs")
 
 
 async def test_proxy_runs_beside_the_dewy_of_its_root(
