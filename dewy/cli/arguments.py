@@ -171,8 +171,8 @@ def settings_from(
 
 def _told_later(command: str, settings: Settings) -> bool:
     """Return whether mistakes are an error of *command*, and no warning before it."""
-    # Of `reload` the dewy that runs tells them, and refuses.
-    return command == "reload" or (
+    # Of `reload` the dewy that runs tells them, and refuses; `doctor` has them below.
+    return command in ("doctor", "reload") or (
         command == "deploy" and bool(settings.registry_unread)
     )
 

@@ -194,3 +194,12 @@ def test_stalled_reader_of_unix_socket_is_reset(
         assert plane.told(IDLE_TIMEOUT, gate.number)
         with suppress(ConnectionError):
             assert b"" == server.recv(1)
+
+
+def test_stalled_reader_of_endless_stream_is_reset(
+    started: Start, origin: Origin
+) -> None:
+    """However much of it waits to be read."""
+    gate = started(idle_timeout=ALLOWED).listen(origin)
+    with connected(gate, origin) as (_, server), sending(server, 40 << 20):
+        soon(lambda: 1 == gate.stats().errors.idle_timeout)

@@ -85,3 +85,13 @@ async def test_proxy_is_examined_as_one(root: Path, unused_tcp_port: int) -> Non
     assert 0 == doctor.returncode
     assert [] == [each for each in findings if each["level"] in ("mistake", "failure")]
     assert f"pid {running.pid} is well" in [each["text"] for each in findings]
+
+
+def test_broken_file_of_options_is_told_once(
+    dewy: Dewy, worked: StateFile, root: Path
+) -> None:
+    (root / "dewy.toml").write_text("replicas = = 3\n")
+    ended = dewy("doctor", "--offline")
+
+    assert (2, "") == (ended.status, ended.err)
+    assert 1 == ended.out.count("is not TOML")
