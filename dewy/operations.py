@@ -193,6 +193,8 @@ class Operations:
         agent, probation = self._agent, self._agent.probation
         if version not in (None, _running(agent.state)):
             return ""
+        if (back := probation.put_back) and not back.over.is_set():
+            agent.changes.publish(f"{back.left} is being left, for it {back.reason}")
         back = await probation.decided()
         if back is None:
             return ""

@@ -23,7 +23,6 @@ TESTED_ELSEWHERE = {
     "ioprocess/life.py": "ioprocess/test_process.py",
     "ioprocess/protocol.py": "ioprocess/test_process.py",
     "ioprocess/serve.py": "ioprocess/test_process.py",
-    "daemon/program_health.py": "integration/test_program_health.py",
     "daemon/runtime.py": "daemon/test_run.py",
     "supervisor/candidate.py": "supervisor/test_generations.py",
     "deploy/archive/rules.py": "deploy/archive/test_extract.py",

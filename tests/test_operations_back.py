@@ -204,10 +204,11 @@ async def test_rollback_joins_the_automatic_one_under_way(
     async with sited(tmp_path) as site:
         async with putting_back(site, monkeypatch) as (_, gate):
             asked = asyncio.create_task(site.roll_back(version))
-            await asyncio.sleep(0)
+            await eventually(lambda: site.said)
             gate.opened.set()
             answer = await asked
 
+        assert site.said[0].startswith("v1.2.0 is being left, for it died within")
         assert answer.startswith("v1.2.0 was left already, for it died within")
         assert "; v1.1.0 runs; " in answer
         assert ("v1.1.0", ["v1.2.0"]) == (site.running, site.quarantined())

@@ -87,6 +87,8 @@ class ContainerDeployer:
         succession: The last change of version, as long as its figures may be judged.
 
         renewal: The replacement of all replicas whose options have changed.
+
+        spare_pacing: Pacing of starts by what worked last but is not the newest.
     """
 
     store: ReplicaStore
@@ -102,9 +104,9 @@ class ContainerDeployer:
     start_afresh: Callable[[], None] = lambda: None
     succession: Succession | None = None
     renewal: Renewal = field(default_factory=Renewal)
+    spare_pacing: Pacing = field(default_factory=Pacing)
     _made: tuple[object, ContainerSpec] | None = field(default=None, init=False)
     _proven: Proven = field(default_factory=Proven, init=False)
-    _spare_pacing: Pacing = field(default_factory=Pacing, init=False)
     _switch: _Switch | None = field(default=None, init=False)
 
     @property
@@ -198,6 +200,8 @@ class ContainerDeployer:
         def observe() -> None:
             serving = [r for r in self.store.serving if is_of(r, running)]
             self.renewal.observe(newest, serving, self.settings.replicas)
+            if len(serving) >= self.settings.replicas:
+                self.spare_pacing.relent()
 
         def told(problem: str, detail: str) -> None:
             if not problem:
@@ -216,7 +220,7 @@ class ContainerDeployer:
             stale=stale,
             observe=observe,
             told=told,
-            pacing=given.pacing if chosen is newest else self._spare_pacing,
+            pacing=given.pacing if chosen is newest else self.spare_pacing,
             prepare=lambda: self.ensure(running),
             ready=lambda took: self._proven.ready(probe, self.readiness, took),
         )

@@ -119,7 +119,7 @@ class Reconciler:
         self._store.died = self._mourn
         self._store.away = lambda: self._away
         self._deployer.look_again = self._look_again
-        self._deployer.start_afresh = self.pacing.reset
+        self._deployer.start_afresh = self._start_afresh
         bodies = {
             "engine events": self._watch,
             "list of replicas": self._relist,
@@ -183,9 +183,21 @@ class Reconciler:
 
     def _look_again(self) -> None:
         """Examine everything again, on doubt or on renewed hope."""
-        self.pacing.relent()
+        self._relent()
         self._doubts.set()
         self._store.changed.set()
+
+    def _relent(self) -> None:
+        for each in self._pacings:
+            each.relent()
+
+    def _start_afresh(self) -> None:
+        for each in self._pacings:
+            each.reset()
+
+    @property
+    def _pacings(self) -> tuple[Pacing, Pacing]:
+        return self.pacing, self._deployer.spare_pacing
 
     async def _watch(self) -> None:
         selector = self._store.application.selector
@@ -258,7 +270,7 @@ class Reconciler:
         self._examined += 1
         if not self._store.serving:
             # Failures to start another one beside those that served are over.
-            self.pacing.relent()
+            self._relent()
         name = f"death of {replica.name}"
         self._spawn(lambda: self._answer_death(replica), name)
 
@@ -296,7 +308,8 @@ class Reconciler:
             return
         if replica.spec != self._deployer.target:
             # A version that is still to take over holds up nothing that runs.
-            self.pacing.died(replica.since)
+            for each in self._pacings:
+                each.died(replica.since)
         if away:
             # No verdict; but a slow engine must not make a crash loop a fast one.
             return
@@ -307,7 +320,7 @@ class Reconciler:
     ) -> None:
         if await self._failed(replica, how, tail, verb):
             # The replicas started now are not those that failed.
-            self.pacing.reset()
+            self._start_afresh()
             self._store.changed.set()
 
     async def _last_words(self, replica: Replica) -> tuple[tuple[str, ...], bool]:

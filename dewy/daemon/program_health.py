@@ -126,6 +126,9 @@ class ProgramHealth:
 
     async def _replace(self, worker: Worker) -> None:
         """Start the release returned to beside *worker*, which serves until then."""
+        if self._generations.deploying.locked():
+            # What is being deployed may replace it; else the next look does.
+            return
         try:
             await self._generations.restart(checked=False)
         except RestartCalledOff as exc:

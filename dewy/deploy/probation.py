@@ -253,7 +253,8 @@ class Probation:
                 log.error("Not rolled back", extra={"to": back.name, "error": str(exc)})
                 continue
             self._owed, self._left = None, (bad, self._clock.monotonic())
-            return True
+            # Another version may have taken over while this one was fetched.
+            return self._state_store.state.running == back
         await self._state_store.note(partial(_stay, ours, before))
         self._owed, self._left = bad, (bad, self._clock.monotonic())
         return False

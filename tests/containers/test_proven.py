@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +13,12 @@ from typing import Any
 import pytest
 
 from dewy.containers import pacing
+from dewy.containers.model import Container
 from dewy.containers.options.arguments import RunOptions
+from dewy.errors import EngineError
 from tests.containers.test_replica_set import QUICK
 from tests.eventually import eventually
-from tests.standins.crews import Bench, benched
+from tests.standins.crews import Bench, Shop, benched
 
 HEALTH = {"health_path": "/", "health_timeout": 5.0, "health_interval": 0.05}
 IMPOSSIBLE: list[dict[str, Any]] = [
@@ -87,3 +92,64 @@ async def test_replica_that_connects_serves_where_none_was_ever_healthy(
         assert "v1" == await bench.ask()
         assert "answered 404" in bench.replica_set.degraded()[0]
     assert "Unhealthy replica serves for want of another" in caplog.text
+
+
+@asynccontextmanager
+async def deaf_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Bench]:
+    """One replica, and a command, newer than it, whose programs answer nothing."""
+    monkeypatch.setattr(pacing, "FIRST_PAUSE", 0.02)
+    given = HEALTH | {"health_path": "/up", "health_timeout": 0.1, "replicas": 1}
+    async with benched(tmp_path, **given) as bench:
+        await bench.deploy(bench.publish("v1"))
+        run = bench.host.run
+
+        async def deaf(container: Container, spec: Mapping[str, Any]) -> Shop:
+            shop = await run(container, spec)
+            if spec.get("Cmd") == ["deaf"]:
+                await shop.kill()
+            return shop
+
+        bench.host.run = deaf
+        changed = replace(bench.replica_set.settings, cmd=("deaf",))
+        bench.replica_set.renew(changed, RunOptions())
+        yield bench
+
+
+async def test_failures_of_the_past_delay_no_replica_that_is_lost_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Each was counted for as long as newer options did not work."""
+    async with deaf_command(tmp_path, monkeypatch) as bench:
+        refusals, took = [False], []
+
+        async def hook(phase: str, call: str, subject: str) -> None:
+            if (phase, call, refusals[-1]) == ("before", "create", True):
+                refusals.append(False)
+                raise EngineError("the engine is busy")
+
+        bench.host.hook = hook
+        for _ in range(10):
+            refusals.append(True)
+            begun = time.monotonic()
+            for each in list(bench.host.held):
+                await bench.host.kill(each, asked=True)
+            await eventually(lambda: not refusals[-1] and ["v1"] == bench.serving(), 60)
+            took.append(time.monotonic() - begun)
+
+        assert took[-1] < 8 * max(took[:2])
+
+
+async def test_crash_loop_of_what_worked_last_is_slowed_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with deaf_command(tmp_path, monkeypatch) as bench:
+        for _ in range(2):
+            await eventually(lambda: ["v1"] == bench.serving(), 20)
+            (serving,) = bench.replica_set.deployer.store.serving
+            await bench.host.kill(serving.id)
+            await eventually(lambda dead=serving: dead.termination, 20)
+
+        await eventually(lambda: bench.replica_set.deployer.spare_pacing.left, 20)
+        assert 2 == len(bench.deaths)

@@ -456,3 +456,22 @@ async def test_release_to_fetch_is_put_back_if_none_is_at_hand(tmp_path: Path):
 
     assert not await case.die()
     assert [OLD] == deployer.tried
+
+
+async def test_version_that_takes_over_while_another_is_fetched_is_not_gone_back_to(
+    tmp_path: Path,
+):
+    """Its after-hook was told of a rollback."""
+    newer = Installed("v3", "c", "20310203T060000Z", 3.0)
+    case = Case(tmp_path)
+
+    class Overtaken(AssetsDeployer):
+        async def put_back(self, previous: Installed) -> None:
+            await case.state_store.change(lambda state: state.deployed(newer, 7))
+
+    case.deployer = Overtaken(case.releases)
+    case.probation.begin(NEW, "abc")
+
+    assert not await case.die()
+    assert newer == case.state_store.state.running
+    assert ["v2"] == [each.tag for each in case.state_store.state.quarantine]
