@@ -11,6 +11,7 @@ from ..errors import DewyError
 from .backend import Backend
 from .listeners import Offered, Permissions, taken
 from .pool import Pool
+from .port import Port
 from .probe import reachable
 from .proxy import Proxy
 from .resolver import EVERY, Resolver
@@ -89,15 +90,18 @@ class Frontend:
     def pause(self) -> None:
         """Let new connections wait in the kernel's backlog."""
         self.paused = True
-        for pool in self.pools.values():
-            pool.port.pause()
+        for port in self._accepting():
+            port.pause()
 
     def resume(self) -> None:
         """Accept again, the waiting connections first."""
         self.paused = False
-        for pool in self.pools.values():
-            if not pool.port.closed:
-                pool.port.resume()
+        for port in self._accepting():
+            port.resume()
+
+    def _accepting(self) -> list[Port]:
+        ports = (pool.port for pool in self.pools.values())
+        return [port for port in ports if not port.closed]
 
     async def resolve(self) -> None:
         """Look up the backends, and let all ports have the present addresses."""

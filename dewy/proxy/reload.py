@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from typing import Any, TypeVar
 
 from ..config import Settings
 from ..config.options import options_of
@@ -18,9 +19,11 @@ __all__ = ["READY", "Reload", "Reread", "merged"]
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Reread = Callable[[], Settings]
 
 READY = "Relaying"
+DRAINS = "the proxy drains, and will end"
 
 PERMISSIONS = ("socket_mode", "socket_owner")
 
@@ -56,21 +59,25 @@ class Reload:
         self._reread = reread
         self._busy = asyncio.Lock()
         self._over = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     def request(self) -> None:
         """Start `reload` in the background; its outcome is logged."""
-        task = asyncio.create_task(self._reload(), name="reload")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._begin(self._reload())
 
     async def stop(self) -> None:
-        """Cancel a requested reload, and refuse any other."""
+        """Cancel a reload that is under way, and refuse any other."""
         self._over = True
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+    def _begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work, name="reload")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def reload(self) -> str:
         """
@@ -81,7 +88,16 @@ class Reload:
             DewyError: a port cannot be opened, or the proxy drains; nothing changed.
         """
         if self._over:
-            raise DewyError("the proxy drains, and will end")
+            raise DewyError(DRAINS)
+        work = self._begin(self._take_in_turn())
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if work.cancelled() and self._over and not _is_cancelled():
+                raise DewyError(DRAINS) from None
+            raise
+
+    async def _take_in_turn(self) -> str:
         async with self._busy:
             self._service.reloading()
             try:
@@ -118,6 +134,12 @@ class Reload:
             await self.reload()
         except (DewyError, OSError) as exc:
             log.error("Configuration not reloaded", extra={"error": summary(exc)})
+
+
+def _is_cancelled() -> bool:
+    """Return whether somebody cancels the present task itself."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _told(verb: str, changed: list[str], left: list[str]) -> str:

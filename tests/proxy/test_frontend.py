@@ -190,3 +190,15 @@ async def test_reload_to_an_owner_that_does_not_exist_changes_nothing(
         await found.apply(new)
     assert {*listen} == found.pools.keys()
     await eventually(lambda: 1 == len(found.proxy.ports))
+
+
+async def test_pause_of_a_proxy_that_drains_changes_nothing(
+    fronted: Any, application: Applications
+) -> None:
+    found = await fronted(backends=((await application("it")).endpoint,))
+    stream = await served(found, LOOPBACK, "it")
+    await found.proxy.close(found.pools[LOOPBACK].port)
+    found.pause()
+    found.resume()
+    assert "it" == await ask(stream)
+    stream[1].close()

@@ -91,6 +91,48 @@ async def test_proxy_that_drains_is_not_reloaded(reload: Reload) -> None:
         await reload.reload()
 
 
+async def test_reload_under_way_ends_with_the_proxy(
+    reload: Reload, file: File, frontend: Frontend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or it would open ports while those that were open drain."""
+    begun, never = asyncio.Event(), asyncio.Event()
+
+    async def slow(*_: object) -> list[Endpoint]:
+        begun.set()
+        await never.wait()
+        return []
+
+    monkeypatch.setattr("dewy.proxy.resolver.Resolver.addresses", slow)
+    file.settings = replace(OLD, backends=(Endpoint("127.0.0.1", 2),))
+    asked = asyncio.create_task(reload.reload())
+    await begun.wait()
+    await reload.stop()
+    with pytest.raises(DewyError, match="drains"):
+        await asked
+    assert OLD == frontend.settings
+
+
+async def test_request_for_a_reload_can_be_cancelled(
+    reload: Reload, frontend: Frontend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when whoever asked has left."""
+    begun, never = asyncio.Event(), asyncio.Event()
+
+    async def slow(*_: object) -> list[Endpoint]:
+        begun.set()
+        await never.wait()
+        return []
+
+    monkeypatch.setattr("dewy.proxy.resolver.Resolver.addresses", slow)
+    asked = asyncio.create_task(reload.reload())
+    await begun.wait()
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    monkeypatch.undo()
+    assert "nothing changed" == await reload.reload()
+
+
 async def test_reloads_follow_each_other(reload: Reload, file: File) -> None:
     file.settings = replace(OLD, drain_time=1.0)
     first, second = await asyncio.gather(reload.reload(), reload.reload())
