@@ -56,7 +56,7 @@ class Frontend:
         """
         wanted = self.settings.listen or [Endpoint.of(sock) for _, sock in offered]
         await self._open(wanted, self.settings, offered)
-        self._serve(await self._addresses(self.settings))
+        self._serve(await self.addresses(self.settings))
         used = [found for each in wanted if (found := taken(each, offered))]
         for name, sock in offered:
             if (name, sock) not in used:
@@ -73,11 +73,14 @@ class Frontend:
             DewyError: a port cannot be opened, the file of one cannot have its
                 permissions, or no backend has an address; nothing changed.
         """
-        found = await self._addresses(settings)
+        found = await self.addresses(settings)
         wanted = list(settings.listen) or list(self.pools)
         new = [each for each in wanted if each not in self.pools]
         # Clients wait until there are backends.
-        await self._open(new, settings, paused=True)
+        try:
+            await self._open(new, settings, paused=True)
+        except DewyError as exc:
+            raise self._explained(exc, new) from exc
         await self._permit(settings, new)
         self.settings = settings
         self.changed.set()
@@ -111,8 +114,13 @@ class Frontend:
         if asked == self.settings.backends:
             self._serve(found)
 
-    async def _addresses(self, settings: Settings) -> list[Endpoint]:
-        """Return the addresses of the backends of *settings*, at least one."""
+    async def addresses(self, settings: Settings) -> list[Endpoint]:
+        """
+        Return the addresses of the backends of *settings*, at least one.
+
+        Raises:
+            DewyError: none can be looked up.
+        """
         if found := await self._resolver.addresses(settings.backends):
             return found
         names = ", ".join(map(str, settings.backends))
@@ -178,6 +186,17 @@ class Frontend:
                 await self.proxy.close(pool.port)
             raise
         self.pools |= opened
+
+    def _explained(self, exc: DewyError, new: Iterable[Endpoint]) -> DewyError:
+        """Return *exc*, with what is to be done if a *new* port is one of our own."""
+        ports = {each.port for each in new if each.port}
+        own = [str(each) for each in self.pools if each.port in ports]
+        if not own:
+            return exc
+        return DewyError(
+            f"{exc} (this proxy listens at {', '.join(own)}; another address of the "
+            "same port takes a restart)"
+        )
 
     async def _permit(self, settings: Settings, new: Iterable[Endpoint]) -> None:
         """Give the files of open ports their permissions, or else close *new* ones."""

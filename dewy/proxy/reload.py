@@ -111,9 +111,11 @@ class Reload:
 
         Raises:
             ConfigError: the configuration is invalid.
+            DewyError: no backend can be looked up.
         """
         old = self._frontend.settings
         new, left = merged(old, await asyncio.to_thread(self._reread))
+        await self._frontend.addresses(new)
         return _told("would change", _names(old, new), left)
 
     async def _take(self) -> str:

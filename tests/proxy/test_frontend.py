@@ -202,3 +202,19 @@ async def test_pause_of_a_proxy_that_drains_changes_nothing(
     found.resume()
     assert "it" == await ask(stream)
     stream[1].close()
+
+
+async def test_other_address_of_an_own_port_takes_a_restart(
+    fronted: Any, application: Applications, unused_tcp_port: int
+) -> None:
+    """And the proxy does not tell to stop itself."""
+    wide = Endpoint("", unused_tcp_port)
+    found = await fronted(
+        listen=(wide,), backends=((await application("it")).endpoint,)
+    )
+    narrow = Endpoint("127.0.0.1", unused_tcp_port)
+    with pytest.raises(DewyError, match=rf"listens at {unused_tcp_port}; .* a restart"):
+        await found.apply(replace(found.settings, listen=(narrow,)))
+    stream = await asyncio.open_connection(*narrow.address)
+    assert "it" == await ask(stream)
+    stream[1].close()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dewy.config import Endpoint, Settings
+from dewy.config import Endpoint, HostName, Settings
 from dewy.errors import ConfigError, DewyError
 from dewy.proxy import Proxy
 from dewy.proxy.frontend import Frontend
@@ -89,6 +89,19 @@ async def test_proxy_that_drains_is_not_reloaded(reload: Reload) -> None:
     await reload.stop()
     with pytest.raises(DewyError, match="drains"):
         await reload.reload()
+
+
+async def test_preview_refuses_what_reload_would(
+    reload: Reload, file: File, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(*_: object) -> list[Endpoint]:
+        return []
+
+    monkeypatch.setattr("dewy.proxy.resolver.Resolver.addresses", nothing)
+    file.settings = replace(OLD, backends=(HostName("app", 80),))
+    for ask in (reload.preview, reload.reload):
+        with pytest.raises(DewyError, match="no backend can be looked up: app:80"):
+            await ask()
 
 
 async def test_reload_under_way_ends_with_the_proxy(
