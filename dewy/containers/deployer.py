@@ -89,6 +89,8 @@ class ContainerDeployer:
         renewal: The replacement of all replicas whose options have changed.
 
         spare_pacing: Pacing of starts by what worked last but is not the newest.
+
+        proven: Specification and readiness probe that worked last.
     """
 
     store: ReplicaStore
@@ -105,8 +107,8 @@ class ContainerDeployer:
     succession: Succession | None = None
     renewal: Renewal = field(default_factory=Renewal)
     spare_pacing: Pacing = field(default_factory=Pacing)
+    proven: Proven = field(default_factory=Proven)
     _made: tuple[object, ContainerSpec] | None = field(default=None, init=False)
-    _proven: Proven = field(default_factory=Proven, init=False)
     _switch: _Switch | None = field(default=None, init=False)
 
     @property
@@ -205,8 +207,8 @@ class ContainerDeployer:
 
         def told(problem: str, detail: str) -> None:
             if not problem:
-                self._proven.worked(chosen)
-            elif self._proven.failed(chosen, probe):
+                self.proven.worked(chosen)
+            elif self.proven.failed(chosen, probe):
                 self.store.changed.set()
             if chosen is newest:
                 self.renewal.failed(problem, detail)
@@ -222,7 +224,7 @@ class ContainerDeployer:
             told=told,
             pacing=given.pacing if chosen is newest else self.spare_pacing,
             prepare=lambda: self.ensure(running),
-            ready=lambda took: self._proven.ready(probe, self.readiness, took),
+            ready=lambda took: self.proven.ready(probe, self.readiness, took),
         )
         order = replace(self._order(chosen), readiness=probe)
         healing = Healing(self.store, self.launcher, self.drainer, order, heeded)
@@ -234,15 +236,15 @@ class ContainerDeployer:
         there = [r for r in self.store.replicas if r.phase in AT_STRENGTH]
         missing = len(there) < self.settings.replicas
         return (
-            self._proven.spec_for(newest, missing=missing),
-            self._proven.probe_for(self.readiness, missing=missing),
+            self.proven.spec_for(newest, missing=missing),
+            self.proven.probe_for(self.readiness, missing=missing),
         )
 
     def answered(self, replica: Replica, check: Check) -> None:
         """Note that *replica* passed *check*."""
         running = self.running()
         if running is not None and is_of(replica, running):
-            self._proven.answered(check, self.readiness)
+            self.proven.answered(check, self.readiness)
 
     async def _specified(self, running: Installed) -> ContainerSpec | None:
         """
@@ -348,7 +350,7 @@ class ContainerDeployer:
     async def _welcome(self, groups: Groups, end: float) -> None:
         check = replace(self.readiness.check, timeout=ADOPTION / 2)
         if found := await self._answering(groups, self.launcher.ask, check, end):
-            self._proven.probe = self.readiness
+            self.proven.probe = self.readiness
         self.store.admit(found)
 
     async def _use_anyway(self, groups: Groups, end: float) -> None:
@@ -397,7 +399,7 @@ class ContainerDeployer:
         # Before they drain: a program told to stop breaks connections, too.
         before = Outcomes.total(each.outcomes for each in leaving)
         self.succession = Succession(container_spec.spec, before)
-        self._proven.worked(container_spec)
+        self.proven.worked(container_spec)
         self.start_afresh()
         self.drainer.begin(leaving)
 
@@ -473,7 +475,7 @@ class _Switch:
         await Rollout(
             deployer.store, deployer.launcher, deployer.drainer, order, self._progress
         ).run()
-        deployer._proven.probe = order.readiness
+        deployer.proven.probe = order.readiness
 
 
 async def _asked(

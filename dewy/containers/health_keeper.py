@@ -155,7 +155,13 @@ class HealthKeeper:
         self._judge_all(replica)
 
     def _judge_all(self, replica: Replica) -> None:
-        """Have the version judged if most of its replicas are unhealthy."""
+        """
+        Have the version judged if most of its replicas are unhealthy.
+
+        A check that none has ever passed, as after a reload, tells of itself.
+        """
+        if not self._deployer.proven.passed(self._deployer.check):
+            return
         alike = [each for each in self._store.serving if each.spec == replica.spec]
         unwell = [each for each in alike if not each.health_tracker.healthy]
         if 2 * len(unwell) > len(alike):

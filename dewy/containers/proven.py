@@ -60,6 +60,10 @@ class Proven:
         """Note that a serving replica passed *check*, which says nothing of starts."""
         self.probe = replace(self.probe or newest, check=check)
 
+    def passed(self, check: Check) -> bool:
+        """Return whether *check* is the one that was passed last."""
+        return self.probe is not None and self.probe.check == check
+
     def ready(self, used: ReadinessProbe, newest: ReadinessProbe, took: float) -> None:
         """
         Note that a replica started, and passed *used* after *took* seconds.

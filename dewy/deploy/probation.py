@@ -28,6 +28,9 @@ DECISION = 0.5
 LONGEST_DECISION = 10.0
 """Limit in seconds of a decision that ends after a probation shorter than that."""
 
+LONGEST_RETURN = 30.0
+"""Seconds after which no further release is tried to go back to: nothing may serve."""
+
 NOTHING = "no earlier release can be put back"
 
 
@@ -241,8 +244,10 @@ class Probation:
     ) -> bool:
         """Put the best release back that can be; the state names each one first."""
         before = before or self._state_store.state
-        ours = (bad, *before.candidates())
+        ours, begun = (bad, *before.candidates()), self._clock.monotonic()
         for back in await _at_hand_first(before, deployer):
+            if self._since(begun) >= LONGEST_RETURN:
+                break
             await self._state_store.note(partial(_back, ours, back, self._clock.wall()))
             if self._state_store.state.running != back:
                 # Another version has taken over meanwhile; it is what runs.

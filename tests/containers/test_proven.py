@@ -153,3 +153,18 @@ async def test_crash_loop_of_what_worked_last_is_slowed_down(
 
         await eventually(lambda: bench.replica_set.deployer.spare_pacing.left, 20)
         assert 2 == len(bench.deaths)
+
+
+async def test_version_is_not_judged_by_a_check_that_came_with_a_reload(
+    tmp_path: Path,
+):
+    """A misspelt path put a good version on probation back, and kept it out."""
+    async with benched(tmp_path, **QUICK | HEALTH | {"health_path": "/"}) as bench:
+        await bench.deploy(bench.publish("v1", labels={"health": "404"}))
+        settings = replace(bench.replica_set.settings, health_path="/up")
+        bench.replica_set.renew(settings, RunOptions())
+        serving = bench.replica_set.deployer.store.serving
+        await eventually(lambda: not any(s.health_tracker.healthy for s in serving))
+        await eventually(lambda: "No replica is healthy" in str(bench.troubles))
+
+        assert [] == bench.deaths

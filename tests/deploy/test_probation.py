@@ -475,3 +475,23 @@ async def test_version_that_takes_over_while_another_is_fetched_is_not_gone_back
     assert not await case.die()
     assert newer == case.state_store.state.running
     assert ["v2"] == [each.tag for each in case.state_store.state.quarantine]
+
+
+async def test_releases_to_fetch_are_not_waited_for_one_after_the_other(
+    tmp_path: Path,
+):
+    """Nothing served meanwhile, for half a minute each."""
+    older = Installed("v0", "0", "20310103T040506Z", 0.5)
+    case = Case(tmp_path, state=State(NEW, (NEW, OLD, older)))
+
+    class Slow(Elsewhere):
+        async def put_back(self, previous: Installed) -> None:
+            case.now += 30
+            await super().put_back(previous)
+
+    case.deployer = deployer = Slow(case.releases, OLD, older)
+    case.probation.begin(NEW, "abc")
+
+    assert not await case.die()
+    assert [OLD] == deployer.tried
+    assert NEW == case.state_store.state.running
