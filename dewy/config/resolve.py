@@ -101,6 +101,7 @@ def examine(
         cautions=(
             *_foreign(command, given),
             *_without_effect(values, unread),
+            *(_idle_of_proxy(values, unread) if command == "proxy" else ()),
             *_privileged(values),
             *_cut_short(values, unread),
         ),
@@ -211,6 +212,20 @@ def _without_effect(values: Mapping[str, Any], unread: Set[str]) -> list[str]:
     if values.get("log_connections") and level in ("warn", "error"):
         found.append(f"--log-connections has no effect with --log-level {level}")
     return found
+
+
+def _idle_of_proxy(values: Mapping[str, Any], unread: Set[str]) -> Iterator[str]:
+    """Yield the options of `dewy proxy` that lack another one to have an effect."""
+    if not values.get("health_path") and "health-path" not in unread:
+        for name in ("host", "interval", "rise", "fall"):
+            if f"health_{name}" in values:
+                yield f"--health-{name} has no effect without --health-path"
+    listeners = values.get("listen", ())
+    # Sockets that are passed have their permissions from who made them.
+    if not any(each.path for each in listeners) and "listen" not in unread:
+        for name in ("mode", "owner"):
+            if f"socket_{name}" in values:
+                yield f"--socket-{name} has no effect without a unix: --listen"
 
 
 def _cut_short(values: Mapping[str, Any], unread: Set[str]) -> list[str]:

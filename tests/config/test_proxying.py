@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from dewy.config import resolve
 
 
@@ -18,3 +20,24 @@ def test_connections_that_nobody_sees_logged_come_with_a_word(tmp_path: Path) ->
 
     assert "--log-connections has no effect with --log-level warn" == caution
     assert () == cautions(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "needed"),
+    [
+        ({"health-interval": "5s", "health-rise": "2"}, {"health-path": "/up"}),
+        ({"health-host": "app.test", "health-fall": "2"}, {"health-path": "/up"}),
+        ({"socket-mode": "0660", "socket-owner": ":web"}, {"listen": "unix:/run/x"}),
+    ],
+)
+def test_options_that_lack_another_one_are_cautioned_of(
+    tmp_path: Path, given: dict[str, str], needed: dict[str, str]
+) -> None:
+    usual = {"listen": "8080", "backend": "127.0.0.1:9"}
+    found = resolve("proxy", usual | given, {}, tmp_path)
+
+    assert [f"--{name} has no effect without" for name in given] == [
+        caution[: caution.index("without") + len("without")]
+        for caution in found.cautions
+    ]
+    assert () == resolve("proxy", usual | given | needed, {}, tmp_path).cautions
