@@ -52,10 +52,9 @@ async def get(
             answered with something else. The program's own words are not quoted: they
             may be secret.
     """
+    name = HUB_KEY if host == HUB else host
     try:
-        code, answer = await _run(
-            program, HUB_KEY if host == HUB else host, environ, patience
-        )
+        code, answer = await _run(program, name, environ, patience)
     except TimeoutError:
         raise RemoteError(
             f"{host}: {program.name} took longer than {patience:g} s"
@@ -67,10 +66,16 @@ async def get(
         return None
     if code:
         raise RemoteError(
-            f"{host}: {program.name} ended with exit status {code}; to see why:"
-            f" echo {host} | {program.name} get"
+            f"{host}: {program.name} {_ended(code)}; to see why:"
+            f" echo {name} | {program.name} get"
         )
     return _read(program, host, answer)
+
+
+def _ended(code: int) -> str:
+    return (
+        f"ended with exit status {code}" if code > 0 else f"was ended by signal {-code}"
+    )
 
 
 def _read(program: Path, host: str, answer: bytes) -> Credentials | None:

@@ -54,6 +54,13 @@ async def test_docker_hub_goes_by_its_old_name(program: Program) -> None:
     assert Credentials("me", "https://index.docker.io/v1/") == found
 
 
+async def test_advice_asks_for_docker_hub_by_the_same_name(program: Program) -> None:
+    with pytest.raises(
+        RemoteError, match=r"echo https://index.docker.io/v1/ [|] docker"
+    ):
+        await get(program("exit 3"), "docker.io")
+
+
 async def test_identity_token_is_told_by_its_name(program: Program) -> None:
     script = program("""echo '{"Username": "<token>", "Secret": "t0ken"}'""")
 
@@ -76,7 +83,7 @@ async def test_empty_secret_is_nothing(program: Program) -> None:
         ("echo s3cret; exit 3", "exit status 3"),
         ("echo s3cret", "did not answer with a login"),
         ("echo '[\"s3cret\"]'", "did not answer with a login"),
-        ("kill -9 $$", "exit status -9"),
+        ("kill -9 $$", "was ended by signal 9"),
     ],
 )
 async def test_failure_is_told_without_its_words(
