@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from .changes import Busy, Cancelled, Change, ChangeSlot
+from .changes import CUT_OFF, Busy, Cancelled, Change, ChangeSlot
 from .config import Settings
 from .deploy import plan, verbs
 from .deploy.attempt import DONE, Attempt
@@ -34,7 +34,7 @@ from .notifiers import Kind
 from .registries import Registry
 from .release import Refusal, Release
 from .release_watch import ReleaseWatch
-from .system import Clock, completed
+from .system import Clock, completed, is_cancelled
 from .versions import Key, precedence
 
 log = logging.getLogger(__name__)
@@ -193,6 +193,8 @@ class Agent:
                 await self._failed(release, change, change.error)
             elif change.cancelled:
                 await self._cancelled(change, change.cancelled)
+            elif not is_cancelled():
+                await self._failed(release, change, Cancelled(CUT_OFF))
             raise
         except Exception as exc:
             change.fail(exc)

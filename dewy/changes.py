@@ -17,13 +17,14 @@ from .deploy.deployer import Progress
 from .errors import DewyError
 from .release import Release
 
-__all__ = ["Busy", "Cancelled", "Change", "ChangeSlot", "Progress"]
+__all__ = ["CUT_OFF", "Busy", "Cancelled", "Change", "ChangeSlot", "Progress"]
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Step = Callable[[Attempt], Awaitable[None]]
 STOPPED, LEFT = "dewy is stopping", "whoever asked for it has left"
+CUT_OFF = "something that it waited for was cancelled, not by dewy"
 
 UNDOING = 5.0
 """Seconds for which whoever cancels a change waits until it is undone."""
@@ -184,7 +185,7 @@ class ChangeSlot:
         finally:
             self._release(change)
         if task.cancelled():
-            raise Cancelled(change.cancelled)
+            raise Cancelled(change.cancelled or CUT_OFF)
         return task.result()
 
     async def _work(

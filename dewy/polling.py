@@ -21,7 +21,7 @@ from .errors import (
 )
 from .faults import of_plugin
 from .logs import detail_of, detailed, summary
-from .system import Clock
+from .system import Clock, is_cancelled
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +153,9 @@ class Poller:
         except (DewyError, OSError) as exc:
             failures = self._failed(exc, self._cause(exc))
             retry_after = exc.retry_after if isinstance(exc, RemoteError) else None
-        except Exception as exc:
+        except (Exception, asyncio.CancelledError) as exc:
+            if isinstance(exc, asyncio.CancelledError) and is_cancelled():
+                raise
             # A fault of ours must not end the supervision of a program.
             cause = Cause.PLUGIN if of_plugin(exc) else Cause.FAULT
             log.exception(cause.value)
@@ -185,7 +187,7 @@ class Poller:
         if self._deployment_log:
             self._deployment_log.poll_succeeded(cause.value)
 
-    def _failed(self, exc: Exception, cause: Cause) -> int:
+    def _failed(self, exc: BaseException, cause: Cause) -> int:
         """Report the failure; return how many there were in a row, for that cause."""
         before = self.series.pop(cause, None)
         count = before.count + 1 if before else 1

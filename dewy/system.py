@@ -89,6 +89,17 @@ async def for_certain(work: Coroutine[Any, Any, T]) -> T:
     return task.result()
 
 
+def is_cancelled() -> bool:
+    """
+    Return whether a cancellation is of the current task.
+
+    Else something that it awaits was cancelled by somebody else, as a client library
+    does with its calls: a failure like any other.
+    """
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
 def hostname() -> str:
     """Return this host's name, lower case; `unknown-host` if the host has none."""
     return socket.gethostname().lower() or "unknown-host"

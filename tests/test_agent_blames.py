@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import os
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from dewy.deploy.deploy_hooks import DeployHooks
 from dewy.errors import DeploymentError, RemoteError, StartFailed
 from dewy.polling import Poller
 from dewy.release import Release
@@ -167,3 +169,27 @@ async def test_disk_full_while_staging_is_one_row_without_temporary_names(
     assert [("v1.1.0", "fetch")] == [(each.tag, each.step) for each in failed]
     assert "tmp" not in failed[0].reason
     assert failed[0].reason.endswith(os.strerror(errno.ENOSPC))
+
+
+async def test_fetch_that_its_library_cancelled_is_a_failed_deployment_of_the_host(
+    tmp_path, monkeypatch
+):
+    """It was in neither the history nor the log, and tried again and again."""
+
+    async def cancelled(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    async with acting(tmp_path) as hands:
+        hands.publish("v1.0.0")
+        monkeypatch.setattr(DeployHooks, "before", cancelled)
+        await hands.tick()
+
+        (record,) = await hands.history()
+        assert ("v1.0.0", "failed", "before-hook") == (
+            record.tag,
+            record.outcome,
+            record.step,
+        )
+        assert "not by dewy" in record.reason
+        assert [] == list(hands.agent.state.quarantine)
+        assert "not by dewy" in hands.agent.status_reason

@@ -218,3 +218,13 @@ async def test_fault_of_the_host_is_no_failed_poll(
 
     assert [message] == [record.message for record in caplog.records]
     assert (message == "Poll failed") == polling.failed
+
+
+async def test_call_that_its_library_cancelled_does_not_end_the_polls():
+    """Dewy ended, and the program with it."""
+    polling = poller(asyncio.CancelledError())
+    await polling.once()
+
+    assert Cause.FAULT in polling.series
+    await polling.once()
+    assert "" == polling.problem

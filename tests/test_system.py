@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from dewy import system
-from dewy.system import Clock
+from dewy.system import Clock, is_cancelled
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -171,3 +171,22 @@ async def test_work_gives_its_result_or_its_error() -> None:
     assert 0.5 == await system.for_certain(work(2))
     with pytest.raises(ZeroDivisionError):
         await system.for_certain(work(0))
+
+
+async def test_cancellation_of_what_is_awaited_is_not_that_of_the_task():
+    found = []
+
+    async def waits(other: asyncio.Future[None]) -> None:
+        try:
+            await other
+        except asyncio.CancelledError:
+            found.append(is_cancelled())
+
+    for cancelled in (False, True):
+        other = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(waits(other))
+        await asyncio.sleep(0)
+        (task if cancelled else other).cancel()
+        await asyncio.wait({task})
+
+    assert [False, True] == found

@@ -14,6 +14,7 @@ from typing import Any, Self
 from ..errors import DewyError, EngineError
 from ..logs import detail_of, summary, words_of
 from ..proxy import Backend
+from ..system import is_cancelled
 from .deployer import ContainerDeployer
 from .health_keeper import HealthKeeper
 from .model import Event
@@ -413,7 +414,9 @@ def _was_asked_to_end(event: Event) -> bool:
 async def _withstood(work: Work, name: str) -> None:
     try:
         await work()
-    except Exception:
+    except (Exception, asyncio.CancelledError) as exc:
+        if isinstance(exc, asyncio.CancelledError) and is_cancelled():
+            raise
         log.exception("Keeping replicas ran into a fault", extra={"part": name})
 
 

@@ -46,12 +46,19 @@ class BackendHealth:
             self._frontend.changed.clear()
             settings = self._frontend.settings
             if settings.health_path:
-                await self.look()
+                await self._look_on()
             else:
                 self._forget()
             with suppress(TimeoutError):
                 async with asyncio.timeout(settings.health_interval):
                     await self._frontend.changed.wait()
+
+    async def _look_on(self) -> None:
+        try:
+            await self.look()
+        except Exception:
+            # An internal fault must not end the checks.
+            log.exception("Check of backends ran into a fault of dewy")
 
     async def look(self) -> None:
         """Check each backend once, and act on the verdicts."""

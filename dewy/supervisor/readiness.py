@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 16
 PAUSE = 0.01
+SHORT_OF_THREADS = 0.1  # seconds until another thread is asked for
 LONGEST = 4096  # systemd takes no longer ones either
 MOST_FDS = 253  # SCM_MAX_FD
 LONGEST_EXTENSION = 24 * 3600.0
@@ -135,7 +136,15 @@ class ReadinessSocket:
         if not batch:
             return
         self._loop.remove_reader(self._socket)
-        judging = self._loop.run_in_executor(None, self._judge, batch)
+        self._ask(batch)
+
+    def _ask(self, batch: Sequence[Datagram]) -> None:
+        try:
+            judging = self._loop.run_in_executor(None, self._judge, batch)
+        except RuntimeError:
+            # No thread is left, for the moment: READY=1 must not be lost with it.
+            self._loop.call_later(SHORT_OF_THREADS, self._ask, batch)
+            return
         judging.add_done_callback(partial(self._judged, batch))
 
     def _take_batch(self) -> list[Datagram]:

@@ -150,3 +150,21 @@ async def test_check_for_which_no_descriptor_is_left_takes_no_backend_out(
     for _ in range(2):
         await health.look()
     assert [] == ejected(frontend)
+
+
+async def test_fault_of_a_check_does_not_end_the_checks(
+    frontend: Frontend, webs: list[Web], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = 0
+
+    async def faulty(*_: object) -> None:
+        nonlocal faults
+        faults += 1
+        raise ZeroDivisionError
+
+    async with checked(frontend):
+        with monkeypatch.context() as patched:
+            patched.setattr("dewy.containers.health.Check.ask", faulty)
+            await eventually(lambda: faults)
+        webs[0].status = 500
+        await eventually(lambda: [webs[0].endpoint] == ejected(frontend))

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from dewy.loop import loop_factory
 from dewy.supervisor.processes import members, users
 from dewy.supervisor.readiness import LONGEST, ReadinessSocket, parse
+from dewy.threads import DaemonThreads
 from tests.needs import needs
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel")
@@ -95,6 +96,27 @@ async def test_ready_is_heard(notify: ReadinessSocket) -> None:
 
     await ready_within(notify)
     assert "serving" == notify.status
+
+
+async def test_ready_said_while_no_thread_is_left_is_heard(
+    notify: ReadinessSocket,
+) -> None:
+    """The program counted as one that never said so, and as bad."""
+
+    class Full(DaemonThreads):
+        left = 2
+
+        def submit(self, *args: Any, **kwargs: Any) -> Any:
+            self.left -= 1
+            if self.left >= 0:
+                raise RuntimeError("can't start new thread")
+            return super().submit(*args, **kwargs)
+
+    asyncio.get_running_loop().set_default_executor(Full())
+    send(notify, b"READY=1")
+
+    await ready_within(notify)
+    await seen(notify)
 
 
 @pytest.mark.parametrize("factory", [asyncio.new_event_loop, loop_factory()])
