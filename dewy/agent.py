@@ -351,7 +351,7 @@ class Agent:
 
         def commit(state: State) -> State:
             if attempt.action == "deploy":
-                refuse_held(state, target)
+                refuse_held(state, target, named=change.hold)
             change.commit()
             held = verbs.provisionally_held(state) if change.hold else state
             return replace(
@@ -379,7 +379,7 @@ class Agent:
         return Attempt(target, previous, action, self.clock.monotonic(), why=why)
 
     async def _look_and_act(self) -> None:
-        if self.state.wanted and not self.state.hold:
+        if self.state.wanted and (self.state.provisional or not self.state.hold):
             return await self._deploy_remembered(self.state.wanted)
         state = self.state
         found = await self._find(state)

@@ -11,7 +11,7 @@ from dewy.admin.handlers import Handlers
 from dewy.deploy.deploy_hooks import DeployHooks
 from dewy.deploy.releases import Trial
 from dewy.deploy.state import StateFile
-from dewy.errors import DeploymentError, NotYet
+from dewy.errors import DeploymentError, DewyError, NotYet
 from dewy.follow_up import Tidier
 from dewy.operations import Operations
 from dewy.polling import Poller
@@ -40,6 +40,31 @@ async def test_unhold_said_while_a_named_deployment_settles_stays(
         gate.opened.set()
 
         assert "v1.0.0 runs" == await asked
+        assert not site.agent.state.hold
+
+
+async def test_version_named_while_the_last_one_settles_is_deployed(
+    tmp_path, monkeypatch
+):
+    """Nobody had said `hold`."""
+    async with sited(tmp_path) as site:
+        gate, find = Gate(), type(site.agent)._find
+
+        async def waits(agent, state):
+            await gate()
+            return await find(agent, state)
+
+        monkeypatch.setattr(type(site.agent), "_find", waits)
+        site.hands.publish("v1.2.0")
+        first = asyncio.create_task(site.deploy("v1.0.0"))
+        await gate.reached.wait()
+        second = asyncio.create_task(site.deploy("v1.2.0"))
+        await eventually(lambda: second.done() or "v1.2.0" == site.running)
+        gate.opened.set()
+
+        assert "v1.2.0 runs" == await second
+        with pytest.raises(DewyError, match=r"v1\.0\.0 was left again"):
+            await first
         assert not site.agent.state.hold
 
 

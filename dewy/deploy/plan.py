@@ -171,13 +171,16 @@ def is_met(state: State, newest: Release | None) -> bool:
     return kept_out or is_same(running, newest)
 
 
-def refuse_held(state: State, target: Installed) -> None:
+def refuse_held(state: State, target: Installed, *, named: bool = False) -> None:
     """
+    Refuse what a hold keeps out; a provisional one only what nobody *named*.
+
     Raises:
         NotYet: the root is held at another version than *target*.
     """
     running = state.running
-    if state.hold and running and not state.runs_by_right(target):
+    held = state.hold and not (named and state.provisional)
+    if held and running and not state.runs_by_right(target):
         raise NotYet(f"held at {running.name}; {target.name} waits")
 
 
@@ -190,7 +193,8 @@ def refuse_start(state: State, release: Release, now: float, *, named: bool) -> 
             at *now*, which nobody *named*. For good keeps out what is to replace
             another one, not what runs and is only fetched again.
     """
-    refuse_held(state, Installed(release.tag, release.identity, "", 0.0))
+    target = Installed(release.tag, release.identity, "", 0.0)
+    refuse_held(state, target, named=named)
     entry = state.quarantine.blocking(release.tag, release.identity, now)
     if entry is None or named:
         return

@@ -159,9 +159,10 @@ def deploy(state: State, tag: str | None) -> Outcome:
     Deploy *tag*, or the newest release, when dewy starts.
 
     Raises:
-        DewyError: the root is on hold.
+        DewyError: the root is on hold; dewy's own, which is not decided on yet, keeps
+            no version out that is named.
     """
-    if state.hold:
+    if state.hold and not (tag and state.provisional):
         raise DewyError(
             "this root is on hold; say `dewy unhold` first, "
             "or `dewy rollback VERSION` for a version it had"
