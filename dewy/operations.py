@@ -8,7 +8,7 @@ from functools import partial
 from math import ceil
 
 from .agent import Agent
-from .changes import Cancelled, Change, Progress
+from .changes import CUT_OFF, Cancelled, Change, Progress
 from .deploy import verbs
 from .deploy.attempt import DONE
 from .deploy.plan import is_same, quarantined, refuse_held
@@ -18,7 +18,7 @@ from .errors import DewyError, NotYet
 from .logs import summary
 from .notifiers import Kind
 from .release import Release
-from .system import completed
+from .system import completed, is_cancelled
 
 __all__ = ["Operations"]
 
@@ -222,10 +222,10 @@ class Operations:
         try:
             return await asking
         except asyncio.CancelledError:
-            this = asyncio.current_task()
-            if asking in self._asking or (this and this.cancelling()):
+            if is_cancelled():
                 raise
-            raise Cancelled(self._called_off) from None
+            ours = asking not in self._asking
+            raise Cancelled(self._called_off if ours else CUT_OFF) from None
         finally:
             self._asking.discard(asking)
 

@@ -138,3 +138,15 @@ async def test_version_deployed_while_a_lost_one_is_asked_for_stays(
             await poll
 
         assert "v1.2.0" == site.running
+
+
+async def test_search_that_a_library_cancelled_is_told_to_the_operator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async def cancelled(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    async with sited(tmp_path) as site:
+        monkeypatch.setattr(type(site.agent), "look", cancelled)
+        with pytest.raises(Cancelled, match="not by dewy"):
+            await site.deploy("v1.0.0")
