@@ -12,7 +12,7 @@ from dewy.versions import Rules, key_of
 from tests.eventually import eventually
 
 PAUSE = 0.01
-PATIENCE = 2.0
+PATIENCE = 10.0
 REQUEST = b"GET /version HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
@@ -25,17 +25,21 @@ class Outages:
         longest: Seconds, since `forget`.
 
         versions: As they came since then, each until another one answered.
+
+        unanswered: Requests since then that were refused, cut off or not answered.
     """
 
     port: int
     longest: float = 0.0
     versions: list[str] = field(default_factory=list)
+    unanswered: int = 0
     answers: int = 0
     _answered: float = field(default_factory=time.monotonic)
 
     def forget(self) -> float:
         """Begin anew; what was the longest so far."""
         longest, self.longest = self.longest, 0.0
+        self.unanswered = 0
         del self.versions[:-1]
         return longest
 
@@ -56,6 +60,7 @@ class Outages:
             async with asyncio.timeout(PATIENCE):
                 version = await _version(self.port)
         except (OSError, EOFError):
+            self.unanswered += 1
             return
         now = time.monotonic()
         self.longest = max(self.longest, now - self._answered)
