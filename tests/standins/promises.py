@@ -77,7 +77,7 @@ class Promises:
         if not runs and self._kept_out(state, tag):
             self.faults.append(f"{tag} was started although it is in quarantine")
         # A version that runs may be brought up again under hold.
-        held = state.hold and state.running is not None and not runs
+        held = self._is_held(state, tag) and state.running is not None and not runs
         if held and self._began_under_hold(change, tag):
             self.faults.append(f"{tag} was started although {world.running} is held")
 
@@ -119,6 +119,10 @@ class Promises:
         if not decided and version["dewy.spec"] == target:
             self.faults.append(f"a replica of {change.attempt.target} was stopped")
 
+    def _is_held(self, state: State, tag: str) -> bool:
+        """Dewy's own hold, not decided on yet, lets through what an operator names."""
+        return state.hold and not (state.provisional and tag in self._asked_for)
+
     def writes(self, state: State) -> None:
         """Judge a state that is written after the one before it."""
         before, self._written = self._written, state
@@ -135,7 +139,8 @@ class Promises:
         )
         if deploys and self._kept_out(before, new):
             self.faults.append(f"{new} took over although it is in quarantine")
-        if not before.hold or before.running is None or before.running.tag == new:
+        held = self._is_held(before, new)
+        if not held or before.running is None or before.running.tag == new:
             return
         # Going back goes on under hold; deploying does not, not even a kept version.
         if deploys or before.find(new) is None:
