@@ -11,11 +11,9 @@ from ..config.resolve import missing_registry
 from ..deploy.state import StateFile
 from ..errors import ConfigError, Mistakes, RootBusy
 from ..system import Clock
-from . import offline
 from .address import PROXY_SOCKET, SOCKET
 from .client import LOOK, MOMENT, NotAnswering, NotRunning, ask
 from .control import Progress
-from .images_away import images_away
 
 __all__ = ["look", "operate"]
 
@@ -44,6 +42,9 @@ async def look(settings: Settings, clock: Clock | None = None) -> dict[str, Any]
             problem = str(exc)
         except NotRunning:
             pass
+    # Only where no dewy answers: it takes as long to import as all the rest.
+    from . import offline
+
     return await asyncio.to_thread(offline.look, settings, clock or Clock(), problem)
 
 
@@ -92,6 +93,9 @@ async def _operate(
         await _refused_by_proxy(settings, verb)
         if verb == "deploy" and not settings.registry:
             raise _without_registry(settings, verb) from None
+    from . import offline
+    from .images_away import images_away
+
     away = await images_away(settings) if (verb, version) == ("rollback", None) else ()
     return await asyncio.to_thread(
         offline.apply, settings, verb, version, clock or Clock(), away
