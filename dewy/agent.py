@@ -127,6 +127,7 @@ class Agent:
             Exception: the change failed; the running release serves on.
         """
         await self.state_store.flush()
+        await self.probation.look(self.deployer)
         self.settles_in = None
         try:
             await self._look_and_act()
@@ -330,6 +331,7 @@ class Agent:
             DewyError, OSError: *target* did not take over; what ran still runs.
         """
         attempt = change.attempt
+        await self.probation.look(self.deployer)
         async with self.deployer.switch(target, attempt.note) as switch:
             try:
                 await switch.serve()
@@ -482,10 +484,7 @@ class Agent:
     async def _quarantine(self, tag: str, identity: str, why: Exception) -> None:
         if is_verdict(why):
             await self.state_store.condemn(
-                tag,
-                identity,
-                summary(why),
-                self.clock,
+                *(tag, identity, summary(why), self.clock),
                 traffic=False,
                 detail=detail_of(why),
             )

@@ -90,9 +90,11 @@ class HealthKeeper:
     def undecided(self) -> bool:
         """
         Return whether a verdict is under way, or most replicas have begun a row of bad
-        answers.
+        answers, or none is healthy.
         """
         serving = self._store.serving
+        if serving and not any(r.health_tracker.healthy for r in serving):
+            return True
         open_rows = [
             r for r in serving if r.health_tracker.healthy and r.health_tracker.row
         ]

@@ -70,6 +70,7 @@ async def supervise(
         env_files=settings.env_files,
     )
     context.signals.kill = generations.kill
+    agent.probation.watch(lambda: bool(generations.unhealthy))
     agent.deployer = ServerDeployer(releases, generations)
 
     supervisor = Supervisor(generations, lambda worker: judge_death(agent, worker))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -84,6 +84,8 @@ class Probation:
         self._deployment = ""
         self._owed: Installed | None = None
         self._left: tuple[Installed, float] | None = None
+        self._serves: tuple[Installed, float] | None = None
+        self._replaced: Installed | None = None
         self._end: asyncio.Future[bool] | None = None
         self._undecided: Callable[[], bool] = lambda: False
         self._prolonged = False
@@ -102,6 +104,7 @@ class Probation:
 
     def begin(self, release: Installed, deployment: str) -> None:
         """Put *release* on probation, and nothing else."""
+        self._replaced = self._serves[0] if self._serves else None
         self._begin(release, deployment, self._clock.monotonic())
 
     def watch(self, undecided: Callable[[], bool]) -> None:
@@ -110,8 +113,37 @@ class Probation:
 
     def end(self) -> None:
         """Put nothing on probation: what runs has proved itself before."""
-        self._release = self.put_back = None
+        self._release = self.put_back = self._replaced = None
         self._finish(passed=False)
+
+    async def look(self, deployer: Deployer) -> None:
+        """
+        Let what failed, and runs for want of another, prove itself by serving on.
+
+        Called now and then, and before each change of version. It is out of
+        quarantine once it was found serving for the probation time, without a
+        failure in between; until then, it is what a successor that fails leads back
+        to, before nothing.
+        """
+        running = self._state_store.state.running
+        if running is None or self._release or not self._is_excused(running):
+            self._serves = None
+            return
+        if not await deployer.alive() or self._undecided():
+            self._serves = None
+            return
+        if self._serves is None or self._serves[0] != running:
+            self._serves = running, self._clock.monotonic()
+        elif self._since(self._serves[1]) >= self.settings.probation:
+            self._owed = self._serves = None
+            log.info("Probation passed", extra={"tag": running.name})
+            await self._state_store.note(partial(_proved, running))
+
+    def _is_excused(self, release: Installed) -> bool:
+        """Return whether *release* is in quarantine, and nobody put it there."""
+        quarantine = self._state_store.state.quarantine
+        entry = quarantine.find(release.tag, release.identity)
+        return entry is not None and not entry.by
 
     async def decided(self) -> PutBack | None:
         """Wait for an automatic return under way; return the last change if it was."""
@@ -186,6 +218,7 @@ class Probation:
         """
         (bad, self._release), state = (self._release, None), self._state_store.state
         running = state.running
+        self._serves = None
         self._finish(passed=False)
         await self._ease(running)
         if running is None or not self.settings.rollback:
@@ -198,7 +231,8 @@ class Probation:
                 return await self._go_back(running, deployer)
         reason = f"{verb} within probation ({how})"
         with self._leaving(bad, reason):
-            await self._condemn(bad, state.previous, reason, tail)
+            best = next(self._candidates(state), None)
+            await self._condemn(bad, best, reason, tail)
             went_back = await self._go_back(bad, deployer, before=state)
         if went_back:
             await self._tell(bad, "rolled back", reason, tail)
@@ -244,8 +278,9 @@ class Probation:
     ) -> bool:
         """Put the best release back that can be; the state names each one first."""
         before = before or self._state_store.state
-        ours, begun = (bad, *before.candidates()), self._clock.monotonic()
-        for back in await _at_hand_first(before, deployer):
+        best, begun = list(self._candidates(before)), self._clock.monotonic()
+        ours = (bad, *best)
+        for back in await _at_hand_first(best, deployer):
             if self._since(begun) >= LONGEST_RETURN:
                 break
             await self._state_store.note(partial(_back, ours, back, self._clock.wall()))
@@ -263,6 +298,14 @@ class Probation:
         await self._state_store.note(partial(_stay, ours, before))
         self._owed, self._left = bad, (bad, self._clock.monotonic())
         return False
+
+    def _candidates(self, state: State) -> Iterator[Installed]:
+        """Yield what to go back to, best first; last, what served until now."""
+        yield from state.candidates()
+        for each in state.installed:
+            replaced = each == self._replaced != state.running
+            if replaced and self._is_excused(each):
+                yield each
 
     async def _ease(self, running: Installed | None) -> None:
         """Let what failed be tried again, if what took its place died, too."""
@@ -291,13 +334,14 @@ class Probation:
         self._deployment_log.tell(Kind.ERROR, text, ("log", "\n".join(tail)))
 
 
-async def _at_hand_first(before: State, deployer: Deployer) -> list[Installed]:
+async def _at_hand_first(
+    best: Sequence[Installed], deployer: Deployer
+) -> list[Installed]:
     """
     Return the releases to go back to, best first, but those at hand before the others.
 
     Nothing may be serving by now: no download is waited for that can be avoided.
     """
-    best = list(before.candidates())
     here = await asyncio.gather(*map(deployer.at_hand, best))
     ready = {each for each, is_here in zip(best, here, strict=True) if is_here}
     return sorted(best, key=lambda each: each not in ready)
@@ -322,4 +366,9 @@ def _stay(ours: Collection[Installed], before: State, state: State) -> State:
 
 def _eased(bad: Installed, clock: Clock, state: State) -> State:
     quarantine = state.quarantine.eased(bad.tag, bad.identity, clock)
+    return replace(state, quarantine=quarantine)
+
+
+def _proved(good: Installed, state: State) -> State:
+    quarantine = state.quarantine.succeeded(good.tag, good.identity)
     return replace(state, quarantine=quarantine)

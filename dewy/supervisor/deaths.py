@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from ..logs import duration
 from .backoff import LASTING, Backoff
 
 
@@ -69,6 +68,5 @@ class Deaths:
         last = self.last
         return (
             f"the program keeps dying: {self.backoff.deaths} times in a row, "
-            f"generation {last.generation} last ({last.how}) after "
-            f"{duration(last.lived)}"
+            f"generation {last.generation} last ({last.how}) after {last.lived:.1f} s"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 
 from tests.eventually import eventually
@@ -167,3 +168,28 @@ async def test_crash_loop_is_degraded_whenever_it_is_looked_at(
     assert "exit status 9" == status["deaths"]["last"]["how"]
     assert 1 == said.status
     assert "(exit status 9)" in said.out
+
+
+async def test_release_that_died_once_runs_again_when_its_successor_fails(
+    tmp_path, unused_tcp_port
+):
+    """It was in quarantine, so nothing served until it was tried again."""
+    dewy = Dewy(tmp_path, unused_tcp_port, options=GRACE)
+    dewy.publish(GOOD, programs.MORTAL)
+    async with dewy:
+        await dewy.runs(GOOD)
+        (dewy.root / "die").touch()
+        await dewy.refuses(GOOD)
+        (dewy.root / "die").unlink()
+        await eventually(lambda: dewy.fetch())
+        dewy.publish(BAD, programs.MORTAL)
+        await dewy.runs(BAD)
+        (dewy.root / "die").touch()
+        await dewy.refuses(BAD)
+        (dewy.root / "die").unlink()
+        # Far less than the minute of quarantine.
+        async with asyncio.timeout(30):
+            await dewy.runs(GOOD)
+        await dewy.until(lambda _: (dewy.root / "current/VERSION").read_text() == GOOD)
+
+        assert GOOD == await dewy.fetch()
