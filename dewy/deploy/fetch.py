@@ -156,6 +156,7 @@ class Fetcher:
                 return
             store = await self._store(release)
             if not await self._shelf.take_legacy(release, path):
+                await asyncio.to_thread(_require_space, path, release.size)
                 with self._progress(release) as progress:
                     await store.fetch(release, path, progress)
             digest = await checksum.verify(
@@ -226,6 +227,17 @@ def _make_room(staging: Path) -> Path:
             room.mkdir(0o700)
             return room
     raise AssertionError("numbers do not end")
+
+
+def _require_space(path: Path, size: int | None) -> None:
+    """Refuse what cannot be stored before it takes all the space there is."""
+    free = shutil.disk_usage(path.parent).free
+    if size is not None and size > free:
+        mebibytes = (
+            f"it takes {size >> 20} MiB, and {path.parent.parent} has {free >> 20}"
+        )
+        text = f"could not stage {path.name}: {mebibytes} MiB free"
+        raise DeploymentError(text, host=True)
 
 
 def _unwritable(path: Path, exc: OSError) -> DeploymentError:

@@ -7,6 +7,7 @@ import os
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -228,3 +229,13 @@ async def test_manifest_stays_where_the_cache_just_fails(
     async with host.fetcher.shelved(release) as path:
         assert path is None
     assert await host.fetcher.has(release)
+
+
+async def test_artifact_larger_than_the_free_space_is_not_begun(host: Host) -> None:
+    """It filled the disk under the program that ran, again and again."""
+    release = replace(await host.current(), size=1 << 60)
+
+    with pytest.raises(DeploymentError, match=r"takes 1099511627776 MiB, .* MiB free"):
+        await host.fetch(release)
+
+    assert [] == await asyncio.to_thread(os.listdir, host.staging)
