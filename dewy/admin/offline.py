@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from ..config import Settings
 from ..config.names import app_name
 from ..deploy import verbs
+from ..deploy.attempt import DONE, new_id
+from ..deploy.history import History, Record
 from ..deploy.lock import lock
 from ..deploy.rebuild import left
 from ..deploy.releases import Releases
@@ -68,7 +71,29 @@ def apply(
         after, message = change(before)
         if after != before:
             _write(StateFile(settings.private), after, clock)
-    return message
+        if verb != "rollback":
+            return message
+        _record(settings.private, before, after, clock)
+    runs = after.running.name if after.running else ""
+    return f"{message}; no dewy runs here: {runs} runs from the next start on"
+
+
+def _record(private: Path, before: State, after: State, clock: Clock) -> None:
+    """Have the history name the rollback, if the disk takes it: it is done."""
+    left, target = before.running, after.running
+    record = Record(
+        at=clock.wall(),
+        tag=target.name if target else "",
+        previous=left.name if left else "",
+        action="rollback",
+        outcome="deployed",
+        step=DONE,
+        reason=f"{verbs.BY_OPERATOR} while no dewy ran",
+        seconds=0.0,
+        id=new_id(),
+    )
+    with suppress(OSError):
+        History(private).append(record)
 
 
 def _write(file: StateFile, state: State, clock: Clock) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from dewy.admin import offline
 from dewy.config import Settings
+from dewy.deploy.history import History
 from dewy.deploy.lock import lock
 from dewy.deploy.state import State, StateFile
 from dewy.errors import DewyError, RootBusy
@@ -92,6 +93,23 @@ def test_verbs_change_the_state(worked: Settings, clock: Clock) -> None:
     ("version", "why"),
     [(None, "gone from disk: v1$"), ("v1", "the files of v1 are gone from this host")],
 )
+def test_rollback_says_that_nothing_runs_and_is_in_the_history(
+    worked: Settings, clock: Clock
+) -> None:
+    """It said `rolled back` where nothing ran, and no row told of it."""
+    message = offline.apply(worked, "rollback", None, clock)
+
+    assert message.endswith("; no dewy runs here: v1 runs from the next start on")
+    record = History(worked.private).read()[-1]
+    assert ("v1", "v2", "rollback", "deployed") == (
+        record.tag,
+        record.previous,
+        record.action,
+        record.outcome,
+    )
+    assert "rolled back by operator while no dewy ran" == record.reason
+
+
 def test_rollback_to_a_release_whose_files_are_gone_is_refused(
     version: str | None, why: str, worked: Settings, clock: Clock
 ) -> None:
