@@ -89,10 +89,6 @@ def test_verbs_change_the_state(worked: Settings, clock: Clock) -> None:
     assert "v1" == running.tag
 
 
-@pytest.mark.parametrize(
-    ("version", "why"),
-    [(None, "gone from disk: v1$"), ("v1", "the files of v1 are gone from this host")],
-)
 def test_rollback_says_that_nothing_runs_and_is_in_the_history(
     worked: Settings, clock: Clock
 ) -> None:
@@ -110,6 +106,10 @@ def test_rollback_says_that_nothing_runs_and_is_in_the_history(
     assert "rolled back by operator while no dewy ran" == record.reason
 
 
+@pytest.mark.parametrize(
+    ("version", "why"),
+    [(None, "gone from disk: v1$"), ("v1", "the files of v1 are gone from this host")],
+)
 def test_rollback_to_a_release_whose_files_are_gone_is_refused(
     version: str | None, why: str, worked: Settings, clock: Clock
 ) -> None:
