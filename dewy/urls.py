@@ -46,7 +46,9 @@ def split(url: str, what: str = "URL") -> SplitResult:
         ConfigError: *url* is not of the form `scheme://…`.
     """
     scheme, separator, rest = url.partition("://")
-    if not (scheme and separator and rest):
+    if scheme and separator and not rest:
+        raise ConfigError(f"{what} {url!r} names nothing after ://")
+    if not (scheme and separator):
         raise ConfigError(f"{what} {redact(url)!r} is not of the form scheme://…")
     try:
         parts = urlsplit(url)

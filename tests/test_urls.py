@@ -14,10 +14,16 @@ from dewy.errors import ConfigError
 SECRET = "hunter2"
 
 
-@pytest.mark.parametrize("url", ["", "slack", "ghr:o/r", "://x", "ghr://", "/srv/app"])
+@pytest.mark.parametrize("url", ["", "slack", "ghr:o/r", "://x", "/srv/app"])
 def test_text_that_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match=r"registry .* is not of the form"):
         urls.split(url, "registry")
+
+
+def test_url_that_ends_with_its_scheme_is_refused() -> None:
+    """It has the form that others lack."""
+    with pytest.raises(ConfigError, match=r"^registry 'ghr://' names nothing after"):
+        urls.split("ghr://", "registry")
 
 
 def test_url_without_a_valid_scheme_is_refused() -> None:

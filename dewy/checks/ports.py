@@ -34,13 +34,15 @@ async def port_findings(settings: Settings, running: int) -> AsyncIterator[Findi
             yield await asyncio.to_thread(_taken, address.port, exc, settings, running)
         else:
             yield Finding(Level.OK, "port", f"{address.name} is free")
-    for mapping in settings.port_mappings:
+    # Looking at a Unix socket would leave its file.
+    addresses = [each for each in settings.listen if not each.path]
+    for endpoint in (*(each.endpoint for each in settings.port_mappings), *addresses):
         try:
-            (await listen(mapping.endpoint)).close()
+            (await listen(endpoint)).close()
         except DewyError as exc:
-            yield await asyncio.to_thread(_taken, mapping.proxy, exc, settings, running)
+            yield await asyncio.to_thread(_taken, endpoint.port, exc, settings, running)
         else:
-            yield Finding(Level.OK, "port", f"{mapping.endpoint} is free")
+            yield Finding(Level.OK, "port", f"{endpoint} is free")
 
 
 def _taken(port: int, exc: DewyError, settings: Settings, running: int) -> Finding:

@@ -20,6 +20,7 @@ from .finding import Finding, Level, exit_status
 from .host import host_findings
 from .notifiers import notifier_findings
 from .ports import port_findings
+from .proxy import proxy_findings
 from .root import program_findings, readiness_findings, root_findings
 from .unit import unit_findings
 
@@ -66,8 +67,8 @@ async def examine_host(
     Args:
         mistakes: The mistakes made in reading the configuration.
 
-        mode: `server`, `assets`, `container`, or "" to judge only what all of
-            them have in common.
+        mode: `server`, `assets`, `container`, `proxy`, or "" to judge only what
+            all of them have in common.
 
         offline: True to ask neither the registry nor the cache.
 
@@ -118,6 +119,9 @@ async def _of_mode(
             yield finding
     async for finding in port_findings(settings, running):
         yield finding
+    if settings.command == "proxy":
+        async for finding in proxy_findings(settings):
+            yield finding
 
 
 def _on_this_host(settings: Settings, mode: str) -> list[Finding]:

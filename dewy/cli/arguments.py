@@ -52,11 +52,19 @@ _NEGATIVE = re.compile(r"-[0-9]")
 
 def options_for(command: str) -> Callable[[F], F]:
     """Decorate a command with the options that have a meaning for it."""
-    foreign = list(map(_click_option, options_without_effect(command)))
+    foreign = list(map(_click_option, _foreign(command)))
     for option in foreign:
         option.hidden = True
     options = map(_click_option, options_of(command))
     return _decorate([*options, *foreign, _version()])
+
+
+def _foreign(command: str) -> list[Option]:
+    """Return the options that *command* takes without saying so in its help."""
+    if command != "check":
+        return options_without_effect(command)
+    known = {option.name for option in options_of("check")}
+    return [each for each in options_of("proxy") if each.name not in known]
 
 
 def version_argument(*, required: bool) -> Callable[[F], F]:

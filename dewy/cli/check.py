@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import loop
+from ..errors import ConfigError
 from ..logs import redactor
 from .arguments import examined_from, options_for
 from .output import as_json, localised, moment
@@ -16,7 +17,7 @@ from .output import as_json, localised, moment
 if TYPE_CHECKING:
     from ..checks import Report
 
-MODES = ("server", "assets", "container")
+MODES = ("server", "assets", "container", "proxy")
 MANY = 20
 TRIED = "notifier"
 """The subject of findings that were asked for, and are shown if all is well, too."""
@@ -45,7 +46,7 @@ class CheckCommand(click.Command):
     "words",
     nargs=-1,
     type=click.UNPROCESSED,
-    metavar="[server|assets|container] [-- PROGRAM | RUN OPTIONS]...",
+    metavar="[server|assets|container|proxy] [-- PROGRAM | RUN OPTIONS]...",
 )
 @click.pass_context
 def command(
@@ -60,9 +61,9 @@ def command(
     """
     Judge a command line as that command would; deploy and write nothing.
 
-    Takes the command line of `server`, `assets` or `container` as it stands, and
-    tells every mistake at once: options, URLs, credentials, ports, engine, program,
-    root and unit. Then the registry is asked what it would have deployed here.
+    Takes the command line of `server`, `assets`, `container` or `proxy` as it stands,
+    and tells every mistake at once: options, URLs, credentials, ports, engine,
+    program, root and unit. Then the registry is asked what it would have deployed here.
 
     The exit status is 2 for a mistake that trying again cannot mend, else 1 if
     something fails or there is no release, else 0.
@@ -89,6 +90,8 @@ def judged(ctx: click.Context, words: Sequence[str], **how: bool) -> Report:
 
     mode, rest = mode_of(words, ctx.meta[BEFORE_DASHES])
     settings, mistakes = examined_from(ctx, mode or _guessed(rest), rest)
+    if mode == "proxy":
+        mistakes += [ConfigError(f"proxy takes no argument {each!r}") for each in rest]
     if not mode and settings.command == "server" and settings.images:
         settings, mistakes = examined_from(ctx, "check", rest)
     if not mode and settings.port_mappings:

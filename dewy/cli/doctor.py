@@ -12,7 +12,7 @@ import click
 
 from .. import loop
 from ..errors import DewyError
-from .arguments import examined_from, options_for, settings_from
+from .arguments import options_for, settings_from
 from .check import MODES, as_object, judged, report_lines
 from .output import as_json
 
@@ -57,8 +57,7 @@ def command(
         found = [Finding(Level.OK, "dewy", f"pid {status['pid']} is well")]
     pid = int(status["pid"] or 0)
     words = _command_line(pid) if pid else _said(given)
-    examine = _report_on_proxy if status["command"] == "proxy" else _report
-    report = examine(words, offline=offline, test_notifiers=test_notifiers)
+    report = _report(words, offline=offline, test_notifiers=test_notifiers)
     report.findings[:0] = found
     shown = report_lines(report, all_=True)
     click.echo(as_json(as_object(report)) if json_ else "\n".join(shown))
@@ -79,25 +78,6 @@ def _report(words: Sequence[str], **how: bool) -> Report:
     """Return the report of `check` on the command line *words*."""
     with _parsed(["check", *words]) as ctx:
         return judged(ctx, ctx.params["words"], host=True, **how)
-
-
-def _report_on_proxy(
-    words: Sequence[str], *, offline: bool, test_notifiers: bool
-) -> Report:
-    """Return the same for *words* of `dewy proxy`, which `check` does not judge."""
-    from ..checks import examine_host
-
-    with _parsed(words) as ctx:
-        settings, mistakes = examined_from(ctx, "proxy", ())
-        return loop.run(
-            examine_host(
-                settings,
-                mistakes,
-                host=True,
-                offline=offline,
-                test_notifiers=test_notifiers,
-            )
-        )
 
 
 @contextmanager

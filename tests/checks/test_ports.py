@@ -16,7 +16,7 @@ import pytest
 
 from dewy.checks.finding import Finding, Level
 from dewy.checks.ports import port_findings
-from dewy.config import Address, PortMapping, Settings
+from dewy.config import Address, Endpoint, PortMapping, Settings
 
 LISTEN = (
     "import socket, sys; s = socket.create_server(('', 0));"
@@ -107,3 +107,24 @@ async def test_port_taken_at_another_address_is_free(tmp_path: Path) -> None:
         found = await judged(given)
 
     assert (Level.OK, f"127.0.0.2:{port} is free") == (found.level, found.text)
+
+
+async def test_listeners_of_proxy_are_looked_at(
+    tmp_path: Path, unused_tcp_port: int
+) -> None:
+    """Those at TCP ports; a Unix socket would leave its file."""
+    file = tmp_path / "proxy.sock"
+    given = Settings(
+        command="proxy",
+        root=tmp_path,
+        cache_dir=tmp_path,
+        listen=(Endpoint("127.0.0.1", unused_tcp_port), Endpoint(path=str(file))),
+    )
+
+    free = await judged(given)
+    with socket.create_server(("127.0.0.1", unused_tcp_port)):
+        taken = await judged(given)
+
+    assert (Level.OK, f"127.0.0.1:{unused_tcp_port} is free") == (free.level, free.text)
+    assert Level.FAILURE is taken.level
+    assert not file.exists()

@@ -230,3 +230,29 @@ def test_results_of_notifiers_are_told(dewy: Dewy, found: dict[str, Any]) -> Non
     assert 1 == bad.status
     assert f"failure:   notifier: {place}: 127.0.0.1 could not be reached" in bad.out
     assert "s3cret" not in bad.out + bad.err
+
+
+def test_command_line_of_proxy_is_judged(dewy: Dewy, unused_tcp_port: int) -> None:
+    """As that of the other commands: it needs neither registry nor program."""
+    listen = ("--listen", f"127.0.0.1:{unused_tcp_port}")
+    ended = dewy("check", "proxy", *listen, "--backend", "127.0.0.1:1")
+
+    assert (0, "nothing is wrong\n", "") == (ended.status, ended.out, ended.err)
+
+
+def test_mistakes_of_proxy_are_told_at_once(dewy: Dewy) -> None:
+    ended = dewy("check", "proxy", "--replicas", "3", "current/app")
+
+    assert 2 == ended.status
+    assert [
+        "dewy: error: proxy has no option --replicas",
+        "dewy: error: proxy needs a --backend to pass connections on to",
+        "dewy: error: proxy takes no argument 'current/app'",
+    ] == ended.err.splitlines()
+
+
+def test_options_of_proxy_are_refused_for_others(dewy: Dewy) -> None:
+    ended = dewy("check", "assets", "--registry", "mem://x", "--listen", "8080")
+
+    assert 2 == ended.status
+    assert "assets has no option --listen" in ended.err

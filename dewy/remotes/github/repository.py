@@ -27,11 +27,14 @@ class Repository(NamedTuple):
         Raises:
             ConfigError: GitHub gives no such names.
         """
+        if "@" in owner:
+            raise ConfigError(
+                "ghr:// takes no login in the URL; set GITHUB_TOKEN, and write"
+                f" ghr://{owner.rpartition('@')[2]}/{name}"
+            )
         for part in (owner, name):
             if not _NAME.fullmatch(part) or part in (".", ".."):
-                # Without user info, which would be a secret in the wrong place.
-                shown = f"{owner.rpartition('@')[2]}/{name}"
                 raise ConfigError(
-                    f"ghr://{shown} is not of the form ghr://OWNER/REPOSITORY"
+                    f"ghr://{owner}/{name} is not of the form ghr://OWNER/REPOSITORY"
                 )
         return cls(owner, name)

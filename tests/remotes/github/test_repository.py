@@ -21,7 +21,6 @@ def test_names_are_taken_as_written(owner: str, name: str) -> None:
         ("acme", ""),
         ("acme", "app/releases"),
         ("acme", ".."),
-        ("me@acme", "app"),
         ("acme", "app?x"),
         ("acme", "app\n"),
     ],
@@ -30,3 +29,12 @@ def test_what_github_would_not_call_so_is_refused(owner: str, name: str) -> None
     """Before it becomes part of a path."""
     with pytest.raises(ConfigError, match="ghr://OWNER/REPOSITORY"):
         Repository.named(owner, name)
+
+
+def test_login_in_the_url_is_refused_and_not_shown() -> None:
+    """The message says where a token belongs."""
+    with pytest.raises(ConfigError, match="takes no login in the URL") as caught:
+        Repository.named("me:s3cret@acme", "app")
+
+    assert "GITHUB_TOKEN" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
