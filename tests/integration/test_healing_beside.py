@@ -226,9 +226,9 @@ async def test_ending_well_at_the_end_of_probation_is_a_failure(
 ) -> None:
     """Podman tells seconds later whether somebody asked for it."""
     site.replicas = 1
-    site.options = ("--probation", "2s")
+    site.options = ("--probation", "5s")
     async with at_work(site):
-        await site.push(BAD, env={"EXIT_AFTER_MS": "1500", "EXIT_CODE": "0"})
+        await site.push(BAD, env={"EXIT_AFTER_MS": "4000", "EXIT_CODE": "0"})
         assert "died within probation" in await site.refuses(BAD)
         await site.serves(OLD)
 

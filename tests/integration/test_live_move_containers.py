@@ -77,7 +77,7 @@ async def test_application_never_found_well_serves_until_a_good_release(
         dewy.health = ()
     pushed = await dewy.push("v1.0.0", env=bad, healthcheck=healthcheck)
     ports = await run_as_the_original(dewy, pushed, 2)
-    dewy.options = (*dewy.options, "--health-timeout", "2s")
+    dewy.options = (*dewy.options, "--health-timeout", "8s")
     async with watching(dewy.port) as outages:
         async with proxy_of_the_original(dewy.port, ports):
             await outages.goes_on()
