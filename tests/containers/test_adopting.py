@@ -252,7 +252,7 @@ async def test_image_that_calls_itself_unhealthy_serves_while_nothing_else_does(
 async def test_healthcheck_that_hangs_does_not_hold_up_adoption(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(deployer, "ADOPTION", 0.5)
+    monkeypatch.setattr(deployer, "ADOPTION", 2.0)
     async with benched(tmp_path, on_exit="leave", keep=False) as bench:
         await bench.deploy(bench.publish("v1"))
         host = bench.host
