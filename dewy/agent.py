@@ -219,9 +219,9 @@ class Agent:
         async with self.release_store.brought(release) as delivery:
             self.deployment_log.fetched(attempt)
             target = await delivery.reserve(self.clock.wall())
-            attempt.reach("before-hook")
+            attempt.reach("before-hook", idle=not self.settings.before_deploy_hook)
             await self.hooks.before(attempt, target)
-            attempt.reach("unpack")
+            attempt.reach("unpack", idle=self.settings.images)
             await delivery.install(target)
         attempt.reach("start")
         await self.activate(target, change)

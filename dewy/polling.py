@@ -107,9 +107,13 @@ class Poller:
         """A program's own words that belong to `problem`, or ""."""
         return next((each.detail for each in self._open()), "")
 
-    def problems(self) -> list[str]:
-        """Return a phrase for each series of failures."""
-        return [f"{PHRASES[c]}: {each.problem}" for c, each in self.series.items()]
+    def problems(self, told: str = "") -> list[str]:
+        """Return a phrase for each series of failures, without one for *told*."""
+        return [
+            f"{PHRASES[cause]}: {each.problem}"
+            for cause, each in self.series.items()
+            if each.problem != told
+        ]
 
     def _open(self) -> Iterator[Series]:
         """Yield the series, the latest first."""

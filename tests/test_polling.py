@@ -187,6 +187,7 @@ async def test_failed_deployment_is_no_failed_poll(
     for _ in range(3):
         await polling.once()
     assert ["the last deployment failed: v2 does not start"] == polling.problems()
+    assert [] == polling.problems("v2 does not start")
     assert ("v2 does not start", "no db") == (polling.problem, polling.detail)
     await polling.once()
 

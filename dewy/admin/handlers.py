@@ -234,12 +234,11 @@ class Handlers:
             reasons += self._replica_set.degraded()
         if self._generations:
             reasons += self._generations.degraded()
-        reasons += self.poller.problems()
         newest = agent.newest
         entry = newest and agent.state.quarantine.find(newest.tag, newest.identity)
-        if entry and entry.reason != verbs.BY_OPERATOR:
-            reasons.append(quarantined(entry))
-        return reasons
+        if not entry or entry.reason == verbs.BY_OPERATOR:
+            return reasons + self.poller.problems()
+        return [*reasons, *self.poller.problems(entry.reason), quarantined(entry)]
 
     def _underway(self) -> Answer | None:
         change, clock = self.agent.changes.current, self.agent.clock

@@ -198,7 +198,7 @@ def _complaint(exc: Exception) -> str:
         case exceptions.TimeoutError():
             return "did not answer in time"
         case exceptions.ConnectionError() | OSError():
-            return f"could not be reached: {exc}"
+            return f"could not be reached: {str(exc).rstrip('.')}"
         case _:
             return f"refused: {exc}"
 

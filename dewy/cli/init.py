@@ -36,7 +36,12 @@ AFTER = {
 @click.command("init", short_help="Write a commented dewy.toml.")
 @options_for("init")
 @click.option("--force", is_flag=True, help="Write over a dewy.toml that is there.")
-@click.argument("mode", required=False, type=click.Choice(MODES))
+@click.argument(
+    "mode",
+    required=False,
+    type=click.Choice(MODES),
+    metavar="[server|assets|container]",
+)
 def command(force: bool, mode: str | None, **given: object) -> None:
     """
     Write a commented dewy.toml for `dewy server`, `assets` or `container`.
@@ -48,6 +53,11 @@ def command(force: bool, mode: str | None, **given: object) -> None:
     if path.exists() and not force:
         raise ConfigError(f"{path} is there already; --force writes over it")
     said = flags(given | _lists(given))
+    if not (mode or said or sys.stdin.isatty()):
+        raise ConfigError(
+            "init needs to know what for: dewy init server, assets or container, with "
+            "--registry URL"
+        )
     mode = mode or _mode(said)
     if sys.stdin.isatty():
         said |= _answers(mode, said)

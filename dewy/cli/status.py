@@ -250,7 +250,8 @@ def _restarted(replica: Status) -> str:
     if last and last["version"] != replica["version"]:
         last = None
     restarts = replica.get("restarts")
-    counted = f"restarted {restarts} times" if restarts else ""
+    times = "once" if restarts == 1 else f"{restarts} times"
+    counted = f"restarted {times}" if restarts else ""
     ended = f"last {_end(last)}" if last else ""
     return ", ".join(filter(None, (counted, ended)))
 

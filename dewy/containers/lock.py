@@ -35,11 +35,11 @@ async def engine_lock(
     Hold the lock of *application* on *engine*, an `Engine.identity`, for *root*.
 
     Raises:
-        RootBusy: a dewy in another root holds it.
+        RootBusy: another dewy holds it.
         DewyError: the lock is not available at all.
     """
     name = _name(engine, application)
-    lock = await _bound(name, application)
+    lock = await _bound(name, application, root)
     told = f"{root}\n".encode(errors="replace")
     # The server closes the socket.
     server = await asyncio.get_running_loop().create_unix_server(
@@ -52,7 +52,7 @@ async def engine_lock(
         await server.wait_closed()
 
 
-async def _bound(name: str, application: Application) -> socket.socket:
+async def _bound(name: str, application: Application, root: Path) -> socket.socket:
     lock = socket.socket(socket.AF_UNIX)
     try:
         lock.bind(name)
@@ -60,13 +60,22 @@ async def _bound(name: str, application: Application) -> socket.socket:
         lock.close()
         if exc.errno != errno.EADDRINUSE:
             raise DewyError(f"the engine cannot be locked: {exc.strerror}") from exc
-        holder = await _holder(name) or "another root"
-        raise RootBusy(
-            f"the containers of {application.name} ({application.identity}) are kept "
-            f"by the dewy in {holder}; give this application another --name"
-        ) from None
+        raise RootBusy(_busy(await _holder(name), application, root)) from None
     lock.setblocking(False)
     return lock
+
+
+def _busy(holder: str, application: Application, root: Path) -> str:
+    if holder == _as_told(root):
+        return f"another dewy works in {root}; one root has one dewy"
+    return (
+        f"the containers of {application.name} ({application.identity}) are kept by "
+        f"the dewy in {holder or 'another root'}; give this application another --name"
+    )
+
+
+def _as_told(root: Path) -> str:
+    return str(root).encode(errors="replace").decode()
 
 
 async def _holder(name: str) -> str:

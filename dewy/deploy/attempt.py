@@ -82,11 +82,17 @@ class Attempt:
         self.step = step
         self.marks.append((step, time.monotonic() if self.marks else self.begun))
 
-    def reach(self, step: str) -> None:
-        """Record that *step* was reached, and tell it in one line."""
+    def reach(self, step: str, *, idle: bool = False) -> None:
+        """
+        Record that *step* was reached, and tell it in one line.
+
+        There is nothing to do in one that is *idle*: the listener is not told of it.
+        """
         begins = not self.step
         self.mark(step)
-        self._publish(STEPS.get(step, step).format(self.target))
+        self.progress = STEPS.get(step, step).format(self.target)
+        if not idle:
+            self.listener(self.progress)
         if begins:
             log.info("Deployment started", extra=self.log_fields(action=self.action))
         elif step == DONE:
@@ -96,12 +102,9 @@ class Attempt:
 
     def note(self, text: str) -> None:
         """Log the progress within a step, as a phrase for people."""
-        self._publish(text)
-        log.info("Deployment progress", extra=self.log_fields(progress=text))
-
-    def _publish(self, text: str) -> None:
         self.progress = text
         self.listener(text)
+        log.info("Deployment progress", extra=self.log_fields(progress=text))
 
     def fail(self, error: str) -> None:
         """Log that the deployment failed at its step."""

@@ -72,7 +72,8 @@ def test_options_tell_which_command_it_is_for(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ((), "needs a registry"),
+        ((), "needs to know what for: dewy init server, assets or container"),
+        (("server",), "server needs a registry"),
         (("--registry", "ghr://a/b", "--port", "99999"), "--port '99999' must hold"),
         (("assets", "--registry", "ghr://a/b", "--replicas", "2"), "no option --repl"),
         (("server", "--registry", REGISTRY), "cannot run the images"),

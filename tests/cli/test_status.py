@@ -191,6 +191,9 @@ def test_screen_of_replicas() -> None:
     text = "\n".join(" ".join(line.split()) for line in screen(shown, 1000.0))
     assert "direct restarted 2 times, last app-0-0 (v2): exit status 1, 2026-" in text
 
+    shown["replicas"] = [{**REPLICA, "restarts": 1}]
+    assert "restarted once" in "\n".join(screen(shown, 1000.0))
+
 
 def test_end_of_another_version_is_not_shown_on_a_replica() -> None:
     last = {

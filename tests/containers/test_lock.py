@@ -50,6 +50,14 @@ async def test_second_dewy_is_told_the_root_of_the_first(identity: str, tmp_path
     assert "\n" not in str(refused.value)
 
 
+async def test_second_dewy_of_a_root_is_told_so(identity: str, tmp_path: Path):
+    """Another name would not help: one root has one dewy."""
+    async with engine_lock(identity, SHOP, tmp_path):
+        with pytest.raises(RootBusy, match=f"another dewy works in {tmp_path};"):
+            async with engine_lock(identity, SHOP, tmp_path):
+                pass
+
+
 async def _enter(identity: str, application: Application = SHOP) -> None:
     async with engine_lock(identity, application, Path()):
         pass
