@@ -113,7 +113,8 @@ async def _connect(private: Path, name: str) -> tuple[StreamReader, StreamWriter
         raise NotRunning from exc
     except PermissionError as exc:
         raise DewyError(
-            f"the dewy in {private.parent} belongs to another user"
+            f"the dewy in {private.parent} belongs to another user; say this as that"
+            " user, by sudo -u"
         ) from exc
 
 

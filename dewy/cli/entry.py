@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import pwd
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -53,6 +55,8 @@ def run(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return _reader_left()
+    except PermissionError as exc:
+        return _failed(exc, FAILED, summary(exc) + _as_owner(exc))
     except (DewyError, OSError) as exc:
         return _failed(exc, FAILED, summary(exc))
     except Exception as exc:  # noqa: BLE001 - the last edge: one line for anything
@@ -68,6 +72,20 @@ def _failed(exc: Exception, status: int, message: str) -> int:
     told = localised(redactor(os.environ)(f"dewy: error: {message}"))
     click.echo(coloured(told, RED), err=True)
     return status
+
+
+def _as_owner(exc: PermissionError) -> str:
+    """Return the advice to be the user whose root it is; "" for another's files."""
+    path = Path(os.fsdecode(exc.filename or ""))
+    private = next((each for each in path.parents if each.name == ".dewy"), None)
+    try:
+        owner = private.stat().st_uid if private else os.geteuid()
+        if owner == os.geteuid():
+            return ""
+        user = pwd.getpwuid(owner).pw_name
+    except (OSError, KeyError):
+        return ""
+    return f"; this root belongs to {user}: sudo -u {user} dewy …"
 
 
 def _misconfigured(exc: ConfigError) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -158,3 +160,23 @@ def test_looking_creates_nothing(dewy: Dewy, root: Path) -> None:
         dewy(*words)
 
     assert [] == list(root.iterdir())
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_user_of_a_root_that_may_not_be_read_is_named(
+    dewy: Dewy, root: Path, monkeypatch: pytest.MonkeyPatch, told: bool
+) -> None:
+    """A file of one's own has another cause."""
+    (root / ".dewy").mkdir()
+
+    async def refused(settings: object) -> None:
+        raise PermissionError(13, "Permission denied", f"{root}/.dewy/state.json")
+
+    monkeypatch.setattr("dewy.admin.operate.look", refused)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + told)
+    user = pwd.getpwuid(os.getuid()).pw_name
+    ended = dewy("status")
+
+    assert 1 == ended.status
+    assert "state.json: Permission denied" in ended.err
+    assert told == (f"; this root belongs to {user}: sudo -u {user} dewy" in ended.err)
