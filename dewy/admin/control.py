@@ -73,6 +73,11 @@ class ControlServer:
         await self._open()
         return self
 
+    @property
+    def listens(self) -> bool:
+        """Whether commands are answered."""
+        return self._server is not None
+
     async def restore(self) -> bool:
         """
         Listen again if somebody removed the socket; whether that was so.

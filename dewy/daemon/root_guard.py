@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ..admin.control import ControlServer
 from ..deploy.lock import RootLock
 from ..deploy.state_store import StateStore
+from ..errors import DewyError
 
 __all__ = ["RootGuard"]
 
@@ -20,13 +22,13 @@ class RootGuard:
     """
     Guard that restores what was removed from `.dewy` under a running dewy.
 
-    Attributes:
-        control: The control socket; None where it could not be opened.
+    A control socket that could not be opened, as on a file system that was read-only,
+    is opened once it can be.
     """
 
     lock: RootLock
     state_store: StateStore
-    control: ControlServer | None
+    control: ControlServer
 
     async def restore(self) -> None:
         """
@@ -41,10 +43,18 @@ class RootGuard:
             restored.append("lock")
         if await self.state_store.restore():
             restored.append("state")
-        if self.control and await self.control.restore():
+        if not self.control.listens:
+            await self._listen()
+        elif await self.control.restore():
             restored.append("socket")
         if restored:
             log.warning(
                 "Restored what was removed from the root",
                 extra={"restored": restored, "directory": str(self.lock.private)},
             )
+
+    async def _listen(self) -> None:
+        with suppress(DewyError, OSError):
+            await self.control.__aenter__()
+            await asyncio.to_thread(self.lock.tell, "")
+            log.info("Control socket opened", extra={"socket": str(self.control.path)})

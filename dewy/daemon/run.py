@@ -169,7 +169,7 @@ async def _tell_ready(context: RunContext, agent: Agent) -> None:
     context.service.ready(agent.describe())
 
 
-async def _take_orders(context: RunContext, handlers: Handlers) -> ControlServer | None:
+async def _take_orders(context: RunContext, handlers: Handlers) -> ControlServer:
     """Open the control socket, on which serving does not depend."""
     socket, signals = context.settings.private / SOCKET, context.signals
 
@@ -186,22 +186,23 @@ async def _take_orders(context: RunContext, handlers: Handlers) -> ControlServer
             told |= {"healthy": False, "degraded": [stopping, *told["degraded"]]}
         return told
 
+    control = ControlServer(socket, handle)
+    context.outer.push_async_exit(control)
     try:
-        control = ControlServer(socket, handle)
-        return await context.outer.enter_async_context(control)
+        await control.__aenter__()
     except (DewyError, OSError) as exc:
         log.error(
             "Control socket not opened: no command reaches this dewy",
             extra={"socket": str(socket), "error": exc},
         )
-        return None
+    return control
 
 
 async def _tell_phases(
-    context: RunContext, lock: RootLock, control: ControlServer | None
+    context: RunContext, lock: RootLock, control: ControlServer
 ) -> None:
     """Write down whether commands are answered, and later that they are no more."""
-    await asyncio.to_thread(lock.tell, "" if control else UNREACHABLE)
+    await asyncio.to_thread(lock.tell, "" if control.listens else UNREACHABLE)
     context.outer.push_async_callback(asyncio.to_thread, lock.tell, STOPPING)
 
 

@@ -233,11 +233,13 @@ def _require_space(path: Path, size: int | None) -> None:
     """Refuse what cannot be stored before it takes all the space there is."""
     free = shutil.disk_usage(path.parent).free
     if size is not None and size > free:
-        mebibytes = (
-            f"it takes {size >> 20} MiB, and {path.parent.parent} has {free >> 20}"
-        )
-        text = f"could not stage {path.name}: {mebibytes} MiB free"
-        raise DeploymentError(text, host=True)
+        takes, place = _amount(size), path.parent.parent
+        text = f"could not stage {path.name}: it takes {takes}, and {place} has "
+        raise DeploymentError(f"{text}{_amount(free)} free", host=True)
+
+
+def _amount(size: int) -> str:
+    return f"{size >> 20} MiB" if size >= 1 << 20 else f"{size} bytes"
 
 
 def _unwritable(path: Path, exc: OSError) -> DeploymentError:

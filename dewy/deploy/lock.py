@@ -4,6 +4,7 @@ The lock that allows a root one dewy: `.dewy/lock`, advisory, gone with its hold
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -59,8 +60,16 @@ class RootLock:
         self._phase = phase
         holder = f"{os.getpid()} {start_time(os.getpid())} {phase}".rstrip()
         with suppress(OSError):  # a full disk keeps nobody from starting
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, f"{holder}\n".encode(), 0)
+            self._write(f"{holder}\n".encode())
+
+    def _write(self, text: bytes) -> None:
+        # The descriptor of the lock is for reading alone if the file system was.
+        path = f"/proc/self/fd/{self._descriptor}"
+        descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+        try:
+            os.pwrite(descriptor, text, 0)
+        finally:
+            os.close(descriptor)
 
     def restore(self) -> bool:
         """
@@ -79,7 +88,7 @@ class RootLock:
 
     def release(self) -> None:
         with suppress(OSError):  # the holder may live on for a while
-            os.ftruncate(self._descriptor, 0)
+            self._write(b"")
         os.close(self._descriptor)
 
     def _is_there(self) -> bool:
@@ -126,23 +135,46 @@ def holder(private: Path, name: str = NAME) -> Holder | None:
             return Holder(int(pid), "".join(phase))
     except (OSError, ValueError):
         pass
-    return None
+    try:
+        found = (private / name).stat(follow_symlinks=False)
+        locker = _by_kernel(found)
+    except OSError:
+        return None
+    # It could not write who it is: no socket of its own is there either.
+    return Holder(locker, UNREACHABLE) if locker else None
+
+
+def _by_kernel(found: os.stat_result) -> int:
+    """Return the pid of whoever holds a lock on a file, by the kernel's list; or 0."""
+    major, minor = os.major(found.st_dev), os.minor(found.st_dev)
+    file = f"{major:02x}:{minor:02x}:{found.st_ino}"
+    lines = Path("/proc/locks").read_text().splitlines()
+    words = (line.split() for line in lines)
+    return next((int(w[4]) for w in words if w[1] == "FLOCK" and w[5] == file), 0)
 
 
 def _locked(private: Path, name: str) -> int:
-    descriptor = os.open(
-        private / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-    )
+    descriptor = _opened(private / name)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        busy = _busy(descriptor, private.parent)
         os.close(descriptor)
-        raise RootBusy(busy) from None
+        raise RootBusy(_busy(private, name)) from None
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _opened(path: Path) -> int:
+    flags = os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600)
+    except OSError as exc:
+        if exc.errno != errno.EROFS:
+            raise
+    # What is deployed may run from a file system that went read-only.
+    return os.open(path, os.O_RDONLY | flags)
 
 
 def _make_private(private: Path) -> None:
@@ -151,7 +183,7 @@ def _make_private(private: Path) -> None:
         private.chmod(0o700)
 
 
-def _busy(descriptor: int, root: Path) -> str:
-    pid = os.pread(descriptor, 64, 0).decode(errors="replace").partition(" ")[0]
-    holder = f"dewy with pid {pid}" if pid.isdigit() else "another dewy"
-    return f"{holder} works in {root}; one root has one dewy"
+def _busy(private: Path, name: str) -> str:
+    found = holder(private, name)
+    who = f"dewy with pid {found.pid}" if found else "another dewy"
+    return f"{who} works in {private.parent}; one root has one dewy"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -15,7 +16,7 @@ import pytest
 from dewy.admin.client import ask
 from dewy.admin.control import ControlServer
 from dewy.daemon.root_guard import RootGuard
-from dewy.deploy.lock import lock
+from dewy.deploy.lock import UNREACHABLE, Holder, holder, lock
 from dewy.deploy.state import Installed, State, StateFile
 from dewy.deploy.state_store import StateStore
 from dewy.errors import RootBusy
@@ -73,6 +74,33 @@ async def test_removed_root_comes_back_locked_private_and_listening(
             assert 1 == len(caplog.records)
 
 
+def silent(directory: Path) -> ControlServer:
+    """Return a server that cannot listen."""
+    return ControlServer(directory / "missing" / "admin.sock", handle)
+
+
+async def test_control_socket_that_could_not_be_opened_is_opened_later(
+    tmp_path: Path,
+) -> None:
+    """No command reached a dewy that had started on a read-only file system."""
+    private, place = tmp_path / ".dewy", tmp_path / "missing"
+    with ExitStack() as stack:
+        held = await asyncio.to_thread(stack.enter_context, lock(private))
+        await asyncio.to_thread(held.tell, UNREACHABLE)
+        state_store = StateStore(StateFile(private), State())
+        control = silent(tmp_path)
+        guard = RootGuard(held, state_store, control)
+        await guard.restore()
+        assert not control.listens
+        await asyncio.to_thread(place.mkdir)
+        await guard.restore()
+        try:
+            assert "status" == (await ask(place, "status", 20))["verb"]
+            assert Holder(os.getpid(), "") == await asyncio.to_thread(holder, private)
+        finally:
+            await control.__aexit__()
+
+
 async def test_root_taken_by_another_dewy_is_refused(tmp_path: Path) -> None:
     """Then there are two; the later one has the root."""
     private = tmp_path / ".dewy"
@@ -83,7 +111,7 @@ async def test_root_taken_by_another_dewy_is_refused(tmp_path: Path) -> None:
         await asyncio.to_thread(stack.enter_context, lock(private))
 
         with pytest.raises(RootBusy):
-            await RootGuard(held, state_store, None).restore()
+            await RootGuard(held, state_store, silent(private)).restore()
 
 
 async def test_state_written_by_somebody_else_is_written_over(tmp_path: Path) -> None:
@@ -94,6 +122,6 @@ async def test_state_written_by_somebody_else_is_written_over(tmp_path: Path) ->
         state_store = StateStore(file, State())
         await state_store.change(lambda state: replace(state, running=V1))
         await asyncio.to_thread(file.path.write_text, "{}")
-        await RootGuard(held, state_store, None).restore()
+        await RootGuard(held, state_store, silent(tmp_path)).restore()
 
         assert state_store.state == await asyncio.to_thread(file.read)

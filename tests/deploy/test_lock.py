@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.deploy.lock import STARTING, Holder, holder, lock
+from dewy.deploy.lock import STARTING, UNREACHABLE, Holder, holder, lock
 from dewy.errors import RootBusy
 from dewy.system import start_time
 
@@ -52,8 +52,34 @@ def test_holder_is_told_with_its_phase(private: Path) -> None:
         assert Holder(os.getpid(), STARTING) == holder(private)
         held.tell("")
         assert Holder(os.getpid(), "") == holder(private)
+        # As it stays on a read-only file system, where nothing can be written.
         (private / "lock").write_text(f"{os.getpid()} 1\n")
-        assert holder(private) is None
+        assert Holder(os.getpid(), UNREACHABLE) == holder(private)
+    assert holder(private) is None
+
+
+def test_lock_is_held_on_a_read_only_file_system(
+    private: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that came up with a read-only disk did not start what lay there."""
+    with lock(private):
+        pass
+    read_only = OSError(errno.EROFS, "Read-only file system")
+    opened = os.open
+
+    def refused(path: object, flags: int, *mode: int) -> int:
+        if flags & os.O_ACCMODE != os.O_RDONLY:
+            raise read_only
+        return opened(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", refused)
+    with lock(private) as held:
+        with pytest.raises(RootBusy), lock(private):
+            pass
+        assert Holder(os.getpid(), UNREACHABLE) == holder(private)
+        monkeypatch.undo()
+        held.tell("")
+        assert Holder(os.getpid(), "") == holder(private)
 
 
 def test_lock_is_free_after_use(private: Path) -> None:
@@ -110,11 +136,11 @@ def test_directory_is_private(private: Path) -> None:
         assert 0o700 == private.stat().st_mode & 0o777
 
 
-def test_unwritten_lock_names_nobody(private: Path) -> None:
-    """Between taking it and writing it there is a moment."""
+def test_holder_of_an_unwritten_lock_is_named_by_the_kernel(private: Path) -> None:
+    """Between taking it and writing it there is a moment, and a disk may be full."""
     with lock(private):
         (private / "lock").write_bytes(b"\xff")
-        with pytest.raises(RootBusy, match="another dewy works"), lock(private):
+        with pytest.raises(RootBusy, match=f"pid {os.getpid()} works"), lock(private):
             pass
 
 
