@@ -35,7 +35,7 @@ def describe(replica: Replica, terminations: TerminationLog) -> dict[str, Any]:
         "labels": dict(container.labels),
         "version": replica.version,
         "digest": replica.digest,
-        "phase": replica.phase.name.lower(),
+        "phase": replica.evident_phase.name.lower(),
         "upstream": _upstream(replica),
         "way": replica.upstream.route if replica.upstream else "",
         **replica.traffic,
@@ -63,6 +63,7 @@ def _upstream(replica: Replica) -> str:
 
 
 def _health(replica: Replica) -> str:
-    if replica.phase is Phase.SERVING:
+    phase = replica.evident_phase
+    if phase is Phase.SERVING:
         return "healthy" if replica.health_tracker.healthy else "unhealthy"
-    return "starting" if replica.phase in (Phase.STARTING, Phase.READY) else ""
+    return "starting" if phase in (Phase.STARTING, Phase.READY) else ""

@@ -354,7 +354,10 @@ class Reconciler:
     async def _keep(self) -> None:
         await self._until_registry_answered()
         given = Circumstances(
-            held=lambda: self._undecided > 0, pacing=self.pacing, told=self._missing
+            held=lambda: self._undecided > 0,
+            pacing=self.pacing,
+            told=self._missing,
+            idle=self._tried.set,
         )
         while True:
             known = self._store.changed.count

@@ -242,7 +242,7 @@ class ReplicaStore:
                     # It had ended before it was first inspected.
                     known.termination = Termination.of(container, container.exit_code)
             elif container.state == "paused":
-                known.phase = Phase.PAUSED
+                self._freeze(known)
         elif container.state == "paused":
             known.container = container
             self.pause(known)
@@ -298,12 +298,15 @@ class ReplicaStore:
     def pause(self, replica: Replica) -> None:
         """Take a frozen replica out of the table; its open connections stay."""
         if replica.phase > Phase.LEAVING and replica.phase is not Phase.STARTING:
-            if replica.phase is not Phase.PAUSED:
-                log.warning("Replica is paused", extra=self.tell(replica))
             self.table.drop([replica])
-            replica.phase = Phase.PAUSED
+            self._freeze(replica)
             replica.as_of = next(self._moments)
             self.changed.set()
+
+    def _freeze(self, replica: Replica) -> None:
+        if replica.phase is not Phase.PAUSED:
+            log.warning("Replica is paused", extra=self.tell(replica))
+        replica.phase = Phase.PAUSED
 
     def _go_on(self, replica: Replica) -> None:
         if replica.container.running and replica.phase is Phase.PAUSED:

@@ -326,6 +326,9 @@ class Circumstances:
         observe: Called before each decision.
 
         ready: Called with the seconds that a new replica took to become ready.
+
+        idle: Called when nothing can be done until something changes: all replicas
+            serve, or what is missing is paused in the engine.
     """
 
     apart: Callable[[], str | None] = lambda: None
@@ -336,6 +339,7 @@ class Circumstances:
     prepare: Callable[[], Awaitable[None]] | None = None
     observe: Callable[[], None] = lambda: None
     ready: Callable[[float], None] = lambda took: None
+    idle: Callable[[], None] = lambda: None
 
 
 class Healing(_Update):
@@ -376,7 +380,10 @@ class Healing(_Update):
         if todo.complete:
             given.pacing.succeeded()
             given.told("", "")
-        return todo.complete and todo.idle and not self._tasks
+        idle = todo.idle and not self._tasks
+        if idle:
+            given.idle()
+        return todo.complete and idle
 
     def _patience(self) -> float | None:
         return self._given.pacing.left or None

@@ -12,6 +12,7 @@ import pytest
 from dewy.config import Endpoint
 from dewy.containers import replica_store
 from dewy.containers.engines.memory_contents import Held
+from dewy.containers.reconciler import FIRST_LOOK
 from dewy.containers.replica_store import ReplicaStore
 from dewy.containers.rollout import Phase
 from dewy.containers.upstream import DIRECT, Upstream
@@ -106,6 +107,29 @@ async def test_what_an_earlier_dewy_left_is_not_waited_for(tmp_path: Path):
         async with asyncio.timeout(60):
             await bench.replica_set.reconciler.begun()
         assert ["v1"] * 3 == bench.serving()
+
+
+async def test_replicas_found_paused_hold_up_no_poll(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    """Nobody but whoever paused them ends that; a newer release may serve."""
+    async with kept(tmp_path, on_exit="leave") as bench:
+        host = bench.host
+    for held in host.held.values():
+        held.change(state="paused")
+    caplog.clear()
+    async with benched(tmp_path, host, answered=False) as bench:
+        reconciler = bench.replica_set.reconciler
+        assert reconciler is not None
+        before = asyncio.get_running_loop().time()
+        await reconciler.begun()
+        took = asyncio.get_running_loop().time() - before
+
+        assert [] == bench.serving()
+        assert took < FIRST_LOOK / 2
+        for held in host.held.values():
+            held.change(state="running")
+    assert 3 == [each.message for each in caplog.records].count("Replica is paused")
 
 
 async def test_after_a_restart_of_the_host_what_ran_is_started_first(tmp_path: Path):

@@ -41,6 +41,16 @@ async def test_the_originals_keys_come_first():
         assert told == json.loads(json.dumps(told))
 
 
+async def test_replica_whose_end_the_engine_does_not_tell_is_not_shown_as_healthy():
+    async with yard() as it:
+        replica = await it.serving("a")
+        it.store.presume_gone(replica)
+        told = describe(replica, it.store.terminations)
+
+        assert [] == it.store.serving
+        assert ("gone", "") == (told["phase"], told["health"])
+
+
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
