@@ -8,7 +8,7 @@ from asyncio import StreamReader, StreamWriter
 from pathlib import Path
 from typing import Any
 
-from ..deploy.lock import STARTING, STOPPING, UNREACHABLE, Holder, holder
+from ..deploy.lock import STARTING, STOPPING, Holder, holder
 from ..errors import DewyError
 from .address import LOCKS, PROXY_LOCK, SOCKET, address
 from .control import Progress
@@ -88,7 +88,8 @@ async def _reach(private: Path, name: str) -> tuple[StreamReader, StreamWriter]:
             found = await asyncio.to_thread(holder, private, LOCKS[name])
             if found is None:
                 raise NotRunning(await asyncio.to_thread(_none, private)) from None
-            if loop.time() >= until or found.phase == UNREACHABLE:
+            # Whatever its phase: a lock just taken does not tell it yet.
+            if loop.time() >= until:
                 raise NotAnswering(_silent(found, private.parent)) from None
         await asyncio.sleep(LOOK)
 

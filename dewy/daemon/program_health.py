@@ -27,6 +27,9 @@ Minimum number of checks within a probation, which could end before them otherwi
 
 FAILED = "failed its health checks"
 
+LEAVING = 2.0
+"""Seconds after its SIGTERM in which a generation may still accept connections."""
+
 
 class ProgramHealth:
     """
@@ -90,6 +93,8 @@ class ProgramHealth:
         result = await self._check.ask([self._endpoint])
         if worker is not self._asked() or result.unasked:
             return
+        if result.problem and self._may_be_others():
+            return
         problem, worker.last_check = result.problem, result
         if not problem:
             self._generations.serves(worker)
@@ -110,6 +115,13 @@ class ProgramHealth:
         starting = {each for each in workers if workers[each] == "starting"}
         starting.discard(generations.first_answer.missed)
         return worker if worker and worker.alive and not starting else None
+
+    def _may_be_others(self) -> bool:
+        """Return whether one that has just been told to end may have answered."""
+        return any(
+            state == "draining" and each.loop.time() - each.terminated_at < LEAVING
+            for each, state in self._generations.workers.items()
+        )
 
     async def _failed(self, worker: Worker, problem: str) -> None:
         fields = {"generation": worker.generation, "error": problem}

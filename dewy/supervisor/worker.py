@@ -76,6 +76,8 @@ class Worker:
 
         last_check: Result of the last check while it served; None before the first.
 
+        terminated_at: Time of the loop at which it was sent SIGTERM; 0 before.
+
         called_off: Whether it was ended while it started, for another to take over.
     """
 
@@ -89,6 +91,7 @@ class Worker:
         self.exited: asyncio.Future[int] = self.loop.create_future()
         self.notify = ReadinessSocket(self._belongs)
         self.terminating = self.called_off = False
+        self.terminated_at = 0.0
         self.last_check: CheckResult | None = None
         try:
             self._output = Output() if capture else None
@@ -249,7 +252,7 @@ class Worker:
         """
         if not self.pid:
             return self._never_ran()
-        self.terminating = True
+        self.terminating, self.terminated_at = True, self.loop.time()
         self.signal(signal.SIGTERM)
         try:
             if not await self._wait_ended(patience, hurry):

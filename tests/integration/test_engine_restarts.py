@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import AsyncExitStack
 
 from tests.needs import needs
@@ -71,6 +72,7 @@ async def test_an_engine_restarts(
                         for each in before
                     )
                 )
+                killed = time.time()
                 gate.turn("open")
                 await site.serves(NEW)
                 after = await site.alone(NEW)
@@ -84,4 +86,9 @@ async def test_an_engine_restarts(
     broken = load.report.broken
     assert len(broken) == load.report.failures.total() + load.report.retried
     held = set().union(*(each.seen for each in dead))
-    assert set(broken) <= held, load.report.examples
+    # On a busy machine a client may be slow to ask once it is connected: one that all
+    # replicas took and left in turn was theirs, too, though none has seen its request.
+    later = [
+        n for n, at in zip(broken, load.report.broken_since, strict=True) if at > killed
+    ]
+    assert set(later) <= held, load.report.examples

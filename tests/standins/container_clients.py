@@ -66,6 +66,8 @@ class Tally:
         broken: The numbers of the first connections that ended before an answer
             did, whether that was a failure or its request could be retried.
 
+        broken_since: When each of them was begun (seconds since the epoch).
+
         hashed: Bytes of streams whose hash was right.
 
         slowest: Of all answers that were asked for at once (seconds).
@@ -78,6 +80,7 @@ class Tally:
     failures: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
     broken: list[int] = field(default_factory=list)
+    broken_since: list[float] = field(default_factory=list)
     hashed: int = 0
     slowest: float = 0.0
 
@@ -113,9 +116,10 @@ class Tally:
         if len(self.examples) < EXAMPLES:
             self.examples.append(f"{time.time():.3f} {kind}: {exc!r}")
 
-    def broke(self, number: int) -> None:
+    def broke(self, number: int, begun: float) -> None:
         if len(self.broken) < EXAMPLES:
             self.broken.append(number)
+            self.broken_since.append(begun)
 
 
 class Clients:
@@ -166,7 +170,7 @@ class Clients:
 
     async def _converse(self, kind: str, ask: Ask, requests: int) -> None:
         """One connection and its requests, and what a failure came from."""
-        talk = Conversation(self._port)
+        talk, begun = Conversation(self._port), time.time()
         try:
             for left in reversed(range(requests)):
                 await self._answered(kind, ask, talk, last=not left)
@@ -176,11 +180,11 @@ class Clients:
         except ReusedClosed:
             # The request is asked again: by the connection that comes next.
             self.tally.retried += 1
-            self.tally.broke(talk.number)
+            self.tally.broke(talk.number, begun)
         except (OSError, EOFError, ValueError) as exc:
             where = f"{kind} #{talk.number} {talk.local} {talk.served} served"
             self.tally.failed(where, exc)
-            self.tally.broke(talk.number)
+            self.tally.broke(talk.number, begun)
         finally:
             talk.close()
 
