@@ -360,9 +360,10 @@ class Healing(_Update):
         super().__init__(store, launcher, drainer, order)
         self._given = given
         self._preparing = asyncio.Lock()
+        self._paced = False
 
     async def _advance(self) -> bool:
-        given = self._given
+        given, self._paced = self._given, False
         if given.stale():
             return True
         given.observe()
@@ -372,7 +373,8 @@ class Healing(_Update):
         if given.held():
             return False
         self._remove(todo)
-        if not given.pacing.left:
+        self._paced = given.pacing.left > 0
+        if not self._paced:
             self._start(todo)
         if leaving := self._known(todo.leave):
             self._drainer.begin(leaving)
@@ -386,7 +388,8 @@ class Healing(_Update):
         return todo.complete and idle
 
     def _patience(self) -> float | None:
-        return self._given.pacing.left or None
+        # The pause may have ended since the decision: nothing else would end the wait.
+        return self._given.pacing.left if self._paced else None
 
     def _failed(self, exc: BaseException) -> None:
         if not isinstance(exc, DewyError | OSError):

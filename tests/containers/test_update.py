@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from dewy.containers.container_spec import ContainerSpec
+from dewy.containers.pacing import Pacing
 from dewy.containers.rollout import Desired, Phase
 from dewy.containers.update import Circumstances, Healing, Order, Rollout
 from dewy.errors import EngineError, StartFailed
-from tests.eventually import eventually, turns
+from tests.eventually import DEADLINE, eventually, turns
 from tests.standins.crews import Bench, benched
 
 
@@ -183,6 +184,27 @@ async def test_healing_ends_when_something_else_is_wanted(tmp_path: Path):
         ).run()
 
         assert ["v1"] * 3 == [v for v in bench.serving() if v == "v1"]
+
+
+class EndingPause(Pacing):
+    """A pause that ends between the decision not to start and the wait for its end."""
+
+    lefts = (1.0, 0.0)
+
+    @property
+    def left(self) -> float:
+        self.lefts, left = self.lefts[1:] or (0.0,), self.lefts[0]
+        return left
+
+
+async def test_start_follows_a_pause_that_ends_while_it_is_decided_on(tmp_path: Path):
+    """Nothing else happens that would end the wait."""
+    async with prepared(tmp_path) as (bench, container_spec):
+        run = healing(bench, container_spec, pacing=EndingPause()).run()
+        async with asyncio.timeout(DEADLINE):
+            await run
+
+        assert ["v2"] * 3 == bench.serving()
 
 
 async def test_nothing_starts_while_a_death_is_judged(tmp_path: Path):
