@@ -1,4 +1,4 @@
-"""Whose fault an exception is that nobody raised on purpose: dewy's, or a plugin's."""
+"""Attribution of an unexpected exception: to dewy, or to a plugin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What worked last: replicas that are missing are healed by it."""
+"""Options and readiness checks that worked last, by which replicas are healed."""
 
 from __future__ import annotations
 

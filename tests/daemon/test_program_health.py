@@ -36,17 +36,23 @@ class Judged:
         return True
 
 
-async def test_release_deployed_while_an_unhealthy_one_is_judged_is_not_restarted(
-    site: Site,
-):
-    """It was, without a health check."""
-    site.install("v1", programs.SICKLY)
+async def sickly(site: Site, version: str) -> tuple[Judged, ProgramHealth]:
+    """Start *version*, which answers its health path badly from now on."""
+    site.install(version, programs.SICKLY)
     await site.open()
     await site.supervisor.start()
     (site.root / "sick").touch()
     agent = Judged(site.root)
     endpoint = Endpoint("127.0.0.1", site.port)
     health = ProgramHealth(cast("Agent", agent), site.generations, endpoint)
+    return agent, health
+
+
+async def test_release_deployed_while_an_unhealthy_one_is_judged_is_not_restarted(
+    site: Site,
+):
+    """It was, without a health check."""
+    agent, health = await sickly(site, "v1")
     async with site.generations.deploying:
         look = asyncio.create_task(health.look())
         await agent.judgements.wait()
@@ -60,13 +66,7 @@ async def test_release_deployed_while_an_unhealthy_one_is_judged_is_not_restarte
 
 
 async def test_unhealthy_release_is_replaced_once_nothing_is_deployed(site: Site):
-    site.install("v2", programs.SICKLY)
-    await site.open()
-    await site.supervisor.start()
-    (site.root / "sick").touch()
-    agent = Judged(site.root)
-    endpoint = Endpoint("127.0.0.1", site.port)
-    health = ProgramHealth(cast("Agent", agent), site.generations, endpoint)
+    _, health = await sickly(site, "v2")
     site.install("v1")
     async with site.generations.deploying:
         await health.look()

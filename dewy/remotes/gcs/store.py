@@ -203,7 +203,7 @@ class GCSStore:
 
 
 class Slow(Exception):
-    """What comes is slow."""
+    """Signal that a download is slow."""
 
 
 class Hasty(io.BytesIO):
