@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,69 +34,66 @@ def slow_registry(
         yield asking
 
 
-@pytest.mark.parametrize("version", [None, "v1.2.0"])
-async def test_rollback_calls_off_a_deployment_that_asks_the_registry(
-    version: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    async with sited(tmp_path) as site:
+@asynccontextmanager
+async def asked(
+    root: Path, monkeypatch: pytest.MonkeyPatch, version: str | None
+) -> AsyncIterator[tuple[Site, Gate, asyncio.Task[str]]]:
+    """A deployment of v1.2.0 whose registry is asked for *version* just now."""
+    async with sited(root) as site:
         site.hands.publish("v1.2.0")
         with slow_registry(site, monkeypatch, version) as asking:
             deploy = asyncio.create_task(site.deploy(version))
             await asking.reached.wait()
-            assert "rolled back to v1.0.0" in await site.roll_back()
-            asking.opened.set()
+            yield site, asking, deploy
 
-            with pytest.raises(Cancelled, match="rolled back by operator"):
-                await deploy
+
+@pytest.mark.parametrize("version", [None, "v1.2.0"])
+async def test_rollback_calls_off_a_deployment_that_asks_the_registry(
+    version: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with asked(tmp_path, monkeypatch, version) as (site, asking, deploy):
+        assert "rolled back to v1.0.0" in await site.roll_back()
+        asking.opened.set()
+
+        with pytest.raises(Cancelled, match="rolled back by operator"):
+            await deploy
         assert "v1.0.0" == site.running
 
 
 async def test_abort_calls_off_a_deployment_that_asks_the_registry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    async with sited(tmp_path) as site:
-        site.hands.publish("v1.2.0")
-        with slow_registry(site, monkeypatch, "v1.2.0") as asking:
-            deploy = asyncio.create_task(site.deploy("v1.2.0"))
-            await asking.reached.wait()
-            answer = await site.operations.abort()
-            asking.opened.set()
+    async with asked(tmp_path, monkeypatch, "v1.2.0") as (site, asking, deploy):
+        answer = await site.operations.abort()
+        asking.opened.set()
 
-            assert "the deployment was aborted; v1.1.0 runs" == answer
-            with pytest.raises(Cancelled, match="aborted by operator"):
-                await deploy
+        assert "the deployment was aborted; v1.1.0 runs" == answer
+        with pytest.raises(Cancelled, match="aborted by operator"):
+            await deploy
         assert ("v1.1.0", []) == (site.running, site.quarantined())
 
 
 async def test_rollback_that_cannot_be_done_calls_off_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    async with sited(tmp_path) as site:
-        site.hands.publish("v1.2.0")
-        with slow_registry(site, monkeypatch, "v1.2.0") as asking:
-            deploy = asyncio.create_task(site.deploy("v1.2.0"))
-            await asking.reached.wait()
-            with pytest.raises(DewyError, match="not on this host"):
-                await site.roll_back("v0.1.0")
-            asking.opened.set()
+    async with asked(tmp_path, monkeypatch, "v1.2.0") as (site, asking, deploy):
+        with pytest.raises(DewyError, match="not on this host"):
+            await site.roll_back("v0.1.0")
+        asking.opened.set()
 
-            assert "v1.2.0 runs" == await deploy
+        assert "v1.2.0 runs" == await deploy
 
 
 async def test_client_that_leaves_while_the_registry_is_asked_gets_nothing_deployed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    async with sited(tmp_path) as site:
-        site.hands.publish("v1.2.0")
-        with slow_registry(site, monkeypatch, "v1.2.0") as asking:
-            deploy = asyncio.create_task(site.deploy("v1.2.0"))
-            await asking.reached.wait()
-            deploy.cancel()
-            await asyncio.wait({deploy})
+    async with asked(tmp_path, monkeypatch, "v1.2.0") as (site, _, deploy):
+        deploy.cancel()
+        await asyncio.wait({deploy})
 
-            assert deploy.cancelled()
-            with pytest.raises(DewyError, match="nothing to abort"):
-                await site.operations.abort()
+        assert deploy.cancelled()
+        with pytest.raises(DewyError, match="nothing to abort"):
+            await site.operations.abort()
         assert "v1.1.0" == site.running
 
 

@@ -20,17 +20,23 @@ from tests.standins.agents import acting
 from tests.standins.sites import Gate, Site, deploying, sited
 
 
+def looks_wait(site: Site, monkeypatch: pytest.MonkeyPatch) -> Gate:
+    """Have looks for what is newest wait at the gate, which is returned."""
+    gate, find = Gate(), type(site.agent)._find
+
+    async def waits(agent, state):
+        await gate()
+        return await find(agent, state)
+
+    monkeypatch.setattr(type(site.agent), "_find", waits)
+    return gate
+
+
 async def test_unhold_said_while_a_named_deployment_settles_stays(
     tmp_path, monkeypatch
 ):
     async with sited(tmp_path) as site:
-        gate, find = Gate(), type(site.agent)._find
-
-        async def waits(agent, state):
-            await gate()
-            return await find(agent, state)
-
-        monkeypatch.setattr(type(site.agent), "_find", waits)
+        gate = looks_wait(site, monkeypatch)
         asked = asyncio.create_task(site.deploy("v1.0.0"))
         await gate.reached.wait()
         assert site.agent.state.hold
@@ -48,13 +54,7 @@ async def test_version_named_while_the_last_one_settles_is_deployed(
 ):
     """Nobody had said `hold`."""
     async with sited(tmp_path) as site:
-        gate, find = Gate(), type(site.agent)._find
-
-        async def waits(agent, state):
-            await gate()
-            return await find(agent, state)
-
-        monkeypatch.setattr(type(site.agent), "_find", waits)
+        gate = looks_wait(site, monkeypatch)
         site.hands.publish("v1.2.0")
         first = asyncio.create_task(site.deploy("v1.0.0"))
         await gate.reached.wait()

@@ -104,10 +104,8 @@ async def test_preview_refuses_what_reload_would(
             await ask()
 
 
-async def test_reload_under_way_ends_with_the_proxy(
-    reload: Reload, file: File, frontend: Frontend, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Or it would open ports while those that were open drain."""
+def lookup_hangs(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Have looking names up take for ever; return what tells that it has begun."""
     begun, never = asyncio.Event(), asyncio.Event()
 
     async def slow(*_: object) -> list[Endpoint]:
@@ -116,6 +114,14 @@ async def test_reload_under_way_ends_with_the_proxy(
         return []
 
     monkeypatch.setattr("dewy.proxy.resolver.Resolver.addresses", slow)
+    return begun
+
+
+async def test_reload_under_way_ends_with_the_proxy(
+    reload: Reload, file: File, frontend: Frontend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or it would open ports while those that were open drain."""
+    begun = lookup_hangs(monkeypatch)
     file.settings = replace(OLD, backends=(Endpoint("127.0.0.1", 2),))
     asked = asyncio.create_task(reload.reload())
     await begun.wait()
@@ -129,14 +135,7 @@ async def test_request_for_a_reload_can_be_cancelled(
     reload: Reload, frontend: Frontend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when whoever asked has left."""
-    begun, never = asyncio.Event(), asyncio.Event()
-
-    async def slow(*_: object) -> list[Endpoint]:
-        begun.set()
-        await never.wait()
-        return []
-
-    monkeypatch.setattr("dewy.proxy.resolver.Resolver.addresses", slow)
+    begun = lookup_hangs(monkeypatch)
     asked = asyncio.create_task(reload.reload())
     await begun.wait()
     asked.cancel()
