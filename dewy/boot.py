@@ -95,16 +95,26 @@ async def _adopt_strange(
     strange = found.running
     if strange is None:
         return
+    tell_strange(strange, state.running)
+    await state_store.note(
+        lambda state: deployed_by_another(state, strange, settings.keep)
+    )
+
+
+def tell_strange(strange: Installed, running: Installed | None) -> None:
+    """Log that *strange* was deployed in the place of *running* meanwhile."""
     log.warning(
         "Adopted release that another program deployed",
-        extra={"release": strange.name, "instead_of": running and running[0].name},
+        extra={"release": strange.name, "instead_of": running and running.name},
     )
-    await state_store.note(
-        lambda state: replace(
-            state.deployed(strange, settings.keep),
-            quarantine=state.quarantine.release(strange.tag),
-            because=ADOPTED,
-        )
+
+
+def deployed_by_another(state: State, strange: Installed, keep: int) -> State:
+    """Return *state* once *strange*, which another program deployed, is what runs."""
+    return replace(
+        state.deployed(strange, keep),
+        quarantine=state.quarantine.release(strange.tag),
+        because=ADOPTED,
     )
 
 

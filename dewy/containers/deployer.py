@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -16,11 +15,9 @@ from ..errors import DeploymentError, DewyError, EngineError
 from ..proxy.verdict import Outcomes
 from .container_spec import ContainerSpec, ContainerSpecs
 from .drainer import Drainer
-from .engines.decode import repository
 from .health import Check
 from .image_store import ImageStore
 from .launcher import Launcher, ReadinessProbe
-from .model import Container
 from .pacing import Pacing
 from .proven import Proven
 from .renewal import Renewal
@@ -309,34 +306,6 @@ class ContainerDeployer:
                 "Adopted containers",
                 extra={"found": len(left), "serving": len(self.store.serving)},
             )
-
-    async def identify(self, now: float, *, first: bool = True) -> Installed | None:
-        """
-        Return the version of most serving replicas, where the state names none.
-
-        None where no replica serves, or where the digest cannot be determined. *now* is
-        in seconds since the epoch. Unless this dewy is the *first* in its root,
-        unhealthy replicas do not count: their deployment never committed.
-        """
-        every = self.store.serving
-        serving = [each for each in every if first or each.health_tracker.healthy]
-        for tag, _ in Counter(each.version for each in serving).most_common():
-            replica = next(each for each in serving if each.version == tag)
-            digest = replica.digest or await self._digest(replica.container)
-            if tag and digest:
-                return Installed(tag, digest, "", now)
-        return None
-
-    async def _digest(self, container: Container) -> str:
-        """
-        Return the digest of *container*'s image; "" if the engine does not know it.
-        """
-        image = await self.store.engine.image(container.image_id)
-        ours = self.store.application.repository
-        for reference in image.digests if image else ():
-            if repository(reference) == ours:
-                return reference.partition("@")[2]
-        return ""
 
     def _is_bad(self, replica: Replica) -> bool:
         return self.bad(replica.version, replica.digest)

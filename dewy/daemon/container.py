@@ -13,8 +13,9 @@ from ..admin.handlers import Handlers
 from ..agent import Agent
 from ..config import Endpoint, Settings
 from ..containers.application import Application, application_of
-from ..containers.deployer import is_of
+from ..containers.deployer import ContainerDeployer, is_of
 from ..containers.engines.opening import Runtime, open_engine
+from ..containers.identification import deployed_meanwhile, identify
 from ..containers.image_store import find_image
 from ..containers.image_verifier import ImageVerifier
 from ..containers.lock import engine_lock
@@ -91,17 +92,31 @@ async def replicate(context: RunContext, reread: Reread) -> Handlers:
     agent = await context.agent(
         state_store, replica_set.image_store, replica_set.deployer
     )
-    await replica_set.deployer.adopt(state_store.state.running)
-    if state_store.state.running is None:
-        found = await replica_set.deployer.identify(
-            context.clock.wall(), first=not state_store.found
-        )
-        if found is not None:
-            await state_store.change(lambda state: state.deployed(found, settings.keep))
+    await _adopt(context, state_store, replica_set.deployer)
     await stack.enter_async_context(proxy)
     await stack.enter_async_context(replica_set.exit_watcher)
     stack.push_async_callback(_leave, replica_set, proxy, context)
     return await _keep(context, agent, replica_set, reread)
+
+
+async def _adopt(
+    context: RunContext, state_store: StateStore, deployer: ContainerDeployer
+) -> None:
+    """
+    Let serve what an earlier dewy, or another program, left; note what that is.
+    """
+    await deployer.adopt(state_store.state.running)
+    state, now = state_store.state, context.clock.wall()
+    keep = context.settings.keep
+    if state.running is None:
+        first = not state_store.found
+        if found := await identify(deployer.store, now, first=first):
+            await state_store.change(lambda state: state.deployed(found, keep))
+    elif strange := await deployed_meanwhile(deployer.store, state, now):
+        boot.tell_strange(strange, state.running)
+        await state_store.note(
+            lambda state: boot.deployed_by_another(state, strange, keep)
+        )
 
 
 async def _finish_rollback(

@@ -11,12 +11,12 @@ import pytest
 
 from dewy.config import PortMapping
 from dewy.containers import deployer
-from dewy.containers.engines.memory import MemoryEngine
 from dewy.containers.engines.memory_host import MemoryHost
+from dewy.containers.identification import identify
 from dewy.containers.replica import Replica
 from dewy.system import Clock
 from tests.eventually import DEADLINE, eventually
-from tests.standins.crews import REPOSITORY, Halt, Shop, benched
+from tests.standins.crews import REPOSITORY, Halt, Shop, benched, original
 
 QUICK: dict[str, Any] = {"health_path": "/up"}
 
@@ -86,7 +86,7 @@ async def test_what_serves_is_known_without_a_state(tmp_path: Path):
         host = bench.host
     (tmp_path / ".dewy" / "state.json").unlink()
     async with benched(tmp_path, host, keep=False) as bench:
-        found = await bench.replica_set.deployer.identify(5.0)
+        found = await identify(bench.replica_set.deployer.store, 5.0)
 
         assert ["v1"] * 3 == bench.serving()
         assert found is not None
@@ -171,7 +171,7 @@ async def test_those_of_the_original_serve_and_are_replaced_once(tmp_path: Path)
         assert [{0: 8443, 1: 8080}] * 3 == [r.ports for r in deployer.store.serving]
         assert "create" not in {call for call, _ in host.calls}
         assert "v1" == await bench.ask()
-        found = await deployer.identify(5.0)
+        found = await identify(deployer.store, 5.0)
         assert found is not None
         assert found.identity == digest_of(host, "v1")
         await bench.state_store.change(lambda state: state.deployed(found, 7))
@@ -182,22 +182,6 @@ async def test_those_of_the_original_serve_and_are_replaced_once(tmp_path: Path)
         assert ["v1"] * 3 == bench.serving()
         await deployer.reconcile()
     assert 3 == sum(call == "create" for call, _ in host.calls)
-
-
-async def original(host: MemoryHost, index: int) -> None:
-    """A container as the original started it."""
-    engine = MemoryEngine(host)
-    image = f"{REPOSITORY}:v1"
-    await engine.pull(image, None, lambda done, total: None)
-    labels = {
-        "dewy.managed": "true",
-        "dewy.app": "shop",
-        "dewy.replica": str(index),
-        "dewy.version": "v1",
-    }
-    exposed: dict[str, Any] = {"8443/tcp": {}, "8080/tcp": {}}
-    spec = {"Image": image, "Labels": labels, "ExposedPorts": exposed}
-    await engine.start(await engine.create(f"shop-1772443055-{index}", spec))
 
 
 def digest_of(host: MemoryHost, tag: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,25 @@ class Bench:
             shop.published = dict.fromkeys(ports, 1)
         self.shops[container.id] = shop
         return shop
+
+
+async def original(
+    host: MemoryHost, index: int, tag: str = "v1", **labels: str
+) -> None:
+    """Run a container as the original started it; *labels* are further ones."""
+    engine = MemoryEngine(host)
+    image = f"{REPOSITORY}:{tag}"
+    await engine.pull(image, None, lambda done, total: None)
+    told = {
+        "dewy.managed": "true",
+        "dewy.app": "shop",
+        "dewy.deployed_at": datetime.now().astimezone().isoformat("T", "seconds"),
+        "dewy.replica": str(index),
+        "dewy.version": tag,
+    }
+    exposed: dict[str, Any] = {"8443/tcp": {}, "8080/tcp": {}}
+    spec = {"Image": image, "Labels": told | labels, "ExposedPorts": exposed}
+    await engine.start(await engine.create(f"shop-1772443055-{index}", spec))
 
 
 class Halt:
