@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .metrics import Handler
 
-__all__ = ["AdminAPI"]
+__all__ = ["AdminAPI", "bind"]
 
 log = logging.getLogger(__name__)
 
@@ -151,27 +151,36 @@ class AdminAPI:
         app.router.add_get("/api/containers", containers, allow_head=False)
 
     async def _bind(self, make: Callable[[], asyncio.BaseProtocol]) -> asyncio.Server:
-        loop = asyncio.get_running_loop()
         doorman = ConnectionLimiter(
             make, head=self._header_timeout, answer=self._answer_timeout
         )
-        first = self.port
-        ports = range(first, min(first + PORTS_TRIED, 65536))
-        for port in ports:
-            try:
-                server = await loop.create_server(doorman, HOST, port)
-            except OSError as exc:
-                if exc.errno != errno.EADDRINUSE:
-                    raise DewyError(
-                        f"the admin API cannot listen: {exc.strerror or exc}"
-                    ) from exc
-                continue
-            self.port = port
-            return server
-        raise DewyError(
-            f"the admin API found no free port from {first} to {ports[-1]}; "
-            "give another --admin-port, or 0 for none"
-        )
+        server, self.port = await bind(doorman, self.port)
+        return server
+
+
+async def bind(
+    make: Callable[[], asyncio.BaseProtocol], first: int
+) -> tuple[asyncio.Server, int]:
+    """
+    Return a server at the first free port of ten from *first* on, and that port.
+
+    Raises:
+        DewyError: they are all taken.
+    """
+    loop = asyncio.get_running_loop()
+    ports = range(first, min(first + PORTS_TRIED, 65536))
+    for port in ports:
+        try:
+            return await loop.create_server(make, HOST, port), port
+        except OSError as exc:
+            if exc.errno != errno.EADDRINUSE:
+                raise DewyError(
+                    f"the admin API cannot listen: {exc.strerror or exc}"
+                ) from exc
+    raise DewyError(
+        f"the admin API found no free port from {first} to {ports[-1]}; "
+        "give another --admin-port, or 0 for none"
+    )
 
 
 def status_answer(status: Mapping[str, Any]) -> dict[str, Any]:

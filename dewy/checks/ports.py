@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 
+from ..admin.http import bind
 from ..config import Settings
 from ..errors import DewyError
-from ..proxy.listeners import listen
+from ..proxy.listeners import listen, option_named
 from ..supervisor.port_holder import left_at, works_in
 from ..supervisor.processes import holders, members, name_of
 from ..supervisor.sockets import open_listeners
@@ -36,13 +37,34 @@ async def port_findings(settings: Settings, running: int) -> AsyncIterator[Findi
             yield Finding(Level.OK, "port", f"{address.name} is free")
     # Looking at a Unix socket would leave its file.
     addresses = [each for each in settings.listen if not each.path]
+    option = "--listen" if settings.command == "proxy" else "--port"
     for endpoint in (*(each.endpoint for each in settings.port_mappings), *addresses):
         try:
-            (await listen(endpoint)).close()
+            with option_named(option):
+                (await listen(endpoint)).close()
         except DewyError as exc:
             yield await asyncio.to_thread(_taken, endpoint.port, exc, settings, running)
         else:
             yield Finding(Level.OK, "port", f"{endpoint} is free")
+    if not running and _serves_http(settings):
+        yield await _admin_port(settings)
+
+
+def _serves_http(settings: Settings) -> bool:
+    measured = settings.telemetry or settings.otlp_endpoint
+    chosen = settings.admin_port_chosen or measured or settings.command != "proxy"
+    return bool(settings.admin_port and chosen)
+
+
+async def _admin_port(settings: Settings) -> Finding:
+    try:
+        server, port = await bind(asyncio.Protocol, settings.admin_port)
+        server.close()
+        return Finding(Level.OK, "port", f"{port} is free for the HTTP API")
+    except DewyError as exc:
+        fatal = settings.admin_port_chosen
+        level = Level.FAILURE if fatal else Level.ATTENTION
+        return Finding(level, "port", str(exc))
 
 
 def _taken(port: int, exc: DewyError, settings: Settings, running: int) -> Finding:

@@ -30,6 +30,7 @@ from ..notifiers import Kind
 from ..polling import Poller
 from ..proxy import Port, Proxy
 from ..proxy.backend import Probe
+from ..proxy.listeners import option_named
 from ..proxy.stopping import stop
 from ..registries.img import repository_of
 from ..remotes.oci.credentials import Credentials
@@ -213,7 +214,8 @@ async def _open(proxy: Proxy, context: RunContext) -> list[Port]:
             with passed[0][1] as listener:
                 ports.append(proxy.adopt(listener, own=False))
         else:
-            ports.append(await proxy.open(mapping.endpoint))
+            with option_named("--port"):
+                ports.append(await proxy.open(mapping.endpoint))
         told = {"proxy_port": mapping.proxy, "address": str(mapping.endpoint)}
         log.info("TCP proxy started", extra=told)
     log.info("All TCP proxies started successfully", extra={"count": len(ports)})

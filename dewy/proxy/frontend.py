@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from ..config import Endpoint, Settings
 from ..errors import DewyError
 from .backend import Backend
-from .listeners import Offered, Permissions, taken
+from .listeners import Offered, Permissions, option_named, taken
 from .pool import Pool
 from .port import Port
 from .probe import reachable
@@ -177,9 +177,10 @@ class Frontend:
         opened: dict[Endpoint, Pool] = {}
         try:
             for endpoint in endpoints:
-                port = await self.proxy.open(
-                    endpoint, offered, paused=paused, permissions=permissions
-                )
+                with option_named("--listen"):
+                    port = await self.proxy.open(
+                        endpoint, offered, paused=paused, permissions=permissions
+                    )
                 opened[endpoint] = Pool(port)
         except DewyError:
             for pool in opened.values():

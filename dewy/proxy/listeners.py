@@ -9,15 +9,24 @@ import os
 import pwd
 import socket
 import stat
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
 
 from ..config import Endpoint
 from ..errors import ConfigError, DewyError
+from ..supervisor.processes import holder
 
-__all__ = ["BACKLOG", "Permissions", "SocketFile", "listen", "permit", "taken"]
+__all__ = [
+    "BACKLOG",
+    "Permissions",
+    "SocketFile",
+    "listen",
+    "option_named",
+    "permit",
+    "taken",
+]
 
 BACKLOG = 4096
 
@@ -122,7 +131,18 @@ async def listen(
             )
         return _listen(endpoint)
     except OSError as exc:
-        raise DewyError(_explain(endpoint, exc)) from exc
+        raise DewyError(await _explained(endpoint, exc)) from exc
+
+
+@contextmanager
+def option_named(option: str) -> Iterator[None]:
+    """Begin the message of a socket that cannot be opened with the *option*."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except DewyError as exc:
+        raise DewyError(f"{option} {exc}") from exc
 
 
 async def permit(file: SocketFile, permissions: Permissions) -> None:
@@ -200,6 +220,13 @@ def _abandoned(path: str) -> bool:
             probe.setblocking(False)
             return probe.connect_ex(path) == errno.ECONNREFUSED
     return False
+
+
+async def _explained(endpoint: Endpoint, exc: OSError) -> str:
+    if exc.errno == errno.EADDRINUSE and not endpoint.path:
+        who = await asyncio.to_thread(holder, endpoint.port)
+        return f"{endpoint} is in use by {who}; stop it, or use another port"
+    return _explain(endpoint, exc)
 
 
 def _explain(endpoint: Endpoint, exc: OSError) -> str:

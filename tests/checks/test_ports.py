@@ -30,7 +30,7 @@ def settings(root: Path, port: int, command: str = "server") -> Settings:
         if command == "container"
         else {"ports": (Address(str(port), "0.0.0.0", port),)}
     )
-    return Settings(command=command, root=root, cache_dir=root, **given)
+    return Settings(command=command, root=root, cache_dir=root, admin_port=0, **given)
 
 
 @contextmanager
@@ -75,8 +75,8 @@ async def test_port_of_another_program_is_a_failure(
 
     assert Level.FAILURE is found.level
     assert str(port) in found.text
-    if command == "server":
-        assert f"(pid {pid})" in found.text
+    assert found.text.startswith(f"--port {port} is in use by ")
+    assert f"(pid {pid})" in found.text
 
 
 async def test_port_of_the_dewy_that_runs_here_is_fine(tmp_path: Path) -> None:
@@ -128,3 +128,37 @@ async def test_listeners_of_proxy_are_looked_at(
     assert (Level.OK, f"127.0.0.1:{unused_tcp_port} is free") == (free.level, free.text)
     assert Level.FAILURE is taken.level
     assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "chosen", "level"),
+    [
+        ("server", True, Level.FAILURE),
+        ("container", False, Level.ATTENTION),
+        ("proxy", True, Level.FAILURE),
+        ("proxy", False, None),
+    ],
+)
+async def test_ports_of_the_http_api_all_taken_are_foretold(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    unused_tcp_port: int,
+    command: str,
+    chosen: bool,
+    level: Level | None,
+) -> None:
+    """As the command says it; fatal only where somebody asked for the port."""
+    monkeypatch.setattr("dewy.admin.http.PORTS_TRIED", 1)
+    given = Settings(
+        command=command,
+        root=tmp_path,
+        cache_dir=tmp_path,
+        admin_port=unused_tcp_port,
+        admin_port_chosen=chosen,
+    )
+    with socket.create_server(("127.0.0.1", unused_tcp_port)):
+        found = [each async for each in port_findings(given, 0)]
+        beside = [each async for each in port_findings(given, os.getpid())]
+    assert ([] if level is None else [level]) == [each.level for each in found]
+    assert all("the admin API found no free port" in each.text for each in found)
+    assert [] == beside
