@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from importlib.metadata import PackageNotFoundError, requires
 
 __all__ = ["install_hint"]
 
@@ -16,6 +15,9 @@ def install_hint(extra: str) -> str:
     It names the dependencies rather than dewy: on the public index, that name belongs
     to another project.
     """
+    # Read only here: it takes longer to load than most commands to run.
+    from importlib.metadata import PackageNotFoundError, requires
+
     try:
         stated = requires("dewy") or []
     except PackageNotFoundError:

@@ -6,16 +6,17 @@ The event loop dewy runs on: uvloop where the extra `fast` is there, else asynci
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from collections.abc import Callable, Coroutine
 from importlib.util import find_spec
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import ConfigError, ImplementationUnavailable
 from .extras import install_hint
-from .threads import DaemonThreads
+
+if TYPE_CHECKING:
+    import asyncio
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,11 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     except ConfigError:
         main.close()
         raise
+    # Only here: most commands need no loop, and its modules take long to load.
+    import asyncio
+
+    from .threads import DaemonThreads
+
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.get_loop().set_default_executor(DaemonThreads())
         return runner.run(main)
