@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from importlib import metadata
 from importlib.metadata import PackageNotFoundError
 
 import pytest
 
-from dewy import extras
 from dewy.extras import install_hint
 
 
@@ -34,7 +34,7 @@ def test_hint_names_the_extra_where_metadata_is_missing(
     def requires(name: str) -> list[str]:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(extras, "requires", requires)
+    monkeypatch.setattr(metadata, "requires", requires)
 
     assert "install dewy from its wheel or checkout with the extra 's3'" == (
         install_hint("s3")
