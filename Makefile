@@ -23,7 +23,7 @@ help:
 	@echo 'make soak         run the long tests at full size'
 	@echo 'make lint         check style, types and Cython sources'
 	@echo 'make bench        measure the proxy, alone and against HAProxy and nginx'
-	@echo 'make gate         hold it to its pass marks, in 4 minutes'
+	@echo 'make gate         hold it to its pass marks, in 3 minutes'
 	@echo 'make build        build an sdist and a wheel into dist/'
 	@echo 'make check-wheel  test the wheel in a fresh environment'
 	@echo 'make clean        remove what was built'

@@ -58,8 +58,12 @@ class Plan:
         return self.addresses[:FEW_BACKENDS]
 
     def often(self, times: int) -> Plan:
-        """With that many times the rounds, where few leave much to chance."""
-        return replace(self, rounds=times * self.rounds)
+        """
+        Return it with that many times the rounds, for what few leave to chance: p99.
+
+        The short run judges none of that.
+        """
+        return replace(self, rounds=times * self.rounds) if self.all else self
 
 
 def alternate(

@@ -101,6 +101,10 @@ def _rate(comparison: str, aim: float = 1.0, gate: float = 0.85) -> Row:
     return Row(title, comparison, RATE, aim, gate, more_is_better=True)
 
 
+def _p99(title: str, comparison: str) -> Row:
+    return Row(title, comparison, P99, aim=1.0, gate=1.3, by_machine=True)
+
+
 ROWS = (
     _rate(SMALL.name, aim=1.05),
     _rate(MEDIUM.name),
@@ -111,8 +115,8 @@ ROWS = (
     Row("CPU per request, 11 bytes", SMALL.name, CPU, 0.80, 0.95),
     Row("CPU per request, 64 KiB", MEDIUM.name, CPU, 0.85, 1.05),
     Row("CPU per request, 100 MB", BULK.name, CPU, 0.55, 0.75),
-    Row("p99 of small clients, alone", SMALL.name, P99, 1.0, 1.3),
-    Row("p99 of small clients, beside 4 bulk streams", MIXED.name, P99, 1.0, 1.3),
+    _p99("p99 of small clients, alone", SMALL.name),
+    _p99("p99 of small clients, beside 4 bulk streams", MIXED.name),
     Row(
         "requests/s, compiled : pure Python",
         PURE,
@@ -148,6 +152,7 @@ ROWS = (
         gate=1.3,
         of="lock held",
         against="lock free",
+        by_machine=True,
     ),
     Row(
         f"CPU per connection, {IDLE:,} open : {FEW_IDLE}",
@@ -246,7 +251,9 @@ def judge(results: Results) -> list[Verdict]:
     if "dewy" in results.idle_bytes:
         kibibytes = results.idle_bytes["dewy"] / 1024
         title = f"KiB per idle connection, {IDLE:,} of them"
-        verdicts.append(Verdict(title, kibibytes, MEMORY_AIM, MEMORY_GATE, False))
+        verdicts.append(
+            Verdict(title, kibibytes, MEMORY_AIM, MEMORY_GATE, False, by_machine=True)
+        )
     return verdicts
 
 
