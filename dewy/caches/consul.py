@@ -25,7 +25,8 @@ from .. import urls
 from ..config.values import positive_duration
 from ..errors import ConfigError, RateLimited, RemoteError
 from ..remotes import NONSENSE
-from ..remotes.http import broke_off, no_connection
+from ..remotes.env_proxy import no_connection
+from ..remotes.http import broke_off
 from . import Versioned
 from .chunks import ChunkedCache, local_copies
 from .circuit_breaker import PATIENCE, CircuitBreaker, together

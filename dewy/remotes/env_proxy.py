@@ -20,7 +20,11 @@ __all__ = ["LOGIN", "ProxyError", "proxies_for", "proxy_for", "shown", "through_
 
 log = logging.getLogger(__name__)
 
-LOGIN = "give its login, http://USER:PASSWORD@HOST, in HTTPS_PROXY or HTTP_PROXY"
+# Not `http://USER:…`, which would be struck out as if it were a login.
+LOGIN = (
+    "give its login as USER:PASSWORD@HOST in HTTPS_PROXY or HTTP_PROXY,"
+    " or correct the one there"
+)
 
 
 class ProxyError(aiohttp.ClientError):
@@ -69,6 +73,13 @@ def shown(proxy: URL) -> str:
     return f"proxy {proxy.host}:{proxy.port}"
 
 
+def no_connection(exc: OSError) -> str:
+    """Return why there is no connection, as the system says it."""
+    # asyncio's own text is that of a call, addresses in Python's form included.
+    number = exc.errno or 0
+    return os.strerror(number) if number > 0 else exc.strerror or "no connection"
+
+
 @contextmanager
 def _blamed(proxy: URL, url: URL, *, tunnel: bool) -> Iterator[None]:
     """Turn what is the fault of *proxy* into ProxyError."""
@@ -87,7 +98,7 @@ def _blamed(proxy: URL, url: URL, *, tunnel: bool) -> Iterator[None]:
         text = f"{shown(proxy)} is a name that could not be resolved"
         raise ProxyError(text) from None
     except aiohttp.ClientProxyConnectionError as exc:
-        why = exc.os_error.strerror or "no connection"
+        why = no_connection(exc.os_error)
         raise ProxyError(f"{shown(proxy)} could not be reached: {why}") from None
     except aiohttp.ConnectionTimeoutError:
         text = f"{shown(proxy)} made no connection to {url.host} in time"

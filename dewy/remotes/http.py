@@ -32,7 +32,7 @@ from yarl import URL
 from .. import __version__
 from ..errors import RateLimited, RemoteError
 from . import authorities
-from .env_proxy import LOGIN, ProxyError, through_proxy
+from .env_proxy import LOGIN, ProxyError, no_connection, through_proxy
 from .http_metrics import TRAFFIC
 from .netrc import log_in
 
@@ -176,13 +176,6 @@ def translated(host: str, error: type[RemoteError] = RemoteError) -> Iterator[No
         raise kind(f"{host} {_complaint(exc)}") from None
 
 
-def no_connection(exc: OSError) -> str:
-    """Return why there is no connection, as the system says it."""
-    # asyncio's own text is that of a call, addresses in Python's form included.
-    number = exc.errno or 0
-    return os.strerror(number) if number > 0 else exc.strerror or "no connection"
-
-
 def broke_off(exc: BaseException) -> str:
     """Return how a server ended the connection, by what a client raised."""
     match exc:
@@ -244,7 +237,9 @@ def refusal(
 
 def proxy_trouble(host: str, exc: Exception) -> str:
     """Say what the proxy to *host* did, by *exc* of a library that speaks to it."""
-    if "407" in str(exc):
+    # botocore keeps the reason apart from its text.
+    reason = getattr(exc, "kwargs", {}).get("error") or exc
+    if "407" in str(reason):
         return f"the proxy to {host} answered 407: {LOGIN}"
     return f"the proxy to {host} could not be reached, or does not connect to it"
 

@@ -11,7 +11,9 @@ import pytest
 
 from dewy.errors import RemoteError
 from dewy.remotes import http
+from dewy.remotes.env_proxy import LOGIN as ADVICE
 from dewy.remotes.env_proxy import proxies_for
+from dewy.urls import strike
 from tests.standins.files import FileServer
 
 LOGIN = "Basic bWU6bWluZQ=="
@@ -142,6 +144,22 @@ async def test_proxy_that_wants_a_login_is_blamed_itself(
         monkeypatch.setenv(f"{scheme}_proxy", place)
         with pytest.raises(RemoteError, match=said):
             await told(f"{scheme}://example.invalid/file")
+
+
+def test_advice_on_a_proxy_login_survives_the_redaction_of_logins() -> None:
+    assert ADVICE == strike(ADVICE)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_proxy_that_is_not_there_is_told_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, scheme: str, unused_tcp_port: int
+) -> None:
+    monkeypatch.setenv(f"{scheme}_proxy", f"127.0.0.1:{unused_tcp_port}")
+    with pytest.raises(RemoteError) as caught:
+        await told(f"{scheme}://example.invalid/file")
+
+    name = f"proxy 127.0.0.1:{unused_tcp_port}"
+    assert f"{name} could not be reached: Connection refused" == str(caught.value)
 
 
 @pytest.mark.parametrize(

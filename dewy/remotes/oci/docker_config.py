@@ -112,11 +112,11 @@ class Logins:
             # Go's decoder, which docker uses, passes over line breaks.
             text = str(packed).replace("\r", "").replace("\n", "")
             text = base64.b64decode(text, validate=True).decode()
+            name, password = text.split(":", maxsplit=1)
         except (binascii.Error, ValueError):
             raise RemoteError(
                 f"{self.source}: the login for {host} is garbled"
             ) from None
-        name, _, password = text.partition(":")
         return name, password.strip("\0")
 
 

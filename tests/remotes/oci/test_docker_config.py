@@ -111,14 +111,17 @@ def test_what_is_no_such_file_is_said(document: bytes) -> None:
         Logins.parse(document, "config.json")
 
 
-def test_garbled_login_is_said_and_not_shown() -> None:
-    logins = parse(auths={"a.io": {"auth": "s3cret!"}})
+@pytest.mark.parametrize("auth", ["s3cret!", base64.b64encode(b"s3cret").decode()])
+def test_garbled_login_is_said_and_not_shown(auth: str) -> None:
+    """Neither base64 nor, in it, a name and a password with a colon between them."""
+    logins = parse(auths={"a.io": {"auth": auth}})
 
     with pytest.raises(RemoteError, match=r"login for a\.io is garbled") as caught:
         logins.credentials("a.io")
 
-    assert "s3cret" not in str(caught.value)
-    assert "s3cret" not in repr(logins)
+    for secret in ("s3cret", auth):
+        assert secret not in str(caught.value)
+        assert secret not in repr(logins)
 
 
 def test_places_come_in_their_order() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -274,6 +275,22 @@ async def test_store_on_this_host_is_asked_without_a_proxy(
     store = await asyncio.to_thread(opened, bucket, "http://store.invalid")
     with pytest.raises(RemoteError, match=r"the proxy to .* could not be reached"):
         await asyncio.to_thread(store.page, "", "", "")
+
+
+async def test_proxy_that_wants_a_login_is_told_as_that(
+    bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(reader: StreamReader, writer: StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 407 Who are you\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as proxy:
+        _, port = proxy.sockets[0].getsockname()
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        store = await asyncio.to_thread(opened, bucket, "https://store.invalid")
+        with pytest.raises(RemoteError, match=r"the proxy to .* answered 407: give"):
+            await asyncio.to_thread(store.page, "", "", "")
 
 
 async def test_broken_file_of_aws_is_told_when_the_bucket_is_asked(
