@@ -25,6 +25,11 @@ cdef void attempt(Worker *w, Conn *c) noexcept nogil:
         if is_scarcity(error) and w.now - c.sought_at < w.engine.connect_budget:
             postpone(w, c, error)
             return
+        if is_shortage(error):
+            release(c.backend)
+            c.backend = NULL
+            give_up(w, c, error)
+            return
         c.attempts += 1
         if c.attempts > 1 and not c.parched:
             bump(&counters(w, c.port).retries, 1)
@@ -39,7 +44,7 @@ cdef void attempt(Worker *w, Conn *c) noexcept nogil:
         c.state = WAITING
         arm(w, c, w.now + RETRY_LATER)
         return
-    give_up(w, c)
+    give_up(w, c, EADDRNOTAVAIL if c.parched else 0)
 
 
 cdef int dial_if_possible(Worker *w, Conn *c) noexcept nogil:
@@ -90,12 +95,17 @@ cdef void hang_up(Conn *c) noexcept nogil:
 
 
 cdef bint is_scarcity(int error) noexcept nogil:
-    # Of descriptors or memory here; EAGAIN is a Unix listener's full backlog.
-    return error in (EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC, EAGAIN)
+    # EAGAIN is a Unix listener's full backlog.
+    return error == EAGAIN or is_shortage(error)
+
+
+cdef bint is_shortage(int error) noexcept nogil:
+    # Of descriptors or memory here, for which no backend is to blame.
+    return error in (EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC)
 
 
 cdef void postpone(Worker *w, Conn *c, int error) noexcept nogil:
-    if c.state != WAITING and error != EAGAIN:
+    if c.state != WAITING and is_shortage(error):
         report(w, c.port, ACCEPT_FAILED, error)
     release(c.backend)
     c.backend = NULL
@@ -167,9 +177,10 @@ cdef void turn_from(Worker *w, Conn *c) noexcept nogil:
     queue(w, c)
 
 
-cdef void give_up(Worker *w, Conn *c) noexcept nogil:
-    if c.attempts or c.state == WAITING:
-        report(w, c.port, UNANSWERED, 0)
+cdef void give_up(Worker *w, Conn *c, int error) noexcept nogil:
+    """Turn the client away; *error* is what this host lacked, if it did."""
+    if error or c.attempts or c.state == WAITING:
+        report(w, c.port, UNANSWERED, error)
     else:
         report(w, c.port, NO_BACKEND, 0)
     finish(w, c, RESET_BOTH)

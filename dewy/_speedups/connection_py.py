@@ -272,10 +272,10 @@ class Connection:
             self._engine.news.say(IDLE_TIMEOUT, self.port.number)
             self.cut("idle_timeout")
 
-    def turn_away(self, cause: str) -> None:
-        """Reset the client, for which there is no backend."""
+    def turn_away(self, cause: str, problem: int) -> None:
+        """Reset the client, for which there is no backend; say what the host lacked."""
         kind = NO_BACKEND if cause == "no_backend" else UNANSWERED
-        self._engine.news.say(kind, self.port.number)
+        self._engine.news.say(kind, self.port.number, problem)
         self.cut(cause)
 
     def cut(self, cause: str = "cut") -> None:

@@ -73,6 +73,8 @@ class Connector:
             problem = self._dial(self.backend)
             if problem in SCARCITY and self._patience() > EARLY:
                 return self._postpone(problem)
+            if problem in SHORTAGE:
+                return self._give_up(problem)
             self._port.retries += bool(self._tried) and not self._parched
             self._tried.append(self.backend)
             if problem in (0, errno.EINPROGRESS):
@@ -80,8 +82,13 @@ class Connector:
             self._count(problem)
             self.stop()
         if not (self._hold() or self._await_ports()):
-            tried = self._tried or self._tried_before
-            self._pair.turn_away("unanswered" if tried else "no_backend")
+            self._give_up(errno.EADDRNOTAVAIL if self._parched else 0)
+
+    def _give_up(self, problem: int) -> None:
+        """Turn the client away; *problem* is what this host lacked, if it did."""
+        self.stop()
+        tried = problem or self._tried or self._tried_before
+        self._pair.turn_away("unanswered" if tried else "no_backend", problem)
 
     def has_another(self) -> bool:
         """

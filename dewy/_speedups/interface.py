@@ -53,7 +53,8 @@ IDLE_TIMEOUT: Final = 6
 # A client waits because this host has no local port left towards a backend.
 NO_ADDRESS: Final = 7
 
-# A client was reset because every backend that was tried for it failed.
+# A client was reset because every backend that was tried for it failed; detail is the
+# errno if it was this host that lacked something.
 UNANSWERED: Final = 8
 
 # Upper bounds of the histograms' buckets, in seconds; one more bucket holds the rest.

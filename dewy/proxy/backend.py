@@ -16,7 +16,8 @@ __all__ = ["Backend", "Probe"]
 
 log = logging.getLogger(__name__)
 
-Probe = Callable[["Backend"], Awaitable[bool]]
+Probe = Callable[["Backend"], Awaitable[bool | None]]
+"""Whether a backend may be used; None if it could not be found out."""
 
 
 class Backend:
@@ -144,8 +145,9 @@ class Backend:
 
     async def _probe(self, probe: Probe) -> None:
         pauses = intervals()
-        while not await probe(self):
-            self._eject()
+        while not (answer := await probe(self)):
+            if answer is not None:
+                self._eject()
             await asyncio.sleep(next(pauses))
         self.restore()
 

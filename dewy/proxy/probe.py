@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from .._speedups.proxy_protocol import LOCAL
 from .._speedups.self_connection import is_self_connected
 from ..config import Endpoint
+from ..system import SHORTAGE
 
 __all__ = ["PATIENCE", "intervals", "reachable"]
 
@@ -19,9 +20,11 @@ MOMENT = 0.1
 FIRST, LONGEST = 0.5, 30.0
 
 
-async def reachable(endpoint: Endpoint, *, proxy_protocol: bool = False) -> bool:
+async def reachable(endpoint: Endpoint, *, proxy_protocol: bool = False) -> bool | None:
     """
     Return whether *endpoint* accepts a connection and keeps it for a moment.
+
+    None is for a host that lacked what it takes to find out: a port or a descriptor.
 
     Args:
         proxy_protocol: Whether the backend expects the PROXY protocol first, which then
@@ -38,8 +41,8 @@ async def reachable(endpoint: Endpoint, *, proxy_protocol: bool = False) -> bool
             if proxy_protocol:
                 await loop.sock_sendall(sock, LOCAL)
             return await _stays(sock)
-    except OSError:  # TimeoutError is one
-        return False
+    except OSError as exc:  # TimeoutError is one
+        return None if exc.errno in SHORTAGE else False
 
 
 async def _stays(sock: socket.socket) -> bool:

@@ -255,7 +255,7 @@ class Proxy:
             else:
                 backend.suspected(detail != 0, self._probe)
 
-    async def _reachable(self, backend: Backend) -> bool:
+    async def _reachable(self, backend: Backend) -> bool | None:
         return await reachable(backend.endpoint, proxy_protocol=self._proxy_protocol)
 
 
@@ -267,7 +267,8 @@ def _about_port(port: Port, kind: int, detail: int) -> None:
     elif kind == NO_ADDRESS:
         port.troubled("no_address", error=os.strerror(detail))
     elif kind == UNANSWERED:
-        port.troubled("unanswered")
+        lacking = {"error": os.strerror(detail)} if detail else {}
+        port.troubled("unanswered", **lacking)
     elif kind == IDLE_TIMEOUT:
         port.troubled("idle_timeout")
     elif kind == NO_BACKEND:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable
 from itertools import islice
 
@@ -99,3 +100,14 @@ async def test_probe_says_that_it_is_nobodys_connection() -> None:
 def test_pauses_grow(index: int, expected: float) -> None:
     """Up to half a minute."""
     assert expected == next(islice(intervals(), index, None))
+
+
+async def test_backend_is_not_known_while_the_host_lacks_a_descriptor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def scarce(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("dewy.proxy.probe.socket.socket", scarce)
+
+    assert await reachable(Endpoint("127.0.0.1", 9)) is None
