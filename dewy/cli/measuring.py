@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..config import Settings
 from ..errors import DewyError
 from ..proxy import Proxy
+from ..proxy.frontend import Frontend
 from ..telemetry.loading import load
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Measured:
         self._telemetry = load(settings)
 
     @asynccontextmanager
-    async def __call__(self, proxy: Proxy) -> AsyncIterator[Callable[[], None]]:
+    async def __call__(self, frontend: Frontend) -> AsyncIterator[Callable[[], None]]:
         """
         Measure while the block lasts; yields what begins the last delivery.
 
@@ -46,10 +47,10 @@ class Measured:
         leave: Callable[[], None] = lambda: None  # noqa: E731
         async with AsyncExitStack() as stack:
             if self._telemetry is not None:
-                await self._measure(self._telemetry, proxy, stack)
+                await self._measure(self._telemetry, frontend.proxy, stack)
                 leave = partial(self._telemetry.leave, hurry=True)
             if self._telemetry is not None or self._settings.admin_port_chosen:
-                await self._answer(proxy, stack)
+                await self._answer(frontend, stack)
             yield leave
 
     async def _measure(
@@ -62,7 +63,7 @@ class Measured:
         telemetry.watch([Source(build), proxied(lambda: proxy.ports)])
         await stack.enter_async_context(telemetry)
 
-    async def _answer(self, proxy: Proxy, stack: AsyncExitStack) -> None:
+    async def _answer(self, frontend: Frontend, stack: AsyncExitStack) -> None:
         """Show the proxy on a page, and what it counts, as other modes do."""
         from ..admin.http import AdminAPI
         from ..admin.metrics import answering
@@ -70,7 +71,9 @@ class Measured:
         settings, telemetry, routes = self._settings, self._telemetry, {}
         if telemetry is not None:
             routes["/metrics"] = answering(telemetry.text, telemetry.content_type)
-        api = AdminAPI(settings.admin_port, _snapshot(settings, proxy), routes=routes)
+        api = AdminAPI(
+            settings.admin_port, _snapshot(settings, frontend), routes=routes
+        )
         try:
             await stack.enter_async_context(api)
         except DewyError as exc:
@@ -79,13 +82,18 @@ class Measured:
             log.warning("Admin API not started", extra={"error": str(exc)})
 
 
-def _snapshot(settings: Settings, proxy: Proxy) -> Snapshot:
+def _snapshot(settings: Settings, frontend: Frontend) -> Snapshot:
     from ..admin.proxy_status import proxy_status
 
     name = settings.name or settings.root.name
 
     async def told() -> dict[str, Any]:
-        root = str(settings.root)
-        return proxy_status(proxy.ports, name=name, root=root, pid=os.getpid())
+        return proxy_status(
+            frontend.proxy.ports,
+            name=name,
+            root=str(settings.root),
+            pid=os.getpid(),
+            unresolved=frontend.unresolved(),
+        )
 
     return told

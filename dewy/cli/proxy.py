@@ -22,6 +22,8 @@ def command(ctx: click.Context, /, **given: object) -> int:
     SIGHUP, or `dewy reload`, reads ./dewy.toml anew: listeners and backends come
     and go, and no open connection ends.
 
+    Its HTTP API opens with --admin-port or --telemetry only.
+
     SIGTERM drains: no new connections, then the end with the last of those that
     are open, or after --drain-time, when the rest is reset. A second one ends it
     at once.

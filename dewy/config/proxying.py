@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 
 from ..errors import ConfigError
 from .endpoint import BackendAddress, Endpoint, parse_backend
@@ -10,10 +11,12 @@ from .kinds import FLAG, HEALTH_PATH, TIME
 from .option import CONTAINER, Option
 from .values import Kind, choice, last, number
 
-__all__ = ["PROXY", "PROXYING"]
+__all__ = ["PROXY", "PROXYING", "proxying_faults"]
 
 PROXY = frozenset({"proxy"})
 RELAYS = PROXY | CONTAINER
+LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
+ANYWHERE = frozenset(("", "0.0.0.0", "::"))
 BALANCES = ("round-robin", "least-connections")
 
 
@@ -35,6 +38,32 @@ def _owner(text: str, what: str) -> str:
     if not re.fullmatch(r"[^:\s]+(:[^:\s]+)?|:[^:\s]+", text):
         raise ConfigError(f"{what} {text!r} must be USER, USER:GROUP or :GROUP")
     return text
+
+
+def proxying_faults(
+    listen: Sequence[Endpoint], backends: Sequence[BackendAddress]
+) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with the addresses of a proxy, each with its option."""
+    if not backends:
+        yield "backend", "proxy needs a --backend to pass connections on to"
+    for each in dict.fromkeys(listen):
+        if listen.count(each) > 1:
+            yield "listen", f"--listen {each} is given twice"
+    for backend in backends:
+        if any(_leads_to(backend, each) for each in listen):
+            loop = "it would pass connections on to itself"
+            yield "backend", f"--backend {backend} is a --listen of this proxy: {loop}"
+
+
+def _leads_to(backend: BackendAddress, listener: Endpoint) -> bool:
+    if backend == listener:
+        return True
+    if (
+        isinstance(backend, Endpoint) and backend.path
+    ) or backend.port != listener.port:
+        return False
+    local = backend.host in LOOPBACK
+    return local and (listener.host in ANYWHERE or backend.host == "localhost")
 
 
 LISTENERS = Kind("ADDR:PORT", _listeners, (int, str), repeated=True)

@@ -11,6 +11,7 @@ from .. import urls
 from ..errors import ConfigError, Mistakes
 from . import sources
 from .options import options_of, options_without_effect
+from .proxying import proxying_faults
 from .settings import (
     DEFAULT_SHUTDOWN_TIMEOUT,
     IMAGES,
@@ -274,8 +275,8 @@ def _faults(settings: Settings, said: Mapping[str, Said]) -> Iterator[tuple[str,
                 "or 127.0.0.1:8080:80 for port 80 of the containers"
             ),
         )
-    if command == "proxy" and not settings.backends:
-        yield "backend", "proxy needs a --backend to pass connections on to"
+    if command == "proxy":
+        yield from proxying_faults(settings.listen, settings.backends)
     if settings.health_path and command == "server" and not settings.ports:
         yield "port", f"{said['health-path'].what} needs a --port to ask"
 

@@ -75,8 +75,12 @@ def _handler(frontend: Frontend, reload: Reload, pausing: Pausing) -> Any:
             return {"message": pausing.end()}
         if verb != "status":
             raise DewyError(f"dewy proxy deploys nothing, and does not know {verb}")
-        ports = frontend.proxy.ports
-        root = str(settings.root)
-        return proxy_status(ports, name=name, root=root, pid=os.getpid())
+        return proxy_status(
+            frontend.proxy.ports,
+            name=name,
+            root=str(settings.root),
+            pid=os.getpid(),
+            unresolved=frontend.unresolved(),
+        )
 
     return handle

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 
-from ..config import Endpoint, Settings
+from ..config import Endpoint, HostName, Settings
 from ..errors import DewyError
 from .backend import Backend
 from .listeners import Offered, Permissions, option_named, taken
@@ -126,6 +126,10 @@ class Frontend:
         names = ", ".join(map(str, settings.backends))
         raise DewyError(f"no backend can be looked up: {names}")
 
+    def unresolved(self) -> dict[HostName, list[Endpoint]]:
+        """Return the last addresses of backends that could not be looked up last."""
+        return self._resolver.failing(self.settings.backends)
+
     def _serve(self, found: list[Endpoint]) -> None:
         for pool in self.pools.values():
             before = {each.endpoint for each in pool.port.serving}
@@ -143,8 +147,8 @@ class Frontend:
                 self.unhealthy.add(backend.endpoint)
                 backend.eject()
 
-    async def probe(self, backend: Backend) -> bool:
-        """Return whether a suspected *backend* may be used again."""
+    async def probe(self, backend: Backend) -> bool | None:
+        """Return whether a suspected *backend* may be used again; None if unknown."""
         if backend.endpoint in self.unhealthy:
             return False
         protocol = self.settings.proxy_protocol == "v2"

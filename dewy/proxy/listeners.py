@@ -229,8 +229,17 @@ async def _explained(endpoint: Endpoint, exc: OSError) -> str:
     return _explain(endpoint, exc)
 
 
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.lstat(path).st_mode)
+    except OSError:
+        return True
+
+
 def _explain(endpoint: Endpoint, exc: OSError) -> str:
     if exc.errno == errno.EADDRINUSE:
+        if endpoint.path and not _is_socket(endpoint.path):
+            return f"{endpoint} is no socket, but another file; use another path"
         return f"{endpoint} is in use; stop what listens there, or use another"
     if exc.errno == errno.EPERM and endpoint.path:
         return f"{endpoint} cannot be given to its --socket-owner: that takes root"

@@ -47,6 +47,15 @@ class Resolver:
         found = await asyncio.gather(*asked)
         return list(dict.fromkeys(each for some in found for each in some))
 
+    def failing(
+        self, backends: Iterable[BackendAddress]
+    ) -> dict[HostName, list[Endpoint]]:
+        """Return the last addresses of those that could not be looked up last."""
+        names = (each for each in backends if isinstance(each, HostName))
+        return {
+            each: self._known.get(each, []) for each in names if each in self._failing
+        }
+
     async def _of(self, backend: BackendAddress) -> list[Endpoint]:
         if isinstance(backend, Endpoint):
             return [backend]
@@ -95,7 +104,7 @@ class Resolver:
         return [each for each in before if each in found] or found
 
     async def _answers(self, endpoint: Endpoint) -> bool:
-        return await reachable(endpoint, proxy_protocol=self._proxy_protocol)
+        return bool(await reachable(endpoint, proxy_protocol=self._proxy_protocol))
 
 
 async def _looked_up(backend: HostName) -> list[Endpoint]:

@@ -25,11 +25,11 @@ log = logging.getLogger(__name__)
 
 
 Leave = Callable[[], None]
-Around = Callable[[Proxy], AbstractAsyncContextManager[Leave]]
+Around = Callable[[Frontend], AbstractAsyncContextManager[Leave]]
 Beside = Callable[[Frontend, Reload], AbstractAsyncContextManager[None]]
 
 
-def _alone(proxy: Proxy) -> AbstractAsyncContextManager[Leave]:
+def _alone(frontend: Frontend) -> AbstractAsyncContextManager[Leave]:
     return nullcontext(lambda: None)
 
 
@@ -46,8 +46,8 @@ async def run(
     """
     Relay until a signal says to stop; then drain. Return the exit status.
 
-    It runs inside the contexts that *around* makes of the proxy and *beside* of what
-    it serves; what the former yields is called when the end begins. *reread* returns
+    It runs inside the contexts that *around* and *beside* make of its frontend; what
+    the former yields is called when the end begins. *reread* returns
     the present settings, for SIGHUP.
 
     Raises:
@@ -67,7 +67,7 @@ async def run(
         try:
             # Before it is entered, so that waiting clients already find the backends.
             await frontend.open(offered)
-            async with proxy, around(proxy) as leave, beside(frontend, reload):
+            async with proxy, around(frontend) as leave, beside(frontend, reload):
                 signals.restart = reload.request
                 await _relay(frontend, service, signals)
                 await reload.stop()

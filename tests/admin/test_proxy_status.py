@@ -9,6 +9,7 @@ import pytest
 
 from dewy.admin.http import status_answer
 from dewy.admin.proxy_status import proxy_status
+from dewy.config import HostName
 from dewy.proxy import Endpoint, Port, Proxy
 
 
@@ -55,3 +56,18 @@ async def test_port_that_accepts_no_more_is_left_out(port: Port) -> None:
     told = proxy_status([port], name="edge", root="/srv/edge", pid=7)
 
     assert ([], []) == (told["ports"], told["degraded"])
+
+
+async def test_name_that_is_never_looked_up_is_a_problem(port: Port) -> None:
+    """Beside other backends, too; one whose last addresses serve needs attention."""
+    port.add(Endpoint("127.0.0.1", 9))
+    lost, stale = HostName("lost.example", 80), HostName("stale.example", 80)
+    unresolved = {lost: [], stale: [Endpoint("127.0.0.1", 9)]}
+    told = proxy_status(
+        [port], name="edge", root="/srv/edge", pid=7, unresolved=unresolved
+    )
+
+    assert ["backend lost.example:80 cannot be looked up"] == told["degraded"]
+    assert [
+        "backend stale.example:80 cannot be looked up; its last addresses are used"
+    ] == told["attention"]

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from dewy.cli.measuring import Measured
 from dewy.config import Endpoint, Settings
 from dewy.errors import DewyError, ImplementationUnavailable
 from dewy.proxy import Proxy
+from dewy.proxy.frontend import Frontend
 from tests.needs import found, needs
 from tests.standins.browsing import get
 
@@ -23,18 +25,20 @@ if found("telemetry"):
     from tests.standins.scrapes import names, scraped, value
 
 
+ROOT = Path("/")
+SETTINGS = Settings(command="proxy", root=ROOT, cache_dir=ROOT)
+
+
 async def measured(**given: Any) -> Measured:
     """In a thread, for it imports."""
-    root = Path("/")
-    settings = Settings(command="proxy", root=root, cache_dir=root, **given)
-    return await asyncio.to_thread(Measured, settings)
+    return await asyncio.to_thread(Measured, replace(SETTINGS, **given))
 
 
 @needs("telemetry")
 async def test_proxy_is_measured(unused_tcp_port: int) -> None:
     """On the port where other modes have their HTTP API."""
     around = await measured(telemetry=True, admin_port=unused_tcp_port)
-    async with Proxy(threads=1) as proxy, around(proxy):
+    async with Proxy(threads=1) as proxy, around(Frontend(proxy, SETTINGS)):
         port = await proxy.open(Endpoint("127.0.0.1"))
         port.add(Endpoint("127.0.0.1", 9), serving=False)
         scrape = await scraped(unused_tcp_port)
@@ -55,7 +59,7 @@ async def test_proxy_shows_itself_at_a_port_that_was_chosen(
     """Without telemetry, too; a relay that nobody asks loads no HTTP server."""
     given = {"admin_port": unused_tcp_port, "admin_port_chosen": chosen}
     around = await measured(**given)
-    async with Proxy(threads=1) as proxy, around(proxy):
+    async with Proxy(threads=1) as proxy, around(Frontend(proxy, SETTINGS)):
         try:
             code, _ = await get(unused_tcp_port, "/api/status")
         except ConnectionRefusedError:
@@ -70,7 +74,7 @@ async def test_collector_is_told() -> None:
     with Collector() as collector:
         given = {"otlp_endpoint": collector.endpoint, "otlp_insecure": True}
         around = await measured(admin_port=0, **given)
-        async with Proxy(threads=1) as proxy, around(proxy):
+        async with Proxy(threads=1) as proxy, around(Frontend(proxy, SETTINGS)):
             await proxy.open(Endpoint("127.0.0.1"))
 
     assert "dewy.proxy.connections.total" in collector.metrics
@@ -90,13 +94,13 @@ async def test_only_a_port_that_was_chosen_must_be_had(
         )
         refused = pytest.raises(DewyError, match="no free port")
         with refused if chosen else nullcontext():
-            async with Proxy(threads=1) as proxy, around(proxy):
+            async with Proxy(threads=1) as proxy, around(Frontend(proxy, SETTINGS)):
                 assert [] == proxy.ports
 
 
 async def test_without_it_nothing_happens() -> None:
     around = await measured()
-    async with Proxy(threads=1) as proxy, around(proxy):
+    async with Proxy(threads=1) as proxy, around(Frontend(proxy, SETTINGS)):
         assert [] == proxy.ports
 
 

@@ -218,3 +218,13 @@ async def test_other_address_of_an_own_port_takes_a_restart(
     stream = await asyncio.open_connection(*narrow.address)
     assert "it" == await ask(stream)
     stream[1].close()
+
+
+async def test_name_is_unresolved_while_it_is_a_backend_that_cannot_be_looked_up(
+    fronted: Any, application: Applications
+) -> None:
+    app, lost = await application("app"), HostName("nowhere.invalid", 80)
+    found = await fronted(backends=(app.endpoint, lost))
+    assert {lost: []} == found.unresolved()
+    await found.apply(replace(found.settings, backends=(app.endpoint,)))
+    assert {} == found.unresolved()

@@ -35,7 +35,7 @@ async def test_other_file_is_not_taken_away(tmp_path: Path) -> None:
     """Whatever it is, it is no socket."""
     path = tmp_path / "file"
     path.write_text("precious")
-    with pytest.raises(DewyError, match="is in use"):
+    with pytest.raises(DewyError, match="is no socket, but another file"):
         await listen(Endpoint(path=str(path)))
     assert "precious" == path.read_text()
 

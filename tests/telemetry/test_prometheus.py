@@ -16,6 +16,7 @@ import pytest
 from dewy.cli.measuring import Measured
 from dewy.config import Endpoint, Settings
 from dewy.proxy import Port, Proxy
+from dewy.proxy.frontend import Frontend
 from tests.eventually import eventually
 from tests.needs import needs
 from tests.telemetry.test_contrib import CONTRIB, RULES
@@ -107,7 +108,7 @@ async def test_it_scrapes_and_alerts(tmp_path: Path, unused_tcp_port_factory) ->
     around = await asyncio.to_thread(Measured, settings)
     async with (
         Proxy(threads=1) as proxy,
-        around(proxy),
+        around(Frontend(proxy, settings)),
         prometheus(admin, port, tmp_path) as server,
     ):
         unserved = await proxy.open(Endpoint("127.0.0.1"))
