@@ -11,7 +11,9 @@ from ..config import Settings
 from ..containers.application import application_of
 from ..containers.engines.opening import Runtime, open_engine
 from ..containers.lock import engine_lock
+from ..containers.model import Engine
 from ..containers.options.arguments import parse
+from ..containers.options.refused import SHARED
 from ..containers.upstream import require_reach
 from ..errors import ConfigError, DewyError
 from ..logs import summary
@@ -61,6 +63,8 @@ async def engine_findings(
             up = sum(each.running for each in ours)
             text = f"{len(ours)} of {application.name}, {up} running"
             yield Finding(Level.OK, "containers", text)
+            async for finding in _network_findings(settings, engine):
+                yield finding
     except ConfigError as exc:
         yield Finding(Level.MISTAKE, "engine", summary(exc))
     except TimeoutError:
@@ -68,3 +72,20 @@ async def engine_findings(
         yield Finding(Level.FAILURE, "engine", text, "restart the engine")
     except (DewyError, OSError) as exc:
         yield Finding(Level.FAILURE, "engine", summary(exc))
+
+
+async def _network_findings(
+    settings: Settings, engine: Engine
+) -> AsyncIterator[Finding]:
+    """Check whether the network that the operator chose exists; nothing makes it."""
+    try:
+        options = await asyncio.to_thread(
+            parse, settings.run_options, os.environ, settings.root
+        )
+    except ConfigError:
+        return  # told by `option_findings`
+    name = options.network
+    if name and name not in SHARED and await engine.network(name) is None:
+        text = f"{engine.flavour} has no network {name}, which --network names"
+        advice = f"{settings.runtime} network create {name}"
+        yield Finding(Level.FAILURE, "network", text, advice)

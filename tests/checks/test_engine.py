@@ -53,3 +53,17 @@ async def test_engine_that_answers_is_named(tmp_path: Path) -> None:
 
     assert [Level.OK, Level.OK] == [each.level for each in found]
     assert "0 of none-of-these, 0 running" == found[1].text
+
+
+@needs("docker")
+@pytest.mark.parametrize("name", ["bridge", "default", "host-of-none-of-these"])
+async def test_network_that_is_missing_is_a_failure(tmp_path: Path, name: str) -> None:
+    """Each deployment would fail with it; the engine's own ones are there."""
+    chosen = settings(tmp_path, "--network", name)
+    found = [each async for each in engine_findings(chosen)]
+    told = [each for each in found if each.level is not Level.OK]
+
+    assert ["network"] * (name not in {"bridge", "default"}) == [
+        each.subject for each in told
+    ]
+    assert all(name in each.text for each in told)
