@@ -201,7 +201,7 @@ class Poller:
             self._over(Cause.REGISTRY)
             return count
         self.failed += cause is Cause.REGISTRY
-        if cause is not Cause.FAULT:
+        if cause not in (Cause.FAULT, Cause.PLUGIN):  # told with where it came from
             log.error(cause.value, extra={"error": detailed(exc), "row": count})
         if self._deployment_log:
             self._deployment_log.poll_failed(exc, cause.value)

@@ -13,7 +13,7 @@ from ..config import Settings
 from ..containers.image_verifier import ImageVerifier
 from ..containers.selection import selection_of
 from ..deploy.candidates import Absence, Found, ask
-from ..deploy.signatures.keys import load_all
+from ..deploy.signatures.keys import load_all, of
 from ..deploy.signatures.verification import require_listed
 from ..errors import (
     ConfigError,
@@ -93,7 +93,7 @@ async def _unsigned(settings: Settings, release: Release) -> str:
         if keys and settings.images:
             async with asyncio.timeout(PATIENCE), Clients() as clients:
                 repository = repository_of(urls.split(settings.registry))
-                await ImageVerifier.of(keys, repository, clients).verify(release)
+                await ImageVerifier(of(settings), repository, clients).verify(release)
         elif keys:
             require_listed(release, keys)
     except (SignatureError, RemoteError) as exc:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Self
 
-from ..deploy.signatures import Key
+from ..deploy.signatures import Keys
 from ..deploy.signatures.cosign import PEMKey
 from ..errors import SignatureError
 from ..release import Release
@@ -26,18 +25,10 @@ LIMIT = 64 * 1024
 class ImageVerifier:
     """Verifier of images of *reference*, of which one of *keys* must have signed."""
 
-    def __init__(
-        self, keys: Sequence[PEMKey], reference: Reference, clients: Clients
-    ) -> None:
+    def __init__(self, keys: Keys, reference: Reference, clients: Clients) -> None:
         self._keys = keys
         self._reference = reference
         self._clients = clients
-
-    @classmethod
-    def of(cls, keys: Sequence[Key], reference: Reference, clients: Clients) -> Self:
-        """Make a verifier with those of *keys* that images are signed with."""
-        fit = [each for each in keys if isinstance(each, PEMKey)]
-        return cls(fit, reference, clients)
 
     async def verify(self, release: Release) -> None:
         """
@@ -46,7 +37,9 @@ class ImageVerifier:
         Raises:
             SignatureError: there is no signature, or none that verifies.
             RemoteError: the registry did not hand the signatures out.
+            DeploymentError: the keys cannot be read.
         """
+        keys = [each for each in await self._keys() if isinstance(each, PEMKey)]
         registry, reference = await connect(self._clients), self._reference
         name, digest = reference.tagged(release.tag), release.identity
         found = await registry.signatures(reference, digest)
@@ -56,7 +49,7 @@ class ImageVerifier:
             )
         for each in found:
             payload = await registry.blob(reference, each.payload, LIMIT)
-            if is_about(payload, digest) and self._signed(payload, each.signature):
+            if is_about(payload, digest) and _signed(keys, payload, each.signature):
                 log.debug("Verified signature", extra={"image": name})
                 return
         raise SignatureError(
@@ -64,5 +57,6 @@ class ImageVerifier:
             "of --verify-signature"
         )
 
-    def _signed(self, payload: bytes, signature: bytes) -> bool:
-        return any(key.has_signed(payload, signature) for key in self._keys)
+
+def _signed(keys: Sequence[PEMKey], payload: bytes, signature: bytes) -> bool:
+    return any(key.has_signed(payload, signature) for key in keys)

@@ -88,7 +88,7 @@ async def replicate(context: RunContext, reread: Reread) -> Handlers:
     )
     if keys := context.outside.keys:
         asked = repository_of(urls.split(settings.registry))
-        verifier = ImageVerifier.of(keys, asked, context.outside.clients)
+        verifier = ImageVerifier(keys, asked, context.outside.clients)
         replica_set.image_store.verify = verifier.verify
     agent = await context.agent(
         state_store, replica_set.image_store, replica_set.deployer

@@ -27,8 +27,7 @@ from ..deploy.progress import ProgressReporter
 from ..deploy.registry_answer import key
 from ..deploy.registry_cache import CachedRegistry, Terms, ttl_of
 from ..deploy.release_store import ReleaseStore
-from ..deploy.signatures import Key
-from ..deploy.signatures.keys import load_all
+from ..deploy.signatures import Keys, keys
 from ..deploy.state_store import StateStore
 from ..errors import Mistakes
 from ..logs import duration
@@ -62,7 +61,7 @@ class Endpoints:
     cache: Cache
     notifiers: tuple[Notifier, ...]
     clients: Clients
-    keys: tuple[Key, ...] = ()
+    keys: Keys | None = None
     outage: OutageLog = field(default_factory=OutageLog)
 
 
@@ -248,10 +247,11 @@ def open_endpoints(
     for url in settings.notifiers:
         with mistakes.caught():
             notifiers.append(open_pipeline(url, origin, Clock()))
-    keys = load_all(settings, mistakes)
+    signed = keys.load_all(settings, mistakes)
     if registry is None or cache is None or mistakes.errors:
         return None
-    return Endpoints(registry, cache, tuple(notifiers), clients, keys)
+    trusted = keys.of(settings) if signed else None
+    return Endpoints(registry, cache, tuple(notifiers), clients, trusted)
 
 
 def _beside(

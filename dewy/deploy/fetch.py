@@ -29,8 +29,7 @@ from ..release import Release
 from ..remotes import Clients
 from . import checksum
 from .artifact_cache import ArtifactCache
-from .signatures import Key, verification
-from .signatures.verification import Read, Signed
+from .signatures import Key, Keys, verification
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +62,7 @@ class Fetcher:
 
         verify: `off`, `auto` or `required`; see `checksum.verify`.
 
-        keys: The keys of which one must have signed an artifact; none for any artifact.
+        keys: The keys of which one must have signed an artifact; None for any artifact.
 
         progress: Shows how far a download is, for as long as its context lasts.
 
@@ -80,7 +79,7 @@ class Fetcher:
         scope: str,
         staging: Path,
         verify: str,
-        keys: Sequence[Key] = (),
+        keys: Keys | None = None,
         progress: Shown | None = None,
         outage: OutageLog | None = None,
     ) -> None:
@@ -88,7 +87,7 @@ class Fetcher:
         self._shelf = ArtifactCache(cache, scope, verify, outage)
         self._staging = staging
         self._verify = verify
-        self._keys = keys
+        self._keys = keys or _no_keys
         self._progress = progress or _unseen
         self.retaining: asyncio.Task[None] | None = None
 
@@ -152,7 +151,8 @@ class Fetcher:
         if self.retaining is not None:
             await asyncio.wait({self.retaining})
         try:
-            if await self._take(release, path):
+            keys = await self._keys()
+            if await self._take(release, path, keys):
                 return
             store = await self._store(release)
             if not await self._shelf.take_legacy(release, path):
@@ -165,9 +165,11 @@ class Fetcher:
                 mode=self._verify,
                 read=lambda name: store.read(release, name, checksum.LIMIT),
             )
-            if self._keys:
+            if keys:
                 read = partial(store.read, release, limit=verification.LIMIT)
-                signed = await self._verified(release, path, read)
+                signed = await verification.verify(
+                    path, release=release, keys=keys, read=read
+                )
                 await self._shelf.keep_beside(release, *signed)
             await self._shelf.keep(release, path, digest)
         except OSError as exc:
@@ -175,21 +177,22 @@ class Fetcher:
 
     async def _taken(self, release: Release, path: Path) -> bool:
         try:
-            return await self._take(release, path)
+            return await self._take(release, path, await self._keys())
         except OSError as exc:
             raise _unwritable(path, exc) from exc
 
-    async def _take(self, release: Release, path: Path) -> bool:
+    async def _take(self, release: Release, path: Path, keys: Sequence[Key]) -> bool:
         """Bring the artifact from the cache; False unless it is there, and signed."""
-        if self._keys:
+        if keys:
             # Before anything is fetched that must not be deployed.
-            verification.require_listed(release, self._keys)
+            verification.require_listed(release, keys)
         if not await self._shelf.take(release, path):
             return False
-        if not self._keys:
+        if not keys:
             return True
+        read = partial(self._signature, release)
         try:
-            await self._verified(release, path, partial(self._signature, release))
+            await verification.verify(path, release=release, keys=keys, read=read)
         except SignatureError as exc:
             # Whoever may write to the cache could keep out what is published well.
             log.warning("Left the cached artifact aside", extra={"error": str(exc)})
@@ -205,11 +208,6 @@ class Fetcher:
             return cached
         store = await self._store(release)
         return await store.read(release, name, verification.LIMIT)
-
-    async def _verified(self, release: Release, path: Path, read: Read) -> Signed:
-        return await verification.verify(
-            path, release=release, keys=self._keys, read=read
-        )
 
     async def _store(self, release: Release) -> Artifacts:
         # The import that comes with a scheme's first use may take a while.
@@ -245,6 +243,10 @@ def _amount(size: int) -> str:
 def _unwritable(path: Path, exc: OSError) -> DeploymentError:
     reason = exc.strerror or exc
     return DeploymentError(f"could not stage {path.name}: {reason}", host=True)
+
+
+async def _no_keys() -> Sequence[Key]:
+    return ()
 
 
 def _unseen(release: Release) -> AbstractContextManager[Progress]:

@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, unquote
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
@@ -24,7 +24,6 @@ API = "SLACK_API_URL"
 THREAD = ".slack-thread-ts"
 OPTIONS = {"title": "", "url": "", "thread": "false", "broadcast": "true"}
 
-SERVER = "slack.com"
 _CODE = re.compile(r"[a-z_]{1,60}", re.ASCII)
 _NEVER = {"msg_too_long", "msg_blocks_too_long", "no_text", "invalid_attachments"}
 _ADVICE = {
@@ -61,6 +60,7 @@ class SlackNotifier:
             raise ConfigError(f"slack:// needs the token of an app in {TOKEN}")
         self._token = token
         self._api = os.environ.get(API) or AsyncWebClient.BASE_URL
+        self._server = urlsplit(self._api).hostname or "Slack"
         self._host = origin.host
         self._footer = footer(origin.host, chosen["title"], chosen["url"])
         self._file = origin.root / "current" / THREAD
@@ -82,7 +82,7 @@ class SlackNotifier:
         if self._threads:
             self._thread = await asyncio.to_thread(_read, self._file) or self._thread
         message = self._message(notice)
-        with http.translated(SERVER):
+        with http.translated(self._server):
             async with http.session() as session:
                 await self._post(session, message)
 
@@ -115,21 +115,22 @@ class SlackNotifier:
         try:
             await client.chat_postMessage(**message)
         except SlackApiError as exc:
-            raise _refusal(exc) from None
+            raise _refusal(self._server, exc) from None
         except SlackClientError:
-            raise RemoteError(f"{SERVER} answered as Slack does not") from None
+            text = f"{self._server} answered as Slack does not"
+            raise RemoteError(text) from None
 
 
-def _refusal(exc: SlackApiError) -> RemoteError:
+def _refusal(server: str, exc: SlackApiError) -> RemoteError:
     response = exc.response
     if response.status_code != 200:
-        return http.refusal(SERVER, response.status_code, response.headers)
+        return http.refusal(server, response.status_code, response.headers)
     code = str(response.get("error", ""))
     if not _CODE.fullmatch(code):
-        return RemoteError(f"{SERVER} refused without a reason")
+        return RemoteError(f"{server} refused without a reason")
     kind = Undeliverable if code in _NEVER else RemoteError
     advice = f": {_ADVICE[code]}" if code in _ADVICE else ""
-    return kind(f"{SERVER} answered {code}{advice}")
+    return kind(f"{server} answered {code}{advice}")
 
 
 def _read(file: Path) -> str:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
@@ -35,9 +35,13 @@ def signed(pair: Pair, digest: str = DIGEST) -> Signed:
 
 async def verify(server: ImageAPI, *pairs: Pair) -> None:
     keys = [key for pair in pairs if (key := cosign.read(pair.public))]
+
+    async def trusted() -> Sequence[cosign.PEMKey]:
+        return keys
+
     async with Clients() as clients:
         reference = Reference(server.host, "app")
-        await ImageVerifier(keys, reference, clients).verify(RELEASE)
+        await ImageVerifier(trusted, reference, clients).verify(RELEASE)
 
 
 @pytest.mark.parametrize("kind", [Cosign, CosignEd25519])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import uuid
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Self
@@ -63,8 +64,11 @@ class Host:
             scope=scope(self.url),
             staging=self.staging,
             verify=self.verify,
-            keys=self.keys,
+            keys=self._trusted,
         )
+
+    async def _trusted(self) -> Sequence[Key]:
+        return self.keys
 
     async def current(self) -> Release:
         selection = Selection(platform=Platform("linux", "amd64"))

@@ -101,7 +101,7 @@ async def test_errors_may_stay_in_the_thread(
 @pytest.mark.parametrize(
     ("error", "kind", "said"),
     [
-        ("msg_too_long", Undeliverable, "slack.com answered msg_too_long$"),
+        ("msg_too_long", Undeliverable, r"^127\.0\.0\.1 answered msg_too_long$"),
         ("invalid_auth", RemoteError, "invalid_auth: check SLACK_TOKEN"),
         ("not_in_channel", RemoteError, "invite the app"),
         ("something_else", RemoteError, "something_else$"),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-__all__ = ["Key"]
+__all__ = ["Key", "Keys"]
 
 
 class Key(Protocol):
@@ -30,3 +31,12 @@ class Key(Protocol):
             OSError: *path* cannot be read.
         """
         ...
+
+
+Keys = Callable[[], Awaitable[Sequence[Key]]]
+"""
+The keys of which one must have signed, as they are now.
+
+Raises:
+    DeploymentError: they cannot be read; this host is to blame.
+"""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...config import Settings
-from ...errors import ConfigError, ImplementationUnavailable, Mistakes
+from ...errors import ConfigError, DeploymentError, ImplementationUnavailable, Mistakes
 from ...extras import install_hint
-from . import Key, cosign, minisign, openpgp
+from ...ioprocess import brief
+from . import Key, Keys, cosign, minisign, openpgp
 from .content import unmarked
 
-__all__ = ["LIMIT", "load", "load_all"]
+__all__ = ["LIMIT", "load", "load_all", "of"]
 
 LIMIT = 1024 * 1024
 """Bytes that a key file may have."""
@@ -35,7 +37,38 @@ def load(name: str, root: Path) -> Key:
         ImplementationUnavailable: the extra `signatures` is not installed.
     """
     option = f"--verify-signature {name}"
-    content = _content(root / name, option)
+    return _parsed(_content(root / name, option), option)
+
+
+def of(settings: Settings) -> Keys:
+    """Return the keys that *settings* name, whose files are read at each call."""
+
+    async def read() -> Sequence[Key]:
+        try:
+            return [await _read(name, settings) for name in settings.verify_signature]
+        except (ConfigError, OSError) as exc:
+            # As it was good at the start, the release is not to blame.
+            raise DeploymentError(str(exc), host=True) from exc
+
+    return read
+
+
+async def _read(name: str, settings: Settings) -> Key:
+    option, path = f"--verify-signature {name}", settings.root / name
+    content = await brief.look(path.parent, _content, path, option)
+    return _fit(await asyncio.to_thread(_parsed, content, option), option, settings)
+
+
+def _fit(key: Key, option: str, settings: Settings) -> Key:
+    if settings.images and not isinstance(key, cosign.PEMKey):
+        raise ConfigError(
+            f"{option} must be a public key of cosign (PEM): "
+            "images are signed with no others"
+        )
+    return key
+
+
+def _parsed(content: bytes, option: str) -> Key:
     found: Key | None = None
     try:
         for read in READERS:
@@ -60,12 +93,7 @@ def load_all(settings: Settings, mistakes: Mistakes) -> tuple[Key, ...]:
     for name in settings.verify_signature:
         with mistakes.caught():
             key = load(name, settings.root)
-            if settings.images and not isinstance(key, cosign.PEMKey):
-                raise ConfigError(
-                    f"--verify-signature {name} must be a public key of cosign (PEM): "
-                    "images are signed with no others"
-                )
-            found.append(key)
+            found.append(_fit(key, f"--verify-signature {name}", settings))
     return tuple(found)
 
 

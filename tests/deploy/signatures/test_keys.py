@@ -8,8 +8,13 @@ import pytest
 
 from dewy.config import Settings
 from dewy.deploy.signatures import keys
-from dewy.deploy.signatures.keys import load, load_all
-from dewy.errors import ConfigError, ImplementationUnavailable, Mistakes
+from dewy.deploy.signatures.keys import load, load_all, of
+from dewy.errors import (
+    ConfigError,
+    DeploymentError,
+    ImplementationUnavailable,
+    Mistakes,
+)
 from tests.deploy.signatures.conftest import Making
 from tests.deploy.signatures.signing import Cosign, CosignEd25519, Minisign
 
@@ -128,3 +133,30 @@ def test_images_take_keys_of_cosign_alone(tmp_path: Path) -> None:
     assert 2 == len(found)
     [told] = map(str, mistakes.errors)
     assert told.startswith("--verify-signature m must be a public key of cosign (PEM)")
+
+
+async def test_key_files_are_read_at_each_use(tmp_path: Path) -> None:
+    first, second = Cosign(), Minisign()
+    (tmp_path / "key").write_bytes(first.public)
+    trusted = of(settings(tmp_path, "key"))
+    assert [".sig"] == [each.suffix for each in await trusted()]
+
+    (tmp_path / "key").write_bytes(second.public)
+
+    assert [".minisig"] == [each.suffix for each in await trusted()]
+
+
+@pytest.mark.parametrize("content", [None, b"no key"])
+async def test_key_file_that_is_spoiled_later_is_no_fault_of_a_release(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    (tmp_path / "key").write_bytes(Cosign().public)
+    trusted = of(settings(tmp_path, "key"))
+    (tmp_path / "key").unlink()
+    if content is not None:
+        (tmp_path / "key").write_bytes(content)
+
+    with pytest.raises(DeploymentError, match=r"^--verify-signature key ") as caught:
+        await trusted()
+
+    assert caught.value.host
