@@ -58,5 +58,5 @@ class RecentHistory:
 
 def _told(record: Record) -> dict[str, Any]:
     told = asdict(record)
-    del told["log_tail"], told["detail"]
-    return told
+    words = told.pop("log_tail"), told.pop("detail")
+    return {**told, "wrote": any(words)}

@@ -9,6 +9,7 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import Any, Self
 
 from ..errors import DewyError, EngineError
@@ -222,6 +223,9 @@ class Reconciler:
             code = int(event.detail) if event.detail.lstrip("-").isdigit() else None
             # Out of the table first, before its address is another's.
             self._store.lose(replica, code)
+        elif event.action == "oom" and replica is not None:
+            # Its end follows, and the engine may be too busy to tell more of that.
+            replica.container = replace(replica.container, oom_killed=True)
         elif event.action == "pause" and replica is not None:
             self._store.pause(replica)
             self._look_at(event.id)
@@ -290,10 +294,10 @@ class Reconciler:
     async def _answer(self, replica: Replica, heal: Callable[[], None]) -> None:
         # At once: its last lines go when it is removed, and so does why it ended.
         tail, inspected = await self._last_words(replica)
-        away = replica.unseen or not inspected
+        out_of_memory = replica.container.oom_killed
+        away = replica.unseen or not (inspected or out_of_memory)
         code = replica.ended.result()
         end = replica.termination or Termination.of(replica.container, code)
-        out_of_memory = replica.container.oom_killed
         asked = not (away or out_of_memory) and await self._asked(replica, end, heal)
         told = self._store.tell(
             replica,

@@ -24,6 +24,15 @@ pytestmark = needs("chromium")
 
 TONE = "document.querySelector('#health').dataset.tone"
 STALE = "'stale' in document.documentElement.dataset"
+TOO_WIDE = "document.documentElement.scrollWidth - innerWidth"
+LINES = """
+(() => {{ const range = document.createRange();
+  const cell = [...document.querySelectorAll("td.address")]
+    .find(node => node.textContent.startsWith("{0}"));
+  range.setStart(cell.firstChild, 0); range.setEnd(cell.firstChild, "{0}".length);
+  return range.getClientRects().length }})()
+"""
+"""Lines that the text of an address takes."""
 GAPS = "document.querySelector('.line').getAttribute('d').split('M').length - 2"
 LATER = "(() => {{ const real = Date.now; Date.now = () => real() + {} }})()"
 COLOURS = """
@@ -148,6 +157,62 @@ async def test_equal_failures_in_a_row_say_their_reason_once(
         assert 2 == history.count("see the one above")
 
 
+async def test_reason_as_short_as_a_link_to_it_stands_wherever_it_belongs(
+    page: Tab, port: int
+) -> None:
+    first, second, *rest = shown.past()
+    said = {"outcome": "deployed", "reason": "asked for by operator"}
+    past = [{**first, **said}, {**second, **said}, *rest]
+    async with api(port, rolled_out(), past=lambda: past) as it:
+        await visit(page, it)
+        history = await page.text("#history")
+
+        assert 2 == history.count("asked for by operator")
+        assert "see" not in history
+
+
+async def test_words_of_a_program_are_offered_where_there_are_some(
+    page: Tab, port: int
+) -> None:
+    told = failing()
+    told["quarantine"][0]["detail"] = ""
+    past = [{**each, "wrote": False} for each in shown.past()]
+    async with api(port, told, past=lambda: past) as it:
+        await visit(page, it)
+        whole = await page.text("body")
+
+        assert shown.REASON in whole
+        assert "dewy why" not in whole
+
+
+async def test_badge_of_a_probation_has_what_needs_attention(
+    page: Tab, port: int
+) -> None:
+    told = {**rolled_out(), "probation": 20.0, "paused": True}
+    told["attention"] = ["new connections are paused; `dewy resume` ends it"]
+    async with api(port, told) as it:
+        await visit(page, it)
+
+        assert "on probation, paused" == await page.text("#health")
+        assert "warn" == await page.ask(TONE)
+
+
+@pytest.mark.parametrize("width", [960, 1000, 1200])
+async def test_address_of_a_replica_breaks_at_no_other_place_than_a_space(
+    page: Tab, port: int, width: int
+) -> None:
+    """Or a port of 8080 looks like one of 80."""
+    told = rolled_out()
+    told["replicas"][0]["upstream"] = "172.16.208.104:58080"
+    async with api(port, told) as it:
+        await page.look(width=width)
+        await visit(page, it)
+        lines = await page.ask(LINES.format("172.16.208.104:58080"))
+
+        assert 1 == lines
+        assert 0 >= await page.ask(TOO_WIDE)
+
+
 async def test_history_has_start_and_end(page: Tab, port: int) -> None:
     async with api(port, rolled_out()) as it:
         await visit(page, it)
@@ -166,6 +231,9 @@ async def test_lost_connection_greys_everything_until_it_is_back(
         assert 40 < await page.ask(COLOURS)
     await page.sees("#health", r"/^no connection, last data .*\d\d:\d\d:\d\d$/")
     assert await page.ask(STALE)
+    await page.look(width=390)
+    assert 0 >= await page.ask(TOO_WIDE)
+    await page.look()
     # The greys of both schemes have a touch of blue.
     assert 40 > await page.ask(COLOURS)
     assert 4.5 <= await page.ask(CONTRAST)

@@ -29,6 +29,7 @@ def test_what_programs_wrote_is_not_for_everybody(tmp_path: Path) -> None:
     (found,) = RecentHistory(tmp_path).read()
 
     assert "log_tail" not in found
+    assert found["wrote"]
     assert "bye" not in str(found)
 
 

@@ -81,6 +81,36 @@ async def test_a_dead_replica_is_replaced_and_how_it_ended_is_told(tmp_path: Pat
         assert [("out of luck",)] == tails
 
 
+async def test_lack_of_memory_is_known_from_the_event_while_the_engine_is_slow(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    """It has much to do then, and forgets how the container ended."""
+    async with kept(tmp_path) as bench:
+        victim = first(bench)
+        ends: list[str] = []
+
+        async def died(
+            replica: Replica, how: str, tail: tuple[str, ...], verb: str
+        ) -> bool:
+            ends.append(how)
+            return False
+
+        async def busy(when: str, call: str, subject: str) -> None:
+            if when == "before" and (call, subject) == ("inspect", victim.id):
+                raise EngineError("it hangs")
+
+        bench.host.hook = busy
+        judged_by(bench, died)
+        await bench.host.kill(victim.id, oom_killed=True)
+        await eventually(lambda: ends and whole(bench))
+        deaths = bench.replica_set.deployer.store.terminations.deaths
+
+    assert [True] == ["killed for its use of memory" in each for each in ends]
+    assert {"oom": 1} == +deaths
+    (told,) = [vars(each) for each in caplog.records if each.msg == "Replica died"]
+    assert ("oom", False) == (told["reason"], told["engine_away"])
+
+
 async def test_failure_is_at_hand_until_the_cause_of_a_death_is_known(tmp_path: Path):
     async with kept(tmp_path) as bench:
         reconciler = bench.replica_set.reconciler

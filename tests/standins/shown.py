@@ -189,7 +189,9 @@ def state(
     clock = Clock(wall=lambda: now, monotonic=lambda: 0.0, jitter=lambda: 0.5)
     quarantine = Quarantine()
     if bad:
-        quarantine = quarantine.add(bad, "c", REASON, clock, traffic=False)
+        quarantine = quarantine.add(
+            bad, "c", REASON, clock, traffic=False, detail="a program's words"
+        )
     return State(
         running=installed,
         installed=(installed, before),
@@ -201,7 +203,7 @@ def state(
 def past() -> list[dict[str, Any]]:
     """What led to `rolling`, newest first, as `Past` has it."""
     now = time.time()
-    failed = {"outcome": "failed", "step": "start", "reason": REASON}
+    failed = {"outcome": "failed", "step": "start", "reason": REASON, "wrote": True}
     return [
         {**record(now - 3000, "v2.3.2", "v2.3.1", 21.4), **failed},
         record(now - 90_000, "v2.3.1", "v2.3.0", 34.9),
@@ -232,4 +234,5 @@ def record(at: float, tag: str, previous: str, seconds: float) -> dict[str, Any]
         "step": "done",
         "reason": "",
         "seconds": seconds,
+        "wrote": False,
     }

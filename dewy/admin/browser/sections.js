@@ -9,18 +9,20 @@ const TONES = {
 const WORDS = { leaving: "draining" };
 const word = (phase) => WORDS[phase] || phase;
 
-// A reason stands in one place only; wherever else it belongs there is a link to that.
+// A reason stands in one place only; wherever else it belongs there is a link to that,
+// unless it is as short as one.
+const SHORT = 40;
 const said = new Map();
 
 // The link to where *reason* stands, or null if that is *place*, from now on.
 function elsewhere(reason, place, title) {
   if (said.has(reason)) return said.get(reason);
-  if (reason) said.set(reason, { link: place, text: `see ${title}` });
+  if (reason && reason.length > SHORT) said.set(reason, { link: place, text: `see ${title}` });
   return null;
 }
 
 // A program's own words are for those who may read its logs.
-const more = (tag) => `\`dewy why ${tag}\` shows what it wrote`;
+const more = ({ tag, wrote }) => wrote && `\`dewy why ${tag}\` shows what it wrote`;
 
 function again(entry) {
   if (entry.until == null) return `after \`dewy retry ${entry.tag}\``;
@@ -42,29 +44,29 @@ function activity(status) {
 }
 
 function verdict(status) {
-  const doing = activity(status), bad = status.degraded.length > 0;
-  if (doing) return [bad ? `${doing}, degraded` : doing, bad ? "bad" : "busy"];
-  if (bad) return ["degraded", "bad"];
-  return status.attention.length ? ["attention", "warn"] : ["healthy", "good"];
+  const doing = activity(status);
+  const [word, look] = status.degraded.length ? ["degraded", "bad"]
+    : status.attention.length ? [status.paused ? "paused" : "attention", "warn"] : ["", "busy"];
+  if (doing) return [[doing, word].filter(Boolean).join(", "), look];
+  return word ? [word, look] : ["healthy", "good"];
 }
 
 // What is wrong: each phrase with its reason, unless another has said that.
 
 function problem(phrase, status, history) {
   const entry = status.quarantine.find(({ tag }) => phrase.startsWith(`${tag} is in quarantine`));
-  if (entry) return [`${entry.tag} is in quarantine, tried again ${again(entry)}`, entry.reason, entry.tag];
+  if (entry) return [`${entry.tag} is in quarantine, tried again ${again(entry)}`, entry];
   const record = history.find(({ reason }) => reason && phrase.endsWith(`: ${reason}`));
-  if (!record) return [phrase, "", ""];
-  return [phrase.slice(0, -record.reason.length - 2), record.reason, record.tag];
+  return record ? [phrase.slice(0, -record.reason.length - 2), record] : [phrase, null];
 }
 
 function problems(status, history) {
   said.clear();
   const told = status.degraded.map((phrase) => {
-    const [text, reason, tag] = problem(phrase, status, history);
-    if (!reason || said.has(reason)) return text;
-    elsewhere(reason, "#problems", "Problems");
-    return `${text}: ${reason}; ${more(tag)}`;
+    const [text, entry] = problem(phrase, status, history);
+    if (!entry || !entry.reason || said.has(entry.reason)) return text;
+    elsewhere(entry.reason, "#problems", "Problems");
+    return [`${text}: ${entry.reason}`, more(entry)].filter(Boolean).join("; ");
   });
   $("#problems").hidden = !told.length;
   list($("#problems ul"), told, (text) => prose(make("li"), text));
@@ -201,7 +203,8 @@ const REPLICAS = [["Name", "name"], ["Version", "tag"], ["State"], ["Last check"
   ["Open", "number", "connections open now"], ["Conn/s", "number", "new connections per second"],
   ["In", "number", "bytes per second to it"], ["Out", "number", "bytes per second from it"],
   ["Errors", "number", "connections that it broke"],
-  ["Retries", "number", "attempts to connect to it that failed and were made again elsewhere"], ["Address", "wide"]];
+  ["Retries", "number", "attempts to connect to it that failed and were made again elsewhere"],
+  ["Address", "wide address"]];
 
 // The end of another version in its place says nothing about this one.
 function trouble({ problem, version, last_terminated: last }) {
@@ -259,7 +262,7 @@ function quarantine(status) {
   table($("#quarantine"), QUARANTINE, status.quarantine.map((entry) => {
     const place = elsewhere(entry.reason, "#quarantine", "Quarantine");
     return { cells: [entry.tag, String(entry.failures), again(entry),
-      place || [entry.reason, more(entry.tag)].filter(Boolean).join("; ")] };
+      place || [entry.reason, more(entry)].filter(Boolean).join("; ")] };
   }));
 }
 
@@ -296,5 +299,5 @@ function reason(record, place) {
   const bad = TONES[record.outcome] === "bad", step = bad && record.step ? `at ${record.step}: ` : "";
   if (place)
     return make("p", {}, step, make("a", { href: place.link }, place.text));
-  return prose(make("p"), step + [record.reason, bad && more(record.tag)].filter(Boolean).join("; "));
+  return prose(make("p"), step + [record.reason, bad && more(record)].filter(Boolean).join("; "));
 }
