@@ -134,7 +134,9 @@ class Agent:
         except NotYet as exc:
             self.status_reason = str(exc)
             raise
-        except (Busy, Cancelled) as exc:
+        except Busy:
+            pass  # `status` shows the change under way, and only as long as it is
+        except Cancelled as exc:
             self.status_reason = str(exc)
 
     async def look(self, tag: str | None = None) -> Release | None:
@@ -278,8 +280,8 @@ class Agent:
     async def _settle_hold(self, release: Release) -> str:
         try:
             newest = await self.look()
-            why = f"{newest.tag} is newer" if newest else self.status_reason
-            why = "" if newest and newest.tag == release.tag else why
+            why = plan.undone_by(newest, release, self.key)
+            why = why if newest else self.status_reason
         except (DewyError, OSError) as exc:
             why = f"the registry does not tell what is newest: {summary(exc)}"
         await self._settle(release.tag, newest=not why)
@@ -297,8 +299,6 @@ class Agent:
 
     async def went_back(self, attempt: Attempt, target: Installed, why: str) -> None:
         """Record that *target*, a kept release, runs again, and follow it up."""
-        # The outcome of the last look is out of date.
-        self.status_reason = self.describe()
         self.announce(self.describe())
         await self.deployment_log.record(attempt, "deployed", why, more=True)
         self.follow_up.went_back(attempt, target)
@@ -314,6 +314,7 @@ class Agent:
         back = self.state.running
         self.announce(self.describe())
         if moved and bad and back:
+            self.status_reason = self.describe()  # the last look is out of date
             begun = self.clock.monotonic()
             attempt = Attempt(back.name, bad.name, "rollback", begun, why=how)
             self.follow_up.went_back(attempt, back)
@@ -369,6 +370,7 @@ class Agent:
             await self.state_store.note(commit)
         else:
             await self.state_store.change(commit)
+        self.status_reason = self.describe()  # the last look is out of date
         if attempt.action == "deploy":
             self.probation.begin(target, attempt.id)
         else:

@@ -82,6 +82,40 @@ async def test_named_version_that_a_poll_deploys_is_held_if_a_newer_one_comes(
         assert site.agent.state.hold
 
 
+async def test_version_newer_than_what_polls_find_is_held_for_what_they_find(
+    tmp_path, monkeypatch
+):
+    """Regression: the answer called the older version the newer one."""
+    async with sited(tmp_path) as site:
+        v110 = await site.agent.look()
+        site.hands.publish("v1.2.0")
+
+        look = type(site.agent).look
+
+        async def filtered(self, tag=None):
+            return v110 if tag is None else await look(self, tag)
+
+        monkeypatch.setattr(type(site.agent), "look", filtered)
+
+        answer = "v1.2.0 runs and is held, for polls find v1.1.0"
+        assert answer == await site.deploy("v1.2.0")
+
+
+async def test_poll_beside_a_deployment_leaves_no_word_of_it(tmp_path, monkeypatch):
+    """Regression: until the next poll, `status` said that v1.2.0 is being deployed."""
+    async with sited(tmp_path) as site:
+        site.hands.publish("v1.2.0")
+        gate = Gate()
+        monkeypatch.setattr(DeployHooks, "before", gate)
+        asked = asyncio.create_task(site.deploy("v1.2.0"))
+        await gate.reached.wait()
+        await site.agent.tick()
+        await site.operations.abort()
+        await asyncio.wait({asked})
+
+        assert "being deployed" not in site.agent.status_reason
+
+
 async def test_client_that_leaves_at_the_commit_leaves_no_hold_at_the_newest(
     tmp_path, monkeypatch
 ):

@@ -111,8 +111,8 @@ def _list(found: Found) -> dict[str, Any]:
     if offered is None or offered.names is None:
         return {"passed_over": found.to_json()}
     passed = {each.name for each in found.passed_over}
-    tag = found.release.tag if found.release else None
-    others = [v for v in offered.versions if v.tag != tag and v.tag not in passed]
+    # The first is what is deployed, or waited for.
+    others = [v for v in offered.versions if v.tag not in passed][1:]
     files = found.release.refused if found.release else ()
     return {
         "passed_over": found.to_json(),

@@ -75,7 +75,9 @@ class Found:
         if not self.passed_over:
             return ""
         newer = ", ".join(each.name for each in self.passed_over[:3])
-        return f"the newest that could be had; passed over: {newer}"
+        more = len(self.passed_over) - 3
+        others = f" and {more} more" if more > 0 else ""
+        return f"the newest that could be had; passed over: {newer}{others}"
 
     def to_json(self) -> list[dict[str, str]]:
         """Return the versions passed over, for `status` and `check`."""

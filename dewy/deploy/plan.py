@@ -203,6 +203,21 @@ def refuse_start(state: State, release: Release, now: float, *, named: bool) -> 
         raise NotYet(quarantined(entry))
 
 
+def undone_by(
+    newest: Release | None, release: Release, key: Callable[[str], Key | None]
+) -> str:
+    """
+    Explain why polls, which find *newest*, would replace *release*; "" for the same.
+
+    *key* orders versions. An older one is found where options exclude *release*.
+    """
+    if newest is None or newest.tag == release.tag:
+        return ""
+    found, deployed = key(newest.tag), key(release.tag)
+    older = found is not None and deployed is not None and found < deployed
+    return f"polls find {newest.tag}" if older else f"{newest.tag} is newer"
+
+
 def quarantined(entry: Entry) -> str:
     """Explain why and until when a version is kept out."""
     if entry.until is None:

@@ -182,7 +182,7 @@ def _registry(version: str, state: State, looked: Looked, now: float) -> Found:
         if runs:
             yield "", plan(state, release, now).reason
     elif looked.problem:
-        yield "", f"the registry names no release: {looked.problem}"
+        yield "", f"the registry says nothing of it: {looked.problem}"
 
 
 def _newest(state: State, release: Release, now: float) -> Found:

@@ -110,7 +110,7 @@ def choose_artifact(
     judged = {name: _judge(name, platform) for name in names}
     fitting = _fitting(judged)
     if len(fitting) > 1:
-        return ArtifactChoice(None, _refused(judged, None), tuple(fitting))
+        return ArtifactChoice(None, _refused(judged, None, fitting), tuple(fitting))
     best = fitting[0] if fitting else _neutral(judged)
     return ArtifactChoice(best, _refused(judged, best))
 
@@ -126,13 +126,17 @@ def _fitting(judged: Mapping[str, Rank | str]) -> list[str]:
     return list(distinct.values())
 
 
-def _refused(judged: Mapping[str, Rank | str], best: str | None) -> tuple[Refusal, ...]:
-    outdone = f"{best} comes first" if best else "not the only one that fits"
-    return tuple(
-        Refusal(name, verdict if isinstance(verdict, str) else outdone)
-        for name, verdict in judged.items()
-        if name != best
-    )
+def _refused(
+    judged: Mapping[str, Rank | str], best: str | None, equal: Sequence[str] = ()
+) -> tuple[Refusal, ...]:
+    outdone = f"{best or ' or '.join(sorted(equal))} comes first"
+
+    def reason(name: str, verdict: Rank | str) -> str:
+        if name in equal:
+            return "not the only one that fits"
+        return verdict if isinstance(verdict, str) else outdone
+
+    return tuple(Refusal(n, reason(n, v)) for n, v in judged.items() if n != best)
 
 
 def _choose_by_name(

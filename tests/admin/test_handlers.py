@@ -84,10 +84,23 @@ async def test_hold_and_unhold_wake_the_poller(site):
     site.hands.publish("v1.2.0")
     await eventually(lambda: "held at v1.1.0" in site.hands.agent.status_reason)
     await site.say("unhold")
-    await eventually(lambda: site.hands.agent.status_reason == "v1.2.0 is new")
     await eventually(lambda: site.hands.agent.state.running.tag == "v1.2.0")
     polling.cancel()
     await asyncio.wait({polling})
+
+
+async def test_deployment_outdates_what_the_poll_before_it_led_to(site):
+    """With a long interval, `status` would say for hours that what runs is new."""
+    assert "v1.1.0 runs" == (await site.ask("status"))["standing"]
+    await site.say("deploy", "v1.0.0")
+
+    assert "v1.0.0 runs" == (await site.ask("status"))["standing"]
+
+
+async def test_rollback_in_probation_outdates_what_the_last_poll_led_to(site):
+    assert await site.hands.agent.judge("exit status 1", ())
+
+    assert "v1.0.0 runs" == (await site.ask("status"))["standing"]
 
 
 async def test_rollback_keeps_out_what_it_leaves(site, tmp_path):

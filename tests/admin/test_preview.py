@@ -151,6 +151,20 @@ async def test_list_is_told_by_what_was_passed_over_and_counts(
     assert ["nightly"] == [each["name"] for each in found["refused"]]
 
 
+async def test_version_that_is_waited_for_is_not_older(
+    settings: Settings, clock: Clock
+) -> None:
+    url = f"mem://{uuid.uuid4().hex}"
+    store = MemoryStore.named(url.removeprefix("mem://"))
+    at = datetime.fromtimestamp(clock.wall(), UTC)
+    for tag in ("v1.0.0", "v1.1.0"):
+        store.publish(tag, {"app_plan9_mips.zip": b""}, at=at)
+
+    found = await preview(replace(settings, registry=url), clock)
+
+    assert ("", 1) == (found.get("tag") or "", found["older"])
+
+
 async def test_order_that_surprises_is_told(settings: Settings, clock: Clock) -> None:
     url = f"mem://{uuid.uuid4().hex}"
     store = MemoryStore.named(url.removeprefix("mem://"))

@@ -47,7 +47,7 @@ async def test_without_a_dewy_the_disk_is_asked_and_the_registry(
     settings = replace(worked, registry=f"file://{worked.root / 'registry'}")
     found = await why(settings, "v3", clock)
     assert "quarantined" == found["verdict"]
-    assert "names no release" in found["why"][-1]
+    assert "says nothing of it" in found["why"][-1]
 
     artifact = worked.root / "registry" / "v3" / "app.tgz"
     await asyncio.to_thread(artifact.parent.mkdir, parents=True)

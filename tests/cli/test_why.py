@@ -20,7 +20,7 @@ def test_versions_are_explained(dewy: Dewy, worked: StateFile, root: Path) -> No
 
     assert (0, "v3: quarantined") == (ended.status, lines[0])
     assert lines[1].startswith("- v3 is in quarantine until it is replaced")
-    assert "- the registry names no release: no --registry was given" in ended.out
+    assert "- the registry says nothing of it: no --registry was given" in ended.out
     assert ["what it wrote last:", "    no database"] == lines[-2:]
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from dewy.deploy.candidates import MOST, Absence, Found, ask, find, first, in_short
-from dewy.deploy.plan import Action
+from dewy.deploy.plan import Action, Decision
 from dewy.deploy.quarantine import Entry, Quarantine
 from dewy.deploy.state import Installed, State
 from dewy.errors import Ambiguous, NoRelease, NotYet, RemoteError
@@ -376,3 +376,10 @@ async def test_release_without_a_name_is_not_taken_for_withdrawn() -> None:
         found = await ask(Listing(), running(""), absence, NOW, GRACE)
 
         assert ("v1.0.0 is new", False) == (found.decision.reason, found.withdrawn)
+
+
+def test_versions_passed_over_that_are_not_named_are_counted() -> None:
+    passed = tuple(Refusal(f"v1.{n}.0", "it is empty") for n in (4, 3, 2, 1))
+    found = Found(None, Decision(Action.DEPLOY, "v1.0.0 is new"), passed)
+
+    assert found.why.endswith("passed over: v1.4.0, v1.3.0, v1.2.0 and 1 more")

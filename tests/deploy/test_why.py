@@ -152,7 +152,7 @@ def test_what_nobody_knows() -> None:
     verdict, text = why("v9", looked=unreached)
 
     assert "unknown" == verdict
-    assert "the registry names no release: the host is down" == text
+    assert "the registry says nothing of it: the host is down" == text
     assert ("unknown", "nothing is known of v9 here") == why("v9", looked=Looked())
 
 

@@ -108,6 +108,18 @@ def test_the_first_listed_of_equals_wins() -> None:
     assert names[1] == chosen(names[::-1], AMD64)
 
 
+def test_names_that_fit_less_are_not_among_the_equal_ones() -> None:
+    equal = ["a-linux-x64.zip", "b-linux-x64.zip"]
+    choice = choose_artifact([*equal, "a-linux-x64-debug.zip"], AMD64)
+    reasons = {refusal.name: refusal.reason for refusal in choice.refused}
+
+    assert {"not the only one that fits"} == {reasons[name] for name in equal}
+    assert (
+        "a-linux-x64.zip or b-linux-x64.zip comes first"
+        == reasons["a-linux-x64-debug.zip"]
+    )
+
+
 def test_an_only_archive_that_names_no_platform_is_for_all() -> None:
     names = ["checksums.txt", "site-1.0.386.tar.gz", "site-1.0.386.tar.gz.sig"]
 
