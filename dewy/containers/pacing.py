@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from ..supervisor.backoff import Backoff
+from ..supervisor.backoff import LASTING, Backoff
 
 __all__ = ["Pacing"]
 
@@ -33,6 +33,12 @@ class Pacing:
         """Seconds until the next start may be made."""
         until = max(self._after_death, self._after_failure)
         return max(0.0, until - asyncio.get_running_loop().time())
+
+    @property
+    def row(self) -> int:
+        """Deaths in a row; 0 once what was started after them has lasted."""
+        lasted = asyncio.get_running_loop().time() - self._after_death >= LASTING
+        return 0 if lasted else self._backoff.deaths
 
     def died(self, since: float) -> None:
         """

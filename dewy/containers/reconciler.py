@@ -100,6 +100,7 @@ class Reconciler:
         self._tasks: set[asyncio.Task[None]] = set()
         self._problems: dict[str, str] = {}
         self.pacing = Pacing()
+        self._last_death = ""
         self.health = HealthKeeper(
             deployer,
             self._judge,
@@ -112,6 +113,13 @@ class Reconciler:
         """Description of the problem in one line, or ""."""
         told = (f"{PROBLEMS[of][0]}: {text}" for of, text in self._problems.items())
         return "; ".join(told)
+
+    @property
+    def crash_loop(self) -> str:
+        """Description of deaths in a row in one phrase, or ""."""
+        row = self.pacing.row
+        told = f"replicas keep dying: {row} times in a row, {self._last_death}"
+        return told if row > 1 else ""
 
     def undecided(self) -> bool:
         """Return whether the running version may be about to fail its probation."""
@@ -315,6 +323,8 @@ class Reconciler:
             # A version that is still to take over holds up nothing that runs.
             for each in self._pacings:
                 each.died(replica.since)
+            lived = asyncio.get_running_loop().time() - replica.since
+            self._last_death = f"{replica.name} last ({end.how}) after {lived:.1f} s"
         if away:
             # No verdict; but a slow engine must not make a crash loop a fast one.
             return

@@ -196,6 +196,8 @@ class ReplicaSet:
         if paused := [r.name for r in store.replicas if r.phase is Phase.PAUSED]:
             reasons.append(f"paused in the engine: {', '.join(sorted(paused))}")
         reasons += self._short_of(serving)
+        if self.reconciler and self.reconciler.crash_loop:
+            reasons.append(self.reconciler.crash_loop)
         if self.reconciler and self.reconciler.problem:
             reasons.append(_lowered(self.reconciler.problem))
         return reasons

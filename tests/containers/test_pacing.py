@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from dewy.containers.pacing import Pacing
+from dewy.supervisor.backoff import LASTING
 
 
 def now() -> float:
@@ -57,6 +58,18 @@ async def test_failures_of_one_attempt_are_one():
         pacing.failed()
 
     assert 0.0 < pacing.left <= 1.0
+
+
+async def test_row_of_deaths_ends_once_a_replacement_has_lasted():
+    async def row_after(seconds: float) -> int:
+        pacing = Pacing()
+        for number in range(3):
+            pacing.died(now() + number)
+        pacing._after_death = now() - seconds
+        return pacing.row
+
+    assert 3 == await row_after(LASTING - 5.0)
+    assert 0 == await row_after(LASTING)
 
 
 async def test_hope_shortens_no_pause_after_deaths():

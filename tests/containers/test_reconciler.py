@@ -312,6 +312,23 @@ async def test_it_pauses_between_deaths_of_what_it_started(tmp_path: Path):
         assert 1 == count(bench, "start") - starts
 
 
+async def test_crash_loop_is_degraded_while_its_replacement_serves(tmp_path: Path):
+    """Regression: between two deaths the status said that all is well."""
+    async with kept(tmp_path) as bench:
+        store = bench.replica_set.deployer.store
+        old = {each.id for each in store.serving}
+        await bench.host.kill(first(bench).id)
+        await eventually(lambda: {r.id for r in store.serving} - old and whole(bench))
+        assert [] == bench.replica_set.degraded()
+        fresh = next(iter({r.id for r in store.serving} - old))
+        name = next(each.name for each in store.serving if each.id == fresh)
+        await bench.host.kill(fresh)
+        await eventually(lambda: 2 == len(bench.deaths) and whole(bench))
+
+        (told,) = bench.replica_set.degraded()
+        assert f"replicas keep dying: 2 times in a row, {name} last (exit" in told
+
+
 async def test_a_fault_in_telling_of_a_death_does_not_end_the_replacing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
