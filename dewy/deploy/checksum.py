@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..errors import ChecksumError, Missing
 from ..release import Release
+from ..versions.filenames import is_archive, unpacked
 from .checksum_file import OWN, NotUnderstood, parse
 
 log = logging.getLogger(__name__)
@@ -22,14 +23,25 @@ LIMIT = 1024 * 1024
 
 SHARED = (
     *("sha256sums", "sha256sums.txt", "sha256sum", "sha256sum.txt", "shasums256.txt"),
-    *("checksums.txt", "checksums.sha256", "checksums_sha256.txt"),
+    *("checksums.txt", "checksums.sha256", "checksums[_-]sha256.txt"),
+    *("checksum.txt", "checksums", "checksum", "sha256.txt"),
     *("*_checksums.txt", "*-checksums.txt"),
+    *("*[_-]checksums", "*[_-]checksums[_-]sha256.txt"),
     *("*_sha256sums", "*-sha256sums", "*_sha256sums.txt", "*-sha256sums.txt"),
     *("sha512sums", "sha512sums.txt", "sha512sum", "sha512sum.txt", "shasums512.txt"),
-    *("checksums.sha512", "checksums_sha512.txt"),
+    *("checksums.sha512", "checksums[_-]sha512.txt", "sha512.txt"),
     *("*_sha512sums", "*-sha512sums", "*_sha512sums.txt", "*-sha512sums.txt"),
 )
 """The files that releases share, by their names in lower case, best first."""
+
+OTHER = (
+    *("md5sum*", "*[_-]md5sum*", "sha[s0-9]*sum*", "*[_-]sha[s0-9]*sum*"),
+    *("b2sum*", "*[_-]b2sum*", "checksum*", "*[_-]checksum*"),
+)
+"""Names in lower case that such files have where dewy does not read them."""
+
+OWN_OTHER = (".md5*", ".sha[1-5]*", ".b2*", ".blake*", ".checksum*")
+"""The same of an artifact's own, after its name, with or without its ending."""
 
 USUAL = (
     "SHA256SUMS",
@@ -56,6 +68,21 @@ def candidates(artifact: str, files: Collection[str]) -> list[str]:
         if fnmatchcase(name.lower(), pattern) and name != artifact
     ]
     return list(dict.fromkeys(found))
+
+
+def unread(artifact: str, files: Collection[str]) -> list[str]:
+    """Return those of *files* that are named as checksums, and are no candidates."""
+    own = [
+        escape(name) + ending
+        for name in (artifact.lower(), unpacked(artifact))
+        for ending in OWN_OTHER
+    ]
+    return [
+        name
+        for name in sorted(set(files) - {artifact, *candidates(artifact, files)})
+        if any(fnmatchcase(name.lower(), each) for each in (*own, *OTHER))
+        and not is_archive(name)
+    ]
 
 
 def usual(artifact: str) -> list[str]:
@@ -141,6 +168,9 @@ async def _check_published(
     if listed:
         extra = {"file": release.file, "looked_in": ", ".join(listed)}
         log.warning("No checksum published for the artifact", extra=extra)
+    elif others := unread(release.file, release.files or ()):
+        extra = {"file": release.file, "names": ", ".join(others)}
+        log.warning("Checksum files not compared", extra=extra)
     return ""
 
 

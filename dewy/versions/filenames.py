@@ -145,9 +145,14 @@ def is_archive(name: str) -> bool:
     return _ARCHIVE.search(name.lower()) is not None
 
 
+def unpacked(name: str) -> str:
+    """Return *name* in lower case, without the ending of an archive."""
+    return _ARCHIVE.sub("", name.lower())
+
+
 def is_companion(name: str) -> bool:
     """Return whether *name* is a checksum, signature or inventory, packed or not."""
-    return _COMPANION.search(_ARCHIVE.sub("", name.lower())) is not None
+    return _COMPANION.search(unpacked(name)) is not None
 
 
 def secondary(name: str) -> int:

@@ -83,6 +83,11 @@ def test_own_files_come_before_shared_ones() -> None:
         "tool_1.2.0_SHA256SUMS",
         "tool-SHA512SUMS",
         "SHASUMS512.txt",
+        "CHECKSUMS",
+        "checksum.txt",
+        "checksums-sha256.txt",
+        "tool_1.2.0_checksums_sha256.txt",
+        "sha256.txt",
     ],
 )
 def test_names_of_well_known_projects_are_candidates(name: str) -> None:
@@ -296,6 +301,20 @@ async def test_files_without_an_entry_are_told(
     assert ["No checksum published for the artifact"] == [
         each.message for each in caplog.records
     ]
+
+
+async def test_checksum_files_that_dewy_does_not_read_are_told(
+    artifact: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stem = FILE.removesuffix(".tgz")
+    others = [f"{FILE}.md5", f"{stem}.sha256", "MD5SUMS", "SHA1SUMS", "checksums.json"]
+    beside = ["other.tgz.md5", "notes.txt", "checksums_tool.tar.gz", "sharedsum"]
+    named = release(FILE, *others, *beside)
+    await verify(artifact, release=named, mode="auto", read=Published().read)
+
+    [told] = caplog.records
+    assert "Checksum files not compared" == told.message
+    assert sorted(others) == told.__dict__["names"].split(", ")
 
 
 @pytest.mark.parametrize(("content", "right"), [(CONTENT, True), (b"another", False)])
