@@ -66,6 +66,9 @@ async def ask(
                 if progress is not None:
                     request["stream"] = True
                 answer = await _exchange(reader, writer, request, progress)
+            except (ConnectionError, ValueError) as exc:
+                told = await asyncio.to_thread(_cut_short, private, through)
+                raise DewyError(told) from exc
             finally:
                 writer.close()
     except TimeoutError:
@@ -101,6 +104,17 @@ def _none(private: Path) -> str:
     return f"no dewy runs in {private.parent}{beside}"
 
 
+def _cut_short(private: Path, name: str) -> str:
+    """Return what became of a dewy that ended a connection without an answer."""
+    found = holder(private, LOCKS[name])
+    if found is None or found.phase == STOPPING:
+        return "dewy left before it answered"
+    return (
+        f"dewy with pid {found.pid} in {private.parent} ended the connection before it "
+        "answered; its log says why, such as a want of descriptors"
+    )
+
+
 def _silent(found: Holder, root: Path) -> str:
     silent = "answers no command; its log says why"
     return f"dewy with pid {found.pid} in {root} {_PHASES.get(found.phase, silent)}"
@@ -125,15 +139,12 @@ async def _exchange(
     request: dict[str, object],
     progress: Progress | None,
 ) -> dict[str, Any]:
-    try:
-        writer.write(json.dumps(request).encode() + b"\n")
-        await writer.drain()
+    writer.write(json.dumps(request).encode() + b"\n")
+    await writer.drain()
+    answer = json.loads(await reader.readline())
+    while progress is not None and isinstance(answer, dict) and "step" in answer:
+        progress(str(answer["step"]))
         answer = json.loads(await reader.readline())
-        while progress is not None and isinstance(answer, dict) and "step" in answer:
-            progress(str(answer["step"]))
-            answer = json.loads(await reader.readline())
-    except (ConnectionError, ValueError) as exc:
-        raise DewyError("dewy left before it answered") from exc
     if not isinstance(answer, dict):
         raise DewyError("what listens there is no dewy")
     return answer

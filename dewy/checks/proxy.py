@@ -16,7 +16,13 @@ async def proxy_findings(settings: Settings) -> AsyncIterator[Finding]:
     if not settings.listen:
         text = "proxy needs a --listen, or a socket passed by systemd"
         yield Finding(Level.ATTENTION, "port", text)
-    if settings.backends and not await Resolver().addresses(settings.backends):
+    resolver = Resolver()
+    found = await resolver.addresses(settings.backends)
+    if found:
+        for each in resolver.failing(settings.backends):
+            text = f"backend {each} cannot be looked up; only the others serve"
+            yield Finding(Level.ATTENTION, "backend", text)
+    elif settings.backends:
         names = ", ".join(map(str, settings.backends))
         text = f"no backend can be looked up: {names}"
         yield Finding(Level.FAILURE, "backend", text)

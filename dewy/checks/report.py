@@ -126,7 +126,9 @@ async def _of_mode(
 
 def _on_this_host(settings: Settings, mode: str) -> list[Finding]:
     found = list(root_findings(settings))
-    if text := caution(settings.max_connections, thread_count(settings.proxy_threads)):
+    threads = thread_count(settings.proxy_threads)
+    relays = settings.command in ("container", "proxy")
+    if relays and (text := caution(settings.max_connections, threads)):
         found.append(Finding(Level.ATTENTION, "descriptors", text))
     if settings.command == "server":
         # Without the command's name nobody said that this is a program.

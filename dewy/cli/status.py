@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -122,7 +122,7 @@ def _facts(status: Status, now: float) -> Iterator[tuple[str, str]]:
     if status["next_poll"] is not None and not status.get("underway"):
         yield "next poll", f"in {span(status['next_poll'] - now)}"
     yield "registry", _standing(status)
-    for text in _passed_over(status.get("passed_over", ())):
+    for text in _passed_over(status):
         yield "passed over", text
     yield "last error", _with_words(status["last_error"], status.get("last_detail"))
 
@@ -137,9 +137,14 @@ def _deaths(deaths: Mapping[str, Any] | None, now: float) -> str:
     )
 
 
-def _passed_over(passed: Sequence[Mapping[str, str]]) -> Iterator[str]:
+def _passed_over(status: Status) -> Iterator[str]:
+    passed = status.get("passed_over", ())
+    listed = {each["tag"] for each in status["quarantine"]}
     for each in passed[:SHOWN]:
-        yield f"{each['name']}: {each['reason']}"
+        name, reason = each["name"], each["reason"]
+        # The line of its quarantine has the rest.
+        told = name in listed and reason.startswith(f"{name} is in quarantine")
+        yield f"{name}: {'in quarantine' if told else reason}"
     if len(passed) > SHOWN:
         yield f"and {len(passed) - SHOWN} more"
 

@@ -92,6 +92,29 @@ async def test_rubbish_is_told(tmp_path: Path, line: bytes) -> None:
     assert not isinstance(caught.value, NotRunning)
 
 
+async def test_dewy_that_ends_a_connection_unanswered_is_not_taken_for_gone(
+    tmp_path: Path,
+) -> None:
+    """As one without a descriptor left does."""
+
+    async def close(reader: StreamReader, writer: StreamWriter) -> None:
+        await reader.readline()
+        writer.close()
+
+    async def told() -> str:
+        with pytest.raises(DewyError) as caught:
+            await ask(tmp_path, "status")
+        return str(caught.value)
+
+    async with await asyncio.start_unix_server(close, str(tmp_path / "admin.sock")):
+        assert "dewy left before it answered" == await told()
+        async with locked(tmp_path):
+            ended = f"dewy with pid {os.getpid()} in {tmp_path.parent} ended"
+            assert (await told()).startswith(ended)
+        async with locked(tmp_path, STOPPING):
+            assert "dewy left before it answered" == await told()
+
+
 async def test_dewy_of_another_user_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

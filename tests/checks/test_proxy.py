@@ -43,3 +43,15 @@ async def test_backends_that_cannot_be_looked_up_are_a_failure(tmp_path: Path) -
 
     assert Level.FAILURE is finding.level
     assert "no backend can be looked up: nowhere.invalid:80" == finding.text
+
+
+async def test_backend_that_cannot_be_looked_up_beside_others_is_told(
+    tmp_path: Path,
+) -> None:
+    lost = HostName("nowhere.invalid", 80)
+    (finding,) = await found(
+        replace(proxy(tmp_path), backends=(Endpoint("127.0.0.1", 8001), lost))
+    )
+
+    assert Level.ATTENTION is finding.level
+    assert "backend nowhere.invalid:80 cannot be looked up" in finding.text

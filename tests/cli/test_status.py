@@ -292,3 +292,19 @@ def test_headline_has_the_colour_of_how_it_is_on_a_terminal(
     monkeypatch.setattr("click.utils.should_strip_ansi", lambda *_: False)
 
     assert dewy("status").out.startswith(f"\x1b[{colour}mapp v2 ")
+
+
+def test_reason_of_a_quarantine_is_not_repeated_where_the_version_is_passed_over() -> (
+    None
+):
+    entry = {"tag": "v3", "reason": "it died", "failures": 1, "until": 1030.0}
+    passed = [
+        {"name": "v3", "reason": "v3 is in quarantine until 18:20:30: it died"},
+        {"name": "v4", "reason": "v4 holds no artifact for this host"},
+    ]
+    shown = {**WELL, "quarantine": [entry], "passed_over": passed}
+    lines = [" ".join(line.split()) for line in screen(shown, 1000.0)]
+
+    assert "passed over: v3: in quarantine" in lines
+    assert "passed over: v4: v4 holds no artifact for this host" in lines
+    assert 1 == "\n".join(lines).count("it died")

@@ -23,7 +23,10 @@ def test_two_descriptors_each(
 @pytest.mark.parametrize(
     ("asked", "hard", "told"),
     [
-        (0, 100, ""),
+        (0, 20000, ""),
+        (0, -1, ""),
+        (0, 1024, "the limit of 1024 descriptors bounds open connections to 348"),
+        (0, 100, "the limit of 100 descriptors bounds open connections to 1"),
         (1000, 20000, ""),
         (1000, -1, ""),
         (10000, 20000, "--max-connections 10000 needs 20328 descriptors"),

@@ -102,11 +102,17 @@ function current(status) {
     ["Hold", status.hold && "yes: newer releases wait for `dewy unhold`"],
     ["Pause", status.paused && "yes: new connections wait for `dewy resume`"],
     ["Address", status.ports.map((port) => port.address).join(", ")],
-    ["Passed over", status.passed_over.map(({ name, reason }) => `${name}: ${reason}`).join("; ")],
+    ["Passed over", status.passed_over.map(({ name, reason }) => `${name}: ${kept(name, reason, status)}`).join("; ")],
     ["Registry", !told.includes(status.standing) && !status.last_error && status.standing],
     ["Last poll", ago(status.last_poll)],
     ["Next poll", underway ? "after this deployment" : until(status.next_poll)],
   ]);
+}
+
+// Of a quarantine its own section has the rest.
+function kept(name, reason, status) {
+  const listed = status.quarantine.some(({ tag }) => tag === name);
+  return listed && reason.startsWith(`${name} is in quarantine`) ? "in quarantine" : reason;
 }
 
 // A proxy alone deploys nothing.
