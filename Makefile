@@ -31,12 +31,12 @@ help:
 demo: $(INSTALLED)
 	$(BIN)/dewy demo $(ARGS)
 
-# First the proxy on the pure relay, on either loop; then everything on whichever
-# relay was built, several tests at a time (JOBS=0 has them one by one). What the
-# pure relay costs is measured there, too.
+# First the proxy on the pure relay, on either loop (the relays' own tests have both of
+# them on uvloop anyway); then everything on whichever relay was built, several tests at
+# a time (JOBS=0 has them one by one). What the pure relay costs is measured there, too.
 test: $(INSTALLED)
 ifeq ($(ARGS),)
-	env -u DEWY_REQUIRE_EXTENSIONS DEWY_NO_EXTENSIONS=1 $(BIN)/pytest $(SIDE_BY_SIDE) tests/proxy tests/_speedups -k 'not c-threads and not c-loop and not test_bounds'
+	env -u DEWY_REQUIRE_EXTENSIONS DEWY_NO_EXTENSIONS=1 $(BIN)/pytest $(SIDE_BY_SIDE) tests/proxy
 	env -u DEWY_REQUIRE_EXTENSIONS DEWY_NO_EXTENSIONS=1 DEWY_TEST_LOOP=asyncio $(BIN)/pytest $(SIDE_BY_SIDE) tests/proxy tests/_speedups -k 'not c-threads and not c-loop and not test_bounds'
 endif
 	$(BIN)/pytest $(SIDE_BY_SIDE) $(ARGS)
