@@ -167,6 +167,7 @@ class RunContext:
         await deployment_log.tell_interrupted(running, state.since)
         self.leaving.append(lambda hurry: deployment_log.leave(hurry=hurry))
         probation = Probation(settings, clock, state_store, deployment_log)
+        self.leaving.append(lambda hurry: probation.leave())
         probation.resume()
         agent = Agent(
             settings=settings,

@@ -116,6 +116,12 @@ class Probation:
         self._release = self.put_back = self._replaced = None
         self._finish(passed=False)
 
+    def leave(self) -> None:
+        """Let nothing pass any more: what runs is told to stop."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     async def look(self, deployer: Deployer) -> None:
         """
         Let what failed, and runs for want of another, prove itself by serving on.

@@ -37,7 +37,13 @@ class Backend:
     """
 
     def __init__(
-        self, relay: Relay, port: int, endpoint: Endpoint, *, serving: bool
+        self,
+        relay: Relay,
+        port: int,
+        endpoint: Endpoint,
+        *,
+        at: Endpoint,
+        serving: bool,
     ) -> None:
         self.endpoint = endpoint
         self.serving = serving
@@ -46,6 +52,7 @@ class Backend:
             port, endpoint.family, endpoint.address, serving=serving
         )
         self._relay = relay
+        self._at = at
         self._last: BackendStats | None = None
         self._drained = asyncio.Event()
         self._probing: asyncio.Task[None] | None = None
@@ -164,4 +171,4 @@ class Backend:
             await asyncio.wait([self._probing])
 
     def _tell(self, **more: object) -> dict[str, object]:
-        return {"backend": str(self.endpoint), **more}
+        return {"port": str(self._at), "backend": str(self.endpoint), **more}

@@ -60,7 +60,9 @@ class Port:
 
     def add(self, endpoint: Endpoint, *, serving: bool = True) -> Backend:
         """Add a backend; if not *serving*, it waits for `serve`."""
-        backend = Backend(self._relay, self.number, endpoint, serving=serving)
+        backend = Backend(
+            self._relay, self.number, endpoint, at=self.endpoint, serving=serving
+        )
         self._backends.append(backend)
         self._warned = False
         if serving:

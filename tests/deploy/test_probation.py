@@ -292,6 +292,22 @@ def test_release_that_lives_through_probation_passes(
     assert "Probation passed" in caplog.messages
 
 
+def test_nothing_passes_probation_while_dewy_stops(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    async def scenario() -> None:
+        case = Case(tmp_path)
+        case.probation._clock = Clock(monotonic=asyncio.get_running_loop().time)
+        case.probation.begin(NEW, "abc")
+        case.probation.leave()
+        await asyncio.sleep(60)
+
+    caplog.set_level("INFO")
+    virtual_time.run(scenario())
+
+    assert "Probation passed" not in caplog.messages
+
+
 async def test_whoever_waits_for_probation_learns_that_it_failed(tmp_path: Path):
     case = Case(tmp_path)
     case.probation.begin(NEW, "abc")

@@ -288,3 +288,14 @@ async def test_file_that_another_put_in_its_place_stays(tmp_path: Path) -> None:
         with socket.socket(socket.AF_UNIX) as other:
             other.bind(str(path))
     assert path.is_socket()
+
+
+async def test_log_of_a_backend_names_its_port(
+    proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may be one of several."""
+    port = await proxy.open(Endpoint("127.0.0.1", 0))
+    port.add(Endpoint("127.0.0.1", 9)).eject()
+    (told,) = [vars(each) for each in caplog.records if each.msg == "Ejected backend"]
+
+    assert (str(port.endpoint), "127.0.0.1:9") == (told["port"], told["backend"])
