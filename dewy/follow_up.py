@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -129,14 +130,15 @@ class FollowUp:
         notice: Callable[[], str],
     ) -> None:
         attempt = change.attempt
-        attempt.mark("after-hook")
-        await self.hooks.after(attempt, target)
-        if self._runs(target):
-            attempt.mark("report")
-            await self._report(release)
-        if self._runs(target):
-            attempt.mark("clean-up")
-            await self.tidier.tidy(change, cached=True)
+        with _missed(attempt):
+            attempt.mark("after-hook")
+            await self.hooks.after(attempt, target)
+            if self._runs(target):
+                attempt.mark("report")
+                await self._report(release)
+            if self._runs(target):
+                attempt.mark("clean-up")
+                await self.tidier.tidy(change, cached=True)
         if self._runs(target):
             self.announce(f"{target.name} runs")
             attempt.reach(DONE)
@@ -146,11 +148,12 @@ class FollowUp:
         self.deployment_log.end(attempt)
 
     async def _went_back(self, attempt: Attempt, target: Installed) -> None:
-        attempt.mark("after-hook")
-        await self.hooks.after(attempt, target, ROLLED_BACK)
-        if self._runs(target) and target.tag:
-            attempt.mark("report")
-            await self._report_tag(target.tag)
+        with _missed(attempt):
+            attempt.mark("after-hook")
+            await self.hooks.after(attempt, target, ROLLED_BACK)
+            if self._runs(target) and target.tag:
+                attempt.mark("report")
+                await self._report_tag(target.tag)
         self.deployment_log.end(attempt)
 
     def _runs(self, target: Installed) -> bool:
@@ -192,6 +195,16 @@ class FollowUp:
         task.add_done_callback(self._tasks.discard)
         # Cancelled before it began, it would be complained of as never awaited.
         task.add_done_callback(lambda _: work.close())
+
+
+@contextmanager
+def _missed(attempt: Attempt) -> Iterator[None]:
+    """Log that what follows is cut short: no later dewy takes it up."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        log.warning("Follow-up was cut short", extra=attempt.log_fields())
+        raise
 
 
 def _noticed(task: asyncio.Task[Any]) -> None:

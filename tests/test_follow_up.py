@@ -35,7 +35,10 @@ async def test_fault_in_what_follows_is_logged_and_ends_nothing(
         assert "Follow-up of a deployment ran into a fault" in caplog.text
 
 
-async def test_what_follows_is_cancelled_at_the_end(tmp_path: Path) -> None:
+async def test_what_follows_is_cancelled_at_the_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And told: the log had no word of an after-hook that was killed half-way."""
     async with acting(tmp_path, after_deploy_hook=WAITING) as hands:
         hands.publish("v1.0.0")
         await hands.agent.tick()
@@ -43,6 +46,8 @@ async def test_what_follows_is_cancelled_at_the_end(tmp_path: Path) -> None:
         await hands.agent.follow_up.stop()
 
         assert "v1.0.0" == hands.agent.state.running.tag
+        (told,) = [r for r in caplog.records if "cut short" in r.getMessage()]
+        assert ("after-hook", "v1.0.0") == (told.step, told.tag)  # type: ignore[attr-defined]
 
 
 async def test_older_after_hook_holds_up_no_deployment(tmp_path: Path) -> None:

@@ -211,8 +211,8 @@ ROWS = (
     Option(
         "health-path",
         HEALTH_PATH,
-        "Take a new program into service only when this path answers 2xx or 3xx "
-        "on the lowest --port.",
+        "Let a new program take over only when this path answers 2xx or 3xx on the "
+        "lowest --port; until then the old one answers clients, too.",
         SERVER,
     ),
     Option(
