@@ -2,7 +2,7 @@
 Follow-ups of a change of version: after-hook, report, cleaning up, notices.
 
 It holds nothing up and asks what is true by then: a version that was left again is
-neither reported nor announced.
+neither reported nor announced, and its after-hook does not begin.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class FollowUp:
         attempt = change.attempt
         with _missed(attempt):
             attempt.mark("after-hook")
-            await self.hooks.after(attempt, target)
+            await self.hooks.after(attempt, target, runs=self._runs)
             if self._runs(target):
                 attempt.mark("report")
                 await self._report(release)
@@ -150,7 +150,7 @@ class FollowUp:
     async def _went_back(self, attempt: Attempt, target: Installed) -> None:
         with _missed(attempt):
             attempt.mark("after-hook")
-            await self.hooks.after(attempt, target, ROLLED_BACK)
+            await self.hooks.after(attempt, target, ROLLED_BACK, runs=self._runs)
             if self._runs(target) and target.tag:
                 attempt.mark("report")
                 await self._report_tag(target.tag)

@@ -24,7 +24,7 @@ async def test_fault_in_what_follows_is_logged_and_ends_nothing(
 ) -> None:
     async with acting(tmp_path) as hands:
 
-        async def fail(*_: object) -> None:
+        async def fail(*_: object, **__: object) -> None:
             raise ValueError("odd")
 
         monkeypatch.setattr(hands.agent.hooks, "after", fail)
@@ -72,6 +72,23 @@ async def test_older_after_hook_holds_up_no_deployment(tmp_path: Path) -> None:
             "began",
             "deployed v1.1.0",
         ] == (tmp_path / "hooks").read_text().splitlines()
+
+
+async def test_after_hook_of_a_version_left_meanwhile_does_not_begin(
+    tmp_path: Path,
+) -> None:
+    """It waited for an earlier one; "deployed" would not be true by then."""
+    hook = f"{WAITING}{LOGGED}"
+    async with acting(tmp_path, after_deploy_hook=hook) as hands:
+        for tag in ("v1.0.0", "v1.1.0", "v1.2.0"):
+            hands.publish(tag)
+            await hands.agent.tick()
+        (tmp_path / "go-on").touch()
+        await hands.agent.follow_up.finished()
+
+        assert ["deployed v1.0.0", "deployed v1.2.0"] == (
+            (tmp_path / "hooks").read_text().splitlines()
+        )
 
 
 async def test_clean_up_leaves_what_another_change_is_bringing_up(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Callable
 
 from ..config import Settings
 from ..errors import HookFailed, last_words
@@ -13,6 +15,8 @@ from .deployment_log import DeploymentLog
 from .hooks import HookKind, HookResult, run
 from .release_store import ReleaseStore
 from .state import Installed
+
+log = logging.getLogger(__name__)
 
 LINES = 20
 PENDING, DEPLOYED, ROLLED_BACK = "pending", "deployed", "rolled-back"
@@ -53,14 +57,26 @@ class DeployHooks:
             )
 
     async def after(
-        self, attempt: Attempt, target: Installed, outcome: str = DEPLOYED
+        self,
+        attempt: Attempt,
+        target: Installed,
+        outcome: str = DEPLOYED,
+        *,
+        runs: Callable[[Installed], bool] = lambda target: True,
     ) -> None:
-        """Run the after-hook; its failure is recorded and told, and changes nothing."""
+        """
+        Run the after-hook; its failure is recorded and told, and changes nothing.
+
+        It is left out where *target* no longer *runs* when its turn comes.
+        """
         if not (command := self.settings.after_deploy_hook):
             return
         if self._after_turn.locked():
             attempt.note("waiting for an earlier after-hook to end")
         async with self._after_turn:
+            if not runs(target):
+                log.info("After-hook left out", extra=attempt.log_fields())
+                return
             result = await self._run(HookKind.AFTER, command, attempt, target, outcome)
         if result and not result.success:
             await self._deployment_log.hook_failed(

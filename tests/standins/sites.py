@@ -22,7 +22,7 @@ class Gate:
         self.reached = asyncio.Event()
         self.opened = asyncio.Event()
 
-    async def __call__(self, *_: object) -> None:
+    async def __call__(self, *_: object, **__: object) -> None:
         self.reached.set()
         await self.opened.wait()
 
