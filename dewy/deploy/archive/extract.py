@@ -124,9 +124,22 @@ def _unpack(
         if strip and not any(into.iterdir()):
             raise ArchiveError(f"holds nothing that strip={strip} does not leave out")
         tree.finish()
+        _require_program(into, rules.program)
         if rules.program and tree.make_executable(rules.program):
             extra = {"file": rules.program, "artifact": name}
             log.info("Made program executable", extra=extra)
+
+
+def _require_program(into: Path, program: str) -> None:
+    """Refuse a release whose only directory holds *program*, rather than itself."""
+    if not program or os.path.lexists(into / program):
+        return
+    tops = list(into.iterdir())
+    if len(tops) == 1 and os.path.lexists(tops[0] / program):
+        raise ArchiveError(
+            f"has {program} in its directory {tops[0].name}; strip=1 in the URL of "
+            "--registry leaves that directory out"
+        )
 
 
 def plain(text: str) -> str:

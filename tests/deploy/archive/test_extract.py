@@ -167,6 +167,22 @@ def test_top_directory_is_left_out(unpacked: Unpacked) -> None:
     assert expected == unpacked(data, strip=1)
 
 
+def test_program_below_a_top_directory_is_refused_with_the_way_out(
+    unpacked: Unpacked,
+) -> None:
+    data = tar(entry("app_1.2.3/bin/app", b"it"), entry("app_1.2.3/doc", b"text"))
+    with pytest.raises(
+        ArchiveError, match=r"has bin/app in its directory app_1\.2\.3; strip=1 in"
+    ):
+        unpacked(data, program="bin/app")
+
+    assert unpacked(data, program="bin/app", strip=1)
+
+
+def test_program_that_is_nowhere_is_left_to_the_start(unpacked: Unpacked) -> None:
+    assert unpacked(tar(entry("lib/other", b"it")), program="app")
+
+
 def test_release_without_anything_below_is_refused(unpacked: Unpacked) -> None:
     with pytest.raises(ArchiveError, match="strip=2 does not leave out"):
         unpacked(tar(entry("app_1.2.3/app", b"1")), strip=2)
