@@ -55,13 +55,19 @@ def keep_link(state_store: StateStore, releases: Releases) -> Look:
 
 
 def keep_release(generations: Generations, restart: Callable[[], None]) -> Look:
-    """Return a check that requests *restart* of a generation of the wrong release."""
+    """
+    Return a check that requests *restart* of a generation of the wrong release.
+
+    It has to be found twice: a rollback writes the state before it restarts.
+    """
+    found: Worker | None = None
     asked_for: tuple[Worker, float] | None = None
 
     async def look() -> None:
-        nonlocal asked_for
-        worker = generations.serving
-        if worker is None or not generations.misplaced:
+        nonlocal asked_for, found
+        worker, before = generations.serving, found
+        found = worker if generations.misplaced else None
+        if worker is None or found is None or found is not before:
             return
         now = worker.loop.time()
         # A release that cannot be started is not tried every few seconds.
