@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from ..errors import RateLimited, RemoteError
+from ..errors import RateLimited
 from ..logs import summary
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ class OutageLog:
     def __init__(self) -> None:
         self._reading = self._writing = self._read_since = False
 
-    def noticed(self, exc: OSError | RemoteError, *, reading: bool = False) -> None:
+    def noticed(self, exc: Exception, *, reading: bool = False) -> None:
         """
         Note that a call failed with *exc*, and its caller goes on without the cache.
         """

@@ -21,7 +21,6 @@ from urllib.parse import quote
 
 from ..caches import Cache, SharedCache, Versioned
 from ..caches.outage_log import OutageLog
-from ..errors import RemoteError
 from ..release import Release
 from ..system import hostname
 
@@ -226,7 +225,7 @@ class ArtifactCache:
     ) -> T:
         try:
             result = await call
-        except (OSError, RemoteError) as exc:
+        except Exception as exc:  # noqa: BLE001 - a plugin's cache may raise anything
             self._outage.noticed(exc, reading=reading)
             return otherwise
         # A bucket that is gone holds nothing, and says so without an error.

@@ -164,7 +164,7 @@ class CachedRegistry:
         while True:
             try:
                 seen = await self._cache.read(self._key)
-            except (OSError, RemoteError) as exc:
+            except Exception as exc:  # noqa: BLE001 - a plugin's cache may raise anything
                 return await self._alone(exc)
             if seen.value is not None:
                 self._outage.over(reading=True)
@@ -200,7 +200,7 @@ class CachedRegistry:
             if await self._cache.compare_and_set(self._key, seen.version, claim.text()):
                 self._outage.over()
                 return claim
-        except (OSError, RemoteError) as exc:
+        except Exception as exc:  # noqa: BLE001 - a plugin's cache may raise anything
             if isinstance(exc, RateLimited) and self._clock.monotonic() < deadline:
                 # Somebody has just written it, as with a claim.
                 return None
@@ -248,10 +248,10 @@ class CachedRegistry:
                 seen = await self._cache.read(self._key)
                 if seen.value == claim.text():
                     await later(self._cache, self._key, seen.version, after.text())
-        except (OSError, RemoteError) as exc:
+        except Exception as exc:  # noqa: BLE001 - a plugin's cache may raise anything
             self._outage.noticed(exc)
 
-    async def _alone(self, exc: OSError | RemoteError) -> Entry:
+    async def _alone(self, exc: Exception) -> Entry:
         self._outage.noticed(exc, reading=True)
         return replace(await self._answer(), fetched_at=self._clock.monotonic())
 

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from ..caches import SharedCache
 from ..caches.outage_log import OutageLog
-from ..errors import RemoteError
 from ..release import Release
 from ..system import Clock
 from .fetch import Fetcher
@@ -110,7 +109,7 @@ class SingleFlightFetcher:
         while not await self._fetcher.has(release):
             try:
                 standing = await lease.take()
-            except (OSError, RemoteError) as exc:
+            except Exception as exc:  # noqa: BLE001 - a plugin's cache may raise anything
                 self._outage.noticed(exc)
                 return Standing.USELESS
             if standing is not Standing.ANOTHERS or self._clock.monotonic() > until:
@@ -124,5 +123,5 @@ class SingleFlightFetcher:
     async def _give_back(self, lease: Lease, useless: bool) -> None:
         try:
             await lease.give_back(useless=useless)
-        except (OSError, RemoteError) as exc:
+        except Exception as exc:  # noqa: BLE001 - a plugin's cache may raise anything
             self._outage.noticed(exc)

@@ -194,6 +194,9 @@ async def test_laxer_verification_trusts_what_a_stricter_one_cached(
 class BrokenCache:
     """A cache on a disk that is gone."""
 
+    def __init__(self, unreachable: Exception) -> None:
+        self.unreachable = unreachable
+
     def __getattr__(self, name: str) -> NoReturn:
         raise AssertionError(name)
 
@@ -201,7 +204,7 @@ class BrokenCache:
         raise OSError(5, "Input/output error")
 
     async def load(self, key: str, into: Path) -> bool:
-        raise RemoteError("no route to the cache")
+        raise self.unreachable
 
     async def store(self, key: str, source: Path) -> bool:
         raise OSError(30, "Read-only file system")
@@ -213,11 +216,12 @@ class BrokenCache:
         assert set() == keys
 
 
+@pytest.mark.parametrize("error", [RemoteError("no route"), ZeroDivisionError("0")])
 async def test_cache_that_fails_never_stops_a_deployment(
-    host: Host, caplog: pytest.LogCaptureFixture
+    host: Host, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
-    """It is told once, and the store is asked instead."""
-    host.cache = BrokenCache()
+    """It is told once, and the store is asked instead; a plugin may raise anything."""
+    host.cache = BrokenCache(error)
     fetcher = host.fetcher
     release = await host.current()
 

@@ -219,10 +219,11 @@ async def test_reports_go_straight_through(site: Site) -> None:
     assert [None] == site.registry.reports
 
 
+@pytest.mark.parametrize("error", [RemoteError("it is down"), ZeroDivisionError("0")])
 async def test_cache_that_fails_costs_a_request_and_is_said_once(
-    site: Site, caplog: pytest.LogCaptureFixture
+    site: Site, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
-    site.cache.trouble = RemoteError("the cache is down")
+    site.cache.trouble = error
     host = site.host()
     for _ in range(3):
         assert ONE == await host.current()

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,19 +132,24 @@ async def test_what_cannot_be_kept_is_not_waited_for(tmp_path: Path) -> None:
 class Down:
     """A cache that fails whatever it is asked."""
 
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
     def __getattr__(self, name: str) -> object:
         async def fail(*given: object) -> None:
-            raise RemoteError("the cache is down")
+            raise self.error
 
         return fail
 
 
+@pytest.mark.parametrize("error", [RemoteError("it is down"), ZeroDivisionError("0")])
 async def test_cache_that_is_down_holds_nobody_up(
-    site: Site, caplog: pytest.LogCaptureFixture
+    site: Site, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
-    site.upstream.cache = Down()  # type: ignore[assignment]
+    down: Any = Down(error)
+    site.upstream.cache = down
     release = await site.upstream.current()
-    host = SingleFlightFetcher(site.upstream.fetcher, Down())  # type: ignore[arg-type]
+    host = SingleFlightFetcher(site.upstream.fetcher, down)
 
     assert CONTENT == await site.fetch(host, release)
     assert CONTENT == await site.fetch(host, release)
