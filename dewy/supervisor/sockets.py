@@ -214,7 +214,7 @@ async def _listen(
             return sock
         if not who:
             who = await asyncio.to_thread(holder, address.port)
-            told = {"port": address.name, "holder": who}
+            told = {"port": address.name, "holder": who, "timeout": duration(patience)}
             log.warning("Waiting for port", extra=told)
         await asyncio.sleep(RETRY)  # no event tells that a port is free again
 

@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -111,7 +112,7 @@ async def test_ipv6_listens_beside_ipv4(stack, port):
 
 
 async def test_wait_for_port_is_told_as_it_begins_and_as_it_ends(stack, caplog):
-    """With who holds it, and how long it took."""
+    """With who holds it, how long it is waited for at most, and how long it took."""
     holder = bound(stack)
     port = holder.getsockname()[1]
     address = Address(str(port), "0.0.0.0", port)
@@ -125,6 +126,7 @@ async def test_wait_for_port_is_told_as_it_begins_and_as_it_ends(stack, caplog):
     assert "Waited for port" == over["message"]
     assert f"(pid {os.getpid()})" in begun["holder"]
     assert (begun["port"], begun["holder"]) == (over["port"], over["holder"])
+    assert timedelta(seconds=60) == begun["timeout"]
     assert over["took"]
 
 
