@@ -135,7 +135,7 @@ class Missing(RemoteError):
 
 
 class OddAnswer(RemoteError):
-    """The remote refuses one version, or tells of it what cannot be."""
+    """The remote refuses one version, or describes it wrongly."""
 
 
 class EngineError(RemoteError):

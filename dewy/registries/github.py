@@ -119,7 +119,7 @@ class GitHubRegistry:
     def _release(self, release: GitHubRelease, version: Version) -> Release:
         where = f"{self._repository} {release.tag}"
         if release.odd:
-            raise NoRelease(f"GitHub tells of {where} what cannot be: {release.odd}")
+            raise NoRelease(f"GitHub describes {where} wrongly: {release.odd}")
         names = [a.name for a in release.assets if not is_audit_name(a.name)]
         try:
             file, beside = self._options.file(
