@@ -11,14 +11,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
+from . import network
 from .containers import contestants
-from .contestants import Contestant, Start, dewy, haproxy, nginx
+from .contestants import Contestant, Start, dewy, haproxies, haproxy, nginx
 from .crowd import crowd
 from .exchange import Measure, built, measuring
 from .load import measure
 from .processes import HOST, free_ports, resident_bytes
 from .scraper import scraping
-from .workloads import CONNECTING, CONTAINED, SMALL, WORKLOADS, Sample, Workload
+from .workloads import (
+    CONNECTING,
+    CONTAINED,
+    PACED,
+    SMALL,
+    WORKLOADS,
+    Sample,
+    Workload,
+)
 
 IDLE = 9000
 FEW_IDLE = 100
@@ -109,7 +118,7 @@ def started(
 
 def proxies(plan: Plan) -> dict[str, Samples]:
     """Dewy, HAProxy and nginx under every workload."""
-    others = [haproxy, nginx] if plan.all else [haproxy]
+    others = [*haproxies(), nginx] if plan.all else [haproxy()]
     with started(plan, [dewy(), *others]) as contestants:
         return {
             workload.name: alternate(
@@ -120,6 +129,16 @@ def proxies(plan: Plan) -> dict[str, Samples]:
             )
             for workload in WORKLOADS
         }
+
+
+def paced(plan: Plan) -> dict[str, Samples]:
+    """Large bodies where both ends of every connection pace what they send."""
+    if not network.available(network.PACED):
+        plan.say(f"{PACED.name}: {network.PACED} cannot be had here")
+        return {}
+    others = haproxies() if plan.all else [haproxy()]
+    with network.pinned(network.PACED), started(plan, [dewy(), *others]) as contestants:
+        return {PACED.name: alternate(plan, PACED, contestants)}
 
 
 def implementations(plan: Plan) -> dict[str, Samples]:
@@ -199,12 +218,13 @@ def telemetry(plan: Plan) -> dict[str, Samples]:
 
 def containers(plan: Plan) -> dict[str, Samples]:
     """A container through dewy, and at the port its engine publishes."""
-    with contestants(plan.directory) as found:
+    with network.host(), contestants(plan.directory) as found:
         return {CONTAINERS: alternate(plan, CONTAINED, found)}
 
 
 LOADED = (
     proxies,
+    paced,
     implementations,
     relay_threads,
     held_lock,
@@ -217,7 +237,7 @@ LOADED = (
 
 def idle_memory(plan: Plan) -> dict[str, float]:
     """Bytes a connection costs each proxy while nobody uses it."""
-    others = [haproxy, nginx] if plan.all else []
+    others = [haproxy(), nginx] if plan.all else []
     with started(plan, [dewy(), *others]) as contestants:
         for contestant in contestants:
             with crowd(contestant.port, FEW_IDLE):

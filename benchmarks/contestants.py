@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from .processes import HOST, free_ports, program, running
@@ -22,8 +24,8 @@ class Contestant:
 
 Start = Callable[[Sequence[str], Path], AbstractContextManager[Contestant]]
 
-# For 10,000 clients, within 20,000 descriptors. Splicing is forced: left to itself
-# HAProxy copies, which costs it two to four times as much with large bodies.
+# For 10,000 clients, within 20,000 descriptors. Without an option HAProxy copies,
+# which costs it two to four times as much with large bodies.
 HAPROXY = """\
 global
     nbthread 1
@@ -34,8 +36,9 @@ defaults
     timeout connect 2s
     timeout client 1h
     timeout server 1h
-    option splice-request
-    option splice-response
+    option tcp-smart-accept
+    option tcp-smart-connect
+{splicing}
 listen benchmark
     bind {host}:{port} backlog 4096
     balance roundrobin
@@ -65,19 +68,50 @@ stream {{
 STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so"
 
 
+FORCED = "    option splice-request\n    option splice-response"
+AUTOMATIC = "    option splice-auto"
+
+NEWER = "DEWY_BENCH_HAPROXY"
+"""Environment variable with the path of another HAProxy to run beside Debian's."""
+
+
+def haproxies() -> list[Start]:
+    """
+    Return HAProxy with either kind of splicing: the better one of a row is its mark.
+
+    Each of the program Debian has, and of the one that `DEWY_BENCH_HAPROXY` names.
+    """
+    programs = {"haproxy": ""}
+    if newer := os.environ.get(NEWER):
+        programs["haproxy-newer"] = newer
+    return [
+        haproxy(f"{name}{suffix}", path, splicing)
+        for name, path in programs.items()
+        for suffix, splicing in (("", FORCED), ("-auto", AUTOMATIC))
+    ]
+
+
+def haproxy(name: str = "haproxy", path: str = "", splicing: str = FORCED) -> Start:
+    """HAProxy in TCP mode; the program at *path* instead of the installed one."""
+    return partial(_haproxy, name, path, splicing)
+
+
 @contextmanager
-def haproxy(backends: Sequence[str], directory: Path) -> Iterator[Contestant]:
-    """HAProxy in TCP mode."""
+def _haproxy(
+    name: str, path: str, splicing: str, backends: Sequence[str], directory: Path
+) -> Iterator[Contestant]:
     (port,) = free_ports(1)
     servers = "\n".join(
         f"    server backend-{number} {address}"
         for number, address in enumerate(backends)
     )
-    configuration = directory / "haproxy.cfg"
-    configuration.write_text(HAPROXY.format(host=HOST, port=port, servers=servers))
-    command = [program("haproxy"), "-db", "-f", str(configuration)]
-    with running(command, port, directory / "haproxy.log") as pid:
-        yield Contestant("haproxy", port, pid)
+    configuration = directory / f"{name}.cfg"
+    configuration.write_text(
+        HAPROXY.format(host=HOST, port=port, servers=servers, splicing=splicing)
+    )
+    command = [path or program("haproxy"), "-db", "-f", str(configuration)]
+    with running(command, port, directory / f"{name}.log") as pid:
+        yield Contestant(name, port, pid)
 
 
 @contextmanager

@@ -13,12 +13,14 @@ import platform
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from . import network
 from .backends import backends
 from .comparisons import LOADED, MANY_BACKENDS, Plan, Samples, idle_memory
 from .processes import free_ports, raise_descriptor_limit
@@ -67,7 +69,8 @@ def judged(verdicts: Sequence[Verdict], *, short: bool) -> list[Verdict]:
 
 def as_text(results: Results) -> str:
     """Every table there is something for."""
-    parts = [verdicts_table(judge(results))]
+    parts = [f"Measured in {results.network}."] if results.network else []
+    parts += [verdicts_table(judge(results))]
     if MIXED.name in results.samples:
         parts += [workloads_table(results), streams_line(results, MIXED.name)]
     if results.idle_bytes:
@@ -99,7 +102,8 @@ def from_json(stored: Mapping[str, Any]) -> Results:
         }
         for comparison, contestants in stored["samples"].items()
     }
-    return Results(samples, dict(stored["idle_bytes"]))
+    network_of_old = stored.get("network", "")
+    return Results(samples, dict(stored["idle_bytes"]), network_of_old)
 
 
 def measured(
@@ -107,13 +111,23 @@ def measured(
 ) -> Results:
     """Start the backends and make the comparisons; raises RuntimeError."""
     raise_descriptor_limit()
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(network.isolated())
+        except PermissionError:
+            say("Not in a network namespace of its own, which takes root.")
+        say(f"Network: {network.summary()}")
+        return _measured(Plan(rounds, seconds, Path(), [], say, everyone), only)
+
+
+def _measured(plan: Plan, only: frozenset[str]) -> Results:
     ports = free_ports(MANY_BACKENDS)
     with tempfile.TemporaryDirectory(prefix="dewy-bench-") as temporary:
         directory = Path(temporary)
         directory.chmod(0o755)  # nginx gives up root before it reads the bodies
         with backends(ports, directory, DESCRIPTORS) as addresses:
-            plan = Plan(rounds, seconds, directory, addresses, say, everyone)
-            return run(plan, only)
+            plan = replace(plan, directory=directory, addresses=addresses)
+            return replace(run(plan, only), network=network.summary())
 
 
 def say(line: str) -> None:

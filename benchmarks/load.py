@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .contestants import Contestant
-from .processes import HOST, cpu_seconds, program
+from .processes import HOST, cpu_seconds, machine_seconds, program
 from .workloads import BULK_BODY, MIB, Sample, Workload
 
 REPORT = Path(__file__).with_name("report.lua")
@@ -41,7 +42,7 @@ def measure(workload: Workload, contestant: Contestant, seconds: int) -> Sample:
     """Put *contestant* under *workload* for that long."""
     close = [] if workload.keep_alive else ["Connection: close"]
     port = contestant.port
-    before = cpu_seconds(contestant.pid)
+    before, machine = cpu_seconds(contestant.pid), machine_seconds()
     beside = None
     if workload.bulk_streams:
         bulk = _wrk(port, f"/{BULK_BODY}", workload.bulk_streams, seconds)
@@ -49,7 +50,8 @@ def measure(workload: Workload, contestant: Contestant, seconds: int) -> Sample:
     clients = _start(_wrk(port, workload.path, workload.clients, seconds, *close))
     counted = _finish(clients, seconds)
     streamed = _finish(beside, seconds) if beside else None
-    return _sample(workload, counted, streamed, cpu_seconds(contestant.pid) - before)
+    cpu, machine = cpu_seconds(contestant.pid) - before, machine_seconds() - machine
+    return replace(_sample(workload, counted, streamed, cpu), machine=machine)
 
 
 def _sample(

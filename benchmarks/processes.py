@@ -132,6 +132,14 @@ def cpu_seconds(pid: int) -> float:
     return nanoseconds / 1e9
 
 
+def machine_seconds() -> float:
+    """Return the processor time that the whole machine has used since it started."""
+    spent = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
+    user, nice, system, _idle, _waiting, irq, softirq = map(int, spent[:7])
+    busy = user + nice + system + irq + softirq
+    return busy / os.sysconf("SC_CLK_TCK")
+
+
 def resident_bytes(pid: int) -> int:
     """Resident memory of *pid* and its children, counted by page, not estimated."""
     return sum(_rollup(member) for member in family(pid))

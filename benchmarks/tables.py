@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from .rows import CPU, P50, P99, RATE, Measure, Results, Verdict, ratio
-from .workloads import WORKLOADS
-
-PEERS = ("dewy", "haproxy", "nginx")
+from .rows import CPU, MACHINE, P50, P99, RATE, Measure, Results, Verdict, ratio
+from .workloads import PACED, WORKLOADS
 
 
 def _markdown(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
@@ -36,13 +34,13 @@ def _verdict(verdict: Verdict) -> tuple[str, ...]:
 
 def workloads_table(results: Results) -> str:
     """Medians of the three proxies under every workload, with ratios to HAProxy."""
-    header = ("workload", "proxy", "requests/s", "p50 ms", "p99 ms", "CPU µs/request")
+    header = ("workload", "proxy", "requests/s", "p50 ms", "p99 ms")
+    header += ("CPU µs/request", "whole machine µs/request")
     lines = [
         (workload.name, peer, *_figures(results, workload.name, peer))
-        for workload in WORKLOADS
+        for workload in (*WORKLOADS, PACED)
         if workload.name in results.samples
-        for peer in PEERS
-        if peer in results.samples[workload.name]
+        for peer in results.samples[workload.name]
     ]
     return _markdown(header, lines)
 
@@ -53,6 +51,7 @@ def _figures(results: Results, workload: str, peer: str) -> list[str]:
         (P50, 1e3),
         (P99, 1e3),
         (CPU, 1e6),
+        (MACHINE, 1e6),
     ]
     samples = results.samples[workload]
     return [

@@ -35,6 +35,7 @@ BULK = Workload("100 MB", BULK_BODY, 4)
 CONNECTING = Workload("a connection per request", 11, 64, keep_alive=False)
 LONELY = Workload("one client", 11, 1)
 MIXED = Workload("64 small clients beside 4 bulk streams", 11, 64, bulk_streams=4)
+PACED = Workload("1 MiB, under BBR", MIB, 16)
 CONTAINED = Workload("64 keep-alive clients of a container, 11 bytes", 11, 64)
 
 WORKLOADS = (SMALL, MEDIUM, LARGE, BULK, CONNECTING, LONELY, MIXED)
@@ -48,7 +49,8 @@ class Sample:
 
     Times are in seconds, infinite if no reply was complete. `cpu` is what the proxy's
     process used for all of it, `bulk` what the streams beside the clients fetched,
-    in bytes per second, `user` its share of `cpu` outside the kernel.
+    in bytes per second, `user` its share of `cpu` outside the kernel, `machine` what
+    the whole machine used: clients, backends, and kernel threads that work for a proxy.
     """
 
     requests: float
@@ -59,6 +61,7 @@ class Sample:
     errors: int = 0
     bulk: float = 0.0
     user: float = 0.0
+    machine: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -69,6 +72,11 @@ class Sample:
     def user_per_request(self) -> float:
         """As `cpu_per_request`, without the kernel's share."""
         return self.user / self.requests if self.requests else math.inf
+
+    @property
+    def machine_per_request(self) -> float:
+        """Seconds of the whole machine's processor time for a request."""
+        return self.machine / self.requests if self.requests else math.inf
 
     @property
     def cpu_per_request(self) -> float:

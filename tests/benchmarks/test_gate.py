@@ -85,3 +85,12 @@ def test_figure_that_goes_by_the_machine_decides_in_the_whole_run_only() -> None
 
     assert verdicts[1:] == judged(verdicts, short=True)
     assert verdicts == judged(verdicts, short=False)
+
+
+@pytest.mark.parametrize(("whole", "rounds"), [(True, 15), (False, 5)])
+def test_rows_of_p99_have_more_rounds_where_they_are_judged(
+    whole: bool, rounds: int, tmp_path: Path
+) -> None:
+    plan = Plan(5, 1, tmp_path, [], lambda line: None, whole)
+
+    assert rounds == plan.often(3).rounds

@@ -52,6 +52,20 @@ def test_median_of_the_rounds_counts() -> None:
     assert pytest.approx(0.9) == ratio(rounds, "dewy", "haproxy", RATE)
 
 
+@pytest.mark.parametrize(("dewy", "figure"), [(90, 0.9), (60, 0.6)])
+def test_best_peer_of_the_row_is_the_mark(dewy: float, figure: float) -> None:
+    """HAProxy copies or splices, whichever is better for it."""
+    taken = {
+        "dewy": [sample(dewy)],
+        "haproxy": [sample(80)],
+        "haproxy-auto": [sample()],
+        "haproxy-newer": [sample(90)],
+        "nginx": [sample(500)],
+    }
+
+    assert pytest.approx(figure) == judge(Results({SMALL.name: taken}))[0].figure
+
+
 def test_failed_requests_fail_the_gate_whatever_the_speed() -> None:
     broken = results(dewy=[sample(cpu=0.5, errors=3)], haproxy=[sample()])
     assert [f"{SMALL.name}: 3 requests failed through dewy"] == wrong(broken)
