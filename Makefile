@@ -10,6 +10,13 @@ SIDE_BY_SIDE := -n $(JOBS) --dist loadgroup --max-worker-restart 0
 INSTALLED := $(VENV)/.installed
 SOURCES := $(wildcard _speedups/*.pyx _speedups/*.pxd _speedups/*.pxi)
 
+# Everybody installs the same versions, for building as for running. pip splits these at
+# blanks, so a checkout whose path has some does without.
+ifeq ($(words $(CURDIR)),1)
+export PIP_CONSTRAINT ?= $(CURDIR)/constraints.txt
+export PIP_BUILD_CONSTRAINT ?= $(PIP_CONSTRAINT)
+endif
+
 # Tests start dewy some thousand times; where it may not keep its bytecode, every one
 # of them compiles it anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -21,7 +28,7 @@ help:
 	@echo 'make demo         see three releases deployed under load'
 	@echo 'make test         run the tests (ARGS="-k name" passes options to pytest)'
 	@echo 'make soak         run the long tests at full size'
-	@echo 'make lint         check style, types and Cython sources'
+	@echo 'make lint         check style, types, Cython sources and workflows'
 	@echo 'make bench        measure the proxy, alone and against HAProxy and nginx'
 	@echo 'make gate         hold it to its pass marks, in 3 minutes'
 	@echo 'make build        build an sdist and a wheel into dist/'
@@ -48,6 +55,8 @@ lint: $(VENV)/.group-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@# The sdist has no workflows.
+	if [ -d .github ]; then $(BIN)/zizmor --offline --quiet --no-progress .; fi
 ifneq ($(SOURCES),)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint _speedups
 	@# Where it was built, the extension must be what its stub says.
@@ -76,7 +85,7 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("dewy needs Python 3.11 or later; $(PYTHON) is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 
-$(INSTALLED): pyproject.toml setup.py $(SOURCES) | $(BIN)/python
+$(INSTALLED): constraints.txt pyproject.toml setup.py $(SOURCES) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install -qq --editable '.[fast,github-app,signatures,container,s3,gcs,redis,consul,grpc,slack,mail,telemetry]' --group test
 	@touch $@

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.needs import needs
+
 ROOT = Path(__file__).parent.parent
-SCRIPTS = [ROOT / ".ci" / "run", *sorted((ROOT / ".github").rglob("*.yml"))]
+SCRIPTS = [ROOT / ".ci" / "run", *sorted(ROOT.glob(".github/workflows/*.yml"))]
 
 # The sdist, from which an installed wheel is tested, does without them.
 pytestmark = pytest.mark.skipif(not SCRIPTS[0].exists(), reason="no checkout")
@@ -47,6 +50,35 @@ def test_commands_are_there(script: Path) -> None:
         else:
             assert os.access(ROOT / command, os.X_OK), command
     assert commands or script.name == "wheels.yml"
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_constraints_hold_wherever_packages_are_installed(script: Path) -> None:
+    """Directly, that is; `make` and `dev/check-wheel` see to it themselves."""
+    text = script.read_text(encoding="utf-8")
+    calls = re.findall(r"pip install\b[^&|;\n]*", text)
+
+    assert [] == [call for call in calls if "--constraint constraints.txt" not in call]
+
+
+@needs("make")
+def test_make_installs_constrained_versions() -> None:
+    """For building as for running; pip reads both variables."""
+    recipe = 'shown: ; @echo "$$PIP_CONSTRAINT $$PIP_BUILD_CONSTRAINT"'
+    given = {
+        key: it for key, it in os.environ.items() if key[:4] not in ("PIP_", "MAKE")
+    }
+    done = subprocess.run(
+        ["make", "--no-print-directory", "--eval", recipe, "shown"],
+        cwd=ROOT,
+        env=given,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert f"{ROOT}/constraints.txt {ROOT}/constraints.txt\n" == done.stdout
 
 
 def test_checks_are_the_same_wherever_they_run() -> None:
