@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 import pytest
 
+import dewy as package
 from dewy.cli.group import COMMANDS, dewy
 from dewy.config import resolve
 from dewy.config.options import OPTIONS, ROWS
@@ -25,8 +26,17 @@ from tests.standins.terminal import Terminal, blocks, neutral, steps
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-MORE = ("README.md", "contrib/systemd/README.md", "contrib/chef/README.md")
+MORE = (
+    "README.md",
+    "SECURITY.md",
+    "CONTRIBUTING.md",
+    "contrib/systemd/README.md",
+    "contrib/chef/README.md",
+)
 PAGES = [*sorted(DOCS.rglob("*.md")), *filter(Path.is_file, map(ROOT.joinpath, MORE))]
+
+CHANGELOG = ROOT / "CHANGELOG.md"
+LONGEST_ENTRY = 300
 
 # Wheels may be tested without the rest of the checkout.
 pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="the docs are elsewhere")
@@ -47,6 +57,14 @@ def slugs(page: Path) -> set[str]:
     headings = HEADING.findall(page.read_text(encoding="utf-8"))
     kept = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
     return {heading.replace(" ", "-") for heading in kept}
+
+
+def located(target: Path) -> Path:
+    """Return *target*, in the installed package if the checkout's own is away."""
+    target = target.resolve()
+    if target.is_relative_to(ROOT / "dewy"):
+        return Path(package.__file__).parent / target.relative_to(ROOT / "dewy")
+    return target
 
 
 def dewy_lines() -> list[tuple[str, str]]:
@@ -107,6 +125,13 @@ def test_man_page_is_up_to_date() -> None:
         assert f'.SS "dewy {name}' in page
 
 
+def test_picture_of_architecture_is_drawn_from_imports() -> None:
+    """`dev/write-architecture` draws it anew."""
+    script = runpy.run_path(str(ROOT / "dev" / "write-architecture"))
+
+    assert script["picture"]() == script["PICTURE"].read_text(encoding="utf-8")
+
+
 def test_options_are_those_there_are() -> None:
     """Each as often as it has a meaning of its own."""
     page = (DOCS / "reference" / "options.md").read_text(encoding="utf-8")
@@ -132,7 +157,7 @@ def test_links_lead_somewhere(page: Path) -> None:
     broken = []
     for link in LINK.findall(page.read_text(encoding="utf-8")):
         path, _, anchor = link.partition("#")
-        target = page.parent / path if path else page
+        target = located(page.parent / path if path else page)
         found = target.exists() and (not anchor or anchor in slugs(target))
         if "://" not in link and not found:
             broken.append(link)
@@ -154,6 +179,16 @@ def test_pages_that_are_spoken_of_exist(page: Path) -> None:
     named = re.findall(r"[\w-]+\.md\b", page.read_text(encoding="utf-8"))
 
     assert set() == set(named) - known
+
+
+@pytest.mark.skipif(not CHANGELOG.is_file(), reason="the changelog is elsewhere")
+def test_entries_of_changelog_are_one_short_line_each() -> None:
+    """What takes more belongs on a page, or is two entries."""
+    _, _, entries = CHANGELOG.read_text(encoding="utf-8").partition("\n## ")
+    lines = [line for line in entries.splitlines()[1:] if line]
+
+    assert [] == [line for line in lines if not line.startswith(("- ", "#"))]
+    assert [] == [line for line in lines if len(line) > LONGEST_ENTRY]
 
 
 @pytest.mark.parametrize(("page", "line"), dewy_lines())
