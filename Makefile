@@ -22,10 +22,11 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint bench gate build check-wheel clean
+.PHONY: help demo quick test soak lint bench gate build check-wheel clean
 
 help:
 	@echo 'make demo         see three releases deployed under load'
+	@echo 'make quick        run the tests that take no programs, in a minute'
 	@echo 'make test         run the tests (ARGS="-k name" passes options to pytest)'
 	@echo 'make soak         run the long tests at full size'
 	@echo 'make lint         check style, types, Cython sources and workflows'
@@ -38,15 +39,23 @@ help:
 demo: $(INSTALLED)
 	$(BIN)/dewy demo $(ARGS)
 
-# First the proxy on the pure relay, on either loop (the relays' own tests have both of
-# them on uvloop anyway); then everything on whichever relay was built, several tests at
-# a time (JOBS=0 has them one by one). What the pure relay costs is measured there, too.
+# Less than a minute on two cores: what a change broke first.
+quick: $(INSTALLED)
+	$(BIN)/pytest $(SIDE_BY_SIDE) --part quick $(ARGS)
+
+# The quick part; the proxy on the pure relay, on either loop (the relays' own tests have
+# both of them on uvloop anyway); then the rest on whichever relay was built, several
+# tests at a time (JOBS=0 has them one by one). What the pure relay costs is measured
+# there, too.
 test: $(INSTALLED)
 ifeq ($(ARGS),)
+	$(BIN)/pytest $(SIDE_BY_SIDE) --part quick
 	env -u DEWY_REQUIRE_EXTENSIONS DEWY_NO_EXTENSIONS=1 $(BIN)/pytest $(SIDE_BY_SIDE) tests/proxy
 	env -u DEWY_REQUIRE_EXTENSIONS DEWY_NO_EXTENSIONS=1 DEWY_TEST_LOOP=asyncio $(BIN)/pytest $(SIDE_BY_SIDE) tests/proxy tests/_speedups -k 'not c-threads and not c-loop and not test_bounds'
-endif
+	$(BIN)/pytest $(SIDE_BY_SIDE) --part rest
+else
 	$(BIN)/pytest $(SIDE_BY_SIDE) $(ARGS)
+endif
 
 soak: $(INSTALLED)
 	DEWY_SOAK=1 $(BIN)/pytest -m soak --timeout 1800 -o faulthandler_timeout=2000 $(ARGS)

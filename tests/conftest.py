@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
 
 import pytest
 from blockbuster import BlockBuster
@@ -20,6 +22,7 @@ from dewy import loop
 from dewy._speedups import COMPILED
 from dewy.remotes import Clients
 from tests import needs
+from tests.parts import QUICK, REST, part_of
 
 # Not only the tests' own loop, but those of the threads and processes they start.
 os.environ["DEWY_LOOP"] = os.environ.get("DEWY_TEST_LOOP", "")
@@ -101,6 +104,20 @@ def pytest_report_header() -> str:
     return f"dewy: {plane}, {loop.name()}"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--part`, by which `make quick` and `make test` divide the suite."""
+    parser.addoption("--part", choices=[QUICK, REST], help="Run one part of the suite.")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the files of the other part: importing them takes longest."""
+    part = config.getoption("--part")
+    if not part or collection_path.suffix != ".py":
+        return None
+    path = collection_path.relative_to(config.rootpath).as_posix()
+    return part_of(path) != part or None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """At full size, whatever has a full size is a soak test."""
@@ -137,7 +154,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name what this machine lacks, whichever process found it out."""
+    """Name what this machine lacks, whichever process found it out; time CI."""
+    if began := os.environ.get("CI_BEGAN"):
+        taken = time.time() - float(began)
+        terminalreporter.line(f"since CI began: {taken / 60:.1f} minutes")
     skipped = terminalreporter.stats.get("skipped", [])
     missing = needs.told(str(report.longrepr) for report in skipped)
     if missing:
