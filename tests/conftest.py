@@ -194,16 +194,21 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-@pytest.fixture(autouse=True)
-def _nothing_blocks_the_loop() -> Iterator[None]:
-    """Raise where dewy blocks inside a running loop; tests themselves may."""
+@pytest.fixture(scope="session")
+def _guard() -> BlockBuster:
     guard = BlockBuster(scanned_modules="dewy")
     for function in guard.functions.values():
         for file, names in MAY_BLOCK:
             function.can_block_in(file, names)
-    guard.activate()
+    return guard
+
+
+@pytest.fixture(autouse=True)
+def _nothing_blocks_the_loop(_guard: BlockBuster) -> Iterator[None]:
+    """Raise where dewy blocks inside a running loop; tests themselves may."""
+    _guard.activate()
     yield
-    guard.deactivate()
+    _guard.deactivate()
 
 
 @pytest.fixture
