@@ -13,6 +13,7 @@ from ..deploy.state_store import StateStore
 from ..errors import DeploymentError, StartFailed
 from ..logs import detailed
 from ..notifiers import Kind
+from ..supervisor.accepting import AcceptWatch
 from ..supervisor.deployer import ServerDeployer
 from ..supervisor.generations import Generations
 from ..supervisor.policy import Policy
@@ -70,15 +71,18 @@ async def supervise(
         env_files=settings.env_files,
     )
     context.signals.kill = generations.kill
-    agent.probation.watch(lambda: bool(generations.unhealthy))
     agent.deployer = ServerDeployer(releases, generations)
 
     supervisor = Supervisor(generations, lambda worker: judge_death(agent, worker))
     await stack.enter_async_context(supervisor)
+    accepting = AcceptWatch(
+        generations, listeners, supervisor.restart, agent.deployment_log.tell
+    )
+    agent.probation.watch(lambda: bool(generations.unhealthy) or accepting.undecided)
     reaper = OrphanReaper(generations.leaders)
     looks = (
         keep_link(state_store, releases),
-        generations.inspect,
+        accepting.look,
         reaper.look,
         keep_release(generations, supervisor.restart),
     )

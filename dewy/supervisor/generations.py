@@ -85,6 +85,8 @@ class Generations:
         checks: Health checks made.
 
         unhealthy: Problem with the answers of the serving generation, or "".
+
+        unaccepted: Phrase for each port whose clients wait to be accepted.
     """
 
     def __init__(
@@ -129,6 +131,7 @@ class Generations:
         self.deaths = Deaths()
         self.restarts = 0
         self.unhealthy = ""
+        self.unaccepted: list[str] = []
         self.drains = Histogram(DRAIN_BOUNDS)
         self.checks = Checks()
         self._retiring: set[asyncio.Task[None]] = set()
@@ -359,7 +362,8 @@ class Generations:
             lives = serving.loop.time() - serving.since
         unhealthy = self.unhealthy and f"the program is unhealthy: {self.unhealthy}"
         trouble = self.deaths.trouble(lives)
-        return [t for t in (starting, self._strange, trouble, unhealthy) if t]
+        told = (starting, self._strange, trouble, unhealthy, *self.unaccepted)
+        return [text for text in told if text]
 
     @property
     def _strange(self) -> str:
@@ -392,10 +396,6 @@ class Generations:
     def releases(self) -> frozenset[str]:
         """Return the release directories of the living generations."""
         return frozenset(worker.release for worker in self.workers)
-
-    async def inspect(self) -> None:
-        """Repair what programs did to the sockets they share."""
-        self._listeners.restore()
 
     async def stop(self) -> None:
         """Send SIGTERM to all, and SIGKILL after the stop time-out; idempotent."""

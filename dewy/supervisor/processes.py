@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +24,8 @@ from .environment import GENERATION
 P = ParamSpec("P")
 T = TypeVar("T")
 
+ESTABLISHED = b"01"
+CLOSE_WAIT = b"08"
 LISTEN = b"0A"
 LOOKING = 3.0
 """Seconds that a look at all processes may take."""
@@ -201,6 +204,17 @@ def accepted_inodes(connections: Iterable[Ends]) -> dict[Ends, int]:
     return find_inodes(_connections(), connections)
 
 
+def unaccepted(host: str, port: int) -> frozenset[bytes]:
+    """
+    Return the connections to *host* and *port* that wait to be accepted.
+
+    Raises:
+        OSError: the system does not tell.
+    """
+    with open("/proc/net/tcp6" if ":" in host else "/proc/net/tcp", "rb") as file:
+        return find_unaccepted(file.read(), host, port)
+
+
 def holder(port: int) -> str:
     """Return the process that listens on TCP *port*, for people: `nginx (pid 123)`."""
     # An operator would mostly name the oldest of several.
@@ -250,6 +264,20 @@ def listening_inodes(table: bytes, port: int) -> frozenset[int]:
     return frozenset(
         int(row[9]) for row in rows if row[1].endswith(suffix) and row[3] == LISTEN
     )
+
+
+def find_unaccepted(table: bytes, host: str, port: int) -> frozenset[bytes]:
+    """
+    Return the connections to *host* and *port* that have no inode in *table*.
+
+    Those that a program has closed have none either, but are in other states.
+    """
+    local = b"|".join(_spellings(host, port))
+    if ip_address(host.partition("%")[0]).is_unspecified:
+        local = b"[0-9A-F]+:%04X" % port
+    row = rb" ((?:%b) \S+) (?:%b|%b)(?: +\S+){5} 0 "
+    found = re.findall(row % (local, ESTABLISHED, CLOSE_WAIT), table)
+    return frozenset(found)
 
 
 def _spellings(host: str, port: int) -> list[bytes]:

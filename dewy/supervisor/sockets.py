@@ -40,10 +40,14 @@ class Listeners:
     Listening sockets of a root, in the order programs see them.
 
     They stay blocking: O_NONBLOCK belongs to what parent and children share.
+
+    Attributes:
+        reopened: Time of the loop, by name, of each that was opened again last.
     """
 
     def __init__(self, listeners: Iterable[Listener]) -> None:
         self._listeners = tuple(listeners)
+        self.reopened: dict[str, float] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -51,6 +55,9 @@ class Listeners:
     def __exit__(self, *exc_info: object) -> None:
         for listener in self._listeners:
             listener.socket.close()
+
+    def __iter__(self) -> Iterator[Listener]:
+        return iter(self._listeners)
 
     def __repr__(self) -> str:
         return f"<Listeners {', '.join(self.names) or 'none'}>"
@@ -75,7 +82,7 @@ class Listeners:
         All generations share the sockets. A program that calls listen(2) by itself, as
         most servers do, shortens the queue for all of them; a program that calls
         shutdown(2) on a socket, as WEBrick does when it ends, closes the port for all.
-        The latter is logged, and so is a failure.
+        The latter is logged, and so is a failure. Call it in the loop.
         """
         for listener in self._listeners:
             closed = not listener.socket.getsockopt(
@@ -88,6 +95,7 @@ class Listeners:
                 log.error("Port not open", extra=fields)
                 continue
             if closed:
+                self.reopened[listener.name] = asyncio.get_running_loop().time()
                 log.warning(
                     "Opened port again, which a program closed by shutdown(2)",
                     extra={"port": listener.name},

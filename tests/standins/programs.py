@@ -46,6 +46,40 @@ SHUTS_DOWN = SILENT.replace(
     "    while not Path('leave').exists():\n"
     "        await asyncio.sleep(0.01)\n",
 )
+# Ends its accept loop for good when its port is closed under it, and lives on.
+GIVES_UP = """
+import os, select, signal, socket, threading
+from pathlib import Path
+
+version = Path(__file__).with_name("VERSION").read_text().encode()
+_, _, descriptor = os.environ["SERVER_STARTER_PORT"].partition("=")
+listener = socket.socket(fileno=int(descriptor))
+
+def serve():
+    while True:
+        select.select([listener], [], [])
+        try:
+            connection, _ = listener.accept()
+        except BlockingIOError:
+            continue
+        except OSError:
+            return Path("deaf").touch()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n" + version)
+
+threading.Thread(target=serve, daemon=True).start()
+signal.pause()
+"""
+# Accepts nothing while a file called `pause` is beside `current`.
+PAUSES = SILENT.replace(
+    "    await asked_to_stop.wait()\n",
+    "    while not asked_to_stop.is_set():\n"
+    "        loop.remove_reader(server.listener)\n"
+    "        if not Path('pause').exists():\n"
+    "            loop.add_reader(server.listener, server.accept)\n"
+    "        await asyncio.sleep(0.01)\n",
+)
 # Answers from a daemon in a session of its own, which hears of no SIGTERM; its
 # first process stays or, asked to by the file `daemonize`, ends.
 DETACHES = (

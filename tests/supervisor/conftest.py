@@ -13,7 +13,7 @@ import pytest
 from dewy.config import Address
 from dewy.supervisor.generations import Generations
 from dewy.supervisor.policy import Policy
-from dewy.supervisor.sockets import open_listeners
+from dewy.supervisor.sockets import Listeners, open_listeners
 from dewy.supervisor.supervisor import Supervisor
 from dewy.supervisor.worker import Worker
 from tests.eventually import eventually
@@ -35,6 +35,7 @@ class Site:
     deaths: asyncio.Queue[Worker] = field(default_factory=asyncio.Queue)
     generations: Generations = None  # type: ignore[assignment]
     supervisor: Supervisor = None  # type: ignore[assignment]
+    listeners: Listeners = None  # type: ignore[assignment]
 
     def install(self, version: str, program: str | None = None) -> None:
         """Unpack a release and let `current` point at it."""
@@ -53,6 +54,7 @@ class Site:
         self.policy = replace(self.policy, **policy)  # type: ignore[arg-type]
         address = Address(f"127.0.0.1:{self.port}", "127.0.0.1", self.port)
         listeners = self.stack.enter_context(await open_listeners([address], [], 5))
+        self.listeners = listeners
         self.generations = Generations(
             programs.COMMAND,
             self.root,

@@ -23,6 +23,7 @@ from dewy.supervisor.processes import (
     members,
     parse_stat,
     related,
+    unaccepted,
     users,
 )
 
@@ -236,6 +237,26 @@ def test_zombies_that_deny_us_hold_nothing() -> None:
 
     assert set() == held([process.pid], [1])
     process.wait()
+
+
+def test_connections_wait_until_they_are_accepted(listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    with socket.create_connection((host, port)), socket.create_connection((host, port)):
+        before = unaccepted(host, port)
+        listener.accept()[0].close()
+        after = unaccepted(host, port)
+
+    assert (2, 1) == (len(before), len(after))
+    assert after < before
+
+
+def test_connection_of_client_that_left_waits_to_be_accepted(
+    listener: socket.socket,
+) -> None:
+    host, port = listener.getsockname()[:2]
+    socket.create_connection((host, port)).close()
+
+    assert 1 == len(unaccepted(host, port))
 
 
 def test_holder_of_a_port_is_named(listener: socket.socket) -> None:
