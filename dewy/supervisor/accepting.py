@@ -132,7 +132,8 @@ class AcceptWatch:
         return "the port was closed under the program, which is restarted once"
 
     def _recovered(self) -> None:
-        if self._told is None:
+        # Whether one that was started meanwhile accepts is not known at once.
+        if self._told is None or any(queue.length for queue in self._queues.values()):
             return
         self._told = None
         log.info("Connections are accepted again")
