@@ -372,7 +372,7 @@ class Agent:
             await self.state_store.change(commit)
         self.status_reason = self.describe()  # the last look is out of date
         if attempt.action == "deploy":
-            self.probation.begin(target, attempt.id)
+            self.probation.begin(target, attempt.id, attempt.previous)
         else:
             self.probation.end()
 

@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from .config import Settings
+from .deploy.attempt import DONE, new_id
+from .deploy.history import ADOPTED, History, Record
 from .deploy.migrate_go import adopt, cached
 from .deploy.rebuild import left
 from .deploy.releases import Releases
@@ -17,13 +19,14 @@ from .deploy.state import BrokenState, Group, Installed, State, StateFile
 from .deploy.state_store import StateStore
 from .deploy.verbs import BY_OPERATOR
 from .errors import DeploymentError
+from .logs import summary
 from .supervisor.port_holder import end_in_order
 from .supervisor.processes import bearers, in_time, members
 from .system import Clock, boot_id, start_time, utc
 
 log = logging.getLogger(__name__)
 
-ADOPTED = "deployed by another program"
+BY_ANOTHER = "deployed by another program"
 
 
 async def load(settings: Settings, clock: Clock) -> StateStore:
@@ -51,7 +54,7 @@ async def load(settings: Settings, clock: Clock) -> StateStore:
 
 
 async def repair(
-    settings: Settings, state_store: StateStore, releases: Releases
+    settings: Settings, state_store: StateStore, releases: Releases, clock: Clock
 ) -> None:
     """
     Make `current` and the release directories what the state says.
@@ -62,7 +65,7 @@ async def repair(
     await releases.clear_partial()
     interrupted, target = await releases.interrupted(), await releases.target()
     if target and target not in interrupted:
-        await _adopt_strange(settings, state_store, target)
+        await _adopt_strange(settings, state_store, target, clock)
     kept = await _kept(state_store.state, releases)
     before = state_store.state
     state = await state_store.note(lambda state: _present(state, kept | {target or ""}))
@@ -85,7 +88,7 @@ async def _kept(state: State, releases: Releases) -> frozenset[str]:
 
 
 async def _adopt_strange(
-    settings: Settings, state_store: StateStore, target: str
+    settings: Settings, state_store: StateStore, target: str, clock: Clock
 ) -> None:
     state = state_store.state
     running = (state.running,) if state.running else ()
@@ -95,17 +98,39 @@ async def _adopt_strange(
     strange = found.running
     if strange is None:
         return
-    tell_strange(strange, state.running)
+    await adopt_strange(settings, state_store, strange, clock)
+
+
+async def adopt_strange(
+    settings: Settings, state_store: StateStore, strange: Installed, clock: Clock
+) -> None:
+    """Let *strange*, which another program deployed, be what runs; tell and record."""
+    replaced = state_store.state.running
+    log.warning(
+        "Adopted release that another program deployed",
+        extra={"release": strange.name, "instead_of": replaced and replaced.name},
+    )
     await state_store.note(
         lambda state: deployed_by_another(state, strange, settings.keep)
     )
+    row = _adoption(strange, replaced, clock.wall())
+    try:
+        await asyncio.to_thread(History(settings.private).append, row)
+    except OSError as exc:
+        log.error("History not written", extra={"error": summary(exc)})
 
 
-def tell_strange(strange: Installed, running: Installed | None) -> None:
-    """Log that *strange* was deployed in the place of *running* meanwhile."""
-    log.warning(
-        "Adopted release that another program deployed",
-        extra={"release": strange.name, "instead_of": running and running.name},
+def _adoption(strange: Installed, replaced: Installed | None, now: float) -> Record:
+    return Record(
+        at=now,
+        tag=strange.name,
+        previous=replaced.name if replaced else "",
+        action="deploy",
+        outcome=ADOPTED,
+        step=DONE,
+        reason=BY_ANOTHER,
+        seconds=0.0,
+        id=new_id(),
     )
 
 
@@ -114,7 +139,7 @@ def deployed_by_another(state: State, strange: Installed, keep: int) -> State:
     return replace(
         state.deployed(strange, keep),
         quarantine=state.quarantine.release(strange.tag),
-        because=ADOPTED,
+        because=BY_ANOTHER,
     )
 
 

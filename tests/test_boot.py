@@ -64,7 +64,7 @@ def installed(settings: Settings, *releases: Installed, link: Installed | None) 
 async def repaired(settings: Settings, state: State) -> State:
     await asyncio.to_thread(StateFile(settings.private).write, state)
     state_store = await boot.load(settings, CLOCK)
-    await boot.repair(settings, state_store, Releases(settings.root))
+    await boot.repair(settings, state_store, Releases(settings.root), CLOCK)
     return state_store.state
 
 
@@ -109,6 +109,14 @@ async def test_release_deployed_by_another_program_is_adopted(
     assert V2.directory == await Releases(settings.root).target()
     assert 1 == caplog.messages.count("Adopted release that another program deployed")
     assert state == await repaired(settings, state)
+    (row,) = await asyncio.to_thread(History(settings.private).read)
+    assert ("v2", "v1", "adopted", "deployed by another program", NOW) == (
+        row.tag,
+        row.previous,
+        row.outcome,
+        row.reason,
+        row.at,
+    )
 
 
 async def test_adopted_release_leaves_quarantine(settings: Settings):
@@ -218,7 +226,7 @@ async def test_broken_state_keeps_nothing_down(settings: Settings, caplog, conte
     for each in (V1, V2):
         await asyncio.to_thread(history.append, deployed(each))
     state_store = await boot.load(settings, CLOCK)
-    await boot.repair(settings, state_store, Releases(settings.root))
+    await boot.repair(settings, state_store, Releases(settings.root), CLOCK)
 
     v1, v2 = replace(V1, identity=""), replace(V2, identity="")
     assert v2 == state_store.state.running

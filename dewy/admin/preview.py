@@ -172,5 +172,9 @@ def _quarantined(
 ) -> dict[str, Any] | None:
     if release is None:
         return None
-    key = release.tag, release.identity
-    return next((e for e in entries if (e["tag"], e["identity"]) == key), None)
+    about = (
+        e
+        for e in entries
+        if e["tag"] == release.tag and e["identity"] in ("", release.identity)
+    )
+    return next(about, None)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from ..deploy.history import History, Record
+from ..deploy.history import ADOPTED, History, Record
 from .arguments import options_for, settings_from
 from .output import RED, YELLOW, as_json, coloured, columns, localised, period, span
 
@@ -19,7 +19,7 @@ TONES = {
     "interrupted": YELLOW,
     "hook failed": YELLOW,
 }
-WELL = ("deployed", "reloaded")
+WELL = ("deployed", "reloaded", ADOPTED)
 
 
 @click.command("history", short_help="Show the deployments of this directory.")

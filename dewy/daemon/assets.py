@@ -32,7 +32,7 @@ async def unpacking(context: RunContext) -> tuple[Agent, Releases]:
     settings, clock = context.settings, context.clock
     releases = Releases(settings.root, rules_of(settings))
     state_store = await boot.load(settings, clock)
-    await boot.repair(settings, state_store, releases)
+    await boot.repair(settings, state_store, releases, clock)
     await boot.recover(settings, state_store, releases, clock)
     cache = context.outside.cache
     fetcher = Fetcher(

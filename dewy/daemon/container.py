@@ -108,16 +108,12 @@ async def _adopt(
     """
     await deployer.adopt(state_store.state.running)
     state, now = state_store.state, context.clock.wall()
-    keep = context.settings.keep
     if state.running is None:
-        first = not state_store.found
+        first, keep = not state_store.found, context.settings.keep
         if found := await identify(deployer.store, now, first=first):
             await state_store.change(lambda state: state.deployed(found, keep))
     elif strange := await deployed_meanwhile(deployer.store, state, now):
-        boot.tell_strange(strange, state.running)
-        await state_store.note(
-            lambda state: boot.deployed_by_another(state, strange, keep)
-        )
+        await boot.adopt_strange(context.settings, state_store, strange, context.clock)
 
 
 async def _finish_rollback(

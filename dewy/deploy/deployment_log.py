@@ -144,6 +144,15 @@ class DeploymentLog:
             await self._append(_interrupted(found, self._clock.wall(), done=done))
         await asyncio.to_thread(self._file.clear)
 
+    async def replaced_by(self, tag: str) -> str:
+        """Return the version that the last deployment of *tag* replaced; else ""."""
+        try:
+            rows = await asyncio.to_thread(self._history.read)
+        except OSError:
+            return ""
+        made = (r for r in reversed(rows) if (r.tag, r.outcome) == (tag, "deployed"))
+        return next((row.previous for row in made), "")
+
     async def record(
         self,
         attempt: Attempt,

@@ -15,6 +15,9 @@ from pathlib import Path
 
 from .decode import document, record
 
+ADOPTED = "adopted"
+"""The outcome where another program had deployed what runs from then on."""
+
 HOOK_FAILED = "hook failed"
 """The outcome of a row about the after-hook of a deployment, which stands."""
 
@@ -33,12 +36,13 @@ class Record:
     Attributes:
         at: The end, seconds since the epoch.
 
-        tag, previous: The version it was about, and the one before it.
+        tag, previous: The version it was about, and the one that ran before it, or "".
 
         action: `deploy`, `rollback`, `restart` of what died, or `reload` of options.
 
-        outcome: `deployed`, `failed`, `rolled back`, `died`, `cancelled`, `reloaded`,
-            `interrupted`, or `hook failed` after a deployment, which stands.
+        outcome: `deployed`, `adopted`, `failed`, `rolled back`, `died`, `cancelled`,
+            `reloaded`, `interrupted`, or `hook failed` after a deployment, which
+            stands.
 
         step: The step at which it ended: `fetch`, `before-hook`, `unpack`, `start`,
             `probation`, `done`, `after-hook` …

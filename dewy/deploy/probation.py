@@ -81,7 +81,7 @@ class Probation:
         self._deployment_log = deployment_log
         self._release: Installed | None = None
         self._begun = 0.0
-        self._deployment = ""
+        self._deployment = self._previous = ""
         self._owed: Installed | None = None
         self._left: tuple[Installed, float] | None = None
         self._serves: tuple[Installed, float] | None = None
@@ -102,8 +102,9 @@ class Probation:
         """Wait until what runs is on probation no longer; whether it passed."""
         return True if self._end is None else await asyncio.shield(self._end)
 
-    def begin(self, release: Installed, deployment: str) -> None:
-        """Put *release* on probation, and nothing else."""
+    def begin(self, release: Installed, deployment: str, previous: str = "") -> None:
+        """Put *release*, which replaced *previous*, on probation, and nothing else."""
+        self._previous = previous
         self._replaced = self._serves[0] if self._serves else None
         self._begin(release, deployment, self._clock.monotonic())
 
@@ -327,16 +328,17 @@ class Probation:
     ) -> None:
         running = self._state_store.state.running
         back = running.name if running and running != bad else ""
+        previous = self._previous or await self._deployment_log.replaced_by(bad.name)
         attempt = Attempt(
-            bad.name, back, "deploy", self._begun, "probation", id=self._deployment
+            bad.name, previous, "deploy", self._begun, "probation", id=self._deployment
         )
         what = "Rolled back" if back else "Could not roll back"
         detail = words_of(tail)
         error = ": ".join(filter(None, (reason, detail)))
         log.error(what, extra=attempt.log_fields(to=back, error=error))
-        await self._deployment_log.record(attempt, outcome, reason, tail, detail=detail)
-        text = f"{bad.name} {reason}"
-        text += f"; back to {back}" if back else ""
+        told = f"{reason}; back to {back}" if back else reason
+        await self._deployment_log.record(attempt, outcome, told, tail, detail=detail)
+        text = f"{bad.name} {told}"
         self._deployment_log.tell(Kind.ERROR, text, ("log", "\n".join(tail)))
 
 

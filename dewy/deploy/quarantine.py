@@ -31,7 +31,7 @@ class Entry:
     """
     Attributes:
         tag, identity: The version that failed; another identity under the same tag is
-            free.
+            free. "" where the bytes are not known: whatever has that tag is kept out.
 
         reason: The reason, in one line.
 
@@ -58,6 +58,10 @@ class Entry:
     by: str = ""
     absent_since: float | None = None
 
+    def is_about(self, tag: str, identity: str) -> bool:
+        """Return whether the entry keeps out these bytes under this tag."""
+        return self.tag == tag and self.identity in ("", identity)
+
     def blocks(self, now: float) -> bool:
         """Return whether the entry still keeps its version out at *now*."""
         return self.until is None or now < self.until <= now + FURTHEST
@@ -78,10 +82,8 @@ class Quarantine:
         return iter(self.entries)
 
     def find(self, tag: str, identity: str) -> Entry | None:
-        """Return the entry for exactly these bytes under this tag."""
-        return next(
-            (e for e in self.entries if (e.tag, e.identity) == (tag, identity)), None
-        )
+        """Return the entry for these bytes under this tag."""
+        return next((e for e in self.entries if e.is_about(tag, identity)), None)
 
     def blocking(self, tag: str, identity: str, now: float) -> Entry | None:
         """Return the entry that keeps this version out at *now*, if any."""
@@ -172,7 +174,7 @@ class Quarantine:
         )
 
     def _others(self, tag: str, identity: str) -> tuple[Entry, ...]:
-        return tuple(e for e in self.entries if (e.tag, e.identity) != (tag, identity))
+        return tuple(e for e in self.entries if not e.is_about(tag, identity))
 
     @classmethod
     def from_json(cls, data: object) -> Self:

@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..config import Settings
-from .history import History, Record
+from .history import ADOPTED, History, Record
 from .migrate_go import adopt, deployed_at
+from .quarantine import Entry, Quarantine, delay
 from .state import Installed, State
+from .verbs import BY_OPERATOR
 
-__all__ = ["left"]
+__all__ = ["condemned", "left", "named"]
 
 TOLERANCE = 2.0
 """Seconds; a directory is named after a whole one."""
@@ -21,18 +23,25 @@ def left(settings: Settings) -> State:
     """
     Return the state that the link `current`, the releases and the history speak for.
 
-    Of containers, their labels tell. Blocks.
+    Of containers, their labels tell what runs. Blocks.
     """
+    records = _records(settings.private)
+    quarantine = condemned(records)
     if settings.command == "container":
-        return State()
-    state = adopt(settings.root, settings.cache_dir)
+        return State(quarantine=quarantine)
+    state = replace(adopt(settings.root, settings.cache_dir), quarantine=quarantine)
     running = state.running
     if running is None or running.tag:
         return state
-    kept = named(_directories(settings.root), History(settings.private).read())
+    kept = named(_directories(settings.root), records)
     found = next((i for i in kept if i.directory == running.directory), running)
     others = tuple(i for i in kept if i != found)
-    return replace(state, running=found, installed=(found, *others))
+    return replace(
+        state,
+        running=found,
+        installed=(found, *others),
+        back_at=_back_at(quarantine, found),
+    )
 
 
 def named(directories: Iterable[str], records: Sequence[Record]) -> list[Installed]:
@@ -54,6 +63,52 @@ def _made(record: Record, at: float) -> bool:
     begun = record.at - record.seconds
     deployed = record.action == "deploy" and record.outcome == "deployed"
     return deployed and begun - TOLERANCE <= at <= record.at + TOLERANCE
+
+
+def condemned(records: Iterable[Record]) -> Quarantine:
+    """
+    Return the versions that *records* say were left or failed, and not deployed since.
+
+    Records do not name the bytes: an entry keeps out whatever has that tag (pure).
+    """
+    entries: dict[str, Entry] = {}
+    for record in records:
+        if record.outcome in ("deployed", ADOPTED):
+            entries.pop(record.tag, None)
+        tag, reason, by = _verdict(record)
+        if not tag or deployed_at(tag) is not None:
+            continue
+        earlier = entries.pop(tag, None)
+        failures = earlier.failures + 1 if earlier else 1
+        served = bool(by) or record.step == "probation"
+        until = None if served else record.at + delay(failures, 0.5)
+        detail = "" if by else record.detail
+        entries[tag] = Entry(tag, "", reason, failures, record.at, until, detail, by)
+    return Quarantine(tuple(entries.values()))
+
+
+def _verdict(record: Record) -> tuple[str, str, str]:
+    """Return the version that *record* speaks against, why, and who; else "" thrice."""
+    if record.outcome == "deployed" and record.action == "rollback":
+        return record.previous, BY_OPERATOR, "operator"
+    if record.outcome == "rolled back":
+        return record.tag, record.reason, ""
+    if record.outcome == "failed" and record.action == "deploy":
+        return record.tag, record.reason, ""
+    return "", "", ""
+
+
+def _back_at(quarantine: Quarantine, running: Installed) -> float:
+    """Return when *running* was gone back to; 0 if nothing was left since it began."""
+    left = (e.at for e in quarantine if e.until is None and e.tag != running.tag)
+    return max((at for at in left if at > running.at), default=0.0)
+
+
+def _records(private: Path) -> list[Record]:
+    try:
+        return History(private).read()
+    except OSError:
+        return []
 
 
 def _directories(root: Path) -> list[str]:

@@ -10,7 +10,7 @@ from ..logs import summary
 from ..release import Refusal, Release
 from ..system import utc
 from ..versions import precedence
-from .history import HOOK_FAILED, INTERRUPTED, Record
+from .history import ADOPTED, HOOK_FAILED, INTERRUPTED, Record
 from .plan import Action, not_tried, plan, quarantined
 from .state import State
 
@@ -28,6 +28,7 @@ RUNS, CURRENT, WAITS, KEPT_OUT, HELD, PASSED_OVER, LEFT, FAILED, UNKNOWN = (
     "unknown",
 )
 RECORDS = 5
+TAKEN_OVER = ("deployed", ADOPTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,13 +205,13 @@ def _past(version: str, history: Sequence[Record]) -> Found:
         if record.outcome == HOOK_FAILED:
             continue
         if version in (record.previous, record.tag):
-            if record.previous == version and record.outcome == "deployed":
+            if record.previous == version and record.outcome in TAKEN_OVER:
                 yield LEFT, f"{record.tag} took its place on {_at(record.at)}"
             break
 
 
 def _ended(record: Record) -> tuple[str, str]:
-    ran = record.outcome in ("deployed", "died", "reloaded", HOOK_FAILED, INTERRUPTED)
+    ran = record.outcome in (*TAKEN_OVER, "died", "reloaded", HOOK_FAILED, INTERRUPTED)
     text = f"it was {record.outcome} on {_at(record.at)}"
     if record.outcome == "failed":
         text = f"it failed at {record.step} on {_at(record.at)}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from dewy.containers.engines.memory_host import MemoryHost
+from dewy.deploy.history import History
 from tests.daemon.conftest import host as host
 from tests.eventually import eventually
 from tests.standins.container_lives import alive, published
@@ -41,6 +43,10 @@ async def test_version_the_original_deployed_meanwhile_runs_from_now_on(
 
         assert ["v2"] * 2 == life.serving
     assert 1 == caplog.messages.count(ADOPTED)
+    rows = await asyncio.to_thread(History(tmp_path / ".dewy").read)
+    assert [("v2", "v1", "deploy")] == [
+        (row.tag, row.previous, row.action) for row in rows if row.outcome == "adopted"
+    ]
 
 
 @pytest.mark.parametrize(

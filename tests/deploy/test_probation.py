@@ -11,6 +11,7 @@ import pytest
 
 from dewy.deploy.deployer import AssetsDeployer
 from dewy.deploy.deployment_log import DeploymentLog
+from dewy.deploy.history import Record
 from dewy.deploy.probation import Probation
 from dewy.deploy.releases import Releases
 from dewy.deploy.state import Installed, State, StateFile
@@ -46,6 +47,22 @@ async def test_a_death_within_probation_is_a_verdict(tmp_path: Path):
         record.log_tail,
         record.id,
     )
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_rolled_back_row_names_what_was_replaced_and_what_runs_again(
+    tmp_path: Path, restarted: bool
+):
+    case = Case(tmp_path)
+    done = ("v2", "v1.5", "deploy", "deployed", "done", "")
+    await asyncio.to_thread(case.history.append, Record(1.0, *done, 1.0))
+    case.probation.begin(NEW, "abc", "" if restarted else "v1.5")
+
+    assert await case.die()
+
+    row = (await asyncio.to_thread(case.history.read))[-1]
+    assert ("v2", "v1.5") == (row.tag, row.previous)
+    assert "died within probation (exit status 9); back to v1" == row.reason
 
 
 @pytest.mark.parametrize(

@@ -205,3 +205,11 @@ def test_a_change_is_made_and_undone_in_what_has_moved_on() -> None:
 
     assert ["v3", "v2"] == [entry.tag for entry in moved]
     assert ["v3", "v1"] == [entry.tag for entry in moved.moved(new, old)]
+
+
+def test_entry_without_identity_keeps_out_whatever_has_its_tag():
+    bad = Quarantine().add("v2", "", "died", Clock(), traffic=True)
+
+    assert bad.blocking("v2", "new bytes", 0.0)
+    assert bad.blocking("v3", "new bytes", 0.0) is None
+    assert () == bad.succeeded("v2", "new bytes").entries

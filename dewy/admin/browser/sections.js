@@ -4,7 +4,7 @@ const STEPS = ["fetch", "before-hook", "unpack", "start", "done"];
 const TONES = {
   serving: "good", ready: "busy", starting: "busy", unchecked: "busy", draining: "warn",
   leaving: "warn", paused: "warn", ejected: "bad", gone: "bad", deployed: "good", reloaded: "good",
-  failed: "bad", "rolled back": "bad", died: "bad", "hook failed": "warn",
+  adopted: "good", failed: "bad", "rolled back": "bad", died: "bad", "hook failed": "warn",
 };
 const WORDS = { leaving: "draining" };
 const word = (phase) => WORDS[phase] || phase;
