@@ -71,12 +71,15 @@ def serve():
 threading.Thread(target=serve, daemon=True).start()
 signal.pause()
 """
-# Accepts nothing while a file called `pause` is beside `current`.
+# Accepts nothing while a file called `pause` is beside `current`, and says so by
+# another one, `paused`.
 PAUSES = SILENT.replace(
     "    await asked_to_stop.wait()\n",
     "    while not asked_to_stop.is_set():\n"
     "        loop.remove_reader(server.listener)\n"
-    "        if not Path('pause').exists():\n"
+    "        if Path('pause').exists():\n"
+    "            Path('paused').touch()\n"
+    "        else:\n"
     "            loop.add_reader(server.listener, server.accept)\n"
     "        await asyncio.sleep(0.01)\n",
 )

@@ -6,7 +6,8 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -48,10 +49,11 @@ def degraded(site: Site) -> bool:
     return any(problem in text for text in site.generations.degraded())
 
 
-def shut(site: Site) -> None:
-    """What an old generation may do: close the port for everybody."""
-    with socket.socket(fileno=os.dup(site.listeners.descriptors[0])) as shared:
-        shared.shutdown(socket.SHUT_RDWR)
+@contextmanager
+def shared(site: Site) -> Iterator[socket.socket]:
+    """The listening socket as other generations have it."""
+    with socket.socket(fileno=os.dup(site.listeners.descriptors[0])) as listener:
+        yield listener
 
 
 def logged(caplog: pytest.LogCaptureFixture, message: str, times: int) -> bool:
@@ -66,7 +68,7 @@ async def test_program_that_stops_accepting_is_degraded_until_it_accepts(site, c
     watching = Watching(site)
     async with inspecting(watching.watch.look, period=PERIOD):
         (site.root / "pause").touch()
-        await asyncio.sleep(0.1)
+        await eventually((site.root / "paused").exists)
         asked = asyncio.create_task(site.ask())
         await eventually(lambda: degraded(site))
         assert watching.watch.undecided
@@ -117,11 +119,15 @@ async def test_program_that_accepts_nothing_after_its_restart_is_not_restarted_a
     async with inspecting(watching.watch.look, period=PERIOD):
         for generation in (1, 2):
             await site.only(generation)
-            shut(site)
+            with shared(site) as listener:
+                listener.shutdown(socket.SHUT_RDWR)
             await eventually(partial(logged, caplog, REOPENED, generation))
             with socket.create_connection(("127.0.0.1", site.port)):
                 await eventually(partial(logged, caplog, DEAF, generation))
                 assert degraded(site)
+                # It must not wait for the next generation, too.
+                with shared(site) as listener:
+                    listener.accept()[0].close()
         assert watching.told("a restart did not help")()
 
     assert 1 == site.generations.restarts
