@@ -31,6 +31,8 @@ cdef void attempt(Worker *w, Conn *c) noexcept nogil:
             give_up(w, c, error)
             return
         c.attempts += 1
+        if error != EADDRNOTAVAIL:
+            relaxed_add(&c.backend.total, 1)
         if c.attempts > 1 and not c.parched:
             bump(&counters(w, c.port).retries, 1)
         if error == 0:

@@ -116,10 +116,10 @@ cdef struct Backend:
     uint8_t ejected
     uint8_t removed
     int64_t active
-    int64_t total
     int64_t failures
     int64_t suspicions
     int64_t broken
+    int64_t total  # atomic: attempts that this host could make
     int64_t bytes[2]  # atomic
     int64_t suspect_told  # atomic
     int64_t parched_until  # atomic: no local port was left towards it

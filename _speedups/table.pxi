@@ -99,7 +99,6 @@ cdef Backend *acquire(Worker *w, Port *port, Conn *c) noexcept nogil:
             b = next_in_turn(port)
     if b != NULL:
         b.active += 1
-        b.total += 1
     elif (port.serving == 0 or c.tries > 0) and may_hold(w, port, c):
         c.state = HELD
         c.tries = 0

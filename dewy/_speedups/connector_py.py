@@ -75,6 +75,7 @@ class Connector:
                 return self._postpone(problem)
             if problem in SHORTAGE:
                 return self._give_up(problem)
+            self.backend.total += problem != errno.EADDRNOTAVAIL
             self._port.retries += bool(self._tried) and not self._parched
             self._tried.append(self.backend)
             if problem in (0, errno.EINPROGRESS):

@@ -140,7 +140,6 @@ class Engine:
 
     def assign(self, backend: Backend, pair: Connection) -> None:
         """Count *pair* for *backend* from now on."""
-        backend.total += 1
         backend.pairs.add(pair)
 
     def release(self, backend: Backend, pair: Connection) -> None:

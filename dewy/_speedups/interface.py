@@ -111,7 +111,7 @@ class PortStats(NamedTuple):
 class BackendStats(NamedTuple):
     """Counters of a backend."""
 
-    total: int  # connections assigned to it, failed attempts included
+    total: int  # attempts that this host could make, failed ones included
     active: int
     bytes_up: int
     bytes_down: int

@@ -245,11 +245,12 @@ class Rollout(_Update):
         self._remove(todo)
         self._check(todo)
         self._start(todo)
-        for index in todo.start:
-            self._tell(index, "is starting")
         for replica in self._admit(todo):
             self._admitted.append(replica)
             self._tell(replica.seen.index, "is healthy")
+        # What became healthy is why the next one may start.
+        for index in todo.start:
+            self._tell(index, "is starting")
         if todo.complete:
             self._refuse_unhealthy()
         return todo.complete

@@ -23,7 +23,7 @@ class Outcomes(NamedTuple):
     Results of the connections given to some backends.
 
     Attributes:
-        connections: Number given to them, failed attempts included.
+        connections: Attempts to connect to them, failed ones included.
 
         broken: Number of those they closed without a byte to the client, or reset,
             while the client was still there.

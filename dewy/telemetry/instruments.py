@@ -176,7 +176,7 @@ _ALL = (
     _gauge("dewy.proxy.backend.connections", "Connections of a backend.", *BACKEND),
     _counter(
         "dewy.proxy.backend.connections.total",
-        "Connections given to a backend, failed attempts included.",
+        "Attempts to connect to a backend that this host could make.",
         *BACKEND,
     ),
     _counter(

@@ -94,6 +94,24 @@ def test_client_waits_for_a_local_port_no_longer_than_for_a_backend(
     scarce(live)
 
 
+def test_attempt_without_a_local_port_is_not_counted(
+    started: Start, tmp_path: Path
+) -> None:
+    """A backend's total holds what this host could send to it."""
+
+    def live() -> None:
+        plane, origin = started(connect_budget=0.5), backend("127.0.0.1")
+        with origin.listener:
+            gate = before(plane, tmp_path, origin)
+            first, server = served(gate, origin)
+            with first, server, gate.connect() as second:
+                assert b"" == second.recv(1)
+            assert plane.told(UNANSWERED, gate.number)
+            assert 1 == gate.of().total
+
+    scarce(live)
+
+
 def test_client_goes_to_another_backend_for_want_of_a_local_port(
     started: Start, tmp_path: Path
 ) -> None:

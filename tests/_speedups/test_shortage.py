@@ -47,7 +47,7 @@ def test_backend_is_not_blamed_for_want_of_descriptors(
         assert plane.told(UNANSWERED, gate.number)
     assert (UNANSWERED, gate.number, errno.EMFILE) in plane.events
     assert SUSPECT not in [kind for kind, _, _ in plane.events]
-    assert (0, 0) == (gate.of().failures, gate.of().broken)
+    assert (0, 0, 0) == (gate.of().total, gate.of().failures, gate.of().broken)
     assert 0 == gate.stats().errors.refused
     with gate.connect() as client:
         client.sendall(b"?")
