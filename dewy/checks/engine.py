@@ -9,6 +9,7 @@ from typing import cast
 
 from ..config import Settings
 from ..containers.application import application_of
+from ..containers.engine_limits import require_within
 from ..containers.engines.opening import Runtime, open_engine
 from ..containers.lock import engine_lock
 from ..containers.model import Engine
@@ -63,7 +64,7 @@ async def engine_findings(
             up = sum(each.running for each in ours)
             text = f"{len(ours)} of {application.name}, {up} running"
             yield Finding(Level.OK, "containers", text)
-            async for finding in _network_findings(settings, engine):
+            async for finding in _fit_findings(settings, engine):
                 yield finding
     except ConfigError as exc:
         yield Finding(Level.MISTAKE, "engine", summary(exc))
@@ -74,16 +75,15 @@ async def engine_findings(
         yield Finding(Level.FAILURE, "engine", summary(exc))
 
 
-async def _network_findings(
-    settings: Settings, engine: Engine
-) -> AsyncIterator[Finding]:
-    """Check whether the network that the operator chose exists; nothing makes it."""
+async def _fit_findings(settings: Settings, engine: Engine) -> AsyncIterator[Finding]:
+    """Check the options, and the chosen network, which nothing makes, by the engine."""
     try:
         options = await asyncio.to_thread(
             parse, settings.run_options, os.environ, settings.root
         )
     except ConfigError:
         return  # told by `option_findings`
+    require_within(engine.limits, options)
     name = options.network
     if name and name not in SHARED and await engine.network(name) is None:
         text = f"{engine.flavour} has no network {name}, which --network names"

@@ -12,6 +12,7 @@ from ..remotes.oci.credentials import Credentials
 __all__ = [
     "Container",
     "Engine",
+    "EngineLimits",
     "Event",
     "Image",
     "Line",
@@ -192,6 +193,21 @@ class Line:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class EngineLimits:
+    """
+    Limits beyond which an engine makes no container.
+
+    Attributes:
+        runtimes: The names of its runtimes; empty where it does not tell.
+
+        processors: Their number; 0 where it does not tell, or does not mind.
+    """
+
+    runtimes: frozenset[str] = frozenset()
+    processors: int = 0
+
+
 class Engine(Protocol):
     """
     A container engine on this host.
@@ -212,6 +228,8 @@ class Engine(Protocol):
 
         identity: Text that is the same by whichever address the engine is reached, and
             differs for any other engine.
+
+        limits: Limits that it told when it was opened.
     """
 
     flavour: str
@@ -220,6 +238,7 @@ class Engine(Protocol):
     address: str
     identity: str
     keep_volumes: bool
+    limits: EngineLimits
 
     async def containers(
         self, labels: Mapping[str, str | None] | None = None

@@ -14,6 +14,7 @@ from ..agent import Agent
 from ..config import Endpoint, Settings
 from ..containers.application import Application, application_of
 from ..containers.deployer import ContainerDeployer, is_of
+from ..containers.engine_limits import require_within
 from ..containers.engines.opening import Runtime, open_engine
 from ..containers.identification import deployed_meanwhile, identify
 from ..containers.image_store import find_image
@@ -60,6 +61,7 @@ async def replicate(context: RunContext, reread: Reread) -> Handlers:
         open_engine(cast("Runtime", settings.runtime), os.environ)
     )
     require_reach(engine, settings.upstream)
+    require_within(engine.limits, options)
     reference = Reference.of(urls.split(settings.registry))
     application = application_of(settings)
     held = engine_lock(engine.identity, application, settings.root)

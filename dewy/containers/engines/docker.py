@@ -15,10 +15,12 @@ from ... import urls
 from ...errors import EngineError
 from ...remotes.oci.credentials import Credentials
 from ...system import boot_id
-from ..model import Container, Event, Image, Line, Network, Pulling
+from ..model import Container, EngineLimits, Event, Image, Line, Network, Pulling
 from . import decode, docker_images, docker_networks, event_stream
 from .client import EngineClient
 from .errors import going, gone, paused, secrets_of
+
+UNTOLD = EngineLimits()
 
 AT_ONCE = 8
 """Number of containers inspected concurrently."""
@@ -38,10 +40,17 @@ class DockerEngine:
     """
 
     def __init__(
-        self, wire: EngineClient, *, identity: str, rootless: bool, timers: bool
+        self,
+        wire: EngineClient,
+        *,
+        identity: str,
+        rootless: bool,
+        timers: bool,
+        limits: EngineLimits = UNTOLD,
     ) -> None:
         self.flavour = "podman" if wire.libpod else "docker"
         self.identity = identity
+        self.limits = limits
         self.keep_volumes = False
         self.rootless = rootless
         self.local = wire.place.local
@@ -277,6 +286,7 @@ async def recognised(wire: EngineClient, *, systemd: bool, linux: bool) -> Docke
         identity=about.identity,
         rootless=about.apart or not linux,
         timers=systemd and wire.place.local,
+        limits=about.limits,
     )
 
 
@@ -289,10 +299,13 @@ class _About:
         identity: See `Engine`.
 
         apart: Whether the engine has a network namespace, or a machine, of its own.
+
+        limits: See `Engine`.
     """
 
     identity: str
     apart: bool
+    limits: EngineLimits = UNTOLD
 
 
 async def _about_docker(wire: EngineClient) -> _About:
@@ -302,6 +315,9 @@ async def _about_docker(wire: EngineClient) -> _About:
     return _About(
         identity=f"docker {info.get('ID') or wire.place.url}",
         apart=desktop or any("rootless" in option for option in options),
+        limits=EngineLimits(
+            frozenset(info.get("Runtimes") or ()), int(info.get("NCPU") or 0)
+        ),
     )
 
 

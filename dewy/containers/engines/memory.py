@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import EngineError, ImageMissing, NameTaken
 from ...remotes.oci.credentials import Credentials
-from ..model import Container, Event, Image, Line, Network, Pulling
+from ..model import Container, EngineLimits, Event, Image, Line, Network, Pulling
 from . import decode
 from .decode import carries
 from .memory_contents import Held
@@ -37,6 +37,7 @@ class MemoryEngine:
         self.keep_volumes = False
         self.address = self.identity = f"mem://{host.name}"
         self.runs_healthchecks = True
+        self.limits = EngineLimits()
 
     def __repr__(self) -> str:
         return f"<MemoryEngine {self.address}>"

@@ -17,6 +17,7 @@ from typing import Any
 from .argv import given
 from .builder import Builder, build
 from .refused import SHARED
+from .run_options import HOST
 
 __all__ = ["RunOptions", "parse"]
 
@@ -55,6 +56,16 @@ class RunOptions:
         """User that the program runs as; "" for the image's own."""
         user = json.loads(self._body).get("User", "")
         return str(user)
+
+    @property
+    def runtime(self) -> str:
+        """Name of the runtime; "" for the engine's own."""
+        return str(json.loads(self._body).get(HOST, {}).get("Runtime", ""))
+
+    @property
+    def processors(self) -> float:
+        """Number of processors that `--cpus` asks for; 0 for any."""
+        return float(json.loads(self._body).get(HOST, {}).get("NanoCpus", 0)) / 1e9
 
     def anonymous_volumes(self, image: Iterable[str]) -> list[str]:
         """

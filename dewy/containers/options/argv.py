@@ -13,6 +13,9 @@ from .run_options import ALIASES, RUN_OPTIONS, SHORTS, RunOption
 
 __all__ = ["Given", "given"]
 
+CLOSE = 0.75
+"""Similarity, from 0 to 1, from which on another name is suggested."""
+
 
 @dataclass(frozen=True, slots=True)
 class Given:
@@ -99,7 +102,7 @@ def _refusal(flag: str, name: str) -> ConfigError:
     # Words that were glued together may contain a secret value.
     plain = name.replace("-", "").isalnum() if name else flag.isprintable()
     shown = flag if plain else "of that name"
-    near = get_close_matches(name, RUN_OPTIONS, 1)
+    near = get_close_matches(name, RUN_OPTIONS, 1, CLOSE)
     hint = f"did you mean --{near[0]}?" if near else "leave it out"
     return ConfigError(f"run option {shown} is not one that dewy takes ({hint})")
 

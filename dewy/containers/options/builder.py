@@ -16,6 +16,9 @@ from .run_options import HEALTH, HOST, NAME, NO_EFFECT, RUN_OPTIONS, Many
 __all__ = ["Builder", "build"]
 
 RESERVED = "dewy."
+LEAST_MEMORY = 6 << 20
+"""Bytes; Docker makes no container with less."""
+
 ENGINES = frozenset({"docker", "podman"})
 
 
@@ -132,6 +135,12 @@ def _label(made: Builder, given: Given, value: str) -> tuple[str, str]:
     return key, content
 
 
+def _memory(made: Builder, given: Given, value: int) -> int:
+    if 0 < value < LEAST_MEMORY:
+        raise ConfigError(f"{given.what} {given.text} must be 6m or more, or 0 for any")
+    return value
+
+
 def _runtime(made: Builder, given: Given, value: str) -> str:
     if value in ENGINES:
         raise ConfigError(f"{given.what} {value} must stand before --")
@@ -148,6 +157,7 @@ def _log_driver(made: Builder, given: Given, value: str) -> str:
 
 _WATCHED: dict[str, Callable[[Builder, Given, Any], Any]] = {
     "label": _label,
+    "memory": _memory,
     "runtime": _runtime,
     "log-driver": _log_driver,
 }

@@ -35,6 +35,8 @@ REFUSED = {
     "ip6": _SHARED,
     "link-local-ip": _SHARED,
     "mac-address": _SHARED,
+    "annotation": "dewy hands none to what runs containers; use --label",
+    "isolation": "Linux has one kind only; leave it out",
     "volume-driver": "name it in --mount type=volume,volume-driver=…",
     "help": "`dewy container --help` shows the options that stand before --",
 }

@@ -93,6 +93,14 @@ def test_option_of_dewy_goes_before_the_dashes() -> None:
     )
 
 
+@pytest.mark.parametrize("word", ["--isolation", "--annotation", "--dissolution"])
+def test_option_that_none_is_close_to_gets_no_suggestion(word: str) -> None:
+    message = refusal(word)
+
+    assert word in message
+    assert "did you mean" not in message
+
+
 @pytest.mark.parametrize("words", [("--label",), ("-e",), ("-qm",)])
 def test_missing_value_is_told(words: tuple[str, ...]) -> None:
     """The original passed it on."""

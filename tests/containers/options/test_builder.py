@@ -151,3 +151,20 @@ def test_check_can_be_switched_off(drafted: Drafted) -> None:
     """Or left on."""
     assert {"Healthcheck": {"Test": ["NONE"]}} == drafted("--no-healthcheck").body
     assert {} == drafted("--no-healthcheck=false").body
+
+
+@pytest.mark.parametrize("value", ["5", "5m", "6291455"])
+def test_memory_below_what_engines_take_is_refused(
+    drafted: Drafted, value: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        drafted("--memory", value)
+
+    assert f"run option --memory {value} must be 6m or more, or 0 for any" == str(
+        caught.value
+    )
+
+
+@pytest.mark.parametrize("value", ["0", "6m"])
+def test_memory_from_the_least_on_is_taken(drafted: Drafted, value: str) -> None:
+    assert "Memory" in drafted("--memory", value).body["HostConfig"]
