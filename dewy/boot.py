@@ -44,13 +44,29 @@ async def load(settings: Settings, clock: Clock) -> StateStore:
     await asyncio.to_thread(file.keep_spare)
     if state is not None:
         quarantine = state.quarantine.clamped(clock.wall())
-        return StateStore(file, replace(state, quarantine=quarantine))
+        state = replace(state, quarantine=quarantine)
+        return StateStore(file, _own(state, settings.command))
     state = await asyncio.to_thread(left, settings)
     if state.running:
         log.info("Adopted release", extra={"release": state.running.name})
     state_store = StateStore(file, state, written=False)
     await state_store.flush()
     return state_store
+
+
+def _own(state: State, command: str) -> State:
+    """Return *state* without releases of another command: images, or directories."""
+    images, running = command == "container", state.running
+    if running is None or bool(running.directory) != images:
+        return state
+    log.warning(
+        "Release of another command is not started: waiting for the first deployment",
+        extra={"release": running.name, "command": command},
+    )
+    kept = tuple(i for i in state.installed if bool(i.directory) != images)
+    return replace(
+        state, running=None, installed=kept, because="", back_at=0.0, gone=None
+    )
 
 
 async def repair(

@@ -415,3 +415,19 @@ async def test_a_full_disk_does_not_keep_an_adopted_release_down(
     state_store = await boot.load(settings, CLOCK)
 
     assert state_store.state.running is not None
+
+
+@pytest.mark.parametrize("command", ["container", "server"])
+async def test_release_of_another_command_is_told_once_and_not_started(
+    settings: Settings, caplog: pytest.LogCaptureFixture, command: str
+):
+    image = Installed("v1", "sha256:aa", "", NOW)
+    kept = V1 if command == "container" else image
+    await asyncio.to_thread(StateFile(settings.private).write, State(kept, (kept,)))
+
+    state_store = await boot.load(replace(settings, command=command), CLOCK)
+
+    assert (None, ()) == (state_store.state.running, state_store.state.installed)
+    assert [
+        "Release of another command is not started: waiting for the first deployment"
+    ] == caplog.messages
