@@ -13,7 +13,7 @@ import click
 from ..config import examine
 from ..config.options import Option, options_of
 from ..config.sources import FILE, Said, flags
-from ..errors import ConfigError
+from ..errors import ConfigError, Mistakes
 from .arguments import options_for
 
 MODES = ("server", "assets", "container")
@@ -24,6 +24,13 @@ ASKED = {
     "container": ("registry", "port", "replicas", "health-path"),
 }
 """The options that are asked for on a terminal, if they were not given."""
+
+NEEDED = {
+    "server": ("registry",),
+    "assets": ("registry",),
+    "container": ("registry", "port"),
+}
+"""Those of them that have to be answered."""
 
 NOT_WRITTEN = frozenset({"config", "once"})
 AFTER = {
@@ -58,10 +65,13 @@ def command(force: bool, mode: str | None, **given: object) -> None:
             "init needs to know what for: dewy init server, assets or container, with "
             "--registry URL"
         )
-    mode = mode or _mode(said)
     if sys.stdin.isatty():
-        said |= _answers(mode, said)
-    _check(mode, said)
+        mode = mode or _told_mode(said) or _asked_mode()
+        _refuse_others(mode, said)
+        said = _answers(mode, said)
+    mode = mode or _told_mode(said) or "assets"
+    _refuse_others(mode, said)
+    _mistakes(mode, said).check()
     path.write_text("\n".join(lines(mode, said)) + "\n", encoding="utf-8")
     click.echo(f"wrote {path}")
     click.echo(f"next:  dewy check {mode}{AFTER[mode]}")
@@ -73,46 +83,76 @@ def _lists(given: Mapping[str, object]) -> dict[str, object]:
     return {name.replace("_", "-"): value for name, value in given.items()}
 
 
-def _mode(said: Mapping[str, Said]) -> str:
-    """Return the command that the options speak for."""
+def _told_mode(said: Mapping[str, Said]) -> str:
+    """Return the command that the options speak for, or ""."""
     registry = said.get("registry")
     if registry and registry.texts[-1].lower().startswith(IMAGES):
         return "container"
-    return "server" if "port" in said else "assets"
+    return "server" if "port" in said else ""
+
+
+def _asked_mode() -> str:
+    told = "server runs a program, assets keeps files, container runs an image."
+    mode: str = click.prompt(f"{told}\ncommand", type=click.Choice(MODES))
+    return mode
 
 
 def _answers(mode: str, said: Mapping[str, Said]) -> dict[str, Said]:
-    """Ask for the options that are needed and were not given."""
-    found = {}
+    """Return *said* and the answers on what is needed and was not given."""
+    found = dict(said)
     for option in options_of(mode):
-        if option.name not in ASKED[mode] or option.name in said:
-            continue
-        text = click.prompt(
-            f"{option.help}\n--{option.name} {option.kind.metavar}",
-            default=option.default,
-            show_default=bool(option.default),
-        )
-        if text:
-            found[option.name] = Said(f"--{option.name}", (str(text),))
+        asked = option.name in ASKED[mode] and option.name not in said
+        if asked and (text := _answer(mode, option, found)):
+            found[option.name] = _as_flag(option, text)
     return found
 
 
-def _check(mode: str, said: Mapping[str, Said]) -> None:
+def _answer(mode: str, option: Option, said: Mapping[str, Said]) -> str:
+    """Ask for *option* until there is no mistake in it; "" leaves it out."""
+    before = {str(each) for each in _mistakes(mode, said).errors}
+
+    def checked(text: str) -> str:
+        given = {**said, option.name: _as_flag(option, text)} if text else said
+        for mistake in _mistakes(mode, given).errors:
+            if str(mistake) not in before:
+                raise click.UsageError(str(mistake))
+        return text
+
+    needed = option.name in NEEDED[mode]
+    text: str = click.prompt(
+        f"{option.help}\n--{option.name} {option.kind.metavar}",
+        default=None if needed else option.default,
+        show_default=bool(option.default),
+        value_proc=checked,
+    )
+    return text
+
+
+def _as_flag(option: Option, text: str) -> Said:
+    return Said(f"--{option.name}", (text,))
+
+
+def _refuse_others(mode: str, said: Mapping[str, Said]) -> None:
     """
     Raises:
-        ConfigError: an option is invalid, or not one of *mode*.
+        ConfigError: an option is not one of *mode*.
     """
-    known = {option.name: option for option in options_of(mode)}
+    known = {option.name for option in options_of(mode)}
     for name in said:
         if name not in known:
             raise ConfigError(f"{mode} has no option --{name}")
+
+
+def _mistakes(mode: str, said: Mapping[str, Said]) -> Mistakes:
+    """Return what is invalid, alone or beside the others."""
+    kinds = {option.name: option.kind for option in options_of(mode)}
     given: dict[str, object] = {
-        name: entry.texts if known[name].kind.metavar else True
+        name: entry.texts if kinds[name].metavar else True
         for name, entry in said.items()
     }
     program = {"program": ("current/program",)}
     _, mistakes = examine(mode, given | program, os.environ, Path.cwd(), file=False)
-    mistakes.check()
+    return mistakes
 
 
 def lines(mode: str, said: Mapping[str, Said]) -> Iterator[str]:

@@ -120,3 +120,49 @@ def test_what_is_needed_is_asked_for_on_a_terminal(
     assert {"registry": REGISTRY, "port": 8080, "replicas": 2} == tomllib.loads(
         (root / "dewy.toml").read_text()
     )
+
+
+def _typed(monkeypatch: pytest.MonkeyPatch, *answers: str) -> list[str]:
+    """Answer prompts on a terminal in turn; return what is left of *answers*."""
+    left = list(answers)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("click.termui.visible_prompt_func", lambda _: left.pop(0))
+    return left
+
+
+def test_command_is_asked_for_where_options_do_not_tell(
+    dewy: Dewy, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = _typed(monkeypatch, "", "daemon", "server", "ghr://a/b", "8080", "")
+    ended = dewy("init")
+
+    assert (0, []) == (ended.status, left), ended.err
+    assert "then:  dewy server" in ended.out
+    found = tomllib.loads((root / "dewy.toml").read_text())
+    assert {"registry": "ghr://a/b", "port": 8080} == found
+
+
+@pytest.mark.parametrize(
+    ("mode", "answers", "told"),
+    [
+        ("assets", ("nonsense", "ghr://a/b"), "not of the form scheme://"),
+        ("server", (REGISTRY, "ghr://a/b", "", ""), "cannot run the images"),
+        ("server", ("ghr://a/b", "x", "80", "up", "/up"), "--port 'x' must hold"),
+        ("container", (REGISTRY, "", "80", "many", "2", ""), "--replicas 'many'"),
+        ("server", ("ghr://a/b", "", "/up", ""), "needs a --port to ask"),
+    ],
+)
+def test_mistake_on_a_terminal_is_told_and_asked_again(
+    dewy: Dewy,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+    answers: tuple[str, ...],
+    told: str,
+) -> None:
+    left = _typed(monkeypatch, *answers)
+    ended = dewy("init", mode)
+
+    assert (0, []) == (ended.status, left), ended.err
+    assert told in ended.out + ended.err
+    assert (root / "dewy.toml").exists()
