@@ -230,12 +230,8 @@ class Agent:
         return target
 
     async def _cancelled(self, change: Change, reason: str) -> None:
-        attempt = change.attempt
-        log.warning("Deployment cancelled", extra=attempt.log_fields(reason=reason))
         await self.tidier.tidy(change, cached=False)
-        await self.deployment_log.record(attempt, "cancelled", reason)
-        text = f"{attempt.target} was not deployed: {reason}"
-        self.deployment_log.tell(Kind.IMPORTANT, text)
+        await self.deployment_log.cancelled(change.attempt, reason)
 
     async def deploy_wanted(
         self, release: Release, preempt: str = "", *, named: bool

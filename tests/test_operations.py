@@ -173,7 +173,7 @@ async def test_deploy_of_another_version_takes_its_place(tmp_path, monkeypatch):
         assert ("v1.0.0", []) == (site.running, site.quarantined())
 
 
-async def test_verb_is_dropped_when_its_client_has_left(tmp_path, monkeypatch):
+async def test_verb_is_dropped_when_its_client_has_left(tmp_path, monkeypatch, caplog):
     async with sited(tmp_path) as site:
         gate = Gate()
         monkeypatch.setattr(Trial, "place", lambda trial: gate())
@@ -186,6 +186,10 @@ async def test_verb_is_dropped_when_its_client_has_left(tmp_path, monkeypatch):
 
         assert asked.cancelled()
         assert ("v1.1.0", []) == (site.running, site.quarantined())
+        lines = {record.getMessage(): vars(record) for record in caplog.records}
+        told = lines["Deployment cancelled"]
+        assert ("v1.0.0", "start") == (told["tag"], told["step"])
+        assert "whoever asked for it has left" == told["reason"]
 
 
 async def test_rollback_said_twice_at_a_time_goes_back_once(tmp_path, monkeypatch):

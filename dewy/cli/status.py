@@ -32,6 +32,9 @@ Status = Mapping[str, Any]
 SHOWN = 5
 """The number of passed-over versions that are named."""
 
+CLOCKS_DIFFER = 60.0
+"""Seconds; a moment that is further ahead comes from a clock that ran ahead."""
+
 
 @click.command("status", short_help="Show what runs here and how it is.")
 @options_for("status")
@@ -168,10 +171,16 @@ def _release(release: Status | None, now: float) -> str:
         return ""
     since, ended = release["since"], release.get("ended") or release["since"]
     deployed = f"deployed {period(release.get('began'), ended)}"
-    if since > ended:
+    if ended < since <= now:
         deployed += f", gone back to {moment(since)}"
-    ago = span(now - max(since, ended))
-    return f"{release['tag']}, {deployed} ({ago} ago), {_place(release)}"
+        ended = since
+    return f"{release['tag']}, {deployed} ({_ago(ended, now)}), {_place(release)}"
+
+
+def _ago(moment: float, now: float) -> str:
+    if moment > now + CLOCKS_DIFFER:
+        return "by a clock that ran ahead"
+    return f"{span(now - moment)} ago"
 
 
 def _doing(change: Status | None) -> str:

@@ -26,7 +26,7 @@ LINES = (
     ("Fetched ", "Download notification"),
     ("Server started ", "Start notification"),
     ("Server restarted ", "Restart notification"),
-    ("Container deployed ", "Deploy notification"),
+    ("Container deployed:", "Deploy notification"),
 )
 """Log messages of the original, by how the notice begins that each is about."""
 
@@ -219,6 +219,13 @@ class DeploymentLog:
         await self.record(attempt, "failed", trouble[2], tail, detail=detail)
         self._trouble = trouble
         return True
+
+    async def cancelled(self, attempt: Attempt, reason: str) -> None:
+        """Write and tell that *attempt* was cancelled before it took over."""
+        log.warning("Deployment cancelled", extra=attempt.log_fields(reason=reason))
+        await self.record(attempt, "cancelled", reason)
+        what = "gone back to" if attempt.action == "rollback" else "deployed"
+        self.tell(Kind.IMPORTANT, f"{attempt.target} was not {what}: {reason}")
 
     async def hook_failed(
         self, attempt: Attempt, reason: str, tail: Tail, *, detail: str, seconds: float

@@ -147,7 +147,8 @@ class State:
         """
         running = self.running
         for each in self.candidates(missing):
-            if not (self.back_at and running and each.at > running.at):
+            # Beyond the rollback lies what a clock dated that once ran ahead.
+            if not (running and running.at < each.at <= self.back_at):
                 return each
         return None
 

@@ -255,6 +255,17 @@ def test_deployment_has_begin_and_end_as_in_the_history(tokyo: None) -> None:
     assert any("gone back to 1970-01-01 09:11:40 +09:00 (5m ago)" in x for x in lines)
 
 
+def test_time_of_a_clock_that_ran_ahead_is_not_just_now() -> None:
+    running = {**WELL["running"], "began": 396.0, "ended": 400.0, "since": 1e6}
+    lines = "\n".join(screen({**WELL, "running": running}, 1000.0))
+    assert "gone back" not in lines
+    assert "(10m ago)" in lines
+
+    running["ended"] = 1e6
+    lines = "\n".join(screen({**WELL, "running": running}, 1000.0))
+    assert "(by a clock that ran ahead)" in lines
+
+
 def test_quarantine_of_a_version_older_than_what_runs_is_not_tried() -> None:
     entry = {
         "tag": "v1.1.0",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,12 @@ import pytest
 
 from dewy.config import PortMapping
 from dewy.containers.options.arguments import RunOptions
+from dewy.deploy.deployment_log import DeploymentLog
+from dewy.deploy.history import History
 from dewy.deploy.state import State, StateFile
 from dewy.errors import DeploymentError, EngineError, StartFailed
+from dewy.notifiers import Kind
+from dewy.system import Clock
 from tests.eventually import eventually
 from tests.standins.crews import REPOSITORY, Bench, Halt, benched
 from tests.standins.switching import take_over
@@ -65,6 +70,19 @@ async def test_a_bad_version_gets_no_connection_and_disturbs_nobody(
         assert [] == bench.deaths
         await bench.deploy(bench.publish("v3"))
         assert ["v3"] * 3 == bench.serving()
+
+
+async def test_success_has_its_line_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO, "dewy")
+    async with benched(tmp_path) as bench:
+        await bench.deploy(bench.publish("v1"))
+        told = bench.replica_set.deployer.achievement(again=False)
+    DeploymentLog(History(tmp_path), (), Clock()).tell(Kind.IMPORTANT, told)
+
+    lines = {each.getMessage(): vars(each) for each in caplog.records}
+    assert told == lines["Deploy notification"]["notice"]
 
 
 async def test_a_first_version_that_is_bad_leaves_nothing(tmp_path: Path):

@@ -114,6 +114,16 @@ def test_rollback_again_never_goes_forward() -> None:
     assert V110 == replace(state, back_at=0.0).rollback_target()
 
 
+def test_rollback_again_goes_to_what_a_clock_that_ran_ahead_dated() -> None:
+    """Its time is after that of the first rollback: it cannot be."""
+    ahead = replace(V100, at=1e6)
+    state = replace(
+        BACK, running=V110, installed=(V110, V130, ahead), quarantine=bad(V130)
+    )
+
+    assert ahead == rollback(state, None, CLOCK)[0].running
+
+
 def test_retry_of_what_is_not_in_quarantine_lists_what_is() -> None:
     """A slip of the finger is seen at once."""
     with pytest.raises(DewyError, match=r"v9 is not in quarantine \(in it: v1, v2\)"):
