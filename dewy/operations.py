@@ -360,7 +360,7 @@ class Operations:
         if change.error:
             await agent.deployment_log.failed(attempt, change.error)
         else:
-            await agent.deployment_log.cancelled(attempt, change.cancelled)
+            await agent.deployment_log.cancelled(attempt, change.cancelled or CUT_OFF)
 
 
 def _requarantine(old: State, new: State) -> Transition:
