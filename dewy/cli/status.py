@@ -123,11 +123,18 @@ def _facts(status: Status, now: float) -> Iterator[tuple[str, str]]:
     if status["last_poll"] is not None:
         yield "last poll", f"{span(now - status['last_poll'])} ago"
     if status["next_poll"] is not None and not status.get("underway"):
-        yield "next poll", f"in {span(status['next_poll'] - now)}"
+        yield "next poll", _next_poll(status["next_poll"], now)
     yield "registry", _standing(status)
     for text in _passed_over(status):
         yield "passed over", text
     yield "last error", _with_words(status["last_error"], status.get("last_detail"))
+
+
+def _next_poll(begins: float, now: float) -> str:
+    if begins > now:
+        return f"in {span(begins - now)}"
+    # It goes on: the registry is slow, or hangs.
+    return f"under way for {span(now - begins)}"
 
 
 def _deaths(deaths: Mapping[str, Any] | None, now: float) -> str:

@@ -226,6 +226,12 @@ def test_deployment_under_way_is_shown_with_its_progress() -> None:
     assert not any(line.startswith("next poll") for line in lines)
 
 
+def test_poll_that_takes_its_time_is_said_to_be_under_way() -> None:
+    lines = [" ".join(line.split()) for line in screen({**WELL, "next_poll": 975.0}, 1e3)]
+
+    assert "next poll: under way for 25s" in lines
+
+
 def test_version_that_nobody_watches_is_not_said_to_run() -> None:
     text = "\n".join(screen({**WELL, "pid": None}, 1000.0))
 
