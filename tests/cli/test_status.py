@@ -227,7 +227,8 @@ def test_deployment_under_way_is_shown_with_its_progress() -> None:
 
 
 def test_poll_that_takes_its_time_is_said_to_be_under_way() -> None:
-    lines = [" ".join(line.split()) for line in screen({**WELL, "next_poll": 975.0}, 1e3)]
+    shown = screen({**WELL, "next_poll": 975.0}, 1000.0)
+    lines = [" ".join(line.split()) for line in shown]
 
     assert "next poll: under way for 25s" in lines
 
