@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .arguments import options_for, settings_from
+from .arguments import options_for, reread, settings_from
 from .daemon import serve
 
 
@@ -14,4 +14,5 @@ from .daemon import serve
 @click.pass_context
 def command(ctx: click.Context, /, ignored: tuple[str, ...], **given: object) -> int:
     """Unpack each new release and point the link `current` at it."""
-    return serve(settings_from(ctx))
+    settings = settings_from(ctx)
+    return serve(settings, reread(ctx))

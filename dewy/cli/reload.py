@@ -20,7 +20,8 @@ def command(ctx: click.Context, /, dry_run: bool, **given: object) -> None:
 
     In container mode changed options, env files and numbers of replicas roll; the
     answer names what changed, and what takes a restart. In server mode a new
-    generation of the program is started. A proxy opens and closes listeners and
+    generation of the program is started; all options take a restart of dewy, and
+    the answer names those that changed. A proxy opens and closes listeners and
     takes in other backends, and no connection ends.
     """
     if dry_run:

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from .arguments import options_for, settings_from
+from .arguments import options_for, reread, settings_from
 from .daemon import serve
 
 
@@ -30,4 +30,4 @@ def command(ctx: click.Context, /, program: tuple[str, ...], **given: object) ->
     settings = settings_from(ctx, program)
     for path in settings.env_files:
         read_env_file(settings.root / path, "--env-file", os.environ)
-    return serve(settings)
+    return serve(settings, reread(ctx))

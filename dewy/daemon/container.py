@@ -37,7 +37,8 @@ from ..registries.img import repository_of
 from ..remotes.oci.credentials import Credentials
 from ..remotes.oci.login import credentials_for
 from ..remotes.oci.reference import Reference
-from .reload import Reload, Reread
+from .pending import Reread
+from .reload import Reload
 from .runtime import RunContext
 
 __all__ = ["replicate"]

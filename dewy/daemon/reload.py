@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from ..agent import Agent
 from ..config import Settings
-from ..config.options import ROWS
 from ..containers.options.arguments import RunOptions, parse
 from ..containers.renewal import changed_options
 from ..containers.replica_set import ReplicaSet
@@ -18,12 +17,11 @@ from ..errors import ConfigError, DewyError
 from ..logs import summary
 from ..polling import Poller
 from ..systemd import Service
+from .pending import BESIDE, Reread, names
 
-__all__ = ["TAKEN", "Reload", "Reread", "merged"]
+__all__ = ["TAKEN", "Reload", "merged"]
 
 log = logging.getLogger(__name__)
-
-Reread = Callable[[], Settings]
 
 TAKEN = frozenset(
     {
@@ -56,10 +54,6 @@ TAKEN = frozenset(
     }
 )
 """Settings that may change while dewy runs; the rest requires a restart."""
-
-
-BESIDE = frozenset({"cautions", "overridden"})
-"""Fields of the settings that are no options."""
 
 
 class Reload:
@@ -117,7 +111,7 @@ class Reload:
         old = self._agent.settings
         read, options = await self._read()
         new, left = merged(old, read)
-        changed = _names(old, new)
+        changed = names(old, new)
         if self._replica_set.renew(new, options):
             changed += _run_options(old, new)
         if rolled := list(filter(_rolls, changed)):
@@ -144,7 +138,7 @@ class Reload:
         old = self._agent.settings
         read, options = await self._read()
         new, left = merged(old, read)
-        changed, replica_set = _names(old, new), self._replica_set
+        changed, replica_set = names(old, new), self._replica_set
         if replica_set.differs(options):
             changed += _run_options(old, new)
         replaced = await replica_set.outdated(new, options)
@@ -174,17 +168,7 @@ def merged(old: Settings, read: Settings) -> tuple[Settings, list[str]]:
     Return *old* with the permitted changes of *read*, and the names of the others.
     """
     new = replace(old, **{name: getattr(read, name) for name in TAKEN})
-    return new, [name for name in _names(new, read) if name not in BESIDE]
-
-
-def _names(one: Settings, other: Settings) -> list[str]:
-    """Return the options in which both differ, as they are written."""
-    return [
-        _WRITTEN.get(each.name, each.name.replace("_", " "))
-        for each in fields(Settings)
-        if each.name != "run_options"
-        if getattr(one, each.name) != getattr(other, each.name)
-    ]
+    return new, [name for name in names(new, read) if name not in BESIDE]
 
 
 def _rolls(name: str) -> bool:
@@ -206,10 +190,3 @@ def _outcome(
 def _run_options(old: Settings, new: Settings) -> list[str]:
     """Return the options after `--` in which both differ; values may be secret."""
     return changed_options(old.run_options, new.run_options) or ["an env file"]
-
-
-_WRITTEN = {
-    option.setting: f"--{option.name}"
-    for option in ROWS
-    if "container" in option.commands
-}

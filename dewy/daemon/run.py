@@ -31,7 +31,7 @@ from ..telemetry.loading import load
 from .assets import unpacking
 from .inspection import inspecting, keep_link
 from .last_resort import LastResort
-from .reload import Reread
+from .pending import Reread, pending
 from .root_guard import RootGuard
 from .runtime import RunContext, opened
 from .server import supervise
@@ -111,13 +111,13 @@ async def _keep(
 
                 handlers = await replicate(context, reread)
             else:
-                handlers = await _unpack(context)
+                handlers = await _unpack(context, reread)
             return await _serve(context, handlers)
         finally:
             context.leave()
 
 
-async def _unpack(context: RunContext) -> Handlers:
+async def _unpack(context: RunContext, reread: Reread) -> Handlers:
     settings, signals = context.settings, context.signals
     policy = Policy.of(settings, os.environ) if settings.command == "server" else None
     await context.take_root()
@@ -133,10 +133,12 @@ async def _unpack(context: RunContext) -> Handlers:
 
     async def restart() -> str:
         signals.restart()
-        return "a new generation is asked for" if generations else "polling now"
+        told = "a new generation is asked for" if generations else "polling now"
+        return told + await pending(settings, reread)
 
     async def preview() -> str:
-        return "would start a new generation" if generations else "would poll"
+        told = "would start a new generation" if generations else "would poll"
+        return told + await pending(settings, reread)
 
     return Handlers(agent, poller, generations, reload=restart, preview=preview)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from dewy.config import Settings
@@ -35,3 +38,23 @@ def test_log_level_counts_from_the_start(
     ended = dewy("assets", "--registry", "mem://x", "--otlp-insecure", "-l", level)
 
     assert shown is bool(ended.err)
+
+
+@pytest.mark.parametrize(
+    "words", [("server", "--", "./app"), ("assets",)], ids=["server", "assets"]
+)
+def test_reload_can_read_the_file_once_more(
+    dewy: Dewy, root: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    readers: list[Callable[[], Settings]] = []
+
+    async def run(given: Settings, reread: Callable[[], Settings], *_: object) -> int:
+        readers.append(reread)
+        return 0
+
+    monkeypatch.setattr("dewy.daemon.run", run)
+    (root / "dewy.toml").write_text('registry = "mem://old"\n')
+
+    assert 0 == dewy(*words).status
+    (root / "dewy.toml").write_text('registry = "mem://new"\n')
+    assert ["mem://new"] == [reread().registry for reread in readers]

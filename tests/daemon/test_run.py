@@ -19,6 +19,7 @@ from dewy import daemon
 from dewy.admin.client import NotRunning, ask
 from dewy.config import Address, Settings
 from dewy.daemon import runtime
+from dewy.daemon.pending import Reread
 from dewy.deploy.lock import lock
 from dewy.errors import ConfigError, DewyError, RootBusy
 from dewy.notifiers import backlog, queue
@@ -69,9 +70,11 @@ def publish(store: MemoryStore, version: str) -> None:
 
 
 @asynccontextmanager
-async def running(chosen: Settings) -> AsyncIterator[asyncio.Task[int]]:
+async def running(
+    chosen: Settings, reread: Reread | None = None
+) -> AsyncIterator[asyncio.Task[int]]:
     """A daemon; ended by SIGTERM if the test does not end it."""
-    task = asyncio.create_task(daemon.run(chosen))
+    task = asyncio.create_task(daemon.run(chosen, reread))
     try:
         yield task
     finally:
@@ -121,6 +124,18 @@ async def test_it_polls_until_a_signal_ends_it(settings, store, tmp_path):
 
     assert 0 == task.result()
     assert not (tmp_path / ".dewy/admin.sock").exists()
+
+
+@pytest.mark.parametrize(
+    ("how", "done"), [({}, "polling now"), ({"dry": True}, "would poll")]
+)
+async def test_reload_names_what_takes_a_restart(settings, store, tmp_path, how, done):
+    publish(store, "v1.0.0")
+    async with running(settings(), lambda: settings(interval=3.0)) as task:
+        await until(task, tmp_path, runs("v1.0.0"))
+        told = await ask(tmp_path / ".dewy", "reload", **how)
+
+    assert f"{done}; restart dewy for: --interval" == told["message"]
 
 
 async def test_once_fails_while_release_is_kept_out(settings, store, tmp_path, caplog):
