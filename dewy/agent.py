@@ -30,7 +30,7 @@ from .deploy.verdict import is_verdict
 from .errors import DeploymentError, DewyError, NoRelease, NotYet
 from .follow_up import REGISTRY_DEADLINE, FollowUp, Tidier
 from .logs import detail_of, detailed, summary
-from .notifiers import Kind
+from .notifiers import NoticeKind
 from .registries import Registry
 from .release import Refusal, Release
 from .release_watch import ReleaseWatch
@@ -419,7 +419,7 @@ class Agent:
         if found.passed_over and found.passed_over[:1] != passed[:1]:
             newest = found.passed_over[0]
             text = f"{newest.name} is passed over: {newest.reason}"
-            self.deployment_log.tell(Kind.ORDINARY, text)
+            self.deployment_log.tell(NoticeKind.ORDINARY, text)
         if found.decision.action is not Action.DEPLOY:
             level = logging.DEBUG if self.status_reason == known else logging.INFO
             log.log(level, "Deploy skipped", extra={"why": self.status_reason})
@@ -477,7 +477,9 @@ class Agent:
         tail = exc.log_tail if isinstance(exc, DeploymentError) else ()
         stays = f"; {attempt.previous} runs on" if attempt.previous else ""
         text = f"{release.tag} failed at {attempt.step}: {detailed(exc)}{stays}"
-        self.deployment_log.tell(Kind.ERROR, text, ("log", "\n".join(tail)), about=exc)
+        self.deployment_log.tell(
+            NoticeKind.ERROR, text, ("log", "\n".join(tail)), about=exc
+        )
 
     async def _quarantine(self, tag: str, identity: str, why: Exception) -> None:
         if is_verdict(why):

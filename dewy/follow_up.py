@@ -26,7 +26,7 @@ from .deploy.state_store import StateStore
 from .errors import DewyError, RemoteError
 from .faults import fault_of
 from .logs import summary
-from .notifiers import Kind
+from .notifiers import NoticeKind
 from .registries import Registry
 from .release import Deployment, Release
 from .system import hostname, utc
@@ -142,7 +142,9 @@ class FollowUp:
         if self._runs(target):
             self.announce(f"{target.name} runs")
             attempt.reach(DONE)
-            self.deployment_log.tell(Kind.IMPORTANT, f"{notice()} for {attempt.target}")
+            self.deployment_log.tell(
+                NoticeKind.IMPORTANT, f"{notice()} for {attempt.target}"
+            )
         else:
             log.warning("Deployment was superseded", extra=attempt.log_fields())
         self.deployment_log.end(attempt)

@@ -16,7 +16,7 @@ from .deploy.state import Installed, State
 from .deploy.state_store import Transition
 from .errors import DewyError, NotYet
 from .logs import summary
-from .notifiers import Kind
+from .notifiers import NoticeKind
 from .release import Release
 from .system import completed, is_cancelled
 
@@ -302,7 +302,7 @@ class Operations:
             await self._activate(before, after, target, change)
 
         await agent.changes.run(change, work, preempt=verbs.BY_OPERATOR)
-        agent.deployment_log.tell(Kind.IMPORTANT, message)
+        agent.deployment_log.tell(NoticeKind.IMPORTANT, message)
         return message
 
     async def _stay(self, message: str) -> str:
@@ -310,7 +310,7 @@ class Operations:
         agent = self._agent
         await agent.state_store.note(partial(verbs.stay, clock=agent.clock))
         agent.status_reason = agent.describe()
-        agent.deployment_log.tell(Kind.IMPORTANT, message)
+        agent.deployment_log.tell(NoticeKind.IMPORTANT, message)
         return message
 
     async def _missing(self, state: State, version: str | None) -> list[Installed]:

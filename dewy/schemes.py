@@ -16,7 +16,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Entry(NamedTuple):
+class Implementation(NamedTuple):
     """The import string of an implementation, and the extra with its dependencies."""
 
     target: str
@@ -36,7 +36,7 @@ class Schemes(Generic[P, T]):
     given beside it.
     """
 
-    def __init__(self, kind: str, entries: Mapping[str, Entry]) -> None:
+    def __init__(self, kind: str, entries: Mapping[str, Implementation]) -> None:
         self.kind = kind
         self._entries = dict(entries)
 
@@ -82,7 +82,7 @@ class Schemes(Generic[P, T]):
     def _plugins(self) -> dict[str, EntryPoint]:
         return {entry.name: entry for entry in entry_points(group=f"dewy.{self.kind}")}
 
-    def _load(self, scheme: str, entry: Entry) -> Callable[..., T]:
+    def _load(self, scheme: str, entry: Implementation) -> Callable[..., T]:
         module, _, attribute = entry.target.partition(":")
         try:
             factory: Callable[..., T] = getattr(import_module(module), attribute)
@@ -106,4 +106,4 @@ class Schemes(Generic[P, T]):
             ) from exc
 
 
-__all__ = ["Entry", "Schemes", "SplitResult"]
+__all__ = ["Implementation", "Schemes", "SplitResult"]

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from dewy.notifiers import Kind, Notice, Origin, queue
+from dewy.notifiers import Notice, NoticeKind, Origin, queue
 from dewy.notifiers import pipeline as module
 from dewy.notifiers.backlog import STALE, WAITING
 from dewy.notifiers.memory import MemoryNotifier
@@ -140,4 +140,4 @@ async def test_an_hour_in_which_nobody_can_be_told(
 
 
 def matters(sent: list[Notice]) -> list[str]:
-    return [notice.text for notice in sent if notice.kind is not Kind.ORDINARY]
+    return [notice.text for notice in sent if notice.kind is not NoticeKind.ORDINARY]

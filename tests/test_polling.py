@@ -20,7 +20,7 @@ from dewy.errors import (
     RemoteError,
     RootBusy,
 )
-from dewy.notifiers import Kind
+from dewy.notifiers import NoticeKind
 from dewy.polling import Cause, Poller
 from dewy.system import Clock
 from tests.eventually import DEADLINE, eventually
@@ -178,7 +178,7 @@ async def test_failed_deployment_is_no_failed_poll(
         exc = outcomes.pop(0)
         if exc is bad:
             # As the agent does.
-            log.tell(Kind.ERROR, "v2 failed", about=exc)
+            log.tell(NoticeKind.ERROR, "v2 failed", about=exc)
         raise exc
 
     polling = Poller(

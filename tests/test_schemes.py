@@ -16,7 +16,7 @@ from dewy.caches import CACHES
 from dewy.errors import ConfigError, ImplementationUnavailable, UnknownScheme
 from dewy.notifiers import NOTIFIERS
 from dewy.registries import REGISTRIES
-from dewy.schemes import Entry, Schemes
+from dewy.schemes import Implementation, Schemes
 
 Things = Schemes[[int], object]
 
@@ -51,7 +51,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> list[EntryPoint]:
     return offered
 
 
-THING = Entry(f"{__name__}:Thing")
+THING = Implementation(f"{__name__}:Thing")
 
 
 def test_scheme_selects_and_the_url_configures() -> None:
@@ -81,7 +81,7 @@ def test_implementation_is_loaded_when_it_is_first_wanted(
     module: Callable[..., str],
 ) -> None:
     name = module("lazy_thing", "def make(url, number): return number")
-    things = Things("thing", {"lazy": Entry(f"{name}:make")})
+    things = Things("thing", {"lazy": Implementation(f"{name}:make")})
     assert name not in sys.modules
 
     assert 7 == things.open("lazy://x", 7)
@@ -92,7 +92,7 @@ def test_missing_dependency_is_answered_with_how_to_install_it(
     module: Callable[..., str],
 ) -> None:
     name = module("needy_thing", "import no_such_client")
-    things = Things("thing", {"needy": Entry(f"{name}:make", extra="cloud")})
+    things = Things("thing", {"needy": Implementation(f"{name}:make", extra="cloud")})
 
     with pytest.raises(
         ImplementationUnavailable,
@@ -102,7 +102,9 @@ def test_missing_dependency_is_answered_with_how_to_install_it(
 
 
 def test_missing_module_of_our_own_is_not_blamed_on_a_dependency() -> None:
-    things = Things("thing", {"ours": Entry("dewy.no_such_module:x", extra="cloud")})
+    things = Things(
+        "thing", {"ours": Implementation("dewy.no_such_module:x", extra="cloud")}
+    )
 
     with pytest.raises(ModuleNotFoundError):
         things.open("ours://x", 1)

@@ -7,14 +7,14 @@ import socket
 from typing import TYPE_CHECKING
 
 from .connector_py import Connector
-from .endpoint_py import GLANCE, Endpoint
+from .endpoint_py import GLANCE, PeerSocket
 from .interface import IDLE_TIMEOUT, NO_BACKEND, UNANSWERED, Ended
 from .journal_py import peer
 from .pump_py import Pump
 from .silence_py import Silence, TakenLog
 
 if TYPE_CHECKING:
-    from .engine_py import Engine
+    from .engine_py import RelayEngine
     from .port_py import Port
 
 __all__ = ["Connection"]
@@ -30,12 +30,12 @@ class Connection:
         over: Whether both ends are closed and nothing is left to do.
     """
 
-    def __init__(self, engine: Engine, port: Port, client: socket.socket) -> None:
+    def __init__(self, engine: RelayEngine, port: Port, client: socket.socket) -> None:
         self.port = port
         self.over = False
         self._engine = engine
         self._loop = engine.loop
-        self._client = Endpoint(client, engine.lookout, self.settle)
+        self._client = PeerSocket(client, engine.lookout, self.settle)
         self._flows: tuple[Pump, ...] = ()
         self._unsent: Pump | None = None
         self._up = self._down = 0
@@ -58,7 +58,7 @@ class Connection:
         """Number of directions with bytes that their sink refused."""
         return sum(flow.held > 0 for flow in self._flows)
 
-    def begin(self, server: Endpoint) -> None:
+    def begin(self, server: PeerSocket) -> None:
         """Start the flow of bytes, as the backend is connected."""
         up, self._unsent = self._unsent, None
         if up is None:

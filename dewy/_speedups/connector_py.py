@@ -8,14 +8,14 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .endpoint_py import Endpoint
+from .endpoint_py import PeerSocket
 from .interface import LISTENER_FAILED, NO_ADDRESS
 from .port_py import SHORTAGE, prepare
 from .self_connection import is_self_connected
 
 if TYPE_CHECKING:
     from .connection_py import Connection
-    from .engine_py import Engine
+    from .engine_py import RelayEngine
     from .table_py import Backend
 
 __all__ = ["Connector"]
@@ -48,9 +48,9 @@ class Connector:
         server: Socket that is connected to it.
     """
 
-    def __init__(self, engine: Engine, pair: Connection) -> None:
+    def __init__(self, engine: RelayEngine, pair: Connection) -> None:
         self.backend: Backend | None = None
-        self.server: Endpoint | None = None
+        self.server: PeerSocket | None = None
         self._engine = engine
         self._port = pair.port
         self._pair = pair
@@ -149,7 +149,7 @@ class Connector:
             return exc.errno or errno.EIO
         sock.setblocking(False)
         prepare(sock)
-        self.server = Endpoint(sock, self._engine.lookout, self._pair.settle)
+        self.server = PeerSocket(sock, self._engine.lookout, self._pair.settle)
         problem = sock.connect_ex(backend.address)
         if problem == errno.EADDRNOTAVAIL:
             backend.parched_until = self._attempted + PARCHED

@@ -15,7 +15,7 @@ import socket
 import sys
 from collections.abc import Callable
 
-__all__ = ["Endpoint", "ResetPoller", "reset"]
+__all__ = ["PeerSocket", "ResetPoller", "reset"]
 
 GLANCE = 0.1  # seconds
 _LINGER_ZERO = b"\1\0\0\0\0\0\0\0"
@@ -34,17 +34,17 @@ class ResetPoller:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._poll = select.poll()
-        self._sides: dict[int, Endpoint] = {}
+        self._sides: dict[int, PeerSocket] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, side: Endpoint) -> None:
+    def add(self, side: PeerSocket) -> None:
         """Examine *side* from now on."""
         self._sides[side.fd] = side
         self._poll.register(side.fd, 0)
         if self._timer is None:
             self._timer = self.loop.call_later(GLANCE, self._look)
 
-    def discard(self, side: Endpoint) -> None:
+    def discard(self, side: PeerSocket) -> None:
         """Examine *side* no longer."""
         del self._sides[side.fd]
         self._poll.unregister(side.fd)
@@ -63,7 +63,7 @@ class ResetPoller:
             self._timer = self.loop.call_later(GLANCE, self._look)
 
 
-class Endpoint:
+class PeerSocket:
     """
     Socket of a pair.
 

@@ -17,12 +17,12 @@ from .pump_py import SCRATCH
 from .silence_py import LOOKS
 from .table_py import Backend
 
-__all__ = ["Engine"]
+__all__ = ["RelayEngine"]
 
 REST = 0.1  # seconds without accepting, after descriptors ran out
 
 
-class Engine:
+class RelayEngine:
     """
     Engine shared by the connections of a relay.
 

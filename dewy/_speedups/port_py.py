@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .connection_py import Connection
     from .connector_py import Connector
 
-__all__ = ["SHORTAGE", "Histogram", "Port", "prepare"]
+__all__ = ["SHORTAGE", "Buckets", "Port", "prepare"]
 
 ACCEPTS = 16  # connections accepted per turn; then established ones get theirs
 SHORTAGE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -58,8 +58,8 @@ class Port:
         self.leaving = self.paused = self.resting = False
         self.accepted = self.bytes_up = self.bytes_down = self.retries = 0
         self.errors = dict.fromkeys(Errors._fields, 0)
-        self.connect_latency = Histogram(CONNECT_BOUNDS)
-        self.duration = Histogram(DURATION_BOUNDS)
+        self.connect_latency = Buckets(CONNECT_BOUNDS)
+        self.duration = Buckets(DURATION_BOUNDS)
         self.listener = listener.dup()
         # Blocking mode is shared with every other holder of the socket.
         if own:
@@ -117,7 +117,7 @@ class Port:
         )
 
 
-class Histogram:
+class Buckets:
     """Histogram of values by upper bounds, which belong to their buckets."""
 
     __slots__ = ("_bounds", "counts", "total")

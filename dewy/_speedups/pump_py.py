@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .endpoint_py import Endpoint
+from .endpoint_py import PeerSocket
 
 __all__ = ["BUDGET", "CALLS", "SCRATCH", "Pump"]
 
@@ -44,7 +44,7 @@ class Pump:
     )
 
     def __init__(
-        self, source: Endpoint, sink: Endpoint, count: Callable[[int], None]
+        self, source: PeerSocket, sink: PeerSocket, count: Callable[[int], None]
     ) -> None:
         self.source = source
         self.sink = sink

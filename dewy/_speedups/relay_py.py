@@ -13,7 +13,7 @@ import socket
 from collections.abc import Sequence
 
 from .connection_py import Connection
-from .engine_py import Engine
+from .engine_py import RelayEngine
 from .interface import (
     DRAINED,
     SUSPECT,
@@ -76,7 +76,7 @@ class Relay:
                 "are 0 or more"
             )
         self._balance = check_balance(balance)
-        self._engine = Engine(
+        self._engine = RelayEngine(
             idle_timeout=idle_timeout,
             max_connections=max_connections,
             proxy_protocol=proxy_protocol,

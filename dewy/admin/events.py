@@ -16,7 +16,7 @@ from .rates import Rates, counters
 if TYPE_CHECKING:
     from aiohttp import web
 
-__all__ = ["Events"]
+__all__ = ["EventStream"]
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ PATIENCE = 15.0
 RETRY_MS = 2000
 
 
-class Events:
+class EventStream:
     """
     The stream of `status` and `history` events to clients, at first and on change.
 

@@ -26,7 +26,7 @@ from ..polling import Poller
 from ..supervisor.generations import Generations
 from .logs import logs
 from .recent_history import RecentHistory
-from .status import Process, status
+from .status import ProcessStatus, status
 from .why import answer, look
 
 __all__ = ["Handlers"]
@@ -184,7 +184,7 @@ class Handlers:
             root=str(agent.settings.root),
             broken=broken,
             past=past,
-            process=Process(
+            process=ProcessStatus(
                 pid=os.getpid(),
                 admin_port=self.admin_port,
                 degraded=degraded,

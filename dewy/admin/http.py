@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..errors import DewyError
 from . import page
 from .connection_limiter import ConnectionLimiter
-from .events import Events
+from .events import EventStream
 from .guard import guard, harden
 from .public import public
 
@@ -143,7 +143,7 @@ class AdminAPI:
         async def containers(request: web.Request) -> web.Response:
             return web.json_response({"containers": self._containers()})
 
-        events = Events(told, self._past)
+        events = EventStream(told, self._past)
         app.on_shutdown.append(events.end)
         app.router.add_get("/", page.serve, allow_head=False)
         app.router.add_get("/api/events", events.serve, allow_head=False)

@@ -20,7 +20,7 @@ from ..deploy.state import BrokenState, Installed, State, StateFile
 from ..errors import DewyError
 from ..system import Clock
 from .recent_history import RecentHistory
-from .status import Process, status
+from .status import ProcessStatus, status
 
 __all__ = ["apply", "look", "state_of"]
 
@@ -41,7 +41,7 @@ def look(settings: Settings, clock: Clock, problem: str = "") -> dict[str, Any]:
         name=app_name(settings.registry, settings.name) or settings.root.name,
         command="",
         root=str(settings.root),
-        process=Process(0, degraded=[problem]) if problem else None,
+        process=ProcessStatus(0, degraded=[problem]) if problem else None,
         broken=_broken(StateFile(settings.private)),
         past=_past(settings.private),
     )

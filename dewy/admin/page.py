@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aiohttp import web
 
-__all__ = ["Page", "page", "serve"]
+__all__ = ["AdminPage", "page", "serve"]
 
 SCRIPTS = ("format.js", "elements.js", "graph.js", "sections.js", "page.js")
 """The parts of the script, in the order in which they rely on each other."""
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class AdminPage:
     """
     Attributes:
         html: The document, its style and script in it.
@@ -34,7 +34,7 @@ class Page:
 
 
 @cache
-def page() -> Page:
+def page() -> AdminPage:
     """
     Put it together. Blocks the first time.
 
@@ -59,7 +59,7 @@ def page() -> Page:
         "trusted-types 'none'",
     )
     whole = html.replace("/* style */", style).replace("/* script */", script)
-    return Page(whole, "; ".join(policy))
+    return AdminPage(whole, "; ".join(policy))
 
 
 async def serve(request: web.Request) -> web.Response:

@@ -13,7 +13,7 @@ from ..deploy.state import Installed, State
 from ..deploy.verbs import BY_OPERATOR
 from ..versions import Key, precedence
 
-__all__ = ["Process", "status"]
+__all__ = ["ProcessStatus", "status"]
 
 PAUSED = "new connections are paused; `dewy resume` ends it"
 
@@ -23,7 +23,7 @@ LOST = "its hold and quarantine do not count; mend or remove it"
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
+class ProcessStatus:
     """
     The part of the status that only a running dewy knows.
 
@@ -99,7 +99,7 @@ def status(
     name: str,
     command: str,
     root: str,
-    process: Process | None,
+    process: ProcessStatus | None,
     broken: Sequence[Path] = (),
     past: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def status(
     the files of states that could not be read; *past* is the recent history, newest
     first.
     """
-    live = process or Process(0, degraded=["no dewy runs in this root"])
+    live = process or ProcessStatus(0, degraded=["no dewy runs in this root"])
     degraded = list(live.degraded)
     if state.running is None:
         degraded.append("nothing is deployed")
@@ -147,7 +147,7 @@ def status(
     }
 
 
-def _attention(state: State, live: Process) -> Iterator[str]:
+def _attention(state: State, live: ProcessStatus) -> Iterator[str]:
     """Yield what is not as usual though what is deployed is well, a phrase each."""
     if state.hold:
         yield "held; `dewy unhold` ends it"
@@ -186,7 +186,7 @@ def _deployed(record: Mapping[str, Any], installed: Installed) -> bool:
     return kind == (installed.tag, "deploy", "deployed")
 
 
-def _quarantine(state: State, now: float, live: Process) -> list[dict[str, Any]]:
+def _quarantine(state: State, now: float, live: ProcessStatus) -> list[dict[str, Any]]:
     return [
         {
             "tag": entry.tag,

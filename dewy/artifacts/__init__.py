@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ..release import Release
 from ..remotes import Clients
-from ..schemes import Entry, Schemes
+from ..schemes import Implementation, Schemes
 
 __all__ = ["ARTIFACTS", "Artifacts", "Progress"]
 
@@ -45,12 +45,12 @@ class Artifacts(Protocol):
 ARTIFACTS: Schemes[[Clients], Artifacts] = Schemes(
     "artifact",
     {
-        "file": Entry("dewy.artifacts.file:FileArtifacts"),
-        "mem": Entry("dewy.artifacts.memory:MemoryArtifacts"),
-        "ghr": Entry("dewy.artifacts.github:GitHubArtifacts"),
-        "http": Entry("dewy.artifacts.http:HTTPArtifacts"),
-        "https": Entry("dewy.artifacts.http:HTTPArtifacts"),
-        "s3": Entry("dewy.artifacts.s3:S3Artifacts", "s3"),
-        "gs": Entry("dewy.artifacts.gs:GSArtifacts", "gcs"),
+        "file": Implementation("dewy.artifacts.file:FileArtifacts"),
+        "mem": Implementation("dewy.artifacts.memory:MemoryArtifacts"),
+        "ghr": Implementation("dewy.artifacts.github:GitHubArtifacts"),
+        "http": Implementation("dewy.artifacts.http:HTTPArtifacts"),
+        "https": Implementation("dewy.artifacts.http:HTTPArtifacts"),
+        "s3": Implementation("dewy.artifacts.s3:S3Artifacts", "s3"),
+        "gs": Implementation("dewy.artifacts.gs:GSArtifacts", "gcs"),
     },
 )

@@ -10,11 +10,11 @@ from .. import urls
 from ..errors import ConfigError, Missing
 from ..release import Release
 from ..remotes import Clients
-from ..remotes.github import Account, GitHub, GitHubAsset, Repository, connect
+from ..remotes.github import GitHub, GitHubAccount, GitHubAsset, Repository, connect
 from . import Progress
 
 
-class Location(NamedTuple):
+class AssetLocation(NamedTuple):
     """The repository, tag and file that a URL names."""
 
     repository: Repository
@@ -51,8 +51,8 @@ class GitHubArtifacts:
     """
 
     def __init__(self, url: SplitResult, clients: Clients) -> None:
-        self._location = Location.read(url)
-        self._account = Account.from_environment()
+        self._location = AssetLocation.read(url)
+        self._account = GitHubAccount.from_environment()
         self._clients = clients
 
     def __repr__(self) -> str:

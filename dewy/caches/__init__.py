@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from ..schemes import Entry, Schemes
+from ..schemes import Implementation, Schemes
 
 __all__ = ["CACHES", "Cache", "SharedCache", "Versioned"]
 
@@ -97,12 +97,12 @@ class SharedCache(Cache, Protocol):
 CACHES: Schemes[[Path], Cache] = Schemes(
     "cache",
     {
-        "file": Entry("dewy.caches.file:FileCache"),
-        "mem": Entry("dewy.caches.memory:MemoryCache"),
-        "s3": Entry("dewy.caches.s3:S3Cache", "s3"),
-        "gs": Entry("dewy.caches.gs:GSCache", "gcs"),
-        "redis": Entry("dewy.caches.redis:RedisCache", "redis"),
-        "rediss": Entry("dewy.caches.redis:RedisCache", "redis"),
-        "consul": Entry("dewy.caches.consul:ConsulCache", "consul"),
+        "file": Implementation("dewy.caches.file:FileCache"),
+        "mem": Implementation("dewy.caches.memory:MemoryCache"),
+        "s3": Implementation("dewy.caches.s3:S3Cache", "s3"),
+        "gs": Implementation("dewy.caches.gs:GSCache", "gcs"),
+        "redis": Implementation("dewy.caches.redis:RedisCache", "redis"),
+        "rediss": Implementation("dewy.caches.redis:RedisCache", "redis"),
+        "consul": Implementation("dewy.caches.consul:ConsulCache", "consul"),
     },
 )

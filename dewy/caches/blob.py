@@ -13,7 +13,7 @@ from . import disk
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class BlobManifest:
     """
     The parts of a file. A manifest is written after its chunks, so they were there; a
     chunk is named by its content, so it is still the same or gone.
@@ -68,9 +68,9 @@ class Reading:
             found.append((self._names[-1], data))
         return found
 
-    def manifest(self) -> Manifest:
+    def manifest(self) -> BlobManifest:
         """Return the manifest of the content cut so far."""
-        return Manifest(self._whole.hexdigest(), self._bytes, tuple(self._names))
+        return BlobManifest(self._whole.hexdigest(), self._bytes, tuple(self._names))
 
     def close(self) -> None:
         self._file.close()
@@ -100,7 +100,7 @@ class Writing:
             self._bytes += len(chunk)
         return True
 
-    def complete(self, manifest: Manifest) -> bool:
+    def complete(self, manifest: BlobManifest) -> bool:
         """Return whether the file holds everything that *manifest* lists."""
         self._file.flush()
         return (manifest.sha256, manifest.size) == (
@@ -114,7 +114,7 @@ class Writing:
             self._path.unlink(missing_ok=True)
 
 
-def is_whole(path: Path, manifest: Manifest) -> bool:
+def is_whole(path: Path, manifest: BlobManifest) -> bool:
     """Return whether the file at *path* is the one that *manifest* describes."""
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from ..errors import RemoteError
 from ..system import to_the_end
 from . import Versioned
-from .blob import Manifest, Reading, Writing, is_whole
+from .blob import BlobManifest, Reading, Writing, is_whole
 from .circuit_breaker import together
 from .eviction import segments
 from .file import FileCache
@@ -131,7 +131,7 @@ class ChunkedCache:
         segments(key)
         with suppress(OSError):
             await self._local.delete(key)
-        manifest = Manifest.parse((await self._store.read(f"file/{key}")).value)
+        manifest = BlobManifest.parse((await self._store.read(f"file/{key}")).value)
         await self._store.delete([f"value/{key}", f"file/{key}"])
         if manifest:
             await self._store.delete(_chunks(key, manifest))
@@ -157,7 +157,7 @@ class ChunkedCache:
     async def load(self, key: str, into: Path) -> bool:
         segments(key)
         seen = await self._store.read(f"file/{key}")
-        manifest = Manifest.parse(seen.value)
+        manifest = BlobManifest.parse(seen.value)
         if manifest is None:
             return False
         if await self._found_here(key, into, manifest):
@@ -181,7 +181,7 @@ class ChunkedCache:
         names = set()
         for key in sorted(self._retained):
             names |= {f"value/{key}", f"file/{key}"}
-            manifest = Manifest.parse((await self._store.read(f"file/{key}")).value)
+            manifest = BlobManifest.parse((await self._store.read(f"file/{key}")).value)
             names.update(_chunks(key, manifest) if manifest else ())
         await self._store.tend(names)
 
@@ -211,7 +211,7 @@ class ChunkedCache:
                 extra={"key": key, "bytes": size, "limit": self._limit},
             )
 
-    async def _upload(self, key: str, source: Path) -> Manifest:
+    async def _upload(self, key: str, source: Path) -> BlobManifest:
         reading = await asyncio.to_thread(Reading, source, self._store.chunk)
         try:
             while chunks := await to_the_end(reading.next, AT_ONCE):
@@ -221,14 +221,14 @@ class ChunkedCache:
         finally:
             reading.close()
 
-    async def _publish(self, key: str, manifest: Manifest) -> None:
+    async def _publish(self, key: str, manifest: BlobManifest) -> None:
         name, text = f"file/{key}", manifest.text()
         if len(text) > self._store.chunk:
             raise OSError(errno.EFBIG, "too many chunks", key)
         present = await self._store.read(name)
         while not await self._store.write(name, text, present.version):
             present = await self._store.read(name)
-        if before := Manifest.parse(present.value):
+        if before := BlobManifest.parse(present.value):
             gone = set(_chunks(key, before)) - set(_chunks(key, manifest))
             await self._store.delete(sorted(gone))
 
@@ -241,7 +241,7 @@ class ChunkedCache:
         if await self._store.write(f"file/{key}", DROPPED, version):
             log.warning("Dropped a damaged file from the cache", extra={"key": key})
 
-    async def _found_here(self, key: str, into: Path, manifest: Manifest) -> bool:
+    async def _found_here(self, key: str, into: Path, manifest: BlobManifest) -> bool:
         try:
             if not await self._local.load(key, into):
                 return False
@@ -256,7 +256,7 @@ class ChunkedCache:
             await self._local.delete(key)
         return False
 
-    async def _download(self, key: str, into: Path, manifest: Manifest) -> bool:
+    async def _download(self, key: str, into: Path, manifest: BlobManifest) -> bool:
         writing, whole = await asyncio.to_thread(Writing, into), False
         try:
             whole = await self._chunks_into(writing, key, manifest)
@@ -265,7 +265,7 @@ class ChunkedCache:
         return whole
 
     async def _chunks_into(
-        self, writing: Writing, key: str, manifest: Manifest
+        self, writing: Writing, key: str, manifest: BlobManifest
     ) -> bool:
         for start in range(0, len(manifest.chunks), AT_ONCE):
             names = manifest.chunks[start : start + AT_ONCE]
@@ -280,7 +280,7 @@ def local_copies(directory: Path, size: str) -> FileCache:
     return FileCache(urlsplit(f"{directory.as_uri()}?max-size={size}"), directory)
 
 
-def _chunks(key: str, manifest: Manifest) -> list[str]:
+def _chunks(key: str, manifest: BlobManifest) -> list[str]:
     # The same piece may come twice in a file.
     return [f"chunk/{key}/{name}" for name in dict.fromkeys(manifest.chunks)]
 

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from ..files import sync_directory
 from ..ioprocess.life import alive
-from .eviction import Held
+from .eviction import CacheEntry
 
 ABANDONED = 3600.0
 """Seconds after which a draft is taken for one whose writer was killed."""
@@ -112,7 +112,7 @@ def link_or_copy(source: Path, target: Path) -> None:
         copy(source, target)
 
 
-def survey(root: Path) -> tuple[list[Held], int]:
+def survey(root: Path) -> tuple[list[CacheEntry], int]:
     """
     Return the files in the scopes below *root*, and the bytes of drafts being written.
 
@@ -122,7 +122,7 @@ def survey(root: Path) -> tuple[list[Held], int]:
     for path, stat in _files_in_scopes(root):
         if not path.name.startswith("."):
             key = path.relative_to(root).as_posix()
-            held.append(Held(key, stat.st_size, stat.st_mtime))
+            held.append(CacheEntry(key, stat.st_size, stat.st_mtime))
         elif abs(time.time() - stat.st_mtime) > ABANDONED:
             path.unlink(missing_ok=True)
         else:

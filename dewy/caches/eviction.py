@@ -8,7 +8,7 @@ from operator import attrgetter
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class CacheEntry:
     """A value in a cache: its size in bytes, and when it was last of use."""
 
     key: str
@@ -30,8 +30,8 @@ def segments(key: str) -> list[str]:
 
 
 def make_room(
-    held: Iterable[Held], *, size: int, limit: int, retained: Collection[str]
-) -> list[Held] | None:
+    held: Iterable[CacheEntry], *, size: int, limit: int, retained: Collection[str]
+) -> list[CacheEntry] | None:
     """
     Return the values to evict, least recently used first, to fit *size* more bytes.
 

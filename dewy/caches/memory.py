@@ -12,7 +12,7 @@ from urllib.parse import SplitResult
 
 from .. import urls
 from . import Versioned
-from .eviction import Held, make_room, segments
+from .eviction import CacheEntry, make_room, segments
 
 
 class MemoryCache:
@@ -85,7 +85,7 @@ class MemoryCache:
 
     def _insert(self, key: str, value: bytes) -> bool:
         others = [
-            Held(other, len(content), self._used[other])
+            CacheEntry(other, len(content), self._used[other])
             for other, content in self._values.items()
             if other != key
         ]

@@ -48,7 +48,7 @@ SLOWEST = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CacheLimits:
     """
     The sizes and times in a cache's URL.
 
@@ -115,7 +115,7 @@ class ObjectCache:
     """
 
     def __init__(
-        self, place: Location, limits: Limits, default_directory: Path
+        self, place: Location, limits: CacheLimits, default_directory: Path
     ) -> None:
         self.registry_ttl = limits.registry_ttl
         self._place = place

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import SplitResult
 
 from ..remotes.s3 import location
-from .objects import OPTIONS, Limits, ObjectCache
+from .objects import OPTIONS, CacheLimits, ObjectCache
 
 ALLOWED = {**location.OPTIONS, **OPTIONS}
 
@@ -15,6 +15,6 @@ class S3Cache(ObjectCache):
     """A cache in a bucket of Amazon S3, or of a store that speaks its protocol."""
 
     def __init__(self, url: SplitResult, default_directory: Path) -> None:
-        limits = Limits.read(url, ALLOWED)
+        limits = CacheLimits.read(url, ALLOWED)
         where = location.S3Location.read(url, ALLOWED)
         super().__init__(where, limits, default_directory)

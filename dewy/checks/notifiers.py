@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from ..config import Settings
 from ..errors import ConfigError, DewyError
 from ..logs import summary
-from ..notifiers import Kind, Notice, Origin
+from ..notifiers import Notice, NoticeKind, Origin
 from ..notifiers.pipeline import name_of, open_target
 from ..notifiers.queue import DELIVERY
 from ..system import hostname
@@ -40,7 +40,7 @@ async def _tried(url: str, origin: Origin) -> Finding:
     begun = time.monotonic()
     try:
         async with asyncio.timeout(DELIVERY):
-            await target.send(Notice(Kind.ORDINARY, text, at=time.time()))
+            await target.send(Notice(NoticeKind.ORDINARY, text, at=time.time()))
     except (DewyError, OSError) as exc:  # TimeoutError is an OSError
         why = summary(exc) if str(exc) else f"no answer within {DELIVERY:g} s"
         return Finding(Level.FAILURE, SUBJECT, f"{name_of(url)}: {why}")

@@ -57,10 +57,10 @@ class Measured:
         self, telemetry: Telemetry, proxy: Proxy, stack: AsyncExitStack
     ) -> None:
         from ..telemetry.build import build
-        from ..telemetry.points import Source
+        from ..telemetry.points import MetricSource
         from ..telemetry.proxied import proxied
 
-        telemetry.watch([Source(build), proxied(lambda: proxy.ports)])
+        telemetry.watch([MetricSource(build), proxied(lambda: proxy.ports)])
         await stack.enter_async_context(telemetry)
 
     async def _answer(self, frontend: Frontend, stack: AsyncExitStack) -> None:

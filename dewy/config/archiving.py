@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from .option import FILES, Option
-from .values import Kind, choice, last, number, size
+from .values import ValueKind, choice, last, number, size
 
 __all__ = ["ARCHIVING"]
 
-SIZE = Kind("SIZE", last(size), (int, str))
-RATIO = Kind("NUMBER", last(number(0, 1_000_000)), (int,))
-ENTRIES = Kind("NUMBER", last(number(1, 100_000_000)), (int,))
-LINKS = Kind("WHICH", last(choice("auto", "allow", "refuse")))
+SIZE = ValueKind("SIZE", last(size), (int, str))
+RATIO = ValueKind("NUMBER", last(number(0, 1_000_000)), (int,))
+ENTRIES = ValueKind("NUMBER", last(number(1, 100_000_000)), (int,))
+LINKS = ValueKind("WHICH", last(choice("auto", "allow", "refuse")))
 
 ARCHIVING = (
     Option(

@@ -10,7 +10,7 @@ from ..errors import ConfigError
 from .kinds import FLAG, HEALTH_PATH, HEALTH_TIMEOUT, KEEP, TIME
 from .option import CONTAINER, Option
 from .settings import PortMapping
-from .values import Kind, choice, last, number, port_number, share
+from .values import ValueKind, choice, last, number, port_number, share
 
 __all__ = ["CONTAINING"]
 
@@ -113,15 +113,17 @@ def container_name(text: str, what: str) -> str:
     return text
 
 
-MAPPINGS = Kind("[ADDRESS:]PROXY[:CONTAINER]", port_mappings, (int, str), repeated=True)
-NAME = Kind("NAME", last(container_name))
-REPLICAS = Kind("NUMBER", last(replicas), (int,))
-WORDS = Kind("WORD", lambda texts, what: texts, repeated=True)
-RUNTIME = Kind("ENGINE", last(choice("docker", "podman", blank="docker")))
-AT_ONCE = Kind("NUMBER", last(number(1, MOST_REPLICAS)), (int,))
-SHARE = Kind("SHARE", last(share), (float, str))
-UPSTREAM = Kind("HOW", last(choice("auto", "direct", "published")))
-ON_EXIT = Kind("WHAT", last(choice("stop", "leave")))
+MAPPINGS = ValueKind(
+    "[ADDRESS:]PROXY[:CONTAINER]", port_mappings, (int, str), repeated=True
+)
+NAME = ValueKind("NAME", last(container_name))
+REPLICAS = ValueKind("NUMBER", last(replicas), (int,))
+WORDS = ValueKind("WORD", lambda texts, what: texts, repeated=True)
+RUNTIME = ValueKind("ENGINE", last(choice("docker", "podman", blank="docker")))
+AT_ONCE = ValueKind("NUMBER", last(number(1, MOST_REPLICAS)), (int,))
+SHARE = ValueKind("SHARE", last(share), (float, str))
+UPSTREAM = ValueKind("HOW", last(choice("auto", "direct", "published")))
+ON_EXIT = ValueKind("WHAT", last(choice("stop", "leave")))
 
 CONTAINING = (
     Option(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .values import Kind
+from .values import ValueKind
 
 __all__ = ["CONTAINER", "FILES", "RUN", "SERVER", "Option"]
 
@@ -42,7 +42,7 @@ class Option:
     """
 
     name: str
-    kind: Kind
+    kind: ValueKind
     help: str
     commands: frozenset[str] = RUN
     short: str = ""

@@ -9,7 +9,7 @@ from ..errors import ConfigError
 from .endpoint import BackendAddress, Endpoint, parse_backend
 from .kinds import FLAG, HEALTH_PATH, TIME
 from .option import CONTAINER, Option
-from .values import Kind, choice, last, number
+from .values import ValueKind, choice, last, number
 
 __all__ = ["PROXY", "PROXYING", "proxying_faults"]
 
@@ -66,14 +66,14 @@ def _leads_to(backend: BackendAddress, listener: Endpoint) -> bool:
     return local and (listener.host in ANYWHERE or backend.host == "localhost")
 
 
-LISTENERS = Kind("ADDR:PORT", _listeners, (int, str), repeated=True)
-BACKENDS = Kind("HOST:PORT", _backends, repeated=True)
-THREADS = Kind("NUMBER", last(number(0, 256)), (int,))
-CONNECTIONS = Kind("NUMBER", last(number(0, 100_000_000)), (int,))
-MODE = Kind("MODE", last(_mode))
-OWNER = Kind("USER[:GROUP]", last(_owner))
-BALANCE = Kind("HOW", last(choice(*BALANCES)))
-VERSION = Kind("VERSION", last(choice("none", "v2")))
+LISTENERS = ValueKind("ADDR:PORT", _listeners, (int, str), repeated=True)
+BACKENDS = ValueKind("HOST:PORT", _backends, repeated=True)
+THREADS = ValueKind("NUMBER", last(number(0, 256)), (int,))
+CONNECTIONS = ValueKind("NUMBER", last(number(0, 100_000_000)), (int,))
+MODE = ValueKind("MODE", last(_mode))
+OWNER = ValueKind("USER[:GROUP]", last(_owner))
+BALANCE = ValueKind("HOW", last(choice(*BALANCES)))
+VERSION = ValueKind("VERSION", last(choice("none", "v2")))
 
 PROXYING = (
     Option(

@@ -8,7 +8,7 @@ from ..errors import ConfigError
 from .kinds import FLAG
 from .option import RUN, Option
 from .proxying import PROXY
-from .values import Kind, last
+from .values import ValueKind, last
 
 __all__ = ["TELLING"]
 
@@ -30,7 +30,7 @@ def endpoint(text: str, what: str) -> str:
     return text
 
 
-ENDPOINT = Kind("HOST:PORT", last(endpoint))
+ENDPOINT = ValueKind("HOST:PORT", last(endpoint))
 
 TELLING = (
     Option(

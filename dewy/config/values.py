@@ -30,7 +30,7 @@ Reader = Callable[[str, str], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ValueKind:
     """
     The kind of value that an option takes.
 

@@ -15,7 +15,7 @@ from ..errors import DeploymentError, DewyError, EngineError
 from ..proxy.verdict import Outcomes
 from .container_spec import ContainerSpec, ContainerSpecs
 from .drainer import Drainer
-from .health import Check
+from .health import HealthCheck
 from .image_store import ImageStore
 from .launcher import Launcher, ReadinessProbe
 from .pacing import Pacing
@@ -25,7 +25,7 @@ from .replica import Replica
 from .replica_store import ReplicaStore
 from .revision import ended
 from .rollout import Desired, Phase, reconcile
-from .update import Circumstances, Healing, Order, Rollout
+from .update import Circumstances, Healing, Rollout, UpdateTarget
 from .upstream import Upstream
 
 __all__ = ["ContainerDeployer"]
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 AT_STRENGTH = (Phase.SERVING, Phase.PAUSED)
 
-Ask = Callable[[Replica, Check], Awaitable[Upstream | None]]
+Ask = Callable[[Replica, HealthCheck], Awaitable[Upstream | None]]
 Groups = Sequence[Sequence[Replica]]
 
 ADOPTION = 4.0
@@ -237,7 +237,7 @@ class ContainerDeployer:
             self.proven.probe_for(self.readiness, missing=missing),
         )
 
-    def answered(self, replica: Replica, check: Check) -> None:
+    def answered(self, replica: Replica, check: HealthCheck) -> None:
         """Note that *replica* passed *check*."""
         running = self.running()
         if running is not None and is_of(replica, running):
@@ -334,7 +334,7 @@ class ContainerDeployer:
         self.store.admit(found)
 
     async def _answering(
-        self, groups: Groups, ask: Ask, check: Check, end: float
+        self, groups: Groups, ask: Ask, check: HealthCheck, end: float
     ) -> list[Replica]:
         """
         Return, ready, those of the first group in which any answers.
@@ -391,12 +391,14 @@ class ContainerDeployer:
             container_spec.spec, lambda replica: self.drainer.begin([replica])
         )
 
-    def _order(self, container_spec: ContainerSpec, *, beside: bool = False) -> Order:
+    def _order(
+        self, container_spec: ContainerSpec, *, beside: bool = False
+    ) -> UpdateTarget:
         settings = self.settings
         desired = Desired(
             container_spec.spec, settings.replicas, settings.max_parallel, beside
         )
-        return Order(container_spec, desired, self.readiness)
+        return UpdateTarget(container_spec, desired, self.readiness)
 
     @property
     def readiness(self) -> ReadinessProbe:
@@ -405,10 +407,10 @@ class ContainerDeployer:
         return ReadinessProbe(self.check, settings.health_timeout, settings.min_healthy)
 
     @property
-    def check(self) -> Check:
+    def check(self) -> HealthCheck:
         """Health check of a replica."""
         settings = self.settings
-        return Check(
+        return HealthCheck(
             settings.health_path,
             self.proxy_protocol,
             host=settings.health_host,
@@ -448,7 +450,7 @@ class _Switch:
 
 
 async def _asked(
-    replica: Replica, ask: Ask, check: Check, end: float
+    replica: Replica, ask: Ask, check: HealthCheck, end: float
 ) -> Upstream | None:
     """Return the upstream by which *replica* answers until *end*, if it does."""
     try:

@@ -19,7 +19,7 @@ from ..config import Endpoint
 from ..histogram import CheckResult
 from ..system import SHORTAGE
 
-__all__ = ["LATE", "Check", "HealthTracker", "with_usual_cause"]
+__all__ = ["LATE", "HealthCheck", "HealthTracker", "with_usual_cause"]
 
 LATE = "did not answer within"
 MOMENT = 0.1  # a port may be accepted for an application that is not there yet
@@ -29,7 +29,7 @@ _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})\b")
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class HealthCheck:
     """
     Health check of a replica.
 

@@ -13,7 +13,7 @@ from ..errors import EngineError, NameTaken, StartFailed
 from ..histogram import CheckResult, Checks
 from .container_spec import ContainerSpec
 from .engines.errors import blames_image
-from .health import LATE, Check, with_usual_cause
+from .health import LATE, HealthCheck, with_usual_cause
 from .model import Container
 from .replica import Replica
 from .replica_store import ReplicaStore
@@ -46,7 +46,7 @@ class ReadinessProbe:
         min_healthy: Seconds for which it has to stay healthy, in addition to `timeout`.
     """
 
-    check: Check
+    check: HealthCheck
     timeout: float
     min_healthy: float
 
@@ -259,7 +259,7 @@ class Launcher:
             await asyncio.sleep(pause)
 
     async def _ask_until(
-        self, limit: float, replica: Replica, check: Check
+        self, limit: float, replica: Replica, check: HealthCheck
     ) -> Upstream | None:
         """Check as `ask` does until *limit*, by the loop's clock; None after that."""
         try:
@@ -276,7 +276,7 @@ class Launcher:
     def _soon(self) -> float:
         return asyncio.get_running_loop().time() + LAST_CHANCE
 
-    async def ask(self, replica: Replica, check: Check) -> Upstream | None:
+    async def ask(self, replica: Replica, check: HealthCheck) -> Upstream | None:
         """Return the upstream by which *replica* answers, or set `problem`."""
         route = await replica.while_it_lives(self._asked(replica, check))
         if route is None and replica.dead.is_set():
@@ -284,7 +284,7 @@ class Launcher:
         self.checks.count(route is not None)
         return route
 
-    async def _asked(self, replica: Replica, check: Check) -> Upstream | None:
+    async def _asked(self, replica: Replica, check: HealthCheck) -> Upstream | None:
         container = replica.container
         if replica.phase is Phase.STARTING and (
             replica.problem or not container.published
@@ -299,11 +299,11 @@ class Launcher:
             return None
         return await self._route(replica, check)
 
-    async def reach(self, replica: Replica, check: Check) -> Upstream | None:
+    async def reach(self, replica: Replica, check: HealthCheck) -> Upstream | None:
         """Return the same as `ask`, whatever the HEALTHCHECK of the image says."""
         return await replica.while_it_lives(self._route(replica, check))
 
-    async def _route(self, replica: Replica, check: Check) -> Upstream | None:
+    async def _route(self, replica: Replica, check: HealthCheck) -> Upstream | None:
         ports = tuple(replica.ports.values())
         routes = await self.upstreams.of(replica.container, ports, check.upstream)
         problems: list[str] = []

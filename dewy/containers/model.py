@@ -15,7 +15,7 @@ __all__ = [
     "EngineLimits",
     "Event",
     "Image",
-    "Line",
+    "LogLine",
     "Network",
     "Pulling",
 ]
@@ -181,7 +181,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LogLine:
     """
     A line of a container's output.
 
@@ -287,7 +287,7 @@ class Engine(Protocol):
 
     async def written(
         self, container: str, lines: int, after: int = 0
-    ) -> tuple[Line, ...]:
+    ) -> tuple[LogLine, ...]:
         """
         Return lines as `logs` does, with their times, only those later than *after*.
         """

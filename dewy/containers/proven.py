@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from .container_spec import ContainerSpec
-from .health import Check
+from .health import HealthCheck
 from .launcher import ReadinessProbe
 
 __all__ = ["Proven"]
@@ -56,11 +56,11 @@ class Proven:
         self._failed_spec, self._failed_probe = spec.spec, probe
         return known != (spec.spec, probe)
 
-    def answered(self, check: Check, newest: ReadinessProbe) -> None:
+    def answered(self, check: HealthCheck, newest: ReadinessProbe) -> None:
         """Note that a serving replica passed *check*, which says nothing of starts."""
         self.probe = replace(self.probe or newest, check=check)
 
-    def passed(self, check: Check) -> bool:
+    def passed(self, check: HealthCheck) -> bool:
         """Return whether *check* is the one that was passed last."""
         return self.probe is not None and self.probe.check == check
 

@@ -31,7 +31,7 @@ from .replica import Replica
 from .replica_store import ReplicaStore
 from .rollout import Phase
 from .stand_in import StandIn
-from .table import Table
+from .table import ReplicaTable
 from .upstream import Upstreams
 
 __all__ = ["ReplicaSet"]
@@ -49,7 +49,7 @@ class ReplicaSet:
     """
 
     settings: Settings
-    table: Table
+    table: ReplicaTable
     image_store: ImageStore
     deployer: ContainerDeployer
     drainer: Drainer
@@ -74,7 +74,7 @@ class ReplicaSet:
     ) -> ReplicaSet:
         """Assemble a replica set; nothing is started yet."""
         engine.keep_volumes = settings.keep_volumes
-        table = Table(ports, settings.drain_time)
+        table = ReplicaTable(ports, settings.drain_time)
         store = ReplicaStore(
             engine, application, table, health_tracker(settings), settings.port_mappings
         )

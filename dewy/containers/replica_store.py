@@ -25,7 +25,7 @@ from .model import Container, Engine
 from .replica import Replica
 from .revision import Revision
 from .rollout import Observed, Phase
-from .table import Table
+from .table import ReplicaTable
 from .terminations import Termination, TerminationLog
 
 __all__ = ["ReplicaStore"]
@@ -65,7 +65,7 @@ class ReplicaStore:
         self,
         engine: Engine,
         application: Application,
-        table: Table,
+        table: ReplicaTable,
         health_tracker: HealthTracker,
         mappings: Sequence[PortMapping],
     ) -> None:

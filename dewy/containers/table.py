@@ -10,12 +10,12 @@ from ..proxy import Backend, Port
 from .replica import Replica
 from .upstream import Upstream
 
-__all__ = ["Table"]
+__all__ = ["ReplicaTable"]
 
 log = logging.getLogger(__name__)
 
 
-class Table:
+class ReplicaTable:
     """
     Table of replicas, which keeps the ports of the proxy in step with each other.
 

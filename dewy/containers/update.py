@@ -26,7 +26,7 @@ from .replica_store import ReplicaStore
 from .revision import ended
 from .rollout import Desired, Observed, Phase, Plan, reconcile
 
-__all__ = ["Circumstances", "Healing", "Order", "Rollout"]
+__all__ = ["Circumstances", "Healing", "Rollout", "UpdateTarget"]
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ SECOND_LOOK = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class UpdateTarget:
     """
     State to be reached in the end.
 
@@ -61,7 +61,11 @@ class _Update(ABC):
     """
 
     def __init__(
-        self, store: ReplicaStore, launcher: Launcher, drainer: Drainer, order: Order
+        self,
+        store: ReplicaStore,
+        launcher: Launcher,
+        drainer: Drainer,
+        order: UpdateTarget,
     ) -> None:
         self._store = store
         self._launcher = launcher
@@ -232,7 +236,7 @@ class Rollout(_Update):
         store: ReplicaStore,
         launcher: Launcher,
         drainer: Drainer,
-        order: Order,
+        order: UpdateTarget,
         progress: Progress = lambda text: None,
     ) -> None:
         super().__init__(store, launcher, drainer, order)
@@ -355,7 +359,7 @@ class Healing(_Update):
         store: ReplicaStore,
         launcher: Launcher,
         drainer: Drainer,
-        order: Order,
+        order: UpdateTarget,
         given: Circumstances,
     ) -> None:
         super().__init__(store, launcher, drainer, order)

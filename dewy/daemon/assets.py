@@ -10,7 +10,7 @@ from .. import boot
 from ..agent import Agent
 from ..caches import SharedCache
 from ..config import Settings
-from ..deploy.archive import Limits, Rules
+from ..deploy.archive import ArchiveLimits, UnpackRules
 from ..deploy.deployer import AssetsDeployer
 from ..deploy.fetch import Fetcher, Fetches, scope
 from ..deploy.release_store import UnpackedReleaseStore
@@ -60,12 +60,12 @@ async def unpacking(context: RunContext) -> tuple[Agent, Releases]:
     ), releases
 
 
-def rules_of(settings: Settings) -> Rules:
+def rules_of(settings: Settings) -> UnpackRules:
     """Return the rules for unpacking that *settings* say."""
     allowed = {"allow": True, "refuse": False}
     server = settings.command == "server"
-    return Rules(
-        Limits(
+    return UnpackRules(
+        ArchiveLimits(
             entries=settings.archive_max_entries,
             total=settings.archive_max_bytes,
             ratio=settings.archive_max_ratio,

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from ..config import Endpoint, Settings
-from ..containers.health import Check, HealthTracker
+from ..containers.health import HealthCheck, HealthTracker
 from ..proxy import Backend
 from ..proxy.frontend import Frontend
 
@@ -113,8 +113,8 @@ class BackendHealth:
         self._trackers.clear()
 
 
-def _check(settings: Settings) -> Check:
-    return Check(
+def _check(settings: Settings) -> HealthCheck:
+    return HealthCheck(
         path=settings.health_path,
         proxy_protocol=settings.proxy_protocol == "v2",
         host=settings.health_host,

@@ -27,7 +27,7 @@ from ..containers.replica_set import ReplicaSet
 from ..containers.upstream import require_reach
 from ..deploy.attempt import Attempt
 from ..deploy.state_store import StateStore
-from ..notifiers import Kind
+from ..notifiers import NoticeKind
 from ..polling import Poller
 from ..proxy import Port, Proxy
 from ..proxy.backend import Probe
@@ -38,7 +38,7 @@ from ..remotes.oci.credentials import Credentials
 from ..remotes.oci.login import credentials_for
 from ..remotes.oci.reference import Reference
 from .pending import Reread
-from .reload import Reload
+from .reload import ContainerReload
 from .runtime import RunContext
 
 __all__ = ["replicate"]
@@ -152,7 +152,9 @@ async def _keep(
         return await agent.judge(how, tail, verb)
 
     def troubled(text: str, over: bool) -> None:
-        agent.deployment_log.tell(Kind.IMPORTANT if over else Kind.ERROR, text)
+        agent.deployment_log.tell(
+            NoticeKind.IMPORTANT if over else NoticeKind.ERROR, text
+        )
 
     def renewed(attempt: Attempt, outcome: str, reason: str, detail: str) -> None:
         row = agent.deployment_log.reloaded(attempt, outcome, reason, detail)
@@ -176,7 +178,7 @@ async def _keep(
             reconciler.registry_answered(well=well)
 
     poller = Poller(tick, context.settings, context.clock, agent.deployment_log)
-    reload = Reload(reread, context.service, agent, poller, replica_set)
+    reload = ContainerReload(reread, context.service, agent, poller, replica_set)
     context.stack.push_async_callback(reload.stop)
     context.signals.restart = reload.request
     return Handlers(

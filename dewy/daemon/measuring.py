@@ -17,7 +17,7 @@ from ..system import Clock
 from ..telemetry.build import build
 from ..telemetry.instruments import LOOK_BOUNDS
 from ..telemetry.opening import Telemetry
-from ..telemetry.points import Point, Source
+from ..telemetry.points import MetricSource, Point
 from ..telemetry.proxied import proxied
 from .deployments import Deployments
 
@@ -40,16 +40,16 @@ def measure(
     timed = agent.registry = Timed(agent.registry, agent.clock)
     telemetry.watch(
         [
-            Source(build),
-            Source(deployments.read),
-            Source(lambda: _polling(handlers, timed, progress)),
-            Source(lambda: _release(handlers)),
-            Source(lambda: _notices(deployment_log.pipelines)),
+            MetricSource(build),
+            MetricSource(deployments.read),
+            MetricSource(lambda: _polling(handlers, timed, progress)),
+            MetricSource(lambda: _release(handlers)),
+            MetricSource(lambda: _notices(deployment_log.pipelines)),
         ]
     )
     if handlers.generations is not None:
         generations = handlers.generations
-        telemetry.watch([Source(lambda: _server(generations, deployments))])
+        telemetry.watch([MetricSource(lambda: _server(generations, deployments))])
     if handlers.replica_set is not None:
         from .inventory import Inventory
 
@@ -58,8 +58,8 @@ def measure(
         telemetry.watch(
             [
                 proxied(lambda: replica_set.table.ports),
-                Source(lambda: _replicas(replica_set)),
-                Source(inventory.read, inventory.ask),
+                MetricSource(lambda: _replicas(replica_set)),
+                MetricSource(inventory.read, inventory.ask),
             ]
         )
 

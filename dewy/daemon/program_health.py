@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 
 from ..agent import Agent
 from ..config import Endpoint
-from ..containers.health import Check, HealthTracker
+from ..containers.health import HealthCheck, HealthTracker
 from ..errors import DeploymentError, RestartCalledOff
 from ..logs import detailed
-from ..notifiers import Kind
+from ..notifiers import NoticeKind
 from ..supervisor.generations import Generations
 from ..supervisor.worker import Worker
 
@@ -50,7 +50,7 @@ class ProgramHealth:
         self._endpoint = endpoint
         settings = agent.settings
         self._path = settings.health_path
-        self._check = Check(settings.health_path, host=settings.health_host)
+        self._check = HealthCheck(settings.health_path, host=settings.health_host)
         self._healthy = HealthTracker(settings.health_rise, settings.health_fall)
         self._tracker = self._healthy
         self._worker: Worker | None = None
@@ -133,7 +133,7 @@ class ProgramHealth:
         name = running.name if running else "the program"
         self._told = True
         self._agent.deployment_log.tell(
-            Kind.ERROR, f"{name} is unhealthy: {problem}; it is left running"
+            NoticeKind.ERROR, f"{name} is unhealthy: {problem}; it is left running"
         )
 
     async def _replace(self, worker: Worker) -> None:
@@ -157,4 +157,4 @@ class ProgramHealth:
         running = self._agent.state.running
         name = running.name if running else "the program"
         log.info("Program is healthy again")
-        self._agent.deployment_log.tell(Kind.RECOVERY, f"{name} is healthy again")
+        self._agent.deployment_log.tell(NoticeKind.RECOVERY, f"{name} is healthy again")

@@ -17,7 +17,7 @@ from ..containers.pausing import Pausing
 from ..deploy.lock import lock
 from ..errors import DewyError
 from ..proxy.frontend import Frontend
-from ..proxy.reload import Reload
+from ..proxy.reload import ProxyReload
 from .backend_health import checked
 
 __all__ = ["beside"]
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def beside(frontend: Frontend, reload: Reload) -> AsyncIterator[None]:
+async def beside(frontend: Frontend, reload: ProxyReload) -> AsyncIterator[None]:
     """Check the backends of *frontend* and answer commands while the block lasts."""
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(checked(frontend))
@@ -35,7 +35,7 @@ async def beside(frontend: Frontend, reload: Reload) -> AsyncIterator[None]:
 
 
 async def _take_orders(
-    frontend: Frontend, reload: Reload, stack: AsyncExitStack
+    frontend: Frontend, reload: ProxyReload, stack: AsyncExitStack
 ) -> None:
     """
     Open the control socket, on which relaying does not depend.
@@ -59,7 +59,7 @@ async def _take_orders(
         )
 
 
-def _handler(frontend: Frontend, reload: Reload, pausing: Pausing) -> Any:
+def _handler(frontend: Frontend, reload: ProxyReload, pausing: Pausing) -> Any:
     settings = frontend.settings
     name = settings.name or settings.root.name
 

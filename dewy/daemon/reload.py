@@ -19,7 +19,7 @@ from ..polling import Poller
 from ..systemd import Service
 from .pending import BESIDE, Reread, names
 
-__all__ = ["TAKEN", "Reload", "merged"]
+__all__ = ["TAKEN", "ContainerReload", "merged"]
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ TAKEN = frozenset(
 """Settings that may change while dewy runs; the rest requires a restart."""
 
 
-class Reload:
+class ContainerReload:
     """
     Reload of the configuration of a dewy that keeps replicas.
 

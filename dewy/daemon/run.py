@@ -21,7 +21,7 @@ from ..config import Settings
 from ..deploy.lock import STOPPING, UNREACHABLE, RootLock
 from ..deploy.plan import is_met, quarantined
 from ..errors import DewyError
-from ..notifiers import Kind
+from ..notifiers import NoticeKind
 from ..polling import Poller
 from ..signals import Signals
 from ..supervisor.policy import Policy
@@ -158,11 +158,15 @@ async def _serve(context: RunContext, handlers: Handlers) -> int:
     context.beside(_tell_ready(context, agent), "readiness")
     await context.may_poll()
     deployment_log, signals = agent.deployment_log, context.signals
-    deployment_log.tell(Kind.ORDINARY, f"dewy {__version__} keeps {settings.root}")
+    deployment_log.tell(
+        NoticeKind.ORDINARY, f"dewy {__version__} keeps {settings.root}"
+    )
     try:
         return await _poll(agent, poller, signals.obeyed)
     finally:
-        deployment_log.tell(Kind.ORDINARY, f"Stopping ({signals.reason or 'done'})")
+        deployment_log.tell(
+            NoticeKind.ORDINARY, f"Stopping ({signals.reason or 'done'})"
+        )
 
 
 async def _tell_ready(context: RunContext, agent: Agent) -> None:

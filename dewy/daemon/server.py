@@ -12,7 +12,7 @@ from ..deploy.state import Group, Installed, State
 from ..deploy.state_store import StateStore
 from ..errors import DeploymentError, StartFailed
 from ..logs import detailed
-from ..notifiers import Kind
+from ..notifiers import NoticeKind
 from ..supervisor.accepting import AcceptWatch
 from ..supervisor.deployer import ServerDeployer
 from ..supervisor.generations import Generations
@@ -163,7 +163,7 @@ async def _stand_in(agent: Agent, releases: Releases, gone: Installed) -> bool:
     await releases.switch(back.directory)
     log.error("Running release is gone", extra={"tag": gone.name, "to": back.name})
     text = f"{gone.name} is gone from this host; {back.name} runs until it is fetched"
-    agent.deployment_log.tell(Kind.ERROR, text)
+    agent.deployment_log.tell(NoticeKind.ERROR, text)
     agent.announce(agent.describe())
     return True
 

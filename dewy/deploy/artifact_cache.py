@@ -36,7 +36,7 @@ REVOKED = b"{}"
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class CachedArtifact:
     """
     The facts known about a cached artifact.
 
@@ -143,7 +143,7 @@ class ArtifactCache:
         """Put the verified artifact at *path* on the shelf."""
         key = self.key(release)
         size = (await asyncio.to_thread(path.stat)).st_size
-        manifest = Manifest(
+        manifest = CachedArtifact(
             sha256=digest.removeprefix("sha256:"),
             size=size,
             identity=release.identity,
@@ -185,16 +185,16 @@ class ArtifactCache:
 
     async def _manifest(
         self, release: Release, *, tell: bool = False
-    ) -> Manifest | None:
+    ) -> CachedArtifact | None:
         key = f"{self.key(release)}.json"
         text = await self._get(key) or REVOKED
-        manifest = Manifest.parse(text)
+        manifest = CachedArtifact.parse(text)
         if tell and manifest is None and text != REVOKED:
             log.warning("Found a damaged manifest in the cache", extra={"key": key})
         vouched = manifest and manifest.vouches_for(release, self._mode)
         return manifest if vouched else None
 
-    async def _revoke(self, release: Release, manifest: Manifest) -> None:
+    async def _revoke(self, release: Release, manifest: CachedArtifact) -> None:
         """
         Have *manifest* count no longer, unless another host has replaced it meanwhile.
 
@@ -205,7 +205,7 @@ class ArtifactCache:
             await self._try(self._cache.delete(key), None)
             return
         found = await self._try(self._cache.read(key), Versioned(), reading=True)
-        if Manifest.parse(found.value or b"") == manifest:
+        if CachedArtifact.parse(found.value or b"") == manifest:
             await self._try(
                 self._cache.compare_and_set(key, found.version, REVOKED), False
             )

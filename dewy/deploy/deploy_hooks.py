@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ..config import Settings
 from ..errors import HookFailed, last_words
-from ..notifiers import Hook, Kind
+from ..notifiers import Hook, NoticeKind
 from ..notifiers.format import tail
 from .attempt import Attempt
 from .deployment_log import DeploymentLog
@@ -112,7 +112,7 @@ class DeployHooks:
         )
         fate = "succeeded" if result.success else f"failed: {result.reason}"
         self._deployment_log.tell(
-            Kind.HOOK,
+            NoticeKind.HOOK,
             f"{kind.value} hook {fate}",
             hook=_told(kind, result),
         )

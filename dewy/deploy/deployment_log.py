@@ -11,7 +11,7 @@ from typing import Self
 
 from ..errors import DeploymentError, DewyError
 from ..logs import detail_of, detailed, struck, summary, words_of
-from ..notifiers import Hook, Kind, Notice, Notifier
+from ..notifiers import Hook, Notice, NoticeKind, Notifier
 from ..notifiers.format import tail as shortened
 from ..notifiers.pipeline import Pipeline
 from ..system import Clock, completed
@@ -225,7 +225,7 @@ class DeploymentLog:
         log.warning("Deployment cancelled", extra=attempt.log_fields(reason=reason))
         await self.record(attempt, "cancelled", reason)
         what = "gone back to" if attempt.action == "rollback" else "deployed"
-        self.tell(Kind.IMPORTANT, f"{attempt.target} was not {what}: {reason}")
+        self.tell(NoticeKind.IMPORTANT, f"{attempt.target} was not {what}: {reason}")
 
     async def hook_failed(
         self, attempt: Attempt, reason: str, tail: Tail, *, detail: str, seconds: float
@@ -246,7 +246,7 @@ class DeploymentLog:
         """Tell that the artifact is here; once while what follows keeps failing."""
         tag, trouble = attempt.target, self._trouble
         if trouble is None or trouble[0] != tag or trouble[1] == "fetch":
-            self.tell(Kind.ORDINARY, f"Fetched {tag}")
+            self.tell(NoticeKind.ORDINARY, f"Fetched {tag}")
 
     async def died(self, tag: str, how: str, tail: Tail = ()) -> None:
         """
@@ -281,7 +281,7 @@ class DeploymentLog:
 
     def tell(
         self,
-        kind: Kind,
+        kind: NoticeKind,
         text: str,
         *fields: tuple[str, str],
         hook: Hook | None = None,
@@ -315,7 +315,7 @@ class DeploymentLog:
         if not self.is_told(exc):
             self._troubled.add(what)
             text = f"{what}: {summary(exc)}"
-            self.tell(Kind.ERROR, text, about=exc, series=what)
+            self.tell(NoticeKind.ERROR, text, about=exc, series=what)
 
     def poll_succeeded(self, what: str = POLL_FAILED) -> None:
         """Tell that polls succeed again, if it was told of *what* failed."""
@@ -323,7 +323,7 @@ class DeploymentLog:
         if what in self._troubled:
             self._troubled.discard(what)
             text = AGAIN.get(what, "Polls succeed again")
-            self.tell(Kind.RECOVERY, text, series=what)
+            self.tell(NoticeKind.RECOVERY, text, series=what)
 
     def _known(self, attempt: Attempt, outcome: str, reason: str) -> None:
         attempt.over = True

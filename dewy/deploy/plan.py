@@ -11,7 +11,7 @@ from ..registries import Candidates
 from ..release import Release
 from ..system import utc
 from ..versions import Key, Version
-from .quarantine import Entry
+from .quarantine import QuarantineEntry
 from .state import Installed, State
 
 
@@ -218,7 +218,7 @@ def undone_by(
     return f"polls find {newest.tag}" if older else f"{newest.tag} is newer"
 
 
-def quarantined(entry: Entry) -> str:
+def quarantined(entry: QuarantineEntry) -> str:
     """Explain why and until when a version is kept out."""
     if entry.until is None:
         end = f"until it is replaced, or `dewy retry {entry.tag}`"

@@ -12,7 +12,7 @@ from functools import partial
 from ..config import Settings
 from ..errors import DeploymentError
 from ..logs import words_of
-from ..notifiers import Kind
+from ..notifiers import NoticeKind
 from ..system import Clock
 from .attempt import Attempt, new_id
 from .deployer import Deployer
@@ -339,7 +339,7 @@ class Probation:
         told = f"{reason}; back to {back}" if back else reason
         await self._deployment_log.record(attempt, outcome, told, tail, detail=detail)
         text = f"{bad.name} {told}"
-        self._deployment_log.tell(Kind.ERROR, text, ("log", "\n".join(tail)))
+        self._deployment_log.tell(NoticeKind.ERROR, text, ("log", "\n".join(tail)))
 
 
 async def _at_hand_first(

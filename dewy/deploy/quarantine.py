@@ -27,7 +27,7 @@ FORGOTTEN = 30 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class QuarantineEntry:
     """
     Attributes:
         tag, identity: The version that failed; another identity under the same tag is
@@ -76,16 +76,16 @@ class Entry:
 class Quarantine:
     """The entries, oldest first; immutable."""
 
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[QuarantineEntry, ...] = ()
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[QuarantineEntry]:
         return iter(self.entries)
 
-    def find(self, tag: str, identity: str) -> Entry | None:
+    def find(self, tag: str, identity: str) -> QuarantineEntry | None:
         """Return the entry for these bytes under this tag."""
         return next((e for e in self.entries if e.is_about(tag, identity)), None)
 
-    def blocking(self, tag: str, identity: str, now: float) -> Entry | None:
+    def blocking(self, tag: str, identity: str, now: float) -> QuarantineEntry | None:
         """Return the entry that keeps this version out at *now*, if any."""
         entry = self.find(tag, identity)
         return entry if entry and entry.blocks(now) else None
@@ -106,13 +106,13 @@ class Quarantine:
 
         *traffic* tells that the version had carried some, or that an operator
         left it: it does not come back by itself. *detail* and *by* are as in
-        `Entry`; what *reason* says is shown to every user of the host.
+        `QuarantineEntry`; what *reason* says is shown to every user of the host.
         """
         known = self.find(tag, identity)
         failures = known.failures + 1 if known else 1
         now = clock.wall()
         until = None if traffic else now + delay(failures, clock.jitter())
-        entry = Entry(tag, identity, reason, failures, now, until, detail, by)
+        entry = QuarantineEntry(tag, identity, reason, failures, now, until, detail, by)
         return replace(self, entries=(*self._others(tag, identity), entry))
 
     def release(self, tag: str) -> Self:
@@ -164,7 +164,7 @@ class Quarantine:
         """
         return replace(self, entries=tuple(_clamp(e, now) for e in self.entries))
 
-    def _with(self, entry: Entry) -> Self:
+    def _with(self, entry: QuarantineEntry) -> Self:
         same = (entry.tag, entry.identity)
         return replace(
             self,
@@ -173,7 +173,7 @@ class Quarantine:
             ),
         )
 
-    def _others(self, tag: str, identity: str) -> tuple[Entry, ...]:
+    def _others(self, tag: str, identity: str) -> tuple[QuarantineEntry, ...]:
         return tuple(e for e in self.entries if not e.is_about(tag, identity))
 
     @classmethod
@@ -185,8 +185,8 @@ class Quarantine:
         return cls(tuple(map(_entry, listed(mapping(data).get("entries", ())))))
 
 
-def _entry(data: object) -> Entry:
-    found = record(Entry, data)
+def _entry(data: object) -> QuarantineEntry:
+    found = record(QuarantineEntry, data)
     if "detail" in mapping(data) or found.until is None:
         return found
     # An older dewy had a program's words in the reason.
@@ -200,18 +200,18 @@ def delay(failures: int, random: float) -> float:
     return base * (1 - SPREAD + 2 * SPREAD * random)
 
 
-def _clamp(entry: Entry, now: float) -> Entry:
+def _clamp(entry: QuarantineEntry, now: float) -> QuarantineEntry:
     if entry.until is None or entry.until <= now + FURTHEST:
         return entry
     return replace(entry, until=now)
 
 
-def _looked_for(entry: Entry, found: bool, now: float) -> Entry:
+def _looked_for(entry: QuarantineEntry, found: bool, now: float) -> QuarantineEntry:
     since = entry.absent_since
     if found or entry.until is None or entry.by:
         return replace(entry, absent_since=None)
     return replace(entry, absent_since=now if since is None else min(since, now))
 
 
-def _is_forgotten(entry: Entry, now: float) -> bool:
+def _is_forgotten(entry: QuarantineEntry, now: float) -> bool:
     return entry.absent_since is not None and now - entry.absent_since >= FORGOTTEN

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..config import Settings
 from .history import ADOPTED, History, Record
 from .migrate_go import adopt, deployed_at
-from .quarantine import Entry, Quarantine, delay
+from .quarantine import Quarantine, QuarantineEntry, delay
 from .state import Installed, State
 from .verbs import BY_OPERATOR
 
@@ -71,7 +71,7 @@ def condemned(records: Iterable[Record]) -> Quarantine:
 
     Records do not name the bytes: an entry keeps out whatever has that tag (pure).
     """
-    entries: dict[str, Entry] = {}
+    entries: dict[str, QuarantineEntry] = {}
     for record in records:
         if record.outcome in ("deployed", ADOPTED):
             entries.pop(record.tag, None)
@@ -83,7 +83,9 @@ def condemned(records: Iterable[Record]) -> Quarantine:
         served = bool(by) or record.step == "probation"
         until = None if served else record.at + delay(failures, 0.5)
         detail = "" if by else record.detail
-        entries[tag] = Entry(tag, "", reason, failures, record.at, until, detail, by)
+        entries[tag] = QuarantineEntry(
+            tag, "", reason, failures, record.at, until, detail, by
+        )
     return Quarantine(tuple(entries.values()))
 
 

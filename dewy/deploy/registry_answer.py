@@ -95,7 +95,7 @@ class Passed:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RegistryAnswer:
     """
     A registry's answer, and the host that asks anew.
 
@@ -134,10 +134,10 @@ class Entry:
     def locked_ago(self, now: float) -> float:
         return _since(self.locked_at, now)
 
-    def claimed(self, by: str, now: float) -> Entry:
+    def claimed(self, by: str, now: float) -> RegistryAnswer:
         return replace(self, locked_at=now, locked_by=by)
 
-    def unlocked(self, failure: Failure | None = None) -> Entry:
+    def unlocked(self, failure: Failure | None = None) -> RegistryAnswer:
         return replace(
             self, locked_at=None, locked_by="", failure=failure or self.failure
         )
@@ -155,7 +155,7 @@ class Entry:
         return json.dumps({k: v for k, v in document.items() if v is not None}).encode()
 
     @classmethod
-    def parse(cls, text: bytes | None) -> Entry:
+    def parse(cls, text: bytes | None) -> RegistryAnswer:
         """Read one; an empty one if *text* is something else."""
         try:
             document = json.loads(text or b"{}")

@@ -19,7 +19,7 @@ from ..caches.outage_log import OutageLog
 from ..config.values import duration
 from ..errors import ConfigError, DewyError, NotYet, RateLimited, RemoteError
 from ..logs import summary
-from ..notifiers import Kind
+from ..notifiers import NoticeKind
 from ..registries import ArrangingRegistry, Candidates, Registry, candidates_of
 from ..release import Deployment, Release
 from ..system import Clock, hostname
@@ -28,13 +28,13 @@ from ..urls import redact
 from ..versions import Version
 from .candidates import first
 from .lease import later
-from .registry_answer import Entry, Failure, Passed, moment
+from .registry_answer import Failure, Passed, RegistryAnswer, moment
 
 __all__ = ["CachedRegistry", "Terms", "ttl_of"]
 
 log = logging.getLogger(__name__)
 
-Tell = Callable[[Kind, str], None]
+Tell = Callable[[NoticeKind, str], None]
 
 WAIT = 0.25
 """Seconds between two looks at what another host finds out, give or take a half."""
@@ -158,7 +158,7 @@ class CachedRegistry:
             listed=moment(entry.fetched_at),
         )
 
-    async def _entry(self) -> Entry:
+    async def _entry(self) -> RegistryAnswer:
         """Return an entry that holds a release."""
         deadline = self._clock.monotonic() + min(self._terms.claim + WAIT, PATIENCE)
         while True:
@@ -168,8 +168,8 @@ class CachedRegistry:
                 return await self._alone(exc)
             if seen.value is not None:
                 self._outage.over(reading=True)
-            entry, now = Entry.parse(seen.value), self._now(seen)
-            damaged = [DAMAGED] if seen.value and entry == Entry() else []
+            entry, now = RegistryAnswer.parse(seen.value), self._now(seen)
+            damaged = [DAMAGED] if seen.value and entry == RegistryAnswer() else []
             tell(log, self._key, damaged)
             if entry.release and entry.age(now) < self._terms.ttl:
                 return self._good(entry)
@@ -189,13 +189,13 @@ class CachedRegistry:
     def _now(self, seen: Versioned) -> float:
         return self._clock.wall() if seen.now is None else seen.now
 
-    def _waits(self, entry: Entry, now: float, deadline: float) -> bool:
+    def _waits(self, entry: RegistryAnswer, now: float, deadline: float) -> bool:
         claimed = entry.locked_ago(now) < self._terms.claim
         return claimed and self._clock.monotonic() < deadline
 
-    async def _claim(self, seen: Versioned, deadline: float) -> Entry | None:
+    async def _claim(self, seen: Versioned, deadline: float) -> RegistryAnswer | None:
         """Return the entry with our claim in it; None if somebody else was first."""
-        claim = Entry.parse(seen.value).claimed(self._node, self._now(seen))
+        claim = RegistryAnswer.parse(seen.value).claimed(self._node, self._now(seen))
         try:
             if await self._cache.compare_and_set(self._key, seen.version, claim.text()):
                 self._outage.over()
@@ -209,7 +209,7 @@ class CachedRegistry:
             return replace(claim, locked_by="")
         return None
 
-    async def _ask(self, claim: Entry, now: float) -> Entry:
+    async def _ask(self, claim: RegistryAnswer, now: float) -> RegistryAnswer:
         begun = self._clock.monotonic()
         after = claim.unlocked()
         try:
@@ -229,19 +229,19 @@ class CachedRegistry:
         log.info("Registry result refreshed from upstream", extra=told)
         return self._good(after)
 
-    async def _answer(self) -> Entry:
+    async def _answer(self) -> RegistryAnswer:
         """Ask the registry, on behalf of every host of this platform."""
         offered = await candidates_of(self._registry)
         release, passed = await first(offered)
         over = tuple(Passed.of(tag, exc) for tag, exc in passed)
         if offered.names is None:
-            return Entry(release, passed=over)
+            return RegistryAnswer(release, passed=over)
         names = (each.tag for each in offered.versions)
         others = (each.name for each in offered.refused)
         listed = tuple(dict.fromkeys((*names, *others)))[:MOST_NAMES]
-        return Entry(release, passed=over, names=listed)
+        return RegistryAnswer(release, passed=over, names=listed)
 
-    async def _settle(self, claim: Entry, after: Entry) -> None:
+    async def _settle(self, claim: RegistryAnswer, after: RegistryAnswer) -> None:
         """Replace our own claim, and nobody else's."""
         try:
             async with asyncio.timeout(UNLOCK):
@@ -251,18 +251,20 @@ class CachedRegistry:
         except Exception as exc:  # noqa: BLE001 - a plugin's cache may raise anything
             self._outage.noticed(exc)
 
-    async def _alone(self, exc: Exception) -> Entry:
+    async def _alone(self, exc: Exception) -> RegistryAnswer:
         self._outage.noticed(exc, reading=True)
         return replace(await self._answer(), fetched_at=self._clock.monotonic())
 
-    def _good(self, entry: Entry) -> Entry:
+    def _good(self, entry: RegistryAnswer) -> RegistryAnswer:
         if self._told:
             log.info("Registry answers again", extra={"after": self._told})
-            self._tell(Kind.RECOVERY, "The registry answers again")
+            self._tell(NoticeKind.RECOVERY, "The registry answers again")
             self._told = ""
         return entry
 
-    def _despite(self, exc: DewyError, entry: Entry, now: float) -> Entry:
+    def _despite(
+        self, exc: DewyError, entry: RegistryAnswer, now: float
+    ) -> RegistryAnswer:
         """Return the last answer, if the registry gave none; else *exc* is raised."""
         age = entry.age(now)
         usable = entry.release is not None and age <= self._terms.stale
@@ -275,7 +277,7 @@ class CachedRegistry:
                 extra={"age": round(age), "reason": self._told},
             )
             self._tell(
-                Kind.ERROR,
+                NoticeKind.ERROR,
                 f"The registry fails ({self._told}); going on with what it said "
                 f"{age:.0f} s ago, for {self._terms.stale:.0f} s at most",
             )

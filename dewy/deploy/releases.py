@@ -18,7 +18,7 @@ from threading import Event
 from ..errors import DeploymentError
 from ..files import sync_directory
 from ..system import completed, to_the_end
-from .archive import Rules, unpack
+from .archive import UnpackRules, unpack
 from .current import Current, told
 
 log = logging.getLogger(__name__)
@@ -47,8 +47,8 @@ class Releases:
             still lives; they are not removed.
     """
 
-    def __init__(self, root: Path, rules: Rules | None = None) -> None:
-        self._rules = rules or Rules()
+    def __init__(self, root: Path, rules: UnpackRules | None = None) -> None:
+        self._rules = rules or UnpackRules()
         self._releases = root.absolute() / "releases"
         self._current = Current(root.absolute())
         self.moving = asyncio.Lock()
@@ -340,7 +340,9 @@ class Trial:
         return None if self.back is None else self._releases.path(self.back)
 
 
-def _fill(partial: Path, artifact: Path, file: str, rules: Rules, stop: Event) -> None:
+def _fill(
+    partial: Path, artifact: Path, file: str, rules: UnpackRules, stop: Event
+) -> None:
     # Opened first: a write that the disk loses is told to earlier descriptors.
     descriptor = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

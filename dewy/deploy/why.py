@@ -14,7 +14,7 @@ from .history import ADOPTED, HOOK_FAILED, INTERRUPTED, Record
 from .plan import Action, not_tried, plan, quarantined
 from .state import State
 
-__all__ = ["Answer", "Looked", "explain"]
+__all__ = ["Explanation", "Looked", "explain"]
 
 RUNS, CURRENT, WAITS, KEPT_OUT, HELD, PASSED_OVER, LEFT, FAILED, UNKNOWN = (
     "runs",
@@ -65,7 +65,7 @@ class Looked:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Explanation:
     """
     Attributes:
         verdict: `runs`, `current` (it would, but no dewy runs), `waits` (for the next
@@ -90,7 +90,7 @@ def explain(
     now: float,
     *,
     alive: bool = True,
-) -> Answer:
+) -> Explanation:
     """
     Explain why *version* runs or not; *now* is seconds since the epoch.
 
@@ -109,7 +109,7 @@ def explain(
         found = [(UNKNOWN, f"nothing is known of {version} here")]
     verdict = next((each for each, _ in found if each), UNKNOWN)
     why = [*(text for _, text in found), *_kept(version, state)]
-    return Answer(verdict, tuple(why), records)
+    return Explanation(verdict, tuple(why), records)
 
 
 Found = Iterator[tuple[str, str]]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, Self, TypeVar
 
 from ..threads import moment
-from .protocol import LENGTH, Raised, Request, Returned, encode
+from .protocol import LENGTH, Call, Raised, Returned, encode
 
 __all__ = ["IOProcess"]
 
@@ -85,7 +85,7 @@ class IOProcess:
             OSError: the directory hangs, or the process was killed.
             Exception: raised by the function.
         """
-        result: T = await self._ask(Request(function, args, kwargs), _ignore)
+        result: T = await self._ask(Call(function, args, kwargs), _ignore)
         return result
 
     async def stream(
@@ -96,7 +96,7 @@ class IOProcess:
         **kwargs: P.kwargs,
     ) -> None:
         """Await *consume* with each piece that *function* yields; raises as `call`."""
-        await self._ask(Request(function, args, kwargs), consume)
+        await self._ask(Call(function, args, kwargs), consume)
 
     async def close(self) -> None:
         """End the process; one that hangs is left behind."""
@@ -108,7 +108,7 @@ class IOProcess:
             _abandoned.append(self._process)
             self._process = None
 
-    async def _ask(self, request: Request, consume: Consume) -> Any:
+    async def _ask(self, request: Call, consume: Consume) -> Any:
         async with self._turn:
             if self._idle is not None:
                 self._idle.cancel()
@@ -133,7 +133,7 @@ class IOProcess:
         with theirs:
             self._process = _spawn(self.directory, theirs)
 
-    async def _answer(self, request: Request, consume: Consume) -> Returned | Raised:
+    async def _answer(self, request: Call, consume: Consume) -> Returned | Raised:
         self._since = time.time()
         try:
             async with asyncio.timeout(QUIET):
@@ -152,7 +152,7 @@ class IOProcess:
             reason = "its helper process was killed"
             raise OSError(errno.EIO, reason, str(self.directory)) from None
 
-    async def _send(self, request: Request) -> None:
+    async def _send(self, request: Call) -> None:
         assert self._channel is not None
         loop = asyncio.get_running_loop()
         await loop.sock_sendall(self._channel, encode(request))

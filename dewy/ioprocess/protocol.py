@@ -12,7 +12,7 @@ LENGTH = struct.Struct("!Q")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class Call:
     """A call of a function, which both sides import by its name."""
 
     function: Callable[..., Any]

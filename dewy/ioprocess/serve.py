@@ -20,7 +20,7 @@ from collections.abc import Generator, Iterator
 from typing import BinaryIO, cast
 
 from . import life
-from .protocol import LENGTH, Raised, Request, Returned, encode
+from .protocol import LENGTH, Call, Raised, Returned, encode
 
 PR_SET_PDEATHSIG = 1
 SIGN_EVERY = 1.0
@@ -44,7 +44,7 @@ def _die_with(parent: int) -> None:
         os._exit(0)
 
 
-def _call(request: Request) -> Iterator[object]:
+def _call(request: Call) -> Iterator[object]:
     """Yield the pieces of a result that comes in pieces, and how the call ended."""
     try:
         result = request.function(*request.args, **request.kwargs)
@@ -55,12 +55,12 @@ def _call(request: Request) -> Iterator[object]:
         yield Raised(exc)
 
 
-def _read(stream: BinaryIO) -> Request | None:
+def _read(stream: BinaryIO) -> Call | None:
     header = stream.read(LENGTH.size)
     if len(header) < LENGTH.size:
         return None
     body = stream.read(*LENGTH.unpack(header))
-    return cast("Request", pickle.loads(body))
+    return cast("Call", pickle.loads(body))
 
 
 def _write(stream: BinaryIO, message: object) -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Protocol
 
 from ..errors import RemoteError
-from ..schemes import Entry, Schemes
+from ..schemes import Implementation, Schemes
 
 __all__ = [
     "NOTIFIERS",
     "Hook",
-    "Kind",
     "Notice",
+    "NoticeKind",
     "Notifier",
     "Origin",
     "PartlyDelivered",
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 
-class Kind(Enum):
+class NoticeKind(Enum):
     """The importance of a notice, which decides the limits that apply to it."""
 
     ORDINARY = "ordinary"
@@ -71,7 +71,7 @@ class Notice:
             that have no series of their own.
     """
 
-    kind: Kind
+    kind: NoticeKind
     text: str
     fields: tuple[tuple[str, str], ...] = field(default=())
     hook: Hook | None = None
@@ -82,9 +82,9 @@ class Notice:
     @property
     def matters(self) -> bool:
         """True if somebody would miss the notice."""
-        if self.kind is Kind.HOOK:
+        if self.kind is NoticeKind.HOOK:
             return self.hook is not None and not self.hook.success
-        return self.kind is not Kind.ORDINARY
+        return self.kind is not NoticeKind.ORDINARY
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +130,11 @@ class Notifier(Protocol):
 NOTIFIERS: Schemes[[Origin], Notifier] = Schemes(
     "notifier",
     {
-        "mem": Entry("dewy.notifiers.memory:MemoryNotifier"),
-        "slack": Entry("dewy.notifiers.slack:SlackNotifier", "slack"),
-        "mail": Entry("dewy.notifiers.mail:MailNotifier", "mail"),
-        "smtp": Entry("dewy.notifiers.mail:MailNotifier", "mail"),
-        "http": Entry("dewy.notifiers.webhook:WebhookNotifier"),
-        "https": Entry("dewy.notifiers.webhook:WebhookNotifier"),
+        "mem": Implementation("dewy.notifiers.memory:MemoryNotifier"),
+        "slack": Implementation("dewy.notifiers.slack:SlackNotifier", "slack"),
+        "mail": Implementation("dewy.notifiers.mail:MailNotifier", "mail"),
+        "smtp": Implementation("dewy.notifiers.mail:MailNotifier", "mail"),
+        "http": Implementation("dewy.notifiers.webhook:WebhookNotifier"),
+        "https": Implementation("dewy.notifiers.webhook:WebhookNotifier"),
     },
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..system import Clock
-from . import Kind, Notice, Notifier
+from . import Notice, NoticeKind, Notifier
 
 WINDOW = 600.0
 """Seconds in which nobody has to hear the same twice in a row."""
@@ -25,7 +25,7 @@ class Dedup:
     async def send(self, notice: Notice) -> None:
         now = self._clock.monotonic()
         repeated = notice == self._last and now - self._at < WINDOW
-        if repeated and notice.kind is not Kind.IMPORTANT:
+        if repeated and notice.kind is not NoticeKind.IMPORTANT:
             return
         self._last, self._at = notice, now
         await self._notifier.send(notice)

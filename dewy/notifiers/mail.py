@@ -55,7 +55,7 @@ _ADDRESS = re.compile(r"[^\s@<>,;]+@[^\s@<>,;]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class MailAccount:
     """
     The mail server, the security of its connection, and the sender.
 
@@ -124,7 +124,7 @@ class MailNotifier:
 
     def __init__(self, url: SplitResult, origin: Origin) -> None:
         chosen = urls.options(url, OPTIONS)
-        self._account = Account.of(url, chosen, os.environ)
+        self._account = MailAccount.of(url, chosen, os.environ)
         self._subject = _line("subject", chosen["subject"])
         self._origin = origin
         self._settled: dict[str, set[str]] = {}

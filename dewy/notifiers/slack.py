@@ -16,7 +16,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from .. import __version__, urls
 from ..errors import ConfigError, RemoteError
 from ..remotes import http
-from . import Kind, Notice, Origin, Undeliverable
+from . import Notice, NoticeKind, Origin, Undeliverable
 from .slack_message import attachment, footer
 
 TOKEN = "SLACK_TOKEN"
@@ -95,7 +95,7 @@ class SlackNotifier:
         }
         if self._thread:
             message["thread_ts"] = self._thread
-            if notice.kind is Kind.ERROR and self._broadcast:
+            if notice.kind is NoticeKind.ERROR and self._broadcast:
                 message["reply_broadcast"] = True
         return message
 

@@ -6,7 +6,7 @@ import colorsys
 import hashlib
 from typing import Any
 
-from . import Hook, Kind, Notice
+from . import Hook, Notice, NoticeKind
 from .format import duration, tail
 
 SUCCEEDED, FAILED = "#36a64f", "#dd0000"
@@ -53,7 +53,7 @@ def escaped(text: str) -> str:
 
 def _plain(notice: Notice, host: str) -> dict[str, Any]:
     return {
-        "color": FAILED if notice.kind is Kind.ERROR else colour(host),
+        "color": FAILED if notice.kind is NoticeKind.ERROR else colour(host),
         "fallback": notice.text,
         "text": escaped(notice.text),
         "fields": [

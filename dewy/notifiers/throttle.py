@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..system import Clock
-from . import Kind, Notice, Notifier
+from . import Notice, NoticeKind, Notifier
 from .format import duration
 
 ERRORS = 3
@@ -33,12 +33,12 @@ class Throttle:
 
     def _judge(self, notice: Notice) -> Notice | None:
         match notice.kind:
-            case Kind.ERROR:
+            case NoticeKind.ERROR:
                 return self._error(notice)
-            case Kind.RECOVERY:
+            case NoticeKind.RECOVERY:
                 known = notice.series in self._open
                 return self._end(notice, ", after ", notice.series) if known else None
-            case Kind.IMPORTANT:
+            case NoticeKind.IMPORTANT:
                 return self._end(notice, "\nThis ends trouble: ", *self._open)
             case _:
                 silent = any(errors >= ERRORS for errors, _ in self._open.values())

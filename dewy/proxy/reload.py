@@ -15,7 +15,7 @@ from ..logs import summary
 from ..systemd import Service
 from .frontend import Frontend
 
-__all__ = ["READY", "Reload", "Reread", "merged"]
+__all__ = ["READY", "ProxyReload", "Reread", "merged"]
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ TAKEN = frozenset(
 _WRITTEN = {each.setting: f"--{each.name}" for each in options_of("proxy")}
 
 
-class Reload:
+class ProxyReload:
     """
     Reload of the configuration of *frontend*.
 

@@ -16,7 +16,7 @@ from ..systemd import Service
 from .backend import Probe
 from .frontend import Frontend
 from .proxy import Proxy
-from .reload import READY, Reload, Reread
+from .reload import READY, ProxyReload, Reread
 from .stopping import stop
 
 __all__ = ["run"]
@@ -26,14 +26,16 @@ log = logging.getLogger(__name__)
 
 Leave = Callable[[], None]
 Around = Callable[[Frontend], AbstractAsyncContextManager[Leave]]
-Beside = Callable[[Frontend, Reload], AbstractAsyncContextManager[None]]
+Beside = Callable[[Frontend, ProxyReload], AbstractAsyncContextManager[None]]
 
 
 def _alone(frontend: Frontend) -> AbstractAsyncContextManager[Leave]:
     return nullcontext(lambda: None)
 
 
-def _nothing(frontend: Frontend, reload: Reload) -> AbstractAsyncContextManager[None]:
+def _nothing(
+    frontend: Frontend, reload: ProxyReload
+) -> AbstractAsyncContextManager[None]:
     return nullcontext()
 
 
@@ -62,7 +64,7 @@ async def run(
     system.raise_descriptor_limit()
     proxy = _proxy(settings, lambda backend: frontend.probe(backend))
     frontend = Frontend(proxy, settings)
-    reload = Reload(frontend, service, reread or (lambda: settings))
+    reload = ProxyReload(frontend, service, reread or (lambda: settings))
     with Signals() as signals:
         try:
             # Before it is entered, so that waiting clients already find the backends.

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from ..release import Deployment, Release
 from ..remotes import Clients
-from ..schemes import Entry, Schemes
+from ..schemes import Implementation, Schemes
 from ..versions import Selection
 from .candidates import Candidates
 
@@ -89,12 +89,12 @@ async def candidates_of(registry: Registry) -> Candidates:
 REGISTRIES: Schemes[[Selection, Clients], Registry] = Schemes(
     "registry",
     {
-        "file": Entry("dewy.registries.file:FileRegistry"),
-        "mem": Entry("dewy.registries.memory:MemoryRegistry"),
-        "ghr": Entry("dewy.registries.github:GitHubRegistry"),
-        "img": Entry("dewy.registries.img:ImageRegistry"),
-        "grpc": Entry("dewy.registries.grpc:GRPCRegistry", "grpc"),
-        "s3": Entry("dewy.registries.s3:S3Registry", "s3"),
-        "gs": Entry("dewy.registries.gs:GSRegistry", "gcs"),
+        "file": Implementation("dewy.registries.file:FileRegistry"),
+        "mem": Implementation("dewy.registries.memory:MemoryRegistry"),
+        "ghr": Implementation("dewy.registries.github:GitHubRegistry"),
+        "img": Implementation("dewy.registries.img:ImageRegistry"),
+        "grpc": Implementation("dewy.registries.grpc:GRPCRegistry", "grpc"),
+        "s3": Implementation("dewy.registries.s3:S3Registry", "s3"),
+        "gs": Implementation("dewy.registries.gs:GSRegistry", "gcs"),
     },
 )

@@ -11,9 +11,9 @@ from ..errors import Ambiguous, NoRelease, RemoteError
 from ..release import Deployment, Release, is_audit_name
 from ..remotes import Clients
 from ..remotes.github import (
-    Account,
     Anonymous,
     GitHub,
+    GitHubAccount,
     GitHubAsset,
     GitHubRelease,
     Repository,
@@ -44,7 +44,7 @@ class GitHubRegistry:
         artifact = options.artifact or os.environ.get("GITHUB_ARTIFACT", "")
         self._options = replace(options, artifact=artifact)
         self._repository = Repository.named(url.netloc, url.path.strip("/"))
-        self._account = Account.from_environment()
+        self._account = GitHubAccount.from_environment()
         self._clients = clients
         self._names = AnswerNames()
 

@@ -14,7 +14,7 @@ from ..errors import ConfigError, NoRelease, NotYet, RemoteError
 from ..release import Deployment, Release
 from ..remotes import Clients
 from ..remotes.grpc.client import connect
-from ..remotes.grpc.endpoint import OPTIONS, Endpoint
+from ..remotes.grpc.endpoint import OPTIONS, GRPCTarget
 from ..remotes.grpc.registry_pb2 import CurrentRequest, CurrentResponse, ReportRequest
 from ..versions import VERSION, Selection, order, slot_of
 from .candidates import Candidates
@@ -63,7 +63,7 @@ class GRPCRegistry:
             )
         chosen = urls.options(url, ALLOWED)
         self._host, self._labels = chosen["host"], _labels(chosen["labels"])
-        self._endpoint = Endpoint.of(url, chosen)
+        self._endpoint = GRPCTarget.of(url, chosen)
         if self._endpoint.tls:
             self._endpoint.validate()
         self._clients = clients

@@ -20,8 +20,8 @@ __all__ = [
     "Effort",
     "Interrupted",
     "Progress",
-    "Source",
     "Stream",
+    "TransferSource",
     "persist",
     "refusal",
     "transfer",
@@ -111,7 +111,7 @@ class Stream:
     pieces: AsyncGenerator[bytes | bytearray, None]
 
 
-class Source(Protocol):
+class TransferSource(Protocol):
     """A file in a store, the same one over as many connections as it takes."""
 
     @property
@@ -141,7 +141,7 @@ class Source(Protocol):
 
 
 async def transfer(
-    source: Source,
+    source: TransferSource,
     into: Path,
     progress: Progress = lambda done, total: None,
     effort: Effort = STANDARD,
@@ -203,14 +203,14 @@ async def persist(
 class _Transfer:
     """A transfer, over as many connections as it takes."""
 
-    source: Source
+    source: TransferSource
     draft: PartialFile
     progress: Progress
     window: float
     done: int = 0
 
     async def attempt(self) -> None:
-        """Go on from `done` to the end; raises as `Source.opened` does."""
+        """Go on from `done` to the end; raises as `TransferSource.opened` does."""
         async with self.source.opened(self.done) as stream:
             if stream.start != self.done:
                 await self.draft.restart()

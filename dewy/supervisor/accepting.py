@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from ..logs import duration
-from ..notifiers import Kind
+from ..notifiers import NoticeKind
 from .accept_queue import PATIENCE, AcceptQueue, read_on
 from .generations import Generations
 from .sockets import Listener, Listeners
@@ -17,7 +17,7 @@ __all__ = ["AcceptWatch"]
 
 log = logging.getLogger(__name__)
 
-Tell = Callable[[Kind, str], object]
+Tell = Callable[[NoticeKind, str], object]
 
 
 class AcceptWatch:
@@ -114,7 +114,7 @@ class AcceptWatch:
             }
             log.warning("Nothing accepts connections", extra=fields)
         problem = "; ".join(self._generations.unaccepted)
-        self._tell(Kind.ERROR, f"{problem}; {self._answer(worker, stuck)}")
+        self._tell(NoticeKind.ERROR, f"{problem}; {self._answer(worker, stuck)}")
 
     def _answer(self, worker: Worker, stuck: Mapping[str, AcceptQueue]) -> str:
         """Restart *worker* if it is not to blame; return a phrase for the notice."""
@@ -137,4 +137,4 @@ class AcceptWatch:
             return
         self._told = None
         log.info("Connections are accepted again")
-        self._tell(Kind.RECOVERY, "connections are accepted again")
+        self._tell(NoticeKind.RECOVERY, "connections are accepted again")

@@ -13,7 +13,7 @@ LINE_LIMIT = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TailLine:
     """
     Line of output.
 
@@ -57,7 +57,7 @@ class LogTail:
         kept = lines[max(0, len(lines) - count) :]
         return tuple(_text(line) for line in kept)
 
-    def after(self, position: int, count: int) -> tuple[tuple[Line, ...], int]:
+    def after(self, position: int, count: int) -> tuple[tuple[TailLine, ...], int]:
         """
         Return the lines that ended after *position*, and the position after them.
 
@@ -68,7 +68,7 @@ class LogTail:
             end, kept = self._ended, tuple(self._lines)
         fresh = min(max(end - position, 0), count)
         lines = kept[-fresh:] if fresh else ()
-        return tuple(Line(at, _text(line)) for at, line in lines), end
+        return tuple(TailLine(at, _text(line)) for at, line in lines), end
 
 
 def _text(line: bytes) -> str:

@@ -16,7 +16,7 @@ from functools import partial
 from selectors import EVENT_READ, EVENT_WRITE, PollSelector
 from time import monotonic
 
-from .log_tail import LINES, Line, LogTail
+from .log_tail import LINES, LogTail, TailLine
 
 CHUNK = 65536
 # Bytes that a pipe polled as writable takes without blocking (PIPE_BUF on Linux).
@@ -74,7 +74,7 @@ class Output:
         """Return at most *count* of the last lines, oldest first."""
         return self._tail.last(count)
 
-    def after(self, position: int, count: int) -> tuple[tuple[Line, ...], int]:
+    def after(self, position: int, count: int) -> tuple[tuple[TailLine, ...], int]:
         """See `LogTail.after`."""
         return self._tail.after(position, count)
 

@@ -21,7 +21,7 @@ from typing import Any
 from ..errors import StartFailed
 from ..histogram import Checks
 from ..system import SHORTAGE
-from .probe_tally import Answer, ProbeTally, Verdict, judge
+from .probe_tally import ProbeResult, ProbeTally, Verdict, judge
 from .processes import Endpoint, Ends
 from .socket_owner import SocketOwner
 
@@ -116,7 +116,7 @@ class _Check:
                 return
             await asyncio.sleep(pause)
 
-    async def _round(self) -> list[Answer]:
+    async def _round(self) -> list[ProbeResult]:
         head = _head(self._probe.host, self._probe.path)
         exchanges = [
             _Exchange(self._address, head, self._probe.deadline)
@@ -160,7 +160,7 @@ class _Exchange:
     """
 
     def __init__(self, address: Endpoint, head: bytes, deadline: float) -> None:
-        self.answer = Answer(Verdict.UNKNOWN, f"no answer in {deadline:g} s")
+        self.answer = ProbeResult(Verdict.UNKNOWN, f"no answer in {deadline:g} s")
         self.ends: Ends | None = None
         self.ours: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._looks = 0
@@ -220,7 +220,7 @@ class _Exchange:
 
     def _learn(self, verdict: Verdict | None = None, reason: str = "") -> None:
         known = self.answer
-        self.answer = Answer(
+        self.answer = ProbeResult(
             known.verdict if verdict is None else verdict, reason or known.reason
         )
 

@@ -23,7 +23,7 @@ class Verdict(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProbeResult:
     """Verdict with its reason in words."""
 
     verdict: Verdict
@@ -51,7 +51,7 @@ class ProbeTally:
         self._pause = SHORTEST_PAUSE
         self._telling = Verdict.UNKNOWN
 
-    def add(self, answers: Sequence[Answer]) -> float:
+    def add(self, answers: Sequence[ProbeResult]) -> float:
         """Count one round of *answers*; return the seconds until the next."""
         for answer in answers:
             if answer.verdict >= self._telling and answer.verdict != Verdict.GOOD:
@@ -69,14 +69,14 @@ class ProbeTally:
         return pause
 
 
-def judge(line: bytes) -> Answer:
+def judge(line: bytes) -> ProbeResult:
     """Return the answer in a status line; redirects are good, and not followed."""
     if not line:
-        return Answer(Verdict.BAD, "closed the connection without an answer")
+        return ProbeResult(Verdict.BAD, "closed the connection without an answer")
     status = STATUS.match(line)
     if status is None:
-        return Answer(Verdict.BAD, "answered something other than HTTP")
+        return ProbeResult(Verdict.BAD, "answered something other than HTTP")
     good = 200 <= int(status[1]) < 400
-    return Answer(
+    return ProbeResult(
         Verdict.GOOD if good else Verdict.BAD, f"answered {status[1].decode()}"
     )

@@ -23,7 +23,7 @@ from ..system import descriptor_limit, start_time
 from .environment import GENERATION
 from .exit_status import describe_exit, wait_pid
 from .launch import DESCRIPTORS
-from .log_tail import Line
+from .log_tail import TailLine
 from .output import Output
 from .processes import (
     bearers,
@@ -130,7 +130,9 @@ class Worker:
         """Last lines of its output, oldest first."""
         return self._output.tail() if self._output else ()
 
-    def lines_after(self, position: int, count: int) -> tuple[tuple[Line, ...], int]:
+    def lines_after(
+        self, position: int, count: int
+    ) -> tuple[tuple[TailLine, ...], int]:
         """See `Tail.after`."""
         return self._output.after(position, count) if self._output else ((), position)
 

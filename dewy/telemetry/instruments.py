@@ -8,13 +8,19 @@ from enum import Enum
 from .._speedups.interface import CONNECT_BOUNDS, DURATION_BOUNDS
 from ..histogram import DRAIN_BOUNDS
 
-__all__ = ["DEPLOYMENT_BOUNDS", "INSTRUMENTS", "LOOK_BOUNDS", "Instrument", "Kind"]
+__all__ = [
+    "DEPLOYMENT_BOUNDS",
+    "INSTRUMENTS",
+    "LOOK_BOUNDS",
+    "Instrument",
+    "MetricKind",
+]
 
 DEPLOYMENT_BOUNDS = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 LOOK_BOUNDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
 
 
-class Kind(Enum):
+class MetricKind(Enum):
     """Behaviour of a metric."""
 
     COUNTER = "counter"
@@ -43,7 +49,7 @@ class Instrument:
     """
 
     name: str
-    kind: Kind
+    kind: MetricKind
     help: str
     labels: tuple[str, ...] = ()
     unit: str = ""
@@ -51,17 +57,17 @@ class Instrument:
 
 
 def _counter(name: str, help: str, *labels: str, unit: str = "") -> Instrument:
-    return Instrument(name, Kind.COUNTER, help, labels, unit)
+    return Instrument(name, MetricKind.COUNTER, help, labels, unit)
 
 
 def _gauge(name: str, help: str, *labels: str, unit: str = "") -> Instrument:
-    return Instrument(name, Kind.GAUGE, help, labels, unit)
+    return Instrument(name, MetricKind.GAUGE, help, labels, unit)
 
 
 def _histogram(
     name: str, help: str, *labels: str, bounds: tuple[float, ...]
 ) -> Instrument:
-    return Instrument(name, Kind.HISTOGRAM, help, labels, "s", bounds)
+    return Instrument(name, MetricKind.HISTOGRAM, help, labels, "s", bounds)
 
 
 PORT = "proxy_port"
@@ -72,7 +78,7 @@ _ALL = (
     # Metrics of the original.
     _counter("dewy.proxy.connections.total", "Connections accepted.", PORT),
     Instrument(
-        "dewy.proxy.connections.active", Kind.LEVEL, "Connections open.", (PORT,)
+        "dewy.proxy.connections.active", MetricKind.LEVEL, "Connections open.", (PORT,)
     ),
     _histogram(
         "dewy.proxy.connection.duration",
@@ -99,7 +105,7 @@ _ALL = (
     ),
     Instrument(
         "dewy.proxy.backends",
-        Kind.LEVEL,
+        MetricKind.LEVEL,
         "Backends that get new connections.",
         (PORT,),
     ),

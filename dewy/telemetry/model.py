@@ -22,7 +22,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from ..histogram import Histogram as Counted
-from .instruments import INSTRUMENTS, Instrument, Kind
+from .instruments import INSTRUMENTS, Instrument, MetricKind
 from .points import Point
 
 __all__ = ["SCOPE", "Model"]
@@ -73,16 +73,16 @@ class Model:
 
     def _metric(self, instrument: Instrument, points: list[Point], now: int) -> Metric:
         data: Sum | Gauge | Histogram
-        if instrument.kind is Kind.HISTOGRAM:
+        if instrument.kind is MetricKind.HISTOGRAM:
             data = Histogram(
                 [self._histogram(instrument, each, now) for each in points], CUMULATIVE
             )
         else:
             numbers = [self._number(instrument, each, now) for each in points]
-            if instrument.kind is Kind.GAUGE:
+            if instrument.kind is MetricKind.GAUGE:
                 data = Gauge(numbers)
             else:
-                data = Sum(numbers, CUMULATIVE, instrument.kind is Kind.COUNTER)
+                data = Sum(numbers, CUMULATIVE, instrument.kind is MetricKind.COUNTER)
         return Metric(instrument.name, instrument.help, instrument.unit, data)
 
     def _number(

@@ -19,7 +19,7 @@ from ..logs import readable, redactor, summary
 from ..system import hostname
 from .exposition import CONTENT_TYPE, Exposition
 from .model import Model
-from .points import Source, collected
+from .points import MetricSource, collected
 from .spans import Course, Spans
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Telemetry:
         self._model = Model(resource)
         self._exposition = Exposition()
         self._spans = Spans(resource)
-        self._sources: list[Source] = []
+        self._sources: list[MetricSource] = []
         self._stack = AsyncExitStack()
         self._pusher: Pusher | None = None
 
@@ -105,7 +105,7 @@ class Telemetry:
     async def __aexit__(self, *exc_info: object) -> None:
         await self._stack.aclose()
 
-    def watch(self, sources: Iterable[Source]) -> None:
+    def watch(self, sources: Iterable[MetricSource]) -> None:
         """Add *sources* from now on."""
         self._sources.extend(sources)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..histogram import Histogram
 
-__all__ = ["Point", "Points", "Source", "collected"]
+__all__ = ["MetricSource", "Point", "Points", "collected"]
 
 
 class Point(NamedTuple):
@@ -36,7 +36,7 @@ async def _ready() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class MetricSource:
     """
     Source of figures.
 
@@ -50,7 +50,7 @@ class Source:
     ask: Callable[[], Awaitable[None]] = _ready
 
 
-async def collected(sources: Iterable[Source]) -> list[Point]:
+async def collected(sources: Iterable[MetricSource]) -> list[Point]:
     """Collect the points of *sources*, at one moment as far as possible."""
     asked = list(sources)
     for source in asked:

@@ -14,12 +14,12 @@ from .._speedups.interface import (
 )
 from ..config import Endpoint
 from ..histogram import Histogram
-from .points import Point, Source
+from .points import MetricSource, Point
 
-__all__ = ["Backend", "Port", "proxied"]
+__all__ = ["ObservedBackend", "ObservedPort", "proxied"]
 
 
-class Backend(Protocol):
+class ObservedBackend(Protocol):
     """Protocol of `dewy.proxy.Backend`."""
 
     endpoint: Endpoint
@@ -29,30 +29,30 @@ class Backend(Protocol):
     def stats(self) -> BackendStats: ...
 
 
-class Port(Protocol):
+class ObservedPort(Protocol):
     """Protocol of `dewy.proxy.Port`."""
 
     endpoint: Endpoint
 
     @property
-    def backends(self) -> Sequence[Backend]: ...
+    def backends(self) -> Sequence[ObservedBackend]: ...
 
     def stats(self) -> PortStats: ...
 
 
-def proxied(ports: Callable[[], Sequence[Port]]) -> Source:
+def proxied(ports: Callable[[], Sequence[ObservedPort]]) -> MetricSource:
     """Return a source for the *ports* that exist when it is asked."""
-    return Source(lambda: _of_ports(ports()))
+    return MetricSource(lambda: _of_ports(ports()))
 
 
-def _of_ports(ports: Sequence[Port]) -> Iterator[Point]:
+def _of_ports(ports: Sequence[ObservedPort]) -> Iterator[Point]:
     names = Counter(_name(port.endpoint) for port in ports)
     for port in ports:
         name = _name(port.endpoint)
         yield from _of_port(port, name if names[name] == 1 else str(port.endpoint))
 
 
-def _of_port(port: Port, name: str) -> Iterator[Point]:
+def _of_port(port: ObservedPort, name: str) -> Iterator[Point]:
     counted, label = port.stats(), (name,)
     backends, errors = port.backends, counted.errors
     unserved = errors.unanswered + errors.no_backend + errors.accept_failed
@@ -75,7 +75,7 @@ def _of_port(port: Port, name: str) -> Iterator[Point]:
         yield from _of_backend(backend, (*label, address))
 
 
-def _of_backend(backend: Backend, labels: tuple[str, ...]) -> Iterator[Point]:
+def _of_backend(backend: ObservedBackend, labels: tuple[str, ...]) -> Iterator[Point]:
     counted, used = backend.stats(), backend.serving and not backend.ejected
     moved = counted.bytes_up + counted.bytes_down
     yield Point("dewy.proxy.backend.up", int(used), labels)

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from dewy._speedups.endpoint_py import Endpoint, ResetPoller
+from dewy._speedups.endpoint_py import PeerSocket, ResetPoller
 from tests.eventually import turns
 from tests.standins.plane import listening, reset
 
-Pair = tuple[Endpoint, socket.socket]
+Pair = tuple[PeerSocket, socket.socket]
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def paired(lookout: ResetPoller, broken: asyncio.Event) -> Iterator[Pair]:
         peer = socket.create_connection(listener.getsockname())
         sock, _ = listener.accept()
     sock.setblocking(False)
-    side = Endpoint(sock, lookout, broken.set)
+    side = PeerSocket(sock, lookout, broken.set)
     yield side, peer
     side.close(resetting=False)
     peer.close()
@@ -140,7 +140,7 @@ async def test_one_that_broke_may_close_another() -> None:
     """Both were seen to be broken at the same glance."""
     lookout = ResetPoller(asyncio.get_running_loop())
     done = asyncio.Event()
-    sides: list[Endpoint] = []
+    sides: list[PeerSocket] = []
 
     def end() -> None:
         for side in sides:
@@ -150,7 +150,7 @@ async def test_one_that_broke_may_close_another() -> None:
     with listening() as listener:
         for _ in range(2):
             peer = socket.create_connection(listener.getsockname())
-            sides.append(Endpoint(listener.accept()[0], lookout, end))
+            sides.append(PeerSocket(listener.accept()[0], lookout, end))
             reset(peer)
     await asyncio.wait_for(done.wait(), 30)
     assert [-1, -1] == [side.sock.fileno() for side in sides]

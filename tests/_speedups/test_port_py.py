@@ -5,13 +5,13 @@ from __future__ import annotations
 import socket
 import struct
 
-from dewy._speedups.port_py import Histogram, Port, prepare
+from dewy._speedups.port_py import Buckets, Port, prepare
 from tests.standins.plane import listening
 
 
 def test_value_equal_to_a_bound_belongs_to_its_bucket() -> None:
     """As everywhere that Prometheus reads."""
-    histogram = Histogram((1.0, 2.0))
+    histogram = Buckets((1.0, 2.0))
     for value in (0.5, 1.0, 1.5, 2.0, 3.0):
         histogram.add(value)
     assert [2, 2, 1] == histogram.counts

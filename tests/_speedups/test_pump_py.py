@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dewy._speedups.endpoint_py import Endpoint, ResetPoller
+from dewy._speedups.endpoint_py import PeerSocket, ResetPoller
 from dewy._speedups.pump_py import BUDGET, SCRATCH, Pump
 from tests.standins.plane import reset
 
@@ -36,7 +36,7 @@ async def wires(lookout: ResetPoller, counted: list[int]) -> AsyncIterator[Wires
     sink, receiver = socket.socketpair()
     for sock in (source, sink):
         sock.setblocking(False)
-    sides = [Endpoint(sock, lookout, lambda: None) for sock in (source, sink)]
+    sides = [PeerSocket(sock, lookout, lambda: None) for sock in (source, sink)]
     yield sender, Pump(*sides, counted.append), receiver
     for side in sides:
         side.close(resetting=False)
@@ -124,7 +124,7 @@ async def test_failed_sink_is_remembered(lookout: ResetPoller) -> None:
         peer = socket.create_connection(listener.getsockname())
         sock, _ = listener.accept()
     sock.setblocking(False)
-    side = Endpoint(sock, lookout, lambda: None)
+    side = PeerSocket(sock, lookout, lambda: None)
     peer.sendall(b"said before")
     reset(peer)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dewy.admin.http import PORTS_TRIED
-from dewy.admin.status import Process, status
+from dewy.admin.status import ProcessStatus, status
 from dewy.config import Settings
 from dewy.deploy.quarantine import Quarantine
 from dewy.deploy.state import Installed, State, StateFile
@@ -64,7 +64,7 @@ def snapshot(state: State) -> dict[str, Any]:
         name="app",
         command="server",
         root="/srv/app",
-        process=Process(7, generations=[generation]),
+        process=ProcessStatus(7, generations=[generation]),
     )
 
 

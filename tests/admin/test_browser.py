@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from dewy.admin.http import AdminAPI
-from dewy.admin.status import Process
+from dewy.admin.status import ProcessStatus
 from tests.needs import needs
 from tests.standins import shown
 from tests.standins.browsing import until_nobody_looks
@@ -112,7 +112,9 @@ async def test_a_rollout_is_followed(page: Tab, port: int, tmp_path: Path) -> No
         async def tell() -> shown.Status:
             found = bench.replica_set
             replicas, ports = found.containers() or (), found.ports()
-            process = Process(7, replicas=replicas, ports=ports, desired_replicas=3)
+            process = ProcessStatus(
+                7, replicas=replicas, ports=ports, desired_replicas=3
+            )
             return shown.told(
                 "container", bench.state_store.state, process, time.time()
             )

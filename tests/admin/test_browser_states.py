@@ -11,7 +11,7 @@ import pytest
 
 from dewy.admin.http import AdminAPI
 from dewy.admin.proxy_status import proxy_status
-from dewy.admin.status import Process
+from dewy.admin.status import ProcessStatus
 from dewy.deploy.state import State
 from dewy.proxy import Endpoint, Proxy
 from tests.needs import needs
@@ -296,7 +296,9 @@ async def test_graph_has_a_scale_of_its_own(page: Tab, port: int) -> None:
 async def test_first_deployment_is_seen(page: Tab, port: int) -> None:
     underway = {**shown.rolling()["underway"], "previous": "", "step": "fetch"}
     underway["progress"] = "fetching v1: 15.0 of 30.0 MiB (50%)"
-    process = Process(7, underway=underway, desired_replicas=3, ports=shown.proxied())
+    process = ProcessStatus(
+        7, underway=underway, desired_replicas=3, ports=shown.proxied()
+    )
     told = shown.told("container", State(), process, time.time())
     async with api(port, told) as it:
         await visit(page, it)

@@ -10,7 +10,7 @@ import pytest
 
 from dewy.admin.control import ControlServer
 from dewy.admin.discovery import Instance, containers, everywhere, nearby, tried
-from dewy.admin.status import Process
+from dewy.admin.status import ProcessStatus
 from dewy.admin.status import status as describe
 from dewy.config import DEFAULT_ADMIN_PORT
 from dewy.deploy.state import State
@@ -95,7 +95,7 @@ async def test_dewy_without_a_port_is_found_by_its_control_socket(
         name="shop",
         command="assets",
         root=str(root),
-        process=Process(os.getpid()),
+        process=ProcessStatus(os.getpid()),
     )
 
     async def handle(verb: str, args: dict[str, Any], progress: Any) -> dict[str, Any]:
@@ -122,7 +122,7 @@ async def test_dewy_on_another_admin_port_is_found_with_that_port(
         name="shop",
         command="server",
         root=str(tmp_path),
-        process=Process(os.getpid(), admin_port=4711),
+        process=ProcessStatus(os.getpid(), admin_port=4711),
     )
 
     async def handle(verb: str, args: Any, progress: Any) -> dict[str, Any]:

@@ -27,8 +27,8 @@ from tests.standins.browsing import (
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    defaults = {**(events.Events.__init__.__kwdefaults__ or {}), "period": 0.02}
-    monkeypatch.setattr(events.Events.__init__, "__kwdefaults__", defaults)
+    defaults = {**(events.EventStream.__init__.__kwdefaults__ or {}), "period": 0.02}
+    monkeypatch.setattr(events.EventStream.__init__, "__kwdefaults__", defaults)
 
 
 class Stream:
@@ -112,7 +112,7 @@ async def test_quiet_stream_tells_the_time(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else what stands between would end it, and a page could not tell a hang."""
-    monkeypatch.setitem(events.Events.__init__.__kwdefaults__, "heartbeat", 0.05)
+    monkeypatch.setitem(events.EventStream.__init__.__kwdefaults__, "heartbeat", 0.05)
     api = AdminAPI(port, telling(shown.serving()))
     async with api, stream(api.port) as it:
         await it.next("history")
@@ -123,7 +123,7 @@ async def test_nothing_is_looked_at_when_nobody_looks(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also as soon as the last one has left, not when it is to be told something."""
-    monkeypatch.setitem(events.Events.__init__.__kwdefaults__, "heartbeat", 3600.0)
+    monkeypatch.setitem(events.EventStream.__init__.__kwdefaults__, "heartbeat", 3600.0)
     looks = 0
 
     async def tell() -> dict[str, Any]:
@@ -181,7 +181,7 @@ async def test_who_does_not_listen_is_cut(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is told must not pile up."""
-    monkeypatch.setitem(events.Events.__init__.__kwdefaults__, "patience", 0.2)
+    monkeypatch.setitem(events.EventStream.__init__.__kwdefaults__, "patience", 0.2)
     told = shown.serving()
     looks = 0
 

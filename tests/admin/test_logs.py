@@ -11,7 +11,7 @@ import pytest
 
 from dewy.admin.logs import BUDGET, logs
 from dewy.errors import DewyError, EngineError
-from dewy.supervisor.log_tail import Line, LogTail
+from dewy.supervisor.log_tail import LogTail, TailLine
 from tests.standins.crews import benched
 
 
@@ -22,7 +22,9 @@ class Writer:
     generation: int
     tail: LogTail
 
-    def lines_after(self, position: int, count: int) -> tuple[tuple[Line, ...], int]:
+    def lines_after(
+        self, position: int, count: int
+    ) -> tuple[tuple[TailLine, ...], int]:
         return self.tail.after(position, count)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dewy import __version__
-from dewy.admin.status import Process, status
+from dewy.admin.status import ProcessStatus, status
 from dewy.deploy.quarantine import Quarantine
 from dewy.deploy.state import State
 from dewy.deploy.verbs import BY_OPERATOR
@@ -46,7 +46,9 @@ KEYS = {
 }
 
 
-def tell(state: State, process: Process | None, now: float = 1000.0) -> dict[str, Any]:
+def tell(
+    state: State, process: ProcessStatus | None, now: float = 1000.0
+) -> dict[str, Any]:
     return status(
         state, now, name="app", command="server", root="/srv/app", process=process
     )
@@ -55,7 +57,7 @@ def tell(state: State, process: Process | None, now: float = 1000.0) -> dict[str
 def test_status_of_a_running_dewy(state: State) -> None:
     """Scripts rely on every key being there."""
     generation = {"generation": 2, "pid": 8, "state": "ready", "since": 3, "status": ""}
-    process = Process(7, (), [generation], 1010.0, 990.0, "was slow")
+    process = ProcessStatus(7, (), [generation], 1010.0, 990.0, "was slow")
     found = tell(state, process)
 
     assert KEYS == found.keys()
@@ -95,7 +97,7 @@ def test_status_of_a_running_dewy(state: State) -> None:
 
 
 def test_version_in_quarantine_that_polls_do_not_try_is_told(state: State) -> None:
-    found = tell(state, Process(7, newest="v4"))
+    found = tell(state, ProcessStatus(7, newest="v4"))
 
     expected = "not tried while v4 is what polls find"
     assert expected == found["quarantine"][0]["not_tried"]
@@ -113,18 +115,18 @@ def test_status_without_a_dewy(state: State) -> None:
 
 def test_what_is_degraded_is_not_healthy(state: State) -> None:
     """`status --check` goes by this."""
-    found = tell(state, Process(7, ["the program is down"]))
+    found = tell(state, ProcessStatus(7, ["the program is down"]))
 
     assert not found["healthy"]
     assert ["the program is down"] == found["degraded"]
-    assert ["nothing is deployed"] == tell(State(), Process(7))["degraded"]
+    assert ["nothing is deployed"] == tell(State(), ProcessStatus(7))["degraded"]
 
 
 def test_deliberate_states_need_attention_and_are_well(state: State) -> None:
     """Hold, pause and rollback: somebody wanted them so."""
     quarantine = Quarantine().add("v3", "three", BY_OPERATOR, Clock(), traffic=True)
     steered = replace(state, hold=True, quarantine=quarantine)
-    found = tell(steered, Process(7, paused=True))
+    found = tell(steered, ProcessStatus(7, paused=True))
 
     assert (True, []) == (found["healthy"], found["degraded"])
     for word in ("`dewy unhold`", "`dewy resume`", "v3 was rolled back"):
@@ -133,7 +135,7 @@ def test_deliberate_states_need_attention_and_are_well(state: State) -> None:
 
 def test_notifier_that_fails_needs_attention(state: State) -> None:
     trouble = "notifier https://hooks.test fails: hooks.test answered 500"
-    found = tell(state, Process(7, troubles=[trouble]))
+    found = tell(state, ProcessStatus(7, troubles=[trouble]))
 
     assert (True, [trouble]) == (found["healthy"], found["attention"])
 
@@ -150,7 +152,7 @@ def test_broken_state_is_told(state: State) -> None:
         name="app",
         command="server",
         root="/srv/app",
-        process=Process(7),
+        process=ProcessStatus(7),
         broken=[Path("/srv/app/.dewy/state.json.broken-1")],
     )
 

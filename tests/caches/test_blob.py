@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from dewy.caches.blob import Manifest, Reading, Writing, is_whole
+from dewy.caches.blob import BlobManifest, Reading, Writing, is_whole
 
 CONTENT = os.urandom(1000)
 
 
-def cut(path: Path) -> tuple[Manifest, dict[str, bytes]]:
+def cut(path: Path) -> tuple[BlobManifest, dict[str, bytes]]:
     path.write_bytes(CONTENT)
     reading, chunks = Reading(path, 300), {}
     while some := reading.next(2):
@@ -57,7 +57,7 @@ def test_file_that_lacks_its_end_is_not_complete(tmp_path: Path) -> None:
 def test_manifest_survives_its_text(tmp_path: Path) -> None:
     manifest, _ = cut(tmp_path / "source")
 
-    assert manifest == Manifest.parse(manifest.text())
+    assert manifest == BlobManifest.parse(manifest.text())
 
 
 @pytest.mark.parametrize(
@@ -73,4 +73,4 @@ def test_manifest_survives_its_text(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_manifest_is_none(text: bytes | None) -> None:
-    assert Manifest.parse(text) is None
+    assert BlobManifest.parse(text) is None

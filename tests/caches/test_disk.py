@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dewy.caches import disk
-from dewy.caches.eviction import Held
+from dewy.caches.eviction import CacheEntry
 
 SCOPE = "0123456789abcdef"
 
@@ -100,7 +100,9 @@ def test_survey_counts_bytes_not_directories(tmp_path: Path) -> None:
     path.write_bytes(bytes(70_000))
     os.utime(path, (1000, 2000))
 
-    assert ([Held(f"{SCOPE}/below/value", 70_000, 2000.0)], 0) == disk.survey(tmp_path)
+    assert ([CacheEntry(f"{SCOPE}/below/value", 70_000, 2000.0)], 0) == disk.survey(
+        tmp_path
+    )
 
 
 def test_survey_of_nothing_creates_nothing(tmp_path: Path) -> None:

@@ -6,9 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dewy.caches.eviction import Held, make_room, segments
+from dewy.caches.eviction import CacheEntry, make_room, segments
 
-HELD = [Held("new", 10, 3.0), Held("old", 10, 1.0), Held("middle", 10, 2.0)]
+HELD = [
+    CacheEntry("new", 10, 3.0),
+    CacheEntry("old", 10, 1.0),
+    CacheEntry("middle", 10, 2.0),
+]
 
 
 def test_nothing_leaves_while_there_is_room() -> None:
@@ -33,7 +37,7 @@ def test_nothing_leaves_for_what_does_not_fit_anyway() -> None:
 
 
 held = st.builds(
-    Held, key=st.text(max_size=3), size=st.integers(0, 50), used=st.floats(0, 9)
+    CacheEntry, key=st.text(max_size=3), size=st.integers(0, 50), used=st.floats(0, 9)
 )
 
 
@@ -43,7 +47,7 @@ held = st.builds(
     st.sets(st.text(max_size=3)),
 )
 def test_limit_holds_and_retained_values_stay(
-    present: list[Held], size: int, retained: set[str]
+    present: list[CacheEntry], size: int, retained: set[str]
 ) -> None:
     """Whatever is held: it fits afterwards, or nothing has left."""
     evicted = make_room(present, size=size, limit=100, retained=retained)

@@ -14,7 +14,7 @@ import pytest
 
 from dewy.caches import objects
 from dewy.caches.gs import ALLOWED as GS_ALLOWED
-from dewy.caches.objects import Limits, ObjectCache
+from dewy.caches.objects import CacheLimits, ObjectCache
 from dewy.caches.s3 import ALLOWED as S3_ALLOWED
 from dewy.errors import ConfigError, RemoteError
 from dewy.remotes.download import Interrupted
@@ -34,8 +34,8 @@ def cache(store: MemoryObjects, local: Path, query: str = "") -> ObjectCache:
     return made
 
 
-def limits(query: str) -> Limits:
-    return Limits.read(urlsplit(f"s3://a/b{query}"), S3_ALLOWED)
+def limits(query: str) -> CacheLimits:
+    return CacheLimits.read(urlsplit(f"s3://a/b{query}"), S3_ALLOWED)
 
 
 @pytest.fixture

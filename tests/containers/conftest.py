@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from dewy.containers.engines.client import EngineClient, connected
-from dewy.containers.engines.deadlines import Deadlines
+from dewy.containers.engines.deadlines import EngineDeadlines
 from dewy.containers.engines.docker import DockerEngine, recognised
-from dewy.containers.engines.sockets import Address
+from dewy.containers.engines.sockets import EngineAddress
 from tests.standins.fake_engine import FakeEngine
 
-SHORT = Deadlines(
+SHORT = EngineDeadlines(
     hello=2.0,
     look=0.5,
     change=0.5,
@@ -35,7 +35,7 @@ async def fake() -> AsyncIterator[FakeEngine]:
 @pytest.fixture
 async def wire(fake: FakeEngine) -> AsyncIterator[EngineClient]:
     """The connection to it, with short deadlines."""
-    async with connected(Address(fake.url), "Docker", {}, SHORT) as made:
+    async with connected(EngineAddress(fake.url), "Docker", {}, SHORT) as made:
         yield made
 
 

@@ -16,7 +16,7 @@ from dewy.deploy.deployment_log import DeploymentLog
 from dewy.deploy.history import History
 from dewy.deploy.state import State, StateFile
 from dewy.errors import DeploymentError, EngineError, StartFailed
-from dewy.notifiers import Kind
+from dewy.notifiers import NoticeKind
 from dewy.system import Clock
 from tests.eventually import eventually
 from tests.standins.crews import REPOSITORY, Bench, Halt, benched
@@ -79,7 +79,7 @@ async def test_success_has_its_line_in_the_log(
     async with benched(tmp_path) as bench:
         await bench.deploy(bench.publish("v1"))
         told = bench.replica_set.deployer.achievement(again=False)
-    DeploymentLog(History(tmp_path), (), Clock()).tell(Kind.IMPORTANT, told)
+    DeploymentLog(History(tmp_path), (), Clock()).tell(NoticeKind.IMPORTANT, told)
 
     lines = {each.getMessage(): vars(each) for each in caplog.records}
     assert told == lines["Deploy notification"]["notice"]

@@ -10,7 +10,7 @@ import pytest
 
 from dewy._speedups.proxy_protocol import LOCAL
 from dewy.config import Endpoint
-from dewy.containers.health import MOMENT, Check, HealthTracker, with_usual_cause
+from dewy.containers.health import MOMENT, HealthCheck, HealthTracker, with_usual_cause
 from tests.needs import needs
 from tests.standins.namespace import in_namespace
 
@@ -47,7 +47,9 @@ def test_a_look_that_meets_itself_has_met_nobody():
     """The kernel has but one port to connect from: the one that is called."""
     dead = Endpoint("127.0.0.1", 4242)
 
-    said = in_namespace(lambda: asyncio.run(Check("").ask([dead])).problem, port=4242)
+    said = in_namespace(
+        lambda: asyncio.run(HealthCheck("").ask([dead])).problem, port=4242
+    )
 
     assert "127.0.0.1:4242: connection refused" == said
 
@@ -63,7 +65,7 @@ async def leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 @pytest.mark.parametrize("status", [200, 204, 301, 399])
 async def test_a_good_answer_is_good(status: int):
     async with served(answering(b"HTTP/1.1 %d x\r\n\r\n" % status)) as there:
-        assert "" == (await Check("/up").ask([there])).problem
+        assert "" == (await HealthCheck("/up").ask([there])).problem
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,7 @@ async def test_a_good_answer_is_good(status: int):
 )
 async def test_another_is_told(answer: bytes, why: str):
     async with served(answering(answer)) as there:
-        told = (await Check("/up").ask([there])).problem
+        told = (await HealthCheck("/up").ask([there])).problem
 
     assert why in told
     assert f"{there}/up" in told
@@ -90,7 +92,7 @@ async def test_the_path_is_asked_for_and_redirects_are_not_followed():
     asked: list[bytes] = []
     moved = b"HTTP/1.1 302 x\r\nLocation: http://192.0.2.1/\r\n\r\n"
     async with served(answering(moved, asked)) as there:
-        assert "" == (await Check("/up?a=b").ask([there])).problem
+        assert "" == (await HealthCheck("/up?a=b").ask([there])).problem
 
     assert 1 == len(asked)
     assert asked[0].startswith(b"GET /up?a=b HTTP/1.1\r\n")
@@ -103,7 +105,7 @@ async def test_host_header_is_one_that_applications_allow(host: str):
     asked: list[bytes] = []
     chosen = {"host": host} if host else {}
     async with served(answering(b"HTTP/1.1 204 x\r\n\r\n", asked)) as there:
-        assert "" == (await Check("/up", **chosen).ask([there])).problem
+        assert "" == (await HealthCheck("/up", **chosen).ask([there])).problem
 
     assert f"\r\nHost: {host or 'localhost'}\r\n".encode() in asked[0]
 
@@ -111,12 +113,12 @@ async def test_host_header_is_one_that_applications_allow(host: str):
 async def test_latency_is_the_time_until_the_answer():
     """Not until the connection ends, nor with the wait whether it stays."""
     async with served(answering(b"HTTP/1.1 200 x\r\n\r\n")) as first:
-        asked = await Check("/up").ask([first])
+        asked = await HealthCheck("/up").ask([first])
     async with served(stay) as second:
         begun = asyncio.get_running_loop().time()
-        connected = await Check().ask([second])
+        connected = await HealthCheck().ask([second])
         taken = asyncio.get_running_loop().time() - begun
-        silent = await Check("/up", timeout=0.05).ask([second])
+        silent = await HealthCheck("/up", timeout=0.05).ask([second])
 
     assert None is not asked.latency
     assert None is not connected.latency
@@ -128,7 +130,7 @@ async def test_latency_is_the_time_until_the_answer():
 
 async def test_one_that_does_not_answer_is_not_waited_for():
     async with served(stay) as there:
-        told = (await Check("/up", timeout=0.1).ask([there])).problem
+        told = (await HealthCheck("/up", timeout=0.1).ask([there])).problem
 
     assert f"{there} did not answer within 0.1 s" == told
 
@@ -137,18 +139,21 @@ async def test_who_is_not_there_is_told():
     async with served(stay) as there:
         pass
 
-    assert f"{there}: connection refused" == (await Check().ask([there])).problem
+    assert f"{there}: connection refused" == (await HealthCheck().ask([there])).problem
 
 
 async def test_without_a_path_a_connection_that_stays_will_do():
     async with served(stay) as there:
-        assert "" == (await Check().ask([there])).problem
+        assert "" == (await HealthCheck().ask([there])).problem
 
 
 async def test_one_that_is_closed_at_once_will_not():
     """A port may be accepted for an application that is not there yet."""
     async with served(leave) as there:
-        assert f"{there} closed the connection" == (await Check().ask([there])).problem
+        assert (
+            f"{there} closed the connection"
+            == (await HealthCheck().ask([there])).problem
+        )
 
 
 async def test_one_that_speaks_first_will_do():
@@ -157,15 +162,15 @@ async def test_one_that_speaks_first_will_do():
         await reader.read()
 
     async with served(greet) as there:
-        assert "" == (await Check().ask([there])).problem
+        assert "" == (await HealthCheck().ask([there])).problem
 
 
 async def test_every_port_counts_and_only_the_first_is_asked_for_the_path():
     asked: list[bytes] = []
     good = answering(b"HTTP/1.1 200 x\r\n\r\n", asked)
     async with served(good) as first, served(stay) as second, served(leave) as third:
-        assert "" == (await Check("/up").ask([first, second])).problem
-        told = (await Check("/up").ask([first, second, third])).problem
+        assert "" == (await HealthCheck("/up").ask([first, second])).problem
+        told = (await HealthCheck("/up").ask([first, second, third])).problem
 
     assert f"{third} closed the connection" == told
     assert 2 == len(asked)
@@ -183,7 +188,7 @@ async def test_who_expects_to_be_told_who_connects_is(path: str):
             await reader.read()
 
     async with served(serve) as there:
-        assert "" == (await Check(path, proxy_protocol=True).ask([there])).problem
+        assert "" == (await HealthCheck(path, proxy_protocol=True).ask([there])).problem
 
     assert [LOCAL] == first
 

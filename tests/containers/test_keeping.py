@@ -11,7 +11,7 @@ import pytest
 
 from dewy.config import Endpoint
 from dewy.containers import replica_store
-from dewy.containers.engines.memory_contents import Held
+from dewy.containers.engines.memory_contents import MemoryContainer
 from dewy.containers.reconciler import FIRST_LOOK
 from dewy.containers.replica_store import ReplicaStore
 from dewy.containers.rollout import Phase
@@ -93,7 +93,7 @@ async def test_events_about_strangers_are_of_no_interest(tmp_path: Path):
     async with kept(tmp_path) as bench:
         stranger = replace(first(bench).container, id="unknown")
         for action in ("start", "die", "disconnect", "health_status"):
-            bench.host.tell(action, Held(stranger, {}), "healthy")
+            bench.host.tell(action, MemoryContainer(stranger, {}), "healthy")
         await turns()
 
         assert ["v1"] * 3 == bench.serving()

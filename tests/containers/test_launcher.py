@@ -16,7 +16,7 @@ import pytest
 
 from dewy.config import Endpoint
 from dewy.containers.container_spec import ContainerSpec
-from dewy.containers.health import Check
+from dewy.containers.health import HealthCheck
 from dewy.containers.launcher import ReadinessProbe
 from dewy.containers.replica import Replica
 from dewy.containers.rollout import Phase
@@ -26,7 +26,7 @@ from dewy.logs import detail_of
 from tests.eventually import eventually, turns
 from tests.standins.crews import Bench, Halt, benched
 
-SOON = ReadinessProbe(Check("/up"), 60.0, 0.0)
+SOON = ReadinessProbe(HealthCheck("/up"), 60.0, 0.0)
 
 
 @asynccontextmanager
@@ -137,7 +137,7 @@ async def test_how_one_ended_is_waited_for(tmp_path: Path):
     async with prepared(tmp_path) as (bench, container_spec):
         replica = await started(bench, container_spec)
         hasty, launcher = (
-            ReadinessProbe(Check("/up"), 0.0, 0.0),
+            ReadinessProbe(HealthCheck("/up"), 0.0, 0.0),
             bench.replica_set.deployer.launcher,
         )
         replica.dead.set()
@@ -191,7 +191,7 @@ async def test_one_that_is_well_off_and_on_fails_in_the_end(tmp_path: Path):
     async with prepared(tmp_path) as (bench, container_spec):
         replica = await started(bench, container_spec)
         bench.shops[replica.id].health = 500
-        waits = ReadinessProbe(Check("/up"), 0.1, 0.1)
+        waits = ReadinessProbe(HealthCheck("/up"), 0.1, 0.1)
         with pytest.raises(StartFailed, match="answered 500"):
             await bench.replica_set.deployer.launcher.until_ready(replica, waits)
 

@@ -13,7 +13,7 @@ import pytest
 from dewy.containers.container_spec import ContainerSpec
 from dewy.containers.pacing import Pacing
 from dewy.containers.rollout import Desired, Phase
-from dewy.containers.update import Circumstances, Healing, Order, Rollout
+from dewy.containers.update import Circumstances, Healing, Rollout, UpdateTarget
 from dewy.errors import EngineError, StartFailed
 from tests.eventually import DEADLINE, eventually, turns
 from tests.standins.crews import Bench, benched
@@ -40,14 +40,16 @@ def rollout(
 ) -> Rollout:
     deployer = bench.replica_set.deployer
     desired = Desired(container_spec.spec, 3, parallel, beside=True)
-    order = Order(container_spec, desired, deployer.readiness)
+    order = UpdateTarget(container_spec, desired, deployer.readiness)
     progress = told.append if told is not None else lambda text: None
     return Rollout(deployer.store, deployer.launcher, deployer.drainer, order, progress)
 
 
 def healing(bench: Bench, container_spec: ContainerSpec, **given: Any) -> Healing:
     deployer = bench.replica_set.deployer
-    order = Order(container_spec, Desired(container_spec.spec, 3), deployer.readiness)
+    order = UpdateTarget(
+        container_spec, Desired(container_spec.spec, 3), deployer.readiness
+    )
     parts = deployer.store, deployer.launcher, deployer.drainer
     return Healing(*parts, order, Circumstances(**given))
 

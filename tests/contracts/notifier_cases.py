@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.notifiers import NOTIFIERS, Kind, Notice, Notifier, Origin
+from dewy.notifiers import NOTIFIERS, Notice, NoticeKind, Notifier, Origin
 from tests.contracts.cases import NotifierCase
 from tests.needs import require
 from tests.standins.certificates import Authority
@@ -20,7 +20,7 @@ FAULTS = ("down", "hang", "busy", "error")
 
 
 def told(texts: list[str]) -> list[Notice]:
-    return [Notice(Kind.ORDINARY, text) for text in texts]
+    return [Notice(NoticeKind.ORDINARY, text) for text in texts]
 
 
 async def opened(url: str, root: Path) -> Notifier:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dewy.errors import RemoteError
-from dewy.notifiers import Hook, Kind, Notice
+from dewy.notifiers import Hook, Notice, NoticeKind
 from tests.contracts.cases import LOCAL, NOTIFIER_CASES, NotifierCase
 
 
@@ -30,9 +30,9 @@ async def remote(
         yield made
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", NoticeKind)
 async def test_notice_of_every_kind_is_delivered(
-    case: NotifierCase, kind: Kind
+    case: NotifierCase, kind: NoticeKind
 ) -> None:
     """Which to leave out is decided before a notifier is asked."""
     notice = Notice(kind, "deployed `v1.0.0`", (("host", "web-01"),))
@@ -45,7 +45,7 @@ async def test_notice_of_every_kind_is_delivered(
 async def test_notices_are_delivered_in_order(case: NotifierCase) -> None:
     texts = ["first", "second", "third"]
     for text in texts:
-        await case.notifier.send(Notice(Kind.ORDINARY, text))
+        await case.notifier.send(Notice(NoticeKind.ORDINARY, text))
 
     assert texts == [notice.text for notice in case.delivered()]
 
@@ -54,7 +54,9 @@ async def test_result_of_a_hook_is_delivered(case: NotifierCase) -> None:
     """Whatever its output holds."""
     hook = Hook("Before Deploy", "make ready", False, 3, 1.5, "<&>```", "Fähler")
 
-    await case.notifier.send(Notice(Kind.HOOK, "Before Deploy hook failed", hook=hook))
+    await case.notifier.send(
+        Notice(NoticeKind.HOOK, "Before Deploy hook failed", hook=hook)
+    )
 
     assert 1 == len(case.delivered())
 
@@ -68,9 +70,9 @@ async def test_target_that_fails_is_a_remote_error(
     assert remote.mend
     await remote.break_down(fault)
     with pytest.raises(RemoteError) as caught:
-        await remote.notifier.send(Notice(Kind.ERROR, "first"))
+        await remote.notifier.send(Notice(NoticeKind.ERROR, "first"))
     await remote.mend()
-    await remote.notifier.send(Notice(Kind.ERROR, "second"))
+    await remote.notifier.send(Notice(NoticeKind.ERROR, "second"))
 
     assert ["second"] == [notice.text for notice in remote.delivered()]
     for shown in (str(caught.value), repr(caught.value), repr(remote.notifier)):
@@ -86,4 +88,4 @@ async def test_target_that_hangs_can_be_left(remote: NotifierCase) -> None:
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
-            await remote.notifier.send(Notice(Kind.ERROR, "text"))
+            await remote.notifier.send(Notice(NoticeKind.ERROR, "text"))

@@ -9,7 +9,7 @@ import pytest
 
 from dewy.config import Settings
 from dewy.daemon.assets import rules_of
-from dewy.deploy.archive import Limits
+from dewy.deploy.archive import ArchiveLimits
 
 ROOT = Path("/srv/app")
 
@@ -24,8 +24,8 @@ def test_limits_are_those_of_the_settings() -> None:
         settings(archive_max_bytes=1, archive_max_ratio=2, archive_max_entries=3)
     )
 
-    assert Limits(entries=3, total=1, ratio=2) == rules.limits
-    assert Limits() == rules_of(settings()).limits
+    assert ArchiveLimits(entries=3, total=1, ratio=2) == rules.limits
+    assert ArchiveLimits() == rules_of(settings()).limits
 
 
 @pytest.mark.parametrize(

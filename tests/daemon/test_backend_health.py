@@ -164,7 +164,7 @@ async def test_fault_of_a_check_does_not_end_the_checks(
 
     async with checked(frontend):
         with monkeypatch.context() as patched:
-            patched.setattr("dewy.containers.health.Check.ask", faulty)
+            patched.setattr("dewy.containers.health.HealthCheck.ask", faulty)
             await eventually(lambda: faults)
         webs[0].status = 500
         await eventually(lambda: [webs[0].endpoint] == ejected(frontend))

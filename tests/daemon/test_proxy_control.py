@@ -21,7 +21,7 @@ from dewy.deploy.lock import lock
 from dewy.errors import DewyError
 from dewy.proxy import Proxy
 from dewy.proxy.frontend import Frontend
-from dewy.proxy.reload import Reload
+from dewy.proxy.reload import ProxyReload
 from dewy.systemd import Service
 from tests.containers.test_pausing import connected
 from tests.eventually import eventually
@@ -46,7 +46,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Frontend]:
     async with Proxy(threads=1) as proxy:
         found = Frontend(proxy, given)
         await found.open(())
-        reload = Reload(found, Service(), lambda: given)
+        reload = ProxyReload(found, Service(), lambda: given)
         async with beside(found, reload):
             yield found
         await found.stop()
@@ -136,7 +136,7 @@ async def test_second_proxy_of_a_directory_relays_without_commands(
     running: Frontend, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It says so."""
-    reload = Reload(running, Service(), lambda: settings(tmp_path))
+    reload = ProxyReload(running, Service(), lambda: settings(tmp_path))
     async with beside(running, reload):
         assert "Control socket not opened" in caplog.text
     assert "proxy" == (await operate.look(settings(tmp_path)))["command"]

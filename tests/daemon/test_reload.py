@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from dewy.config import Settings
-from dewy.daemon.reload import TAKEN, Reload, merged
+from dewy.daemon.reload import TAKEN, ContainerReload, merged
 from dewy.errors import ConfigError
 from tests.eventually import eventually
 
@@ -53,7 +53,7 @@ class Stage:
             differs=lambda options: False,
             outdated=self._outdated,
         )
-        self.reload = Reload(
+        self.reload = ContainerReload(
             self.reread,
             service,  # type: ignore[arg-type]
             self.agent,  # type: ignore[arg-type]

@@ -13,13 +13,13 @@ from typing import NoReturn
 
 import pytest
 
-from dewy.deploy.artifact_cache import Manifest
+from dewy.deploy.artifact_cache import CachedArtifact
 from dewy.deploy.fetch import scope
 from dewy.errors import ChecksumError, RemoteError
 from dewy.release import Release
 from tests.deploy.fetching import CONTENT, DIGEST, FILE, Host
 
-MANIFEST = Manifest(
+MANIFEST = CachedArtifact(
     sha256="ab" * 32,
     size=7,
     identity="file:7:1:2",
@@ -31,13 +31,13 @@ RELEASE = Release("v1.0.0", "file:///app.tgz", "file:7:1:2")
 
 
 def test_manifest_is_read_as_it_was_written() -> None:
-    assert MANIFEST == Manifest.parse(json.dumps(asdict(MANIFEST)).encode())
+    assert MANIFEST == CachedArtifact.parse(json.dumps(asdict(MANIFEST)).encode())
 
 
 def test_field_of_a_later_dewy_is_no_obstacle() -> None:
     text = json.dumps({**asdict(MANIFEST), "compressed": True}).encode()
 
-    assert MANIFEST == Manifest.parse(text)
+    assert MANIFEST == CachedArtifact.parse(text)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_field_of_a_later_dewy_is_no_obstacle() -> None:
     ids=lambda t: repr(t)[:9],
 )
 def test_anything_else_is_no_manifest(text: bytes) -> None:
-    assert Manifest.parse(text) is None
+    assert CachedArtifact.parse(text) is None
 
 
 def test_manifest_vouches_for_the_content_it_was_made_for() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from dewy.deploy.candidates import MOST, Absence, Found, ask, find, first, in_short
 from dewy.deploy.plan import Action, Decision
-from dewy.deploy.quarantine import Entry, Quarantine
+from dewy.deploy.quarantine import Quarantine, QuarantineEntry
 from dewy.deploy.state import Installed, State
 from dewy.errors import Ambiguous, NoRelease, NotYet, RemoteError
 from dewy.registries import Candidates
@@ -62,7 +62,9 @@ def running(tag: str, **changes: object) -> State:
 
 
 def out(*tags: str, until: float | None = None) -> Quarantine:
-    entries = (Entry(tag, "sha256:a", "it crashed", 1, NOW, until) for tag in tags)
+    entries = (
+        QuarantineEntry(tag, "sha256:a", "it crashed", 1, NOW, until) for tag in tags
+    )
     return Quarantine(tuple(entries))
 
 

@@ -19,7 +19,7 @@ from dewy.deploy.release_store import UnpackedReleaseStore
 from dewy.deploy.releases import Releases
 from dewy.deploy.state import Installed
 from dewy.errors import HookFailed
-from dewy.notifiers import Kind
+from dewy.notifiers import NoticeKind
 from dewy.notifiers.memory import MemoryNotifier
 from dewy.system import Clock
 
@@ -76,7 +76,7 @@ async def test_a_before_hook_that_fails_ends_the_deployment(
     assert "echo no backup >&2; exit 3: no backup" == failure.value.detail
     assert not (tmp_path / "told").exists()
     (notice,) = memory.sent
-    assert (Kind.HOOK, "Before Deploy hook failed: exit code 3") == (
+    assert (NoticeKind.HOOK, "Before Deploy hook failed: exit code 3") == (
         notice.kind,
         notice.text,
     )

@@ -13,7 +13,7 @@ from dewy.deploy.attempt import Attempt
 from dewy.deploy.deployment_log import DeploymentLog
 from dewy.deploy.history import History
 from dewy.errors import RemoteError
-from dewy.notifiers import Kind, Notice
+from dewy.notifiers import Notice, NoticeKind
 from dewy.notifiers.memory import MemoryNotifier
 from dewy.system import Clock
 
@@ -121,7 +121,7 @@ async def test_a_history_that_cannot_be_written_stops_nothing(
 async def test_notices_arrive_in_order(tmp_path: Path, memory: MemoryNotifier):
     async with DeploymentLog(History(tmp_path), (memory,), CLOCK) as deployment_log:
         for number in range(5):
-            deployment_log.tell(Kind.ORDINARY, str(number))
+            deployment_log.tell(NoticeKind.ORDINARY, str(number))
 
     assert ["0", "1", "2", "3", "4"] == [notice.text for notice in memory.sent]
 
@@ -137,7 +137,7 @@ async def test_a_troubled_notifier_keeps_no_other_from_hearing(
     monkeypatch.setattr(module, "DELIVERY", 0.05)
     notifiers = (Troubled(failure), memory)
     async with DeploymentLog(History(tmp_path), notifiers, CLOCK) as deployment_log:
-        deployment_log.tell(Kind.ERROR, "look here")
+        deployment_log.tell(NoticeKind.ERROR, "look here")
 
     assert ["look here"] == [notice.text for notice in memory.sent]
     assert "Notice not delivered" in caplog.text
@@ -151,7 +151,7 @@ async def test_leaving_does_not_wait_for_ever(
     monkeypatch.setattr(module, "FAREWELL", 0.05)
     async with DeploymentLog(History(tmp_path), (Troubled(),), CLOCK) as deployment_log:
         for _ in range(50):
-            deployment_log.tell(Kind.ERROR, "x")
+            deployment_log.tell(NoticeKind.ERROR, "x")
 
     assert "Notices lost" in caplog.text
 
@@ -165,7 +165,7 @@ async def test_too_many_notices_are_dropped_rather_than_kept(
     monkeypatch.setattr(module, "WAITING", 3)
     async with DeploymentLog(History(tmp_path), (memory,), CLOCK) as deployment_log:
         for _ in range(5):
-            deployment_log.tell(Kind.ORDINARY, "x")
+            deployment_log.tell(NoticeKind.ORDINARY, "x")
 
     assert 3 == len(memory.sent)
     assert "Notice dropped" in caplog.text
@@ -178,8 +178,8 @@ async def test_a_fault_of_a_notifier_does_not_silence_the_next_notice(
     async with DeploymentLog(
         History(tmp_path), [faulty, memory], CLOCK
     ) as deployment_log:
-        deployment_log.tell(Kind.ERROR, "one")
-        deployment_log.tell(Kind.ERROR, "two")
+        deployment_log.tell(NoticeKind.ERROR, "one")
+        deployment_log.tell(NoticeKind.ERROR, "two")
 
     assert ["one", "two"] == [notice.text for notice in memory.sent]
 
@@ -194,8 +194,8 @@ async def test_poll_that_fails_is_told_and_so_is_the_one_that_succeeds_again(
         deployment_log.poll_succeeded()
 
     assert [
-        (Kind.ERROR, "Poll failed: registry is away"),
-        (Kind.RECOVERY, "Polls succeed again"),
+        (NoticeKind.ERROR, "Poll failed: registry is away"),
+        (NoticeKind.RECOVERY, "Polls succeed again"),
     ] == [(notice.kind, notice.text) for notice in memory.sent]
     assert 1000.0 == memory.sent[0].at
 
@@ -206,7 +206,7 @@ async def test_deployment_that_failed_is_told_once(
     """Its poll failed by it, and says nothing more; the next one mends nothing."""
     failure = RemoteError("v2 failed")
     async with DeploymentLog(History(tmp_path), [memory], CLOCK) as deployment_log:
-        deployment_log.tell(Kind.ERROR, "v2 failed at start", about=failure)
+        deployment_log.tell(NoticeKind.ERROR, "v2 failed at start", about=failure)
         deployment_log.poll_failed(failure)
         deployment_log.poll_succeeded()
 
@@ -215,7 +215,7 @@ async def test_deployment_that_failed_is_told_once(
 
 async def test_long_logs_are_shortened(tmp_path: Path, memory: MemoryNotifier):
     async with DeploymentLog(History(tmp_path), [memory], CLOCK) as deployment_log:
-        deployment_log.tell(Kind.ERROR, "failed", ("log", "x" * 100_000))
+        deployment_log.tell(NoticeKind.ERROR, "failed", ("log", "x" * 100_000))
 
     assert len(memory.sent[0].fields[0][1]) < 2000
 
@@ -224,7 +224,7 @@ async def test_notifiers_that_live_are_entered_and_left(tmp_path: Path):
     living = Living()
     async with DeploymentLog(History(tmp_path), [living], CLOCK) as deployment_log:
         assert ["entered"] == living.seen
-        deployment_log.tell(Kind.ERROR, "text")
+        deployment_log.tell(NoticeKind.ERROR, "text")
 
     assert ["entered", "text", "left"] == living.seen
 

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dewy.deploy.quarantine import LONGEST_DELAY, SPREAD, Entry, Quarantine, delay
+from dewy.deploy.quarantine import (
+    LONGEST_DELAY,
+    SPREAD,
+    Quarantine,
+    QuarantineEntry,
+    delay,
+)
 from dewy.system import Clock
 
 MINUTE = 60.0
@@ -189,7 +195,7 @@ def test_spread_is_a_fifth_either_way(random: float, expected: float) -> None:
 
 def test_quarantine_survives_being_written() -> None:
     """Keys of a newer dewy are passed over."""
-    quarantine = Quarantine((Entry("v1", "a", "no", 2, 1.5, None),))
+    quarantine = Quarantine((QuarantineEntry("v1", "a", "no", 2, 1.5, None),))
     data = json.loads(json.dumps(asdict(quarantine)))
     data["entries"][0]["colour"] = "red"
 

@@ -9,7 +9,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dewy.deploy.registry_answer import ZERO, Entry, Failure, key, moment, seconds
+from dewy.deploy.registry_answer import (
+    ZERO,
+    Failure,
+    RegistryAnswer,
+    key,
+    moment,
+    seconds,
+)
 from dewy.errors import NoRelease, NotYet, RateLimited, RemoteError
 from dewy.release import Release
 from dewy.versions import Platform, Selection
@@ -54,7 +61,7 @@ def test_hosts_with_another_answer_have_another_key(other: Selection) -> None:
 
 
 def test_json_has_the_originals_names() -> None:
-    document = json.loads(Entry(RELEASE, AT).claimed("host:1", AT + 1).text())
+    document = json.loads(RegistryAnswer(RELEASE, AT).claimed("host:1", AT + 1).text())
     response = document.pop("response")
 
     assert {
@@ -68,7 +75,7 @@ def test_json_has_the_originals_names() -> None:
 
 
 def test_what_is_empty_is_left_out_and_no_time_is_the_zero_time() -> None:
-    document = json.loads(Entry().text())
+    document = json.loads(RegistryAnswer().text())
 
     assert {"fetched_at": ZERO, "locked_at": ZERO} == document
 
@@ -82,16 +89,16 @@ def test_what_is_empty_is_left_out_and_no_time_is_the_zero_time() -> None:
     ],
 )
 def test_entry_survives_its_text(failure: Failure | None) -> None:
-    entry = Entry(RELEASE, AT, AT + 1, "host:1", failure)
+    entry = RegistryAnswer(RELEASE, AT, AT + 1, "host:1", failure)
 
-    assert entry == Entry.parse(entry.text())
+    assert entry == RegistryAnswer.parse(entry.text())
 
 
 def test_files_that_nobody_listed_stay_unlisted() -> None:
     """None at all would mean that there is no checksum to be asked for."""
-    entry = Entry(replace(RELEASE, files=None), AT)
+    entry = RegistryAnswer(replace(RELEASE, files=None), AT)
 
-    assert entry == Entry.parse(entry.text())
+    assert entry == RegistryAnswer.parse(entry.text())
 
 
 def test_errors_come_back_as_they_were() -> None:
@@ -108,7 +115,7 @@ def test_answer_of_the_original_lacks_what_tells_contents_apart() -> None:
         b'null,"Slot":""},"fetched_at":"2027-01-15T08:00:00.123456789+09:00",'
         b'"locked_at":"0001-01-01T00:00:00Z"}'
     )
-    entry = Entry.parse(text)
+    entry = RegistryAnswer.parse(text)
 
     assert entry.release is None
     assert entry.locked_at is None
@@ -131,14 +138,14 @@ def test_answer_of_the_original_lacks_what_tells_contents_apart() -> None:
     ],
 )
 def test_what_is_no_entry_is_an_empty_one(text: bytes | None) -> None:
-    assert Entry() == Entry.parse(text)
+    assert RegistryAnswer() == RegistryAnswer.parse(text)
 
 
 def test_clock_that_is_ahead_makes_nothing_fresh_for_ever() -> None:
-    entry = Entry(RELEASE, AT + 1000, AT + 1000, "host:1")
+    entry = RegistryAnswer(RELEASE, AT + 1000, AT + 1000, "host:1")
 
     assert 1000 == entry.age(AT) == entry.locked_ago(AT)
-    assert float("inf") == Entry().age(AT)
+    assert float("inf") == RegistryAnswer().age(AT)
 
 
 def test_times_are_gos() -> None:

@@ -16,7 +16,7 @@ import pytest
 from dewy.caches import Versioned
 from dewy.caches.memory import MemoryCache
 from dewy.deploy import registry_cache
-from dewy.deploy.registry_answer import Entry
+from dewy.deploy.registry_answer import RegistryAnswer
 from dewy.deploy.registry_cache import CachedRegistry, Terms, ttl_of
 from dewy.errors import (
     Ambiguous,
@@ -26,7 +26,7 @@ from dewy.errors import (
     RateLimited,
     RemoteError,
 )
-from dewy.notifiers import Kind
+from dewy.notifiers import NoticeKind
 from dewy.registries import Candidates
 from dewy.registries.options import Options
 from dewy.release import Deployment, Release
@@ -86,7 +86,7 @@ class Site:
     def __init__(self, tmp_path: Path) -> None:
         self.cache = Cache(urlsplit(f"mem://{uuid.uuid4().hex}"), tmp_path)
         self.registry = Registry()
-        self.told: list[tuple[Kind, str]] = []
+        self.told: list[tuple[NoticeKind, str]] = []
 
     def host(self, wall: float = 0.0) -> CachedRegistry:
         clock = Clock(wall=lambda: wall, jitter=lambda: -0.49)
@@ -128,7 +128,7 @@ async def test_hosts_that_ask_at_once_ask_once(site: Site) -> None:
 
 
 async def test_dead_host_is_waited_for_no_longer_than_its_claim(site: Site) -> None:
-    claim = Entry().claimed("dead:1", site.cache.now)
+    claim = RegistryAnswer().claimed("dead:1", site.cache.now)
     await site.cache.put(KEY, claim.text())
     asking = asyncio.create_task(site.host().current())
     await eventually(lambda: site.cache.reads >= 3)
@@ -146,7 +146,7 @@ async def test_cancelled_host_takes_its_claim_back(site: Site) -> None:
     await asyncio.wait({asking})
     site.registry.gate.set()
 
-    assert Entry() == Entry.parse(await site.cache.get(KEY))
+    assert RegistryAnswer() == RegistryAnswer.parse(await site.cache.get(KEY))
 
 
 async def test_old_answer_serves_while_the_registry_fails_and_that_is_said_once(
@@ -159,7 +159,7 @@ async def test_old_answer_serves_while_the_registry_fails_and_that_is_said_once(
         site.cache.now += 31
         assert ONE == await host.current()
 
-    assert [Kind.ERROR] == [kind for kind, _ in site.told]
+    assert [NoticeKind.ERROR] == [kind for kind, _ in site.told]
     assert "the token has expired" in site.told[0][1]
     for _ in range(2):
         site.registry.answer = TWO
@@ -169,7 +169,7 @@ async def test_old_answer_serves_while_the_registry_fails_and_that_is_said_once(
     site.cache.now += 31
     await host.current()
     kinds = [kind for kind, _ in site.told]
-    assert [Kind.ERROR, Kind.RECOVERY, Kind.ERROR] == kinds
+    assert [NoticeKind.ERROR, NoticeKind.RECOVERY, NoticeKind.ERROR] == kinds
 
 
 async def test_old_answer_has_an_end(site: Site) -> None:
@@ -254,11 +254,11 @@ async def test_claim_that_somebody_took_over_is_left_alone(site: Site) -> None:
     site.registry.gate.clear()
     asking = asyncio.create_task(site.host().current())
     await eventually(lambda: site.registry.asked)
-    await site.cache.put(KEY, Entry(TWO, site.cache.now).text())
+    await site.cache.put(KEY, RegistryAnswer(TWO, site.cache.now).text())
     site.registry.gate.set()
     await asking
 
-    assert TWO == Entry.parse(await site.cache.get(KEY)).release
+    assert TWO == RegistryAnswer.parse(await site.cache.get(KEY)).release
 
 
 def test_terms_are_the_originals() -> None:

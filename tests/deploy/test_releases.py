@@ -16,7 +16,7 @@ from threading import Event
 import pytest
 
 from dewy.deploy import releases as module
-from dewy.deploy.archive import Rules
+from dewy.deploy.archive import UnpackRules
 from dewy.deploy.releases import Releases
 from dewy.errors import ArchiveError, DeploymentError
 from tests.needs import required
@@ -146,7 +146,9 @@ async def test_cancelled_release_leaves_nothing(
     loop = asyncio.get_running_loop()
     begun = asyncio.Event()
 
-    def endless(source: Path, file: str, into: Path, rules: Rules, stop: Event) -> None:
+    def endless(
+        source: Path, file: str, into: Path, rules: UnpackRules, stop: Event
+    ) -> None:
         saved(into, "half", b"")
         loop.call_soon_threadsafe(begun.set)
         assert stop.wait(20)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dewy.errors import RateLimited, RemoteError
-from dewy.notifiers import Kind, Notice, PartlyDelivered
+from dewy.notifiers import Notice, NoticeKind, PartlyDelivered
 from dewy.notifiers.backlog import STALE, TOO_LATE, WAITING, Backlog, Waiting
 from tests.notifiers.times import Time
 
@@ -23,7 +23,7 @@ def backlog(time: Time) -> Backlog:
 
 
 def error(text: str) -> Notice:
-    return Notice(Kind.ERROR, text)
+    return Notice(NoticeKind.ERROR, text)
 
 
 def offered(backlog: Backlog) -> str:
@@ -88,7 +88,7 @@ def test_long_wish_to_be_left_alone_holds_no_later_error_back(
     """But what is ordinary; and the one refused is not offered sooner."""
     backlog.add(error("one"))
     fail(backlog, RateLimited("busy", retry_after=1800.0))
-    backlog.add(Notice(Kind.ORDINARY, "fetched"))
+    backlog.add(Notice(NoticeKind.ORDINARY, "fetched"))
     assert "" == offered(backlog)
     backlog.add(error("two"))
     assert "two" == offered(backlog)
@@ -120,7 +120,7 @@ def test_notice_taken_by_some_only_holds_no_other_back(
 ) -> None:
     backlog.add(error("one"))
     fail(backlog, PartlyDelivered("450 for one"))
-    backlog.add(Notice(Kind.ORDINARY, "fetched"))
+    backlog.add(Notice(NoticeKind.ORDINARY, "fetched"))
     assert "fetched" == offered(backlog)
     second = backlog.next()
     assert second is not None
@@ -133,9 +133,11 @@ def test_notice_taken_by_some_only_holds_no_other_back(
 
 
 @pytest.mark.parametrize(
-    ("kind", "limit"), [(Kind.ORDINARY, STALE), (Kind.ERROR, TOO_LATE)]
+    ("kind", "limit"), [(NoticeKind.ORDINARY, STALE), (NoticeKind.ERROR, TOO_LATE)]
 )
-def test_notice_expires(backlog: Backlog, time: Time, kind: Kind, limit: float) -> None:
+def test_notice_expires(
+    backlog: Backlog, time: Time, kind: NoticeKind, limit: float
+) -> None:
     backlog.add(Notice(kind, "text", at=time.now - limit + 10.0))
     fail(backlog)
     time.now += 9.0
@@ -148,9 +150,9 @@ def test_notice_expires(backlog: Backlog, time: Time, kind: Kind, limit: float) 
 
 
 def test_what_matters_stays_when_too_many_wait(backlog: Backlog) -> None:
-    backlog.add(Notice(Kind.IMPORTANT, "first"))
+    backlog.add(Notice(NoticeKind.IMPORTANT, "first"))
     for number in range(3 * WAITING):
-        backlog.add(Notice(Kind.ORDINARY, f"ordinary {number}"))
+        backlog.add(Notice(NoticeKind.ORDINARY, f"ordinary {number}"))
     kept = {notice.text for notice in backlog}
     assert WAITING == len(backlog)
     assert {"first", f"ordinary {3 * WAITING - 1}"} <= kept

@@ -15,8 +15,8 @@ from dewy import urls
 from dewy.errors import ConfigError, ImplementationUnavailable, RemoteError
 from dewy.notifiers import (
     NOTIFIERS,
-    Kind,
     Notice,
+    NoticeKind,
     Notifier,
     Origin,
     PartlyDelivered,
@@ -27,12 +27,12 @@ from tests.standins.certificates import Authority
 
 if found("mail"):
     from dewy.notifiers import mail as module
-    from dewy.notifiers.mail import OPTIONS, Account
+    from dewy.notifiers.mail import OPTIONS, MailAccount
     from tests.standins.mail_server import PASSWORD, USER, MailServer
 
 pytestmark = needs("mail")
 
-ERROR = Notice(Kind.ERROR, "v2 failed")
+ERROR = Notice(NoticeKind.ERROR, "v2 failed")
 
 
 @pytest.fixture
@@ -216,9 +216,9 @@ async def test_recipient_refused_for_good_at_the_second_try_is_given_up() -> Non
     assert [["ops@acme.test"]] == server.recipients
 
 
-def account(url: str, **environ: str) -> Account:
+def account(url: str, **environ: str) -> MailAccount:
     parts = urls.split(url)
-    return Account.of(parts, urls.options(parts, OPTIONS), environ)
+    return MailAccount.of(parts, urls.options(parts, OPTIONS), environ)
 
 
 @pytest.mark.parametrize(

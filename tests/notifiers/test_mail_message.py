@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dewy.notifiers import Hook, Kind, Notice, Origin
+from dewy.notifiers import Hook, Notice, NoticeKind, Origin
 from dewy.notifiers.mail_message import letter
 
 ORIGIN = Origin("web-01", Path("/srv/shop"), "server")
 
 
 def test_letter_is_plain_text_with_where_it_comes_from() -> None:
-    notice = Notice(Kind.ERROR, "v2 failed", (("log", "last"), ("x", "")), at=1.9e9)
+    notice = Notice(
+        NoticeKind.ERROR, "v2 failed", (("log", "last"), ("x", "")), at=1.9e9
+    )
     made = letter(notice, ORIGIN, "dewy@acme.test", ("a@x.test", "b@x.test"), "Subject")
     again = letter(notice, ORIGIN, "dewy@acme.test", ("a@x.test",), "Subject")
 
@@ -26,14 +28,16 @@ def test_letter_is_plain_text_with_where_it_comes_from() -> None:
 
 def test_root_that_is_no_text_breaks_no_letter() -> None:
     origin = Origin("web-01", Path(os.fsdecode(b"/srv/caf\xe9")), "server")
-    made = letter(Notice(Kind.ERROR, "x"), origin, "dewy@acme.test", ("a@x.test",), "S")
+    made = letter(
+        Notice(NoticeKind.ERROR, "x"), origin, "dewy@acme.test", ("a@x.test",), "S"
+    )
 
     assert b"Working dir: /srv/caf?" in bytes(made)
 
 
 def test_hook_has_a_subject_of_its_own() -> None:
     hook = Hook("Before Deploy", "make", False, 2, 0.5, "out", "")
-    notice = Notice(Kind.HOOK, "text", hook=hook)
+    notice = Notice(NoticeKind.HOOK, "text", hook=hook)
     made = letter(notice, ORIGIN, "dewy@acme.test", ("a@x.test",), "Subject")
 
     assert "Dewy Before Deploy Hook FAILED" == made["Subject"]
@@ -44,7 +48,7 @@ def test_hook_has_a_subject_of_its_own() -> None:
 
 
 def test_text_cannot_add_headers() -> None:
-    notice = Notice(Kind.ERROR, "a\r\nBcc: everybody@x.test\r\n\r\nb")
+    notice = Notice(NoticeKind.ERROR, "a\r\nBcc: everybody@x.test\r\n\r\nb")
     made = letter(notice, ORIGIN, "dewy@acme.test", ("a@x.test",), "Subject")
 
     assert made["Bcc"] is None

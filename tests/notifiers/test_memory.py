@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dewy.notifiers import NOTIFIERS, Kind, Notice
+from dewy.notifiers import NOTIFIERS, Notice, NoticeKind
 from dewy.notifiers.memory import MemoryNotifier
 
 
 async def test_notifier_keeps_what_it_was_told() -> None:
     notifier = NOTIFIERS.open("mem://people")
-    notice = Notice(Kind.HOOK, "before-deploy hook", (("Exit code", "1"),))
+    notice = Notice(NoticeKind.HOOK, "before-deploy hook", (("Exit code", "1"),))
     await notifier.send(notice)
 
     assert isinstance(notifier, MemoryNotifier)
@@ -17,6 +17,6 @@ async def test_notifier_keeps_what_it_was_told() -> None:
 
 
 async def test_notifiers_do_not_share_what_they_were_told() -> None:
-    await NOTIFIERS.open("mem://people").send(Notice(Kind.ERROR, "text"))
+    await NOTIFIERS.open("mem://people").send(Notice(NoticeKind.ERROR, "text"))
 
     assert "<MemoryNotifier people: 0 sent>" == repr(NOTIFIERS.open("mem://people"))

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from dewy.notifiers import Hook, Kind, Notice
+from dewy.notifiers import Hook, Notice, NoticeKind
 from dewy.notifiers.min_level import MinLevel
 from tests.notifiers.times import collected
 
 
 def hook(*, success: bool) -> Notice:
     result = Hook("After Deploy", "make", success, 0 if success else 1, 0.5)
-    return Notice(Kind.HOOK, f"{success}", hook=result)
+    return Notice(NoticeKind.HOOK, f"{success}", hook=result)
 
 
 async def test_only_what_matters_is_told() -> None:
     told = collected()
     quiet = MinLevel(told)
     for notice in (
-        Notice(Kind.ORDINARY, "fetched"),
-        Notice(Kind.IMPORTANT, "deployed"),
+        Notice(NoticeKind.ORDINARY, "fetched"),
+        Notice(NoticeKind.IMPORTANT, "deployed"),
         hook(success=True),
         hook(success=False),
-        Notice(Kind.ERROR, "error"),
-        Notice(Kind.RECOVERY, "recovered"),
+        Notice(NoticeKind.ERROR, "error"),
+        Notice(NoticeKind.RECOVERY, "recovered"),
     ):
         await quiet.send(notice)
 

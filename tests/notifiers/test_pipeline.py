@@ -11,7 +11,7 @@ import pytest
 from dewy.deploy.deployment_log import DeploymentLog
 from dewy.deploy.history import History
 from dewy.errors import ConfigError, RateLimited, RemoteError
-from dewy.notifiers import Kind, Notice, Origin, queue
+from dewy.notifiers import Notice, NoticeKind, Origin, queue
 from dewy.notifiers import pipeline as module
 from dewy.notifiers.pipeline import Pipeline, name_of, open_pipeline, open_target
 from dewy.notifiers.queue import NoticeQueue
@@ -63,17 +63,19 @@ async def test_an_hour_of_trouble_loses_nothing_that_matters(
         History(tmp_path), [channel], time.clock
     ) as deployment_log:
         for number in range(20):
-            deployment_log.tell(Kind.ORDINARY, f"Fetched v{number}")
+            deployment_log.tell(NoticeKind.ORDINARY, f"Fetched v{number}")
             for _ in range(30):
-                deployment_log.tell(Kind.ERROR, f"v{number} failed at start")
-            deployment_log.tell(Kind.IMPORTANT, f"Restarted for v{number}")
+                deployment_log.tell(NoticeKind.ERROR, f"v{number} failed at start")
+            deployment_log.tell(NoticeKind.IMPORTANT, f"Restarted for v{number}")
             await asyncio.sleep(0)
         # All that was decided at once, before the target ever answered.
         assert [] == target.sent
         assert len(channel._queue) < 100
         await eventually(lambda: any("for v19" in each.text for each in target.sent))
 
-    told = [n.text.split("\n")[0] for n in target.sent if n.kind is Kind.IMPORTANT]
+    told = [
+        n.text.split("\n")[0] for n in target.sent if n.kind is NoticeKind.IMPORTANT
+    ]
     assert [f"Restarted for v{number}" for number in range(20)] == told
     assert len({notice.id for notice in target.sent}) == len(target.sent)
     assert time.now >= HOUR
@@ -102,13 +104,13 @@ async def test_trouble_is_told_until_it_is_over() -> None:
     target = Trying(outcome)
     async with Pipeline(target, time.clock, name="https://hooks.test") as channel:
         assert "" == channel.trouble
-        await channel.send(Notice(Kind.ERROR, "one"))
+        await channel.send(Notice(NoticeKind.ERROR, "one"))
         await eventually(lambda: channel.trouble)
         assert channel.trouble == (
             "notifier https://hooks.test fails: hooks.test answered 500; 1 notice waits"
         )
         failures.clear()
-        await channel.send(Notice(Kind.ERROR, "two"))
+        await channel.send(Notice(NoticeKind.ERROR, "two"))
         await eventually(lambda: not channel.trouble)
 
 
@@ -119,7 +121,7 @@ async def test_target_by_itself_is_told_no_secrets(
     told = collected()
     monkeypatch.setattr(module.NOTIFIERS, "open", lambda *args: told)
     target = open_target("mem://x?quiet=on", ORIGIN)
-    await target.send(Notice(Kind.ORDINARY, "hunter2hunter2"))
+    await target.send(Notice(NoticeKind.ORDINARY, "hunter2hunter2"))
 
     assert ["***"] == [notice.text for notice in told.sent]
 
@@ -146,8 +148,8 @@ async def test_quiet_channel_tells_what_matters(
     told = collected()
     monkeypatch.setattr(module.NOTIFIERS, "open", lambda *args: told)
     async with open_pipeline("mem://x?quiet=on", ORIGIN, Time().clock) as channel:
-        await channel.send(Notice(Kind.ORDINARY, "fetched"))
-        await channel.send(Notice(Kind.ERROR, "error"))
+        await channel.send(Notice(NoticeKind.ORDINARY, "fetched"))
+        await channel.send(Notice(NoticeKind.ERROR, "error"))
 
     assert ["error"] == [notice.text for notice in told.sent]
 
@@ -158,7 +160,7 @@ async def test_secrets_are_struck_out(monkeypatch: pytest.MonkeyPatch) -> None:
     told = collected()
     log = "https://user:s3same@host/ ghp_0123456789 hunter2hunter2"
     async with Pipeline(told, Time().clock) as channel:
-        await channel.send(Notice(Kind.ERROR, "it failed", (("log", log),)))
+        await channel.send(Notice(NoticeKind.ERROR, "it failed", (("log", log),)))
 
     assert (("log", "https://***@host/ *** ***"),) == told.sent[0].fields
     assert "<Pipeline to <MemoryNotifier people: 1 sent>>" == repr(channel)

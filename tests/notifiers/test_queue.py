@@ -10,14 +10,14 @@ from contextlib import asynccontextmanager
 import pytest
 
 from dewy.errors import RateLimited, RemoteError
-from dewy.notifiers import Kind, Notice, Notifier, PartlyDelivered, Undeliverable
+from dewy.notifiers import Notice, NoticeKind, Notifier, PartlyDelivered, Undeliverable
 from dewy.notifiers import queue as module
 from dewy.notifiers.queue import NoticeQueue
 from dewy.system import Clock
 from tests.eventually import eventually
 from tests.notifiers.times import Hanging, Time, Trying, collected
 
-ERROR = Notice(Kind.ERROR, "error")
+ERROR = Notice(NoticeKind.ERROR, "error")
 
 
 @asynccontextmanager
@@ -34,7 +34,7 @@ async def test_notices_are_delivered_in_order() -> None:
     told = collected()
     async with queue(told) as opened:
         for number in range(9):
-            await opened.send(Notice(Kind.ORDINARY, str(number)))
+            await opened.send(Notice(NoticeKind.ORDINARY, str(number)))
 
     assert [str(number) for number in range(9)] == [n.text for n in told.sent]
     assert 9 == opened.health.delivered
@@ -45,7 +45,7 @@ async def test_notices_that_come_at_a_time_wake_it_once() -> None:
     async with queue(told) as opened:
         await asyncio.sleep(0)
         for number in range(3):
-            await opened.send(Notice(Kind.ORDINARY, str(number)))
+            await opened.send(Notice(NoticeKind.ORDINARY, str(number)))
         opened.leave()
 
     assert ["0", "1", "2"] == [notice.text for notice in told.sent]
@@ -66,7 +66,7 @@ async def test_notice_is_delivered_once_the_target_is_back(
     with caplog.at_level(logging.INFO):
         async with queue(target, time) as opened:
             await opened.send(ERROR)
-            await opened.send(Notice(Kind.ERROR, "another"))
+            await opened.send(Notice(NoticeKind.ERROR, "another"))
             await eventually(lambda: 2 == len(target.sent))
 
     assert ERROR == target.sent[0]
@@ -80,7 +80,7 @@ async def test_attempt_that_hangs_is_given_up(
 ) -> None:
     monkeypatch.setattr(module, "DELIVERY", 0.02)
     time = Time()
-    notice = Notice(Kind.ORDINARY, "text", at=time.now - 500)
+    notice = Notice(NoticeKind.ORDINARY, "text", at=time.now - 500)
     async with queue(Hanging(), time) as opened:
         await opened.send(notice)
         await eventually(lambda: not len(opened))
@@ -101,7 +101,7 @@ async def test_later_error_does_not_wait_for_a_target_that_asked_for_long() -> N
     async with queue(target) as opened:
         await opened.send(ERROR)
         await eventually(lambda: target.attempts)
-        await opened.send(Notice(Kind.ERROR, "later"))
+        await opened.send(Notice(NoticeKind.ERROR, "later"))
         await eventually(lambda: target.sent)
         assert ["later"] == [notice.text for notice in target.sent]
         assert 1 == len(opened)
@@ -133,8 +133,8 @@ async def test_failure_keeps_nobody_from_the_next_notice(failure: Exception) -> 
 
     target = Trying(outcome)
     async with queue(target) as opened:
-        await opened.send(Notice(Kind.ERROR, "one"))
-        await opened.send(Notice(Kind.ERROR, "two"))
+        await opened.send(Notice(NoticeKind.ERROR, "one"))
+        await opened.send(Notice(NoticeKind.ERROR, "two"))
 
     assert ["two"] == [notice.text for notice in target.sent]
 
@@ -145,7 +145,7 @@ async def test_too_many_notices_are_dropped(
     monkeypatch.setattr(module, "FAREWELL", 0.01)
     async with queue(Hanging()) as opened:
         for number in range(300):
-            await opened.send(Notice(Kind.ERROR, f"error {number}"))
+            await opened.send(Notice(NoticeKind.ERROR, f"error {number}"))
         assert 200 == len(opened)
 
     assert "Notice dropped" in caplog.text
@@ -191,8 +191,8 @@ async def test_target_that_took_a_part_is_told_the_rest_when_left() -> None:
     target = Trying(outcome)
     async with queue(target) as opened:
         opened.leave()
-        await opened.send(Notice(Kind.ERROR, "one"))
-        await opened.send(Notice(Kind.ERROR, "two"))
+        await opened.send(Notice(NoticeKind.ERROR, "one"))
+        await opened.send(Notice(NoticeKind.ERROR, "two"))
 
     assert ["two"] == [notice.text for notice in target.sent]
     assert 1 == opened.health.lost
@@ -248,7 +248,7 @@ async def test_target_that_hangs_for_a_while_is_failing(
 
     async with queue(Stuck()) as opened:
         for text in ("one", "two"):
-            await opened.send(Notice(Kind.ERROR, text))
+            await opened.send(Notice(NoticeKind.ERROR, text))
         await hanging.wait()
         await asyncio.sleep(0.01)
         opened.leave(hurry=True)
@@ -270,7 +270,7 @@ async def test_hurry_waits_for_a_target_that_took_the_last_notice() -> None:
         await opened.send(ERROR)
         await eventually(lambda: told.sent)
         opened.leave(hurry=True)
-        await opened.send(Notice(Kind.ORDINARY, "goodbye"))
+        await opened.send(Notice(NoticeKind.ORDINARY, "goodbye"))
         asyncio.get_running_loop().call_later(0.05, release.set)
 
     assert ["error", "goodbye"] == [notice.text for notice in told.sent]

@@ -15,7 +15,14 @@ from dewy.errors import (
     RateLimited,
     RemoteError,
 )
-from dewy.notifiers import NOTIFIERS, Kind, Notice, Notifier, Origin, Undeliverable
+from dewy.notifiers import (
+    NOTIFIERS,
+    Notice,
+    NoticeKind,
+    Notifier,
+    Origin,
+    Undeliverable,
+)
 from tests.needs import needs
 from tests.standins.receiving import SLACK_TOKEN, Receiver
 
@@ -37,14 +44,14 @@ def open_slack(slack: Receiver, tmp_path: Path) -> Open:
     return lambda url: NOTIFIERS.open(url, Origin("web-01", tmp_path, "server"))
 
 
-async def sent(slack: Receiver, notifier: Notifier, kind: Kind) -> dict[str, Any]:
+async def sent(slack: Receiver, notifier: Notifier, kind: NoticeKind) -> dict[str, Any]:
     await notifier.send(Notice(kind, "text", at=1_900_000_000.5))
     return slack.messages[-1]
 
 
 async def test_message_goes_to_the_channel(slack: Receiver, open_slack: Open) -> None:
     url = "slack://deployments?title=shop&url=https://shop.test"
-    message = await sent(slack, open_slack(url), Kind.ORDINARY)
+    message = await sent(slack, open_slack(url), NoticeKind.ORDINARY)
     (attachment,) = message["attachments"]
 
     assert ("deployments", "Dewy") == (message["channel"], message["username"])
@@ -63,10 +70,10 @@ async def test_proxy_is_chosen_as_for_all_clients(
     place = f"127.0.0.1:{unused_tcp_port}"
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
         monkeypatch.setenv(name, f"http://{place}")
-    await sent(slack, open_slack("slack://deployments"), Kind.ERROR)
+    await sent(slack, open_slack("slack://deployments"), NoticeKind.ERROR)
     monkeypatch.setenv("SLACK_API_URL", "https://slack.invalid/api/")
     with pytest.raises(RemoteError, match=f"proxy {place} could not be reached"):
-        await sent(slack, open_slack("slack://deployments"), Kind.ERROR)
+        await sent(slack, open_slack("slack://deployments"), NoticeKind.ERROR)
 
 
 async def test_release_names_the_thread(
@@ -74,14 +81,14 @@ async def test_release_names_the_thread(
 ) -> None:
     """Until another does; errors are shown to the whole channel."""
     notifier = open_slack("slack://deployments?thread=true")
-    assert "thread_ts" not in await sent(slack, notifier, Kind.ERROR)
+    assert "thread_ts" not in await sent(slack, notifier, NoticeKind.ERROR)
 
     file = tmp_path / "current" / ".slack-thread-ts"
     file.parent.mkdir()
     file.write_text("1700000000.000100\n")
-    ordinary = await sent(slack, notifier, Kind.ORDINARY)
+    ordinary = await sent(slack, notifier, NoticeKind.ORDINARY)
     file.unlink()
-    error = await sent(slack, notifier, Kind.ERROR)
+    error = await sent(slack, notifier, NoticeKind.ERROR)
 
     assert "1700000000.000100" == ordinary["thread_ts"] == error["thread_ts"]
     assert "reply_broadcast" not in ordinary
@@ -95,7 +102,7 @@ async def test_errors_may_stay_in_the_thread(
     (tmp_path / "current" / ".slack-thread-ts").write_text("1.2")
     notifier = open_slack("slack://deployments?thread=1&broadcast=false")
 
-    assert "reply_broadcast" not in await sent(slack, notifier, Kind.ERROR)
+    assert "reply_broadcast" not in await sent(slack, notifier, NoticeKind.ERROR)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +120,7 @@ async def test_refusal_says_what_to_do(
 ) -> None:
     slack.slack_error = error
     with pytest.raises(kind, match=said) as caught:
-        await open_slack("slack://c").send(Notice(Kind.ERROR, "text"))
+        await open_slack("slack://c").send(Notice(NoticeKind.ERROR, "text"))
 
     assert kind is type(caught.value)
     assert 1 == slack.tries
@@ -124,7 +131,7 @@ async def test_rate_limit_says_how_long_to_stay_away(
 ) -> None:
     slack.fault, slack.retry_after = 429, "30"
     with pytest.raises(RateLimited) as caught:
-        await open_slack("slack://c").send(Notice(Kind.ERROR, "text"))
+        await open_slack("slack://c").send(Notice(NoticeKind.ERROR, "text"))
 
     assert 30.0 == caught.value.retry_after
 

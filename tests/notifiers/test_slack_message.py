@@ -6,14 +6,14 @@ import hashlib
 
 import pytest
 
-from dewy.notifiers import Hook, Kind, Notice
+from dewy.notifiers import Hook, Notice, NoticeKind
 from dewy.notifiers import slack_message as module
 from dewy.notifiers.format import tail
 from dewy.notifiers.slack_message import attachment, colour, footer
 
 
 def test_markup_of_slack_is_taken_for_text() -> None:
-    shown = attachment(Notice(Kind.ERROR, "<!channel> & co"), "web-01", "web-01")
+    shown = attachment(Notice(NoticeKind.ERROR, "<!channel> & co"), "web-01", "web-01")
 
     assert "&lt;!channel&gt; &amp; co" == shown["text"]
     assert "ts" not in shown
@@ -21,25 +21,25 @@ def test_markup_of_slack_is_taken_for_text() -> None:
 
 @pytest.mark.parametrize("host", ["web-01", "db-7"])
 def test_error_is_red_whatever_the_colour_of_the_host(host: str) -> None:
-    def shown(kind: Kind) -> object:
+    def shown(kind: NoticeKind) -> object:
         return attachment(Notice(kind, "v2"), host, host)["color"]
 
-    assert "#dd0000" == shown(Kind.ERROR)
-    assert {colour(host)} == {shown(Kind.IMPORTANT), shown(Kind.RECOVERY)}
+    assert "#dd0000" == shown(NoticeKind.ERROR)
+    assert {colour(host)} == {shown(NoticeKind.IMPORTANT), shown(NoticeKind.RECOVERY)}
 
 
 def test_end_of_output_of_a_hook_is_shown() -> None:
     """Also where it was shortened before."""
     output = tail("\n".join(map(str, range(100))))
     hook = Hook("After Deploy", "make", False, 1, 1.0, "", output)
-    shown = attachment(Notice(Kind.HOOK, "text", hook=hook), "h", "h")
+    shown = attachment(Notice(NoticeKind.HOOK, "text", hook=hook), "h", "h")
 
     assert shown["fields"][0]["value"].endswith("\n99```")
 
 
 def test_log_is_a_block_of_its_own() -> None:
     fields = (("log", "one\n```two"), ("empty", ""))
-    shown = attachment(Notice(Kind.ERROR, "failed", fields), "web-01", "web-01")
+    shown = attachment(Notice(NoticeKind.ERROR, "failed", fields), "web-01", "web-01")
 
     (field,) = shown["fields"]
     assert "Log" == field["title"]
@@ -49,7 +49,7 @@ def test_log_is_a_block_of_its_own() -> None:
 @pytest.mark.parametrize(("success", "colour"), [(True, "#36a64f"), (False, "#dd0000")])
 def test_hook_is_shown_with_its_output(success: bool, colour: str) -> None:
     hook = Hook("After Deploy", "make x", success, 3, 61.0, "", "oh")
-    shown = attachment(Notice(Kind.HOOK, "text", hook=hook), "h", "h")
+    shown = attachment(Notice(NoticeKind.HOOK, "text", hook=hook), "h", "h")
 
     assert (colour, "After Deploy Hook") == (shown["color"], shown["title"])
     assert "```make x```" == shown["text"]

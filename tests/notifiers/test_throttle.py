@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dewy.notifiers import Hook, Kind, Notice
+from dewy.notifiers import Hook, Notice, NoticeKind
 from dewy.notifiers.throttle import Throttle
 from tests.notifiers.times import Time, collected
 
@@ -19,7 +19,7 @@ async def test_errors_after_the_third_are_not_told(time: Time) -> None:
     told = collected()
     limited = Throttle(told, time.clock)
     for number in range(1, 8):
-        await limited.send(Notice(Kind.ERROR, f"error {number}"))
+        await limited.send(Notice(NoticeKind.ERROR, f"error {number}"))
 
     texts = [notice.text for notice in told.sent]
     assert ["error 1", "error 2"] == texts[:2]
@@ -31,10 +31,10 @@ async def test_silence_covers_what_does_not_matter(time: Time) -> None:
     told = collected()
     limited = Throttle(told, time.clock)
     for _ in range(3):
-        await limited.send(Notice(Kind.ERROR, "error"))
+        await limited.send(Notice(NoticeKind.ERROR, "error"))
     failed = Hook("Before Deploy", "false", False, 1, 0.1)
-    await limited.send(Notice(Kind.ORDINARY, "fetched"))
-    await limited.send(Notice(Kind.HOOK, "hook", hook=failed))
+    await limited.send(Notice(NoticeKind.ORDINARY, "fetched"))
+    await limited.send(Notice(NoticeKind.HOOK, "hook", hook=failed))
 
     assert 3 == len(told.sent)
 
@@ -44,10 +44,10 @@ async def test_deployment_that_repairs_is_always_announced(time: Time) -> None:
     told = collected()
     limited = Throttle(told, time.clock)
     for _ in range(12):
-        await limited.send(Notice(Kind.ERROR, "error"))
+        await limited.send(Notice(NoticeKind.ERROR, "error"))
         time.now += 315
-    await limited.send(Notice(Kind.IMPORTANT, "Restarted for v2"))
-    await limited.send(Notice(Kind.RECOVERY, "Polls succeed again"))
+    await limited.send(Notice(NoticeKind.IMPORTANT, "Restarted for v2"))
+    await limited.send(Notice(NoticeKind.RECOVERY, "Polls succeed again"))
 
     assert "Restarted for v2\nThis ends trouble: 12 errors in 1 h 3 min" == (
         told.sent[-1].text
@@ -58,10 +58,10 @@ async def test_deployment_that_repairs_is_always_announced(time: Time) -> None:
 async def test_recovery_of_polls_is_told_once(time: Time) -> None:
     told = collected()
     limited = Throttle(told, time.clock)
-    await limited.send(Notice(Kind.ERROR, "error"))
+    await limited.send(Notice(NoticeKind.ERROR, "error"))
     time.now += 40
     for _ in range(3):
-        await limited.send(Notice(Kind.RECOVERY, "Polls succeed again"))
+        await limited.send(Notice(NoticeKind.RECOVERY, "Polls succeed again"))
 
     assert ["error", "Polls succeed again, after 1 error in 40 s"] == [
         notice.text for notice in told.sent
@@ -72,10 +72,10 @@ async def test_next_trouble_is_told_anew(time: Time) -> None:
     told = collected()
     limited = Throttle(told, time.clock)
     for _ in range(9):
-        await limited.send(Notice(Kind.ERROR, "error"))
-    await limited.send(Notice(Kind.IMPORTANT, "Restarted for v2"))
-    await limited.send(Notice(Kind.ERROR, "another"))
-    await limited.send(Notice(Kind.ORDINARY, "fetched"))
+        await limited.send(Notice(NoticeKind.ERROR, "error"))
+    await limited.send(Notice(NoticeKind.IMPORTANT, "Restarted for v2"))
+    await limited.send(Notice(NoticeKind.ERROR, "another"))
+    await limited.send(Notice(NoticeKind.ORDINARY, "fetched"))
 
     assert ["another", "fetched"] == [notice.text for notice in told.sent[-2:]]
 
@@ -83,10 +83,10 @@ async def test_next_trouble_is_told_anew(time: Time) -> None:
 async def test_without_trouble_everything_passes_unchanged(time: Time) -> None:
     told = collected()
     limited = Throttle(told, time.clock)
-    notices = [Notice(Kind.ORDINARY, "a"), Notice(Kind.IMPORTANT, "b")]
+    notices = [Notice(NoticeKind.ORDINARY, "a"), Notice(NoticeKind.IMPORTANT, "b")]
     for notice in notices:
         await limited.send(notice)
-    await limited.send(Notice(Kind.RECOVERY, "of nothing"))
+    await limited.send(Notice(NoticeKind.RECOVERY, "of nothing"))
 
     assert notices == told.sent
 
@@ -96,12 +96,12 @@ async def test_bad_release_is_told_in_the_silence_of_an_outage(time: Time) -> No
     told = collected()
     limited = Throttle(told, time.clock)
     for _ in range(5):
-        await limited.send(Notice(Kind.ERROR, "away", series="Poll failed"))
-    await limited.send(Notice(Kind.ERROR, "v2 failed"))
-    await limited.send(Notice(Kind.RECOVERY, "polls again", series="Poll failed"))
-    await limited.send(Notice(Kind.RECOVERY, "polls again", series="Poll failed"))
-    await limited.send(Notice(Kind.ORDINARY, "fetched"))
-    await limited.send(Notice(Kind.IMPORTANT, "v3 runs"))
+        await limited.send(Notice(NoticeKind.ERROR, "away", series="Poll failed"))
+    await limited.send(Notice(NoticeKind.ERROR, "v2 failed"))
+    await limited.send(Notice(NoticeKind.RECOVERY, "polls again", series="Poll failed"))
+    await limited.send(Notice(NoticeKind.RECOVERY, "polls again", series="Poll failed"))
+    await limited.send(Notice(NoticeKind.ORDINARY, "fetched"))
+    await limited.send(Notice(NoticeKind.IMPORTANT, "v3 runs"))
 
     first_lines = [notice.text.splitlines()[0] for notice in told.sent]
     assert ["away", "away", "away", "v2 failed"] == first_lines[:4]

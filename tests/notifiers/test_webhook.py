@@ -14,8 +14,8 @@ from dewy.errors import ConfigError, RateLimited, RemoteError
 from dewy.notifiers import (
     NOTIFIERS,
     Hook,
-    Kind,
     Notice,
+    NoticeKind,
     Notifier,
     Origin,
     Undeliverable,
@@ -37,7 +37,9 @@ def webhook(receiver: Receiver, query: str = "") -> Notifier:
 
 async def test_event_is_json(receiver: Receiver) -> None:
     hook = Hook("Before Deploy", "make", False, 2, 0.1234, "out", "err")
-    notice = Notice(Kind.HOOK, "it failed", (("log", "last"),), hook, 1_900_000_000.0)
+    notice = Notice(
+        NoticeKind.HOOK, "it failed", (("log", "last"),), hook, 1_900_000_000.0
+    )
     await webhook(receiver).send(notice)
     (message,) = receiver.messages
     del message["dewy"]
@@ -74,7 +76,7 @@ async def test_signature_proves_who_sent_it(
         other = "another" if place == "both" else "s1gn/ing"
         monkeypatch.setenv("DEWY_WEBHOOK_SECRET", other)
     query = "?a=%2B&b" if place == "environment" else "?a=%2B&secret=s1gn%2Fing&b"
-    await webhook(receiver, query).send(Notice(Kind.ERROR, "text"))
+    await webhook(receiver, query).send(Notice(NoticeKind.ERROR, "text"))
     (received,) = receiver.received
 
     expected = hmac.new(b"s1gn/ing", received.body, hashlib.sha256).hexdigest()
@@ -88,26 +90,26 @@ async def test_signature_proves_who_sent_it(
 )
 async def test_query_arrives_as_it_was_written(receiver: Receiver, query: str) -> None:
     """A receiver may sign it."""
-    await webhook(receiver, query).send(Notice(Kind.ERROR, "text"))
+    await webhook(receiver, query).send(Notice(NoticeKind.ERROR, "text"))
 
     assert f"/hook{query}" == receiver.received[0].path
 
 
 async def test_what_no_request_may_hold_is_quoted(receiver: Receiver) -> None:
-    await webhook(receiver, "/ä?q=ö x").send(Notice(Kind.ERROR, "text"))
+    await webhook(receiver, "/ä?q=ö x").send(Notice(NoticeKind.ERROR, "text"))
 
     assert "/hook/%C3%A4?q=%C3%B6%20x" == receiver.received[0].path
 
 
 async def test_root_that_is_no_text_breaks_no_event(receiver: Receiver) -> None:
     origin = Origin("web-01", Path(os.fsdecode(b"/srv/caf\xe9")), "server")
-    await NOTIFIERS.open(receiver.url, origin).send(Notice(Kind.ERROR, "text"))
+    await NOTIFIERS.open(receiver.url, origin).send(Notice(NoticeKind.ERROR, "text"))
 
     assert ["/srv/caf?"] == [each["root"] for each in receiver.messages]
 
 
 async def test_without_a_secret_nothing_is_signed(receiver: Receiver) -> None:
-    await webhook(receiver).send(Notice(Kind.ERROR, "text"))
+    await webhook(receiver).send(Notice(NoticeKind.ERROR, "text"))
 
     assert "Dewy-Signature" not in receiver.received[0].headers
 
@@ -129,7 +131,7 @@ async def test_answer_decides_about_another_try(
 ) -> None:
     receiver.fault, receiver.retry_after = status, "7"
     with pytest.raises(kind) as caught:
-        await webhook(receiver).send(Notice(Kind.ERROR, "text"))
+        await webhook(receiver).send(Notice(NoticeKind.ERROR, "text"))
 
     assert kind is type(caught.value)
     assert (None if kind is Undeliverable else 7.0) == caught.value.retry_after

@@ -14,7 +14,7 @@ from dewy.config import Endpoint, HostName, Settings
 from dewy.errors import ConfigError, DewyError
 from dewy.proxy import Proxy
 from dewy.proxy.frontend import Frontend
-from dewy.proxy.reload import Reload, merged
+from dewy.proxy.reload import ProxyReload, merged
 from dewy.systemd import Service
 from tests.eventually import eventually
 
@@ -53,14 +53,14 @@ async def frontend(proxy: Proxy) -> AsyncIterator[Frontend]:
 
 
 @pytest.fixture
-async def reload(frontend: Frontend, file: File) -> AsyncIterator[Reload]:
-    made = Reload(frontend, Service(), file.read)
+async def reload(frontend: Frontend, file: File) -> AsyncIterator[ProxyReload]:
+    made = ProxyReload(frontend, Service(), file.read)
     yield made
     await made.stop()
 
 
 async def test_reload_tells_what_changed_and_what_takes_a_restart(
-    reload: Reload, file: File, frontend: Frontend
+    reload: ProxyReload, file: File, frontend: Frontend
 ) -> None:
     new = (Endpoint("127.0.0.1", 2),)
     file.settings = replace(OLD, backends=new, balance="least-connections")
@@ -74,7 +74,10 @@ async def test_reload_tells_what_changed_and_what_takes_a_restart(
 
 
 async def test_invalid_configuration_changes_nothing(
-    reload: Reload, file: File, frontend: Frontend, caplog: pytest.LogCaptureFixture
+    reload: ProxyReload,
+    file: File,
+    frontend: Frontend,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """By a signal, the log tells."""
     file.settings = ConfigError("dewy.toml: backend is wrong")
@@ -85,14 +88,14 @@ async def test_invalid_configuration_changes_nothing(
     assert OLD == frontend.settings
 
 
-async def test_proxy_that_drains_is_not_reloaded(reload: Reload) -> None:
+async def test_proxy_that_drains_is_not_reloaded(reload: ProxyReload) -> None:
     await reload.stop()
     with pytest.raises(DewyError, match="drains"):
         await reload.reload()
 
 
 async def test_preview_refuses_what_reload_would(
-    reload: Reload, file: File, monkeypatch: pytest.MonkeyPatch
+    reload: ProxyReload, file: File, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def nothing(*_: object) -> list[Endpoint]:
         return []
@@ -118,7 +121,7 @@ def lookup_hangs(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
 
 
 async def test_reload_under_way_ends_with_the_proxy(
-    reload: Reload, file: File, frontend: Frontend, monkeypatch: pytest.MonkeyPatch
+    reload: ProxyReload, file: File, frontend: Frontend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or it would open ports while those that were open drain."""
     begun = lookup_hangs(monkeypatch)
@@ -132,7 +135,7 @@ async def test_reload_under_way_ends_with_the_proxy(
 
 
 async def test_request_for_a_reload_can_be_cancelled(
-    reload: Reload, frontend: Frontend, monkeypatch: pytest.MonkeyPatch
+    reload: ProxyReload, frontend: Frontend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when whoever asked has left."""
     begun = lookup_hangs(monkeypatch)
@@ -145,7 +148,7 @@ async def test_request_for_a_reload_can_be_cancelled(
     assert "nothing changed" == await reload.reload()
 
 
-async def test_reloads_follow_each_other(reload: Reload, file: File) -> None:
+async def test_reloads_follow_each_other(reload: ProxyReload, file: File) -> None:
     file.settings = replace(OLD, drain_time=1.0)
     first, second = await asyncio.gather(reload.reload(), reload.reload())
     assert ("changed: --drain-time", "nothing changed") == (first, second)

@@ -15,7 +15,7 @@ from dewy.containers.health import HealthTracker
 from dewy.containers.replica import Replica
 from dewy.containers.replica_store import ReplicaStore
 from dewy.containers.rollout import Phase
-from dewy.containers.table import Table
+from dewy.containers.table import ReplicaTable
 from dewy.containers.upstream import PUBLISHED, Upstream
 from dewy.proxy import Proxy
 
@@ -89,7 +89,7 @@ async def yard(ports: int = 1) -> AsyncIterator[Yard]:
     engine = MemoryEngine(host)
     async with Proxy(threads=0) as proxy:
         opened = [await proxy.open(Endpoint("127.0.0.1", 0)) for _ in range(ports)]
-        table = Table(opened, 5.0)
+        table = ReplicaTable(opened, 5.0)
         mappings = [PortMapping(80 + number, 8080) for number in range(ports)]
         store = ReplicaStore(engine, SHOP, table, HealthTracker(), mappings)
         made = Yard(host, engine, store, proxy)

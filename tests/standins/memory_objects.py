@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import count
 
 from dewy.errors import RemoteError
-from dewy.remotes.objects import Content, Page, Stat
+from dewy.remotes.objects import Content, ObjectPage, Stat
 from dewy.remotes.objects.location import quoted
 
 PAGE = 3
@@ -76,7 +76,7 @@ class MemoryObjects:
         if faults := self.faults.get(call):
             raise faults.popleft()
 
-    def page(self, prefix: str, delimiter: str, more: str) -> Page:
+    def page(self, prefix: str, delimiter: str, more: str) -> ObjectPage:
         self.attempt("page")
         found: dict[str, Stat | None] = {}
         for key in sorted(self.content):
@@ -84,7 +84,7 @@ class MemoryObjects:
                 head, mark, _ = key[len(prefix) :].partition(delimiter or "\0")
                 found[prefix + head + mark] = None if mark else self._stat(key)
         left = [(name, stat) for name, stat in found.items() if name > more]
-        return Page(
+        return ObjectPage(
             tuple(stat for _, stat in left[:PAGE] if stat is not None),
             tuple(name for name, stat in left[:PAGE] if stat is None),
             left[PAGE - 1][0] if len(left) > PAGE else "",

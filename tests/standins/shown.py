@@ -6,7 +6,7 @@ import hashlib
 import time
 from typing import Any
 
-from dewy.admin.status import Process, status
+from dewy.admin.status import ProcessStatus, status
 from dewy.deploy.quarantine import Quarantine
 from dewy.deploy.state import Installed, State
 from dewy.system import Clock
@@ -110,7 +110,7 @@ def rolling(now: float | None = None) -> Status:
     return told(
         "container",
         state(now, "v2.3.1", "v2.3.0", bad="v2.3.2"),
-        Process(
+        ProcessStatus(
             4711,
             degraded=[unwell],
             next_poll=now + 7,
@@ -153,7 +153,7 @@ def serving(now: float | None = None) -> Status:
             "last_check": check(1),
         },
     ]
-    process = Process(
+    process = ProcessStatus(
         4711,
         generations=generations,
         next_poll=now + 8,
@@ -165,7 +165,7 @@ def serving(now: float | None = None) -> Status:
     return told("server", state(now, "v1.9.2", "v1.9.0", since=4), process, now)
 
 
-def told(command: str, known: State, process: Process, now: float) -> Status:
+def told(command: str, known: State, process: ProcessStatus, now: float) -> Status:
     """As `dewy status --json` has it."""
     return status(
         known,

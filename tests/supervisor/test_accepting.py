@@ -13,7 +13,7 @@ from functools import partial
 import pytest
 
 from dewy.daemon.inspection import inspecting
-from dewy.notifiers import Kind
+from dewy.notifiers import NoticeKind
 from dewy.supervisor.accepting import AcceptWatch
 from tests.eventually import eventually
 from tests.standins import programs
@@ -31,7 +31,7 @@ class Watching:
     """A watch of *site* with little patience, and the notices it sent."""
 
     def __init__(self, site: Site) -> None:
-        self.notices: list[tuple[Kind, str]] = []
+        self.notices: list[tuple[NoticeKind, str]] = []
         self.watch = AcceptWatch(
             site.generations,
             site.listeners,
@@ -79,7 +79,9 @@ async def test_program_that_stops_accepting_is_degraded_until_it_accepts(site, c
 
     assert [] == site.generations.degraded()
     assert not watching.watch.undecided
-    assert [Kind.ERROR, Kind.RECOVERY] == [kind for kind, _ in watching.notices]
+    assert [NoticeKind.ERROR, NoticeKind.RECOVERY] == [
+        kind for kind, _ in watching.notices
+    ]
     assert 1 == caplog.messages.count(DEAF)
     assert [1] == [worker.generation for worker in site.generations.workers]
 

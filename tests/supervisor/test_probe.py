@@ -21,7 +21,7 @@ from dewy.errors import StartFailed
 from dewy.supervisor import probe as module
 from dewy.supervisor import socket_owner
 from dewy.supervisor.probe import Probe, wait_healthy
-from dewy.supervisor.probe_tally import Answer
+from dewy.supervisor.probe_tally import ProbeResult
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -81,7 +81,7 @@ class Impatient(module.ProbeTally):
         super().__init__(interval)
         self._rounds = Counter[str]()
 
-    def add(self, answers: Sequence[Answer]) -> float:
+    def add(self, answers: Sequence[ProbeResult]) -> float:
         pause = super().add(answers)
         self._rounds[self.reason] += 1
         if self._rounds[self.reason] == 3:
@@ -192,7 +192,7 @@ async def test_generation_that_starts_slowly_is_waited_for(
     rounds = 0
 
     class Counting(module.ProbeTally):
-        def add(self, answers: Sequence[Answer]) -> float:
+        def add(self, answers: Sequence[ProbeResult]) -> float:
             nonlocal rounds
             rounds += 1
             if rounds == 1:

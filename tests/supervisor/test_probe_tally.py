@@ -8,16 +8,16 @@ from dewy.supervisor.probe_tally import (
     LONGEST_PAUSE,
     MOST_CONNECTIONS,
     SHORTEST_PAUSE,
-    Answer,
+    ProbeResult,
     ProbeTally,
     Verdict,
     judge,
 )
 
-GOOD = Answer(Verdict.GOOD, "answered 200")
-BAD = Answer(Verdict.BAD, "answered 500")
-STRANGER = Answer(Verdict.STRANGER, "only the old generation answered")
-UNKNOWN = Answer(Verdict.UNKNOWN, "no answer in 5 s")
+GOOD = ProbeResult(Verdict.GOOD, "answered 200")
+BAD = ProbeResult(Verdict.BAD, "answered 500")
+STRANGER = ProbeResult(Verdict.STRANGER, "only the old generation answered")
+UNKNOWN = ProbeResult(Verdict.UNKNOWN, "no answer in 5 s")
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_success_and_redirection_are_good(line: bytes) -> None:
     ],
 )
 def test_all_else_is_bad_and_says_why(line: bytes, reason: str) -> None:
-    assert Answer(Verdict.BAD, reason) == judge(line)
+    assert ProbeResult(Verdict.BAD, reason) == judge(line)
 
 
 def test_good_answers_add_up() -> None:
@@ -102,13 +102,13 @@ def test_pauses_grow_from_short_to_not_very_long() -> None:
         ([[UNKNOWN]], UNKNOWN),
         ([[STRANGER], [UNKNOWN]], STRANGER),
         ([[BAD], [STRANGER], [UNKNOWN]], BAD),
-        ([[BAD], [Answer(Verdict.BAD, "answered 503")]], "answered 503"),
+        ([[BAD], [ProbeResult(Verdict.BAD, "answered 503")]], "answered 503"),
         ([[GOOD], [STRANGER]], STRANGER),
         ([[GOOD]], "no answer"),
     ],
 )
 def test_most_telling_reason_is_kept(
-    rounds: list[list[Answer]], expected: Answer | str
+    rounds: list[list[ProbeResult]], expected: ProbeResult | str
 ) -> None:
     """What the new generation answered says more than that others did."""
     tally = ProbeTally(2.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dewy.histogram import Histogram
-from dewy.telemetry.instruments import INSTRUMENTS, Kind
+from dewy.telemetry.instruments import INSTRUMENTS, MetricKind
 from dewy.telemetry.points import Point
 
 
@@ -15,7 +15,7 @@ def points() -> list[Point]:
     made = []
     for each in INSTRUMENTS.values():
         value: float | Histogram = 7
-        if each.kind is Kind.HISTOGRAM:
+        if each.kind is MetricKind.HISTOGRAM:
             value = Histogram(each.bounds)
             value.add(0.3)
             value.add(2.0)

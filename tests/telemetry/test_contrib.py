@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dewy.telemetry.instruments import INSTRUMENTS, Kind
+from dewy.telemetry.instruments import INSTRUMENTS, MetricKind
 from dewy.telemetry.points import Point
 from tests.needs import found, needs
 
@@ -132,7 +132,7 @@ def test_names_in_the_documentation_are_those_of_a_scrape(told: set[str]) -> Non
     script = runpy.run_path(str(ROOT / "dev" / "write-reference"))
     name: Callable[[Any], str] = script["prometheus"]
     documented = {
-        name(each) + ("_bucket" if each.kind is Kind.HISTOGRAM else "")
+        name(each) + ("_bucket" if each.kind is MetricKind.HISTOGRAM else "")
         for each in INSTRUMENTS.values()
     }
 

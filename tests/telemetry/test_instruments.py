@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dewy.telemetry.instruments import INSTRUMENTS, Instrument, Kind
+from dewy.telemetry.instruments import INSTRUMENTS, Instrument, MetricKind
 
 
 @pytest.mark.parametrize("instrument", INSTRUMENTS.values(), ids=lambda i: i.name)
@@ -12,7 +12,7 @@ def test_instrument_is_whole(instrument: Instrument) -> None:
     """A histogram has ascending bounds in seconds, and only a histogram has any."""
     assert instrument.name.startswith("dewy.")
     assert instrument.help.endswith(".")
-    assert (instrument.kind is Kind.HISTOGRAM) is bool(instrument.bounds)
+    assert (instrument.kind is MetricKind.HISTOGRAM) is bool(instrument.bounds)
     assert sorted(instrument.bounds) == list(instrument.bounds)
     assert instrument.unit in {"", "s", "By"}
     assert len({*instrument.labels}) == len(instrument.labels)

@@ -10,7 +10,7 @@ import pytest
 
 from dewy.config import Settings
 from dewy.telemetry.loading import load
-from dewy.telemetry.points import Point, Source
+from dewy.telemetry.points import MetricSource, Point
 from tests.needs import found, needs
 
 if found("telemetry"):
@@ -37,8 +37,8 @@ async def test_all_sources_are_asked() -> None:
     """Whenever somebody asks, anew."""
     held = 0
     async with await opened(telemetry=True) as telemetry:
-        telemetry.watch([Source(lambda: [Point("dewy.held", held)])])
-        telemetry.watch([Source(lambda: [Point("dewy.release.up", 1)])])
+        telemetry.watch([MetricSource(lambda: [Point("dewy.held", held)])])
+        telemetry.watch([MetricSource(lambda: [Point("dewy.release.up", 1)])])
         before = parsed(await telemetry.text())
         held = 1
         after = parsed(await telemetry.text())
@@ -56,7 +56,7 @@ async def test_collector_is_told_in_the_end(name: str) -> None:
         endpoint = {"otlp_endpoint": collector.endpoint, "otlp_insecure": True}
         told = {"name": name, **endpoint}
         async with await opened(**told) as telemetry:
-            telemetry.watch([Source(lambda: [Point("dewy.held", 1)])])
+            telemetry.watch([MetricSource(lambda: [Point("dewy.held", 1)])])
             telemetry.deployed(course)
 
     assert {"dewy.held"} == collector.metrics.keys()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dewy.telemetry.points import Point, Source, collected
+from dewy.telemetry.points import MetricSource, Point, collected
 
 
 async def test_who_has_to_look_first_is_let() -> None:
@@ -17,7 +17,7 @@ async def test_who_has_to_look_first_is_let() -> None:
         return [Point(name, 1)]
 
     found = await collected(
-        [Source(lambda: read("a")), Source(lambda: read("b"), look)]
+        [MetricSource(lambda: read("a")), MetricSource(lambda: read("b"), look)]
     )
 
     assert ["asked", "a", "b"] == seen

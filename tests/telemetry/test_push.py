@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dewy.telemetry.instruments import INSTRUMENTS, Kind
+from dewy.telemetry.instruments import INSTRUMENTS, MetricKind
 from dewy.telemetry.points import Point
 from tests.eventually import eventually
 from tests.needs import found, needs
@@ -84,16 +84,16 @@ async def test_every_metric_arrives(
         assert (
             kind
             == {
-                Kind.COUNTER: "sum",
-                Kind.LEVEL: "sum",
-                Kind.GAUGE: "gauge",
-                Kind.HISTOGRAM: "histogram",
+                MetricKind.COUNTER: "sum",
+                MetricKind.LEVEL: "sum",
+                MetricKind.GAUGE: "gauge",
+                MetricKind.HISTOGRAM: "histogram",
             }[instrument.kind]
         )
         (point,) = getattr(metric, kind).data_points
         assert {*instrument.labels} == {each.key for each in point.attributes}
         if kind == "sum":
-            assert (instrument.kind is Kind.COUNTER) is metric.sum.is_monotonic
+            assert (instrument.kind is MetricKind.COUNTER) is metric.sum.is_monotonic
 
 
 async def test_it_is_told_again_and_again(

@@ -14,9 +14,9 @@ import aiohttp
 
 from ...errors import EngineError
 from .certificates import Certificates
-from .deadlines import Deadlines
+from .deadlines import EngineDeadlines
 from .errors import UNREACHABLE, gone, kind, one_line
-from .sockets import Address
+from .sockets import EngineAddress
 
 # Exceptions raised when an answer cannot be parsed.
 GARBAGE = (
@@ -44,9 +44,9 @@ class EngineClient:
     def __init__(
         self,
         docker: aiodocker.Docker,
-        place: Address,
+        place: EngineAddress,
         title: str,
-        deadlines: Deadlines,
+        deadlines: EngineDeadlines,
         certificates: Certificates | None = None,
     ) -> None:
         self.docker = docker
@@ -169,7 +169,10 @@ class EngineClient:
 
 @asynccontextmanager
 async def connected(
-    place: Address, title: str, environ: Mapping[str, str], deadlines: Deadlines
+    place: EngineAddress,
+    title: str,
+    environ: Mapping[str, str],
+    deadlines: EngineDeadlines,
 ) -> AsyncIterator[EngineClient]:
     """
     Return a client of the engine at *place*; no call is made yet.
@@ -189,7 +192,7 @@ async def connected(
 
 
 async def _certificates(
-    place: Address, environ: Mapping[str, str]
+    place: EngineAddress, environ: Mapping[str, str]
 ) -> Certificates | None:
     secure = place.url.startswith("https:") or environ.get("DOCKER_TLS_VERIFY")
     if place.path or not secure:
@@ -200,7 +203,7 @@ async def _certificates(
 
 
 def _connector(
-    place: Address, certificates: Certificates | None
+    place: EngineAddress, certificates: Certificates | None
 ) -> tuple[str, aiohttp.BaseConnector]:
     if place.path:
         return "http://engine", aiohttp.UnixConnector(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["STANDARD", "Deadlines"]
+__all__ = ["STANDARD", "EngineDeadlines"]
 
 
 @dataclass(frozen=True, slots=True)
-class Deadlines:
+class EngineDeadlines:
     """
     Seconds after which an engine counts as hanging.
 
@@ -41,4 +41,4 @@ class Deadlines:
     backoff: float = 5.0
 
 
-STANDARD = Deadlines()
+STANDARD = EngineDeadlines()

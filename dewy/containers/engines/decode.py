@@ -8,7 +8,7 @@ from datetime import datetime
 from ipaddress import ip_network
 from typing import Any
 
-from ..model import Container, Event, Image, Line, Network
+from ..model import Container, Event, Image, LogLine, Network
 from .errors import one_line, secrets_of
 
 Json = Mapping[str, Any]
@@ -263,13 +263,13 @@ def label_filter(labels: Mapping[str, str | None]) -> list[str]:
     ]
 
 
-def lines(text: str) -> list[Line]:
+def lines(text: str) -> list[LogLine]:
     """
     Split output into lines by RFC 3339 prefix; undated lines join the last one.
 
     Lines dated to the whole second are told apart by their order within it.
     """
-    found: list[Line] = []
+    found: list[LogLine] = []
     for line in text.splitlines():
         at = last = found[-1].at if found else 0
         if stamped := _STAMPED.fullmatch(line):
@@ -279,5 +279,5 @@ def lines(text: str) -> list[Line]:
                 at += int(fraction.ljust(9, "0"))
             elif at // SECOND == last // SECOND:
                 at = last + 1
-        found.append(Line(at, line))
+        found.append(LogLine(at, line))
     return found

@@ -15,7 +15,7 @@ from ... import urls
 from ...errors import EngineError
 from ...remotes.oci.credentials import Credentials
 from ...system import boot_id
-from ..model import Container, EngineLimits, Event, Image, Line, Network, Pulling
+from ..model import Container, EngineLimits, Event, Image, LogLine, Network, Pulling
 from . import decode, docker_images, docker_networks, event_stream
 from .client import EngineClient
 from .errors import going, gone, paused, secrets_of
@@ -165,7 +165,7 @@ class DockerEngine:
 
     async def written(
         self, container: str, lines: int, after: int = 0
-    ) -> tuple[Line, ...]:
+    ) -> tuple[LogLine, ...]:
         """See `Engine.written`."""
         found = await self._lines(container, tail=lines) if not after else []
         # Podman dates by the second: all of the last one tell their places in it.
@@ -176,7 +176,7 @@ class DockerEngine:
             found += [each for each in last if each.at > after]
         return tuple(found[-lines:])
 
-    async def _lines(self, container: str, **asked: int) -> list[Line]:
+    async def _lines(self, container: str, **asked: int) -> list[LogLine]:
         return decode.lines(await self._output(container, timestamps=True, **asked))
 
     async def _output(self, container: str, **asked: Any) -> str:

@@ -18,7 +18,7 @@ from ..model import Event
 from . import decode
 from .client import EngineClient
 from .decode import Json
-from .events import Events
+from .events import EngineEvents
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +31,9 @@ KEPT = 1000
 @asynccontextmanager
 async def follow(
     wire: EngineClient, labels: Mapping[str, str | None]
-) -> AsyncIterator[Events]:
+) -> AsyncIterator[EngineEvents]:
     """See `Engine.events`."""
-    events = Events(KEPT)
+    events = EngineEvents(KEPT)
     following = asyncio.create_task(
         _follow(wire, dict(labels), events), name="engine events"
     )
@@ -45,7 +45,7 @@ async def follow(
 
 
 async def _follow(
-    wire: EngineClient, labels: Mapping[str, str | None], events: Events
+    wire: EngineClient, labels: Mapping[str, str | None], events: EngineEvents
 ) -> None:
     """Follow events for ever; pass an internal fault on to the reader."""
     delay = FIRST_DELAY
@@ -66,7 +66,7 @@ async def _follow(
 
 
 async def _once(
-    wire: EngineClient, labels: Mapping[str, str | None], events: Events
+    wire: EngineClient, labels: Mapping[str, str | None], events: EngineEvents
 ) -> None:
     """Follow events until the stream breaks."""
     async with _opened(wire) as answer:
@@ -85,7 +85,7 @@ async def _pass_on(
     answer: aiohttp.ClientResponse,
     labels: Mapping[str, str | None],
     known: set[str],
-    events: Events,
+    events: EngineEvents,
 ) -> None:
     stops = decode.Stops()
     async for data in _lines(wire, answer):

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 
 from ..model import Event
 
-__all__ = ["Events"]
+__all__ = ["EngineEvents"]
 
 
-class Events(AsyncIterator[Event]):
+class EngineEvents(AsyncIterator[Event]):
     """
     Queue of events in order; waiting for the next may be cancelled.
 

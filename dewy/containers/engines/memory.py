@@ -9,10 +9,10 @@ from typing import Any
 
 from ...errors import EngineError, ImageMissing, NameTaken
 from ...remotes.oci.credentials import Credentials
-from ..model import Container, EngineLimits, Event, Image, Line, Network, Pulling
+from ..model import Container, EngineLimits, Event, Image, LogLine, Network, Pulling
 from . import decode
 from .decode import carries
-from .memory_contents import Held
+from .memory_contents import MemoryContainer
 from .memory_host import MemoryHost
 
 __all__ = ["MemoryEngine"]
@@ -69,7 +69,7 @@ class MemoryEngine:
             exposed: dict[str, Any] = {f"{port}/tcp": {} for port in image.ports}
             exposed |= spec.get("ExposedPorts") or {}
             whole = {**spec, "ExposedPorts": exposed}
-            held = Held(self._created(name, spec, image), whole)
+            held = MemoryContainer(self._created(name, spec, image), whole)
             self.host.held[held.container.id] = held
             self.host.tell("create", held)
             return held.container.id
@@ -120,11 +120,11 @@ class MemoryEngine:
 
     async def written(
         self, container: str, lines: int, after: int = 0
-    ) -> tuple[Line, ...]:
+    ) -> tuple[LogLine, ...]:
         async with self.host.step("logs", container):
             held = self.host.find(container)
             output = held.output if held else []
-            numbered = [Line(at, text) for at, text in enumerate(output, 1)]
+            numbered = [LogLine(at, text) for at, text in enumerate(output, 1)]
             return tuple(numbered[after:][-lines:])
 
     async def check_health(self, container: str) -> bool | None:
@@ -134,7 +134,7 @@ class MemoryEngine:
                 return None
             return held.container.health == "healthy"
 
-    def _held(self, container: str) -> Held:
+    def _held(self, container: str) -> MemoryContainer:
         held = self.host.find(container)
         if held is None:
             raise EngineError(f"no such container: {container}")

@@ -8,7 +8,15 @@ from typing import Any, Literal, Protocol
 
 from ..model import Container, Image
 
-__all__ = ["Application", "Call", "Held", "Hook", "Phase", "Published", "Run"]
+__all__ = [
+    "Call",
+    "Hook",
+    "MemoryApplication",
+    "MemoryContainer",
+    "Phase",
+    "Published",
+    "Run",
+]
 
 Call = Literal[
     "containers",
@@ -33,7 +41,7 @@ Hook = Callable[[Phase, Call, str], Awaitable[None]]
 """Callback around a call about a container, an image or a network; may raise."""
 
 
-class Application(Protocol):
+class MemoryApplication(Protocol):
     """
     Application that runs in a container.
 
@@ -52,7 +60,7 @@ class Application(Protocol):
         ...
 
 
-Run = Callable[[Container, Mapping[str, Any]], Awaitable[Application]]
+Run = Callable[[Container, Mapping[str, Any]], Awaitable[MemoryApplication]]
 """
 Callback that starts the application of a container, which has its addresses already.
 """
@@ -76,12 +84,12 @@ class Published:
 
 
 @dataclass
-class Held:
+class MemoryContainer:
     """Container of the host, with the details that only the host knows."""
 
     container: Container
     spec: Mapping[str, Any]
-    application: Application | None = None
+    application: MemoryApplication | None = None
     output: list[str] = field(default_factory=list)
 
     @property

@@ -15,8 +15,8 @@ from typing import ClassVar, Self
 from ...errors import EngineError
 from ..model import Event, Image, Network
 from .decode import carries
-from .events import Events
-from .memory_contents import Call, Held, Hook, Published, Run
+from .events import EngineEvents
+from .memory_contents import Call, Hook, MemoryContainer, Published, Run
 
 __all__ = ["MemoryHost"]
 
@@ -56,7 +56,7 @@ class MemoryHost:
     def __init__(self, name: str, prefix: str = "127.77") -> None:
         self.name = name
         self.prefix = prefix
-        self.held: dict[str, Held] = {}
+        self.held: dict[str, MemoryContainer] = {}
         self.images: dict[str, Image] = {}
         self.networks: dict[str, Network] = {}
         self.registry: dict[str, Published] = {}
@@ -64,7 +64,7 @@ class MemoryHost:
         self.hook: Hook | None = None
         self.calls: list[tuple[Call, str]] = []
         self._faults: dict[Call, deque[Exception]] = {}
-        self._followers: list[tuple[Mapping[str, str | None], Events]] = []
+        self._followers: list[tuple[Mapping[str, str | None], EngineEvents]] = []
         self._numbers = count(1)
         self._ports = count(49152)
         self.add_network("bridge", {})
@@ -145,14 +145,14 @@ class MemoryHost:
             else:
                 del self.images[image.id]
 
-    def find(self, name: str) -> Held | None:
+    def find(self, name: str) -> MemoryContainer | None:
         """Return the container with that id or name."""
         if name in self.held:
             return self.held[name]
         every = self.held.values()
         return next((one for one in every if one.container.name == name), None)
 
-    async def start(self, held: Held) -> None:
+    async def start(self, held: MemoryContainer) -> None:
         """Start the container."""
         address = self._free_address(held.network)
         held.change(
@@ -172,7 +172,7 @@ class MemoryHost:
         if published and published.exits is not None:
             await self.kill(held.container.id, published.exits)
 
-    async def _run(self, held: Held) -> None:
+    async def _run(self, held: MemoryContainer) -> None:
         ports = [int(port.partition("/")[0]) for port in held.spec["ExposedPorts"]]
         published: Mapping[int, int] = {port: next(self._ports) for port in ports}
         if self.run:
@@ -180,7 +180,7 @@ class MemoryHost:
             published = held.application.published
         held.change(published=dict(published))
 
-    async def stop(self, held: Held, seconds: float) -> None:
+    async def stop(self, held: MemoryContainer, seconds: float) -> None:
         """Stop the container, by force after *seconds*."""
         application, held.application = held.application, None
         self.tell("kill", held, str(TERMINATED))
@@ -213,7 +213,7 @@ class MemoryHost:
             self.tell(action, held, detail)
         self._ended(held, exit_code)
 
-    def _ended(self, held: Held, exit_code: int) -> None:
+    def _ended(self, held: MemoryContainer, exit_code: int) -> None:
         if held.container.running:
             held.change(state="exited", exit_code=exit_code, addresses={}, published={})
             self.tell("die", held, str(exit_code))
@@ -238,18 +238,18 @@ class MemoryHost:
         for _, events in followers:
             events.tell_now(Event("connected"))
 
-    def follow(self, labels: Mapping[str, str | None]) -> Events:
+    def follow(self, labels: Mapping[str, str | None]) -> EngineEvents:
         """Return the events from now on of the containers that carry *labels*."""
-        events = Events()
+        events = EngineEvents()
         events.tell_now(Event("connected"))
         self._followers.append((labels, events))
         return events
 
-    def leave(self, events: Events) -> None:
+    def leave(self, events: EngineEvents) -> None:
         """Remove *events* once it is no longer read."""
         self._followers = [pair for pair in self._followers if pair[1] is not events]
 
-    def tell(self, action: str, held: Held, detail: str = "") -> None:
+    def tell(self, action: str, held: MemoryContainer, detail: str = "") -> None:
         """Tell followers of an action on *held*."""
         for labels, events in self._followers:
             if carries(held.container.labels, labels):

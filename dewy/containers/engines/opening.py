@@ -14,8 +14,16 @@ from types import ModuleType
 from ...errors import ConfigError, EngineError, ImplementationUnavailable
 from ...extras import install_hint
 from ..model import Engine
-from .deadlines import STANDARD, Deadlines
-from .sockets import STARTED_BY, TITLES, Address, Runtime, candidates, choose, is_remote
+from .deadlines import STANDARD, EngineDeadlines
+from .sockets import (
+    STARTED_BY,
+    TITLES,
+    EngineAddress,
+    Runtime,
+    candidates,
+    choose,
+    is_remote,
+)
 
 __all__ = ["Runtime", "open_engine"]
 
@@ -24,7 +32,7 @@ SYSTEMD = Path("/run/systemd/system")
 
 @asynccontextmanager
 async def open_engine(
-    runtime: Runtime, environ: Mapping[str, str], deadlines: Deadlines = STANDARD
+    runtime: Runtime, environ: Mapping[str, str], deadlines: EngineDeadlines = STANDARD
 ) -> AsyncIterator[Engine]:
     """
     Find the engine of *runtime* on this host by *environ* or in the usual places.
@@ -66,7 +74,7 @@ def _implementation() -> tuple[ModuleType, ModuleType]:
         ) from exc
 
 
-def _silent(runtime: Runtime, place: Address, exc: EngineError) -> str:
+def _silent(runtime: Runtime, place: EngineAddress, exc: EngineError) -> str:
     return (
         f"--runtime {runtime}: {exc} (asked {place.shown}); "
         f"is it up? {STARTED_BY[runtime]}"

@@ -32,7 +32,7 @@ PATIENCE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class EngineAddress:
     """
     Address at which an engine may listen.
 
@@ -64,7 +64,9 @@ class Address:
         return (self.path or urls.redact(self.url)) + named
 
 
-def candidates(runtime: Runtime, environ: Mapping[str, str], uid: int) -> list[Address]:
+def candidates(
+    runtime: Runtime, environ: Mapping[str, str], uid: int
+) -> list[EngineAddress]:
     """
     Return the addresses to look for an engine of *runtime*, best first.
 
@@ -75,12 +77,12 @@ def candidates(runtime: Runtime, environ: Mapping[str, str], uid: int) -> list[A
     if environ.get(variable):
         return [_named(variable, environ[variable])]
     if runtime == "docker":
-        return [Address(f"unix://{path}") for path in _docker_paths(environ)]
+        return [EngineAddress(f"unix://{path}") for path in _docker_paths(environ)]
     # Tools that know Docker only are often pointed at Podman's socket.
     other = environ.get("DOCKER_HOST", "")
     if other.startswith("unix://") and "podman" in other:
         return [_named("DOCKER_HOST", other)]
-    return [Address(f"unix://{path}") for path in _podman_paths(environ, uid)]
+    return [EngineAddress(f"unix://{path}") for path in _podman_paths(environ, uid)]
 
 
 def _docker_paths(environ: Mapping[str, str]) -> list[str]:
@@ -98,7 +100,7 @@ def _podman_paths(environ: Mapping[str, str], uid: int) -> list[str]:
     return [rootful, rootless] if uid == 0 else [rootless, rootful]
 
 
-def _named(variable: str, value: str) -> Address:
+def _named(variable: str, value: str) -> EngineAddress:
     scheme, separator, rest = value.partition("://")
     shown = urls.redact(value)
     if scheme == "ssh":
@@ -107,10 +109,10 @@ def _named(variable: str, value: str) -> Address:
             "and wants its socket, such as unix:///run/docker.sock"
         )
     if scheme == "unix" and rest.startswith("/"):
-        return Address(value, variable)
+        return EngineAddress(value, variable)
     remote = separator and scheme in {"tcp", "http", "https"}
     if remote and urls.split(value, variable).hostname:
-        return Address(value, variable)
+        return EngineAddress(value, variable)
     raise ConfigError(
         f"{variable}={shown} must be of the form unix:///PATH or tcp://HOST:PORT"
     )
@@ -123,7 +125,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-async def choose(runtime: Runtime, places: Sequence[Address]) -> Address:
+async def choose(runtime: Runtime, places: Sequence[EngineAddress]) -> EngineAddress:
     """
     Return the first of *places* that accepts connections.
 
@@ -158,7 +160,7 @@ def look(path: str) -> Finding:
     return "there"
 
 
-async def is_remote(place: Address) -> bool:
+async def is_remote(place: EngineAddress) -> bool:
     """
     Return whether the engine that answers at *place* belongs to another host.
 
@@ -181,7 +183,7 @@ async def is_remote(place: Address) -> bool:
 
 
 def missing(
-    runtime: Runtime, places: Sequence[Address], findings: Sequence[Finding]
+    runtime: Runtime, places: Sequence[EngineAddress], findings: Sequence[Finding]
 ) -> str:
     """Return why none of *places*, each with its finding, can be used."""
     title = TITLES[runtime]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .extract import unpack
-from .limits import Limits
-from .rules import Rules
+from .limits import ArchiveLimits
+from .rules import UnpackRules
 
-__all__ = ["Limits", "Rules", "unpack"]
+__all__ = ["ArchiveLimits", "UnpackRules", "unpack"]

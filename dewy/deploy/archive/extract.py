@@ -17,7 +17,7 @@ from threading import Event
 from ...errors import ArchiveError, DeploymentError
 from .formats import Format, format_of
 from .limits import Budget
-from .rules import Rules
+from .rules import UnpackRules
 from .streams import STREAMS
 from .tar import unpack_tar
 from .tree import Tree, quoted
@@ -64,7 +64,7 @@ def unpack(
     source: Path,
     name: str,
     into: Path,
-    rules: Rules | None = None,
+    rules: UnpackRules | None = None,
     stop: Event | None = None,
 ) -> None:
     """
@@ -86,7 +86,7 @@ def unpack(
     """
     kind = format_of(name)
     try:
-        _unpack(source, name, kind, into, rules or Rules(), stop)
+        _unpack(source, name, kind, into, rules or UnpackRules(), stop)
     except ArchiveError as exc:
         raise ArchiveError(f"{name}: {exc}") from exc
     except OSError as exc:
@@ -100,7 +100,7 @@ def _unpack(
     name: str,
     kind: Format,
     into: Path,
-    rules: Rules,
+    rules: UnpackRules,
     stop: Event | None,
 ) -> None:
     links, strip = rules.absolute_links, rules.strip

@@ -15,7 +15,7 @@ ZEROS = bytes(PIECE)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ArchiveLimits:
     """
     The limits of unpacking.
 
@@ -36,7 +36,7 @@ class Limits:
     ratio_from: int = 64 * MIB
 
 
-class Source(Protocol):
+class ByteSource(Protocol):
     """A source of bytes."""
 
     def read(self, size: int, /) -> bytes: ...
@@ -64,7 +64,9 @@ class Budget:
         stop: Once set, the next step ends the work.
     """
 
-    def __init__(self, limits: Limits, packed: int, stop: Event | None = None) -> None:
+    def __init__(
+        self, limits: ArchiveLimits, packed: int, stop: Event | None = None
+    ) -> None:
         self.limits = limits
         self.entries = 0
         self.total = 0
@@ -104,7 +106,7 @@ class Budget:
                 "--archive-max-ratio sets the limit"
             )
 
-    def copy(self, source: Source, sink: Sink, *, sparse: bool = False) -> None:
+    def copy(self, source: ByteSource, sink: Sink, *, sparse: bool = False) -> None:
         """
         Copy all of *source* to *sink*, counting; raises as `entry` does.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .limits import Limits
+from .limits import ArchiveLimits
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class UnpackRules:
     """
     The rules for unpacking.
 
@@ -22,7 +22,7 @@ class Rules:
             afterwards, even where the archive holds no permissions.
     """
 
-    limits: Limits = field(default_factory=Limits)
+    limits: ArchiveLimits = field(default_factory=ArchiveLimits)
     strip: int = 0
     absolute_links: bool = False
     program: str = ""

@@ -16,7 +16,7 @@ from typing import BinaryIO, Protocol
 
 from ...errors import ArchiveError
 from .formats import Format
-from .limits import MIB, PIECE, Source
+from .limits import MIB, PIECE, ByteSource
 
 # The memory that `xz -9` and `zstd --long` need; only oddities ask for more.
 MEMORY = 128 * MIB
@@ -42,7 +42,7 @@ class Decompressor(Protocol):
     def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
 
 
-def _plain(file: Source) -> Iterator[bytes]:
+def _plain(file: ByteSource) -> Iterator[bytes]:
     while piece := file.read(PIECE):
         yield piece
 

@@ -15,7 +15,7 @@ from typing import BinaryIO, cast
 
 from ...errors import ArchiveError
 from .formats import Format
-from .limits import MIB, Budget, Source
+from .limits import MIB, Budget, ByteSource
 from .streams import STREAMS
 from .tree import Tree, quoted
 
@@ -111,7 +111,7 @@ def _check_readable(info: zipfile.ZipInfo) -> None:
 
 
 @contextmanager
-def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[Source]:
+def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[ByteSource]:
     if info.compress_type != zipfile.ZIP_BZIP2:
         with archive.open(info) as content:
             yield content

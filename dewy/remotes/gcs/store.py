@@ -21,7 +21,7 @@ from google.cloud import storage
 from ...errors import ConfigError, RemoteError
 from ..env_proxy import proxies_for
 from ..http import STANDARD
-from ..objects import HASTE, Content, Page, Stat
+from ..objects import HASTE, Content, ObjectPage, Stat
 from ..objects.renewals import Renewals
 from ..transfer import Interrupted
 from ..vendor_files import read_by_google
@@ -75,7 +75,7 @@ class GCSStore:
         """The files that the next call reads: none while there is a client."""
         return () if self._made is not None else read_by_google(os.environ)
 
-    def page(self, prefix: str, delimiter: str, more: str) -> Page:
+    def page(self, prefix: str, delimiter: str, more: str) -> ObjectPage:
         with self._asking() as client:
             found = client.list_blobs(
                 self._bucket,
@@ -88,7 +88,9 @@ class GCSStore:
             )
             blobs = next(found.pages, ())
             objects = tuple(_stat(blob) for blob in blobs)
-        return Page(objects, tuple(sorted(found.prefixes)), found.next_page_token or "")
+        return ObjectPage(
+            objects, tuple(sorted(found.prefixes)), found.next_page_token or ""
+        )
 
     def stat(self, key: str) -> Stat | None:
         with self._asking(ABSENT) as client:

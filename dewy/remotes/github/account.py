@@ -34,7 +34,7 @@ class Anonymous:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class GitHubAccount:
     """
     The address of GitHub's API, and the credentials.
 

@@ -18,7 +18,7 @@ from ...system import Clock
 from .. import http
 from ..transfer import Interrupted, refusal
 from . import answers
-from .account import Account, Anonymous
+from .account import Anonymous, GitHubAccount
 from .app import App
 from .tokens import LastingToken, NoToken, PassingTokens, Tokens
 
@@ -42,7 +42,7 @@ UNNAMED_LIMIT = 60.0
 """Seconds to stay away when GitHub names none ("wait for at least one minute")."""
 
 
-class API:
+class GitHubAPI:
     """
     Requests on behalf of an account.
 
@@ -54,7 +54,7 @@ class API:
     store: aiohttp.ClientSession
 
     def __init__(
-        self, account: Account, clock: Clock, deadlines: http.Deadlines
+        self, account: GitHubAccount, clock: Clock, deadlines: http.Deadlines
     ) -> None:
         self.account = account
         self._clock = clock
@@ -165,7 +165,7 @@ class API:
             return ""
         return "; GitHub Enterprise has its API below /api/v3/"
 
-    def _tokens_of(self, account: Account) -> Tokens:
+    def _tokens_of(self, account: GitHubAccount) -> Tokens:
         credentials = account.credentials
         if isinstance(credentials, Anonymous):
             return NoToken()

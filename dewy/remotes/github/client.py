@@ -16,10 +16,10 @@ from .. import Clients, http
 from ..download import download
 from ..transfer import Effort, Progress, persist
 from . import answers
-from .account import Account, Anonymous
+from .account import Anonymous, GitHubAccount
 from .answers import GitHubAsset, GitHubRelease
-from .api import API, BYTES, JSON, LARGEST_COMPLAINT
-from .listing import PER_PAGE, Listing, Page
+from .api import BYTES, JSON, LARGEST_COMPLAINT, GitHubAPI
+from .listing import PER_PAGE, Listing, ListingPage
 from .repository import Repository
 
 UNSEEN_SPACING = 90.0
@@ -29,7 +29,7 @@ for downloads. Without one an answer of 304 is counted, too.
 """
 
 
-async def connect(clients: Clients, account: Account) -> GitHub:
+async def connect(clients: Clients, account: GitHubAccount) -> GitHub:
     """Return the client of this process; *account* matters the first time only."""
     return await clients.get("github", lambda: GitHub(account))
 
@@ -43,14 +43,14 @@ class GitHub:
 
     def __init__(
         self,
-        account: Account,
+        account: GitHubAccount,
         *,
         clock: Clock | None = None,
         deadlines: http.Deadlines = http.STANDARD,
         effort: Effort | None = None,
     ) -> None:
         self._clock = clock or Clock()
-        self._api = API(account, self._clock, deadlines)
+        self._api = GitHubAPI(account, self._clock, deadlines)
         self._host = account.host
         self._effort = effort or Effort(silence=deadlines.silence)
         self._listings: dict[Repository, Listing] = {}
@@ -162,7 +162,7 @@ class GitHub:
         return self._api.url(f"repos/{owner}/{name}/releases{below}")
 
     def _listing(self, repository: Repository) -> Listing:
-        async def ask(number: int, known: Page | None) -> Page:
+        async def ask(number: int, known: ListingPage | None) -> ListingPage:
             return await self._page(repository, number, known)
 
         if repository not in self._listings:
@@ -172,8 +172,8 @@ class GitHub:
         return self._listings[repository]
 
     async def _page(
-        self, repository: Repository, number: int, known: Page | None
-    ) -> Page:
+        self, repository: Repository, number: int, known: ListingPage | None
+    ) -> ListingPage:
         url = self._url(repository).with_query(per_page=PER_PAGE, page=number)
         conditional = known is not None and known.etag != ""
         headers = (
@@ -187,4 +187,4 @@ class GitHub:
                 return known
             listed = answers.releases(self._host, await self._api.json(response))
             etag = response.headers.get("ETag", "")
-            return Page(listed, etag, last="next" not in response.links)
+            return ListingPage(listed, etag, last="next" not in response.links)

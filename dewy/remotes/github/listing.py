@@ -19,7 +19,7 @@ FULL_CHECK = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ListingPage:
     """A page of a listing; `etag` names this state of it."""
 
     releases: tuple[GitHubRelease, ...]
@@ -27,7 +27,7 @@ class Page:
     last: bool
 
 
-Ask = Callable[[int, Page | None], Awaitable[Page]]
+Ask = Callable[[int, ListingPage | None], Awaitable[ListingPage]]
 """Fetch a page by number; return the very page given if it is unchanged."""
 
 
@@ -50,7 +50,7 @@ class Listing:
         self._monotonic = monotonic
         self._spacing = spacing
         self._asked = float("-inf")
-        self._pages: tuple[Page, ...] = ()
+        self._pages: tuple[ListingPage, ...] = ()
         self._checked = 0.0
         self._lock = asyncio.Lock()
 
@@ -87,14 +87,14 @@ class Listing:
             self._asked = self._monotonic()
             return self.releases
 
-    async def _follow(self, first: Page) -> tuple[Page, ...]:
+    async def _follow(self, first: ListingPage) -> tuple[ListingPage, ...]:
         pages = [first]
         while not pages[-1].last and len(pages) < MOST_PAGES:
             number = len(pages) + 1
             pages.append(await self._ask(number, self._known(number)))
         return tuple(pages)
 
-    def _known(self, number: int) -> Page | None:
+    def _known(self, number: int) -> ListingPage | None:
         return self._pages[number - 1] if number <= len(self._pages) else None
 
     def _is_due(self) -> bool:

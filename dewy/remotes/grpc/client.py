@@ -11,7 +11,7 @@ import grpc.aio
 from ...errors import DewyError, NoRelease, RemoteError
 from .. import Clients
 from . import quiet
-from .endpoint import Endpoint
+from .endpoint import GRPCTarget
 from .errors import LARGEST, refusal
 from .proxy import proxy_options
 from .registry_pb2 import CurrentRequest, CurrentResponse, ReportRequest
@@ -33,7 +33,7 @@ CHANNEL = (
 )
 
 
-async def connect(clients: Clients, endpoint: Endpoint) -> RegistryClient:
+async def connect(clients: Clients, endpoint: GRPCTarget) -> RegistryClient:
     """Return the client of this process for *endpoint*."""
     return await clients.get(repr(endpoint), lambda: RegistryClient(endpoint))
 
@@ -47,7 +47,7 @@ class RegistryClient:
     Calls wait for each other.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: GRPCTarget) -> None:
         self._endpoint = endpoint
         self._channel: grpc.aio.Channel | None = None
         self._busy = asyncio.Lock()

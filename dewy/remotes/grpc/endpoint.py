@@ -30,7 +30,7 @@ class Keys:
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class GRPCTarget:
     """
     A server as its URL names it.
 

@@ -11,7 +11,7 @@ from yarl import URL
 from ...errors import RateLimited, RemoteError
 from ..env_proxy import LOGIN, shown
 from ..http import LONGEST_STAY_AWAY
-from .endpoint import Endpoint
+from .endpoint import GRPCTarget
 from .proxy import proxy_of
 
 Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
@@ -58,7 +58,7 @@ _ANSWERS = {
 
 
 def refusal(
-    endpoint: Endpoint, code: StatusCode, details: str, metadata: Metadata
+    endpoint: GRPCTarget, code: StatusCode, details: str, metadata: Metadata
 ) -> RemoteError:
     """
     Return the error for a call of *endpoint* that ended with *code*.
@@ -85,7 +85,7 @@ def refusal(
     return RemoteError(f"{where} {_ANSWERS.get(code, f'answered {code.name}')}")
 
 
-def _unavailable(endpoint: Endpoint, details: str) -> str:
+def _unavailable(endpoint: GRPCTarget, details: str) -> str:
     if not details.startswith(_CONNECTING):
         return "is not available, or broke the connection off"
     proxy = proxy_of(endpoint.address)
@@ -102,7 +102,7 @@ def _refused_by(proxy: URL, details: str) -> str:
     return f"could not be reached: {shown(proxy)} does not connect to it{login}"
 
 
-def _doubt(endpoint: Endpoint) -> str:
+def _doubt(endpoint: GRPCTarget) -> str:
     """Return a guess at what a server may have missed that would not say so."""
     if not endpoint.tls:
         return "does it want TLS? then leave no-tls out"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from .client import Objects
 from .location import Location, prefix
-from .port import HASTE, Content, ObjectStore, Page, Stat, Upload
+from .port import HASTE, Content, ObjectPage, ObjectStore, Stat, Upload
 
 __all__ = [
     "HASTE",
     "Content",
     "Location",
+    "ObjectPage",
     "ObjectStore",
     "Objects",
-    "Page",
     "Stat",
     "Upload",
     "prefix",

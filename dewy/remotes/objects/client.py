@@ -17,7 +17,7 @@ from .. import NONSENSE
 from ..transfer import STANDARD, Effort, Interrupted, Progress, persist, transfer
 from ..vendor_files import require_answers
 from .location import Location
-from .port import Content, ObjectStore, Page, Stat, Upload
+from .port import Content, ObjectPage, ObjectStore, Stat, Upload
 from .source import ObjectSource, Piece
 from .turns import in_turn
 
@@ -91,7 +91,7 @@ class Objects:
 
     async def pages(
         self, prefix: str, delimiter: str = ""
-    ) -> AsyncGenerator[Page, None]:
+    ) -> AsyncGenerator[ObjectPage, None]:
         """Yield the pages of all objects whose keys begin with *prefix*."""
         more = ""
         while True:

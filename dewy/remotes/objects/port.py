@@ -38,7 +38,7 @@ class Stat:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ObjectPage:
     """
     A page of a listing.
 
@@ -97,7 +97,7 @@ class ObjectStore(Protocol):
         """The files that the next call may read, as with credentials."""
         ...
 
-    def page(self, prefix: str, delimiter: str, more: str) -> Page:
+    def page(self, prefix: str, delimiter: str, more: str) -> ObjectPage:
         """List keys that begin with *prefix*, those with *delimiter* as folders."""
         ...
 

@@ -11,7 +11,7 @@ from ..partial_file import PartialFile
 from ..transfer import Stream
 from .pace import Pace
 from .port import Stat
-from .sums import Check
+from .sums import DigestCheck
 
 Piece = bytes | bytearray
 
@@ -31,7 +31,7 @@ class ObjectSource:
         self._stat = stat
         self._ask = ask
         self._pace = Pace()
-        self._check = Check(stat.sums)
+        self._check = DigestCheck(stat.sums)
 
     @asynccontextmanager
     async def opened(self, start: int) -> AsyncIterator[Stream]:

@@ -52,7 +52,7 @@ def begin(name: str) -> Sum:
             return hashlib.new(name, usedforsecurity=False)
 
 
-class Check:
+class DigestCheck:
     """
     The comparison of what arrives with the best of the digests that were *stated*.
     """

@@ -30,14 +30,14 @@ from .login import credentials_for
 from .reference import Reference
 from .tokens import Authorization, Grant, TokenRequest, how_to_log_in, token_in
 
-__all__ = ["API", "Answer", "Request"]
+__all__ = ["RegistryAPI", "RegistryRequest", "RegistryResponse"]
 
 LARGEST_TOKEN = 1 << 20
 """Bytes of a token server's answer."""
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RegistryRequest:
     """
     A request to a registry.
 
@@ -55,7 +55,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RegistryResponse:
     """A registry's answer; the body is not read unless the status is `allowed`."""
 
     status: int
@@ -64,7 +64,7 @@ class Answer:
     body: bytes = field(default=b"", repr=False)
 
 
-class API:
+class RegistryAPI:
     """
     A sender of requests, with credentials where there are any.
 
@@ -91,7 +91,9 @@ class API:
     async def __aexit__(self, *exc_info: object) -> None:
         await self._stack.aclose()
 
-    async def send(self, reference: Reference, request: Request) -> Answer:
+    async def send(
+        self, reference: Reference, request: RegistryRequest
+    ) -> RegistryResponse:
         """
         Return the answer to *request*, which is about *reference*.
 
@@ -112,8 +114,8 @@ class API:
         return answer
 
     async def _send(
-        self, reference: Reference, request: Request, authorization: str
-    ) -> Answer:
+        self, reference: Reference, request: RegistryRequest, authorization: str
+    ) -> RegistryResponse:
         origin = reference.origin
 
         async def authorize(
@@ -135,7 +137,9 @@ class API:
             ):
                 read = response.status in request.allowed
                 body = await http.read(response, request.limit) if read else b""
-                return Answer(response.status, response.headers, response.url, body)
+                return RegistryResponse(
+                    response.status, response.headers, response.url, body
+                )
 
     def _authorization(self, reference: Reference) -> Authorization:
         if reference not in self._authorizations:
@@ -181,7 +185,10 @@ def _refused_token(
 
 
 async def _may_help(
-    authorization: Authorization, header: str, reference: Reference, answer: Answer
+    authorization: Authorization,
+    header: str,
+    reference: Reference,
+    answer: RegistryResponse,
 ) -> bool:
     """Return whether another request may help after *answer*."""
     if answer.status == HTTPStatus.UNAUTHORIZED:
@@ -195,7 +202,7 @@ async def _may_help(
     )
 
 
-def _offered(reference: Reference, answer: Answer) -> tuple[Challenge, ...]:
+def _offered(reference: Reference, answer: RegistryResponse) -> tuple[Challenge, ...]:
     """Return the challenges in *answer*, if it is the registry's own."""
     if answer.url.origin() != reference.origin:
         return ()
@@ -203,7 +210,7 @@ def _offered(reference: Reference, answer: Answer) -> tuple[Challenge, ...]:
 
 
 def _refusal(
-    reference: Reference, answer: Answer, credentials: Credentials | None
+    reference: Reference, answer: RegistryResponse, credentials: Credentials | None
 ) -> RemoteError:
     if answer.url.origin() != reference.origin:
         return http.refusal(str(answer.url.host), answer.status, answer.headers)

@@ -15,7 +15,7 @@ from ...errors import OddAnswer, RemoteError
 from ...system import Clock
 from ...versions.image_platform import ImagePlatform
 from .. import Clients, http
-from .api import API, Answer, Request
+from .api import RegistryAPI, RegistryRequest, RegistryResponse
 from .image_signature import ImageSignature, signatures_in, tag_of
 from .links import next_link
 from .manifest import Manifest, platforms_in
@@ -58,7 +58,7 @@ LARGEST_MANIFEST = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class TagPage:
     """
     A page of a listing.
 
@@ -96,8 +96,8 @@ class OCI:
         deadlines: http.Deadlines = http.STANDARD,
     ) -> None:
         environ = os.environ if environ is None else environ
-        self._api = API(environ, clock or Clock(), deadlines)
-        self._pages: dict[Reference, dict[URL, Page]] = {}
+        self._api = RegistryAPI(environ, clock or Clock(), deadlines)
+        self._pages: dict[Reference, dict[URL, TagPage]] = {}
         self._unpaged: set[Reference] = set()
         self._platforms: dict[str, tuple[ImagePlatform, ...]] = {}
 
@@ -110,7 +110,7 @@ class OCI:
 
     async def tags(self, reference: Reference) -> tuple[str, ...]:
         """Return all tags of *reference*, in the registry's order, each once."""
-        pages: dict[URL, Page] = {}
+        pages: dict[URL, TagPage] = {}
         url: URL | None = await self._first(reference, pages)
         while url is not None:
             if url in pages or len(pages) == MOST_PAGES:
@@ -181,12 +181,16 @@ class OCI:
     async def blob(self, reference: Reference, digest: str, limit: int) -> bytes:
         """Return the blob *digest* of at most *limit* bytes."""
         url = reference.api(f"blobs/{digest}")
-        answer = await self._api.send(reference, Request("GET", url, limit=limit))
+        answer = await self._api.send(
+            reference, RegistryRequest("GET", url, limit=limit)
+        )
         if digest != f"sha256:{hashlib.sha256(answer.body).hexdigest()}":
             raise OddAnswer(f"{reference.pull_name(digest)} is not what it says")
         return answer.body
 
-    async def _first(self, reference: Reference, pages: dict[URL, Page]) -> URL | None:
+    async def _first(
+        self, reference: Reference, pages: dict[URL, TagPage]
+    ) -> URL | None:
         """Ask for the first page; return the URL of the next."""
         plain = reference.api("tags/list")
         if reference not in self._unpaged:
@@ -200,10 +204,10 @@ class OCI:
 
     async def _page(
         self, reference: Reference, url: URL, also: tuple[HTTPStatus, ...] = ()
-    ) -> Page:
+    ) -> TagPage:
         known = self._pages.get(reference, {}).get(url)
         etag = known.etag if known else ""
-        request = Request(
+        request = RegistryRequest(
             "GET",
             url,
             headers={
@@ -221,21 +225,25 @@ class OCI:
         if known and answer.status == HTTPStatus.NOT_MODIFIED:
             return known
         if answer.status in also:
-            return Page((), "", None, refused=True)
+            return TagPage((), "", None, refused=True)
         link = next_link(answer.headers.getall("Link", ()))
-        return Page(
+        return TagPage(
             tags=_tags(reference, answer.body),
             etag=answer.headers.get("ETag", ""),
             following=_followed(reference, url, link) if link else None,
         )
 
-    async def _manifest(self, reference: Reference, method: str, url: URL) -> Answer:
+    async def _manifest(
+        self, reference: Reference, method: str, url: URL
+    ) -> RegistryResponse:
         allowed = [HTTPStatus.OK, *MISSING, *BARRED]
         if method == "HEAD":
             allowed.append(HTTPStatus.METHOD_NOT_ALLOWED)
         return await self._api.send(
             reference,
-            Request(method, url, {"Accept": MANIFESTS}, allowed, LARGEST_MANIFEST),
+            RegistryRequest(
+                method, url, {"Accept": MANIFESTS}, allowed, LARGEST_MANIFEST
+            ),
         )
 
     async def _computed(
@@ -253,7 +261,7 @@ class OCI:
         return Manifest(stated, _kind(answer))
 
 
-def _kind(answer: Answer) -> str:
+def _kind(answer: RegistryResponse) -> str:
     return answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 

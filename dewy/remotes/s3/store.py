@@ -23,7 +23,7 @@ from ... import __version__
 from ...errors import ConfigError, RemoteError
 from ..env_proxy import proxies_for
 from ..http import STANDARD
-from ..objects import HASTE, Content, Page, Stat
+from ..objects import HASTE, Content, ObjectPage, Stat
 from ..objects.renewals import Renewals
 from ..transfer import Interrupted
 from ..vendor_files import read_by_boto3
@@ -74,7 +74,7 @@ class S3Store:
         """The files that the next call reads: none while there is a client."""
         return () if self._made is not None else read_by_boto3(os.environ)
 
-    def page(self, prefix: str, delimiter: str, more: str) -> Page:
+    def page(self, prefix: str, delimiter: str, more: str) -> ObjectPage:
         asked = {"Prefix": prefix, "Delimiter": delimiter, "ContinuationToken": more}
         said = {name: value for name, value in asked.items() if value}
         with self._asking() as client:
@@ -82,7 +82,7 @@ class S3Store:
         more = answer.get("NextContinuationToken", "")
         if answer.get("IsTruncated") and not more:
             raise RemoteError(f"{self} lists only a part, and not how to go on")
-        return Page(
+        return ObjectPage(
             tuple(_listed(entry) for entry in answer.get("Contents", ())),
             tuple(entry["Prefix"] for entry in answer.get("CommonPrefixes", ())),
             more,

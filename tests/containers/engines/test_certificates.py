@@ -9,7 +9,7 @@ import pytest
 
 from dewy.containers.engines.client import EngineClient, connected
 from dewy.containers.engines.deadlines import STANDARD
-from dewy.containers.engines.sockets import Address
+from dewy.containers.engines.sockets import EngineAddress
 from dewy.errors import ConfigError, EngineError
 from tests.standins.certificates import Authority
 from tests.standins.files import FileServer
@@ -47,7 +47,7 @@ def spoil(ca: Path) -> Callable[[], None]:
 
 @pytest.fixture
 async def client(server: FileServer, ca: Path) -> AsyncIterator[EngineClient]:
-    place = Address(server.url)
+    place = EngineAddress(server.url)
     environ = {"DOCKER_CERT_PATH": str(ca.parent)}
     async with connected(place, "Docker", environ, STANDARD) as client:
         yield client
@@ -85,5 +85,5 @@ async def test_certificates_of_no_use_are_refused_at_the_start(
     spoil()
     environ = {"DOCKER_CERT_PATH": str(ca.parent)}
     with pytest.raises(ConfigError, match="holds no usable keys"):
-        async with connected(Address(server.url), "Docker", environ, STANDARD):
+        async with connected(EngineAddress(server.url), "Docker", environ, STANDARD):
             pass

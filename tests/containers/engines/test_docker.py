@@ -9,7 +9,7 @@ import pytest
 
 from dewy.containers.engines.client import connected
 from dewy.containers.engines.docker import DockerEngine, recognised
-from dewy.containers.engines.sockets import Address
+from dewy.containers.engines.sockets import EngineAddress
 from dewy.containers.model import Engine
 from dewy.errors import EngineError, NameTaken
 from tests.containers.conftest import SHORT
@@ -80,7 +80,7 @@ PATHS = [
 @pytest.mark.parametrize("name", CALLS)
 async def test_engine_that_is_gone_is_told(name: str) -> None:
     async with FakeEngine() as fake:
-        place = Address(fake.url)
+        place = EngineAddress(fake.url)
         async with connected(place, "Docker", {}, SHORT) as wire:
             engine = await recognised(wire, systemd=False, linux=True)
             fake.path.unlink()
@@ -208,7 +208,7 @@ async def test_podman_without_timers_is_made_to_check(
 ) -> None:
     async with FakeEngine(**PODMAN) as fake:
         fake.answer("libpod/containers/a/healthcheck", answer, status)
-        async with connected(Address(fake.url), "Podman", {}, SHORT) as wire:
+        async with connected(EngineAddress(fake.url), "Podman", {}, SHORT) as wire:
             engine = await recognised(wire, systemd=False, linux=True)
             with_timers = await recognised(wire, systemd=True, linux=True)
 

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from dewy.containers.engines.events import Events
+from dewy.containers.engines.events import EngineEvents
 from dewy.containers.model import Event
 
 
 async def test_events_come_in_their_order() -> None:
-    events = Events()
+    events = EngineEvents()
     events.tell_now(Event("start", "a"))
     await events.tell(Event("die", "a"))
 
@@ -22,7 +22,7 @@ async def test_events_come_in_their_order() -> None:
 
 
 async def test_who_tells_waits_for_a_reader_far_behind() -> None:
-    events = Events(kept=1)
+    events = EngineEvents(kept=1)
     await events.tell(Event("start", "a"))
     telling = asyncio.create_task(events.tell(Event("die", "a")))
     await asyncio.sleep(0)
@@ -34,7 +34,7 @@ async def test_who_tells_waits_for_a_reader_far_behind() -> None:
 
 
 async def test_error_is_raised_where_it_is_read() -> None:
-    events = Events()
+    events = EngineEvents()
     await events.tell(ValueError("a fault of ours"))
 
     with pytest.raises(ValueError, match="fault"):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dewy.containers.engines.sockets import (
-    Address,
+    EngineAddress,
     Runtime,
     candidates,
     choose,
@@ -108,7 +108,7 @@ def test_variable_that_can_not_be_used_is_named(value: str, said: str) -> None:
     ],
 )
 def test_address_knows_whether_it_is_on_this_host(url: str, local: bool) -> None:
-    assert local is Address(url).local
+    assert local is EngineAddress(url).local
 
 
 @pytest.mark.parametrize(("host", "far"), [("127.0.0.1", False), ("127.0.0.2", True)])
@@ -116,20 +116,22 @@ async def test_engine_may_be_another_hosts(
     host: str, far: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """127.0.0.2 stands for one: it is called from 127.0.0.1."""
-    monkeypatch.setattr(Address, "local", False)
+    monkeypatch.setattr(EngineAddress, "local", False)
     with socket.create_server((host, 0)) as listener:
         port = listener.getsockname()[1]
 
-        assert far is await is_remote(Address(f"tcp://{host}:{port}", "DOCKER_HOST"))
+        assert far is await is_remote(
+            EngineAddress(f"tcp://{host}:{port}", "DOCKER_HOST")
+        )
 
 
 async def test_engine_that_went_away_is_no_other_hosts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Address, "local", False)
+    monkeypatch.setattr(EngineAddress, "local", False)
 
     with pytest.raises(EngineError, match=r"tcp://127\.0\.0\.1:9"):
-        await is_remote(Address("tcp://127.0.0.1:9"))
+        await is_remote(EngineAddress("tcp://127.0.0.1:9"))
 
 
 def test_socket_is_there_absent_or_silent(directory: Path) -> None:
@@ -148,7 +150,7 @@ def test_socket_is_there_absent_or_silent(directory: Path) -> None:
 
 
 async def test_first_that_answers_is_chosen(directory: Path) -> None:
-    places = [Address(f"unix://{directory / name}") for name in ("a", "b")]
+    places = [EngineAddress(f"unix://{directory / name}") for name in ("a", "b")]
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(places[1].path)
         listener.listen()
@@ -166,7 +168,7 @@ async def test_first_that_answers_is_chosen(directory: Path) -> None:
 async def test_nothing_found_names_what_was_tried(
     directory: Path, runtime: Runtime, right: str
 ) -> None:
-    places = [Address(f"unix://{directory / name}") for name in ("a", "b")]
+    places = [EngineAddress(f"unix://{directory / name}") for name in ("a", "b")]
 
     with pytest.raises(ConfigError) as refused:
         await choose(runtime, places)
@@ -179,7 +181,7 @@ async def test_nothing_found_names_what_was_tried(
 
 
 async def test_socket_without_an_engine_is_told_apart(directory: Path) -> None:
-    place = Address(f"unix://{directory / 'left'}", "DOCKER_HOST")
+    place = EngineAddress(f"unix://{directory / 'left'}", "DOCKER_HOST")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(place.path)
 
@@ -194,4 +196,4 @@ async def test_missing_permission_names_the_group(
     monkeypatch.setattr("dewy.containers.engines.sockets.look", lambda path: "denied")
 
     with pytest.raises(ConfigError, match=r"no permission .* group docker"):
-        await choose("docker", [Address("unix:///run/docker.sock")])
+        await choose("docker", [EngineAddress("unix:///run/docker.sock")])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dewy.deploy.archive import Limits, Rules, unpack
+from dewy.deploy.archive import ArchiveLimits, UnpackRules, unpack
 from tests.standins.archives import listing, saved
 
 Unpacked = Callable[..., dict[str, object]]
@@ -35,10 +35,10 @@ def unpacked(tmp_path: Path, release: Path) -> Unpacked:
     def unpacked(
         data: bytes,
         name: str = "app.tar",
-        limits: Limits | None = None,
+        limits: ArchiveLimits | None = None,
         **rules: Any,
     ) -> dict[str, object]:
-        chosen = Rules(limits or Limits(), **rules)
+        chosen = UnpackRules(limits or ArchiveLimits(), **rules)
         unpack(saved(tmp_path, "artifact", data), name, release, chosen)
         return listing(release)
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dewy.deploy.archive import Limits, Rules, unpack
+from dewy.deploy.archive import ArchiveLimits, UnpackRules, unpack
 from dewy.errors import ArchiveError
 from tests.standins.archives import (
     COMPRESSORS,
@@ -30,7 +30,7 @@ from tests.standins.archives import (
 SOAK = bool(os.environ.get("DEWY_SOAK"))
 EXECUTIONS = 100_000 if SOAK else 800
 pytestmark = [pytest.mark.soak] if SOAK else []
-RULES = Rules(Limits(entries=200, total=1_000_000))
+RULES = UnpackRules(ArchiveLimits(entries=200, total=1_000_000))
 
 PLAIN = tar(
     folder("lib"),
@@ -169,6 +169,6 @@ def test_no_choice_of_absolute_links_is_written_through(
                 info.linkname = f"{outside}{info.linkname}"  # type: ignore[attr-defined]
         artifact = saved(scratch, "artifact", tar(*entries))
         with suppress(ArchiveError):
-            unpack(artifact, "app.tar", inside, Rules(absolute_links=True))
+            unpack(artifact, "app.tar", inside, UnpackRules(absolute_links=True))
 
         assert {"a": None, "a/b": None, "c": b"kept"} == listing(outside)

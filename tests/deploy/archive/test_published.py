@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.deploy.archive import Rules, unpack
+from dewy.deploy.archive import UnpackRules, unpack
 from dewy.errors import ArchiveError
 from tests.deploy.archive import recipes
 from tests.needs import needs, require
@@ -82,7 +82,7 @@ def test_archive_unpacks_as_by_the_usual_tool(
     theirs, ours = two
     archive = made(trees, name, tmp_path)
     done = subprocess.run(recipes.unpacking(archive, theirs), env=ENVIRONMENT)
-    unpack(archive, name, ours, Rules(absolute_links=True))
+    unpack(archive, name, ours, UnpackRules(absolute_links=True))
 
     assert done.returncode in (0, 1)  # 1 is a warning of unzip
     assert tree(theirs)
@@ -113,7 +113,7 @@ def test_first_directories_are_left_out(
 ) -> None:
     archive, (theirs, ours) = made(trees, name, tmp_path), two
     subprocess.run(recipes.unpacking(archive, theirs), env=ENVIRONMENT, check=True)
-    unpack(archive, name, ours, Rules(strip=1))
+    unpack(archive, name, ours, UnpackRules(strip=1))
 
     (top,) = theirs.iterdir()
     assert tree(top) == tree(ours)
@@ -153,4 +153,4 @@ def test_danger_is_refused_and_named(
     run(script.replace("$1", '"$1"'), trees, str(tmp_path / name))
 
     with pytest.raises(ArchiveError, match=reason):
-        unpack(tmp_path / name, name, two[1], Rules(absolute_links=True))
+        unpack(tmp_path / name, name, two[1], UnpackRules(absolute_links=True))

@@ -4,7 +4,7 @@ import tarfile
 
 import pytest
 
-from dewy.deploy.archive import Limits
+from dewy.deploy.archive import ArchiveLimits
 from dewy.errors import ArchiveError
 from tests.deploy.archive.conftest import Unpacked
 from tests.standins.archives import COMPRESSORS, entry, folder, hard, link, tar
@@ -77,7 +77,7 @@ def test_holes_count(unpacked: Unpacked) -> None:
     data = tar(entry("x", pattern, pax_headers=headers))
 
     with pytest.raises(ArchiveError, match="more than 5000000 bytes"):
-        unpacked(data, limits=Limits(total=5_000_000))
+        unpacked(data, limits=ArchiveLimits(total=5_000_000))
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,9 @@ def test_headers_in_headers_end(unpacked: Unpacked) -> None:
 def test_entries_are_not_remembered(unpacked: Unpacked) -> None:
     """tarfile would keep an object of each, which is memory that follows size."""
     with pytest.raises(ArchiveError, match="more than 10 entries"):
-        unpacked(tar(*(entry(f"f{n}") for n in range(20))), limits=Limits(entries=10))
+        unpacked(
+            tar(*(entry(f"f{n}") for n in range(20))), limits=ArchiveLimits(entries=10)
+        )
 
 
 @pytest.mark.parametrize(
@@ -242,5 +244,7 @@ def test_content_that_is_passed_over_counts(
     """It takes time to decompress."""
     with pytest.raises(ArchiveError, match="more than 1000 bytes"):
         unpacked(
-            tar(entry(name, b"x" * 2000, type=type)), strip=1, limits=Limits(total=1000)
+            tar(entry(name, b"x" * 2000, type=type)),
+            strip=1,
+            limits=ArchiveLimits(total=1000),
         )

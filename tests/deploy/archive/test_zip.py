@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.deploy.archive import Limits
+from dewy.deploy.archive import ArchiveLimits
 from dewy.errors import ArchiveError
 from tests.deploy.archive.conftest import Unpacked
 from tests.standins.archives import zip_info, zipped
@@ -114,7 +114,7 @@ def test_wrong_checksum_of_bzip2_is_noticed(unpacked: Unpacked) -> None:
 
 
 def test_bomb_of_bzip2_is_refused(unpacked: Unpacked) -> None:
-    limits = Limits(ratio=20, ratio_from=2_000_000)
+    limits = ArchiveLimits(ratio=20, ratio_from=2_000_000)
 
     with pytest.raises(ArchiveError, match="more than 20 times"):
         unpacked(_bzip2(b"x" * 5_000_000), "app.zip", limits=limits)
@@ -185,7 +185,7 @@ def test_entries_are_counted_before_they_are_read(unpacked: Unpacked) -> None:
     data = zipped(*((f"f{n}", b"", FILE) for n in range(50)))
 
     with pytest.raises(ArchiveError, match="more than 40 entries"):
-        unpacked(data, "app.zip", limits=Limits(entries=40))
+        unpacked(data, "app.zip", limits=ArchiveLimits(entries=40))
 
 
 def test_huge_directory_is_not_read(unpacked: Unpacked) -> None:
@@ -212,5 +212,5 @@ def test_overlapping_bomb_is_refused(unpacked: Unpacked) -> None:
         unpacked(
             buffer.getvalue(),
             "app.zip",
-            limits=Limits(ratio=20, ratio_from=2_000_000),
+            limits=ArchiveLimits(ratio=20, ratio_from=2_000_000),
         )

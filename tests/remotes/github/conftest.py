@@ -9,7 +9,7 @@ import pytest
 
 from dewy.remotes import http
 from dewy.remotes.download import Effort
-from dewy.remotes.github import Account, GitHub, Repository
+from dewy.remotes.github import GitHub, GitHubAccount, Repository
 from dewy.system import Clock
 from tests.standins.github import TOKEN, GitHubServer
 
@@ -44,7 +44,7 @@ def connect(server: GitHubServer) -> Connect:
         **environ: str,
     ) -> GitHub:
         stated = {"GITHUB_API_URL": server.api, "GITHUB_TOKEN": TOKEN, **environ}
-        account = Account.from_environment(stated)
+        account = GitHubAccount.from_environment(stated)
         effort = Effort(silence=deadlines.silence, wait=_at_once)
         return GitHub(account, clock=clock, deadlines=deadlines, effort=effort)
 

@@ -4,14 +4,14 @@ import pytest
 from yarl import URL
 
 from dewy.errors import ConfigError
-from dewy.remotes.github.account import Account, Anonymous, PersonalToken
+from dewy.remotes.github.account import Anonymous, GitHubAccount, PersonalToken
 
 TOKEN = {"GITHUB_TOKEN": "ghp_1"}
 
 
-def at(api: str) -> Account:
+def at(api: str) -> GitHubAccount:
     """An account at *api*."""
-    return Account.from_environment({**TOKEN, "GITHUB_API_URL": api})
+    return GitHubAccount.from_environment({**TOKEN, "GITHUB_API_URL": api})
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_base_comes_from_the_environment(
     environ: dict[str, str], expected: str
 ) -> None:
     """`GITHUB_API_URL` before `GITHUB_ENDPOINT` before the public one."""
-    assert expected == str(Account.from_environment({**TOKEN, **environ}).api)
+    assert expected == str(GitHubAccount.from_environment({**TOKEN, **environ}).api)
 
 
 @pytest.mark.parametrize(
@@ -71,26 +71,26 @@ def test_token_comes_from_the_environment(
     environ: dict[str, str], expected: PersonalToken
 ) -> None:
     """`GH_TOKEN` before `GITHUB_TOKEN`."""
-    assert expected == Account.from_environment(environ).credentials
+    assert expected == GitHubAccount.from_environment(environ).credentials
 
 
 def test_nobody_asks_without_credentials() -> None:
     """Public repositories do not want any."""
-    assert Anonymous() == Account.from_environment({}).credentials
+    assert Anonymous() == GitHubAccount.from_environment({}).credentials
 
 
 @pytest.mark.parametrize("token", ["a b", "a\r\nX-Other: b", "pässword"])
 def test_token_that_cannot_be_one_is_refused(token: str) -> None:
     """It would end in a header."""
     with pytest.raises(ConfigError, match="GH_TOKEN holds") as caught:
-        Account.from_environment({"GH_TOKEN": token})
+        GitHubAccount.from_environment({"GH_TOKEN": token})
 
     assert token not in str(caught.value)
 
 
 def test_token_is_not_shown() -> None:
     """Values get into logs by their representation."""
-    assert "ghp_1" not in repr(Account.from_environment(TOKEN))
+    assert "ghp_1" not in repr(GitHubAccount.from_environment(TOKEN))
 
 
 @pytest.mark.parametrize(

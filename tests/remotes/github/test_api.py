@@ -10,7 +10,7 @@ import pytest
 
 from dewy.errors import RateLimited, RemoteError
 from dewy.remotes import http
-from dewy.remotes.github import Account, GitHub, Repository
+from dewy.remotes.github import GitHub, GitHubAccount, Repository
 from tests.standins.files import Fault
 from tests.standins.github import TOKEN, GitHubServer
 
@@ -252,7 +252,7 @@ async def test_enterprise_app_token_comes_from_api_v3(repository: Repository) ->
     """Even if the base was given without."""
     async with GitHubServer(prefix="") as server:
         stated = {"GITHUB_API_URL": server.origin, **app(server)}
-        async with GitHub(Account.from_environment(stated)) as client:
+        async with GitHub(GitHubAccount.from_environment(stated)) as client:
             await client.releases(repository)
 
     assert "POST /api/v3/app/installations/34/access_tokens" == server.paths()[0]

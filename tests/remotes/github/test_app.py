@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from dewy.errors import ConfigError, ImplementationUnavailable
-from dewy.remotes.github.account import Account
+from dewy.remotes.github.account import GitHubAccount
 from dewy.remotes.github.app import App
 from tests.standins.github_app import LONGEST, Apps
 
@@ -73,7 +73,9 @@ def test_jwt_is_within_what_github_takes(apps: Apps) -> None:
 
 def test_app_comes_before_a_token(apps: Apps) -> None:
     """Who sets up an App means it."""
-    account = Account.from_environment({**environ(apps.pem()), "GH_TOKEN": "ghp_1"})
+    account = GitHubAccount.from_environment(
+        {**environ(apps.pem()), "GH_TOKEN": "ghp_1"}
+    )
 
     assert isinstance(account.credentials, App)
 
@@ -91,7 +93,7 @@ def test_incomplete_app_is_refused(apps: Apps, missing: str, wanted: str) -> Non
     del incomplete[missing]
 
     with pytest.raises(ConfigError, match=wanted):
-        Account.from_environment(incomplete)
+        GitHubAccount.from_environment(incomplete)
 
 
 def test_missing_key_file_is_named(tmp_path: Path) -> None:

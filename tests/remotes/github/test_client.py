@@ -10,7 +10,7 @@ import pytest
 from dewy.errors import RateLimited, RemoteError
 from dewy.remotes import Clients
 from dewy.remotes.download import Effort
-from dewy.remotes.github import Account, GitHub, Repository, connect
+from dewy.remotes.github import GitHub, GitHubAccount, Repository, connect
 from dewy.system import Clock
 from tests.standins.files import Fault
 from tests.standins.github import TOKEN, GitHubServer
@@ -32,7 +32,7 @@ def entries(directory: Path) -> list[Path]:
 
 async def test_process_has_one_client(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client per download would be an App token per download."""
-    account = Account.from_environment({"GH_TOKEN": "ghp_1"})
+    account = GitHubAccount.from_environment({"GH_TOKEN": "ghp_1"})
     async with Clients() as clients:
         assert await connect(clients, account) is await connect(clients, account)
 
@@ -309,7 +309,7 @@ async def test_secondary_limit_throws_no_download_away(
 
     server.publish("v1.0.0", {"app.tgz": LARGE})
     environ = {"GITHUB_API_URL": server.api, "GITHUB_TOKEN": TOKEN}
-    account = Account.from_environment(environ)
+    account = GitHubAccount.from_environment(environ)
     async with GitHub(account, effort=Effort(wait=wait)) as client:
         (release,) = await client.releases(repository)
         server.store.faults = [Fault(then="cut", after=2 << 20)]

@@ -6,7 +6,7 @@ import pytest
 
 from dewy.errors import RemoteError
 from dewy.remotes.github.answers import GitHubRelease
-from dewy.remotes.github.listing import MOST_PAGES, Listing, Page
+from dewy.remotes.github.listing import MOST_PAGES, Listing, ListingPage
 
 
 def release(number: int) -> GitHubRelease:
@@ -23,7 +23,7 @@ class Shelf:
         self.now = 0.0
         self.endless = False
 
-    async def ask(self, number: int, known: Page | None) -> Page:
+    async def ask(self, number: int, known: ListingPage | None) -> ListingPage:
         await asyncio.sleep(0)
         if number in self.broken:
             raise RemoteError("down")
@@ -34,7 +34,7 @@ class Shelf:
         if known is not None and unchanged:
             return known
         last = number == len(self.pages) and not self.endless
-        return Page(tuple(map(release, contents)), etag, last)
+        return ListingPage(tuple(map(release, contents)), etag, last)
 
     def taken(self) -> list[tuple[int, bool]]:
         """Each page asked for since, and whether it was unchanged."""

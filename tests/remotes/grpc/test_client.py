@@ -20,7 +20,7 @@ if found("grpc"):
     from dewy.remotes import Clients
     from dewy.remotes.grpc import client as module
     from dewy.remotes.grpc.client import RegistryClient, connect
-    from dewy.remotes.grpc.endpoint import Endpoint
+    from dewy.remotes.grpc.endpoint import GRPCTarget
     from dewy.remotes.grpc.registry_pb2 import CurrentRequest, ReportRequest
     from tests.standins.grpc_registry import GRPCServer, Refused, StatusCode
 
@@ -37,7 +37,7 @@ def pair(authority: Authority) -> Pair:
     return authority.certify("127.0.0.1")
 
 
-async def tag(endpoint: Endpoint) -> str:
+async def tag(endpoint: GRPCTarget) -> str:
     """The tag that a new client is told there."""
     async with RegistryClient(endpoint) as client:
         return (await client.current(CurrentRequest())).tag
@@ -46,7 +46,7 @@ async def tag(endpoint: Endpoint) -> str:
 @asynccontextmanager
 async def plain(server: GRPCServer) -> AsyncIterator[tuple[GRPCServer, RegistryClient]]:
     """The *server* without TLS, and its client."""
-    async with server, RegistryClient(Endpoint(server.address, tls=False)) as client:
+    async with server, RegistryClient(GRPCTarget(server.address, tls=False)) as client:
         yield server, client
 
 
@@ -57,14 +57,14 @@ def served(server: GRPCServer) -> GRPCServer:
 
 async def test_plain_server_is_asked() -> None:
     async with served(GRPCServer()) as server:
-        assert "v1.0.0" == await tag(Endpoint(server.address, tls=False))
+        assert "v1.0.0" == await tag(GRPCTarget(server.address, tls=False))
 
 
 async def test_server_is_trusted_by_the_authority_named(
     authority: Authority, pair: Pair
 ) -> None:
     async with served(GRPCServer(pair)) as server:
-        assert "v1.0.0" == await tag(Endpoint(server.address, ca=str(authority.cert)))
+        assert "v1.0.0" == await tag(GRPCTarget(server.address, ca=str(authority.cert)))
 
 
 async def test_server_is_trusted_by_the_roots_of_the_system(
@@ -72,7 +72,7 @@ async def test_server_is_trusted_by_the_roots_of_the_system(
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.cert))
     async with served(GRPCServer(pair)) as server:
-        assert "v1.0.0" == await tag(Endpoint(server.address))
+        assert "v1.0.0" == await tag(GRPCTarget(server.address))
 
 
 async def test_server_may_have_an_ipv6_address(authority: Authority) -> None:
@@ -80,13 +80,13 @@ async def test_server_may_have_an_ipv6_address(authority: Authority) -> None:
         if probe.connect_ex(("::1", 9)) == errno.EADDRNOTAVAIL:
             pytest.skip("this machine has no IPv6 loopback")
     async with served(GRPCServer(authority.certify("::1"), host="[::1]")) as server:
-        assert "v1.0.0" == await tag(Endpoint(server.address, ca=str(authority.cert)))
+        assert "v1.0.0" == await tag(GRPCTarget(server.address, ca=str(authority.cert)))
 
 
 async def test_client_proves_who_it_is(authority: Authority, pair: Pair) -> None:
     ours, cert, key = str(authority.cert), str(pair.cert), str(pair.key)
     async with served(GRPCServer(pair, clients=authority.cert)) as server:
-        assert "v1.0.0" == await tag(Endpoint(server.address, True, ours, cert, key))
+        assert "v1.0.0" == await tag(GRPCTarget(server.address, True, ours, cert, key))
 
 
 @pytest.mark.parametrize(
@@ -106,15 +106,15 @@ async def test_connection_that_is_not_trusted_says_why(
     clients = authority.cert if mutual else None
     async with served(GRPCServer(pair, clients)) as server:
         with pytest.raises(RemoteError, match=said):
-            await tag(Endpoint(server.address, ca=ca))
+            await tag(GRPCTarget(server.address, ca=ca))
 
 
 async def test_tls_and_plaintext_do_not_meet(pair: Pair) -> None:
     async with served(GRPCServer()) as plain, served(GRPCServer(pair)) as encrypted:
         with pytest.raises(RemoteError, match="speaks no TLS"):
-            await tag(Endpoint(plain.address))
+            await tag(GRPCTarget(plain.address))
         with pytest.raises(RemoteError, match="does it want TLS"):
-            await tag(Endpoint(encrypted.address, tls=False))
+            await tag(GRPCTarget(encrypted.address, tls=False))
 
 
 async def test_server_that_hangs_is_given_up(
@@ -122,7 +122,7 @@ async def test_server_that_hangs_is_given_up(
 ) -> None:
     monkeypatch.setattr(module, "DEADLINE", 0.2)
     async with served(GRPCServer()) as server:
-        endpoint = Endpoint(server.address, tls=False)
+        endpoint = GRPCTarget(server.address, tls=False)
         async with RegistryClient(endpoint) as client:
             server.service.hanging = True
             with pytest.raises(RemoteError, match="did not answer in time"):
@@ -141,14 +141,14 @@ async def test_one_that_accepts_and_says_nothing_is_given_up(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         host, port = listener.getsockname()
         with pytest.raises(RemoteError, match="did not answer in time"):
-            await tag(Endpoint(f"{host}:{port}"))
+            await tag(GRPCTarget(f"{host}:{port}"))
 
 
 async def test_server_that_comes_back_is_asked_at_once() -> None:
     """The core's own pause before the next attempt is not ours."""
     server = served(GRPCServer())
     await server.start()
-    async with RegistryClient(Endpoint(server.address, tls=False)) as client:
+    async with RegistryClient(GRPCTarget(server.address, tls=False)) as client:
         await client.current(CurrentRequest())
         await server.stop()
         for _ in range(5):
@@ -166,19 +166,19 @@ async def test_renewed_certificate_is_taken(tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
     ca.write_bytes(old.cert.read_bytes())
     async with served(GRPCServer(new.certify("127.0.0.1"))) as server:
-        async with RegistryClient(Endpoint(server.address, ca=str(ca))) as client:
+        async with RegistryClient(GRPCTarget(server.address, ca=str(ca))) as client:
             with pytest.raises(RemoteError):
                 await client.current(CurrentRequest())
             ca.write_bytes(new.cert.read_bytes())
             assert "v1.0.0" == (await client.current(CurrentRequest())).tag
         ca.unlink()
         with pytest.raises(RemoteError, match="No such file"):
-            await tag(Endpoint(server.address, ca=str(ca)))
+            await tag(GRPCTarget(server.address, ca=str(ca)))
 
 
 async def test_calls_share_one_connection() -> None:
     async with served(GRPCServer()) as server, Clients() as clients:
-        endpoint = Endpoint(server.address, tls=False)
+        endpoint = GRPCTarget(server.address, tls=False)
         for _ in range(3):
             client = await connect(clients, endpoint)
             await asyncio.gather(*(client.current(CurrentRequest()) for _ in "ab"))

@@ -16,10 +16,10 @@ pytestmark = needs("grpc")
 
 
 def endpoint(url: str):
-    from dewy.remotes.grpc.endpoint import OPTIONS, Endpoint
+    from dewy.remotes.grpc.endpoint import OPTIONS, GRPCTarget
 
     parts = urls.split(url)
-    return Endpoint.of(parts, urls.options(parts, OPTIONS))
+    return GRPCTarget.of(parts, urls.options(parts, OPTIONS))
 
 
 @pytest.mark.parametrize(

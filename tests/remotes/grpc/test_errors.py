@@ -15,10 +15,10 @@ CONNECTING = "failed to connect to all addresses; last error: UNKNOWN: ipv4:1.2.
 def refused(name: str, details: str = "hunter2", *, query: str = "", **metadata: str):
     from grpc import StatusCode
 
-    from dewy.remotes.grpc.endpoint import Endpoint
+    from dewy.remotes.grpc.endpoint import GRPCTarget
     from dewy.remotes.grpc.errors import refusal
 
-    endpoint = Endpoint("host:443", query != "plain", cert="x" * (query == "cert"))
+    endpoint = GRPCTarget("host:443", query != "plain", cert="x" * (query == "cert"))
     sent = [(key.replace("_", "-"), value) for key, value in metadata.items()]
     return refusal(endpoint, StatusCode[name], details, sent)
 

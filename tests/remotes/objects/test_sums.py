@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from dewy.remotes.objects.sums import Check, begin, best
+from dewy.remotes.objects.sums import DigestCheck, begin, best
 
 CHECK = b"123456789"
 
@@ -30,7 +30,7 @@ def test_what_proves_most_is_compared() -> None:
 
 
 def test_other_bytes_do_not_pass() -> None:
-    check = Check({"md5": hashlib.md5(CHECK).digest()})
+    check = DigestCheck({"md5": hashlib.md5(CHECK).digest()})
     check.update(CHECK[:-1])
 
     assert not check.passed
@@ -39,7 +39,7 @@ def test_other_bytes_do_not_pass() -> None:
 
 
 def test_without_a_digest_anything_passes() -> None:
-    check = Check({})
+    check = DigestCheck({})
     check.update(CHECK)
 
     assert check.passed
