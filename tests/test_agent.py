@@ -39,7 +39,7 @@ def version(root: Path) -> str:
     return (root / "current" / "VERSION").read_text()
 
 
-async def test_what_is_new_is_deployed_reported_and_told(hands, tmp_path):
+async def test_new_release_is_deployed_reported_and_announced(hands, tmp_path):
     hands.publish("v1.0.0")
     await hands.tick()
     hands.publish("v1.1.0")
@@ -58,7 +58,7 @@ async def test_what_is_new_is_deployed_reported_and_told(hands, tmp_path):
     await eventually(lambda: "Files switched for v1.1.0" in hands.told())
 
 
-async def test_what_runs_is_left_alone(hands):
+async def test_current_release_is_not_redeployed(hands):
     hands.publish("v1.0.0")
     await hands.tick()
     before = hands.agent.state
@@ -189,7 +189,7 @@ async def test_version_missing_once_stays(hands, tmp_path):
     ],
     ids=["digest", "store"],
 )
-async def test_what_does_not_arrive_as_published_is_not_unpacked(
+async def test_artifact_failing_fetch_or_checksum_is_not_unpacked(
     hands, tmp_path, wrong, error, step
 ):
     hands.publish("v1.0.0", **wrong)
@@ -273,7 +273,7 @@ async def test_a_before_hook_that_fails_ends_the_deployment(tmp_path):
         assert not (tmp_path / "releases").exists()
 
 
-async def test_what_is_unpacked_in_vain_is_removed(hands, tmp_path, monkeypatch):
+async def test_unpacked_release_is_removed_if_start_fails(hands, tmp_path, monkeypatch):
     """A start that failed used to leave a directory with every poll."""
 
     async def refuse(*_: object) -> None:
@@ -289,7 +289,7 @@ async def test_what_is_unpacked_in_vain_is_removed(hands, tmp_path, monkeypatch)
     assert ["v1.0.0"] == [entry.tag for entry in hands.agent.state.quarantine]
 
 
-async def test_releases_are_pruned_by_what_the_state_says(tmp_path):
+async def test_releases_are_pruned_by_state_not_by_mtime(tmp_path):
     """Not by the time of the last change, which applications move."""
     async with acting(tmp_path, keep=2) as hands:
         for minor in range(4):
@@ -303,7 +303,7 @@ async def test_releases_are_pruned_by_what_the_state_says(tmp_path):
         assert ["v1.3.0", "v1.2.0"] == [each.tag for each in installed]
 
 
-async def test_a_state_that_cannot_be_written_leaves_what_runs(hands, tmp_path):
+async def test_failed_state_write_keeps_running_release(hands, tmp_path):
     """`running` is written before anything is relied on."""
     hands.publish("v1.0.0")
     await hands.tick()

@@ -152,7 +152,7 @@ async def test_words_of_program_stay_where_they_may_be_read(
     await eventually(lambda: any(SECRET in text for text in hands.told()))
 
 
-async def test_disk_full_while_staging_is_one_row_without_temporary_names(
+async def test_disk_full_failures_are_recorded_once_without_temp_names(
     hands: Hands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fetch(

@@ -32,7 +32,7 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
     return [each for each in found if "deployment" in each]
 
 
-async def test_each_step_has_one_line(tmp_path: Path, stream: io.StringIO) -> None:
+async def test_each_step_is_logged_once(tmp_path: Path, stream: io.StringIO) -> None:
     """With the id that the history has, whatever runs round it."""
     hooks = {"before_deploy_hook": "true", "after_deploy_hook": "true"}
     async with acting(tmp_path, **hooks) as hands:

@@ -166,9 +166,7 @@ async def test_gone_release_that_another_stands_in_for_is_brought_again(
     assert state.back_at
 
 
-async def test_operator_who_holds_what_stands_in_for_gone_release_keeps_it(
-    hands, tmp_path
-):
+async def test_held_fallback_is_not_replaced_by_missing_release(hands, tmp_path):
     for each in ("v1.0.0", "v1.1.0"):
         hands.publish(each)
         await hands.tick()
@@ -191,7 +189,7 @@ async def test_a_link_removed_by_hand_is_made_again(hands, tmp_path):
     assert 1 == len(await hands.history())
 
 
-async def test_what_the_original_deployed_learns_what_it_is_made_of(hands):
+async def test_missing_identity_of_running_release_is_filled_in(hands):
     """The same tag with other bytes is noticed from then on."""
     hands.publish("v1.0.0")
     await hands.tick()

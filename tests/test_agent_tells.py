@@ -90,7 +90,7 @@ async def deploy(hands: Hands, poller: Poller, number: int) -> None:
 
 
 @pytest.mark.parametrize("fault", ["hang", "refuses", "429", "500"])
-async def test_an_hour_in_which_nobody_can_be_told(
+async def test_notifier_outage_delays_notices_but_not_deployments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     """Deployments take no longer, and afterwards what mattered is told."""

@@ -58,9 +58,7 @@ async def test_a_release_that_cannot_be_brought_again_is_tried_ever_later(
     assert "v1.0.0 is in quarantine" in hands.agent.status_reason
 
 
-async def test_what_an_operator_asked_for_stays_when_the_registry_goes_away(
-    hands, monkeypatch
-):
+async def test_deploy_by_name_is_held_when_registry_is_unavailable(hands, monkeypatch):
     """Whether it is the newest cannot be told, and the next look might undo it."""
     hands.publish("v1.0.0")
     named = await hands.agent.look("v1.0.0")

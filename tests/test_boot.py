@@ -163,7 +163,7 @@ async def test_moved_link_is_put_back_with_owner_and_time(
     assert {"owner", "moved", "was", "now"} <= warning.__dict__.keys()
 
 
-async def test_what_was_half_unpacked_is_gone(settings: Settings):
+async def test_partially_unpacked_release_is_removed(settings: Settings):
     installed(settings, V1, link=V1)
     partial = settings.root / "releases" / f".{V2.directory}.partial"
     partial.mkdir()
@@ -173,7 +173,7 @@ async def test_what_was_half_unpacked_is_gone(settings: Settings):
     assert not partial.exists()
 
 
-async def test_a_release_that_somebody_removed_makes_way_for_the_previous_one(
+async def test_removed_release_is_replaced_by_previous_at_boot(
     settings: Settings,
 ):
     installed(settings, V1, link=None)
@@ -201,7 +201,7 @@ async def test_a_clock_that_once_ran_ahead_keeps_nothing_out_for_years(
     assert entry.until <= NOW + LONGEST_DELAY * 1.2
 
 
-async def test_what_the_original_left_is_adopted_and_written_down(settings: Settings):
+async def test_release_without_state_is_adopted_and_recorded(settings: Settings):
     installed(settings, V1, link=V1)
 
     state_store = await boot.load(settings, CLOCK)
@@ -241,7 +241,7 @@ async def test_broken_state_keeps_nothing_down(settings: Settings, caplog, conte
     assert v2 == (await boot.load(settings, CLOCK)).state.running
 
 
-async def test_unreadable_state_is_one_clear_line(settings: Settings):
+async def test_unreadable_state_file_raises_error_with_advice(settings: Settings):
     (settings.private / "state.json").mkdir()
 
     with pytest.raises(DewyError, match=r"state\.json cannot be read: .*move it away"):
@@ -393,7 +393,7 @@ async def test_an_undoing_that_was_cut_short_is_finished(settings: Settings):
     assert (NOW, "put back, because v2 failed") == (state.back_at, state.because)
 
 
-async def test_what_is_in_quarantine_runs_where_there_is_nothing_else(
+async def test_quarantined_release_runs_if_no_other_is_installed(
     settings: Settings,
 ):
     installed(settings, V2, link=V2)

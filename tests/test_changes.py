@@ -56,7 +56,7 @@ async def test_change_runs_to_its_result() -> None:
     assert slot.current is None
 
 
-async def test_second_change_is_refused_while_one_is_under_way() -> None:
+async def test_second_change_is_rejected_while_another_runs() -> None:
     slot, work = ChangeSlot(), Work()
     task = await started(slot, work, change())
 
@@ -122,7 +122,7 @@ async def test_committed_change_is_not_cancelled() -> None:
         ("", "dewy is stopping"),
     ],
 )
-async def test_change_ends_when_whoever_asked_for_it_leaves(
+async def test_cancelled_requester_cancels_and_undoes_change(
     preempt: str, reason: str
 ) -> None:
     """Polls, which preempt nothing, leave only where dewy does."""
@@ -166,7 +166,7 @@ async def test_change_that_takes_long_to_undo_does_not_hold_the_next(
         await first
 
 
-async def test_steps_reach_those_who_listen() -> None:
+async def test_listeners_receive_deployment_steps() -> None:
     slot, said = ChangeSlot(), []
 
     async def work(change: Change) -> None:
@@ -220,7 +220,7 @@ async def test_second_cancellation_does_not_break_off_the_undoing():
     assert undone.is_set()
 
 
-async def test_progress_of_a_download_is_that_of_the_change_it_is_for() -> None:
+async def test_download_progress_is_attributed_to_its_change() -> None:
     """`status` has all of it, and whoever waits is told what is news."""
     slot, work, made = ChangeSlot(), Work(), change()
     heard: list[str] = []

@@ -30,7 +30,7 @@ def drawn() -> dict[str, str]:
     return parents
 
 
-def test_tree_is_as_it_is_drawn() -> None:
+def test_error_hierarchy_matches_module_docstring() -> None:
     assert drawn() == {
         kind.__name__: kind.__base__.__name__ for kind in TREE if kind.__base__
     }
@@ -46,7 +46,7 @@ def test_rate_limit_says_for_how_long() -> None:
     assert errors.RemoteError("down").retry_after is None
 
 
-def test_missing_release_tells_what_was_refused_and_since_when() -> None:
+def test_no_release_error_carries_refusals_and_time() -> None:
     refused = [Refusal("v1", "older")]
     since = datetime(2031, 2, 3, tzinfo=UTC)
 

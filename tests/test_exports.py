@@ -24,7 +24,7 @@ def facades() -> list[str]:
 
 
 @pytest.mark.parametrize("name", facades())
-def test_package_lists_what_it_offers(name: str) -> None:
+def test_package_all_lists_existing_names_once(name: str) -> None:
     """`__all__` is there, without repetition, and true (ruff keeps it sorted)."""
     package = import_module(name)
     offered = package.__all__

@@ -17,7 +17,7 @@ from dewy.files import (
 )
 
 
-def test_content_replaces_what_was_there(tmp_path: Path) -> None:
+def test_atomic_write_replaces_content(tmp_path: Path) -> None:
     """And leaves nothing beside it."""
     path = tmp_path / "state"
     write_atomically(path, b"first, and longer")

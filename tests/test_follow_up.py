@@ -19,7 +19,7 @@ WAITING = "until [ -e go-on ]; do sleep 0.02; done; "
 LOGGED = 'echo "$DEWY_OUTCOME $DEWY_TAG" >> hooks'
 
 
-async def test_fault_in_what_follows_is_logged_and_ends_nothing(
+async def test_follow_up_failure_is_logged_without_failing_deployment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with acting(tmp_path) as hands:
@@ -35,7 +35,7 @@ async def test_fault_in_what_follows_is_logged_and_ends_nothing(
         assert "Follow-up of a deployment ran into a fault" in caplog.text
 
 
-async def test_what_follows_is_cancelled_at_the_end(
+async def test_follow_up_is_cancelled_on_stop(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """And told: the log had no word of an after-hook that was killed half-way."""
@@ -91,7 +91,7 @@ async def test_after_hook_of_a_version_left_meanwhile_does_not_begin(
         )
 
 
-async def test_clean_up_leaves_what_another_change_is_bringing_up(
+async def test_clean_up_is_skipped_during_another_change(
     tmp_path: Path,
 ) -> None:
     async with acting(tmp_path) as hands:

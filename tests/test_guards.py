@@ -21,7 +21,7 @@ async def test_blocking_the_loop_in_dewy_raises(tmp_path: Path) -> None:
     await asyncio.to_thread(write_atomically, tmp_path / "file", b"")
 
 
-def test_settings_of_the_person_who_tests_do_not_reach_dewy() -> None:
+def test_developer_environment_does_not_reach_tests() -> None:
     """A token in the shell must not be sent to a stand-in, or to anyone."""
     assert set() == {"GH_TOKEN", "GITHUB_TOKEN", "NOTIFY_SOCKET"} & os.environ.keys()
 
@@ -37,7 +37,7 @@ def test_missing_part_skips(required: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("required", ["all", "other, part"])
-def test_missing_part_fails_where_it_is_required(
+def test_missing_required_part_fails_test(
     required: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A complete run can't pass by leaving things out."""

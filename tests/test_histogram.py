@@ -5,7 +5,7 @@ from __future__ import annotations
 from dewy.histogram import Histogram
 
 
-def test_a_value_belongs_to_the_first_bound_it_does_not_exceed() -> None:
+def test_histogram_bucket_bounds_are_inclusive() -> None:
     """As the relay counts, and as Prometheus reads `le`."""
     found = Histogram((0.0, 1.0, 5.0))
     for value in (0.0, 0.5, 1.0, 1.1, 5.0, 60.0):
@@ -15,7 +15,7 @@ def test_a_value_belongs_to_the_first_bound_it_does_not_exceed() -> None:
     assert 67.6 == found.total
 
 
-def test_what_others_counted_is_taken_as_it_is() -> None:
+def test_histogram_accepts_existing_counts_unchanged() -> None:
     """The relay hands over its own counts."""
     found = Histogram.of((1.0,), (3, 4), 12.5)
 

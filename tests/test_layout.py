@@ -309,7 +309,7 @@ def test_extensions_are_those_with_a_source() -> None:
         assert (face / f"{stem.removesuffix('_c')}_py.py").is_file()
 
 
-def test_nothing_names_a_machine_it_was_written_on() -> None:
+def test_files_contain_no_local_paths() -> None:
     """No path of the checkout or of anybody's home directory is in a file."""
     homes = re.compile(r"(?<![\w.])/(?:home|Users)/\w+/")
     here = [str(path) for path in (ROOT, Path.home()) if len(path.parts) > 2]

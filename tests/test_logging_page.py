@@ -58,7 +58,7 @@ def missing(found: dict[str, set[str]], *messages: str) -> dict[str, set[str]]:
     return {m: lack for m in messages if (lack := keys[m] - found.get(m, set()))}
 
 
-async def test_deployment_emits_what_is_promised(
+async def test_deployment_emits_documented_log_messages(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With the keys of each line."""
@@ -94,7 +94,9 @@ async def test_deployment_emits_what_is_promised(
     assert set(messages) <= found.keys()
 
 
-async def test_proxy_emits_what_is_promised(caplog: pytest.LogCaptureFixture) -> None:
+async def test_proxy_logs_documented_message_when_backend_serves(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """When a backend begins to serve, and not before."""
     caplog.set_level(logging.INFO, "dewy")
     line = "Backend added to TCP proxy"

@@ -71,7 +71,7 @@ def test_text_values_are_quoted_where_needed(value: object, expected: str) -> No
     assert expected == logs.text_line({"x": value})
 
 
-def test_json_line_is_one_object(configure: Configure) -> None:
+def test_json_log_line_is_single_object(configure: Configure) -> None:
     """Numbers stay numbers; paths and errors become text."""
     stream = configure(format="json")
     log.warning("Went\nwrong", extra={"n": 3, "path": Path("/a"), "why": ["x", "y"]})
@@ -85,7 +85,7 @@ def test_json_line_is_one_object(configure: Configure) -> None:
     assert ["time", "level", "msg"] == list(found)[:3]
 
 
-def test_extra_does_not_replace_what_every_line_has(configure: Configure) -> None:
+def test_extra_cannot_override_standard_fields(configure: Configure) -> None:
     """`level` is the record's, whoever passes another."""
     stream = configure(format="json")
     log.info("Said", extra={"level": "mine"})
@@ -117,7 +117,7 @@ def test_level_is_a_threshold(
 
 
 @pytest.mark.parametrize("format", ["text", "json"])
-def test_exception_is_one_line_without_its_traceback(
+def test_exception_is_logged_on_single_line_without_traceback(
     configure: Configure, format: str
 ) -> None:
     """What happened, not where in dewy's source."""
@@ -283,7 +283,7 @@ def test_variables_with_names_of_secrets_are_struck(
     assert "hunter22" not in stream.getvalue()
 
 
-def test_last_words_are_one_line_without_blanks_control_characters_or_secrets(
+def test_last_output_line_is_cleaned_redacted_and_shortened(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("DB_PASSWORD", "hunter22")
@@ -294,5 +294,5 @@ def test_last_words_are_one_line_without_blanks_control_characters_or_secrets(
     assert len(words_of(("x" * 1000,))) < 1000
 
 
-def test_what_is_no_text_is_marked() -> None:
+def test_undecodable_path_bytes_are_replaced() -> None:
     assert "/srv/caf?" == readable(Path(os.fsdecode(b"/srv/caf\xe9")))

@@ -75,7 +75,7 @@ def test_naming_the_loop_imports_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "uvloop" not in sys.modules
 
 
-def test_what_main_returns_or_raises_comes_out() -> None:
+def test_run_returns_result_or_raises_error_of_main() -> None:
     """Nothing is wrapped."""
 
     async def fails() -> None:

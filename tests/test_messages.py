@@ -53,7 +53,7 @@ def logged(request: pytest.FixtureRequest) -> Logged:
     return text
 
 
-def test_check_finds_what_it_is_for() -> None:
+def test_message_check_detects_reprs_and_class_names() -> None:
     for text in (
         "<Proxy of 1 ports, 2 threads>",
         "paused=False",

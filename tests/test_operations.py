@@ -78,7 +78,7 @@ async def test_rollback_cancels_and_quarantines_uncommitted_deployment(
         assert ("v1.0.0", ["v1.2.0", "v1.1.0"]) == (site.running, site.quarantined())
 
 
-async def test_rollback_to_a_version_cancels_what_is_under_way(tmp_path, monkeypatch):
+async def test_rollback_to_version_cancels_running_deployment(tmp_path, monkeypatch):
     async with sited(tmp_path) as site, deploying(site, monkeypatch) as (poll, _):
         answer = await site.roll_back("v1.0.0")
         await poll
@@ -149,7 +149,7 @@ async def test_abort_without_a_deployment_says_so(tmp_path):
             await site.operations.abort()
 
 
-async def test_deploy_of_what_is_under_way_waits_for_it(tmp_path, monkeypatch):
+async def test_deploy_of_version_in_progress_waits_for_result(tmp_path, monkeypatch):
     async with (
         sited(tmp_path) as site,
         deploying(site, monkeypatch) as (poll, gate),
@@ -211,7 +211,7 @@ async def test_rollback_said_twice_at_a_time_goes_back_once(tmp_path, monkeypatc
         assert "v1.0.0 runs" == await second
 
 
-async def test_newer_release_ends_the_fetch_of_an_older_one(tmp_path, monkeypatch):
+async def test_newer_release_cancels_fetch_of_older_release(tmp_path, monkeypatch):
     async with sited(tmp_path, interval=0.01) as site:
         fetcher = site.agent.release_store._fetcher
         gate, staged = Gate(), fetcher.staged
@@ -339,7 +339,7 @@ async def test_deployment_of_an_older_version_is_held_while_a_newer_is_on_its_wa
         assert site.agent.state.hold
 
 
-async def test_hold_during_a_rollback_names_what_it_came_to(tmp_path, monkeypatch):
+async def test_hold_during_rollback_names_resulting_version(tmp_path, monkeypatch):
     async with sited(tmp_path) as site:
         gate, place = Gate(), Trial.place
 
@@ -358,9 +358,7 @@ async def test_hold_during_a_rollback_names_what_it_came_to(tmp_path, monkeypatc
         assert "held at v1.0.0" in await hold
 
 
-async def test_rollback_leaves_what_took_over_while_the_disk_was_asked(
-    tmp_path, monkeypatch
-):
+async def test_rollback_quarantines_version_committed_meanwhile(tmp_path, monkeypatch):
     async with sited(tmp_path) as site:
         store = site.agent.release_store
         gate, has = Gate(), store.has
@@ -387,9 +385,7 @@ async def test_release_gone_back_to_is_not_on_probation(tmp_path):
         assert site.agent.probation.left is None
 
 
-async def test_cancelled_deployment_is_recorded_though_it_was_cancelled_twice(
-    tmp_path, monkeypatch
-):
+async def test_deployment_cancelled_twice_records_first_reason(tmp_path, monkeypatch):
     async with sited(tmp_path) as site, deploying(site, monkeypatch) as (poll, _):
         change = site.agent.changes.current
         change.cancel("first")
@@ -417,7 +413,7 @@ async def test_rollback_of_deployment_tried_again_after_abort_is_in_history(
         ]
 
 
-async def test_rollback_does_not_join_one_that_was_cancelled(tmp_path, monkeypatch):
+async def test_rollback_does_not_join_cancelled_rollback(tmp_path, monkeypatch):
     """Whoever asked for the first has left; the second is carried out."""
     async with sited(tmp_path) as site:
         gate, place = Gate(), Trial.place
@@ -444,9 +440,7 @@ async def test_rollback_does_not_join_one_that_was_cancelled(tmp_path, monkeypat
         assert "v1.0.0" == site.running
 
 
-async def test_deploy_of_what_a_rollback_keeps_out_meanwhile_is_refused(
-    tmp_path, monkeypatch
-):
+async def test_pending_deploy_of_quarantined_version_is_rejected(tmp_path, monkeypatch):
     async with sited(tmp_path) as site, deploying(site, monkeypatch) as (poll, _):
         settled, found = site.agent.changes.settled, Gate()
 

@@ -97,7 +97,7 @@ async def test_client_that_leaves_while_the_registry_is_asked_gets_nothing_deplo
         assert "v1.1.0" == site.running
 
 
-async def test_rollback_outlives_what_was_asked_for_before_dewy_started(
+async def test_rollback_overrides_deploy_requested_before_restart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     async with sited(tmp_path) as site:
@@ -114,7 +114,7 @@ async def test_rollback_outlives_what_was_asked_for_before_dewy_started(
         assert "v1.0.0" == site.running
 
 
-async def test_version_deployed_while_a_lost_one_is_asked_for_stays(
+async def test_deploy_during_lost_release_lookup_is_not_reverted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """The lost one is older; it took the place of the new one."""

@@ -74,7 +74,7 @@ async def test_rollback_without_a_target_lets_lost_release_be_fetched_on(
 
 
 @pytest.mark.parametrize("version", [None, "v1.0.0"])
-async def test_rollback_while_lost_release_is_fetched_goes_to_the_kept_one(
+async def test_rollback_during_lost_release_fetch_uses_kept_release(
     version: str | None, tmp_path, monkeypatch
 ):
     async with sited(tmp_path) as site:
@@ -126,7 +126,7 @@ async def test_rollback_past_the_stand_in_keeps_the_lost_release_out_too(
         assert ["v1.0.0", "v1.1.0"] == sorted(site.quarantined())
 
 
-async def test_lost_release_in_quarantine_is_fetched_where_it_is_what_runs(tmp_path):
+async def test_lost_running_release_is_refetched_despite_quarantine(tmp_path):
     """Nothing else can run here; an operator's word had kept it out for good."""
     async with only_first(tmp_path) as site:
         running, clock = site.agent.state.running, site.agent.clock
@@ -138,7 +138,7 @@ async def test_lost_release_in_quarantine_is_fetched_where_it_is_what_runs(tmp_p
         assert "v1.1.0" == (tmp_path / "current/VERSION").read_text()
 
 
-async def test_rollback_joins_what_takes_the_place_of_a_condemned_first_release(
+async def test_rollback_joins_older_successor_of_failed_first_release(
     tmp_path, monkeypatch
 ):
     """It kept the good one out for ever, and the bad one running."""
@@ -154,7 +154,7 @@ async def test_rollback_joins_what_takes_the_place_of_a_condemned_first_release(
         assert ("v1.0.0", ["v1.1.0"]) == (site.running, site.quarantined())
 
 
-async def test_rollback_cancels_a_newer_release_for_a_condemned_first_one(
+async def test_rollback_cancels_newer_successor_of_failed_first_release(
     tmp_path, monkeypatch
 ):
     async with only_first(tmp_path) as site:
@@ -166,7 +166,7 @@ async def test_rollback_cancels_a_newer_release_for_a_condemned_first_one(
         assert ["v1.1.0", "v1.2.0"] == site.quarantined()
 
 
-async def test_rollback_to_what_is_not_kept_cancels_nothing(tmp_path, monkeypatch):
+async def test_rollback_to_missing_version_cancels_no_deployment(tmp_path, monkeypatch):
     async with sited(tmp_path) as site:
         site.hands.publish("v1.2.0")
         async with polling(site, monkeypatch):
@@ -198,7 +198,7 @@ async def putting_back(
 
 
 @pytest.mark.parametrize("version", [None, "v1.1.0"])
-async def test_rollback_joins_the_automatic_one_under_way(
+async def test_rollback_joins_automatic_rollback_in_progress(
     version: str | None, tmp_path, monkeypatch
 ):
     async with sited(tmp_path) as site:
@@ -214,9 +214,7 @@ async def test_rollback_joins_the_automatic_one_under_way(
         assert ("v1.1.0", ["v1.2.0"]) == (site.running, site.quarantined())
 
 
-async def test_rollback_just_after_the_automatic_one_goes_no_further(
-    tmp_path, monkeypatch
-):
+async def test_rollback_right_after_automatic_rollback_is_no_op(tmp_path, monkeypatch):
     """Whoever says it means the version that has died."""
     async with sited(tmp_path) as site:
         async with putting_back(site, monkeypatch):
@@ -228,7 +226,7 @@ async def test_rollback_just_after_the_automatic_one_goes_no_further(
         assert "v1.0.0" == site.running
 
 
-async def test_rollback_to_a_version_just_after_the_automatic_one_goes_there(
+async def test_named_rollback_after_automatic_rollback_takes_effect(
     tmp_path, monkeypatch
 ):
     async with sited(tmp_path) as site:
@@ -239,7 +237,7 @@ async def test_rollback_to_a_version_just_after_the_automatic_one_goes_there(
 
 
 @pytest.mark.parametrize(("seconds", "serves"), [(11, True), (61, False)])
-async def test_rollback_later_than_the_automatic_one_goes_further(
+async def test_delayed_rollback_after_automatic_rollback_takes_effect(
     seconds: int, serves: bool, tmp_path, monkeypatch
 ):
     async with sited(tmp_path) as site:
@@ -251,9 +249,7 @@ async def test_rollback_later_than_the_automatic_one_goes_further(
         assert "rolled back to v1.0.0" in await site.roll_back()
 
 
-async def test_rollback_before_what_was_put_back_serves_goes_no_further(
-    tmp_path, monkeypatch
-):
+async def test_rollback_while_restored_release_starts_is_no_op(tmp_path, monkeypatch):
     async with sited(tmp_path) as site:
         async with putting_back(site, monkeypatch):
             pass
@@ -264,9 +260,7 @@ async def test_rollback_before_what_was_put_back_serves_goes_no_further(
         assert "v1.1.0" == site.running
 
 
-async def test_rollback_overtaken_by_the_automatic_one_goes_no_further(
-    tmp_path, monkeypatch
-):
+async def test_rollback_overtaken_by_automatic_rollback_is_no_op(tmp_path, monkeypatch):
     """It was asked for while v1.2.0 still ran."""
     async with sited(tmp_path) as site:
         site.hands.publish("v1.2.0")
@@ -287,9 +281,7 @@ async def test_rollback_overtaken_by_the_automatic_one_goes_no_further(
         assert ("v1.1.0", ["v1.2.0"]) == (site.running, site.quarantined())
 
 
-async def test_rollback_after_an_automatic_one_that_failed_goes_back(
-    tmp_path, monkeypatch
-):
+async def test_rollback_after_failed_automatic_rollback_succeeds(tmp_path, monkeypatch):
     async with sited(tmp_path) as site:
 
         async def fails(*_: object) -> None:
@@ -303,7 +295,7 @@ async def test_rollback_after_an_automatic_one_that_failed_goes_back(
         assert "rolled back to v1.0.0" in await site.roll_back()
 
 
-async def test_rollback_of_the_deployment_after_an_automatic_one_cancels_that(
+async def test_rollback_after_automatic_rollback_cancels_deployment(
     tmp_path, monkeypatch
 ):
     async with sited(tmp_path) as site:
@@ -317,7 +309,7 @@ async def test_rollback_of_the_deployment_after_an_automatic_one_cancels_that(
         assert "rolled back to v1.0.0" in await site.roll_back()
 
 
-async def test_hold_on_probation_tells_that_it_may_still_go_back(tmp_path):
+async def test_hold_during_probation_mentions_automatic_rollback(tmp_path):
     async with sited(tmp_path) as site:
         answer = await site.operations.hold()
         assert "held at v1.1.0; `dewy unhold` ends it; should it fail" in answer

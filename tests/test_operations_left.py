@@ -37,7 +37,7 @@ async def test_release_left_without_a_name_does_not_come_back(tmp_path):
         assert site.agent.status_reason.startswith("held at v1.0.0")
 
 
-async def test_deploy_of_what_runs_lifts_its_quarantine(tmp_path):
+async def test_deploy_of_running_version_lifts_its_quarantine(tmp_path):
     """The next start would go back from it otherwise."""
     async with sited(tmp_path) as site:
         running, clock = site.agent.state.running, site.agent.clock
@@ -72,7 +72,7 @@ async def test_hold_that_a_stop_left_undecided_is_decided_by_the_next_poll(
 
 
 @pytest.mark.parametrize("version", [None, "v1.0.0"])
-async def test_rollback_works_though_the_disk_does_not_tell_what_is_there(
+async def test_rollback_works_when_releases_cannot_be_listed(
     version: str | None, tmp_path, monkeypatch
 ):
     async with sited(tmp_path) as site:

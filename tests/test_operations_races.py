@@ -49,9 +49,7 @@ async def test_unhold_said_while_a_named_deployment_settles_stays(
         assert not site.agent.state.hold
 
 
-async def test_version_named_while_the_last_one_settles_is_deployed(
-    tmp_path, monkeypatch
-):
+async def test_deploy_while_previous_deploy_settles_takes_effect(tmp_path, monkeypatch):
     """Nobody had said `hold`."""
     async with sited(tmp_path) as site:
         gate = looks_wait(site, monkeypatch)
@@ -68,7 +66,7 @@ async def test_version_named_while_the_last_one_settles_is_deployed(
         assert not site.agent.state.hold
 
 
-async def test_named_version_that_a_poll_deploys_is_held_if_a_newer_one_comes(
+async def test_named_version_deployed_by_poll_is_held_if_newer_exists(
     tmp_path, monkeypatch
 ):
     async with sited(tmp_path) as site, deploying(site, monkeypatch) as (poll, gate):
@@ -182,7 +180,7 @@ async def test_deployment_that_has_failed_is_not_taken_for_cancelled(
         assert ["v1.2.0"] == site.quarantined()
 
 
-async def test_failed_rollback_is_undone_though_another_one_is_asked_for(
+async def test_failed_rollback_is_undone_despite_concurrent_abort(
     tmp_path, monkeypatch
 ):
     """What runs must not stay in quarantine."""

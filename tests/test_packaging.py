@@ -118,7 +118,7 @@ def test_without_a_compiler_a_required_extension_fails_the_build(
     assert [] == [*project.glob("dist/*.whl")]
 
 
-def test_told_not_to_compile_it_builds_one_wheel_for_all(project: Path) -> None:
+def test_no_extensions_variable_builds_pure_python_wheel(project: Path) -> None:
     """The pure wheel fits every machine, so it must not depend on this one."""
     path = wheel(project, DEWY_NO_EXTENSIONS="1")
 

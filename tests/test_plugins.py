@@ -108,7 +108,7 @@ async def test_installed_scheme_deploys(
     assert "v1.2.0" == running.tag
 
 
-async def test_scheme_is_named_where_an_unknown_one_is_refused(
+async def test_unknown_scheme_error_names_plugin_scheme(
     site: Path, tmp_path: Path
 ) -> None:
     path = f"{site}:{Path(__file__).parent.parent}"
@@ -127,7 +127,7 @@ async def test_scheme_is_named_where_an_unknown_one_is_refused(
         ("dewy.notifier", NOTIFIERS, "https"),
     ],
 )
-def test_what_each_group_is_called_with_is_told(
+def test_documented_plugin_arguments_match_each_group(
     group: str, table: Schemes[..., object], scheme: str
 ) -> None:
     """One thing between two commas for each parameter of our own."""

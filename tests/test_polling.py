@@ -74,7 +74,7 @@ async def test_without_back_off_failures_change_nothing():
     assert {10} == {await polling.once() for _ in range(5)}
 
 
-async def test_what_a_remote_asked_for_is_a_floor():
+async def test_retry_after_is_minimum_poll_delay():
     assert 120 <= await poller(RateLimited("later", retry_after=120)).once()
 
 
@@ -87,7 +87,7 @@ async def test_no_failure_ends_the_polling(fault, caplog):
     assert 1000 == polling.last_at
 
 
-async def test_what_has_to_wait_is_no_failure():
+async def test_pending_release_does_not_count_as_poll_failure():
     polling = poller(*[NotYet("being replaced")] * 5, max_backoff_interval=300)
 
     assert [10] * 5 == [await polling.once() for _ in range(5)]

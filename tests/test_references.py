@@ -46,7 +46,7 @@ def test_every_scheme_has_a_page() -> None:
 @pytest.mark.parametrize(
     ("scheme", "page"), [(scheme, page) for scheme in PAGES for page in PAGES[scheme]]
 )
-def test_page_says_what_a_scheme_needs(scheme: str, page: str) -> None:
+def test_scheme_page_has_all_required_sections(scheme: str, page: str) -> None:
     """How it is written, options, environment, permissions, an example."""
     text = (REFERENCE / f"{page}.md").read_text(encoding="utf-8")
     missing = [what for what in SAID if not re.search(SAID[what], text, re.MULTILINE)]

@@ -39,7 +39,7 @@ def test_file_is_the_last_segment_of_the_url(url: str, expected: str) -> None:
 
 
 @given(st.text())
-def test_file_is_one_path_segment(text: str) -> None:
+def test_release_file_name_is_single_path_segment(text: str) -> None:
     name = release(f"https://host/{text.replace('[', '').replace(']', '')}").file
 
     assert name not in {"", ".", ".."}
@@ -53,7 +53,7 @@ def test_refused_candidates_do_not_make_another_release() -> None:
     assert release("file:///a") == first
 
 
-def test_record_has_the_name_the_original_gave_it() -> None:
+def test_record_name_matches_format_of_original() -> None:
     deployment = Deployment(release("file:///a"), "server", AT, 789, "web-01")
 
     assert NAME == deployment.audit_name

@@ -122,7 +122,7 @@ async def test_cancellation_for_another_reason_is_passed_on(site: Site) -> None:
         await deploying
 
 
-async def test_registry_that_names_a_time_is_left_alone_for_it(site: Site) -> None:
+async def test_watch_honours_retry_after_of_registry(site: Site) -> None:
     """It is asked in the midst of a deployment, too."""
     site.failure = RemoteError("busy", retry_after=3600.0)
     await goes_on(site, "v1", "fetch")

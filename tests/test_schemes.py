@@ -77,7 +77,7 @@ def test_url_without_a_scheme_is_a_mistake_in_the_configuration() -> None:
         Things("thing", {"one": THING}).open("slack", 1)
 
 
-def test_implementation_is_loaded_when_it_is_first_wanted(
+def test_implementation_is_loaded_lazily(
     module: Callable[..., str],
 ) -> None:
     name = module("lazy_thing", "def make(url, number): return number")
@@ -88,7 +88,7 @@ def test_implementation_is_loaded_when_it_is_first_wanted(
     assert name in sys.modules
 
 
-def test_missing_dependency_is_answered_with_how_to_install_it(
+def test_missing_dependency_error_names_extra_to_install(
     module: Callable[..., str],
 ) -> None:
     name = module("needy_thing", "import no_such_client")

@@ -40,14 +40,14 @@ async def test_a_restart_is_asked_for_whenever_something_runs(number: signal.Sig
         assert not signals.stop.is_set()
 
 
-async def test_afterwards_signals_mean_what_they_meant():
+async def test_signal_handlers_are_restored_on_exit():
     with Signals():
         pass
 
     assert signal.SIG_DFL == signal.getsignal(signal.SIGHUP)
 
 
-async def test_the_work_does_not_end_before_it_is_cancelled(
+async def test_stop_signal_cancels_poller_before_shutdown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the cancellation would come amid dewy's farewell, and break it off."""

@@ -32,7 +32,7 @@ def test_wall_clock_is_of_the_epoch() -> None:
     assert abs(system.utc(Clock().wall()) - now) < timedelta(minutes=1)
 
 
-def test_jitter_is_between_nothing_and_one() -> None:
+def test_jitter_is_within_unit_interval() -> None:
     assert all(0 <= Clock().jitter() <= 1 for _ in range(100))
 
 
@@ -60,7 +60,7 @@ def test_boot_has_an_identity() -> None:
 
 
 @linux
-def test_process_is_known_by_when_it_started() -> None:
+def test_process_start_time_is_stable() -> None:
     started = system.start_time(os.getpid())
 
     assert started
@@ -173,7 +173,7 @@ async def test_work_gives_its_result_or_its_error() -> None:
         await system.for_certain(work(0))
 
 
-async def test_cancellation_of_what_is_awaited_is_not_that_of_the_task():
+async def test_is_cancelled_ignores_cancellation_of_awaited_future():
     found = []
 
     async def waits(other: asyncio.Future[None]) -> None:

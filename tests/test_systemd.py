@@ -59,7 +59,7 @@ def test_readiness_comes_with_a_status(service: Service, manager: Manager) -> No
     assert ["READY=1", "STATUS=serving v1.0.0"] == manager.heard()
 
 
-def test_status_is_one_line(service: Service, manager: Manager) -> None:
+def test_status_is_sent_as_single_line(service: Service, manager: Manager) -> None:
     """A line break would start another field."""
     service.status("fetching\nREADY=1")
 
@@ -133,7 +133,7 @@ def test_full_queue_does_not_block(service: Service, manager: Manager) -> None:
     assert ["STATUS=0"] == manager.heard()
 
 
-def test_children_inherit_none_of_it() -> None:
+def test_service_variables_are_removed_from_environment() -> None:
     variables = {
         "HOME": "/",
         "LISTEN_FDNAMES": "web",
@@ -160,7 +160,7 @@ def test_children_inherit_none_of_it() -> None:
         ({}, 0.0),
     ],
 )
-def test_watchdog_is_only_ours_if_it_names_us(
+def test_watchdog_for_other_pid_or_invalid_interval_is_disabled(
     variables: dict[str, str], expected: float
 ) -> None:
     shown = f"watchdog={expected:g}s"

@@ -84,7 +84,7 @@ def test_passed_descriptors_do_not_reach_children(
 
 
 @pytest.mark.parametrize("blocking", [True, False])
-def test_blocking_mode_stays_as_it_came(
+def test_blocking_mode_of_passed_socket_is_unchanged(
     passed: Passed, listening: socket.socket, blocking: bool
 ) -> None:
     """It is shared with every other process that has the socket."""
@@ -105,7 +105,7 @@ def test_sockets_are_handed_over_once(passed: Passed, listening: socket.socket) 
         assert [] == service.listeners()
 
 
-def test_what_does_not_listen_is_closed(
+def test_non_listening_descriptors_are_closed(
     passed: Passed, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A connection, a datagram socket, a pipe, a closed descriptor."""

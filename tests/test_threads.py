@@ -86,11 +86,11 @@ def test_process_ends_though_calls_hang() -> None:
     assert (0, "answered\n", "") == (done.returncode, done.stdout, done.stderr)
 
 
-async def test_call_returns_what_the_function_does() -> None:
+async def test_call_returns_result_of_function() -> None:
     assert 3 == await Calls("store").make(len, "abc")
 
 
-async def test_no_call_begins_while_one_that_was_given_up_hangs(
+async def test_new_call_is_rejected_while_abandoned_call_hangs(
     blocked: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(threads, "PATIENCE", 0.05)

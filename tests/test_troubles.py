@@ -13,7 +13,7 @@ BROKEN = Trouble("Logins not read", "it does not hold logins", "/root/.netrc")
 OTHER = Trouble("Credential helper failed", "it ended with exit status 1")
 
 
-async def test_trouble_is_told_once_while_it_lasts(
+async def test_ongoing_problem_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     for _ in range(3):

@@ -135,7 +135,7 @@ def test_size_is_in_bytes(text: str, expected: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0", "0GiB", "-1", "1.5G", "G", "1X", "1e9", "²"])
-def test_what_is_no_size_is_refused(text: str) -> None:
+def test_invalid_size_is_rejected(text: str) -> None:
     with pytest.raises(ConfigError, match="max-size"):
         urls.size("max-size", text)
 
@@ -195,7 +195,7 @@ def test_canonical_form_is_final(head: str, query: str) -> None:
          "https://hooks.slack.com/services/***"),
     ],
 )  # fmt: skip
-def test_secret_is_struck_out_wherever_it_stands(url: str, expected: str) -> None:
+def test_secret_in_url_is_redacted(url: str, expected: str) -> None:
     assert expected == urls.redact(url)
 
 
@@ -214,7 +214,7 @@ def test_secret_is_struck_out_wherever_it_stands(url: str, expected: str) -> Non
         "",
     ],
 )
-def test_what_is_no_secret_stays(url: str) -> None:
+def test_url_without_secret_is_unchanged(url: str) -> None:
     assert url == urls.redact(url)
 
 
@@ -241,7 +241,7 @@ def test_tag_of_an_image_is_told_from_a_port() -> None:
         urls.split("img://app:v1", "registry")
 
 
-def test_text_is_shown_without_what_looks_like_a_secret() -> None:
+def test_secrets_in_text_are_redacted() -> None:
     """Tokens by their form, and what stands before the host of a URL."""
     text = "GET https://u:p@h/x?y <redis://:pw@h> ghp_0123456789 mail a@b.test"
 

@@ -169,7 +169,7 @@ def test_backend_that_dies_mid_stream_is_a_reset(plane: Plane, origin: Origin) -
     assert 1 == gate.of().broken
 
 
-def test_retried_connection_counts_for_backend_that_broke_it(
+def test_retried_connection_counts_as_broken_for_first_backend(
     plane: Plane, origins: Origins
 ) -> None:
     """Closed or reset without a byte; the client notices nothing."""
@@ -413,7 +413,7 @@ def test_unix_sockets_on_both_sides(plane: Plane, tmp_path: Path) -> None:
             assert 300_000 == len(rest(client))
 
 
-def test_one_listener_serves_both_families(plane: Plane, origin: Origin) -> None:
+def test_dual_stack_listener_serves_ipv4_and_ipv6(plane: Plane, origin: Origin) -> None:
     """One dual-stack socket per port."""
     with socket.create_server(
         ("::", 0), family=socket.AF_INET6, dualstack_ipv6=True

@@ -86,7 +86,9 @@ def test_drain_of_an_idle_backend_ends_at_once(plane: Plane, origin: Origin) -> 
     assert plane.told(DRAINED, waiting)
 
 
-def test_swap_happens_at_one_instant(plane: Plane, origins: Origins) -> None:
+def test_backend_swap_is_atomic_and_drains_old_backend(
+    plane: Plane, origins: Origins
+) -> None:
     """Those left out drain; those named are served in turn."""
     old, new, newest = origins(), origins(), origins()
     gate = plane.listen(old)
@@ -212,7 +214,7 @@ def test_closed_port_is_idle_after_its_last_connection(
     assert 1 == gate.stats().accepted
 
 
-def test_closing_resets_what_is_open(started: Start, origin: Origin) -> None:
+def test_relay_close_resets_open_connections(started: Start, origin: Origin) -> None:
     """The end of the proxy is no orderly end of a stream."""
     plane = started()
     client, server = pair(plane.listen(origin), origin)
@@ -265,9 +267,7 @@ def test_limit_lets_newcomers_wait(started: Start, origin: Origin) -> None:
             assert b"?" == exactly(server, 1)
 
 
-def test_shared_listener_stays_as_blocking_as_it_was(
-    plane: Plane, origin: Origin
-) -> None:
+def test_shared_listener_keeps_blocking_mode(plane: Plane, origin: Origin) -> None:
     """Other processes have it, too: systemd, for one."""
     with listening(LOOPBACK) as shared:
         gate = Gate(plane, plane.open_port(shared, own=False), shared.getsockname(), [])

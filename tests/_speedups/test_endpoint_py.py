@@ -88,7 +88,7 @@ async def test_end_of_stream_is_no_break(
     assert not side.failed
 
 
-async def test_reset_after_the_end_leaves_the_end_what_it_is(
+async def test_reset_after_end_of_stream_is_failed_but_not_lost(
     pair: Pair, broken: asyncio.Event
 ) -> None:
     """Whether a call meets it or it is seen without one."""
@@ -123,7 +123,7 @@ async def test_bytes_that_wait_in_the_kernel_are_known(pair: Pair) -> None:
     assert side.unsent
 
 
-async def test_what_is_not_wanted_is_not_told(pair: Pair) -> None:
+async def test_endpoint_with_reading_disabled_gets_no_read_event(pair: Pair) -> None:
     """The loop would tell of it without end."""
     side, peer = pair
     told = asyncio.Event()
@@ -136,7 +136,7 @@ async def test_what_is_not_wanted_is_not_told(pair: Pair) -> None:
     assert not told.is_set()
 
 
-async def test_one_that_broke_may_close_another() -> None:
+async def test_reset_callback_may_close_another_reset_endpoint() -> None:
     """Both were seen to be broken at the same glance."""
     lookout = ResetPoller(asyncio.get_running_loop())
     done = asyncio.Event()

@@ -24,7 +24,7 @@ def ringing(news: EventQueue) -> bool:
     return bool(select.select([news], [], [], 0)[0])
 
 
-def test_it_rings_until_asked(news: EventQueue) -> None:
+def test_queue_descriptor_is_readable_until_events_are_taken(news: EventQueue) -> None:
     """Once for all that there is."""
     assert not ringing(news)
     news.say(DRAINED, 1)
@@ -44,7 +44,7 @@ def test_nothing_is_told_twice_at_once(news: EventQueue) -> None:
     assert [(SUSPECT, 2, 110)] == news.take()
 
 
-def test_what_is_of_no_interest_is_not_told(news: EventQueue) -> None:
+def test_unsay_discards_events_of_given_subject_and_kinds(news: EventQueue) -> None:
     """Of that subject, and of those kinds."""
     for kind, subject in ((DRAINED, 1), (DRAINED, 2), (IDLE, 1)):
         news.say(kind, subject)

@@ -44,7 +44,9 @@ def served(gate: Gate, origin: Origin) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def test_it_tells_who_came_and_what_passed(started: Start, origin: Origin) -> None:
+def test_entry_has_client_backend_bytes_and_duration(
+    started: Start, origin: Origin
+) -> None:
     gate = started(journal=10).listen(origin)
     client = served(gate, origin)
 
@@ -55,7 +57,9 @@ def test_it_tells_who_came_and_what_passed(started: Start, origin: Origin) -> No
     assert 0 <= entry.seconds <= 60
 
 
-def test_it_names_clients_of_ipv6(started: Start, origin: Origin) -> None:
+def test_entry_of_ipv6_client_has_client_address(
+    started: Start, origin: Origin
+) -> None:
     plane = started(journal=10)
     with listening("::1") as listener:
         gate = Gate(plane, plane.open_port(listener), listener.getsockname(), [])
@@ -77,7 +81,7 @@ def test_a_reset_is_told(started: Start, origin: Origin) -> None:
     assert (gate.backends[0], True, 0, 0) == (entry.backend, *entry[3:-1])
 
 
-def test_who_had_no_backend_is_told_of(started: Start) -> None:
+def test_connection_without_backend_is_reported(started: Start) -> None:
     gate = started(journal=10).listen()
     assert gate.turns_away()
 
@@ -86,7 +90,9 @@ def test_who_had_no_backend_is_told_of(started: Start) -> None:
     assert (0, True) == (entry.backend, entry.broken)
 
 
-def test_what_finds_no_room_is_counted(started: Start, origin: Origin) -> None:
+def test_entries_beyond_capacity_are_counted_as_missed(
+    started: Start, origin: Origin
+) -> None:
     """The first ones are told; nothing grows, whoever reads or does not."""
     gate = started(journal=2).listen(origin)
     clients = [served(gate, origin) for _ in range(5)]

@@ -12,7 +12,7 @@ def entry(number: int) -> Ended:
     return Ended(number, 1, "", False, 0, 0, 0.0)
 
 
-def test_it_rings_and_is_bounded() -> None:
+def test_journal_signals_reader_and_counts_entries_beyond_limit() -> None:
     rings: list[int] = []
     journal = Journal(2, lambda: rings.append(1))
     for number in range(5):

@@ -62,7 +62,7 @@ def hold_up(plane: Plane) -> Iterator[tuple[Callable[[], object], threading.Even
         plane.call(plane.loop.remove_reader, ours)
 
 
-def test_answer_of_a_backend_counts_from_when_it_came(
+def test_timely_backend_answer_on_blocked_loop_is_no_timeout(
     crowded: Start, origin: Origin, origins: Origins
 ) -> None:
     """It comes when the loop is held up already, and after what others have to say."""
@@ -81,7 +81,7 @@ def test_answer_of_a_backend_counts_from_when_it_came(
     assert 0 == gate.stats().errors.timed_out
 
 
-def test_word_of_a_client_counts_from_when_it_came(
+def test_timely_client_data_on_blocked_loop_is_no_idle_timeout(
     crowded: Start, origin: Origin
 ) -> None:
     plane = crowded(idle_timeout=PATIENCE)

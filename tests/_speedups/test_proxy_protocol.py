@@ -89,7 +89,7 @@ def test_backend_hears_of_its_client(
         soon(lambda: 5 == gate.stats().bytes_up)
 
 
-def test_second_attempt_hears_of_it_too(
+def test_retry_sends_proxy_header_to_second_backend(
     started: Callable[..., Plane], origin: Origin
 ) -> None:
     """The header is resent; the first backend did not answer."""

@@ -44,7 +44,7 @@ async def wires(lookout: ResetPoller, counted: list[int]) -> AsyncIterator[Wires
         sock.close()
 
 
-async def test_what_is_there_is_moved_and_counted(
+async def test_available_bytes_are_moved_and_counted(
     wires: Wires, counted: list[int]
 ) -> None:
     """Then it waits for more."""
@@ -106,7 +106,7 @@ async def test_budget_leaves_others_their_turn(
     assert 16 == len(counted)
 
 
-async def test_what_a_broken_source_had_sent_is_rescued(wires: Wires) -> None:
+async def test_buffered_bytes_of_failed_source_are_forwarded(wires: Wires) -> None:
     """All that the sink takes, however much is fair."""
     sender, flow, receiver = wires
     sender.sendall(bytes(5000))

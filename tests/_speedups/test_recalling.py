@@ -95,7 +95,9 @@ def test_those_for_whom_something_has_passed_stay(
         third.close()
 
 
-def test_who_is_recalled_waits_for_a_backend(started: Start, origins: Origins) -> None:
+def test_recalled_client_waits_for_new_backend(
+    started: Start, origins: Origins
+) -> None:
     plane = started(backend_wait=LONG)
     dying, there = origins(), origins()
     gate = plane.listen(dying)
@@ -185,7 +187,9 @@ def test_idle_client_is_let_go_as_its_backend_wishes(
     assert 0 == gate.of(1).total
 
 
-def test_the_next_one_is_told_who_it_is(started: Start, origins: Origins) -> None:
+def test_next_backend_gets_same_proxy_header_after_retry(
+    started: Start, origins: Origins
+) -> None:
     plane = started(proxy_protocol=True)
     dying, there = origins(), origins()
     gate = plane.listen(dying, there)

@@ -17,7 +17,9 @@ DEAD = 4242
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_nobody_gets_back_what_it_says(started: Start, host: str) -> None:
+def test_self_connection_to_dead_backend_counts_as_refused(
+    started: Start, host: str
+) -> None:
     """The kernel has but one port to connect from: the one that is called."""
 
     def ask() -> Errors:

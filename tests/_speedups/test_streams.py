@@ -104,7 +104,7 @@ def test_half_closed_client_finds_its_backend(plane: Plane, origin: Origin) -> N
         assert b"answer" == rest(client)
 
 
-def test_data_and_end_in_one_segment_are_both_seen(
+def test_data_and_fin_in_same_segment_are_both_relayed(
     plane: Plane, origin: Origin
 ) -> None:
     """There is no second edge: a client that never closes first would hang."""
@@ -146,7 +146,7 @@ def _send_urgently(sock: socket.socket, ends: bool) -> None:
         sock.shutdown(socket.SHUT_WR)
 
 
-def test_socket_that_outlives_its_close_disturbs_nobody(
+def test_duplicate_of_closed_socket_does_not_affect_connections(
     plane: Plane, origin: Origin
 ) -> None:
     """

@@ -22,7 +22,7 @@ def test_missing_extension_falls_back() -> None:
     assert (False, "") == _speedups._load()
 
 
-def test_missing_extension_is_an_error_where_it_is_required(
+def test_missing_required_extension_raises_import_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A run that is about the extension can't pass without it."""

@@ -63,7 +63,7 @@ def test_retry_picks_less_busy_of_two_untried(balance: str) -> None:
     assert 3 not in {p.number for _ in range(50) if (p := table.pick(several[:1]))}
 
 
-def test_retry_leaves_the_turn_as_it_is(table: Table) -> None:
+def test_retry_does_not_advance_round_robin(table: Table) -> None:
     """Else beside one dead backend another would always be the second choice."""
     several = backends(3)
     table.swap(several)
@@ -72,7 +72,7 @@ def test_retry_leaves_the_turn_as_it_is(table: Table) -> None:
     assert [1, 2] == picks(table, 2)
 
 
-def test_swap_returns_who_is_out(table: Table) -> None:
+def test_swap_returns_removed_backends_and_cancels_drain(table: Table) -> None:
     """Those who come back are draining no longer."""
     first, second = backends(2)
     table.add(first)
@@ -116,7 +116,7 @@ def test_less_busy_of_two_is_taken() -> None:
     assert {1, 2, 3} == set(shares)
 
 
-def test_balance_is_one_of_two() -> None:
+def test_unknown_balance_raises_error_with_valid_values() -> None:
     """The error names them."""
     assert "round-robin" == check_balance("round-robin")
     with pytest.raises(ValueError, match="round-robin or least-connections"):

@@ -126,7 +126,9 @@ def test_client_that_has_said_all_waits(
         assert b"!" == exactly(waiting, 1)
 
 
-def test_closed_port_keeps_nobody_waiting(gate: Gate, waiting: socket.socket) -> None:
+def test_closing_port_resets_waiting_clients(
+    gate: Gate, waiting: socket.socket
+) -> None:
     """Its end does not wait for them either."""
     gate.plane.close_port(gate.number)
     assert b"" == until_reset(waiting)
@@ -152,7 +154,9 @@ def test_waiting_client_can_be_cut(gate: Gate, waiting: socket.socket) -> None:
     assert gate.plane.told(IDLE, gate.number)
 
 
-def test_closing_resets_those_who_wait(gate: Gate, waiting: socket.socket) -> None:
+def test_closing_relay_resets_waiting_clients(
+    gate: Gate, waiting: socket.socket
+) -> None:
     """At once."""
     gate.plane.close()
     assert b"" == until_reset(waiting)
@@ -253,7 +257,9 @@ def test_many_wait_at_once(
     assert not any(gate.stats().errors)
 
 
-def test_limit_counts_those_who_wait(started: Start, origin: Origin) -> None:
+def test_connection_limit_counts_waiting_clients(
+    started: Start, origin: Origin
+) -> None:
     """More of them wait in the kernel's backlog."""
     gate = started(backend_wait=LONG, max_connections=1).listen()
     with gate.connect() as first, gate.connect() as second:
@@ -266,7 +272,7 @@ def test_limit_counts_those_who_wait(started: Start, origin: Origin) -> None:
         answers(origin, second)
 
 
-def test_nobody_waits_for_less_than_nothing(started: Start) -> None:
+def test_negative_backend_wait_is_rejected(started: Start) -> None:
     """Not taken for the default."""
     with pytest.raises(ValueError, match="backend_wait"):
         started(backend_wait=-1.0)

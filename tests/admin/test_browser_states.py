@@ -223,9 +223,7 @@ async def test_history_has_start_and_end(page: Tab, port: int) -> None:
         assert re.search(r"local \(UTC, GMT\+00:00\)", await page.text("footer"))
 
 
-async def test_lost_connection_greys_everything_until_it_is_back(
-    page: Tab, port: int
-) -> None:
+async def test_lost_connection_greys_page_until_reconnect(page: Tab, port: int) -> None:
     async with api(port, shown.rolling()) as it:
         await visit(page, it)
         await page.until(f"{GAPS} == 0")

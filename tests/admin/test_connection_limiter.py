@@ -110,7 +110,7 @@ async def test_silent_clients_make_room_for_new_ones(
         assert 200 == parsed(await rest(reader))[0]
 
 
-async def test_one_more_than_there_is_room_for_is_told(
+async def test_connection_beyond_limit_gets_503_with_retry_after(
     port: int, snapshot: dict[str, Any]
 ) -> None:
     """Where all have a request; and there is room again as soon as somebody leaves."""

@@ -91,7 +91,9 @@ async def test_failure_is_an_answer(
 @pytest.mark.parametrize(
     "line", [b"\n", b"rubbish\n", b"[]\n", b"{}\n", b'{"verb": 1}\n', b"\xff\n"]
 )
-async def test_what_is_no_request_is_refused(path: Path, line: bytes) -> None:
+async def test_malformed_request_is_refused_and_next_is_served(
+    path: Path, line: bytes
+) -> None:
     """And the next one is served."""
     async with ControlServer(path, handle):
         answers = await talk(path, line, b'{"verb": "x"}\n')
@@ -196,7 +198,7 @@ async def test_successor_keeps_its_socket(path: Path) -> None:
     assert {} == modes(path.parent)
 
 
-async def test_leaving_answers_what_is_under_way(path: Path) -> None:
+async def test_stopping_server_answers_pending_request(path: Path) -> None:
     """`dewy deploy` hears how it went, though dewy is stopping."""
     started, done = asyncio.Event(), asyncio.Event()
 

@@ -81,7 +81,7 @@ async def test_everything_is_told_at_first(port: int) -> None:
     assert all("labels" not in each for each in status["replicas"])
 
 
-async def test_only_what_changes_is_told_again(port: int) -> None:
+async def test_only_changed_state_is_sent_again(port: int) -> None:
     told, records = shown.serving(), [{"tag": "v1"}]
     api = AdminAPI(port, telling(told), past=lambda: list(records))
     async with api, stream(api.port) as it:
@@ -96,7 +96,7 @@ async def test_only_what_changes_is_told_again(port: int) -> None:
         assert (await it.block()).startswith("event: history\n")
 
 
-async def test_what_moves_has_a_rate(port: int) -> None:
+async def test_status_event_has_byte_rates_of_active_replicas(port: int) -> None:
     told = shown.rolling()
     async with AdminAPI(port, shown.Telling(told)) as api, stream(api.port) as it:
         first = (await it.next("status"))["rates"]
@@ -119,7 +119,7 @@ async def test_quiet_stream_tells_the_time(
         assert abs(await it.next("clock") - time.time()) < 3600
 
 
-async def test_nothing_is_looked_at_when_nobody_looks(
+async def test_status_is_not_polled_without_stream_clients(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also as soon as the last one has left, not when it is to be told something."""
@@ -138,7 +138,7 @@ async def test_nothing_is_looked_at_when_nobody_looks(
         assert looks
 
 
-async def test_one_too_many_is_told_to_come_back(port: int) -> None:
+async def test_stream_beyond_client_limit_gets_503_with_retry_after(port: int) -> None:
     api = AdminAPI(port, telling(shown.serving()))
     async with api, asyncio.TaskGroup() as group:
         stays = asyncio.Event()
@@ -162,7 +162,7 @@ async def test_one_too_many_is_told_to_come_back(port: int) -> None:
         stays.set()
 
 
-async def test_dewy_waits_for_nobody_who_looks(port: int) -> None:
+async def test_open_stream_is_terminated_cleanly_on_shutdown(port: int) -> None:
     """A stream ends with the API, properly; its client comes back by itself."""
     async with asyncio.timeout(30):
         api = AdminAPI(port, telling(shown.serving()))
@@ -177,7 +177,7 @@ async def test_dewy_waits_for_nobody_who_looks(port: int) -> None:
     assert rest.endswith(b"0\r\n\r\n")
 
 
-async def test_who_does_not_listen_is_cut(
+async def test_slow_sse_client_is_disconnected(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is told must not pile up."""

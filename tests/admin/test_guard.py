@@ -84,7 +84,9 @@ async def test_bodies_are_refused_unread(
     assert "v2" not in body
 
 
-async def test_who_goes_on_sending_is_cut(port: int, snapshot: dict[str, Any]) -> None:
+async def test_client_sending_body_after_413_is_disconnected(
+    port: int, snapshot: dict[str, Any]
+) -> None:
     """The answer is there, and a little later the connection is not."""
     head = b"POST /api/status HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
     async with AdminAPI(port, telling(snapshot)) as api, connected(api.port) as peer:
@@ -99,7 +101,9 @@ async def test_who_goes_on_sending_is_cut(port: int, snapshot: dict[str, Any]) -
     assert b"HTTP/1.1 413" in first
 
 
-async def test_answers_are_for_who_asked(port: int, snapshot: dict[str, Any]) -> None:
+async def test_responses_and_errors_have_security_headers(
+    port: int, snapshot: dict[str, Any]
+) -> None:
     """Kept by no cache, read by no other page, shown in no frame; errors too."""
     request = "GET {} HTTP/1.1\nHost: localhost\n\n"
     async with AdminAPI(port, telling(snapshot)) as api:
@@ -113,7 +117,7 @@ async def test_answers_are_for_who_asked(port: int, snapshot: dict[str, Any]) ->
             }.items() <= headers.items()
 
 
-async def test_what_is_no_request_is_refused(
+async def test_malformed_request_gets_400_and_next_is_served(
     port: int, snapshot: dict[str, Any]
 ) -> None:
     """And does the next one no harm."""

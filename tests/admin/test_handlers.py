@@ -63,7 +63,7 @@ async def test_status_tells_all_there_is(site, tmp_path):
     )
 
 
-async def test_what_is_not_well_is_told_by_phrases(site, tmp_path):
+async def test_degraded_status_lists_reasons_with_quarantine(site, tmp_path):
     """The reason of a failed deployment once, with its quarantine."""
     site.hands.publish("v1.2.0", b"no archive")
     await site.poller.once()
@@ -103,7 +103,7 @@ async def test_rollback_in_probation_outdates_what_the_last_poll_led_to(site):
     assert "v1.0.0 runs" == (await site.ask("status"))["standing"]
 
 
-async def test_rollback_keeps_out_what_it_leaves(site, tmp_path):
+async def test_rollback_quarantines_replaced_version(site, tmp_path):
     """Written down first: a dewy killed in the middle must not bring it back."""
     site.hands.now += 60
     message = await site.say("rollback")
@@ -125,7 +125,7 @@ async def test_rollback_keeps_out_what_it_leaves(site, tmp_path):
     assert "v1.0.0" == state.running.tag == site.hands.agent.state.running.tag
 
 
-async def test_retry_brings_it_again(site):
+async def test_retried_version_is_deployed_again(site):
     await site.ask("rollback")
     await site.ask("retry", "v1.1.0")
     await site.poller.once()
@@ -162,7 +162,7 @@ async def test_deploy_acts_without_waiting_for_the_poll(site):
     assert "v1.2.0" == site.hands.agent.state.running.tag
 
 
-async def test_deploy_of_an_older_version_holds_it(site):
+async def test_deploy_of_older_version_sets_hold(site):
     message = await site.say("deploy", "v1.0.0")
     assert "v1.0.0 runs and is held, for v1.1.0 is newer" == message
     await site.poller.once()
@@ -172,7 +172,7 @@ async def test_deploy_of_an_older_version_holds_it(site):
         await site.ask("deploy")
 
 
-async def test_deploy_of_what_failed_wants_its_name(site):
+async def test_quarantined_version_is_attempted_only_by_name(site):
     """By name it is tried again; as the newest it is kept out."""
     site.hands.publish("v1.2.0", b"no archive")
     await site.poller.once()
@@ -200,7 +200,7 @@ async def test_deploy_tells_why_there_is_nothing(site):
         ("reboot", None, "does not know 'reboot'"),
     ],
 )
-async def test_what_cannot_be_done_changes_nothing(site, verb, version, why):
+async def test_invalid_verb_or_version_leaves_state_unchanged(site, verb, version, why):
     before = site.hands.agent.state
     with pytest.raises(DewyError, match=why):
         await site.ask(verb, version)

@@ -65,7 +65,7 @@ async def test_reading_goes_on_after_a_position() -> None:
     assert ["new"] == second["lines"]
 
 
-async def test_one_generation_can_be_chosen() -> None:
+async def test_generation_argument_limits_logs_to_that_generation() -> None:
     both = program(wrote("a"), wrote("b"))
 
     assert ["generation 2"] == [
@@ -76,13 +76,13 @@ async def test_one_generation_can_be_chosen() -> None:
     assert [] == await ask(both, generation="7", after={"generation 7": 1})
 
 
-async def test_what_there_is_not_is_not_asked_for() -> None:
+async def test_replica_logs_of_program_are_refused() -> None:
     """Programs have no replicas, as containers have no generations."""
     with pytest.raises(DewyError, match="no replicas; say --generation"):
         await ask(program(wrote("a")), replica="1")
 
 
-async def test_what_writes_nothing_dewy_sees_says_so() -> None:
+async def test_logs_without_captured_output_raise_error_with_reason() -> None:
     with pytest.raises(DewyError, match="--no-capture"):
         await ask(program(wrote("a"), captures=False))
     with pytest.raises(DewyError, match="no generation is here"):
@@ -100,7 +100,7 @@ async def test_answer_is_bounded() -> None:
     assert all(part["lines"] and part["missed"] for part in parts)
 
 
-async def test_replicas_tell_what_the_engine_keeps(tmp_path: Path) -> None:
+async def test_replica_logs_are_read_from_engine(tmp_path: Path) -> None:
     async with benched(tmp_path, replicas=2) as bench:
         await bench.deploy(bench.publish("v1"))
         replicas = sorted(

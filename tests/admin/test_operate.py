@@ -44,7 +44,9 @@ def dewy() -> Dewy:
     return Dewy()
 
 
-async def test_running_dewy_does_it(worked: Settings, dewy: Dewy, clock: Clock) -> None:
+async def test_commands_are_sent_to_running_dewy(
+    worked: Settings, dewy: Dewy, clock: Clock
+) -> None:
     """And the state is its own affair."""
     async with ControlServer(worked.private / "admin.sock", dewy.handle):
         status = await operate.look(worked, clock)

@@ -12,7 +12,9 @@ from dewy.admin.page import page
 from tests.standins.browsing import send, telling
 
 
-async def test_the_page_is_one_answer(port: int, snapshot: dict[str, Any]) -> None:
+async def test_page_is_served_as_single_html_response(
+    port: int, snapshot: dict[str, Any]
+) -> None:
     async with AdminAPI(port, telling(snapshot)) as api:
         request = "GET / HTTP/1.1\nHost: localhost\n\n"
         code, headers, body = await send(api.port, request)

@@ -45,7 +45,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return answering
 
 
-async def test_release_is_told_with_what_was_refused(
+async def test_preview_shows_release_and_refused_without_secrets(
     worked: Settings, clock: Clock, answering: Callable[..., None]
 ) -> None:
     """Tokens in its URL are not."""
@@ -125,7 +125,7 @@ async def test_previewing_creates_nothing(
     assert [] == list(settings.root.iterdir())
 
 
-async def test_list_is_told_by_what_was_passed_over_and_counts(
+async def test_preview_lists_passed_over_versions_and_counts_older(
     settings: Settings, clock: Clock
 ) -> None:
     url = f"mem://{uuid.uuid4().hex}"

@@ -25,14 +25,14 @@ def test_a_newcomer_moves_nothing_yet() -> None:
     assert 2.0 == rates.take(2.0, {"a": (5002, 1, 1)})["a"]["connections_total"]
 
 
-def test_who_began_anew_does_not_go_backwards() -> None:
+def test_counter_reset_yields_zero_rate() -> None:
     rates = Rates()
     rates.take(0.0, {"a": (5000, 9, 9)})
 
     assert {0.0} == {*rates.take(1.0, {"a": (3, 0, 0)})["a"].values()}
 
 
-def test_who_left_is_forgotten() -> None:
+def test_rates_of_missing_counter_are_dropped() -> None:
     rates = Rates()
     rates.take(0.0, {"a": (1, 1, 1), "b": (1, 1, 1)})
 

@@ -23,7 +23,7 @@ def test_newest_come_first_and_not_all(tmp_path: Path) -> None:
     assert "died" == found[0]["reason"]
 
 
-def test_what_programs_wrote_is_not_for_everybody(tmp_path: Path) -> None:
+def test_recent_history_omits_program_log_tail(tmp_path: Path) -> None:
     """Whoever may read the root's files reads it there."""
     History(tmp_path).append(record("v1"))
     (found,) = RecentHistory(tmp_path).read()
@@ -41,7 +41,7 @@ def test_a_new_root_has_none(tmp_path: Path) -> None:
     assert ["v1"] == [each["tag"] for each in past.read()]
 
 
-def test_what_did_not_change_is_not_read_again(
+def test_unchanged_history_is_not_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     History(tmp_path).append(record("v1"))

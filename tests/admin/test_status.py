@@ -113,7 +113,7 @@ def test_status_without_a_dewy(state: State) -> None:
     assert ["no dewy runs in this root"] == found["degraded"]
 
 
-def test_what_is_degraded_is_not_healthy(state: State) -> None:
+def test_degraded_dewy_is_reported_unhealthy(state: State) -> None:
     """`status --check` goes by this."""
     found = tell(state, ProcessStatus(7, ["the program is down"]))
 

@@ -105,7 +105,7 @@ class Registry:
         raise AssertionError("nothing is reported")
 
 
-async def test_registry_is_one_of_those_asked() -> None:
+async def test_registry_lookup_returns_release_or_problem() -> None:
     """Whatever is the matter with it, the others tell what they know."""
     refused = (Refusal("v9", "pre-release"),)
     release = Release("v2", "file:///x", "two", refused=refused)
@@ -146,7 +146,7 @@ async def test_version_without_artifact_is_coming_within_grace(
         assert expected == (await look(Registry(good), NOW, GRACE)).coming
 
 
-async def test_reason_is_that_of_the_version_itself_though_it_is_older(
+async def test_reason_for_requested_older_version_is_included(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     newest = Release("v3", "file:///x", "three")

@@ -61,7 +61,7 @@ CHANGES = [grow, truncate, touch, put_another_in_its_place]
 
 
 @pytest.mark.parametrize("change", [truncate, touch])
-async def test_file_that_changes_while_it_is_copied_is_no_artifact(
+async def test_file_changed_during_copy_is_rejected(
     source: Path,
     tmp_path: Path,
     change: Callable[[Path], None],
@@ -80,7 +80,7 @@ async def test_file_that_changes_while_it_is_copied_is_no_artifact(
 
 
 @pytest.mark.parametrize("change", CHANGES)
-async def test_file_that_was_replaced_since_it_was_chosen_is_another(
+async def test_file_replaced_after_selection_is_rejected(
     source: Path, tmp_path: Path, change: Callable[[Path], None], opened: Open
 ) -> None:
     """What is deployed under an identity is what the identity was taken of."""
@@ -135,7 +135,7 @@ async def test_pipe_is_refused_rather_than_waited_for(
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", ".."])
-async def test_nothing_but_what_is_beside_is_read(
+async def test_sibling_path_outside_artifact_directory_is_refused(
     source: Path, name: str, opened: Open
 ) -> None:
     store, release = opened(source)
@@ -149,5 +149,5 @@ def test_url_that_names_nothing_is_refused() -> None:
         ARTIFACTS.open("file://?x", Clients())
 
 
-def test_store_says_what_it_delivers(source: Path, opened: Open) -> None:
+def test_repr_of_store_shows_path(source: Path, opened: Open) -> None:
     assert f"<FileArtifacts {source}>" == repr(opened(source)[0])

@@ -70,7 +70,9 @@ async def test_published_length_is_required(
         )
 
 
-async def test_sibling_lies_beside_it(server: FileServer, clients: Clients) -> None:
+async def test_sibling_url_keeps_directory_and_query(
+    server: FileServer, clients: Clients
+) -> None:
     """With the same query, which may be what lets us in."""
     wanted = release(server, "?token=s3cret")
     store = ARTIFACTS.open(wanted.artifact_url, clients)
@@ -88,7 +90,7 @@ async def test_missing_sibling_is_named(server: FileServer, clients: Clients) ->
         await store.read(wanted, "SHA256SUMS", 4)
 
 
-async def test_sibling_is_read_in_whatever_coding_it_comes(
+async def test_compressed_sibling_response_is_decoded(
     server: FileServer, clients: Clients
 ) -> None:
     """Its lines are compared; packed, they would be no checksum file at all."""

@@ -75,7 +75,7 @@ async def test_busy_store_is_waited_for(
     assert b"sum" == await artifacts.read(RELEASE, "app.sha256", 10)
 
 
-async def test_what_is_not_shown_is_missing(
+async def test_forbidden_object_is_reported_missing(
     store: MemoryObjects, artifacts: ObjectArtifacts
 ) -> None:
     """Whoever may not list a bucket gets 403 for what is not in it."""
@@ -85,7 +85,7 @@ async def test_what_is_not_shown_is_missing(
         await artifacts.read(RELEASE, "app.sha256", 10)
 
 
-async def test_distrust_says_nothing_about_what_is_there(
+async def test_untrusted_server_raises_distrusted_not_missing(
     store: MemoryObjects, artifacts: ObjectArtifacts
 ) -> None:
     """Or whoever is on the way could have a checksum passed over."""

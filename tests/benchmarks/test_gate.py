@@ -37,7 +37,7 @@ def test_figures_stand_beside_their_aims_and_pass_marks() -> None:
         ([[50, 50, 50], [50, 90, 90]], 2, 1),
     ],
 )
-def test_what_misses_its_mark_is_measured_once_more(
+def test_missed_pass_mark_triggers_second_measurement(
     rates: Sequence[Sequence[float]], made: int, missed: int, tmp_path: Path
 ) -> None:
     """And the rounds of both count: a slow proxy does not get away with it."""

@@ -25,7 +25,7 @@ def wrong(outcome: Results) -> list[str]:
     return failures(outcome, judge(outcome))
 
 
-def test_equal_contestants_pass_but_for_what_dewy_must_be_better_at() -> None:
+def test_equal_contestants_fail_only_cpu_pass_mark() -> None:
     equal = results(dewy=[sample()], haproxy=[sample()])
     assert ["CPU per request, 11 bytes: 1.00, must be at most 0.95"] == wrong(equal)
 
@@ -76,7 +76,7 @@ def test_too_much_memory_is_named() -> None:
     assert ["KiB per idle connection, 9,000 of them: 2.00, must be at most 1.5"] == said
 
 
-def test_what_was_not_measured_does_not_pass() -> None:
+def test_peer_without_measurements_fails_gate() -> None:
     """A peer that served nothing is no proof of anything."""
     nothing = results(dewy=[sample(cpu=0.5)], haproxy=[sample(0, cpu=1.0)])
     assert math.isnan(ratio(nothing.samples[SMALL.name], "dewy", "haproxy", RATE))

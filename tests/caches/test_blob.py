@@ -72,5 +72,5 @@ def test_manifest_survives_its_text(tmp_path: Path) -> None:
         b"[" * 100_000,
     ],
 )
-def test_what_is_no_manifest_is_none(text: bytes | None) -> None:
+def test_invalid_manifest_parses_as_none(text: bytes | None) -> None:
     assert BlobManifest.parse(text) is None

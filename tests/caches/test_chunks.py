@@ -155,7 +155,7 @@ async def test_file_over_the_limit_is_left_out_and_that_is_said_once(
     assert 1 == len([r for r in caplog.records if "max-artifact" in r.getMessage()])
 
 
-async def test_large_value_is_refused_before_it_is_sent(cache: Cache) -> None:
+async def test_value_larger_than_chunk_is_refused(cache: Cache) -> None:
     with pytest.raises(OSError, match="more than"):
         await cache.put("key", bytes(CHUNK + 1))
 

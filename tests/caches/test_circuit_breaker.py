@@ -10,7 +10,7 @@ from dewy.caches.circuit_breaker import AWAY, CircuitBreaker, together
 from dewy.errors import RemoteError
 
 
-async def test_what_takes_too_long_is_given_up() -> None:
+async def test_call_exceeding_deadline_raises_remote_error() -> None:
     reach = CircuitBreaker("redis://cache")
 
     with pytest.raises(RemoteError, match=r"redis://cache did not answer in 0\.01 s"):

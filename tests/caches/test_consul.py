@@ -35,7 +35,7 @@ async def test_token_comes_from_the_environment(
         assert b"value" == await cache.get("key")
 
 
-async def test_refusal_says_what_to_do_and_no_token(
+async def test_access_denied_error_names_variable_without_token(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONSUL_HTTP_TOKEN", "wr0ng")
@@ -118,7 +118,7 @@ def test_mistake_in_the_url_is_told(url: str, complaint: str, tmp_path: Path) ->
         CACHES.open(url, tmp_path)
 
 
-def test_cache_says_where_it_is(tmp_path: Path) -> None:
+def test_repr_of_cache_shows_address(tmp_path: Path) -> None:
     shown = repr(CACHES.open("consul://host/app", tmp_path))
 
     assert "<ConsulCache consul://host:8500>" == shown

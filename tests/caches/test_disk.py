@@ -33,7 +33,7 @@ def test_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [path] == list(tmp_path.iterdir())
 
 
-def test_installing_a_file_over_itself_leaves_one_name(tmp_path: Path) -> None:
+def test_installing_file_over_itself_leaves_single_file(tmp_path: Path) -> None:
     """rename(2) does nothing between two names of one file."""
     path = tmp_path / "value"
     path.write_bytes(b"same")
@@ -76,7 +76,7 @@ def test_file_is_linked_where_that_is_possible(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EXDEV, errno.EPERM, errno.EMLINK])
-def test_file_is_copied_where_it_cannot_be_linked(
+def test_file_is_copied_if_hard_link_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     """Other filesystems, protected links, one link too many."""
@@ -110,7 +110,7 @@ def test_survey_of_nothing_creates_nothing(tmp_path: Path) -> None:
     assert [] == list(tmp_path.iterdir())
 
 
-def test_survey_sees_only_what_is_in_a_scope(tmp_path: Path) -> None:
+def test_survey_ignores_files_outside_scopes(tmp_path: Path) -> None:
     """What the original left, or anybody else put there, is never evicted."""
     (tmp_path / "current").write_bytes(b"v1.0.0--app.tar.gz")
     (tmp_path / "v1.0.0--app.tar.gz").write_bytes(b"of the original")

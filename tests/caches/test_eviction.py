@@ -31,7 +31,7 @@ def test_retained_value_is_passed_over() -> None:
     assert ["middle"] == [value.key for value in evicted or ()]
 
 
-def test_nothing_leaves_for_what_does_not_fit_anyway() -> None:
+def test_value_that_cannot_fit_causes_no_eviction() -> None:
     assert make_room(HELD, size=101, limit=100, retained=()) is None
     assert make_room(HELD, size=95, limit=100, retained=["new"]) is None
 

@@ -86,7 +86,7 @@ def test_path_may_hold_any_character(tmp_path: Path, opened: Open) -> None:
     assert directory == opened(directory).directory
 
 
-def test_unknown_option_is_refused_with_the_near_one(
+def test_unknown_option_error_suggests_similar_option(
     tmp_path: Path, opened: Open
 ) -> None:
     with pytest.raises(ConfigError, match="max-size"):
@@ -115,7 +115,7 @@ async def test_file_is_shared_not_copied(tmp_path: Path, opened: Open) -> None:
     assert source.samefile(tmp_path / "into")
 
 
-async def test_what_is_too_large_is_told_once(
+async def test_oversized_artifact_is_warned_about_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, opened: Open
 ) -> None:
     (tmp_path / "source").write_bytes(bytes(1001))
@@ -127,7 +127,9 @@ async def test_what_is_too_large_is_told_once(
     assert 1 == len([r for r in caplog.records if r.levelno == logging.WARNING])
 
 
-async def test_what_other_dewys_wrote_counts_too(tmp_path: Path, opened: Open) -> None:
+async def test_size_limit_includes_values_of_other_instances(
+    tmp_path: Path, opened: Open
+) -> None:
     """Two roots may share a directory; together they stay below the limit."""
     one = opened(tmp_path / "cache", "?max-size=1000")
     other = opened(tmp_path / "cache", "?max-size=1000")
@@ -180,7 +182,7 @@ async def test_value_is_as_young_as_its_writing(tmp_path: Path, opened: Open) ->
     assert [f"{SCOPE}/b", f"{SCOPE}/c"] == await cache.keys()
 
 
-async def test_what_is_being_written_by_others_takes_room(
+async def test_unfinished_writes_of_others_count_toward_size_limit(
     tmp_path: Path, opened: Open
 ) -> None:
     (tmp_path / "cache" / SCOPE).mkdir(parents=True)
@@ -216,7 +218,7 @@ async def test_concurrent_writes_stay_below_the_limit(
     assert 2 == len(await cache.keys())
 
 
-async def test_reader_sees_a_value_whole_while_it_is_replaced(
+async def test_reader_gets_old_value_until_replacement_completes(
     tmp_path: Path, opened: Open
 ) -> None:
     """A value is never truncated and written in place."""

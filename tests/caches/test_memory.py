@@ -11,7 +11,7 @@ from dewy.caches import CACHES
 from dewy.errors import ConfigError
 
 
-async def test_caches_of_one_name_share_their_values(tmp_path: Path) -> None:
+async def test_caches_of_same_name_share_values(tmp_path: Path) -> None:
     url = f"mem://{uuid.uuid4().hex}"
     await CACHES.open(url, tmp_path).put("key", b"value")
 
@@ -29,7 +29,7 @@ def test_unknown_option_is_refused(tmp_path: Path) -> None:
         CACHES.open("mem://name?maxsize=1k", tmp_path)
 
 
-def test_cache_says_what_it_holds(tmp_path: Path) -> None:
+def test_repr_of_cache_shows_name_and_number_of_values(tmp_path: Path) -> None:
     name = uuid.uuid4().hex
 
     assert f"<MemoryCache {name}: 0 held>" == repr(

@@ -72,7 +72,7 @@ async def test_values_stay_below_the_prefix(
     assert [KEY, "value"] == await made.keys()
 
 
-async def test_what_was_stored_here_is_not_downloaded(
+async def test_locally_stored_artifact_is_not_downloaded(
     store: MemoryObjects, source: Path, tmp_path: Path, into: Loaded
 ) -> None:
     made = cache(store, tmp_path / "local")
@@ -176,7 +176,7 @@ async def test_clock_and_version_are_those_of_the_store(
     assert (1.0, store.versions["dewy/value"]) == (read.now, read.version)
 
 
-async def test_store_that_is_down_is_an_error_for_who_asks(
+async def test_unavailable_store_raises_remote_error(
     store: MemoryObjects, source: Path, tmp_path: Path, into: Loaded
 ) -> None:
     made = cache(store, tmp_path / "local")
@@ -211,7 +211,7 @@ async def test_download_that_is_too_slow_is_given_up(
         await slow.get(KEY)
 
 
-async def test_store_that_hangs_costs_one_deadline(
+async def test_hanging_store_times_out_and_next_call_fails_fast(
     store: MemoryObjects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And is then left alone for a while, whatever is wanted."""

@@ -10,7 +10,7 @@ from dewy.caches.outage_log import OutageLog
 from dewy.errors import RateLimited, RemoteError
 
 
-def test_it_is_told_once_until_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
+def test_outage_and_recovery_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """Whatever else fails meanwhile; the rest is for those who look for it."""
     caplog.set_level(logging.INFO)
     outage = OutageLog()
@@ -50,7 +50,7 @@ def test_every_outage_is_told_where_a_host_only_reads(
         assert ["Cache works again"] == told(caplog)
 
 
-def test_full_cache_is_well_when_it_takes_something(
+def test_outage_of_full_cache_ends_only_with_successful_write(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It reads well all the time."""

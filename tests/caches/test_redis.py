@@ -36,7 +36,7 @@ async def cache(server: Server, tmp_path: Path) -> AsyncIterator[ChunkedCache]:
         yield cast("ChunkedCache", opened)
 
 
-async def test_everything_expires_unless_it_is_retained(
+async def test_unretained_values_expire_and_retained_are_renewed(
     server: Server, cache: ChunkedCache, tmp_path: Path
 ) -> None:
     async def left() -> list[int]:
@@ -124,7 +124,7 @@ async def test_server_that_comes_back_is_used_again(
     assert await cache.get("key") is None
 
 
-async def test_wrong_password_says_what_to_do(
+async def test_wrong_password_error_names_variable_without_password(
     server: Server, cache: ChunkedCache, tmp_path: Path
 ) -> None:
     await server.say("CONFIG", "SET", "requirepass", "secret")
@@ -156,7 +156,7 @@ async def test_memory_does_not_follow_the_size_of_a_file(
     assert await grown(url, tmp_path, (1024 if soak else 96) << 20) < 80 << 20
 
 
-def test_cache_says_where_it_is(tmp_path: Path) -> None:
+def test_repr_of_cache_masks_credentials(tmp_path: Path) -> None:
     shown = repr(CACHES.open("redis://me:secret@host", tmp_path))
 
     assert "<RedisCache redis://***@host>" == shown

@@ -91,7 +91,9 @@ async def goes_round(cache: Cache, directory: Path) -> None:
 
 
 @needs("redis-server")
-async def test_cluster_holds_what_one_server_does(tmp_path: Path) -> None:
+async def test_cluster_stores_values_and_reports_unreachable_nodes(
+    tmp_path: Path,
+) -> None:
     """And fails as one does, when its nodes are gone."""
     async with cluster(tmp_path) as nodes:
         also = ",".join(f"127.0.0.1:{node.port}" for node in nodes[1:])

@@ -18,7 +18,7 @@ def put(root: Path, key: str, *retained: str) -> list[str] | None:
     return shelf.put(room(root, key, *retained), root / SCOPE / key, bytes(600))
 
 
-def test_value_displaces_what_has_no_room_beside_it(tmp_path: Path) -> None:
+def test_value_evicts_older_value_when_limit_is_exceeded(tmp_path: Path) -> None:
     assert [] == put(tmp_path, "a")
 
     assert [f"{SCOPE}/a"] == put(tmp_path, "b")

@@ -62,7 +62,7 @@ async def test_server_whom_a_trusted_authority_certified_is_used(
 
 @pytest.mark.parametrize("kind", SERVERS)
 @pytest.mark.parametrize("wrong", ["unknown authority", "another name"])
-async def test_wrong_certificate_is_one_line_that_says_what_to_do(
+async def test_untrusted_certificate_error_is_single_line_with_advice(
     kind: str, wrong: str, authority: Authority, tmp_path: Path
 ) -> None:
     """It names the server, and no secrets."""

@@ -23,7 +23,7 @@ def test_exit_status_is_that_of_the_worst(
     assert expected == exit_status(Finding(level, "x", "y") for level in levels)
 
 
-def test_line_says_what_to_do() -> None:
+def test_finding_line_shows_level_subject_and_advice() -> None:
     """Where there is something to do."""
     assert "ok:        port: 80 is free" == str(Finding(Level.OK, "port", "80 is free"))
     assert str(Finding(Level.FAILURE, "port", "taken", "stop it")).endswith("→ stop it")

@@ -30,7 +30,7 @@ async def test_proxy_with_listener_and_backend_is_well(tmp_path: Path) -> None:
     assert [] == await found(proxy(tmp_path))
 
 
-async def test_proxy_without_listener_wants_one_of_systemd(tmp_path: Path) -> None:
+async def test_proxy_without_listen_option_needs_attention(tmp_path: Path) -> None:
     (finding,) = await found(replace(proxy(tmp_path), listen=()))
 
     assert Level.ATTENTION is finding.level

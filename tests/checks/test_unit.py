@@ -31,7 +31,7 @@ def judged(root: Path, **units: str) -> list[Finding]:
     return list(unit_findings(settings, [place, root / "nowhere"]))
 
 
-def test_unit_as_it_should_be_is_well(tmp_path: Path) -> None:
+def test_unit_with_required_settings_is_ok(tmp_path: Path) -> None:
     """Found by its working directory."""
     (found,) = judged(tmp_path, shop=GOOD)
 
@@ -64,7 +64,7 @@ def test_two_units_of_a_root_are_told(tmp_path: Path) -> None:
     assert "old.service and shop.service work in" in found[0].text
 
 
-def test_templates_are_not_counted_as_units_of_one_root(tmp_path: Path) -> None:
+def test_template_units_are_not_reported_as_duplicates(tmp_path: Path) -> None:
     """contrib/systemd has two, of which a root uses one."""
     template = GOOD.replace("server", "$ARGUMENTS")
     found = judged(tmp_path, dewy_=template, web_=template)

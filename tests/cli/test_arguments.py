@@ -178,7 +178,7 @@ def test_flag_takes_no_value(dewy: Dewy) -> None:
     assert 2 == dewy("server", "--once=true").status
 
 
-def test_help_of_a_command_lists_what_it_takes(dewy: Dewy) -> None:
+def test_command_help_lists_options_with_defaults(dewy: Dewy) -> None:
     """Each with its default."""
     ended = dewy("server", "--help")
 
@@ -235,7 +235,7 @@ def test_wrong_flag_is_an_error_all_the_same(dewy: Dewy, root: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["server", "assets", "container", "check"])
-def test_broken_file_of_options_stops_what_goes_by_it(
+def test_invalid_options_file_fails_commands_using_options(
     dewy: Dewy, root: Path, command: str
 ) -> None:
     (root / "dewy.toml").write_text("replicas = = 3\n")

@@ -9,7 +9,7 @@ from tests.cli.conftest import Dewy
 
 
 @pytest.mark.parametrize("rest", [(), ("--", "left", "over")])
-def test_daemon_gets_what_was_said(
+def test_assets_daemon_ignores_trailing_arguments(
     dewy: Dewy, served: list[Settings], rest: tuple[str, ...]
 ) -> None:
     """Arguments have no meaning here, and were never an error."""

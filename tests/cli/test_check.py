@@ -50,7 +50,9 @@ def test_release_is_shown(dewy: Dewy, found: dict[str, Any]) -> None:
     ] == ended.out.splitlines()
 
 
-def test_json_is_one_object(dewy: Dewy, found: dict[str, Any]) -> None:
+def test_json_output_is_single_object_with_findings(
+    dewy: Dewy, found: dict[str, Any]
+) -> None:
     """For programs."""
     told = json.loads(dewy("check", "--registry", "mem://x", "--json").out)
 
@@ -125,7 +127,7 @@ def test_run_options_of_images_are_judged(dewy: Dewy, found: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("command", ["server", "assets", "container"])
-def test_named_command_judges_as_it_would_run(
+def test_check_reports_errors_of_named_command_at_once(
     dewy: Dewy, found: dict[str, Any], command: str
 ) -> None:
     """Whatever it would refuse is told, all at once, by its own words."""
@@ -196,7 +198,9 @@ def test_taken_port_is_a_failure_that_names_its_holder(
     assert f"(pid {holder.pid})" in ended.out
 
 
-def test_nobody_is_asked_offline(dewy: Dewy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_check_does_not_query_registry(
+    dewy: Dewy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The rest is judged."""
 
     async def ask(settings: object) -> dict[str, Any]:

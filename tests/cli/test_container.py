@@ -12,7 +12,7 @@ from tests.cli.conftest import Dewy
 SAID = ("container", "--registry", "img://ghcr.io/acme/shop", "-p", "8080:80")
 
 
-def test_daemon_gets_what_was_said(
+def test_daemon_gets_settings_from_options_and_file(
     dewy: Dewy, served: list[Settings], root: Path
 ) -> None:
     """With the words after the dashes as they are, and what is to be said of them."""

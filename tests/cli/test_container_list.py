@@ -40,7 +40,7 @@ def test_containers_are_shown_by_name() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "0001-01-01T00:00:00+09:00"])
-def test_time_that_is_none_is_shown_as_it_is(text: str) -> None:
+def test_row_with_invalid_time_is_still_shown(text: str) -> None:
     """The rest of the line is of use all the same."""
     assert table([{**SHOP, "deployed_at": text}])[1].endswith("shop-1-0")
 
@@ -91,7 +91,7 @@ def test_no_dewy_is_a_failure(dewy: Dewy) -> None:
     assert f"dewy: error: {expected}\n" == ended.err
 
 
-def test_watch_goes_on_until_it_is_interrupted(
+def test_watch_repeats_until_keyboard_interrupt(
     dewy: Dewy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through a restart of dewy; Ctrl-C is how it is meant to end."""
@@ -110,7 +110,7 @@ def test_watch_goes_on_until_it_is_interrupted(
     assert 2 == ended.out.count("no running dewy found")
 
 
-def test_mode_decides_who_is_chosen() -> None:
+def test_instance_is_chosen_by_mode() -> None:
     """Not the order alone."""
     found = [Instance(1, {"command": 1}), Instance(2, {"command": 2})]
 

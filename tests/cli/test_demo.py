@@ -11,7 +11,7 @@ from tests.cli.conftest import Dewy
 
 
 @pytest.mark.parametrize("status", [0, 1])
-def test_demo_ends_as_it_went(
+def test_demo_exits_with_status_of_run(
     dewy: Dewy, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     """One lost request is a failure."""

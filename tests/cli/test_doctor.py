@@ -65,7 +65,9 @@ async def test_running_dewy_is_examined_with_its_own_command_line(root: Path) ->
     assert 1 == doctor.returncode
 
 
-async def test_proxy_is_examined_as_one(root: Path, unused_tcp_port: int) -> None:
+async def test_doctor_reports_running_proxy_as_healthy(
+    root: Path, unused_tcp_port: int
+) -> None:
     """With the options that it was started with, or those of its file."""
     (root / "dewy.toml").write_text("backend = '127.0.0.1:9'\n")
     dewy = [sys.executable, "-m", "dewy"]

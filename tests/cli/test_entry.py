@@ -35,7 +35,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, exc: BaseException) -> None:
         (ZeroDivisionError("by zero"), 1, "ZeroDivisionError: by zero"),
     ],
 )
-def test_error_is_one_line_and_a_status(
+def test_error_prints_single_line_and_sets_exit_status(
     dewy: Dewy,
     monkeypatch: pytest.MonkeyPatch,
     exc: Exception,
@@ -95,7 +95,9 @@ def test_secret_in_an_error_is_struck_out(
         ("assets",),
     ],
 )
-def test_misuse_is_one_line_and_status_2(dewy: Dewy, words: tuple[str, ...]) -> None:
+def test_usage_error_prints_single_line_with_exit_status_2(
+    dewy: Dewy, words: tuple[str, ...]
+) -> None:
     """Whichever part of dewy noticed it."""
     ended = dewy(*words)
 

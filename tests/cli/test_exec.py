@@ -72,9 +72,7 @@ def test_command_is_required(dewy: Dewy) -> None:
     assert "exec needs a command" in ended.err
 
 
-def test_program_without_containers_has_none_to_run_it_in(
-    dewy: Dewy, asked: Asked
-) -> None:
+def test_exec_without_containers_is_refused(dewy: Dewy, asked: Asked) -> None:
     ended = dewy("exec", "--", "ls")
 
     assert (1, [("containers", {})]) == (ended.status, asked.verbs)

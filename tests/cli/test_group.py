@@ -51,7 +51,7 @@ def test_help_lists_the_commands(dewy: Dewy, word: str) -> None:
     assert [] == [name for name in COMMANDS if f"\n  {name} " not in ended.out]
 
 
-def test_help_says_what_is_required_and_when_replicas_serve(dewy: Dewy) -> None:
+def test_help_marks_required_options_and_explains_readiness(dewy: Dewy) -> None:
     assert "published; required" in dewy("server", "--help").out
     for name in COMMANDS:
         if name not in ("server", "assets", "container", "check", "init"):
@@ -88,7 +88,7 @@ def test_command_is_imported_when_used(
     ("word", "hint"),
     [("sever", "did you mean server?"), ("zzz", "known: demo, server")],
 )
-def test_unknown_command_suggests_the_near_one(
+def test_unknown_command_error_suggests_similar_command(
     dewy: Dewy, word: str, hint: str
 ) -> None:
     """On one line, with exit status 2."""
@@ -107,7 +107,7 @@ def test_no_command_is_a_usage_error(dewy: Dewy) -> None:
     assert "see dewy --help" in ended.err
 
 
-def test_container_has_a_command_below_it(dewy: Dewy) -> None:
+def test_container_list_subcommand_shows_its_help(dewy: Dewy) -> None:
     """Where the word stands right behind it."""
     ended = dewy("container", "list", "--help")
 

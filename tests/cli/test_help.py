@@ -8,7 +8,7 @@ from tests.cli.conftest import Dewy
 
 
 @pytest.mark.parametrize("name", ["status", "container list", "help", ""])
-def test_help_of_a_command_is_what_it_says_of_itself(dewy: Dewy, name: str) -> None:
+def test_help_command_prints_same_text_as_help_option(dewy: Dewy, name: str) -> None:
     words = name.split()
     ended = dewy("help", *words)
 

@@ -16,7 +16,7 @@ from tests.cli.conftest import Dewy
 REGISTRY = "img://ghcr.io/acme/shop"
 
 
-def test_file_has_what_was_given_and_all_else_as_comments(
+def test_init_writes_given_options_and_comments_out_others(
     dewy: Dewy, root: Path
 ) -> None:
     words = ("--registry", REGISTRY, "--port", "8080:80", "--replicas", "3")
@@ -63,7 +63,7 @@ def test_comments_are_valid_once_uncommented(dewy: Dewy, root: Path, mode: str) 
         (("--registry", "ghr://a/b"), "assets"),
     ],
 )
-def test_options_tell_which_command_it_is_for(
+def test_init_suggests_command_matching_options(
     dewy: Dewy, words: tuple[str, ...], mode: str
 ) -> None:
     assert f"then:  dewy {mode}" in dewy("init", *words).out
@@ -100,7 +100,7 @@ def test_file_that_is_there_stays_unless_forced(dewy: Dewy, root: Path) -> None:
     assert "ghr://a/b" == tomllib.loads((root / "dewy.toml").read_text())["registry"]
 
 
-def test_what_is_needed_is_asked_for_on_a_terminal(
+def test_init_on_terminal_prompts_for_missing_options(
     dewy: Dewy, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And what was given is not."""

@@ -36,7 +36,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return asked
 
 
-def test_lines_name_who_wrote_them(dewy: Dewy, asked: list[dict[str, Any]]) -> None:
+def test_log_lines_are_prefixed_with_source(
+    dewy: Dewy, asked: list[dict[str, Any]]
+) -> None:
     ended = dewy("logs", "-n", "7", "--generation", "1")
 
     assert (0, "generation 1 | one\n") == (ended.status, ended.out)
@@ -49,7 +51,7 @@ def test_lines_name_who_wrote_them(dewy: Dewy, asked: list[dict[str, Any]]) -> N
     )
 
 
-def test_following_begins_where_it_left_off(
+def test_follow_continues_after_last_position(
     dewy: Dewy, asked: list[dict[str, Any]]
 ) -> None:
     """Until Ctrl-C, and with what it came too late for."""
@@ -144,7 +146,7 @@ def test_time_or_pattern_that_is_none_is_refused(
     assert told in ended.err
 
 
-def test_without_a_dewy_nobody_knows(dewy: Dewy, root: Path) -> None:
+def test_logs_without_running_dewy_is_an_error(dewy: Dewy, root: Path) -> None:
     ended = dewy("logs")
 
     assert (1, f"dewy: error: no dewy runs in {root}\n") == (ended.status, ended.err)
@@ -153,5 +155,7 @@ def test_without_a_dewy_nobody_knows(dewy: Dewy, root: Path) -> None:
 @pytest.mark.parametrize(
     "words", [("-n", "0"), ("-n", "5000"), ("--replica", "1", "--generation", "1")]
 )
-def test_what_cannot_be_is_refused(dewy: Dewy, words: tuple[str, ...]) -> None:
+def test_invalid_or_conflicting_options_are_refused(
+    dewy: Dewy, words: tuple[str, ...]
+) -> None:
     assert 2 == dewy("logs", *words).status

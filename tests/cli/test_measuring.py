@@ -98,7 +98,7 @@ async def test_only_a_port_that_was_chosen_must_be_had(
                 assert [] == proxy.ports
 
 
-async def test_without_it_nothing_happens() -> None:
+async def test_proxy_without_telemetry_options_opens_no_port() -> None:
     around = await measured()
     async with Proxy(threads=1) as proxy, around(Frontend(proxy, SETTINGS)):
         assert [] == proxy.ports

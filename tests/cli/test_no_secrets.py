@@ -60,7 +60,9 @@ def test_registry(dewy: Dewy, monkeypatch: pytest.MonkeyPatch, registry: str) ->
         *(("--notifier", url) for url in NOTIFIERS),
     ],
 )
-def test_what_is_beside_it(dewy: Dewy, root: Path, option: str, url: str) -> None:
+def test_invalid_cache_or_notifier_url_is_shown_without_secret(
+    dewy: Dewy, root: Path, option: str, url: str
+) -> None:
     registry = ("--registry", f"file://{root}", "--admin-port", "0")
     ended = dewy("assets", "--once", *registry, option, url, "--log-level", "debug")
 

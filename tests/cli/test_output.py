@@ -56,7 +56,7 @@ def test_columns_stand_under_each_other() -> None:
     )
 
 
-def test_json_is_one_line() -> None:
+def test_json_output_is_single_line() -> None:
     """Of whatever there is."""
     text = as_json({"ä": Path("x"), "n": [1, None]})
 
@@ -64,7 +64,9 @@ def test_json_is_one_line() -> None:
     assert {"ä": "x", "n": [1, None]} == json.loads(text)
 
 
-def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colour_is_omitted_on_dumb_terminal_or_with_no_color(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """NO_COLOR says no, and so does a dumb terminal."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")

@@ -34,7 +34,7 @@ def test_time_that_is_none_is_refused(dewy: Dewy, asked: Asked) -> None:
     assert [] == asked.verbs
 
 
-def test_without_a_dewy_it_is_an_error(dewy: Dewy) -> None:
+def test_pause_without_running_dewy_is_an_error(dewy: Dewy) -> None:
     ended = dewy("pause")
 
     assert 1 == ended.status
@@ -42,7 +42,7 @@ def test_without_a_dewy_it_is_an_error(dewy: Dewy) -> None:
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume"])
-async def test_proxy_beside_a_dewy_without_one_is_asked(
+async def test_pause_and_resume_fall_back_to_proxy_beside_dewy(
     root: Path, dewy: Dewy, verb: str
 ) -> None:
     """As beside `dewy server`."""

@@ -83,7 +83,9 @@ def test_sigterm_drains(start: Start, origin: Origin) -> None:
     assert 0 == proxy.process.wait(DEADLINE)
 
 
-def test_what_is_open_at_the_deadline_is_reset(start: Start, origin: Origin) -> None:
+def test_connections_open_at_drain_deadline_are_reset(
+    start: Start, origin: Origin
+) -> None:
     """It must not look complete."""
     proxy = start("--drain-time", "200ms")
     client, server = served(proxy, origin)

@@ -13,7 +13,7 @@ def test_dewy_is_asked_and_its_answer_printed(dewy: Dewy, asked: Asked) -> None:
     assert [("resume", {})] == asked.verbs
 
 
-def test_without_a_dewy_it_is_an_error(dewy: Dewy) -> None:
+def test_resume_without_running_dewy_is_an_error(dewy: Dewy) -> None:
     ended = dewy("resume")
 
     assert 1 == ended.status

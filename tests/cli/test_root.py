@@ -90,7 +90,7 @@ def test_file_of_options_is_that_of_the_directory(
     assert (root, "mem://y") == (served[0].root, served[0].registry)
 
 
-def test_name_stands_for_the_root_of_the_dewy_that_has_it(
+def test_root_option_accepts_name_of_running_dewy(
     dewy: Dewy,
     worked: StateFile,
     root: Path,

@@ -8,7 +8,7 @@ from dewy.config import Settings
 from tests.cli.conftest import Dewy
 
 
-def test_daemon_gets_what_was_said(
+def test_daemon_gets_settings_from_options_and_file(
     dewy: Dewy, served: list[Settings], root: Path
 ) -> None:
     """From flags and dewy.toml alike."""

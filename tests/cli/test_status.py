@@ -233,7 +233,7 @@ def test_poll_that_takes_its_time_is_said_to_be_under_way() -> None:
     assert "next poll: under way for 25s" in lines
 
 
-def test_version_that_nobody_watches_is_not_said_to_run() -> None:
+def test_stopped_dewy_shows_current_but_not_running_version() -> None:
     text = "\n".join(screen({**WELL, "pid": None}, 1000.0))
 
     assert "dewy:       not running" in text
@@ -245,7 +245,7 @@ def test_version_that_nobody_watches_is_not_said_to_run() -> None:
     ("action", "heading"),
     [("deploy", "deploying:"), ("rollback", "going back:"), ("reload", "reloading:")],
 )
-def test_change_under_way_is_called_what_it_is(action: str, heading: str) -> None:
+def test_change_under_way_is_labelled_by_its_action(action: str, heading: str) -> None:
     change = {"tag": "v3", "action": action, "step": "start", "since": 990.0}
     lines = screen({**WELL, "underway": change}, 1000.0)
 
@@ -273,7 +273,7 @@ def test_time_of_a_clock_that_ran_ahead_is_not_just_now() -> None:
     assert "(by a clock that ran ahead)" in lines
 
 
-def test_quarantine_of_a_version_older_than_what_runs_is_not_tried() -> None:
+def test_quarantine_of_older_version_is_shown_as_not_tried() -> None:
     entry = {
         "tag": "v1.1.0",
         "reason": "died",
@@ -295,7 +295,7 @@ def test_quarantine_of_a_version_older_than_what_runs_is_not_tried() -> None:
         ({"degraded": ["it is down"], "attention": ["held"]}, "31"),
     ],
 )
-def test_headline_has_the_colour_of_how_it_is_on_a_terminal(
+def test_headline_on_terminal_is_coloured_by_state(
     dewy: Dewy,
     told: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,

@@ -8,7 +8,7 @@ from dewy.cli.watch import REFRESH, refresh
 from dewy.errors import DewyError
 
 
-def test_what_fails_may_come_back(
+def test_watch_continues_after_failure_until_interrupted(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It ends by Ctrl-C alone; where nobody looks, the screen is not cleared."""

@@ -24,7 +24,7 @@ def test_versions_are_explained(dewy: Dewy, worked: StateFile, root: Path) -> No
     assert ["what it wrote last:", "    no database"] == lines[-2:]
 
 
-def test_json_has_all_of_it(dewy: Dewy, worked: StateFile) -> None:
+def test_json_output_contains_full_explanation(dewy: Dewy, worked: StateFile) -> None:
     found = json.loads(dewy("why", "v2", "--json").out)
 
     wanted = ("v2", "current", [])
@@ -58,7 +58,7 @@ def test_version_is_required(dewy: Dewy) -> None:
     assert "VERSION" in ended.err
 
 
-def test_unknown_version_exits_with_one(dewy: Dewy, worked: StateFile) -> None:
+def test_unknown_version_exits_with_status_1(dewy: Dewy, worked: StateFile) -> None:
     """It is not so, though it was looked at."""
     assert 1 == dewy("why", "v9.9.9").status
     assert 0 == dewy("why", "v2").status

@@ -103,7 +103,7 @@ def test_address_that_includes_another_is_refused(first: str, second: str) -> No
 
 
 @given(st.text(max_size=12))
-def test_mapping_or_one_clear_error(text: str) -> None:
+def test_port_mapping_is_parsed_or_raises_single_line_error(text: str) -> None:
     """Nothing else comes of whatever is typed."""
     refused = ""
     try:
@@ -129,7 +129,7 @@ def test_replicas_are_a_number(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a", "shop", "Shop_1.x-y", "0"])
-def test_name_is_what_engines_take(text: str) -> None:
+def test_valid_container_name_is_accepted(text: str) -> None:
     """Containers are called by it."""
     assert text == container_name(text, "--name")
 

@@ -68,7 +68,7 @@ def test_kernel_is_told_in_its_own_words(
     assert (family, address) == (endpoint.family, endpoint.address)
 
 
-def test_bound_socket_tells_where_it_is() -> None:
+def test_endpoint_of_bound_socket_is_its_address() -> None:
     """A dual-stack one is everywhere."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         assert f"127.0.0.1:{sock.getsockname()[1]}" == str(Endpoint.of(sock))

@@ -65,7 +65,7 @@ def test_original_short_forms_stand() -> None:
     assert expected == {o.short: o.name for o in ROWS if o.short}
 
 
-def test_rows_of_one_name_are_written_alike() -> None:
+def test_options_of_same_name_share_syntax() -> None:
     """Where an option is read before its command is known, any row will do."""
     for row in ROWS:
         first = OPTIONS[row.name]
@@ -78,7 +78,7 @@ def test_rows_of_one_name_are_written_alike() -> None:
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
-def test_command_has_one_row_of_a_name(command: str) -> None:
+def test_option_names_are_unique_per_command(command: str) -> None:
     """It is clear what an option means to it."""
     names = [option.name for option in options_of(command)]
 

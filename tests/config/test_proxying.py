@@ -16,7 +16,7 @@ def cautions(root: Path, **given: str) -> tuple[str, ...]:
     return resolve("proxy", {**said, **given}, {}, root).cautions
 
 
-def test_connections_that_nobody_sees_logged_come_with_a_word(tmp_path: Path) -> None:
+def test_log_connections_with_log_level_warn_yields_caution(tmp_path: Path) -> None:
     (caution,) = cautions(tmp_path, **{"log-level": "warn"})
 
     assert "--log-connections has no effect with --log-level warn" == caution
@@ -31,7 +31,7 @@ def test_connections_that_nobody_sees_logged_come_with_a_word(tmp_path: Path) ->
         ({"socket-mode": "0660", "socket-owner": ":web"}, {"listen": "unix:/run/x"}),
     ],
 )
-def test_options_that_lack_another_one_are_cautioned_of(
+def test_option_without_required_option_yields_caution(
     tmp_path: Path, given: dict[str, str], needed: dict[str, str]
 ) -> None:
     usual = {"listen": "8080", "backend": "127.0.0.1:9"}

@@ -117,7 +117,7 @@ def test_registry_is_required(settings: Resolve, command: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["status", "hold", "history", "rollback"])
-def test_registry_is_not_required_for_what_is_here(
+def test_registry_is_not_required_by_local_commands(
     settings: Resolve, command: str
 ) -> None:
     """These ask this host only."""
@@ -172,7 +172,7 @@ def test_container_runs_images_only(settings: Resolve) -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_check_is_about_what_takes_such_a_registry(settings: Resolve) -> None:
+def test_check_with_image_registry_accepts_container_options(settings: Resolve) -> None:
     """A command line of `container` can be checked as it stands."""
     found = settings("check", registry=IMAGES, port="8080:80", replicas="2")
 
@@ -295,7 +295,7 @@ def test_telemetry_is_told_where_to(settings: Resolve) -> None:
     assert () == found.cautions
 
 
-def test_telemetry_that_nobody_hears_comes_with_a_word(settings: Resolve) -> None:
+def test_ineffective_telemetry_options_yield_caution(settings: Resolve) -> None:
     """It is no error, for it was none of the original's."""
     mute = settings(telemetry=True, admin_port="0")
     plain = settings(otlp_insecure=True)
@@ -393,7 +393,7 @@ def test_missing_file_of_options_is_the_only_mistake(tmp_path: Path) -> None:
     assert ["does not exist"] == [str(each)[-14:] for each in found.errors]
 
 
-def test_flag_is_judged_though_the_file_names_it_wrongly(tmp_path: Path) -> None:
+def test_flag_is_validated_although_file_value_is_invalid(tmp_path: Path) -> None:
     (tmp_path / "dewy.toml").write_text("registry = 3")
     given = {"registry": "img://ghcr.io/acme/shop", "program": ["x"]}
     _, found = examine("server", given, {}, tmp_path)

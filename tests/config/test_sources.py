@@ -99,7 +99,7 @@ def test_file_and_key_are_named(tmp_path: Path) -> None:
         ("config = 'x'", "'config'"),
     ],
 )
-def test_unknown_key_suggests_the_near_one(
+def test_unknown_key_error_suggests_similar_key(
     tmp_path: Path, text: str, hint: str
 ) -> None:
     """A misspelt option that is silently ignored costs a night."""
@@ -132,7 +132,9 @@ def test_wrong_type_is_named(tmp_path: Path, text: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"registry = ", b"\xff\xfe"])
-def test_what_is_no_toml_is_one_line(tmp_path: Path, content: bytes) -> None:
+def test_invalid_toml_error_is_single_line_with_file_name(
+    tmp_path: Path, content: bytes
+) -> None:
     """No traceback, and the file is named."""
     path = tmp_path / "dewy.toml"
     path.write_bytes(content)
@@ -143,7 +145,7 @@ def test_what_is_no_toml_is_one_line(tmp_path: Path, content: bytes) -> None:
     assert "codec" not in str(caught.value)
 
 
-def test_file_is_missed_only_where_it_was_asked_for(tmp_path: Path) -> None:
+def test_missing_file_is_an_error_only_if_required(tmp_path: Path) -> None:
     """Most roots have none."""
     path = tmp_path / "dewy.toml"
 

@@ -19,7 +19,7 @@ def test_endpoint_is_host_and_port(text: str) -> None:
     "text",
     ["localhost", ":4317", "h:0", "h:65536", "https://h:1", "me:hunter2@h:1", "h:1/x"],
 )
-def test_what_is_none_is_not_shown(text: str) -> None:
+def test_invalid_otlp_endpoint_error_does_not_show_value(text: str) -> None:
     """It may hold a password; it is told how it should be."""
     with pytest.raises(ConfigError) as caught:
         ENDPOINT.read((text,), "--otlp-endpoint")

@@ -47,7 +47,7 @@ def test_durations_are_seconds_or_have_units(text: str, expected: float) -> None
 @pytest.mark.parametrize(
     "text", ["", "soon", "-1", "1d", "5 m", "s", "1m30", ".5", "٣", "1e3", "inf", "nan"]
 )
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_invalid_duration_is_refused(text: str) -> None:
     """The message names the option, the value and what would be right."""
     with pytest.raises(ConfigError, match=r"^--x '.*' must be a time such as 30"):
         duration(text, "--x")
@@ -87,7 +87,7 @@ def test_units_agree(seconds: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["0", "0s", "0m0s"])
-def test_zero_is_refused_where_it_would_mean_never(text: str) -> None:
+def test_zero_duration_is_refused_where_positive_is_required(text: str) -> None:
     """A hook without any time can only fail."""
     with pytest.raises(ConfigError, match="longer than zero"):
         positive_duration(text, "--hook-timeout")
@@ -223,7 +223,7 @@ def test_range_holds_101_ports_at_most() -> None:
         "٨٠",
     ],
 )
-def test_what_is_no_port_is_refused(text: str) -> None:
+def test_invalid_port_in_list_is_refused_and_named(text: str) -> None:
     """The item is named, not only the list it stands in."""
     with pytest.raises(ConfigError, match="--port") as caught:
         names(f"8080,{text}")

@@ -21,7 +21,7 @@ from tests.standins.crews import REPOSITORY, Halt, Shop, benched, original
 QUICK: dict[str, Any] = {"health_path": "/up"}
 
 
-async def test_what_an_earlier_dewy_left_is_adopted(tmp_path: Path):
+async def test_replicas_left_by_earlier_dewy_are_adopted(tmp_path: Path):
     async with benched(tmp_path, on_exit="leave") as bench:
         await bench.deploy(bench.publish("v1"))
         left = set(bench.host.held)
@@ -50,7 +50,7 @@ async def test_without_a_state_all_that_answer_serve(tmp_path: Path):
         assert old == set(host.held)
 
 
-async def test_of_two_versions_left_the_one_that_ran_serves(tmp_path: Path):
+async def test_adoption_prefers_replicas_of_running_version(tmp_path: Path):
     async with benched(tmp_path, on_exit="leave", **QUICK) as bench:
         first = await bench.deploy(bench.publish("v1"))
         await bench.deploy(bench.publish("v2"))
@@ -79,7 +79,7 @@ async def test_ports_are_those_a_container_says(tmp_path: Path):
         assert backends
 
 
-async def test_what_serves_is_known_without_a_state(tmp_path: Path):
+async def test_adopted_version_is_identified_without_state(tmp_path: Path):
     """Else it could not be healed, nor gone back to, before the next version."""
     async with benched(tmp_path, on_exit="leave") as bench:
         deployed = await bench.deploy(bench.publish("v1"))
@@ -98,7 +98,7 @@ async def test_what_serves_is_known_without_a_state(tmp_path: Path):
         )
 
 
-async def test_what_failed_is_not_adopted(tmp_path: Path):
+async def test_replicas_of_failed_version_are_removed_not_adopted(tmp_path: Path):
     """Nor left behind, when nothing ran before it."""
     async with benched(tmp_path, on_exit="leave", keep=False) as bench:
         failed = await bench.deploy(bench.publish("v1"))
@@ -110,7 +110,7 @@ async def test_what_failed_is_not_adopted(tmp_path: Path):
         await eventually(lambda: not host.held)
 
 
-async def test_what_failed_serves_until_what_it_failed_for_is_back(tmp_path: Path):
+async def test_failed_version_serves_until_rollback_target_is_ready(tmp_path: Path):
     """Killed right after the verdict: the bad ones are all there is to serve."""
     async with benched(tmp_path, on_exit="leave", keep=False, **QUICK) as bench:
         good = await bench.deploy(bench.publish("v1"))
@@ -128,7 +128,7 @@ async def test_what_failed_serves_until_what_it_failed_for_is_back(tmp_path: Pat
 
 
 @pytest.mark.parametrize("change", ["one more", "one fewer"])
-async def test_after_a_change_of_ports_each_leads_where_it_did(
+async def test_adopted_replicas_keep_their_ports_until_replaced(
     change: str, tmp_path: Path
 ):
     """What is left serves the ports it has, and no other, until it is replaced."""

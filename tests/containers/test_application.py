@@ -96,7 +96,7 @@ def test_containers_of_other_roots_are_its_own_only_if_found_at_the_start():
 
 
 @pytest.mark.parametrize("labels", [{}, {"dewy.app": "api"}, {"dewy.managed": "true"}])
-def test_without_labels_it_is_nobodys(labels: dict[str, str]):
+def test_container_with_missing_labels_is_not_owned(labels: dict[str, str]):
     container = Container("1", "a", "running", labels, "ghcr.io/team1/api:v1")
 
     assert not TEAM1.owns(container)
@@ -123,7 +123,7 @@ def mappings(text: str) -> list[PortMapping]:
     return [PortMapping(int(proxy), int(port or 0)) for proxy, _, port in pairs]
 
 
-def test_its_ports_are_those_it_was_made_for():
+def test_container_ports_follow_mappings_at_creation():
     made = mappings("80:8000 81:8001 82:8000")
     labels = TEAM1.labels(0, "v1", "sha256:1", "spec", made)
     container = Container("1", "a", "running", labels)
@@ -131,7 +131,7 @@ def test_its_ports_are_those_it_was_made_for():
     assert {0: 8000, 1: 8001, 2: 8000} == ports_of(container, made)
 
 
-def test_one_port_at_two_addresses_leads_to_two_ports():
+def test_same_port_at_two_addresses_maps_to_two_ports():
     made = [PortMapping(80, 8000, "127.0.0.1"), PortMapping(80, 8001, "::1")]
     labels = TEAM1.labels(0, "v1", "sha256:1", "spec", made)
     container = Container("1", "a", "running", labels)
@@ -161,7 +161,7 @@ def test_one_port_at_two_addresses_leads_to_two_ports():
         ("80:8000,x:1,90", "80:8000 90:9000", {0: 8000}),
     ],
 )
-def test_made_for_other_ports_it_serves_those_it_has(
+def test_container_with_other_mappings_serves_matching_ports(
     made: str, wanted: str, expected: dict[int, int]
 ):
     """Never may one port lead to where another is meant to."""
@@ -186,7 +186,7 @@ def test_made_for_other_ports_it_serves_those_it_has(
         ([], "80", {}),
     ],
 )
-def test_the_originals_ports_are_told_by_what_it_published(
+def test_ports_of_original_container_follow_published_ports(
     published: list[int], wanted: str, expected: dict[int, int]
 ):
     there = dict.fromkeys(published, 1)

@@ -175,7 +175,7 @@ def sent(body: Any) -> Any:
 
 
 @pytest.mark.parametrize("words", CASES, ids=" ".join)
-def test_options_mean_what_they_mean_to_docker(
+def test_run_options_produce_same_request_as_docker_cli(
     log: Log, tmp_path: Path, words: tuple[str, ...]
 ) -> None:
     """Field by field of what the engine is sent."""

@@ -69,7 +69,9 @@ async def test_the_same_makes_the_same(tmp_path: Path):
     "given",
     [{"cmd": ("serve", "--loud")}, {"port_mappings": (PortMapping(80, 9090),)}],
 )
-async def test_what_is_made_otherwise_is_another(given: Any, tmp_path: Path):
+async def test_changed_command_or_ports_change_specification(
+    given: Any, tmp_path: Path
+):
     assert (await container_spec(tmp_path)).spec != (
         await container_spec(tmp_path, **given)
     ).spec
@@ -165,7 +167,7 @@ IMAGE = Image("sha256:1", ports=(8080,))
         ((PortMapping(80), PortMapping(81, 2)), (3,), (3, 2)),
     ],
 )
-def test_the_image_tells_the_port_where_nobody_else_did(
+def test_unspecified_container_port_is_taken_from_image(
     mappings: Any, ports: tuple[int, ...], expected: tuple[int, ...]
 ):
     assert expected == container_ports(mappings, replace(IMAGE, ports=ports))

@@ -48,7 +48,7 @@ async def test_a_first_version_and_the_next(tmp_path: Path):
         ({"ports": (1, 2)}, {"port_mappings": (PortMapping(8080),)}, "exposes 1, 2"),
     ],
 )
-async def test_a_bad_version_gets_no_connection_and_disturbs_nobody(
+async def test_failing_version_gets_no_connection_and_is_removed(
     image: dict[str, Any], settings: dict[str, Any], why: str, tmp_path: Path
 ):
     async with benched(tmp_path, **settings) as bench:
@@ -143,7 +143,7 @@ async def request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     return (await reader.readexactly(int(head.rpartition(b": ")[2]))).decode()
 
 
-async def test_a_state_that_cannot_be_written_undoes_it(tmp_path: Path):
+async def test_deployment_is_undone_if_state_cannot_be_written(tmp_path: Path):
     class Full(StateFile):
         def write(self, state: State) -> None:
             if state.running and state.running.tag == "v2":
@@ -161,7 +161,7 @@ async def test_a_state_that_cannot_be_written_undoes_it(tmp_path: Path):
         assert len(bench.troubles) == 1
 
 
-async def test_a_death_while_it_is_written_down_keeps_the_old_ones(tmp_path: Path):
+async def test_replica_death_during_commit_keeps_old_replicas(tmp_path: Path):
     """All new ones served, and one ends before the first old one is to leave."""
     bench: Bench
 
@@ -196,7 +196,7 @@ async def test_a_death_while_it_is_written_down_keeps_the_old_ones(tmp_path: Pat
         await eventually(lambda: ["v2"] * 3 == bench.serving() == bench.running())
 
 
-async def test_it_does_not_wait_for_those_that_drain(tmp_path: Path):
+async def test_deployment_does_not_wait_for_draining_replicas(tmp_path: Path):
     async with benched(tmp_path, **QUICK, drain_time=3600.0) as bench:
         await bench.deploy(bench.publish("v1"))
         held = [await connected_to(bench, "v1") for _ in range(6)]
@@ -210,7 +210,7 @@ async def test_it_does_not_wait_for_those_that_drain(tmp_path: Path):
         await eventually(lambda: ["v2"] * 3 == bench.running())
 
 
-async def test_what_was_put_back_takes_over_again(tmp_path: Path):
+async def test_restored_version_takes_over_without_capacity_loss(tmp_path: Path):
     """As after a death within probation: the bad ones leave only then."""
     async with benched(tmp_path, **QUICK) as bench:
         good = await bench.deploy(bench.publish("v1"))
@@ -251,7 +251,7 @@ async def test_version_whose_image_is_not_pulled_in_time_is_not_put_back(
         assert image.id in bench.host.images
 
 
-async def test_image_is_at_hand_only_while_it_is_on_this_host(
+async def test_image_is_at_hand_only_while_present_on_host(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("dewy.containers.deployer.AT_HAND", 0.1)

@@ -46,7 +46,7 @@ def asked(bench: Bench, what: str) -> bool:
     return what in {call for call, _ in bench.host.calls}
 
 
-async def test_it_hears_nothing_while_its_connections_last(tmp_path: Path):
+async def test_draining_replica_is_stopped_after_last_connection(tmp_path: Path):
     async with one(tmp_path, 3600.0) as (bench, replica):
         reader, writer = await client(bench)
         bench.replica_set.drainer.begin([replica])
@@ -61,7 +61,7 @@ async def test_it_hears_nothing_while_its_connections_last(tmp_path: Path):
         assert [] == bench.replica_set.deployer.store.replicas
 
 
-async def test_what_is_open_is_relayed_on_while_it_stops(tmp_path: Path):
+async def test_open_connections_are_relayed_during_stop(tmp_path: Path):
     async with one(tmp_path, 0.01) as (bench, replica):
         reader, writer = await client(bench)
         bench.host.hook = halt = Halt("before", "stop")
@@ -75,7 +75,7 @@ async def test_what_is_open_is_relayed_on_while_it_stops(tmp_path: Path):
         writer.close()
 
 
-async def test_its_address_is_let_go_as_soon_as_it_has_stopped(tmp_path: Path):
+async def test_backend_address_is_released_before_container_removal(tmp_path: Path):
     """No event may have told of it, and the engine gives the address away."""
     async with one(tmp_path, 3600.0) as (bench, replica):
         assert replica.backends
@@ -92,7 +92,7 @@ async def test_its_address_is_let_go_as_soon_as_it_has_stopped(tmp_path: Path):
         assert [0] == left
 
 
-async def test_nobody_waits_where_nothing_is_open(tmp_path: Path):
+async def test_idle_replica_is_stopped_without_drain_delay(tmp_path: Path):
     async with one(tmp_path, 3600.0) as (bench, replica):
         bench.replica_set.drainer.timeouts = Timeouts(3600.0, 7.0)
         bench.replica_set.drainer.begin([replica])
@@ -103,7 +103,7 @@ async def test_nobody_waits_where_nothing_is_open(tmp_path: Path):
         assert 7.0 == bench.shops[replica.id].given
 
 
-async def test_nobody_is_waited_for_in_a_hurry(tmp_path: Path):
+async def test_forced_stop_does_not_wait_for_open_connections(tmp_path: Path):
     async with one(tmp_path, 3600.0) as (bench, replica):
         _, writer = await client(bench)
         bench.replica_set.drainer.timeouts = Timeouts(3600.0, 3600.0)
@@ -154,7 +154,7 @@ async def test_jitter_does_not_delay_the_end_of_dewy(tmp_path: Path):
         writer.close()
 
 
-async def test_it_begins_once(tmp_path: Path):
+async def test_repeated_drain_stops_replica_once(tmp_path: Path):
     async with one(tmp_path, 3600.0) as (bench, replica):
         bench.replica_set.drainer.begin([replica])
         bench.replica_set.drainer.begin([replica])
@@ -163,7 +163,7 @@ async def test_it_begins_once(tmp_path: Path):
         assert 1 == sum(call == "stop" for call, _ in bench.host.calls)
 
 
-async def test_one_that_the_engine_does_not_stop_is_found_by_the_next_look(
+async def test_replica_that_fails_to_stop_serves_again_after_reconcile(
     tmp_path: Path,
 ):
     async with one(tmp_path, 3600.0) as (bench, replica):
@@ -177,7 +177,7 @@ async def test_one_that_the_engine_does_not_stop_is_found_by_the_next_look(
         assert [replica] == bench.replica_set.deployer.store.serving
 
 
-async def test_one_that_ended_and_was_not_removed_is_known_to_be_dead(tmp_path: Path):
+async def test_stopped_replica_with_failed_removal_is_replaced(tmp_path: Path):
     async with one(tmp_path, 3600.0) as (bench, replica):
         bench.host.fail("remove", EngineError("busy"))
         bench.replica_set.drainer.begin([replica])
@@ -234,7 +234,7 @@ async def test_giving_up_leaves_the_container(tmp_path: Path):
         replica.phase = Phase.UNCHECKED
 
 
-async def test_hurry_kills_what_is_already_stopping(tmp_path: Path):
+async def test_forced_stop_kills_replica_already_stopping(tmp_path: Path):
     """A second signal is obeyed in every phase of a stop."""
     async with one(tmp_path, 0.01) as (bench, replica):
         given: list[float] = []
@@ -267,7 +267,7 @@ async def test_hurry_kills_what_is_already_stopping(tmp_path: Path):
         (30.0, 0.0, 25.0, 25.0),
     ],
 )
-def test_drain_gets_what_stopping_leaves(
+def test_drain_time_is_limited_by_shutdown_and_stop_time(
     drain: float, stop: float, shutdown: float, expected: float
 ):
     assert expected == Timeouts(drain, stop).drain_within(shutdown)

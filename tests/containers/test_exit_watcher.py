@@ -76,7 +76,7 @@ async def test_the_dead_leave_the_table_before_the_engine_knows(
     assert ["a"] == it.dead
 
 
-async def test_who_is_dead_does_not_enter(it: Yard, process: Process):
+async def test_dead_replica_is_not_admitted_to_table(it: Yard, process: Process):
     replica = await running(it, process)
     async with ExitWatcher(it.store) as exit_watcher:
         await watched(exit_watcher, it, replica)
@@ -89,7 +89,7 @@ async def test_who_is_dead_does_not_enter(it: Yard, process: Process):
         assert [0] == it.backends()
 
 
-async def test_a_death_of_which_no_event_tells_is_one(
+async def test_process_exit_without_engine_event_is_detected(
     it: Yard, process: Process, monkeypatch: pytest.MonkeyPatch
 ):
     """The engine is asked, and if it says nothing else, the kernel is right."""
@@ -114,7 +114,7 @@ async def test_whom_the_engine_saw_dying_is_watched_no_more(it: Yard, process: P
         assert not exit_watcher._opening
 
 
-async def test_those_known_before_are_watched_until_it_is_left(
+async def test_known_replicas_are_watched_until_watcher_exits(
     it: Yard, process: Process
 ):
     replica = await running(it, process)
@@ -128,7 +128,7 @@ async def test_those_known_before_are_watched_until_it_is_left(
     assert not replica.dead.is_set()
 
 
-async def test_one_that_is_left_while_it_is_opened_is_closed(
+async def test_descriptor_opened_while_watcher_exits_is_closed(
     it: Yard, process: Process, monkeypatch: pytest.MonkeyPatch
 ):
     """No descriptor stays behind."""
@@ -147,7 +147,7 @@ async def test_one_that_is_left_while_it_is_opened_is_closed(
         os.fstat(descriptor)
 
 
-def test_a_process_is_opened_only_if_it_is_the_containers():
+def test_process_is_opened_only_if_in_container_cgroup():
     """Its number alone could be another's, here or elsewhere."""
     with subprocess.Popen(["sleep", "600"]) as process:
         [*_, group] = Path(f"/proc/{process.pid}/cgroup").read_text().split()

@@ -43,7 +43,7 @@ def answering(what: bytes, asked: list[bytes] | None = None) -> Serve:
 
 
 @needs("namespaces")
-def test_a_look_that_meets_itself_has_met_nobody():
+def test_self_connection_is_reported_as_refused():
     """The kernel has but one port to connect from: the one that is called."""
     dead = Endpoint("127.0.0.1", 4242)
 
@@ -100,7 +100,7 @@ async def test_the_path_is_asked_for_and_redirects_are_not_followed():
 
 
 @pytest.mark.parametrize("host", ["", "shop.example:8080"])
-async def test_host_header_is_one_that_applications_allow(host: str):
+async def test_host_header_is_localhost_unless_configured(host: str):
     """Localhost unless another was chosen, never the address of a container."""
     asked: list[bytes] = []
     chosen = {"host": host} if host else {}
@@ -128,14 +128,14 @@ async def test_latency_is_the_time_until_the_answer():
     assert (True, False) == (asked.to_json()["ok"], silent.to_json()["ok"])
 
 
-async def test_one_that_does_not_answer_is_not_waited_for():
+async def test_unresponsive_replica_fails_check_after_timeout():
     async with served(stay) as there:
         told = (await HealthCheck("/up", timeout=0.1).ask([there])).problem
 
     assert f"{there} did not answer within 0.1 s" == told
 
 
-async def test_who_is_not_there_is_told():
+async def test_refused_connection_is_reported():
     async with served(stay) as there:
         pass
 
@@ -147,7 +147,7 @@ async def test_without_a_path_a_connection_that_stays_will_do():
         assert "" == (await HealthCheck().ask([there])).problem
 
 
-async def test_one_that_is_closed_at_once_will_not():
+async def test_connection_closed_immediately_fails_check():
     """A port may be accepted for an application that is not there yet."""
     async with served(leave) as there:
         assert (
@@ -156,7 +156,7 @@ async def test_one_that_is_closed_at_once_will_not():
         )
 
 
-async def test_one_that_speaks_first_will_do():
+async def test_server_that_sends_first_passes_check():
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 hello\r\n")
         await reader.read()
@@ -177,7 +177,7 @@ async def test_every_port_counts_and_only_the_first_is_asked_for_the_path():
 
 
 @pytest.mark.parametrize("path", ["", "/up"])
-async def test_who_expects_to_be_told_who_connects_is(path: str):
+async def test_check_with_proxy_protocol_sends_local_header(path: str):
     first: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -215,7 +215,7 @@ def after(health_tracker: HealthTracker, looks: str) -> list[bool]:
         ("---++---", "++--+++-"),
     ],
 )
-def test_it_takes_several_looks_in_a_row(looks: str, verdicts: str):
+def test_health_changes_only_after_consecutive_results(looks: str, verdicts: str):
     assert [each == "+" for each in verdicts] == after(HealthTracker(2, 3), looks)
 
 

@@ -22,7 +22,7 @@ from tests.containers.test_reconciler import (
 from tests.eventually import eventually
 
 
-async def test_who_answers_badly_leaves_and_comes_back(tmp_path: Path):
+async def test_unhealthy_replica_is_ejected_and_restored_on_recovery(tmp_path: Path):
     async with kept(tmp_path, health_interval=0.01) as bench:
         replica = first(bench)
         shop = bench.shops[replica.id]
@@ -38,7 +38,7 @@ async def test_who_answers_badly_leaves_and_comes_back(tmp_path: Path):
         assert [] == bench.deaths
 
 
-async def test_when_nobody_is_healthy_all_are_used(tmp_path: Path):
+async def test_unhealthy_replicas_are_all_used_in_panic_mode(tmp_path: Path):
     async with kept(tmp_path, health_interval=0.01) as bench:
         for shop in bench.shops.values():
             shop.health = 500

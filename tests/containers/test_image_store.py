@@ -79,7 +79,7 @@ async def test_an_image_is_pulled_by_digest_and_remembered(store: Store):
     assert store.shown
 
 
-async def test_what_is_here_is_neither_pulled_nor_ours_to_remove(store: Store):
+async def test_image_already_present_is_neither_pulled_nor_removed(store: Store):
     release = store.publish("v1")
     name = f"{REPOSITORY}@{release.identity}"
     await MemoryEngine(store.host).pull(name, None, lambda done, total: None)
@@ -102,7 +102,7 @@ async def test_credentials_are_asked_for_again_when_they_are_refused(store: Stor
     assert 1 == len(store.host.images)
 
 
-async def test_denied_pull_quotes_what_failed_to_find_credentials(store: Store):
+async def test_denied_pull_error_includes_credential_failures(store: Store):
     store.found = Credentials(failures=("docker-credential-x is not on PATH",))
     store.host.fail("pull", PullDenied("no"), PullDenied("no"))
     with pytest.raises(PullDenied, match=r"^no; docker-credential-x is not on PATH$"):
@@ -128,7 +128,7 @@ async def test_an_image_that_is_gone_is_pulled_again(store: Store):
     assert (installed.identity,) == store.state_store.state.pulled
 
 
-async def test_only_what_nobody_needs_is_removed(store: Store):
+async def test_retain_removes_only_unused_images(store: Store):
     old, used, kept = [await store.bring(tag) for tag in ("v1", "v2", "v3")]
     engine = MemoryEngine(store.host)
     await engine.create("user", {"Image": reference(used)})
@@ -146,7 +146,7 @@ async def test_only_what_nobody_needs_is_removed(store: Store):
     assert (kept.identity,) == store.state_store.state.pulled
 
 
-async def test_what_cannot_be_removed_is_tried_again_later(store: Store):
+async def test_failed_image_removal_is_retried(store: Store):
     await store.bring("v1")
     store.host.fail("remove_image", EngineError("busy"))
     await store.image_store.retain(store.state_store.state, cached=True)
@@ -226,7 +226,7 @@ async def test_image_that_another_application_keeps_is_not_removed(store: Store)
     assert () == store.state_store.state.pulled
 
 
-async def test_image_removed_by_somebody_as_it_was_pulled_is_no_success(store: Store):
+async def test_image_removed_right_after_pull_raises_image_missing(store: Store):
     release = store.publish("v1")
 
     async def remove(phase: str, call: str, subject: str) -> None:

@@ -94,7 +94,7 @@ async def test_altered_payload_is_refused(server: ImageAPI) -> None:
         await verify(server, pair)
 
 
-async def test_payload_that_is_not_what_its_digest_says_is_no_verdict(
+async def test_payload_not_matching_digest_raises_remote_error(
     server: ImageAPI,
 ) -> None:
     pair = Cosign()

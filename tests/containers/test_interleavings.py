@@ -193,7 +193,9 @@ async def storm(root: Path, seed: int) -> AsyncIterator[Storm]:
 
 
 @pytest.mark.timeout(600)
-async def test_what_runs_survives_any_order_of_troubles(soak: bool, tmp_path: Path):
+async def test_replicas_recover_from_random_sequence_of_failures(
+    soak: bool, tmp_path: Path
+):
     for seed in range(200 if soak else 12):
         root = tmp_path / str(seed)
         root.mkdir()

@@ -23,7 +23,7 @@ from tests.eventually import DEADLINE, eventually, turns
 from tests.standins.crews import Bench, Halt, benched
 
 
-async def test_a_good_answer_of_somebody_else_brings_nobody_back(tmp_path: Path):
+async def test_answer_of_foreign_process_does_not_restore_dead_replica(tmp_path: Path):
     """The container is gone, no event told of it, and its port is another's."""
     async with kept(tmp_path, health_interval=0.01) as bench:
         sick = first(bench)
@@ -46,7 +46,7 @@ async def test_a_good_answer_of_somebody_else_brings_nobody_back(tmp_path: Path)
         foreign.close()
 
 
-async def test_who_left_its_network_is_checked_and_serves_again(tmp_path: Path):
+async def test_disconnected_replica_is_rechecked_and_serves_again(tmp_path: Path):
     async with kept(tmp_path) as bench:
         replica = first(bench)
         before = replica.backends
@@ -58,7 +58,7 @@ async def test_who_left_its_network_is_checked_and_serves_again(tmp_path: Path):
         assert held.container.id in bench.host.held
 
 
-async def test_replica_that_left_a_network_it_is_not_reached_by_keeps_serving(
+async def test_disconnect_from_unused_network_keeps_replica_serving(
     tmp_path: Path,
 ):
     async with kept(tmp_path) as bench:
@@ -80,7 +80,7 @@ async def test_replica_that_left_a_network_it_is_not_reached_by_keeps_serving(
         assert replica.phase is Phase.SERVING
 
 
-async def test_one_that_somebody_restarts_is_taken_back(tmp_path: Path):
+async def test_replica_set_recovers_after_external_replica_restart(tmp_path: Path):
     async with kept(tmp_path) as bench:
         victim = first(bench).id
         held = bench.host.held[victim]
@@ -99,7 +99,7 @@ async def test_events_about_strangers_are_of_no_interest(tmp_path: Path):
         assert ["v1"] * 3 == bench.serving()
 
 
-async def test_what_an_earlier_dewy_left_is_not_waited_for(tmp_path: Path):
+async def test_startup_with_adopted_replicas_needs_no_registry(tmp_path: Path):
     async with kept(tmp_path, on_exit="leave") as bench:
         host = bench.host
     async with benched(tmp_path, host, answered=False) as bench:
@@ -132,7 +132,7 @@ async def test_replicas_found_paused_hold_up_no_poll(
     assert 3 == [each.message for each in caplog.records].count("Replica is paused")
 
 
-async def test_after_a_restart_of_the_host_what_ran_is_started_first(tmp_path: Path):
+async def test_host_restart_starts_existing_replicas_without_pull(tmp_path: Path):
     async with kept(tmp_path, on_exit="leave") as bench:
         host = bench.host
     for container in list(host.held):
@@ -316,7 +316,7 @@ async def test_cancelled_rollout_leaves_nothing_that_comes_too_late(tmp_path: Pa
 
 
 @pytest.mark.parametrize("call", ["logs", "inspect", "remove"])
-async def test_hung_call_about_one_replica_holds_up_no_other(call: str, tmp_path: Path):
+async def test_hung_call_for_replica_does_not_delay_others(call: str, tmp_path: Path):
     async with kept(tmp_path) as bench:
         hung, *others = [each.id for each in bench.replica_set.deployer.store.serving]
         proceed = asyncio.Event()
@@ -336,7 +336,7 @@ async def test_hung_call_about_one_replica_holds_up_no_other(call: str, tmp_path
         await eventually(lambda: whole(bench))
 
 
-async def test_pull_of_what_is_no_longer_wanted_holds_up_no_healing(tmp_path: Path):
+async def test_pull_of_obsolete_version_does_not_block_healing(tmp_path: Path):
     """The image of what ran cannot be had, and a rollback goes back to v1."""
     async with kept(tmp_path) as bench:
         deployer = bench.replica_set.deployer

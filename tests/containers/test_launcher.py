@@ -59,7 +59,7 @@ def health(bench: Bench, replica: Replica, says: str) -> None:
     bench.host.set_health(replica.id, says)
 
 
-async def test_it_is_ready_once_it_answers(tmp_path: Path):
+async def test_replica_is_ready_once_probe_succeeds(tmp_path: Path):
     async with prepared(tmp_path) as (bench, container_spec):
         replica = await started(bench, container_spec)
         assert Phase.STARTING is replica.phase
@@ -72,7 +72,7 @@ async def test_it_is_ready_once_it_answers(tmp_path: Path):
         assert [] == bench.serving()
 
 
-async def test_replica_that_answers_at_its_published_port_only_is_served_by_it(
+async def test_unreachable_own_address_falls_back_to_published_port(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     """And it is told once why its own address is not used."""
@@ -101,7 +101,7 @@ async def test_replica_that_answers_at_its_published_port_only_is_served_by_it(
     assert 1 == caplog.text.count("Replica does not answer at its own address")
 
 
-async def test_one_that_never_listens_fails_with_all_there_is_to_know(tmp_path: Path):
+async def test_replica_never_listening_fails_with_cause_and_log_tail(tmp_path: Path):
     async with prepared(tmp_path, labels={"listens": "no"}) as (bench, container_spec):
         replica = await started(bench, container_spec)
         bench.host.held[replica.id].output += ["warming up", "still warming up"]
@@ -116,7 +116,7 @@ async def test_one_that_never_listens_fails_with_all_there_is_to_know(tmp_path: 
         assert "still warming up" == detail_of(caught.value)
 
 
-async def test_one_that_ends_fails_at_once(tmp_path: Path):
+async def test_replica_exiting_during_probe_fails_immediately(tmp_path: Path):
     async with prepared(tmp_path, labels={"health": "500"}) as (bench, container_spec):
         replica = await started(bench, container_spec)
         launcher, store = (
@@ -132,7 +132,7 @@ async def test_one_that_ends_fails_at_once(tmp_path: Path):
             await waiting
 
 
-async def test_how_one_ended_is_waited_for(tmp_path: Path):
+async def test_dead_replica_fails_only_after_exit_status_is_known(tmp_path: Path):
     """The kernel told of its death; what it was, the engine tells at its leisure."""
     async with prepared(tmp_path) as (bench, container_spec):
         replica = await started(bench, container_spec)
@@ -162,14 +162,14 @@ async def test_an_end_that_no_event_told_is_found(tmp_path: Path):
             await waiting
 
 
-async def test_one_that_ended_before_it_was_seen_fails(tmp_path: Path):
+async def test_replica_exiting_right_after_start_fails(tmp_path: Path):
     async with prepared(tmp_path, exits=4) as (bench, container_spec):
         replica = await started(bench, container_spec)
         with pytest.raises(StartFailed, match="exit status 4"):
             await bench.replica_set.deployer.launcher.until_ready(replica, SOON)
 
 
-async def test_it_has_to_stay_healthy_without_a_break(tmp_path: Path):
+async def test_failed_probe_restarts_min_healthy_time(tmp_path: Path):
     """An answer that is bad in between starts the time anew."""
     async with prepared(tmp_path) as (bench, container_spec):
         replica = await started(bench, container_spec)
@@ -187,7 +187,7 @@ async def test_it_has_to_stay_healthy_without_a_break(tmp_path: Path):
         assert shop.connections >= before + 2
 
 
-async def test_one_that_is_well_off_and_on_fails_in_the_end(tmp_path: Path):
+async def test_replica_answering_500_until_timeout_fails(tmp_path: Path):
     async with prepared(tmp_path) as (bench, container_spec):
         replica = await started(bench, container_spec)
         bench.shops[replica.id].health = 500
@@ -257,9 +257,7 @@ async def test_without_any_free_name_nothing_is_left(tmp_path: Path):
 
 
 @pytest.mark.parametrize("call", ["start", "inspect"])
-async def test_of_one_that_the_engine_refuses_nothing_is_left(
-    call: Any, tmp_path: Path
-):
+async def test_replica_refused_by_engine_is_cleaned_up(call: Any, tmp_path: Path):
     async with prepared(tmp_path) as (bench, container_spec):
         bench.host.fail(call, EngineError("no such device"))
         with pytest.raises(StartFailed, match="replica 0: no such device"):
@@ -291,7 +289,7 @@ async def test_start_that_is_called_off_waits_for_no_engine(tmp_path: Path):
         assert [Phase.UNCHECKED] == [r.phase for r in store.replicas]
 
 
-async def test_replica_that_arrives_too_late_is_told_to_whoever_discards_it(
+async def test_late_replica_is_passed_to_discard_callback(
     tmp_path: Path,
 ):
     async with prepared(tmp_path) as (bench, container_spec):
@@ -307,7 +305,7 @@ async def test_replica_that_arrives_too_late_is_told_to_whoever_discards_it(
         assert bench.replica_set.deployer.store.replicas == ended
 
 
-async def test_stop_leaves_behind_what_the_engine_does_not_finish(tmp_path: Path):
+async def test_stop_cancels_unfinished_engine_call(tmp_path: Path):
     async with prepared(tmp_path) as (bench, container_spec):
         _, starting = await halted(bench, container_spec)
         await called_off(starting)

@@ -11,5 +11,5 @@ from dewy.containers.model import Container
     "state",
     ["created", "running", "paused", "restarting", "removing", "exited", "dead"],
 )
-def test_container_is_at_work_in_one_state_only(state: str) -> None:
+def test_container_is_running_only_in_running_state(state: str) -> None:
     assert (state == "running") is Container("id", "name", state).running

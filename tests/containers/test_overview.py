@@ -55,7 +55,7 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re
 
 
 @pytest.mark.parametrize("start", [True, False])
-async def test_the_originals_reader_decodes_it(start: bool):
+async def test_description_is_decodable_by_original_client(start: bool):
     """Its fields are text, times that are strictly RFC 3339, and a map of text."""
     async with yard() as it:
         await it.left("a", start=start)
@@ -69,7 +69,7 @@ async def test_the_originals_reader_decodes_it(start: bool):
     assert all(isinstance(value, str) for value in told["labels"].values())
 
 
-async def test_of_several_ports_it_is_the_first_of_the_proxy():
+async def test_address_is_that_of_first_proxy_port():
     async with yard() as it:
         replica = await it.serving("a")
         labels = {**replica.container.labels, "dewy.ports": "80:90"}
@@ -89,7 +89,9 @@ async def test_of_several_ports_it_is_the_first_of_the_proxy():
         (Phase.GONE, ""),
     ],
 )
-async def test_health_is_told_of_who_is_asked(phase: Phase, expected: str):
+async def test_health_is_starting_before_serving_and_empty_after(
+    phase: Phase, expected: str
+):
     async with yard() as it:
         replica = await it.serving("a")
         replica.phase = phase
@@ -97,7 +99,7 @@ async def test_health_is_told_of_who_is_asked(phase: Phase, expected: str):
         assert expected == describe(replica, it.store.terminations)["health"]
 
 
-async def test_what_is_not_known_is_empty():
+async def test_unknown_values_are_empty():
     async with yard() as it:
         await it.left("a", start=False)
         await it.store.observe()
@@ -111,7 +113,7 @@ async def test_what_is_not_known_is_empty():
         )
 
 
-async def test_what_tests_of_the_page_show_is_what_there_is():
+async def test_page_test_fixture_has_same_keys_as_description():
     async with yard() as it:
         told = describe(await it.serving("a"), it.store.terminations)
 

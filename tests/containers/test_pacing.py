@@ -27,7 +27,7 @@ async def test_deaths_in_a_row_are_answered_later():
     assert 0.0 < pacing.left <= 1.0
 
 
-async def test_replicas_that_die_together_are_one_death():
+async def test_simultaneous_deaths_count_as_single_death():
     pacing, since = Pacing(), now() - 1.0
     for _ in range(5):
         pacing.died(since)
@@ -52,7 +52,7 @@ async def test_pause_doubles_with_each_failure():
     assert 0.0 == pacing.left
 
 
-async def test_failures_of_one_attempt_are_one():
+async def test_failures_of_same_attempt_count_once():
     pacing = Pacing()
     for _ in range(5):
         pacing.failed()

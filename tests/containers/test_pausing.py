@@ -46,7 +46,7 @@ async def passed(other: Pausing, seconds: float) -> None:
     await eventually(lambda: not other.paused)
 
 
-async def test_newcomers_wait_until_it_is_over():
+async def test_new_connections_wait_until_resume():
     async with proxying() as (port, other):
         pausing = Pausing([port])
         pausing.pause()
@@ -63,7 +63,7 @@ async def test_newcomers_wait_until_it_is_over():
         writer.close()
 
 
-async def test_it_ends_by_itself():
+async def test_pause_with_duration_ends_automatically():
     async with Proxy(threads=0) as proxy:
         pausing = Pausing([await proxy.open(Endpoint("127.0.0.1", 0))])
         pausing.pause(0.01)
@@ -87,7 +87,7 @@ async def test_the_last_word_counts():
         pausing.resume()
 
 
-async def test_whoever_leaves_lets_nobody_in():
+async def test_leaving_while_paused_admits_no_connections():
     """Whoever waits is for the next dewy, or was not to be let in at all."""
     async with proxying() as (port, other):
         pausing = Pausing([port])

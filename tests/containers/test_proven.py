@@ -141,7 +141,7 @@ async def test_failures_of_the_past_delay_no_replica_that_is_lost_later(
         assert took[-1] < 8 * max(took[:2])
 
 
-async def test_crash_loop_of_what_worked_last_is_slowed_down(
+async def test_crash_loop_with_last_working_settings_backs_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     async with deaf_command(tmp_path, monkeypatch) as bench:

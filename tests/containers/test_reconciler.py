@@ -57,7 +57,7 @@ async def examined(bench: Bench, times: int) -> None:
     await eventually(lambda: all(s.connections >= n for s, n in wanted.items()))
 
 
-async def test_a_dead_replica_is_replaced_and_how_it_ended_is_told(tmp_path: Path):
+async def test_dead_replica_is_replaced_and_exit_is_reported(tmp_path: Path):
     async with kept(tmp_path) as bench:
         victim = first(bench)
         bench.host.held[victim.id].output.append("out of luck")
@@ -178,7 +178,7 @@ async def test_a_suspect_that_no_inspection_shows_is_not_asked(tmp_path: Path):
         await shop.kill()
 
 
-async def test_a_suspect_at_a_published_port_is_avoided_while_it_is_looked_at(
+async def test_suspect_at_published_port_is_ejected_during_probe(
     tmp_path: Path,
 ):
     """The engine's own process takes connections there, and then drops them."""
@@ -216,7 +216,7 @@ async def test_a_death_of_which_the_engine_cannot_tell_is_no_verdict(tmp_path: P
         assert [] == bench.deaths
 
 
-async def test_those_that_die_together_are_one_death(tmp_path: Path):
+async def test_simultaneous_deaths_cause_no_back_off(tmp_path: Path):
     """So that all of them are replaced at once."""
     async with kept(tmp_path) as bench:
         old = set(bench.host.held)
@@ -283,7 +283,7 @@ async def test_reason_of_missing_replicas_quotes_program_in_log_alone(
     assert "no database" not in "".join(bench.troubles)
 
 
-async def test_it_pauses_between_deaths_of_what_it_started(tmp_path: Path):
+async def test_repeated_deaths_of_replacements_are_backed_off(tmp_path: Path):
     """Each replacement dies as soon as it serves; the row of deaths grows."""
     async with kept(tmp_path) as bench:
         starts = count(bench, "start")
@@ -376,7 +376,7 @@ async def test_the_verdict_on_a_death_comes_before_the_replacement(tmp_path: Pat
         await eventually(lambda: whole(bench))
 
 
-async def test_deaths_of_one_version_delay_no_start_of_the_next(tmp_path: Path):
+async def test_deaths_of_old_version_do_not_delay_new_version(tmp_path: Path):
     async with kept(tmp_path) as bench:
         reconciler = bench.replica_set.reconciler
         assert reconciler is not None

@@ -19,7 +19,7 @@ from tests.standins.fleets import yard
 from tests.standins.plane import Origin, listening
 
 
-async def test_it_tells_the_reconciler_what_it_is():
+async def test_serving_replica_exposes_observed_state():
     async with yard() as it:
         replica = await it.serving("a")
 
@@ -77,7 +77,7 @@ async def broken(port: Endpoint, origin: Origin) -> None:
     writer.close()
 
 
-async def test_one_of_the_original_says_less():
+async def test_replica_of_original_has_no_spec_version_or_digest():
     async with yard() as it:
         labels = {"dewy.managed": "true", "dewy.app": "shop"}
         container = await it.left("a", labels=labels)
@@ -103,7 +103,9 @@ async def test_one_of_the_original_says_less():
         ({}, False),
     ],
 )
-async def test_where_it_is(addresses: dict[str, str], same: bool):
+async def test_changed_address_is_detected_within_same_run(
+    addresses: dict[str, str], same: bool
+):
     async with yard() as it:
         replica = await it.serving("a")
         shown: Container = replace(replica.container, addresses=addresses)
@@ -113,7 +115,7 @@ async def test_where_it_is(addresses: dict[str, str], same: bool):
         assert not replica.is_same_run(replace(shown, started_at="later"))
 
 
-async def test_work_on_it_ends_with_it():
+async def test_work_on_replica_is_cancelled_when_replica_ends():
     async with yard() as it:
         replica = await it.serving("a")
         begun = asyncio.Event()

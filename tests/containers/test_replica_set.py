@@ -38,7 +38,7 @@ async def test_more_and_fewer_replicas_roll(tmp_path: Path):
         assert [] == bench.deaths
 
 
-async def test_what_is_wanted_while_replicas_are_replaced_is_not_missed(
+async def test_replica_count_changed_during_replacement_is_applied(
     tmp_path: Path,
 ):
     async with benched(tmp_path, **QUICK) as bench:
@@ -54,7 +54,7 @@ async def test_what_is_wanted_while_replicas_are_replaced_is_not_missed(
         await eventually(lambda: whole(bench, 4))
 
 
-async def test_other_options_roll_one_by_one(tmp_path: Path):
+async def test_changed_options_roll_out_without_losing_capacity(tmp_path: Path):
     async with benched(tmp_path, **QUICK) as bench:
         await bench.deploy(bench.publish("v1"))
         old = set(bench.host.held)
@@ -72,7 +72,7 @@ async def test_other_options_roll_one_by_one(tmp_path: Path):
         assert 3 == fewest
 
 
-async def test_options_that_do_not_work_leave_what_serves(tmp_path: Path):
+async def test_failing_options_keep_serving_replicas(tmp_path: Path):
     async with benched(tmp_path, **QUICK, health_timeout=0.1) as bench:
         await bench.deploy(bench.publish("v1"))
         old = {each.id for each in bench.replica_set.deployer.store.serving}
@@ -121,7 +121,7 @@ async def test_leaving_leaves_the_containers(tmp_path: Path):
     assert {} == bench.host.held
 
 
-async def test_stopping_ends_what_is_being_started(tmp_path: Path):
+async def test_stopping_removes_replica_being_created(tmp_path: Path):
     """The engine goes on with what it was asked for."""
     async with benched(tmp_path, **QUICK) as bench:
         bench.host.hook = halt = Halt("after", "create")
@@ -155,7 +155,7 @@ async def test_stopping_can_be_cut_short_while_the_engine_hangs(tmp_path: Path):
         bench.host.hook = None
 
 
-async def test_stopping_leaves_what_is_not_its_own(tmp_path: Path):
+async def test_containers_of_another_dewy_survive_shutdown(tmp_path: Path):
     """A container of the same application that another dewy made meanwhile."""
     async with benched(tmp_path, **QUICK, keep=False) as bench:
         await bench.deploy(bench.publish("v1"))
@@ -170,7 +170,7 @@ async def test_stopping_leaves_what_is_not_its_own(tmp_path: Path):
         await bench.host.kill(theirs)
 
 
-async def test_whoever_comes_while_it_stops_is_refused(tmp_path: Path):
+async def test_shutdown_refuses_new_and_drains_open_connections(tmp_path: Path):
     """And whoever is connected is waited for."""
     given = {**QUICK, "replicas": 1, "drain_time": 3600.0}
     async with benched(tmp_path, **given) as bench:
@@ -192,7 +192,7 @@ async def test_whoever_comes_while_it_stops_is_refused(tmp_path: Path):
     assert {} == bench.host.held
 
 
-async def test_stopping_removes_what_is_dead(tmp_path: Path):
+async def test_dead_replica_is_removed_on_shutdown(tmp_path: Path):
     async with benched(tmp_path, **QUICK, keep=False) as bench:
         await bench.deploy(bench.publish("v1"))
         await bench.host.kill(next(iter(bench.host.held)))
@@ -200,7 +200,7 @@ async def test_stopping_removes_what_is_dead(tmp_path: Path):
     assert {} == bench.host.held
 
 
-async def test_what_is_not_as_it_should_be_is_told(tmp_path: Path):
+async def test_missing_replica_is_reported_as_degraded(tmp_path: Path):
     async with benched(tmp_path, **QUICK, keep=False) as bench:
         await bench.deploy(bench.publish("v1"))
         assert [] == bench.replica_set.degraded()
@@ -255,7 +255,7 @@ async def test_replicas_that_other_options_would_replace_are_named(
         assert not replica_set.differs(options)
 
 
-async def test_failures_with_one_option_delay_no_start_with_another(tmp_path: Path):
+async def test_failures_with_old_options_do_not_delay_new_options(tmp_path: Path):
     async with benched(tmp_path, **QUICK) as bench:
         await bench.deploy(bench.publish("v1"))
         reconciler = bench.replica_set.reconciler
@@ -282,7 +282,7 @@ async def test_status_is_degraded_while_replicas_of_another_version_serve(
         assert [told] == bench.replica_set.degraded()
 
 
-async def test_options_changed_during_a_deployment_apply_after_it(tmp_path: Path):
+async def test_options_changed_during_deployment_apply_afterwards(tmp_path: Path):
     async with benched(tmp_path, **QUICK) as bench:
         await bench.deploy(bench.publish("v1"))
         bench.host.hook = halt = Halt("before", "start")
@@ -303,7 +303,7 @@ def commands(bench: Bench) -> set[tuple[str, ...]]:
     return {tuple(held.spec.get("Cmd") or ()) for held in bench.host.held.values()}
 
 
-async def test_options_that_do_not_work_leave_what_serves_at_strength(
+async def test_failing_options_heal_dead_replicas_with_old_options(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Replicas that die meanwhile come back with the options that worked."""

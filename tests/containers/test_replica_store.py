@@ -56,7 +56,7 @@ async def test_another_application_of_the_same_name_is_not_seen():
         assert {} == it.phases
 
 
-async def test_who_ends_leaves_every_port_and_is_told_once():
+async def test_dead_replica_leaves_all_ports_and_is_reported_once():
     async with yard(ports=2) as it:
         replica = await it.serving("a")
         assert [1, 1] == it.backends()
@@ -91,7 +91,7 @@ async def test_a_removal_that_no_event_told_is_found():
         assert ([0], {}, ["a"]) == (it.backends(), it.phases, it.dead)
 
 
-async def test_one_that_somebody_restarted_is_checked_anew():
+async def test_replica_restarted_externally_is_rechecked():
     async with yard() as it:
         replica = await it.serving("a")
         await it.host.kill(replica.id)
@@ -105,7 +105,7 @@ async def test_one_that_somebody_restarted_is_checked_anew():
         assert ([0], {"a": Phase.UNCHECKED}) == (it.backends(), it.phases)
 
 
-async def test_an_answer_older_than_what_is_known_changes_nothing():
+async def test_stale_container_list_does_not_override_newer_state():
     """A list that was made before a replica started, and comes after it serves."""
     async with yard() as it:
         container = await it.left("a", start=False)
@@ -152,7 +152,7 @@ async def test_a_loss_is_not_undone_by_an_older_answer():
         assert [0] == it.backends()
 
 
-async def test_one_that_is_being_created_is_its_creators():
+async def test_container_is_ignored_while_being_created():
     async with yard() as it:
         it.store.creating("a")
         await it.left("a")
@@ -164,7 +164,7 @@ async def test_one_that_is_being_created_is_its_creators():
         assert {"a": Phase.UNCHECKED} == it.phases
 
 
-async def test_one_that_was_created_while_the_list_was_made_stays_known():
+async def test_replica_created_during_listing_is_kept():
     async with yard() as it:
         await it.left("a")
         await it.store.observe()
@@ -191,7 +191,7 @@ async def test_container_that_is_made_another_applications_is_let_alone():
         assert it.host.held[replica.id].container.running
 
 
-async def test_paused_replica_leaves_the_table_and_keeps_what_it_has():
+async def test_paused_replica_leaves_table_and_keeps_backends():
     async with yard() as it:
         replica = await it.serving("a")
         backends = replica.backends
@@ -215,7 +215,7 @@ async def test_new_name_is_taken_in():
         assert ("b", {"b": Phase.SERVING}) == (replica.name, it.phases)
 
 
-async def test_hung_inspection_of_one_does_not_hold_up_the_others():
+async def test_hung_inspection_does_not_block_other_replicas():
     async with yard() as it:
         ended, hung = await it.left("ended"), await it.left("hung")
         await it.store.observe()
@@ -261,7 +261,7 @@ async def test_inspection_that_fails_costs_that_container_alone(
         assert 1 == caplog.messages.count("Container not inspected")
 
 
-async def test_another_network_does_not_disturb_who_serves():
+async def test_serving_replica_attached_to_new_network_keeps_serving():
     async with yard() as it:
         replica = await it.serving("a")
         held = it.host.held[replica.id]
@@ -272,7 +272,7 @@ async def test_another_network_does_not_disturb_who_serves():
         assert {"a": Phase.SERVING} == it.phases
 
 
-async def test_one_that_changed_its_address_is_checked_anew_and_not_dead():
+async def test_replica_with_changed_address_is_rechecked():
     async with yard() as it:
         replica = await it.serving("a")
         it.host.held[replica.id].change(addresses={"bridge": "127.99.0.2"})
@@ -283,7 +283,7 @@ async def test_one_that_changed_its_address_is_checked_anew_and_not_dead():
         assert not replica.ended.done()
 
 
-async def test_who_was_doubted_and_ends_is_told_of():
+async def test_death_of_rechecked_replica_is_reported():
     """Docker tells of the network before it tells of the death."""
     async with yard() as it:
         replica = await it.serving("a")
@@ -294,7 +294,7 @@ async def test_who_was_doubted_and_ends_is_told_of():
         assert (["a"], {"a": Phase.GONE}) == (it.dead, it.phases)
 
 
-async def test_who_was_sent_away_is_not_mourned():
+async def test_exit_of_leaving_replica_is_not_reported_as_death():
     async with yard() as it:
         replica = await it.serving("a")
         it.store.dismiss([replica])
@@ -331,7 +331,7 @@ async def test_replica_that_the_engine_did_not_remove_is_found_again():
         assert {"a": Phase.GONE} == it.phases
 
 
-async def test_one_that_was_not_removed_stays_known():
+async def test_replica_with_failed_removal_is_kept():
     async with yard() as it:
         await it.left("a", start=False)
         await it.store.observe()

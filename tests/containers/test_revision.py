@@ -16,7 +16,7 @@ async def test_a_change_that_came_before_is_not_waited_for():
         await revision.since(before)
 
 
-async def test_every_one_who_waits_is_told():
+async def test_revision_change_wakes_every_waiter():
     revision = Revision()
 
     async def follow(times: int) -> int:
@@ -35,7 +35,7 @@ async def test_every_one_who_waits_is_told():
     assert 2 == await quick
 
 
-async def test_what_is_known_is_waited_beyond():
+async def test_wait_from_current_revision_returns_on_next_change():
     revision = Revision()
     revision.set()
     waiting = asyncio.create_task(revision.since(revision.count), name="waiting")

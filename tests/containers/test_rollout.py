@@ -31,7 +31,7 @@ def rollout(replicas: int, parallel: int = 1) -> Desired:
     return Desired(NEW, replicas, parallel, beside=True)
 
 
-def test_rollout_starts_one_at_a_time():
+def test_rollout_without_parallelism_starts_single_replica():
     assert Plan(start=(0,)) == reconcile([], rollout(3))
 
 
@@ -112,19 +112,19 @@ def test_old_ones_stay_until_all_new_ones_serve():
     assert Plan(leave=("old0", "old1"), complete=True) == found
 
 
-def test_who_is_leaving_is_left_alone():
+def test_leaving_replica_requires_no_action():
     seen = group(OLD, LEAVING) + group(NEW, SERVING)
 
     assert Plan(complete=True) == reconcile(seen, Desired(NEW, 1))
 
 
-def test_what_an_earlier_dewy_left_is_checked_and_not_started_again():
+def test_adopted_replicas_are_checked_instead_of_started():
     found = reconcile(group(NEW, UNCHECKED, UNCHECKED), Desired(NEW, 2))
 
     assert Plan(check=("new0", "new1")) == found
 
 
-def test_a_dead_one_is_removed_and_its_place_filled():
+def test_dead_replica_is_removed_and_replaced():
     found = reconcile(group(NEW, SERVING, GONE, SERVING), Desired(NEW, 3))
 
     assert Plan(remove=("new1",), start=(1,)) == found
@@ -153,7 +153,7 @@ def settled(seen: Iterable[Observed], desired: Desired) -> bool:
     return plan.complete and plan.idle
 
 
-def test_one_without_a_number_fills_a_place():
+def test_replica_without_number_counts_towards_desired_count():
     seen = [Observed("a", -1, NEW, SERVING), *group(NEW, SERVING)]
 
     assert settled(seen, Desired(NEW, 2))
@@ -163,7 +163,7 @@ def test_a_number_beyond_the_last_fills_a_place():
     assert settled([Observed("a", 7, NEW, SERVING)], Desired(NEW, 1))
 
 
-def test_who_serves_is_preferred_to_who_is_ready():
+def test_serving_replica_is_preferred_over_ready_replica():
     seen = [Observed("a", 0, NEW, READY), Observed("b", 0, NEW, SERVING)]
 
     assert ("a",) == reconcile(seen, Desired(NEW, 1)).leave
@@ -175,13 +175,13 @@ def test_going_back_is_going_forward():
     assert Plan(start=(0,)) == reconcile(seen, Desired(OLD, 2))
 
 
-def test_it_is_not_settled_while_something_dead_lies_about():
+def test_replica_set_with_dead_replica_is_not_settled():
     seen = group(NEW, SERVING) + group(OLD, GONE)
 
     assert not settled(seen, Desired(NEW, 1))
 
 
-def test_it_is_settled_while_others_leave():
+def test_replica_set_with_leaving_replicas_is_settled():
     assert settled(group(NEW, SERVING) + group(OLD, LEAVING), Desired(NEW, 1))
 
 
@@ -315,7 +315,7 @@ def many(soak: bool) -> int:
     return 5000 if soak else 150
 
 
-def test_whatever_there_is_becomes_what_there_is_to_be(soak: bool):
+def test_any_observed_state_converges_to_desired_state(soak: bool):
     @settings(max_examples=many(soak), deadline=None, database=None)
     @given(worlds, wishes)
     def check(world: World, desired: Desired) -> None:
@@ -337,7 +337,7 @@ def test_deaths_and_changes_of_mind_do_no_harm(soak: bool):
     check()
 
 
-def test_a_version_that_fails_displaces_nobody(soak: bool):
+def test_failing_version_displaces_no_serving_replica(soak: bool):
     @settings(max_examples=many(soak), deadline=None, database=None)
     @given(worlds, st.integers(1, 5), st.integers(1, 4), st.integers(1, 12))
     def check(world: World, replicas: int, parallel: int, rounds: int) -> None:

@@ -32,7 +32,7 @@ def test_option_of_the_container_decides(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [("--platform", "linux"), ("--no-such-option",)])
-def test_what_only_the_engine_knows_is_left_to_it(
+def test_undetermined_platform_is_left_to_engine(
     tmp_path: Path, words: tuple[str, ...]
 ) -> None:
     assert "None" == wanted(tmp_path, *words)

@@ -24,7 +24,7 @@ async def test_replicas_enter_and_leave_on_every_port():
         assert 1 == len(it.store.table)
 
 
-async def test_who_is_in_already_enters_once():
+async def test_replica_added_twice_enters_table_once():
     async with yard() as it:
         replica = await it.serving("a")
         it.store.table.add([replica])
@@ -32,7 +32,7 @@ async def test_who_is_in_already_enters_once():
         assert (1, [1]) == (len(it.store.table), it.backends())
 
 
-async def test_one_with_fewer_ports_serves_those_it_has():
+async def test_replica_lacking_a_port_serves_remaining_ports():
     """It was made before a port was added, and serves until it is replaced."""
     async with yard(ports=2) as it:
         it.store.mappings = [PortMapping(70, 7000), PortMapping(80, 8080)]
@@ -42,7 +42,7 @@ async def test_one_with_fewer_ports_serves_those_it_has():
         assert [1] == list(replica.backends)
 
 
-async def test_who_is_gone_is_forgotten_by_the_proxy():
+async def test_backends_of_lost_replica_are_removed_from_proxy():
     async with yard(ports=2) as it:
         replica = await it.serving("a")
         backends = replica.backends
@@ -52,7 +52,7 @@ async def test_who_is_gone_is_forgotten_by_the_proxy():
         await eventually(lambda: all(each.removed for each in backends.values()))
 
 
-async def test_nobody_is_still_connected_to_who_is_gone():
+async def test_pending_connections_to_lost_replica_are_closed():
     """Whoever has the address a moment later is somebody else."""
     async with yard() as it:
         replica = await it.serving("a")
@@ -69,7 +69,7 @@ async def test_nobody_is_still_connected_to_who_is_gone():
             writer.close()
 
 
-async def test_one_that_is_reached_otherwise_keeps_its_connections():
+async def test_replica_with_changed_upstream_keeps_open_connections():
     async with yard() as it:
         taken: list[asyncio.StreamWriter] = []
 
@@ -102,7 +102,7 @@ async def test_one_that_is_reached_otherwise_keeps_its_connections():
         server.close()
 
 
-async def test_who_is_unhealthy_stays_so_through_a_swap():
+async def test_unhealthy_replica_stays_ejected_after_upstream_change():
     async with yard() as it:
         sick = await it.serving("a")
         sick.health_tracker = replace(sick.health_tracker, healthy=False)

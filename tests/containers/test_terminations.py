@@ -69,7 +69,7 @@ def test_restarts_are_counted_by_number_and_version() -> None:
     ]
 
 
-def test_deaths_of_a_failed_version_leave_those_of_the_one_that_runs() -> None:
+def test_failed_version_does_not_alter_deaths_of_running_version() -> None:
     log = TerminationLog()
     log.record(replica(0), 1)
     log.record(replica(0, "v2"), 7)
@@ -138,7 +138,7 @@ async def test_container_found_dead_at_start_does_not_count() -> None:
         assert 0 == it.store.terminations.deaths.total()
 
 
-async def test_removed_container_counts_once_with_what_is_known() -> None:
+async def test_death_of_removed_container_is_counted_once() -> None:
     """By `docker rm -f` of one that serves; only its event told the exit status."""
     async with yard() as it:
         found = await it.serving("a")

@@ -199,7 +199,7 @@ class EndingPause(Pacing):
         return left
 
 
-async def test_start_follows_a_pause_that_ends_while_it_is_decided_on(tmp_path: Path):
+async def test_replicas_start_when_backoff_ends_during_decision(tmp_path: Path):
     """Nothing else happens that would end the wait."""
     async with prepared(tmp_path) as (bench, container_spec):
         run = healing(bench, container_spec, pacing=EndingPause()).run()
@@ -253,7 +253,7 @@ async def test_new_replicas_that_turned_unhealthy_do_not_take_over(tmp_path: Pat
         assert bench.serving().count("v1") == 3
 
 
-async def test_failure_of_one_replica_holds_up_no_other(tmp_path: Path):
+async def test_start_failure_does_not_block_other_replicas(tmp_path: Path):
     """It is told, and tried again later; the others come up meanwhile."""
     async with prepared(tmp_path) as (bench, container_spec):
         told: list[str] = []
@@ -272,7 +272,7 @@ async def test_failure_of_one_replica_holds_up_no_other(tmp_path: Path):
 
 
 @pytest.mark.parametrize("parallel", [1, 3])
-async def test_nothing_is_left_under_way_when_it_is_called_off(
+async def test_cancelled_rollout_leaves_no_replica_task_running(
     parallel: int, tmp_path: Path
 ):
     async with prepared(tmp_path) as (bench, container_spec):
@@ -306,7 +306,7 @@ async def test_nothing_is_left_under_way_when_it_is_called_off(
         assert ["v2"] * 3 == bench.serving()
 
 
-async def test_one_failure_of_several_calls_the_others_off(tmp_path: Path):
+async def test_start_failure_aborts_parallel_rollout(tmp_path: Path):
     async with prepared(tmp_path) as (bench, container_spec):
         bench.host.fail("start", *[EngineError("no memory")] * 3)
         with pytest.raises(StartFailed, match="no memory"):
@@ -316,7 +316,7 @@ async def test_one_failure_of_several_calls_the_others_off(tmp_path: Path):
         assert ["v1"] * 3 == bench.serving()
 
 
-async def test_what_cannot_be_removed_is_in_nobodys_way(tmp_path: Path):
+async def test_failed_removal_does_not_block_healing(tmp_path: Path):
     async with prepared(tmp_path) as (bench, container_spec):
         await bench.replica_set.deployer.store.engine.create(
             "dead", container_spec.body(0)
@@ -328,7 +328,7 @@ async def test_what_cannot_be_removed_is_in_nobodys_way(tmp_path: Path):
         assert ["v2"] * 3 == bench.serving()
 
 
-async def test_what_runs_again_when_it_shall_be_removed_is_not_forgotten(
+async def test_replica_restarted_before_its_removal_stays_in_store(
     tmp_path: Path,
 ):
     """It was dead when that was decided; the engine refuses, for it is not now."""

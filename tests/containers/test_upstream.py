@@ -42,7 +42,7 @@ async def routes(
     return [route.endpoints for route in found]
 
 
-async def test_the_bridge_comes_first_where_it_leads_there(engine: MemoryEngine):
+async def test_direct_route_is_preferred_if_bridge_is_reachable(engine: MemoryEngine):
     assert [DIRECT, PUBLISHED] == await routes(engine, "auto")
 
 
@@ -103,7 +103,7 @@ async def test_a_port_that_is_not_published_leaves_no_way(engine: MemoryEngine):
     assert [] == await routes(engine, "published", ports=())
 
 
-async def test_one_that_does_not_run_has_no_way(engine: MemoryEngine):
+async def test_stopped_container_has_no_route(engine: MemoryEngine):
     assert [] == await routes(engine, "auto", Container("1", "a", "exited"))
 
 
@@ -111,7 +111,7 @@ def test_no_route_is_no_address():
     assert source_address("not an address") is None
 
 
-async def test_an_engine_that_is_away_for_a_moment_moves_nobody(engine: MemoryEngine):
+async def test_brief_engine_failure_does_not_change_routes(engine: MemoryEngine):
     """Or all connections would be drained from one way to the other and back."""
     upstreams = Upstreams(engine, "auto")
     before = await upstreams.of(RUNS, (80, 90))

@@ -53,7 +53,7 @@ async def test_progress_grows_to_the_whole(case: ArtifactsCase, into: Path) -> N
     assert len(told) > 1
 
 
-async def test_what_breaks_off_leaves_nothing(case: ArtifactsCase, into: Path) -> None:
+async def test_failed_download_leaves_no_files(case: ArtifactsCase, into: Path) -> None:
     await case.break_down()
 
     with pytest.raises(RemoteError):
@@ -62,7 +62,7 @@ async def test_what_breaks_off_leaves_nothing(case: ArtifactsCase, into: Path) -
     assert {} == there(into)
 
 
-async def test_what_is_cancelled_leaves_nothing(
+async def test_cancelled_download_leaves_no_files(
     case: ArtifactsCase, into: Path
 ) -> None:
     def cancel(done: int, total: int | None) -> None:

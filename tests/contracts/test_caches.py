@@ -149,7 +149,7 @@ async def test_retained_values_stay(limited: Cache, source: Callable[[], Path]) 
     assert [f"{SCOPE}/a", f"{SCOPE}/c"] == await limited.keys()
 
 
-async def test_what_would_displace_retained_values_is_not_kept(
+async def test_file_that_would_evict_retained_files_is_not_stored(
     limited: Cache, source: Callable[[], Path]
 ) -> None:
     for name in ("a", "b"):

@@ -153,7 +153,7 @@ async def test_running_container_is_removed_by_force_only(case: EngineCase) -> N
     assert await case.engine.inspect(container) is None
 
 
-async def test_events_tell_what_happens(case: EngineCase) -> None:
+async def test_events_report_container_lifecycle(case: EngineCase) -> None:
     """Of those who carry the labels, and of nobody else."""
     mine = case.name("label")
     image = await case.pulled()
@@ -217,7 +217,7 @@ async def test_image_is_pulled_by_tag_and_by_digest(case: EngineCase) -> None:
     assert done
 
 
-async def test_image_that_nobody_published_is_not_pulled(case: EngineCase) -> None:
+async def test_pull_of_unpublished_image_fails(case: EngineCase) -> None:
     with pytest.raises(EngineError, match="absent"):
         await case.engine.pull(f"{case.repository}:absent", None, print)
 
@@ -271,7 +271,7 @@ async def test_repulled_tag_is_another_image(case: EngineCase) -> None:
     assert left is None or not left.tags
 
 
-async def test_network_that_several_ask_for_at_once_is_one(case: EngineCase) -> None:
+async def test_network_created_concurrently_exists_once(case: EngineCase) -> None:
     name = case.name("net")
     create = case.engine.create_network
     await asyncio.gather(*(create(name, case.labels) for _ in range(4)))

@@ -53,7 +53,7 @@ async def test_small_object_that_is_not_small_is_refused(case: StoreCase) -> Non
         await asyncio.to_thread(case.store.read, "key", 4)
 
 
-async def test_version_of_what_was_deleted_is_a_conflict(case: StoreCase) -> None:
+async def test_conditional_put_after_delete_is_rejected(case: StoreCase) -> None:
     objects = Objects(case.store)
     version = await objects.put("key", b"value")
     await objects.delete("key")
@@ -75,7 +75,7 @@ async def test_connection_cut_inside_a_piece_is_an_interruption(
     assert bytes(10) == await asyncio.to_thread(case.store.piece, stat, 5, 10)
 
 
-async def test_slow_piece_is_taken_as_far_as_it_came(
+async def test_slow_download_is_completed_from_partial_reads(
     case: StoreCase, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A line that flows is not cut, however slow it is."""
@@ -103,7 +103,7 @@ async def test_piece_of_another_version_is_not_taken(case: StoreCase) -> None:
         await asyncio.to_thread(case.store.piece, stat, 0, 5)
 
 
-async def test_listing_goes_over_more_than_one_page(
+async def test_listing_over_several_pages_is_complete(
     case: StoreCase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case.two_a_page(monkeypatch)

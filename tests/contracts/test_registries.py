@@ -72,7 +72,7 @@ async def test_newest_version_is_current(listing: RegistryCase) -> None:
     assert {"v1.9.0", "v1.2.0"} <= {refusal.name for refusal in release.refused}
 
 
-async def test_artifact_is_told_with_what_is_beside_it(filed: RegistryCase) -> None:
+async def test_release_lists_artifact_size_and_other_files(filed: RegistryCase) -> None:
     await filed.publish("v1.0.0", FILES)
 
     release = await filed.open("", "").current()
@@ -105,7 +105,7 @@ async def test_replaced_artifact_makes_another_release_of_the_same_tag(
     assert before.identity != after.identity
 
 
-async def test_named_version_is_found_though_it_is_not_the_newest(
+async def test_older_version_is_found_by_name(
     listing: RegistryCase,
 ) -> None:
     """Not even a pre-release is refused to somebody who asks for it by name."""
@@ -122,7 +122,7 @@ async def test_name_of_no_version_is_no_release(case: RegistryCase) -> None:
         await case.open("", "").current("v1.0.1")
 
 
-async def test_pre_release_counts_only_where_it_is_asked_for(
+async def test_pre_release_is_ignored_unless_enabled(
     listing: RegistryCase,
 ) -> None:
     await listing.publish("v1.0.0", FILES)

@@ -55,7 +55,7 @@ async def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield Fleet(opening, stack, tmp_path)
 
 
-async def test_one_writer_is_first(fleet: Fleet) -> None:
+async def test_concurrent_compare_and_set_has_single_winner(fleet: Fleet) -> None:
     """Of sixteen that saw the same version."""
     hosts = [await fleet.host(f"host{n}") for n in range(4)]
     seen = await hosts[0].read("answer.json")
@@ -124,7 +124,7 @@ async def test_hosts_ask_a_registry_once_between_them(fleet: Fleet) -> None:
     assert 1 == registry.asked
 
 
-async def test_what_was_deleted_is_none_yet(fleet: Fleet) -> None:
+async def test_deleted_key_is_absent_and_rejects_old_version(fleet: Fleet) -> None:
     host = await fleet.host("one")
     await host.put("k", b"v")
     before = await host.read("k")
@@ -151,7 +151,7 @@ async def test_clock_is_that_of_the_store(
         assert abs(told - time.time()) < 3600
 
 
-async def test_file_of_one_host_comes_back_on_another(fleet: Fleet) -> None:
+async def test_file_stored_by_a_host_is_loaded_by_another(fleet: Fleet) -> None:
     """Which has nothing on its own disk."""
     one, other = await fleet.host("one"), await fleet.host("other")
     await one.store(KEY, fleet.file(CONTENT))
@@ -160,7 +160,7 @@ async def test_file_of_one_host_comes_back_on_another(fleet: Fleet) -> None:
     assert CONTENT == (fleet.directory / "into").read_bytes()
 
 
-async def test_replaced_file_is_seen_by_hosts_that_had_the_old_one(
+async def test_replaced_file_is_loaded_by_hosts_with_stale_copy(
     fleet: Fleet,
 ) -> None:
     one, other = await fleet.host("one"), await fleet.host("other")

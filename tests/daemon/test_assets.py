@@ -37,7 +37,7 @@ def test_limits_are_those_of_the_settings() -> None:
         ("assets", "allow", True),
     ],
 )
-def test_absolute_links_are_for_what_is_trusted(
+def test_absolute_links_rule_depends_on_command_and_option(
     command: str, said: str, expected: bool
 ) -> None:
     """The program of a release may do anything; files are served to anybody."""

@@ -77,7 +77,7 @@ def ejected(frontend: Frontend) -> list[Endpoint]:
     return [each.endpoint for each in pool.port.serving if each.ejected]
 
 
-async def test_row_of_bad_checks_takes_a_backend_out_and_good_ones_bring_it_back(
+async def test_failing_backend_is_ejected_and_restored_at_thresholds(
     frontend: Frontend, webs: list[Web], caplog: pytest.LogCaptureFixture
 ) -> None:
     """As --health-fall and --health-rise say, and the log."""
@@ -121,7 +121,7 @@ async def test_new_backend_serves_after_its_first_check(
     assert [] == ejected(frontend)
 
 
-async def test_checks_that_are_not_wanted_any_more_keep_nobody_out(
+async def test_ejected_backend_is_restored_when_checks_are_disabled(
     frontend: Frontend, webs: list[Web]
 ) -> None:
     webs[0].status = 500

@@ -23,7 +23,7 @@ from tests.standins.container_lives import Names, alive, lose_image
 from tests.standins.crews import Shop
 
 
-async def test_it_deploys_what_the_registry_names(tmp_path: Path, host: MemoryHost):
+async def test_new_version_in_registry_is_deployed(tmp_path: Path, host: MemoryHost):
     async with alive(tmp_path, host) as life:
         await life.see("v1")
         assert ["v1"] * 2 == life.serving
@@ -128,7 +128,7 @@ def is_judging(task: asyncio.Task[Any]) -> bool:
     return task.get_name().startswith("death of")
 
 
-async def test_a_death_of_the_next_version_is_no_verdict_on_what_runs(
+async def test_death_during_rollout_quarantines_only_new_version(
     tmp_path: Path, host: MemoryHost
 ):
     """Though that is on probation still, and the dead one had connections already."""
@@ -182,7 +182,7 @@ async def test_a_restart_of_dewy_serves_before_the_registry_is_asked(
         assert (1, left) == (life.registry.asked, set(host.held))
 
 
-async def test_what_serves_is_known_without_a_state_or_a_registry(
+async def test_running_version_is_recovered_without_state_or_registry(
     tmp_path: Path, host: MemoryHost
 ):
     async with alive(tmp_path, host, on_exit="leave") as life:
@@ -232,7 +232,7 @@ class Passing(Service):
         return self.passed
 
 
-async def test_each_port_takes_the_socket_that_suits_it(
+async def test_passed_socket_is_matched_by_address_then_name(
     tmp_path: Path, host: MemoryHost, caplog: pytest.LogCaptureFixture
 ):
     """What it is bound to counts, then its name; what nobody asked for is told."""
@@ -288,7 +288,7 @@ async def test_two_roots_do_not_keep_the_same_application(
     await asyncio.sleep(0)
 
 
-async def test_containers_of_another_dewy_outlive_this_one(
+async def test_containers_of_another_dewy_survive_shutdown(
     tmp_path: Path, host: MemoryHost
 ):
     """One in another network namespace, say, which the lock does not keep out."""

@@ -117,7 +117,7 @@ async def three(tmp_path: Path, host: MemoryHost) -> Names:
         return life.registry
 
 
-async def test_version_whose_image_is_here_serves_for_one_whose_image_is_gone(
+async def test_earlier_version_serves_until_missing_image_is_fetched(
     tmp_path: Path, host: MemoryHost, caplog: pytest.LogCaptureFixture
 ):
     """As after a rollback while no dewy ran; until the image can be had again."""
@@ -147,7 +147,7 @@ async def test_version_whose_image_is_here_serves_for_one_whose_image_is_gone(
         assert agent.state.gone is None
 
 
-async def test_version_whose_image_goes_while_it_runs_is_stood_in_for(
+async def test_earlier_version_serves_if_running_image_is_removed(
     tmp_path: Path, host: MemoryHost, monkeypatch: pytest.MonkeyPatch
 ):
     async with alive(tmp_path, host, probation=0.0) as life:

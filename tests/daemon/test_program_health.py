@@ -48,7 +48,7 @@ async def sickly(site: Site, version: str) -> tuple[Judged, ProgramHealth]:
     return agent, health
 
 
-async def test_release_deployed_while_an_unhealthy_one_is_judged_is_not_restarted(
+async def test_release_deployed_during_health_verdict_is_not_restarted(
     site: Site,
 ):
     """It was, without a health check."""

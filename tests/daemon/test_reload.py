@@ -75,7 +75,7 @@ class Stage:
         ]
 
 
-async def test_what_changed_is_taken_over_by_all(tmp_path: Path):
+async def test_reload_applies_changed_settings_to_all_components(tmp_path: Path):
     old = settings(tmp_path)
     new = replace(old, replicas=5, drain_time=1.0)
     stage = Stage(old, lambda: new)
@@ -96,7 +96,7 @@ async def test_changed_options_are_named_without_their_values(tmp_path: Path):
     assert "--cmd, run option -e changed" == stage.renewal.why
 
 
-async def test_what_takes_a_restart_is_named_and_left(tmp_path: Path):
+async def test_reload_reports_settings_that_require_restart(tmp_path: Path):
     old = settings(tmp_path)
     stage = Stage(old, lambda: replace(old, runtime="podman", replicas=2))
     told = await stage.reload.reload()
@@ -139,7 +139,7 @@ async def test_nothing_changed(tmp_path: Path):
 @pytest.mark.parametrize(
     "given", [{"command": "server"}, {"run_options": ("--privileged",)}]
 )
-async def test_what_cannot_be_changes_nothing(given: Any, tmp_path: Path):
+async def test_invalid_reload_keeps_old_settings(given: Any, tmp_path: Path):
     old = settings(tmp_path)
     stage = Stage(old, lambda: replace(old, replicas=9, **given))
     with pytest.raises(ConfigError):
@@ -175,7 +175,7 @@ async def test_a_request_ends_with_its_owner(tmp_path: Path):
     assert [] == stage.renewed
 
 
-def test_only_what_may_change_is_merged(tmp_path: Path):
+def test_reload_merges_only_reloadable_settings(tmp_path: Path):
     old = settings(tmp_path)
     names = {each for each in old.__dataclass_fields__ if each not in TAKEN}
 

@@ -114,7 +114,7 @@ def alone(generation: int) -> Callable[[Status], bool]:
     )
 
 
-async def test_it_polls_until_a_signal_ends_it(settings, store, tmp_path):
+async def test_daemon_polls_until_terminated_by_signal(settings, store, tmp_path):
     publish(store, "v1.0.0")
     async with running(settings()) as task:
         await until(task, tmp_path, runs("v1.0.0"))
@@ -182,7 +182,7 @@ async def test_once_waits_for_a_release_that_has_just_been_published(
     assert len(waits) >= 1
 
 
-async def test_once_waits_no_longer_than_it_says(
+async def test_once_fails_if_release_is_incomplete_after_timeout(
     settings, tmp_path, monkeypatch, caplog
 ):
     monkeypatch.setitem(vars(sys.modules["dewy.daemon.run"]), "SETTLING", 0.0)
@@ -215,7 +215,7 @@ async def test_once_is_once(settings, store, tmp_path):
     ],
     ids=str,
 )
-async def test_what_cannot_be_is_refused_before_anything_is_made(
+async def test_invalid_settings_are_refused_before_files_are_created(
     settings, tmp_path, wrong
 ):
     """It used to crash later, with a stack trace or without."""
@@ -225,7 +225,7 @@ async def test_what_cannot_be_is_refused_before_anything_is_made(
     assert [] == list(tmp_path.iterdir())
 
 
-async def test_one_root_has_one_dewy(settings, tmp_path):
+async def test_second_daemon_in_same_root_is_refused(settings, tmp_path):
     with ExitStack() as held:
         await asyncio.to_thread(held.enter_context, lock(tmp_path / ".dewy"))
         with pytest.raises(RootBusy, match=f"pid {os.getpid()} works in {tmp_path}"):
@@ -241,7 +241,7 @@ async def test_a_port_that_was_chosen_must_be_had(settings):
             await daemon.run(settings(ports=(address,), stop_timeout=0.1, **program))
 
 
-async def test_it_is_ready_without_its_registry(
+async def test_daemon_with_unreachable_registry_reports_ready(
     settings, tmp_path, unused_tcp_port, monkeypatch
 ):
     """READY=1 once everything is open; STOPPING=1 at the end."""
@@ -308,7 +308,7 @@ async def test_newer_release_takes_over_from_a_program_that_hangs_at_boot(
 
 
 @pytest.mark.parametrize("fault", ["hang", "refuses", "429", "500"])
-async def test_notifier_in_trouble_holds_nobody_up(
+async def test_failing_notifier_does_not_block_deployments(
     settings, store, tmp_path, monkeypatch, caplog, fault
 ):
     """What there was to tell is told afterwards: once, and in order."""
@@ -366,7 +366,7 @@ async def told(notified: socket.socket, wanted: str) -> None:
             pass
 
 
-async def test_the_page_follows_and_holds_nobody_up(
+async def test_admin_event_stream_sends_history_and_ends_on_shutdown(
     settings, store, tmp_path, port, caplog
 ):
     """Its events end with dewy, though their client would listen on."""

@@ -52,7 +52,7 @@ async def stopping(
     assert keeping.done()
 
 
-async def test_what_drains_is_killed_before_the_time_is_over(
+async def test_drain_is_cut_short_before_shutdown_timeout(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     brief = replace(settings, shutdown_timeout=0.2)
@@ -66,7 +66,7 @@ async def test_what_drains_is_killed_before_the_time_is_over(
     ]
 
 
-async def test_stop_that_ends_by_itself_hurries_nobody(settings: Settings) -> None:
+async def test_shutdown_completing_in_time_is_not_forced(settings: Settings) -> None:
     signals = Signals()
     async with stopping(settings, signals, asyncio.sleep(0)) as left:
         pass

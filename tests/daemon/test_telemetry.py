@@ -181,7 +181,7 @@ async def test_a_deployment_is_a_trace(
     assert {"dewy", __version__} <= {*collector.resource.values()}
 
 
-def test_what_is_off_costs_nothing(tmp_path: Path) -> None:
+def test_disabled_telemetry_is_not_imported(tmp_path: Path) -> None:
     """Nothing of it is imported."""
     code = (
         "import asyncio, sys, os, signal\n"

@@ -47,11 +47,11 @@ def asked(port: int, connection: bytes = b"close") -> bytes:
         return sock.recv(1000)
 
 
-def test_it_tells_its_version(running):
+def test_program_responds_with_its_version(running):
     assert asked(running[1]).endswith(b"\r\n\r\nv7\n")
 
 
-def test_on_sigterm_it_answers_what_is_open_and_leaves(running):
+def test_program_on_sigterm_drains_connections_and_exits(running):
     process, port = running
     with socket.create_connection(("127.0.0.1", port), timeout=30) as kept:
         kept.sendall(REQUEST % b"keep-alive")

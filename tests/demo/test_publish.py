@@ -20,7 +20,7 @@ async def test_a_version_is_a_release_at_once(tmp_path: Path):
         assert "v1.0.0" == (await registry.current()).tag
 
 
-def test_a_version_holds_the_program_or_a_broken_one(tmp_path: Path):
+def test_published_version_contains_working_or_broken_program(tmp_path: Path):
     publish(tmp_path, "v1.0.0")
     publish(tmp_path, "v2.0.0", broken=True)
 

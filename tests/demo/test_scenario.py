@@ -30,7 +30,7 @@ def test_the_demo_shows_an_update_and_a_rollback_without_a_failure(tmp_path: Pat
 
 
 @pytest.mark.parametrize("failure", [ConnectionResetError(), None])
-def test_one_failed_request_is_an_exit_status(
+def test_failed_request_yields_nonzero_exit_status(
     monkeypatch: pytest.MonkeyPatch, failure: Exception | None
 ):
     """Whoever shows the demo in a script has to notice."""

@@ -22,7 +22,7 @@ def tally() -> Tally:
     return made
 
 
-def test_the_table_tells_what_came_of_it(capsys: pytest.CaptureFixture[str]):
+def test_table_summarizes_requests_and_versions(capsys: pytest.CaptureFixture[str]):
     Screen().table(tally(), STORY)
 
     rows = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]

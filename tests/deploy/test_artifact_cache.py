@@ -30,7 +30,7 @@ MANIFEST = CachedArtifact(
 RELEASE = Release("v1.0.0", "file:///app.tgz", "file:7:1:2")
 
 
-def test_manifest_is_read_as_it_was_written() -> None:
+def test_manifest_round_trips_through_json() -> None:
     assert MANIFEST == CachedArtifact.parse(json.dumps(asdict(MANIFEST)).encode())
 
 
@@ -49,7 +49,7 @@ def test_anything_else_is_no_manifest(text: bytes) -> None:
     assert CachedArtifact.parse(text) is None
 
 
-def test_manifest_vouches_for_the_content_it_was_made_for() -> None:
+def test_manifest_is_valid_only_for_same_identity() -> None:
     assert MANIFEST.vouches_for(RELEASE, "auto")
     assert not MANIFEST.vouches_for(replace(RELEASE, identity="file:7:1:3"), "auto")
 
@@ -168,7 +168,7 @@ async def test_manifest_that_cannot_be_read_does_not_count(
     assert CONTENT == await host.fetch(release)
 
 
-async def test_stricter_verification_does_not_trust_what_a_laxer_one_cached(
+async def test_artifact_cached_under_laxer_verification_is_rejected(
     host: Host,
 ) -> None:
     """`required` means of this deployment, not of the next download."""
@@ -180,7 +180,7 @@ async def test_stricter_verification_does_not_trust_what_a_laxer_one_cached(
         await host.fetch(release)
 
 
-async def test_laxer_verification_trusts_what_a_stricter_one_cached(
+async def test_artifact_cached_under_stricter_verification_is_reused(
     host: Host,
 ) -> None:
     release = await host.current()
@@ -258,7 +258,7 @@ async def test_retained_versions_survive_eviction(host: Host, tmp_path: Path) ->
     ]
 
 
-async def test_what_the_original_cached_is_used_where_a_digest_verifies_it(
+async def test_artifact_cached_by_original_with_valid_digest_is_used(
     host: Host, tmp_path: Path
 ) -> None:
     host.store.publish("v1.0.0", {FILE: CONTENT}, digest=DIGEST)
@@ -273,7 +273,7 @@ async def test_what_the_original_cached_is_used_where_a_digest_verifies_it(
 @pytest.mark.parametrize(
     ("content", "digest"), [(CONTENT, ""), (b"another application's", DIGEST)]
 )
-async def test_what_the_original_cached_is_not_trusted_otherwise(
+async def test_unverifiable_artifact_cached_by_original_is_not_used(
     host: Host, tmp_path: Path, content: bytes, digest: str
 ) -> None:
     """Its keys were shared by all registries, and its files could be short."""

@@ -9,7 +9,7 @@ import pytest
 from dewy.deploy.attempt import Attempt
 
 
-def test_each_step_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_each_step_is_logged_once_with_id(caplog: pytest.LogCaptureFixture) -> None:
     """Of level INFO, and all with the id."""
     caplog.set_level(logging.DEBUG)
     attempt = Attempt("v2", "v1", "deploy", 0.0, id="abc")

@@ -157,7 +157,7 @@ async def test_empty_release_alone_is_waited_for() -> None:
     assert (Action.WAIT, None, ["v1.0.0"]) == told(waiting)
 
 
-async def test_what_runs_stays_when_newer_ones_cannot_be_had() -> None:
+async def test_running_version_is_kept_if_newer_is_unavailable() -> None:
     shelf = Shelf().put("v0.9.0").put("v1.0.0").put("v1.1.0", ELSEWHERE)
 
     assert (Action.SKIP, "v1.0.0", ["v1.1.0"]) == told(
@@ -166,7 +166,7 @@ async def test_what_runs_stays_when_newer_ones_cannot_be_had() -> None:
     assert ["v1.1.0", "v1.0.0"] == shelf.asked
 
 
-async def test_what_runs_stays_when_its_own_artifact_is_gone() -> None:
+async def test_running_version_with_missing_artifact_is_kept() -> None:
     shelf = Shelf().put("v0.9.0").put("v1.0.0", ELSEWHERE)
 
     stays = await found(shelf, running("v1.0.0"))
@@ -175,7 +175,7 @@ async def test_what_runs_stays_when_its_own_artifact_is_gone() -> None:
     assert ["v1.0.0"] == shelf.asked
 
 
-async def test_nothing_lower_takes_the_place_of_what_is_missing() -> None:
+async def test_lower_version_does_not_replace_missing_running_version() -> None:
     shelf = Shelf().put("v0.9.0").put("v1.1.0", ELSEWHERE)
 
     stays = await found(shelf, running("v1.0.0"))
@@ -205,7 +205,7 @@ async def test_newer_version_needs_no_withdrawal() -> None:
     assert (Action.DEPLOY, "v1.1.0", []) == told(await found(shelf, running("v1.0.0")))
 
 
-async def test_version_of_equal_precedence_does_not_replace_what_runs() -> None:
+async def test_equal_precedence_does_not_replace_running_version() -> None:
     """Which of the two is listed first may change from look to look."""
     shelf = Shelf().put("v1.0.0+2").put("v1.0.0+1").put("v0.9.0")
 
@@ -214,7 +214,7 @@ async def test_version_of_equal_precedence_does_not_replace_what_runs() -> None:
     )
 
 
-async def test_replaced_artifact_of_what_runs_is_deployed() -> None:
+async def test_running_version_with_replaced_artifact_is_redeployed() -> None:
     state = running("v1.0.0")
     other = replace(state.running, identity="sha256:b")  # type: ignore[type-var]
 
@@ -237,14 +237,14 @@ async def test_nothing_in_between_is_tried_after_a_rollback() -> None:
     ) == waits.decision.reason
 
 
-async def test_release_after_what_was_left_is_deployed() -> None:
+async def test_version_newer_than_rolled_back_version_is_deployed() -> None:
     shelf = Shelf().put("v1.0.0").put("v1.1.0").put("v1.3.0")
     state = running("v1.0.0", quarantine=out("v1.2.0"), back_at=NOW - 60)
 
     assert (Action.DEPLOY, "v1.3.0", []) == told(await found(shelf, state))
 
 
-async def test_retry_ends_what_a_rollback_keeps_out() -> None:
+async def test_rolled_back_version_out_of_quarantine_is_deployed() -> None:
     shelf = Shelf().put("v1.0.0").put("v1.1.0")
 
     assert (Action.DEPLOY, "v1.1.0", []) == told(
@@ -289,7 +289,7 @@ async def test_registry_that_names_its_release_decides_about_order() -> None:
     assert (Action.DEPLOY, "v0.9.0", []) == told(goes)
 
 
-async def test_first_is_what_any_host_of_the_platform_can_have() -> None:
+async def test_first_candidate_skips_unavailable_releases() -> None:
     shelf = Shelf().put("v1.0.0").put("v1.1.0", ELSEWHERE).put("v1.2.0", UPLOADING)
 
     best, passed = await first(shelf.candidates())
@@ -314,7 +314,7 @@ def test_absence_is_confirmed_by_a_second_list() -> None:
     assert absence.confirmed("v1.1.0", shelf.candidates())
 
 
-def test_absence_ends_with_a_list_that_has_it() -> None:
+def test_absence_is_reset_when_version_reappears() -> None:
     shelf, absence = Shelf().put("v1.0.0"), Absence()
 
     assert not absence.confirmed("v1.1.0", shelf.candidates())

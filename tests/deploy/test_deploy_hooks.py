@@ -55,7 +55,7 @@ async def run(root: Path, memory: MemoryNotifier, before: str, after: str) -> No
         await hooks.after(ATTEMPT, TARGET)
 
 
-async def test_hooks_know_what_is_deployed(tmp_path: Path, memory: MemoryNotifier):
+async def test_hooks_receive_tags_and_outcome(tmp_path: Path, memory: MemoryNotifier):
     await run(tmp_path, memory, TELL, TELL)
 
     told = await asyncio.to_thread((tmp_path / "told").read_text)

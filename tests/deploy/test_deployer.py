@@ -27,7 +27,7 @@ def releases(tmp_path: Path) -> Releases:
     return Releases(tmp_path)
 
 
-async def test_a_release_is_in_place_when_it_is_committed(releases: Releases):
+async def test_current_link_points_to_release_at_commit(releases: Releases):
     deployer = AssetsDeployer(releases)
     seen = []
 
@@ -82,7 +82,7 @@ async def test_a_link_that_somebody_moved_is_put_back(releases: Releases):
     assert V1.directory == await releases.target()
 
 
-async def test_stopped_while_the_link_moves_it_is_put_back(
+async def test_cancellation_during_link_switch_restores_previous_link(
     releases: Releases, monkeypatch: pytest.MonkeyPatch
 ):
     """A thread can't be called off: putting back has to wait until it is done."""

@@ -184,7 +184,7 @@ async def test_a_fault_of_a_notifier_does_not_silence_the_next_notice(
     assert ["one", "two"] == [notice.text for notice in memory.sent]
 
 
-async def test_poll_that_fails_is_told_and_so_is_the_one_that_succeeds_again(
+async def test_poll_failure_and_recovery_are_notified(
     tmp_path: Path, memory: MemoryNotifier
 ):
     async with DeploymentLog(History(tmp_path), [memory], CLOCK) as deployment_log:
@@ -229,7 +229,7 @@ async def test_notifiers_that_live_are_entered_and_left(tmp_path: Path):
     assert ["entered", "text", "left"] == living.seen
 
 
-async def test_who_watches_hears_of_both_ends(tmp_path: Path):
+async def test_observers_are_notified_of_outcome_and_end(tmp_path: Path):
     """Of the outcome, and of the end of what comes after it; its faults are its own."""
     seen: list[tuple[str, str, str]] = []
 

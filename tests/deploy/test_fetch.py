@@ -129,7 +129,7 @@ def test_scope_is_of_the_registry_however_its_options_are_ordered() -> None:
     assert "d90ce60e2fbbb0e5" != scope("ghr://o/r?a=1&b=3")
 
 
-async def test_what_a_killed_dewy_left_in_staging_is_cleared(host: Host) -> None:
+async def test_staging_left_by_killed_dewy_is_cleared(host: Host) -> None:
     await host.fetcher.clear()
     assert not host.staging.exists()
     (host.staging / "tmp123").mkdir(parents=True)
@@ -203,7 +203,7 @@ async def test_cancelled_fetch_leaves_nothing(host: Host) -> None:
     assert [] == os.listdir(host.staging)
 
 
-async def test_manifest_of_what_was_evicted_is_deleted(host: Host) -> None:
+async def test_manifest_of_evicted_artifact_is_deleted(host: Host) -> None:
     """So that others see that it is to be fetched."""
     release = await host.current()
     await host.fetch(release)

@@ -82,7 +82,7 @@ async def test_artifact_signed_by_another_is_refused(
     await refused(host, rf"^signature of {FILE} does not verify")
 
 
-async def test_unsigned_artifact_is_refused_before_it_is_fetched(
+async def test_unsigned_artifact_is_refused_before_download(
     host: Host, pair: Minisign
 ) -> None:
     publish(host, CONTENT, None)
@@ -170,7 +170,7 @@ async def test_spoilt_signature_in_cache_keeps_nothing_out(
     assert CONTENT == await host.fetch(release)
 
 
-async def test_cached_artifact_that_fails_is_left_to_nobody(
+async def test_cached_artifact_failing_verification_is_invalidated(
     host: Host, pair: Minisign
 ) -> None:
     """Hosts that wait for each other's downloads would wait for it again."""

@@ -35,7 +35,7 @@ def test_records_come_back_in_order(tmp_path: Path) -> None:
     assert 0o600 == kept.path.stat().st_mode & 0o777
 
 
-def test_no_history_is_an_empty_one(tmp_path: Path) -> None:
+def test_missing_history_reads_as_empty(tmp_path: Path) -> None:
     """Looking creates nothing."""
     assert [] == History(tmp_path / "none").read()
     assert [] == list(tmp_path.iterdir())

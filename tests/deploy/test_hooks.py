@@ -63,7 +63,7 @@ async def test_hook_runs_in_its_directory(tmp_path: Path) -> None:
     assert result.duration > 0
 
 
-async def test_hook_knows_what_is_deployed(
+async def test_hook_environment_contains_deployment_variables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hooks had no way to know which version they run for."""
@@ -241,7 +241,7 @@ async def test_hook_without_descriptors_has_failed(
     assert "Too many open files" in result.stderr
 
 
-async def test_output_of_what_hook_leaves_running_goes_nowhere(
+async def test_output_of_background_process_is_discarded(
     tmp_path: Path, left: list[int]
 ) -> None:
     """It filled the disk from a file that nothing could see; and it is not ended."""

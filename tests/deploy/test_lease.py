@@ -46,7 +46,7 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
 
 
-async def test_one_of_many_has_it(site: Site) -> None:
+async def test_lease_under_contention_has_single_holder(site: Site) -> None:
     taken = await asyncio.gather(*(site.host().take() for _ in range(9)))
 
     assert 1 == taken.count(Standing.OURS)
@@ -61,7 +61,7 @@ async def test_note_has_the_originals_names(site: Site) -> None:
     assert "2033-05-18T03:34:20Z" == document["expires_at"]
 
 
-async def test_dead_holder_keeps_it_no_longer_than_its_length(site: Site) -> None:
+async def test_lease_of_dead_holder_expires(site: Site) -> None:
     await site.host().take()
     other = site.host(wall=9e9)
     site.now += 59
@@ -71,7 +71,7 @@ async def test_dead_holder_keeps_it_no_longer_than_its_length(site: Site) -> Non
     assert Standing.OURS is await other.take()
 
 
-async def test_clocks_that_differ_do_not_make_it_longer(site: Site) -> None:
+async def test_clock_skew_does_not_extend_lease(site: Site) -> None:
     """Nobody tells the time, and the dead holder's clock was hours ahead."""
     site.tells = False
     await site.host(wall=2e9 + 7200).take()
@@ -92,7 +92,7 @@ async def test_renewed_lease_lasts(site: Site) -> None:
         assert Standing.ANOTHERS is await other.take()
 
 
-async def test_it_is_renewed_by_itself(site: Site) -> None:
+async def test_held_lease_is_renewed_automatically(site: Site) -> None:
     one = site.host(length=0.03)
     await one.take()
     before = await site.cache.get(KEY)
@@ -107,7 +107,7 @@ async def test_it_is_renewed_by_itself(site: Site) -> None:
     await asyncio.wait({keeping})
 
 
-async def test_what_was_given_back_is_free(site: Site) -> None:
+async def test_released_lease_is_available(site: Site) -> None:
     one = site.host()
     await one.take()
     await one.give_back(useless=False)
@@ -116,7 +116,7 @@ async def test_what_was_given_back_is_free(site: Site) -> None:
     assert Standing.OURS is await site.host().take()
 
 
-async def test_useless_lease_holds_nobody_up(site: Site) -> None:
+async def test_lease_released_as_useless_does_not_block_other_hosts(site: Site) -> None:
     """What was fetched under it could not be kept for the others."""
     one = site.host()
     await one.take()
@@ -142,14 +142,14 @@ async def test_lease_that_was_lost_is_left_alone(site: Site) -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"holder": "a"}'])
-async def test_what_is_no_note_is_no_lease(site: Site, text: bytes) -> None:
+async def test_malformed_lease_note_is_ignored(site: Site, text: bytes) -> None:
     await site.cache.put(KEY, text)
 
     assert Note.parse(text) is None
     assert Standing.OURS is await site.host().take()
 
 
-async def test_nobody_is_believed_for_more_than_ten_minutes(site: Site) -> None:
+async def test_lease_expiry_is_capped_at_ten_minutes(site: Site) -> None:
     note = Note("h:1", "v", "2033-05-18T03:33:20Z", "2099-01-01T00:00:00Z")
     await site.cache.put(KEY, note.text())
     host = site.host()
@@ -161,7 +161,7 @@ async def test_nobody_is_believed_for_more_than_ten_minutes(site: Site) -> None:
     assert Standing.OURS is await host.take()
 
 
-async def test_lease_is_taken_and_given_back_one_write_after_the_other(
+async def test_lease_is_taken_and_released_despite_rate_limit(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where a cache takes one write per second, others see the note all the same."""

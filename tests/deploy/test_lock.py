@@ -29,7 +29,7 @@ def private(tmp_path: Path) -> Path:
     return tmp_path / ".dewy"
 
 
-def test_second_dewy_is_told_who_the_first_is(private: Path) -> None:
+def test_second_lock_in_same_root_reports_pid_of_holder(private: Path) -> None:
     """Two of them in one root would undo each other's work."""
     with (
         lock(private),

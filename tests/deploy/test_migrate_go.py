@@ -86,7 +86,7 @@ def test_directories_tell_their_time():
     )
 
 
-def test_without_a_link_the_cache_tells_what_ran(tmp_path: Path):
+def test_release_without_link_is_found_in_cache(tmp_path: Path):
     (tmp_path / "current").write_text("v1.2.3--app.tar.gz")
     (tmp_path / "v1.2.3--app.tar.gz").touch()
 

@@ -35,7 +35,7 @@ def test_the_first_release_is_deployed():
     assert Action.DEPLOY is decide(State(), release("v1"))
 
 
-def test_what_runs_is_not_deployed_again():
+def test_running_version_is_not_redeployed():
     assert Action.SKIP is decide(running("v1"), release("v1"))
 
 
@@ -43,7 +43,7 @@ def test_a_new_version_is_deployed():
     assert Action.DEPLOY is decide(running("v1"), release("v2"))
 
 
-def test_a_withdrawn_version_makes_way_for_the_next_lower_one():
+def test_withdrawn_version_is_replaced_by_next_lower_version():
     assert Action.DEPLOY is decide(running("v2"), release("v1"))
 
 
@@ -51,7 +51,7 @@ def test_a_replaced_artifact_under_the_same_tag_is_deployed():
     assert Action.DEPLOY is decide(running("v1"), release("v1", "sha256:b"))
 
 
-def test_what_the_original_left_is_known_by_its_tag_alone():
+def test_release_without_identity_is_matched_by_tag():
     assert Action.SKIP is decide(running("v1", ""), release("v1"))
     assert Action.DEPLOY is decide(running("", ""), release("v1"))
 
@@ -101,7 +101,7 @@ def test_hold_does_not_keep_an_empty_root_empty():
     assert Action.DEPLOY is decide(replace(State(), hold=True), release("v1"))
 
 
-def test_newest_release_is_met_once_it_runs_or_person_keeps_it_out():
+def test_newest_release_is_met_if_running_or_blocked_by_operator():
     by_operator = Quarantine().add("v2", "sha256:a", "no", CLOCK, traffic=True, by="x")
 
     assert is_met(running("v1"), release("v1"))
@@ -109,7 +109,7 @@ def test_newest_release_is_met_once_it_runs_or_person_keeps_it_out():
     assert is_met(running("v1", quarantine=by_operator), release("v2"))
 
 
-def test_newest_release_is_not_met_while_it_is_kept_out_or_unknown():
+def test_newest_release_is_not_met_if_pending_failed_or_unknown():
     assert not is_met(running("v1", quarantine=failed("v2")), release("v2"))
     assert not is_met(running("v1"), release("v2"))
     assert not is_met(running("v1"), None)
@@ -126,7 +126,7 @@ def test_release_dated_far_ahead_is_not_on_its_way_for_ever():
 @pytest.mark.parametrize(
     ("tag", "expected"), [("v1.1.0", "v1.6.0"), ("v1.7.0", ""), ("nightly", "")]
 )
-def test_version_below_what_runs_is_outdated_by_it(tag: str, expected: str) -> None:
+def test_version_older_than_running_is_outdated(tag: str, expected: str) -> None:
     running = Installed("v1.6.0", "six", "d6", 1.0)
 
     assert expected == outdated_by(State(running, (running,)), tag, precedence)
@@ -153,7 +153,7 @@ def test_quarantined_version_that_polls_do_not_try_has_a_reason(
     assert "" == not_tried(State(), "v1.3.0", newest, precedence)
 
 
-def test_quarantined_version_below_what_runs_is_not_tried() -> None:
+def test_quarantined_version_older_than_running_is_not_retried() -> None:
     running = Installed("v1.2.0", "two", "", 0.0)
     told = not_tried(State(running, (running,)), "v1.1.0", "", precedence)
 

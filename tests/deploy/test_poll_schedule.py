@@ -16,7 +16,7 @@ def test_the_first_failure_waits_no_longer():
     assert 10 == next_poll(10, 1, 600, None, 0.5)
 
 
-def test_the_delay_doubles_with_half_of_it_random():
+def test_poll_delay_doubles_with_half_of_increase_random():
     assert (15, 20) == (next_poll(10, 2, 600, None, 0), next_poll(10, 2, 600, None, 1))
 
 

@@ -81,7 +81,7 @@ async def test_probation_goes_on_after_a_restart_of_dewy(
     assert judged is await case.die()
 
 
-async def test_what_was_gone_back_to_is_not_on_probation_after_a_restart(
+async def test_rollback_target_is_not_on_probation_after_restart(
     tmp_path: Path,
 ):
     old = replace(OLD, at=999.0)
@@ -117,7 +117,7 @@ async def test_going_back_is_told_with_the_last_lines(tmp_path: Path):
     assert (("log", "oh no"),) == notice.fields
 
 
-async def test_what_is_undone_is_written_at_once_and_first(tmp_path: Path, monkeypatch):
+async def test_rollback_state_is_saved_before_link_switch(tmp_path: Path, monkeypatch):
     """A dewy killed in between must not start the bad release again."""
     case = Case(tmp_path)
     await case.releases.switch(NEW.directory)
@@ -137,7 +137,7 @@ async def test_what_is_undone_is_written_at_once_and_first(tmp_path: Path, monke
     assert OLD.directory == await case.releases.target()
 
 
-async def test_what_cannot_be_put_back_does_not_move(tmp_path: Path):
+async def test_failed_release_stays_current_if_rollback_is_impossible(tmp_path: Path):
     """Somebody removed it, or the disk is full: what failed is started again."""
     case = Case(tmp_path)
     await case.releases.switch(NEW.directory)
@@ -161,7 +161,7 @@ def with_three(root: Path) -> Case:
     return case
 
 
-async def test_missing_release_is_passed_over_for_the_one_before(tmp_path: Path):
+async def test_rollback_skips_missing_release(tmp_path: Path):
     """It crash-looped, though a good one lay there."""
     case = with_three(tmp_path)
     (tmp_path / "releases" / OLD.directory).rmdir()
@@ -193,7 +193,7 @@ async def test_rollback_that_cannot_be_is_told_and_tried_again(tmp_path: Path):
     assert OLDER == case.state_store.state.running
 
 
-async def test_quarantine_is_timed_once_what_was_gone_back_to_dies_too(
+async def test_quarantine_becomes_timed_if_rollback_target_dies_too(
     tmp_path: Path,
 ):
     """A database that is down is not the new version's fault."""
@@ -208,7 +208,7 @@ async def test_quarantine_is_timed_once_what_was_gone_back_to_dies_too(
     assert OLD == case.state_store.state.running
 
 
-async def test_quarantine_stays_if_what_was_gone_back_to_dies_much_later(
+async def test_quarantine_stays_untimed_if_rollback_target_dies_later(
     tmp_path: Path,
 ):
     case = with_three(tmp_path)
@@ -230,11 +230,11 @@ async def test_a_later_death_is_no_verdict(tmp_path: Path):
     assert NEW == case.state_store.state.running
 
 
-async def test_a_death_of_what_is_not_on_probation_is_no_verdict(tmp_path: Path):
+async def test_death_outside_probation_causes_no_rollback(tmp_path: Path):
     assert not await Case(tmp_path).die()
 
 
-async def test_one_probation_knows_one_verdict(tmp_path: Path):
+async def test_second_death_in_probation_causes_no_further_rollback(tmp_path: Path):
     case = Case(tmp_path)
     case.probation.begin(NEW, "abc")
     await case.die()
@@ -243,7 +243,7 @@ async def test_one_probation_knows_one_verdict(tmp_path: Path):
     assert OLD == case.state_store.state.running
 
 
-async def test_no_rollback_keeps_what_failed(tmp_path: Path):
+async def test_failed_release_keeps_running_with_rollback_disabled(tmp_path: Path):
     case = Case(tmp_path, rollback=False)
     case.probation.begin(NEW, "abc")
 
@@ -325,7 +325,7 @@ def test_nothing_passes_probation_while_dewy_stops(
     assert "Probation passed" not in caplog.messages
 
 
-async def test_whoever_waits_for_probation_learns_that_it_failed(tmp_path: Path):
+async def test_wait_for_probation_ends_when_release_fails(tmp_path: Path):
     case = Case(tmp_path)
     case.probation.begin(NEW, "abc")
     waiting = asyncio.create_task(case.probation.over())
@@ -429,7 +429,7 @@ class Elsewhere(AssetsDeployer):
         await super().put_back(previous)
 
 
-async def test_release_at_hand_is_put_back_before_a_better_one_to_fetch(
+async def test_local_release_is_preferred_over_release_to_fetch(
     tmp_path: Path,
 ):
     older = Installed("v0", "0", "20310103T040506Z", 0.5)
@@ -471,7 +471,7 @@ async def test_version_that_takes_over_while_another_is_fetched_is_not_gone_back
     assert ["v2"] == [each.tag for each in case.state_store.state.quarantine]
 
 
-async def test_releases_to_fetch_are_not_waited_for_one_after_the_other(
+async def test_slow_rollback_fetch_is_not_followed_by_another_fetch(
     tmp_path: Path,
 ):
     """Nothing served meanwhile, for half a minute each."""

@@ -35,7 +35,7 @@ NEWER = Installed("v3", "c", "20310203T060000Z", 3.0)
 
 
 @pytest.mark.parametrize("later", [2, 500])
-async def test_failed_successor_leads_back_to_what_served_before_whatever_it_did(
+async def test_failed_successor_rolls_back_to_once_failed_release(
     later: float, tmp_path: Path
 ):
     """It died once, served on, and its successor never lived: an outage."""
@@ -53,7 +53,7 @@ async def test_failed_successor_leads_back_to_what_served_before_whatever_it_did
     assert ("v3", "rolled back") == (record.tag, record.outcome)
 
 
-async def test_successor_is_not_left_for_what_served_no_more(tmp_path: Path):
+async def test_no_rollback_to_release_that_stopped_serving(tmp_path: Path):
     case = await alone(tmp_path)
     (tmp_path / "current").unlink()
     await succeeded(case, NEWER)
@@ -62,7 +62,7 @@ async def test_successor_is_not_left_for_what_served_no_more(tmp_path: Path):
     assert NEWER == case.state_store.state.running
 
 
-async def test_successor_is_not_left_for_what_a_person_keeps_out(tmp_path: Path):
+async def test_no_rollback_to_release_quarantined_by_operator(tmp_path: Path):
     case = await alone(tmp_path)
     await succeeded(case, NEWER)
     await case.state_store.condemn(

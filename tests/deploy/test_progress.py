@@ -20,7 +20,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_bar_is_one_line_and_gone_in_the_end() -> None:
+def test_progress_bar_uses_single_line_and_is_cleared() -> None:
     stream = Terminal()
     times = iter([0.0, 0.0, 0.01, 0.2])
 
@@ -103,7 +103,7 @@ def test_bytes_are_counted_over_all_downloads() -> None:
     assert 1000 + 50 + 20 == shown.fetched
 
 
-def test_version_is_told_how_far_it_is_at_each_tenth_and_now_and_then(
+def test_fetch_progress_is_reported_at_each_tenth(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(progress.time, "monotonic", lambda: 1.0)

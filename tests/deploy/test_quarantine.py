@@ -63,7 +63,7 @@ def test_replaced_artifact_is_a_new_candidate() -> None:
     assert quarantine.blocking("v2", "a", now=0) is None
 
 
-def test_failures_are_counted_in_one_entry() -> None:
+def test_repeated_failures_are_counted_in_single_entry() -> None:
     """The latest reason is the one people see."""
     quarantine = Quarantine().add("v1", "a", "first", at(0), traffic=False)
     quarantine = quarantine.add("v2", "b", "other", at(1), traffic=False)
@@ -154,7 +154,7 @@ def test_untimed_entry_never_goes_by_itself(by: str) -> None:
     assert ["v1"] == kept(lasting, (1, NONE, True), (400, NONE, True))
 
 
-def test_entry_is_eased_once_what_ran_before_fails_too() -> None:
+def test_entry_becomes_timed_if_previous_version_also_fails() -> None:
     """A database that is down is nobody's fault."""
     quarantine = Quarantine().add("v2", "b", "died", at(0), traffic=True)
     eased = quarantine.eased("v2", "b", at(100)).find("v2", "b")
@@ -202,7 +202,7 @@ def test_quarantine_survives_being_written() -> None:
     assert quarantine == Quarantine.from_json(data)
 
 
-def test_a_change_is_made_and_undone_in_what_has_moved_on() -> None:
+def test_change_is_applied_and_reverted_on_newer_quarantine() -> None:
     old = Quarantine().add("v1", "a", "r", Clock(), traffic=True)
     new = old.release("v1").add("v2", "b", "r", Clock(), traffic=True)
     later = old.add("v3", "c", "r", Clock(), traffic=True)

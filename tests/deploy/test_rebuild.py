@@ -26,7 +26,7 @@ def test_directories_are_named_after_the_deployments_that_made_them() -> None:
     ] == named([V1, V2, "other"], records)
 
 
-def test_directory_without_one_deployment_has_no_name() -> None:
+def test_directory_without_unique_deployment_is_not_named() -> None:
     """A guess would say that a version runs that does not."""
     records = [deployed("v1", AT + 4, "rollback"), deployed("v2", AT + 600)]
 

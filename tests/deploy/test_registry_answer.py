@@ -74,7 +74,7 @@ def test_json_has_the_originals_names() -> None:
     assert "2026-01-02T03:04:05Z" == response["CreatedAt"]
 
 
-def test_what_is_empty_is_left_out_and_no_time_is_the_zero_time() -> None:
+def test_empty_entry_omits_fields_and_writes_zero_times() -> None:
     document = json.loads(RegistryAnswer().text())
 
     assert {"fetched_at": ZERO, "locked_at": ZERO} == document
@@ -94,7 +94,7 @@ def test_entry_survives_its_text(failure: Failure | None) -> None:
     assert entry == RegistryAnswer.parse(entry.text())
 
 
-def test_files_that_nobody_listed_stay_unlisted() -> None:
+def test_unknown_file_list_survives_serialization() -> None:
     """None at all would mean that there is no checksum to be asked for."""
     entry = RegistryAnswer(replace(RELEASE, files=None), AT)
 
@@ -108,7 +108,7 @@ def test_errors_come_back_as_they_were() -> None:
         assert (type(error), str(error)) == (type(again), str(again))
 
 
-def test_answer_of_the_original_lacks_what_tells_contents_apart() -> None:
+def test_answer_of_original_without_identity_is_discarded() -> None:
     """It counts as none, or an artifact that was replaced would go unseen."""
     text = (
         b'{"response":{"ID":"1","Tag":"v1.0.0","ArtifactURL":"ghr://x","CreatedAt":'
@@ -137,7 +137,7 @@ def test_answer_of_the_original_lacks_what_tells_contents_apart() -> None:
         b"[" * 100_000,
     ],
 )
-def test_what_is_no_entry_is_an_empty_one(text: bytes | None) -> None:
+def test_malformed_entry_is_parsed_as_empty(text: bytes | None) -> None:
     assert RegistryAnswer() == RegistryAnswer.parse(text)
 
 

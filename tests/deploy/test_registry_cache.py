@@ -197,7 +197,7 @@ async def test_failure_is_shared_as_well(site: Site, error: Exception) -> None:
     assert ONE == await site.host().current()
 
 
-async def test_no_release_is_an_answer_that_no_older_one_hides(site: Site) -> None:
+async def test_no_release_answer_supersedes_cached_release(site: Site) -> None:
     await site.host().current()
     site.registry.answer = NoRelease("withdrawn")
     site.cache.now += 31
@@ -322,7 +322,7 @@ async def test_time_to_stay_away_is_shared(site: Site) -> None:
 
 
 @pytest.mark.parametrize("limited", [1, 2])
-async def test_claim_and_answer_are_written_one_after_the_other(
+async def test_claim_and_answer_are_written_despite_rate_limit(
     site: Site, monkeypatch: pytest.MonkeyPatch, limited: int
 ) -> None:
     """Where a cache takes one write per second, later is soon enough."""
@@ -389,7 +389,7 @@ def listing(site: Site) -> Listing:
     return listing
 
 
-async def test_list_is_shared_with_what_cannot_be_had(
+async def test_shared_candidate_list_includes_unavailable_versions(
     site: Site, listing: Listing
 ) -> None:
     await site.host().candidates()

@@ -12,7 +12,7 @@ from dewy.deploy.state import State
 from tests.standins.agents import acting
 
 
-async def test_what_is_brought_can_be_installed(tmp_path: Path):
+async def test_fetched_release_can_be_installed(tmp_path: Path):
     async with acting(tmp_path) as hands:
         supply = hands.agent.release_store
         hands.publish("v1.0.0")
@@ -32,7 +32,7 @@ async def test_what_is_brought_can_be_installed(tmp_path: Path):
         assert "v1.0.0" == await asyncio.to_thread((where / "VERSION").read_text)
 
 
-async def test_what_the_state_does_not_hold_is_removed(tmp_path: Path):
+async def test_release_absent_from_state_is_removed(tmp_path: Path):
     async with acting(tmp_path) as hands:
         hands.publish("v1.0.0")
         await hands.tick()

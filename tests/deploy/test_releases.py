@@ -59,7 +59,7 @@ async def test_directory_is_named_after_the_second_in_utc(releases: Releases) ->
     assert FIRST == await releases.reserve(NOW) == await releases.reserve(there)
 
 
-async def test_two_releases_of_one_second_do_not_share(
+async def test_releases_in_same_second_get_distinct_directories(
     releases: Releases, root: Path
 ) -> None:
     """Names had a resolution of one second, and the second one overwrote."""
@@ -100,7 +100,7 @@ async def test_failed_release_leaves_nothing(
     assert [] == names(root)
 
 
-async def test_release_is_not_seen_before_it_is_complete(
+async def test_release_is_hidden_until_unpacking_is_complete(
     releases: Releases, root: Path, artifact: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
@@ -115,7 +115,7 @@ async def test_release_is_not_seen_before_it_is_complete(
     assert [f".{FIRST}.partial"] == seen
 
 
-async def test_what_a_killed_dewy_left_is_overwritten(
+async def test_partial_release_of_killed_dewy_is_overwritten(
     releases: Releases, root: Path, artifact: Path
 ) -> None:
     made(root, f".{FIRST}.partial/old")
@@ -193,7 +193,7 @@ async def test_full_file_system_says_so(small_root: Path, tmp_path: Path) -> Non
     assert [] == names(small_root)
 
 
-async def test_current_is_one_of_the_releases(releases: Releases, root: Path) -> None:
+async def test_current_is_set_and_withdrawn(releases: Releases, root: Path) -> None:
     made(root, FIRST)
     await releases.switch(FIRST)
     assert FIRST == await releases.target()
@@ -203,7 +203,7 @@ async def test_current_is_one_of_the_releases(releases: Releases, root: Path) ->
 
 
 @pytest.mark.parametrize("kind", ["file", "directory"])
-async def test_what_replaced_current_is_set_aside(
+async def test_file_replacing_current_link_is_set_aside(
     releases: Releases, root: Path, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A program that died meanwhile could not be started again."""
@@ -229,7 +229,7 @@ def test_root_may_be_relative(root: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert str(root / "releases" / FIRST) == os.readlink(root / "current")
 
 
-async def test_pruning_keeps_what_it_is_told_and_what_runs(
+async def test_pruning_keeps_retained_and_running_releases(
     releases: Releases, root: Path
 ) -> None:
     """Pruning went by time of change, and could remove what `current` points at."""
@@ -242,7 +242,7 @@ async def test_pruning_keeps_what_it_is_told_and_what_runs(
     assert kept == names(root)
 
 
-async def test_pruning_leaves_what_is_not_ours(releases: Releases, root: Path) -> None:
+async def test_pruning_keeps_foreign_files(releases: Releases, root: Path) -> None:
     made(root, "manual", f"{FIRST}.bak", f"{FIRST}-2", f".{FIRST}.partial")
     saved(root / "releases", "20310203T040508Z", b"a file")
     (root / "releases/20310203T040509Z").symlink_to("manual")
@@ -266,7 +266,7 @@ Releases(Path(sys.argv[1]))._prune(frozenset())
 NOBODY = 65534
 
 
-def test_pruning_removes_what_is_read_only() -> None:
+def test_pruning_removes_read_only_files() -> None:
     """Also for those who are not root, whom modes do stop."""
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
@@ -313,7 +313,7 @@ async def test_interrupted_removal_leaves_no_half_release(
     assert [f".{FIRST}.partial"] == names(root)
 
 
-async def test_boot_clears_what_was_left_half_done(
+async def test_partial_files_are_removed_at_boot(
     releases: Releases, root: Path
 ) -> None:
     made(root, FIRST, f".{FIRST}-2.partial", ".hidden")
@@ -364,7 +364,7 @@ async def test_undo_that_fails_is_told_and_made_good_later(
     assert ["Current not put back"] == messages
 
 
-async def test_link_moved_by_hand_is_told_as_it_is_put_back(
+async def test_manually_moved_link_is_restored_with_warning(
     releases: Releases, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     made(root, FIRST, f"{FIRST}-2")
@@ -380,7 +380,7 @@ async def test_link_moved_by_hand_is_told_as_it_is_put_back(
     assert FIRST == warning.__dict__["was"]
 
 
-async def test_link_that_leads_outside_is_told_as_it_is_put_back_at_boot(
+async def test_link_outside_releases_is_restored_at_boot_with_warning(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     made(root, FIRST)

@@ -58,7 +58,7 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
 
 
-async def test_one_fetches_and_the_others_have_it_from_the_cache(site: Site) -> None:
+async def test_concurrent_hosts_download_artifact_once(site: Site) -> None:
     release = await site.upstream.current()
     fetched = await asyncio.gather(
         *(site.fetch(site.host(), release) for _ in range(9))
@@ -106,7 +106,7 @@ async def test_lease_ends_when_the_artifact_is_there(site: Site) -> None:
         assert not await site.cache.keys("locks/")
 
 
-async def test_next_one_tries_when_a_download_fails(site: Site) -> None:
+async def test_failed_download_is_retried_by_next_host(site: Site) -> None:
     release = await site.upstream.current()
     site.upstream.store.fail("fetch", RemoteError("the wire was cut"))
     hosts = [site.fetch(site.host(), release) for _ in range(3)]
@@ -116,7 +116,7 @@ async def test_next_one_tries_when_a_download_fails(site: Site) -> None:
     assert 1 == len([each for each in fetched if isinstance(each, RemoteError)])
 
 
-async def test_what_cannot_be_kept_is_not_waited_for(tmp_path: Path) -> None:
+async def test_uncacheable_artifact_is_fetched_by_every_host(tmp_path: Path) -> None:
     """It is too large for the cache: everybody fetches it, and nobody in a queue."""
     site = Site(tmp_path, size="2KB")
     release = await site.upstream.current()
@@ -143,7 +143,7 @@ class Down:
 
 
 @pytest.mark.parametrize("error", [RemoteError("it is down"), ZeroDivisionError("0")])
-async def test_cache_that_is_down_holds_nobody_up(
+async def test_unavailable_cache_does_not_block_fetch(
     site: Site, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     down: Any = Down(error)

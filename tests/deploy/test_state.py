@@ -56,13 +56,13 @@ def test_state_survives_being_written() -> None:
     assert State() == State.from_json(State().to_json())
 
 
-def test_what_takes_over_runs_since_it_was_deployed_or_gone_back_to() -> None:
+def test_running_since_is_deployment_or_rollback_time() -> None:
     assert (0.0, 7.0) == (State().since, FULL.since)
     assert 3.0 == FULL.deployed(V3, 7).since
     assert 9.0 == FULL.deployed(V1, 7, 9.0).since
 
 
-def test_keys_of_newer_dewy_survive_older_one() -> None:
+def test_unknown_keys_of_newer_dewy_are_preserved() -> None:
     """Going back to an older dewy of the same format is possible."""
     data = json.loads(FULL.to_json())
     data["moon"] = data["running"]["moon"] = data["groups"][0]["moon"] = "full"
@@ -86,7 +86,7 @@ def test_keys_of_newer_dewy_survive_older_one() -> None:
         State().to_json().replace(b'"installed": []', b'"installed": 1'),
     ],
 )
-def test_what_is_no_state_is_refused(text: bytes) -> None:
+def test_malformed_state_is_refused(text: bytes) -> None:
     """Guessing would run the wrong version."""
     with pytest.raises(ValueError):  # noqa: PT011 - any of its kinds
         State.from_json(text)
@@ -151,7 +151,7 @@ def test_broken_file_is_set_aside_whole(tmp_path: Path, content: bytes) -> None:
     assert None is file.read()
 
 
-def test_unreadable_file_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_unreadable_state_file_error_suggests_remedy(tmp_path: Path) -> None:
     file = StateFile(tmp_path)
     file.path.mkdir()
     with pytest.raises(DewyError, match=r"cannot be read: .* move it away"):
@@ -218,7 +218,7 @@ def test_candidates_skip_bad_and_missing_releases() -> None:
     assert [V1] == list(state.candidates(missing=[V2]))
 
 
-def test_gone_release_makes_way_and_is_remembered_until_it_runs_again() -> None:
+def test_missing_release_is_remembered_until_redeployed() -> None:
     clock = Clock()
     bad = Quarantine().add("v2", V2.identity, "no", clock, traffic=False)
     state = State(V3, (V3, V2, V1), quarantine=bad, back_at=9.0)
@@ -242,7 +242,7 @@ def test_release_that_is_there_stays_though_others_are_gone() -> None:
     assert State(V2, (V2,)) == State(V2, (V2, V1)).present({V2.directory})
 
 
-def test_state_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+def test_failed_state_write_preserves_previous_state(tmp_path: Path) -> None:
     """A full disk costs the change, not the memory."""
     file = StateFile(tmp_path)
     file.write(FULL)
@@ -285,7 +285,7 @@ def test_state_is_written_on_full_disk_again_and_again(
 
 
 @pytest.mark.parametrize("full_disk", ["blocks"], indirect=True)
-def test_state_larger_than_spare_leaves_old_one_on_full_disk(
+def test_oversized_state_on_full_disk_preserves_previous_state(
     full_disk: tuple[Path, str],
 ) -> None:
     private, kind = full_disk

@@ -35,7 +35,7 @@ def forbid(file: StateFile, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file, "write", refuse)
 
 
-async def test_a_change_is_on_disk_when_it_is_visible(
+async def test_completed_state_change_is_on_disk(
     state_store: StateStore, file: StateFile
 ):
     assert (await state_store.change(held)).hold
@@ -54,7 +54,7 @@ async def test_a_change_that_cannot_be_written_did_not_happen(
     assert State() == state_store.state
 
 
-async def test_what_is_true_anyhow_is_remembered_without_the_disk(
+async def test_quarantine_on_unwritable_disk_is_kept_in_memory(
     state_store: StateStore, file: StateFile, monkeypatch: pytest.MonkeyPatch
 ):
     forbid(file, monkeypatch)
@@ -93,7 +93,7 @@ async def test_nothing_is_written_where_nothing_changes(
     assert State() == await state_store.change(lambda state: state)
 
 
-async def test_what_the_disk_refused_is_written_as_soon_as_it_can(
+async def test_failed_state_write_is_retried_with_next_note(
     state_store: StateStore, file: StateFile, monkeypatch: pytest.MonkeyPatch
 ):
     forbid(file, monkeypatch)

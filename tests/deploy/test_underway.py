@@ -64,7 +64,7 @@ async def test_change_that_came_to_nothing_is_forgotten(tmp_path: Path) -> None:
     assert [] == await told(tmp_path)
 
 
-async def test_end_of_an_earlier_change_leaves_the_present_one(tmp_path: Path) -> None:
+async def test_end_of_earlier_deployment_keeps_current_record(tmp_path: Path) -> None:
     deployment_log, earlier = DeploymentLog(History(tmp_path), (), CLOCK), attempt()
     await deployment_log.begin(earlier)
     await deployment_log.begin(replace(earlier, id="another"))

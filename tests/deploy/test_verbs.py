@@ -82,7 +82,7 @@ def test_retry_below_a_newer_version_in_quarantine_says_so(newest: str) -> None:
     ],
     ids=["newest", "other gone", "nothing runs"],
 )
-def test_retry_of_what_polls_find_says_when_it_is_deployed(
+def test_retry_reports_version_is_redeployed_if_newest(
     state: State, tag: str, newest: str
 ) -> None:
     assert (
@@ -91,7 +91,7 @@ def test_retry_of_what_polls_find_says_when_it_is_deployed(
     )
 
 
-def test_rollback_without_a_good_target_names_the_verb_for_a_bad_one() -> None:
+def test_rollback_without_good_target_suggests_explicit_version() -> None:
     state = replace(BACK, quarantine=bad(V130, V110))
     with pytest.raises(DewyError) as refused:
         rollback(state, None, CLOCK, [V130])
@@ -124,7 +124,7 @@ def test_rollback_again_goes_to_what_a_clock_that_ran_ahead_dated() -> None:
     assert ahead == rollback(state, None, CLOCK)[0].running
 
 
-def test_retry_of_what_is_not_in_quarantine_lists_what_is() -> None:
+def test_retry_of_unquarantined_version_lists_quarantine() -> None:
     """A slip of the finger is seen at once."""
     with pytest.raises(DewyError, match=r"v9 is not in quarantine \(in it: v1, v2\)"):
         retry(replace(RUNNING, quarantine=bad(V1, V2)), "v9")
@@ -145,7 +145,7 @@ def test_rollback_goes_to_the_previous_release() -> None:
     assert "rolled back to v2; v3 stays out" in message
 
 
-def test_rollback_passes_over_what_failed() -> None:
+def test_rollback_skips_quarantined_version() -> None:
     """Going from one bad release to another helps nobody."""
     after, _ = rollback(replace(RUNNING, quarantine=bad(V2)), None, CLOCK)
 
@@ -160,7 +160,7 @@ def test_rollback_again_goes_further_back() -> None:
     assert V1 == twice.running
 
 
-def test_rollback_to_a_named_version_takes_it_out_of_quarantine() -> None:
+def test_rollback_to_named_version_ends_its_quarantine() -> None:
     """Whoever names it means it."""
     after, _ = rollback(replace(RUNNING, quarantine=bad(V1)), "v1", CLOCK)
 
@@ -168,7 +168,7 @@ def test_rollback_to_a_named_version_takes_it_out_of_quarantine() -> None:
     assert ["v3"] == [entry.tag for entry in after.quarantine]
 
 
-def test_rollback_works_under_hold_and_leaves_it() -> None:
+def test_rollback_under_hold_succeeds_and_keeps_hold() -> None:
     """Hold is against new versions, not against the way back."""
     after, _ = rollback(replace(RUNNING, hold=True, wanted="v3"), None, CLOCK)
 
@@ -187,7 +187,7 @@ def test_rolled_back_version_is_not_deployed_again() -> None:
     assert Action.DEPLOY == plan(after, newer, 1000).action
 
 
-def test_rollback_to_what_is_not_kept_lists_what_is() -> None:
+def test_rollback_to_missing_version_lists_kept_versions() -> None:
     """Only what is on this host can be started without the registry."""
     with pytest.raises(DewyError, match=r"v9 is not on this host \(kept: v2, v1\)"):
         rollback(RUNNING, "v9", CLOCK)
@@ -195,7 +195,7 @@ def test_rollback_to_what_is_not_kept_lists_what_is() -> None:
         rollback(State(), "v9", CLOCK)
 
 
-def test_rollback_to_what_runs_is_refused() -> None:
+def test_rollback_to_running_version_is_refused() -> None:
     """It would quarantine the version it is to start."""
     with pytest.raises(DewyError, match="v3 runs already"):
         rollback(RUNNING, "v3", CLOCK)
@@ -242,7 +242,7 @@ def test_deploy_is_remembered_for_the_next_start() -> None:
     assert "the next start deploys v2" in message
 
 
-def test_deploy_of_the_newest_is_what_a_start_does_anyway() -> None:
+def test_deploy_without_version_clears_wanted_version() -> None:
     """It takes back a version that was asked for."""
     after, message = deploy(replace(RUNNING, wanted="v2"), None)
 

@@ -39,7 +39,7 @@ def why(version: str, state: State = STATE, looked: Looked = NEWEST) -> tuple[st
     return answer.verdict, "\n".join(answer.why)
 
 
-def test_what_runs() -> None:
+def test_running_version_is_reported_as_running() -> None:
     verdict, text = why("v2")
 
     assert "runs" == verdict
@@ -48,7 +48,7 @@ def test_what_runs() -> None:
     assert "rollback" not in text
 
 
-def test_what_runs_although_there_is_newer() -> None:
+def test_running_version_reports_hold_despite_newer_version() -> None:
     """The reason is the one that polls go by."""
     held = replace(STATE, hold=True)
 
@@ -71,7 +71,7 @@ def test_after_hook_that_failed_is_told_and_judges_nothing() -> None:
     assert "left" == before.verdict
 
 
-def test_what_ran_before() -> None:
+def test_replaced_version_is_reported_as_left() -> None:
     verdict, text = why("v1")
 
     assert "left" == verdict
@@ -80,7 +80,7 @@ def test_what_ran_before() -> None:
 
 
 @pytest.mark.parametrize("traffic", [True, False])
-def test_what_is_in_quarantine(traffic: bool) -> None:
+def test_quarantined_version_is_reported_with_reason(traffic: bool) -> None:
     """The verdict stands whatever the registry names."""
     bad = Quarantine().add("v3", "v3", "died", CLOCK, traffic=traffic)
     verdict, text = why("v3", replace(STATE, quarantine=bad), release("v3"))
@@ -90,7 +90,7 @@ def test_what_is_in_quarantine(traffic: bool) -> None:
     assert text.endswith("died")
 
 
-def test_what_was_in_quarantine_long_enough() -> None:
+def test_version_with_expired_quarantine_is_reported_as_waiting() -> None:
     bad = Quarantine().add("v3", "v3", "died", CLOCK, traffic=False)
     answer = explain(
         "v3", replace(STATE, quarantine=bad), [], release("v3"), NOW + 3600
@@ -100,23 +100,23 @@ def test_what_was_in_quarantine_long_enough() -> None:
     assert "tried again after: died" in answer.why[0]
 
 
-def test_what_is_new() -> None:
+def test_undeployed_newest_version_is_reported_as_waiting() -> None:
     assert ("waits", "it is the registry's newest; the next poll deploys it") == why(
         "v3", looked=release("v3")
     )
 
 
-def test_what_is_held_back() -> None:
+def test_version_blocked_by_hold_is_reported_as_held() -> None:
     verdict, text = why("v3", replace(STATE, hold=True), release("v3"))
 
     assert ("held", "held at v2; v3 is newest") == (verdict, text)
 
 
-def test_what_was_asked_for() -> None:
+def test_requested_version_is_reported_as_waiting() -> None:
     assert "waits" == why("v9", replace(STATE, wanted="v9"))[0]
 
 
-def test_what_the_registry_passes_over() -> None:
+def test_excluded_version_is_reported_with_registry_reason() -> None:
     """With its reason, also where it names nothing at all."""
     refused = Refusal("v3-rc.1", "pre-release")
     nothing = Looked.failed(NoRelease("nothing for us", [refused]))
@@ -126,7 +126,7 @@ def test_what_the_registry_passes_over() -> None:
     assert expected == why("v3-rc.1", looked=nothing)
 
 
-def test_what_failed() -> None:
+def test_failed_version_is_reported_with_failed_step() -> None:
     answer = explain("v0", STATE, HISTORY, NEWEST, NOW)
 
     assert "failed" == answer.verdict
@@ -134,7 +134,7 @@ def test_what_failed() -> None:
     assert ("oh",) == answer.records[-1].log_tail
 
 
-def test_death_of_what_runs_is_no_verdict() -> None:
+def test_restarted_version_is_not_reported_as_failed() -> None:
     """It was started again, and runs."""
     died = Record(250.0, "v2", "", "restart", "died", "", "exit status 1", 0.0)
     answer = explain("v2", STATE, [*HISTORY, died], NEWEST, NOW)
@@ -146,7 +146,7 @@ def test_death_of_what_runs_is_no_verdict() -> None:
     )
 
 
-def test_what_nobody_knows() -> None:
+def test_unknown_version_is_reported_as_unknown() -> None:
     """That the registry was not reached is said, for it might know more."""
     unreached = Looked.failed(RemoteError("the host is down"))
     verdict, text = why("v9", looked=unreached)
@@ -174,7 +174,7 @@ def test_version_within_grace_period_waits_with_the_time() -> None:
     assert "waited for until 1970-01-01 00:17:40 UTC" in text
 
 
-def test_release_whose_files_are_gone_waits_until_it_is_fetched() -> None:
+def test_release_with_missing_files_waits_until_fetched() -> None:
     state = STATE.present({V1.directory})
     away = Looked(problem="the registry is away")
     answer = explain("v2", state, HISTORY, away, NOW)

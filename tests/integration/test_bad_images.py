@@ -127,7 +127,7 @@ async def set_anew(dewy: ContainerDewy, content: str) -> None:
 
 
 @needs("raw-sockets")
-async def test_one_that_dies_in_probation_is_rolled_back(site: ContainerDewy) -> None:
+async def test_version_dying_in_probation_is_rolled_back(site: ContainerDewy) -> None:
     """
     It loses the connections that it held, and no other.
 
@@ -167,7 +167,7 @@ async def test_one_that_dies_in_probation_is_rolled_back(site: ContainerDewy) ->
     assert 2 + 2 == site.log.count('msg="Started container"') - 2
 
 
-async def test_an_unhealthy_replica_gets_no_connection_until_it_is_well(
+async def test_unhealthy_replica_receives_no_connections_until_healthy(
     site: ContainerDewy,
 ) -> None:
     """It leaves the table, is not replaced, and comes back by itself."""

@@ -62,7 +62,7 @@ async def hosts(
 
 @pytest.mark.parametrize("trouble", ["slow", "full", "read_only"])
 @pytest.mark.parametrize("kind", TROUBLED)
-async def test_shared_cache_in_trouble_stops_nobody(
+async def test_failing_shared_cache_does_not_block_deployments(
     kind: str,
     trouble: str,
     upstream: Upstream,
@@ -92,7 +92,7 @@ async def test_shared_cache_in_trouble_stops_nobody(
 
 
 @pytest.mark.parametrize("failing", [failing_shelf.full, failing_shelf.read_only])
-async def test_directory_that_takes_nothing_stops_nobody(
+async def test_unwritable_cache_directory_does_not_block_deployments(
     failing: Callable[..., object],
     upstream: Upstream,
     tmp_path: Path,
@@ -107,7 +107,7 @@ async def test_directory_that_takes_nothing_stops_nobody(
     assert [LOG] * HOSTS == warnings(caplog)
 
 
-async def test_directory_that_is_too_small_stops_nobody(
+async def test_undersized_cache_directory_does_not_block_deployments(
     upstream: Upstream, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     await deploys_twice(upstream, tmp_path, f"file://{tmp_path}/cache?max-size=1kB")
@@ -131,7 +131,7 @@ async def deploys_twice(upstream: Upstream, directory: Path, cache: str) -> None
         "redis://127.0.0.1:1?cluster=true&",
     ],
 )
-async def test_process_says_so_in_one_line(tmp_path: Path, cache: str) -> None:
+async def test_unreachable_cache_is_logged_once(tmp_path: Path, cache: str) -> None:
     """Whatever it wanted of the cache: an answer, its turn, and the artifact."""
     registry, root = tmp_path / "registry", tmp_path / "root"
     await asyncio.to_thread(registry.mkdir)

@@ -119,7 +119,7 @@ def say_it(
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(("name", "value", "setting", "expected"), ORIGINAL)
-def test_option_of_the_original_means_what_it_meant(
+def test_option_of_original_keeps_its_meaning(
     served: list[Settings],
     monkeypatch: pytest.MonkeyPatch,
     place: str,
@@ -139,7 +139,7 @@ def test_option_of_the_original_means_what_it_meant(
 
 @pytest.mark.parametrize("letter", ["c", "i", "p", "s", "l", "f"])
 @pytest.mark.parametrize("spelling", ["-{0} {1}", "-{0}{1}", "-{0}={1}"])
-def test_short_form_of_the_original_is_the_long_one(
+def test_short_option_of_original_equals_long_option(
     served: list[Settings], letter: str, spelling: str
 ) -> None:
     """In each of the spellings its parser took."""
@@ -155,7 +155,7 @@ def test_short_form_of_the_original_is_the_long_one(
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(("name", "value", "right"), MISTAKES)
-def test_mistake_is_told_with_its_place_and_what_is_right(
+def test_invalid_option_error_names_option_value_and_remedy(
     served: list[Settings],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,

@@ -49,7 +49,7 @@ async def serving_versions(dewy: ContainerDewy) -> set[str]:
 
 
 @pytest.mark.parametrize(("engine", "point"), CASES, indirect=["engine"])
-async def test_killed_in_an_update_it_serves_at_once_and_finishes_it(
+async def test_dewy_killed_during_rollout_serves_and_completes_rollout(
     engine: RealEngine,
     publisher: Publisher,
     tmp_path,

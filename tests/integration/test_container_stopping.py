@@ -11,7 +11,7 @@ from tests.standins.container_site import ContainerDewy
 VERSION = "v1.0.0"
 
 
-async def test_stopping_answers_what_is_open(site: ContainerDewy) -> None:
+async def test_shutdown_completes_open_requests(site: ContainerDewy) -> None:
     """Newcomers are turned away; who waits for an answer has it, after any drain."""
     site.options = ("--drain-time", "500ms")
     await site.push(VERSION)

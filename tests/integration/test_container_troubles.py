@@ -185,7 +185,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("what", [*MISTAKES, "DOCKER_HOST"])
-async def test_a_mistake_is_one_line_and_starts_nothing(tmp_path, what: str) -> None:
+async def test_invalid_option_yields_single_line_error(tmp_path, what: str) -> None:
     """Exit status 2, and no trace."""
     given = ["--registry", "img://127.0.0.1:9/team/app", "--port", "18080:80"]
     variables = {"DOCKER_HOST": f"unix://{tmp_path}/no.sock"}

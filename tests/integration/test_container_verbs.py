@@ -154,7 +154,7 @@ async def test_paused_connections_wait_and_are_served(site: ContainerDewy) -> No
         assert OLD == await site.fetch("/version")
 
 
-async def test_what_is_left_is_taken_over(site: ContainerDewy) -> None:
+async def test_containers_left_on_exit_are_adopted(site: ContainerDewy) -> None:
     """With `--on-exit leave`; else nothing remains."""
     site.options = ("--on-exit", "leave")
     await site.push(OLD)
@@ -232,7 +232,7 @@ async def pruned(left, expected: list[bool]) -> bool:
     return (await left())[1:] == expected[1:]
 
 
-async def test_applications_of_one_last_name_leave_each_other_alone(
+async def test_applications_with_same_image_name_do_not_interfere(
     docker: RealEngine, publisher: Publisher, tmp_path, unused_tcp_port_factory
 ) -> None:
     """And foreign containers; two roots with the same application do not."""

@@ -28,9 +28,7 @@ SLOW = programs.PROGRAM.read_text().replace(
 )
 
 
-async def test_a_program_that_is_not_there_is_one_failure_and_fills_no_disk(
-    tmp_path, unused_tcp_port
-):
+async def test_missing_program_fails_deployment_once(tmp_path, unused_tcp_port):
     """Each look used to unpack it again, and to run both hooks again."""
     options = ["--before-deploy-hook", "echo before >> hooks"]
     options += ["--after-deploy-hook", "echo after >> hooks"]
@@ -87,7 +85,7 @@ async def test_each_slot_has_its_newest_whatever_the_other_has(tmp_path):
             assert [] == (await blue.ask("status"))["degraded"]
 
 
-async def test_stopping_waits_for_what_the_program_has_begun(tmp_path, unused_tcp_port):
+async def test_shutdown_waits_for_requests_in_progress(tmp_path, unused_tcp_port):
     """Dewy used to be gone before its program had been told."""
     dewy = Dewy(tmp_path, unused_tcp_port)
     dewy.publish("v1.0.0", SLOW)

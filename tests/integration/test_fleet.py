@@ -64,7 +64,7 @@ async def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield Fleet(upstream, cache, stack, tmp_path)
 
 
-async def test_fifty_hosts_cost_what_one_costs(fleet: Fleet) -> None:
+async def test_fleet_uses_single_download_and_registry_request(fleet: Fleet) -> None:
     """One download of each release, one request in the time an answer is good for."""
     fleet.publish("v1.0.0")
     agents = await fleet.hosts(HOSTS)
@@ -116,7 +116,7 @@ async def test_fresh_host_on_a_warm_cache_deploys(fleet: Fleet) -> None:
     ],
     indirect=["fleet"],
 )
-async def test_what_was_harmed_is_fetched_again_by_one(fleet: Fleet, harm: str) -> None:
+async def test_damaged_cache_entry_is_refetched_once(fleet: Fleet, harm: str) -> None:
     """Of many hosts that find it out at once, as of those that see a new release."""
     fleet.publish("v1.0.0")
     first = await fleet.hosts(1)
@@ -133,7 +133,7 @@ async def test_what_was_harmed_is_fetched_again_by_one(fleet: Fleet, harm: str) 
     assert 2 == fleet.upstream.asked["fetch"]
 
 
-async def test_cache_that_goes_down_stops_nobody(
+async def test_cache_outage_does_not_block_deployments(
     fleet: Fleet, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each goes to the upstream, and says so once."""
@@ -154,7 +154,7 @@ async def test_cache_that_goes_down_stops_nobody(
     assert 3 == told.count("Went on without the cache")
 
 
-async def test_two_applications_in_one_cache_never_meet(fleet: Fleet) -> None:
+async def test_applications_sharing_a_cache_are_isolated(fleet: Fleet) -> None:
     """Though their tags and the names of their files are the same."""
     other_place = fleet.directory / "other"
     other_place.mkdir()

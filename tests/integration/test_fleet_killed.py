@@ -59,7 +59,7 @@ async def killed(root: Path, when: asyncio.Event, *options: str) -> None:
         await process.wait()
 
 
-async def test_downloader_that_is_killed_costs_one_download_more(
+async def test_killed_downloader_causes_single_extra_download(
     github: GitHubServer, cache: Shared, tmp_path: Path
 ) -> None:
     """And nobody more than its lease; nor does anyone ask the registry again."""

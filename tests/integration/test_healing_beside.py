@@ -141,7 +141,7 @@ async def forced(docker: aiodocker.Docker, network: str) -> None:
         assert answer.status == 200, await answer.text()
 
 
-async def test_paused_replica_gets_nothing_until_it_goes_on(
+async def test_paused_replica_receives_no_requests_until_resumed(
     site: ContainerDewy,
 ) -> None:
     async with at_work(site) as docker:

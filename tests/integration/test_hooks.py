@@ -145,7 +145,7 @@ async def test_a_before_hook_has_its_time_and_no_more(tmp_path, unused_tcp_port)
     assert "before-hook" == (await roots.history(dewy.root))[-1].step
 
 
-async def test_what_a_hook_leaves_in_the_background_holds_nobody_up(tmp_path):
+async def test_background_process_of_hook_does_not_block_deployment(tmp_path):
     """With its output open; dewy used to wait for it for ever."""
     hook = "sleep 600 & echo $! >> children"
     options = ["--before-deploy-hook", hook, "--after-deploy-hook", hook]

@@ -99,7 +99,7 @@ async def test_sole_replica_is_back_from_its_image_id_without_a_registry(
         assert version == await dewy.fetch("/version")
 
 
-async def test_two_applications_of_one_repository_keep_each_others_images(
+async def test_image_used_by_another_application_is_kept(
     isolated: Isolated,
     engine: RealEngine,
     tmp_path: Path,

@@ -109,7 +109,7 @@ async def test_deployment_cut_by_a_kill_is_recorded_as_interrupted(tmp_path):
 
 @pytest.mark.soak
 @pytest.mark.parametrize("command", ["server", "assets"])
-async def test_killed_before_every_single_change_it_is_made_good(
+async def test_dewy_killed_before_any_write_recovers(
     tmp_path, unused_tcp_port, command
 ):
     """Each file written, renamed, linked or removed, and each process started."""
@@ -123,7 +123,7 @@ async def test_killed_before_every_single_change_it_is_made_good(
     assert count > 20
 
 
-async def test_what_outlives_a_killed_dewy_is_ended_by_the_next(
+async def test_orphans_of_killed_dewy_are_ended_at_next_start(
     tmp_path, unused_tcp_port
 ):
     """A program deaf to SIGTERM, and what it started, hold neither port nor root."""

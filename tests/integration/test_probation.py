@@ -89,7 +89,7 @@ async def test_dying_within_probation_rolls_back_until_retried(
     assert "Rolled back" in dewy.log
 
 
-async def test_first_release_that_dies_within_probation_makes_way_for_an_older_one(
+async def test_failed_first_release_falls_back_to_older_release(
     tmp_path, unused_tcp_port
 ):
     """Nothing was kept that could be put back: a fresh host crash-looped for ever."""
@@ -106,9 +106,7 @@ async def test_first_release_that_dies_within_probation_makes_way_for_an_older_o
         assert GOOD == await dewy.fetch()
 
 
-async def test_what_probation_threw_out_stays_out_after_a_restart(
-    tmp_path, unused_tcp_port
-):
+async def test_probation_quarantine_survives_restart(tmp_path, unused_tcp_port):
     dewy = Dewy(tmp_path, unused_tcp_port, options=GRACE)
     dewy.publish(GOOD, programs.SILENT)
     async with dewy:
@@ -147,7 +145,7 @@ async def test_without_rollback_a_dying_release_is_started_again(
         assert BAD == await dewy.fetch()
 
 
-async def test_crash_loop_is_degraded_whenever_it_is_looked_at(
+async def test_crash_loop_stays_degraded_while_generation_serves(
     tmp_path, unused_tcp_port
 ):
     """Also in the moments in which a generation lives."""

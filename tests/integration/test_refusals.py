@@ -100,7 +100,7 @@ async def agree(root: Path, where: str) -> str:
         ("gs", 403, "", "the bucket's IAM policy says so"),
     ],
 )
-async def test_refusal_says_what_to_do(
+async def test_refused_request_error_suggests_remedy(
     scheme: str,
     status: int,
     body: str,
@@ -124,7 +124,7 @@ async def test_refusal_says_what_to_do(
 @pytest.mark.parametrize(
     ("scheme", "advice"), [("s3", "AWS_CA_BUNDLE"), ("gs", "REQUESTS_CA_BUNDLE")]
 )
-async def test_certificate_of_a_stranger_says_what_to_do(
+async def test_untrusted_certificate_error_suggests_remedy(
     scheme: str, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pair = Authority(tmp_path / "pki").certify("127.0.0.1")
@@ -137,7 +137,7 @@ async def test_certificate_of_a_stranger_says_what_to_do(
     assert advice in line
 
 
-async def test_no_credentials_say_what_to_do(
+async def test_missing_credentials_error_suggests_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of S3; to the stand-in for Google's nobody shows any."""

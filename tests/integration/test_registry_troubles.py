@@ -117,7 +117,7 @@ async def test_a_registry_that_never_answers_is_given_up_on(dewy, github):
         await dewy.runs("v1.1.0")
 
 
-async def test_a_registry_is_left_alone_for_as_long_as_it_asks(dewy, github):
+async def test_registry_retry_after_header_delays_next_poll(dewy, github):
     """Retry-After is honoured, however short the interval."""
     async with dewy:
         await dewy.until(lambda now: now["last_poll"])
@@ -195,7 +195,7 @@ async def test_a_directory_that_is_away_is_waited_for(
         await dewy.runs("v1.1.0")
 
 
-async def test_nothing_new_costs_one_conditional_request_a_look(dewy, github):
+async def test_poll_without_changes_sends_single_conditional_request(dewy, github):
     """GitHub does not bill a 304; a host used to spend 360 requests an hour."""
     async with dewy:
         await dewy.runs("v1.0.0")

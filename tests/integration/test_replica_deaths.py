@@ -22,7 +22,7 @@ SUBNETS = {"docker": range(100, 175), "podman": range(175, 250)}
 """Each engine refuses its own again, and knows nothing of the other's."""
 
 
-async def test_a_killed_replica_costs_what_it_held_and_is_replaced(
+async def test_killed_replica_loses_only_its_connections_and_is_replaced(
     engine: RealEngine, publisher: Publisher, tmp_path, unused_tcp_port, measured
 ) -> None:
     """

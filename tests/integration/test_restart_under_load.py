@@ -95,7 +95,7 @@ async def test_health_checked_restarts_lose_nothing(
         await is_as_before(dewy, open_before)
 
 
-async def test_storm_of_restart_signals_ends_in_one_healthy_generation(
+async def test_repeated_restart_signals_leave_single_generation(
     dewy: Dewy, measured: Measured
 ) -> None:
     """Signals during a restart become one more restart, and none is forgotten."""

@@ -84,7 +84,7 @@ async def test_a_root_of_the_original_without_its_link_starts_from_its_cache(
         assert "v1.0.0" == await dewy.fetch()
 
 
-async def test_what_the_original_cached_for_others_is_not_started(
+async def test_foreign_artifact_cached_by_original_is_not_started(
     tmp_path, unused_tcp_port
 ):
     """A shared cache's key `current` was any application's, and started by all."""
@@ -99,7 +99,7 @@ async def test_what_the_original_cached_for_others_is_not_started(
         await dewy.runs("v1.0.0")
 
 
-async def test_a_second_dewy_in_one_root_says_so_and_leaves(tmp_path, unused_tcp_port):
+async def test_second_dewy_in_same_root_exits_with_error(tmp_path, unused_tcp_port):
     """The first is not disturbed."""
     dewy = Dewy(tmp_path, unused_tcp_port)
     dewy.publish("v1.0.0")
@@ -138,7 +138,7 @@ async def test_looking_creates_nothing(tmp_path, command):
     assert [] == os.listdir(tmp_path)
 
 
-async def test_check_tells_what_would_be_deployed(tmp_path):
+async def test_check_reports_release_to_be_deployed(tmp_path):
     dewy = Dewy(tmp_path)
     dewy.publish("v1.0.0")
     dewy.root.mkdir()
@@ -166,7 +166,7 @@ SERVER = ["server", "--registry", NOWHERE]
     ],
     ids=" ".join,
 )
-async def test_misuse_is_one_line_and_leaves_no_trace(tmp_path, command):
+async def test_misuse_yields_single_line_error_and_creates_no_files(tmp_path, command):
     """It used to be a stack trace, at the first poll or at the end."""
     said = await say(tmp_path, *command)
 
@@ -176,7 +176,7 @@ async def test_misuse_is_one_line_and_leaves_no_trace(tmp_path, command):
     assert [] == os.listdir(tmp_path)
 
 
-async def test_a_port_in_use_names_who_has_it(tmp_path):
+async def test_port_in_use_error_names_pid_of_holder(tmp_path):
     """The exit status says that it failed, so that a service manager tries again."""
     dewy = Dewy(tmp_path, options=["--stop-timeout", "100ms"])
     dewy.publish("v1.0.0")
@@ -191,7 +191,7 @@ async def test_a_port_in_use_names_who_has_it(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"format": 99}', b"\xff"])
-async def test_broken_state_is_set_aside_and_what_was_current_serves(
+async def test_broken_state_is_set_aside_and_current_release_serves(
     tmp_path, unused_tcp_port, content
 ):
     """What it held is there for whoever mends it, and status says so until then."""
@@ -298,7 +298,7 @@ async def test_roots_that_share_a_cache_do_not_disturb_each_other(tmp_path):
         assert 1 == len(await roots.history(site.root))
 
 
-async def test_a_fresh_host_deploys_what_its_cache_already_holds(tmp_path):
+async def test_fresh_host_deploys_release_already_in_cache(tmp_path):
     """A peer's having it used to look like having it deployed."""
     shared = {"DEWY_CACHEDIR": str(tmp_path / "shared")}
     peer = Dewy(tmp_path / "peer", 0, "assets", variables=shared)

@@ -59,7 +59,7 @@ async def test_stop_ends_within_the_shutdown_timeout(stubborn: Dewy) -> None:
         assert start_time(pid) is None
 
 
-async def test_second_signal_kills_what_still_stops(stubborn: Dewy) -> None:
+async def test_second_signal_during_shutdown_kills_program(stubborn: Dewy) -> None:
     stubborn.options = (*stubborn.options, "--shutdown-timeout", "1h")
     async with stubborn:
         pid = await alone(stubborn)

@@ -36,7 +36,7 @@ def publish(dewy: Dewy, version: str, signer: Minisign | None) -> None:
     publishing.put(dewy.registry, version, {FILE: data, **beside})
 
 
-async def test_program_is_replaced_only_by_what_is_signed(
+async def test_only_signed_release_replaces_running_program(
     dewy: Dewy, signer: Minisign
 ) -> None:
     publish(dewy, "v1.0.0", signer)

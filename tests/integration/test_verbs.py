@@ -47,7 +47,7 @@ async def test_hold_keeps_the_version_and_survives_a_restart(dewy):
     await dewy.runs("v1.2.0")
 
 
-async def test_rollback_goes_back_and_keeps_out_what_it_left(dewy):
+async def test_rollback_quarantines_newer_version_until_retry(dewy):
     answer = await told(dewy, "rollback")
     assert answer.startswith("rolled back to v1.0.0; v1.1.0 stays out until")
     status = await dewy.runs("v1.0.0")
@@ -60,7 +60,7 @@ async def test_rollback_goes_back_and_keeps_out_what_it_left(dewy):
     assert ["deploy", "deploy", "rollback"] == actions[:3]
 
 
-async def test_rollback_works_under_hold_and_gives_way_to_what_is_newer(dewy):
+async def test_rollback_under_hold_is_superseded_after_unhold(dewy):
     await told(dewy, "hold")
     await told(dewy, "rollback", "v1.0.0")
     assert (await dewy.runs("v1.0.0"))["hold"]
@@ -69,7 +69,7 @@ async def test_rollback_works_under_hold_and_gives_way_to_what_is_newer(dewy):
     await dewy.runs("v1.2.0")
 
 
-async def test_a_rollback_to_what_no_longer_works_leaves_what_runs(dewy):
+async def test_failed_rollback_keeps_running_version(dewy):
     """The old generation never notices, and the version is not kept out."""
     running = roots.releases(dewy.root)
     old = next(name for name, version in running.items() if version == "v1.0.0")
@@ -103,7 +103,7 @@ async def test_deploy_acts_now_and_holds_an_older_version(dewy):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-async def test_what_cannot_be_done_is_one_line(dewy, command, why):
+async def test_impossible_command_is_refused_with_single_line_error(dewy, command, why):
     said = await say(dewy.root, *command)
 
     assert_refused(said, why)
@@ -204,7 +204,7 @@ def assert_refused(said: Said, why: str) -> None:
     assert 1 == said.err.count("\n")
 
 
-async def test_what_the_program_wrote_is_shown(dewy):
+async def test_logs_command_shows_program_output(dewy):
     """Each line after who wrote it, in the log as it was."""
     talks = programs.PROGRAM.read_text()
     dewy.publish("v1.2.0", f"print('one\\ntwo', flush=True)\n{talks}")

@@ -234,7 +234,7 @@ async def test_rollback_without_a_target_leaves_lost_release_to_be_fetched(dewy)
         assert "v1.1.0" == await dewy.fetch()
 
 
-async def test_rollback_while_lost_release_is_fetched_goes_to_the_kept_one(dewy):
+async def test_rollback_during_fetch_of_lost_release_uses_kept_release(dewy):
     dewy.options = ("--before-deploy-hook", WAITING)
     async with dewy:
         await deploy_first(dewy, "v1.0.0", "v1.1.0")
@@ -246,7 +246,7 @@ async def test_rollback_while_lost_release_is_fetched_goes_to_the_kept_one(dewy)
         assert "v1.0.0" == await dewy.fetch()
 
 
-async def test_rollback_beside_the_automatic_one_goes_no_further(dewy):
+async def test_rollback_during_automatic_rollback_has_no_effect(dewy):
     dewy.options = ("--ready", "grace", "--start-grace", "2s")
     async with dewy:
         for version in ("v1.5.0", "v1.7.0"):

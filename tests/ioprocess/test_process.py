@@ -80,7 +80,7 @@ def state(number: int) -> str:
         return ""
 
 
-async def test_call_runs_in_one_process_of_its_own(helper: IOProcess) -> None:
+async def test_calls_run_in_single_separate_process(helper: IOProcess) -> None:
     first = await helper.call(pid)
 
     assert os.getpid() != first
@@ -88,7 +88,7 @@ async def test_call_runs_in_one_process_of_its_own(helper: IOProcess) -> None:
     assert os.getpid() == await helper.call(parent)
 
 
-async def test_error_is_raised_as_it_was(helper: IOProcess) -> None:
+async def test_error_in_helper_process_is_reraised(helper: IOProcess) -> None:
     with pytest.raises(PermissionError, match="/somewhere"):
         await helper.call(refuse)
 
@@ -123,7 +123,7 @@ async def test_process_inherits_no_descriptor_and_no_secret(
     assert "TOKEN" not in await helper.call(environment)
 
 
-async def test_process_ends_when_it_is_idle(
+async def test_idle_process_exits_and_is_restarted_on_demand(
     helper: IOProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "IDLE", 0.1)
@@ -177,7 +177,7 @@ async def test_signs_of_life_keep_a_long_call(
 
 
 @needs("fuse")
-async def test_hung_directory_costs_one_process_until_it_answers(
+async def test_hung_directory_occupies_single_process_until_recovery(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However often it is asked for."""

@@ -149,7 +149,7 @@ def test_notice_expires(
     assert None is backlog.rest()
 
 
-def test_what_matters_stays_when_too_many_wait(backlog: Backlog) -> None:
+def test_full_backlog_drops_ordinary_notices_first(backlog: Backlog) -> None:
     backlog.add(Notice(NoticeKind.IMPORTANT, "first"))
     for number in range(3 * WAITING):
         backlog.add(Notice(NoticeKind.ORDINARY, f"ordinary {number}"))
@@ -163,7 +163,7 @@ def test_what_matters_stays_when_too_many_wait(backlog: Backlog) -> None:
     assert "error 1" == next(iter(backlog)).text
 
 
-def test_last_attempt_is_for_what_was_not_offered_yet(backlog: Backlog) -> None:
+def test_last_attempt_prefers_notice_not_yet_attempted(backlog: Backlog) -> None:
     backlog.add(error("one"))
     fail(backlog)
     backlog.add(error("two"))

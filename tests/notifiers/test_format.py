@@ -24,7 +24,7 @@ def test_duration_has_its_two_largest_units(seconds: float, words: str) -> None:
     assert words == duration(seconds)
 
 
-def test_short_output_stays_as_it_is() -> None:
+def test_short_output_is_not_truncated() -> None:
     assert "a\nb" == tail("a\nb")
 
 

@@ -176,7 +176,7 @@ async def to(server: MailServer, *recipients: str) -> Notifier:
     return await asyncio.to_thread(NOTIFIERS.open, url, Origin("h", Path("/srv")))
 
 
-async def test_recipient_who_is_unknown_keeps_no_other_from_hearing(
+async def test_unknown_recipient_does_not_prevent_delivery_to_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with MailServer(login=False) as server:
@@ -268,7 +268,7 @@ def test_url_comes_before_the_environment(
         ("mail://h/o@x?from=a@x&tls=perhaps", "true or false"),
     ],
 )
-def test_what_cannot_be_is_refused(url: str, said: str) -> None:
+def test_invalid_mail_url_is_refused(url: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         account(url)
 
@@ -312,7 +312,7 @@ async def test_server_that_refuses_connections_is_told(unused_tcp_port: int) -> 
 
 
 @pytest.mark.usefixtures("login")
-async def test_name_of_a_server_that_nobody_knows_is_told(
+async def test_unresolvable_mail_server_name_is_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def unknown(*_: object, **__: object) -> None:

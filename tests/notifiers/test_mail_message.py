@@ -11,7 +11,7 @@ from dewy.notifiers.mail_message import letter
 ORIGIN = Origin("web-01", Path("/srv/shop"), "server")
 
 
-def test_letter_is_plain_text_with_where_it_comes_from() -> None:
+def test_mail_message_is_plain_text_with_origin() -> None:
     notice = Notice(
         NoticeKind.ERROR, "v2 failed", (("log", "last"), ("x", "")), at=1.9e9
     )

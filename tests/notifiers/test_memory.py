@@ -6,7 +6,7 @@ from dewy.notifiers import NOTIFIERS, Notice, NoticeKind
 from dewy.notifiers.memory import MemoryNotifier
 
 
-async def test_notifier_keeps_what_it_was_told() -> None:
+async def test_memory_notifier_stores_sent_notices() -> None:
     notifier = NOTIFIERS.open("mem://people")
     notice = Notice(NoticeKind.HOOK, "before-deploy hook", (("Exit code", "1"),))
     await notifier.send(notice)
@@ -16,7 +16,7 @@ async def test_notifier_keeps_what_it_was_told() -> None:
     assert "<MemoryNotifier people: 1 sent>" == repr(notifier)
 
 
-async def test_notifiers_do_not_share_what_they_were_told() -> None:
+async def test_memory_notifiers_do_not_share_sent_notices() -> None:
     await NOTIFIERS.open("mem://people").send(Notice(NoticeKind.ERROR, "text"))
 
     assert "<MemoryNotifier people: 0 sent>" == repr(NOTIFIERS.open("mem://people"))

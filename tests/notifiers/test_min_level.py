@@ -12,7 +12,7 @@ def hook(*, success: bool) -> Notice:
     return Notice(NoticeKind.HOOK, f"{success}", hook=result)
 
 
-async def test_only_what_matters_is_told() -> None:
+async def test_min_level_drops_ordinary_notices_and_successful_hooks() -> None:
     told = collected()
     quiet = MinLevel(told)
     for notice in (

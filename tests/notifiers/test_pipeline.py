@@ -93,7 +93,7 @@ def test_name_of_a_notifier_holds_no_secret(url: str, name: str) -> None:
     assert f"{url.partition(':')[0]}://{name}" == name_of(url)
 
 
-async def test_trouble_is_told_until_it_is_over() -> None:
+async def test_notifier_failure_is_reported_until_delivery_succeeds() -> None:
     failures: list[Exception] = [RemoteError("hooks.test answered 500")]
 
     def outcome() -> None:
@@ -142,7 +142,7 @@ def test_quiet_is_an_option_of_every_url() -> None:
     assert str(caught.value).startswith(told)
 
 
-async def test_quiet_channel_tells_what_matters(
+async def test_quiet_pipeline_drops_ordinary_notices(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told = collected()

@@ -40,7 +40,7 @@ async def test_notices_are_delivered_in_order() -> None:
     assert 9 == opened.health.delivered
 
 
-async def test_notices_that_come_at_a_time_wake_it_once() -> None:
+async def test_burst_of_notices_is_delivered_in_order() -> None:
     told = collected()
     async with queue(told) as opened:
         await asyncio.sleep(0)
@@ -107,7 +107,7 @@ async def test_later_error_does_not_wait_for_a_target_that_asked_for_long() -> N
         assert 1 == len(opened)
 
 
-async def test_what_will_never_be_taken_is_offered_once(
+async def test_undeliverable_notice_is_attempted_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def outcome() -> None:
@@ -124,7 +124,7 @@ async def test_what_will_never_be_taken_is_offered_once(
 
 
 @pytest.mark.parametrize("failure", [Undeliverable("never"), LookupError("a fault")])
-async def test_failure_keeps_nobody_from_the_next_notice(failure: Exception) -> None:
+async def test_delivery_failure_does_not_block_next_notice(failure: Exception) -> None:
     failures = [failure]
 
     def outcome() -> None:
@@ -153,7 +153,7 @@ async def test_too_many_notices_are_dropped(
     assert 300 == opened.health.lost
 
 
-async def test_it_may_be_left_twice_and_without_having_been_entered() -> None:
+async def test_queue_exit_twice_or_before_entry_is_harmless() -> None:
     left = NoticeQueue(collected(), Clock())
     await left.__aexit__()
     async with left:
@@ -161,7 +161,7 @@ async def test_it_may_be_left_twice_and_without_having_been_entered() -> None:
     await left.__aexit__()
 
 
-async def test_leaving_ends_the_pause_for_one_last_attempt(
+async def test_queue_exit_skips_backoff_for_single_last_attempt(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """However long the target asked to stay away; and for no more than one."""

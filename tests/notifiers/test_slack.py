@@ -115,7 +115,7 @@ async def test_errors_may_stay_in_the_thread(
         ("hunter2 <b>", RemoteError, "refused without a reason"),
     ],
 )
-async def test_refusal_says_what_to_do(
+async def test_refused_message_error_suggests_remedy(
     slack: Receiver, open_slack: Open, error: str, kind: type[Exception], said: str
 ) -> None:
     slack.slack_error = error

@@ -66,7 +66,7 @@ def test_hook_is_shown_with_its_output(success: bool, colour: str) -> None:
         ("", "https://shop.test", "<https://shop.test|https://shop.test>/web-01"),
     ],
 )
-def test_footer_says_what_and_where(title: str, url: str, shown: str) -> None:
+def test_footer_shows_linked_title_and_host(title: str, url: str, shown: str) -> None:
     assert shown == footer("web-01", title, url)
 
 

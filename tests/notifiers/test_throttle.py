@@ -27,7 +27,7 @@ async def test_errors_after_the_third_are_not_told(time: Time) -> None:
     assert 3 == len(texts)
 
 
-async def test_silence_covers_what_does_not_matter(time: Time) -> None:
+async def test_active_throttle_drops_ordinary_and_hook_notices(time: Time) -> None:
     told = collected()
     limited = Throttle(told, time.clock)
     for _ in range(3):

@@ -68,7 +68,7 @@ async def test_event_is_json(receiver: Receiver) -> None:
 
 
 @pytest.mark.parametrize("place", ["url", "environment", "both"])
-async def test_signature_proves_who_sent_it(
+async def test_request_with_secret_carries_hmac_signature(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     """The URL comes first; what else is in it is the receiver's own."""
@@ -88,14 +88,14 @@ async def test_signature_proves_who_sent_it(
     "query",
     ["?sig=a%2Fb%3D&t=%41", "?next=https://h/x?y&z=%7E", "?a+b=%20c&&d", "?%C3%A4"],
 )
-async def test_query_arrives_as_it_was_written(receiver: Receiver, query: str) -> None:
+async def test_query_string_is_sent_unchanged(receiver: Receiver, query: str) -> None:
     """A receiver may sign it."""
     await webhook(receiver, query).send(Notice(NoticeKind.ERROR, "text"))
 
     assert f"/hook{query}" == receiver.received[0].path
 
 
-async def test_what_no_request_may_hold_is_quoted(receiver: Receiver) -> None:
+async def test_invalid_url_characters_are_percent_encoded(receiver: Receiver) -> None:
     await webhook(receiver, "/ä?q=ö x").send(Notice(NoticeKind.ERROR, "text"))
 
     assert "/hook/%C3%A4?q=%C3%B6%20x" == receiver.received[0].path

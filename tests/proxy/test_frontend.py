@@ -111,7 +111,7 @@ async def test_host_names_are_looked_up_again(
     assert "new" == await asked(port)
 
 
-async def test_names_that_nobody_knows_are_an_error_at_start(
+async def test_unresolvable_backend_name_is_an_error_at_start(
     fronted: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A slip of the pen, or a network that is not there yet: try again."""
@@ -124,7 +124,7 @@ async def test_names_that_nobody_knows_are_an_error_at_start(
         await fronted(backends=(HostName("app", 80),))
 
 
-async def test_reload_to_a_name_that_nobody_knows_changes_nothing(
+async def test_reload_with_unresolvable_backend_keeps_old_backends(
     fronted: Any, application: Applications, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A slip of the pen must not turn all clients away."""

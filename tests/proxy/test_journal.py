@@ -44,7 +44,7 @@ async def test_each_connection_is_a_line_where_that_was_asked_for(
 @pytest.mark.parametrize(
     ("level", "wanted"), [(logging.INFO, False), (logging.WARNING, True)]
 )
-async def test_otherwise_nobody_writes_any(
+async def test_relay_journal_stays_empty_without_connection_logging(
     application: Applications,
     caplog: pytest.LogCaptureFixture,
     level: int,
@@ -62,7 +62,7 @@ async def test_otherwise_nobody_writes_any(
     assert [] == lines(caplog)
 
 
-def test_what_was_missed_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_dropped_journal_entries_are_counted(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     tell([Ended(1, 9, "", True, 1, 2, 0.5)], 7, {1: "127.0.0.1:80"}, {})
 

@@ -43,7 +43,7 @@ async def test_same_addresses_are_no_change(pool: Pool) -> None:
     assert pool.serve(endpoints[::-1])
 
 
-async def test_backend_may_come_back_before_it_has_left(
+async def test_draining_backend_added_again_stays_in_service(
     pool: Pool, application: Applications
 ) -> None:
     """It is the one it was, and does not leave any more."""

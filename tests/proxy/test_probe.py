@@ -60,14 +60,14 @@ async def test_talking_application_is_reachable() -> None:
 
 
 @needs("namespaces")
-def test_a_probe_that_meets_itself_has_met_nobody() -> None:
+def test_probe_connected_to_itself_reports_unreachable() -> None:
     """The kernel has but one port to connect from: the one that is called."""
     dead = Endpoint("127.0.0.1", 4242)
 
     assert not in_namespace(lambda: asyncio.run(reachable(dead)), port=4242)
 
 
-async def test_who_closes_at_once_is_not_reachable() -> None:
+async def test_backend_closing_immediately_is_unreachable() -> None:
     """A published port without an application behind it accepts, and closes."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -76,13 +76,13 @@ async def test_who_closes_at_once_is_not_reachable() -> None:
     assert not await reached(serve)
 
 
-async def test_who_refuses_is_not_reachable() -> None:
+async def test_backend_refusing_connection_is_unreachable() -> None:
     """Nobody listens."""
     with refusing() as backend:
         assert not await reachable(Endpoint(*backend.getsockname()))
 
 
-async def test_probe_says_that_it_is_nobodys_connection() -> None:
+async def test_probe_sends_proxy_header_with_local_command() -> None:
     """A backend that expects the PROXY header gets one that says LOCAL."""
     heard: list[bytes] = []
 

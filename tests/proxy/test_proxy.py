@@ -110,7 +110,7 @@ async def test_cut_resets_connections(port: Port, application: Applications) -> 
     stream[1].close()
 
 
-async def test_clients_on_their_way_to_one_that_is_gone_go_elsewhere(
+async def test_recall_redispatches_pending_connections(
     port: Port, application: Applications
 ) -> None:
     """At once, and not after a second attempt of the kernel's."""
@@ -257,7 +257,7 @@ async def test_address_in_use_is_an_error(proxy: Proxy, port: Port) -> None:
         await proxy.open(port.endpoint)
 
 
-async def test_workers_tell_what_they_hold(
+async def test_workers_report_active_connections(
     proxy: Proxy, port: Port, application: Applications
 ) -> None:
     """One entry for each."""

@@ -59,7 +59,7 @@ async def reload(frontend: Frontend, file: File) -> AsyncIterator[ProxyReload]:
     await made.stop()
 
 
-async def test_reload_tells_what_changed_and_what_takes_a_restart(
+async def test_reload_reports_changes_and_options_needing_restart(
     reload: ProxyReload, file: File, frontend: Frontend
 ) -> None:
     new = (Endpoint("127.0.0.1", 2),)
@@ -94,7 +94,7 @@ async def test_proxy_that_drains_is_not_reloaded(reload: ProxyReload) -> None:
         await reload.reload()
 
 
-async def test_preview_refuses_what_reload_would(
+async def test_unresolvable_backend_fails_preview_and_reload(
     reload: ProxyReload, file: File, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def nothing(*_: object) -> list[Endpoint]:

@@ -25,7 +25,7 @@ async def test_open_connections_are_waited_for(application: Applications) -> Non
         await stopping
 
 
-async def test_nobody_waits_in_a_hurry(application: Applications) -> None:
+async def test_hurried_stop_skips_draining(application: Applications) -> None:
     hurry = asyncio.Event()
     async with Proxy(threads=0) as proxy:
         port = await proxy.open(Endpoint("127.0.0.1", 0))

@@ -41,7 +41,7 @@ def counts(lines: pytest.LogCaptureFixture, message: str) -> list[int]:
     return [vars(each)["count"] for each in found]
 
 
-async def test_cause_has_one_line_for_many(
+async def test_repeated_errors_are_logged_once_per_interval(
     counted: Counted, lines: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first at once, the others together when time is up."""
@@ -69,7 +69,7 @@ async def test_causes_do_not_hide_each_other(
     ]
 
 
-async def test_end_tells_what_is_left(
+async def test_stop_logs_pending_error_count(
     counted: Counted, lines: pytest.LogCaptureFixture
 ) -> None:
     port = Troubles(counted, port="80")

@@ -26,7 +26,7 @@ def offered(*names: str) -> Candidates:
     )
 
 
-async def test_newest_comes_with_all_it_was_preferred_to() -> None:
+async def test_newest_release_lists_refused_candidates() -> None:
     release = await newest(offered("v1.0.0", "latest", "v1.1.0"))
 
     assert "v1.1.0" == release.tag
@@ -37,7 +37,7 @@ async def test_newest_comes_with_all_it_was_preferred_to() -> None:
     ] == list(release.refused)
 
 
-async def test_newest_that_cannot_be_had_tells_what_else_there_is() -> None:
+async def test_missing_artifact_error_lists_refused_candidates() -> None:
     with pytest.raises(NoRelease, match="no artifact") as caught:
         await newest(offered("v1.0.0", "v9.0.0"))
 
@@ -60,7 +60,7 @@ class Named:
     async def report(self, deployment: Deployment) -> None: ...
 
 
-async def test_registry_without_a_list_offers_what_it_names() -> None:
+async def test_registry_without_listing_offers_current_release() -> None:
     registry: Registry = Named()
 
     found = await candidates_of(registry)

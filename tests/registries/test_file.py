@@ -74,7 +74,7 @@ def changed(path: Path) -> float:
     return path.stat().st_mtime
 
 
-async def test_artifact_is_left_alone_while_it_is_young(
+async def test_recently_modified_artifact_is_not_offered_yet(
     tmp_path: Path, opened: Open
 ) -> None:
     """A publisher that copies in place is waited for, not deployed half-way."""
@@ -192,7 +192,7 @@ async def test_tag_is_the_name_of_the_directory(tmp_path: Path, opened: Open) ->
     assert 2 == len(os.listdir(tmp_path / "v1.02.0"))
 
 
-async def test_release_says_where_and_what_its_artifact_is(
+async def test_release_carries_url_identity_time_and_slot(
     tmp_path: Path, opened: Open
 ) -> None:
     root = tmp_path / "100% odd #?"
@@ -289,7 +289,7 @@ async def test_record_is_written_nowhere_else(
     assert [] == os.listdir(tmp_path / "elsewhere")
 
 
-def test_registry_says_where_it_is(tmp_path: Path, opened: Open) -> None:
+def test_registry_repr_shows_directory(tmp_path: Path, opened: Open) -> None:
     assert f"<FileRegistry {tmp_path}>" == repr(opened(tmp_path))
 
 
@@ -304,7 +304,7 @@ async def test_link_in_a_circle_hides_no_version(tmp_path: Path, opened: Open) -
     assert ("v1.0.0", ()) == (release.tag, release.files)
 
 
-async def test_version_that_goes_while_it_is_looked_at_is_no_fault_of_the_registry(
+async def test_version_removed_during_lookup_raises_no_release(
     tmp_path: Path, opened: Open
 ) -> None:
     settled(tmp_path, "v1.1.0")

@@ -195,7 +195,7 @@ async def test_artifact_may_be_named_by_the_environment(
     assert "other" == (await open_registry("?artifact=other").current()).file
 
 
-async def test_named_version_costs_one_request(
+async def test_lookup_by_tag_makes_single_request(
     server: GitHubServer, registry: Registry
 ) -> None:
     """Nothing is listed for it."""
@@ -274,9 +274,7 @@ async def test_failing_github_is_a_remote_error(
         "ghr://acme/app?endpoint=x",
     ],
 )
-async def test_impossible_url_is_refused_when_it_is_opened(
-    server: GitHubServer, url: str
-) -> None:
+async def test_invalid_url_is_rejected_on_open(server: GitHubServer, url: str) -> None:
     """Not at the first tick."""
     with pytest.raises(ConfigError):
         REGISTRIES.open(url, HERE, Clients())
@@ -359,7 +357,7 @@ async def test_release_without_a_tag_is_none(
     assert ("v1.0.0", {}) == await passed(registry)
 
 
-async def test_poll_that_finds_nothing_new_costs_one_conditional_request(
+async def test_unchanged_poll_makes_single_conditional_request(
     server: GitHubServer, registry: Registry
 ) -> None:
     """Also with versions that are passed over."""

@@ -53,7 +53,7 @@ async def open_registry(server: GRPCServer) -> AsyncIterator[Open]:
         yield open_registry
 
 
-async def test_release_is_what_the_server_names(
+async def test_release_matches_server_response(
     server: GRPCServer, open_registry: Open
 ) -> None:
     release = await open_registry().current()
@@ -73,7 +73,7 @@ async def test_files_beside_the_artifact_are_not_listed(open_registry: Open) -> 
     assert (await open_registry().current()).files is None
 
 
-async def test_server_is_told_the_platform_as_go_names_it(
+async def test_request_carries_goos_goarch_and_artifact_option(
     server: GRPCServer, open_registry: Open
 ) -> None:
     """And a file only where one is named."""
@@ -145,7 +145,7 @@ async def test_slot_is_that_of_the_tag(server: GRPCServer, open_registry: Open) 
         await open_registry("", "green").current()
 
 
-async def test_only_the_version_it_names_can_be_asked_for(open_registry: Open) -> None:
+async def test_lookup_by_tag_finds_current_version_only(open_registry: Open) -> None:
     assert "v1.2.3" == (await open_registry().current("v1.2.3")).tag
     with pytest.raises(NoRelease, match=r"names v1\.2\.3; .* v1\.2\.2 cannot be asked"):
         await open_registry().current("v1.2.2")
@@ -220,7 +220,7 @@ async def test_signature_in_the_url_makes_no_other_release(
     assert first.artifact_url != second.artifact_url
 
 
-async def test_new_id_counts_when_it_is_repeated(
+async def test_changed_id_changes_identity_when_repeated(
     server: GRPCServer, open_registry: Open
 ) -> None:
     """An artifact was replaced under its tag."""
@@ -261,7 +261,7 @@ async def test_key_that_cannot_be_read_is_refused_at_once(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("option", ["pre-release=true", "channel=rc"])
-def test_what_the_server_decides_is_no_option(option: str) -> None:
+def test_server_side_selection_options_are_rejected(option: str) -> None:
     with pytest.raises(ConfigError, match="has no option"):
         REGISTRIES.open(f"grpc://host?{option}", Selection(), Clients())
 

@@ -75,7 +75,7 @@ def deployment(release: Release, second: int = 6, host: str = "web-01") -> Deplo
     return Deployment(release, "container", at, 789, host)
 
 
-async def test_newest_tag_is_told_with_what_it_stands_for(
+async def test_newest_tag_yields_release_with_digest(
     server: ImageAPI, open: Open
 ) -> None:
     server.tag("v1.0.0", "v1.1.0", "latest")
@@ -168,7 +168,7 @@ async def test_tag_that_is_listed_and_not_held_is_no_release(
         (":v1", "names one image"),
     ],
 )
-def test_what_cannot_be_is_said_at_once(open: Open, query: str, message: str) -> None:
+def test_invalid_url_is_rejected_on_open(open: Open, query: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         open(query)
 
@@ -205,7 +205,7 @@ async def test_records_do_not_pile_up(
     assert ["notes.txt", "shipped_to_a", "shipped_to_b", "shipped_to_c"] == kept
 
 
-async def test_nobody_who_only_looks_keeps_records(
+async def test_report_without_report_directory_is_discarded(
     server: ImageAPI, clients: Clients
 ) -> None:
     registry = REGISTRIES.open(

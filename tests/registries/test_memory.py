@@ -24,7 +24,7 @@ def opened(store: MemoryStore) -> Registry:
     return REGISTRIES.open(f"mem://{store.name}", selection, Clients())
 
 
-async def test_release_says_what_was_published(store: MemoryStore) -> None:
+async def test_release_has_url_file_size_time_and_digest(store: MemoryStore) -> None:
     at = datetime(2031, 2, 3, tzinfo=UTC)
     store.publish("v1.0.0", {"site v1.zip": b"12345"}, at=at, digest="sha256:ab")
 

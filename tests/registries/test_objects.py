@@ -42,7 +42,7 @@ def published(store: MemoryObjects, tag: str, *names: str) -> None:
         store.put(f"apps/app/{tag}/{name}", b"artifact", "")
 
 
-async def test_report_goes_into_the_folder_as_it_is_called(
+async def test_report_is_stored_under_verbatim_tag_folder(
     store: MemoryObjects, clients: Clients
 ) -> None:
     """Leading zeros included: `v1.02.0` is no `v1.2.0`."""
@@ -113,7 +113,7 @@ async def test_marks_of_folders_are_no_files(
     assert (ARTIFACT, ()) == (release.file, release.files)
 
 
-async def test_what_is_beside_is_what_shares_its_folder(
+async def test_release_files_are_limited_to_artifact_folder(
     store: MemoryObjects, clients: Clients
 ) -> None:
     published(store, "v1.0.0", f"linux/{ARTIFACT}", "linux/SHA256SUMS", "SHA256SUMS")

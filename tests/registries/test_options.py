@@ -44,7 +44,7 @@ def test_no_option_means_stable_semantic_versions() -> None:
         ("?calver=MAJOR", "calver"),
     ],
 )
-def test_what_cannot_be_is_said(query: str, message: str) -> None:
+def test_invalid_query_option_is_rejected(query: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read(query)
 
@@ -76,7 +76,7 @@ async def nothing(version: Version) -> Release:
     raise NoRelease(version.tag)
 
 
-def test_candidates_come_newest_first_without_what_options_exclude() -> None:
+def test_candidates_are_filtered_and_sorted_newest_first() -> None:
     names = ["v1.0.0+blue", "v1.1.0+green", "v3.0.0+blue", "v1.2.0+blue", "nightly"]
 
     found = read("?constraint=^1").candidates(names, "here", nothing)
@@ -93,9 +93,7 @@ def test_candidates_come_newest_first_without_what_options_exclude() -> None:
 @pytest.mark.parametrize(
     ("prefix", "expected"), [("api-", ["api-v1.3.0"]), ("api/", ["api/v1.2.0"])]
 )
-def test_tag_prefix_takes_the_versions_of_one_program(
-    prefix: str, expected: list[str]
-) -> None:
+def test_tag_prefix_selects_matching_versions(prefix: str, expected: list[str]) -> None:
     names = ["api-v1.3.0", "api/v1.2.0", "web-v2.0.0", "v3.0.0", "api-v1", "api-next"]
     options = Options.read(urlsplit(f"mem://name?tag-prefix={prefix}"), Selection())
 

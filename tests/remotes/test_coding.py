@@ -53,7 +53,7 @@ def test_coding_put_on_for_the_way_is_taken_off(
         ("app.tar.gz", b"", "gzip"),
     ],
 )
-def test_file_that_was_stored_so_stays_as_it_is(
+def test_file_with_wrong_content_encoding_is_left_unchanged(
     tmp_path: Path, file: str, published: bytes, coding: str
 ) -> None:
     """Servers mark what they store by its name, or carry a mark of the publisher."""
@@ -82,7 +82,7 @@ def test_damaged_coding_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "stated", ["", "identity", "Identity ", "aws-chunked", "UTF-8", "none", "binary"]
 )
-def test_what_changes_nothing_is_no_coding(stated: str) -> None:
+def test_no_op_content_encoding_is_ignored(stated: str) -> None:
     assert "" == coding_of({"Content-Encoding": stated})
     assert "" == coding_of({})
 

@@ -74,7 +74,7 @@ async def test_rate_limit_is_passed_on(server: FileServer, fetch: Fetch) -> None
     assert 90.0 == caught.value.retry_after
 
 
-async def test_length_is_the_published_one(
+async def test_unexpected_length_is_rejected_before_download(
     server: FileServer, fetch: Fetch, into: Path
 ) -> None:
     """A file of another length is not fetched first and refused then."""

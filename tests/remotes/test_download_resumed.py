@@ -29,7 +29,7 @@ def left(into: Path) -> list[str]:
     return [path.name for path in into.parent.iterdir()]
 
 
-async def test_broken_connection_is_taken_up_where_it_broke(
+async def test_interrupted_download_resumes_with_range_request(
     body: bytes, server: FileServer, fetch: Fetch, into: Path, waits: list[float]
 ) -> None:
     """With Range and If-Range, so that a file replaced meanwhile is noticed."""
@@ -163,7 +163,7 @@ async def test_range_that_is_described_otherwise_is_not_taken(
     assert [False, True, False] == [each is not None for each in server.ranges()]
 
 
-async def test_file_replaced_by_longer_one_is_told(
+async def test_longer_replacement_fails_download_of_known_size(
     body: bytes, server: FileServer, fetch: Fetch, into: Path
 ) -> None:
     """Where its size was published; else the longer one is what there is."""
@@ -288,7 +288,7 @@ async def test_server_that_names_a_time_is_asked_again_then(
     assert [*([0.5] * len(begun)), 7.0] == waits
 
 
-async def test_busy_server_is_asked_again_where_it_names_no_time(
+async def test_busy_server_without_retry_after_is_retried_with_backoff(
     body: bytes, server: FileServer, fetch: Fetch, into: Path, waits: list[float]
 ) -> None:
     server.faults = [BROKEN, Fault(status=429), Fault(status=503)]

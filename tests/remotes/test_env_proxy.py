@@ -49,7 +49,7 @@ async def test_request_goes_through_the_proxy(
     assert b"by proxy" == await get("http://example.invalid/file")
 
 
-async def test_login_of_the_proxy_is_shown_to_it(
+async def test_proxy_credentials_use_proxy_authorization_header(
     proxy: str, server: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", f"http://me:mine@{proxy}")

@@ -90,7 +90,7 @@ def test_rate_limits_are_told_from_other_refusals(
     assert http.retry_after(headers) == error.retry_after
 
 
-def test_refusal_says_who_what_and_what_to_do() -> None:
+def test_refusal_message_names_host_status_and_advice() -> None:
     """One line an operator can act on."""
     error = http.refusal("example.com", 401, {}, {401: "check GH_TOKEN"})
 
@@ -98,19 +98,19 @@ def test_refusal_says_who_what_and_what_to_do() -> None:
     assert "example.com answered 401 Unauthorized: check GH_TOKEN" == str(error)
 
 
-def test_status_nobody_has_heard_of_is_still_an_error() -> None:
+def test_unknown_http_status_is_reported_as_error() -> None:
     """A server may answer anything."""
     assert "example.com answered 599" == str(http.refusal("example.com", 599, {}))
 
 
-def test_what_is_no_json_is_an_error() -> None:
+def test_invalid_json_raises_remote_error() -> None:
     """A captive portal answers 200 with a page of its own; a fool with brackets."""
     for rubbish in (b"<html>", b"\xff\xfe", b"", b"[" * 100_000):
         with pytest.raises(RemoteError, match=r"example\.com .* not JSON"):
             http.parse("example.com", rubbish)
 
 
-async def test_session_says_who_asks(server: FileServer) -> None:
+async def test_session_sends_user_agent(server: FileServer) -> None:
     """GitHub refuses requests without a User-Agent."""
     async with http.session() as session, session.get(server.url) as response:
         await response.read()
@@ -202,7 +202,7 @@ async def test_redirects_that_stay_encrypted_are_followed(
         assert b"x" == await response.read()
 
 
-async def test_token_goes_to_the_origins_it_is_for_alone(server: FileServer) -> None:
+async def test_token_is_sent_only_to_its_origin(server: FileServer) -> None:
     """A redirect to another origin, and only that, loses the token."""
     async with FileServer() as other:
         server.redirects = {"/near": "/file", "/far": f"{other.url}/file"}

@@ -54,7 +54,7 @@ async def test_requests_are_counted_by_answer(
 
 
 @pytest.mark.parametrize("left", ["-1", "many", "", "9" * 20])
-async def test_what_is_no_number_is_not_believed(
+async def test_invalid_rate_limit_header_is_ignored(
     left: str, server: TestServer, counted: HTTPMetrics
 ) -> None:
     async with (

@@ -10,7 +10,7 @@ from dewy.errors import RemoteError
 from dewy.remotes.memory import MemoryStore
 
 
-def test_store_is_one_by_name() -> None:
+def test_store_is_shared_by_name() -> None:
     name = uuid.uuid4().hex
 
     assert MemoryStore.named(name) is MemoryStore.named(name)
@@ -46,7 +46,7 @@ def test_faults_are_raised_in_turn_by_the_calls_they_are_for() -> None:
     store.attempt("fetch")
 
 
-def test_what_is_not_there_is_named() -> None:
+def test_missing_content_error_names_version_or_file() -> None:
     store = MemoryStore("name")
     store.publish("v1", {})
 

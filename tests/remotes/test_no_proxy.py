@@ -56,7 +56,7 @@ from dewy.remotes.no_proxy import bypassed, named
         (".2.3", "10.1.2.3", 80, False),
     ],
 )
-def test_host_is_exempt_as_go_has_it(
+def test_no_proxy_matching_follows_go_rules(
     exempt: str, host: str, port: int, expected: bool
 ) -> None:
     assert expected == bypassed(host, port, exempt)

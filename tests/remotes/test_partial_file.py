@@ -34,7 +34,7 @@ async def test_file_appears_whole(tmp_path: Path) -> None:
     assert ["app.tar.gz"] == left(tmp_path)
 
 
-async def test_what_an_earlier_process_left_is_not_built_on(tmp_path: Path) -> None:
+async def test_leftover_partial_file_is_overwritten(tmp_path: Path) -> None:
     """After a kill -9 its bytes have no known origin."""
     (tmp_path / "file.part").write_bytes(b"a much longer leftover")
     async with PartialFile(tmp_path / "file") as draft:

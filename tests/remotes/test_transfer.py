@@ -97,7 +97,7 @@ def left(directory: Path) -> list[str]:
         (RateLimited("busy", retry_after=120.0), 120.0),
     ],
 )
-async def test_broken_transfer_goes_on_after_the_time_it_was_told(
+async def test_interrupted_transfer_resumes_after_retry_delay(
     tmp_path: Path, effort: Effort, waits: list[float], broken: Exception, expected: int
 ) -> None:
     shop = Shop(broken)

@@ -131,7 +131,7 @@ async def restarting(site) -> asyncio.Task[bool]:
     return task
 
 
-async def test_restart_is_called_off_by_what_is_put_back(site, deployer):
+async def test_put_back_cancels_restart_in_progress(site, deployer):
     unpack(site, V2)
     restart = await restarting(site)
 
@@ -185,7 +185,7 @@ async def test_restart_of_a_release_that_was_left_meanwhile_is_not_installed(sit
     assert serving is site.generations.serving
 
 
-async def test_files_of_a_cancelled_candidate_stay_until_it_has_ended(site, deployer):
+async def test_prune_keeps_cancelled_candidate_until_process_exit(site, deployer):
     unpack(site, V2, programs.STUBBORN)
     site.generations.policy = replace(site.policy, start_grace=3600, stop_timeout=3600)
     releases = Releases(site.root)
@@ -217,9 +217,7 @@ async def test_deployment_does_not_wait_for_a_restart(site, deployer):
     assert V2.directory == site.generations.serving.release
 
 
-async def test_restart_called_off_by_a_failed_deployment_is_done_after_it(
-    site, deployer
-):
+async def test_restart_preempted_by_failed_deployment_runs_afterwards(site, deployer):
     unpack(site, V2, programs.CRASHES)
     restart = await restarting(site)
     site.generations.policy = site.policy

@@ -35,7 +35,7 @@ async def test_no_directory_has_no_variables(variables: EnvDir) -> None:
     assert {} == await variables.read("")
 
 
-async def test_directory_that_is_gone_leaves_what_was_read_last(
+async def test_missing_envdir_keeps_last_variables(
     variables: EnvDir, tmp_path: Path
 ) -> None:
     (tmp_path / "COLOUR").write_text("red\n")
@@ -46,7 +46,7 @@ async def test_directory_that_is_gone_leaves_what_was_read_last(
 
 
 @needs("fuse")
-async def test_directory_that_hangs_leaves_what_was_read_last(
+async def test_hanging_envdir_keeps_last_variables(
     variables: EnvDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(envdir, "PATIENCE", 2.0)
@@ -76,7 +76,7 @@ async def test_env_files_are_read_anew_each_time_the_later_on_top(
     assert {"A": "3", "B": "2"} == await env_files.read()
 
 
-async def test_env_file_that_cannot_be_read_leaves_what_was_read_last(
+async def test_unreadable_env_file_keeps_last_variables(
     env_files: EnvFiles, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """And no value is told."""

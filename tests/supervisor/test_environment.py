@@ -30,7 +30,7 @@ def test_a_job_worker_is_told_of_no_socket():
     assert "LISTEN_FDS" not in found
 
 
-def test_what_dewys_own_manager_said_is_not_passed_on():
+def test_service_manager_variables_are_not_inherited():
     found = built(
         (), LISTEN_PID="1", LISTEN_FDS="9", WATCHDOG_USEC="5", NOTIFY_SOCKET="@ours"
     )

@@ -12,7 +12,7 @@ import pytest
 from dewy.supervisor.exit_status import describe_exit, wait_pid
 
 
-async def test_waiting_for_a_pid_does_not_reap_it():
+async def test_wait_pid_does_not_reap_process():
     with subprocess.Popen(["sh", "-c", "exit 7"]) as process:  # noqa: ASYNC220
         await asyncio.wait_for(wait_pid(process.pid), 20)
 
@@ -28,7 +28,7 @@ def test_exits_are_told_in_words(code: int, expected: str):
 
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.EMFILE, errno.EPERM])
-async def test_an_end_is_noticed_without_a_descriptor_for_it(
+async def test_child_exit_is_detected_without_pidfd(
     monkeypatch: pytest.MonkeyPatch, number: int
 ):
     """Old kernels and strict sandboxes have none, and they may run out."""

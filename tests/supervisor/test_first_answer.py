@@ -20,7 +20,7 @@ async def started(site, program: str | None, **policy):
     return site.generations.serving
 
 
-async def test_generation_is_starting_until_it_answers_and_clients_wait(site):
+async def test_generation_is_starting_and_clients_wait_until_response(site):
     (site.root / "slow").touch()
     worker = await started(site, programs.SLOW)
     asking = asyncio.create_task(site.ask())
@@ -66,7 +66,7 @@ async def test_death_before_the_first_answer_is_answered(site):
 
 
 @pytest.mark.parametrize("checked", [True, False])
-async def test_unchecked_restart_is_starting_until_it_answers(site, checked):
+async def test_unchecked_restart_leaves_generation_starting(site, checked):
     await started(site, programs.SILENT)
     await site.only(1)
 

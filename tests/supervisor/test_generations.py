@@ -23,7 +23,7 @@ PATIENT = {"start_grace": 20.0}
 """Programs that crash at once, or say READY=1, need no such time on a quiet machine."""
 
 
-async def test_a_new_generation_takes_over_and_the_old_one_ends(site):
+async def test_new_generation_replaces_old_generation(site):
     site.install("v1")
     await site.open()
     await site.supervisor.start()
@@ -37,7 +37,7 @@ async def test_a_new_generation_takes_over_and_the_old_one_ends(site):
     assert 0 == first.exited.result()
 
 
-async def test_the_new_generation_is_ready_before_the_old_one_hears_of_it(site):
+async def test_old_generation_is_terminated_only_after_commit(site):
     site.install("v1")
     await site.open()
     await site.supervisor.start()
@@ -121,7 +121,7 @@ async def test_a_commit_that_fails_leaves_the_old_generation_alone(site):
     await site.only(1)
 
 
-async def test_ready_is_required_once_it_was_ever_said(site):
+async def test_ready_is_required_after_program_has_notified(site):
     """With `auto`, a program that never says READY=1 is fine only if none ever did."""
     site.install("v1", programs.SILENT)
     await site.open()
@@ -139,7 +139,7 @@ async def test_ready_is_required_once_it_was_ever_said(site):
     assert "v2" == await site.ask()
 
 
-async def test_what_ignores_sigterm_is_killed_after_the_stop_timeout(site):
+async def test_generation_ignoring_sigterm_is_killed_after_timeout(site):
     site.install("v1", programs.STUBBORN)
     await site.open(stop_timeout=0.3)
     await site.supervisor.start()
@@ -153,7 +153,7 @@ async def test_what_ignores_sigterm_is_killed_after_the_stop_timeout(site):
     assert -signal.SIGKILL == old.exited.result()
 
 
-async def test_what_a_generation_leaves_behind_is_ended_with_it(site, tmp_path):
+async def test_child_processes_are_killed_with_their_generation(site, tmp_path):
     site.install(
         "v1",
         "import os, signal, time\n"
@@ -176,7 +176,7 @@ async def test_what_a_generation_leaves_behind_is_ended_with_it(site, tmp_path):
     assert not _lives(child)
 
 
-async def test_every_generation_is_recorded_before_it_is_executed(site, tmp_path):
+async def test_generation_is_recorded_before_exec(site, tmp_path):
     site.install("v1", "open('ran', 'a').write('x')\nimport signal\nsignal.pause()\n")
     await site.open()
     recorded = []
@@ -191,7 +191,7 @@ async def test_every_generation_is_recorded_before_it_is_executed(site, tmp_path
     await eventually((tmp_path / "ran").exists)
 
 
-async def test_kill_old_delay_spares_the_old_one_if_the_new_one_dies_in_it(site):
+async def test_old_generation_stays_if_new_dies_in_kill_old_delay(site):
     site.install("v1")
     await site.open(kill_old_delay=30)
     await site.supervisor.start()
@@ -272,7 +272,7 @@ def hangs(site) -> bool:
 
 
 @needs("fuse")
-async def test_death_is_answered_while_a_candidate_hangs_as_it_is_executed(site):
+async def test_dead_generation_is_respawned_while_candidate_exec_hangs(site):
     async with hanging(site, 3600):
         site.generations.serving.kill()
         await site.answers("v1")

@@ -115,7 +115,7 @@ def test_the_program_gets_the_descriptor_limit_dewy_had(control, monkeypatch):
     assert [b"200", b"unset"] == out.split()
 
 
-def test_nothing_is_executed_before_it_is_recorded(control, tmp_path: Path):
+def test_program_is_not_executed_without_confirmation(control, tmp_path: Path):
     ours, theirs = control
     process = start(theirs, ["touch", str(tmp_path / "ran")], [])
     ours.close()
@@ -125,7 +125,7 @@ def test_nothing_is_executed_before_it_is_recorded(control, tmp_path: Path):
     process.communicate()
 
 
-def test_what_cannot_be_executed_is_told(control):
+def test_exec_failure_is_reported_to_parent(control):
     ours, theirs = control
     process = start(theirs, ["/no/such/program"], [])
     ours.send(b"\n")

@@ -51,7 +51,7 @@ def after(tail: LogTail, position: int, count: int) -> tuple[tuple[str, ...], in
     return tuple(line.text for line in lines), end
 
 
-def test_reading_goes_on_where_it_stopped() -> None:
+def test_tail_resumes_after_given_position() -> None:
     """With whole lines; what came too early for the tail is counted all the same."""
     tail = LogTail(3)
     tail.add("out", b"one\ntwo\nthr")
@@ -64,7 +64,7 @@ def test_reading_goes_on_where_it_stopped() -> None:
     assert ((), 7) == after(tail, 9, 5)
 
 
-def test_line_has_the_time_at_which_it_ended() -> None:
+def test_line_is_timestamped_at_its_end() -> None:
     times = iter([1.0, 2.0])
     tail = LogTail(clock=lambda: next(times))
     tail.add("out", b"one\ntw")

@@ -95,7 +95,7 @@ def test_bytes_are_passed_on_unchanged(output: Output, sinks: Sinks) -> None:
     writer.join()
 
 
-def test_what_is_no_line_yet_is_passed_on_at_once(output: Output, sinks: Sinks) -> None:
+def test_incomplete_line_is_passed_on_immediately(output: Output, sinks: Sinks) -> None:
     os.write(output.child_fds[0], b"progress 10 %")
 
     assert b"progress 10 %" == read(sinks.out, 13)
@@ -149,7 +149,7 @@ def test_leftover_process_is_passed_on_too(output: Output, sinks: Sinks) -> None
     sinks.close(ready, go)
 
 
-def test_close_does_not_wait_for_who_still_writes(
+def test_close_does_not_wait_for_active_writer(
     sinks: Sinks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A daemon left behind may never let go of the pipe, nor ever pause."""
@@ -165,7 +165,7 @@ def test_close_does_not_wait_for_who_still_writes(
     os.close(null)
 
 
-def test_close_passes_on_what_was_written(output: Output, sinks: Sinks) -> None:
+def test_close_flushes_pending_output(output: Output, sinks: Sinks) -> None:
     os.write(output.child_fds[0], b"goodbye\n")
     output.close()
     output.close()
@@ -275,7 +275,7 @@ def test_no_descriptor_is_left_behind(sinks: Sinks) -> None:
     assert before == set(os.listdir("/dev/fd"))
 
 
-def test_children_inherit_none_of_it(sinks: Sinks) -> None:
+def test_pipe_descriptors_are_not_inherited(sinks: Sinks) -> None:
     """An end in the wrong hands would keep the pipe from ending."""
     before = set(os.listdir("/dev/fd"))
     output = Output(sinks.stdout, sinks.stderr)

@@ -36,5 +36,5 @@ def test_release_outside_the_root_is_named_absolutely(
     assert [f"{elsewhere}/app"] == pinned(["current/app"], root)
 
 
-def test_program_without_a_link_is_as_it_was_said(tmp_path: Path) -> None:
+def test_path_is_unchanged_without_current_link(tmp_path: Path) -> None:
     assert ["current/app"] == pinned(["current/app"], tmp_path)

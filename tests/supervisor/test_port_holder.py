@@ -101,7 +101,7 @@ def test_program_left_in_the_root_makes_way(
     assert any("earlier dewy left" in message for message in caplog.messages)
 
 
-def test_port_is_taken_while_what_was_left_still_answers(
+def test_port_is_opened_while_leftover_process_drains(
     tmp_path: Path, unused_tcp_port: int
 ):
     """An idle connection keeps it for long, and nobody is to be turned away so long."""

@@ -109,7 +109,7 @@ async def test_first_generation_that_answers_is_healthy(
 
 
 @pytest.mark.parametrize("old", ["plain", "busy", "prefork"])
-async def test_new_generation_is_found_beside_an_old_one(
+async def test_probe_reaches_new_generation_beside_old_generation(
     listener: socket.socket, serve: Serve, old: str
 ) -> None:
     serve(OK, old)
@@ -216,7 +216,7 @@ async def test_generation_that_starts_slowly_is_waited_for(
     ],
     ids=["error", "rubbish", "long rubbish", "silent", "idle"],
 )
-async def test_reason_is_what_the_new_generation_last_did(
+async def test_failure_reason_names_last_probe_result(
     listener: socket.socket,
     serve: Serve,
     refused: Refused,
@@ -245,7 +245,7 @@ async def test_connection_that_is_closed_at_once_is_no_answer(
     )
 
 
-async def test_nobody_listening_is_told(refused: Refused) -> None:
+async def test_probe_without_listener_reports_refusal(refused: Refused) -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         reason = await refused(sock, leader=1)

@@ -84,7 +84,7 @@ def test_session_and_descent_both_make_a_member() -> None:
     assert {5, 6, 7, 8, 9} == related(table, 5)
 
 
-def test_nobody_belongs_to_a_leader_without_a_trace() -> None:
+def test_unknown_leader_has_no_related_processes() -> None:
     assert frozenset() == related([Process(1, parent=0, session=1)], 5)
 
 
@@ -197,7 +197,7 @@ def test_inode_appears_when_the_connection_is_accepted(
                 assert {ends: inode} == accepted_inodes([ends])
 
 
-def test_socket_is_attributed_to_who_has_it_open(listener: socket.socket) -> None:
+def test_socket_is_attributed_to_process_holding_fd(listener: socket.socket) -> None:
     inode = os.fstat(listener.fileno()).st_ino
     stranger = subprocess.Popen(["sleep", "60"])
     heir = subprocess.Popen(["sleep", "60"], pass_fds=[listener.fileno()])
@@ -266,7 +266,7 @@ def test_holder_of_a_port_is_named(listener: socket.socket) -> None:
     assert f"{name} (pid {os.getpid()})" == holder(listener.getsockname()[1])
 
 
-def test_port_nobody_listens_on_has_no_name() -> None:
+def test_holder_of_port_without_listener_is_unnamed() -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
 

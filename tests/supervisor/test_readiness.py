@@ -224,7 +224,7 @@ async def test_flood_of_strangers_is_asked_about_rarely_and_hides_nothing() -> N
     assert questions < 1000
 
 
-async def test_one_that_has_ended_is_believed_by_its_user() -> None:
+async def test_ready_from_exited_process_of_own_user_is_accepted() -> None:
     """Ours could do worse than say READY=1."""
     notify = ReadinessSocket(nobody)
     finished(notify, sys.executable, "-c", SEND, "READY=1")
@@ -235,7 +235,7 @@ async def test_one_that_has_ended_is_believed_by_its_user() -> None:
 
 @as_root
 @needs("systemd-notify")
-async def test_one_of_a_stranger_that_has_ended_is_ignored() -> None:
+async def test_ready_from_exited_process_of_other_user_is_ignored() -> None:
     """Abstract names are listed for everybody, so sending to one proves nothing."""
     notify = ReadinessSocket(ours)
     finished(notify, "systemd-notify", "--no-block", "--ready", user=NOBODY)
@@ -247,7 +247,7 @@ async def test_one_of_a_stranger_that_has_ended_is_ignored() -> None:
 
 @as_root
 @needs("systemd-notify")
-async def test_one_of_the_generation_s_user_that_has_ended_is_believed() -> None:
+async def test_ready_from_exited_process_of_generation_user_is_accepted() -> None:
     """The generation gave up its privileges; what it runs to notify did too."""
     notify = ReadinessSocket(nobody, lambda: users([child.pid]))
     child = command(notify, "sleep", "60", user=NOBODY)
@@ -269,7 +269,7 @@ async def test_stopping_and_signs_of_life_are_noted(notify: ReadinessSocket) -> 
     assert before <= notify.watchdog <= loop.time()
 
 
-async def test_extension_counts_from_when_it_was_asked_for(
+async def test_timeout_extension_starts_at_request(
     notify: ReadinessSocket,
 ) -> None:
     loop = asyncio.get_running_loop()

@@ -54,14 +54,12 @@ async def test_being_alive_is_enough_where_ready_is_not_required(
 
 
 @pytest.mark.parametrize(("ready", "notifies"), [("auto", True), ("notify", False)])
-async def test_not_saying_ready_is_a_failure_where_it_is_required(
-    ready: str, notifies: bool
-):
+async def test_missing_required_ready_fails_start(ready: str, notifies: bool):
     with pytest.raises(StartFailed, match=r"it did not say READY=1 within 0.01 s"):
         await started(ready, notifies=notifies, says=False, start_timeout=0.01)
 
 
-async def test_with_grace_alone_saying_ready_does_not_shorten_it():
+async def test_ready_does_not_shorten_grace_period():
     grace = {"notifies": True, "start_grace": 0.05}
     silent = asyncio.create_task(started("grace", says=False, **grace))
     await turns()

@@ -45,7 +45,7 @@ def stranger() -> Iterator[int]:
     process.wait()
 
 
-def test_connection_in_the_backlog_is_nobody_s(waiting: Ends) -> None:
+def test_unaccepted_connection_has_no_owner(waiting: Ends) -> None:
     assert {} == SocketOwner(os.getpid()).look([waiting])
 
 
@@ -64,7 +64,7 @@ def test_connection_of_another_is_strange_after_some_looks(
     assert {accepted: False} == owner.look([accepted])
 
 
-def test_connections_are_told_one_by_one(
+def test_connections_are_attributed_individually(
     listener: socket.socket, accepted: Ends
 ) -> None:
     with socket.create_connection(listener.getsockname()) as client:

@@ -111,7 +111,7 @@ async def test_ipv6_listens_beside_ipv4(stack, port):
             pass
 
 
-async def test_wait_for_port_is_told_as_it_begins_and_as_it_ends(stack, caplog):
+async def test_wait_for_port_is_logged_at_start_and_end(stack, caplog):
     """With who holds it, how long it is waited for at most, and how long it took."""
     holder = bound(stack)
     port = holder.getsockname()[1]
@@ -150,7 +150,7 @@ async def test_an_address_that_stays_in_use_names_its_holder(stack):
         await open_listeners([Address(str(port), "0.0.0.0", port)], [], 0)
 
 
-async def test_an_address_of_another_host_is_refused_in_one_line(port):
+async def test_non_local_address_is_rejected(port):
     with pytest.raises(DewyError, match=f"--port 192.0.2.1:{port} cannot be opened"):
         await open_listeners([Address(f"192.0.2.1:{port}", "192.0.2.1", port)], [], 0)
 
@@ -166,7 +166,7 @@ async def test_an_offered_socket_serves_its_own_address(stack):
     assert (address.name,) == listeners.names
 
 
-async def test_an_offered_socket_serves_the_port_it_is_named_after(stack, port):
+async def test_activation_socket_is_matched_by_port_name(stack, port):
     offered = bound(stack)
     address = Address(str(port), "0.0.0.0", port)
 
@@ -178,7 +178,7 @@ async def test_an_offered_socket_serves_the_port_it_is_named_after(stack, port):
     )
 
 
-async def test_offered_sockets_nobody_asked_for_are_passed_on(stack, tmp_path: Path):
+async def test_unrequested_activation_sockets_are_passed_on(stack, tmp_path: Path):
     tcp, tcp6 = bound(stack), bound(stack, "::1")
     unix = stack.enter_context(socket.socket(socket.AF_UNIX))
     unix.bind(str(tmp_path / "socket"))

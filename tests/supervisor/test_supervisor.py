@@ -69,7 +69,7 @@ async def test_a_death_may_be_answered_with_another_release(site):
     await site.answers("v1")
 
 
-async def test_a_generation_that_dies_during_a_switch_is_succeeded_by_the_new_one(site):
+async def test_generation_dying_during_switch_is_replaced_by_candidate(site):
     site.install("v1")
     await site.open(ready="grace", start_grace=1.0)
     await site.supervisor.start()
@@ -104,7 +104,7 @@ async def test_program_killed_while_the_next_gets_ready_serves_again(site):
     await site.only(3)
 
 
-async def test_restart_asked_for_while_a_switch_is_open_is_done_after_it(site):
+async def test_restart_requested_during_switch_runs_afterwards(site):
     site.install("v1")
     await site.open()
     await site.supervisor.start()
@@ -143,7 +143,7 @@ async def test_if_both_die_the_old_release_is_back_before_anything_starts(site):
     assert "v1" == await site.ask()
 
 
-async def test_a_storm_of_restarts_ends_in_one_healthy_generation(site):
+async def test_rapid_restarts_converge_to_single_healthy_generation(site):
     site.install("v1")
     await site.open()
     await site.supervisor.start()
@@ -208,7 +208,7 @@ async def test_stopping_ends_every_generation_and_waits(site):
     await site.supervisor.stop()
 
 
-async def test_hurrying_kills_what_does_not_end(site):
+async def test_hurried_stop_kills_program_ignoring_sigterm(site):
     site.install("v1", programs.STUBBORN)
     await site.open(stop_timeout=3600)
     await site.supervisor.start()
@@ -294,7 +294,7 @@ def refuse() -> None:
     raise OSError(errno.EMFILE, "Too many open files")
 
 
-async def test_a_program_that_never_notified_is_started_where_another_one_did(site):
+async def test_initial_start_succeeds_without_expected_ready(site):
     """As after a rollback: one that serves is better than none that says so."""
     site.install("v1", programs.SILENT)
     site.notifies = True
@@ -319,7 +319,7 @@ async def test_port_that_an_old_generation_closes_for_all_serves_on(site):
     assert "v2" == await site.ask()
 
 
-async def test_deaths_of_one_release_delay_no_start_of_the_next(site):
+async def test_respawn_backoff_is_reset_by_new_release(site):
     site.install("v1")
     await site.open()
     await site.supervisor.start()

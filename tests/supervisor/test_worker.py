@@ -32,7 +32,7 @@ def spawn(worker: Worker, cwd: Path, code: str, passed: tuple[int, ...] = ()) ->
     worker.spawn((sys.executable, "-S", "-c", code), cwd, os.environ, passed)
 
 
-async def test_it_waits_for_the_word_to_go(worker: Worker, tmp_path: Path):
+async def test_worker_executes_program_after_go(worker: Worker, tmp_path: Path):
     spawn(worker, tmp_path, "open('ran', 'w')")
     assert worker.alive
     assert worker.started > 0
@@ -43,7 +43,7 @@ async def test_it_waits_for_the_word_to_go(worker: Worker, tmp_path: Path):
     assert (tmp_path / "ran").exists()
 
 
-async def test_it_leads_a_session_and_a_group_of_its_own(
+async def test_worker_leads_own_session_and_process_group(
     worker: Worker, tmp_path: Path
 ):
     spawn(worker, tmp_path, "import signal; signal.pause()")
@@ -86,7 +86,7 @@ async def test_program_that_binds_its_port_itself_gets_a_hint(
     assert "already in use" in failure.detail
 
 
-async def test_what_cannot_be_executed_is_named(worker: Worker, tmp_path: Path):
+async def test_unexecutable_program_is_named_in_error(worker: Worker, tmp_path: Path):
     worker.spawn(("current/shop",), tmp_path, os.environ, ())
 
     with pytest.raises(
@@ -103,7 +103,7 @@ async def test_waiting_ends_with_the_process(worker: Worker, tmp_path: Path):
         await worker.unless_ended(asyncio.sleep(3600))
 
 
-async def test_waiting_ends_with_what_is_waited_for(worker: Worker, tmp_path: Path):
+async def test_unless_ended_propagates_awaited_outcome(worker: Worker, tmp_path: Path):
     spawn(worker, tmp_path, "import signal; signal.pause()")
 
     async def broken() -> None:
@@ -114,7 +114,7 @@ async def test_waiting_ends_with_what_is_waited_for(worker: Worker, tmp_path: Pa
         await worker.unless_ended(broken())
 
 
-async def test_stopping_what_never_ran_is_nothing():
+async def test_stop_of_unspawned_worker_returns_at_once():
     worker = Worker(1, capture=True)
 
     await worker.stop(3600)
@@ -160,7 +160,7 @@ async def test_without_capture_output_is_inherited(tmp_path: Path):
     assert () == worker.tail
 
 
-async def test_a_child_in_a_group_of_its_own_does_not_outlive_it(tmp_path: Path):
+async def test_child_in_own_process_group_is_killed_with_worker(tmp_path: Path):
     """It shares the session, not the group, and both are deaf to SIGTERM."""
     worker = Worker(1, capture=True)
     spawn(

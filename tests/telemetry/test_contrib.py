@@ -49,7 +49,7 @@ def told(points: list[Point]) -> set[str]:
 
 
 @needs("telemetry")
-def test_queries_are_about_what_is_told(told: set[str]) -> None:
+def test_dashboard_and_rules_query_only_existing_metrics(told: set[str]) -> None:
     """A panel or a rule about something else would never show anything."""
     text = "\n".join([*expressions(), RULES.read_text()])
     asked = set(re.findall(r"\bdewy_\w+", text))

@@ -19,7 +19,7 @@ def settings(**given: Any) -> Settings:
     return Settings(command="server", root=root, cache_dir=root, **given)
 
 
-def test_who_did_not_ask_gets_none() -> None:
+def test_telemetry_is_disabled_by_default() -> None:
     assert load(settings()) is None
     assert load(settings(otlp_insecure=True)) is None
 
@@ -28,7 +28,7 @@ def test_who_did_not_ask_gets_none() -> None:
 @pytest.mark.parametrize(
     "given", [{"telemetry": True}, {"otlp_endpoint": "localhost:4317"}], ids=str
 )
-def test_either_option_turns_it_on(given: dict[str, Any]) -> None:
+def test_telemetry_is_enabled_by_either_option(given: dict[str, Any]) -> None:
     assert load(settings(**given)) is not None
 
 
@@ -40,7 +40,7 @@ def test_either_option_turns_it_on(given: dict[str, Any]) -> None:
     ],
     ids=str,
 )
-def test_what_is_missing_is_told_how_to_have(
+def test_missing_dependency_error_shows_install_command(
     given: dict[str, Any], option: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in list(sys.modules):

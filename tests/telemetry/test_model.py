@@ -34,7 +34,7 @@ def test_every_point_keeps_its_name_unit_and_labels(points: list[Point]) -> None
         assert dict(zip(labels, labels, strict=True)) == point.attributes
 
 
-def test_histogram_is_what_was_counted() -> None:
+def test_histogram_is_exported_without_min_and_max() -> None:
     """Its least and greatest value nobody counted, so they are left out."""
     counted = Histogram.of((1.0, 5.0), (2, 0, 3), 40.5)
     data = Model(Resource({})).made(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dewy.telemetry.points import MetricSource, Point, collected
 
 
-async def test_who_has_to_look_first_is_let() -> None:
+async def test_sources_are_refreshed_before_any_is_read() -> None:
     """Then all are read, so that their figures are of one moment."""
     seen: list[str] = []
 

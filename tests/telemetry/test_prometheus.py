@@ -95,7 +95,9 @@ async def knock(port: Port) -> None:
         writer.close()
 
 
-async def test_it_scrapes_and_alerts(tmp_path: Path, unused_tcp_port_factory) -> None:
+async def test_prometheus_scrapes_metrics_and_evaluates_rules(
+    tmp_path: Path, unused_tcp_port_factory
+) -> None:
     """What is counted arrives, and what is wrong is noticed."""
     admin, port = unused_tcp_port_factory(), unused_tcp_port_factory()
     settings = Settings(

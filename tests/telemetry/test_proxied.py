@@ -93,7 +93,7 @@ async def test_everything_is_told_of_a_port(proxy: Proxy, backend: Endpoint) -> 
     )
 
 
-async def test_client_nobody_serves_is_an_error(proxy: Proxy) -> None:
+async def test_connection_without_backend_is_counted_as_error(proxy: Proxy) -> None:
     """Its cause is told as well."""
     port = await proxy.open(Endpoint("127.0.0.1"))
     name = str(port.endpoint.port)
@@ -107,7 +107,9 @@ async def test_client_nobody_serves_is_an_error(proxy: Proxy) -> None:
     assert 1 == found["dewy.proxy.faults.total", name, "no_backend"]
 
 
-async def test_ports_of_one_number_are_told_apart(proxy: Proxy, tmp_path: Path) -> None:
+async def test_ports_with_equal_number_have_distinct_labels(
+    proxy: Proxy, tmp_path: Path
+) -> None:
     """Prometheus takes no two series of one name; a Unix socket has its path."""
     one = await proxy.open(Endpoint("127.0.0.1"))
     number = one.endpoint.port
@@ -123,7 +125,7 @@ async def test_ports_of_one_number_are_told_apart(proxy: Proxy, tmp_path: Path) 
     assert {f"127.0.0.1:{number}", f"127.0.0.2:{number}", unix} == names
 
 
-async def test_backend_that_leaves_and_comes_back_is_one_series(
+async def test_backend_added_again_is_exported_as_single_series(
     proxy: Proxy, backend: Endpoint
 ) -> None:
     """An address may be another container's at once."""

@@ -96,7 +96,7 @@ async def test_every_metric_arrives(
             assert (instrument.kind is MetricKind.COUNTER) is metric.sum.is_monotonic
 
 
-async def test_it_is_told_again_and_again(
+async def test_telemetry_is_pushed_periodically_and_on_exit(
     collector: Collector, points: list[Point], spans: Spans
 ) -> None:
     """And once more in the end."""
@@ -106,7 +106,7 @@ async def test_it_is_told_again_and_again(
     assert ["fetch", "dewy deploy"] == [span.name for span in collector.spans]
 
 
-async def test_what_was_not_taken_is_told_later(
+async def test_undelivered_telemetry_is_delivered_after_outage(
     collector: Collector,
     points: list[Point],
     spans: Spans,
@@ -165,7 +165,7 @@ async def test_tls_is_the_rule(
             assert await pushing.push()
 
 
-async def test_nobody_waits_for_a_collector_that_is_away(
+async def test_unresponsive_collector_does_not_block_event_loop(
     points: list[Point], spans: Spans
 ) -> None:
     """One that hangs: deployments go on meanwhile, and the end comes."""

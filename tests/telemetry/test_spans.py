@@ -50,7 +50,7 @@ def test_steps_are_within_the_deployment(spans: Spans, course: Course) -> None:
     assert [] == spans.take()
 
 
-def test_failure_is_told_where_it_was(spans: Spans, course: Course) -> None:
+def test_failure_marks_last_step_and_root_span(spans: Spans, course: Course) -> None:
     """By the last step and the whole."""
     spans.add(replace(course, outcome="failed", reason="no database"))
 

@@ -55,7 +55,7 @@ def test_reads_a_version(format: str, name: str, numbers: tuple[int, ...]) -> No
         ("YY.WW", "24.01"),
     ],
 )
-def test_refuses_what_is_none(format: str, name: str) -> None:
+def test_version_not_matching_format_is_rejected(format: str, name: str) -> None:
     assert calver.parse(name, format) is None
 
 
@@ -79,7 +79,7 @@ def test_the_first_token_that_fits_is_taken() -> None:
 
 
 @pytest.mark.parametrize("format", ["", "yyyy.mm", "1.2.3", "(.*)"])
-def test_a_format_without_token_is_an_error_that_shows_one(format: str) -> None:
+def test_format_without_token_is_rejected_with_example(format: str) -> None:
     with pytest.raises(ConfigError, match=r"YYYY\.0M\.MICRO"):
         calver.pattern(format)
 

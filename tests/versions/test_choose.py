@@ -73,7 +73,7 @@ def test_a_newer_version_of_another_slot_never_hides_ours() -> None:
 
 
 @pytest.mark.parametrize("slot", ["blue", "green"])
-def test_one_version_built_for_both_slots_serves_both(slot: str) -> None:
+def test_version_built_for_both_slots_is_chosen_for_each(slot: str) -> None:
     """Regression: only the slot that was listed first was ever seen."""
     names = ["v1.0.0+green", "v1.0.0+blue"]
 
@@ -172,7 +172,7 @@ def test_the_order_of_names_decides_among_equals_only(
 
 
 @given(NAMES, RULES)
-def test_what_is_chosen_keeps_the_rules(names: list[str], rules: Rules) -> None:
+def test_chosen_version_satisfies_rules(names: list[str], rules: Rules) -> None:
     best = choose(names, rules).best
 
     if best is None:

@@ -45,7 +45,9 @@ def allowed(text: str, *names: str) -> list[str]:
         ("*", "0.0.1 9.9.9", ""),
     ],
 )
-def test_range_holds_what_it_says(text: str, within: str, without: str) -> None:
+def test_constraint_accepts_only_versions_in_range(
+    text: str, within: str, without: str
+) -> None:
     """Numbers left out are any; pre-releases lead to what is outside, too."""
     assert within.split() == allowed(text, *within.split(), *without.split())
 
@@ -71,7 +73,7 @@ def test_range_holds_what_it_says(text: str, within: str, without: str) -> None:
         "1" * 256,
     ],
 )
-def test_what_is_no_range_is_said(text: str) -> None:
+def test_invalid_constraint_is_rejected(text: str) -> None:
     with pytest.raises(ConfigError, match="constraint") as caught:
         Constraint.parse(text)
 

@@ -37,7 +37,7 @@ def test_option_of_docker_is_read(text: str, expected: str | None) -> None:
         ("linux/386", "linux/amd64", False),
     ],
 )
-def test_image_runs_where_the_engine_takes_it(
+def test_image_runs_only_on_compatible_host_platform(
     host: str, image: str, runs: bool
 ) -> None:
     one, other = ImagePlatform.read(host), ImagePlatform.read(image)

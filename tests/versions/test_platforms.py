@@ -95,7 +95,7 @@ def test_an_archive_for_others_is_never_chosen(platform: Platform, name: str) ->
         (MAC, ["app_darwin_arm64.zip", "app_darwin_universal.zip"]),
     ],
 )
-def test_prefers_what_fits_best(platform: Platform, best_first: list[str]) -> None:
+def test_best_match_is_preferred(platform: Platform, best_first: list[str]) -> None:
     while best_first:
         assert best_first[0] == chosen(best_first[::-1], platform)
         best_first = best_first[1:]
@@ -139,7 +139,7 @@ def test_an_archive_beside_others_is_not_taken_to_be_for_all(names: list[str]) -
 
 
 @pytest.mark.parametrize("wanted", ["app", "checksums.txt", "app_darwin_arm64.tgz"])
-def test_the_name_that_is_wanted_is_taken_as_it_is(wanted: str) -> None:
+def test_requested_artifact_is_chosen_regardless_of_platform(wanted: str) -> None:
     names = ["app_linux_amd64.tgz", "app", "checksums.txt", "app_darwin_arm64.tgz"]
 
     choice = choose_artifact(names, AMD64, wanted)
@@ -194,7 +194,9 @@ def test_tells_why_each_other_name_was_refused() -> None:
         (ALPINE, "app-x86_64-linux-gnu.tgz", "for glibc, not musl"),
     ],
 )
-def test_tells_what_the_host_lacks(platform: Platform, name: str, reason: str) -> None:
+def test_refusal_reason_names_platform_mismatch(
+    platform: Platform, name: str, reason: str
+) -> None:
     (refusal,) = choose_artifact([name], platform).refused
 
     assert reason == refusal.reason

@@ -69,7 +69,7 @@ def test_reads_a_version(
         "v1.2." + "3" * 5000,
     ],
 )
-def test_refuses_what_is_none(name: str) -> None:
+def test_invalid_semantic_version_is_rejected(name: str) -> None:
     assert semver.parse(name) is None
 
 
@@ -82,7 +82,7 @@ def test_renders_without_leading_zeros_and_keeps_the_tag() -> None:
 
 
 @given(NAMES)
-def test_what_was_rendered_reads_as_the_same_version(name: str) -> None:
+def test_rendered_version_parses_to_equal_version(name: str) -> None:
     version = semver.parse(name)
     assert version is not None
 

@@ -26,7 +26,7 @@ def test_suffix_of_a_packager_is_told() -> None:
     assert text.startswith("4.0.1-ls99 counts as newer than 4.0.1-ls101")
 
 
-def test_build_metadata_is_told_unless_it_is_the_slot() -> None:
+def test_build_metadata_is_reported_unless_used_as_slot() -> None:
     (text,) = told("v1.0.0+2", "v1.0.0+10")
 
     assert text.startswith("v1.0.0+2 and v1.0.0+10 are equal")

@@ -11,7 +11,7 @@ from dewy.errors import EngineError
 from tests.standins.fake_engine import FakeEngine
 
 
-async def test_deadline_is_told_with_what_was_asked(wire: EngineClient) -> None:
+async def test_timeout_error_names_call_and_deadline(wire: EngineClient) -> None:
     with pytest.raises(EngineError, match=r"not dance: no answer for 0\.01 s"):
         async with wire.asking("dance", 0.01):
             await asyncio.Event().wait()
@@ -25,7 +25,7 @@ async def test_deadline_is_told_with_what_was_asked(wire: EngineClient) -> None:
         (ConnectionResetError(), "hung up"),
     ],
 )
-async def test_failure_is_one_line(
+async def test_client_fault_raises_engine_error_with_cause(
     wire: EngineClient, fault: Exception, said: str
 ) -> None:
     with pytest.raises(EngineError, match=said) as refused:

@@ -111,7 +111,7 @@ def test_health_is_told_where_there_is_a_check(health: Any, expected: str) -> No
     assert expected == container(inspected(Health=health)).health
 
 
-def test_what_never_happened_has_no_time() -> None:
+def test_unset_start_time_is_decoded_as_empty() -> None:
     assert "" == container(inspected(StartedAt="0001-01-01T00:00:00Z")).started_at
 
 

@@ -89,7 +89,7 @@ async def test_engine_that_is_gone_is_told(name: str) -> None:
                 await CALLS[name](engine)
 
 
-async def test_error_keeps_what_the_operator_keeps_secret(
+async def test_create_error_masks_secrets_of_specification(
     fake: FakeEngine, docker: DockerEngine
 ) -> None:
     """Not even the traceback has it."""
@@ -141,7 +141,7 @@ async def test_stop_gives_the_container_its_time(
     assert "3" == fake.asked[-1].query["t"]
 
 
-async def test_paused_container_is_unpaused_where_it_cannot_be_stopped(
+async def test_paused_container_is_unpaused_when_stop_fails(
     fake: FakeEngine, docker: DockerEngine
 ) -> None:
     words = "a is running or paused, refusing to clean up: container state improper"
@@ -162,7 +162,7 @@ async def test_paused_container_is_unpaused_where_it_cannot_be_stopped(
         (409, "removal of container a is already in progress"),
     ],
 )
-async def test_removing_what_goes_already_is_no_error(
+async def test_removing_already_removed_container_is_no_error(
     fake: FakeEngine, docker: DockerEngine, status: int, text: str
 ) -> None:
     fake.answer("containers/a", {"message": text}, status)

@@ -38,7 +38,7 @@ def ignore(done: int, total: int | None) -> None:
         ),
     ],
 )
-def test_registry_is_shown_what_it_wants(
+def test_registry_auth_is_built_from_credentials(
     credentials: Credentials | None, expected: object
 ) -> None:
     assert expected == shown_to("r.test:5000/a/b@sha256:aa", credentials)
@@ -162,7 +162,7 @@ async def test_index_gives_the_image_of_this_platform(
     assert await engine.engine.image(pushed.by_digest) is None
 
 
-async def test_one_name_of_several_is_removed(
+async def test_removing_tag_keeps_image_and_other_tags(
     engine: RealEngine, publisher: Publisher
 ) -> None:
     """The others, and the image, stay."""

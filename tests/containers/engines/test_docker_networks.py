@@ -37,7 +37,9 @@ async def test_first_of_two_stays(fake: FakeEngine, docker: DockerEngine) -> Non
     assert ["networks/b"] == deleted
 
 
-async def test_many_who_ask_at_once_have_one_network(engine: RealEngine) -> None:
+async def test_concurrent_network_creation_yields_single_network(
+    engine: RealEngine,
+) -> None:
     """From one dewy, and from several."""
     name = engine.name("net")
     async with open_engine(engine.runtime, engine.environ) as other:

@@ -67,7 +67,7 @@ def test_other_conflicts_are_no_taken_name() -> None:
     assert not in_use(404, "network a not found")
 
 
-def test_text_is_one_short_line_without_secrets() -> None:
+def test_error_text_is_single_truncated_line_without_secrets() -> None:
     text = 'no: "to\\"ken"\n  at https://me:pw@r/v2/x?sig=abc ' + 500 * "x"
 
     line = one_line(text, ['to"ken', "no"])
@@ -76,7 +76,7 @@ def test_text_is_one_short_line_without_secrets() -> None:
     assert LONGEST == len(line)
 
 
-def test_everything_an_operator_may_have_put_a_secret_into_is_one() -> None:
+def test_secrets_of_spec_include_env_command_and_log_options() -> None:
     spec = {
         "Env": ["TOKEN=abc=d", "PLAIN"],
         "Cmd": ["--key", "k"],

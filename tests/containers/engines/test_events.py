@@ -21,7 +21,7 @@ async def test_events_come_in_their_order() -> None:
     ]
 
 
-async def test_who_tells_waits_for_a_reader_far_behind() -> None:
+async def test_producer_blocks_when_event_queue_is_full() -> None:
     events = EngineEvents(kept=1)
     await events.tell(Event("start", "a"))
     telling = asyncio.create_task(events.tell(Event("die", "a")))
@@ -33,7 +33,7 @@ async def test_who_tells_waits_for_a_reader_far_behind() -> None:
     await telling
 
 
-async def test_error_is_raised_where_it_is_read() -> None:
+async def test_queued_error_is_raised_to_reader() -> None:
     events = EngineEvents()
     await events.tell(ValueError("a fault of ours"))
 

@@ -97,7 +97,7 @@ async def test_healthcheck_runs_by_itself_or_when_told(engine: MemoryEngine) -> 
     assert await engine.check_health(container) is True
 
 
-async def test_what_it_wrote_is_shown(engine: MemoryEngine) -> None:
+async def test_logs_return_last_lines_of_output(engine: MemoryEngine) -> None:
     engine.host.publish(IMAGE, ports=(PORT,))
     container = await running(engine, "api-1")
     engine.host.held[container].output += ["one", "two", "three"]

@@ -34,7 +34,7 @@ async def shown(engine: MemoryEngine, name: str) -> Container:
     return found
 
 
-def test_host_of_a_name_is_one() -> None:
+def test_hosts_of_same_name_are_identical() -> None:
     assert MemoryHost.named("one") is MemoryHost.named("one")
     assert MemoryHost.named("one") is not MemoryHost.named("two")
 
@@ -63,7 +63,9 @@ async def test_networks_have_addresses_of_their_own(engine: MemoryEngine) -> Non
     assert gateways["one"] == engine.host.networks["three"].gateways
 
 
-async def test_hook_sees_each_step_and_may_end_it(engine: MemoryEngine) -> None:
+async def test_hook_is_called_for_each_step_and_may_abort_call(
+    engine: MemoryEngine,
+) -> None:
     """Before: nothing happened. After: it did, but nobody knows."""
     seen: list[tuple[Phase, Call]] = []
     container = await running(engine, "api-1")

@@ -17,7 +17,9 @@ from tests.standins.engines import RealEngine
 from tests.standins.fake_engine import PODMAN, FakeEngine
 
 
-async def test_engine_says_what_it_is(fake: FakeEngine) -> None:
+async def test_opened_engine_reports_flavour_address_and_locality(
+    fake: FakeEngine,
+) -> None:
     async with open_engine("docker", {"DOCKER_HOST": fake.url}) as engine:
         assert "docker" == engine.flavour
         assert fake.url == engine.address
@@ -45,7 +47,7 @@ async def test_docker_apart_from_this_host_is_recognised(
 
 @pytest.mark.parametrize("rootless", [True, False])
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere all are in a machine")
-async def test_podman_is_asked_whether_it_is_rootless(rootless: bool) -> None:
+async def test_podman_rootless_mode_is_queried_from_engine(rootless: bool) -> None:
     """Whoever owns the socket: it may be passed on."""
     async with FakeEngine(**PODMAN) as fake:
         fake.answer("libpod/info", podman(rootless=rootless))
@@ -121,7 +123,7 @@ async def test_engine_that_hangs_is_told_at_the_start(fake: FakeEngine) -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"Api-Version": "nonsense"}])
-async def test_what_is_no_engine_is_told_at_the_start(
+async def test_invalid_engine_response_fails_at_startup(
     fake: FakeEngine, headers: dict[str, str]
 ) -> None:
     fake.headers = headers

@@ -107,7 +107,9 @@ def test_variable_that_can_not_be_used_is_named(value: str, said: str) -> None:
         ("tcp://build.example:2375", False),
     ],
 )
-def test_address_knows_whether_it_is_on_this_host(url: str, local: bool) -> None:
+def test_address_is_local_only_for_unix_socket_or_loopback(
+    url: str, local: bool
+) -> None:
     assert local is EngineAddress(url).local
 
 
@@ -165,7 +167,7 @@ async def test_first_that_answers_is_chosen(directory: Path) -> None:
         ("podman", "systemctl enable --now podman.socket"),
     ],
 )
-async def test_nothing_found_names_what_was_tried(
+async def test_missing_engine_error_lists_tried_sockets(
     directory: Path, runtime: Runtime, right: str
 ) -> None:
     places = [EngineAddress(f"unix://{directory / name}") for name in ("a", "b")]

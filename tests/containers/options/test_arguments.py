@@ -94,7 +94,7 @@ def test_network_of_the_operator_comes_first(
     )
 
 
-def test_specs_are_nobody_elses() -> None:
+def test_modified_spec_does_not_affect_next_spec() -> None:
     """What a caller does to one does not show in the next."""
     options = parsed("--dns", "1.1.1.1")
     options.spec(image="i")["HostConfig"]["Dns"].append("2.2.2.2")
@@ -125,7 +125,7 @@ def test_user_is_dewys_own_unless_that_is_root(
     assert expected == options.spec(image="i").get("User", "")
 
 
-def test_what_callers_need_is_at_hand() -> None:
+def test_parsed_options_expose_common_values() -> None:
     """Without taking a spec apart."""
     options = parsed(
         *("--name", "shop", "--network", "mine", "--stop-timeout", "7"),
@@ -162,7 +162,7 @@ def test_fingerprint_is_of_everything_that_differs() -> None:
     assert len(found) == len(set(found))
 
 
-def test_fingerprint_stays_what_it_is() -> None:
+def test_fingerprint_is_stable_across_releases() -> None:
     """Replicas of an earlier dewy are not rolled for nothing."""
     options = parsed("-e", "A=b", "-m", "512m", "-l", "x=y", "-v", "./data:/data")
 
@@ -223,7 +223,9 @@ def test_fingerprint_holds_no_secret() -> None:
 
 
 @given(st.lists(words, max_size=6))
-def test_anything_typed_is_taken_or_refused_in_one_line(typed: Sequence[str]) -> None:
+def test_arbitrary_options_parse_or_raise_single_line_error(
+    typed: Sequence[str],
+) -> None:
     """No other error comes of it."""
     message = ""
     try:
@@ -287,7 +289,7 @@ def test_harmless_option_is_taken_and_told_to_have_no_effect(
     ],
     ids=" ".join,
 )
-def test_value_that_opens_the_host_is_refused_and_the_right_one_named(
+def test_option_opening_host_is_refused_and_alternative_named(
     words: tuple[str, str], tmp_path: Path
 ) -> None:
     refused = rf"{words[0]} '{words[1]}' cannot be used: it would open this host .* can"

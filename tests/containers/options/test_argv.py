@@ -77,7 +77,7 @@ def test_refused_letter_is_found_in_a_bundle(letter: str, form: str) -> None:
     assert f"run option -{letter} cannot be used: " in refusal(form.format(letter), "x")
 
 
-def test_unknown_option_suggests_the_near_one() -> None:
+def test_unknown_option_error_suggests_similar_option() -> None:
     """Or tells what to do."""
     assert "--memroy is not one that dewy takes (did you mean --memory?)" in refusal(
         "--memroy=1"
@@ -124,7 +124,7 @@ def test_rest_of_a_secret_is_not_told() -> None:
 @pytest.mark.parametrize(
     "word", ["--a secret", "--\nsecret", "-\nsecret", "--sécret x"]
 )
-def test_what_is_no_name_is_not_repeated(word: str) -> None:
+def test_malformed_option_name_is_not_quoted_in_error(word: str) -> None:
     """It may be anything, and errors are one line."""
     assert "secret" not in refusal(word)
     assert "\n" not in refusal(word)

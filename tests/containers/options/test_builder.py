@@ -22,7 +22,7 @@ def drafted(tmp_path: Path) -> Drafted:
     return drafted
 
 
-def test_last_one_counts_or_all_do(drafted: Drafted) -> None:
+def test_repeated_option_overrides_or_accumulates(drafted: Drafted) -> None:
     """As the table says."""
     body = drafted(
         *("-m", "1g", "-m", "2g", "--dns", "1.1.1.1", "--dns", "::1"),
@@ -56,7 +56,7 @@ def test_unset_variable_is_told_once(drafted: Drafted) -> None:
     )
 
 
-def test_what_has_no_effect_is_told_once(drafted: Drafted) -> None:
+def test_ineffective_option_is_cautioned_once(drafted: Drafted) -> None:
     """Unit files that were written for the original go on working."""
     made = drafted("--restart", "always", "--restart=no", "-q")
 
@@ -128,7 +128,7 @@ def test_volumes_go_where_they_belong(drafted: Drafted, tmp_path: Path) -> None:
         (("-e", "=secret"), "must be NAME=VALUE"),
     ],
 )
-def test_what_cannot_be_is_told(
+def test_invalid_or_conflicting_options_are_refused(
     drafted: Drafted, words: tuple[str, ...], right: str
 ) -> None:
     """Before an engine refuses it, or worse."""

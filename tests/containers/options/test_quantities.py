@@ -88,7 +88,7 @@ def test_value_is_counted_as_engines_do(
         (quantities.gpus, '"device=0', "quotes"),
     ],
 )
-def test_what_cannot_be_is_told_with_what_can(
+def test_invalid_value_error_names_option_and_valid_form(
     read: Callable[[str, str], Any], value: str, right: str
 ) -> None:
     """And where it was given."""

@@ -8,7 +8,7 @@ from dewy.containers.options.refused import REFUSED, REFUSED_SHORTS, unfit
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_reason_is_one_clause(name: str) -> None:
+def test_refusal_reason_is_single_clause(name: str) -> None:
     """It follows `cannot be used:`."""
     assert REFUSED[name]
     assert not REFUSED[name].endswith(".")
@@ -23,7 +23,7 @@ def test_letters_lead_to_a_reason() -> None:
     "network",
     ["host", "HOST", "none", "container:db", "ns:/proc/1/ns/net", "private"],
 )
-def test_network_must_be_one_that_replicas_share(network: str) -> None:
+def test_network_not_shared_by_replicas_is_refused(network: str) -> None:
     """And the proxy must reach them in it."""
     assert unfit(network)
 

@@ -49,7 +49,7 @@ def test_unsupported_archive_is_no_program(unpacked: Unpacked) -> None:
         unpacked(b"7z", "app.7z")
 
 
-def test_error_is_one_line_about_the_archive(unpacked: Unpacked) -> None:
+def test_truncated_archive_yields_single_line_error(unpacked: Unpacked) -> None:
     data = gzip.compress(tar(entry("x", os.urandom(1000))))[:-4]
 
     with pytest.raises(

@@ -36,7 +36,7 @@ def test_ratio_counts_from_a_size_on() -> None:
         budget.data(1)
 
 
-def test_ratio_allows_what_the_archive_is_large_enough_for() -> None:
+def test_extraction_beyond_ratio_of_archive_size_is_refused() -> None:
     budget = Budget(ArchiveLimits(ratio=3, ratio_from=1000), 500)
     budget.data(1500)
 

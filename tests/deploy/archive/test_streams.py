@@ -36,7 +36,7 @@ def test_content_comes_back(ending: str, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("ending", COMPRESSED)
-def test_concatenated_streams_are_one(ending: str) -> None:
+def test_concatenated_streams_are_read_as_single_stream(ending: str) -> None:
     """Parallel compressors write several streams after each other."""
     data = COMPRESSORS[ending](TEXT) + COMPRESSORS[ending](NOISE)
 

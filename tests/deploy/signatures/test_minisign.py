@@ -81,7 +81,7 @@ async def test_signature_with_altered_trusted_comment_does_not_verify(
     assert not await key_of(pair).verifies(artifact, altered)
 
 
-async def test_legacy_signature_does_not_pass_for_a_prehashed_one(
+async def test_legacy_signature_labelled_prehashed_does_not_verify(
     artifact: Path, pair: Minisign
 ) -> None:
     lines = pair.sign(CONTENT, legacy=True).splitlines()

@@ -66,7 +66,7 @@ def test_signature_by_another_key_does_not_verify(
     assert not verified(pair.public, artifact, signature)
 
 
-def test_one_of_two_signatures_in_a_file_is_enough(
+def test_file_with_two_signatures_verifies_with_either_key(
     artifact: Path, gnupg: Making
 ) -> None:
     pair, other = gnupg(), gnupg()

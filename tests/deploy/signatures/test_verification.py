@@ -57,7 +57,7 @@ async def test_signature_that_verifies_is_returned_and_logged(
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 @pytest.mark.parametrize(("pair", "name"), [(Minisign(), "minisig"), (Cosign(), "sig")])
-async def test_text_as_windows_writes_it_verifies(
+async def test_signature_in_windows_text_encoding_verifies(
     artifact: Path, pair: Pair, name: str, encoding: str
 ) -> None:
     """`>` of PowerShell makes UTF-16 of what a program prints, and ends lines so."""
@@ -82,7 +82,7 @@ async def test_any_of_several_keys_may_sign(artifact: Path, signer: int) -> None
     assert [FILE + pair.suffix] == published.read_names
 
 
-async def test_wrong_signature_does_not_outweigh_a_good_one(artifact: Path) -> None:
+async def test_valid_signature_beside_invalid_is_accepted(artifact: Path) -> None:
     """Of several kinds, too, any may sign."""
     pair, other = Cosign(), Minisign()
     published = Published(minisig=other.sign(b"another"), sig=pair.sign(CONTENT))

@@ -35,7 +35,7 @@ def translated(exc: Exception) -> RemoteError:
     ("status", "advice"),
     [(404, "no such bucket"), (403, "IAM"), (401, "GOOGLE_APPLICATION_CREDENTIALS")],
 )
-def test_refusal_says_what_to_do(status: int, advice: str) -> None:
+def test_permanent_http_error_includes_advice(status: int, advice: str) -> None:
     error = translated(answered(status))
 
     assert advice in str(error)
@@ -64,7 +64,7 @@ def test_failure_of_the_server_may_pass() -> None:
         (auth.DefaultCredentialsError("own words"), "no credentials"),
     ],
 )
-def test_what_will_not_pass_says_what_to_do(exc: Exception, message: str) -> None:
+def test_tls_or_auth_error_includes_advice(exc: Exception, message: str) -> None:
     error = translated(exc)
 
     assert message in str(error)

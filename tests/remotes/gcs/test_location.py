@@ -36,14 +36,14 @@ def test_parts_are_taken_from_the_url(url: str, expected: GCSLocation) -> None:
         ("gs://releases?endpoint=http://h", "no option 'endpoint'"),
     ],
 )
-def test_what_cannot_be_is_refused_without_its_secrets(url: str, message: str) -> None:
+def test_invalid_url_is_rejected_with_secrets_hidden(url: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         read(url)
 
     assert "secret" not in str(caught.value)
 
 
-def test_url_of_an_object_leads_back_to_it() -> None:
+def test_object_url_round_trips() -> None:
     key = "app/v1.0.0+blue/app 1?#.tgz"
 
     assert GCSLocation("releases", key) == read(GCSLocation("releases").url(key))

@@ -74,13 +74,13 @@ def test_token_comes_from_the_environment(
     assert expected == GitHubAccount.from_environment(environ).credentials
 
 
-def test_nobody_asks_without_credentials() -> None:
+def test_account_without_credentials_is_anonymous() -> None:
     """Public repositories do not want any."""
     assert Anonymous() == GitHubAccount.from_environment({}).credentials
 
 
 @pytest.mark.parametrize("token", ["a b", "a\r\nX-Other: b", "pässword"])
-def test_token_that_cannot_be_one_is_refused(token: str) -> None:
+def test_malformed_token_is_rejected_without_being_shown(token: str) -> None:
     """It would end in a header."""
     with pytest.raises(ConfigError, match="GH_TOKEN holds") as caught:
         GitHubAccount.from_environment({"GH_TOKEN": token})

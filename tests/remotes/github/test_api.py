@@ -28,7 +28,7 @@ def app(server: GitHubServer) -> dict[str, str]:
     }
 
 
-async def test_request_is_what_github_asks_for(
+async def test_request_has_headers_required_by_github(
     server: GitHubServer, client: GitHub, repository: Repository
 ) -> None:
     """A name, a version, a media type and a token."""
@@ -185,7 +185,7 @@ async def test_clocks_may_differ_by_minutes(
         assert () == await client.releases(repository)
 
 
-async def test_app_token_is_renewed_before_it_ends(
+async def test_app_token_is_renewed_before_expiry(
     server: GitHubServer, connect: Connect, repository: Repository
 ) -> None:
     """With less than five minutes left another is asked for."""
@@ -215,7 +215,7 @@ async def test_refused_app_token_is_replaced_at_the_next_request(
         assert () == await client.releases(repository)
 
 
-async def test_renewed_key_of_an_app_is_read_where_the_old_one_is_refused(
+async def test_rotated_app_key_is_reloaded_after_rejection(
     server: GitHubServer, connect: Connect, repository: Repository, tmp_path: Path
 ) -> None:
     """Within the same request; the file is not looked at before."""

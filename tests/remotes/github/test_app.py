@@ -43,7 +43,7 @@ def test_key_may_have_either_form(apps: Apps, form: PrivateFormat) -> None:
     assert apps.key.private_numbers() == app.key.private_numbers()
 
 
-def test_key_may_stand_on_one_line(apps: Apps) -> None:
+def test_key_with_escaped_newlines_is_accepted(apps: Apps) -> None:
     """As in files of environment variables."""
     app = App.from_environment(environ(apps.pem().replace("\n", "\\n")))
 
@@ -61,7 +61,7 @@ def test_key_may_be_in_a_file(apps: Apps, tmp_path: Path) -> None:
     assert apps.key.private_numbers() == app.key.private_numbers()
 
 
-def test_jwt_is_within_what_github_takes(apps: Apps) -> None:
+def test_jwt_lifetime_tolerates_clock_skew(apps: Apps) -> None:
     """With minutes to spare on both sides, for clocks that differ."""
     app = App.from_environment(environ(apps.pem()))
 

@@ -30,7 +30,7 @@ def entries(directory: Path) -> list[Path]:
     return list(directory.iterdir())
 
 
-async def test_process_has_one_client(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connect_returns_shared_client(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client per download would be an App token per download."""
     account = GitHubAccount.from_environment({"GH_TOKEN": "ghp_1"})
     async with Clients() as clients:

@@ -63,7 +63,9 @@ async def test_all_pages_are_listed(shelf: Shelf, listing: Listing) -> None:
     assert [(1, False), (2, False), (3, False)] == shelf.taken()
 
 
-async def test_steady_poll_asks_one_question(shelf: Shelf, listing: Listing) -> None:
+async def test_unchanged_listing_makes_single_request_per_poll(
+    shelf: Shelf, listing: Listing
+) -> None:
     """And gets the answer "unchanged", which is free."""
     await listing.refresh()
     shelf.taken()
@@ -73,7 +75,7 @@ async def test_steady_poll_asks_one_question(shelf: Shelf, listing: Listing) -> 
     assert [(1, True)] * 3 == shelf.taken()
 
 
-async def test_change_in_front_makes_it_look_at_the_rest(
+async def test_changed_first_page_refetches_remaining_pages(
     shelf: Shelf, listing: Listing
 ) -> None:
     """A new release moves others from page to page."""

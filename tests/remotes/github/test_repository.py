@@ -25,7 +25,7 @@ def test_names_are_taken_as_written(owner: str, name: str) -> None:
         ("acme", "app\n"),
     ],
 )
-def test_what_github_would_not_call_so_is_refused(owner: str, name: str) -> None:
+def test_invalid_owner_or_repository_name_is_rejected(owner: str, name: str) -> None:
     """Before it becomes part of a path."""
     with pytest.raises(ConfigError, match="ghr://OWNER/REPOSITORY"):
         Repository.named(owner, name)

@@ -45,7 +45,7 @@ async def test_personal_token_stays() -> None:
     assert "ghp_1" == await token.current()
 
 
-async def test_token_is_kept_while_it_lasts(
+async def test_token_is_reused_until_near_expiry(
     issuer: Issuer, tokens: PassingTokens
 ) -> None:
     """Not one per request."""
@@ -55,7 +55,7 @@ async def test_token_is_kept_while_it_lasts(
     assert "ghs_1" == await tokens.current()
 
 
-async def test_token_is_renewed_before_it_ends(
+async def test_token_is_renewed_before_expiry(
     issuer: Issuer, tokens: PassingTokens
 ) -> None:
     """With less than five minutes left it might end on the way."""
@@ -73,7 +73,7 @@ async def test_refused_token_is_replaced(issuer: Issuer, tokens: PassingTokens) 
     assert "ghs_2" == await tokens.current()
 
 
-async def test_requests_at_once_share_one_token(
+async def test_concurrent_requests_share_token(
     issuer: Issuer, tokens: PassingTokens
 ) -> None:
     """The registry and a download may start together."""

@@ -83,7 +83,7 @@ async def test_server_may_have_an_ipv6_address(authority: Authority) -> None:
         assert "v1.0.0" == await tag(GRPCTarget(server.address, ca=str(authority.cert)))
 
 
-async def test_client_proves_who_it_is(authority: Authority, pair: Pair) -> None:
+async def test_client_certificate_is_sent(authority: Authority, pair: Pair) -> None:
     ours, cert, key = str(authority.cert), str(pair.cert), str(pair.key)
     async with served(GRPCServer(pair, clients=authority.cert)) as server:
         assert "v1.0.0" == await tag(GRPCTarget(server.address, True, ours, cert, key))
@@ -133,7 +133,7 @@ async def test_server_that_hangs_is_given_up(
             assert "v1.0.0" == (await client.current(CurrentRequest())).tag
 
 
-async def test_one_that_accepts_and_says_nothing_is_given_up(
+async def test_server_without_grpc_handshake_times_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Not even the connection is made for gRPC."""
@@ -176,7 +176,7 @@ async def test_renewed_certificate_is_taken(tmp_path: Path) -> None:
             await tag(GRPCTarget(server.address, ca=str(ca)))
 
 
-async def test_calls_share_one_connection() -> None:
+async def test_calls_share_single_connection() -> None:
     async with served(GRPCServer()) as server, Clients() as clients:
         endpoint = GRPCTarget(server.address, tls=False)
         for _ in range(3):
@@ -201,7 +201,7 @@ async def test_cancelled_call_leaves_the_client_of_use() -> None:
         assert "v1.0.0" == (await client.current(CurrentRequest())).tag
 
 
-async def test_nothing_there_is_told_from_nobody_there() -> None:
+async def test_not_found_means_no_release_or_unknown_deployment() -> None:
     async with plain(GRPCServer()) as (_, client):
         with pytest.raises(NoRelease, match="names no release"):
             await client.current(CurrentRequest())

@@ -58,7 +58,7 @@ def test_connection_is_encrypted_unless_told_otherwise() -> None:
         ("grpc://host?tls=1", "no option 'tls'"),
     ],
 )
-def test_what_cannot_be_is_refused(url: str, reason: str) -> None:
+def test_invalid_url_is_rejected_with_password_hidden(url: str, reason: str) -> None:
     with pytest.raises(ConfigError, match=reason) as caught:
         endpoint(url)
 

@@ -66,7 +66,7 @@ def test_settings_of_the_operator_stand() -> None:
     assert done.stdout.endswith("['GRPC_TRACE', 'GRPC_VERBOSITY']\n")
 
 
-def test_it_is_loaded_in_a_thread_as_dewy_loads_it() -> None:
+def test_grpc_import_in_thread_emits_no_warnings() -> None:
     """Which has no event loop that grpcio could take."""
     code = (
         "import asyncio, importlib\n"

@@ -60,7 +60,7 @@ async def test_listings_are_followed_to_their_last_page(
     assert 8 == len(await objects.objects("app/"))
 
 
-async def test_what_was_interrupted_is_asked_once_more(
+async def test_interrupted_read_is_retried_once(
     store: MemoryObjects, objects: Objects
 ) -> None:
     store.put("key", b"value", "")
@@ -110,7 +110,7 @@ async def test_condition_is_not_judged_by_an_answer_that_was_lost(
     assert 2 + (not came_through) == next(tries)
 
 
-async def test_condition_that_another_one_met_meanwhile(
+async def test_interrupted_conditional_write_reports_conflict_or_error(
     store: MemoryObjects, objects: Objects
 ) -> None:
     """While the answer was lost; and a store that stays away is an error."""
@@ -140,7 +140,7 @@ async def test_answer_that_does_not_come_is_an_error(
         ended.set()
 
 
-async def test_download_goes_on_where_it_broke(
+async def test_interrupted_download_resumes_at_offset(
     store: MemoryObjects, objects: Objects, tmp_path: Path, waits: list[float]
 ) -> None:
     content = os.urandom(4 * MIB)
@@ -240,7 +240,7 @@ async def test_access_that_stays_refused_is_an_error(
     assert [] == waits
 
 
-async def test_of_many_writers_one_is_first_where_writes_are_limited(
+async def test_rate_limited_write_checks_for_conflict_before_retry(
     store: MemoryObjects, objects: Objects, waits: list[float]
 ) -> None:
     """A look tells the others, which do not write again."""

@@ -8,12 +8,12 @@ from dewy.remotes.objects.location import prefix, quoted
 from tests.standins.memory_objects import MemoryObjects
 
 
-def test_prefix_ends_in_one_slash_or_is_empty() -> None:
+def test_prefix_is_empty_or_ends_in_slash() -> None:
     assert "a/b/" == prefix(MemoryObjects("a/b"))
     assert "" == prefix(MemoryObjects())
 
 
-def test_ordinary_key_stands_in_a_url_as_it_is() -> None:
+def test_ordinary_key_is_not_escaped_in_url() -> None:
     assert "a/v1.0.0+blue/x~1_2-3.tgz" == quoted("a/v1.0.0+blue/x~1_2-3.tgz")
 
 

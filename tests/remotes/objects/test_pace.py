@@ -20,7 +20,7 @@ class Line:
         return self.pace.length
 
 
-def test_fast_line_gets_larger_pieces_up_to_what_memory_bears() -> None:
+def test_fast_transfer_grows_piece_length_up_to_limit() -> None:
     line = Line()
 
     assert [2 * LEAST, 4 * LEAST, MOST, MOST] == [line.bring(0.1) for _ in range(4)]
@@ -34,7 +34,7 @@ def test_slow_line_gets_smaller_pieces() -> None:
     assert [MOST, MOST // 2, MOST // 4] == [line.bring(s) for s in (5, 11, 11)]
 
 
-def test_piece_that_failed_makes_the_next_one_small() -> None:
+def test_failed_piece_resets_piece_length() -> None:
     line = Line()
     line.bring(0.1)
 

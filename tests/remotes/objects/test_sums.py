@@ -23,7 +23,7 @@ def test_checksums_are_those_of_the_catalogue(name: str, expected: str) -> None:
     assert expected == sum_.digest().hex()
 
 
-def test_what_proves_most_is_compared() -> None:
+def test_strongest_known_checksum_is_selected() -> None:
     assert "sha256" == best({"crc32": b"", "sha256": b""})
     assert "md5" == best(["crc32c", "md5"])
     assert "" == best(["whirlpool"])

@@ -67,7 +67,7 @@ async def test_password_goes_to_the_realm_and_not_to_the_registry(
     assert BASIC not in guarded.shown()
 
 
-async def test_nobody_in_particular_gets_a_token(
+async def test_client_without_credentials_gets_anonymous_token(
     connect: Connect, guarded: ImageAPI, tokens: TokenServer, reference: Reference
 ) -> None:
     async with connect() as client:
@@ -158,7 +158,7 @@ async def test_second_refusal_is_final(
         ({}, "docker login"),
     ],
 )
-async def test_token_server_that_refuses_says_what_to_do(
+async def test_token_server_refusal_includes_advice(
     connect: Connect,
     guarded: ImageAPI,
     tokens: TokenServer,

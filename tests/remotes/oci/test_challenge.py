@@ -51,7 +51,7 @@ def test_scope_with_commas_stays_whole() -> None:
     assert "repository:a:pull,push" == challenges([header])[0].parameters["scope"]
 
 
-def test_several_headers_make_one_list() -> None:
+def test_challenges_of_multiple_headers_are_merged() -> None:
     found = challenges(["Basic", "Bearer realm=r"])
 
     assert ["basic", "bearer"] == [each.scheme for each in found]

@@ -130,7 +130,7 @@ async def test_unchanged_list_costs_a_304(
     assert (*first, "v2.0.0") == await client.tags(reference)
 
 
-async def test_tag_on_two_pages_is_one(
+async def test_tag_repeated_across_pages_is_listed_once(
     client: OCI, server: ImageAPI, reference: Reference
 ) -> None:
     server.faults = [
@@ -229,7 +229,7 @@ async def test_manifest_that_is_another_is_refused(
 
 
 @pytest.mark.parametrize("digest", ["sha256:12", "latest", "sha256:" + "g" * 64])
-async def test_what_is_no_digest_is_said(
+async def test_invalid_digest_is_rejected(
     client: OCI, server: ImageAPI, reference: Reference, digest: str
 ) -> None:
     server.digests = {"v1": digest}
@@ -277,6 +277,6 @@ async def test_cancellation_is_no_failure_of_the_registry(
         await task
 
 
-async def test_process_has_one_client() -> None:
+async def test_connect_returns_shared_client() -> None:
     async with Clients() as clients:
         assert await oci.connect(clients) is await oci.connect(clients)

@@ -54,7 +54,7 @@ def test_line_breaks_in_a_login_are_passed_over(end: str) -> None:
     )
 
 
-def test_login_for_a_part_of_a_host_is_not_for_all_of_it() -> None:
+def test_login_for_namespace_does_not_apply_to_whole_host() -> None:
     """Podman can hold one for each organisation."""
     assert parse(auths={"quay.io/acme": packed("me:x")}).credentials("quay.io") is None
 
@@ -106,7 +106,7 @@ def test_programs_are_told_by_host_before_the_store() -> None:
         b"\xff",
     ],
 )
-def test_what_is_no_such_file_is_said(document: bytes) -> None:
+def test_malformed_config_file_is_rejected(document: bytes) -> None:
     with pytest.raises(RemoteError, match=r"config\.json does not hold logins"):
         Logins.parse(document, "config.json")
 

@@ -111,7 +111,7 @@ def alive(pid: Path) -> bool:
         return False
 
 
-async def test_program_that_hangs_is_ended_with_what_it_started(
+async def test_hanging_credential_helper_is_killed_with_children(
     program: Program, tmp_path: Path
 ) -> None:
     script = program(f"sleep 600 & echo $! > {tmp_path}/pid; wait")
@@ -123,7 +123,7 @@ async def test_program_that_hangs_is_ended_with_what_it_started(
         await eventually(lambda: not alive(tmp_path / "pid"))
 
 
-async def test_program_ends_with_who_waits_for_it(
+async def test_credential_helper_is_killed_on_cancellation(
     program: Program, tmp_path: Path
 ) -> None:
     script = program(f"echo $$ > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; cat")

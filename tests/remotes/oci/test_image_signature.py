@@ -18,7 +18,7 @@ from tests.standins.pushed_images import digest_of
 DIGEST = digest_of(b"image")
 
 
-def test_tag_is_the_one_cosign_uses() -> None:
+def test_signature_tag_follows_cosign_scheme() -> None:
     assert f"sha256-{'0' * 64}.sig" == tag_of(f"sha256:{'0' * 64}")
 
 
@@ -66,7 +66,7 @@ def test_anything_else_holds_none(text: bytes) -> None:
     assert () == signatures_in(text)
 
 
-def test_payload_names_one_image() -> None:
+def test_payload_matches_only_signed_image_digest() -> None:
     assert is_about(payload(DIGEST), DIGEST)
     for text in (
         payload(digest_of(b"another")),

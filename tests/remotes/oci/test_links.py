@@ -24,7 +24,7 @@ def test_next_page_is_found(header: str, expected: str | None) -> None:
     assert expected == next_link([header])
 
 
-def test_headers_are_one_list() -> None:
+def test_next_link_is_found_across_multiple_headers() -> None:
     assert "b" == next_link(["<a>; rel=prev", "<b>; rel=next"])
 
 

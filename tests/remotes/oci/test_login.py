@@ -152,7 +152,7 @@ async def test_file_serves_where_the_store_holds_nothing(host: Host) -> None:
     assert Credentials("file", "x") == await host.find("a.io")
 
 
-async def test_missing_store_is_told_where_it_has_the_login(
+async def test_missing_store_is_logged_only_if_login_is_stored_there(
     host: Host, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A config.json that came from elsewhere does not hinder public images."""
@@ -185,7 +185,7 @@ async def test_failing_store_is_a_warning(
     assert "D-Bus" not in caplog.text
 
 
-async def test_failure_is_told_again_after_it_was_over(
+async def test_helper_failure_is_logged_again_after_recovery(
     host: Host, caplog: pytest.LogCaptureFixture
 ) -> None:
     host.config(credsStore="store")
@@ -258,7 +258,7 @@ def failures(found: Credentials | None) -> str:
         ("gcr.io", "gcr"),
     ],
 )
-async def test_helper_of_a_cloud_serves_where_it_is_installed(
+async def test_installed_cloud_helper_is_used_for_its_registry(
     host: Host, name: str, program: str
 ) -> None:
     """Without a word of configuration; and for no other registry."""

@@ -94,7 +94,7 @@ def test_odd_hosts_survive_the_configuration(url: str) -> None:
         (f"img://ghcr.io/acme/app@{DIGEST}", "write img://ghcr.io/acme/app$"),
     ],
 )
-def test_tag_is_refused_with_what_to_write(url: str, instead: str) -> None:
+def test_tag_or_digest_in_url_is_rejected_with_hint(url: str, instead: str) -> None:
     with pytest.raises(ConfigError, match=instead):
         reference(url)
 
@@ -118,7 +118,7 @@ def test_tag_is_refused_with_what_to_write(url: str, instead: str) -> None:
         ("img://[::zz]/a", "host"),
     ],
 )
-def test_what_is_no_image_is_said(url: str, message: str) -> None:
+def test_invalid_image_url_is_rejected(url: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         reference(url)
 
@@ -161,7 +161,7 @@ def test_this_host_has_many_names(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["localhost.example", "128.0.0.1", "127.0.0.1.example"]
 )
-def test_others_only_look_like_it(name: str) -> None:
+def test_loopback_lookalike_host_is_not_loopback(name: str) -> None:
     assert not is_loopback(name)
 
 

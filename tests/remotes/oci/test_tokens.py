@@ -74,7 +74,7 @@ async def test_challenge_is_answered_by_a_password(remote: Remote) -> None:
     assert "Basic bWU6czNjcmV0" == await remote.authorization.header()
 
 
-async def test_token_is_renewed_when_it_ends(remote: Remote, time: Time) -> None:
+async def test_expired_token_is_renewed_without_401(remote: Remote, time: Time) -> None:
     """Without another 401."""
     await remote.authorization.refused("", [BEARER])
     time.now += 290
@@ -141,7 +141,7 @@ async def test_login_made_meanwhile_is_found(remote: Remote) -> None:
     assert await remote.authorization.refused("", [BASIC])
 
 
-async def test_challenge_nobody_knows_is_not_answered(remote: Remote) -> None:
+async def test_unsupported_auth_scheme_is_not_answered(remote: Remote) -> None:
     assert not await remote.authorization.refused("", [Challenge("negotiate")])
     assert not await remote.authorization.refused("", [])
 
@@ -155,7 +155,7 @@ async def test_refused_credentials_are_looked_up_again(remote: Remote) -> None:
     assert 2 == remote.looked
 
 
-async def test_login_renewed_while_it_was_remembered_is_tried_at_once(
+async def test_rotated_login_replaces_cached_login_on_refusal(
     remote: Remote, time: Time
 ) -> None:
     """Where the token server refuses the one that was found minutes ago."""
@@ -211,7 +211,7 @@ def test_request_names_service_and_scope() -> None:
     assert "Basic" not in repr(request)
 
 
-def test_scope_of_the_challenge_stays_as_it_is() -> None:
+def test_challenge_scope_is_passed_unchanged() -> None:
     """Some registries have words of their own."""
     realm = {"realm": "https://auth.example/t?a=b", "scope": "repository:x:pull,push"}
     request = request_for(APP, Challenge("bearer", realm), None)
@@ -289,6 +289,6 @@ def test_token_is_read(document: object, expected: Grant) -> None:
 @pytest.mark.parametrize(
     "document", [{}, [], None, {"token": 7}, {"token": ""}, {"token": "a\r\nb"}]
 )
-def test_what_is_no_token_is_said(document: object) -> None:
+def test_invalid_token_response_is_rejected(document: object) -> None:
     with pytest.raises(RemoteError, match=r"auth\.example .* not a token"):
         token_in("auth.example", document)

@@ -46,7 +46,7 @@ def translated(exc: Exception) -> RemoteError:
         (501, "NotImplemented", "does not know"),
     ],
 )
-def test_refusal_says_what_to_do(status: int, code: str, advice: str) -> None:
+def test_permanent_error_includes_advice(status: int, code: str, advice: str) -> None:
     error = translated(answered(status, code))
 
     assert advice in str(error)
@@ -60,7 +60,7 @@ def test_refusal_says_what_to_do(status: int, code: str, advice: str) -> None:
         answered(400, "AuthorizationHeaderMalformed", Region="eu-west-1"),
     ],
 )
-def test_bucket_of_another_region_is_named_with_it(exc: aws.ClientError) -> None:
+def test_wrong_region_error_names_bucket_region(exc: aws.ClientError) -> None:
     assert "write s3://eu-west-1/" in str(translated(exc))
 
 

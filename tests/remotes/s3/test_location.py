@@ -47,7 +47,7 @@ def test_parts_are_taken_from_the_url(url: str, expected: S3Location) -> None:
         ("s3://a/releases?endpoint=http://u:secret@host", "credentials"),
     ],
 )
-def test_what_cannot_be_is_refused_without_its_secrets(url: str, message: str) -> None:
+def test_invalid_url_is_rejected_with_secrets_hidden(url: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         read(url)
 
@@ -57,14 +57,14 @@ def test_what_cannot_be_is_refused_without_its_secrets(url: str, message: str) -
 @pytest.mark.parametrize(
     "endpoint", ["", "http://10.0.0.1:9000", "https://host/base", "http://[::1]:9000"]
 )
-def test_url_of_an_object_leads_back_to_it(endpoint: str) -> None:
+def test_object_url_round_trips(endpoint: str) -> None:
     place = S3Location("eu-central-1", "releases", "", endpoint)
     key = "app/v1.0.0+blue/app 1?#.tgz"
 
     assert S3Location("eu-central-1", "releases", key, endpoint) == read(place.url(key))
 
 
-def test_url_of_an_object_is_written_as_the_original_wrote_it() -> None:
+def test_object_url_matches_format_of_original() -> None:
     place = S3Location("eu-central-1", "releases", "", "http://10.0.0.1:9000")
 
     assert (
