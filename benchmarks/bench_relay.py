@@ -15,7 +15,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from dewy._speedups import relay_c, relay_py
-from dewy._speedups.table_py import Backend, Table
+from dewy._speedups.port_py import Backend, Table
 
 from .contestants import Contestant
 from .processes import HOST

@@ -20,7 +20,7 @@ from .deploy.state_store import StateStore
 from .deploy.verbs import BY_OPERATOR
 from .errors import DeploymentError
 from .logs import summary
-from .supervisor.port_holder import end_in_order
+from .supervisor.orphans import end_in_order
 from .supervisor.processes import bearers, in_time, members
 from .system import Clock, boot_id, start_time, utc
 

@@ -23,7 +23,7 @@ from shutil import which
 
 import pytest
 
-from dewy.containers.engines.sockets import Runtime, candidates
+from dewy.containers.engines.opening import Runtime, candidates
 from dewy.errors import ConfigError
 from tests.standins import fuse
 from tests.standins.namespace import in_namespace

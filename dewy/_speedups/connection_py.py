@@ -7,15 +7,14 @@ import socket
 from typing import TYPE_CHECKING
 
 from .connector_py import Connector
-from .endpoint_py import GLANCE, PeerSocket
+from .endpoint_py import GLANCE, PeerSocket, Pump
 from .interface import IDLE_TIMEOUT, NO_BACKEND, UNANSWERED, Ended
-from .journal_py import peer
-from .pump_py import Pump
-from .silence_py import Silence, TakenLog
+from .peers import Silence, TakenLog
+from .queues_py import peer
 
 if TYPE_CHECKING:
-    from .engine_py import RelayEngine
     from .port_py import Port
+    from .relay_py import RelayEngine
 
 __all__ = ["Connection"]
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from .endpoint_py import PeerSocket
 from .interface import LISTENER_FAILED, NO_ADDRESS
+from .peers import is_self_connected
 from .port_py import SHORTAGE, prepare
-from .self_connection import is_self_connected
 
 if TYPE_CHECKING:
     from .connection_py import Connection
-    from .engine_py import RelayEngine
-    from .table_py import Backend
+    from .port_py import Backend
+    from .relay_py import RelayEngine
 
 __all__ = ["Connector"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import urls
 from ..config import Settings
-from ..containers.image_verifier import ImageVerifier
+from ..containers.image_store import ImageVerifier
 from ..containers.selection import selection_of
 from ..deploy.candidates import Absence, Found, ask
 from ..deploy.signatures.keys import load_all, of

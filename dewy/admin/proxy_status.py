@@ -9,7 +9,7 @@ from typing import Any
 from .. import __version__
 from ..config import Endpoint, HostName
 from ..proxy import Port
-from ..proxy.overview import describe, describe_backends
+from ..proxy.port import describe, describe_backends
 from .status import PAUSED
 
 __all__ = ["proxy_status"]

@@ -14,7 +14,7 @@ from ..containers.engines.opening import Runtime, open_engine
 from ..containers.lock import engine_lock
 from ..containers.model import Engine
 from ..containers.options.arguments import parse
-from ..containers.options.refused import SHARED
+from ..containers.options.run_options import SHARED
 from ..containers.upstream import require_reach
 from ..errors import ConfigError, DewyError
 from ..logs import summary

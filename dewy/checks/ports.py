@@ -10,7 +10,7 @@ from ..admin.http import bind
 from ..config import Settings
 from ..errors import DewyError
 from ..proxy.listeners import listen, option_named
-from ..supervisor.port_holder import left_at, works_in
+from ..supervisor.orphans import left_at, works_in
 from ..supervisor.processes import holders, members, name_of
 from ..supervisor.sockets import open_listeners
 from .finding import Finding, Level

@@ -13,7 +13,7 @@ from ..admin import offline, operate, preview
 from ..config import Settings
 from ..errors import ConfigError, DewyError
 from ..logs import summary
-from ..proxy.limits import caution, thread_count
+from ..proxy.proxy import caution, thread_count
 from .endpoints import constructor_findings, mistake
 from .engine import engine_findings, option_findings
 from .finding import Finding, Level, exit_status

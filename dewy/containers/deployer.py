@@ -12,17 +12,16 @@ from ..config import Settings
 from ..deploy.deployer import Progress, Switch
 from ..deploy.state import Installed
 from ..errors import DeploymentError, DewyError, EngineError
-from ..proxy.verdict import Outcomes
+from ..proxy.backend import Outcomes
 from .container_spec import ContainerSpec, ContainerSpecs
 from .drainer import Drainer
 from .health import HealthCheck
 from .image_store import ImageStore
 from .launcher import Launcher, ReadinessProbe
-from .pacing import Pacing
-from .proven import Proven
 from .renewal import Renewal
 from .replica import Replica
 from .replica_store import ReplicaStore
+from .restart_policy import Pacing, Proven
 from .revision import ended
 from .rollout import Desired, Phase, reconcile
 from .update import Circumstances, Healing, Rollout, UpdateTarget

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from errno import ECONNREFUSED, EIO
 from typing import Self
 
+from .._speedups.peers import is_self_connected
 from .._speedups.proxy_protocol import LOCAL
-from .._speedups.self_connection import is_self_connected
 from ..config import Endpoint
 from ..histogram import CheckResult
 from ..system import SHORTAGE

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from ..errors import EngineError
-from ..proxy.verdict import Outcomes, too_broken
+from ..proxy.backend import Outcomes, too_broken
 from .deployer import ContainerDeployer
 from .replica import Replica
 from .rollout import Phase

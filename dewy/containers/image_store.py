@@ -1,5 +1,5 @@
 """
-Images on this host: pulled by digest, kept while they may be needed, removed.
+Images on this host: pulled by digest, verified, kept while needed, removed.
 
 An image that was pulled by digest is "dangling" to engines, and the usual cleaning
 takes it. A tag of the application's own keeps it, until it is no longer needed.
@@ -8,21 +8,39 @@ takes it. A tag of the application's own keeps it, until it is no longer needed.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from ..artifacts import Progress
 from ..deploy.release_store import Delivery
+from ..deploy.signatures import Keys
+from ..deploy.signatures.cosign import PEMKey
 from ..deploy.state import Installed, State
 from ..deploy.state_store import StateStore
-from ..errors import EngineError, ImageMissing, PullDenied
+from ..errors import EngineError, ImageMissing, PullDenied, SignatureError
 from ..release import Release
+from ..remotes import Clients
+from ..remotes.oci.client import connect
 from ..remotes.oci.credentials import Credentials
+from ..remotes.oci.image_signature import is_about
+from ..remotes.oci.reference import Reference
 from .application import DIGEST, Application, reference_of
 from .model import Engine, Image
 
-__all__ = ["FoundImage", "ImageStore", "find_image"]
+__all__ = [
+    "FoundImage",
+    "ImageStore",
+    "ImageVerifier",
+    "find_image",
+]
 
 log = logging.getLogger(__name__)
 
@@ -257,3 +275,47 @@ class _Pulled:
 
     async def install(self, target: Installed) -> None:
         """Do nothing: an image is started as it is."""
+
+
+PAYLOAD_LIMIT = 64 * 1024
+"""Bytes that a signed payload may have."""
+
+
+class ImageVerifier:
+    """Verifier of images of *reference*, of which one of *keys* must have signed."""
+
+    def __init__(self, keys: Keys, reference: Reference, clients: Clients) -> None:
+        self._keys = keys
+        self._reference = reference
+        self._clients = clients
+
+    async def verify(self, release: Release) -> None:
+        """
+        Verify that the image of *release*, by its digest, is signed.
+
+        Raises:
+            SignatureError: there is no signature, or none that verifies.
+            RemoteError: the registry did not hand the signatures out.
+            DeploymentError: the keys cannot be read.
+        """
+        keys = [each for each in await self._keys() if isinstance(each, PEMKey)]
+        registry, reference = await connect(self._clients), self._reference
+        name, digest = reference.tagged(release.tag), release.identity
+        found = await registry.signatures(reference, digest)
+        if not found:
+            raise SignatureError(
+                f"{name} has no signature; cosign sign {reference.pull_name(digest)}"
+            )
+        for each in found:
+            payload = await registry.blob(reference, each.payload, PAYLOAD_LIMIT)
+            if is_about(payload, digest) and _signed(keys, payload, each.signature):
+                log.debug("Verified signature", extra={"image": name})
+                return
+        raise SignatureError(
+            f"signature of {name} does not verify: none beside {digest} is by a key "
+            "of --verify-signature"
+        )
+
+
+def _signed(keys: Sequence[PEMKey], payload: bytes, signature: bytes) -> bool:
+    return any(key.has_signed(payload, signature) for key in keys)

@@ -15,10 +15,9 @@ from .container_spec import ContainerSpec
 from .engines.errors import blames_image
 from .health import LATE, HealthCheck, with_usual_cause
 from .model import Container
-from .replica import Replica
+from .replica import Replica, describe_end
 from .replica_store import ReplicaStore
 from .rollout import Phase
-from .terminations import described
 from .upstream import Upstream, Upstreams
 
 __all__ = ["Launcher", "ReadinessProbe"]
@@ -361,7 +360,7 @@ def _end(replica: Replica) -> str:
     code = replica.exit_code
     if replica.container.oom_killed:
         return "was killed for its use of memory before it was ready"
-    how = "" if code is None else f" with {described(code)}"
+    how = "" if code is None else f" with {describe_end(code)}"
     return f"ended{how} before it was ready"
 
 

@@ -19,10 +19,9 @@ from ..system import is_cancelled
 from .deployer import ContainerDeployer
 from .health_keeper import HealthKeeper
 from .model import Event
-from .pacing import Pacing
-from .replica import Replica
+from .replica import Replica, Termination
+from .restart_policy import Pacing
 from .revision import Revision, ended
-from .terminations import Termination
 from .update import Circumstances
 from .upstream import PUBLISHED
 

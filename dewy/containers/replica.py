@@ -1,24 +1,149 @@
-"""A container of the application, and the backends that lead to it."""
+"""
+A container of the application: its backends, its ends, and its description.
+
+Ends are kept beyond containers: one that died is removed within moments, and with it
+its exit status and whether it was killed for its use of memory.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from ..config import PortMapping
 from ..histogram import CheckResult
 from ..proxy import Backend, Port
-from ..proxy.verdict import Outcomes
-from .application import DEPLOYED_AT, DIGEST, SPEC, VERSION, index_of, ports_of
+from ..proxy.backend import Outcomes
+from ..supervisor.processes import describe_exit
+from .application import (
+    DEPLOYED_AT,
+    DIGEST,
+    SPEC,
+    VERSION,
+    image_name,
+    index_of,
+    ports_of,
+)
 from .health import HealthTracker
 from .model import Container
 from .rollout import Observed, Phase
-from .terminations import Termination
 from .upstream import DIRECT, Upstream
 
-__all__ = ["Replica"]
+__all__ = [
+    "REASONS",
+    "Replica",
+    "Termination",
+    "TerminationLog",
+    "describe",
+]
+
+REASONS = ("exit", "signal", "oom", "unknown")
+KEPT = 1000  # replicas of versions whose ends are remembered
+SIGNALS = range(129, 193)  # offset that engines, like shells, add to a signal's number
+
+
+@dataclass(frozen=True, slots=True)
+class Termination:
+    """
+    End of one run of a replica.
+
+    Attributes:
+        container: Name of the container.
+
+        reason: Member of `REASONS`: ended by itself, by a signal, by the kernel for
+            its use of memory; or not told by the engine.
+
+        exit_code: Exit code as the engine tells it; None where it does not.
+
+        finished_at: Time at which dewy learned of it, RFC 3339.
+    """
+
+    container: str
+    version: str
+    reason: str
+    exit_code: int | None
+    finished_at: str
+
+    @classmethod
+    def of(cls, container: Container, exit_code: int | None) -> Termination:
+        """Return the end of *container*, as an inspection or an event showed it."""
+        return cls(
+            container.name,
+            container.labels.get(VERSION, ""),
+            _reason(exit_code, container.oom_killed),
+            exit_code,
+            datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    @property
+    def how(self) -> str:
+        """The end in a few words."""
+        return describe_end(self.exit_code, self.reason == "oom")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as the admin API shows it."""
+        return {**asdict(self), "how": self.how}
+
+
+class TerminationLog:
+    """
+    Deaths of an application's replicas since dewy started.
+
+    Attributes:
+        deaths: Number of deaths, by reason.
+    """
+
+    def __init__(self) -> None:
+        self.deaths = Counter(dict.fromkeys(REASONS, 0))
+        self._last: dict[int, Termination] = {}
+        self._of: dict[tuple[int, str], tuple[int, Termination]] = {}
+
+    def record(self, container: Container, exit_code: int | None) -> Termination:
+        """Count the end of *container*."""
+        found = Termination.of(container, exit_code)
+        index = index_of(container.labels)
+        times = self.restarts(index, found.version) + 1
+        self.deaths[found.reason] += 1
+        self._last[index] = found
+        self._of.pop((index, found.version), None)
+        self._of[index, found.version] = times, found
+        while len(self._of) > KEPT:
+            del self._of[next(iter(self._of))]
+        return found
+
+    def last(self, index: int, version: str = "") -> Termination | None:
+        """
+        Return the last end of a replica with that number: at *version*, where there was
+        one.
+        """
+        _, own = self._of.get((index, version), (0, None))
+        return own or self._last.get(index)
+
+    def restarts(self, index: int, version: str) -> int:
+        """Return how often the replica with that number ended at *version*."""
+        count, _ = self._of.get((index, version), (0, None))
+        return count
+
+
+def describe_end(exit_code: int | None, oom_killed: bool = False) -> str:
+    """Return `exit status 1`, or `exit status 137 (killed by SIGKILL)`."""
+    how = "ended" if exit_code is None else f"exit status {exit_code}"
+    if exit_code is not None and exit_code in SIGNALS:
+        how += f" ({describe_exit(128 - exit_code)})"
+    return f"{how}, killed for its use of memory" if oom_killed else how
+
+
+def _reason(exit_code: int | None, oom_killed: bool) -> str:
+    if oom_killed:
+        return "oom"
+    if exit_code is None:
+        return "unknown"
+    return "signal" if exit_code in SIGNALS else "exit"
+
 
 T = TypeVar("T")
 
@@ -250,3 +375,61 @@ class Replica:
         self.dead.set()
         if not self.ended.done():
             self.ended.set_result(exit_code)
+
+
+LOOPBACK = "127.0.0.1"
+
+NEVER = "0001-01-01T00:00:00Z"
+"""The zero time of engines, as readers of the original's JSON always expect a time."""
+
+
+def describe(replica: Replica, terminations: TerminationLog) -> dict[str, Any]:
+    """Return a replica as JSON, with the deaths of its predecessors in its place."""
+    container = replica.container
+    index = index_of(container.labels)
+    last = terminations.last(index, replica.version)
+    check = replica.last_check
+    restarts = terminations.restarts(index, replica.version)
+    return {
+        "id": container.id,
+        "name": container.name,
+        "image": image_name(container),
+        "status": container.state,
+        "ip_port": _published(replica),
+        "started_at": container.started_at or NEVER,
+        "deployed_at": replica.deployed_at or NEVER,
+        "labels": dict(container.labels),
+        "version": replica.version,
+        "digest": replica.digest,
+        "phase": replica.evident_phase.name.lower(),
+        "upstream": _upstream(replica),
+        "way": replica.upstream.route if replica.upstream else "",
+        **replica.traffic,
+        "health": _health(replica),
+        "problem": replica.problem,
+        "last_check": check and check.to_json(),
+        "restarts": container.restarts + restarts,
+        "last_terminated": last and last.as_json(),
+    }
+
+
+def _published(replica: Replica) -> str:
+    """Return the published address of the proxy's first port, as the original does."""
+    published = replica.container.published
+    for port in replica.ports.values():
+        if port in published:
+            return f"{LOOPBACK}:{published[port]}"
+    return ""
+
+
+def _upstream(replica: Replica) -> str:
+    if replica.upstream is None or not replica.upstream.endpoints:
+        return ""
+    return str(replica.upstream.endpoints[0])
+
+
+def _health(replica: Replica) -> str:
+    phase = replica.evident_phase
+    if phase is Phase.SERVING:
+        return "healthy" if replica.health_tracker.healthy else "unhealthy"
+    return "starting" if phase in (Phase.STARTING, Phase.READY) else ""

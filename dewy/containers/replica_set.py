@@ -12,7 +12,8 @@ from ..config import Settings
 from ..deploy.state_store import StateStore
 from ..errors import EngineError
 from ..proxy import Backend, Port
-from ..proxy.overview import describe as describe_port
+from ..proxy.port import Pausing
+from ..proxy.port import describe as describe_port
 from ..remotes.oci.credentials import Credentials
 from .application import Application
 from .container_spec import ContainerSpecs
@@ -24,13 +25,11 @@ from .image_store import ImageStore, Shown
 from .launcher import Launcher
 from .model import Engine
 from .options.arguments import RunOptions
-from .overview import describe
-from .pausing import Pausing
 from .reconciler import Failed, Reconciler, Troubled
-from .replica import Replica
+from .replica import Replica, describe
 from .replica_store import ReplicaStore
 from .rollout import Phase
-from .stand_in import StandIn
+from .running_version import StandIn
 from .table import ReplicaTable
 from .upstream import Upstreams
 

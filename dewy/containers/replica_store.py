@@ -22,11 +22,10 @@ from ..proxy import Backend
 from .application import Application, is_copy
 from .health import HealthTracker
 from .model import Container, Engine
-from .replica import Replica
+from .replica import Replica, Termination, TerminationLog
 from .revision import Revision
 from .rollout import Observed, Phase
 from .table import ReplicaTable
-from .terminations import Termination, TerminationLog
 
 __all__ = ["ReplicaStore"]
 

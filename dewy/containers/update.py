@@ -20,9 +20,9 @@ from ..logs import detail_of, detailed, summary
 from .container_spec import ContainerSpec
 from .drainer import Drainer
 from .launcher import Launcher, ReadinessProbe
-from .pacing import Pacing
 from .replica import Replica
 from .replica_store import ReplicaStore
+from .restart_policy import Pacing
 from .revision import ended
 from .rollout import Desired, Observed, Phase, Plan, reconcile
 

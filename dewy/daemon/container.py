@@ -16,14 +16,13 @@ from ..containers.application import Application, application_of
 from ..containers.deployer import ContainerDeployer, is_of
 from ..containers.engine_limits import require_within
 from ..containers.engines.opening import Runtime, open_engine
-from ..containers.identification import deployed_meanwhile, identify
-from ..containers.image_store import find_image
-from ..containers.image_verifier import ImageVerifier
+from ..containers.image_store import ImageVerifier, find_image
 from ..containers.lock import engine_lock
 from ..containers.model import Engine
 from ..containers.options.arguments import parse
 from ..containers.replica import Replica
 from ..containers.replica_set import ReplicaSet
+from ..containers.running_version import deployed_meanwhile, identify
 from ..containers.upstream import require_reach
 from ..deploy.attempt import Attempt
 from ..deploy.state_store import StateStore
@@ -32,7 +31,7 @@ from ..polling import Poller
 from ..proxy import Port, Proxy
 from ..proxy.backend import Probe
 from ..proxy.listeners import option_named
-from ..proxy.stopping import stop
+from ..proxy.proxy import stop
 from ..registries.img import repository_of
 from ..remotes.oci.credentials import Credentials
 from ..remotes.oci.login import credentials_for

@@ -9,8 +9,8 @@ from datetime import datetime
 
 from ..containers.application import VERSION, image_name, index_of
 from ..containers.model import Container
+from ..containers.replica import Termination, TerminationLog
 from ..containers.replica_set import ReplicaSet
-from ..containers.terminations import Termination, TerminationLog
 from ..errors import EngineError
 from ..telemetry.points import Point
 

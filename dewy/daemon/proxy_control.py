@@ -13,11 +13,11 @@ from ..admin.address import PROXY_LOCK, PROXY_SOCKET
 from ..admin.control import ControlServer
 from ..admin.proxy_status import proxy_status
 from ..changes import Progress
-from ..containers.pausing import Pausing
 from ..deploy.lock import lock
 from ..errors import DewyError
 from ..proxy.frontend import Frontend
-from ..proxy.reload import ProxyReload
+from ..proxy.port import Pausing
+from ..proxy.standalone import ProxyReload
 from .backend_health import checked
 
 __all__ = ["beside"]

@@ -16,10 +16,9 @@ from ..notifiers import NoticeKind
 from ..supervisor.accepting import AcceptWatch
 from ..supervisor.deployer import ServerDeployer
 from ..supervisor.generations import Generations
+from ..supervisor.orphans import LeftPrograms, OrphanReaper, subreaper
 from ..supervisor.policy import Policy
-from ..supervisor.port_holder import LeftPrograms
 from ..supervisor.sockets import open_listeners
-from ..supervisor.subreaper import OrphanReaper, subreaper
 from ..supervisor.supervisor import Supervisor
 from ..supervisor.worker import Worker
 from ..system import boot_id

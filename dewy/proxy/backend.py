@@ -1,18 +1,32 @@
-"""A backend: an address that connections go to, while the proxy knows it."""
+"""A backend: an address for connections, its probe, and the outcomes of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
+from typing import NamedTuple
 
 from .._speedups import Relay
 from .._speedups.interface import BackendStats
+from .._speedups.peers import is_self_connected
+from .._speedups.proxy_protocol import LOCAL
 from ..config import Endpoint
-from .probe import intervals
+from ..system import SHORTAGE
 
-__all__ = ["Backend", "Probe"]
+__all__ = [
+    "ENOUGH",
+    "PROBE_TIMEOUT",
+    "TIMES",
+    "Backend",
+    "Outcomes",
+    "Probe",
+    "intervals",
+    "reachable",
+    "too_broken",
+]
 
 log = logging.getLogger(__name__)
 
@@ -172,3 +186,98 @@ class Backend:
 
     def _tell(self, **more: object) -> dict[str, object]:
         return {"port": str(self._at), "backend": str(self.endpoint), **more}
+
+
+PROBE_TIMEOUT = 2.0
+# A process may accept on behalf of an application that is not there, and find out only
+# then.
+MOMENT = 0.1
+FIRST_INTERVAL, LONGEST_INTERVAL = 0.5, 30.0
+
+
+async def reachable(endpoint: Endpoint, *, proxy_protocol: bool = False) -> bool | None:
+    """
+    Return whether *endpoint* accepts a connection and keeps it for a moment.
+
+    None is for a host that lacked what it takes to find out: a port or a descriptor.
+
+    Args:
+        proxy_protocol: Whether the backend expects the PROXY protocol first, which then
+            names no client.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        with socket.socket(endpoint.family, socket.SOCK_STREAM) as sock:
+            sock.setblocking(False)
+            async with asyncio.timeout(PROBE_TIMEOUT):
+                await loop.sock_connect(sock, endpoint.address)
+            if is_self_connected(sock):
+                return False
+            if proxy_protocol:
+                await loop.sock_sendall(sock, LOCAL)
+            return await _stays(sock)
+    except OSError as exc:  # TimeoutError is one
+        return None if exc.errno in SHORTAGE else False
+
+
+async def _stays(sock: socket.socket) -> bool:
+    try:
+        async with asyncio.timeout(MOMENT):
+            return bool(await asyncio.get_running_loop().sock_recv(sock, 1))
+    except TimeoutError:
+        return True
+
+
+def intervals() -> Iterator[float]:
+    """Yield the seconds from one probe of an ejected backend to the next."""
+    seconds = FIRST_INTERVAL
+    while True:
+        yield seconds
+        seconds = min(seconds * 2, LONGEST_INTERVAL)
+
+
+ENOUGH = 50
+"""Minimum number of connections to the new backends for a verdict."""
+
+TIMES = 3
+"""Factor of the old backends' rate that counts as far more often."""
+
+
+class Outcomes(NamedTuple):
+    """
+    Results of the connections given to some backends.
+
+    Attributes:
+        connections: Attempts to connect to them, failed ones included.
+
+        broken: Number of those they closed without a byte to the client, or reset,
+            while the client was still there.
+    """
+
+    connections: int = 0
+    broken: int = 0
+
+    @classmethod
+    def of(cls, counted: Iterable[BackendStats]) -> Outcomes:
+        """Sum up the counters of backends."""
+        return cls.total(cls(each.total, each.broken) for each in counted)
+
+    @classmethod
+    def total(cls, several: Iterable[Outcomes]) -> Outcomes:
+        """Sum up *several*, such as those of all new replicas."""
+        pairs = list(several)
+        return cls(sum(each[0] for each in pairs), sum(each[1] for each in pairs))
+
+
+def too_broken(new: Outcomes, old: Outcomes, share: float) -> bool:
+    """
+    Return whether the *new* backends fail their probation by their figures.
+
+    They do if they broke more than *share* of at least `ENOUGH` connections, and at
+    least `TIMES` as many of theirs as the *old* ones did. Old ones without a
+    connection have broken none. Take their figures before they drain: what is told to
+    stop breaks connections, too.
+    """
+    if new.connections < ENOUGH or new.broken <= share * new.connections:
+        return False
+    return new.broken * old.connections >= TIMES * old.broken * new.connections

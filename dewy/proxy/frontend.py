@@ -8,13 +8,11 @@ from collections.abc import Iterable
 
 from ..config import Endpoint, HostName, Settings
 from ..errors import DewyError
-from .backend import Backend
+from .backend import Backend, reachable
 from .listeners import Offered, Permissions, option_named, taken
-from .pool import Pool
 from .port import Port
-from .probe import reachable
 from .proxy import Proxy
-from .resolver import EVERY, Resolver
+from .resolver import EVERY, Pool, Resolver
 
 __all__ = ["Frontend"]
 

@@ -1,21 +1,103 @@
-"""A port of the proxy, and the backends that serve it."""
+"""A port of the proxy: its backends, its pauses, its troubles and its figures."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from .._speedups import Relay
-from .._speedups.interface import PortStats
+from .._speedups.interface import Errors, PortStats
 from ..config import Endpoint
 from .backend import Backend
-from .troubles import Troubles
 
-__all__ = ["Port"]
+__all__ = [
+    "LOG_INTERVAL",
+    "Pausing",
+    "Port",
+    "Troubles",
+    "describe",
+    "describe_backends",
+]
 
 log = logging.getLogger(__name__)
+
+LOG_INTERVAL = 10.0
+"""Seconds between two lines of one cause."""
+
+
+class _Line(NamedTuple):
+    level: int
+    text: str
+    advice: str = ""
+
+
+_LINES = {
+    "idle_timeout": _Line(logging.INFO, "Reset silent connections"),
+    "unanswered": _Line(logging.WARNING, "Clients are turned away: no backend answers"),
+    "no_address": _Line(
+        logging.WARNING,
+        "No local port left",
+        "widen net.ipv4.ip_local_port_range, or add backends; clients wait for a while",
+    ),
+    "accept_failed": _Line(
+        logging.WARNING,
+        "Accepting failed",
+        "raise LimitNOFILE= of the unit (ulimit -n); clients wait meanwhile",
+    ),
+}
+
+
+class Troubles:
+    """
+    Log of the troubles of one port.
+
+    The first of a cause is logged at once, those of the next seconds together.
+
+    Args:
+        count: Returns the port's errors by cause.
+
+        fields: Keys of each line.
+    """
+
+    def __init__(self, count: Callable[[], Errors], **fields: object) -> None:
+        self._count = count
+        self._fields = fields
+        self._told: dict[str, int] = {}
+        self._resting: dict[str, asyncio.TimerHandle] = {}
+
+    def report(self, cause: str, **fields: object) -> None:
+        """Log that there is trouble of *cause*, unless it was logged a moment ago."""
+        if cause not in self._resting:
+            self._tell(cause, fields)
+
+    def stop(self) -> None:
+        """Log what has not been logged yet."""
+        resting, self._resting = self._resting, {}
+        for cause, timer in resting.items():
+            timer.cancel()
+            self._log(cause, {})
+
+    def _tell(self, cause: str, fields: dict[str, object]) -> None:
+        self._resting.pop(cause, None)
+        if self._log(cause, fields):
+            loop = asyncio.get_running_loop()
+            self._resting[cause] = loop.call_later(
+                LOG_INTERVAL, self._tell, cause, fields
+            )
+
+    def _log(self, cause: str, fields: dict[str, object]) -> bool:
+        """Log the troubles since the last line; return whether there were any."""
+        counted: int = getattr(self._count(), cause)
+        new, self._told[cause] = counted - self._told.get(cause, 0), counted
+        line = _LINES[cause]
+        if new:
+            told = {**self._fields, "count": new, **fields}
+            advice = {"advice": line.advice} if line.advice else {}
+            log.log(line.level, line.text, extra={**told, **advice})
+        return bool(new)
 
 
 class Port:
@@ -138,3 +220,126 @@ class Port:
 
     def _tell(self, **more: object) -> dict[str, object]:
         return {"port": str(self.endpoint), **more}
+
+
+class Pausable(Protocol):
+    """A port, or what stands for several."""
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+
+class Pausing:
+    """
+    Pause of *ports*, all together.
+
+    Attributes:
+        paused: Whether new connections wait in the kernel's backlog.
+
+        until: Time at which the pause ends by itself, by the loop's clock; None if
+            never.
+    """
+
+    def __init__(self, ports: Sequence[Pausable]) -> None:
+        self._ports = ports
+        self._timer: asyncio.TimerHandle | None = None
+        self.paused = False
+        self.until: float | None = None
+
+    def pause(self, seconds: float | None = None) -> None:
+        """Let new connections wait: until `resume`, or for *seconds* from now."""
+        self._forget_timer()
+        if not self.paused:
+            self.paused = True
+            for port in self._ports:
+                port.pause()
+        if seconds is not None:
+            loop = asyncio.get_running_loop()
+            self.until = loop.time() + seconds
+            self._timer = loop.call_later(seconds, self.resume)
+
+    def resume(self) -> None:
+        """Accept again, the waiting connections first."""
+        self._forget_timer()
+        if self.paused:
+            self.paused = False
+            for port in self._ports:
+                port.resume()
+
+    def begin(self, seconds: float | None) -> str:
+        """Pause as asked for by an operator; return the sentence for them."""
+        self.pause(None if seconds is None else float(seconds))
+        until = "until `dewy resume`" if seconds is None else f"for {seconds:g} s"
+        return f"new connections wait {until}"
+
+    def end(self) -> str:
+        """Resume as asked for by an operator; return the sentence for them."""
+        was = self.paused
+        self.resume()
+        return "connections are taken again" if was else "was not paused"
+
+    def leave(self) -> None:
+        """
+        Prevent `resume`, leaving waiting connections to the next dewy, if any.
+        """
+        self._forget_timer()
+
+    def _forget_timer(self) -> None:
+        self.until = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def describe(port: Port) -> dict[str, Any]:
+    """
+    Return the address and the counters of *port*.
+
+    `errors` counts clients that no backend served and failed attempts to accept one,
+    `retries` the attempts to connect after a client's first.
+    """
+    counted = port.stats()
+    errors = counted.errors
+    return {
+        "address": str(port.endpoint),
+        "connections": counted.active,
+        "connections_total": counted.accepted,
+        "bytes_up": counted.bytes_up,
+        "bytes_down": counted.bytes_down,
+        "errors": errors.unanswered + errors.no_backend + errors.accept_failed,
+        "retries": counted.retries,
+    }
+
+
+def describe_backends(port: Port) -> list[dict[str, Any]]:
+    """
+    Return the backends of *port*, each with its `state` and its counters.
+
+    `failures` counts attempts to connect to it that failed, `broken` the connections
+    that it broke.
+    """
+    return [_describe(port, backend) for backend in port.backends]
+
+
+def _describe(port: Port, backend: Backend) -> dict[str, Any]:
+    counted = backend.stats()
+    return {
+        "id": f"{port.number}-{backend.number}",
+        "address": str(backend.endpoint),
+        "port": str(port.endpoint),
+        "state": _state(backend),
+        "connections": counted.active,
+        "connections_total": counted.total,
+        "bytes_up": counted.bytes_up,
+        "bytes_down": counted.bytes_down,
+        "failures": counted.failures,
+        "broken": counted.broken,
+    }
+
+
+def _state(backend: Backend) -> str:
+    """Return `serving`, `ejected` where it does not answer, or `draining`."""
+    if not backend.serving:
+        return "draining"
+    return "ejected" if backend.ejected else "serving"

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import socket
+from collections.abc import Iterable, Mapping
 from typing import Self
 
+from .. import system
 from .._speedups import COMPILED, PROBLEM, Relay
 from .._speedups.interface import (
     DRAINED,
@@ -18,17 +21,24 @@ from .._speedups.interface import (
     NO_BACKEND,
     SUSPECT,
     UNANSWERED,
+    Ended,
     WorkerStats,
 )
 from ..config import Endpoint
-from . import journal
-from .backend import Backend, Probe
-from .limits import caution, most_connections, thread_count
+from .backend import Backend, Probe, reachable
 from .listeners import Offered, Permissions, SocketFile, listen, permit, taken
 from .port import Port
-from .probe import reachable
 
-__all__ = ["Proxy"]
+__all__ = [
+    "JOURNAL_SIZE",
+    "Proxy",
+    "caution",
+    "log_ended",
+    "log_is_wanted",
+    "most_connections",
+    "stop",
+    "thread_count",
+]
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +91,7 @@ class Proxy:
         self._threads = thread_count(threads)
         if text := caution(max_connections, self._threads):
             log.warning("%s", text)
-        self._logs = log_connections and journal.is_wanted()
+        self._logs = log_connections and log_is_wanted()
         self._relay = Relay(
             self._threads,
             idle_timeout=idle_timeout,
@@ -89,7 +99,7 @@ class Proxy:
             balance=balance,
             proxy_protocol=proxy_protocol,
             backend_wait=backend_wait,
-            journal=journal.SIZE if self._logs else 0,
+            journal=JOURNAL_SIZE if self._logs else 0,
         )
         self._proxy_protocol = proxy_protocol
         self._probe = probe or self._reachable
@@ -244,7 +254,7 @@ class Proxy:
     def _log_connections(self) -> None:
         ports = {number: str(port.endpoint) for number, port in self._ports.items()}
         backends = {each.number: str(each.endpoint) for each in self._backends()}
-        journal.tell(*self._relay.ended(), ports, backends)
+        log_ended(*self._relay.ended(), ports, backends)
 
     def _about_backend(self, kind: int, subject: int, detail: int) -> None:
         for backend in self._backends():
@@ -273,3 +283,98 @@ def _about_port(port: Port, kind: int, detail: int) -> None:
         port.troubled("idle_timeout")
     elif kind == NO_BACKEND:
         port.unserved()
+
+
+# For everything but connections: logs, listeners, probes, the engine's own.
+RESERVED = 200
+PIPES = 64  # a thread's descriptors, at most
+FEW = 500  # connections at a time that are worth a word where nobody asked for them
+
+
+def thread_count(asked: int | None) -> int:
+    """Return the relay's number of threads, one per usable CPU unless *asked*."""
+    return system.usable_cpus() if asked is None else asked
+
+
+def most_connections(threads: int) -> int:
+    """Return how many connections the rest of the descriptors allow, at least one."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _room(soft, threads)
+
+
+def caution(connections: int, threads: int) -> str:
+    """
+    Return what is wrong with a limit of so many *connections* here; "" for nothing.
+
+    0 is for as many as there can be. The hard limit of descriptors counts, to which
+    dewy raises its own.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = 2 * (connections or FEW) + _spare(threads)
+    if hard == resource.RLIM_INFINITY or needed <= hard:
+        return ""
+    remedy = "raise LimitNOFILE= of the unit (ulimit -n)"
+    if connections:
+        what = f"--max-connections {connections} needs {needed} descriptors"
+        return f"{what}, and the limit is {hard}: {remedy}"
+    most = _room(hard, threads)
+    what = f"the limit of {hard} descriptors bounds open connections to {most}"
+    return f"{what}, while others wait: {remedy}"
+
+
+def _room(descriptors: int, threads: int) -> int:
+    return max((descriptors - _spare(threads)) // 2, 1)
+
+
+def _spare(threads: int) -> int:
+    return RESERVED + 2 * PIPES * max(threads, 1)
+
+
+JOURNAL_SIZE = 4096
+"""Capacity in connections; those beyond it between two readings are only counted."""
+
+
+def log_is_wanted() -> bool:
+    """Return whether the log shows those lines."""
+    return log.isEnabledFor(logging.INFO)
+
+
+def log_ended(
+    entries: Iterable[Ended],
+    missed: int,
+    ports: Mapping[int, str],
+    backends: Mapping[int, str],
+) -> None:
+    """
+    Log *entries*, and how many were *missed*.
+
+    Args:
+        ports, backends: Names of both, by number.
+    """
+    for each in entries:
+        told = {
+            "port": ports.get(each.port, ""),
+            "backend": backends.get(each.backend, ""),
+            "client": each.client,
+            "broken": each.broken,
+            "bytes_up": each.bytes_up,
+            "bytes_down": each.bytes_down,
+            "seconds": round(each.seconds, 6),
+        }
+        log.info("Connection ended", extra=told)
+    if missed:
+        log.info("Connections not logged", extra={"count": missed})
+
+
+async def stop(proxy: Proxy, seconds: float, hurry: asyncio.Event) -> None:
+    """
+    Stop the proxy as `Proxy.stop` does; reset the rest at once when *hurry* is set.
+    """
+    draining = asyncio.ensure_future(proxy.stop(seconds))
+    hurried = asyncio.ensure_future(hurry.wait())
+    try:
+        await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        draining.cancel()
+        hurried.cancel()
+        await asyncio.wait({draining, hurried})

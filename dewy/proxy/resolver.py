@@ -1,17 +1,22 @@
-"""Addresses of backends whose hosts have names."""
+"""Addresses of backends whose hosts have names, and the pool that follows them."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from ..config import BackendAddress, Endpoint, HostName
 from ..logs import summary
-from .probe import reachable
+from .backend import Backend, reachable
+from .port import Port
 
-__all__ = ["EVERY", "Resolver"]
+__all__ = [
+    "EVERY",
+    "Pool",
+    "Resolver",
+]
 
 log = logging.getLogger(__name__)
 
@@ -114,3 +119,44 @@ async def _looked_up(backend: HostName) -> list[Endpoint]:
         )
     hosts = (str(info[4][0]) for info in infos)
     return list(dict.fromkeys(Endpoint(host, backend.port) for host in hosts))
+
+
+class Pool:
+    """Pool of the backends of *port*; connections of those that leave live on."""
+
+    def __init__(self, port: Port) -> None:
+        self.port = port
+        self._backends: dict[Endpoint, Backend] = {}
+        self._leaving: dict[Endpoint, asyncio.Task[None]] = {}
+
+    def serve(self, endpoints: Sequence[Endpoint]) -> bool:
+        """
+        Give new connections to exactly *endpoints*; return whether that is a change.
+        """
+        if list(endpoints) == [each.endpoint for each in self.port.serving]:
+            return False
+        for endpoint in endpoints:
+            if leaving := self._leaving.pop(endpoint, None):
+                leaving.cancel()
+            if endpoint not in self._backends:
+                self._backends[endpoint] = self.port.add(endpoint, serving=False)
+        self.port.serve([self._backends[endpoint] for endpoint in endpoints])
+        for endpoint in self._backends.keys() - {*endpoints, *self._leaving}:
+            self._leaving[endpoint] = asyncio.create_task(
+                self._leave(endpoint), name=f"leaving of {endpoint}"
+            )
+        return True
+
+    async def _leave(self, endpoint: Endpoint) -> None:
+        backend = self._backends[endpoint]
+        await backend.drain(None)
+        del self._backends[endpoint], self._leaving[endpoint]
+        await backend.remove()
+
+    async def stop(self) -> None:
+        """Wait for no connection any more."""
+        leaving = list(self._leaving.values())
+        for task in leaving:
+            task.cancel()
+        if leaving:
+            await asyncio.wait(leaving)

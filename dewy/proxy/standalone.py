@@ -1,27 +1,188 @@
-"""The proxy alone, until a signal ends it."""
+"""The proxy alone, until a signal ends it, and its reload: `dewy reload`, SIGHUP."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from .. import system
 from ..config import Settings
-from ..errors import ConfigError
+from ..config.options import options_of
+from ..errors import ConfigError, DewyError
+from ..logs import summary
 from ..signals import Signals
 from ..systemd import Service
 from .backend import Probe
 from .frontend import Frontend
-from .proxy import Proxy
-from .reload import READY, ProxyReload, Reread
-from .stopping import stop
+from .proxy import Proxy, stop
 
-__all__ = ["run"]
+__all__ = [
+    "READY",
+    "ProxyReload",
+    "Reread",
+    "merged",
+    "run",
+]
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Reread = Callable[[], Settings]
+
+READY = "Relaying"
+DRAINS = "the proxy drains, and will end"
+
+PERMISSIONS = ("socket_mode", "socket_owner")
+
+TAKEN = frozenset(
+    {
+        "backends",
+        "drain_time",
+        "health_fall",
+        "health_host",
+        "health_interval",
+        "health_path",
+        "health_rise",
+        "listen",
+        *PERMISSIONS,
+    }
+)
+"""Settings that may change while the proxy runs; the rest requires a restart."""
+
+_WRITTEN = {each.setting: f"--{each.name}" for each in options_of("proxy")}
+
+
+class ProxyReload:
+    """
+    Reload of the configuration of *frontend*.
+
+    Args:
+        reread: Returns the settings with which the proxy would start now.
+    """
+
+    def __init__(self, frontend: Frontend, service: Service, reread: Reread) -> None:
+        self._frontend = frontend
+        self._service = service
+        self._reread = reread
+        self._busy = asyncio.Lock()
+        self._over = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def request(self) -> None:
+        """Start `reload` in the background; its outcome is logged."""
+        self._begin(self._reload())
+
+    async def stop(self) -> None:
+        """Cancel a reload that is under way, and refuse any other."""
+        self._over = True
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work, name="reload")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def reload(self) -> str:
+        """
+        Read, check, and apply the configuration; return the text for the operator.
+
+        Raises:
+            ConfigError: the configuration is invalid; nothing changed.
+            DewyError: a port cannot be opened, or the proxy drains; nothing changed.
+        """
+        if self._over:
+            raise DewyError(DRAINS)
+        work = self._begin(self._take_in_turn())
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if work.cancelled() and self._over and not _is_cancelled():
+                raise DewyError(DRAINS) from None
+            raise
+
+    async def _take_in_turn(self) -> str:
+        async with self._busy:
+            self._service.reloading()
+            try:
+                return await self._take()
+            finally:
+                self._service.ready(READY)
+
+    async def preview(self) -> str:
+        """
+        Return what `reload` would say; nothing changes.
+
+        Raises:
+            ConfigError: the configuration is invalid.
+            DewyError: no backend can be looked up.
+        """
+        old = self._frontend.settings
+        new, left = merged(old, await asyncio.to_thread(self._reread))
+        await self._frontend.addresses(new)
+        return _told("would change", _names(old, new), left)
+
+    async def _take(self) -> str:
+        old = self._frontend.settings
+        read = await asyncio.to_thread(self._reread)
+        new, left = merged(old, read)
+        changed = _names(old, new)
+        for caution in read.cautions:
+            if caution not in old.cautions:
+                log.warning("%s", caution)
+        await self._frontend.apply(new)
+        told = _told("changed", changed, left)
+        log.info("Configuration reloaded", extra={"outcome": told})
+        return told
+
+    async def _reload(self) -> None:
+        try:
+            await self.reload()
+        except (DewyError, OSError) as exc:
+            log.error("Configuration not reloaded", extra={"error": summary(exc)})
+
+
+def _is_cancelled() -> bool:
+    """Return whether somebody cancels the present task itself."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _told(verb: str, changed: list[str], left: list[str]) -> str:
+    told = f"{verb}: {', '.join(changed)}" if changed else "nothing changed"
+    return f"{told}; restart dewy for: {', '.join(left)}" if left else told
+
+
+def merged(old: Settings, read: Settings) -> tuple[Settings, list[str]]:
+    """
+    Return *old* with the permitted changes of *read*, and the names of the others.
+
+    Permissions of a socket's file that are not asked for any more stay until a restart:
+    the umask's are those of a new file.
+    """
+    taken = {name: getattr(read, name) for name in TAKEN}
+    for name in PERMISSIONS:
+        if taken[name] in (None, ""):
+            del taken[name]
+    new = replace(old, **taken, cautions=read.cautions)
+    return new, _names(new, read)
+
+
+def _names(one: Settings, other: Settings) -> list[str]:
+    """Return the options in which both differ, as they are written."""
+    return [
+        written
+        for name, written in _WRITTEN.items()
+        if name and getattr(one, name) != getattr(other, name)
+    ]
 
 
 Leave = Callable[[], None]

@@ -1,13 +1,20 @@
-"""New generation of an open switch, started beside the one that serves."""
+"""A new generation of an open switch, and the decision that it has started."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from ..errors import StartFailed
+from .policy import Policy
 from .worker import Worker
 
-__all__ = ["Candidate", "Step"]
+__all__ = [
+    "Candidate",
+    "Step",
+    "wait_executed",
+    "wait_ready",
+]
 
 Step = Callable[[], Awaitable[None]]
 
@@ -58,3 +65,61 @@ class Candidate:
             StartFailed: the generation does not get ready.
         """
         await self._start(self)
+
+
+async def wait_executed(worker: Worker, policy: Policy, program: str) -> None:
+    """
+    Return once *worker* has become *program*.
+
+    Raises:
+        StartFailed: it could not, or did not in time: a mount that hangs does that.
+    """
+    limit = policy.start_timeout
+    try:
+        async with asyncio.timeout(limit):
+            await worker.go(program)
+    except TimeoutError as exc:
+        text = f"{program} was not executed within {limit:g} s: its file system hangs"
+        raise StartFailed(text, host=True) from exc
+
+
+async def wait_ready(worker: Worker, policy: Policy, *, notifies: bool) -> None:
+    """
+    Return once *worker* counts as started.
+
+    READY=1 always does. It is required with `--ready notify`, and with `auto`
+    once any generation of this root has sent it (*notifies*); otherwise being
+    alive for the grace period is enough.
+
+    Raises:
+        StartFailed: the worker ended, or did not get ready in time.
+    """
+    required = policy.ready == "notify" or (policy.ready == "auto" and notifies)
+    waiting = _told(worker, policy) if required else _lives(worker, policy)
+    await worker.unless_ended(waiting)
+
+
+async def _told(worker: Worker, policy: Policy) -> None:
+    deadline = worker.loop.time() + policy.start_timeout
+    while not worker.notify.ready.is_set():
+        remaining = max(deadline, worker.notify.extended_until) - worker.loop.time()
+        if remaining <= 0:
+            raise worker.failure(
+                f"did not say READY=1 within {policy.start_timeout:g} s"
+            )
+        await _wait(worker.notify.ready, remaining)
+
+
+async def _lives(worker: Worker, policy: Policy) -> None:
+    if policy.ready == "grace":
+        await asyncio.sleep(policy.start_grace)
+    else:
+        await _wait(worker.notify.ready, policy.start_grace)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass

@@ -23,15 +23,11 @@ from pathlib import Path
 from ..config import Endpoint
 from ..errors import DeploymentError, RestartCalledOff, StartFailed
 from ..histogram import DRAIN_BOUNDS, Checks, Histogram
-from .backoff import Backoff
-from .candidate import Candidate, Step
-from .deaths import Deaths
-from .envdir import EnvDir, EnvFiles
-from .environment import environment
-from .first_answer import FirstAnswer, answering
-from .pinning import pinned, release_of
+from .backoff import Backoff, Deaths
+from .candidate import Candidate, Step, wait_executed, wait_ready
+from .environment import EnvDir, EnvFiles, environment, pinned, release_of
 from .policy import Policy
-from .ready import wait_executed, wait_ready
+from .probe import FirstAnswer, answering
 from .sockets import Listeners
 from .worker import Worker, afforded, cancel
 

@@ -4,6 +4,10 @@ HTTP health checks of one generation, while others accept on the same socket.
 The kernel gives a connection to the first process that accepts it, so an answer alone
 says nothing of the new generation. Each request is kept incomplete until it is known
 which process accepted it.
+
+The inode of the accepted socket identifies it: /proc/net/tcp lists the inode, and
+/proc/PID/fd the process that has it open. There is no event for either, so a caller has
+to look again and again.
 """
 
 from __future__ import annotations
@@ -11,19 +15,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 from asyncio import FIRST_COMPLETED, StreamReader, StreamWriter
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import IntEnum
 from errno import EIO
 from typing import Any
 
 from ..errors import StartFailed
 from ..histogram import Checks
 from ..system import SHORTAGE
-from .probe_tally import ProbeResult, ProbeTally, Verdict, judge
-from .processes import Endpoint, Ends
-from .socket_owner import SocketOwner
+from .policy import Policy
+from .processes import Endpoint, Ends, accepted_inodes, held, members
+from .worker import Worker, cancel
+
+__all__ = [
+    "FirstAnswer",
+    "answering",
+]
 
 log = logging.getLogger(__name__)
 
@@ -255,3 +267,203 @@ def _head(host: str, path: str) -> bytes:
         f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: dewy\r\n"
         "Accept: */*\r\nConnection: close\r\n"
     ).encode()
+
+
+async def answering(
+    worker: Worker, address: Endpoint, policy: Policy, checks: Checks, good: int = 2
+) -> None:
+    """
+    Return once *worker* has given *good* good answers in a row at the health path.
+
+    Raises:
+        StartFailed: it ended, or did not within the policy's health time-out.
+    """
+    probe = Probe(
+        policy.health_path, policy.health_timeout, good, host=policy.health_host
+    )
+    healthy = wait_healthy(address, probe, worker.pid, checks)
+    await worker.unless_ended(healthy)
+
+
+class FirstAnswer:
+    """
+    Wait for the first answer of the generation that took over last.
+
+    One that is started where nothing serves takes over at once, and its clients wait in
+    the queue of the listeners until it answers.
+
+    Args:
+        serves: Called with the generation once it has answered, or said READY=1.
+
+    Attributes:
+        missed: Generation that gave none within the health time-out.
+    """
+
+    def __init__(self, serves: Callable[[Worker], None]) -> None:
+        self._serves = serves
+        self.missed: Worker | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def expect(
+        self, worker: Worker, address: Endpoint, policy: Policy, checks: Checks
+    ) -> None:
+        """Wait for the one of *worker* from now on, and no longer for any other."""
+        if self._task:
+            self._task.cancel()
+        self._task = asyncio.create_task(
+            self._wait(worker, address, policy, checks), name="first answer"
+        )
+
+    async def close(self) -> None:
+        """Wait no longer; idempotent."""
+        if self._task:
+            await cancel(self._task)
+
+    async def _wait(
+        self, worker: Worker, address: Endpoint, policy: Policy, checks: Checks
+    ) -> None:
+        ready = asyncio.create_task(worker.notify.ready.wait(), name="first READY=1")
+        answer = asyncio.create_task(
+            answering(worker, address, policy, checks, good=1), name="health check"
+        )
+        try:
+            await asyncio.wait({ready, answer}, return_when=asyncio.FIRST_COMPLETED)
+            if not ready.done():
+                answer.result()
+            self._serves(worker)
+        except StartFailed:
+            self.missed = worker
+        finally:
+            await cancel(ready)
+            await cancel(answer)
+
+
+MOST_CONNECTIONS = 8
+SHORTEST_PAUSE = 0.05
+LONGEST_PAUSE = 1.0
+STATUS = re.compile(rb"HTTP/\d(?:\.\d)? (\d{3})\b")
+
+
+class Verdict(IntEnum):
+    """Result of one request; a higher one says more of the new generation."""
+
+    UNKNOWN = 0
+    STRANGER = 1
+    GOOD = 2
+    BAD = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """Verdict with its reason in words."""
+
+    verdict: Verdict
+    reason: str
+
+
+class ProbeTally:
+    """
+    Tally of the answers so far, which decides the next step; no input or output.
+
+    Attributes:
+        good: Consecutive good answers of the new generation.
+
+        width: Number of connections to open at a time. It grows while others accept
+            them all, so that a busy old generation cannot do so for ever.
+
+        reason: The most telling answer so far that was not good.
+    """
+
+    def __init__(self, interval: float) -> None:
+        self.good = 0
+        self.width = 1
+        self.reason = "no answer"
+        self._interval = interval
+        self._pause = SHORTEST_PAUSE
+        self._telling = Verdict.UNKNOWN
+
+    def add(self, answers: Sequence[ProbeResult]) -> float:
+        """Count one round of *answers*; return the seconds until the next."""
+        for answer in answers:
+            if answer.verdict >= self._telling and answer.verdict != Verdict.GOOD:
+                self._telling, self.reason = answer.verdict, answer.reason
+        verdicts = [answer.verdict for answer in answers]
+        if Verdict.BAD in verdicts:
+            self.good = 0
+            return self._interval
+        if Verdict.GOOD in verdicts:
+            self.good += verdicts.count(Verdict.GOOD)
+            return 0.0
+        if Verdict.STRANGER in verdicts:
+            self.width = min(self.width * 2, MOST_CONNECTIONS)
+        pause, self._pause = self._pause, min(self._pause * 1.5, LONGEST_PAUSE)
+        return pause
+
+
+def judge(line: bytes) -> ProbeResult:
+    """Return the answer in a status line; redirects are good, and not followed."""
+    if not line:
+        return ProbeResult(Verdict.BAD, "closed the connection without an answer")
+    status = STATUS.match(line)
+    if status is None:
+        return ProbeResult(Verdict.BAD, "answered something other than HTTP")
+    good = 200 <= int(status[1]) < 400
+    return ProbeResult(
+        Verdict.GOOD if good else Verdict.BAD, f"answered {status[1].decode()}"
+    )
+
+
+# A socket is in the table a moment before its process holds its descriptor.
+LOOKS = 3
+
+
+class SocketOwner:
+    """
+    Classifier of connections, by whether *leader*'s generation accepted them.
+
+    Where the system does not tell, every connection counts as that generation's; this
+    is logged once.
+    """
+
+    def __init__(self, leader: int) -> None:
+        self._leader = leader
+        self._strange: Counter[Ends] = Counter()
+        self._told = False
+
+    def look(self, connections: Collection[Ends]) -> dict[Ends, bool]:
+        """
+        Return the *connections* known now, each with whether it is the generation's.
+
+        The call reads long files: it belongs in a thread.
+        """
+        try:
+            inodes = accepted_inodes(connections)
+        except (FileNotFoundError, PermissionError) as exc:
+            return self._assume(connections, exc)
+        except OSError:
+            return {}  # out of descriptors, say: another look may tell
+        try:
+            ours = held(members(self._leader), inodes.values())
+        except PermissionError as exc:
+            return self._assume(inodes, exc)
+        except OSError:
+            return {}
+        return self._known({ends: inode in ours for ends, inode in inodes.items()})
+
+    def _known(self, seen: dict[Ends, bool]) -> dict[Ends, bool]:
+        """Leave out those that seem foreign for the first few times."""
+        self._strange.update(ends for ends, ours in seen.items() if not ours)
+        return {
+            ends: ours
+            for ends, ours in seen.items()
+            if ours or self._strange[ends] >= LOOKS
+        }
+
+    def _assume(self, connections: Collection[Ends], exc: OSError) -> dict[Ends, bool]:
+        if not self._told:
+            self._told = True
+            log.warning(
+                "Health check counts answers of any generation",
+                extra={"error": str(exc)},
+            )
+        return dict.fromkeys(connections, True)

@@ -11,8 +11,7 @@ from typing import Any, Self
 
 from ..errors import DeploymentError, RestartCalledOff
 from ..logs import detailed, duration
-from .backoff import Backoff
-from .deaths import Death
+from .backoff import Backoff, Death
 from .generations import Generations
 from .worker import Worker
 

@@ -21,17 +21,17 @@ from ..histogram import CheckResult
 from ..logs import summary
 from ..system import descriptor_limit, start_time
 from .environment import GENERATION
-from .exit_status import describe_exit, wait_pid
 from .launch import DESCRIPTORS
-from .log_tail import TailLine
-from .output import Output
+from .output import Output, TailLine
 from .processes import (
     bearers,
     belongs,
+    describe_exit,
     generation_mark,
     held,
     in_time,
     members,
+    wait_pid,
 )
 from .readiness import ReadinessSocket
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 from dewy._speedups.interface import Ended
-from dewy._speedups.journal_py import Journal, peer
+from dewy._speedups.queues_py import Journal, peer
 
 
 def entry(number: int) -> Ended:

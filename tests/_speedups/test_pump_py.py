@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dewy._speedups.endpoint_py import PeerSocket, ResetPoller
-from dewy._speedups.pump_py import BUDGET, SCRATCH, Pump
+from dewy._speedups.endpoint_py import BUDGET, SCRATCH, PeerSocket, Pump, ResetPoller
 from tests.standins.plane import reset
 
 Wires = tuple[socket.socket, Pump, socket.socket]

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from dewy._speedups.table_py import BALANCES, Backend, Table, check_balance
+from dewy._speedups.port_py import BALANCES, Backend, Table, check_balance
 
 
 def backends(count: int) -> list[Backend]:

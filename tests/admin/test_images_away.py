@@ -10,9 +10,9 @@ import pytest
 
 from dewy.admin.images_away import images_away
 from dewy.config import Settings
-from dewy.containers.engines.memory import MemoryEngine
-from dewy.containers.engines.memory_host import MemoryHost
 from dewy.errors import EngineError
+from tests.standins.memory_engine import MemoryEngine
+from tests.standins.memory_host import MemoryHost
 
 
 @pytest.mark.parametrize("silent", [False, True], ids=["empty host", "silent engine"])

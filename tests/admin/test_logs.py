@@ -11,7 +11,7 @@ import pytest
 
 from dewy.admin.logs import BUDGET, logs
 from dewy.errors import DewyError, EngineError
-from dewy.supervisor.log_tail import LogTail, TailLine
+from dewy.supervisor.output import LogTail, TailLine
 from tests.standins.crews import benched
 
 

@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from dewy.containers.engines.client import EngineClient, connected
-from dewy.containers.engines.deadlines import EngineDeadlines
 from dewy.containers.engines.docker import DockerEngine, recognised
-from dewy.containers.engines.sockets import EngineAddress
+from dewy.containers.engines.opening import EngineAddress, EngineDeadlines
 from tests.standins.fake_engine import FakeEngine
 
 SHORT = EngineDeadlines(

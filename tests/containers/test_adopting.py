@@ -11,12 +11,12 @@ import pytest
 
 from dewy.config import PortMapping
 from dewy.containers import deployer
-from dewy.containers.engines.memory_host import MemoryHost
-from dewy.containers.identification import identify
 from dewy.containers.replica import Replica
+from dewy.containers.running_version import identify
 from dewy.system import Clock
 from tests.eventually import DEADLINE, eventually
 from tests.standins.crews import REPOSITORY, Halt, Shop, benched, original
+from tests.standins.memory_host import MemoryHost
 
 QUICK: dict[str, Any] = {"health_path": "/up"}
 

@@ -14,13 +14,13 @@ from dewy.containers.container_spec import (
     ContainerSpecs,
     container_ports,
 )
-from dewy.containers.engines.memory import MemoryEngine
-from dewy.containers.engines.memory_host import MemoryHost
 from dewy.containers.model import Image
 from dewy.containers.options.arguments import RunOptions, parse
 from dewy.deploy.state import Installed
 from dewy.errors import DeploymentError, ImageMissing
 from tests.standins.fleets import REPOSITORY, SHOP
+from tests.standins.memory_engine import MemoryEngine
+from tests.standins.memory_host import MemoryHost
 
 
 async def container_spec(

@@ -11,8 +11,6 @@ import pytest
 
 from dewy.artifacts import Progress
 from dewy.containers.application import Application
-from dewy.containers.engines.memory import MemoryEngine
-from dewy.containers.engines.memory_host import MemoryHost
 from dewy.containers.image_store import ImageStore, find_image
 from dewy.deploy.state import Installed, State, StateFile
 from dewy.deploy.state_store import StateStore
@@ -20,6 +18,8 @@ from dewy.errors import EngineError, ImageMissing, PullDenied
 from dewy.release import Release
 from dewy.remotes.oci.credentials import Credentials
 from tests.standins.fleets import REPOSITORY, SHOP
+from tests.standins.memory_engine import MemoryEngine
+from tests.standins.memory_host import MemoryHost
 
 
 @dataclass

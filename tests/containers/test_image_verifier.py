@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from dewy.containers.image_verifier import LIMIT, ImageVerifier
+from dewy.containers.image_store import PAYLOAD_LIMIT, ImageVerifier
 from dewy.deploy.signatures import cosign
 from dewy.errors import RemoteError, SignatureError
 from dewy.release import Release
@@ -107,10 +107,10 @@ async def test_payload_not_matching_digest_raises_remote_error(
 
 async def test_oversize_payload_is_not_read(server: ImageAPI) -> None:
     pair = Cosign()
-    large = payload(DIGEST) + b" " * LIMIT
+    large = payload(DIGEST) + b" " * PAYLOAD_LIMIT
     server.sign(DIGEST, Signed(large, pair.sign(large)))
 
-    with pytest.raises(RemoteError, match=f"exceeds {LIMIT} bytes"):
+    with pytest.raises(RemoteError, match=f"exceeds {PAYLOAD_LIMIT} bytes"):
         await verify(server, pair)
 
 

@@ -11,7 +11,6 @@ import pytest
 
 from dewy.config import Endpoint
 from dewy.containers import replica_store
-from dewy.containers.engines.memory_contents import MemoryContainer
 from dewy.containers.reconciler import FIRST_LOOK
 from dewy.containers.replica_store import ReplicaStore
 from dewy.containers.rollout import Phase
@@ -21,6 +20,7 @@ from dewy.errors import EngineError, StartFailed
 from tests.containers.test_reconciler import count, first, kept, whole
 from tests.eventually import DEADLINE, eventually, turns
 from tests.standins.crews import Bench, Halt, benched
+from tests.standins.memory_host import MemoryContainer
 
 
 async def test_answer_of_foreign_process_does_not_restore_dead_replica(tmp_path: Path):

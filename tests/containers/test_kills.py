@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from dewy.containers.engines.memory_host import MemoryHost
 from dewy.containers.options.arguments import RunOptions
 from dewy.deploy.state import State, StateFile
 from dewy.release import Release
 from tests.eventually import eventually
 from tests.standins.crews import Bench, benched
+from tests.standins.memory_host import MemoryHost
 
 REPLICAS = 2
 CHANGES = {"create", "start", "stop", "remove", "pull", "create_network"}

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from dewy.containers.overview import describe
+from dewy.containers.replica import describe
 from dewy.containers.rollout import Phase
 from tests.standins import shown
 from tests.standins.fleets import yard

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dewy.containers import pacing
+from dewy.containers import restart_policy
 from dewy.containers.model import Container
 from dewy.containers.options.arguments import RunOptions
 from dewy.errors import EngineError
@@ -41,7 +41,7 @@ async def lose_all(bench: Bench) -> None:
 async def test_health_settings_that_do_not_work_leave_lost_replicas_to_those_that_did(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any]
 ):
-    monkeypatch.setattr(pacing, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(restart_policy, "FIRST_PAUSE", 0.01)
     async with benched(tmp_path, **QUICK | HEALTH) as bench:
         await bench.deploy(bench.publish("v1", labels={"health": "404"}))
         settings = replace(bench.replica_set.settings, **changed)
@@ -57,7 +57,7 @@ async def test_health_path_that_serving_replicas_answer_heals_lost_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Accepting connections was enough before; now it is not."""
-    monkeypatch.setattr(pacing, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(restart_policy, "FIRST_PAUSE", 0.01)
     async with benched(tmp_path, **QUICK | HEALTH | {"health_path": ""}) as bench:
         await bench.deploy(bench.publish("v1"))
         settings = replace(bench.replica_set.settings, health_path="/up")
@@ -81,7 +81,7 @@ async def test_replica_that_connects_serves_where_none_was_ever_healthy(
 ):
     """As after a start with another health path: nothing is known to have worked."""
     caplog.set_level(logging.WARNING)
-    monkeypatch.setattr(pacing, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(restart_policy, "FIRST_PAUSE", 0.01)
     given = QUICK | HEALTH | {"health_timeout": 0.3}
     async with benched(tmp_path, **given, on_exit="stop") as bench:
         await bench.deploy(bench.publish("v1", labels={"health": "404"}))
@@ -99,7 +99,7 @@ async def deaf_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Bench]:
     """One replica, and a command, newer than it, whose programs answer nothing."""
-    monkeypatch.setattr(pacing, "FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(restart_policy, "FIRST_PAUSE", 0.02)
     given = HEALTH | {"health_path": "/up", "health_timeout": 0.1, "replicas": 1}
     async with benched(tmp_path, **given) as bench:
         await bench.deploy(bench.publish("v1"))

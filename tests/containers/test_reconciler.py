@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dewy.containers import exit_watcher, pacing
+from dewy.containers import exit_watcher, restart_policy
 from dewy.containers import reconciler as module
 from dewy.containers.reconciler import Failed
 from dewy.containers.replica import Replica
@@ -258,7 +258,7 @@ async def test_an_engine_that_is_down_is_told_of_once_and_waited_for(
 async def test_replicas_that_cannot_be_started_are_told_of_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(pacing, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(restart_policy, "FIRST_PAUSE", 0.01)
     async with kept(tmp_path) as bench:
         bench.host.fail("create", *[EngineError("no room")] * 3)
         await bench.host.kill(first(bench).id)
@@ -271,7 +271,7 @@ async def test_replicas_that_cannot_be_started_are_told_of_once(
 async def test_reason_of_missing_replicas_quotes_program_in_log_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(pacing, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(restart_policy, "FIRST_PAUSE", 0.01)
     async with kept(tmp_path) as bench:
         ended = StartFailed("replica 0 ended", log_tail=("no database", ""))
         bench.host.fail("create", ended)

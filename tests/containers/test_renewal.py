@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.containers import pacing
+from dewy.containers import restart_policy
 from dewy.containers.renewal import FOUND, changed_options
 from dewy.deploy.attempt import Attempt
 from dewy.errors import StartFailed
@@ -55,7 +55,7 @@ async def test_options_that_do_not_start_are_a_failed_row_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once while it stays the same; and a row when they do at last."""
-    monkeypatch.setattr(pacing, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(restart_policy, "FIRST_PAUSE", 0.01)
     async with kept(tmp_path) as bench:
         bad = StartFailed("replica 0 ended", log_tail=("no such command",))
         bench.host.fail("create", bad, bad)

@@ -13,7 +13,7 @@ from dewy.config import Endpoint
 from dewy.containers.model import Container
 from dewy.containers.rollout import Observed, Phase
 from dewy.containers.upstream import DIRECT, Upstream
-from dewy.proxy.verdict import Outcomes
+from dewy.proxy.backend import Outcomes
 from tests.eventually import eventually
 from tests.standins.fleets import yard
 from tests.standins.plane import Origin, listening

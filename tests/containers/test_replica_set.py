@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dewy.config import Settings
-from dewy.containers import pacing
+from dewy.containers import restart_policy
 from dewy.containers.drainer import Timeouts
 from dewy.containers.options.arguments import RunOptions
 from dewy.containers.replica_set import timeouts
@@ -307,7 +307,7 @@ async def test_failing_options_heal_dead_replicas_with_old_options(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Replicas that die meanwhile come back with the options that worked."""
-    monkeypatch.setattr(pacing, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(restart_policy, "FIRST_PAUSE", 0.01)
     async with benched(tmp_path, **QUICK, health_timeout=0.2) as bench:
         await bench.deploy(bench.publish("v1"))
         old = {each.id for each in bench.replica_set.deployer.store.serving}

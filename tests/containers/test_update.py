@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dewy.containers.container_spec import ContainerSpec
-from dewy.containers.pacing import Pacing
+from dewy.containers.restart_policy import Pacing
 from dewy.containers.rollout import Desired, Phase
 from dewy.containers.update import Circumstances, Healing, Rollout, UpdateTarget
 from dewy.errors import EngineError, StartFailed

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from dewy.config import Endpoint
-from dewy.containers.engines.memory import MemoryEngine
-from dewy.containers.engines.memory_host import MemoryHost
 from dewy.containers.model import Container, Network
 from dewy.containers.upstream import Upstreams, require_reach, source_address
 from dewy.errors import ConfigError, EngineError
+from tests.standins.memory_engine import MemoryEngine
+from tests.standins.memory_host import MemoryHost
 
 RUNS = Container(
     "1",

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dewy.containers.engines.memory import MemoryEngine
-from dewy.containers.engines.memory_host import MemoryHost
 from dewy.daemon import container
+from tests.standins.memory_engine import MemoryEngine
+from tests.standins.memory_host import MemoryHost
 
 
 @pytest.fixture

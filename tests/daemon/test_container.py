@@ -11,8 +11,6 @@ from typing import Any, cast
 import pytest
 
 from dewy.config import PortMapping
-from dewy.containers.engines.memory import MemoryEngine
-from dewy.containers.engines.memory_host import MemoryHost
 from dewy.daemon import container
 from dewy.deploy.state import State, StateFile
 from dewy.errors import ConfigError
@@ -21,6 +19,8 @@ from dewy.systemd import Service
 from tests.eventually import eventually
 from tests.standins.container_lives import Names, alive, lose_image
 from tests.standins.crews import Shop
+from tests.standins.memory_engine import MemoryEngine
+from tests.standins.memory_host import MemoryHost
 
 
 async def test_new_version_in_registry_is_deployed(tmp_path: Path, host: MemoryHost):

@@ -10,7 +10,6 @@ import pytest
 
 from dewy.admin.operate import operate
 from dewy.config import Settings
-from dewy.containers.engines.memory_host import MemoryHost
 from dewy.daemon import container
 from dewy.deploy.state import StateFile
 from dewy.operations import Operations
@@ -18,6 +17,7 @@ from dewy.system import Clock
 from tests.eventually import eventually
 from tests.standins.container_lives import Listing, Names, alive, lose_image
 from tests.standins.crews import REPOSITORY, Halt
+from tests.standins.memory_host import MemoryHost
 
 
 async def condemn_running(root: Path, clock: Clock, by: str) -> None:
@@ -165,7 +165,7 @@ async def test_earlier_version_serves_if_running_image_is_removed(
 async def test_pull_that_hangs_while_nothing_serves_makes_way_for_an_image_here(
     tmp_path: Path, host: MemoryHost, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("dewy.containers.stand_in.PATIENCE", 0.1)
+    monkeypatch.setattr("dewy.containers.running_version.PATIENCE", 0.1)
     async with alive(tmp_path, host) as life:
         for tag in ("v1", "v2"):
             await life.see(tag)

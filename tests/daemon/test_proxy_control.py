@@ -21,10 +21,10 @@ from dewy.deploy.lock import lock
 from dewy.errors import DewyError
 from dewy.proxy import Proxy
 from dewy.proxy.frontend import Frontend
-from dewy.proxy.reload import ProxyReload
+from dewy.proxy.standalone import ProxyReload
 from dewy.systemd import Service
-from tests.containers.test_pausing import connected
 from tests.eventually import eventually
+from tests.proxy.test_pausing import connected
 
 BACKEND = Endpoint("127.0.0.1", 1)
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from dewy.config import Settings
-from dewy.containers.engines.memory_host import MemoryHost
 from dewy.deploy.progress import ProgressReporter
 from dewy.telemetry.loading import load
 from tests.eventually import eventually
 from tests.needs import found, needs
 from tests.standins.container_lives import alive
+from tests.standins.memory_host import MemoryHost
 
 if found("telemetry"):
     from dewy.daemon.measuring import measure

@@ -9,7 +9,7 @@ import pytest
 from dewy._speedups.interface import Ended
 from dewy.config import Endpoint
 from dewy.proxy import Proxy
-from dewy.proxy.journal import tell
+from dewy.proxy.proxy import log_ended
 from tests.eventually import eventually
 from tests.proxy.conftest import Applications, asked
 
@@ -64,7 +64,7 @@ async def test_relay_journal_stays_empty_without_connection_logging(
 
 def test_dropped_journal_entries_are_counted(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    tell([Ended(1, 9, "", True, 1, 2, 0.5)], 7, {1: "127.0.0.1:80"}, {})
+    log_ended([Ended(1, 9, "", True, 1, 2, 0.5)], 7, {1: "127.0.0.1:80"}, {})
 
     first, second = caplog.records
     assert ("", 0.5) == (first.__dict__["backend"], first.__dict__["seconds"])

@@ -6,7 +6,7 @@ import resource
 
 import pytest
 
-from dewy.proxy.limits import caution, most_connections
+from dewy.proxy.proxy import caution, most_connections
 
 
 @pytest.mark.parametrize(

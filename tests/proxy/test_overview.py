@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from dewy.proxy import Endpoint, Port, Proxy
-from dewy.proxy.overview import describe, describe_backends
+from dewy.proxy.port import describe, describe_backends
 from tests.eventually import eventually
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from dewy.config import Endpoint
 from dewy.proxy import Port
-from dewy.proxy.pool import Pool
+from dewy.proxy.resolver import Pool
 from tests.eventually import eventually
 from tests.proxy.conftest import Applications, ask, asked, connect
 

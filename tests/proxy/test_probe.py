@@ -11,7 +11,7 @@ import pytest
 
 from dewy._speedups.proxy_protocol import LOCAL
 from dewy.config import Endpoint
-from dewy.proxy.probe import intervals, reachable
+from dewy.proxy.backend import intervals, reachable
 from tests.needs import needs
 from tests.standins.namespace import in_namespace
 from tests.standins.plane import refusing
@@ -108,6 +108,6 @@ async def test_backend_is_not_known_while_the_host_lacks_a_descriptor(
     def scarce(*_: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr("dewy.proxy.probe.socket.socket", scarce)
+    monkeypatch.setattr("dewy.proxy.backend.socket.socket", scarce)
 
     assert await reachable(Endpoint("127.0.0.1", 9)) is None

@@ -14,7 +14,7 @@ from dewy.config import Endpoint, HostName, Settings
 from dewy.errors import ConfigError, DewyError
 from dewy.proxy import Proxy
 from dewy.proxy.frontend import Frontend
-from dewy.proxy.reload import ProxyReload, merged
+from dewy.proxy.standalone import ProxyReload, merged
 from dewy.systemd import Service
 from tests.eventually import eventually
 

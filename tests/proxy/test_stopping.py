@@ -6,7 +6,7 @@ import asyncio
 
 from dewy.config import Endpoint
 from dewy.proxy import Proxy
-from dewy.proxy.stopping import stop
+from dewy.proxy.proxy import stop
 from tests.eventually import eventually
 from tests.proxy.conftest import Applications, ask
 

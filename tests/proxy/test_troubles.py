@@ -8,8 +8,8 @@ import pytest
 
 from dewy._speedups.interface import Errors
 from dewy.config import Endpoint
-from dewy.proxy import Port, Proxy, troubles
-from dewy.proxy.troubles import Troubles
+from dewy.proxy import Port, Proxy
+from dewy.proxy.port import Troubles
 from tests.eventually import eventually
 from tests.proxy.conftest import Applications, ask, asked, connect
 
@@ -45,7 +45,7 @@ async def test_repeated_errors_are_logged_once_per_interval(
     counted: Counted, lines: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first at once, the others together when time is up."""
-    monkeypatch.setattr(troubles, "EVERY", 0.5)
+    monkeypatch.setattr("dewy.proxy.port.LOG_INTERVAL", 0.5)
     port = Troubles(counted, port="80")
     for _ in range(20):
         counted.errors["accept_failed"] += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dewy._speedups.interface import BackendStats
-from dewy.proxy.verdict import Outcomes, too_broken
+from dewy.proxy.backend import Outcomes, too_broken
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,6 @@ from typing import Any, cast
 
 from dewy import boot
 from dewy.config import PortMapping, Settings
-from dewy.containers.engines.memory import MemoryEngine
-from dewy.containers.engines.memory_contents import Call
-from dewy.containers.engines.memory_host import MemoryHost
 from dewy.containers.replica_set import ReplicaSet
 from dewy.daemon import container
 from dewy.daemon.runtime import Endpoints, RunContext
@@ -28,6 +25,8 @@ from dewy.signals import Signals
 from dewy.system import Clock
 from dewy.systemd import Service
 from tests.standins.crews import REPOSITORY, Bench, Shop
+from tests.standins.memory_engine import MemoryEngine
+from tests.standins.memory_host import Call, MemoryHost
 from tests.standins.mortal import Life, MortalEngine, Versions
 from tests.standins.promises import (
     CRASHES,

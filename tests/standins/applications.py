@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Self
 
-from dewy.containers.engines.memory import MemoryEngine
-from dewy.containers.engines.memory_host import MemoryHost
 from dewy.containers.model import Container
+from tests.standins.memory_engine import MemoryEngine
+from tests.standins.memory_host import MemoryHost
 from tests.standins.registry import free_port
 
 KILLED = 137

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from dewy.admin.handlers import Handlers
 from dewy.config import PortMapping, Settings
-from dewy.containers.engines.memory_host import MemoryHost
 from dewy.containers.replica_set import ReplicaSet
 from dewy.daemon import container
 from dewy.daemon.runtime import Endpoints, RunContext
@@ -24,6 +23,7 @@ from dewy.system import Clock
 from dewy.systemd import Service
 from dewy.versions import Selection, Version
 from tests.standins.crews import REPOSITORY, Bench
+from tests.standins.memory_host import MemoryHost
 
 
 @dataclass

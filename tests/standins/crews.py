@@ -12,8 +12,6 @@ from typing import Any
 
 from dewy.config import PortMapping, Settings
 from dewy.containers.application import Application
-from dewy.containers.engines.memory import MemoryEngine
-from dewy.containers.engines.memory_host import MemoryHost
 from dewy.containers.model import Container
 from dewy.containers.options.arguments import RunOptions
 from dewy.containers.replica import Replica
@@ -22,6 +20,8 @@ from dewy.deploy.state import Installed, State, StateFile
 from dewy.deploy.state_store import StateStore
 from dewy.proxy import Endpoint, Proxy
 from dewy.release import Release
+from tests.standins.memory_engine import MemoryEngine
+from tests.standins.memory_host import MemoryHost
 from tests.standins.switching import take_over
 
 REPOSITORY = "registry.test/acme/shop"

@@ -9,8 +9,6 @@ from typing import Any
 
 from dewy.config import Endpoint, PortMapping
 from dewy.containers.application import Application
-from dewy.containers.engines.memory import MemoryEngine
-from dewy.containers.engines.memory_host import MemoryHost
 from dewy.containers.health import HealthTracker
 from dewy.containers.replica import Replica
 from dewy.containers.replica_store import ReplicaStore
@@ -18,6 +16,8 @@ from dewy.containers.rollout import Phase
 from dewy.containers.table import ReplicaTable
 from dewy.containers.upstream import PUBLISHED, Upstream
 from dewy.proxy import Proxy
+from tests.standins.memory_engine import MemoryEngine
+from tests.standins.memory_host import MemoryHost
 
 REPOSITORY = "registry.test/acme/shop"
 SHOP = Application("shop", REPOSITORY)

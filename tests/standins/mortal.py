@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 from dewy.admin.handlers import Handlers
 from dewy.agent import Agent
 from dewy.changes import Change
-from dewy.containers.engines.memory import MemoryEngine
-from dewy.containers.engines.memory_host import MemoryHost
 from dewy.errors import DewyError, EngineError, NoRelease, RemoteError
 from dewy.registries.candidates import Candidates, newest
 from dewy.registries.options import Options
 from dewy.release import Deployment, Release
 from dewy.versions import Selection, Version
+from tests.standins.memory_engine import MemoryEngine
+from tests.standins.memory_host import MemoryHost
 
 
 class Killed(EngineError):

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dewy.supervisor.backoff import LASTING, Backoff
-from dewy.supervisor.deaths import Death, Deaths
+from dewy.supervisor.backoff import LASTING, Backoff, Death, Deaths
 
 DEATH = Death(generation=4, how="exit status 3", lived=2.0, at=1_927_857_906.0)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dewy.supervisor import envdir
-from dewy.supervisor.envdir import EnvDir, EnvFiles
+from dewy.supervisor import environment
+from dewy.supervisor.environment import EnvDir, EnvFiles
 from tests.needs import needs
 from tests.standins.fuse import hung
 
@@ -49,7 +49,7 @@ async def test_missing_envdir_keeps_last_variables(
 async def test_hanging_envdir_keeps_last_variables(
     variables: EnvDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(envdir, "PATIENCE", 2.0)
+    monkeypatch.setattr(environment, "PATIENCE", 2.0)
     (tmp_path / "COLOUR").write_text("red\n")
     await variables.read(str(tmp_path))
 

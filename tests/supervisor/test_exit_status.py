@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from dewy.supervisor.exit_status import describe_exit, wait_pid
+from dewy.supervisor.processes import describe_exit, wait_pid
 
 
 async def test_wait_pid_does_not_reap_process():

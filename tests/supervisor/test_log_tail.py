@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dewy.supervisor.log_tail import LINE_LIMIT, LogTail
+from dewy.supervisor.output import LINE_LIMIT, LogTail
 
 
 def test_lines_are_in_the_order_in_which_they_ended() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.supervisor.pinning import pinned
+from dewy.supervisor.environment import pinned
 
 
 @pytest.fixture

@@ -16,12 +16,7 @@ import pytest
 
 from dewy.config import Address
 from dewy.errors import DewyError
-from dewy.supervisor.port_holder import (
-    LeftPrograms,
-    end_in_order,
-    left_at,
-    lies_below,
-)
+from dewy.supervisor.orphans import LeftPrograms, end_in_order, left_at, lies_below
 from dewy.supervisor.processes import holders
 from dewy.supervisor.sockets import open_listeners
 
@@ -170,9 +165,9 @@ async def test_process_that_cannot_be_killed_is_left_behind(
 ):
     """A mount that hangs keeps it alive; dewy starts all the same."""
     sent = []
-    monkeypatch.setattr("dewy.supervisor.port_holder.start_time", lambda pid: 7)
+    monkeypatch.setattr("dewy.supervisor.orphans.start_time", lambda pid: 7)
     monkeypatch.setattr("os.kill", lambda pid, number: sent.append((pid, number)))
-    monkeypatch.setattr("dewy.supervisor.port_holder.DYING", 0.1)
+    monkeypatch.setattr("dewy.supervisor.orphans.DYING", 0.1)
     async with asyncio.timeout(20):
         await end_in_order({2**22 - 1: 7}, 0.1)
 

@@ -19,9 +19,7 @@ import pytest
 
 from dewy.errors import StartFailed
 from dewy.supervisor import probe as module
-from dewy.supervisor import socket_owner
-from dewy.supervisor.probe import Probe, wait_healthy
-from dewy.supervisor.probe_tally import ProbeResult
+from dewy.supervisor.probe import Probe, ProbeResult, wait_healthy
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -297,7 +295,7 @@ async def test_where_nothing_is_told_any_answer_counts(
     def accepted_inodes(connections: object) -> dict[object, int]:
         raise FileNotFoundError(2, "No such file or directory", "/proc/net/tcp")
 
-    monkeypatch.setattr(socket_owner, "accepted_inodes", accepted_inodes)
+    monkeypatch.setattr(module, "accepted_inodes", accepted_inodes)
     serve()
 
     await wait_healthy(address(listener), PROBE, leader=1)

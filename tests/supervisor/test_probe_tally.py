@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dewy.supervisor.probe_tally import (
+from dewy.supervisor.probe import (
     LONGEST_PAUSE,
     MOST_CONNECTIONS,
     SHORTEST_PAUSE,

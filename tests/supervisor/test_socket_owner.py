@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from dewy.supervisor import socket_owner
+from dewy.supervisor import probe
+from dewy.supervisor.probe import LOOKS, SocketOwner
 from dewy.supervisor.processes import Ends
-from dewy.supervisor.socket_owner import LOOKS, SocketOwner
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -91,7 +91,7 @@ def test_where_nothing_is_told_all_count_and_that_is_said_once(
     caplog: pytest.LogCaptureFixture,
     exc: OSError,
 ) -> None:
-    monkeypatch.setattr(socket_owner, "accepted_inodes", fail(exc))
+    monkeypatch.setattr(probe, "accepted_inodes", fail(exc))
     whose = SocketOwner(1)
 
     for _ in range(2):
@@ -103,7 +103,7 @@ def test_processes_that_deny_us_might_have_accepted(
     accepted: Ends, stranger: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A program with capabilities of its own hides its descriptors from its user."""
-    monkeypatch.setattr(socket_owner, "held", fail(PermissionError()))
+    monkeypatch.setattr(probe, "held", fail(PermissionError()))
 
     assert {accepted: True} == SocketOwner(stranger).look([accepted])
 
@@ -113,6 +113,6 @@ def test_trouble_of_our_own_tells_nothing(
     accepted: Ends, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     """Out of descriptors, a look says neither one nor the other."""
-    monkeypatch.setattr(socket_owner, step, fail(OSError(24, "Too many open files")))
+    monkeypatch.setattr(probe, step, fail(OSError(24, "Too many open files")))
 
     assert {} == SocketOwner(os.getpid()).look([accepted])

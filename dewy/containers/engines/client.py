@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiodocker
 import aiohttp
 
-from ...errors import EngineError
-from .certificates import Certificates
-from .deadlines import EngineDeadlines
+from ...errors import ConfigError, EngineError, RemoteError
+from ...remotes.authorities import Context
+from ...remotes.vendor_files import require_answers
 from .errors import UNREACHABLE, gone, kind, one_line
-from .sockets import EngineAddress
+from .opening import EngineAddress, EngineDeadlines
+
+__all__ = [
+    "Certificates",
+]
 
 # Exceptions raised when an answer cannot be parsed.
 GARBAGE = (
@@ -216,3 +222,53 @@ def _connector(
         force_close=True,
         limit=0,
     )
+
+
+NAMES = ("ca", "cert", "key")
+
+
+class Certificates:
+    """
+    The files in `DOCKER_CERT_PATH`, as Docker's own client takes them.
+
+    Others may renew them, so that they are read again when a call fails.
+
+    Attributes:
+        context: For connections; of use after `read`.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        home = environ.get("HOME", "")
+        self._directory = environ.get("DOCKER_CERT_PATH") or f"{home}/.docker"
+        self.context = Context(ssl.PROTOCOL_TLS_CLIENT)
+
+    async def read(self) -> None:
+        """
+        Read them.
+
+        Raises:
+            ConfigError: they cannot be used.
+        """
+        self.context.current = await asyncio.to_thread(self._load)
+
+    async def read_again(self) -> None:
+        """Read them for the next call; what hangs or is of no use is passed over."""
+        with suppress(ConfigError, RemoteError):
+            await require_answers(self._paths)
+            await self.read()
+
+    @property
+    def _paths(self) -> list[Path]:
+        return [Path(self._directory).absolute() / f"{name}.pem" for name in NAMES]
+
+    def _load(self) -> ssl.SSLContext:
+        ca, certificate, key = self._paths
+        try:
+            context = ssl.create_default_context(cafile=ca if ca.exists() else None)
+            if certificate.exists():
+                context.load_cert_chain(certificate, key)
+        except (OSError, ssl.SSLError) as exc:
+            raise ConfigError(
+                f"DOCKER_CERT_PATH: {self._directory} holds no usable keys"
+            ) from exc
+        return context

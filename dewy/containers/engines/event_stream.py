@@ -18,7 +18,10 @@ from ..model import Event
 from . import decode
 from .client import EngineClient
 from .decode import Json
-from .events import EngineEvents
+
+__all__ = [
+    "EngineEvents",
+]
 
 log = logging.getLogger(__name__)
 
@@ -158,3 +161,32 @@ async def _chunk(wire: EngineClient, answer: aiohttp.ClientResponse) -> bytes:
             await wire.ping()
         except (aiohttp.ClientError, OSError) as exc:
             raise EngineError(f"{wire.title} broke off its events") from exc
+
+
+class EngineEvents(AsyncIterator[Event]):
+    """
+    Queue of events in order; waiting for the next may be cancelled.
+
+    Args:
+        kept: Limit of unread events, at which `tell` waits; 0 means no limit.
+    """
+
+    def __init__(self, kept: int = 0) -> None:
+        self._told: asyncio.Queue[Event | Exception] = asyncio.Queue(kept)
+
+    def __repr__(self) -> str:
+        return f"<Events: {self._told.qsize()} unread>"
+
+    async def tell(self, what: Event | Exception) -> None:
+        """Append an event, or an error, which is raised where it is read."""
+        await self._told.put(what)
+
+    def tell_now(self, what: Event) -> None:
+        """Append an event to a queue without a limit."""
+        self._told.put_nowait(what)
+
+    async def __anext__(self) -> Event:
+        what = await self._told.get()
+        if isinstance(what, Exception):
+            raise what
+        return what

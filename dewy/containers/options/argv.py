@@ -8,8 +8,14 @@ from difflib import get_close_matches
 
 from ...config.options import OPTIONS
 from ...errors import ConfigError
-from .refused import REFUSED, REFUSED_SHORTS
-from .run_options import ALIASES, RUN_OPTIONS, SHORTS, RunOption
+from .run_options import (
+    ALIASES,
+    REFUSED,
+    REFUSED_SHORTS,
+    RUN_OPTIONS,
+    SHORTS,
+    RunOption,
+)
 
 __all__ = ["Given", "given"]
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ConfigError
-from .csv_fields import fields
-from .quantities import absolute, flag, size
+from .quantities import absolute, fields, flag, size
 
 __all__ = ["mount", "tmpfs", "volume"]
 

@@ -6,15 +6,15 @@ Each reader takes the text and *what* names the option, for the error.
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from ipaddress import ip_address
 from typing import Any
 
 from ...config import values
 from ...errors import ConfigError
-from .csv_fields import fields
 
 __all__ = [
     "absolute",
@@ -22,6 +22,7 @@ __all__ = [
     "capability",
     "cpus",
     "extra_host",
+    "fields",
     "flag",
     "gpus",
     "matching",
@@ -218,3 +219,24 @@ def _count(text: str, value: str, what: str) -> int:
     if not re.fullmatch(r"[0-9]{1,4}", text):
         raise ConfigError(f"{what} {value!r} must count with a number, or all")
     return int(text)
+
+
+def fields(value: str, what: str) -> Iterator[tuple[str, str]]:
+    """
+    Yield the pairs in *value*, keys in lower case; a bare key has the value "".
+
+    A field with a comma in it is enclosed in double quotes as a whole.
+
+    Raises:
+        ConfigError: quotes do not match; the message omits *value*, which may hold a
+            password.
+    """
+    if "\n" in value or "\r" in value:
+        raise ConfigError(f"{what} must be on one line")
+    try:
+        rows = list(csv.reader([value], strict=True))
+    except csv.Error:
+        raise ConfigError(f"{what} must have its quotes around whole fields") from None
+    for each in rows[0] if rows else []:
+        key, _, content = each.partition("=")
+        yield key.strip().lower(), content

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from dewy.containers.engines.client import EngineClient, connected
-from dewy.containers.engines.deadlines import STANDARD
-from dewy.containers.engines.sockets import EngineAddress
+from dewy.containers.engines.opening import STANDARD, EngineAddress
 from dewy.errors import ConfigError, EngineError
 from tests.standins.certificates import Authority
 from tests.standins.files import FileServer

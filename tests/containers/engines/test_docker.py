@@ -9,7 +9,7 @@ import pytest
 
 from dewy.containers.engines.client import connected
 from dewy.containers.engines.docker import DockerEngine, recognised
-from dewy.containers.engines.sockets import EngineAddress
+from dewy.containers.engines.opening import EngineAddress
 from dewy.containers.model import Engine
 from dewy.errors import EngineError, NameTaken
 from tests.containers.conftest import SHORT

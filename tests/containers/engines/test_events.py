@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from dewy.containers.engines.events import EngineEvents
+from dewy.containers.engines.event_stream import EngineEvents
 from dewy.containers.model import Event
 
 

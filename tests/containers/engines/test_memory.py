@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dewy.containers.engines.memory import MemoryEngine
 from dewy.containers.model import Event
 from dewy.errors import EngineError, PullDenied
 from tests.standins.applications import PORT, memory_engine
+from tests.standins.memory_engine import MemoryEngine
 
 IMAGE = "registry.test/team/api:v1"
 

@@ -7,12 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dewy.containers.engines.memory import MemoryEngine
-from dewy.containers.engines.memory_contents import Call, Phase
-from dewy.containers.engines.memory_host import MemoryHost
 from dewy.containers.model import Container, Event
 from tests.containers.engines.test_memory import IMAGE, running
 from tests.standins.applications import PORT, LoopbackApplication, memory_engine
+from tests.standins.memory_engine import MemoryEngine
+from tests.standins.memory_host import Call, MemoryHost, Phase
 
 
 class Killed(BaseException):

@@ -136,7 +136,7 @@ async def test_invalid_engine_response_fails_at_startup(
 @pytest.fixture
 def _no_aiodocker(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if it were not installed."""
-    users = ("docker", "docker_images", "stream", "wire")
+    users = ("client", "docker", "docker_images", "docker_networks", "event_stream")
     ours = {f"dewy.containers.engines.{name}" for name in users}
     for name in [*sys.modules]:
         if name.partition(".")[0] == "aiodocker" or name in ours:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dewy.containers.engines.pulling import Layers
+from dewy.containers.engines.docker_images import Layers
 
 
 def line(name: str, status: str, current: int = 0, total: int = 0) -> dict[str, Any]:

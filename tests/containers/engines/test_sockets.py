@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.containers.engines.sockets import (
+from dewy.containers.engines.opening import (
     EngineAddress,
     Runtime,
     candidates,
@@ -195,7 +195,7 @@ async def test_missing_permission_names_the_group(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Root may do everything, so the finding is made up."""
-    monkeypatch.setattr("dewy.containers.engines.sockets.look", lambda path: "denied")
+    monkeypatch.setattr("dewy.containers.engines.opening.look", lambda path: "denied")
 
     with pytest.raises(ConfigError, match=r"no permission .* group docker"):
         await choose("docker", [EngineAddress("unix:///run/docker.sock")])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dewy.containers.options.argv import given
-from dewy.containers.options.refused import REFUSED, REFUSED_SHORTS
+from dewy.containers.options.run_options import REFUSED, REFUSED_SHORTS
 from dewy.errors import ConfigError
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from dewy.containers.options.arguments import Builder, build
 from dewy.containers.options.argv import given
-from dewy.containers.options.builder import Builder, build
 from dewy.errors import ConfigError
 
 Drafted = Callable[..., Builder]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dewy.containers.options.csv_fields import fields
+from dewy.containers.options.quantities import fields
 from dewy.errors import ConfigError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dewy.containers.options.environment import variable
+from dewy.containers.options.arguments import variable
 from dewy.errors import ConfigError
 
 OURS = {"SET": "ours"}

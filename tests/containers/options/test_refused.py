@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dewy.containers.options.refused import REFUSED, REFUSED_SHORTS, unfit
+from dewy.containers.options.run_options import REFUSED, REFUSED_SHORTS, unfit
 
 
 @pytest.mark.parametrize("name", REFUSED)

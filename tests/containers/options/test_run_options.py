@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from dewy.containers.options.refused import REFUSED, REFUSED_SHORTS
-from dewy.containers.options.run_options import ALIASES, RUN_OPTIONS, SHORTS, RunOption
+from dewy.containers.options.run_options import (
+    ALIASES,
+    REFUSED,
+    REFUSED_SHORTS,
+    RUN_OPTIONS,
+    SHORTS,
+    RunOption,
+)
 
 
 @pytest.mark.parametrize("option", RUN_OPTIONS.values(), ids=lambda o: o.name)

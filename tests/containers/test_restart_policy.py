@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from dewy.containers.pacing import Pacing
+from dewy.containers.restart_policy import Pacing
 from dewy.supervisor.backoff import LASTING
 
 

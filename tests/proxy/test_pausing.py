@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 
 from dewy.config import Endpoint
-from dewy.containers.pausing import Pausing
 from dewy.proxy import Port, Proxy
+from dewy.proxy.port import Pausing
 from tests.eventually import eventually
 
 

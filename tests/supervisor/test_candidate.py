@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from dewy.errors import StartFailed
+from dewy.supervisor.candidate import wait_ready
 from dewy.supervisor.policy import Policy
-from dewy.supervisor.ready import wait_ready
 from tests.eventually import turns
 
 

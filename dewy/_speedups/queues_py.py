@@ -1,13 +1,17 @@
-"""Queue of the twin's events for the control plane."""
+"""Queues that the control plane reads: events, and the journal of connections."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from .interface import Event
+from .interface import Ended, Event, shown
 
-__all__ = ["EventQueue"]
+__all__ = [
+    "EventQueue",
+    "Journal",
+    "peer",
+]
 
 
 class EventQueue:
@@ -59,3 +63,40 @@ class EventQueue:
             self._bell.recv(1)
         events, self._events = self._events, []
         return events
+
+
+class Journal:
+    """
+    Journal of *size* connections at most; those without room are only counted.
+
+    Args:
+        ring: Called when there is something to read.
+    """
+
+    def __init__(self, size: int, ring: Callable[[], None]) -> None:
+        self._size = size
+        self._ring = ring
+        self._entries: list[Ended] = []
+        self._missed = 0
+
+    def enter(self, entry: Ended) -> None:
+        """Add a connection."""
+        if len(self._entries) == self._size:
+            self._missed += 1
+            return
+        self._entries.append(entry)
+        self._ring()
+
+    def take(self) -> tuple[list[Ended], int]:
+        """Return the entries, and how many found no room; empty the journal."""
+        taken = self._entries, self._missed
+        self._entries, self._missed = [], 0
+        return taken
+
+
+def peer(sock: socket.socket) -> str:
+    """Return the address of *sock*'s peer; "" if it broke off."""
+    try:
+        return shown(sock.getpeername())
+    except OSError:
+        return ""

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from dewy.containers.engines.memory_host import MemoryHost
 from dewy.deploy.history import History
 from tests.daemon.conftest import host as host
 from tests.eventually import eventually
 from tests.standins.container_lives import alive, published
 from tests.standins.crews import original
+from tests.standins.memory_host import MemoryHost
 
 LONG_AGO = "2001-01-01T00:00:00+00:00"
 ADOPTED = "Adopted release that another program deployed"

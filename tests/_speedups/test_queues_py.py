@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from dewy._speedups.event_queue_py import EventQueue
 from dewy._speedups.interface import DRAINED, IDLE, SUSPECT
+from dewy._speedups.queues_py import EventQueue
 
 
 @pytest.fixture

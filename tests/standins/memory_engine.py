@@ -7,13 +7,20 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from ...errors import EngineError, ImageMissing, NameTaken
-from ...remotes.oci.credentials import Credentials
-from ..model import Container, EngineLimits, Event, Image, LogLine, Network, Pulling
-from . import decode
-from .decode import carries
-from .memory_contents import MemoryContainer
-from .memory_host import MemoryHost
+from dewy.containers.engines import decode
+from dewy.containers.engines.decode import carries
+from dewy.containers.model import (
+    Container,
+    EngineLimits,
+    Event,
+    Image,
+    LogLine,
+    Network,
+    Pulling,
+)
+from dewy.errors import EngineError, ImageMissing, NameTaken
+from dewy.remotes.oci.credentials import Credentials
+from tests.standins.memory_host import MemoryContainer, MemoryHost
 
 __all__ = ["MemoryEngine"]
 

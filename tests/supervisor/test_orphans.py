@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from dewy.errors import StartFailed
-from dewy.supervisor import subreaper as module
+from dewy.supervisor import orphans as module
+from dewy.supervisor.orphans import OrphanReaper, subreaper
 from dewy.supervisor.processes import children
-from dewy.supervisor.subreaper import OrphanReaper, subreaper
 from dewy.system import start_time
 from tests.eventually import eventually
 from tests.standins import programs

@@ -5,20 +5,113 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
-from ...errors import EngineError
-from ..model import Event, Image, Network
-from .decode import carries
-from .events import EngineEvents
-from .memory_contents import Call, Hook, MemoryContainer, Published, Run
+from dewy.containers.engines.decode import carries
+from dewy.containers.engines.event_stream import EngineEvents
+from dewy.containers.model import Container, Event, Image, Network
+from dewy.errors import EngineError
 
-__all__ = ["MemoryHost"]
+__all__ = [
+    "Call",
+    "Hook",
+    "MemoryApplication",
+    "MemoryContainer",
+    "MemoryHost",
+    "Phase",
+    "Published",
+    "Run",
+]
+
+Call = Literal[
+    "containers",
+    "inspect",
+    "create",
+    "start",
+    "stop",
+    "remove",
+    "logs",
+    "check_health",
+    "image",
+    "images",
+    "pull",
+    "tag_image",
+    "remove_image",
+    "network",
+    "create_network",
+    "remove_network",
+]
+Phase = Literal["before", "after"]
+Hook = Callable[[Phase, Call, str], Awaitable[None]]
+"""Callback around a call about a container, an image or a network; may raise."""
+
+
+class MemoryApplication(Protocol):
+    """
+    Application that runs in a container.
+
+    Attributes:
+        published: The port on 127.0.0.1 by the container's port.
+    """
+
+    published: Mapping[int, int]
+
+    async def stop(self, seconds: float) -> int:
+        """Send the stop signal, wait at most *seconds* and return the exit code."""
+        ...
+
+    async def kill(self) -> None:
+        """End the application as SIGKILL does."""
+        ...
+
+
+Run = Callable[[Container, Mapping[str, Any]], Awaitable[MemoryApplication]]
+"""
+Callback that starts the application of a container, which has its addresses already.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """
+    An image in the registry.
+
+    Attributes:
+        exits: Exit code with which its containers end at once.
+
+        size: Size of its only layer in bytes.
+    """
+
+    image: Image
+    labels: Mapping[str, str] = field(default_factory=dict)
+    exits: int | None = None
+    size: int = 1000
+
+
+@dataclass
+class MemoryContainer:
+    """Container of the host, with the details that only the host knows."""
+
+    container: Container
+    spec: Mapping[str, Any]
+    application: MemoryApplication | None = None
+    output: list[str] = field(default_factory=list)
+
+    @property
+    def network(self) -> str:
+        """Name of the container's network."""
+        options = self.spec.get("HostConfig") or {}
+        return str(options.get("NetworkMode") or "bridge")
+
+    def change(self, **values: Any) -> None:
+        """Change the *values* that an inspection shows from now on."""
+        self.container = replace(self.container, **values)
+
 
 BEGINNING = datetime(2031, 1, 1, tzinfo=UTC)
 KILLED = 137
