@@ -13,20 +13,19 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from .changes import CUT_OFF, Busy, Cancelled, Change, ChangeSlot
 from .config import Settings
 from .deploy import plan, verbs
-from .deploy.attempt import DONE, Attempt
 from .deploy.candidates import Absence, Found, ask, ask_for
-from .deploy.deploy_hooks import DeployHooks
+from .deploy.changes import CUT_OFF, DONE, Attempt, Busy, Cancelled, Change, ChangeSlot
 from .deploy.deployer import Deployer
 from .deploy.deployment_log import DeploymentLog
+from .deploy.hooks import DeployHooks
 from .deploy.plan import Action, decides_alike, is_same, refuse_held
 from .deploy.probation import Probation
+from .deploy.quarantine import is_verdict
 from .deploy.release_store import ReleaseStore
 from .deploy.state import Installed, State
 from .deploy.state_store import StateStore
-from .deploy.verdict import is_verdict
 from .errors import DeploymentError, DewyError, NoRelease, NotYet
 from .follow_up import REGISTRY_DEADLINE, FollowUp, Tidier
 from .logs import detail_of, detailed, summary

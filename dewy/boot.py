@@ -10,10 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from .config import Settings
-from .deploy.attempt import DONE, new_id
+from .deploy.changes import DONE, new_id
 from .deploy.history import ADOPTED, History, Record
-from .deploy.migrate_go import adopt, cached
-from .deploy.rebuild import left
+from .deploy.rebuild import adopt, cached, left
 from .deploy.releases import Releases
 from .deploy.state import BrokenState, Group, Installed, State, StateFile
 from .deploy.state_store import StateStore

@@ -29,12 +29,17 @@ Errors that dewy raises on purpose.
   * RootBusy: another dewy works in this root
 
 Messages are one line, name what is wrong and say what would be right.
+
+Any other exception is a fault of dewy, or of the plugin that it came through.
 """
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from traceback import walk_tb
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -261,3 +266,51 @@ class RestartCalledOff(StartFailed):
 
 class RootBusy(DewyError):
     """The root is locked by another dewy."""
+
+
+def install_hint(extra: str) -> str:
+    """
+    Return the command that installs what *extra* needs for this interpreter.
+
+    It names the dependencies rather than dewy: on the public index, that name belongs
+    to another project.
+    """
+    # Read only here: it takes longer to load than most commands to run.
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        stated = requires("dewy") or []
+    except PackageNotFoundError:
+        stated = []
+    parts = (each.partition(";") for each in stated)
+    wanted = [
+        name.strip()
+        for name, _, marker in parts
+        if marker.replace("'", '"').rpartition("extra == ")[2].strip(' ")') == extra
+    ]
+    if not wanted:
+        return f"install dewy from its wheel or checkout with the extra {extra!r}"
+    return shlex.join([sys.executable, "-m", "pip", "install", *wanted])
+
+
+_PLUGINS: dict[str, str] = {}
+
+
+def register_plugin(module: str, scheme: str) -> None:
+    """Note that *module*, and all of its package, is the plugin for *scheme*."""
+    _PLUGINS[module.partition(".")[0]] = f"the plugin for {scheme}://"
+
+
+def of_plugin(exc: BaseException) -> str:
+    """Return the name of the plugin that *exc* came through; "" for none."""
+    if not _PLUGINS:
+        return ""
+    frames = (frame for frame, _ in walk_tb(exc.__traceback__))
+    modules = (str(frame.f_globals.get("__name__", "")) for frame in frames)
+    packages = (module.partition(".")[0] for module in modules)
+    return next((_PLUGINS[each] for each in packages if each in _PLUGINS), "")
+
+
+def fault_of(exc: BaseException) -> str:
+    """Return `a fault of dewy`, or of the plugin that *exc* came through."""
+    return f"a fault of {of_plugin(exc) or 'dewy'}"

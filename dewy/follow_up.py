@@ -15,16 +15,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from .changes import Change, ChangeSlot
 from .config import Settings
-from .deploy.attempt import DONE, Attempt
-from .deploy.deploy_hooks import ROLLED_BACK, DeployHooks
+from .deploy.changes import DONE, Attempt, Change, ChangeSlot
 from .deploy.deployment_log import DeploymentLog
+from .deploy.hooks import ROLLED_BACK, DeployHooks
 from .deploy.release_store import ReleaseStore
 from .deploy.state import Installed
 from .deploy.state_store import StateStore
-from .errors import DewyError, RemoteError
-from .faults import fault_of
+from .errors import DewyError, RemoteError, fault_of
 from .logs import summary
 from .notifiers import NoticeKind
 from .registries import Registry

@@ -13,16 +13,21 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 from urllib.parse import quote
+from weakref import WeakKeyDictionary
 
 from . import urls
-from .errors import DeploymentError, DewyError, last_words
-from .faults import of_plugin
+from .errors import DeploymentError, DewyError, last_words, of_plugin
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = [
+    "Trouble",
     "configure",
     "detail_of",
     "detailed",
@@ -35,6 +40,7 @@ __all__ = [
     "struck",
     "summary",
     "text_line",
+    "warn_once",
     "words_of",
 ]
 
@@ -300,3 +306,48 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     }
     extras = {k: v for k, v in vars(record).items() if k not in _STANDARD}
     return fields | {k: v for k, v in extras.items() if k not in fields}
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """
+    A trouble with what is optional, such as a login or a certificate of the host.
+
+    What is absent is no trouble. What is there and broken is told, and dewy goes on
+    without it; docs/reference/optional-sources.md has the rule.
+
+    Attributes:
+        event: The message; "" for what is not worth one by itself.
+
+        error: The reason, in one line, without secrets.
+
+        file: The path of the file concerned, or "".
+    """
+
+    event: str
+    error: str
+    file: str = ""
+
+
+_told: WeakKeyDictionary[
+    asyncio.AbstractEventLoop, dict[Hashable, frozenset[Trouble]]
+] = WeakKeyDictionary()
+
+
+def warn_once(log: logging.Logger, subject: Hashable, found: Iterable[Trouble]) -> None:
+    """
+    Warn of the troubles *found* with *subject*, each once for as long as it lasts.
+
+    None have to be *found* for one that comes back to be told again.
+    """
+    # Only here: it takes longer to load than most commands to run.
+    import asyncio
+
+    told = _told.setdefault(asyncio.get_running_loop(), {})
+    known, now = told.pop(subject, frozenset()), tuple(dict.fromkeys(found))
+    for trouble in now:
+        if trouble.event and trouble not in known:
+            where = {"file": trouble.file} if trouble.file else {}
+            log.warning(trouble.event, extra={**where, "error": trouble.error})
+    if now:
+        told[subject] = frozenset(now)

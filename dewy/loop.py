@@ -12,8 +12,7 @@ from collections.abc import Callable, Coroutine
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .errors import ConfigError, ImplementationUnavailable
-from .extras import install_hint
+from .errors import ConfigError, ImplementationUnavailable, install_hint
 
 if TYPE_CHECKING:
     import asyncio

@@ -8,9 +8,9 @@ from functools import partial
 from math import ceil
 
 from .agent import Agent
-from .changes import CUT_OFF, Cancelled, Change, Progress
 from .deploy import verbs
-from .deploy.attempt import DONE
+from .deploy.changes import CUT_OFF, DONE, Cancelled, Change
+from .deploy.deployer import Progress
 from .deploy.plan import is_same, quarantined, refuse_held
 from .deploy.state import Installed, State
 from .deploy.state_store import Transition

@@ -10,7 +10,6 @@ from enum import Enum
 
 from .config import Settings
 from .deploy.deployment_log import DeploymentLog
-from .deploy.poll_schedule import next_poll
 from .errors import (
     DeploymentError,
     DewyError,
@@ -18,8 +17,8 @@ from .errors import (
     NotYet,
     RemoteError,
     RootBusy,
+    of_plugin,
 )
-from .faults import of_plugin
 from .logs import detail_of, detailed, summary
 from .system import Clock, is_cancelled
 
@@ -206,3 +205,28 @@ class Poller:
         if self._deployment_log:
             self._deployment_log.poll_failed(exc, cause.value)
         return count
+
+
+JITTER = 0.1
+
+
+def next_poll(
+    interval: float,
+    failures: int,
+    longest: float,
+    retry_after: float | None,
+    random: float,
+) -> float:
+    """
+    Seconds until the next poll.
+
+    A tenth of the interval is jitter, so that hosts started together drift
+    apart. From the second failure in a row the delay doubles up to *longest*
+    (0: no back-off), half of what it adds being random. What a remote asked for
+    (*retry_after*) is a floor. *random* runs from 0 to 1.
+    """
+    delay = interval * (1 - JITTER + 2 * JITTER * random)
+    if failures >= 2 and longest > interval:
+        grown = min(interval * 2.0 ** min(failures - 1, 32), longest)
+        delay = interval + (grown - interval) * (0.5 + 0.5 * random)
+    return max(delay, (retry_after or 0.0) + interval * JITTER * random)

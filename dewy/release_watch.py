@@ -8,8 +8,8 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from .changes import Cancelled, Change, ChangeSlot
 from .deploy.candidates import Found
+from .deploy.changes import Cancelled, Change, ChangeSlot
 from .deploy.plan import Action, is_same
 from .deploy.state import Installed
 from .errors import DewyError, RemoteError

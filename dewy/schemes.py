@@ -8,9 +8,14 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, NamedTuple, ParamSpec, TypeVar, cast
 from urllib.parse import SplitResult
 
-from . import faults, urls
-from .errors import ConfigError, ImplementationUnavailable, UnknownScheme
-from .extras import install_hint
+from . import urls
+from .errors import (
+    ConfigError,
+    ImplementationUnavailable,
+    UnknownScheme,
+    install_hint,
+    register_plugin,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -96,7 +101,7 @@ class Schemes(Generic[P, T]):
         return factory
 
     def _load_plugin(self, scheme: str, plugin: EntryPoint) -> Callable[..., T]:
-        faults.register(plugin.value.partition(":")[0], scheme)
+        register_plugin(plugin.value.partition(":")[0], scheme)
         try:
             return cast("Callable[..., T]", plugin.load())
         except Exception as exc:

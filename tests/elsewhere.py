@@ -20,9 +20,8 @@ TESTED_ELSEWHERE = {
     "ioprocess/protocol.py": "ioprocess/test_process.py",
     "ioprocess/serve.py": "ioprocess/test_process.py",
     "daemon/runtime.py": "daemon/test_run.py",
-    "deploy/archive/rules.py": "deploy/archive/test_extract.py",
-    "deploy/signatures/content.py": "deploy/signatures/test_minisign.py",
     "config/option.py": "config/test_options.py",
     "config/proxying.py": "config/test_options.py",
     "daemon/measuring.py": "daemon/test_telemetry.py",
+    "caches/outages.py": "caches/test_circuit_breaker.py",
 }

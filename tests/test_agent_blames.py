@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.deploy.deploy_hooks import DeployHooks
+from dewy.deploy.hooks import DeployHooks
 from dewy.errors import DeploymentError, RemoteError, StartFailed
 from dewy.polling import Poller
 from dewy.release import Release

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError
 
 import pytest
 
-from dewy.extras import install_hint
+from dewy.errors import install_hint
 
 
 def test_hint_installs_the_dependencies_into_this_environment() -> None:

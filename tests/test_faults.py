@@ -7,17 +7,16 @@ from types import ModuleType
 
 import pytest
 
-from dewy import faults
-from dewy.errors import RemoteError
-from dewy.faults import fault_of, of_plugin, register
+from dewy import errors
+from dewy.errors import RemoteError, fault_of, of_plugin, register_plugin
 from dewy.logs import summary
 
 
 @pytest.fixture
 def plugin(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Fails in its own way, and in that of whoever it calls."""
-    monkeypatch.setattr(faults, "_PLUGINS", {})
-    register("dewy_latest.registry", "latest")
+    monkeypatch.setattr(errors, "_PLUGINS", {})
+    register_plugin("dewy_latest.registry", "latest")
     made = ModuleType("dewy_latest.helpers")
     code = "def fail(): raise KeyError('tag')\ndef call(other): other()"
     exec(code, vars(made))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dewy import follow_up
-from dewy.changes import Change
+from dewy.deploy.changes import Change
 from dewy.deploy.state import State
 from dewy.errors import RateLimited
 from tests.eventually import eventually

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dewy.admin.handlers import Handlers
-from dewy.deploy.deploy_hooks import DeployHooks
+from dewy.deploy.hooks import DeployHooks
 from dewy.deploy.releases import Trial
 from dewy.errors import DewyError
 from dewy.polling import Poller

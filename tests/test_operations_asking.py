@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.changes import Cancelled
+from dewy.deploy.changes import Cancelled
 from dewy.errors import DewyError
 from tests.standins.sites import Gate, Site, sited
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dewy.deploy.deploy_hooks import DeployHooks
 from dewy.deploy.deployer import AssetsDeployer
+from dewy.deploy.hooks import DeployHooks
 from dewy.errors import DeploymentError, DewyError
 from tests.eventually import eventually
 from tests.standins.agents import acting

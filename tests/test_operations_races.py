@@ -8,7 +8,7 @@ import errno
 import pytest
 
 from dewy.admin.handlers import Handlers
-from dewy.deploy.deploy_hooks import DeployHooks
+from dewy.deploy.hooks import DeployHooks
 from dewy.deploy.releases import Trial
 from dewy.deploy.state import StateFile
 from dewy.errors import DeploymentError, DewyError, NotYet

@@ -8,9 +8,8 @@ import time
 import pytest
 
 from dewy import release_watch
-from dewy.changes import Cancelled, Change, ChangeSlot
-from dewy.deploy.attempt import Attempt
 from dewy.deploy.candidates import Found
+from dewy.deploy.changes import Attempt, Cancelled, Change, ChangeSlot
 from dewy.deploy.plan import Action, Decision
 from dewy.errors import RemoteError
 from dewy.release import Release

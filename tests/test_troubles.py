@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from dewy.troubles import Trouble, tell
+from dewy.logs import Trouble, warn_once
 
 log = logging.getLogger(__name__)
 BROKEN = Trouble("Logins not read", "it does not hold logins", "/root/.netrc")
@@ -17,7 +17,7 @@ async def test_ongoing_problem_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     for _ in range(3):
-        tell(log, "a.io", [BROKEN, OTHER, BROKEN])
+        warn_once(log, "a.io", [BROKEN, OTHER, BROKEN])
 
     assert [BROKEN.event, OTHER.event] == caplog.messages
     assert [BROKEN.error, OTHER.error] == [each.error for each in caplog.records]
@@ -29,7 +29,7 @@ async def test_trouble_that_comes_back_is_told_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     for found in ([OTHER], [], [OTHER]):
-        tell(log, "a.io", found)
+        warn_once(log, "a.io", found)
 
     assert 2 == len(caplog.messages)
 
@@ -37,8 +37,8 @@ async def test_trouble_that_comes_back_is_told_again(
 async def test_each_subject_has_troubles_of_its_own(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    tell(log, "a.io", [OTHER])
-    tell(log, "b.io", [OTHER])
+    warn_once(log, "a.io", [OTHER])
+    warn_once(log, "b.io", [OTHER])
 
     assert 2 == len(caplog.messages)
 
@@ -46,6 +46,6 @@ async def test_each_subject_has_troubles_of_its_own(
 async def test_trouble_without_an_event_is_not_told(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    tell(log, "a.io", [Trouble("", "not on PATH")])
+    warn_once(log, "a.io", [Trouble("", "not on PATH")])
 
     assert [] == caplog.messages

@@ -11,11 +11,11 @@ from functools import partial
 from typing import Any
 
 from ..agent import Agent
-from ..changes import Progress
 from ..config.names import app_name
 from ..containers.replica_set import ReplicaSet
 from ..deploy import verbs
-from ..deploy.attempt import Attempt
+from ..deploy.changes import Attempt
+from ..deploy.deployer import Progress
 from ..deploy.history import History
 from ..deploy.plan import quarantined
 from ..deploy.state import State

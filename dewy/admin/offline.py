@@ -11,7 +11,7 @@ from typing import Any
 from ..config import Settings
 from ..config.names import app_name
 from ..deploy import verbs
-from ..deploy.attempt import DONE, new_id
+from ..deploy.changes import DONE, new_id
 from ..deploy.history import History, Record
 from ..deploy.lock import lock
 from ..deploy.rebuild import left

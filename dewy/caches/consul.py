@@ -29,8 +29,7 @@ from ..remotes.env_proxy import no_connection
 from ..remotes.http import broke_off
 from . import Versioned
 from .chunks import ChunkedCache, local_copies
-from .circuit_breaker import PATIENCE, CircuitBreaker, together
-from .tls import ADVICE, authorities
+from .outages import ADVICE, PATIENCE, CircuitBreaker, authorities, together
 
 DEFAULTS = {
     "max-artifact": "32MiB",

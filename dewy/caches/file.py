@@ -18,9 +18,8 @@ from urllib.parse import SplitResult
 from .. import urls
 from ..ioprocess.process import IOProcess
 from ..remotes import local
-from . import shelf
-from .eviction import segments
-from .shelf import Room
+from . import disk, segments
+from .disk import Room
 
 log = logging.getLogger(__name__)
 
@@ -62,21 +61,21 @@ class FileCache:
         await self._disk.close()
 
     async def get(self, key: str) -> bytes | None:
-        return await self._disk.call(shelf.get, self._path(key))
+        return await self._disk.call(disk.get, self._path(key))
 
     async def put(self, key: str, value: bytes) -> None:
-        if not await self._fits(shelf.put, key, value):
+        if not await self._fits(disk.put, key, value):
             raise OSError(errno.ENOSPC, "the cache is full", str(self.directory))
 
     async def delete(self, key: str) -> None:
-        await self._disk.call(shelf.delete, self._path(key))
+        await self._disk.call(disk.delete, self._path(key))
 
     async def keys(self, prefix: str = "") -> list[str]:
         segments(prefix.rpartition("/")[0] or "any")
-        return await self._disk.call(shelf.keys, self._root, prefix)
+        return await self._disk.call(disk.keys, self._root, prefix)
 
     async def store(self, key: str, source: Path) -> bool:
-        if await self._fits(shelf.store, key, source):
+        if await self._fits(disk.store, key, source):
             return True
         if key not in self._refused:
             self._refused.add(key)
@@ -87,7 +86,7 @@ class FileCache:
         return False
 
     async def load(self, key: str, into: Path) -> bool:
-        return await self._disk.call(shelf.load, self._path(key), into)
+        return await self._disk.call(disk.load, self._path(key), into)
 
     def retain(self, keys: Collection[str]) -> None:
         self._retained = frozenset(keys)

@@ -11,8 +11,7 @@ from typing import ClassVar
 from urllib.parse import SplitResult
 
 from .. import urls
-from . import Versioned
-from .eviction import CacheEntry, make_room, segments
+from . import CacheEntry, Versioned, make_room, segments
 
 
 class MemoryCache:

@@ -23,10 +23,9 @@ from .. import urls
 from ..config.values import duration
 from ..remotes.objects import Location, Objects, Stat, prefix
 from ..system import to_the_end
-from . import Versioned
-from .circuit_breaker import CircuitBreaker
-from .eviction import segments
+from . import Versioned, segments
 from .file import FileCache
+from .outages import CircuitBreaker
 
 log = logging.getLogger(__name__)
 

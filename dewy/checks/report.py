@@ -14,15 +14,23 @@ from ..config import Settings
 from ..errors import ConfigError, DewyError
 from ..logs import summary
 from ..proxy.proxy import caution, thread_count
-from .endpoints import constructor_findings, mistake
-from .engine import engine_findings, option_findings
+from .endpoints import (
+    constructor_findings,
+    engine_findings,
+    mistake,
+    notifier_findings,
+    option_findings,
+    port_findings,
+    proxy_findings,
+)
 from .finding import Finding, Level, exit_status
-from .host import host_findings
-from .notifiers import notifier_findings
-from .ports import port_findings
-from .proxy import proxy_findings
-from .root import program_findings, readiness_findings, root_findings
-from .unit import unit_findings
+from .host import (
+    host_findings,
+    program_findings,
+    readiness_findings,
+    root_findings,
+    unit_findings,
+)
 
 __all__ = ["Report", "examine_host"]
 

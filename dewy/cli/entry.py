@@ -13,8 +13,7 @@ from typing import NoReturn
 
 import click
 
-from ..errors import ConfigError, ConfigErrors, DewyError
-from ..faults import of_plugin
+from ..errors import ConfigError, ConfigErrors, DewyError, of_plugin
 from ..logs import redactor, summary
 from .output import RED, coloured, localised
 

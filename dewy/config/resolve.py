@@ -172,10 +172,10 @@ def _add_calver(values: dict[str, Any], said: Mapping[str, Said]) -> None:
     calver = values.pop("calver", "")
     if not calver:
         return
-    from ..versions.calver import pattern
+    from ..versions.version import calver_pattern
 
     try:
-        pattern(calver)
+        calver_pattern(calver)
     except ConfigError as exc:
         raise ConfigError(f"{said['calver'].what}: {exc}") from exc
     if values.get("registry"):

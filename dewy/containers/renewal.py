@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from ..deploy.attempt import DONE, Attempt
+from ..deploy.changes import DONE, Attempt
 from ..logs import duration
 from .container_spec import ContainerSpec
 from .options.argv import given

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..config import Settings
 from ..errors import ConfigError
 from ..versions import Platform, Selection
-from ..versions.image_platform import ImagePlatform
+from ..versions.platforms import ImagePlatform
 
 __all__ = ["image_platform", "selection_of"]
 

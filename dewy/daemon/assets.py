@@ -16,7 +16,7 @@ from ..deploy.fetch import Fetcher, Fetches, scope
 from ..deploy.release_store import UnpackedReleaseStore
 from ..deploy.releases import Releases
 from ..deploy.single_flight import SingleFlightFetcher
-from ..registries.options import strip_of
+from ..registries.candidates import strip_of
 from .runtime import RunContext
 
 __all__ = ["rules_of", "unpacking"]

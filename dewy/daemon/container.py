@@ -24,7 +24,7 @@ from ..containers.replica import Replica
 from ..containers.replica_set import ReplicaSet
 from ..containers.running_version import deployed_meanwhile, identify
 from ..containers.upstream import require_reach
-from ..deploy.attempt import Attempt
+from ..deploy.changes import Attempt
 from ..deploy.state_store import StateStore
 from ..notifiers import NoticeKind
 from ..polling import Poller

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from ..deploy.attempt import Attempt
+from ..deploy.changes import Attempt
 from ..histogram import Histogram
 from ..system import Clock
 from ..telemetry.instruments import DEPLOYMENT_BOUNDS

@@ -12,7 +12,7 @@ from typing import Any
 from ..admin.address import PROXY_LOCK, PROXY_SOCKET
 from ..admin.control import ControlServer
 from ..admin.proxy_status import proxy_status
-from ..changes import Progress
+from ..deploy.deployer import Progress
 from ..deploy.lock import lock
 from ..errors import DewyError
 from ..proxy.frontend import Frontend

@@ -16,8 +16,8 @@ from ..admin.http import AdminAPI
 from ..admin.metrics import answering
 from ..admin.recent_history import RecentHistory
 from ..agent import Agent
-from ..changes import Progress
 from ..config import Settings
+from ..deploy.deployer import Progress
 from ..deploy.lock import STOPPING, UNREACHABLE, RootLock
 from ..deploy.plan import is_met, quarantined
 from ..errors import DewyError

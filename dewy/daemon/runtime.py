@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__, urls
 from ..agent import Agent
 from ..caches import CACHES, Cache, SharedCache
-from ..caches.outage_log import OutageLog
-from ..changes import ChangeSlot
+from ..caches.outages import OutageLog
 from ..config import Settings
 from ..containers.selection import selection_of
-from ..deploy.deploy_hooks import DeployHooks
+from ..deploy.changes import ChangeSlot
 from ..deploy.deployer import Deployer
 from ..deploy.deployment_log import DeploymentLog
 from ..deploy.history import History
+from ..deploy.hooks import DeployHooks
 from ..deploy.lock import STARTING, RootLock, lock
 from ..deploy.probation import Probation
 from ..deploy.progress import ProgressReporter

@@ -20,7 +20,7 @@ from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 from ..caches import Cache, SharedCache, Versioned
-from ..caches.outage_log import OutageLog
+from ..caches.outages import OutageLog
 from ..release import Release
 from ..system import hostname
 

@@ -15,10 +15,9 @@ from ..notifiers import Hook, Notice, NoticeKind, Notifier
 from ..notifiers.format import tail as shortened
 from ..notifiers.pipeline import Pipeline
 from ..system import Clock, completed
-from .attempt import Attempt
-from .history import HOOK_FAILED, INTERRUPTED, History, Record
-from .underway import Underway, UnderwayFile
-from .verdict import is_verdict
+from .changes import Attempt
+from .history import HOOK_FAILED, INTERRUPTED, History, Record, Underway, UnderwayFile
+from .quarantine import is_verdict
 
 log = logging.getLogger(__name__)
 

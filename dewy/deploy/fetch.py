@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from .. import urls
 from ..artifacts import ARTIFACTS, Artifacts, Progress
 from ..caches import Cache
-from ..caches.outage_log import OutageLog
+from ..caches.outages import OutageLog
 from ..errors import DeploymentError, SignatureError
 from ..release import Release
 from ..remotes import Clients

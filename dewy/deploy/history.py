@@ -1,14 +1,15 @@
 """
-History: all deployments of a root, one JSON line each, in `.dewy/history.jsonl`.
+History: all deployments of a root, in `.dewy/history.jsonl`, and what is under way.
 
-A line is one O_APPEND write followed by fsync, so it is there whole or, after a
-power cut, torn at the very end; readers skip what is torn.
+The history has one JSON line for each deployment that ended; `.dewy/underway.json` is
+gone once its deployment has.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -149,3 +150,43 @@ def _parse(line: bytes) -> Record | None:
         return found
     # An older dewy had a program's words in the reason.
     return replace(found, reason="", detail=found.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Underway:
+    """
+    Attributes:
+        id, tag, previous, action: As in `Record`.
+
+        at: The beginning, seconds since the epoch.
+    """
+
+    id: str
+    tag: str
+    previous: str
+    action: str
+    at: float
+
+
+class UnderwayFile:
+    """File that a dewy which is killed leaves behind, so that the next one tells."""
+
+    def __init__(self, private: Path) -> None:
+        self._path = private / "underway.json"
+
+    def write(self, underway: Underway) -> None:
+        """Write it down, if the disk takes it: no deployment fails for that."""
+        with suppress(OSError):
+            self._path.write_text(json.dumps(asdict(underway)))
+
+    def clear(self) -> None:
+        """Remove the file; idempotent."""
+        with suppress(OSError):
+            self._path.unlink()
+
+    def read(self) -> Underway | None:
+        """Return what was under way; None if nothing was, or it cannot be read."""
+        try:
+            return record(Underway, document(self._path.read_bytes()))
+        except (OSError, ValueError):
+            return None

@@ -1,4 +1,4 @@
-"""Running the operator's commands before and after a deployment."""
+"""The operator's hooks: commands before and after a deployment."""
 
 from __future__ import annotations
 
@@ -8,14 +8,23 @@ import os
 import signal
 import time
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
+from ..config import Settings
+from ..errors import HookFailed, last_words
 from ..logs import duration
-from .hook_output import HookOutput
+from ..notifiers import Hook, NoticeKind
+from ..notifiers.format import tail
+from .changes import Attempt
+from .deployment_log import DeploymentLog
+from .release_store import ReleaseStore
+from .state import Installed
 
 log = logging.getLogger(__name__)
 
@@ -193,3 +202,204 @@ def _log(kind: HookKind, result: HookResult) -> None:
         log.info("Execute hook", extra=extra)
     else:
         log.error("Execute hook failed", extra={**extra, "reason": result.reason})
+
+
+KEPT = 64 * 1024
+PAUSE = 0.05
+"""Seconds between two reads once the hook has ended."""
+
+
+class HookOutput:
+    """
+    A pipe that is drained on the running loop; the last `KEPT` bytes are kept.
+
+    A process that a hook leaves running may hold it for ever. Once this is left,
+    what comes is read slowly and thrown away, so that such a process neither
+    fills a disk, nor blocks, nor keeps dewy busy; it ends with the last writer.
+
+    Attributes:
+        writer: The descriptor to write to, until this is left or `hand_over`.
+
+    Raises:
+        OSError: the process has no descriptor left.
+    """
+
+    def __init__(self) -> None:
+        self._reader, self.writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        self._loop = asyncio.get_running_loop()
+        self._tail = bytearray()
+        self._over = False
+
+    def __enter__(self) -> Self:
+        self._loop.add_reader(self._reader, self._read)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.hand_over()
+        self._over = True
+
+    def hand_over(self) -> None:
+        """Let only the children write; idempotent."""
+        if self.writer >= 0:
+            os.close(self.writer)
+            self.writer = -1
+
+    def text(self) -> str:
+        """Return the end of what has been written so far, trimmed."""
+        while self._reader >= 0 and self._read():
+            pass
+        return self._tail.decode(errors="replace").strip()
+
+    def _read(self) -> bool:
+        """Read once; whether there was anything."""
+        try:
+            data = os.read(self._reader, KEPT)
+        except BlockingIOError:
+            return False
+        if not data:
+            self._close()
+        elif self._over:
+            self._rest()
+        else:
+            self._tail += data
+            del self._tail[:-KEPT]
+        return bool(data)
+
+    def _rest(self) -> None:
+        self._loop.remove_reader(self._reader)
+        self._loop.call_later(PAUSE, self._loop.add_reader, self._reader, self._read)
+
+    def _close(self) -> None:
+        self._loop.remove_reader(self._reader)
+        os.close(self._reader)
+        self._reader = -1
+
+
+LINES = 20
+PENDING, DEPLOYED, ROLLED_BACK = "pending", "deployed", "rolled-back"
+
+
+class DeployHooks:
+    """
+    Run the hooks, and report how they ended.
+
+    An after-hook only follows a deployment, so it holds up no other: the next one's
+    before-hook runs beside it. After-hooks wait for each other, in order.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        release_store: ReleaseStore,
+        deployment_log: DeploymentLog,
+    ) -> None:
+        self.settings = settings
+        self._release_store = release_store
+        self._deployment_log = deployment_log
+        self._after_turn = asyncio.Lock()
+
+    async def before(self, attempt: Attempt, target: Installed) -> None:
+        """
+        Raises:
+            HookFailed: the hook failed, which ends the deployment.
+        """
+        command = self.settings.before_deploy_hook
+        result = await self._run(HookKind.BEFORE, command, attempt, target, PENDING)
+        if result and not result.success:
+            raise HookFailed(
+                f"the before-deploy hook failed: {result.reason}",
+                log_tail=_output(result),
+                detail=_story(result),
+                host=not result.ran,
+            )
+
+    async def after(
+        self,
+        attempt: Attempt,
+        target: Installed,
+        outcome: str = DEPLOYED,
+        *,
+        runs: Callable[[Installed], bool] = lambda target: True,
+    ) -> None:
+        """
+        Run the after-hook; its failure is recorded and told, and changes nothing.
+
+        It is left out where *target* no longer *runs* when its turn comes.
+        """
+        if not (command := self.settings.after_deploy_hook):
+            return
+        if self._after_turn.locked():
+            attempt.note("waiting for an earlier after-hook to end")
+        async with self._after_turn:
+            if not runs(target):
+                log.info("After-hook left out", extra=attempt.log_fields())
+                return
+            result = await self._run(HookKind.AFTER, command, attempt, target, outcome)
+        if result and not result.success:
+            await self._deployment_log.hook_failed(
+                attempt,
+                f"the after-deploy hook failed: {result.reason}",
+                _output(result),
+                detail=_story(result),
+                seconds=result.duration,
+            )
+
+    async def _run(
+        self,
+        kind: HookKind,
+        command: str,
+        attempt: Attempt,
+        target: Installed,
+        outcome: str,
+    ) -> HookResult | None:
+        if not command:
+            return None
+        variables = {
+            "DEWY_TAG": attempt.target,
+            "DEWY_PREVIOUS_TAG": attempt.previous,
+            **self._release_store.describe(target),
+            "DEWY_OUTCOME": outcome,
+        }
+        result = await run(
+            command,
+            kind=kind,
+            cwd=self.settings.root,
+            variables=variables,
+            timeout=self.settings.hook_timeout,
+        )
+        fate = "succeeded" if result.success else f"failed: {result.reason}"
+        self._deployment_log.tell(
+            NoticeKind.HOOK,
+            f"{kind.value} hook {fate}",
+            hook=_told(kind, result),
+        )
+        return result
+
+
+def _output(result: HookResult) -> tuple[str, ...]:
+    """Return the last lines of both streams."""
+    streams = (result.stdout, result.stderr)
+    return tuple(line for text in streams for line in text.splitlines()[-LINES:])
+
+
+def _story(result: HookResult) -> str:
+    """Return the command and its last line, which stay on this host."""
+    return ": ".join(filter(None, (result.command, last_words(_output(result)))))
+
+
+def _told(kind: HookKind, result: HookResult) -> Hook:
+    return Hook(
+        kind.value,
+        result.command,
+        result.success,
+        result.exit_code,
+        result.duration,
+        tail(result.stdout),
+        tail(result.stderr),
+    )

@@ -14,7 +14,7 @@ from ..errors import DeploymentError
 from ..logs import words_of
 from ..notifiers import NoticeKind
 from ..system import Clock
-from .attempt import Attempt, new_id
+from .changes import Attempt, new_id
 from .deployer import Deployer
 from .deployment_log import DeploymentLog
 from .state import Installed, State

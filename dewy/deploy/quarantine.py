@@ -1,10 +1,4 @@
-"""
-Versions that failed, and when each may be tried again.
-
-A version that failed before it carried traffic is tried again after 1, 2, 4 …
-60 minutes, give or take a fifth. One that failed with traffic on it stays out
-until its bytes change or an operator says `dewy retry`.
-"""
+"""Failed versions: whether they are to blame, and when each may be tried again."""
 
 from __future__ import annotations
 
@@ -12,6 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
+from ..errors import DeploymentError, DewyError
 from ..system import Clock
 from .decode import listed, mapping, record
 
@@ -215,3 +210,20 @@ def _looked_for(entry: QuarantineEntry, found: bool, now: float) -> QuarantineEn
 
 def _is_forgotten(entry: QuarantineEntry, now: float) -> bool:
     return entry.absent_since is not None and now - entry.absent_since >= FORGOTTEN
+
+
+NO_THREAD = "can't start new thread"
+
+
+def is_verdict(exc: BaseException) -> bool:
+    """
+    Return whether *exc* says that the release is bad, so that it goes into quarantine.
+
+    A full disk, a store or an engine that is away, and a lack of memory, processes
+    or threads say nothing of it: the deployment is tried again as polls are.
+    """
+    if isinstance(exc, DeploymentError):
+        return not exc.host
+    if isinstance(exc, RuntimeError) and str(exc) == NO_THREAD:
+        return False
+    return not isinstance(exc, DewyError | OSError | MemoryError)

@@ -15,20 +15,19 @@ from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, urlsplit
 
 from ..caches import SharedCache, Versioned
-from ..caches.outage_log import OutageLog
+from ..caches.outages import OutageLog
 from ..config.values import duration
 from ..errors import ConfigError, DewyError, NotYet, RateLimited, RemoteError
-from ..logs import summary
+from ..logs import Trouble, summary, warn_once
 from ..notifiers import NoticeKind
 from ..registries import ArrangingRegistry, Candidates, Registry, candidates_of
 from ..release import Deployment, Release
 from ..system import Clock, hostname
-from ..troubles import Trouble, tell
 from ..urls import redact
 from ..versions import Version
 from .candidates import first
-from .lease import later
 from .registry_answer import Failure, Passed, RegistryAnswer, moment
+from .single_flight import later
 
 __all__ = ["CachedRegistry", "Terms", "ttl_of"]
 
@@ -170,7 +169,7 @@ class CachedRegistry:
                 self._outage.over(reading=True)
             entry, now = RegistryAnswer.parse(seen.value), self._now(seen)
             damaged = [DAMAGED] if seen.value and entry == RegistryAnswer() else []
-            tell(log, self._key, damaged)
+            warn_once(log, self._key, damaged)
             if entry.release and entry.age(now) < self._terms.ttl:
                 return self._good(entry)
             failure = entry.failure

@@ -1,15 +1,31 @@
-"""The versions a registry offers a host, newest first."""
+"""The versions a registry offers a host: chosen by its URL's options, newest first."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+import re
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Self
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from ..errors import NoRelease
+from .. import urls
+from ..errors import Ambiguous, ConfigError, NoRelease
 from ..release import Refusal, Release
-from ..versions import Key, Version, outdone_by
-
-__all__ = ["Candidates", "newest"]
+from ..versions import (
+    VERSION,
+    Constraint,
+    Key,
+    Rules,
+    Selection,
+    Version,
+    choose_artifact,
+    key_of,
+    order,
+    outdone_by,
+    surprises,
+)
+from ..versions.filenames import is_archive, is_companion
 
 Details = Callable[[Version], Awaitable[Release]]
 """
@@ -98,3 +114,200 @@ async def newest(candidates: Candidates) -> Release:
         exc.refused = (*passed, *exc.refused)
         raise
     return replace(release, refused=(*passed, *release.refused))
+
+
+COMMON: Mapping[str, str] = {
+    "pre-release": "false",
+    "artifact": "",
+    "strip": "0",
+    "calver": "",
+    "channel": "",
+    "constraint": "",
+    "tag-prefix": "",
+    "exclude": "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """
+    The rules by which one registry chooses for this host.
+
+    Attributes:
+        rules: The rules for versions.
+
+        artifact: The name of the file wanted, in which `{version}` stands for
+            the version, or "" to go by platform.
+
+        selection: The properties of this host.
+    """
+
+    rules: Rules
+    artifact: str
+    selection: Selection
+
+    @classmethod
+    def read(
+        cls,
+        url: SplitResult,
+        selection: Selection,
+        allowed: Mapping[str, str] = COMMON,
+        *,
+        dashed_slot: bool = False,
+    ) -> Self:
+        """
+        Take them from the query of *url*, where the options *allowed* may stand.
+
+        With *dashed_slot* a name may end in `-SLOT`, for want of `+SLOT`.
+
+        Raises:
+            ConfigError: an unknown option, or a value that cannot be.
+        """
+        chosen = {**COMMON, **urls.options(url, allowed)}
+        _strip(chosen["strip"])
+        constraint = chosen["constraint"]
+        rules = Rules(
+            pre_release=urls.boolean("pre-release", chosen["pre-release"]),
+            calver=chosen["calver"],
+            channels=tuple(filter(None, chosen["channel"].split(","))),
+            slot=selection.slot,
+            constraint=Constraint.parse(constraint) if constraint else None,
+            dashed_slot=dashed_slot,
+            prefix=chosen["tag-prefix"],
+            exclude=tuple(filter(None, chosen["exclude"].split(","))),
+        )
+        return cls(rules, chosen["artifact"], selection)
+
+    def named(self, names: Iterable[str], where: str, tag: str) -> Version:
+        """
+        Return the version called *tag* among the *names* that *where* holds.
+
+        Who names a version means it, so that pre-releases, channels, exclusions
+        and a constraint are no matter then. The slot still is: it says which
+        host this is.
+
+        Raises:
+            NoRelease: *names* hold no such version.
+        """
+        rules = replace(
+            self.rules, pre_release=True, channels=(), constraint=None, exclude=()
+        )
+        ordered = order([name for name in names if name == tag], rules)
+        if not ordered.versions:
+            text = f"{where} holds no version {tag} for this host"
+            raise NoRelease(text, ordered.refused)
+        return ordered.versions[0]
+
+    def candidates(
+        self,
+        names: Iterable[str],
+        where: str,
+        details: Details,
+        *,
+        costly: bool = True,
+    ) -> Candidates:
+        """Put the *names* that *where* holds in order."""
+        listed = tuple(names)
+        ordered = order(listed, self.rules)
+        return Candidates(
+            where,
+            ordered.versions,
+            details,
+            ordered.refused,
+            frozenset(listed),
+            key=self.key,
+            costly=costly,
+            surprises=surprises(ordered.versions, slot=bool(self.rules.slot)),
+        )
+
+    def key(self, name: str) -> Key | None:
+        """Return the precedence of *name* here, allowed or not."""
+        return key_of(name, self.rules)
+
+    def file(
+        self, names: Iterable[str], where: str, since: datetime | None, version: Version
+    ) -> tuple[str, tuple[Refusal, ...]]:
+        """
+        Return the artifact for this host among the file *names* of *version*, which
+        is *where* since *since*; and the names it was preferred to.
+
+        Raises:
+            NoRelease: *names* hold no artifact for this host.
+            Ambiguous: several artifacts fit equally well.
+        """
+        forms = self._forms(version)
+        choice = choose_artifact(names, self.selection.platform, self.artifact, forms)
+        if choice.name is not None:
+            return choice.name, choice.refused
+        if choice.equal:
+            raise Ambiguous(_undecided(where, choice.equal, forms), choice.refused)
+        wanted = f"file {self.artifact}" if self.artifact else "artifact"
+        text = f"{where} holds no {wanted} for this host"
+        unfinished = not self.artifact and not any(
+            is_archive(each.name) and not is_companion(each.name)
+            for each in choice.refused
+        )
+        raise NoRelease(text, choice.refused, since, unfinished=unfinished)
+
+    def _forms(self, version: Version) -> tuple[str, ...]:
+        """Return the ways file names write *version*, longest first."""
+        bare = version.tag.removeprefix(self.rules.prefix)
+        short = bare.partition("+")[0]
+        forms = (
+            version.tag,
+            bare,
+            short,
+            *(each.removeprefix("v") for each in (bare, short)),
+        )
+        return tuple(dict.fromkeys(forms))
+
+
+def strip_of(registry: str) -> int:
+    """
+    Return the number of directories that the URL *registry* says an archive has above
+    what is wanted.
+
+    Raises:
+        ConfigError: its option `strip` is no such number.
+    """
+    pairs = parse_qsl(urlsplit(registry).query)
+    said = [value for name, value in pairs if name.lower() == "strip"]
+    return _strip(said[-1] if said else COMMON["strip"])
+
+
+def _strip(text: str) -> int:
+    if not re.fullmatch(r"[0-9]", text, re.ASCII):
+        raise ConfigError(f"option strip={text!r} must be a number from 0 to 9")
+    return int(text)
+
+
+def _undecided(where: str, names: Sequence[str], forms: Sequence[str]) -> str:
+    shown = " and ".join(sorted(names)[:3])
+    plain = min(names, key=lambda name: (len(name), name))
+    form = next((form for form in forms if form in plain), "")
+    example = plain.replace(form, VERSION) if form else plain
+    return (
+        f"{where} holds {shown}, which fit this host equally well; "
+        f"say in the registry's URL which is meant, as in artifact={example}"
+    )
+
+
+class AnswerNames:
+    """
+    Names of answers by the time they were first given; the same answer keeps its name.
+    """
+
+    def __init__(self) -> None:
+        self._last = ("", "")
+
+    def name(self, answer: str) -> str:
+        """Return the name of *answer*: `20310203T040506+0900`, or `…Z`."""
+        if self._last[0] != answer:
+            self._last = (answer, stamp(datetime.now().astimezone()))
+        return self._last[1]
+
+
+def stamp(moment: datetime) -> str:
+    """Return the name of an answer given at *moment* (aware)."""
+    offset = f"{moment:%z}"
+    return f"{moment:%Y%m%dT%H%M%S}{'Z' if offset == '+0000' else offset}"

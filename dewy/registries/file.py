@@ -20,8 +20,7 @@ from ..release import Deployment, Release, is_audit_name
 from ..remotes import Clients, local
 from ..system import Clock, utc
 from ..versions import Selection, Version
-from .candidates import Candidates, newest
-from .options import Options
+from .candidates import Candidates, Options, newest
 
 SETTLED = 2.0
 """Seconds an artifact must have been left alone before it counts as published."""

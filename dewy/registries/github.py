@@ -20,9 +20,7 @@ from ..remotes.github import (
     connect,
 )
 from ..versions import Selection, Version
-from .answers import AnswerNames
-from .candidates import Candidates, newest
-from .options import Options
+from .candidates import AnswerNames, Candidates, Options, newest
 
 
 class GitHubRegistry:

@@ -17,8 +17,7 @@ from ..remotes.grpc.client import connect
 from ..remotes.grpc.endpoint import OPTIONS, GRPCTarget
 from ..remotes.grpc.registry_pb2 import CurrentRequest, CurrentResponse, ReportRequest
 from ..versions import VERSION, Selection, order, slot_of
-from .candidates import Candidates
-from .options import Options
+from .candidates import Candidates, Options
 
 log = logging.getLogger(__name__)
 

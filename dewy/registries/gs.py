@@ -7,8 +7,8 @@ from urllib.parse import SplitResult
 from ..remotes import Clients
 from ..remotes.gcs.location import OPTIONS, GCSLocation
 from ..versions import Selection
+from .candidates import COMMON, Options
 from .objects import ObjectRegistry
-from .options import COMMON, Options
 
 ALLOWED = {**COMMON, **OPTIONS}
 

@@ -16,8 +16,7 @@ from ..remotes.oci.client import connect
 from ..remotes.oci.manifest import Manifest
 from ..remotes.oci.reference import Reference
 from ..versions import Selection, Version
-from .candidates import Candidates, newest
-from .options import COMMON, Options
+from .candidates import COMMON, Candidates, Options, newest
 
 OF_FILES = {"artifact", "strip"}
 ALLOWED = {

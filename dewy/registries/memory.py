@@ -9,8 +9,7 @@ from ..release import Deployment, Release
 from ..remotes import Clients
 from ..remotes.memory import MemoryStore
 from ..versions import Selection, Version
-from .candidates import Candidates, newest
-from .options import Options
+from .candidates import Candidates, Options, newest
 
 
 class MemoryRegistry:

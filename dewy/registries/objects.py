@@ -15,9 +15,7 @@ from ..release import Deployment, Release, is_audit_name
 from ..remotes import Clients
 from ..remotes.objects import Location, Objects, Stat, prefix
 from ..versions import Version
-from .answers import AnswerNames
-from .candidates import Candidates, newest
-from .options import Options
+from .candidates import AnswerNames, Candidates, Options, newest
 
 
 class ObjectRegistry:

@@ -7,8 +7,8 @@ from urllib.parse import SplitResult
 from ..remotes import Clients
 from ..remotes.s3.location import OPTIONS, S3Location
 from ..versions import Selection
+from .candidates import COMMON, Options
 from .objects import ObjectRegistry
-from .options import COMMON, Options
 
 ALLOWED = {**COMMON, **OPTIONS}
 

@@ -18,7 +18,7 @@ import aiohttp
 from aiohttp import ClientHandlerType
 
 from ..ioprocess import brief, reading
-from ..troubles import Trouble, tell
+from ..logs import Trouble, warn_once
 
 __all__ = ["Authorities", "of_this_host", "read_again"]
 
@@ -74,7 +74,7 @@ class Authorities:
     async def _read(self, look: Look | None) -> None:
         self.context.current = await asyncio.to_thread(_context)
         self._seen, self._loaded = look, True
-        tell(log, "authorities", await _troubles())
+        warn_once(log, "authorities", await _troubles())
 
 
 def of_this_host() -> Authorities:

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from ..ioprocess import brief
-from ..logs import summary
-from ..troubles import Trouble, tell
+from ..logs import Trouble, summary, warn_once
 
 if TYPE_CHECKING:  # the helper process needs none of it
     import aiohttp
@@ -137,7 +136,7 @@ async def _read(path: Path, host: str) -> tuple[Login | None, float]:
     except ValueError as exc:
         reason = str(exc)
     troubles = [Trouble("Logins not read", reason, str(path))] if reason else []
-    tell(log, path, troubles)
+    warn_once(log, path, troubles)
     return login, MISSED if reason else KEPT
 
 

@@ -6,8 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ..config import Settings
-from ..errors import ImplementationUnavailable
-from ..extras import install_hint
+from ..errors import ImplementationUnavailable, install_hint
 
 if TYPE_CHECKING:
     from .opening import Telemetry

@@ -14,11 +14,10 @@ from .choose import (
     outdone_by,
     precedence,
     slot_of,
+    surprises,
 )
 from .constraint import Constraint
-from .platforms import VERSION, ArtifactChoice, Platform, choose_artifact
-from .selection import Selection
-from .surprises import surprises
+from .platforms import VERSION, ArtifactChoice, Platform, Selection, choose_artifact
 from .version import STABLE, Key, Version
 
 __all__ = [

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from operator import attrgetter
 
 from ..errors import ConfigError
 from ..release import Refusal
-from . import calver, semver
 from .constraint import Constraint
-from .version import STABLE, Key, Version
+from .version import STABLE, Key, Version, calver_pattern, parse_calver, parse_semver
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Rules:
 
     def __post_init__(self) -> None:
         if self.calver:
-            calver.pattern(self.calver)
+            calver_pattern(self.calver)
             if self.constraint:
                 raise ConfigError("constraint is for semantic versions, not for calver")
 
@@ -116,7 +117,7 @@ def key_of(name: str, rules: Rules) -> Key | None:
 
 def precedence(name: str) -> Key | None:
     """Return the precedence of *name* as a semantic version; None without one."""
-    version = semver.parse(name)
+    version = parse_semver(name)
     return version.key if version else None
 
 
@@ -129,8 +130,8 @@ def slot_of(tag: str, calver_format: str = "") -> str:
     Raises:
         ConfigError: the calver format holds no token.
     """
-    version = calver.parse(tag, calver_format) if calver_format else None
-    version = version or semver.parse(tag)
+    version = parse_calver(tag, calver_format) if calver_format else None
+    version = version or parse_semver(tag)
     return version.slot if version else ""
 
 
@@ -165,7 +166,7 @@ def _read_bare(name: str, rules: Rules) -> Version | None:
 
 
 def _parse(name: str, rules: Rules) -> Version | None:
-    return calver.parse(name, rules.calver) if rules.calver else semver.parse(name)
+    return parse_calver(name, rules.calver) if rules.calver else parse_semver(name)
 
 
 def _not_a_version(name: str, rules: Rules) -> str:
@@ -204,3 +205,52 @@ def _outside(version: Version, rules: Rules) -> str:
     if rules.constraint is None or rules.constraint.allows(version):
         return ""
     return f"outside {rules.constraint.text}"
+
+
+_NUMBERED = re.compile(r"([A-Za-z-]*[A-Za-z-])([0-9]+)")
+
+
+def surprises(versions: Sequence[Version], *, slot: bool) -> tuple[str, ...]:
+    """
+    Warn of what decides between the newest of *versions* in an unexpected way.
+
+    *versions* come newest first; *slot* says that the build metadata is the slot.
+    Only those with the numbers of the newest are looked at.
+    """
+    newest = [each for each in versions if each.numbers == versions[0].numbers]
+    return (*_as_text(newest), *(() if slot else _equals(newest)))
+
+
+def _as_text(versions: Sequence[Version]) -> Iterator[str]:
+    """Warn where `rc9` and `rc10` are compared as text (semver.org, section 11)."""
+    seen: dict[tuple[str, ...], tuple[int, Version]] = {}
+    for version in versions:
+        for place, number in _numbered(version):
+            larger, newer = seen.setdefault(place, (number, version))
+            if number > larger:
+                word, digits = place[-1], (larger, number)
+                right = " and ".join(f"{word.rstrip('-')}.{each}" for each in digits)
+                yield (
+                    f"{newer.tag} counts as newer than {version.tag}: identifiers "
+                    f"with letters are compared as text; {right} are not"
+                )
+                return
+
+
+def _numbered(version: Version) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Yield identifiers that end in a number, each with all that stands before it."""
+    identifiers = version.pre_release.split(".")
+    for at, identifier in enumerate(identifiers):
+        if match := _NUMBERED.fullmatch(identifier):
+            yield (*identifiers[:at], match[1]), int(match[2])
+
+
+def _equals(versions: Sequence[Version]) -> Iterator[str]:
+    """Build metadata does not count (semver.org, section 10)."""
+    for version, other in pairwise(versions):
+        if version.key == other.key and version.slot != other.slot:
+            yield (
+                f"{version.tag} and {other.tag} are equal: what follows + does not "
+                f"count; {version.tag} is taken because it is listed first"
+            )
+            return

@@ -1,10 +1,13 @@
-"""A version, whatever its scheme, and the order of versions."""
+"""Versions, semantic or by the calendar, and their order."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
+
+from ..errors import ConfigError
 
 #: The channel of versions that are no pre-release.
 STABLE = "stable"
@@ -79,3 +82,83 @@ def _identifier(text: str) -> Identifier:
     if _INTEGER.fullmatch(text) and -(2**63) <= int(text) < 2**63:
         return (0, int(text), "")
     return (1, 0, text)
+
+
+_SEMVER = re.compile(r"(v?)([0-9]+)\.([0-9]+)\.([0-9]+)" + SUFFIX, re.ASCII)
+
+
+def parse_semver(name: str) -> Version | None:
+    """
+    Read *name*; None if it is no semantic version.
+
+    Leading zeros are accepted, and absent from the version's `text`.
+    """
+    match = _SEMVER.fullmatch(name)
+    if match is None or len(name) > LONGEST:
+        return None
+    numbers = (int(match[2]), int(match[3]), int(match[4]))
+    suffix = name[match.end(4) :]
+    return Version(
+        tag=name,
+        text=match[1] + ".".join(map(str, numbers)) + suffix,
+        numbers=numbers,
+        pre_release=match["pre"] or "",
+        slot=match["slot"] or "",
+    )
+
+
+# The order matters where one token begins like another.
+_TOKENS = {
+    "YYYY": r"[0-9]{4}",
+    "0Y": r"[0-9]{2,3}",
+    "YY": r"[0-9]{1,3}",
+    "0M": r"0[1-9]|1[0-2]",
+    "MM": r"[1-9]|1[0-2]",
+    "0W": r"0[1-9]|[1-4][0-9]|5[0-3]",
+    "WW": r"[1-9]|[1-4][0-9]|5[0-3]",
+    "0D": r"0[1-9]|[12][0-9]|3[01]",
+    "DD": r"[1-9]|[12][0-9]|3[01]",
+    "MICRO": r"[0-9]+",
+}
+_PIECES = re.compile("(" + "|".join(_TOKENS) + ")")
+
+
+@lru_cache(maxsize=16)
+def calver_pattern(format: str) -> re.Pattern[str]:
+    """
+    Return the pattern of versions of *format*; its numbered groups are the segments.
+
+    Raises:
+        ConfigError: *format* holds no token.
+    """
+    pieces = _PIECES.split(format)
+    if len(pieces) == 1:
+        raise ConfigError(
+            f"calver format {format!r} names no part of a version; "
+            f"write for example YYYY.0M.MICRO (known: {', '.join(_TOKENS)})"
+        )
+    segments = [
+        f"({_TOKENS[piece]})" if piece in _TOKENS else re.escape(piece)
+        for piece in pieces
+    ]
+    return re.compile("v?" + "".join(segments) + SUFFIX, re.ASCII)
+
+
+def parse_calver(name: str, format: str) -> Version | None:
+    """
+    Read *name*; None if it is no version of *format*.
+
+    Raises:
+        ConfigError: *format* holds no token.
+    """
+    match = calver_pattern(format).fullmatch(name)
+    if match is None or len(name) > LONGEST:
+        return None
+    *segments, pre_release, slot = match.groups()
+    return Version(
+        tag=name,
+        text=name,
+        numbers=tuple(map(int, segments)),
+        pre_release=pre_release or "",
+        slot=slot or "",
+    )

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dewy.admin.handlers import Handlers
-from dewy.deploy.deploy_hooks import DeployHooks
+from dewy.deploy.hooks import DeployHooks
 from dewy.deploy.releases import Releases
 from dewy.deploy.state import State, StateFile
 from dewy.deploy.verbs import BY_OPERATOR

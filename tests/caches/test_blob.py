@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.caches.blob import BlobManifest, Reading, Writing, is_whole
+from dewy.caches.chunks import BlobManifest, Reading, Writing, is_whole
 
 CONTENT = os.urandom(1000)
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from dewy.caches.circuit_breaker import AWAY, CircuitBreaker, together
+from dewy.caches.outages import AWAY, CircuitBreaker, together
 from dewy.errors import RemoteError
 
 

@@ -10,8 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from dewy.caches import disk
-from dewy.caches.eviction import CacheEntry
+from dewy.caches import CacheEntry
+from dewy.caches.disk import (
+    creating,
+    install,
+    link_or_copy,
+    make_directories,
+    names,
+    survey,
+)
 
 SCOPE = "0123456789abcdef"
 
@@ -27,7 +34,7 @@ def test_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     path.write_bytes(b"old")
 
     with pytest.raises(OSError, match="No space"):
-        disk.install(path, broken)
+        install(path, broken)
 
     assert b"old" == path.read_bytes()
     assert [path] == list(tmp_path.iterdir())
@@ -38,14 +45,14 @@ def test_installing_file_over_itself_leaves_single_file(tmp_path: Path) -> None:
     path = tmp_path / "value"
     path.write_bytes(b"same")
 
-    disk.install(path, lambda draft: disk.link_or_copy(path, draft))
+    install(path, lambda draft: link_or_copy(path, draft))
 
     assert [path] == list(tmp_path.iterdir())
 
 
 def test_directories_are_for_this_user_alone(tmp_path: Path) -> None:
     """All that were missing, not just the last."""
-    disk.make_directories(tmp_path / "a" / "b")
+    make_directories(tmp_path / "a" / "b")
 
     modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a", "a/b")}
     assert {0o700} == modes
@@ -54,13 +61,13 @@ def test_directories_are_for_this_user_alone(tmp_path: Path) -> None:
 def test_directory_that_is_there_is_left_alone(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
 
-    disk.make_directories(tmp_path)
+    make_directories(tmp_path)
 
     assert 0o755 == stat.S_IMODE(tmp_path.stat().st_mode)
 
 
 def test_created_file_that_fails_is_deleted(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), disk.creating(tmp_path / "new") as file:
+    with pytest.raises(ZeroDivisionError), creating(tmp_path / "new") as file:
         file.write(b"half")
         raise ZeroDivisionError
 
@@ -70,7 +77,7 @@ def test_created_file_that_fails_is_deleted(tmp_path: Path) -> None:
 def test_file_is_linked_where_that_is_possible(tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(b"bytes")
 
-    disk.link_or_copy(tmp_path / "source", tmp_path / "target")
+    link_or_copy(tmp_path / "source", tmp_path / "target")
 
     assert (tmp_path / "source").samefile(tmp_path / "target")
 
@@ -87,7 +94,7 @@ def test_file_is_copied_if_hard_link_fails(
     monkeypatch.setattr(os, "link", refuse)
     (tmp_path / "source").write_bytes(b"bytes")
 
-    disk.link_or_copy(tmp_path / "source", tmp_path / "target")
+    link_or_copy(tmp_path / "source", tmp_path / "target")
 
     assert b"bytes" == (tmp_path / "target").read_bytes()
     assert not (tmp_path / "source").samefile(tmp_path / "target")
@@ -100,13 +107,11 @@ def test_survey_counts_bytes_not_directories(tmp_path: Path) -> None:
     path.write_bytes(bytes(70_000))
     os.utime(path, (1000, 2000))
 
-    assert ([CacheEntry(f"{SCOPE}/below/value", 70_000, 2000.0)], 0) == disk.survey(
-        tmp_path
-    )
+    assert ([CacheEntry(f"{SCOPE}/below/value", 70_000, 2000.0)], 0) == survey(tmp_path)
 
 
 def test_survey_of_nothing_creates_nothing(tmp_path: Path) -> None:
-    assert ([], 0) == disk.survey(tmp_path / "missing")
+    assert ([], 0) == survey(tmp_path / "missing")
     assert [] == list(tmp_path.iterdir())
 
 
@@ -117,7 +122,7 @@ def test_survey_ignores_files_outside_scopes(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").write_bytes(b"of somebody else")
 
-    assert ([], 0) == disk.survey(tmp_path)
+    assert ([], 0) == survey(tmp_path)
 
 
 def test_draft_of_a_killed_writer_is_deleted_in_time(tmp_path: Path) -> None:
@@ -128,7 +133,7 @@ def test_draft_of_a_killed_writer_is_deleted_in_time(tmp_path: Path) -> None:
         draft.write_bytes(b"half")
         os.utime(draft, (time.time() - age,) * 2)
 
-    assert ([], 4) == disk.survey(tmp_path)
+    assert ([], 4) == survey(tmp_path)
     assert [".fresh.tmp"] == os.listdir(tmp_path / SCOPE)
 
 
@@ -137,4 +142,4 @@ def test_hidden_files_are_no_names(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
 
-    assert ["a", "b/c"] == sorted(disk.names(tmp_path))
+    assert ["a", "b/c"] == sorted(names(tmp_path))

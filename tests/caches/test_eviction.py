@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dewy.caches.eviction import CacheEntry, make_room, segments
+from dewy.caches import CacheEntry, make_room, segments
 
 HELD = [
     CacheEntry("new", 10, 3.0),

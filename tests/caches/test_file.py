@@ -15,7 +15,8 @@ from typing import Protocol
 
 import pytest
 
-from dewy.caches import CACHES, disk
+from dewy.caches import CACHES
+from dewy.caches.disk import install
 from dewy.caches.file import FileCache
 from dewy.errors import ConfigError
 
@@ -233,7 +234,7 @@ async def test_reader_gets_old_value_until_replacement_completes(
         draft.write_bytes(b"new")
 
     path = tmp_path / "cache" / KEY
-    replacing = asyncio.create_task(asyncio.to_thread(disk.install, path, fill))
+    replacing = asyncio.create_task(asyncio.to_thread(install, path, fill))
     await asyncio.to_thread(written.wait, 10)
     assert b"old" == await cache.get(KEY)
     assert [KEY] == await cache.keys()

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from dewy.caches.outage_log import OutageLog
+from dewy.caches.outages import OutageLog
 from dewy.errors import RateLimited, RemoteError
 
 

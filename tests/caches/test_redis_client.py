@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dewy.caches import CACHES, Cache
-from dewy.caches.redis_client import Place
+from dewy.caches.redis import Place
 from dewy.errors import ConfigError, RemoteError
 from dewy.urls import options, split
 from tests.contracts.shared_cases import entered, opens

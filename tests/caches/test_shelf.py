@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dewy.caches import shelf
-from dewy.caches.shelf import Room
+from dewy.caches import disk
+from dewy.caches.disk import Room
 
 SCOPE = "0123456789abcdef"
 
@@ -15,7 +15,7 @@ def room(root: Path, key: str, *retained: str) -> Room:
 
 
 def put(root: Path, key: str, *retained: str) -> list[str] | None:
-    return shelf.put(room(root, key, *retained), root / SCOPE / key, bytes(600))
+    return disk.put(room(root, key, *retained), root / SCOPE / key, bytes(600))
 
 
 def test_value_evicts_older_value_when_limit_is_exceeded(tmp_path: Path) -> None:
@@ -23,7 +23,7 @@ def test_value_evicts_older_value_when_limit_is_exceeded(tmp_path: Path) -> None
 
     assert [f"{SCOPE}/a"] == put(tmp_path, "b")
 
-    assert [f"{SCOPE}/b"] == shelf.keys(tmp_path, f"{SCOPE}/")
+    assert [f"{SCOPE}/b"] == disk.keys(tmp_path, f"{SCOPE}/")
 
 
 def test_retained_value_is_not_displaced(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_retained_value_is_not_displaced(tmp_path: Path) -> None:
 
     assert put(tmp_path, "b", f"{SCOPE}/a") is None
 
-    assert bytes(600) == shelf.get(tmp_path / SCOPE / "a")
+    assert bytes(600) == disk.get(tmp_path / SCOPE / "a")
 
 
 def test_value_displaces_itself(tmp_path: Path) -> None:

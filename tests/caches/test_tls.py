@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dewy.caches import CACHES
-from dewy.caches.tls import authorities, is_distrust
+from dewy.caches.outages import authorities, is_distrust
 from dewy.errors import ConfigError, RemoteError
 from tests import needs
 from tests.contracts.shared_cases import entered, opens

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dewy.checks.engine import engine_findings, option_findings
+from dewy.checks.endpoints import engine_findings, option_findings
 from dewy.checks.finding import Level
 from dewy.config import Settings
 from tests.needs import needs

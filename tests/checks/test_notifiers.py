@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dewy.checks import Level, notifiers
-from dewy.checks.notifiers import notifier_findings
+from dewy.checks import Level, endpoints
+from dewy.checks.endpoints import notifier_findings
 from dewy.config import Settings
 from tests.standins.receiving import Receiver
 
@@ -52,7 +52,7 @@ async def test_notice_is_sent_through_each_notifier(
 async def test_notifier_that_hangs_is_given_up(
     receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notifiers, "DELIVERY", 0.05)
+    monkeypatch.setattr(endpoints, "DELIVERY", 0.05)
     receiver.fault = "hang"
 
     assert [(Level.FAILURE, f"{receiver.url}: no answer within 0.05 s")] == await found(
@@ -67,7 +67,7 @@ async def test_fault_of_a_notifier_is_a_failure(
         async def send(self, notice: object) -> None:
             raise KeyError("channel")
 
-    monkeypatch.setattr(notifiers, "open_target", lambda url, origin: Faulty())
+    monkeypatch.setattr(endpoints, "open_target", lambda url, origin: Faulty())
 
     assert [(Level.FAILURE, "mem://x: KeyError: 'channel'")] == await found(
         tmp_path, "mem://x"

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from dewy.checks.endpoints import port_findings
 from dewy.checks.finding import Finding, Level
-from dewy.checks.ports import port_findings
 from dewy.config import Address, Endpoint, PortMapping, Settings
 
 LISTEN = (

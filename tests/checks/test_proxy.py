@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from dewy.checks.endpoints import proxy_findings
 from dewy.checks.finding import Finding, Level
-from dewy.checks.proxy import proxy_findings
 from dewy.config import Endpoint, Settings
 from dewy.config.endpoint import HostName
 

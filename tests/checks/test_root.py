@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dewy.checks.finding import Level
-from dewy.checks.root import program_findings, readiness_findings, root_findings
+from dewy.checks.host import program_findings, readiness_findings, root_findings
 from dewy.config import Settings
 
 

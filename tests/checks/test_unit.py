@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dewy.checks.finding import Finding, Level
-from dewy.checks.unit import unit_findings
+from dewy.checks.host import unit_findings
 from dewy.config import Settings
 
 GOOD = """[Service]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.checks.engine import engine_findings
+from dewy.checks.endpoints import engine_findings
 from dewy.checks.finding import Level
 from dewy.config import Settings
 from dewy.containers.engine_limits import require_within

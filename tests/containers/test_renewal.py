@@ -10,7 +10,7 @@ import pytest
 
 from dewy.containers import restart_policy
 from dewy.containers.renewal import FOUND, changed_options
-from dewy.deploy.attempt import Attempt
+from dewy.deploy.changes import Attempt
 from dewy.errors import StartFailed
 from tests.containers.test_reconciler import kept, whole
 from tests.eventually import eventually

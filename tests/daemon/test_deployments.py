@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dewy.deploy.attempt import Attempt
+from dewy.deploy.changes import Attempt
 from dewy.histogram import Histogram
 from dewy.system import Clock
 from tests.needs import found, needs

@@ -6,7 +6,7 @@ import asyncio
 import tarfile
 from pathlib import Path
 
-from dewy.demo.publish import BROKEN, PROGRAM, publish
+from dewy.demo.scenario import BROKEN, PROGRAM, publish
 from dewy.registries import REGISTRIES
 from dewy.remotes import Clients
 from dewy.versions import Selection

@@ -8,8 +8,7 @@ import click
 import pytest
 
 from dewy.demo.load import Tally
-from dewy.demo.screen import Screen
-from dewy.demo.story import Story
+from dewy.demo.scenario import Screen, Story
 from tests.eventually import eventually
 
 STORY = Story(switch_seconds=0.64, verdict="it crashed", runs="v1.1.0")

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from dewy.deploy.attempt import Attempt
+from dewy.deploy.changes import Attempt
 
 
 def test_each_step_is_logged_once_with_id(caplog: pytest.LogCaptureFixture) -> None:

@@ -15,7 +15,7 @@ from dewy.deploy.quarantine import Quarantine, QuarantineEntry
 from dewy.deploy.state import Installed, State
 from dewy.errors import Ambiguous, NoRelease, NotYet, RemoteError
 from dewy.registries import Candidates
-from dewy.registries.options import Options
+from dewy.registries.candidates import Options
 from dewy.release import Deployment, Refusal, Release
 from dewy.versions import Selection, Version
 

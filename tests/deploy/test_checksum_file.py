@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dewy.deploy.checksum_file import NotUnderstood, parse
+from dewy.deploy.checksum import NotUnderstood, parse
 from dewy.errors import ChecksumError
 
 HASH = hashlib.sha256(b"program").hexdigest()

@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from dewy.config import Settings
-from dewy.deploy.attempt import Attempt
-from dewy.deploy.deploy_hooks import DeployHooks
+from dewy.deploy.changes import Attempt
 from dewy.deploy.deployment_log import DeploymentLog
 from dewy.deploy.fetch import Fetcher
 from dewy.deploy.history import History
+from dewy.deploy.hooks import DeployHooks
 from dewy.deploy.release_store import UnpackedReleaseStore
 from dewy.deploy.releases import Releases
 from dewy.deploy.state import Installed

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from dewy.deploy import deployment_log as module
-from dewy.deploy.attempt import Attempt
+from dewy.deploy.changes import Attempt
 from dewy.deploy.deployment_log import DeploymentLog
 from dewy.deploy.history import History
 from dewy.errors import RemoteError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from dewy.deploy.hook_output import KEPT, HookOutput
+from dewy.deploy.hooks import KEPT, HookOutput
 from tests.eventually import eventually
 
 

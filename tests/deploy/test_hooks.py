@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from dewy.deploy import hooks
-from dewy.deploy.hook_output import KEPT
-from dewy.deploy.hooks import HookKind, HookResult
+from dewy.deploy.hooks import KEPT, HookKind, HookResult
 from dewy.system import start_time
 from tests.eventually import eventually, soon
 from tests.needs import needs

@@ -14,7 +14,7 @@ import pytest
 
 from dewy.caches import Versioned
 from dewy.caches.memory import MemoryCache
-from dewy.deploy.lease import Lease, Note, Standing
+from dewy.deploy.single_flight import Lease, Note, Standing
 from dewy.errors import RateLimited
 from dewy.system import Clock
 from tests.eventually import eventually

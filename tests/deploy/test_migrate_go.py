@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.deploy.migrate_go import adopt, cached, deployed_at
+from dewy.deploy.rebuild import adopt, cached, deployed_at
 from dewy.deploy.state import State
 
 STAMP = "20310203T040506Z"

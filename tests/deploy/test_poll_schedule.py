@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dewy.deploy.poll_schedule import next_poll
+from dewy.polling import next_poll
 
 
 def test_hosts_started_together_drift_apart():

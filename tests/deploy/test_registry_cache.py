@@ -28,7 +28,7 @@ from dewy.errors import (
 )
 from dewy.notifiers import NoticeKind
 from dewy.registries import Candidates
-from dewy.registries.options import Options
+from dewy.registries.candidates import Options
 from dewy.release import Deployment, Release
 from dewy.system import Clock
 from dewy.versions import Selection, Version

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from dewy.caches import CACHES, SharedCache
-from dewy.deploy.lease import Lease
-from dewy.deploy.single_flight import SingleFlightFetcher
+from dewy.deploy.single_flight import Lease, SingleFlightFetcher
 from dewy.errors import RemoteError
 from dewy.release import Release
 from dewy.remotes.memory import Call

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dewy.deploy.attempt import Attempt
+from dewy.deploy.changes import Attempt
 from dewy.deploy.deployment_log import DeploymentLog
-from dewy.deploy.history import History
-from dewy.deploy.underway import Underway, UnderwayFile
+from dewy.deploy.history import History, Underway, UnderwayFile
 from dewy.system import Clock
 
 CLOCK = Clock(wall=lambda: 1000.0, monotonic=lambda: 12.5)

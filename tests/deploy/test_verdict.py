@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from dewy.deploy.verdict import is_verdict
+from dewy.deploy.quarantine import is_verdict
 from dewy.errors import (
     ArchiveError,
     ChecksumError,

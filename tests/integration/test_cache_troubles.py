@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from dewy.agent import Agent
-from dewy.caches import shelf
-from dewy.caches.circuit_breaker import CircuitBreaker
+from dewy.caches import disk
+from dewy.caches.outages import CircuitBreaker
 from tests.standins import failing_shelf, programs, publishing
 from tests.standins.fleet import Upstream, all_tick, host, running
 from tests.standins.roots import say
@@ -100,7 +100,7 @@ async def test_unwritable_cache_directory_does_not_block_deployments(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its disk is full, or cannot be written to."""
-    monkeypatch.setattr(shelf, "store", failing)
+    monkeypatch.setattr(disk, "store", failing)
 
     await deploys_twice(upstream, tmp_path, f"file://{tmp_path}/cache")
 

@@ -18,7 +18,7 @@ from tests.eventually import eventually
 from tests.standins import programs, roots
 from tests.standins.site import Dewy
 
-AROUND = "dewy.deploy.deploy_hooks:DeployHooks"
+AROUND = "dewy.deploy.hooks:DeployHooks"
 CURRENT = "dewy.deploy.current"
 FETCHER = "dewy.deploy.fetch:Fetcher"
 FOLLOW_UP = "dewy.follow_up:FollowUp"

@@ -12,7 +12,7 @@ from shutil import which
 
 import pytest
 
-from dewy.demo.publish import PROGRAM
+from dewy.demo.scenario import PROGRAM
 from tests.eventually import eventually
 from tests.needs import needs, require
 from tests.standins import programs

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.demo.publish import PROGRAM
+from dewy.demo.scenario import PROGRAM
 from tests.eventually import eventually
 from tests.standins import programs
 from tests.standins.load import Load

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.deploy.migrate_go import deployed_at
+from dewy.deploy.rebuild import deployed_at
 from tests.eventually import eventually
 from tests.standins import programs, roots
 from tests.standins.roots import say

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.demo.publish import PROGRAM
+from dewy.demo.scenario import PROGRAM
 from dewy.system import start_time
 from tests.eventually import eventually
 from tests.standins import programs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 
-from dewy.registries.answers import AnswerNames, stamp
+from dewy.registries.candidates import AnswerNames, stamp
 
 
 def test_name_is_the_local_time_with_its_offset() -> None:

@@ -8,8 +8,7 @@ import pytest
 
 from dewy.errors import NoRelease
 from dewy.registries import Candidates, Registry, candidates_of
-from dewy.registries.candidates import newest
-from dewy.registries.options import Options
+from dewy.registries.candidates import Options, newest
 from dewy.release import Deployment, Refusal, Release
 from dewy.versions import Selection, Version
 

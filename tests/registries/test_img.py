@@ -12,7 +12,7 @@ from dewy.registries import REGISTRIES, Registry, candidates_of, img
 from dewy.release import Deployment, Release
 from dewy.remotes import Clients
 from dewy.versions import Platform, Selection
-from dewy.versions.image_platform import ImagePlatform
+from dewy.versions.platforms import ImagePlatform
 from tests.needs import needs
 from tests.standins.files import Fault
 from tests.standins.image_api import ImageAPI

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from dewy.errors import NoRelease, RemoteError
+from dewy.registries.candidates import Options
 from dewy.registries.objects import ObjectRegistry
-from dewy.registries.options import Options
 from dewy.release import Deployment
 from dewy.remotes import Clients
 from dewy.versions import Platform, Selection

@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from dewy.errors import Ambiguous, ConfigError, NoRelease
-from dewy.registries.options import Options
+from dewy.registries.candidates import Options
 from dewy.release import Release
-from dewy.versions import Platform, Selection, Version, semver
+from dewy.versions import Platform, Selection, Version
+from dewy.versions.version import parse_semver
 
 SELECTION = Selection(slot="blue", platform=Platform("linux", "amd64"))
 
@@ -116,7 +117,7 @@ def test_excluded_names_are_told() -> None:
     ]
 
 
-VERSION = semver.parse("v1.2.3+blue")
+VERSION = parse_semver("v1.2.3+blue")
 
 
 def test_missing_artifact_is_named_with_its_place() -> None:

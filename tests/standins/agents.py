@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 from dewy.agent import Agent
 from dewy.caches.memory import MemoryCache
 from dewy.config import Settings
-from dewy.deploy.deploy_hooks import DeployHooks
 from dewy.deploy.deployer import AssetsDeployer
 from dewy.deploy.deployment_log import DeploymentLog
 from dewy.deploy.fetch import Fetcher
 from dewy.deploy.history import History, Record
+from dewy.deploy.hooks import DeployHooks
 from dewy.deploy.probation import Probation
 from dewy.deploy.release_store import UnpackedReleaseStore
 from dewy.deploy.releases import Releases

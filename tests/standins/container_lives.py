@@ -15,8 +15,7 @@ from dewy.containers.replica_set import ReplicaSet
 from dewy.daemon import container
 from dewy.daemon.runtime import Endpoints, RunContext
 from dewy.errors import RemoteError
-from dewy.registries.candidates import Candidates
-from dewy.registries.options import Options
+from dewy.registries.candidates import Candidates, Options
 from dewy.release import Deployment, Release
 from dewy.signals import Signals
 from dewy.system import Clock

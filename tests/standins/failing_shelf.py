@@ -6,8 +6,8 @@ import errno
 import os
 from pathlib import Path
 
-from dewy.caches import disk, shelf
-from dewy.caches.shelf import Room
+from dewy.caches import disk
+from dewy.caches.disk import Room
 
 
 def full(room: Room, path: Path, source: Path) -> list[str] | None:
@@ -26,4 +26,4 @@ def _failing(number: int, room: Room, path: Path, source: Path) -> list[str] | N
 
     # The process is that of one cache, and ends with it.
     disk.install = fail
-    return shelf.store(room, path, source)
+    return disk.store(room, path, source)

@@ -13,18 +13,16 @@ from pathlib import Path
 import pytest
 
 from dewy.agent import Agent
-from dewy.caches import Cache, SharedCache, redis_client
+from dewy.caches import Cache, SharedCache, redis
 from dewy.caches.chunks import ChunkedCache
-from dewy.caches.circuit_breaker import CircuitBreaker
-from dewy.caches.outage_log import OutageLog
+from dewy.caches.outages import CircuitBreaker, OutageLog
 from dewy.config import Settings
-from dewy.deploy import lease as deploy_lease
-from dewy.deploy import registry_cache
-from dewy.deploy.deploy_hooks import DeployHooks
+from dewy.deploy import registry_cache, single_flight
 from dewy.deploy.deployer import AssetsDeployer
 from dewy.deploy.deployment_log import DeploymentLog
 from dewy.deploy.fetch import Fetcher, Fetches, scope
 from dewy.deploy.history import History
+from dewy.deploy.hooks import DeployHooks
 from dewy.deploy.probation import Probation
 from dewy.deploy.registry_answer import key
 from dewy.deploy.registry_cache import CachedRegistry, Terms
@@ -165,9 +163,9 @@ def _be_patient(patch: pytest.MonkeyPatch) -> None:
         "within",
         lambda reach, given=0.0: within(reach, max(given, PATIENCE)),
     )
-    patch.setattr(redis_client, "CONNECT", PATIENCE)
+    patch.setattr(redis, "CONNECT", PATIENCE)
     patch.setattr(registry_cache, "UNLOCK", PATIENCE)
-    patch.setattr(deploy_lease, "GIVING_BACK", PATIENCE)
+    patch.setattr(single_flight, "GIVING_BACK", PATIENCE)
 
 
 @asynccontextmanager

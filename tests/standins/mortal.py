@@ -11,10 +11,9 @@ from urllib.parse import urlsplit
 
 from dewy.admin.handlers import Handlers
 from dewy.agent import Agent
-from dewy.changes import Change
+from dewy.deploy.changes import Change
 from dewy.errors import DewyError, EngineError, NoRelease, RemoteError
-from dewy.registries.candidates import Candidates, newest
-from dewy.registries.options import Options
+from dewy.registries.candidates import Candidates, Options, newest
 from dewy.release import Deployment, Release
 from dewy.versions import Selection, Version
 from tests.standins.memory_engine import MemoryEngine

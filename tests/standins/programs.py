@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from dewy.demo.publish import PROGRAM
+from dewy.demo.scenario import PROGRAM
 
 COMMAND = (sys.executable, "-S", "current/program.py")
 

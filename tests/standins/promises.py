@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from dewy.changes import Change
 from dewy.containers.replica_set import ReplicaSet
+from dewy.deploy.changes import Change
 from dewy.deploy.state import State
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dewy.deploy.deploy_hooks import DeployHooks
+from dewy.deploy.hooks import DeployHooks
 from dewy.operations import Operations
 from tests.standins.agents import Hands, acting
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dewy.errors import ConfigError
-from dewy.versions import calver
+from dewy.versions.version import calver_pattern, parse_calver
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ from dewy.versions import calver
     ],
 )
 def test_reads_a_version(format: str, name: str, numbers: tuple[int, ...]) -> None:
-    version = calver.parse(name, format)
+    version = parse_calver(name, format)
 
     assert version is not None
     assert (name, name) == (version.tag, version.text)
@@ -56,11 +56,11 @@ def test_reads_a_version(format: str, name: str, numbers: tuple[int, ...]) -> No
     ],
 )
 def test_version_not_matching_format_is_rejected(format: str, name: str) -> None:
-    assert calver.parse(name, format) is None
+    assert parse_calver(name, format) is None
 
 
 def test_reads_pre_release_and_slot() -> None:
-    version = calver.parse("v2024.06.3-rc.1+blue", "YYYY.0M.MICRO")
+    version = parse_calver("v2024.06.3-rc.1+blue", "YYYY.0M.MICRO")
 
     assert version is not None
     assert ("rc.1", "rc", "blue") == (
@@ -72,7 +72,7 @@ def test_reads_pre_release_and_slot() -> None:
 
 def test_the_first_token_that_fits_is_taken() -> None:
     # YYY is not a token, but begins with one: YY, then a letter.
-    version = calver.parse("24Y.1", "YYY.MICRO")
+    version = parse_calver("24Y.1", "YYY.MICRO")
 
     assert version is not None
     assert (24, 1) == version.numbers
@@ -81,13 +81,13 @@ def test_the_first_token_that_fits_is_taken() -> None:
 @pytest.mark.parametrize("format", ["", "yyyy.mm", "1.2.3", "(.*)"])
 def test_format_without_token_is_rejected_with_example(format: str) -> None:
     with pytest.raises(ConfigError, match=r"YYYY\.0M\.MICRO"):
-        calver.pattern(format)
+        calver_pattern(format)
 
 
 @given(st.dates(), st.dates())
 def test_orders_as_the_calendar_does(one: dt.date, other: dt.date) -> None:
     first, second = (
-        calver.parse(f"{day:%Y}".zfill(4) + f".{day.month}.{day.day}", "YYYY.MM.DD")
+        parse_calver(f"{day:%Y}".zfill(4) + f".{day.month}.{day.day}", "YYYY.MM.DD")
         for day in (one, other)
     )
 

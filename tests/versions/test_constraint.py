@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 
 from dewy.errors import ConfigError
-from dewy.versions import semver
 from dewy.versions.constraint import Constraint
+from dewy.versions.version import parse_semver
 
 
 def allowed(text: str, *names: str) -> list[str]:
     """Those of *names* that the constraint *text* allows."""
     constraint = Constraint.parse(text)
-    versions = [semver.parse(name) for name in names]
+    versions = [parse_semver(name) for name in names]
     return [each.tag for each in versions if each and constraint.allows(each)]
 
 

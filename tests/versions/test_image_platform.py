@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dewy.versions.image_platform import ImagePlatform
+from dewy.versions.platforms import ImagePlatform
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from ... import urls
-from ...errors import ConfigError, EngineError, ImplementationUnavailable
-from ...extras import install_hint
+from ...errors import ConfigError, EngineError, ImplementationUnavailable, install_hint
 from ..model import Engine
 
 __all__ = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .extract import unpack
-from .limits import ArchiveLimits
-from .rules import UnpackRules
+from .limits import ArchiveLimits, UnpackRules
 
 __all__ = ["ArchiveLimits", "UnpackRules", "unpack"]

@@ -15,10 +15,8 @@ from pathlib import Path
 from threading import Event
 
 from ...errors import ArchiveError, DeploymentError
-from .formats import Format, format_of
-from .limits import Budget
-from .rules import UnpackRules
-from .streams import STREAMS
+from .formats import STREAMS, Format, format_of
+from .limits import Budget, UnpackRules
 from .tar import unpack_tar
 from .tree import Tree, quoted
 from .zip import unpack_zip

@@ -1,9 +1,9 @@
-"""Limits on an archive's content, counted while it is unpacked."""
+"""Rules of unpacking, and limits on an archive's content, counted meanwhile."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Event
 from typing import Protocol
 
@@ -130,3 +130,24 @@ class Budget:
     def _go_on(self) -> None:
         if self._stop.is_set():
             raise DeploymentError("unpacking was interrupted", host=True)
+
+
+@dataclass(frozen=True, slots=True)
+class UnpackRules:
+    """
+    The rules for unpacking.
+
+    Attributes:
+        strip: The number of directories left out at the beginning of each name, as by
+            `tar --strip-components`.
+
+        absolute_links: Links may have absolute targets.
+
+        program: The path of the program in the release, or "". It can be executed
+            afterwards, even where the archive holds no permissions.
+    """
+
+    limits: ArchiveLimits = field(default_factory=ArchiveLimits)
+    strip: int = 0
+    absolute_links: bool = False
+    program: str = ""

@@ -14,9 +14,8 @@ from copy import copy
 from typing import BinaryIO, cast
 
 from ...errors import ArchiveError
-from .formats import Format
+from .formats import STREAMS, Format
 from .limits import MIB, Budget, ByteSource
-from .streams import STREAMS
 from .tree import Tree, quoted
 
 DIRECTORY = 64 * MIB

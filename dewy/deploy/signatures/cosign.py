@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from ...errors import ConfigError
-from .content import WHOLE, decoded, digest, is_signed, whole
+from .verification import WHOLE, decoded, digest, is_signed, whole
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey

@@ -7,11 +7,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...config import Settings
-from ...errors import ConfigError, DeploymentError, ImplementationUnavailable, Mistakes
-from ...extras import install_hint
+from ...errors import (
+    ConfigError,
+    DeploymentError,
+    ImplementationUnavailable,
+    Mistakes,
+    install_hint,
+)
 from ...ioprocess import brief
 from . import Key, Keys, cosign, minisign, openpgp
-from .content import unmarked
+from .verification import unmarked
 
 __all__ = ["LIMIT", "load", "load_all", "of"]
 

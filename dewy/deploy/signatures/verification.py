@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import codecs
+import hashlib
 import logging
+from base64 import b64decode
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...errors import Missing, SignatureError
 from ...release import Release
 from . import Key
-from .content import unmarked
 
-__all__ = ["LIMIT", "Read", "Signed", "require_listed", "verify"]
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+__all__ = [
+    "LIMIT",
+    "WHOLE",
+    "Read",
+    "Signed",
+    "decoded",
+    "digest",
+    "is_signed",
+    "require_listed",
+    "unmarked",
+    "verify",
+    "whole",
+]
 
 log = logging.getLogger(__name__)
 
@@ -83,3 +101,64 @@ async def verify(
         f"signature of {release.file} does not verify: {' and '.join(names)} "
         "is by no key of --verify-signature, or over other bytes"
     )
+
+
+MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+
+WHOLE = 64 * 1024 * 1024
+"""Bytes that a file may have whose signature is over all of it, not over a hash."""
+
+
+def digest(path: Path, algorithm: str) -> bytes:
+    """Return the hash of the file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, algorithm).digest()
+
+
+def whole(path: Path, limit: int, advice: str) -> bytes:
+    """
+    Return all of the file: in memory, for a mapped one that shrinks is a SIGBUS.
+
+    Raises:
+        SignatureError: the file is larger than *limit* bytes; *advice* says what to do.
+    """
+    with open(path, "rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise SignatureError(
+            f"{path.name} is larger than the {limit} bytes that a signature "
+            f"without a hash may be over; {advice}"
+        )
+    return content
+
+
+def decoded(text: bytes) -> bytes:
+    """Return the bytes that are *text* in Base64; b"" for something else."""
+    try:
+        return b64decode(b"".join(text.split()), validate=True)
+    except ValueError:
+        return b""
+
+
+def is_signed(key: Ed25519PublicKey, signature: bytes, message: bytes) -> bool:
+    """Return whether *signature* is one by *key* over *message*."""
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        key.verify(signature, message)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def unmarked(content: bytes) -> bytes:
+    """Return text with a byte order mark, as Windows writes it, as plain UTF-8."""
+    for mark, encoding in MARKS.items():
+        if content.startswith(mark):
+            text = content.removeprefix(mark).decode(encoding, errors="replace")
+            return text.encode()
+    return content

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
-from ...errors import ConfigError, ImplementationUnavailable, RemoteError
-from ...extras import install_hint
+from ...errors import ConfigError, ImplementationUnavailable, RemoteError, install_hint
 from ...ioprocess import brief
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from yarl import URL
 
 from ...errors import OddAnswer, RemoteError
 from ...system import Clock
-from ...versions.image_platform import ImagePlatform
+from ...versions.platforms import ImagePlatform
 from .. import Clients, http
 from .api import RegistryAPI, RegistryRequest, RegistryResponse
 from .image_signature import ImageSignature, signatures_in, tag_of

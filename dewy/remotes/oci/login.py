@@ -22,7 +22,7 @@ from typing import ParamSpec, TypeVar
 
 from ...errors import RemoteError
 from ...ioprocess import brief
-from ...troubles import Trouble, tell
+from ...logs import Trouble, warn_once
 from . import docker_config, docker_credential
 from .credentials import Credentials
 from .docker_config import Logins
@@ -56,7 +56,7 @@ async def credentials_for(
         return found
     search = _Search(host, environ)
     found = await search.find()
-    tell(log, ("credentials", host), search.troubles)
+    warn_once(log, ("credentials", host), search.troubles)
     if not search.troubles:
         return found
     failures = tuple(trouble.error for trouble in search.troubles)

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from ...versions.image_platform import ImagePlatform
+from ...versions.platforms import ImagePlatform
 
 INDEXES = frozenset(
     {

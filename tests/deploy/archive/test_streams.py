@@ -10,9 +10,8 @@ import pytest
 import zstandard
 
 from dewy.deploy.archive.extract import BROKEN
-from dewy.deploy.archive.formats import Format
+from dewy.deploy.archive.formats import STREAMS, Format
 from dewy.deploy.archive.limits import MIB, PIECE
-from dewy.deploy.archive.streams import STREAMS
 from dewy.errors import ArchiveError
 from tests.standins.archives import COMPRESSORS, zstd
 

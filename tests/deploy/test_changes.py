@@ -6,8 +6,7 @@ import asyncio
 
 import pytest
 
-from dewy.changes import Busy, Cancelled, Change, ChangeSlot
-from dewy.deploy.attempt import Attempt
+from dewy.deploy.changes import Attempt, Busy, Cancelled, Change, ChangeSlot
 
 
 def change(target: str = "v2") -> Change:
@@ -138,7 +137,7 @@ async def test_cancelled_requester_cancels_and_undoes_change(
 async def test_change_that_takes_long_to_undo_does_not_hold_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("dewy.changes.UNDOING", 0.01)
+    monkeypatch.setattr("dewy.deploy.changes.UNDOING", 0.01)
     slot, said = ChangeSlot(), []
     begun, undone = asyncio.Event(), asyncio.Event()
 

@@ -1,0 +1,144 @@
+"""A cache's server: trust in it, deadlines for its answers, its outages in the log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from ..errors import ConfigError, RateLimited, RemoteError
+from ..logs import summary
+
+log = logging.getLogger(__name__)
+
+ADVICE = "could not be trusted: its TLS handshake or certificate failed"
+
+
+def authorities(path: str) -> str:
+    """
+    Return *path*, the file that the option `ca` names, or "", once it was read.
+
+    Raises:
+        ConfigError: the file cannot be read, or holds no certificates.
+    """
+    if not path:
+        return path
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        raise ConfigError(
+            f"option ca={path!r} must be a file of certificates in PEM form"
+        ) from None
+    except OSError:
+        raise ConfigError(f"option ca={path!r} must be a file that can be read") from (
+            None
+        )
+    return path
+
+
+def is_distrust(exc: BaseException | None) -> bool:
+    """Return whether *exc*, or one of its causes, is a failure of TLS."""
+    while exc is not None:
+        if isinstance(exc, ssl.SSLError | ssl.CertificateError):
+            return True
+        exc = exc.__cause__ or exc.__context__
+    return False
+
+
+T = TypeVar("T")
+
+PATIENCE = 5.0
+"""Seconds for one call."""
+
+AWAY = 15.0
+"""Seconds in which a store that missed its deadline is not asked again."""
+
+
+class CircuitBreaker:
+    """
+    Deadlines for calls to one store.
+
+    A store that is slow rather than down would cost its deadline call by call;
+    so after one missed deadline the next calls fail at once, for a while.
+
+    Args:
+        where: The store's name in messages; no secrets.
+    """
+
+    def __init__(
+        self, where: str, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.where = where
+        self._monotonic = monotonic
+        self._away_until = float("-inf")
+
+    @asynccontextmanager
+    async def within(self, seconds: float = PATIENCE) -> AsyncIterator[None]:
+        """
+        Give the block *seconds*.
+
+        Raises:
+            RemoteError: the block took longer, or another one did a moment ago.
+        """
+        if self._monotonic() < self._away_until:
+            raise RemoteError(f"{self.where} did not answer in time a moment ago")
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError:
+            self._away_until = self._monotonic() + AWAY
+            raise RemoteError(f"{self.where} did not answer in {seconds:g} s") from None
+
+
+async def together(*calls: Coroutine[Any, Any, T]) -> list[T]:
+    """
+    Return the results of *calls*, made at once.
+
+    Raises:
+        OSError, RemoteError: the error of the first call that failed; the others are
+            cancelled.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(call, name="cache call") for call in calls]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+class OutageLog:
+    """
+    Reports on a failing cache: one when it begins to fail, one when that is over.
+
+    Reading and writing fail apart. What failed to be read is well when something was
+    read: there are hosts that never write. What was read all the time is well when
+    something was written: a cache that is full or read-only reads well.
+    """
+
+    def __init__(self) -> None:
+        self._reading = self._writing = self._read_since = False
+
+    def noticed(self, exc: Exception, *, reading: bool = False) -> None:
+        """
+        Note that a call failed with *exc*, and its caller goes on without the cache.
+        """
+        # A cache that takes something later only is not away.
+        later = isinstance(exc, RateLimited)
+        told = self._reading or (self._writing and not (reading and self._read_since))
+        level = logging.DEBUG if told or later else logging.WARNING
+        log.log(level, "Went on without the cache", extra={"reason": summary(exc)})
+        if not later:
+            self._reading |= reading
+            self._writing |= not reading
+            self._read_since &= told
+
+    def over(self, *, reading: bool = False) -> None:
+        """Note that the cache took something, or, with *reading*, gave something."""
+        if self._reading or (self._writing and not reading):
+            log.info("Cache works again")
+            self._reading = self._writing = False
+        self._read_since = self._writing
