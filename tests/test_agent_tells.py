@@ -12,10 +12,9 @@ import pytest
 
 from dewy.notifiers import Notice, NoticeKind, Origin, queue
 from dewy.notifiers import pipeline as module
-from dewy.notifiers.backlog import STALE, WAITING
 from dewy.notifiers.memory import MemoryNotifier
 from dewy.notifiers.pipeline import Pipeline, open_pipeline
-from dewy.notifiers.queue import NoticeQueue
+from dewy.notifiers.queue import STALE, WAITING, NoticeQueue
 from dewy.polling import Poller
 from dewy.system import Clock
 from tests.eventually import eventually

@@ -62,7 +62,7 @@ LAYERS = (
     },
     {"_speedups", "__init__"},
 )
-TELEMETRY_READERS = {"checks", "cli", "daemon"}
+TELEMETRY_READERS = {"checks", "daemon"}
 
 
 # dev/write-grpc writes these.

@@ -10,8 +10,7 @@ from typing import Any
 
 from ..deploy.lock import STARTING, STOPPING, Holder, holder
 from ..errors import DewyError
-from .address import LOCKS, PROXY_LOCK, SOCKET, address
-from .control import Progress
+from .control import LOCKS, PROXY_LOCK, SOCKET, Progress, address
 
 __all__ = ["NotAnswering", "NotRunning", "ask"]
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import DEFAULT_ADMIN_PORT
 from ..errors import DewyError
-from .address import PROXY_SOCKET, SOCKET
 from .client import ask
+from .control import PROXY_SOCKET, SOCKET
 from .http import HOST, PORTS_TRIED, status_answer
 
 if TYPE_CHECKING:

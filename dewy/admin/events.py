@@ -1,4 +1,4 @@
-"""Server-sent events of the admin API, sent as things change."""
+"""Server-sent events of the admin API, sent as things change, and rates among them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .guard import visit
-from .rates import Rates, counters
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-__all__ = ["EventStream"]
+__all__ = ["EventStream", "Rates", "counters"]
 
 log = logging.getLogger(__name__)
 
@@ -156,3 +156,63 @@ def _event(name: str, data: object) -> str:
 def _without_labels(replica: Mapping[str, Any]) -> dict[str, Any]:
     """Return *replica* without its labels, which are long and change nothing."""
     return {name: value for name, value in replica.items() if name != "labels"}
+
+
+COUNTED = ("connections_total", "bytes_up", "bytes_down")
+
+Counters = dict[str, tuple[int, ...]]
+
+
+class Rates:
+    """
+    Rates over the last few seconds, of things that come and go.
+
+    Args:
+        window: Seconds. A longer one shows less of a single burst.
+    """
+
+    def __init__(self, window: float = 3.0) -> None:
+        self._window = window
+        self._taken: deque[tuple[float, Counters]] = deque()
+
+    def take(self, now: float, counted: Counters) -> dict[str, dict[str, float]]:
+        """
+        Per second and by id, now that *counted* is what was counted by *now*.
+
+        What was not there before moves nothing yet, nor does what began anew.
+        """
+        # The newest that is older than the window stays: it is where that begins.
+        while len(self._taken) > 1 and self._taken[1][0] <= now - self._window:
+            self._taken.popleft()
+        self._taken.append((now, counted))
+        return {each: self._rates(each, now, after) for each, after in counted.items()}
+
+    def _rates(self, each: str, now: float, after: tuple[int, ...]) -> dict[str, float]:
+        since, before = next(
+            (at, taken[each]) for at, taken in self._taken if each in taken
+        )
+        seconds = now - since
+        if seconds <= 0:
+            return dict.fromkeys(COUNTED, 0.0)
+        moved = (max(0, new - old) for new, old in zip(after, before, strict=True))
+        return {
+            name: round(count / seconds, 1)
+            for name, count in zip(COUNTED, moved, strict=True)
+        }
+
+
+def counters(status: Mapping[str, Any]) -> Counters:
+    """Return what is counted in *status*: by id or address."""
+    return {
+        name: tuple(int(each.get(counter, 0)) for counter in COUNTED)
+        for name, each in _counted(status)
+    }
+
+
+def _counted(status: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for each in (*status["replicas"], *status.get("backends", ())):
+        yield each["id"], each
+    # Only where the proxy listens is anything counted.
+    for each in status["ports"]:
+        if "connections_total" in each:
+            yield each["address"], each

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from ..agent import Agent
-from ..config.names import app_name
+from ..config.settings import app_name
 from ..containers.replica_set import ReplicaSet
 from ..deploy import verbs
 from ..deploy.changes import Attempt

@@ -12,17 +12,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import DewyError
 from . import page
-from .connection_limiter import ConnectionLimiter
 from .events import EventStream
-from .guard import guard, harden
-from .public import public
+from .guard import ConnectionLimiter, guard, harden
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from .metrics import Handler
-
-__all__ = ["AdminAPI", "bind"]
 
 log = logging.getLogger(__name__)
 
@@ -201,3 +196,39 @@ def _backends(status: Mapping[str, Any]) -> int:
     """Return the number of replicas with an address, or of the proxy's backends."""
     replicas = sum(bool(each["upstream"]) for each in status["replicas"])
     return replicas + len(status.get("backends", ()))
+
+
+def public(status: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return *status* without what programs say of themselves: it may hold secrets.
+
+    Step, exit and category of a failure stay, and whether there is more to read.
+    """
+    return {
+        **_without(status, "last_detail"),
+        "quarantine": [_discreet(each) for each in status["quarantine"]],
+        "generations": [_without(each, "status") for each in status["generations"]],
+    }
+
+
+def _discreet(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {**_without(entry, "detail"), "wrote": bool(entry.get("detail"))}
+
+
+def _without(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if key != name}
+
+
+Handler = Callable[["web.Request"], Awaitable["web.StreamResponse"]]
+
+
+def answering(text: Callable[[], Awaitable[bytes]], content_type: str) -> Handler:
+    """Answer with what *text* says at that moment."""
+
+    async def metrics(request: web.Request) -> web.Response:
+        from aiohttp import web
+
+        body = await text()
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    return metrics

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Settings
-from ..config.names import app_name
+from ..config.settings import app_name
 from ..deploy import verbs
 from ..deploy.changes import DONE, new_id
 from ..deploy.history import History, Record

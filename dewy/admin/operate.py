@@ -11,9 +11,8 @@ from ..config.resolve import missing_registry
 from ..deploy.state import StateFile
 from ..errors import ConfigError, Mistakes, RootBusy
 from ..system import Clock
-from .address import PROXY_SOCKET, SOCKET
 from .client import LOOK, MOMENT, NotAnswering, NotRunning, ask
-from .control import Progress
+from .control import PROXY_SOCKET, SOCKET, Progress
 
 __all__ = ["look", "operate"]
 

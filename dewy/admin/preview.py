@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from .. import urls
+from ..caches import CACHES
 from ..config import Settings
 from ..containers.image_store import ImageVerifier
 from ..containers.selection import selection_of
 from ..deploy.candidates import Absence, Found, ask
+from ..deploy.registry_cache import ttl_of
 from ..deploy.signatures.keys import load_all, of
 from ..deploy.signatures.verification import require_listed
 from ..errors import (
@@ -29,9 +32,9 @@ from ..registries.img import repository_of
 from ..release import Refusal, Release
 from ..remotes import Clients
 from ..system import Clock
-from . import cache, offline
+from . import offline
 
-__all__ = ["known", "opened", "preview"]
+__all__ = ["cache_trouble", "known", "opened", "preview"]
 
 PATIENCE = 120.0
 
@@ -49,7 +52,7 @@ async def preview(settings: Settings, clock: Clock | None = None) -> dict[str, A
         ConfigError: the URL of the registry or of the cache cannot be used.
     """
     status = await known(settings, clock)
-    unusable = await cache.trouble(settings)
+    unusable = await cache_trouble(settings)
     found = await _found(settings, status, clock or Clock())
     return {**found, "cache_error": unusable} if unusable else found
 
@@ -178,3 +181,38 @@ def _quarantined(
         if e["tag"] == release.tag and e["identity"] in ("", release.identity)
     )
     return next(about, None)
+
+
+CACHE_PATIENCE = 20.0
+PROBE = "registry-cache/check"
+"""A key that is never there."""
+
+LISTED = frozenset({"gs"})
+"""Schemes of stores in which only a list tells that the whole bucket is not there."""
+
+
+async def cache_trouble(settings: Settings) -> str:
+    """
+    Describe in one line why the cache cannot be read; return "" if it can.
+
+    Raises:
+        ConfigError: the cache's URL cannot be used.
+    """
+    url = settings.cache or settings.cache_dir.as_uri()
+    ttl_of(url)
+    # In a thread, because the first use of a scheme imports from disk.
+    cache = await asyncio.to_thread(CACHES.open, url, settings.cache_dir)
+    async with AsyncExitStack() as stack:
+        if isinstance(cache, AbstractAsyncContextManager):
+            # Not entered: its upkeep deletes what nobody needs.
+            stack.push_async_exit(cache)
+        try:
+            async with asyncio.timeout(CACHE_PATIENCE):
+                await cache.get(PROBE)
+                if urlsplit(url).scheme in LISTED:
+                    await cache.keys(PROBE)
+        except TimeoutError:
+            return f"{urls.redact(url)} did not answer in {CACHE_PATIENCE:g} s"
+        except (OSError, RemoteError) as exc:
+            return summary(exc)
+    return ""

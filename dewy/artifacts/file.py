@@ -7,8 +7,7 @@ from urllib.parse import SplitResult
 
 from ..errors import Missing, RemoteError
 from ..ioprocess import reading
-from ..ioprocess.pool import IOPool
-from ..ioprocess.process import IOProcess
+from ..ioprocess.process import IOPool, IOProcess
 from ..release import Release
 from ..remotes import Clients, local
 from ..remotes.partial_file import PartialFile

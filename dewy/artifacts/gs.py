@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import SplitResult
 
 from ..remotes import Clients
-from ..remotes.gcs.location import GCSLocation
+from ..remotes.objects.gcs import GCSLocation
 from .objects import ObjectArtifacts
 
 

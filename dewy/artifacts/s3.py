@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import SplitResult
 
 from ..remotes import Clients
-from ..remotes.s3.location import S3Location
+from ..remotes.objects.s3 import S3Location
 from .objects import ObjectArtifacts
 
 

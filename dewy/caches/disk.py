@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..files import sync_directory
-from ..ioprocess.life import alive
+from ..ioprocess.protocol import alive
 from . import CacheEntry, make_room
 
 ABANDONED = 3600.0

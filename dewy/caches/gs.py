@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import SplitResult
 
-from ..remotes.gcs import location
+from ..remotes.objects import gcs
 from .objects import OPTIONS, CacheLimits, ObjectCache
 
-ALLOWED = {**location.OPTIONS, **OPTIONS}
+ALLOWED = {**gcs.OPTIONS, **OPTIONS}
 
 
 class GSCache(ObjectCache):
@@ -16,5 +16,5 @@ class GSCache(ObjectCache):
 
     def __init__(self, url: SplitResult, default_directory: Path) -> None:
         limits = CacheLimits.read(url, ALLOWED)
-        where = location.GCSLocation.read(url, ALLOWED)
+        where = gcs.GCSLocation.read(url, ALLOWED)
         super().__init__(where, limits, default_directory)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import SplitResult
 
-from ..remotes.s3 import location
+from ..remotes.objects import s3
 from .objects import OPTIONS, CacheLimits, ObjectCache
 
-ALLOWED = {**location.OPTIONS, **OPTIONS}
+ALLOWED = {**s3.OPTIONS, **OPTIONS}
 
 
 class S3Cache(ObjectCache):
@@ -16,5 +16,5 @@ class S3Cache(ObjectCache):
 
     def __init__(self, url: SplitResult, default_directory: Path) -> None:
         limits = CacheLimits.read(url, ALLOWED)
-        where = location.S3Location.read(url, ALLOWED)
+        where = s3.S3Location.read(url, ALLOWED)
         super().__init__(where, limits, default_directory)

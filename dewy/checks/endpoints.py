@@ -35,7 +35,7 @@ from ..supervisor.processes import holders, members
 from ..supervisor.processes import name_of as process_name
 from ..supervisor.sockets import open_listeners
 from ..system import hostname
-from ..telemetry.loading import load
+from ..telemetry import load
 from .finding import Finding, Level
 
 __all__ = [

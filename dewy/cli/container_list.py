@@ -11,8 +11,7 @@ import click
 from .. import loop
 from ..errors import DewyError
 from .arguments import options_for, settings_from
-from .output import as_json, columns
-from .watch import refresh
+from .output import as_json, columns, refresh
 
 if TYPE_CHECKING:
     from ..admin.discovery import Instance

@@ -45,6 +45,12 @@ COMMANDS = (
     "help",
 )
 
+SHARED = {
+    **dict.fromkeys(("server", "assets", "container", "proxy"), "modes"),
+    **dict.fromkeys(("deploy", "rollback", "retry", "abort"), "verbs"),
+    **dict.fromkeys(("hold", "unhold", "pause", "resume", "reload"), "verbs"),
+}
+"""Modules of several commands; any other command has one of its own name."""
 
 NAMED = frozenset(
     {
@@ -64,7 +70,7 @@ NAMED = frozenset(
 
 
 class LazyGroup(click.Group):
-    """A group whose commands live in modules of their names, imported on first use."""
+    """A group whose commands are imported on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -72,8 +78,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in (*COMMANDS, LIST):
             return None
-        module = import_module(f".{cmd_name.replace(' ', '_')}", __package__)
-        command = cast("click.Command", module.command)
+        command = _imported(cmd_name)
         if not any(param.name == "root" for param in command.params):
             command.params.append(root_option())
             if cmd_name in NAMED:
@@ -99,6 +104,15 @@ class LazyGroup(click.Group):
             return super().parse_args(ctx, args)
         ctx.meta[ARGUMENTS] = tuple(args)
         return super().parse_args(ctx, normalise(args))
+
+
+def _imported(name: str) -> click.Command:
+    if shared := SHARED.get(name):
+        found = getattr(import_module(f".{shared}", __package__), name)
+    else:
+        module = import_module(f".{name.replace(' ', '_')}", __package__)
+        found = module.command
+    return cast("click.Command", found)
 
 
 dewy = LazyGroup(

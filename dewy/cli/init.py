@@ -12,7 +12,7 @@ import click
 
 from ..config import examine
 from ..config.options import Option, options_of
-from ..config.sources import FILE, Said, flags
+from ..config.resolve import FILE, Said, from_flags
 from ..errors import ConfigError, Mistakes
 from .arguments import options_for
 
@@ -59,7 +59,7 @@ def command(force: bool, mode: str | None, **given: object) -> None:
     path = Path.cwd() / FILE
     if path.exists() and not force:
         raise ConfigError(f"{path} is there already; --force writes over it")
-    said = flags(given | _lists(given))
+    said = from_flags(given | _lists(given))
     if not (mode or said or sys.stdin.isatty()):
         raise ConfigError(
             "init needs to know what for: dewy init server, assets or container, with "

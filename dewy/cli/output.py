@@ -1,25 +1,20 @@
-"""Presentation of values to people."""
+"""Presentation of values to people, once or again and again."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-__all__ = [
-    "as_json",
-    "coloured",
-    "columns",
-    "localised",
-    "moment",
-    "period",
-    "span",
-]
+from ..errors import DewyError
 
 GREEN, YELLOW, RED = "green", "yellow", "red"
 
@@ -96,3 +91,27 @@ def columns(rows: Sequence[Sequence[str]], gap: int = 2) -> list[str]:
         (" " * gap).join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+
+
+REFRESH = 2.0
+"""Seconds between two looks."""
+
+CLEAR = "\x1b[H\x1b[2J"
+
+
+def refresh(show: Callable[[], str], *, json_: bool) -> None:
+    """Print what *show* returns; a failure is shown too, for it may pass."""
+    with suppress(KeyboardInterrupt):
+        while True:
+            text = _shown_or_problem(show, json_)
+            click.echo((CLEAR if sys.stdout.isatty() else "") + text)
+            sys.stdout.flush()
+            time.sleep(REFRESH)
+
+
+def _shown_or_problem(show: Callable[[], str], json_: bool) -> str:
+    # A dewy that is being restarted comes back.
+    try:
+        return show()
+    except DewyError as exc:
+        return as_json({"error": str(exc)}) if json_ else str(exc)

@@ -22,10 +22,11 @@ from .output import (
     localised,
     moment,
     period,
+    refresh,
     span,
 )
-from .proxy_screen import proxy_lines
-from .watch import refresh
+
+__all__ = ["proxy_lines"]
 
 Status = Mapping[str, Any]
 
@@ -280,3 +281,32 @@ def _restarted(replica: Status) -> str:
 def _end(last: Status) -> str:
     at = moment(datetime.fromisoformat(last["finished_at"]).timestamp())
     return f"{last['container']} ({last['version']}): {last['how']}, {at}"
+
+
+def proxy_lines(status: Mapping[str, Any]) -> list[str]:
+    """Return a line for each port and each backend of the proxy."""
+    rows = [*_ports(status), *_backends(status)]
+    return columns(rows) if rows else []
+
+
+def _ports(status: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    for each in status["ports"]:
+        yield (
+            f"port {each['address']}",
+            "",
+            f"{each['connections']} connections",
+            f"{each['connections_total']} in all",
+            f"{each['errors']} errors" if each["errors"] else "",
+        )
+
+
+def _backends(status: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    several = len(status["ports"]) > 1
+    for each in status["backends"]:
+        yield (
+            f"backend {each['address']}",
+            str(each["state"]),
+            f"{each['connections']} connections",
+            f"{each['connections_total']} in all",
+            f"for port {each['port']}" if several else "",
+        )

@@ -7,8 +7,7 @@ from ipaddress import ip_address
 from itertools import combinations
 
 from ..errors import ConfigError
-from .kinds import FLAG, HEALTH_PATH, HEALTH_TIMEOUT, KEEP, TIME
-from .option import CONTAINER, Option
+from .option import CONTAINER, FLAG, HEALTH_PATH, HEALTH_TIMEOUT, KEEP, TIME, Option
 from .settings import PortMapping
 from .values import ValueKind, choice, last, number, port_number, share
 

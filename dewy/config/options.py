@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from .archiving import ARCHIVING
+import re
+
+from ..errors import ConfigError
 from .container import CONTAINING
-from .kinds import (
+from .option import (
     ADMIN_PORT,
+    CONTAINER,
     COUNT,
     ENV_FILES,
+    FILES,
     FLAG,
     FORMAT,
     HEALTH_HOST,
@@ -20,6 +24,8 @@ from .kinds import (
     PATH,
     PORTS,
     READY,
+    RUN,
+    SERVER,
     SHELL,
     SOME_TIME,
     TEXT,
@@ -27,15 +33,14 @@ from .kinds import (
     URL,
     URLS,
     VERIFY,
+    Option,
 )
-from .option import CONTAINER, FILES, RUN, SERVER, Option
 from .proxying import PROXY, PROXYING
 from .settings import DEFAULT_ADMIN_PORT
-from .telling import TELLING
+from .values import ValueKind, choice, last, number, size
 
 __all__ = [
     "COMMANDS",
-    "INIT",
     "LIST",
     "OPTIONS",
     "ROWS",
@@ -43,6 +48,87 @@ __all__ = [
     "options_of",
     "options_without_effect",
 ]
+
+SIZE = ValueKind("SIZE", last(size), (int, str))
+RATIO = ValueKind("NUMBER", last(number(0, 1_000_000)), (int,))
+ENTRIES = ValueKind("NUMBER", last(number(1, 100_000_000)), (int,))
+LINKS = ValueKind("WHICH", last(choice("auto", "allow", "refuse")))
+
+ARCHIVING = (
+    Option(
+        "archive-max-bytes",
+        SIZE,
+        "Most bytes an archive may unpack to.",
+        FILES,
+        default="8GiB",
+    ),
+    Option(
+        "archive-max-ratio",
+        RATIO,
+        "Most times its own size an archive above 64 MiB may unpack to, zeros left "
+        "out; 0 for any.",
+        FILES,
+        default="200",
+    ),
+    Option(
+        "archive-max-entries",
+        ENTRIES,
+        "Most files, directories and links in an archive.",
+        FILES,
+        default="200000",
+    ),
+    Option(
+        "absolute-links",
+        LINKS,
+        "Links to absolute paths in an archive: allow, refuse, or auto (allowed by "
+        "server, refused by assets).",
+        FILES,
+        default="auto",
+    ),
+)
+
+
+_ENDPOINT = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", re.ASCII)
+
+
+def endpoint(text: str, what: str) -> str:
+    """
+    Return `HOST:PORT`, or "" for none.
+
+    What is refused is not shown: it may be a URL with a password in it.
+    """
+    match = _ENDPOINT.fullmatch(text)
+    if text and not (match and 0 < int(match[1]) < 65536):
+        raise ConfigError(
+            f"{what} must be HOST:PORT, such as collector.example:4317 or [::1]:4317; "
+            "plain text instead of TLS is asked for by --otlp-insecure"
+        )
+    return text
+
+
+ENDPOINT = ValueKind("HOST:PORT", last(endpoint))
+
+TELLING = (
+    Option(
+        "telemetry",
+        FLAG,
+        "Answer /metrics on the local HTTP API, for Prometheus.",
+        RUN | PROXY,
+    ),
+    Option(
+        "otlp-endpoint",
+        ENDPOINT,
+        "Tell this OpenTelemetry collector, by gRPC; turns telemetry on.",
+        RUN | PROXY,
+    ),
+    Option(
+        "otlp-insecure",
+        FLAG,
+        "Tell it in plain text instead of TLS.",
+        RUN | PROXY,
+    ),
+)
+
 
 LIST = "container list"
 INIT = "init"

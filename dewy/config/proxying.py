@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from ..errors import ConfigError
 from .endpoint import BackendAddress, Endpoint, parse_backend
-from .kinds import FLAG, HEALTH_PATH, TIME
-from .option import CONTAINER, Option
+from .option import CONTAINER, FLAG, HEALTH_PATH, TIME, Option
 from .values import ValueKind, choice, last, number
 
 __all__ = ["PROXY", "PROXYING", "proxying_faults"]

@@ -150,3 +150,16 @@ class Settings:
     def private(self) -> Path:
         """The directory of dewy's own files in this root."""
         return self.root / ".dewy"
+
+
+def app_name(registry: str, name: str = "") -> str:
+    """
+    Return the application's name in the admin API and labels: *name* if given, else the
+    end of its registry URL.
+
+    "" where there is neither.
+    """
+    if name:
+        return name
+    rest = registry.partition("://")[2].partition("?")[0]
+    return rest.rstrip("/").rpartition("/")[2].partition(":")[0]

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 
 from .. import urls
 from ..config import PortMapping, Settings
-from ..config.names import app_name
+from ..config.settings import app_name
 from ..remotes.oci.reference import Reference
 from .engines.decode import repository
 from .model import Container

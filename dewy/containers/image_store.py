@@ -30,7 +30,7 @@ from ..release import Release
 from ..remotes import Clients
 from ..remotes.oci.client import connect
 from ..remotes.oci.credentials import Credentials
-from ..remotes.oci.image_signature import is_about
+from ..remotes.oci.manifest import is_about
 from ..remotes.oci.reference import Reference
 from .application import DIGEST, Application, reference_of
 from .model import Engine, Image

@@ -5,7 +5,7 @@ Nothing is created before everything that can be refused has been checked, and
 what runs is brought up from this host before the registry is asked.
 """
 
-from .last_resort import LastResort
 from .run import run
+from .shutdown import LastResort
 
 __all__ = ["LastResort", "run"]

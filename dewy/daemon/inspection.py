@@ -1,12 +1,15 @@
-"""Comparison, every few seconds, of dewy's state with the facts."""
+"""Comparison of dewy's state with the facts, every few seconds and before each poll."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 
+from ..admin.control import ControlServer
+from ..deploy.lock import RootLock
 from ..deploy.releases import Releases
 from ..deploy.state_store import StateStore
 from ..errors import DewyError
@@ -14,7 +17,7 @@ from ..logs import summary
 from ..supervisor.generations import Generations
 from ..supervisor.worker import Worker
 
-__all__ = ["inspecting", "keep_link", "keep_release"]
+__all__ = ["RootGuard", "inspecting", "keep_link", "keep_release"]
 
 log = logging.getLogger(__name__)
 
@@ -100,3 +103,46 @@ async def _inspect(looks: tuple[Look, ...], period: float) -> None:
                 log.exception("Inspection ran into a fault of dewy")
             else:
                 told.pop(look, None)
+
+
+@dataclass(frozen=True, slots=True)
+class RootGuard:
+    """
+    Guard that restores what was removed from `.dewy` under a running dewy.
+
+    A control socket that could not be opened, as on a file system that was read-only,
+    is opened once it can be.
+    """
+
+    lock: RootLock
+    state_store: StateStore
+    control: ControlServer
+
+    async def restore(self) -> None:
+        """
+        Bring back the directory, the lock, the state and the socket.
+
+        Raises:
+            RootBusy: the root was taken by another dewy meanwhile.
+            OSError: the directory cannot be written.
+        """
+        restored = []
+        if await asyncio.to_thread(self.lock.restore):
+            restored.append("lock")
+        if await self.state_store.restore():
+            restored.append("state")
+        if not self.control.listens:
+            await self._listen()
+        elif await self.control.restore():
+            restored.append("socket")
+        if restored:
+            log.warning(
+                "Restored what was removed from the root",
+                extra={"restored": restored, "directory": str(self.lock.private)},
+            )
+
+    async def _listen(self) -> None:
+        with suppress(DewyError, OSError):
+            await self.control.__aenter__()
+            await asyncio.to_thread(self.lock.tell, "")
+            log.info("Control socket opened", extra={"socket": str(self.control.path)})

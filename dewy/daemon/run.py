@@ -9,11 +9,9 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from .. import __version__
-from ..admin.address import SOCKET
-from ..admin.control import ControlServer
+from ..admin.control import SOCKET, ControlServer
 from ..admin.handlers import Handlers
-from ..admin.http import AdminAPI
-from ..admin.metrics import answering
+from ..admin.http import AdminAPI, answering
 from ..admin.recent_history import RecentHistory
 from ..agent import Agent
 from ..config import Settings
@@ -27,15 +25,13 @@ from ..signals import Signals
 from ..supervisor.policy import Policy
 from ..system import Clock
 from ..systemd import Service
-from ..telemetry.loading import load
+from ..telemetry import load
 from .assets import unpacking
-from .inspection import inspecting, keep_link
-from .last_resort import LastResort
+from .inspection import RootGuard, inspecting, keep_link
 from .pending import Reread, pending
-from .root_guard import RootGuard
 from .runtime import RunContext, opened
 from .server import supervise
-from .shutdown import MARGIN, ended
+from .shutdown import MARGIN, LastResort, ended
 
 __all__ = ["run"]
 

@@ -1,4 +1,4 @@
-"""Messages between dewy and a helper process: a length, then a pickle."""
+"""Messages between dewy and a helper process, and signs of life from a long call."""
 
 from __future__ import annotations
 
@@ -38,3 +38,23 @@ def encode(message: object) -> bytes:
     """Return the bytes of *message*, its length first."""
     body = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
     return LENGTH.pack(len(body)) + body
+
+
+Tell = Callable[[], None]
+
+
+def _nobody_waits() -> None:
+    pass
+
+
+tell: Tell = _nobody_waits
+"""Tells dewy that the call goes on; set in a helper process."""
+
+
+def alive() -> None:
+    """
+    Say that this call makes progress.
+
+    Called after each step of work whose whole may take minutes.
+    """
+    tell()

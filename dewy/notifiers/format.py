@@ -1,8 +1,19 @@
-"""Presentation of durations, times and output to people."""
+"""Layout of notices for people: durations, output, mail and Slack's messages."""
 
 from __future__ import annotations
 
+import colorsys
+import hashlib
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.utils import format_datetime
+from typing import Any
+
+from .. import __version__
 from ..logs import readable
+from ..system import utc
+from . import Hook, Notice, NoticeKind, Origin
 
 LINES = 50
 CUT = 1900
@@ -28,3 +39,142 @@ def tail(text: str) -> str:
     text = readable(text)
     kept = "\n".join(text.split("\n")[-LINES:]).encode()[-CUT:].decode(errors="ignore")
     return kept if len(kept) == len(text) else f"...\n{kept}"
+
+
+def letter(
+    notice: Notice,
+    origin: Origin,
+    sender: str,
+    recipients: Sequence[str],
+    subject: str,
+) -> EmailMessage:
+    """
+    Return the mail that tells of *notice*; its id is the same however often it is sent.
+    """
+    message = EmailMessage()
+    message["From"] = sender
+    message["To"] = ", ".join(recipients)
+    message["Subject"] = _hook_subject(notice.hook) if notice.hook else subject
+    at = utc(notice.at) if notice.at else datetime.now(UTC)
+    message["Date"] = format_datetime(at)
+    message["Message-ID"] = f"<{notice.id}@{sender.rpartition('@')[2]}>"
+    message["Auto-Submitted"] = "auto-generated"
+    body = _hook_mail_text(notice.hook) if notice.hook else _mail_text(notice)
+    message.set_content("\n".join([*body, *_trailer(origin)]) + "\n")
+    return message
+
+
+def _mail_text(notice: Notice) -> Iterator[str]:
+    yield notice.text
+    for title, text in notice.fields:
+        if text:
+            yield from ("", f"{title.capitalize()}:", text)
+
+
+def _hook_subject(hook: Hook) -> str:
+    return f"Dewy {hook.name} Hook {_fate(hook)}"
+
+
+def _hook_mail_text(hook: Hook) -> Iterator[str]:
+    yield f"{hook.name} Hook {_fate(hook)}"
+    yield ""
+    yield f"Command: {hook.command}"
+    yield f"Exit Code: {hook.exit_code}"
+    yield f"Duration: {duration(hook.duration)}"
+    for title, text in (("STDOUT", hook.stdout), ("STDERR", hook.stderr)):
+        if text:
+            yield from ("", f"{title}:", text)
+
+
+def _trailer(origin: Origin) -> Iterator[str]:
+    yield from ("", f"Host: {origin.host}", f"Working dir: {readable(origin.root)}")
+    yield from ("", "--", f"dewy {__version__}")
+
+
+def _fate(hook: Hook) -> str:
+    return "SUCCESS" if hook.success else "FAILED"
+
+
+SUCCEEDED, FAILED = "#36a64f", "#dd0000"
+TURN = 35 / 360
+
+_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+
+
+def attachment(notice: Notice, host: str, footer: str) -> dict[str, Any]:
+    """Return the attachment of the message that tells of *notice*."""
+    shown = (
+        _hook_attachment(notice.hook)
+        if notice.hook
+        else _plain_attachment(notice, host)
+    )
+    shown |= {"footer": footer, "mrkdwn_in": ["text", "fields"]}
+    if notice.at:
+        shown["ts"] = int(notice.at)
+    return shown
+
+
+def footer(host: str, title: str, url: str) -> str:
+    """Return the source of a message: what is deployed, and on which host."""
+    name = escaped(title or url)
+    if url:
+        name = f"<{url}|{name}>"
+    return f"{name}/{host}" if name else host
+
+
+def colour(host: str) -> str:
+    """
+    Return the colour of a host, always the same: three bytes of its digest.
+
+    What would look like a failure is turned towards orange.
+    """
+    red, green, blue = hashlib.md5(host.encode(), usedforsecurity=False).digest()[:3]
+    if red >= 0xCC and green <= 0x33 and blue <= 0x33:
+        hue, light, full = colorsys.rgb_to_hls(red / 255, green / 255, blue / 255)
+        turned = colorsys.hls_to_rgb((hue + TURN) % 1.0, light, full)
+        red, green, blue = (int(part * 255 + 0.5) for part in turned)
+    return f"#{red:02X}{green:02X}{blue:02X}"
+
+
+def escaped(text: str) -> str:
+    """Return *text* without what Slack takes for markup of its own."""
+    return text.translate(_ESCAPES)
+
+
+def _plain_attachment(notice: Notice, host: str) -> dict[str, Any]:
+    return {
+        "color": FAILED if notice.kind is NoticeKind.ERROR else colour(host),
+        "fallback": notice.text,
+        "text": escaped(notice.text),
+        "fields": [
+            {"title": title.capitalize(), "value": _block(text), "short": False}
+            for title, text in notice.fields
+            if text
+        ],
+    }
+
+
+def _hook_attachment(hook: Hook) -> dict[str, Any]:
+    outputs = (("Stdout", hook.stdout), ("Stderr", hook.stderr))
+    fields = [
+        {"title": title, "value": _block(tail(text)), "short": False}
+        for title, text in outputs
+        if text
+    ]
+    fields += [
+        {"title": "Exit Code", "value": f"`{hook.exit_code}`", "short": True},
+        {"title": "Duration", "value": duration(hook.duration), "short": True},
+    ]
+    title = f"{hook.name} Hook"
+    return {
+        "color": SUCCEEDED if hook.success else FAILED,
+        "fallback": f"{title} {'succeeded' if hook.success else 'failed'}",
+        "title": title,
+        "text": _block(hook.command),
+        "fields": fields,
+    }
+
+
+def _block(text: str) -> str:
+    # A zero-width space keeps the text from ending the block.
+    return "```" + escaped(text).replace("```", "``\u200b`") + "```"

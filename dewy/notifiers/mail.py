@@ -24,7 +24,7 @@ from ..errors import ConfigError, RemoteError
 from ..remotes.vendor_files import require_answers
 from ..system import for_certain
 from . import Notice, Origin, PartlyDelivered, Undeliverable
-from .mail_message import letter
+from .format import letter
 
 log = logging.getLogger(__name__)
 

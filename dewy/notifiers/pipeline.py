@@ -10,12 +10,8 @@ from ..errors import ConfigError
 from ..logs import readable, redactor
 from ..system import Clock
 from . import NOTIFIERS, Notice, Notifier, Origin
-from .dedup import Dedup
-from .health import Health
-from .min_level import MinLevel
-from .queue import NoticeQueue
-from .redacting import Redacting, Strike
-from .throttle import Throttle
+from .filters import Dedup, MinLevel, Redacting, Strike, Throttle
+from .queue import Health, NoticeQueue
 
 __all__ = ["Pipeline", "name_of", "open_pipeline", "open_target"]
 

@@ -17,7 +17,7 @@ from .. import __version__, urls
 from ..errors import ConfigError, RemoteError
 from ..remotes import http
 from . import Notice, NoticeKind, Origin, Undeliverable
-from .slack_message import attachment, footer
+from .format import attachment, footer
 
 TOKEN = "SLACK_TOKEN"
 API = "SLACK_API_URL"

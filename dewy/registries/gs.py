@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import SplitResult
 
 from ..remotes import Clients
-from ..remotes.gcs.location import OPTIONS, GCSLocation
+from ..remotes.objects.gcs import OPTIONS, GCSLocation
 from ..versions import Selection
 from .candidates import COMMON, Options
 from .objects import ObjectRegistry

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import SplitResult
 
 from ..remotes import Clients
-from ..remotes.s3.location import OPTIONS, S3Location
+from ..remotes.objects.s3 import OPTIONS, S3Location
 from ..versions import Selection
 from .candidates import COMMON, Options
 from .objects import ObjectRegistry

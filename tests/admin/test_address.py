@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.admin.address import address
+from dewy.admin.control import address
 from dewy.errors import DewyError
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from dewy.admin.connection_limiter import LARGEST_HEAD, MOST_VISITS
+from dewy.admin.guard import LARGEST_HEAD, MOST_VISITS
 from dewy.admin.http import AdminAPI
 from tests.eventually import eventually
 from tests.standins.browsing import connected, get, parsed, telling

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from dewy.admin.http import AdminAPI
-from dewy.admin.metrics import answering
+from dewy.admin.http import AdminAPI, answering
 
 
 async def status() -> dict[str, Any]:

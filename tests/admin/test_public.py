@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dewy.admin.public import public
+from dewy.admin.http import public
 
 
 def test_words_of_programs_are_left_out() -> None:

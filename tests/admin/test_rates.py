@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dewy.admin.rates import Rates, counters
+from dewy.admin.events import Rates, counters
 
 
 def test_rates_are_of_the_window() -> None:

@@ -102,7 +102,7 @@ def test_watch_repeats_until_keyboard_interrupt(
         if len(pauses) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("dewy.cli.watch.time.sleep", sleep)
+    monkeypatch.setattr("dewy.cli.output.time.sleep", sleep)
     with admin_apis(None, {}) as first:
         ended = dewy(*LIST, str(first), "--watch")
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from dewy.cli.measuring import Measured
 from dewy.config import Endpoint, Settings
+from dewy.daemon.proxy import Measured
 from dewy.errors import DewyError, ImplementationUnavailable
 from dewy.proxy import Proxy
 from dewy.proxy.frontend import Frontend

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from dewy.admin.address import PROXY_SOCKET, SOCKET
-from dewy.admin.control import ControlServer
+from dewy.admin.control import PROXY_SOCKET, SOCKET, ControlServer
 from dewy.errors import DewyError
 from tests.cli.conftest import Asked, Dewy
 

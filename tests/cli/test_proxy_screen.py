@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dewy.cli.proxy_screen import proxy_lines
+from dewy.cli.status import proxy_lines
 
 
 def port(address: str, **more: Any) -> dict[str, Any]:

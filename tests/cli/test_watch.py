@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dewy.cli.watch import REFRESH, refresh
+from dewy.cli.output import REFRESH, refresh
 from dewy.errors import DewyError
 
 
@@ -26,7 +26,7 @@ def test_watch_continues_after_failure_until_interrupted(
         if len(pauses) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("dewy.cli.watch.time.sleep", sleep)
+    monkeypatch.setattr("dewy.cli.output.time.sleep", sleep)
     refresh(show, json_=False)
 
     assert "one\naway\ntwo\n" == capsys.readouterr().out
@@ -42,7 +42,7 @@ def test_failure_is_json_where_all_is(
     def sleep(seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dewy.cli.watch.time.sleep", sleep)
+    monkeypatch.setattr("dewy.cli.output.time.sleep", sleep)
     refresh(show, json_=True)
 
     assert '{"error": "away"}\n' == capsys.readouterr().out

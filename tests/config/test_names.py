@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dewy.config.names import app_name
+from dewy.config.settings import app_name
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.config.sources import Said, environment, file, flags
+from dewy.config.resolve import Said, from_environment, from_file, from_flags
 from dewy.errors import ConfigError, Mistakes
 
 
@@ -18,7 +18,7 @@ def toml(tmp_path: Path, text: str) -> dict[str, Said]:
 
 def read(path: Path, *, required: bool = True) -> dict[str, Said]:
     mistakes = Mistakes()
-    entries, _ = file(path, required=required, mistakes=mistakes)
+    entries, _ = from_file(path, required=required, mistakes=mistakes)
     mistakes.check()
     return entries
 
@@ -38,7 +38,7 @@ def test_flags_are_texts_lists_or_true() -> None:
         "registry": Said("--registry", ("mem://x",)),
         "port": Said("--port", ("1", "2")),
         "once": Said("--once", ("true",)),
-    } == flags(given)
+    } == from_flags(given)
 
 
 def test_environment_speaks_in_capitals() -> None:
@@ -53,7 +53,7 @@ def test_environment_speaks_in_capitals() -> None:
     assert {
         "log-level": Said("DEWY_LOG_LEVEL", ("debug",)),
         "notifier": Said("DEWY_NOTIFIER", ("mem://a", "mem://b")),
-    } == environment(environ)
+    } == from_environment(environ)
 
 
 def test_file_has_long_names_with_either_dash(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_mistake_in_file_leaves_its_other_values(
 ) -> None:
     path, mistakes = tmp_path / "dewy.toml", Mistakes()
     path.write_text(text)
-    found = file(path, required=True, mistakes=mistakes)
+    found = from_file(path, required=True, mistakes=mistakes)
 
     assert ({"interval": Said("dewy.toml: interval", ("2s",))}, unread) == found
     assert 1 == len(mistakes.errors)

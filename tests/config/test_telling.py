@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dewy.config.telling import ENDPOINT
+from dewy.config.options import ENDPOINT
 from dewy.errors import ConfigError
 
 

@@ -20,10 +20,10 @@ from dewy.caches import CACHES
 from dewy.registries import REGISTRIES
 from dewy.release import Release
 from dewy.remotes import Clients
-from dewy.remotes.gcs import store as gcs_store
-from dewy.remotes.gcs.location import GCSLocation
 from dewy.remotes.objects import Location, ObjectStore
-from dewy.remotes.s3.location import S3Location
+from dewy.remotes.objects import gcs as gcs_store
+from dewy.remotes.objects.gcs import GCSLocation
+from dewy.remotes.objects.s3 import S3Location
 from tests.contracts.cases import (
     ARTIFACT,
     ArtifactsCase,

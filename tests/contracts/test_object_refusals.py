@@ -12,8 +12,8 @@ from google.auth import exceptions as auth
 
 from dewy.errors import RemoteError
 from dewy.remotes.download import Interrupted
-from dewy.remotes.gcs import errors as gcs
-from dewy.remotes.s3 import errors as s3
+from dewy.remotes.objects import gcs_errors as gcs
+from dewy.remotes.objects import s3_errors as s3
 
 Translated = Callable[..., AbstractContextManager[None]]
 

@@ -11,9 +11,9 @@ import pytest
 
 from dewy.errors import RateLimited, RemoteError
 from dewy.remotes.download import Interrupted
-from dewy.remotes.gcs import store as gcs_store
 from dewy.remotes.objects import Objects
-from dewy.remotes.s3 import store as s3_store
+from dewy.remotes.objects import gcs as gcs_store
+from dewy.remotes.objects import s3 as s3_store
 from tests.contracts.object_cases import BUCKETS, StoreCase, object_store
 from tests.standins.files import Fault
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dewy.config import Endpoint, Settings
-from dewy.daemon.backend_health import BackendHealth, checked
+from dewy.daemon.proxy import BackendHealth, checked
 from dewy.proxy import Proxy
 from dewy.proxy.frontend import Frontend
 from tests.eventually import eventually

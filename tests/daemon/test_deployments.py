@@ -10,8 +10,8 @@ from dewy.system import Clock
 from tests.needs import found, needs
 
 if found("telemetry"):
-    from dewy.daemon.deployments import Deployments
-    from dewy.telemetry.spans import Course
+    from dewy.daemon.measuring import Deployments
+    from dewy.telemetry.model import Course
 
 pytestmark = needs("telemetry")
 

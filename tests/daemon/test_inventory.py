@@ -16,8 +16,8 @@ from dewy.errors import EngineError
 from tests.needs import found, needs
 
 if found("telemetry"):
-    from dewy.daemon import inventory as module
-    from dewy.daemon.inventory import Inventory
+    from dewy.daemon import measuring as module
+    from dewy.daemon.measuring import Inventory
 
 pytestmark = needs("telemetry")
 

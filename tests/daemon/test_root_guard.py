@@ -15,7 +15,7 @@ import pytest
 
 from dewy.admin.client import ask
 from dewy.admin.control import ControlServer
-from dewy.daemon.root_guard import RootGuard
+from dewy.daemon.inspection import RootGuard
 from dewy.deploy.lock import UNREACHABLE, Holder, holder, lock
 from dewy.deploy.state import Installed, State, StateFile
 from dewy.deploy.state_store import StateStore

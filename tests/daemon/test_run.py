@@ -22,7 +22,7 @@ from dewy.daemon import runtime
 from dewy.daemon.pending import Reread
 from dewy.deploy.lock import lock
 from dewy.errors import ConfigError, DewyError, RootBusy
-from dewy.notifiers import backlog, queue
+from dewy.notifiers import queue
 from dewy.remotes.memory import MemoryStore
 from tests.eventually import eventually
 from tests.standins import programs
@@ -314,7 +314,7 @@ async def test_failing_notifier_does_not_block_deployments(
     """What there was to tell is told afterwards: once, and in order."""
     caplog.set_level(logging.DEBUG, queue.__name__)
     for name in ("FIRST_PAUSE", "LONGEST_PAUSE"):
-        monkeypatch.setattr(backlog, name, 0.02)
+        monkeypatch.setattr(queue, name, 0.02)
     if fault == "hang":
         monkeypatch.setattr(queue, "DELIVERY", 0.05)
     versions = ["v1.0.0", "v1.1.0", "v1.2.0"]

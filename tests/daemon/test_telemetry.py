@@ -206,7 +206,7 @@ def test_disabled_telemetry_is_not_imported(tmp_path: Path) -> None:
     assert "dewy.daemon.run" in loaded
     assert not {"opentelemetry", "prometheus_client", "grpc"} & loaded
     ours = {name for name in loaded if name.startswith("dewy.telemetry")}
-    assert ours <= {"dewy.telemetry", "dewy.telemetry.loading"}
+    assert ours <= {"dewy.telemetry"}
 
 
 async def test_no_secret_is_told(

@@ -9,7 +9,7 @@ import pytest
 
 from dewy.config import Settings
 from dewy.deploy.progress import ProgressReporter
-from dewy.telemetry.loading import load
+from dewy.telemetry import load
 from tests.eventually import eventually
 from tests.needs import found, needs
 from tests.standins.container_lives import alive
@@ -36,7 +36,7 @@ async def test_replicas_are_measured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With exactly the labels that the original gave them."""
-    monkeypatch.setattr("dewy.daemon.inventory.PAUSE", 0.0)
+    monkeypatch.setattr("dewy.daemon.measuring.PAUSE", 0.0)
     settings = Settings(
         command="container", root=tmp_path, cache_dir=tmp_path, telemetry=True
     )

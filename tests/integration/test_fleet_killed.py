@@ -89,8 +89,8 @@ async def test_killed_downloader_causes_single_extra_download(
 POINTS = {
     "redis": "dewy.caches.redis:RedisStore.place:leave:2",
     "consul-standin": "dewy.caches.consul:ConsulStore.place:leave:2",
-    "s3": "dewy.remotes.s3.store:S3Upload.write:leave",
-    "gs": "dewy.remotes.gcs.resumable:ResumableUpload.write:leave",
+    "s3": "dewy.remotes.objects.s3:S3Upload.write:leave",
+    "gs": "dewy.remotes.objects.gcs:ResumableUpload.write:leave",
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from dewy.ioprocess.mounts import leads_away, may_hang, read
+from dewy.ioprocess.brief import leads_away, may_hang, read
 from tests.needs import needs
 from tests.standins.fuse import hung
 

@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from dewy.ioprocess.pool import IOPool
+from dewy.ioprocess.process import IOPool
 from dewy.system import start_time
 
 

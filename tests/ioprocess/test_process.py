@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.ioprocess import life, process, reading
+from dewy.ioprocess import process, protocol, reading
 from dewy.ioprocess.process import IOProcess
 from tests.eventually import eventually
 from tests.needs import needs
@@ -57,7 +57,7 @@ def descriptors() -> list[int]:
 def slowly(signs: int) -> str:
     for _ in range(signs):
         time.sleep(0.1)
-        life.alive()
+        protocol.alive()
     return "done"
 
 

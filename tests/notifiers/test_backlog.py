@@ -6,7 +6,7 @@ import pytest
 
 from dewy.errors import RateLimited, RemoteError
 from dewy.notifiers import Notice, NoticeKind, PartlyDelivered
-from dewy.notifiers.backlog import STALE, TOO_LATE, WAITING, Backlog, Waiting
+from dewy.notifiers.queue import STALE, TOO_LATE, WAITING, Backlog, Waiting
 from tests.notifiers.times import Time
 
 AWAY = RemoteError("is away")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dewy.notifiers import Notice, NoticeKind
-from dewy.notifiers.dedup import WINDOW, Dedup
+from dewy.notifiers.filters import WINDOW, Dedup
 from tests.notifiers.times import Time, collected
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dewy.notifiers.health import Health
+from dewy.notifiers.queue import Health
 
 
 def test_target_is_proven_by_its_last_attempt() -> None:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from dewy.notifiers import Hook, Notice, NoticeKind, Origin
-from dewy.notifiers.mail_message import letter
+from dewy.notifiers.format import letter
 
 ORIGIN = Origin("web-01", Path("/srv/shop"), "server")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dewy.notifiers import Hook, Notice, NoticeKind
-from dewy.notifiers.min_level import MinLevel
+from dewy.notifiers.filters import MinLevel
 from tests.notifiers.times import collected
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dewy.notifiers import Hook, Notice, NoticeKind
-from dewy.notifiers.redacting import Redacting
+from dewy.notifiers.filters import Redacting
 from tests.notifiers.times import collected
 
 

@@ -7,9 +7,8 @@ import hashlib
 import pytest
 
 from dewy.notifiers import Hook, Notice, NoticeKind
-from dewy.notifiers import slack_message as module
-from dewy.notifiers.format import tail
-from dewy.notifiers.slack_message import attachment, colour, footer
+from dewy.notifiers import format as module
+from dewy.notifiers.format import attachment, colour, footer, tail
 
 
 def test_markup_of_slack_is_taken_for_text() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dewy.notifiers import Hook, Notice, NoticeKind
-from dewy.notifiers.throttle import Throttle
+from dewy.notifiers.filters import Throttle
 from tests.notifiers.times import Time, collected
 
 

@@ -12,7 +12,7 @@ from dewy.errors import ConfigError, NoRelease, RemoteError
 from dewy.registries import REGISTRIES, Registry, candidates_of
 from dewy.release import Deployment, Release
 from dewy.remotes import Clients
-from dewy.remotes.github import listing
+from dewy.remotes.github import client
 from dewy.versions import Platform, Selection
 from tests.standins.files import Fault
 from tests.standins.github import TOKEN, GitHubServer
@@ -416,7 +416,7 @@ async def test_list_that_ends_at_the_limit_of_github_is_no_whole(
     server: GitHubServer, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A release that it lacks has not been withdrawn."""
-    monkeypatch.setattr(listing, "MOST_PAGES", 1)
+    monkeypatch.setattr(client, "MOST_PAGES", 1)
     server.publish("v1.0.0", FILES)
     assert (await candidates_of(registry)).complete
     for number in range(100):

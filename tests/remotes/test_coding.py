@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dewy.errors import RemoteError
-from dewy.remotes.coding import Coding, coding_of
+from dewy.remotes.download import Coding, coding_of
 
 PROGRAM = os.urandom(100_000)
 ARCHIVE = gzip.compress(PROGRAM)

@@ -9,8 +9,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from dewy.remotes import http, http_metrics
-from dewy.remotes.http_metrics import HTTPMetrics
+from dewy.remotes import http
+from dewy.remotes.http import HTTPMetrics
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ async def test_hosts_are_bounded(
     server: TestServer, counted: HTTPMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever redirects cannot make as many series as there are names."""
-    monkeypatch.setattr(http_metrics, "MOST", 1)
+    monkeypatch.setattr(http, "MOST", 1)
     async with http.session() as session:
         for host in ("127.0.0.1", "localhost", "127.0.0.1"):
             async with session.get(server.make_url("/").with_host(host)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dewy.remotes.no_proxy import bypassed, named
+from dewy.remotes.env_proxy import bypassed, named
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from opentelemetry.proto.collector.trace.v1 import (
     trace_service_pb2_grpc as traces_grpc,
 )
 
-import dewy.remotes.grpc.quiet  # noqa: F401 -- before grpcio
+import dewy.remotes.grpc  # noqa: F401 -- before grpcio
 from tests.standins.certificates import Pair
 
 

@@ -9,7 +9,7 @@ from itertools import count
 
 from dewy.errors import RemoteError
 from dewy.remotes.objects import Content, ObjectPage, Stat
-from dewy.remotes.objects.location import quoted
+from dewy.remotes.objects.store import quoted
 
 PAGE = 3
 

@@ -6,8 +6,8 @@ import platform
 
 from dewy import __version__
 from dewy._speedups import COMPILED
-from dewy.telemetry.build import build
 from dewy.telemetry.instruments import INSTRUMENTS
+from dewy.telemetry.points import build
 
 
 def test_build_is_told() -> None:

@@ -11,8 +11,8 @@ from tests.needs import found, needs
 if found("telemetry"):
     from opentelemetry.sdk.resources import Resource
 
-    from dewy.telemetry.exposition import Exposition
     from dewy.telemetry.model import Model
+    from dewy.telemetry.opening import Exposition
     from tests.standins.scrapes import Scrape, Series, names, parsed, value
 
 pytestmark = needs("telemetry")

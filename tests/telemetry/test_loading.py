@@ -10,7 +10,7 @@ import pytest
 
 from dewy.config import Settings
 from dewy.errors import ImplementationUnavailable
-from dewy.telemetry.loading import load
+from dewy.telemetry import load
 from tests.needs import found
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from dewy.config import Settings
-from dewy.telemetry.loading import load
+from dewy.telemetry import load
 from dewy.telemetry.points import MetricSource, Point
 from tests.needs import found, needs
 
 if found("telemetry"):
+    from dewy.telemetry.model import Course, Step
     from dewy.telemetry.opening import Telemetry
-    from dewy.telemetry.spans import Course, Step
     from tests.standins.collector import Collector
     from tests.standins.scrapes import parsed, value
 

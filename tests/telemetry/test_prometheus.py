@@ -13,8 +13,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from dewy.cli.measuring import Measured
 from dewy.config import Endpoint, Settings
+from dewy.daemon.proxy import Measured
 from dewy.proxy import Port, Proxy
 from dewy.proxy.frontend import Frontend
 from tests.eventually import eventually

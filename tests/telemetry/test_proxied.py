@@ -16,7 +16,7 @@ from dewy.config import Endpoint
 from dewy.histogram import Histogram
 from dewy.proxy import Port, Proxy
 from dewy.telemetry.instruments import INSTRUMENTS
-from dewy.telemetry.proxied import proxied
+from dewy.telemetry.points import proxied
 from tests.eventually import eventually
 
 ANSWER = b"answer"

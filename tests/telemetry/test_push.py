@@ -21,11 +21,10 @@ if found("telemetry"):
     from opentelemetry.sdk.metrics.export import MetricsData
     from opentelemetry.sdk.resources import Resource
 
-    from dewy.remotes.grpc import quiet
+    from dewy.remotes.grpc import initialise
     from dewy.telemetry import push as module
-    from dewy.telemetry.model import Model
+    from dewy.telemetry.model import Course, Model, Spans, Step
     from dewy.telemetry.push import Pusher
-    from dewy.telemetry.spans import Course, Spans, Step
     from tests.standins.certificates import Authority
     from tests.standins.collector import Collector
 
@@ -54,7 +53,7 @@ async def pusher(
 
     usual: dict[str, Any] = {"insecure": True, "interval": 3600.0, "patience": 60.0}
     given = usual | more
-    quiet.begin()
+    initialise()
     # In a thread, as it may read a certificate.
     made = await asyncio.to_thread(
         Pusher, collector.endpoint, figures=figures, spans=spans, **given

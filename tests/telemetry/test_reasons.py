@@ -12,7 +12,7 @@ from tests.needs import found, needs
 if found("telemetry"):
     from grpc import StatusCode
 
-    from dewy.telemetry.reasons import EXPORTERS, Reasons
+    from dewy.telemetry.push import EXPORTERS, Reasons
 
 pytestmark = needs("telemetry")
 

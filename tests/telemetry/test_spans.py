@@ -12,8 +12,8 @@ if found("telemetry"):
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.trace import StatusCode
 
-    from dewy.telemetry import spans as module
-    from dewy.telemetry.spans import Course, Spans, Step
+    from dewy.telemetry import model as module
+    from dewy.telemetry.model import Course, Spans, Step
 
 pytestmark = needs("telemetry")
 

@@ -2,8 +2,7 @@
 
 from .account import Anonymous, GitHubAccount
 from .answers import GitHubAsset, GitHubRelease
-from .client import GitHub, connect
-from .repository import Repository
+from .client import GitHub, Repository, connect
 
 __all__ = [
     "Anonymous",

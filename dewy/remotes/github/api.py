@@ -18,9 +18,15 @@ from ...system import Clock
 from .. import http
 from ..transfer import Interrupted, refusal
 from . import answers
-from .account import Anonymous, GitHubAccount
-from .app import App
-from .tokens import LastingToken, NoToken, PassingTokens, Tokens
+from .account import (
+    Anonymous,
+    App,
+    GitHubAccount,
+    LastingToken,
+    NoToken,
+    PassingTokens,
+    Tokens,
+)
 
 JSON: Mapping[str, str] = {
     "Accept": "application/vnd.github+json",

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 from urllib.parse import quote
 
 from yarl import URL
 
-from ...errors import RemoteError
+from ...errors import ConfigError, RemoteError
 from ...system import Clock
 from .. import Clients, http
 from ..download import download
@@ -19,8 +23,6 @@ from . import answers
 from .account import Anonymous, GitHubAccount
 from .answers import GitHubAsset, GitHubRelease
 from .api import BYTES, JSON, LARGEST_COMPLAINT, GitHubAPI
-from .listing import PER_PAGE, Listing, ListingPage
-from .repository import Repository
 
 UNSEEN_SPACING = 90.0
 """
@@ -188,3 +190,129 @@ class GitHub:
             listed = answers.releases(self._host, await self._api.json(response))
             etag = response.headers.get("ETag", "")
             return ListingPage(listed, etag, last="next" not in response.links)
+
+
+PER_PAGE = 100
+"""The most that GitHub puts on a page."""
+
+MOST_PAGES = 100
+"""GitHub lists no more than 10,000 releases."""
+
+FULL_CHECK = 600.0
+"""Seconds after which the pages behind the first are asked for again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListingPage:
+    """A page of a listing; `etag` names this state of it."""
+
+    releases: tuple[GitHubRelease, ...]
+    etag: str
+    last: bool
+
+
+Ask = Callable[[int, ListingPage | None], Awaitable[ListingPage]]
+"""Fetch a page by number; return the very page given if it is unchanged."""
+
+
+class Listing:
+    """
+    The list of all releases of one repository.
+
+    New releases appear on the first page, so a poll asks for that one alone:
+    while nothing happens it costs one answer of 304, which is not billed. The
+    other pages are asked about when the first changed, and now and then.
+
+    Args:
+        spacing: Seconds for which an answer is good enough.
+    """
+
+    def __init__(
+        self, ask: Ask, monotonic: Callable[[], float], spacing: float = 0.0
+    ) -> None:
+        self._ask = ask
+        self._monotonic = monotonic
+        self._spacing = spacing
+        self._asked = float("-inf")
+        self._pages: tuple[ListingPage, ...] = ()
+        self._checked = 0.0
+        self._lock = asyncio.Lock()
+
+    @property
+    def releases(self) -> tuple[GitHubRelease, ...]:
+        """
+        The releases as last seen, newest first; a release that moved between pages
+        once.
+        """
+        seen = {
+            release.id: release for page in self._pages for release in page.releases
+        }
+        return tuple(seen.values())
+
+    @property
+    def complete(self) -> bool:
+        """True unless there are more releases than GitHub lists."""
+        return not self._pages or self._pages[-1].last
+
+    async def refresh(self) -> tuple[GitHubRelease, ...]:
+        """
+        Ask what changed.
+
+        Raises:
+            RemoteError: GitHub did not answer; what was known stays.
+        """
+        async with self._lock:
+            if self._pages and self._monotonic() - self._asked < self._spacing:
+                return self.releases
+            first = await self._ask(1, self._known(1))
+            if first is not self._known(1) or self._is_due():
+                self._pages = await self._follow(first)
+                self._checked = self._monotonic()
+            self._asked = self._monotonic()
+            return self.releases
+
+    async def _follow(self, first: ListingPage) -> tuple[ListingPage, ...]:
+        pages = [first]
+        while not pages[-1].last and len(pages) < MOST_PAGES:
+            number = len(pages) + 1
+            pages.append(await self._ask(number, self._known(number)))
+        return tuple(pages)
+
+    def _known(self, number: int) -> ListingPage | None:
+        return self._pages[number - 1] if number <= len(self._pages) else None
+
+    def _is_due(self) -> bool:
+        return self._monotonic() - self._checked >= FULL_CHECK
+
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+
+class Repository(NamedTuple):
+    """A repository, as in `github.com/OWNER/NAME`."""
+
+    owner: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.owner}/{self.name}"
+
+    @classmethod
+    def named(cls, owner: str, name: str) -> Self:
+        """
+        Check what a URL says.
+
+        Raises:
+            ConfigError: GitHub gives no such names.
+        """
+        if "@" in owner:
+            raise ConfigError(
+                "ghr:// takes no login in the URL; set GITHUB_TOKEN, and write"
+                f" ghr://{owner.rpartition('@')[2]}/{name}"
+            )
+        for part in (owner, name):
+            if not _NAME.fullmatch(part) or part in (".", ".."):
+                raise ConfigError(
+                    f"ghr://{owner}/{name} is not of the form ghr://OWNER/REPOSITORY"
+                )
+        return cls(owner, name)

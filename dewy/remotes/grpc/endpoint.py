@@ -1,4 +1,4 @@
-"""The endpoint of a gRPC server, and the keys and authorities of its connection."""
+"""The endpoint of a gRPC server: keys, authorities and proxy of its connection."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import SplitResult
 
+from yarl import URL
+
 from ... import urls
 from ...errors import ConfigError
+from ..env_proxy import proxy_for
 
 PORT = 443
 
@@ -140,3 +143,15 @@ class _judged:
             raise ConfigError(f"{self._file} {self._verdict}") from None
         if isinstance(exc, OSError):
             raise ConfigError(f"{exc.filename or self._file}: {exc.strerror}") from exc
+
+
+def proxy_of(address: str) -> URL | None:
+    """Return the proxy for a server at *address*, `HOST:PORT`, if there is one."""
+    return proxy_for(URL(f"https://{address}"))
+
+
+def proxy_options(address: str) -> tuple[tuple[str, object], ...]:
+    """Return the options of a channel to *address*; the core reads fewer variables."""
+    if proxy := proxy_of(address):
+        return (("grpc.http_proxy", str(proxy)),)
+    return (("grpc.enable_http_proxy", 0),)

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from .client import Objects
-from .location import Location, prefix
-from .port import HASTE, Content, ObjectPage, ObjectStore, Stat, Upload
+from .store import (
+    HASTE,
+    Content,
+    Location,
+    ObjectPage,
+    ObjectStore,
+    Stat,
+    Upload,
+    prefix,
+)
 
 __all__ = [
     "HASTE",

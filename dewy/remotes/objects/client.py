@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import ParamSpec, Self, TypeVar, cast
 
-from ...errors import AccessRefused, RemoteError
+from ...errors import AccessRefused, RateLimited, RemoteError
 from ...system import to_the_end
 from ...threads import Calls
 from .. import NONSENSE
 from ..transfer import STANDARD, Effort, Interrupted, Progress, persist, transfer
 from ..vendor_files import require_answers
-from .location import Location
-from .port import Content, ObjectPage, ObjectStore, Stat, Upload
 from .source import ObjectSource, Piece
-from .turns import in_turn
+from .store import Content, Location, ObjectPage, ObjectStore, Stat, Upload
 
 log = logging.getLogger(__name__)
 
@@ -284,3 +283,40 @@ async def _abort(upload: Upload) -> None:
     # The remains would cost room until the bucket's own rules remove them.
     with suppress(RemoteError, *NONSENSE):
         await to_the_end(upload.abort)
+
+
+TURNS = 5
+"""Attempts at a write, all within the time that caches have for a call."""
+
+APART = 1.0
+"""Seconds between two writes of an object that Google permits."""
+
+LONGEST = 3.0
+"""Seconds; a store that asks for more is not waited for here."""
+
+
+async def in_turn(
+    write: Callable[[], Awaitable[T]],
+    effort: Effort,
+    is_due: Callable[[], Awaitable[bool]],
+) -> T | None:
+    """
+    Return what *write* returns, in a later turn where the store takes it only then.
+
+    None if it is not due any more by then.
+
+    Raises:
+        RateLimited: the store did not take it in time.
+    """
+    for _ in range(TURNS - 1):
+        try:
+            return await write()
+        except RateLimited as exc:
+            asked = exc.retry_after or 0.0
+            if asked > LONGEST:
+                raise
+        if not await is_due():
+            return None
+        # Those that wait must not come together again.
+        await effort.wait(max(asked, APART) * random.uniform(1.0, 1.3))
+    return await write()

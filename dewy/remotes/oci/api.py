@@ -24,11 +24,18 @@ from yarl import URL
 from ...errors import RemoteError
 from ...system import Clock
 from .. import http
-from .challenge import Challenge, challenges
 from .credentials import Credentials
 from .login import credentials_for
 from .reference import Reference
-from .tokens import Authorization, Grant, TokenRequest, how_to_log_in, token_in
+from .tokens import (
+    Authorization,
+    Challenge,
+    Grant,
+    TokenRequest,
+    challenges,
+    how_to_log_in,
+    token_in,
+)
 
 __all__ = ["RegistryAPI", "RegistryRequest", "RegistryResponse"]
 

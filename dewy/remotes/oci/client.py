@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Self
@@ -16,12 +17,10 @@ from ...system import Clock
 from ...versions.platforms import ImagePlatform
 from .. import Clients, http
 from .api import RegistryAPI, RegistryRequest, RegistryResponse
-from .image_signature import ImageSignature, signatures_in, tag_of
-from .links import next_link
-from .manifest import Manifest, platforms_in
+from .manifest import ImageSignature, Manifest, platforms_in, signatures_in, tag_of
 from .reference import Reference, is_digest, is_tag
 
-__all__ = ["OCI", "connect"]
+__all__ = ["OCI", "connect", "next_link"]
 
 MANIFESTS = ", ".join(
     (
@@ -312,3 +311,38 @@ def _followed(reference: Reference, url: URL, link: str) -> URL:
         query_string=target.raw_query_string,
         encoded=True,
     )
+
+
+# Possessive throughout: a hostile header must not cost more than its length.
+_VALUE = r"""(?:"(?:[^"\\]|\\.)*+"|[^\s;,"]*+)"""
+_NAME = r"""[^\s;,="]++"""
+_LINK = re.compile(
+    rf"[\s,]*+<([^>]*+)>"
+    rf"((?:\s*+;\s*+(?:{_NAME}(?:\s*+=\s*+{_VALUE})?+)?+)*+)\s*+(?=,|\Z)"
+)
+_PARAMETER = re.compile(
+    rf""";\s*+({_NAME})\s*+=\s*+(?:"((?:[^"\\]|\\.)*+)"|([^\s;,"]*+))"""
+)
+
+
+def next_link(headers: Iterable[str]) -> str | None:
+    """
+    Return the target of the first link that leads to the next page, as it is written.
+
+    None where there is none, or none that can be understood.
+    """
+    for header in headers:
+        at = 0
+        while link := _LINK.match(header, at):
+            if "next" in _relations(link[2]):
+                return link[1].strip()
+            at = link.end()
+    return None
+
+
+def _relations(parameters: str) -> list[str]:
+    # Of several `rel` the first counts (RFC 8288, §3.3); it may hold several words.
+    for name, quoted, plain in _PARAMETER.findall(parameters):
+        if name.lower() == "rel":
+            return str(quoted or plain).lower().split()
+    return []

@@ -1,10 +1,23 @@
-"""Credentials for an image registry."""
+"""
+Credentials for an image registry, and the files in which `docker login` and
+`podman login` keep them: `config.json` and `auth.json`.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
 
-__all__ = ["Credentials"]
+from ...errors import RemoteError
+from .reference import HUB, HUB_API
+
+__all__ = ["HUB_KEY", "Credentials", "Logins", "load_logins", "login_files"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +44,155 @@ class Credentials:
     def anonymous(self) -> bool:
         """Whether there is nothing to show."""
         return not (self.username or self.token)
+
+
+HUB_KEY = "https://index.docker.io/v1/"
+"""The name of Docker Hub in these files, and for programs that hold passwords."""
+
+LARGEST = 4 << 20
+"""Bytes of such a file."""
+
+# A program's name is part of a file name that is looked for on PATH.
+_PROGRAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+_HUB_KEYS = frozenset({HUB, HUB_API, "index.docker.io"})
+
+
+@dataclass(frozen=True, slots=True)
+class Logins:
+    """
+    A file of logins.
+
+    Attributes:
+        source: The path of the file, for people.
+
+        auths: The credentials in the file itself, by host.
+
+        programs: By host the program that holds it: its name's end.
+
+        store: The program that holds what all others left open, or "".
+    """
+
+    source: str
+    auths: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    programs: Mapping[str, str] = field(default_factory=dict)
+    store: str = ""
+
+    @classmethod
+    def parse(cls, document: bytes, source: str) -> Self:
+        """
+        Read the file *source*, which holds *document*.
+
+        Raises:
+            RemoteError: *document* is something else.
+        """
+        try:
+            fields: Any = json.loads(document)
+            auths = fields.get("auths") or {}
+            programs = fields.get("credHelpers") or {}
+            return cls(
+                source=source,
+                auths={_host(key): dict(value or {}) for key, value in auths.items()},
+                programs={_host(k): _program(v) for k, v in programs.items()},
+                store=_program(fields.get("credsStore") or ""),
+            )
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            # Not `from exc`: it may quote what is in the file.
+            raise RemoteError(f"{source} does not hold logins of docker") from None
+
+    def names(self, host: str) -> bool:
+        """Return whether the file has an entry for *host* in particular."""
+        return host in self.auths or host in self.programs
+
+    def settles(self, host: str) -> bool:
+        """
+        Return whether the file alone is responsible for *host*.
+
+        An empty entry only says that the store has the login, if there is one.
+        """
+        entry = self.auths.get(host)
+        return (
+            host in self.programs or bool(entry) or (entry == {} and bool(self.store))
+        )
+
+    def program(self, host: str) -> str:
+        """Return the program that holds the credentials for *host*, or ""."""
+        return self.programs.get(host, "") or self.store
+
+    def credentials(self, host: str) -> Credentials | None:
+        """
+        Return the credentials for *host* in the file itself.
+
+        Raises:
+            RemoteError: the entry can't be read.
+        """
+        entry = self.auths.get(host, {})
+        token, packed = entry.get("identitytoken"), entry.get("auth")
+        name, password = entry.get("username") or "", entry.get("password") or ""
+        if packed:
+            name, password = self._unpacked(host, packed)
+        if isinstance(token, str) and token:
+            return Credentials(token=token, source=self.source)
+        if not (name and password):
+            return None
+        return Credentials(str(name), str(password), source=self.source)
+
+    def _unpacked(self, host: str, packed: object) -> tuple[str, str]:
+        try:
+            # Go's decoder, which docker uses, passes over line breaks.
+            text = str(packed).replace("\r", "").replace("\n", "")
+            text = base64.b64decode(text, validate=True).decode()
+            name, password = text.split(":", maxsplit=1)
+        except (binascii.Error, ValueError):
+            raise RemoteError(
+                f"{self.source}: the login for {host} is garbled"
+            ) from None
+        return name, password.strip("\0")
+
+
+def login_files(environ: Mapping[str, str]) -> Iterator[Path]:
+    """
+    Yield the paths of such files, in order of precedence: docker's, then podman's.
+    """
+    home = environ.get("HOME")
+    if directory := environ.get("DOCKER_CONFIG"):
+        yield Path(directory, "config.json")
+    elif home:
+        yield Path(home, ".docker", "config.json")
+    if file := environ.get("REGISTRY_AUTH_FILE"):
+        yield Path(file)
+    elif runtime := environ.get("XDG_RUNTIME_DIR"):
+        yield Path(runtime, "containers", "auth.json")
+
+
+def load_logins(path: Path) -> Logins | None:
+    """
+    Return the file *path*; None if there is none.
+
+    Raises:
+        RemoteError: the file can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            document = file.read(LARGEST + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as exc:
+        raise RemoteError(f"could not read {path}: {exc.strerror or exc}") from exc
+    if len(document) > LARGEST:
+        raise RemoteError(f"{path} exceeds {LARGEST} bytes")
+    return Logins.parse(document, str(path))
+
+
+def _host(key: str) -> str:
+    """Return the host that *key* is about; a key about a part of one keeps its path."""
+    bare = re.sub(r"\Ahttps?://", "", key).lower()
+    host = re.sub(r"/(?:v[12]/?)?\Z", "", bare)
+    return HUB if host in _HUB_KEYS else host
+
+
+def _program(name: object) -> str:
+    if not name:
+        return ""
+    if not isinstance(name, str) or not _PROGRAM.fullmatch(name):
+        raise ValueError
+    return name

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dewy.remotes.gcs.store import GCSStore
+from dewy.remotes.objects.gcs import GCSStore
 from tests.standins.front import Front
 from tests.standins.gcs_bucket import GCSBucket
 from tests.standins.serving import served

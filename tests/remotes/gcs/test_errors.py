@@ -9,7 +9,7 @@ from google.auth import exceptions as auth
 
 from dewy.errors import RateLimited, RemoteError
 from dewy.remotes.download import Interrupted
-from dewy.remotes.gcs import errors
+from dewy.remotes.objects import gcs_errors
 
 WHERE = "gs://releases"
 
@@ -23,7 +23,7 @@ def answered(status: int, **headers: str) -> Exception:
 
 
 def translated(exc: Exception) -> RemoteError:
-    with pytest.raises(RemoteError) as caught, errors.translated(WHERE):
+    with pytest.raises(RemoteError) as caught, gcs_errors.translated(WHERE):
         raise exc
     assert "\n" not in str(caught.value)
     assert WHERE in str(caught.value)

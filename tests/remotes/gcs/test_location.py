@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from dewy.errors import ConfigError
-from dewy.remotes.gcs.location import GCSLocation
+from dewy.remotes.objects.gcs import GCSLocation
 
 
 def read(url: str) -> GCSLocation:

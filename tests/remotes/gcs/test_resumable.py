@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from dewy.errors import RemoteError
-from dewy.remotes.gcs.store import GCSStore
 from dewy.remotes.objects import Objects
+from dewy.remotes.objects.gcs import GCSStore
 from tests.standins.files import Fault
 from tests.standins.front import Front
 from tests.standins.gcs_bucket import GCSBucket

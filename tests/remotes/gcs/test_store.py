@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dewy.errors import AccessRefused, ConfigError, RemoteError
-from dewy.remotes.gcs.store import GCSStore
+from dewy.remotes.objects.gcs import GCSStore
 from tests.standins.certificates import Authority
 from tests.standins.files import Fault, FileServer
 from tests.standins.front import Front

@@ -14,8 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from dewy.errors import ConfigError, ImplementationUnavailable
-from dewy.remotes.github.account import GitHubAccount
-from dewy.remotes.github.app import App
+from dewy.remotes.github.account import App, GitHubAccount
 from tests.standins.github_app import LONGEST, Apps
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from dewy.errors import RemoteError
 from dewy.remotes.github.answers import GitHubRelease
-from dewy.remotes.github.listing import MOST_PAGES, Listing, ListingPage
+from dewy.remotes.github.client import MOST_PAGES, Listing, ListingPage
 
 
 def release(number: int) -> GitHubRelease:

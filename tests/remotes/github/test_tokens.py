@@ -6,8 +6,7 @@ from datetime import datetime
 import pytest
 
 from dewy.errors import RemoteError
-from dewy.remotes.github.account import PersonalToken
-from dewy.remotes.github.tokens import LastingToken, PassingTokens
+from dewy.remotes.github.account import LastingToken, PassingTokens, PersonalToken
 from dewy.system import utc
 
 

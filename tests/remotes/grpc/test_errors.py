@@ -15,8 +15,8 @@ CONNECTING = "failed to connect to all addresses; last error: UNKNOWN: ipv4:1.2.
 def refused(name: str, details: str = "hunter2", *, query: str = "", **metadata: str):
     from grpc import StatusCode
 
+    from dewy.remotes.grpc.client import refusal
     from dewy.remotes.grpc.endpoint import GRPCTarget
-    from dewy.remotes.grpc.errors import refusal
 
     endpoint = GRPCTarget("host:443", query != "plain", cert="x" * (query == "cert"))
     sent = [(key.replace("_", "-"), value) for key, value in metadata.items()]

@@ -7,7 +7,7 @@ import pytest
 from tests.needs import found, needs
 
 if found("grpc"):
-    from dewy.remotes.grpc.proxy import proxy_options
+    from dewy.remotes.grpc.endpoint import proxy_options
 
 pytestmark = needs("grpc")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-from dewy.remotes.objects.location import prefix, quoted
+from dewy.remotes.objects.store import prefix, quoted
 from tests.standins.memory_objects import MemoryObjects
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dewy.remotes.objects.pace import LEAST, MOST, Pace
+from dewy.remotes.objects.source import LEAST, MOST, Pace
 
 
 class Line:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dewy.remotes.objects.renewals import Renewals
+from dewy.remotes.objects.store import Renewals
 
 
 def test_few_renewals_are_permitted_in_a_minute() -> None:

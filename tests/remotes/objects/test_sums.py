@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from dewy.remotes.objects.sums import DigestCheck, begin, best
+from dewy.remotes.objects.source import DigestCheck, begin, best
 
 CHECK = b"123456789"
 

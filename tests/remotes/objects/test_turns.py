@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dewy.errors import RateLimited, RemoteError
-from dewy.remotes.objects.turns import in_turn
+from dewy.remotes.objects.client import in_turn
 from dewy.remotes.transfer import Effort
 
 BUSY = RateLimited("one write per second")

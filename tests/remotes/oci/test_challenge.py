@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dewy.remotes.oci.challenge import Challenge, challenges, preferred
+from dewy.remotes.oci.tokens import Challenge, challenges, preferred
 
 
 @pytest.mark.parametrize(

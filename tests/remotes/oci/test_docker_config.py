@@ -7,8 +7,13 @@ from pathlib import Path
 import pytest
 
 from dewy.errors import RemoteError
-from dewy.remotes.oci.credentials import Credentials
-from dewy.remotes.oci.docker_config import LARGEST, Logins, load, paths
+from dewy.remotes.oci.credentials import (
+    LARGEST,
+    Credentials,
+    Logins,
+    load_logins,
+    login_files,
+)
 
 
 def parse(**fields: object) -> Logins:
@@ -129,21 +134,21 @@ def test_places_come_in_their_order() -> None:
     named = {"DOCKER_CONFIG": "/d", "REGISTRY_AUTH_FILE": "/a.json"}
 
     assert ["/h/.docker/config.json", "/run/user/7/containers/auth.json"] == [
-        *map(str, paths(home))
+        *map(str, login_files(home))
     ]
-    assert ["/d/config.json", "/a.json"] == [*map(str, paths({**home, **named}))]
-    assert [] == [*paths({})]
+    assert ["/d/config.json", "/a.json"] == [*map(str, login_files({**home, **named}))]
+    assert [] == [*login_files({})]
 
 
 def test_missing_file_is_none(tmp_path: Path) -> None:
-    assert load(tmp_path / "config.json") is None
+    assert load_logins(tmp_path / "config.json") is None
     (tmp_path / "file").touch()
-    assert load(tmp_path / "file" / "config.json") is None
+    assert load_logins(tmp_path / "file" / "config.json") is None
 
 
 def test_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RemoteError, match="could not read"):
-        load(tmp_path)
+        load_logins(tmp_path)
 
 
 def test_file_may_not_be_endless(tmp_path: Path) -> None:
@@ -151,4 +156,4 @@ def test_file_may_not_be_endless(tmp_path: Path) -> None:
     path.write_bytes(b" " * (LARGEST + 1))
 
     with pytest.raises(RemoteError, match="exceeds"):
-        load(path)
+        load_logins(path)

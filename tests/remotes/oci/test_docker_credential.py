@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dewy.errors import RemoteError
-from dewy.remotes.oci import docker_credential
+from dewy.remotes.oci import login
 from dewy.remotes.oci.credentials import Credentials
 from dewy.system import start_time
 from tests.eventually import eventually
@@ -33,7 +33,7 @@ def program(tmp_path: Path) -> Program:
 
 
 async def get(path: Path, host: str = "a.io", patience: float = 30) -> object:
-    return await docker_credential.get(path, host, ENVIRON, patience=patience)
+    return await login.ask_helper(path, host, ENVIRON, patience=patience)
 
 
 async def test_login_is_asked_for_by_host(program: Program) -> None:
@@ -142,7 +142,7 @@ async def test_credential_helper_is_killed_on_cancellation(
 async def test_program_that_nothing_can_kill_is_left_behind(
     program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(docker_credential, "DYING", 0.5)
+    monkeypatch.setattr(login, "DYING", 0.5)
     directory = tmp_path / "hung"
     directory.mkdir()
     script = program(f"echo $$ > {tmp_path}/pid; exec cat {directory}/file")

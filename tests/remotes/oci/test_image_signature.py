@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dewy.remotes.oci.image_signature import (
+from dewy.remotes.oci.manifest import (
     MOST,
     ImageSignature,
     is_about,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dewy.remotes.oci.links import next_link
+from dewy.remotes.oci.client import next_link
 
 
 @pytest.mark.parametrize(

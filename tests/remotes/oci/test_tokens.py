@@ -5,13 +5,13 @@ from urllib.parse import parse_qs
 import pytest
 
 from dewy.errors import RemoteError
-from dewy.remotes.oci.challenge import Challenge
 from dewy.remotes.oci.credentials import Credentials
 from dewy.remotes.oci.reference import Reference
 from dewy.remotes.oci.tokens import (
     FRESH,
     UNSTATED,
     Authorization,
+    Challenge,
     Grant,
     TokenRequest,
     request_for,

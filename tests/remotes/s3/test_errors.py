@@ -9,7 +9,7 @@ from botocore import exceptions as aws
 
 from dewy.errors import ConfigError, RateLimited, RemoteError
 from dewy.remotes.download import Interrupted
-from dewy.remotes.s3 import errors
+from dewy.remotes.objects import s3_errors
 
 WHERE = "s3://eu-central-1/releases"
 
@@ -25,7 +25,7 @@ def answered(
 
 
 def translated(exc: Exception) -> RemoteError:
-    with pytest.raises(RemoteError) as caught, errors.translated(WHERE):
+    with pytest.raises(RemoteError) as caught, s3_errors.translated(WHERE):
         raise exc
     assert "\n" not in str(caught.value)
     assert WHERE in str(caught.value)
@@ -95,7 +95,7 @@ def test_certificate_that_is_not_trusted_is_no_matter_of_patience() -> None:
 def test_wrong_configuration_is_an_error_of_configuration() -> None:
     with (
         pytest.raises(ConfigError, match="profile"),
-        errors.configured(WHERE),
+        s3_errors.configured(WHERE),
     ):
         raise aws.ProfileNotFound(profile="nobody")
 

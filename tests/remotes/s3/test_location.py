@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from dewy.errors import ConfigError
-from dewy.remotes.s3.location import S3Location
+from dewy.remotes.objects.s3 import S3Location
 
 
 def read(url: str) -> S3Location:

@@ -12,10 +12,9 @@ import pytest
 
 from dewy.errors import ConfigError, RemoteError
 from dewy.ioprocess import brief
+from dewy.remotes.objects import s3 as module
 from dewy.remotes.objects.client import Objects
-from dewy.remotes.s3 import store as module
-from dewy.remotes.s3.location import S3Location
-from dewy.remotes.s3.store import S3Store
+from dewy.remotes.objects.s3 import S3Location, S3Store
 from dewy.remotes.vendor_files import require_answers
 from tests.needs import needs
 from tests.standins import s3

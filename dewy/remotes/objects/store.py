@@ -7,10 +7,14 @@ runs them in threads, gives them deadlines, and puts them together.
 
 from __future__ import annotations
 
+import time
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import quote
 
 HASTE = 30.0
 """Seconds after which a piece is taken as far as it has come."""
@@ -143,3 +147,68 @@ class ObjectStore(Protocol):
     def close(self) -> None:
         """Let go of connections."""
         ...
+
+
+class Location(Protocol):
+    """
+    A bucket, and a prefix or a key in it.
+
+    Attributes:
+        path: The part of the URL behind the bucket, decoded, without slashes around it.
+
+        name: Differs between buckets, whatever their path.
+
+        files: The files that `open` may read, as with credentials.
+    """
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def files(self) -> tuple[Path, ...]: ...
+
+    def url(self, key: str) -> str:
+        """Return the URL of the object *key* in the same bucket."""
+        ...
+
+    def open(self) -> ObjectStore:
+        """
+        Open the store; this blocks.
+
+        Raises:
+            ConfigError: the location is invalid as written.
+        """
+        ...
+
+
+def prefix(place: Location) -> str:
+    """Return the prefix of every key of *place*: empty, or up to a slash."""
+    return f"{place.path}/" if place.path else ""
+
+
+def quoted(key: str) -> str:
+    """Return *key* as a URL holds it; what needs no quoting stays as it is."""
+    return quote(key, safe="/+@:,=!$&'()*;")
+
+
+MOST, WITHIN = 3, 60.0
+"""The number of new clients in so many seconds, whatever is refused."""
+
+
+class Renewals:
+    """Times at which a client was let go of, for what it had read was refused."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._times: deque[float] = deque(maxlen=MOST)
+
+    def permitted(self) -> bool:
+        """Return whether another one is due, and note it."""
+        now = self._clock()
+        if len(self._times) == MOST and now - self._times[0] < WITHIN:
+            return False
+        self._times.append(now)
+        return True

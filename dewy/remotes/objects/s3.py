@@ -5,30 +5,121 @@ from __future__ import annotations
 import base64
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConfigParseError
 
-from ... import __version__
+from ... import __version__, urls
 from ...errors import ConfigError, RemoteError
 from ..env_proxy import proxies_for
 from ..http import STANDARD
-from ..objects import HASTE, Content, ObjectPage, Stat
-from ..objects.renewals import Renewals
 from ..transfer import Interrupted
 from ..vendor_files import read_by_boto3
-from . import errors
-from .errors import ABSENT, CONFLICT
+from . import HASTE, Content, ObjectPage, Stat, s3_errors
+from .s3_errors import ABSENT, CONFLICT
+from .store import Renewals, quoted
+
+OPTIONS: Mapping[str, str] = {"endpoint": "", "region": ""}
+"""The options in the query of every such URL."""
+
+_REGION = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?", re.ASCII)
+_BUCKET = re.compile(r"[a-zA-Z0-9][\w.-]{1,253}[a-zA-Z0-9]", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class S3Location:
+    """
+    A bucket, and a prefix or a key in it.
+
+    Attributes:
+        endpoint: The URL of what is not Amazon's, or "".
+    """
+
+    region: str
+    bucket: str
+    path: str = ""
+    endpoint: str = ""
+
+    @classmethod
+    def read(cls, url: SplitResult, allowed: Mapping[str, str] = OPTIONS) -> Self:
+        """
+        Take *url* apart, in whose query the options *allowed* may stand.
+
+        Raises:
+            ConfigError: *url* names no region or no bucket, or has another option.
+        """
+        chosen = urls.options(url, allowed)
+        region = chosen["region"] or url.netloc
+        bucket, _, path = unquote(url.path).strip("/").partition("/")
+        for what, text, form in (
+            ("region", region, _REGION),
+            ("bucket", bucket, _BUCKET),
+        ):
+            if not form.fullmatch(text):
+                raise ConfigError(
+                    f"{urls.redact(url.geturl())} names no {what}"
+                    " (it is s3://REGION/BUCKET/PREFIX)"
+                )
+        return cls(region, bucket, path.strip("/"), _endpoint(chosen["endpoint"]))
+
+    def __str__(self) -> str:
+        at = f" at {urls.redact(self.endpoint)}" if self.endpoint else ""
+        return f"s3://{self.region}/{self.bucket}{at}"
+
+    @property
+    def name(self) -> str:
+        """Differs between buckets, whatever their path."""
+        return f"s3 {self.region} {self.bucket} {self.endpoint}"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that `open` may read."""
+        return read_by_boto3(os.environ)
+
+    def url(self, key: str) -> str:
+        """Return the URL of the object *key* in the same bucket."""
+        query = f"?endpoint={quote(self.endpoint, safe=':/[]')}"
+        where = f"s3://{self.region}/{self.bucket}/{quoted(key)}"
+        return where + (query if self.endpoint else "")
+
+    def open(self) -> S3Store:
+        """
+        Open the bucket; this reads files, and may ask for credentials.
+
+        Raises:
+            ConfigError: the region or the credentials cannot be as configured.
+        """
+        return S3Store(self.region, self.bucket, self.endpoint, shown=str(self))
+
+
+def _endpoint(text: str) -> str:
+    if not text:
+        return ""
+    parts = urls.split(text, "endpoint")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        raise ConfigError(
+            f"endpoint {urls.redact(text)!r} is not of the form https://HOST:PORT"
+        )
+    if parts.username or parts.password:
+        raise ConfigError(
+            f"endpoint {urls.redact(text)!r} must not hold credentials;"
+            " set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    return urlsplit(text).geturl()
+
 
 SUMS = {"ChecksumSHA256": "sha256", "ChecksumCRC32": "crc32"}
 """The digests that may be told of a whole object, and the names of their algorithms."""
@@ -63,7 +154,7 @@ class S3Store:
         self._renewals = Renewals()
         self._made: Any = None
         # A broken file, of others than dewy, is told when the bucket is asked.
-        with errors.configured(shown), suppress(ConfigParseError):
+        with s3_errors.configured(shown), suppress(ConfigParseError):
             self._client()
 
     def __str__(self) -> str:
@@ -170,11 +261,11 @@ class S3Store:
     @contextmanager
     def _asking(self, expected: frozenset[str] = frozenset()) -> Iterator[Any]:
         """Lend the client; the block ends quietly with an error that is *expected*."""
-        with errors.translated(self._shown, self._forget):
+        with s3_errors.translated(self._shown, self._forget):
             try:
                 yield self._client()
             except ClientError as exc:
-                if errors.code(exc) not in expected:
+                if s3_errors.code(exc) not in expected:
                     raise
 
     def _client(self) -> Any:

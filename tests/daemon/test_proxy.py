@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from dewy.admin import operate
-from dewy.admin.address import PROXY_SOCKET
 from dewy.admin.client import NotRunning, ask
+from dewy.admin.control import PROXY_SOCKET
 from dewy.admin.discovery import everywhere
 from dewy.config import Endpoint, Settings
-from dewy.daemon.proxy_control import beside
+from dewy.daemon.proxy import beside
 from dewy.deploy.lock import lock
 from dewy.errors import DewyError
 from dewy.proxy import Proxy

@@ -1,12 +1,81 @@
-"""Three errors, then silence, and one word when it is over."""
+"""Filters before a notifier: of levels, repetition, secrets and frequency."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from ..system import Clock
-from . import Notice, NoticeKind, Notifier
+from . import Hook, Notice, NoticeKind, Notifier
 from .format import duration
+
+
+class MinLevel:
+    """A filter for what matters: no ordinary notices, and of hooks only failures."""
+
+    def __init__(self, notifier: Notifier) -> None:
+        self._notifier = notifier
+
+    async def send(self, notice: Notice) -> None:
+        if notice.matters:
+            await self._notifier.send(notice)
+
+
+WINDOW = 600.0
+"""Seconds in which nobody has to hear the same twice in a row."""
+
+
+class Dedup:
+    """
+    A filter of notices that say what the one before them said.
+
+    Not so where it is important: a second deployment of a version is one.
+    """
+
+    def __init__(self, notifier: Notifier, clock: Clock) -> None:
+        self._notifier = notifier
+        self._clock = clock
+        self._last: Notice | None = None
+        self._at = 0.0
+
+    async def send(self, notice: Notice) -> None:
+        now = self._clock.monotonic()
+        repeated = notice == self._last and now - self._at < WINDOW
+        if repeated and notice.kind is not NoticeKind.IMPORTANT:
+            return
+        self._last, self._at = notice, now
+        await self._notifier.send(notice)
+
+
+Strike = Callable[[str], str]
+
+
+class Redacting:
+    """A filter that has *strike* go over every text, output of programs included."""
+
+    def __init__(self, notifier: Notifier, strike: Strike) -> None:
+        self._notifier = notifier
+        self._strike = strike
+
+    async def send(self, notice: Notice) -> None:
+        strike = self._strike
+        await self._notifier.send(
+            replace(
+                notice,
+                text=strike(notice.text),
+                fields=tuple((title, strike(text)) for title, text in notice.fields),
+                hook=self._hook(notice.hook) if notice.hook else None,
+            )
+        )
+
+    def _hook(self, hook: Hook) -> Hook:
+        return replace(
+            hook,
+            command=self._strike(hook.command),
+            stdout=self._strike(hook.stdout),
+            stderr=self._strike(hook.stderr),
+        )
+
 
 ERRORS = 3
 

@@ -4,29 +4,88 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import os
+import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, urljoin
+from typing import Any, Self
+from urllib.parse import SplitResult, quote, unquote, urljoin
 
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import storage
+from google.cloud.storage.exceptions import InvalidResponse
 
+from ... import urls
 from ...errors import ConfigError, RemoteError
 from ..env_proxy import proxies_for
 from ..http import STANDARD
-from ..objects import HASTE, Content, ObjectPage, Stat
-from ..objects.renewals import Renewals
 from ..transfer import Interrupted
 from ..vendor_files import read_by_google
-from . import errors
-from .resumable import ResumableUpload
+from . import HASTE, Content, ObjectPage, Stat, gcs_errors
+from .store import Renewals, quoted
+
+OPTIONS: Mapping[str, str] = {}
+"""The options in the query of every such URL."""
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class GCSLocation:
+    """A bucket, and a prefix or a key in it."""
+
+    bucket: str
+    path: str = ""
+
+    @classmethod
+    def read(cls, url: SplitResult, allowed: Mapping[str, str] = OPTIONS) -> Self:
+        """
+        Take *url* apart, in whose query the options *allowed* may stand.
+
+        Raises:
+            ConfigError: *url* names no bucket, or has another option.
+        """
+        urls.options(url, allowed)
+        if not _BUCKET.fullmatch(url.netloc):
+            raise ConfigError(
+                f"{urls.redact(url.geturl())} names no bucket"
+                " (it is gs://BUCKET/PREFIX)"
+            )
+        return cls(url.netloc, unquote(url.path).strip("/"))
+
+    def __str__(self) -> str:
+        return f"gs://{self.bucket}"
+
+    @property
+    def name(self) -> str:
+        """Differs between buckets, whatever their path."""
+        return f"gs {self.bucket}"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that `open` may read."""
+        return read_by_google(os.environ)
+
+    def url(self, key: str) -> str:
+        """Return the URL of the object *key* in the same bucket."""
+        return f"gs://{self.bucket}/{quoted(key)}"
+
+    def open(self) -> GCSStore:
+        """
+        Open the bucket; this reads files, and may ask for credentials.
+
+        Raises:
+            ConfigError: the credentials cannot be as configured.
+        """
+        return GCSStore(self.bucket)
+
 
 WAIT = (STANDARD.connect, STANDARD.silence)
 
@@ -166,11 +225,11 @@ class GCSStore:
     @contextmanager
     def _asking(self, expected: frozenset[int] = frozenset()) -> Iterator[Any]:
         """Lend the client; the block ends quietly with a status that is *expected*."""
-        with errors.translated(str(self), self._forget):
+        with gcs_errors.translated(str(self), self._forget):
             try:
                 yield self._client()
-            except errors.FAILURES as exc:
-                if errors.status(exc) not in expected:
+            except gcs_errors.FAILURES as exc:
+                if gcs_errors.status(exc) not in expected:
                     raise
 
     def _client(self) -> Any:
@@ -191,7 +250,7 @@ class GCSStore:
         if response.is_redirect and response.url.startswith("https:"):
             target = urljoin(response.url, response.headers["Location"])
             if target.startswith("http:"):
-                raise errors.Downgraded
+                raise gcs_errors.Downgraded
         if response.status_code == HTTPStatus.UNAUTHORIZED:
             # Google's client asks for a new token and forgets the answer: read to the
             # end, it gives its connection back.
@@ -275,3 +334,106 @@ def _stat(blob: Any) -> Stat:
         blob.time_created or blob.updated,
         {name: base64.b64decode(text) for name, text in sums.items() if text},
     )
+
+
+ATTEMPTS = 3
+PERSISTED = 308
+"""The status of a piece that was kept while more are to come."""
+
+_RANGE = re.compile(r"bytes=0-(\d+)", re.ASCII)
+
+
+class ResumableUpload:
+    """
+    The upload of one object.
+
+    Args:
+        asking: Gives the client, and turns what it raises into RemoteError.
+
+        begin: The URL where uploads to the bucket begin.
+    """
+
+    def __init__(
+        self, asking: Callable[[], Any], begin: str, key: str, size: int
+    ) -> None:
+        self._asking = asking
+        self._size = size
+        self._done = 0
+        self._piece = 0
+        self._broken = False
+        self._told: Mapping[str, Any] | None = None
+        headers = {
+            "X-Upload-Content-Type": "application/octet-stream",
+            "X-Upload-Content-Length": str(size),
+        }
+        answer = self._ask("POST", begin, (200,), json={"name": key}, headers=headers)
+        self._url = answer.headers["Location"]
+
+    def write(self, piece: bytes) -> None:
+        """Send *piece*; after a failure, what of it was not kept yet."""
+        failures = 0
+        while self._done < self._piece + len(piece):
+            try:
+                self._send(piece)
+            except Interrupted:
+                failures += 1
+                if failures == ATTEMPTS:
+                    raise
+        self._piece = self._done
+
+    def finish(self) -> str:
+        if self._told is None:
+            self._recall()
+        if self._told is None:
+            raise Interrupted(f"only {self._done} of {self._size} bytes were kept")
+        return str(self._told["generation"])
+
+    def abort(self) -> None:
+        # 499 is how Google says that it has forgotten it.
+        self._ask("DELETE", self._url, (204, 404, 499))
+
+    def _send(self, piece: bytes) -> None:
+        if self._broken:
+            self._recall()
+        if self._done < self._piece:
+            raise RemoteError("what was uploaded already has not been kept")
+        content = piece[self._done - self._piece :]
+        last = self._done + len(content) - 1
+        self._broken = bool(content)
+        if content:
+            self._put(content, f"bytes {self._done}-{last}/{self._size}")
+            self._broken = False
+
+    def _recall(self) -> None:
+        """Ask how much was kept."""
+        self._put(b"", f"bytes */{self._size}")
+
+    def _put(self, content: bytes, which: str) -> None:
+        answer = self._ask(
+            "PUT",
+            self._url,
+            (200, 201, PERSISTED),
+            data=content,
+            headers={"Content-Range": which},
+        )
+        if answer.status_code == PERSISTED:
+            kept = _RANGE.fullmatch(answer.headers.get("Range", ""))
+            self._done = int(kept[1]) + 1 if kept else 0
+        else:
+            self._told = json.loads(answer.content)
+            self._done = self._size
+
+    def _ask(
+        self, method: str, url: str, expected: tuple[int, ...], **said: Any
+    ) -> Any:
+        with self._asking() as client:
+            answer = client._http.request(
+                method,
+                url,
+                timeout=(STANDARD.connect, STANDARD.silence),
+                allow_redirects=False,
+                **said,
+            )
+            if answer.status_code not in expected:
+                raise InvalidResponse(answer, "not what was asked for")
+            return answer

@@ -1,1 +1,0 @@
-"""Amazon S3, and what speaks its protocol."""
