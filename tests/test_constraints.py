@@ -49,7 +49,7 @@ def test_constraints_are_versions_without_addresses() -> None:
     assert "://" not in "".join(lines)
 
 
-def test_every_requirement_is_constrained_to_a_version_it_allows() -> None:
+def test_every_requirement_is_constrained_to_allowed_version() -> None:
     """`dev/write-constraints` brings new ones in."""
     known = constraints()
     wrong = [

@@ -182,7 +182,7 @@ def test_pages_that_are_spoken_of_exist(page: Path) -> None:
 
 
 @pytest.mark.skipif(not CHANGELOG.is_file(), reason="the changelog is elsewhere")
-def test_entries_of_changelog_are_one_short_line_each() -> None:
+def test_changelog_entries_are_single_short_lines() -> None:
     """What takes more belongs on a page, or is two entries."""
     _, _, entries = CHANGELOG.read_text(encoding="utf-8").partition("\n## ")
     lines = [line for line in entries.splitlines()[1:] if line]

@@ -80,9 +80,7 @@ async def test_named_version_deployed_by_poll_is_held_if_newer_exists(
         assert site.agent.state.hold
 
 
-async def test_version_newer_than_what_polls_find_is_held_for_what_they_find(
-    tmp_path, monkeypatch
-):
+async def test_version_above_polled_newest_is_held(tmp_path, monkeypatch):
     """Regression: the answer called the older version the newer one."""
     async with sited(tmp_path) as site:
         v110 = await site.agent.look()
@@ -99,7 +97,7 @@ async def test_version_newer_than_what_polls_find_is_held_for_what_they_find(
         assert answer == await site.deploy("v1.2.0")
 
 
-async def test_poll_beside_a_deployment_leaves_no_word_of_it(tmp_path, monkeypatch):
+async def test_poll_during_deployment_leaves_no_conclusion(tmp_path, monkeypatch):
     """Regression: until the next poll, `status` said that v1.2.0 is being deployed."""
     async with sited(tmp_path) as site:
         site.hands.publish("v1.2.0")

@@ -158,9 +158,7 @@ async def test_equal_failures_in_a_row_say_their_reason_once(
         assert 2 == history.count("see the one above")
 
 
-async def test_reason_as_short_as_a_link_to_it_stands_wherever_it_belongs(
-    page: Tab, port: int
-) -> None:
+async def test_short_reason_is_repeated_in_place_of_link(page: Tab, port: int) -> None:
     first, second, *rest = shown.past()
     said = {"outcome": "deployed", "reason": "asked for by operator"}
     past = [{**first, **said}, {**second, **said}, *rest]
@@ -186,9 +184,7 @@ async def test_words_of_a_program_are_offered_where_there_are_some(
         assert "dewy why" not in whole
 
 
-async def test_badge_of_a_probation_has_what_needs_attention(
-    page: Tab, port: int
-) -> None:
+async def test_badge_of_probation_names_needed_attention(page: Tab, port: int) -> None:
     told = {**rolled_out(), "probation": 20.0, "paused": True}
     told["attention"] = ["new connections are paused; `dewy resume` ends it"]
     async with api(port, told) as it:

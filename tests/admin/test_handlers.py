@@ -89,7 +89,7 @@ async def test_hold_and_unhold_wake_the_poller(site):
     await asyncio.wait({polling})
 
 
-async def test_deployment_outdates_what_the_poll_before_it_led_to(site):
+async def test_deployment_outdates_conclusion_of_earlier_poll(site):
     """With a long interval, `status` would say for hours that what runs is new."""
     assert "v1.1.0 runs" == (await site.ask("status"))["standing"]
     await site.say("deploy", "v1.0.0")
@@ -97,7 +97,7 @@ async def test_deployment_outdates_what_the_poll_before_it_led_to(site):
     assert "v1.0.0 runs" == (await site.ask("status"))["standing"]
 
 
-async def test_rollback_in_probation_outdates_what_the_last_poll_led_to(site):
+async def test_rollback_in_probation_outdates_conclusion_of_last_poll(site):
     assert await site.hands.agent.judge("exit status 1", ())
 
     assert "v1.0.0 runs" == (await site.ask("status"))["standing"]

@@ -43,7 +43,7 @@ def test_options_within_limits_are_taken(tmp_path: Path) -> None:
 
 @needs("docker")
 @pytest.mark.parametrize("words", [("--runtime", "nonesuch"), ("--cpus", "4096")])
-async def test_check_foretells_what_the_engine_refuses(
+async def test_check_foretells_refusals_of_engine(
     tmp_path: Path, words: tuple[str, ...]
 ) -> None:
     chosen = Settings(

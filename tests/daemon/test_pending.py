@@ -36,7 +36,7 @@ async def test_overridden_key_is_told(tmp_path: Path) -> None:
     assert "; --keep overrides dewy.toml: keep" == await pending(settings, lambda: read)
 
 
-async def test_mistake_is_told_before_the_restart_that_it_would_fail(
+async def test_mistake_is_reported_before_failing_restart(
     tmp_path: Path,
 ) -> None:
     def reread() -> Settings:

@@ -129,7 +129,9 @@ async def test_daemon_polls_until_terminated_by_signal(settings, store, tmp_path
 @pytest.mark.parametrize(
     ("how", "done"), [({}, "polling now"), ({"dry": True}, "would poll")]
 )
-async def test_reload_names_what_takes_a_restart(settings, store, tmp_path, how, done):
+async def test_reload_names_options_that_take_restart(
+    settings, store, tmp_path, how, done
+):
     publish(store, "v1.0.0")
     async with running(settings(), lambda: settings(interval=3.0)) as task:
         await until(task, tmp_path, runs("v1.0.0"))

@@ -50,7 +50,7 @@ async def test_a_death_within_probation_is_a_verdict(tmp_path: Path):
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-async def test_rolled_back_row_names_what_was_replaced_and_what_runs_again(
+async def test_rolled_back_row_names_replaced_and_restored_versions(
     tmp_path: Path, restarted: bool
 ):
     case = Case(tmp_path)

@@ -114,7 +114,7 @@ def test_rollback_again_never_goes_forward() -> None:
     assert V110 == replace(state, back_at=0.0).rollback_target()
 
 
-def test_rollback_again_goes_to_what_a_clock_that_ran_ahead_dated() -> None:
+def test_second_rollback_reaches_release_dated_in_future() -> None:
     """Its time is after that of the first rollback: it cannot be."""
     ahead = replace(V100, at=1e6)
     state = replace(

@@ -220,7 +220,7 @@ async def test_other_address_of_an_own_port_takes_a_restart(
     stream[1].close()
 
 
-async def test_name_is_unresolved_while_it_is_a_backend_that_cannot_be_looked_up(
+async def test_backend_name_is_unresolved_while_lookup_fails(
     fronted: Any, application: Applications
 ) -> None:
     app, lost = await application("app"), HostName("nowhere.invalid", 80)

@@ -127,7 +127,7 @@ def test_length_of_unix_socket_is_unknown(tmp_path: Path) -> None:
 
 
 @linux
-async def test_real_queue_is_stuck_until_it_is_accepted_from(listener) -> None:
+async def test_real_accept_queue_is_stuck_until_accept(listener) -> None:
     queue = AcceptQueue()
     with socket.create_connection(listener.getsockname()):
         for now in range(0, 15, 2):

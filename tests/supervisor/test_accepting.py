@@ -60,7 +60,7 @@ def logged(caplog: pytest.LogCaptureFixture, message: str, times: int) -> bool:
     return times == caplog.messages.count(message)
 
 
-async def test_program_that_stops_accepting_is_degraded_until_it_accepts(site, caplog):
+async def test_program_not_accepting_is_degraded_until_accept(site, caplog):
     site.install("v1", programs.PAUSES)
     await site.open()
     await site.supervisor.start()

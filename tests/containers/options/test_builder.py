@@ -154,9 +154,7 @@ def test_check_can_be_switched_off(drafted: Drafted) -> None:
 
 
 @pytest.mark.parametrize("value", ["5", "5m", "6291455"])
-def test_memory_below_what_engines_take_is_refused(
-    drafted: Drafted, value: str
-) -> None:
+def test_memory_below_engine_minimum_is_refused(drafted: Drafted, value: str) -> None:
     with pytest.raises(ConfigError) as caught:
         drafted("--memory", value)
 
