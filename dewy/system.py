@@ -17,6 +17,9 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
+END_INTERVAL = 0.05
+"""Seconds between two looks for the end of a process that no descriptor tells."""
+
 INSIST = 0.1
 """Seconds between two cancellations of the same."""
 
@@ -156,3 +159,26 @@ def descriptor_limit() -> int | None:
 def usable_cpus() -> int:
     """Return the number of CPUs this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+
+async def wait_pid(pid: int) -> None:
+    """Return when child *pid* has ended; does not reap it."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        # An old kernel, a strict sandbox, or no descriptor left.
+        while not _has_ended(pid):  # noqa: ASYNC110
+            await asyncio.sleep(END_INTERVAL)
+        return
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+def _has_ended(pid: int) -> bool:
+    look = os.WEXITED | os.WNOWAIT | os.WNOHANG
+    return os.waitid(os.P_PID, pid, look) is not None

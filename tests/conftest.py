@@ -38,6 +38,7 @@ LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 # it is asked only for connections that wait.
 MAY_BLOCK = [
     ("dewy/supervisor/worker.py", {"spawn"}),
+    ("dewy/deploy/hooks.py", {"_spawn"}),
     ("dewy/ioprocess/process.py", {"_spawn"}),
     ("dewy/system.py", {"boot_id", "start_time"}),
     ("dewy/_speedups/port_py.py", {"accept"}),

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import os
 import signal
+import subprocess
 import time
-from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from ..errors import HookFailed, last_words
 from ..logs import duration
 from ..notifiers import Hook, NoticeKind
 from ..notifiers.format import tail
+from ..system import wait_pid
 from .changes import Attempt
 from .deployment_log import DeploymentLog
 from .release_store import ReleaseStore
@@ -33,6 +34,9 @@ MOST_LOGGED = 2000
 
 SHELL = "/bin/sh"
 STOP_GRACE = 5.0
+
+_abandoned: list[subprocess.Popen[bytes]] = []
+
 # Variables about dewy's own sockets and watchdog, which a hook has not.
 OURS = ("NOTIFY_SOCKET", "LISTEN_", "WATCHDOG_")
 
@@ -132,17 +136,7 @@ async def _execute(
     """Run to the end; return the exit code, and whether the limit was reached."""
     # The end of the shell counts, not that of its output: what it leaves running
     # may hold that for ever.
-    process = await asyncio.create_subprocess_exec(
-        SHELL,
-        "-c",
-        command,
-        stdin=DEVNULL,
-        stdout=output[0].writer,
-        stderr=output[1].writer,
-        cwd=cwd,
-        env=_environment(variables),
-        start_new_session=True,
-    )
+    process = _Shell(_spawn(command, cwd, variables, output))
     for each in output:
         each.hand_over()
     timed_out = False
@@ -165,7 +159,44 @@ def _environment(variables: Mapping[str, str]) -> dict[str, str]:
     return {**inherited, **variables}
 
 
-async def _end(process: Process) -> int:
+def _spawn(
+    command: str,
+    cwd: Path,
+    variables: Mapping[str, str],
+    output: tuple[HookOutput, HookOutput],
+) -> subprocess.Popen[bytes]:
+    # Not by the loop: uvloop leaves copies of the output open in the child, and what
+    # dewy inherited itself, for as long as anything runs that the hook left behind.
+    return subprocess.Popen(
+        [SHELL, "-c", command],
+        stdin=subprocess.DEVNULL,
+        stdout=output[0].writer,
+        stderr=output[1].writer,
+        cwd=cwd,
+        env=_environment(variables),
+        start_new_session=True,
+    )
+
+
+class _Shell:
+    """The shell of a hook, the leader of its process group."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self.pid = process.pid
+
+    async def wait(self) -> int:
+        """Return its exit status once it has ended, negative for a signal."""
+        if self._process.returncode is None:
+            await wait_pid(self.pid)
+        return self._process.wait()
+
+    def abandon(self) -> None:
+        """Leave it to the next subreaper: it hangs in the kernel."""
+        _abandoned.append(self._process)
+
+
+async def _end(process: _Shell) -> int:
     """End the whole process group: politely, then for certain."""
     _signal(process, signal.SIGTERM)
     try:
@@ -179,10 +210,11 @@ async def _end(process: Process) -> int:
             return await process.wait()
     except TimeoutError:
         # In the midst of a request to a file system that hangs it ends with that.
+        process.abandon()
         return -signal.SIGKILL
 
 
-def _signal(process: Process, number: int) -> None:
+def _signal(process: _Shell, number: int) -> None:
     # Of another user may be what a hook started with more rights than ours.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)

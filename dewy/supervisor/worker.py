@@ -19,7 +19,7 @@ from typing import Any
 from ..errors import StartFailed
 from ..histogram import CheckResult
 from ..logs import summary
-from ..system import descriptor_limit, start_time
+from ..system import descriptor_limit, start_time, wait_pid
 from .environment import GENERATION
 from .launch import DESCRIPTORS
 from .output import Output, TailLine
@@ -31,7 +31,6 @@ from .processes import (
     held,
     in_time,
     members,
-    wait_pid,
 )
 from .readiness import ReadinessSocket
 

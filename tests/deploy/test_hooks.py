@@ -109,6 +109,15 @@ async def test_background_process_does_not_block(
     assert not gone(left[0])
 
 
+async def test_hook_has_the_standard_descriptors_alone(tmp_path: Path) -> None:
+    """Neither what dewy inherited, nor copies of its own output."""
+    with open(tmp_path / "inherited", "w") as file:  # noqa: ASYNC230
+        os.set_inheritable(file.fileno(), True)
+        result = await run("sleep 60 & ls /proc/$!/fd; kill $!", tmp_path)
+
+    assert ["0", "1", "2"] == result.stdout.split()
+
+
 async def test_time_limit_ends_the_whole_group(tmp_path: Path, left: list[int]) -> None:
     result = await run("sleep 60 & echo $!; sleep 60", tmp_path, limit=0.2)
     left.append(int(result.stdout))
@@ -160,14 +169,15 @@ async def test_cancellation_at_the_moment_of_the_end_is_not_lost(
     waits = asyncio.Event()
 
     class Ending:
+        def __init__(self, process: object) -> None:
+            pass
+
         async def wait(self) -> int:
             waits.set()
             return await over
 
-    async def started(*given: object, **more: object) -> Ending:
-        return Ending()
-
-    monkeypatch.setattr(asyncio, "create_subprocess_exec", started)
+    monkeypatch.setattr(hooks, "_spawn", lambda *given: None)
+    monkeypatch.setattr(hooks, "_Shell", Ending)
     monkeypatch.setattr(hooks, "_signal", lambda process, number: None)
     running = asyncio.create_task(run("true", tmp_path))
     await waits.wait()

@@ -9,7 +9,8 @@ import subprocess
 
 import pytest
 
-from dewy.supervisor.processes import describe_exit, wait_pid
+from dewy.supervisor.processes import describe_exit
+from dewy.system import wait_pid
 
 
 async def test_wait_pid_does_not_reap_process():
