@@ -263,7 +263,7 @@ def test_write_that_fails_halfway_says_so(
 MEMORY = """
 import sys
 from pathlib import Path
-from dewy.deploy.archive import Limits, Rules, unpack
+from dewy.deploy.archive import ArchiveLimits, UnpackRules, unpack
 
 def peak():
     status = Path("/proc/self/status").read_text()
@@ -274,7 +274,8 @@ into = Path(sys.argv[3])
 (into / "large").mkdir()
 unpack(Path(sys.argv[1]), sys.argv[4], into / "small")
 before = peak()
-unpack(Path(sys.argv[2]), sys.argv[4], into / "large", Rules(Limits(ratio=0)))
+rules = UnpackRules(ArchiveLimits(ratio=0))
+unpack(Path(sys.argv[2]), sys.argv[4], into / "large", rules)
 print(peak() - before)
 """
 

@@ -25,7 +25,7 @@ async def main():
         writer.close()
     server = await asyncio.start_server(babble, "127.0.0.1", 0)
     for port in (closed.getsockname()[1], server.sockets[0].getsockname()[1]):
-        where = endpoint.Endpoint(f"127.0.0.1:{port}")
+        where = endpoint.GRPCTarget(f"127.0.0.1:{port}")
         async with client.RegistryClient(where) as asked:
             try:
                 await asked.current(CurrentRequest())
