@@ -214,7 +214,9 @@ async def drains(plane: Plane, gate: Gate, tries: int) -> int:
         if number % 100 == 0:
             await asyncio.sleep(0)  # on the loop, this is when connections come
         later = relay.backend_stats(drained)
-        assert at_once.total == later.total, "assigned although it was out"
+        # One that is still being connected is active, and counted once it was sent out.
+        dialled = later.total - at_once.total
+        assert dialled <= at_once.active, "assigned although it was out"
         assert later.active <= at_once.active <= left
         relay.serve(gate.number, gate.backends)
         if number % 100 == 0:
