@@ -22,6 +22,7 @@ from .model import Event
 from .replica import Replica, Termination
 from .restart_policy import Pacing
 from .revision import Revision, ended
+from .rollout import Phase
 from .update import Circumstances
 from .upstream import PUBLISHED
 
@@ -122,7 +123,13 @@ class Reconciler:
 
     def undecided(self) -> bool:
         """Return whether the running version may be about to fail its probation."""
-        return self._examined > 0 or self.health.undecided()
+        # A busy engine may tell of an end seconds after the process has left.
+        untold = any(
+            each.dead.is_set() and not each.ended.done()
+            for each in self._store.replicas
+            if each.served and each.phase is not Phase.LEAVING
+        )
+        return untold or self._examined > 0 or self.health.undecided()
 
     async def __aenter__(self) -> Self:
         self._store.died = self._mourn

@@ -134,6 +134,19 @@ async def test_failure_is_at_hand_until_the_cause_of_a_death_is_known(tmp_path: 
         assert not reconciler.undecided()
 
 
+async def test_failure_is_at_hand_until_the_engine_reports_an_end(tmp_path: Path):
+    """A busy one reports it seconds after the process has left."""
+    async with kept(tmp_path) as bench:
+        reconciler = bench.replica_set.reconciler
+        assert reconciler is not None
+        assert not reconciler.undecided()
+        first(bench).dead.set()
+        assert reconciler.undecided()
+        await bench.host.kill(first(bench).id)
+        await eventually(lambda: whole(bench))
+        assert not reconciler.undecided()
+
+
 async def test_the_address_of_a_dead_replica_is_never_dialled_again(tmp_path: Path):
     """Not even by a probe, and not when somebody else listens there at once."""
     async with kept(tmp_path, health_interval=0.02) as bench:
