@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import (
@@ -235,11 +236,17 @@ def refusal(
     return RemoteError(f"{text}: {hint}" if hint else text, retry_after=delay)
 
 
+def wants_login(text: str) -> bool:
+    """Return whether *text* of a library tells of a proxy's status 407."""
+    # A word of its own: the addresses of objects and ports have these digits, too.
+    return re.search(r"(?<!\S)407(?!\w)", text) is not None
+
+
 def proxy_trouble(host: str, exc: Exception) -> str:
     """Say what the proxy to *host* did, by *exc* of a library that speaks to it."""
     # botocore keeps the reason apart from its text.
     reason = getattr(exc, "kwargs", {}).get("error") or exc
-    if "407" in str(reason):
+    if wants_login(str(reason)):
         return f"the proxy to {host} answered 407: {LOGIN}"
     return f"the proxy to {host} could not be reached, or does not connect to it"
 

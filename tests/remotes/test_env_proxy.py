@@ -146,6 +146,21 @@ async def test_proxy_that_wants_a_login_is_blamed_itself(
             await told(f"{scheme}://example.invalid/file")
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Tunnel connection failed: 407 Proxy Authentication Required", True),
+        ("HTTP proxy returned response code 407", True),
+        ("<HTTPConnection object at 0x7fa4079c0>: Connection refused", False),
+        ("http://127.0.0.1:407/: no route", False),
+        ("port 40712 refused", False),
+    ],
+)
+def test_login_is_asked_for_by_the_status_alone(text: str, expected: bool) -> None:
+    """Not by the digits of an address or a port."""
+    assert expected == http.wants_login(text)
+
+
 def test_advice_on_a_proxy_login_survives_the_redaction_of_logins() -> None:
     assert ADVICE == strike(ADVICE)
 

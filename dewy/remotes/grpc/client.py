@@ -13,7 +13,7 @@ from yarl import URL
 from ...errors import DewyError, NoRelease, RateLimited, RemoteError
 from .. import Clients
 from ..env_proxy import LOGIN, shown
-from ..http import LONGEST_STAY_AWAY
+from ..http import LONGEST_STAY_AWAY, wants_login
 from . import initialise
 from .endpoint import GRPCTarget, proxy_of, proxy_options
 from .registry_pb2 import CurrentRequest, CurrentResponse, ReportRequest
@@ -105,7 +105,7 @@ def _unavailable(endpoint: GRPCTarget, details: str) -> str:
 
 
 def _refused_by(proxy: URL, details: str) -> str:
-    login = f": {LOGIN}" if "407" in details else ""
+    login = f": {LOGIN}" if wants_login(details) else ""
     return f"could not be reached: {shown(proxy)} does not connect to it{login}"
 
 
