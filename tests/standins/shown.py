@@ -51,6 +51,10 @@ class Telling:
         return [{**each, **counted} if "errors" in each else each for each in ports]
 
 
+STARTED = time.time()
+"""The moment that histories go by: what has happened stays as it is."""
+
+
 def replica(number: int, version: str, phase: str, **more: object) -> dict[str, Any]:
     """A container as `/api/containers` tells it."""
     serving = phase == "serving"
@@ -202,7 +206,7 @@ def state(
 
 def past() -> list[dict[str, Any]]:
     """What led to `rolling`, newest first, as `Past` has it."""
-    now = time.time()
+    now = STARTED
     failed = {"outcome": "failed", "step": "start", "reason": REASON, "wrote": True}
     return [
         {**record(now - 3000, "v2.3.2", "v2.3.1", 21.4), **failed},
@@ -213,7 +217,7 @@ def past() -> list[dict[str, Any]]:
 
 def past_of_program() -> list[dict[str, Any]]:
     """The same for `serving`."""
-    now = time.time()
+    now = STARTED
     reason = "died within probation (exit status 7)"
     back = {"outcome": "rolled back", "step": "probation", "reason": reason}
     return [
