@@ -194,7 +194,7 @@ async def test_badge_of_probation_names_needed_attention(page: Tab, port: int) -
         assert "warn" == await page.ask(TONE)
 
 
-@pytest.mark.parametrize("width", [800, 960, 1000, 1200])
+@pytest.mark.parametrize("width", [800, 960, 1000, 1125, 1200])
 async def test_address_of_a_replica_breaks_at_no_other_place_than_a_space(
     page: Tab, port: int, width: int
 ) -> None:
