@@ -30,7 +30,7 @@ NEEDED = {
     "assets": ("registry",),
     "container": ("registry", "port"),
 }
-"""Those of them that have to be answered."""
+"""Options that have to be answered, by command."""
 
 NOT_WRITTEN = frozenset({"config", "once"})
 AFTER = {
