@@ -198,7 +198,7 @@ async def test_a_directory_that_is_away_is_waited_for(
 async def test_poll_without_changes_sends_single_conditional_request(dewy, github):
     """GitHub does not bill a 304; a host used to spend 360 requests an hour."""
     async with dewy:
-        await dewy.runs("v1.0.0")
+        await dewy.deploys("v1.0.0")
     dewy.options = ["--interval", "1h"]
     async with dewy:
         first = await dewy.until(lambda now: now["last_poll"])

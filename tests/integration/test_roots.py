@@ -285,8 +285,7 @@ async def test_roots_that_share_a_cache_do_not_disturb_each_other(tmp_path):
         programs.publish(site.registry, "v1.0.0", artifact)
     async with sites[0], sites[1]:
         for site in sites:
-            status = await site.runs("v1.0.0")
-            first = await site.until(lambda now: now["last_poll"])
+            status = first = await site.deploys("v1.0.0")
             # Some looks later still nothing has happened.
             for _ in range(3):
                 first = await site.until(

@@ -171,6 +171,11 @@ class Dewy:
             )
         )
 
+    async def deploys(self, version: str) -> Status:
+        """Wait until *version* runs and its deployment is a row of the history."""
+        await self.runs(version)
+        return await self.until(lambda status: status["running"]["ended"])
+
     async def refuses(self, version: str) -> str:
         """Wait until *version* is in quarantine; why."""
         status = await self.until(
