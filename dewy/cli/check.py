@@ -34,7 +34,7 @@ class CheckCommand(click.Command):
 
 
 @click.command(
-    "check", cls=CheckCommand, short_help="Judge a command line; deploy nothing."
+    "check", cls=CheckCommand, short_help="Check a command line without deploying."
 )
 @options_for("check")
 @click.option("--offline", is_flag=True, help="Ask neither registry nor cache.")
@@ -59,14 +59,14 @@ def command(
     **given: object,
 ) -> int:
     """
-    Judge a command line as that command would; deploy and write nothing.
+    Check the command line of another command; deploy and write nothing.
 
-    Takes the command line of `server`, `assets`, `container` or `proxy` as it stands,
-    and tells every mistake at once: options, URLs, credentials, ports, engine,
-    program, root and unit. Then the registry is asked what it would have deployed here.
+    Takes the command line of `server`, `assets`, `container` or `proxy` unchanged and
+    reports every mistake at once: options, URLs, credentials, ports, engine, program,
+    root and unit. Then asks the registry which release would be deployed here.
 
-    The exit status is 2 for a mistake that trying again cannot mend, else 1 if
-    something fails or there is no release, else 0.
+    The exit status is 2 for a mistake that trying again cannot mend, else 1 if a check
+    fails or there is no release, else 0.
     """
     report = judged(ctx, words, offline=offline, test_notifiers=test_notifiers)
     tell_mistakes(report)

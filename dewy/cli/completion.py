@@ -11,7 +11,7 @@ from click.shell_completion import get_completion_class
 @click.pass_context
 def command(ctx: click.Context, /, shell: str) -> None:
     """
-    Print what makes SHELL complete dewy's commands and options.
+    Print a script that lets SHELL complete dewy's commands and options.
 
     For bash: source <(dewy completion bash)
     """

@@ -21,13 +21,13 @@ GAP = 4
 Containers = Iterable[Mapping[str, Any]]
 
 
-@click.command("container list", short_help="Show the containers that serve.")
+@click.command("container list", short_help="List the containers in service.")
 @options_for("container list")
 @click.option("--json", "json_", is_flag=True, help="Print the API's JSON.")
 @click.option("--watch", is_flag=True, help="Refresh every two seconds, until Ctrl-C.")
 @click.pass_context
 def command(ctx: click.Context, /, json_: bool, watch: bool, **given: object) -> None:
-    """Show the containers of the first `dewy container` on this host."""
+    """List the containers of the first `dewy container` on this host."""
     port = settings_from(ctx).admin_port
     if not watch:
         click.echo(screen(port, json_))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 
-@click.command("demo", short_help="Show it: a deploy, and a bad release rolled back.")
+@click.command("demo", short_help="Try dewy: a deployment, and a bad release refused.")
 def command() -> int:
     """
-    Deploy a small web server twice under load, in a temporary directory.
+    Deploy a small web server under load, in a temporary directory.
 
-    The second new version is broken, on purpose. Ends with what became of every
-    request; the exit status is 1 if one failed.
+    The last of its three versions is broken on purpose. Ends with a count of requests
+    and failures; the exit status is 1 if a request failed.
     """
     from ..demo import run
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PRIVATE = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET")
 
 
-@click.command("doctor", short_help="Examine the dewy that runs here, and its host.")
+@click.command("doctor", short_help="Check the running dewy and its host.")
 @options_for("doctor")
 @click.option("--offline", is_flag=True, help="Ask neither registry nor cache.")
 @click.option(
@@ -40,11 +40,11 @@ def command(
     **given: object,
 ) -> int:
     """
-    Examine the dewy that runs here: what `check` looks at, with its command line.
+    Check the dewy that runs here, with its own command line and environment.
 
-    Each line says how it is (engine, ports, disk, clock, credentials, unit, free
-    descriptors) and what to do. The exit status is that of `check`; it is 1 if no
-    dewy runs here, or it is degraded.
+    Reports on what `dewy check` does, and on the clock, the descriptors and dewy's own
+    state; each line says what to do. The exit status is that of `check`, and 1 if no
+    dewy runs here or it is degraded.
     """
     from ..admin import operate
     from ..checks import Finding, Level

@@ -20,9 +20,11 @@ HOSTS = {"docker": "--host", "podman": "--url"}
 Container = Mapping[str, Any]
 
 
-@click.command("exec", short_help="Run a command in a replica that runs.")
+@click.command("exec", short_help="Run a command in a running replica.")
 @options_for("exec")
-@click.option("--replica", metavar="WHICH", help="In that one: index, name or id.")
+@click.option(
+    "--replica", metavar="WHICH", help="Run it in this replica, by index, name or id."
+)
 @click.argument(
     "words", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND [ARGS]..."
 )
@@ -31,11 +33,10 @@ def command(
     ctx: click.Context, /, replica: str | None, words: tuple[str, ...], **given: object
 ) -> None:
     """
-    Run COMMAND in a container of the `dewy container` that runs here.
+    Run COMMAND in a replica of the `dewy container` that runs here.
 
-    That is the first replica that serves, unless --replica names one. The engine's own
-    tool, docker or podman, does it: input, output, terminal and exit status are
-    COMMAND's.
+    Takes the first replica in service unless --replica names one. Needs the engine's
+    own tool, docker or podman. Input, output, terminal and exit status are COMMAND's.
     """
     from ..admin.client import ask
 

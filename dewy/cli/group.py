@@ -118,9 +118,9 @@ def _imported(name: str) -> click.Command:
 dewy = LazyGroup(
     "dewy",
     help="Keep one application on one host at its newest release, by pulling.",
-    epilog="Options of a command may stand before it, too; `dewy COMMAND --help` "
-    "lists them. Each is also an environment variable (--log-level: DEWY_LOG_LEVEL) "
-    "and a key of ./dewy.toml (log-level).",
+    epilog="`dewy COMMAND --help` lists the options of a command; they may also stand "
+    "before it. Each option is also an environment variable (--log-level: "
+    "DEWY_LOG_LEVEL) and a key of ./dewy.toml (log-level).",
     context_settings=CONTEXT,
     params=[*group_options(), root_option()],
     no_args_is_help=False,

@@ -7,11 +7,11 @@ import click
 from .arguments import normalise
 
 
-@click.command("help", short_help="Show what a command does, and its options.")
+@click.command("help", short_help="Show the help of a command.")
 @click.argument("command_name", nargs=-1, metavar="[COMMAND]")
 @click.pass_context
 def command(ctx: click.Context, /, command_name: tuple[str, ...]) -> None:
-    """Show what COMMAND does, and its options; without one, all commands."""
+    """Show the help of COMMAND; without one, list all commands."""
     root = ctx.find_root()
     if not command_name:
         click.echo(root.get_help())

@@ -22,21 +22,21 @@ TONES = {
 WELL = ("deployed", "reloaded", ADOPTED)
 
 
-@click.command("history", short_help="Show the deployments of this directory.")
+@click.command("history", short_help="Show the past deployments of this directory.")
 @options_for("history")
 @click.option(
     "-n",
     "count",
     type=click.IntRange(1),
     metavar="COUNT",
-    help="Only the last COUNT.",
+    help="Show only the last COUNT deployments.",
 )
 @click.option("--json", "json_", is_flag=True, help="Print a JSON array.")
 @click.pass_context
 def command(
     ctx: click.Context, /, count: int | None, json_: bool, **given: object
 ) -> None:
-    """Show every deployment of this directory and how it ended, oldest first."""
+    """Show every deployment in this directory and its outcome, oldest first."""
     records = History(settings_from(ctx).private).read()
     chosen = records[-count:] if count else records
     if json_:

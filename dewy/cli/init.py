@@ -42,7 +42,7 @@ AFTER = {
 
 @click.command("init", short_help="Write a commented dewy.toml.")
 @options_for("init")
-@click.option("--force", is_flag=True, help="Write over a dewy.toml that is there.")
+@click.option("--force", is_flag=True, help="Overwrite an existing dewy.toml.")
 @click.argument(
     "mode",
     required=False,
@@ -53,8 +53,8 @@ def command(force: bool, mode: str | None, **given: object) -> None:
     """
     Write a commented dewy.toml for `dewy server`, `assets` or `container`.
 
-    It has the options that are given here, checked, and all others as comments with
-    their defaults. On a terminal, what is needed and was not given is asked for.
+    The file has the options given here, checked, and all others as comments with their
+    defaults. On a terminal, asks for required options that were not given.
     """
     path = Path.cwd() / FILE
     if path.exists() and not force:

@@ -87,29 +87,37 @@ def _pattern(
         raise click.BadParameter(text) from None
 
 
-@click.command("logs", short_help="Show what the program, or the replicas, wrote.")
+@click.command("logs", short_help="Show the output of the program or the replicas.")
 @options_for("logs")
-@click.option("--follow", is_flag=True, help="Go on until Ctrl-C.")
+@click.option("--follow", is_flag=True, help="Keep printing new lines until Ctrl-C.")
 @click.option(
     "-n",
     "count",
     type=click.IntRange(1, MOST),
     metavar="COUNT",
-    help="The last COUNT lines of each; 50 unless lines are chosen.",
+    help="Show the last COUNT lines of each source; 50 unless --since or --grep is "
+    "given.",
 )
 @click.option(
     "--since",
     callback=_time,
     metavar="TIME",
-    help="Only lines from then on: 10m ago, or 2026-03-02 09:00.",
+    help="Show only lines since then: 10m ago, or 2026-03-02 09:00.",
 )
 @click.option(
-    "--grep", callback=_pattern, metavar="PATTERN", help="Only lines that match."
+    "--grep",
+    callback=_pattern,
+    metavar="PATTERN",
+    help="Show only lines that match this regular expression.",
 )
-@click.option("-t", "--timestamps", is_flag=True, help="Show when each was written.")
-@click.option("--replica", metavar="WHICH", help="Only that one: index, name or id.")
-@click.option("--generation", metavar="NUMBER", help="Only that one.")
-@click.option("--json", "json_", is_flag=True, help="Print one JSON object a line.")
+@click.option(
+    "-t", "--timestamps", is_flag=True, help="Show when each line was written."
+)
+@click.option(
+    "--replica", metavar="WHICH", help="Show only this replica, by index, name or id."
+)
+@click.option("--generation", metavar="NUMBER", help="Show only this generation.")
+@click.option("--json", "json_", is_flag=True, help="Print one JSON object per line.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -125,9 +133,9 @@ def command(
     **given: object,
 ) -> None:
     """
-    Show what the program that runs in this directory wrote, or its replicas.
+    Show the output of the program or the replicas that run in this directory.
 
-    A line begins with the name of who wrote it.
+    Each line begins with its source: the generation or the replica.
     """
     if replica and generation:
         raise click.UsageError("--replica is for containers, --generation is not")

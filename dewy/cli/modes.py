@@ -35,12 +35,12 @@ def serve(settings: Settings, reread: Callable[[], Settings] | None = None) -> i
 @click.pass_context
 def server(ctx: click.Context, /, program: tuple[str, ...], **given: object) -> int:
     """
-    Run PROGRAM from the newest release, and replace it by each newer one.
+    Run PROGRAM from the newest release, and replace it with each newer one.
 
-    A new release is started beside the old one on the same listening sockets;
-    the old one leaves when the new one is ready. No request is lost, provided that
-    PROGRAM finishes what it has on SIGTERM, kept-alive connections included; one that
-    just exits costs each client that keeps its connection a request.
+    Each new release starts beside the old one on the same listening sockets; the old
+    one stops when the new one is ready. No request is lost if PROGRAM finishes its
+    open requests on SIGTERM, on kept-alive connections too; one that just exits loses
+    one request per kept-alive connection.
     """
     from ..config.env_file import read_env_file
 
@@ -60,7 +60,7 @@ def assets(ctx: click.Context, /, ignored: tuple[str, ...], **given: object) -> 
     return serve(settings, reread(ctx))
 
 
-@click.command("container", short_help="Run an image, in replicas behind a TCP proxy.")
+@click.command("container", short_help="Run replicas of an image behind a TCP proxy.")
 @options_for("container")
 @click.argument(
     "run_options", nargs=-1, type=click.UNPROCESSED, metavar="-- [RUN OPTIONS]..."
@@ -72,14 +72,14 @@ def container(
     """
     Run replicas of the newest image behind dewy's proxy, in Docker or Podman.
 
-    A new version is started beside the old one. Each of its replicas takes connections
-    as soon as it is healthy, so both versions serve meanwhile; once all are, the old
-    ones leave. No request is lost, provided that the application finishes what it
-    has on SIGTERM, kept-alive connections included; one that just exits costs each
-    client that keeps its connection a request. RUN OPTIONS are those of `docker run`:
-    -e KEY=VALUE, --memory 512m, -v DIR:DIR …
+    A new version starts beside the old one. Each new replica gets connections as soon
+    as it is healthy, so both versions serve for a while; once all are healthy, the old
+    replicas stop. No request is lost if the application finishes its open requests on
+    SIGTERM, on kept-alive connections too; one that just exits loses one request per
+    kept-alive connection. RUN OPTIONS are those of `docker run`: -e KEY=VALUE,
+    --memory 512m, -v DIR:DIR …
 
-    `dewy container list` shows the containers that serve.
+    `dewy container list` lists the containers in service.
     """
     from ..containers.options.arguments import parse
 
@@ -94,16 +94,15 @@ def container(
 @click.pass_context
 def proxy(ctx: click.Context, /, **given: object) -> int:
     """
-    Pass connections on to the backends in turn, byte for byte.
+    Pass TCP connections on to backends, byte for byte.
 
-    SIGHUP, or `dewy reload`, reads ./dewy.toml anew: listeners and backends come
-    and go, and no open connection ends.
+    SIGHUP or `dewy reload` rereads ./dewy.toml: listeners and backends come and go
+    without ending an open connection.
 
-    Its HTTP API opens with --admin-port or --telemetry only.
+    The local HTTP API opens only with --admin-port or --telemetry.
 
-    SIGTERM drains: no new connections, then the end with the last of those that
-    are open, or after --drain-time, when the rest is reset. A second one ends it
-    at once.
+    SIGTERM drains: the proxy accepts no more connections and exits with the last open
+    one, or resets the rest after --drain-time. A second SIGTERM resets at once.
     """
     from ..daemon.proxy import Measured, beside
     from ..proxy.standalone import run

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 HEADING = ("NAME", "COMMAND", "VERSION", "PID", "PORT", "HEALTHY", "ROOT")
 
 
-@click.command("ps", short_help="Show every dewy that runs on this host.")
+@click.command("ps", short_help="List every dewy running on this host.")
 @options_for("ps")
 @click.option("--json", "json_", is_flag=True, help="Print a JSON array.")
 @click.pass_context
 def command(ctx: click.Context, /, json_: bool, **given: object) -> None:
     """
-    Show every dewy that runs on this host and answers.
+    List every dewy that runs on this host and answers.
 
-    Asked are the ten ports from --admin-port on and the control sockets of those
-    that have none of them; other users' are answered to root alone.
+    Tries the ten ports from --admin-port on, and the control sockets of those without
+    such a port; the sockets of other users answer only to root.
     """
     from ..admin.discovery import everywhere
 

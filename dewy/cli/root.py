@@ -21,8 +21,8 @@ def root_option() -> click.Option:
         is_eager=True,
         expose_value=False,
         callback=_change,
-        help="Work in this directory instead of the current one; the name of a dewy "
-        "that runs stands for its own.",
+        help="Work in this directory instead of the current one; the name of a "
+        "running dewy stands for its directory.",
     )
 
 

@@ -37,16 +37,16 @@ CLOCKS_DIFFER = 60.0
 """Seconds; a moment that is further ahead comes from a clock that ran ahead."""
 
 
-@click.command("status", short_help="Show what runs here and how it is.")
+@click.command("status", short_help="Show what runs here and whether it is healthy.")
 @options_for("status")
-@click.option("--check", is_flag=True, help="Exit with 1 if it is degraded.")
+@click.option("--check", is_flag=True, help="Exit with status 1 if dewy is degraded.")
 @click.option("--json", "json_", is_flag=True, help="Print one JSON object.")
 @click.option("--watch", is_flag=True, help="Refresh every two seconds, until Ctrl-C.")
 @click.pass_context
 def command(
     ctx: click.Context, /, check: bool, json_: bool, watch: bool, **given: object
 ) -> int:
-    """Show what runs in this directory, and what keeps anything from running."""
+    """Show what runs in this directory, and what keeps a release from running."""
     if check and watch:
         raise click.UsageError("--check ends with a status, --watch does not end")
     settings = settings_from(ctx)

@@ -80,21 +80,22 @@ def rollback(ctx: click.Context, /, version: str | None, **given: object) -> Non
     """
     Go back to VERSION, or to the previous release.
 
-    What is left is not deployed again until `dewy retry`; works under hold. Said again,
-    it goes further back; just after dewy itself went back, it only says so.
+    The version that was running goes into quarantine until `dewy retry`. Works under
+    hold. A second rollback goes further back; right after an automatic rollback, the
+    command only reports that one.
     """
     operate(settings_from(ctx), "rollback", version)
 
 
-@click.command("retry", short_help="Let VERSION out of quarantine.")
+@click.command("retry", short_help="Take VERSION out of quarantine.")
 @options_for("retry")
 @version_argument(required=True)
 @click.pass_context
 def retry(ctx: click.Context, /, version: str, **given: object) -> None:
     """
-    Let VERSION out of quarantine.
+    Take VERSION out of quarantine.
 
-    It is deployed again if it is the newest release; while a newer one is in
+    The version is deployed again if it is the newest release; while a newer one is in
     quarantine, `dewy deploy VERSION` deploys it.
     """
     operate(settings_from(ctx), "retry", version)
@@ -105,24 +106,24 @@ def retry(ctx: click.Context, /, version: str, **given: object) -> None:
 @click.pass_context
 def abort(ctx: click.Context, /, **given: object) -> None:
     """
-    Cancel the deployment under way, which has not taken over yet.
+    Cancel the deployment under way, if it has not taken over yet.
 
-    What runs goes on. The version is not quarantined: the next poll tries it again,
-    unless `dewy hold` was said.
+    The running version goes on. The cancelled one is not quarantined: the next poll
+    tries it again, except under `dewy hold`.
     """
     operate(settings_from(ctx), "abort")
 
 
-@click.command("hold", short_help="Stop changes of version until unhold.")
+@click.command("hold", short_help="Stay at the current version until unhold.")
 @options_for("hold")
 @click.pass_context
 def hold(ctx: click.Context, /, **given: object) -> None:
     """
-    Stop changes of version until unhold.
+    Stay at the current version until `dewy unhold`.
 
-    Whatever runs goes on, is restarted when it dies, and may be rolled back; one that
-    fails its probation is left for the previous release all the same. Where nothing
-    runs yet, the first release is still deployed.
+    The running version is still restarted when it dies, and rolled back when it fails
+    its probation or on `dewy rollback`. Where nothing runs yet, the first release is
+    still deployed.
     """
     operate(settings_from(ctx), "hold")
 
@@ -134,50 +135,51 @@ def unhold(ctx: click.Context, /, **given: object) -> None:
     """
     End a hold.
 
-    The newest release is deployed at the next poll.
+    The next poll deploys the newest release.
     """
     operate(settings_from(ctx), "unhold")
 
 
-@click.command("pause", short_help="Hold new connections back, until resume.")
+@click.command("pause", short_help="Hold new connections back until resume.")
 @options_for("pause")
-@click.option("--for", "time", metavar="TIME", help="Resume by itself after TIME.")
+@click.option("--for", "time", metavar="TIME", help="Resume automatically after TIME.")
 @click.pass_context
 def pause(ctx: click.Context, /, time: str | None, **given: object) -> None:
     """
     Hold new connections back at the proxy of `dewy container`, or at a `dewy proxy`.
 
-    They wait in the kernel's queue; those that are open go on. A restart of dewy
-    ends the pause.
+    New connections wait in the kernel's queue; open ones go on. A restart of dewy ends
+    the pause.
     """
     settings = settings_from(ctx)
     seconds = None if time is None else positive_duration(time, "--for")
     steer(settings, "pause", seconds=seconds)
 
 
-@click.command("resume", short_help="Take connections again after pause.")
+@click.command("resume", short_help="Accept connections again after pause.")
 @options_for("resume")
 @click.pass_context
 def resume(ctx: click.Context, /, **given: object) -> None:
-    """Take connections again, those that waited first."""
+    """Accept connections again after `dewy pause`, those that waited first."""
     steer(settings_from(ctx), "resume")
 
 
-@click.command("reload", short_help="Have a running dewy read its configuration anew.")
+@click.command("reload", short_help="Have the running dewy reread its configuration.")
 @options_for("reload")
 @click.option(
-    "--dry-run", is_flag=True, help="Only tell what would change, and what it replaces."
+    "--dry-run",
+    is_flag=True,
+    help="Show what would change and be replaced; change nothing.",
 )
 @click.pass_context
 def reload(ctx: click.Context, /, dry_run: bool, **given: object) -> None:
     """
-    Have the dewy that runs here read its configuration anew, as SIGHUP does.
+    Have the dewy that runs here reread its configuration, as SIGHUP does.
 
-    In container mode changed options, env files and numbers of replicas roll; the
-    answer names what changed, and what takes a restart. In server mode a new
-    generation of the program is started; all options take a restart of dewy, and
-    the answer names those that changed. A proxy opens and closes listeners and
-    takes in other backends, and no connection ends.
+    Container mode applies changed options and env files, and replaces replicas where
+    needed. Server mode starts a new generation of the program; options take effect at
+    the next restart of dewy. A proxy opens and closes listeners and changes backends
+    without ending a connection. The answer names what changed and what takes a restart.
     """
     if dry_run:
         steer(settings_from(ctx), "reload", dry=True)

@@ -12,17 +12,17 @@ from .arguments import options_for, settings_from, version_argument
 from .output import as_json, localised
 
 
-@click.command("why", short_help="Show why VERSION runs here, or why it does not.")
+@click.command("why", short_help="Explain why VERSION runs here, or why not.")
 @options_for("why")
 @click.option("--json", "json_", is_flag=True, help="Print one JSON object.")
 @version_argument(required=True)
 @click.pass_context
 def command(ctx: click.Context, /, version: str, json_: bool, **given: object) -> int:
     """
-    Show why VERSION runs in this directory, or why it does not.
+    Explain why VERSION runs in this directory, or why it does not.
 
-    Asked are the state, the history, and the registry as it stands now. The exit
-    status is 1 if nothing is known of it.
+    The answer comes from the state, the history and the registry as it is now. The
+    exit status is 1 if nothing is known about VERSION.
     """
     from ..admin.why import why
 

@@ -128,9 +128,9 @@ CONTAINING = (
     Option(
         "port",
         MAPPINGS,
-        "Listen here and pass connections on to this port of the containers: "
-        "8080:80, 127.0.0.1:8080:80 or [::1]:8080:80; 8080 alone goes to the port that "
-        "the image exposes; may be repeated.",
+        "Listen on this port and pass connections on to a port of the containers: "
+        "8080:80, 127.0.0.1:8080:80 or [::1]:8080:80; 8080 alone goes to the port "
+        "that the image exposes; may be repeated.",
         ONLY,
         short="p",
         field="port_mappings",
@@ -138,23 +138,30 @@ CONTAINING = (
     Option(
         "name",
         NAME,
-        "What the application is called; else the end of the registry URL.",
+        "Name of the application; by default the last part of the registry URL.",
         NAMED,
         short="n",
     ),
-    Option("replicas", REPLICAS, "Containers that serve.", CONTAINER, default="1"),
+    Option(
+        "replicas", REPLICAS, "Number of containers to run.", CONTAINER, default="1"
+    ),
     Option(
         "cmd",
         WORDS,
-        "One word of the command that containers run, instead of the image's; "
-        "may be repeated.",
+        "One word of the command to run instead of the image's; may be repeated.",
         CONTAINER,
     ),
-    Option("runtime", RUNTIME, "docker or podman.", CONTAINER, default="docker"),
+    Option(
+        "runtime",
+        RUNTIME,
+        "Container engine to use: docker or podman.",
+        CONTAINER,
+        default="docker",
+    ),
     Option(
         "max-parallel",
         AT_ONCE,
-        "New containers that start at a time in a deployment.",
+        "Number of new containers to start at a time in a deployment.",
         CONTAINER,
         default="1",
     ),
@@ -168,37 +175,37 @@ CONTAINING = (
     Option(
         "health-path",
         HEALTH_PATH,
-        "A container is healthy while this path answers 2xx or 3xx on the first "
-        "--port; else while it accepts connections.",
+        "Consider a container healthy while this path answers 2xx or 3xx on the first "
+        "--port; without it, while the container accepts connections.",
         ONLY,
     ),
     Option(
         "health-timeout",
         HEALTH_TIMEOUT,
-        "How long a new container may take to be healthy.",
+        "How long a new container may take to become healthy.",
         ONLY,
         default="30s",
     ),
     Option(
         "max-broken",
         SHARE,
-        "A new version fails its probation if its containers break more than this "
-        "share of their connections, such as 5%, and three times the share that the "
-        "old ones broke; from 50 connections on. Off unless set.",
+        "Roll a new version back in its probation if its containers break more than "
+        "this share of their connections, such as 5%, and three times the share that "
+        "the old ones broke; judged from 50 connections on. Off unless set.",
         CONTAINER,
     ),
     Option(
         "health-restart",
         TIME,
-        "How long a container may stay unhealthy, while others are healthy, before "
-        "another takes its place; 0: for ever.",
+        "Replace a container that stays unhealthy for this long while others are "
+        "healthy; 0 for never.",
         CONTAINER,
         default="5m",
     ),
     Option(
         "upstream",
         UPSTREAM,
-        "How containers are reached: direct (by their own address), published (by a "
+        "How to reach containers: direct (at their own addresses), published (at a "
         "port of 127.0.0.1) or auto (direct where that works).",
         CONTAINER,
         default="auto",
@@ -206,23 +213,23 @@ CONTAINING = (
     Option(
         "backend-wait",
         TIME,
-        "How long new connections wait while no container serves.",
+        "How long a new connection may wait for a container while none is in service.",
         CONTAINER,
         default="5s",
     ),
     Option(
         "drain-time",
         TIME,
-        "How long connections to a container that leaves may go on before it is "
-        "told to stop.",
+        "How long open connections to an old container may go on before it is sent "
+        "the stop signal.",
         CONTAINER,
         default="30s",
     ),
     Option(
         "drain-jitter",
         TIME,
-        "Spread the stop signals of containers that leave together, and still have "
-        "connections after --drain-time, over this time.",
+        "Spread the stop signals to old containers that still have connections after "
+        "--drain-time over this time.",
         CONTAINER,
         default="0s",
     ),
@@ -236,17 +243,17 @@ CONTAINING = (
     Option(
         "on-exit",
         ON_EXIT,
-        "What becomes of the containers when dewy ends: stop, or leave (for the "
-        "next dewy to take over).",
+        "What to do with the containers when dewy ends: stop them, or leave them for "
+        "the next dewy to take over.",
         CONTAINER,
         default="stop",
     ),
     Option(
         "keep-volumes",
         FLAG,
-        "Leave the anonymous volumes of containers that are removed; else the data "
-        "of an image's VOLUME goes with each of them.",
+        "Keep the anonymous volumes of removed containers; by default the data of an "
+        "image's VOLUME is deleted with its container.",
         CONTAINER,
     ),
-    Option("keep", KEEP, "Images kept on this host.", ONLY, default="7"),
+    Option("keep", KEEP, "Number of images to keep on this host.", ONLY, default="7"),
 )

@@ -58,22 +58,22 @@ ARCHIVING = (
     Option(
         "archive-max-bytes",
         SIZE,
-        "Most bytes an archive may unpack to.",
+        "Largest size that an archive may unpack to.",
         FILES,
         default="8GiB",
     ),
     Option(
         "archive-max-ratio",
         RATIO,
-        "Most times its own size an archive above 64 MiB may unpack to, zeros left "
-        "out; 0 for any.",
+        "Largest ratio of unpacked to packed size for archives above 64 MiB, not "
+        "counting zeros; 0 for no limit.",
         FILES,
         default="200",
     ),
     Option(
         "archive-max-entries",
         ENTRIES,
-        "Most files, directories and links in an archive.",
+        "Largest number of files, directories and links in an archive.",
         FILES,
         default="200000",
     ),
@@ -112,19 +112,19 @@ TELLING = (
     Option(
         "telemetry",
         FLAG,
-        "Answer /metrics on the local HTTP API, for Prometheus.",
+        "Serve /metrics for Prometheus on the local HTTP API.",
         RUN | PROXY,
     ),
     Option(
         "otlp-endpoint",
         ENDPOINT,
-        "Tell this OpenTelemetry collector, by gRPC; turns telemetry on.",
+        "Send metrics to this OpenTelemetry collector over gRPC; implies --telemetry.",
         RUN | PROXY,
     ),
     Option(
         "otlp-insecure",
         FLAG,
-        "Tell it in plain text instead of TLS.",
+        "Use plain text instead of TLS for --otlp-endpoint.",
         RUN | PROXY,
     ),
 )
@@ -172,72 +172,80 @@ ORIGINAL = frozenset(
 )
 
 ROWS = (
-    Option("registry", URL, "Where releases are published; required.", RUN),
+    Option("registry", URL, "Registry to deploy from; required.", RUN),
     Option(
         "registry",
         URL,
-        "Where releases are published; asked where no dewy runs.",
+        "Registry to ask when no dewy runs here.",
         ACT | LOOK,
     ),
-    Option("cache", URL, "Where artifacts and answers are kept.", short="c"),
+    Option("cache", URL, "Cache for artifacts and registry answers.", short="c"),
     Option(
-        "notifier", URLS, "Where people are told; may be repeated.", field="notifiers"
+        "notifier",
+        URLS,
+        "Send notifications to this URL; may be repeated.",
+        field="notifiers",
     ),
     Option("interval", INTERVAL, "Time between polls.", short="i", default="10s"),
     Option(
         "max-backoff-interval",
         TIME,
-        "Longest time between polls while they fail; 0 for no back-off.",
+        "Longest time between polls while they fail; 0 turns back-off off.",
         default="0",
     ),
     Option(
         "grace-period",
         TIME,
-        "How long a release may lack its artifact without being an error.",
+        "How long a new release may lack its artifact before that counts as an error.",
         FILES,
         default="30m",
     ),
     Option(
         "once",
         FLAG,
-        "Poll once; then assets leaves, server and container only supervise.",
+        "Poll once; assets then exits, server and container go on without polling.",
     ),
     Option(
         "slot",
         TEXT,
-        "Take only releases of this blue/green slot.",
+        "Deploy only releases of this blue/green slot.",
         RUN | {"why"},
         short="s",
     ),
     Option(
         "calver",
         TEXT,
-        "Versions are calendar versions of this format.",
+        "Read versions as calendar versions of this format.",
         RUN | {"why"},
     ),
-    Option("before-deploy-hook", SHELL, "Runs before a deployment; failing stops it."),
-    Option("after-deploy-hook", SHELL, "Runs after a deployment."),
+    Option(
+        "before-deploy-hook",
+        SHELL,
+        "Command to run before a deployment; if it fails, nothing is deployed.",
+    ),
+    Option("after-deploy-hook", SHELL, "Command to run after a deployment."),
     Option("hook-timeout", SOME_TIME, "How long a hook may take.", default="5m"),
     Option(
         "verify-checksum",
         VERIFY,
-        "Check published checksums: off, auto (where there are any) or required.",
+        "Check published checksums: off, auto (if there are any) or required.",
         FILES,
         default="auto",
     ),
     Option(
         "verify-signature",
         KEY_FILES,
-        "Deploy only what is signed with one of these public keys: of minisign, "
-        "cosign or OpenPGP, for images of cosign; may be repeated. Off unless set.",
+        "Deploy only artifacts signed with a key in this file of public keys "
+        "(minisign, cosign or OpenPGP; for images, cosign); may be repeated. Off "
+        "unless set.",
     ),
     *ARCHIVING,
-    Option("keep", KEEP, "Releases kept on disk.", FILES, default="7"),
+    Option("keep", KEEP, "Number of releases to keep on disk.", FILES, default="7"),
     Option(
         "port",
         PORTS,
-        "Listen here and hand it to the program: a port, a range, a comma list, "
-        "127.0.0.1:8080 or [::]:8080; may be repeated.",
+        "Listen on this address and pass the socket to the program: a port, a range, "
+        "a list with commas, 127.0.0.1:8080 or [::]:8080; may be repeated.",
         SERVER,
         short="p",
         field="ports",
@@ -245,30 +253,31 @@ ROWS = (
     Option(
         "env-file",
         ENV_FILES,
-        "Give the program the variables in this file, a line NAME=VALUE each; read "
-        "for each generation; may be repeated.",
+        "Add the variables in this file, one NAME=VALUE per line, to the program's "
+        "environment; read at each start of the program; may be repeated.",
         SERVER,
         field="env_files",
     ),
     Option(
         "ready",
         READY,
-        "What makes a program ready: READY=1 on NOTIFY_SOCKET (notify), having "
-        "lived through --start-grace (grace), or what it did before (auto).",
+        "When a program counts as ready: once it sends READY=1 to NOTIFY_SOCKET "
+        "(notify), once it has run for --start-grace (grace), or the former if it "
+        "ever did that, else the latter (auto).",
         SERVER,
         default="auto",
     ),
     Option(
         "start-grace",
         TIME,
-        "How long a program that cannot say so must live to be ready.",
+        "How long a program that does not send READY=1 must run to count as ready.",
         SERVER,
         default="1s",
     ),
     Option(
         "start-timeout",
         SOME_TIME,
-        "How long a program may take to say it is ready.",
+        "How long a program may take to send READY=1.",
         SERVER,
         default="60s",
     ),
@@ -282,15 +291,15 @@ ROWS = (
     Option(
         "shutdown-timeout",
         SOME_TIME,
-        "How long dewy may take to stop, with all it runs; what still drains or "
-        "stops then is killed.",
+        "How long dewy and all it runs may take to stop; whatever is left then is "
+        "killed.",
         default="25s",
     ),
     Option(
         "probation",
         TIME,
-        "Dying this soon after a deployment, or a row of bad health checks, "
-        "rolls it back.",
+        "Roll back if the new version exits or fails its health checks within this "
+        "time after a deployment.",
         SERVER | CONTAINER,
         default="30s",
     ),
@@ -298,48 +307,49 @@ ROWS = (
         "health-path",
         HEALTH_PATH,
         "Let a new program take over only when this path answers 2xx or 3xx on the "
-        "lowest --port; until then the old one answers clients, too.",
+        "lowest --port; until then the old program goes on serving, too.",
         SERVER,
     ),
     Option(
         "health-timeout",
         HEALTH_TIMEOUT,
-        "How long it may take to answer so.",
+        "How long a new program may take to answer --health-path with 2xx or 3xx.",
         SERVER,
         default="30s",
     ),
     Option(
         "health-host",
         HEALTH_HOST,
-        "Host header of health checks.",
+        "Host header to send with health checks.",
         SERVER | CONTAINER | PROXY,
         default="localhost",
     ),
     Option(
         "health-interval",
         SOME_TIME,
-        "Time between checks of a program, a container or a backend that serves.",
+        "Time between health checks of a program, container or backend in service.",
         SERVER | CONTAINER | PROXY,
         default="10s",
     ),
     Option(
         "health-rise",
         COUNT,
-        "Good checks in a row after which it is healthy again, and gets connections.",
+        "Consecutive good checks that make an unhealthy program, container or backend "
+        "healthy again.",
         SERVER | CONTAINER | PROXY,
         default="2",
     ),
     Option(
         "health-fall",
         COUNT,
-        "Bad checks in a row after which it is unhealthy, and others get connections.",
+        "Consecutive bad checks that make a program, container or backend unhealthy.",
         SERVER | CONTAINER | PROXY,
         default="3",
     ),
     Option(
         "no-rollback",
         FLAG,
-        "Leave a release that fails in probation in place.",
+        "Do not roll back a release that fails its probation.",
         SERVER | CONTAINER,
         field="rollback",
         negates=True,
@@ -347,7 +357,7 @@ ROWS = (
     Option(
         "no-capture",
         FLAG,
-        "Let the program write to dewy's own output directly.",
+        "Let the program write straight to dewy's own standard output and error.",
         SERVER,
         field="capture",
         negates=True,
@@ -355,7 +365,7 @@ ROWS = (
     Option(
         "admin-port",
         ADMIN_PORT,
-        "First port tried for the local HTTP API; 0 for none.",
+        "First port to try for the local HTTP API; 0 turns the API off.",
         RUN | ASK | PROXY,
         default=str(DEFAULT_ADMIN_PORT),
     ),
@@ -365,12 +375,19 @@ ROWS = (
     Option(
         "log-level",
         LEVEL,
-        "debug, info, warn or error.",
+        "Lowest level to log: debug, info, warn or error.",
         COMMANDS,
         short="l",
         default="info",
     ),
-    Option("log-format", FORMAT, "text or json.", COMMANDS, short="f", default="text"),
+    Option(
+        "log-format",
+        FORMAT,
+        "Format of log lines: text or json.",
+        COMMANDS,
+        short="f",
+        default="text",
+    ),
     Option(
         "config",
         PATH,

@@ -78,76 +78,80 @@ PROXYING = (
     Option(
         "listen",
         LISTENERS,
-        "Accept connections here: PORT (IPv4 and IPv6), 127.0.0.1:PORT, [::1]:PORT or "
+        "Listen on this address: PORT (IPv4 and IPv6), 127.0.0.1:PORT, [::1]:PORT or "
         "unix:/PATH; may be repeated.",
         PROXY,
     ),
     Option(
         "socket-mode",
         MODE,
-        "Mode of the files of unix: listeners, such as 0660; else what the umask "
-        "leaves.",
+        "Mode of the socket files of unix: listeners, such as 0660; by default what "
+        "the umask leaves.",
         PROXY,
     ),
     Option(
         "socket-owner",
         OWNER,
-        "Who owns them: USER, USER:GROUP or :GROUP; else dewy's own user.",
+        "Owner of the socket files of unix: listeners: USER, USER:GROUP or :GROUP; by "
+        "default dewy's own user.",
         PROXY,
     ),
     Option(
         "backend",
         BACKENDS,
-        "Pass them on to here, in turn: 127.0.0.1:PORT, [::1]:PORT, NAME:PORT or "
-        "unix:/PATH; may be repeated.",
+        "Pass connections on to this address: 127.0.0.1:PORT, [::1]:PORT, NAME:PORT "
+        "or unix:/PATH; may be repeated.",
         PROXY,
         field="backends",
     ),
     Option(
         "proxy-threads",
         THREADS,
-        "Threads that relay; else one per usable CPU. 0 for none of its own.",
+        "Number of threads that relay; by default one per usable CPU; 0 to relay on "
+        "dewy's main thread.",
         RELAYS,
     ),
     Option(
         "balance",
         BALANCE,
-        "Who gets the next connection: round-robin or least-connections.",
+        "How to choose a backend: round-robin or least-connections.",
         RELAYS,
         default="round-robin",
     ),
     Option(
         "proxy-protocol",
         VERSION,
-        "Tell backends the client's address: v2, or none.",
+        "Send backends the client's address by the PROXY protocol: v2, or none.",
         RELAYS,
         default="none",
     ),
     Option(
         "proxy-idle-timeout",
         TIME,
-        "Reset connections on which neither side sends or takes a byte for so long; "
-        "0 for never.",
+        "Reset a connection on which no byte moves either way for this long; 0 for "
+        "never.",
         RELAYS,
         default="1h",
     ),
     Option(
         "max-connections",
         CONNECTIONS,
-        "Open at a time, while others wait; else what the descriptor limit allows.",
+        "Largest number of open connections; further ones wait. By default what the "
+        "descriptor limit allows.",
         RELAYS,
     ),
     Option(
         "log-connections",
         FLAG,
-        "Log each connection that ends.",
+        "Log each connection when it ends.",
         RELAYS,
     ),
     Option(
         "health-path",
         HEALTH_PATH,
-        "A backend is healthy while this path answers 2xx or 3xx; an unhealthy one "
-        "gets connections only while no other is left. Not asked unless set.",
+        "Consider a backend healthy while this path answers 2xx or 3xx; an unhealthy "
+        "one gets connections only while no other is left. Backends are not checked "
+        "unless set.",
         PROXY,
     ),
     Option(

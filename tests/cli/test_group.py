@@ -52,7 +52,7 @@ def test_help_lists_the_commands(dewy: Dewy, word: str) -> None:
 
 
 def test_help_marks_required_options_and_explains_readiness(dewy: Dewy) -> None:
-    assert "published; required" in dewy("server", "--help").out
+    assert "to deploy from; required" in dewy("server", "--help").out
     for name in COMMANDS:
         if name not in ("server", "assets", "container", "check", "init"):
             assert "required" not in dewy(name, "--help").out
