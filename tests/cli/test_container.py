@@ -67,12 +67,12 @@ def test_help_states_the_condition_of_the_promise(dewy: Dewy, mode: str) -> None
     """Beside it: what only the program can do."""
     text = " ".join(dewy(mode, "--help").out.split())
 
-    assert "No request is lost, provided that" in text
-    assert "finishes what it has on SIGTERM" in text
+    assert "No request is lost if" in text
+    assert "finishes its open requests on SIGTERM" in text
 
 
 def test_readme_states_the_condition_of_the_promise() -> None:
     text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     _, _, after = text.partition("Two promises stand above everything")
 
-    assert "on SIGTERM it finishes what it has" in after[:600]
+    assert "on SIGTERM it must finish its open requests" in after[:600]
