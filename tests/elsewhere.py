@@ -19,6 +19,7 @@ TESTED_ELSEWHERE = {
     "ioprocess/protocol.py": "ioprocess/test_process.py",
     "ioprocess/serve.py": "ioprocess/test_process.py",
     "daemon/runtime.py": "daemon/test_run.py",
+    "config/general.py": "config/test_options.py",
     "config/option.py": "config/test_options.py",
     "config/proxying.py": "config/test_options.py",
     "daemon/measuring.py": "daemon/test_telemetry.py",

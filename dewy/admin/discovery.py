@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import DEFAULT_ADMIN_PORT
+from ..config import Settings
 from ..errors import DewyError
 from .client import ask
 from .control import PROXY_SOCKET, SOCKET
@@ -59,7 +59,7 @@ class Instance:
 
 def tried(first: int) -> range:
     """Return the ports that a dewy told *first* may listen on; 0 is the default."""
-    first = first or DEFAULT_ADMIN_PORT
+    first = first or Settings.admin_port
     return range(first, min(first + PORTS_TRIED, 65536))
 
 

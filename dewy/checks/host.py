@@ -246,7 +246,7 @@ def _problems(name: str, unit: Unit, settings: Settings) -> Iterator[Finding]:
     if command and not Path(command).exists():
         text = f"{name}: {command} does not exist"
         yield Finding(Level.FAILURE, "unit", text, "name this dewy in ExecStart=")
-    stop, needed = _seconds(unit), float(getattr(settings, "shutdown_timeout", 0.0))
+    stop, needed = _seconds(unit), settings.shutdown_timeout
     if 0 < stop < needed:
         text = f"{name}: TimeoutStopSec={stop:g} is less than --shutdown-timeout"
         advice = f"raise it above {needed:g} s, or systemd kills what still drains"

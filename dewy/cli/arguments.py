@@ -19,7 +19,13 @@ import click
 from .. import __version__, logs, loop
 from .._speedups import COMPILED
 from ..config import Settings, examine, resolve, resolve_anyway
-from ..config.options import OPTIONS, Option, options_of, options_without_effect
+from ..config.options import (
+    COMMANDS,
+    OPTIONS,
+    Option,
+    options_of,
+    options_without_effect,
+)
 from ..errors import ConfigError
 from .output import YELLOW, coloured
 
@@ -43,8 +49,6 @@ ARGUMENTS = "dewy.arguments"
 
 KEEPERS = frozenset({"server", "assets", "container", "proxy", "check", "init"})
 """Commands that start by their options, or judge them: a mistake in them is fatal."""
-
-GENERAL = ("config", "log_level", "log_format")
 
 _SHORT_WITH_EQUALS = re.compile(r"(-[A-Za-z])=(.*)", re.DOTALL)
 _NEGATIVE = re.compile(r"-[0-9]")
@@ -85,10 +89,10 @@ def version_argument(*, required: bool) -> Callable[[F], F]:
 
 def group_options() -> list[click.Option]:
     """Return all options, for command lines that put them before the command."""
-    options = [_click_option(option) for option in OPTIONS.values()]
-    for option in options:
-        option.hidden = option.name not in GENERAL
-    return [*options, _version()]
+    options = {each: _click_option(each) for each in OPTIONS.values()}
+    for each, option in options.items():
+        option.hidden = each.commands != COMMANDS
+    return [*options.values(), _version()]
 
 
 def _decorate(options: list[click.Option]) -> Callable[[F], F]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from .. import loop
-from ..config import DEFAULT_ADMIN_PORT
+from ..config import Settings
 
 __all__ = ["root_argument", "root_option"]
 
@@ -67,7 +67,7 @@ def _directory(value: str, spelled: str) -> Path:
         return Path(value)
     from ..admin.discovery import everywhere
 
-    found = loop.run(everywhere(DEFAULT_ADMIN_PORT))
+    found = loop.run(everywhere(Settings.admin_port))
     roots = {str(e.status["root"]) for e in found if e.status.get("name") == value}
     if not roots:
         raise click.UsageError(

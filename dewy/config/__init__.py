@@ -1,11 +1,10 @@
 """The operator's words turned into settings: flags ← environment ← dewy.toml."""
 
-from .endpoint import BackendAddress, Endpoint, HostName
+from .endpoint import Address, BackendAddress, Endpoint, HostName, PortMapping
 from .resolve import examine, resolve, resolve_anyway
-from .settings import DEFAULT_ADMIN_PORT, Address, PortMapping, Settings
+from .settings import Settings
 
 __all__ = [
-    "DEFAULT_ADMIN_PORT",
     "Address",
     "BackendAddress",
     "Endpoint",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from ipaddress import ip_address
 from itertools import combinations
 
 from ..errors import ConfigError
-from .option import CONTAINER, FLAG, HEALTH_PATH, HEALTH_TIMEOUT, KEEP, TIME, Option
-from .settings import PortMapping
+from .endpoint import PortMapping
+from .general import GeneralOptions
+from .option import CONTAINER, FLAG, PROXY, TIME, again, option
 from .values import ValueKind, choice, last, number, port_number, share
 
-__all__ = ["CONTAINING"]
+__all__ = ["ContainerOptions"]
 
 MOST_REPLICAS = 1000
 LONGEST_NAME = 128
@@ -118,142 +120,155 @@ MAPPINGS = ValueKind(
 NAME = ValueKind("NAME", last(container_name))
 REPLICAS = ValueKind("NUMBER", last(replicas), (int,))
 WORDS = ValueKind("WORD", lambda texts, what: texts, repeated=True)
-RUNTIME = ValueKind("ENGINE", last(choice("docker", "podman", blank="docker")))
+RUNTIME = ValueKind("ENGINE", last(choice("docker", "podman", blank=True)))
 AT_ONCE = ValueKind("NUMBER", last(number(1, MOST_REPLICAS)), (int,))
-SHARE = ValueKind("SHARE", last(share), (float, str))
+SHARE = ValueKind("SHARE", last(share), (float, str), empty=None)
 UPSTREAM = ValueKind("HOW", last(choice("auto", "direct", "published")))
 ON_EXIT = ValueKind("WHAT", last(choice("stop", "leave")))
 
-CONTAINING = (
-    Option(
-        "port",
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerOptions:
+    """The options of container mode."""
+
+    port_mappings: tuple[PortMapping, ...] = option(
         MAPPINGS,
-        "Listen on this port and pass connections on to a port of the containers: "
-        "8080:80, 127.0.0.1:8080:80 or [::1]:8080:80; 8080 alone goes to the port "
-        "that the image exposes; may be repeated.",
+        "Listen on this port and pass connections on to a port of the "
+        "containers: 8080:80, 127.0.0.1:8080:80 or [::1]:8080:80; 8080 alone "
+        "goes to the port that the image exposes; may be repeated.",
         ONLY,
+        name="port",
         short="p",
-        field="port_mappings",
-    ),
-    Option(
-        "name",
+        original=True,
+    )
+    name: str = option(
         NAME,
         "Name of the application; by default the last part of the registry URL.",
         NAMED,
         short="n",
-    ),
-    Option(
-        "replicas", REPLICAS, "Number of containers to run.", CONTAINER, default="1"
-    ),
-    Option(
-        "cmd",
+        original=True,
+    )
+    replicas: int = option(
+        REPLICAS,
+        "Number of containers to run.",
+        CONTAINER,
+        default="1",
+        reloadable=CONTAINER,
+        original=True,
+    )
+    cmd: tuple[str, ...] = option(
         WORDS,
         "One word of the command to run instead of the image's; may be repeated.",
         CONTAINER,
-    ),
-    Option(
-        "runtime",
+        reloadable=CONTAINER,
+        original=True,
+    )
+    runtime: str = option(
         RUNTIME,
         "Container engine to use: docker or podman.",
         CONTAINER,
         default="docker",
-    ),
-    Option(
-        "max-parallel",
+        original=True,
+    )
+    max_parallel: int = option(
         AT_ONCE,
         "Number of new containers to start at a time in a deployment.",
         CONTAINER,
         default="1",
-    ),
-    Option(
-        "min-healthy",
+        reloadable=CONTAINER,
+    )
+    min_healthy: float = option(
         TIME,
         "How long a new container must stay healthy before it serves.",
         CONTAINER,
         default="3s",
-    ),
-    Option(
-        "health-path",
-        HEALTH_PATH,
-        "Consider a container healthy while this path answers 2xx or 3xx on the first "
-        "--port; without it, while the container accepts connections.",
+        reloadable=CONTAINER,
+    )
+    health_path: str = again(
+        GeneralOptions,
+        "health_path",
+        "Consider a container healthy while this path answers 2xx or 3xx on the"
+        " first --port; without it, while the container accepts connections.",
         ONLY,
-    ),
-    Option(
-        "health-timeout",
-        HEALTH_TIMEOUT,
+    )
+    health_timeout: float = again(
+        GeneralOptions,
+        "health_timeout",
         "How long a new container may take to become healthy.",
         ONLY,
-        default="30s",
-    ),
-    Option(
-        "max-broken",
+    )
+    max_broken: float | None = option(
         SHARE,
-        "Roll a new version back in its probation if its containers break more than "
-        "this share of their connections, such as 5%, and three times the share that "
-        "the old ones broke; judged from 50 connections on. Off unless set.",
+        "Roll a new version back in its probation if its containers break more "
+        "than this share of their connections, such as 5%, and three times the "
+        "share that the old ones broke; judged from 50 connections on. Off "
+        "unless set.",
         CONTAINER,
-    ),
-    Option(
-        "health-restart",
+        reloadable=CONTAINER,
+    )
+    health_restart: float = option(
         TIME,
-        "Replace a container that stays unhealthy for this long while others are "
-        "healthy; 0 for never.",
+        "Replace a container that stays unhealthy for this long while others "
+        "are healthy; 0 for never.",
         CONTAINER,
         default="5m",
-    ),
-    Option(
-        "upstream",
+        reloadable=CONTAINER,
+    )
+    upstream: str = option(
         UPSTREAM,
-        "How to reach containers: direct (at their own addresses), published (at a "
-        "port of 127.0.0.1) or auto (direct where that works).",
+        "How to reach containers: direct (at their own addresses), published "
+        "(at a port of 127.0.0.1) or auto (direct where that works).",
         CONTAINER,
         default="auto",
-    ),
-    Option(
-        "backend-wait",
+        reloadable=CONTAINER,
+    )
+    backend_wait: float = option(
         TIME,
         "How long a new connection may wait for a container while none is in service.",
         CONTAINER,
         default="5s",
-    ),
-    Option(
-        "drain-time",
+    )
+    drain_time: float = option(
         TIME,
-        "How long open connections to an old container may go on before it is sent "
-        "the stop signal.",
+        "How long open connections to an old container may go on before it is "
+        "sent the stop signal.",
         CONTAINER,
         default="30s",
-    ),
-    Option(
-        "drain-jitter",
+        original=True,
+        reloadable=CONTAINER | PROXY,
+    )
+    drain_jitter: float = option(
         TIME,
-        "Spread the stop signals to old containers that still have connections after "
-        "--drain-time over this time.",
+        "Spread the stop signals to old containers that still have connections "
+        "after --drain-time over this time.",
         CONTAINER,
         default="0s",
-    ),
-    Option(
-        "stop-timeout",
-        TIME,
+        reloadable=CONTAINER,
+    )
+    stop_timeout: float = again(
+        GeneralOptions,
+        "stop_timeout",
         "How long a container may take to stop before it is killed.",
         ONLY,
-        default="30s",
-    ),
-    Option(
-        "on-exit",
+    )
+    on_exit: str = option(
         ON_EXIT,
-        "What to do with the containers when dewy ends: stop them, or leave them for "
-        "the next dewy to take over.",
+        "What to do with the containers when dewy ends: stop them, or leave "
+        "them for the next dewy to take over.",
         CONTAINER,
         default="stop",
-    ),
-    Option(
-        "keep-volumes",
+        reloadable=CONTAINER,
+    )
+    keep_volumes: bool = option(
         FLAG,
-        "Keep the anonymous volumes of removed containers; by default the data of an "
-        "image's VOLUME is deleted with its container.",
+        "Keep the anonymous volumes of removed containers; by default the data "
+        "of an image's VOLUME is deleted with its container.",
         CONTAINER,
-    ),
-    Option("keep", KEEP, "Number of images to keep on this host.", ONLY, default="7"),
-)
+        reloadable=CONTAINER,
+    )
+    keep: int = again(
+        GeneralOptions,
+        "keep",
+        "Number of images to keep on this host.",
+        ONLY,
+    )

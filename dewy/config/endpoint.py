@@ -9,7 +9,14 @@ from ipaddress import ip_address
 
 from ..errors import ConfigError
 
-__all__ = ["BackendAddress", "Endpoint", "HostName", "parse_backend"]
+__all__ = [
+    "Address",
+    "BackendAddress",
+    "Endpoint",
+    "HostName",
+    "PortMapping",
+    "parse_backend",
+]
 
 UNIX = "unix:"
 LONGEST_PATH = 107
@@ -161,3 +168,44 @@ def _port(text: str, whole: str, what: str) -> int:
     if not digits or not 1 <= int(text) <= 65535:
         raise ConfigError(f"{what} {whole!r} must hold a port from 1 to 65535")
     return int(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """
+    A listening address as the operator wrote it.
+
+    Attributes:
+        name: Normalised text, given to programs: `8080`, `127.0.0.1:80`, `[::]:80`.
+
+        host: Numeric address to bind; `0.0.0.0` for a bare port.
+
+        port: 1 to 65535.
+    """
+
+    name: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class PortMapping:
+    """
+    The port of a container that stands behind a port of the proxy.
+
+    Attributes:
+        proxy: 1 to 65535.
+
+        container: 1 to 65535; 0 for the one that the image exposes.
+
+        host: Numeric address of the proxy's port; "" for every one of both families.
+    """
+
+    proxy: int
+    container: int = 0
+    host: str = ""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The address of the proxy's port."""
+        return Endpoint(self.host, self.proxy)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from ..errors import ConfigError
+from .container import ContainerOptions
 from .endpoint import BackendAddress, Endpoint, parse_backend
-from .option import CONTAINER, FLAG, HEALTH_PATH, TIME, Option
+from .general import GeneralOptions
+from .option import CONTAINER, FLAG, PROXY, TIME, again, option
 from .values import ValueKind, choice, last, number
 
-__all__ = ["PROXY", "PROXYING", "proxying_faults"]
+__all__ = ["ProxyOptions", "proxying_faults"]
 
-PROXY = frozenset({"proxy"})
 RELAYS = PROXY | CONTAINER
 LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
 ANYWHERE = frozenset(("", "0.0.0.0", "::"))
@@ -67,98 +69,95 @@ def _leads_to(backend: BackendAddress, listener: Endpoint) -> bool:
 
 LISTENERS = ValueKind("ADDR:PORT", _listeners, (int, str), repeated=True)
 BACKENDS = ValueKind("HOST:PORT", _backends, repeated=True)
-THREADS = ValueKind("NUMBER", last(number(0, 256)), (int,))
-CONNECTIONS = ValueKind("NUMBER", last(number(0, 100_000_000)), (int,))
-MODE = ValueKind("MODE", last(_mode))
+THREADS = ValueKind("NUMBER", last(number(0, 256)), (int,), empty=None)
+CONNECTIONS = ValueKind("NUMBER", last(number(0, 100_000_000)), (int,), empty=0)
+MODE = ValueKind("MODE", last(_mode), empty=None)
 OWNER = ValueKind("USER[:GROUP]", last(_owner))
 BALANCE = ValueKind("HOW", last(choice(*BALANCES)))
 VERSION = ValueKind("VERSION", last(choice("none", "v2")))
 
-PROXYING = (
-    Option(
-        "listen",
+
+@dataclass(frozen=True, kw_only=True)
+class ProxyOptions:
+    """The options of the proxy; container mode has some of them."""
+
+    listen: tuple[Endpoint, ...] = option(
         LISTENERS,
-        "Listen on this address: PORT (IPv4 and IPv6), 127.0.0.1:PORT, [::1]:PORT or "
-        "unix:/PATH; may be repeated.",
+        "Listen on this address: PORT (IPv4 and IPv6), 127.0.0.1:PORT, "
+        "[::1]:PORT or unix:/PATH; may be repeated.",
         PROXY,
-    ),
-    Option(
-        "socket-mode",
+        reloadable=PROXY,
+    )
+    socket_mode: int | None = option(
         MODE,
-        "Mode of the socket files of unix: listeners, such as 0660; by default what "
-        "the umask leaves.",
+        "Mode of the socket files of unix: listeners, such as 0660; by default "
+        "what the umask leaves.",
         PROXY,
-    ),
-    Option(
-        "socket-owner",
+        reloadable=PROXY,
+    )
+    socket_owner: str = option(
         OWNER,
-        "Owner of the socket files of unix: listeners: USER, USER:GROUP or :GROUP; by "
-        "default dewy's own user.",
+        "Owner of the socket files of unix: listeners: USER, USER:GROUP or "
+        ":GROUP; by default dewy's own user.",
         PROXY,
-    ),
-    Option(
-        "backend",
+        reloadable=PROXY,
+    )
+    backends: tuple[BackendAddress, ...] = option(
         BACKENDS,
-        "Pass connections on to this address: 127.0.0.1:PORT, [::1]:PORT, NAME:PORT "
-        "or unix:/PATH; may be repeated.",
+        "Pass connections on to this address: 127.0.0.1:PORT, [::1]:PORT, "
+        "NAME:PORT or unix:/PATH; may be repeated.",
         PROXY,
-        field="backends",
-    ),
-    Option(
-        "proxy-threads",
+        name="backend",
+        reloadable=PROXY,
+    )
+    proxy_threads: int | None = option(
         THREADS,
-        "Number of threads that relay; by default one per usable CPU; 0 to relay on "
-        "dewy's main thread.",
+        "Number of threads that relay; by default one per usable CPU; 0 to "
+        "relay on dewy's main thread.",
         RELAYS,
-    ),
-    Option(
-        "balance",
+    )
+    balance: str = option(
         BALANCE,
         "How to choose a backend: round-robin or least-connections.",
         RELAYS,
         default="round-robin",
-    ),
-    Option(
-        "proxy-protocol",
+    )
+    proxy_protocol: str = option(
         VERSION,
         "Send backends the client's address by the PROXY protocol: v2, or none.",
         RELAYS,
         default="none",
-    ),
-    Option(
-        "proxy-idle-timeout",
+    )
+    proxy_idle_timeout: float = option(
         TIME,
-        "Reset a connection on which no byte moves either way for this long; 0 for "
-        "never.",
+        "Reset a connection on which no byte moves either way for this long; 0 "
+        "for never.",
         RELAYS,
         default="1h",
-    ),
-    Option(
-        "max-connections",
+        original=True,
+    )
+    max_connections: int = option(
         CONNECTIONS,
-        "Largest number of open connections; further ones wait. By default what the "
-        "descriptor limit allows.",
+        "Largest number of open connections; further ones wait. By default what"
+        " the descriptor limit allows.",
         RELAYS,
-    ),
-    Option(
-        "log-connections",
+    )
+    log_connections: bool = option(
         FLAG,
         "Log each connection when it ends.",
         RELAYS,
-    ),
-    Option(
-        "health-path",
-        HEALTH_PATH,
-        "Consider a backend healthy while this path answers 2xx or 3xx; an unhealthy "
-        "one gets connections only while no other is left. Backends are not checked "
-        "unless set.",
+    )
+    health_path: str = again(
+        GeneralOptions,
+        "health_path",
+        "Consider a backend healthy while this path answers 2xx or 3xx; an "
+        "unhealthy one gets connections only while no other is left. Backends "
+        "are not checked unless set.",
         PROXY,
-    ),
-    Option(
-        "drain-time",
-        TIME,
+    )
+    drain_time: float = again(
+        ContainerOptions,
+        "drain_time",
         "How long open connections may take to end before they are reset.",
         PROXY,
-        default="30s",
-    ),
-)
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
@@ -14,11 +14,12 @@ from .. import urls
 from ..errors import ConfigError, Mistakes
 from .options import OPTIONS, Option, options_of, options_without_effect
 from .proxying import proxying_faults
-from .settings import DEFAULT_SHUTDOWN_TIMEOUT, IMAGES, Address, PortMapping, Settings
+from .settings import IMAGES, Settings
 
 NEEDS_REGISTRY = frozenset({"server", "assets", "container", "check"})
 TAKES_FILES = frozenset({"server", "assets"})
 PRIVILEGED = 1024
+SETTINGS = frozenset(field.name for field in fields(Settings))
 
 
 def resolve(
@@ -94,25 +95,25 @@ def examine(
         program=_words(given, "program"),
         run_options=_words(given, "run-options"),
         admin_port_chosen="admin-port" in said,
-        cautions=(
-            *_foreign(command, given),
-            *_without_effect(values, unread),
-            *(_idle_of_proxy(values, unread) if command == "proxy" else ()),
-            *_privileged(values),
-            *_cut_short(values, unread),
-        ),
         overridden=tuple(_overridden(written, spoken)),
         registry_unread=tuple(map(str, mistakes.errors))
         if "registry" in unread
         else (),
-        **values,
+        **{name: value for name, value in values.items() if name in SETTINGS},
+    )
+    cautions = (
+        *_foreign(command, given),
+        *_without_effect(settings, unread),
+        *(_idle_of_proxy(settings, values, unread) if command == "proxy" else ()),
+        *_privileged(settings),
+        *_cut_short(settings, values, unread),
     )
     # Of a value that could not be read nothing further is known.
     faults = _faults(settings, said)
     mistakes.errors += [
         ConfigError(text) for name, text in faults if name not in unread
     ]
-    return settings, mistakes
+    return replace(settings, cautions=cautions), mistakes
 
 
 def _written(
@@ -153,18 +154,18 @@ def _values(
     """
     values, unread = {}, set()
     for option in options_of(command):
-        if not option.setting or option.name not in said:
+        if option.name not in said:
             continue
         unread.add(option.name)
         with mistakes.caught():
-            value = option.kind.read(said[option.name].texts, said[option.name].what)
-            values[option.setting] = not value if option.negates else value
+            entry = said[option.name]
+            values[option.setting] = option.read(entry.texts, entry.what)
             unread.discard(option.name)
     return values, unread
 
 
 def _add_calver(values: dict[str, Any], said: Mapping[str, Said]) -> None:
-    calver = values.pop("calver", "")
+    calver = values.get("calver", "")
     if not calver:
         return
     from ..versions.version import calver_pattern
@@ -197,52 +198,51 @@ def _foreign(command: str, given: Mapping[str, object]) -> list[str]:
     return [f"no effect with {command}: {', '.join(found)}"] if found else []
 
 
-def _without_effect(values: Mapping[str, Any], unread: Set[str]) -> list[str]:
-    found: list[str] = []
-    told = values.get("otlp_endpoint") or "otlp-endpoint" in unread
-    if values.get("otlp_insecure") and not told:
-        found.append("--otlp-insecure has no effect without --otlp-endpoint")
-    if values.get("telemetry") and values.get("admin_port") == 0 and not told:
-        found.append("--telemetry has no effect with --admin-port 0: nobody can ask")
-    level = values.get("log_level")
-    if values.get("log_connections") and level in ("warn", "error"):
-        found.append(f"--log-connections has no effect with --log-level {level}")
-    return found
+def _without_effect(settings: Settings, unread: Set[str]) -> Iterator[str]:
+    told = settings.otlp_endpoint or "otlp-endpoint" in unread
+    if settings.otlp_insecure and not told:
+        yield "--otlp-insecure has no effect without --otlp-endpoint"
+    if settings.telemetry and not settings.admin_port and not told:
+        yield "--telemetry has no effect with --admin-port 0: nobody can ask"
+    level = settings.log_level
+    if settings.log_connections and level in ("warn", "error"):
+        yield f"--log-connections has no effect with --log-level {level}"
 
 
-def _idle_of_proxy(values: Mapping[str, Any], unread: Set[str]) -> Iterator[str]:
+def _idle_of_proxy(
+    settings: Settings, values: Mapping[str, Any], unread: Set[str]
+) -> Iterator[str]:
     """Yield the options of `dewy proxy` that lack another one to have an effect."""
-    if not values.get("health_path") and "health-path" not in unread:
+    if not settings.health_path and "health-path" not in unread:
         for name in ("host", "interval", "rise", "fall"):
             if f"health_{name}" in values:
                 yield f"--health-{name} has no effect without --health-path"
-    listeners = values.get("listen", ())
     # Sockets that are passed have their permissions from who made them.
-    if not any(each.path for each in listeners) and "listen" not in unread:
+    if not any(each.path for each in settings.listen) and "listen" not in unread:
         for name in ("mode", "owner"):
             if f"socket_{name}" in values:
                 yield f"--socket-{name} has no effect without a unix: --listen"
 
 
-def _cut_short(values: Mapping[str, Any], unread: Set[str]) -> list[str]:
-    """Return the time-outs asked for that dewy's own shutdown time-out cuts short."""
+def _cut_short(
+    settings: Settings, values: Mapping[str, Any], unread: Set[str]
+) -> Iterator[str]:
+    """Yield the time-outs asked for that dewy's own shutdown time-out cuts short."""
     if "shutdown-timeout" in unread:
-        return []
-    limit = values.get("shutdown_timeout", DEFAULT_SHUTDOWN_TIMEOUT)
+        return
+    limit = settings.shutdown_timeout
     names = {"stop_timeout": "--stop-timeout", "drain_time": "--drain-time"}
-    return [
-        f"{option} {values[name]:g}s is cut short when dewy itself stops, which"
-        f" --shutdown-timeout gives {limit:g}s"
-        for name, option in names.items()
-        if values.get(name, 0.0) > limit
-    ]
+    for name, option in names.items():
+        if values.get(name, 0.0) > limit:
+            yield (
+                f"{option} {values[name]:g}s is cut short when dewy itself stops, which"
+                f" --shutdown-timeout gives {limit:g}s"
+            )
 
 
-def _privileged(values: Mapping[str, Any]) -> list[str]:
-    ports: tuple[Address, ...] = values.get("ports", ())
-    mappings: tuple[PortMapping, ...] = values.get("port_mappings", ())
-    numbers = {each.name: each.port for each in ports}
-    numbers |= {str(each.endpoint): each.proxy for each in mappings}
+def _privileged(settings: Settings) -> list[str]:
+    numbers = {each.name: each.port for each in settings.ports}
+    numbers |= {str(each.endpoint): each.proxy for each in settings.port_mappings}
     return [
         f"port {name} is below {PRIVILEGED}: binding it takes a privilege"
         for name, number in numbers.items()

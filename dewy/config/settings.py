@@ -2,141 +2,106 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from .endpoint import BackendAddress, Endpoint
+from ..errors import ConfigError
+from .container import ContainerOptions
+from .general import GeneralOptions
+from .option import COMMANDS, FLAG, PROXY, RUN, option
+from .proxying import ProxyOptions
+from .values import ValueKind, choice, last, verbatim
 
-DEFAULT_ADMIN_PORT = 17539
-DEFAULT_SHUTDOWN_TIMEOUT = 25.0
 IMAGES = "img"
 
+_ENDPOINT = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", re.ASCII)
 
-@dataclass(frozen=True, slots=True)
-class Address:
+
+def endpoint(text: str, what: str) -> str:
     """
-    A listening address as the operator wrote it.
+    Return `HOST:PORT`, or "" for none.
 
-    Attributes:
-        name: Normalised text, given to programs: `8080`, `127.0.0.1:80`, `[::]:80`.
-
-        host: Numeric address to bind; `0.0.0.0` for a bare port.
-
-        port: 1 to 65535.
+    What is refused is not shown: it may be a URL with a password in it.
     """
-
-    name: str
-    host: str
-    port: int
-
-
-@dataclass(frozen=True, slots=True)
-class PortMapping:
-    """
-    The port of a container that stands behind a port of the proxy.
-
-    Attributes:
-        proxy: 1 to 65535.
-
-        container: 1 to 65535; 0 for the one that the image exposes.
-
-        host: Numeric address of the proxy's port; "" for every one of both families.
-    """
-
-    proxy: int
-    container: int = 0
-    host: str = ""
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """The address of the proxy's port."""
-        return Endpoint(self.host, self.proxy)
+    match = _ENDPOINT.fullmatch(text)
+    if text and not (match and 0 < int(match[1]) < 65536):
+        raise ConfigError(
+            f"{what} must be HOST:PORT, such as collector.example:4317 or [::1]:4317; "
+            "plain text instead of TLS is asked for by --otlp-insecure"
+        )
+    return text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+ENDPOINT = ValueKind("HOST:PORT", last(endpoint))
+PATH = ValueKind("PATH", last(verbatim))
+LEVEL = ValueKind(
+    "LEVEL",
+    last(choice("debug", "info", "warn", "error", warning="warn", blank=True)),
+)
+FORMAT = ValueKind("FORMAT", last(choice("text", "json", blank=True)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(ProxyOptions, ContainerOptions, GeneralOptions):
     """
     The values of all options of all commands; times are seconds.
 
-    `registry` already carries `--calver` in its query. `cache` is empty for the
-    local one in `cache_dir`. `run_options` are the words after `--`, not yet judged.
-    `admin_port_chosen`: somebody asked for that port, so dewy must have it.
-    `cautions` are sentences to log as warnings at start, `overridden` names the keys
-    of the file that flags or variables override, a phrase each. `registry_unread` are
-    the mistakes for which nothing is known of the registry, with commands that go on.
+    Each option is declared once, by its field here or in a base: see `option`.
+    `run_options` are the words after `--`, not yet judged. `admin_port_chosen`:
+    somebody asked for that port, so dewy must have it. `cautions` are sentences to log
+    as warnings at start, `overridden` names the keys of the file that flags or
+    variables override, a phrase each. `registry_unread` are the mistakes for which
+    nothing is known of the registry, with commands that go on.
     """
 
+    telemetry: bool = option(
+        FLAG,
+        "Serve /metrics for Prometheus on the local HTTP API.",
+        RUN | PROXY,
+        original=True,
+    )
+    otlp_endpoint: str = option(
+        ENDPOINT,
+        "Send metrics to this OpenTelemetry collector over gRPC; implies --telemetry.",
+        RUN | PROXY,
+        original=True,
+    )
+    otlp_insecure: bool = option(
+        FLAG,
+        "Use plain text instead of TLS for --otlp-endpoint.",
+        RUN | PROXY,
+        original=True,
+    )
+
+    log_level: str = option(
+        LEVEL,
+        "Lowest level to log: debug, info, warn or error.",
+        COMMANDS,
+        short="l",
+        default="info",
+        original=True,
+    )
+    log_format: str = option(
+        FORMAT,
+        "Format of log lines: text or json.",
+        COMMANDS,
+        short="f",
+        default="text",
+        original=True,
+    )
+    config: ClassVar[str] = option(
+        PATH,
+        "Read options from this file instead of ./dewy.toml.",
+        COMMANDS,
+    )
     command: str
     root: Path
     cache_dir: Path
-    registry: str = ""
-    cache: str = ""
-    notifiers: tuple[str, ...] = ()
-    interval: float = 10.0
-    max_backoff_interval: float = 0.0
-    grace_period: float = 1800.0
-    once: bool = False
-    slot: str = ""
-    ports: tuple[Address, ...] = ()
     program: tuple[str, ...] = ()
-    before_deploy_hook: str = ""
-    after_deploy_hook: str = ""
-    hook_timeout: float = 300.0
-    verify_checksum: str = "auto"
-    verify_signature: tuple[str, ...] = ()
-    archive_max_bytes: int = 8 << 30
-    archive_max_ratio: int = 200
-    archive_max_entries: int = 200_000
-    absolute_links: str = "auto"
-    keep: int = 7
-    rollback: bool = True
-    env_files: tuple[str, ...] = ()
-    ready: str = "auto"
-    start_grace: float = 1.0
-    start_timeout: float = 60.0
-    stop_timeout: float = 30.0
-    shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT
-    probation: float = 30.0
-    health_path: str = ""
-    health_timeout: float = 30.0
-    health_host: str = "localhost"
-    capture: bool = True
-    admin_port: int = DEFAULT_ADMIN_PORT
-    admin_port_chosen: bool = False
-    port_mappings: tuple[PortMapping, ...] = ()
     run_options: tuple[str, ...] = ()
-    name: str = ""
-    replicas: int = 1
-    cmd: tuple[str, ...] = ()
-    runtime: str = "docker"
-    max_parallel: int = 1
-    min_healthy: float = 3.0
-    health_interval: float = 10.0
-    health_rise: int = 2
-    health_fall: int = 3
-    max_broken: float | None = None
-    health_restart: float = 300.0
-    upstream: str = "auto"
-    backend_wait: float = 5.0
-    on_exit: str = "stop"
-    keep_volumes: bool = False
-    listen: tuple[Endpoint, ...] = ()
-    socket_mode: int | None = None
-    socket_owner: str = ""
-    backends: tuple[BackendAddress, ...] = ()
-    proxy_threads: int | None = None
-    balance: str = "round-robin"
-    proxy_protocol: str = "none"
-    proxy_idle_timeout: float = 3600.0
-    max_connections: int = 0
-    drain_time: float = 30.0
-    drain_jitter: float = 0.0
-    log_connections: bool = False
-    telemetry: bool = False
-    otlp_endpoint: str = ""
-    otlp_insecure: bool = False
-    log_level: str = "info"
-    log_format: str = "text"
+    admin_port_chosen: bool = False
     cautions: tuple[str, ...] = ()
     overridden: tuple[str, ...] = ()
     registry_unread: tuple[str, ...] = ()

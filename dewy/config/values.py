@@ -15,7 +15,7 @@ from typing import Any
 
 from .. import urls
 from ..errors import ConfigError
-from .settings import Address
+from .endpoint import Address
 
 LONGEST = 366 * 86400.0
 WIDEST_RANGE = 101
@@ -38,17 +38,21 @@ class ValueKind:
         metavar: The value's name in help texts; "" for a flag.
 
         read: Takes every text that was given, and what they were given for.
-            Of an option that is not *repeated* the last one counts.
+            Of an option that is not *repeated* the last one counts. None stands for
+            the default.
 
         toml: The types it may have in `dewy.toml`.
 
         repeated: True if several values make a list.
+
+        empty: The setting where there is no value and no default.
     """
 
     metavar: str
     read: Callable[[tuple[str, ...], str], Any]
     toml: tuple[type, ...] = (str,)
     repeated: bool = False
+    empty: Any = ""
 
 
 def duration(text: str, what: str) -> float:
@@ -72,24 +76,17 @@ def positive_duration(text: str, what: str) -> float:
     return seconds
 
 
-def lenient_duration(default: float) -> Reader:
-    """
-    Return a reader of seconds that takes zero and less for *default*.
-
-    The original accepts such values.
-    """
-
-    def read(text: str, what: str) -> float:
-        return duration(text.removeprefix("-"), what) * (text[:1] != "-") or default
-
-    return read
+def lenient_duration(text: str, what: str) -> float | None:
+    """Read seconds; zero and less mean the default, as with the original."""
+    seconds = duration(text.removeprefix("-"), what)
+    return None if text.startswith("-") else seconds or None
 
 
-def interval(text: str, what: str) -> float:
-    """Seconds between polls; any negative time means the default, ten."""
+def interval(text: str, what: str) -> float | None:
+    """Read seconds between polls; any negative time means the default."""
     if text.startswith("-"):
         duration(text[1:], what)
-        return 10.0
+        return None
     return positive_duration(text, what)
 
 
@@ -153,15 +150,17 @@ def size(text: str, what: str) -> int:
     return found
 
 
-def choice(*words: str, blank: str = "", **aliases: str) -> Reader:
+def choice(*words: str, blank: bool = False, **aliases: str) -> Reader:
     """
     Return a reader of one of *words* in any case; *aliases* are further spellings.
 
-    Nothing at all means *blank*, if that is given.
+    Nothing at all means the default where it may be *blank*.
     """
 
-    def read(text: str, what: str) -> str:
-        word = aliases.get(text.lower(), text.lower()) or blank
+    def read(text: str, what: str) -> str | None:
+        if blank and not text:
+            return None
+        word = aliases.get(text.lower(), text.lower())
         if word not in words:
             raise ConfigError(f"{what} {text!r} must be one of {', '.join(words)}")
         return word

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from ..agent import Agent
 from ..config import Settings
+from ..config.options import reloadable
 from ..containers.options.arguments import RunOptions, parse
 from ..containers.renewal import changed_options
 from ..containers.replica_set import ReplicaSet
@@ -23,36 +24,7 @@ __all__ = ["TAKEN", "ContainerReload", "merged"]
 
 log = logging.getLogger(__name__)
 
-TAKEN = frozenset(
-    {
-        "after_deploy_hook",
-        "before_deploy_hook",
-        "cmd",
-        "drain_jitter",
-        "drain_time",
-        "health_fall",
-        "health_interval",
-        "health_path",
-        "health_restart",
-        "health_rise",
-        "health_timeout",
-        "hook_timeout",
-        "interval",
-        "keep",
-        "keep_volumes",
-        "max_backoff_interval",
-        "max_broken",
-        "max_parallel",
-        "min_healthy",
-        "on_exit",
-        "probation",
-        "replicas",
-        "rollback",
-        "run_options",
-        "stop_timeout",
-        "upstream",
-    }
-)
+TAKEN = reloadable("container") | {"run_options"}
 """Settings that may change while dewy runs; the rest requires a restart."""
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from .. import system
 from ..config import Settings
-from ..config.options import options_of
+from ..config.options import options_of, reloadable
 from ..errors import ConfigError, DewyError
 from ..logs import summary
 from ..signals import Signals
@@ -37,21 +37,7 @@ Reread = Callable[[], Settings]
 READY = "Relaying"
 DRAINS = "the proxy drains, and will end"
 
-PERMISSIONS = ("socket_mode", "socket_owner")
-
-TAKEN = frozenset(
-    {
-        "backends",
-        "drain_time",
-        "health_fall",
-        "health_host",
-        "health_interval",
-        "health_path",
-        "health_rise",
-        "listen",
-        *PERMISSIONS,
-    }
-)
+TAKEN = reloadable("proxy")
 """Settings that may change while the proxy runs; the rest requires a restart."""
 
 _WRITTEN = {each.setting: f"--{each.name}" for each in options_of("proxy")}
@@ -169,10 +155,12 @@ def merged(old: Settings, read: Settings) -> tuple[Settings, list[str]]:
     the umask's are those of a new file.
     """
     taken = {name: getattr(read, name) for name in TAKEN}
-    for name in PERMISSIONS:
-        if taken[name] in (None, ""):
-            del taken[name]
-    new = replace(old, **taken, cautions=read.cautions)
+    new = replace(
+        replace(old, **taken),
+        socket_mode=old.socket_mode if read.socket_mode is None else read.socket_mode,
+        socket_owner=read.socket_owner or old.socket_owner,
+        cautions=read.cautions,
+    )
     return new, _names(new, read)
 
 

@@ -12,7 +12,7 @@ from dewy.admin.control import ControlServer
 from dewy.admin.discovery import Instance, containers, everywhere, nearby, tried
 from dewy.admin.status import ProcessStatus
 from dewy.admin.status import status as describe
-from dewy.config import DEFAULT_ADMIN_PORT
+from dewy.config import Settings
 from dewy.deploy.state import State
 from dewy.errors import DewyError
 from tests.standins.admin_api import admin_apis, status
@@ -67,7 +67,7 @@ async def test_other_answers_are_told(answer: object) -> None:
 
 def test_ten_ports_are_tried() -> None:
     """Those that a dewy takes; 0 means none of its own, but others have theirs."""
-    assert range(17539, 17549) == tried(DEFAULT_ADMIN_PORT) == tried(0)
+    assert range(17539, 17549) == tried(Settings.admin_port) == tried(0)
     assert range(65530, 65536) == tried(65530)
 
 

@@ -2,22 +2,54 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+import dewy
 from dewy.config import Settings
-from dewy.config.options import COMMANDS, OPTIONS, ROWS, Option, options_of
+from dewy.config.options import (
+    COMMANDS,
+    OPTIONS,
+    ROWS,
+    Option,
+    options_of,
+    reloadable,
+)
 
 SETTINGS = {field.name for field in fields(Settings)}
+DECLARATIONS = {"option.py", "general.py", "container.py", "proxying.py", "settings.py"}
+ELSEWHERE = {
+    "admin/discovery.py": {"admin_port"},  # a key of the original's JSON
+    "admin/status.py": {"admin_port"},
+    "cli/init.py": {"health-path"},  # the questions it asks
+    "config/resolve.py": {
+        "admin-port",
+        "drain_time",
+        "health-path",
+        "otlp-endpoint",
+        "shutdown-timeout",
+        "stop_timeout",
+    },  # what options are together
+    "containers/options/arguments.py": {"env-file", "stop-timeout"},  # of the engine
+    "containers/options/run_options.py": {
+        "env-file",
+        "health-interval",
+        "health-timeout",
+        "stop-timeout",
+    },
+    "daemon/shutdown.py": {"shutdown_timeout"},  # a key of the log
+}
+"""Words that are an option's name, too, by file; all else reads typed attributes."""
 
 
 @pytest.mark.parametrize("option", ROWS, ids=lambda o: o.name)
 def test_option_ends_in_a_setting(option: Option) -> None:
     """Nothing an operator says is dropped; `calver` goes into the registry's URL."""
-    assert option.setting in SETTINGS | {"calver", ""}
+    assert option.setting in SETTINGS | {"calver", "config"}
 
 
 @pytest.mark.parametrize(
@@ -29,7 +61,7 @@ def test_default_shown_is_the_default_taken(option: Option) -> None:
     settings = Settings(command="server", root=root, cache_dir=root)
     taken = getattr(settings, option.setting)
     if option.default:
-        assert taken == option.kind.read((option.default,), "default")
+        assert taken == option.read((option.default,), "default")
     elif option.kind.metavar:
         assert not taken
     else:
@@ -74,6 +106,7 @@ def test_options_of_same_name_share_syntax() -> None:
             row.kind.repeated,
             row.kind.toml,
         )
+        assert (first.default, first.original) == (row.default, row.original)
         assert bool(first.kind.metavar) == bool(row.kind.metavar)
 
 
@@ -83,6 +116,49 @@ def test_option_names_are_unique_per_command(command: str) -> None:
     names = [option.name for option in options_of(command)]
 
     assert sorted(set(names)) == sorted(names)
+
+
+def test_option_name_is_stated_in_its_declaration_alone() -> None:
+    """Default, help, commands and reload of an option change in one place."""
+    spelled = {word for o in ROWS for word in (o.name, o.setting, o.variable)}
+    # A single word, such as `name`, is one of many other things.
+    words = {word for word in spelled if not word.isalpha()}
+    package = Path(dewy.__file__).parent
+    found: dict[str, set[str]] = {}
+    for path in package.rglob("*.py"):
+        where = path.relative_to(package)
+        if where.parts[0] == "config" and where.name in DECLARATIONS:
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Constant) and node.value in words:
+                found.setdefault(str(where), set()).add(str(node.value))
+
+    assert ELSEWHERE == found
+
+
+def test_setting_without_option_is_no_value_of_the_operator() -> None:
+    """Whatever else an operator gives has an option."""
+    expected = {
+        "admin_port_chosen",
+        "cache_dir",
+        "cautions",
+        "command",
+        "overridden",
+        "program",
+        "registry_unread",
+        "root",
+        "run_options",
+    }
+    assert expected == SETTINGS - {option.setting for option in ROWS}
+
+
+@pytest.mark.parametrize("command", ["container", "proxy"])
+def test_reloadable_setting_is_of_the_command(command: str) -> None:
+    """A reload takes over what the command has, and not where it works."""
+    taken = reloadable(command)
+
+    assert taken < {option.setting for option in options_of(command)}
+    assert not {"registry", "admin_port"} & taken
 
 
 def test_variable_is_the_name_in_capitals() -> None:

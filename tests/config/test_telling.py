@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dewy.config.options import ENDPOINT
+from dewy.config.settings import ENDPOINT
 from dewy.errors import ConfigError
 
 

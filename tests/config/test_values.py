@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dewy.config import Address
+from dewy.config.options import OPTIONS
 from dewy.config.values import (
     addresses,
     choice,
@@ -96,7 +97,8 @@ def test_zero_duration_is_refused_where_positive_is_required(text: str) -> None:
 @pytest.mark.parametrize("text", ["-1", "-5m"])
 def test_negative_interval_is_the_default(text: str) -> None:
     """As in the original."""
-    assert 10 == interval(text, "--interval")
+    assert interval(text, "--interval") is None
+    assert 10 == OPTIONS["interval"].read((text,), "--interval")
 
 
 def test_zero_interval_is_refused() -> None:
