@@ -325,11 +325,10 @@ class ContainerDeployer:
         """
         Admit replicas that accept connections, though none was found healthy.
         """
-        problems = {each: each.problem for group in groups for each in group}
         check = replace(self.readiness.check, path="", timeout=ADOPTION / 2)
         found = await self._answering(groups, self.launcher.reach, check, end)
         for replica in found:
-            self.store.use_anyway(replica, problems[replica])
+            self.store.use_anyway(replica)
         self.store.admit(found)
 
     async def _answering(
@@ -341,13 +340,14 @@ class ContainerDeployer:
         All groups are asked at once, until *end* by the loop's clock.
         """
         asked = list({r: None for group in groups for r in group if r.ports})
-        routes = await asyncio.gather(*(_asked(r, ask, check, end) for r in asked))
+        routes = await asyncio.gather(*(r.until(end, ask(r, check)) for r in asked))
         upstreams = dict(zip(asked, routes, strict=True))
         for group in groups:
-            if found := [r for r in group if upstreams.get(r) and not r.dead.is_set()]:
-                for replica in found:
-                    replica.upstream = upstreams[replica]
-                    replica.phase = Phase.READY
+            for replica in group:
+                upstream = upstreams.get(replica)
+                if upstream is not None and not replica.dead.is_set():
+                    replica.ready(upstream)
+            if found := [each for each in group if each.phase is Phase.READY]:
                 return found
         return []
 
@@ -446,20 +446,6 @@ class _Switch:
             deployer.store, deployer.launcher, deployer.drainer, order, self._progress
         ).run()
         deployer.proven.probe = order.readiness
-
-
-async def _asked(
-    replica: Replica, ask: Ask, check: HealthCheck, end: float
-) -> Upstream | None:
-    """Return the upstream by which *replica* answers until *end*, if it does."""
-    try:
-        async with asyncio.timeout_at(end):
-            return await ask(replica, check)
-    except TimeoutError:
-        replica.problem = replica.problem or "it did not answer in time"
-    except EngineError as exc:
-        replica.problem = str(exc)
-    return None
 
 
 def is_of(replica: Replica, running: Installed) -> bool:

@@ -19,7 +19,6 @@ from ..errors import EngineError
 from ..histogram import DRAIN_BOUNDS, Histogram
 from .replica import Replica
 from .replica_store import ReplicaStore
-from .rollout import Phase
 
 __all__ = ["Drainer", "Timeouts"]
 
@@ -124,16 +123,12 @@ class Drainer:
                 "Container not removed", extra=store.tell(replica, error=str(exc))
             )
             if store.get(replica.id) is replica:
-                # The next decision, once the pause is over, finds it again.
-                replica.phase = Phase.GONE if replica.ended.done() else Phase.UNCHECKED
                 self._failed(replica)
 
     def _failed(self, replica: Replica) -> None:
-        loop = asyncio.get_running_loop()
         pause = min(FIRST_PAUSE * 2.0 ** min(replica.not_removed, 16), LONGEST_PAUSE)
-        replica.not_removed += 1
-        replica.retry_at = loop.time() + pause
-        loop.call_later(pause, self._store.changed.set)
+        replica.stay(pause)
+        asyncio.get_running_loop().call_later(pause, self._store.changed.set)
 
     async def _until_retry(self, replica: Replica) -> None:
         """Pause if the removal of *replica* failed a moment ago."""

@@ -110,24 +110,24 @@ class HealthTracker:
     Verdict over several checks of a replica, of which it takes a row to change it.
 
     Attributes:
-        rise, fall: Consecutive good or bad checks that change the verdict.
-
         healthy: The verdict.
 
         row: Number of consecutive checks that contradicted the verdict.
     """
 
-    rise: int = 2
-    fall: int = 3
     healthy: bool = True
     row: int = 0
 
-    def after(self, good: bool) -> Self:
-        """Return the tracker after one more check."""
+    def after(self, good: bool, rise: int, fall: int) -> Self:
+        """
+        Return the tracker after one more check.
+
+        *rise* good or *fall* bad checks in a row change the verdict.
+        """
         if good == self.healthy:
             return replace(self, row=0)
         row = self.row + 1
-        if row < (self.fall if self.healthy else self.rise):
+        if row < (fall if self.healthy else rise):
             return replace(self, row=row)
         return replace(self, healthy=good, row=0)
 

@@ -134,23 +134,20 @@ class HealthKeeper:
         if replica.dead.is_set() or replica.phase is not Phase.SERVING:
             # What becomes of it is not a matter of health any more.
             return
-        before = replica.health_tracker.healthy
-        if good and not before:
+        if good and not replica.health_tracker.healthy:
             # Its address may have been given to another container by now.
             good = await self._store.look_at(replica.id) is replica
-        replica.health_tracker = replica.health_tracker.after(good)
-        if replica.health_tracker.healthy is not before:
+        settings = self._deployer.settings
+        if replica.judge(good, settings.health_rise, settings.health_fall):
             self._changed(replica)
 
     def _changed(self, replica: Replica) -> None:
         if replica.health_tracker.healthy:
             log.info("Replica is healthy again", extra=self._store.tell(replica))
-            replica.unhealthy_since = None
             self._store.table.restore(replica)
             return
         told = self._store.tell(replica, error=replica.problem)
         log.warning("Replica is unhealthy", extra=told)
-        replica.unhealthy_since = asyncio.get_running_loop().time()
         self._store.table.eject(replica)
         if not self._healthy():
             self._told(f"{replica.name}: {replica.problem}")

@@ -15,9 +15,10 @@ from .container_spec import ContainerSpec
 from .engines.errors import blames_image
 from .health import LATE, HealthCheck, with_usual_cause
 from .model import Container
-from .replica import Replica, describe_end
+from .replica import Replica
 from .replica_store import ReplicaStore
 from .rollout import Phase
+from .terminations import describe_end
 from .upstream import Upstream, Upstreams
 
 __all__ = ["Launcher", "ReadinessProbe"]
@@ -102,7 +103,7 @@ class Launcher:
     def _left_alone(self, starting: asyncio.Task[Replica]) -> None:
         del self._strays[starting]
         if not starting.cancelled() and not starting.exception():
-            starting.result().phase = Phase.UNCHECKED
+            starting.result().stop_waiting()
             self._store.changed.set()
 
     def discard(self, spec: str, end: Callable[[Replica], None]) -> None:
@@ -200,8 +201,7 @@ class Launcher:
             StartFailed: the replica ended, or was not ready in time; with its last
                 lines.
         """
-        if replica.phase is not Phase.LEAVING:
-            replica.phase = Phase.STARTING
+        replica.await_readiness()
         waiting = asyncio.create_task(
             self._healthy(replica, readiness), name=f"readiness of {replica.name}"
         )
@@ -210,9 +210,7 @@ class Launcher:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if replica.ended.done():
                 raise await self._ended_early(replica)
-            replica.upstream = waiting.result()
-            if replica.phase is Phase.STARTING:
-                replica.phase = Phase.READY
+            replica.ready(waiting.result())
         except (StartFailed, EngineError) as exc:
             tail = await self._store.tail(replica.id)
             host = isinstance(exc, EngineError) or exc.host
@@ -240,7 +238,9 @@ class Launcher:
                 # The engine tells how it ended, sooner or later.
                 await asyncio.wait({replica.ended})
             limit = deadline if since is None else deadline + readiness.min_healthy
-            upstream = await self._ask_until(limit, replica, readiness.check)
+            # A first check has a chance, however late it begins.
+            limit = max(limit, loop.time() + LAST_CHANCE)
+            upstream = await replica.until(limit, self.ask(replica, readiness.check))
             now = loop.time()
             if upstream is None:
                 since = None
@@ -257,85 +257,62 @@ class Launcher:
                 pause = min(left, LONGEST_PAUSE)
             await asyncio.sleep(pause)
 
-    async def _ask_until(
-        self, limit: float, replica: Replica, check: HealthCheck
-    ) -> Upstream | None:
-        """Check as `ask` does until *limit*, by the loop's clock; None after that."""
-        try:
-            # A first check has a chance, however late it begins.
-            async with asyncio.timeout_at(max(limit, self._soon())):
-                return await self.ask(replica, check)
-        except TimeoutError:
-            replica.problem = replica.problem or "it did not answer in time"
-        except EngineError as exc:
-            # It may only be away for a moment.
-            replica.problem = str(exc)
-        return None
-
-    def _soon(self) -> float:
-        return asyncio.get_running_loop().time() + LAST_CHANCE
-
     async def ask(self, replica: Replica, check: HealthCheck) -> Upstream | None:
-        """Return the upstream by which *replica* answers, or set `problem`."""
+        """Return the upstream by which *replica* answers; it notes the result."""
         route = await replica.while_it_lives(self._asked(replica, check))
-        if route is None and replica.dead.is_set():
-            replica.problem = "its process has ended"
         self.checks.count(route is not None)
         return route
 
     async def _asked(self, replica: Replica, check: HealthCheck) -> Upstream | None:
-        container = replica.container
         if replica.phase is Phase.STARTING and (
-            replica.problem or not container.published
+            replica.problem or not replica.container.published
         ):
             # Ports are published a moment after the start; and its end may have been
             # missed.
             await self._store.look_at(replica.id)
-            container = replica.container
-        if problem := await self._own_check(container):
-            replica.problem = problem
-            replica.last_check = CheckResult(problem)
+        if problem := await self._own_check(replica.container):
+            replica.failed(CheckResult(problem))
             return None
-        return await self._route(replica, check)
+        route, result, problems = await self._tried(replica, check)
+        told = "; ".join(problems)
+        if route is None:
+            # The last way may be a copying process, which hides what is wrong.
+            replica.failed(result, told)
+            return None
+        if told and not replica.detour:
+            fields = self._store.tell(replica, route=route.route, error=told)
+            log.warning("Replica does not answer at its own address", extra=fields)
+        replica.passed(result, detour=told)
+        return route
 
     async def reach(self, replica: Replica, check: HealthCheck) -> Upstream | None:
-        """Return the same as `ask`, whatever the HEALTHCHECK of the image says."""
-        return await replica.while_it_lives(self._route(replica, check))
+        """
+        Return the same as `ask`, whatever the HEALTHCHECK of the image says.
 
-    async def _route(self, replica: Replica, check: HealthCheck) -> Upstream | None:
+        The result is no verdict on *replica*, which does not note it.
+        """
+        tried = await replica.while_it_lives(self._tried(replica, check))
+        return tried and tried[0]
+
+    async def _tried(
+        self, replica: Replica, check: HealthCheck
+    ) -> tuple[Upstream | None, CheckResult, list[str]]:
+        """Return the first upstream that answers, its result, and others' problems."""
         ports = tuple(replica.ports.values())
         routes = await self.upstreams.of(replica.container, ports, check.upstream)
-        problems: list[str] = []
+        result, problems = CheckResult(NO_ADDRESS), list[str]()
         for route in routes:
-            replica.last_check = result = await check.ask(route.endpoints)
-            problem = result.problem
-            if not problem and not route.leads_to(replica.container):
+            result = await check.ask(route.endpoints)
+            if not result.problem and not route.leads_to(replica.container):
                 # Another container may have answered that was given its address.
-                problem = MOVED
-                replica.last_check = replace(result, problem=problem)
-            if not problem:
-                replica.problem = ""
-                self._tell_detour(replica, route, problems)
-                return route
-            problems.append(problem)
-            if LATE in problem and replica.phase is Phase.SERVING:
+                result = replace(result, problem=MOVED)
+            if not result.problem:
+                return route, result, problems
+            problems.append(result.problem)
+            if LATE in result.problem and replica.phase is Phase.SERVING:
                 # It hangs: trying another way only delays the verdict.
                 break
-        if not routes:
-            replica.last_check = CheckResult(NO_ADDRESS)
-        # The last way may be a copying process, which hides what is wrong.
-        replica.problem = "; ".join(problems) or NO_ADDRESS
-        return None
-
-    def _tell_detour(
-        self, replica: Replica, route: Upstream, problems: list[str]
-    ) -> None:
-        """Log once why *replica* is not reached by the cheapest way."""
-        detour = "; ".join(problems)
-        if detour and not replica.detour:
-            told = self._store.tell(replica, route=route.route, error=detour)
-            log.warning("Replica does not answer at its own address", extra=told)
-        replica.detour = detour
+        return None, result, problems
 
     async def _own_check(self, container: Container) -> str:
         """Return the problem that the image's HEALTHCHECK reports; "" if none."""

@@ -9,7 +9,6 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from typing import Any, Self
 
 from ..errors import DewyError, EngineError
@@ -19,10 +18,11 @@ from ..system import is_cancelled
 from .deployer import ContainerDeployer
 from .health_keeper import HealthKeeper
 from .model import Event
-from .replica import Replica, Termination
+from .replica import Replica
 from .restart_policy import Pacing
 from .revision import Revision, ended
 from .rollout import Phase
+from .terminations import Termination
 from .update import Circumstances
 from .upstream import PUBLISHED
 
@@ -239,7 +239,7 @@ class Reconciler:
             self._store.lose(replica, code)
         elif event.action == "oom" and replica is not None:
             # Its end follows, and the engine may be too busy to tell more of that.
-            replica.container = replace(replica.container, oom_killed=True)
+            replica.mark_oom_killed()
         elif event.action == "pause" and replica is not None:
             self._store.pause(replica)
             self._look_at(event.id)
@@ -312,7 +312,10 @@ class Reconciler:
         away = replica.unseen or not (inspected or out_of_memory)
         code = replica.ended.result()
         end = replica.termination or Termination.of(replica.container, code)
-        asked = not (away or out_of_memory) and await self._asked(replica, end, heal)
+        # Healing goes on where that takes long to find out, but leaves the container.
+        asked = not (away or out_of_memory) and await self._store.asked_to_end(
+            replica, end.exit_code, heal
+        )
         told = self._store.tell(
             replica,
             exit_code=code,
@@ -354,22 +357,6 @@ class Reconciler:
                 inspected = True
                 tail = await self._store.tail(replica.id)
         return tail, inspected
-
-    async def _asked(
-        self, replica: Replica, end: Termination, heal: Callable[[], None]
-    ) -> bool:
-        """Return whether the end of *replica* was requested of the engine."""
-
-        def doubt() -> None:
-            # Healing goes on meanwhile, but leaves the container.
-            replica.in_question = True
-            heal()
-
-        asked = await self._store.asked_to_end(replica, end.exit_code, doubt)
-        if replica.in_question:
-            replica.in_question = False
-            self._store.changed.set()
-        return asked
 
     async def _keep(self) -> None:
         await self._until_registry_answered()

@@ -1,24 +1,26 @@
-"""
-A container of the application: its backends, its ends, and its description.
-
-Ends are kept beyond containers: one that died is removed within moments, and with it
-its exit status and whether it was killed for its use of memory.
-"""
+"""A container of the application: its phases, its backends, and its description."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from ..config import PortMapping
+from ..errors import EngineError
 from ..histogram import CheckResult
 from ..proxy import Backend, Port
 from ..proxy.backend import Outcomes
-from ..supervisor.processes import describe_exit
 from .application import (
     DEPLOYED_AT,
     DIGEST,
@@ -31,129 +33,22 @@ from .application import (
 from .health import HealthTracker
 from .model import Container
 from .rollout import Observed, Phase
+from .terminations import Termination, TerminationLog
 from .upstream import DIRECT, Upstream
 
-__all__ = [
-    "REASONS",
-    "Replica",
-    "Termination",
-    "TerminationLog",
-    "describe",
-]
-
-REASONS = ("exit", "signal", "oom", "unknown")
-KEPT = 1000  # replicas of versions whose ends are remembered
-SIGNALS = range(129, 193)  # offset that engines, like shells, add to a signal's number
-
-
-@dataclass(frozen=True, slots=True)
-class Termination:
-    """
-    End of one run of a replica.
-
-    Attributes:
-        container: Name of the container.
-
-        reason: Member of `REASONS`: ended by itself, by a signal, by the kernel for
-            its use of memory; or not told by the engine.
-
-        exit_code: Exit code as the engine tells it; None where it does not.
-
-        finished_at: Time at which dewy learned of it, RFC 3339.
-    """
-
-    container: str
-    version: str
-    reason: str
-    exit_code: int | None
-    finished_at: str
-
-    @classmethod
-    def of(cls, container: Container, exit_code: int | None) -> Termination:
-        """Return the end of *container*, as an inspection or an event showed it."""
-        return cls(
-            container.name,
-            container.labels.get(VERSION, ""),
-            _reason(exit_code, container.oom_killed),
-            exit_code,
-            datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-
-    @property
-    def how(self) -> str:
-        """The end in a few words."""
-        return describe_end(self.exit_code, self.reason == "oom")
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as the admin API shows it."""
-        return {**asdict(self), "how": self.how}
-
-
-class TerminationLog:
-    """
-    Deaths of an application's replicas since dewy started.
-
-    Attributes:
-        deaths: Number of deaths, by reason.
-    """
-
-    def __init__(self) -> None:
-        self.deaths = Counter(dict.fromkeys(REASONS, 0))
-        self._last: dict[int, Termination] = {}
-        self._of: dict[tuple[int, str], tuple[int, Termination]] = {}
-
-    def record(self, container: Container, exit_code: int | None) -> Termination:
-        """Count the end of *container*."""
-        found = Termination.of(container, exit_code)
-        index = index_of(container.labels)
-        times = self.restarts(index, found.version) + 1
-        self.deaths[found.reason] += 1
-        self._last[index] = found
-        self._of.pop((index, found.version), None)
-        self._of[index, found.version] = times, found
-        while len(self._of) > KEPT:
-            del self._of[next(iter(self._of))]
-        return found
-
-    def last(self, index: int, version: str = "") -> Termination | None:
-        """
-        Return the last end of a replica with that number: at *version*, where there was
-        one.
-        """
-        _, own = self._of.get((index, version), (0, None))
-        return own or self._last.get(index)
-
-    def restarts(self, index: int, version: str) -> int:
-        """Return how often the replica with that number ended at *version*."""
-        count, _ = self._of.get((index, version), (0, None))
-        return count
-
-
-def describe_end(exit_code: int | None, oom_killed: bool = False) -> str:
-    """Return `exit status 1`, or `exit status 137 (killed by SIGKILL)`."""
-    how = "ended" if exit_code is None else f"exit status {exit_code}"
-    if exit_code is not None and exit_code in SIGNALS:
-        how += f" ({describe_exit(128 - exit_code)})"
-    return f"{how}, killed for its use of memory" if oom_killed else how
-
-
-def _reason(exit_code: int | None, oom_killed: bool) -> str:
-    if oom_killed:
-        return "oom"
-    if exit_code is None:
-        return "unknown"
-    return "signal" if exit_code in SIGNALS else "exit"
-
+__all__ = ["Replica", "describe"]
 
 T = TypeVar("T")
+Record = Callable[[Container, "int | None"], Termination]
 
 
 class Replica:
     """
     State of a container, from when it was first seen.
 
-    Backends lead to one run of it, not to the container, which may be started again at
-    another address. `began` starts another run.
+    It lasts for one run of the container, which may be started again at another
+    address. Its methods make the transitions from phase to phase; those that take a
+    moment *at* say until when this state includes all reports.
 
     Attributes:
         container: The container as last seen.
@@ -208,12 +103,12 @@ class Replica:
         self,
         container: Container,
         phase: Phase,
-        health_tracker: HealthTracker,
         mappings: Sequence[PortMapping],
+        at: int = 0,
     ) -> None:
         self.container = container
         self.phase = phase
-        self.health_tracker = health_tracker
+        self.health_tracker = HealthTracker()
         self.upstream: Upstream | None = None
         self.backends: Mapping[int, Backend] = {}
         self._entered: list[Backend] = []
@@ -224,7 +119,7 @@ class Replica:
         self.asked = asyncio.Event()
         self.untold = self.unseen = self.in_question = False
         self.served = False
-        self.as_of = 0
+        self.as_of = at
         self.dead = asyncio.Event()
         loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int | None] = loop.create_future()
@@ -333,8 +228,46 @@ class Replica:
             return self.upstream.leads_to(container)
         return self.container.addresses.items() <= container.addresses.items()
 
-    def enter(self, ports: Sequence[Port], upstream: Upstream) -> None:
-        """Create backends for it, which do not serve yet."""
+    def observe(self, container: Container, at: int) -> None:
+        """Take in an inspection of this run."""
+        self.container, self.as_of = container, at
+
+    def mark_oom_killed(self) -> None:
+        """Note that the kernel kills it for its use of memory: its end follows."""
+        self.container = replace(self.container, oom_killed=True)
+
+    def await_readiness(self) -> None:
+        """Begin to wait until it is ready, unless it is leaving."""
+        if self.phase is not Phase.LEAVING:
+            self.phase = Phase.STARTING
+
+    def stop_waiting(self) -> None:
+        """Wait no longer until it is ready; a later check finds out."""
+        if self.phase is Phase.STARTING:
+            self.phase = Phase.UNCHECKED
+
+    def passed(self, result: CheckResult, detour: str) -> None:
+        """Note a good check; *detour* is why the cheapest way was not taken, or ""."""
+        self.last_check, self.problem, self.detour = result, "", detour
+
+    def failed(self, result: CheckResult, problem: str = "") -> None:
+        """Note a bad check; *problem* is for one that tried several ways."""
+        self.last_check, self.problem = result, problem or result.problem
+
+    def ready(self, upstream: Upstream) -> None:
+        """Note that *upstream* leads to it, and that it may enter the table."""
+        self.upstream = upstream
+        if self.phase in (Phase.UNCHECKED, Phase.STARTING):
+            self.phase = Phase.READY
+
+    def enter(self, ports: Sequence[Port]) -> None:
+        """Enter the table, with backends that do not serve yet."""
+        assert self.upstream is not None
+        self.reroute(ports, self.upstream)
+        self.phase, self.served = Phase.SERVING, True
+
+    def reroute(self, ports: Sequence[Port], upstream: Upstream) -> None:
+        """Create backends for *upstream*, which do not serve yet."""
         self._let_go_of_removed()
         self.upstream = upstream
         self.backends = {
@@ -342,6 +275,92 @@ class Replica:
             for place, endpoint in zip(self.ports, upstream.endpoints, strict=False)
         }
         self._entered += self.backends.values()
+
+    def give_up_backends(self) -> Collection[Backend]:
+        """Return its backends, which it has no more."""
+        backends, self.backends = self.backends, {}
+        return backends.values()
+
+    def judge(self, good: bool, rise: int, fall: int) -> bool:
+        """Count a check; return whether the verdict on its health has changed."""
+        before = self.health_tracker.healthy
+        self.health_tracker = self.health_tracker.after(good, rise, fall)
+        if self.health_tracker.healthy is before:
+            return False
+        now = asyncio.get_running_loop().time()
+        self.unhealthy_since = now if before else None
+        return True
+
+    def recheck(self, at: int) -> None:
+        """Have it checked again before it serves on: its address may have changed."""
+        self.as_of = at
+        if self.phase > Phase.STARTING:
+            self.phase = Phase.UNCHECKED
+
+    def pause(self, at: int) -> None:
+        """Note that its container is frozen."""
+        self.phase, self.as_of = Phase.PAUSED, at
+
+    def resume(self) -> bool:
+        """Have it checked again if it was paused and runs; return whether it was."""
+        was_paused = self.phase is Phase.PAUSED and self.container.running
+        if was_paused:
+            self.phase = Phase.UNCHECKED
+        return was_paused
+
+    def leave(self) -> None:
+        """Begin to leave: it is drained, and stopped on request."""
+        self.phase = Phase.LEAVING
+
+    def stay(self, pause: float = 0.0) -> None:
+        """
+        Leave it to the next decision: it is removed if it has ended, else checked.
+
+        After a removal that failed, the next is not made within *pause* seconds.
+        """
+        self.phase = Phase.GONE if self.ended.done() else Phase.UNCHECKED
+        if pause:
+            self.not_removed += 1
+            self.retry_at = asyncio.get_running_loop().time() + pause
+
+    def disown(self) -> None:
+        """Note that its container belongs to another owner: its end is no death."""
+        self.served = False
+
+    def presume_gone(self) -> None:
+        """Count it as gone, for its process ended without the engine telling."""
+        self.untold = True
+
+    def end(self, exit_code: int | None, at: int, *, unseen: bool) -> bool:
+        """
+        End this run; return whether it died while it served.
+
+        *unseen* says that the engine's events are lost at the moment.
+        """
+        died = self.served and self.phase not in (Phase.GONE, Phase.LEAVING)
+        self.served, self.as_of = False, at
+        # The task that waits for its readiness, or for its end, deals with it.
+        if self.phase not in (Phase.STARTING, Phase.LEAVING):
+            self.phase = Phase.GONE
+        self.dead.set()
+        if not self.ended.done():
+            self.unseen = unseen
+            self.ended.set_result(exit_code)
+        return died
+
+    def record_end(self, record: Record, exit_code: int | None) -> None:
+        """Have *record* note how this run ended, once, unless it was told to end."""
+        if self.termination is None and self.phase is not Phase.LEAVING:
+            self.termination = record(self.container, exit_code)
+
+    @contextmanager
+    def in_doubt(self) -> Iterator[None]:
+        """Keep its container in the block: it tells who ended it."""
+        self.in_question = True
+        try:
+            yield
+        finally:
+            self.in_question = False
 
     def _let_go_of_removed(self) -> None:
         """Add up what the removed backends counted: each change of route makes one."""
@@ -359,22 +378,35 @@ class Replica:
         either: set[asyncio.Future[Any]] = {working, death}
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            return None if self.dead.is_set() else working.result()
+            if not self.dead.is_set():
+                return working.result()
+            self.problem = "its process has ended"
+            return None
         finally:
             for task in either:
                 task.cancel()
             await asyncio.gather(*either, return_exceptions=True)
 
+    async def until(self, end: float, asking: Awaitable[T | None]) -> T | None:
+        """
+        Return the result of *asking* it until *end*, by the loop's clock.
+
+        Return None after that, and where the engine fails: it may only be away for a
+        moment.
+        """
+        try:
+            async with asyncio.timeout_at(end):
+                return await asking
+        except TimeoutError:
+            self.problem = self.problem or "it did not answer in time"
+        except EngineError as exc:
+            self.problem = str(exc)
+        return None
+
     def mark_unhealthy(self) -> None:
         """Use it only for want of a better one, until its checks are good."""
         self.health_tracker = replace(self.health_tracker, healthy=False, row=0)
         self.unhealthy_since = asyncio.get_running_loop().time()
-
-    def over(self, exit_code: int | None) -> None:
-        """Note that this run has ended."""
-        self.dead.set()
-        if not self.ended.done():
-            self.ended.set_result(exit_code)
 
 
 LOOPBACK = "127.0.0.1"

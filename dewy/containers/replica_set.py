@@ -20,7 +20,6 @@ from .container_spec import ContainerSpecs
 from .deployer import ContainerDeployer, is_of
 from .drainer import Drainer, Timeouts
 from .exit_watcher import ExitWatcher
-from .health import HealthTracker
 from .image_store import ImageStore, Shown
 from .launcher import Launcher
 from .model import Engine
@@ -74,9 +73,7 @@ class ReplicaSet:
         """Assemble a replica set; nothing is started yet."""
         engine.keep_volumes = settings.keep_volumes
         table = ReplicaTable(ports, settings.drain_time)
-        store = ReplicaStore(
-            engine, application, table, health_tracker(settings), settings.port_mappings
-        )
+        store = ReplicaStore(engine, application, table, settings.port_mappings)
         drainer = Drainer(store, timeouts(settings, options), hurry)
         image_store = ImageStore(
             engine, application, state_store, credentials, progress
@@ -139,7 +136,6 @@ class ReplicaSet:
         self.drainer.timeouts = timeouts(settings, options)
         self.deployer.launcher.upstreams.wanted = settings.upstream
         self.table.drain_timeout = settings.drain_time
-        self._count_anew(health_tracker(settings))
         self.deployer.store.changed.set()
         return changed
 
@@ -160,14 +156,6 @@ class ReplicaSet:
             return []
         spec = await self.container_specs.like(settings, options).of(running)
         return sorted(each.name for each in store.serving if each.spec != spec.spec)
-
-    def _count_anew(self, health_tracker: HealthTracker) -> None:
-        store = self.deployer.store
-        store.health_tracker = health_tracker
-        for each in store.replicas:
-            each.health_tracker = replace(
-                each.health_tracker, rise=health_tracker.rise, fall=health_tracker.fall
-            )
 
     async def probe(self, backend: Backend) -> bool:
         """Return whether a suspected *backend* is to be used again."""
@@ -249,11 +237,6 @@ class ReplicaSet:
 def _lowered(text: str) -> str:
     """Return *text* as a phrase among others."""
     return text[:1].lower() + text[1:]
-
-
-def health_tracker(settings: Settings) -> HealthTracker:
-    """Return the health tracker of new replicas."""
-    return HealthTracker(settings.health_rise, settings.health_fall)
 
 
 def timeouts(settings: Settings, options: RunOptions) -> Timeouts:

@@ -20,12 +20,12 @@ from ..config import PortMapping
 from ..errors import EngineError
 from ..proxy import Backend
 from .application import Application, is_copy
-from .health import HealthTracker
 from .model import Container, Engine
-from .replica import Replica, Termination, TerminationLog
+from .replica import Replica
 from .revision import Revision
 from .rollout import Observed, Phase
 from .table import ReplicaTable
+from .terminations import Termination, TerminationLog
 
 __all__ = ["ReplicaStore"]
 
@@ -44,8 +44,6 @@ class ReplicaStore:
     Store of every container of *application*.
 
     Args:
-        health_tracker: Health tracker that a new replica begins with.
-
         mappings: Port mappings of *table*'s ports, in their order.
 
     Attributes:
@@ -65,13 +63,11 @@ class ReplicaStore:
         engine: Engine,
         application: Application,
         table: ReplicaTable,
-        health_tracker: HealthTracker,
         mappings: Sequence[PortMapping],
     ) -> None:
         self.engine = engine
         self.application = application
         self.table = table
-        self.health_tracker = health_tracker
         self.mappings = mappings
         self.changed = Revision()
         self.died: Callable[[Replica], None] = lambda replica: None
@@ -184,7 +180,7 @@ class ReplicaStore:
         """
         replica = self._replicas.pop(container, None)
         if replica is not None:
-            replica.served = False
+            replica.disown()
             self.lose(replica, None)
 
     def claim(self) -> None:
@@ -228,89 +224,78 @@ class ReplicaStore:
         *phase* is for a container not known before.
         """
         self._creating.discard(container.name)
+        at = next(self._moments) if asked is None else asked
         known = self._replicas.get(container.id)
         if known is None:
-            known = self._new(container, phase)
-            if container.state in NOT_AT_WORK:
-                known.phase = Phase.GONE
-                known.unseen = self.away()
-                known.over(container.exit_code)
-                if phase is Phase.STARTING:
-                    self._count_end(known, container.exit_code)
-                else:
-                    # It had ended before it was first inspected.
-                    known.termination = Termination.of(container, container.exit_code)
-            elif container.state == "paused":
-                self._freeze(known)
-        elif container.state == "paused":
-            known.container = container
-            self.pause(known)
-        elif container.state in ("exited", "dead"):
-            known.container = container
-            self._count_end(known, container.exit_code)
-            self.lose(known, container.exit_code)
+            known = self._new(container, phase, at)
         elif container.running and not known.is_same_run(container):
-            known = self._another_run(known, container)
-        elif container.running and not known.is_where_it_was(container):
-            known.container = container
-            self.recheck(known)
+            known = self._another_run(known, container, at)
         else:
-            known.container = container
-            self._go_on(known)
-        known.as_of = next(self._moments) if asked is None else asked
+            self._update(known, container, at)
         if container.running:
             self.runs(known)
         return known
 
-    def _new(self, container: Container, phase: Phase) -> Replica:
-        replica = Replica(container, phase, self.health_tracker, self.mappings)
+    def _update(self, known: Replica, container: Container, at: int) -> None:
+        """Take in a further inspection of a run."""
+        moved = container.running and not known.is_where_it_was(container)
+        known.observe(container, at)
+        if container.state == "paused":
+            self.pause(known, at)
+        elif container.state in ("exited", "dead"):
+            known.record_end(self.terminations.record, container.exit_code)
+            self.lose(known, container.exit_code, at)
+        elif moved:
+            self.recheck(known, at)
+        elif known.resume():
+            self.changed.set()
+
+    def _new(self, container: Container, phase: Phase, at: int) -> Replica:
+        ended = container.state in NOT_AT_WORK
+        first = Phase.UNCHECKED if ended else phase
+        replica = Replica(container, first, self.mappings, at)
         self._replicas[container.id] = replica
+        if ended:
+            replica.end(container.exit_code, at, unseen=self.away())
+            # Unless it was started just now, it had ended before it was inspected.
+            started = phase is Phase.STARTING
+            record = self.terminations.record if started else Termination.of
+            replica.record_end(record, container.exit_code)
+        elif container.state == "paused":
+            self._freeze(replica, at)
         self.changed.set()
         return replica
 
-    def _another_run(self, known: Replica, container: Container) -> Replica:
+    def _another_run(self, known: Replica, container: Container, at: int) -> Replica:
         """Replace *known* by a new run, as *container* was started again or first."""
         if known.phase in (Phase.STARTING, Phase.LEAVING) and not known.backends:
-            known.container = container
+            known.observe(container, at)
             return known
         if known.phase is not Phase.LEAVING:
             log.warning("Container was restarted", extra={"container": known.name})
-        self._count_end(known, known.exit_code)
-        self.lose(known, None)
-        return self._new(container, Phase.UNCHECKED)
+        known.record_end(self.terminations.record, known.exit_code)
+        self.lose(known, None, at)
+        return self._new(container, Phase.UNCHECKED, at)
 
-    def _count_end(self, replica: Replica, exit_code: int | None) -> None:
-        """Count the end of its run, once, unless it was told to end."""
-        if replica.termination is None and replica.phase is not Phase.LEAVING:
-            replica.termination = self.terminations.record(replica.container, exit_code)
-
-    def recheck(self, replica: Replica) -> None:
+    def recheck(self, replica: Replica, at: int | None = None) -> None:
         """
         Take it out of the table until a check passes: its address may have changed.
         """
         self.table.lose(replica)
-        if replica.phase > Phase.STARTING:
-            replica.phase = Phase.UNCHECKED
-        replica.as_of = next(self._moments)
+        replica.recheck(next(self._moments) if at is None else at)
         self.changed.set()
 
-    def pause(self, replica: Replica) -> None:
+    def pause(self, replica: Replica, at: int | None = None) -> None:
         """Take a frozen replica out of the table; its open connections stay."""
         if replica.phase > Phase.LEAVING and replica.phase is not Phase.STARTING:
             self.table.drop([replica])
-            self._freeze(replica)
-            replica.as_of = next(self._moments)
+            self._freeze(replica, next(self._moments) if at is None else at)
             self.changed.set()
 
-    def _freeze(self, replica: Replica) -> None:
+    def _freeze(self, replica: Replica, at: int) -> None:
         if replica.phase is not Phase.PAUSED:
             log.warning("Replica is paused", extra=self.tell(replica))
-        replica.phase = Phase.PAUSED
-
-    def _go_on(self, replica: Replica) -> None:
-        if replica.container.running and replica.phase is Phase.PAUSED:
-            replica.phase = Phase.UNCHECKED
-            self.changed.set()
+        replica.pause(at)
 
     def presume_gone(self, replica: Replica) -> None:
         """Count *replica* as gone, whose process ended without the engine telling."""
@@ -318,24 +303,19 @@ class ReplicaStore:
             return
         told = self.tell(replica)
         log.warning("Engine does not tell how a replica ended", extra=told)
-        replica.untold = True
+        replica.presume_gone()
         self.changed.set()
 
-    def lose(self, replica: Replica, exit_code: int | None) -> None:
+    def lose(
+        self, replica: Replica, exit_code: int | None, at: int | None = None
+    ) -> None:
         """End the run of *replica*: no connection goes there any more."""
-        served, replica.served = replica.served, False
         self.table.lose(replica)
-        replica.as_of = next(self._moments)
-        if replica.phase is Phase.GONE:
-            return
-        # The task that waits for its readiness, or for its end, deals with it.
-        if replica.phase not in (Phase.STARTING, Phase.LEAVING):
-            replica.phase = Phase.GONE
-        if not replica.ended.done():
-            replica.unseen = self.away()
-        replica.over(exit_code)
-        self.changed.set()
-        if served and replica.phase is not Phase.LEAVING:
+        at, known = next(self._moments) if at is None else at, replica.phase
+        died = replica.end(exit_code, at, unseen=self.away())
+        if known is not Phase.GONE:
+            self.changed.set()
+        if died:
             self.died(replica)
 
     def forget(self, container: str) -> None:
@@ -344,7 +324,7 @@ class ReplicaStore:
         if replica is not None:
             # Its own end would have left a container behind.
             replica.asked.set()
-            self._count_end(replica, replica.exit_code)
+            replica.record_end(self.terminations.record, replica.exit_code)
             self.lose(replica, None)
             self.changed.set()
 
@@ -353,20 +333,16 @@ class ReplicaStore:
         ready = [each for each in replicas if each.phase is Phase.READY]
         entering = [each for each in ready if not each.dead.is_set()]
         for replica in entering:
-            assert replica.upstream is not None
             self.table.leave_open(replica.backends.values())
-            replica.enter(self.table.ports, replica.upstream)
-            replica.phase = Phase.SERVING
-            replica.served = True
+            replica.enter(self.table.ports)
         self.table.add(entering)
         for replica in entering:
             log.info("Replica serves", extra=self.tell(replica))
 
-    def use_anyway(self, replica: Replica, problem: str) -> None:
+    def use_anyway(self, replica: Replica) -> None:
         """Let *replica* serve though it is not healthy: there is no other."""
-        replica.problem = problem
         replica.mark_unhealthy()
-        told = self.tell(replica, error=problem)
+        told = self.tell(replica, error=replica.problem)
         log.warning("Unhealthy replica serves for want of another", extra=told)
         self.changed.set()
 
@@ -377,7 +353,7 @@ class ReplicaStore:
         leaving = [each for each in replicas if each.phase is not Phase.LEAVING]
         self.table.drop(leaving)
         for replica in leaving:
-            replica.phase = Phase.LEAVING
+            replica.leave()
         return leaving
 
     async def remove(self, replica: Replica) -> None:
@@ -422,15 +398,18 @@ class ReplicaStore:
         """
         Return whether the engine was asked to end *replica*, which has ended.
 
-        *doubt* is called where that takes seconds to find out.
+        *doubt* is called where that takes seconds to find out; its container is kept
+        meanwhile.
         """
         if self.engine.flavour == "podman":
             await _within(AFTERWARDS, replica.asked)
             if exit_code in ON_REQUEST and not replica.asked.is_set():
                 # A stop shows when its cleaning up is completed, a removal by force
                 # even later.
-                doubt()
-                await _within(LONG_AFTERWARDS, replica.asked)
+                with replica.in_doubt():
+                    doubt()
+                    await _within(LONG_AFTERWARDS, replica.asked)
+                self.changed.set()
         return replica.asked.is_set()
 
     async def tail(self, container: str, lines: int = 50) -> tuple[str, ...]:

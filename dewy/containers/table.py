@@ -50,7 +50,7 @@ class ReplicaTable:
     def move(self, replica: Replica, upstream: Upstream) -> None:
         """Reach *replica* by *upstream* from now on."""
         old = replica.backends
-        replica.enter(self.ports, upstream)
+        replica.reroute(self.ports, upstream)
         self._swap(self._serving)
         self.leave_open(old.values())
 
@@ -73,10 +73,10 @@ class ReplicaTable:
         the replica is handed over, for a while.
         """
         self.drop([replica])
-        backends, replica.backends = replica.backends, {}
-        for backend in backends.values():
+        backends = replica.give_up_backends()
+        for backend in backends:
             backend.recall()
-        self._close(backends.values(), cut=True)
+        self._close(backends, cut=True)
 
     def leave_open(self, backends: Iterable[Backend]) -> None:
         """Stop new connections to *backends*; open ones live on, as the backends do."""

@@ -102,7 +102,7 @@ class _Update(ABC):
 
     def _check(self, todo: Plan) -> None:
         for replica in self._known(todo.check):
-            replica.phase = Phase.STARTING
+            replica.await_readiness()
             self._spawn(self._until_ready(replica), f"check of {replica.name}")
 
     def _start(self, todo: Plan) -> None:
@@ -160,8 +160,7 @@ class _Update(ABC):
             self._given_up(replica, exc, served)
         except asyncio.CancelledError:
             # The next inspection finds out.
-            if replica.phase is Phase.STARTING:
-                replica.phase = Phase.UNCHECKED
+            replica.stop_waiting()
             raise
 
     @abstractmethod
@@ -176,7 +175,7 @@ class _Update(ABC):
         """Retire *replica*, which is not ready; a death while it served is judged."""
         if served and replica.ended.done():
             # Its removal is a request, too, and has to come after the verdict.
-            replica.phase = Phase.GONE
+            replica.stay()
             self._store.changed.set()
         else:
             self._drainer.begin([replica])
@@ -414,17 +413,16 @@ class Healing(_Update):
         """Use what accepts connections while nothing serves at all."""
         if self._store.serving or replica.ended.done():
             return False
-        problem, check = replica.problem, self._order.readiness.check
+        check = self._order.readiness.check
         try:
             async with asyncio.timeout(check.timeout):
                 found = await self._launcher.reach(replica, replace(check, path=""))
         except (TimeoutError, EngineError):
             found = None
         if found is None or replica.phase is not Phase.STARTING:
-            replica.problem = problem
             return False
-        replica.upstream, replica.phase = found, Phase.READY
-        self._store.use_anyway(replica, problem)
+        replica.ready(found)
+        self._store.use_anyway(replica)
         return True
 
     def _given_up(self, replica: Replica, exc: StartFailed, served: bool) -> None:

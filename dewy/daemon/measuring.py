@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from ..admin.handlers import Handlers
 from ..containers.application import VERSION, image_name, index_of
 from ..containers.model import Container
-from ..containers.replica import Termination, TerminationLog
 from ..containers.replica_set import ReplicaSet
+from ..containers.terminations import Termination, TerminationLog
 from ..deploy.changes import Attempt
 from ..deploy.progress import ProgressReporter
 from ..errors import EngineError

@@ -51,8 +51,8 @@ class ProgramHealth:
         settings = agent.settings
         self._path = settings.health_path
         self._check = HealthCheck(settings.health_path, host=settings.health_host)
-        self._healthy = HealthTracker(settings.health_rise, settings.health_fall)
-        self._tracker = self._healthy
+        self._rise, self._fall = settings.health_rise, settings.health_fall
+        self._tracker = HealthTracker()
         self._worker: Worker | None = None
         self._condemned: Worker | None = None
         self._told = False
@@ -100,8 +100,9 @@ class ProgramHealth:
             self._generations.serves(worker)
         self._generations.checks.count(not problem)
         if worker is not self._worker:
-            self._worker, self._tracker = worker, self._healthy
-        before, self._tracker = self._tracker, self._tracker.after(not problem)
+            self._worker, self._tracker = worker, HealthTracker()
+        before = self._tracker
+        self._tracker = before.after(not problem, self._rise, self._fall)
         self._generations.unhealthy = "" if self._tracker.healthy else problem
         if before.healthy and not self._tracker.healthy:
             await self._failed(worker, problem)

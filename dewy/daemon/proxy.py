@@ -162,8 +162,8 @@ class BackendHealth:
         settings = self._frontend.settings
         rise, fall = settings.health_rise, settings.health_fall
         # The first check decides alone: there is nothing to contradict.
-        known = before or HealthTracker(rise, fall, healthy=not problem)
-        tracker = self._trackers[endpoint] = known.after(not problem)
+        known = before or HealthTracker(healthy=not problem)
+        tracker = self._trackers[endpoint] = known.after(not problem, rise, fall)
         if (before is None and problem) or (known.healthy and not tracker.healthy):
             told = {"backend": str(endpoint), "problem": problem}
             log.warning("Backend unhealthy", extra=told)

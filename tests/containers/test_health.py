@@ -197,7 +197,7 @@ def after(health_tracker: HealthTracker, looks: str) -> list[bool]:
     """The verdicts after each of *looks*: `+` is a good one."""
     verdicts = []
     for look in looks:
-        health_tracker = health_tracker.after(look == "+")
+        health_tracker = health_tracker.after(look == "+", rise=2, fall=3)
         verdicts.append(health_tracker.healthy)
     return verdicts
 
@@ -216,7 +216,7 @@ def after(health_tracker: HealthTracker, looks: str) -> list[bool]:
     ],
 )
 def test_health_changes_only_after_consecutive_results(looks: str, verdicts: str):
-    assert [each == "+" for each in verdicts] == after(HealthTracker(2, 3), looks)
+    assert [each == "+" for each in verdicts] == after(HealthTracker(), looks)
 
 
 @pytest.mark.parametrize(

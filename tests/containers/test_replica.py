@@ -128,7 +128,7 @@ async def test_work_on_replica_is_cancelled_when_replica_ends():
         assert "yes" == await replica.while_it_lives(asyncio.sleep(0, "yes"))
         work = asyncio.create_task(replica.while_it_lives(hang()))
         await begun.wait()
-        replica.over(0)
+        replica.end(0, 9, unseen=False)
 
         assert await work is None
         assert await replica.while_it_lives(asyncio.sleep(60, "late")) is None
@@ -137,7 +137,7 @@ async def test_work_on_replica_is_cancelled_when_replica_ends():
 async def test_its_run_ends_once():
     async with yard() as it:
         replica = await it.serving("a")
-        replica.over(3)
-        replica.over(None)
+        assert replica.end(3, 8, unseen=False)
+        assert not replica.end(None, 9, unseen=False)
 
         assert 3 == replica.ended.result()

@@ -94,21 +94,18 @@ async def test_failing_options_keep_serving_replicas(tmp_path: Path):
         )
 
 
-async def test_other_counts_are_taken_by_those_that_run(tmp_path: Path):
-    async with benched(tmp_path, **QUICK) as bench:
+async def test_reloaded_health_fall_counts_for_serving_replicas(tmp_path: Path):
+    given = {**QUICK, "health_fall": 10**6, "health_interval": 0.01}
+    async with benched(tmp_path, **given) as bench:
         await bench.deploy(bench.publish("v1"))
-        changed = replace(bench.replica_set.settings, health_fall=9, drain_time=1.5)
+        for shop in bench.shops.values():
+            shop.health = 503
+        sick = bench.replica_set.deployer.store.serving[0]
+        await eventually(lambda: sick.problem)
+        changed = replace(bench.replica_set.settings, health_fall=1)
         bench.replica_set.renew(changed, RunOptions())
 
-        assert {9} == {
-            each.health_tracker.fall
-            for each in bench.replica_set.deployer.store.replicas
-        }
-        assert (
-            1.5
-            == bench.replica_set.table.drain_timeout
-            == bench.replica_set.drainer.timeouts.drain
-        )
+        await eventually(lambda: sick.backends[0].ejected)
 
 
 async def test_leaving_leaves_the_containers(tmp_path: Path):

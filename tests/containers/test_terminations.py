@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from dewy.containers.model import Container
-from dewy.containers.replica import TerminationLog, describe
+from dewy.containers.replica import describe
+from dewy.containers.terminations import TerminationLog
 from tests.eventually import eventually
 from tests.standins.crews import benched
 from tests.standins.fleets import yard

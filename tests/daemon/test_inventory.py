@@ -11,7 +11,7 @@ import pytest
 
 from dewy.containers.application import Application
 from dewy.containers.model import Container
-from dewy.containers.replica import TerminationLog
+from dewy.containers.terminations import TerminationLog
 from dewy.errors import EngineError
 from tests.needs import found, needs
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from dewy.config import Endpoint, PortMapping
 from dewy.containers.application import Application
-from dewy.containers.health import HealthTracker
 from dewy.containers.replica import Replica
 from dewy.containers.replica_store import ReplicaStore
 from dewy.containers.rollout import Phase
@@ -68,8 +67,7 @@ class Yard:
         replica = self.store.get(container)
         assert replica is not None
         where = Endpoint("127.0.0.1", replica.container.published[8080])
-        replica.upstream = Upstream(PUBLISHED, (where,) * len(self.proxy.ports))
-        replica.phase = Phase.READY
+        replica.ready(Upstream(PUBLISHED, (where,) * len(self.proxy.ports)))
         self.store.admit([replica])
         return replica
 
@@ -91,7 +89,7 @@ async def yard(ports: int = 1) -> AsyncIterator[Yard]:
         opened = [await proxy.open(Endpoint("127.0.0.1", 0)) for _ in range(ports)]
         table = ReplicaTable(opened, 5.0)
         mappings = [PortMapping(80 + number, 8080) for number in range(ports)]
-        store = ReplicaStore(engine, SHOP, table, HealthTracker(), mappings)
+        store = ReplicaStore(engine, SHOP, table, mappings)
         made = Yard(host, engine, store, proxy)
         made.store.died = lambda replica: made.dead.append(replica.name)
         yield made
