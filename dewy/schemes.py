@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, NamedTuple, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, NamedTuple, ParamSpec, TypeVar, cast
 from urllib.parse import SplitResult
 
 from . import urls
@@ -16,6 +15,9 @@ from .errors import (
     install_hint,
     register_plugin,
 )
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -85,6 +87,8 @@ class Schemes(Generic[P, T]):
         return self._load_plugin(scheme, plugins[scheme])
 
     def _plugins(self) -> dict[str, EntryPoint]:
+        from importlib.metadata import entry_points  # takes longer than all of this
+
         return {entry.name: entry for entry in entry_points(group=f"dewy.{self.kind}")}
 
     def _load(self, scheme: str, entry: Implementation) -> Callable[..., T]:

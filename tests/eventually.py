@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 DEADLINE = 60.0
-LOOK = 0.01
+FIRST, LONGEST, LATER = 0.005, 0.05, 1.3
+"""Seconds between two looks: at first, at most, and how the one becomes the other."""
 
 
 async def eventually(
@@ -17,23 +18,35 @@ async def eventually(
     """
     Return once *condition* holds.
 
+    The longer it takes, the rarer the looks: each costs whoever is asked, too.
+
     Raises:
         TimeoutError: it does not for *seconds*.
     """
     async with asyncio.timeout(seconds):
-        while True:
+        for pause in pauses():
             met = condition()
             if await met if inspect.isawaitable(met) else met:
                 return
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(pause)
 
 
 def soon(condition: Callable[[], object], seconds: float = DEADLINE) -> None:
     """The same where there is no loop, or not in this thread."""
     deadline = time.monotonic() + seconds
-    while not condition():
+    for pause in pauses():
+        if condition():
+            return
         assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(LOOK)
+        time.sleep(pause)
+
+
+def pauses() -> Iterator[float]:
+    """Yield the seconds from each look to the next."""
+    pause = FIRST
+    while True:
+        yield pause
+        pause = min(pause * LATER, LONGEST)
 
 
 async def turns(count: int = 50) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from urllib.parse import SplitResult
 
 import pytest
 
-from dewy import schemes
 from dewy.artifacts import ARTIFACTS
 from dewy.caches import CACHES
 from dewy.errors import ConfigError, ImplementationUnavailable, UnknownScheme
@@ -47,7 +47,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> list[EntryPoint]:
     def entry_points(*, group: str) -> list[EntryPoint]:
         return [entry for entry in offered if entry.group == group]
 
-    monkeypatch.setattr(schemes, "entry_points", entry_points)
+    monkeypatch.setattr(metadata, "entry_points", entry_points)
     return offered
 
 

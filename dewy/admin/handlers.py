@@ -8,11 +8,10 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..agent import Agent
 from ..config.settings import app_name
-from ..containers.replica_set import ReplicaSet
 from ..deploy import verbs
 from ..deploy.changes import Attempt
 from ..deploy.deployer import Progress
@@ -28,6 +27,9 @@ from .logs import logs
 from .recent_history import RecentHistory
 from .status import ProcessStatus, status
 from .why import answer, look
+
+if TYPE_CHECKING:
+    from ..containers.replica_set import ReplicaSet
 
 __all__ = ["Handlers"]
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..containers.application import index_of
-from ..containers.replica import Replica
-from ..containers.replica_set import ReplicaSet
 from ..errors import DewyError, EngineError
 from ..logs import summary
 from ..supervisor.generations import Generations
 from ..supervisor.worker import Worker
+
+if TYPE_CHECKING:
+    from ..containers.replica import Replica
+    from ..containers.replica_set import ReplicaSet
 
 __all__ = ["LINES", "MOST", "logs"]
 
@@ -115,6 +116,8 @@ async def _replica(
 
 def _is(replica: Replica, which: str) -> bool:
     if which.isdecimal() and len(which) < 6:
+        from ..containers.application import index_of
+
         return index_of(replica.container.labels) == int(which)
     return which == replica.name or replica.id.startswith(which)
 

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from .. import urls
 from ..caches import CACHES
 from ..config import Settings
-from ..containers.image_store import ImageVerifier
 from ..containers.selection import selection_of
 from ..deploy.candidates import Absence, Found, ask
 from ..deploy.registry_cache import ttl_of
@@ -28,7 +27,6 @@ from ..errors import (
 )
 from ..logs import summary
 from ..registries import REGISTRIES, Registry
-from ..registries.img import repository_of
 from ..release import Refusal, Release
 from ..remotes import Clients
 from ..system import Clock
@@ -94,6 +92,9 @@ async def _unsigned(settings: Settings, release: Release) -> str:
     keys = await asyncio.to_thread(load_all, settings, Mistakes())
     try:
         if keys and settings.images:
+            from ..containers.image_store import ImageVerifier
+            from ..registries.img import repository_of
+
             async with asyncio.timeout(PATIENCE), Clients() as clients:
                 repository = repository_of(urls.split(settings.registry))
                 await ImageVerifier(of(settings), repository, clients).verify(release)

@@ -6,14 +6,15 @@ import colorsys
 import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from email.message import EmailMessage
-from email.utils import format_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..logs import readable
 from ..system import utc
 from . import Hook, Notice, NoticeKind, Origin
+
+if TYPE_CHECKING:
+    from email.message import EmailMessage
 
 LINES = 50
 CUT = 1900
@@ -51,6 +52,9 @@ def letter(
     """
     Return the mail that tells of *notice*; its id is the same however often it is sent.
     """
+    from email.message import EmailMessage  # only mail wants them
+    from email.utils import format_datetime
+
     message = EmailMessage()
     message["From"] = sender
     message["To"] = ", ".join(recipients)
