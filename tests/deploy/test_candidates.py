@@ -9,7 +9,16 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from dewy.deploy.candidates import MOST, Absence, Found, ask, find, first, in_short
+from dewy.deploy.candidates import (
+    MOST,
+    Absence,
+    Found,
+    ask,
+    ask_for,
+    find,
+    first,
+    in_short,
+)
 from dewy.deploy.plan import Action, Decision
 from dewy.deploy.quarantine import Quarantine, QuarantineEntry
 from dewy.deploy.state import Installed, State
@@ -50,6 +59,27 @@ class Shelf:
 
         chosen = self.troubles if names is None else names
         return self.options.candidates(chosen, "shop", details)
+
+
+class Listing:
+    """A registry over a shelf, which may fail."""
+
+    def __init__(self, shelf: Shelf, trouble: Exception | None = None) -> None:
+        self._shelf = shelf
+        self._trouble = trouble
+
+    async def candidates(self) -> Candidates:
+        if self._trouble:
+            raise self._trouble
+        return self._shelf.candidates()
+
+    async def current(self, tag: str | None = None) -> Release:
+        if self._trouble:
+            raise self._trouble
+        return release(str(tag))
+
+    async def report(self, deployment: Deployment) -> None:
+        raise NotImplementedError
 
 
 def release(tag: str, identity: str = "sha256:a") -> Release:
@@ -141,13 +171,20 @@ async def test_quarantine_is_waited_for_where_all_else_cannot_be_had() -> None:
 
 
 async def test_nothing_to_have_is_an_error_that_counts() -> None:
-    shelf = Shelf().put("v1.0.0", ELSEWHERE).put("v1.1.0", ELSEWHERE).put("latest")
+    shelf = Shelf().put("v1.0.0", NoRelease("other")).put("v1.1.0", ELSEWHERE)
 
-    with pytest.raises(NoRelease, match="nor can it have any of the 1 older") as caught:
-        await found(shelf, State())
+    with pytest.raises(NoRelease) as caught:
+        await found(shelf.put("latest"), State())
 
     names = [each.name for each in caught.value.refused]
     assert ["v1.1.0", "v1.0.0", "latest"] == names
+    assert f"{ELSEWHERE}; nor can it have any of the 1 older" == str(caught.value)
+    assert OLD == caught.value.since
+
+
+async def test_single_version_this_host_cannot_have_is_the_error() -> None:
+    with pytest.raises(NoRelease, match=f"^{ELSEWHERE}$"):
+        await found(Shelf().put("v1.0.0", ELSEWHERE), State())
 
 
 async def test_empty_release_alone_is_waited_for() -> None:
@@ -155,6 +192,7 @@ async def test_empty_release_alone_is_waited_for() -> None:
     waiting = await found(Shelf().put("v1.0.0", EMPTY), State())
 
     assert (Action.WAIT, None, ["v1.0.0"]) == told(waiting)
+    assert f"{EMPTY}; it may still be on its way" == waiting.decision.reason
 
 
 async def test_running_version_is_kept_if_newer_is_unavailable() -> None:
@@ -187,7 +225,8 @@ async def test_lower_version_does_not_replace_missing_running_version() -> None:
 async def test_nothing_lower_is_taken_from_a_list_that_ends_there() -> None:
     stays = await found(Shelf().put("v1.1.0", ELSEWHERE), running("v1.0.0"))
 
-    assert "v1.0.0 runs; shop offers nothing else" == stays.decision.reason
+    nothing_else = "v1.0.0 runs; shop offers nothing else"
+    assert Decision(Action.WAIT, nothing_else) == stays.decision
 
 
 async def test_withdrawn_version_makes_way_and_is_told() -> None:
@@ -298,10 +337,20 @@ async def test_first_candidate_skips_unavailable_releases() -> None:
     assert [("v1.2.0", UPLOADING), ("v1.1.0", ELSEWHERE)] == passed
 
 
-@pytest.mark.parametrize("shelf", [Shelf().put("v1.0.0", ELSEWHERE), Shelf()])
-async def test_first_of_nothing_is_no_release(shelf: Shelf) -> None:
-    with pytest.raises(NoRelease):
-        await first(shelf.candidates())
+async def test_first_of_nothing_is_no_release() -> None:
+    """The look has bounds, and the names that were refused are told."""
+    versions = {f"v1.{number}.0": ELSEWHERE for number in range(3 * MOST)}
+    for trouble, troubles in [
+        (str(ELSEWHERE), versions),
+        ("shop holds no version for this host", {}),
+    ]:
+        shelf = Shelf().put("latest")
+        shelf.troubles |= troubles
+        with pytest.raises(NoRelease, match=f"^{trouble}$") as caught:
+            await first(shelf.candidates())
+
+        assert "latest" in [each.name for each in caught.value.refused]
+        assert min(MOST, len(troubles)) == len(shelf.asked)
 
 
 def test_absence_is_confirmed_by_a_second_list() -> None:
@@ -338,8 +387,10 @@ def test_incomplete_list_proves_no_absence(known: dict[str, None]) -> None:
 
 async def test_empty_registry_is_an_error_while_something_runs() -> None:
     """It is a mount that went rather than a list."""
-    with pytest.raises(NoRelease, match="shop holds no version"):
-        await found(Shelf(), running("v1.0.0"))
+    with pytest.raises(NoRelease, match=r"^shop holds no version for this host$") as no:
+        await found(Shelf().put("latest"), running("v1.0.0"))
+
+    assert ["latest"] == [each.name for each in no.value.refused]
 
 
 async def test_files_that_were_looked_at_are_told() -> None:
@@ -362,20 +413,10 @@ def test_many_refusals_are_counted() -> None:
 
 
 async def test_release_without_a_name_is_not_taken_for_withdrawn() -> None:
-    shelf, absence = Shelf().put("v1.0.0"), Absence()
-
-    class Listing:
-        async def candidates(self) -> Candidates:
-            return shelf.candidates()
-
-        async def current(self, tag: str | None = None) -> Release:
-            raise NotImplementedError
-
-        async def report(self, deployment: Deployment) -> None:
-            raise NotImplementedError
+    registry, absence = Listing(Shelf().put("v1.0.0")), Absence()
 
     for _ in range(2):
-        found = await ask(Listing(), running(""), absence, NOW, GRACE)
+        found = await ask(registry, running(""), absence, NOW, GRACE)
 
         assert ("v1.0.0 is new", False) == (found.decision.reason, found.withdrawn)
 
@@ -384,4 +425,68 @@ def test_versions_passed_over_that_are_not_named_are_counted() -> None:
     passed = tuple(Refusal(f"v1.{n}.0", "it is empty") for n in (4, 3, 2, 1))
     found = Found(None, Decision(Action.DEPLOY, "v1.0.0 is new"), passed)
 
-    assert found.why.endswith("passed over: v1.4.0, v1.3.0, v1.2.0 and 1 more")
+    assert (
+        "the newest that could be had; passed over: v1.4.0, v1.3.0, v1.2.0 and 1 more"
+    ) == found.why
+    assert replace(found, passed_over=passed[1:]).why.endswith("v1.2.0, v1.1.0")
+    assert "" == replace(found, passed_over=()).why
+    assert {"name": "v1.4.0", "reason": "it is empty"} == found.to_json()[0]
+
+
+async def test_version_missing_from_two_lists_makes_way_for_an_older_one() -> None:
+    registry, absence = Listing(Shelf().put("v1.0.0")), Absence()
+    state = running("v1.1.0")
+
+    once = await ask(registry, state, absence, NOW, GRACE)
+    twice = await ask(registry, state, absence, NOW, GRACE)
+
+    assert ((Action.WAIT, None, []), False) == (told(once), once.withdrawn)
+    assert ((Action.DEPLOY, "v1.0.0", []), True) == (told(twice), twice.withdrawn)
+
+
+async def test_stopgap_keeps_no_older_version_out() -> None:
+    registry = Listing(Shelf().put("v1.0.0"))
+    state = running("v1.1.0", quarantine=out("v1.1.0"))
+
+    found = await ask(registry, state, Absence(), NOW, GRACE)
+
+    assert (Action.DEPLOY, "v1.0.0", []) == told(found)
+
+
+async def test_version_that_may_still_come_is_an_answer() -> None:
+    registry = Listing(Shelf().put("v1.0.0", UPLOADING))
+
+    assert (
+        Decision(Action.WAIT, f"{UPLOADING}; it may still be on its way")
+        == (await ask(registry, State(), Absence(), NOW, GRACE)).decision
+    )
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+@pytest.mark.parametrize(
+    ("trouble", "reason", "settles_in"),
+    [
+        (NotYet("being written", settles_in=5.0), "being written", 5.0),
+        (UPLOADING, f"{UPLOADING}; it may still be on its way", None),
+    ],
+)
+async def test_registry_that_has_a_release_soon_is_waited_for(
+    trouble: Exception, reason: str, settles_in: float | None, by_name: bool
+) -> None:
+    registry = Listing(Shelf(), trouble)
+    asked = (
+        ask_for(registry, "v1.0.0", NOW, GRACE)
+        if by_name
+        else ask(registry, State(), Absence(), NOW, GRACE)
+    )
+
+    assert Found(None, Decision(Action.WAIT, reason, settles_in)) == await asked
+
+
+async def test_version_asked_for_is_deployed_or_missing() -> None:
+    asked = await ask_for(Listing(Shelf()), "v1.0.0", NOW, GRACE)
+
+    deployed = Decision(Action.DEPLOY, "v1.0.0 was asked for")
+    assert Found(release("v1.0.0"), deployed) == asked
+    with pytest.raises(NoRelease, match=str(ELSEWHERE)):
+        await ask_for(Listing(Shelf(), ELSEWHERE), "v1.0.0", NOW, GRACE)

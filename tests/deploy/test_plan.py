@@ -6,10 +6,21 @@ from dataclasses import replace
 
 import pytest
 
-from dewy.deploy.plan import Action, in_grace, is_met, not_tried, outdated_by, plan
+from dewy.deploy.plan import (
+    Action,
+    decides_alike,
+    in_grace,
+    is_met,
+    not_tried,
+    outdated_by,
+    plan,
+    refuse_held,
+    refuse_start,
+    undone_by,
+)
 from dewy.deploy.quarantine import Quarantine
 from dewy.deploy.state import Installed, State
-from dewy.errors import NoRelease
+from dewy.errors import NoRelease, NotYet
 from dewy.release import Release
 from dewy.system import Clock, utc
 from dewy.versions import precedence
@@ -32,11 +43,15 @@ def decide(state: State, wanted: Release, now: float = NOW) -> Action:
 
 
 def test_the_first_release_is_deployed():
-    assert Action.DEPLOY is decide(State(), release("v1"))
+    decided = plan(State(), release("v1"), NOW)
+
+    assert (Action.DEPLOY, "v1 is new") == (decided.action, decided.reason)
 
 
 def test_running_version_is_not_redeployed():
-    assert Action.SKIP is decide(running("v1"), release("v1"))
+    decided = plan(running("v1"), release("v1"), NOW)
+
+    assert (Action.SKIP, "v1 runs") == (decided.action, decided.reason)
 
 
 def test_a_new_version_is_deployed():
@@ -80,8 +95,14 @@ def test_a_failed_version_is_tried_again_when_its_time_has_come():
 
 def test_a_version_that_failed_with_traffic_does_not_come_back_by_itself():
     state = running("v1", quarantine=failed("v2", traffic=True))
+    decided = plan(state, release("v2"), NOW + 10**9)
 
-    assert Action.WAIT is decide(state, release("v2"), NOW + 10**9)
+    told = "v2 is in quarantine until it is replaced, or `dewy retry v2`: it crashed"
+    assert (Action.WAIT, told) == (decided.action, decided.reason)
+
+
+def test_a_failed_version_is_passed_over_where_nothing_runs():
+    assert Action.PASS_OVER is decide(State(quarantine=failed("v2")), release("v2"))
 
 
 def test_a_failed_version_whose_bytes_changed_is_tried_at_once():
@@ -123,14 +144,36 @@ def test_release_dated_far_ahead_is_not_on_its_way_for_ever():
     assert in_grace(NoRelease("none", since=utc(NOW + 60)), NOW, 1800)
 
 
+@pytest.mark.parametrize(("age", "expected"), [(59, True), (60, False), (None, False)])
+def test_release_is_in_grace_until_it_is_over(age: float | None, expected: bool):
+    since = None if age is None else utc(NOW - age)
+
+    assert expected is in_grace(NoRelease("none", since=since), NOW, 60)
+
+
 @pytest.mark.parametrize(
-    ("tag", "expected"), [("v1.1.0", "v1.6.0"), ("v1.7.0", ""), ("nightly", "")]
+    ("tag", "expected"),
+    [("v1.1.0", "v1.6.0"), ("v1.6.0+b", ""), ("v1.7.0", ""), ("nightly", "")],
 )
 def test_version_older_than_running_is_outdated(tag: str, expected: str) -> None:
     running = Installed("v1.6.0", "six", "d6", 1.0)
 
     assert expected == outdated_by(State(running, (running,)), tag, precedence)
     assert "" == outdated_by(State(), tag, precedence)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [running("nightly"), running("v1.2.0", quarantine=failed("v1.2.0", traffic=True))],
+    ids=["no version", "stopgap"],
+)
+def test_nothing_is_older_than_stopgap_or_unordered_name(state: State) -> None:
+    assert "" == outdated_by(state, "v1.1.0", precedence)
+    assert "" == not_tried(state, "v1.1.0", "", precedence)
+
+
+def test_quarantined_version_that_runs_is_tried() -> None:
+    assert "" == not_tried(running("v1", hold=True), "v1", "v2", precedence)
 
 
 @pytest.mark.parametrize(
@@ -158,3 +201,99 @@ def test_quarantined_version_older_than_running_is_not_retried() -> None:
     told = not_tried(State(running, (running,)), "v1.1.0", "", precedence)
 
     assert "not tried while v1.2.0 runs, which is newer" == told
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"running": None}, False),
+        ({"hold": True}, False),
+        ({"quarantine": failed("v2")}, False),
+        ({"back_at": 1.0}, False),
+        ({"wanted": "v2", "because": "asked for", "installed": ()}, True),
+    ],
+)
+def test_states_decide_alike_unless_what_decisions_look_at_differs(
+    changes: dict[str, object], expected: bool
+) -> None:
+    state = running("v1")
+
+    assert expected is decides_alike(state, replace(state, **changes))  # type: ignore[arg-type]
+
+
+V2 = Installed("v2", "sha256:a", "", 0.0)
+FOR_GOOD = failed("v2", traffic=True)
+
+
+@pytest.mark.parametrize("provisional", [False, True])
+def test_hold_refuses_other_versions(provisional: bool) -> None:
+    state = running("v1", hold=True, provisional=provisional)
+
+    with pytest.raises(NotYet, match=r"^held at v1; v2 waits$"):
+        refuse_held(state, V2)
+    with pytest.raises(NotYet, match=r"^held at v1; v2 waits$"):
+        refuse_start(state, release("v2"), NOW, named=not provisional)
+
+
+@pytest.mark.parametrize(
+    ("state", "named"),
+    [
+        (running("v1"), False),
+        (State(hold=True), False),
+        (running("v2", hold=True), False),
+        (running("v1", hold=True, provisional=True), True),
+    ],
+    ids=["no hold", "nothing runs", "runs", "provisional and named"],
+)
+def test_hold_refuses_nothing_else(state: State, named: bool) -> None:
+    refuse_held(state, V2, named=named)
+    refuse_start(state, release("v2"), NOW, named=named)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        State(quarantine=FOR_GOOD),
+        running("v1", quarantine=FOR_GOOD),
+        running("v1", quarantine=failed("v2")),
+        running("v2", quarantine=failed("v2")),
+    ],
+)
+def test_start_of_quarantined_version_is_refused_unless_named(state: State) -> None:
+    with pytest.raises(NotYet, match=r"^v2 is in quarantine until .*: it crashed$"):
+        refuse_start(state, release("v2"), NOW, named=False)
+    refuse_start(state, release("v2"), NOW, named=True)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        running("v2", quarantine=FOR_GOOD),
+        running("v1", quarantine=Quarantine().add("v2", "b", "", CLOCK, traffic=True)),
+    ],
+    ids=["runs and is fetched again", "other bytes"],
+)
+def test_start_is_not_refused_for_quarantine_of_another_kind(state: State) -> None:
+    refuse_start(state, release("v2"), NOW, named=False)
+
+
+@pytest.mark.parametrize(
+    ("newest", "expected"),
+    [
+        (None, ""),
+        ("v1.2.0", ""),
+        ("v1.1.0", "polls find v1.1.0"),
+        ("v1.2.0+b", "v1.2.0+b is newer"),
+        ("v1.3.0", "v1.3.0 is newer"),
+        ("nightly", "nightly is newer"),
+    ],
+)
+def test_deployment_that_polls_would_undo_has_a_reason(
+    newest: str | None, expected: str
+) -> None:
+    found = None if newest is None else release(newest, "sha256:other")
+
+    assert expected == undone_by(found, release("v1.2.0"), precedence)
+    if newest and expected:
+        unordered = undone_by(found, release("latest"), precedence)
+        assert f"{newest} is newer" == unordered

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dewy.deploy.quarantine import (
+    FURTHEST,
     LONGEST_DELAY,
     SPREAD,
     Quarantine,
@@ -69,9 +70,15 @@ def test_repeated_failures_are_counted_in_single_entry() -> None:
     quarantine = quarantine.add("v2", "b", "other", at(1), traffic=False)
     quarantine = quarantine.add("v1", "a", "second", at(2), traffic=False)
 
-    assert [("v2", 1, "other"), ("v1", 2, "second")] == [
-        (e.tag, e.failures, e.reason) for e in quarantine
+    assert [("v2", 1, "other", 1), ("v1", 2, "second", 2)] == [
+        (e.tag, e.failures, e.story, e.at) for e in quarantine
     ]
+
+
+def test_story_ends_with_the_words_of_the_program() -> None:
+    died = Quarantine().add("v1", "a", "died", at(0), traffic=True, detail="no db")
+
+    assert ["died: no db"] == [entry.story for entry in died]
 
 
 def test_release_lets_go_of_everything_under_a_tag() -> None:
@@ -103,6 +110,15 @@ def test_deadline_of_clock_that_ran_ahead_is_due() -> None:
     assert entry is not None
     assert 0 == entry.until
     assert clamped == clamped.clamped(now=0)
+
+
+@pytest.mark.parametrize(("ahead", "expected"), [(FURTHEST, True), (5000.0, False)])
+def test_deadline_as_far_away_as_any_is_kept(ahead: float, expected: bool) -> None:
+    entry = QuarantineEntry("v1", "a", "no", 9, 0.0, 1000.0 + ahead)
+    (clamped,) = Quarantine((entry,)).clamped(now=1000.0)
+
+    assert expected is entry.blocks(1000.0)
+    assert expected is (entry == clamped)
 
 
 def test_longest_delay_blocks_all_the_same() -> None:
@@ -162,6 +178,8 @@ def test_entry_becomes_timed_if_previous_version_also_fails() -> None:
     assert eased is not None
     assert 160 == eased.until
     assert quarantine == quarantine.eased("v1", "a", at(100))
+    others = quarantine.add("v1", "a", "no", at(0), traffic=True)
+    assert others.find("v1", "a") == others.eased("v2", "b", at(100)).find("v1", "a")
 
 
 def test_entry_of_person_is_never_eased() -> None:
@@ -175,8 +193,7 @@ def test_words_in_entry_of_older_dewy_are_private() -> None:
     old = {"tag": "v1", "identity": "a", "failures": 1, "at": 0.0, "until": 60.0}
     (entry,) = Quarantine.from_json({"entries": [{**old, "reason": "db password=x"}]})
 
-    assert "password" not in entry.reason
-    assert "db password=x" == entry.detail
+    assert ("it failed before", "db password=x") == (entry.reason, entry.detail)
 
 
 @given(st.integers(1, 10**6), st.floats(0, 1))
@@ -195,11 +212,17 @@ def test_spread_is_a_fifth_either_way(random: float, expected: float) -> None:
 
 def test_quarantine_survives_being_written() -> None:
     """Keys of a newer dewy are passed over."""
-    quarantine = Quarantine((QuarantineEntry("v1", "a", "no", 2, 1.5, None),))
-    data = json.loads(json.dumps(asdict(quarantine)))
+    entries = (
+        QuarantineEntry("v1", "a", "no", 2, 1.5, None),
+        QuarantineEntry("v2", "b", "no", 1, 1.5, 60.0, "no db"),
+    )
+    data = json.loads(json.dumps(asdict(Quarantine(entries))))
     data["entries"][0]["colour"] = "red"
 
-    assert quarantine == Quarantine.from_json(data)
+    assert Quarantine(entries) == Quarantine.from_json(data)
+    del data["entries"][0]["detail"]
+    assert Quarantine(entries) == Quarantine.from_json(data)
+    assert Quarantine() == Quarantine.from_json({})
 
 
 def test_change_is_applied_and_reverted_on_newer_quarantine() -> None:

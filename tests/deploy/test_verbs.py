@@ -1,15 +1,28 @@
-"""What operators ask for."""
+"""The operators' verbs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from dewy.deploy.plan import Action, plan
 from dewy.deploy.quarantine import Quarantine
 from dewy.deploy.state import Installed, State
-from dewy.deploy.verbs import BY_OPERATOR, deploy, hold, retry, rollback, unhold
+from dewy.deploy.verbs import (
+    BY_OPERATOR,
+    confirm,
+    deploy,
+    hold,
+    retry,
+    rollback,
+    settle,
+    stay,
+    to_pass_over,
+    unhold,
+)
 from dewy.errors import DewyError
 from dewy.release import Release
 from dewy.system import Clock
@@ -28,23 +41,29 @@ def bad(*releases: Installed) -> Quarantine:
     return quarantine
 
 
-def test_hold_and_unhold_are_undone_by_each_other() -> None:
-    """There was no way to pin a version."""
-    held, message = hold(RUNNING)
-    free, _ = unhold(held)
-
-    assert held.hold
-    assert "held at v3" in message
-    assert free == RUNNING
+def refusal(verb: Callable[..., object], *args: Any) -> str:
+    with pytest.raises(DewyError) as refused:
+        verb(*args)
+    return str(refused.value)
 
 
-def test_hold_twice_is_no_error() -> None:
-    """Scripts say it again."""
-    held, _ = hold(RUNNING)
+HELD = replace(RUNNING, hold=True)
 
-    assert held == hold(held)[0]
+
+@pytest.mark.parametrize(
+    "state", [RUNNING, HELD, replace(HELD, provisional=True, gone=V2)]
+)
+def test_hold_is_for_good_and_undone_by_unhold(state: State) -> None:
+    assert (HELD, "held at v3; `dewy unhold` ends it") == hold(state)
+    freed = (RUNNING, "no longer held; the next poll deploys what is new")
+    assert freed == unhold(HELD) == unhold(replace(HELD, provisional=True))
     assert (RUNNING, "was not held") == unhold(RUNNING)
-    assert hold(State())[0].hold
+
+
+def test_hold_of_empty_root_does_not_keep_out_the_first_release() -> None:
+    told = "held, but nothing runs: the first release is still deployed; `dewy unhold`"
+
+    assert (State(hold=True), f"{told} ends it") == hold(State())
 
 
 def test_retry_lets_a_version_out() -> None:
@@ -73,14 +92,41 @@ def test_retry_below_a_newer_version_in_quarantine_says_so(newest: str) -> None:
     assert message.endswith("`dewy deploy v1.1.0` deploys it")
 
 
+def named(*tags: str) -> list[Installed]:
+    return [Installed(tag, tag, tag, 1.0) for tag in tags]
+
+
+def test_retry_names_the_newest_version_in_quarantine() -> None:
+    kept_out = named("v1.9.0", "v1.10.0", "nightly")
+    message = retry(replace(BACK, quarantine=bad(V110, *kept_out)), "v1.1.0")[1]
+
+    assert "while v1.10.0, which is newer" in message
+
+
 @pytest.mark.parametrize(
     ("state", "tag", "newest"),
     [
         (replace(BACK, quarantine=bad(V110, V130)), "v1.3.0", "v1.3.0"),
         (replace(BACK, quarantine=bad(V110, V130)), "v1.1.0", "v1.1.0"),
         (replace(BACK, running=None, quarantine=bad(V110, V130)), "v1.1.0", ""),
+        (replace(BACK, quarantine=bad(V100, V110, V130)), "v1.1.0", ""),
+        (replace(BACK, hold=True, quarantine=bad(V100, V130)), "v1.0.0", ""),
+        (replace(BACK, quarantine=bad(V130, *named("nightly"))), "nightly", ""),
+        (
+            replace(BACK, quarantine=bad(*named("v1.2.0", "v1.0.5", "v1.2.0+b", "x"))),
+            "v1.2.0",
+            "",
+        ),
     ],
-    ids=["newest", "other gone", "nothing runs"],
+    ids=[
+        "newest",
+        "other gone",
+        "nothing runs",
+        "stopgap runs",
+        "runs",
+        "no version",
+        "none is newer",
+    ],
 )
 def test_retry_reports_version_is_redeployed_if_newest(
     state: State, tag: str, newest: str
@@ -126,10 +172,10 @@ def test_second_rollback_reaches_release_dated_in_future() -> None:
 
 def test_retry_of_unquarantined_version_lists_quarantine() -> None:
     """A slip of the finger is seen at once."""
-    with pytest.raises(DewyError, match=r"v9 is not in quarantine \(in it: v1, v2\)"):
-        retry(replace(RUNNING, quarantine=bad(V1, V2)), "v9")
-    with pytest.raises(DewyError, match="it is empty"):
-        retry(RUNNING, "v9")
+    state = replace(RUNNING, quarantine=bad(V1, V2))
+
+    assert "v9 is not in quarantine (in it: v1, v2)" == refusal(retry, state, "v9")
+    assert "v9 is not in quarantine (it is empty)" == refusal(retry, RUNNING, "v9")
 
 
 def test_rollback_goes_to_the_previous_release() -> None:
@@ -140,9 +186,10 @@ def test_rollback_goes_to_the_previous_release() -> None:
     assert V2 == after.running
     assert (3.0, 1000.0) == (RUNNING.since, after.since)
     assert left is not None
-    assert (BY_OPERATOR, None) == (left.reason, left.until)
+    assert (BY_OPERATOR, None, "operator") == (left.reason, left.until, left.by)
+    assert BY_OPERATOR == after.because
     assert {V1, V2, V3} == set(after.installed)
-    assert "rolled back to v2; v3 stays out" in message
+    assert "rolled back to v2; v3 stays out until `dewy retry v3`" == message
 
 
 def test_rollback_skips_quarantined_version() -> None:
@@ -170,10 +217,11 @@ def test_rollback_to_named_version_ends_its_quarantine() -> None:
 
 def test_rollback_under_hold_succeeds_and_keeps_hold() -> None:
     """Hold is against new versions, not against the way back."""
-    after, _ = rollback(replace(RUNNING, hold=True, wanted="v3"), None, CLOCK)
+    state = replace(HELD, provisional=True, wanted="v3")
+    after, _ = rollback(state, None, CLOCK)
 
     assert V2 == after.running
-    assert after.hold
+    assert (True, False) == (after.hold, after.provisional)
     assert "" == after.wanted
 
 
@@ -189,10 +237,13 @@ def test_rolled_back_version_is_not_deployed_again() -> None:
 
 def test_rollback_to_missing_version_lists_kept_versions() -> None:
     """Only what is on this host can be started without the registry."""
-    with pytest.raises(DewyError, match=r"v9 is not on this host \(kept: v2, v1\)"):
-        rollback(RUNNING, "v9", CLOCK)
-    with pytest.raises(DewyError, match="no other release is kept"):
-        rollback(State(), "v9", CLOCK)
+    kept = "v9 is not on this host (kept: v2, v1)"
+    none = "v9 is not on this host (no other release is kept)"
+
+    assert kept == refusal(rollback, RUNNING, "v9", CLOCK)
+    assert none == refusal(rollback, State(), "v9", CLOCK)
+    gone = "the files of v2 are gone from this host"
+    assert gone == refusal(rollback, RUNNING, "v2", CLOCK, [V2])
 
 
 def test_rollback_to_running_version_is_refused() -> None:
@@ -214,11 +265,17 @@ def test_rollback_finds_the_earlier_bytes_of_a_replaced_tag() -> None:
 
 def test_rollback_without_anything_to_go_to_says_why() -> None:
     """Nothing kept, or nothing good."""
-    with pytest.raises(DewyError, match="no other release is kept on this host"):
-        rollback(State(running=V3, installed=(V3,)), None, CLOCK)
-    with pytest.raises(DewyError, match="nothing to roll back to: in quarantine: v2"):
-        state = State(running=V3, installed=(V3, V2), quarantine=bad(V2))
-        rollback(state, None, CLOCK)
+    alone = State(running=V3, installed=(V3,))
+    nothing = "there is nothing to roll back to:"
+
+    assert f"{nothing} no other release is kept on this host" == refusal(
+        rollback, alone, None, CLOCK
+    )
+    state = replace(RUNNING, quarantine=bad(V2))
+    assert (
+        f"{nothing} in quarantine: v2; gone from disk: v1; "
+        "`dewy rollback v2` goes there all the same"
+    ) == refusal(rollback, state, None, CLOCK, [V1])
 
 
 def test_rollback_from_an_unnamed_release_holds_the_root() -> None:
@@ -228,7 +285,10 @@ def test_rollback_from_an_unnamed_release_holds_the_root() -> None:
     after, message = rollback(state, None, CLOCK)
 
     assert V1 == after.running
-    assert "; held, for what was left has no version; `dewy unhold` ends it" in message
+    assert (
+        "rolled back to v1; held, for what was left has no version; "
+        "`dewy unhold` ends it"
+    ) == message
     assert [] == list(after.quarantine)
     assert (True, False) == (after.hold, after.provisional)
 
@@ -247,10 +307,121 @@ def test_deploy_without_version_clears_wanted_version() -> None:
     after, message = deploy(replace(RUNNING, wanted="v2"), None)
 
     assert "" == after.wanted
-    assert "anyway" in message
+    expected = "no dewy runs here; the next start deploys the newest release anyway"
+    assert expected == message
 
 
 def test_deploy_is_refused_under_hold() -> None:
-    """And says what can be done."""
-    with pytest.raises(DewyError, match="dewy unhold"):
-        deploy(replace(RUNNING, hold=True), "v2")
+    """And says what can be done; a provisional hold keeps out nothing named."""
+    provisional = replace(HELD, provisional=True)
+    told = (
+        "this root is on hold; say `dewy unhold` first, "
+        "or `dewy rollback VERSION` for a version it had"
+    )
+
+    assert told == refusal(deploy, HELD, "v2") == refusal(deploy, provisional, None)
+    assert "v2" == deploy(provisional, "v2")[0].wanted
+
+
+V0 = Installed("v0", "zero", "0", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("version", "missing", "message"),
+    [
+        (None, [V2], "v1; passed over, for not on this host: v2"),
+        (None, [V2, V1], "v0; passed over, for not on this host: v2, v1"),
+        (None, [V2, V0], "v1; passed over, for not on this host: v2"),
+        (None, [V1], "v2"),
+        ("v1", [V2], "v1"),
+    ],
+)
+def test_rollback_names_releases_passed_over(
+    version: str | None, missing: list[Installed], message: str
+) -> None:
+    state = replace(RUNNING, installed=(V3, V2, V1, V0))
+    expected = f"rolled back to {message}; v3 stays out until `dewy retry v3`"
+
+    assert expected == rollback(state, version, CLOCK, missing)[1]
+
+
+GONE = replace(State(V2, (V2, V1), gone=V3), wanted="v9", provisional=True)
+
+
+@pytest.mark.parametrize("version", [None, "v2"])
+def test_rollback_stays_at_stand_in_for_release_that_is_gone(
+    version: str | None,
+) -> None:
+    after, message = rollback(GONE, version, CLOCK)
+    left = after.quarantine.find("v3", "three")
+
+    assert "v2 runs on; v3 stays out until `dewy retry v3`" == message
+    assert left is not None
+    assert (BY_OPERATOR, None, "operator") == (left.reason, left.until, left.by)
+    kept_out = Quarantine((left,))
+    expected = State(V2, (V2, V1), kept_out, because=BY_OPERATOR, back_at=1000.0)
+    assert expected == after
+
+
+def test_rollback_beyond_stand_in_leaves_both_versions() -> None:
+    after, message = rollback(GONE, "v1", CLOCK)
+
+    assert (V1, None) == (after.running, after.gone)
+    assert (
+        "rolled back to v1; v2 stays out until `dewy retry v2`; "
+        "v3 stays out until `dewy retry v3`"
+    ) == message
+
+
+def test_stay_changes_nothing_where_nothing_is_gone() -> None:
+    assert RUNNING == stay(RUNNING, CLOCK)
+
+
+def test_release_that_may_be_fetched_is_passed_over_only_for_another() -> None:
+    assert [V2] == to_pass_over(RUNNING, [], [V2])
+    assert [V2] == to_pass_over(RUNNING, [V2], [V1])
+
+
+@pytest.mark.parametrize(
+    ("state", "hold", "expected"),
+    [
+        (RUNNING, False, (False, False)),
+        (RUNNING, True, (True, True)),
+        (HELD, True, (True, False)),
+        (replace(HELD, provisional=True), True, (True, True)),
+        (replace(HELD, provisional=True), False, (True, True)),
+    ],
+)
+def test_version_asked_for_by_name_stays(
+    state: State, hold: bool, expected: tuple[bool, bool]
+) -> None:
+    doubted = replace(state, quarantine=bad(V2, V3), wanted="v3", gone=V2)
+    after = confirm(doubted, hold=hold)
+
+    assert expected == (after.hold, after.provisional)
+    assert bad(V2) == after.quarantine
+    assert ("", None) == (after.wanted, after.gone)
+    assert State(hold=hold, provisional=hold) == confirm(State(), hold=hold)
+
+
+@pytest.mark.parametrize(
+    ("state", "tag", "newest", "expected"),
+    [
+        (replace(HELD, provisional=True), "v3", False, HELD),
+        (replace(HELD, provisional=True), "v3", True, RUNNING),
+        (HELD, "v3", True, HELD),
+    ],
+)
+def test_provisional_hold_ends_at_newest_version(
+    state: State, tag: str, newest: bool, expected: State
+) -> None:
+    assert expected == settle(state, tag, newest=newest)
+
+
+@pytest.mark.parametrize("running", [V2, None])
+def test_provisional_hold_of_another_version_is_not_settled(
+    running: Installed | None,
+) -> None:
+    state = State(running, hold=True, provisional=True)
+
+    assert state == settle(state, "v3", newest=True)

@@ -30,6 +30,7 @@ from dewy.errors import (
         StartFailed("generation 5 ended (exit status 1)"),
         DeploymentError("no"),
         TypeError("a fault of dewy, on these bytes"),
+        RuntimeError("a fault of dewy, on these bytes"),
     ],
     ids=lambda exc: type(exc).__name__,
 )
