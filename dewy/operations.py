@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from math import ceil
@@ -60,6 +61,33 @@ class Operations:
         end = "had failed" if pending.error else "was cancelled"
         held = f"{verbs.hold(agent.state)[1]}{self._may_go_back()}"
         return f"{held}; the deployment of {pending.attempt.target} {end}"
+
+    async def unhold(self) -> str:
+        """End a hold."""
+        return await self._change(verbs.unhold)
+
+    async def retry(self, version: str) -> str:
+        """
+        Take *version* out of quarantine.
+
+        Raises:
+            DewyError: it is not there.
+        """
+        agent = self._agent
+        newest = agent.newest.tag if agent.newest else ""
+        retry = partial(verbs.retry, tag=version, key=agent.key, newest=newest)
+        return await self._change(retry)
+
+    async def _change(self, change: Callable[[State], verbs.Outcome]) -> str:
+        message = ""
+
+        def apply(state: State) -> State:
+            nonlocal message
+            changed, message = change(state)
+            return changed
+
+        await self._agent.state_store.note(apply)
+        return message
 
     async def abort(self) -> str:
         """

@@ -14,9 +14,11 @@ import pytest
 
 from dewy import logs
 from dewy._speedups import COMPILED
+from dewy.admin.verbs import VERBS
 from dewy.cli import run
 from dewy.cli.group import COMMANDS
 from dewy.config import Address, Endpoint
+from dewy.config.option import VERB
 from dewy.config.options import COMMANDS as TAKERS
 from dewy.config.options import options_of
 from dewy.containers.options.arguments import parse
@@ -162,7 +164,9 @@ def test_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert [] == strange(capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("command", sorted(TAKERS - {"container list"}))
+@pytest.mark.parametrize(
+    "command", sorted(TAKERS - {"container list", VERB} | VERBS.keys())
+)
 def test_refusals_of_options(
     command: str,
     tmp_path: Path,

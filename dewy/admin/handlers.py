@@ -7,7 +7,6 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..agent import Agent
@@ -17,7 +16,6 @@ from ..deploy.changes import Attempt
 from ..deploy.deployer import Progress
 from ..deploy.history import History
 from ..deploy.plan import quarantined
-from ..deploy.state import State
 from ..errors import DewyError
 from ..logs import summary
 from ..operations import Operations
@@ -26,10 +24,12 @@ from ..supervisor.generations import Generations
 from .logs import logs
 from .recent_history import RecentHistory
 from .status import ProcessStatus, status
+from .verbs import VERBS, Operation, Request, Steering, Verb
 from .why import answer, look
 
 if TYPE_CHECKING:
     from ..containers.replica_set import ReplicaSet
+    from ..proxy.port import Pausing
 
 __all__ = ["Handlers"]
 
@@ -40,6 +40,13 @@ Answer = dict[str, Any]
 
 def _unheard(text: str) -> None:
     """Drop the steps."""
+
+
+Reload = Callable[[], Awaitable[str]]
+
+
+async def _unable() -> str:
+    raise DewyError("this dewy cannot read its configuration anew")
 
 
 class Handlers:
@@ -65,16 +72,16 @@ class Handlers:
         poller: Poller,
         generations: Generations | None = None,
         replica_set: ReplicaSet | None = None,
-        reload: Callable[[], Awaitable[str]] | None = None,
-        preview: Callable[[], Awaitable[str]] | None = None,
+        reload: Reload = _unable,
+        preview: Reload = _unable,
     ) -> None:
         self.agent = agent
         self.poller = poller
         self._operations = Operations(agent)
         self._generations = generations
         self._replica_set = replica_set
-        self._reload = reload
-        self._preview = preview
+        self.reload = reload
+        self.preview = preview
         self.admin_port = 0
         self._past = RecentHistory(agent.settings.private)
 
@@ -98,36 +105,35 @@ class Handlers:
             DewyError: the request cannot be carried out; the message says why.
             OSError: the state could not be written.
         """
-        version = args.get("version") or None
-        answers: dict[str, Callable[[], Awaitable[Answer]]] = {
-            "status": self.status,
-            "why": partial(self._why, version or ""),
-            "logs": partial(self._logs, args),
-            "deploy": partial(
-                self._operate, self._operations.deploy, version, progress
-            ),
-            "rollback": partial(
-                self._operate, self._operations.roll_back, version, progress
-            ),
-            "abort": partial(self._operate, self._operations.abort),
-            "retry": partial(self._retry, version or ""),
-            "hold": partial(self._operate, self._operations.hold),
-            "unhold": partial(self._change, verbs.unhold),
+        questions: dict[str, Callable[[Mapping[str, Any]], Awaitable[Answer]]] = {
+            "status": lambda args: self.status(),
+            "why": self._why,
+            "logs": self._logs,
             "containers": self._list_containers,
-            "pause": partial(self._pause, args.get("seconds")),
-            "resume": self._resume,
-            "reload": partial(self._reload_now, dry=bool(args.get("dry"))),
         }
-        if verb not in answers:
+        if verb in questions:
+            return await questions[verb](args)
+        if verb not in VERBS:
             raise DewyError(f"this dewy does not know {verb!r}; is it older?")
-        return await answers[verb]()
+        return {"message": await self._obey(VERBS[verb], Request.of(args, progress))}
+
+    async def _obey(self, verb: Verb, request: Request) -> str:
+        if isinstance(verb, Steering):
+            return await verb.steer(self, request)
+        assert isinstance(verb, Operation)
+        message = await verb.online(self._operations, request)
+        if verb.wakes:
+            self.poller.wake()
+        # The operator learns, too, that the disk does not hold it yet.
+        unwritten = self.agent.state_store.unwritten
+        return f"{message}; but it {unwritten}" if unwritten else message
 
     def containers(self) -> list[Answer] | None:
         """Return the replicas, as the HTTP API tells them; None in other modes."""
         return self._replica_set.containers() if self._replica_set else None
 
-    async def _why(self, version: str) -> Answer:
-        agent = self.agent
+    async def _why(self, args: Mapping[str, Any]) -> Answer:
+        agent, version = self.agent, args.get("version") or ""
         grace = agent.settings.grace_period
         looked = await look(agent.registry, agent.clock.wall(), grace, version)
         history = History(agent.settings.private)
@@ -143,33 +149,28 @@ class Handlers:
         command = self.agent.settings.command
         return await logs(command, self._generations, self._replica_set, args)
 
-    async def _list_containers(self) -> Answer:
+    async def _list_containers(self, _: Mapping[str, Any]) -> Answer:
         told: Answer = {"containers": self.containers()}
         if self._replica_set is not None:
             engine = self._replica_set.deployer.store.engine
             told["engine"] = {"flavour": engine.flavour, "address": engine.address}
         return told
 
-    async def _pause(self, seconds: float | None) -> Answer:
-        return {"message": self._behind_proxy().pausing.begin(seconds)}
+    @property
+    def pausing(self) -> Pausing:
+        """
+        The ports of the proxy.
 
-    async def _resume(self) -> Answer:
-        return {"message": self._behind_proxy().pausing.end()}
-
-    def _behind_proxy(self) -> ReplicaSet:
+        Raises:
+            DewyError: this dewy has no proxy.
+        """
         if self._replica_set is None:
             command = self.agent.settings.command
             raise DewyError(
                 f"dewy {command} has no proxy; this is for dewy container "
                 "and dewy proxy"
             )
-        return self._replica_set
-
-    async def _reload_now(self, *, dry: bool) -> Answer:
-        work = self._preview if dry else self._reload
-        if work is None:
-            raise DewyError("this dewy cannot read its configuration anew")
-        return {"message": await work()}
+        return self._replica_set.pausing
 
     async def status(self) -> Answer:
         """Return `admin.status.status` of this dewy."""
@@ -288,31 +289,3 @@ class Handlers:
             return None
         deaths = self._generations.deaths
         return {"total": deaths.total, "last": deaths.last and asdict(deaths.last)}
-
-    async def _change(self, change: Callable[[State], verbs.Outcome]) -> Answer:
-        message = ""
-
-        def apply(state: State) -> State:
-            nonlocal message
-            changed, message = change(state)
-            return changed
-
-        await self.agent.state_store.note(apply)
-        self.poller.wake()
-        return {"message": self._with_trouble(message)}
-
-    async def _retry(self, version: str) -> Answer:
-        agent = self.agent
-        newest = agent.newest.tag if agent.newest else ""
-        retry = partial(verbs.retry, tag=version, key=agent.key, newest=newest)
-        return await self._change(retry)
-
-    async def _operate(
-        self, operation: Callable[..., Awaitable[str]], *given: object
-    ) -> Answer:
-        return {"message": self._with_trouble(await operation(*given))}
-
-    def _with_trouble(self, message: str) -> str:
-        """Add to the sentence for the operator that the disk does not hold it yet."""
-        unwritten = self.agent.state_store.unwritten
-        return f"{message}; but it {unwritten}" if unwritten else message

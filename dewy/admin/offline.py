@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,12 @@ from ..deploy.changes import DONE, new_id
 from ..deploy.history import History, Record
 from ..deploy.lock import lock
 from ..deploy.rebuild import left
-from ..deploy.releases import Releases
 from ..deploy.state import BrokenState, Installed, State, StateFile
 from ..errors import DewyError
 from ..system import Clock
 from .recent_history import RecentHistory
 from .status import ProcessStatus, status
+from .verbs import VERBS, OfflineRoot, Operation
 
 __all__ = ["apply", "look", "state_of"]
 
@@ -64,14 +63,16 @@ def apply(
         DewyError: *verb* cannot be carried out, or a dewy works in the root after all.
         OSError: the state could not be written.
     """
-    change = _change(settings, verb, version, clock, away)
+    operation = VERBS[verb]
+    assert isinstance(operation, Operation)
     _require_root(settings.root, settings.private)
     with lock(settings.private):
         before = state_of(settings)
-        after, message = change(before)
+        root = OfflineRoot(settings, before, clock, away)
+        after, message = operation.offline(root, version)
         if after != before:
             _write(StateFile(settings.private), after, clock)
-        if verb != "rollback":
+        if not operation.goes_back:
             return message
         _record(settings.private, before, after, clock)
     runs = after.running.name if after.running else ""
@@ -118,42 +119,6 @@ def _broken(file: StateFile) -> list[Path]:
     except BrokenState:
         return [*file.broken(), file.path]
     return file.broken()
-
-
-def _change(
-    settings: Settings,
-    verb: str,
-    version: str | None,
-    clock: Clock,
-    away: Collection[Installed],
-) -> Callable[[State], verbs.Outcome]:
-    if verb == "abort":
-        raise DewyError("no dewy runs here, so nothing is being deployed")
-    changes: dict[str, Callable[[State], verbs.Outcome]] = {
-        "hold": verbs.hold,
-        "unhold": verbs.unhold,
-        "retry": partial(verbs.retry, tag=version or ""),
-        "rollback": lambda state: verbs.rollback(
-            state,
-            version,
-            clock,
-            verbs.to_pass_over(
-                state, _missing(settings, state), () if version else away
-            ),
-        ),
-        "deploy": partial(verbs.deploy, tag=version),
-    }
-    return changes[verb]
-
-
-def _missing(settings: Settings, state: State) -> list[Installed]:
-    """Return the kept releases whose files are gone; images are not looked for."""
-    releases = Releases(settings.root)
-    return [
-        each
-        for each in state.installed
-        if each.directory and not releases.path(each.directory).is_dir()
-    ]
 
 
 def state_of(settings: Settings) -> State:

@@ -9,16 +9,17 @@ from typing import Any
 from ..config import Settings
 from ..config.resolve import missing_registry
 from ..deploy.state import StateFile
-from ..errors import ConfigError, Mistakes, RootBusy
+from ..errors import ConfigError, DewyError, Mistakes, RootBusy
 from ..system import Clock
 from .client import LOOK, MOMENT, NotAnswering, NotRunning, ask
 from .control import PROXY_SOCKET, SOCKET, Progress
+from .verbs import VERBS, Operation, Steering
 
-__all__ = ["look", "operate"]
+__all__ = ["look", "operate", "steer"]
 
-# A deployment may fetch a large artifact and wait for hooks and health.
-SLOW = frozenset({"abort", "deploy", "hold", "rollback"})
 PATIENCE = 10.0
+STEERING = 60.0
+# A deployment may fetch a large artifact and wait for hooks and health.
 LONG_PATIENCE = 3600.0
 
 
@@ -63,10 +64,12 @@ async def operate(
         DewyError: *verb* cannot be carried out; the message says why.
         OSError: the state could not be written.
     """
+    operation = VERBS[verb]
+    assert isinstance(operation, Operation)
     until = asyncio.get_running_loop().time() + MOMENT
     while True:
         try:
-            return await _operate(settings, verb, version, clock, progress)
+            return await _operate(settings, operation, version, clock, progress)
         except RootBusy:
             # A dewy that starts right now, or another command, has taken the root.
             if asyncio.get_running_loop().time() >= until:
@@ -76,28 +79,29 @@ async def operate(
 
 async def _operate(
     settings: Settings,
-    verb: str,
+    verb: Operation,
     version: str | None,
     clock: Clock | None,
     progress: Progress | None,
 ) -> str:
-    patience = LONG_PATIENCE if verb in SLOW else PATIENCE
-    steps = progress if verb in SLOW else None
+    patience = LONG_PATIENCE if verb.slow else PATIENCE
+    steps = progress if verb.slow else None
+    private = settings.private
     try:
-        answer = await ask(settings.private, verb, patience, steps, version=version)
+        answer = await ask(private, verb.name, patience, steps, version=version)
         return str(answer.get("message", ""))
     except NotAnswering:
         raise
     except NotRunning:
-        await _refused_by_proxy(settings, verb)
-        if verb == "deploy" and not settings.registry:
-            raise _without_registry(settings, verb) from None
+        await _refused_by_proxy(settings, verb.name)
+        if verb.needs_registry and not settings.registry:
+            raise _without_registry(settings, verb.name) from None
     from . import offline
     from .images_away import images_away
 
-    away = await images_away(settings) if (verb, version) == ("rollback", None) else ()
+    away = await images_away(settings) if verb.goes_back and version is None else ()
     return await asyncio.to_thread(
-        offline.apply, settings, verb, version, clock or Clock(), away
+        offline.apply, settings, verb.name, version, clock or Clock(), away
     )
 
 
@@ -118,3 +122,26 @@ def _without_registry(settings: Settings, verb: str) -> ConfigError:
     stated = settings.registry_unread or (missing_registry(verb),)
     mistakes.errors += map(ConfigError, stated)
     return mistakes.error()
+
+
+async def steer(settings: Settings, verb: str, **args: Any) -> str:
+    """
+    Have the dewy, or else the `dewy proxy`, of the root do *verb*; return its answer.
+
+    Raises:
+        DewyError: none runs, or it refused.
+    """
+    steering = VERBS[verb]
+    assert isinstance(steering, Steering)
+    # The dewy of a root may be one without a proxy, and a proxy run beside it.
+    elsewhere = DewyError if steering.of_proxies else NotRunning
+    try:
+        answer = await ask(settings.private, verb, STEERING, **args)
+    except elsewhere as none:
+        try:
+            answer = await ask(
+                settings.private, verb, STEERING, through=PROXY_SOCKET, **args
+            )
+        except NotRunning:
+            raise none from None
+    return str(answer["message"])

@@ -8,6 +8,7 @@ from typing import cast
 
 import click
 
+from ..admin.verbs import VERBS
 from ..config.options import LIST
 from .arguments import ARGUMENTS, group_options, normalise
 from .root import root_argument, root_option
@@ -31,15 +32,7 @@ COMMANDS = (
     "why",
     "logs",
     "exec",
-    "deploy",
-    "rollback",
-    "retry",
-    "abort",
-    "hold",
-    "unhold",
-    "pause",
-    "resume",
-    "reload",
+    *VERBS,
     "ps",
     "completion",
     "help",
@@ -47,25 +40,13 @@ COMMANDS = (
 
 SHARED = {
     **dict.fromkeys(("server", "assets", "container", "proxy"), "modes"),
-    **dict.fromkeys(("deploy", "rollback", "retry", "abort"), "verbs"),
-    **dict.fromkeys(("hold", "unhold", "pause", "resume", "reload"), "verbs"),
+    **dict.fromkeys(VERBS, "verbs"),
 }
 """Modules of several commands; any other command has one of its own name."""
 
-NAMED = frozenset(
-    {
-        "abort",
-        "doctor",
-        "history",
-        "hold",
-        "logs",
-        "pause",
-        "reload",
-        "resume",
-        "status",
-        "unhold",
-    }
-)
+NAMED = {"doctor", "history", "logs", "status"} | {
+    name for name, verb in VERBS.items() if not verb.version
+}
 """Commands that are about a root and take no word of their own: they take its name."""
 
 

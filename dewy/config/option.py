@@ -19,8 +19,10 @@ LIST = "container list"
 INIT = "init"
 """The command that takes the options of those for which it writes a file."""
 
-STEER = frozenset({"pause", "resume", "reload"})
-ACT = frozenset({"abort", "deploy", "retry", "rollback", "hold", "unhold"}) | STEER
+VERB = "verb"
+"""Any command that changes a root or the dewy there; `admin.verbs` has their names."""
+
+ACT = frozenset({VERB})
 LOOK = frozenset({"doctor", "status", "history", "why", "logs", "exec"})
 ASK = frozenset({LIST, "ps"})
 COMMANDS = RUN | ACT | LOOK | PROXY | ASK

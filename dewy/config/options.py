@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .option import COMMANDS, INIT, LIST, ORIGINAL_COMMANDS, RUN, Option, declared
+from .option import COMMANDS, INIT, LIST, ORIGINAL_COMMANDS, RUN, VERB, Option, declared
 from .settings import Settings
 
 __all__ = [
@@ -30,7 +30,8 @@ def options_of(command: str) -> list[Option]:
     """Return the options that have a meaning for *command*."""
     if command == INIT:
         return [option for option in OPTIONS.values() if option.commands & RUN]
-    return [option for option in ROWS if command in option.commands]
+    taker = command if command in COMMANDS else VERB
+    return [option for option in ROWS if taker in option.commands]
 
 
 def options_without_effect(command: str) -> list[Option]:

@@ -6,13 +6,15 @@ import asyncio
 import logging
 import os
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..admin.control import PROXY_LOCK, PROXY_SOCKET, ControlServer
 from ..admin.proxy_status import proxy_status
+from ..admin.verbs import VERBS, Request, Steering
 from ..config import Endpoint, Settings
 from ..containers.health import HealthCheck, HealthTracker
 from ..deploy.deployer import Progress
@@ -56,7 +58,7 @@ async def _take_orders(
         await asyncio.to_thread(stack.enter_context, held)
         pausing = Pausing([frontend])
         stack.callback(pausing.leave)
-        handler = _handler(frontend, reload, pausing)
+        handler = _Handler(frontend, pausing, reload.reload, reload.preview)
         control = ControlServer(private / PROXY_SOCKET, handler)
         await stack.enter_async_context(control)
     except (DewyError, OSError) as exc:
@@ -67,31 +69,24 @@ async def _take_orders(
         )
 
 
-def _handler(frontend: Frontend, reload: ProxyReload, pausing: Pausing) -> Any:
-    settings = frontend.settings
-    name = settings.name or settings.root.name
+@dataclass(frozen=True, slots=True)
+class _Handler:
+    """The answers of a proxy on its control socket."""
 
-    async def handle(
-        verb: str, args: dict[str, Any], progress: Progress
+    frontend: Frontend
+    pausing: Pausing
+    reload: Callable[[], Awaitable[str]]
+    preview: Callable[[], Awaitable[str]]
+
+    async def __call__(
+        self, verb: str, args: dict[str, Any], progress: Progress
     ) -> dict[str, Any]:
-        if verb == "reload":
-            work = reload.preview if args.get("dry") else reload.reload
-            return {"message": await work()}
-        if verb == "pause":
-            return {"message": pausing.begin(args.get("seconds"))}
-        if verb == "resume":
-            return {"message": pausing.end()}
+        known = VERBS.get(verb)
+        if isinstance(known, Steering):
+            return {"message": await known.steer(self, Request.of(args, progress))}
         if verb != "status":
             raise DewyError(f"dewy proxy deploys nothing, and does not know {verb}")
-        return proxy_status(
-            frontend.proxy.ports,
-            name=name,
-            root=str(settings.root),
-            pid=os.getpid(),
-            unresolved=frontend.unresolved(),
-        )
-
-    return handle
+        return dict(await _snapshot(self.frontend)())
 
 
 @asynccontextmanager
@@ -241,9 +236,7 @@ class Measured:
         settings, telemetry, routes = self._settings, self._telemetry, {}
         if telemetry is not None:
             routes["/metrics"] = answering(telemetry.text, telemetry.content_type)
-        api = AdminAPI(
-            settings.admin_port, _snapshot(settings, frontend), routes=routes
-        )
+        api = AdminAPI(settings.admin_port, _snapshot(frontend), routes=routes)
         try:
             await stack.enter_async_context(api)
         except DewyError as exc:
@@ -252,9 +245,8 @@ class Measured:
             log.warning("Admin API not started", extra={"error": str(exc)})
 
 
-def _snapshot(settings: Settings, frontend: Frontend) -> Snapshot:
-    from ..admin.proxy_status import proxy_status
-
+def _snapshot(frontend: Frontend) -> Snapshot:
+    settings = frontend.settings
     name = settings.name or settings.root.name
 
     async def told() -> dict[str, Any]:

@@ -109,4 +109,5 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         return {"ok": True, "message": known.message}
 
     monkeypatch.setattr("dewy.admin.client.ask", ask)
+    monkeypatch.setattr("dewy.admin.operate.ask", ask)
     return known
