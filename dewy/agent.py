@@ -184,7 +184,7 @@ class Agent:
         try:
             target = await self._bring_up(release, change)
         except NotYet:
-            attempt.over = True
+            attempt.conclude()
             await self.tidier.tidy(change, cached=False)
             raise
         except Cancelled as exc:
@@ -375,7 +375,8 @@ class Agent:
         """Return the record of a change of version to *target* that begins now."""
         running = self.state.running
         previous = running.name if running else ""
-        return Attempt(target, previous, action, self.clock.monotonic(), why=why)
+        begun, publish = self.clock.monotonic(), self.changes.publish
+        return Attempt(target, previous, action, begun, why=why, listener=publish)
 
     async def _look_and_act(self) -> None:
         if self.state.wanted and (self.state.provisional or not self.state.hold):

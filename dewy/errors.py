@@ -37,7 +37,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from traceback import walk_tb
 from typing import TYPE_CHECKING
@@ -72,8 +72,8 @@ class ConfigErrors(ConfigError):
 class Mistakes:
     """Collector of configuration errors, so that all are told at once."""
 
-    def __init__(self) -> None:
-        self.errors: list[ConfigError] = []
+    def __init__(self, errors: Iterable[ConfigError] = ()) -> None:
+        self.errors = list(errors)
 
     @contextmanager
     def caught(self) -> Iterator[None]:
@@ -185,6 +185,10 @@ class NoRelease(DewyError):
         self.refused = tuple(refused)
         self.since = since
         self.unfinished = unfinished
+
+    def prepend(self, refused: Sequence[Refusal]) -> None:
+        """Add *refused*, the candidates that were passed over before."""
+        self.refused = (*refused, *self.refused)
 
 
 class Ambiguous(NoRelease):

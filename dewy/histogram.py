@@ -21,16 +21,20 @@ class Histogram:
     Args:
         bounds: Ascending; one more bucket holds what is above the last.
 
+        counts: Those made elsewhere, by bucket.
+
     Attributes:
         counts: By bucket, not cumulated.
 
         total: Of all values.
     """
 
-    def __init__(self, bounds: Sequence[float]) -> None:
+    def __init__(
+        self, bounds: Sequence[float], counts: Sequence[int] = (), total: float = 0.0
+    ) -> None:
         self.bounds = tuple(bounds)
-        self.counts = [0] * (len(self.bounds) + 1)
-        self.total = 0.0
+        self.counts = list(counts) or [0] * (len(self.bounds) + 1)
+        self.total = total
 
     def __repr__(self) -> str:
         return f"<Histogram of {sum(self.counts)} values>"
@@ -39,15 +43,6 @@ class Histogram:
         """Count one more."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
-
-    @classmethod
-    def of(
-        cls, bounds: Sequence[float], counts: Sequence[int], total: float
-    ) -> Histogram:
-        """Return a histogram of counts that were made elsewhere."""
-        made = cls(bounds)
-        made.counts, made.total = list(counts), total
-        return made
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ class Signals:
 
         hurry: Set by the second of these: what still drains may be killed.
 
-        restart: Called for SIGHUP and SIGUSR1.
+        restart: Called for SIGHUP and SIGUSR1; ignores them until `on_restart`.
 
         kill: Kills whatever dewy supervises; for a stop that does not end, and not
             called by a signal. Any thread may call it.
@@ -56,6 +56,10 @@ class Signals:
             self.hurry.set()
         self.reason = self.reason or number.name
         self.stop.set()
+
+    def on_restart(self, restart: Callable[[], None]) -> None:
+        """Call *restart* for SIGHUP and SIGUSR1 from now on."""
+        self.restart = restart
 
     def _restart(self) -> None:
         self.restart()

@@ -17,6 +17,6 @@ def test_histogram_bucket_bounds_are_inclusive() -> None:
 
 def test_histogram_accepts_existing_counts_unchanged() -> None:
     """The relay hands over its own counts."""
-    found = Histogram.of((1.0,), (3, 4), 12.5)
+    found = Histogram((1.0,), (3, 4), 12.5)
 
     assert ((1.0,), [3, 4], 12.5) == (found.bounds, found.counts, found.total)

@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,16 @@ TELEMETRY_READERS = {"checks", "daemon"}
 GENERATED = "remotes/grpc/registry_pb2"
 
 LINES = 500
+FOREIGN_ASSIGNMENTS = {
+    "_speedups",
+    "agent.py",
+    "boot.py",
+    "containers",
+    "daemon",
+    "operations.py",
+}
+"""Parts of the package in which attributes are assigned by others than their object."""
+
 EMPTY_WORDS = {
     "common",
     "helper",
@@ -236,6 +248,22 @@ def test_files_are_short() -> None:
     }
 
     assert {} == {path: lines for path, lines in lengths.items() if lines > LINES}
+
+
+def test_attributes_are_assigned_by_their_own_object() -> None:
+    """What changes an object is a method of it, or an argument of its constructor."""
+    loader = SourceFileLoader("figures", str(ROOT / "dev" / "figures"))
+    figures = module_from_spec(spec_from_loader("figures", loader))
+    loader.exec_module(figures)
+    package = figures.ROOT / "dewy"
+    found = [
+        f"{path.relative_to(package)}:{target.lineno}: {ast.unparse(target)}"
+        for path, tree in figures.parsed("dewy").items()
+        if path.relative_to(package).parts[0] not in FOREIGN_ASSIGNMENTS
+        for target in figures.foreign_assignments([tree])
+    ]
+
+    assert [] == found
 
 
 def test_names_of_modules_name_the_field() -> None:

@@ -28,6 +28,7 @@ PERIOD = 0.5
 HEARTBEAT = 5.0
 PATIENCE = 15.0
 RETRY_MS = 2000
+HEADERS = {"Content-Type": "text/event-stream; charset=utf-8"}
 
 
 class EventStream:
@@ -89,15 +90,13 @@ class EventStream:
             )
         self._clients += 1
         try:
-            return await self._stream(request, web.StreamResponse())
+            return await self._stream(request, web.StreamResponse(headers=HEADERS))
         finally:
             self._clients -= 1
 
     async def _stream(
         self, request: web.Request, response: web.StreamResponse
     ) -> web.StreamResponse:
-        response.content_type = "text/event-stream"
-        response.charset = "utf-8"
         response.force_close()
         await response.prepare(request)
         if found := visit(request):

@@ -118,10 +118,8 @@ async def _refused_by_proxy(settings: Settings, verb: str) -> None:
 
 def _without_registry(settings: Settings, verb: str) -> ConfigError:
     """Return the error for a *verb* that needs a registry, or why there is none."""
-    mistakes = Mistakes()
     stated = settings.registry_unread or (missing_registry(verb),)
-    mistakes.errors += map(ConfigError, stated)
-    return mistakes.error()
+    return Mistakes(map(ConfigError, stated)).error()
 
 
 async def steer(settings: Settings, verb: str, **args: Any) -> str:

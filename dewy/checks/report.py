@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..admin import offline, operate, preview
@@ -35,7 +35,7 @@ from .host import (
 __all__ = ["Report", "examine_host"]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Report:
     """
     The result of an examination.
@@ -57,7 +57,7 @@ class Report:
 
     def add(self, *findings: Finding) -> None:
         """Keep each of *findings* that is not known already."""
-        self.findings += [each for each in findings if each not in self.findings]
+        self.findings.extend(each for each in findings if each not in self.findings)
 
 
 async def examine_host(
@@ -100,12 +100,12 @@ async def examine_host(
         report.add(*readiness_findings(settings, notifies=notifies))
     if host:
         report.add(*await asyncio.to_thread(host_findings, running))
-    await _ask(report, settings, offline)
+    found = await _ask(report, settings, offline)
     if test_notifiers:
         async for finding in notifier_findings(settings):
             if finding not in report.findings or finding.level is not Level.MISTAKE:
                 report.findings.append(finding)
-    return report
+    return replace(report, found=found)
 
 
 async def _running(settings: Settings) -> int:
@@ -152,13 +152,16 @@ def _notifies(settings: Settings) -> bool:
     return False
 
 
-async def _ask(report: Report, settings: Settings, offline: bool) -> None:
+async def _ask(
+    report: Report, settings: Settings, offline: bool
+) -> dict[str, Any] | None:
+    """Return the release, as `preview` has it; add what keeps it from being asked."""
     try:
-        if offline or not settings.registry:
-            await preview.known(settings)
-        else:
-            report.found = await preview.preview(settings)
+        if not offline and settings.registry:
+            return await preview.preview(settings)
+        await preview.known(settings)
     except ConfigError as exc:
         report.add(mistake(exc))
     except (DewyError, OSError) as exc:
         report.add(Finding(Level.FAILURE, "root", summary(exc)))
+    return None

@@ -47,6 +47,9 @@ log = logging.getLogger(__name__)
 ARGUMENTS = "dewy.arguments"
 """Key of the whole command line in the metadata of a context."""
 
+REREAD = "dewy.reread"
+"""Key of the function that reads the settings once more, beside it."""
+
 KEEPERS = frozenset({"server", "assets", "container", "proxy", "check", "init"})
 """Commands that start by their options, or judge them: a mistake in them is fatal."""
 
@@ -56,11 +59,9 @@ _NEGATIVE = re.compile(r"-[0-9]")
 
 def options_for(command: str) -> Callable[[F], F]:
     """Decorate a command with the options that have a meaning for it."""
-    foreign = list(map(_click_option, _foreign(command)))
-    for option in foreign:
-        option.hidden = True
-    options = map(_click_option, options_of(command))
-    return _decorate([*options, *foreign, _version()])
+    own = [_click_option(option) for option in options_of(command)]
+    foreign = [_click_option(option, hidden=True) for option in _foreign(command)]
+    return _decorate([*own, *foreign, _version()])
 
 
 def _foreign(command: str) -> list[Option]:
@@ -89,10 +90,11 @@ def version_argument(*, required: bool) -> Callable[[F], F]:
 
 def group_options() -> list[click.Option]:
     """Return all options, for command lines that put them before the command."""
-    options = {each: _click_option(each) for each in OPTIONS.values()}
-    for each, option in options.items():
-        option.hidden = each.commands != COMMANDS
-    return [*options.values(), _version()]
+    options = OPTIONS.values()
+    return [
+        *(_click_option(each, hidden=each.commands != COMMANDS) for each in options),
+        _version(),
+    ]
 
 
 def _decorate(options: list[click.Option]) -> Callable[[F], F]:
@@ -105,15 +107,15 @@ def _decorate(options: list[click.Option]) -> Callable[[F], F]:
     return decorate
 
 
-def _click_option(option: Option) -> click.Option:
+def _click_option(option: Option, *, hidden: bool = False) -> click.Option:
     names = [f"--{option.name}", option.name.replace("-", "_")]
     if option.short:
         names.insert(0, f"-{option.short}")
     default = f"  [default: {option.default}]" if option.default else ""
     help, metavar = option.help + default, option.kind.metavar
     if not metavar:
-        return click.Option(names, is_flag=True, help=help)
-    return click.Option(names, multiple=True, metavar=metavar, help=help)
+        return click.Option(names, is_flag=True, help=help, hidden=hidden)
+    return click.Option(names, multiple=True, metavar=metavar, help=help, hidden=hidden)
 
 
 def _version() -> click.Option:
@@ -177,7 +179,7 @@ def settings_from(
         settings, mistakes = resolve_anyway(command, everything, os.environ, root)
         _warn(() if _told_later(command, settings) else mistakes)
     logs.configure(settings.log_level, settings.log_format)
-    ctx.obj = read
+    ctx.meta[REREAD] = read
     return settings
 
 
@@ -228,7 +230,7 @@ def _unknown(command: str, given: Iterable[str]) -> list[str]:
 
 def reread(ctx: click.Context) -> Callable[[], Settings]:
     """Return the function that reads the settings of *ctx* once more."""
-    return cast("Callable[[], Settings]", ctx.obj)
+    return cast("Callable[[], Settings]", ctx.meta[REREAD])
 
 
 def _joined(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

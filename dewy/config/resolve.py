@@ -110,9 +110,9 @@ def examine(
     )
     # Of a value that could not be read nothing further is known.
     faults = _faults(settings, said)
-    mistakes.errors += [
+    mistakes.errors.extend(
         ConfigError(text) for name, text in faults if name not in unread
-    ]
+    )
     return replace(settings, cautions=cautions), mistakes
 
 

@@ -157,9 +157,7 @@ async def _stand_in(agent: Agent, releases: Releases, gone: Installed) -> bool:
     back = (await agent.state_store.note(present)).running
     if back is None or back == gone:
         return False
-    if releases.trial is not None:
-        releases.trial.back = back.directory
-    await releases.switch(back.directory)
+    await releases.put_back(back.directory)
     log.error("Running release is gone", extra={"tag": gone.name, "to": back.name})
     text = f"{gone.name} is gone from this host; {back.name} runs until it is fetched"
     agent.deployment_log.tell(NoticeKind.ERROR, text)

@@ -22,6 +22,10 @@ class Seen:
     last: float
     answers: int = 0
 
+    def answered(self, now: float) -> None:
+        self.last = now
+        self.answers += 1
+
 
 @dataclass(slots=True)
 class Tally:
@@ -39,9 +43,10 @@ class Tally:
         if version not in self.versions:
             self.versions[version] = Seen(now, now)
             self.changed.set()
-        seen = self.versions[version]
-        seen.last = now
-        seen.answers += 1
+        self.versions[version].answered(now)
+
+    def connected(self) -> None:
+        self.connections += 1
 
     def failed(self, exc: BaseException) -> None:
         self.requests += 1
@@ -87,7 +92,7 @@ class Load:
 
     async def _connection(self, *, keep: bool) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-        self.tally.connections += 1
+        self.tally.connected()
         try:
             for _ in range(20 if keep else 1):
                 writer.write(REQUEST % (b"keep-alive" if keep else b"close"))

@@ -60,6 +60,13 @@ class Server:
         await writer.drain()
         return not last
 
+    async def drain(self) -> None:
+        """Accept nothing more, and close each connection after its next answer."""
+        asyncio.get_running_loop().remove_reader(self.listener)
+        self.draining = True
+        while self.open:
+            await asyncio.wait(self.open)
+
 
 def inherited() -> socket.socket:
     """Return the listening socket: the first one in the environment."""
@@ -84,10 +91,7 @@ async def main() -> None:
     loop.add_reader(server.listener, server.accept)
     say_ready()
     await asked_to_stop.wait()
-    loop.remove_reader(server.listener)
-    server.draining = True
-    while server.open:
-        await asyncio.wait(server.open)
+    await server.drain()
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ import tarfile
 import tempfile
 import time
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -54,11 +54,10 @@ def run() -> int:
 async def _show(root: Path, registry: Path, log: TextIO, screen: Screen) -> int:
     port = _free_port()
     screen.say(f"published v1.0.0; dewy server listens on 127.0.0.1:{port}")
-    story = Story()
     async with _dewy(root, registry, port, log) as process:
-        load = await _tell_story(root, registry, port, process, story, screen)
-    screen.table(load.tally, story)
-    return 1 if load.tally.failures or story.problems else 0
+        tally, story = await _tell_story(root, registry, port, process, screen)
+    screen.table(tally, story)
+    return 1 if tally.failures or story.problems else 0
 
 
 async def _tell_story(
@@ -66,9 +65,8 @@ async def _tell_story(
     registry: Path,
     port: int,
     process: Process,
-    story: Story,
     screen: Screen,
-) -> Load:
+) -> tuple[Tally, Story]:
     watch = Watch(root, process)
     await watch.until(lambda status: _runs(status) == "v1.0.0", "v1.0.0 to run")
     async with Load(port, CLIENTS, PAUSE) as load, screen.live(load.tally):
@@ -81,21 +79,22 @@ async def _tell_story(
         await watch.until(lambda status: _runs(status) == "v1.1.0", "v1.1.0 to run")
         await watch.until(_has_one_generation, "v1.0.0 to drain")
         await asyncio.sleep(WARM)
-        story.switch_seconds = load.tally.versions["v1.1.0"].first - published
+        switch_seconds = load.tally.versions["v1.1.0"].first - published
         screen.say("v1.1.0 runs, v1.0.0 has drained and ended")
 
         await asyncio.to_thread(publish, registry, "v1.2.0", broken=True)
         screen.say("published v1.2.0, which crashes before it accepts anything")
         status = await watch.until(lambda s: bool(s["quarantine"]), "v1.2.0 to fail")
-        story.verdict = status["quarantine"][-1]["reason"]
-        screen.say(f"v1.2.0 refused: {story.verdict}")
+        verdict = status["quarantine"][-1]["reason"]
+        screen.say(f"v1.2.0 refused: {verdict}")
         await asyncio.sleep(WARM)
-    story.runs = _runs(await watch.status()) or "nothing"
-    if story.runs != "v1.1.0":
-        story.problems.append(f"{story.runs} runs at the end")
+    runs = _runs(await watch.status()) or "nothing"
+    problems = []
+    if runs != "v1.1.0":
+        problems.append(f"{runs} runs at the end")
     if "v1.2.0" in load.tally.versions:
-        story.problems.append("v1.2.0 answered a request")
-    return load
+        problems.append("v1.2.0 answered a request")
+    return load.tally, Story(switch_seconds, verdict, runs, problems)
 
 
 class Watch:
@@ -199,7 +198,7 @@ def publish(registry: Path, version: str, *, broken: bool = False) -> None:
     draft.rename(directory)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Story:
     """
     Attributes:
@@ -212,10 +211,10 @@ class Story:
         problems: Things that should not have happened.
     """
 
-    switch_seconds: float = 0.0
-    verdict: str = ""
-    runs: str = ""
-    problems: list[str] = field(default_factory=list)
+    switch_seconds: float
+    verdict: str
+    runs: str
+    problems: Sequence[str] = ()
 
 
 REFRESH = 0.1

@@ -295,7 +295,7 @@ async def first(candidates: Candidates) -> tuple[Release, list[tuple[str, NoRele
             passed.append((version.tag, exc))
     if passed:
         missing = passed[0][1]
-        missing.refused = (*candidates.refused, *missing.refused)
+        missing.prepend(candidates.refused)
         raise missing
     text = f"{candidates.where} holds no version for this host"
     raise NoRelease(text, candidates.refused)

@@ -82,7 +82,7 @@ class Attempt:
     reason: str = ""
     marks: list[tuple[str, float]] = field(default_factory=list, init=False)
     progress: str = field(default="", init=False)
-    listener: Callable[[str], None] = field(default=_unheard, init=False)
+    listener: Callable[[str], None] = _unheard
 
     def __post_init__(self) -> None:
         if self.step:
@@ -101,9 +101,7 @@ class Attempt:
         """
         begins = not self.step
         self.mark(step)
-        self.progress = STEPS.get(step, step).format(self.target)
-        if not idle:
-            self.listener(self.progress)
+        self.advance(STEPS.get(step, step).format(self.target), news=not idle)
         if begins:
             log.info("Deployment started", extra=self.log_fields(action=self.action))
         elif step == DONE:
@@ -111,11 +109,20 @@ class Attempt:
         else:
             log.info("Deployment went on", extra=self.log_fields())
 
+    def advance(self, text: str, *, news: bool = True) -> None:
+        """Note the progress within a step; *news* goes to the listener."""
+        self.progress = text
+        if news:
+            self.listener(text)
+
     def note(self, text: str) -> None:
         """Log the progress within a step, as a phrase for people."""
-        self.progress = text
-        self.listener(text)
+        self.advance(text)
         log.info("Deployment progress", extra=self.log_fields(progress=text))
+
+    def conclude(self, outcome: str = "", reason: str = "") -> None:
+        """Note how it ended, with *outcome* and *reason* where that is recorded."""
+        self.over, self.outcome, self.reason = True, outcome, reason
 
     def fail(self, error: str) -> None:
         """Log that the deployment failed at its step."""
@@ -283,7 +290,6 @@ class ChangeSlot:
         if self._stopped:
             raise Cancelled(STOPPED)
         self.current = change
-        change.attempt.listener = self.publish
         task = change.start(self._work(change, work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -334,11 +340,8 @@ class ChangeSlot:
     def advance(self, tag: str, text: str, news: bool) -> None:
         """Note how far the fetching of *tag* is; *news* goes to whoever listens."""
         change = self.current
-        if change is None or change.attempt.target != tag:
-            return
-        change.attempt.progress = text
-        if news:
-            self.publish(text)
+        if change is not None and change.attempt.target == tag:
+            change.attempt.advance(text, news=news)
 
     async def stop(self) -> None:
         """

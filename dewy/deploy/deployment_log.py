@@ -325,8 +325,7 @@ class DeploymentLog:
             self.tell(NoticeKind.RECOVERY, text, series=what)
 
     def _known(self, attempt: Attempt, outcome: str, reason: str) -> None:
-        attempt.over = True
-        attempt.outcome, attempt.reason = outcome, reason
+        attempt.conclude(outcome, reason)
         _tell(self.recorded, attempt)
 
     async def _deliver(self) -> None:

@@ -54,6 +54,11 @@ class PutBack:
         self.over = asyncio.Event()
         self.at = 0.0
 
+    def finish(self, now: float) -> None:
+        """Let those who wait go on: what runs instead was decided *now*."""
+        self.at = now
+        self.over.set()
+
 
 class Probation:
     """
@@ -254,10 +259,9 @@ class Probation:
         try:
             yield
         finally:
-            back.at = self._clock.monotonic()
             if self.put_back is back and self._state_store.state.running == bad:
                 self.put_back = None
-            back.over.set()
+            back.finish(self._clock.monotonic())
 
     def _since(self, begun: float) -> float:
         return self._clock.monotonic() - begun

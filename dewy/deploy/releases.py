@@ -12,6 +12,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from threading import Event
 
@@ -43,8 +44,8 @@ class Releases:
 
         placed: The release directory that dewy pointed `current` at last.
 
-        in_use: Tells the release directories that something was started from which
-            still lives; they are not removed.
+        users: Each returns the release directories that something was started from
+            which still lives; they are not removed.
     """
 
     def __init__(self, root: Path, rules: UnpackRules | None = None) -> None:
@@ -54,7 +55,7 @@ class Releases:
         self.moving = asyncio.Lock()
         self.trial: Trial | None = None
         self.placed: str | None = None
-        self.in_use: Callable[[], Collection[str]] = frozenset
+        self.users: list[Callable[[], Collection[str]]] = []
 
     def path(self, directory: str) -> Path:
         """
@@ -103,6 +104,23 @@ class Releases:
         """
         async with self.moving:
             await self._point(directory)
+
+    async def put_back(self, directory: str) -> None:
+        """Switch to *directory*, which a trial under way goes back to as well."""
+        if self.trial is not None:
+            self.trial.lead_back(directory)
+        await self.switch(directory)
+
+    async def undo(self, directory: str, back: str | None) -> None:
+        """
+        Point `current`, which leads to *directory*, at *back* again, or nowhere.
+
+        Raises:
+            DeploymentError: `current` cannot be pointed there.
+        """
+        where = None if back is None else self.path(back)
+        await to_the_end(self._current.undo, self.path(directory), where)
+        self.placed = back
 
     async def _point(self, directory: str) -> None:
         await to_the_end(self._current.switch, self.path(directory))
@@ -206,7 +224,8 @@ class Releases:
 
         What is not named like one of ours stays. Failures are logged.
         """
-        await asyncio.to_thread(self._prune, {*keep, *self.in_use()})
+        in_use = chain.from_iterable(user() for user in self.users)
+        await asyncio.to_thread(self._prune, {*keep, *in_use})
 
     async def clear_partial(self) -> None:
         """Remove what an interrupted dewy left half done. Failures are logged."""
@@ -307,7 +326,8 @@ class Trial:
                 self.back = await self._releases.target()
                 self._before = self._releases.placed
                 self._begun = True
-                await to_the_end(self._current.begin, self._path(), self._path_back())
+                back = None if self.back is None else self._releases.path(self.back)
+                await to_the_end(self._current.begin, self._path(), back)
             await self._releases.switch(self._directory)
 
     async def undo(self) -> None:
@@ -321,23 +341,22 @@ class Trial:
                 return
             later = self._releases.trial
             if later is not None and later.back == self._directory:
-                later.back = self.back
+                later.lead_back(self.back)
             mine = (self._before, self.back, self._directory)
             if self._releases.placed not in mine:
                 await asyncio.to_thread(self._current.end, self._path())
                 return
             try:
-                await to_the_end(self._current.undo, self._path(), self._path_back())
+                await self._releases.undo(self._directory, self.back)
             except DeploymentError as exc:
                 log.error("Current not put back", extra={"error": str(exc)})
-            else:
-                self._releases.placed = self.back
+
+    def lead_back(self, directory: str | None) -> None:
+        """Go back to *directory* if this fails: what runs is there by now."""
+        self.back = directory
 
     def _path(self) -> Path:
         return self._releases.path(self._directory)
-
-    def _path_back(self) -> Path | None:
-        return None if self.back is None else self._releases.path(self.back)
 
 
 def _fill(

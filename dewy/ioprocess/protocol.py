@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import struct
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +48,7 @@ def _nobody_waits() -> None:
     pass
 
 
-tell: Tell = _nobody_waits
+teller: ContextVar[Tell] = ContextVar("teller", default=_nobody_waits)
 """Tells dewy that the call goes on; set in a helper process."""
 
 
@@ -57,4 +58,4 @@ def alive() -> None:
 
     Called after each step of work whose whole may take minutes.
     """
-    tell()
+    teller.get()()

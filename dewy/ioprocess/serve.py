@@ -19,8 +19,7 @@ import time
 from collections.abc import Generator, Iterator
 from typing import BinaryIO, cast
 
-from . import protocol
-from .protocol import LENGTH, Call, Raised, Returned, encode
+from .protocol import LENGTH, Call, Raised, Returned, Tell, encode, teller
 
 PR_SET_PDEATHSIG = 1
 SIGN_EVERY = 1.0
@@ -31,7 +30,7 @@ def main(parent: int) -> None:
     _die_with(parent)
     with socket.socket(fileno=0) as channel:
         stream = cast("BinaryIO", channel.makefile("rwb"))
-        protocol.tell = _signs_on(stream)
+        teller.set(_signs_on(stream))
         while request := _read(stream):
             for message in _call(request):
                 _write(stream, message)
@@ -68,7 +67,7 @@ def _write(stream: BinaryIO, message: object) -> None:
     stream.flush()
 
 
-def _signs_on(stream: BinaryIO) -> protocol.Tell:
+def _signs_on(stream: BinaryIO) -> Tell:
     last = 0.0
 
     def tell() -> None:

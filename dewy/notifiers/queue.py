@@ -93,7 +93,7 @@ class NoticeQueue:
     async def send(self, notice: Notice) -> None:
         """Have *notice* delivered; it does not take long, and it does not fail."""
         if lost := self._backlog.add(notice):
-            self.health.lost += 1
+            self.health.lose()
             log.warning("Notice dropped", extra={"notice": lost.text})
         self._idle.clear()
         self._wake()
@@ -180,12 +180,12 @@ class NoticeQueue:
 
     def _forget(self, waiting: Waiting) -> None:
         self._backlog.remove(waiting)
-        self.health.lost += 1
+        self.health.lose()
 
     def _give_up(self) -> None:
         """Let go of all that waits: a target that fails is not worth more attempts."""
         if lost := self._backlog.clear():
-            self.health.lost += lost
+            self.health.lose(lost)
             log.warning("Notices lost", extra={"count": lost})
 
 
@@ -224,6 +224,10 @@ class Health:
         self.failed += 1
         self.problem = problem
 
+    def lose(self, count: int = 1) -> None:
+        """Count notices that were given up or dropped."""
+        self.lost += count
+
 
 WAITING = 200
 
@@ -254,6 +258,14 @@ class Waiting:
     expires: float
     due: float = 0.0
     attempts: int = 0
+
+    def fail(self) -> None:
+        """Count an attempt that failed."""
+        self.attempts += 1
+
+    def postpone(self, until: float) -> None:
+        """Attempt it again at *until*, or later if that was said before."""
+        self.due = max(self.due, until)
 
 
 class Backlog:
@@ -335,10 +347,10 @@ class Backlog:
     def failed(self, waiting: Waiting, exc: Exception) -> None:
         """Note that the target did not take *waiting*, for now."""
         now, asked = self._clock.monotonic(), _asked(exc)
-        waiting.attempts += 1
+        waiting.fail()
         if isinstance(exc, PartlyDelivered):
             self._works()
-            waiting.due = now + max(asked, self._pause(waiting.attempts))
+            waiting.postpone(now + max(asked, self._pause(waiting.attempts)))
             return
         if not self._failures or waiting.attempts > 1:
             self._failures += 1
@@ -354,7 +366,7 @@ class Backlog:
         # All that were offered, so that they stay in their order.
         for each in self._waiting:
             if each.attempts:
-                each.due = max(each.due, until)
+                each.postpone(until)
 
     def _ready(self, waiting: Waiting) -> float:
         if waiting.attempts:

@@ -219,7 +219,7 @@ async def run(
             # Before it is entered, so that waiting clients already find the backends.
             await frontend.open(offered)
             async with proxy, around(frontend) as leave, beside(frontend, reload):
-                signals.restart = reload.request
+                signals.on_restart(reload.request)
                 await _relay(frontend, service, signals)
                 await reload.stop()
                 leave()

@@ -111,7 +111,7 @@ async def newest(candidates: Candidates) -> Release:
     try:
         release = await candidates.details(best)
     except NoRelease as exc:
-        exc.refused = (*passed, *exc.refused)
+        exc.prepend(passed)
         raise
     return replace(release, refused=(*passed, *release.refused))
 

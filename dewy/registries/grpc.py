@@ -122,14 +122,14 @@ class GRPCRegistry:
 
     def _request(self) -> CurrentRequest:
         platform = self._options.selection.platform
-        request = CurrentRequest(
-            arch=platform.arch, os=platform.os, labels=self._labels
+        # A field that is None is not sent.
+        return CurrentRequest(
+            arch=platform.arch,
+            os=platform.os,
+            labels=self._labels,
+            host=self._host or None,
+            arifact_name=self._options.artifact or None,
         )
-        if self._host:
-            request.host = self._host
-        if self._options.artifact:
-            request.arifact_name = self._options.artifact
-        return request
 
     def _release(self, answer: CurrentResponse) -> Release:
         if not (answer.tag or answer.artifact_url):

@@ -37,6 +37,10 @@ class Context(ssl.SSLContext):
 
     current: ssl.SSLContext
 
+    async def read(self) -> None:
+        """Read the authorities, the first time or again."""
+        self.current = await asyncio.to_thread(_context)
+
     def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
         return self.current.wrap_bio(*args, **kwargs)
 
@@ -72,7 +76,7 @@ class Authorities:
             return True
 
     async def _read(self, look: Look | None) -> None:
-        self.context.current = await asyncio.to_thread(_context)
+        await self.context.read()
         self._seen, self._loaded = look, True
         warn_once(log, "authorities", await _troubles())
 

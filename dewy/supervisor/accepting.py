@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from ..logs import duration
 from ..notifiers import NoticeKind
@@ -56,6 +56,8 @@ class AcceptWatch:
         self._told: Worker | None = None
         self._restarted: Worker | None = None
         self._successor: Worker | None = None
+        self._problems: Sequence[str] = ()
+        generations.watches.append(lambda: self._problems)
 
     @property
     def undecided(self) -> bool:
@@ -67,14 +69,13 @@ class AcceptWatch:
         self._listeners.restore()
         worker = self._generations.serving
         if worker is None or not worker.alive or self._generations.starts:
-            self._generations.unaccepted = []
+            self._problems = ()
             return self._queues.clear()
         self._follow(worker)
         for listener in self._listeners:
             self._queues[listener.name] = await self._look_at(listener)
         stuck = {n: q for n, q in self._queues.items() if q.stuck(self._patience)}
-        problems = [queue.describe(name) for name, queue in stuck.items()]
-        self._generations.unaccepted = problems
+        self._problems = [queue.describe(name) for name, queue in stuck.items()]
         if not stuck:
             return self._recovered()
         if worker is self._generations.serving and self._is_due(worker):
@@ -113,7 +114,7 @@ class AcceptWatch:
                 "waited": duration(queue.at - queue.since),
             }
             log.warning("Nothing accepts connections", extra=fields)
-        problem = "; ".join(self._generations.unaccepted)
+        problem = "; ".join(self._problems)
         self._tell(NoticeKind.ERROR, f"{problem}; {self._answer(worker, stuck)}")
 
     def _answer(self, worker: Worker, stuck: Mapping[str, AcceptQueue]) -> str:

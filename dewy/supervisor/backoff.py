@@ -83,6 +83,14 @@ class Deaths:
         self.by_reason[death.reason] += 1
         self.last = death
 
+    def prolong(self, lived: float) -> None:
+        """Add to the row the end of a generation that lived *lived* seconds."""
+        self.backoff = self.backoff.died(lived)
+
+    def end_row(self) -> None:
+        """End the row: it says nothing of the release that is to run now."""
+        self.backoff = Backoff()
+
     def trouble(self, lives: float | None) -> str:
         """
         Return what is wrong, in a phrase; "" once a generation has lasted.

@@ -35,7 +35,7 @@ class Candidate:
 
         worker: The generation, once it was started.
 
-        ready: Whether it enters service as soon as the switch is left.
+        ready: Set when it enters service as soon as the switch is left.
 
         over: Set when the switch was left.
 
@@ -54,17 +54,28 @@ class Candidate:
         self.checked = True
         self.changes = False
         self.worker: Worker | None = None
-        self.ready = False
+        self.ready = asyncio.Event()
         self.over = asyncio.Event()
 
-    async def start(self) -> None:
+    async def start(self, place: Step | None = None, *, checked: bool = True) -> None:
         """
-        Start the generation; return once it is ready and healthy.
+        Start the generation; return once it is ready, and healthy if *checked*.
+
+        It is of another release than the one that runs where *place* points `current`
+        at that.
 
         Raises:
             StartFailed: the generation does not get ready.
         """
+        self.checked = checked
+        if place:
+            self.place, self.changes = place, True
         await self._start(self)
+
+    def begin(self, worker: Worker) -> None:
+        """Begin with *worker*, which ends with the switch if that fails."""
+        self.worker = worker
+        self.progress(f"generation {worker.generation} is starting")
 
 
 async def wait_executed(worker: Worker, policy: Policy, program: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from ..deploy.deployer import Progress, Switch
-from ..deploy.releases import Releases
+from ..deploy.releases import Releases, Trial
 from ..deploy.state import Installed
 from .candidate import Candidate
 from .generations import Generations
@@ -19,7 +19,7 @@ class ServerDeployer:
         self._releases = releases
         self._generations = generations
         # A draining generation may open more of its files.
-        releases.in_use = generations.releases
+        releases.users.append(generations.releases)
 
     async def alive(self) -> bool:
         return self._generations.alive
@@ -33,9 +33,7 @@ class ServerDeployer:
     async def put_back(self, previous: Installed) -> None:
         await self._generations.call_off_restart()
         async with self._generations.placing:
-            if self._releases.trial is not None:
-                self._releases.trial.back = previous.directory
-            await self._releases.switch(previous.directory)
+            await self._releases.put_back(previous.directory)
 
     async def heal(self, running: Installed) -> None:
         """Do nothing: the supervisor heals the generations at once."""
@@ -50,16 +48,15 @@ class ServerDeployer:
                 self._generations.switch(progress) as candidate,
                 self._releases.trying(target.directory) as trial,
             ):
-                candidate.place = trial.place
-                candidate.changes = True
-                yield _Start(candidate)
+                yield _Start(candidate, trial)
 
 
 class _Start:
     """Start of a release, which serves once a generation of it is ready."""
 
-    def __init__(self, candidate: Candidate) -> None:
+    def __init__(self, candidate: Candidate, trial: Trial) -> None:
         self._candidate = candidate
+        self._trial = trial
 
     async def serve(self) -> None:
-        await self._candidate.start()
+        await self._candidate.start(self._trial.place)

@@ -18,12 +18,13 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from itertools import chain
 from pathlib import Path
 
 from ..config import Endpoint
 from ..errors import DeploymentError, RestartCalledOff, StartFailed
 from ..histogram import DRAIN_BOUNDS, Checks, Histogram
-from .backoff import Backoff, Deaths
+from .backoff import Deaths
 from .candidate import Candidate, Step, wait_executed, wait_ready
 from .environment import EnvDir, EnvFiles, environment, pinned, release_of
 from .policy import Policy
@@ -82,7 +83,7 @@ class Generations:
 
         unhealthy: Problem with the answers of the serving generation, or "".
 
-        unaccepted: Phrase for each port whose clients wait to be accepted.
+        watches: Each returns a phrase for every problem that it found.
     """
 
     def __init__(
@@ -127,7 +128,7 @@ class Generations:
         self.deaths = Deaths()
         self.restarts = 0
         self.unhealthy = ""
-        self.unaccepted: list[str] = []
+        self.watches: list[Callable[[], Sequence[str]]] = []
         self.drains = Histogram(DRAIN_BOUNDS)
         self.checks = Checks()
         self._retiring: set[asyncio.Task[None]] = set()
@@ -209,8 +210,9 @@ class Generations:
         async with self.switch() as candidate:
             if self.serving is None:
                 return False
-            candidate.checked = checked
-            await candidate.start()
+            await candidate.start(checked=checked)
+        # One that is not checked leads back to another release.
+        self.restarts += checked
         return True
 
     async def call_off_restart(self) -> None:
@@ -244,8 +246,8 @@ class Generations:
         """
         async with self.placing:
             await candidate.place()
-            candidate.worker = worker = self._new_worker()
-            candidate.progress(f"generation {worker.generation} is starting")
+            worker = self._new_worker()
+            candidate.begin(worker)
             await self._launch(worker)
         await self._await_ready(worker, notifies=self.notifies)
         candidate.progress(f"generation {worker.generation} is ready")
@@ -256,7 +258,7 @@ class Generations:
         async with self.placing:
             await candidate.place()
         self._require_current(candidate)
-        candidate.ready = True
+        candidate.ready.set()
 
     async def respawn(self) -> None:
         """
@@ -269,7 +271,7 @@ class Generations:
             StartFailed: the generation did not get ready. It is `serving` all the same,
                 so that the supervisor answers its death too.
         """
-        if self._candidate and self._candidate.ready:
+        if self._candidate and self._candidate.ready.is_set():
             await self._candidate.over.wait()
         if self.alive:
             return
@@ -312,7 +314,8 @@ class Generations:
         except BaseException as exc:
             if ready:
                 await cancel(ready)
-            worker.called_off = isinstance(exc, asyncio.CancelledError)
+            if isinstance(exc, asyncio.CancelledError):
+                worker.call_off()
             self._retire(worker)
             self.changed.set()
             raise
@@ -358,7 +361,8 @@ class Generations:
             lives = serving.loop.time() - serving.since
         unhealthy = self.unhealthy and f"the program is unhealthy: {self.unhealthy}"
         trouble = self.deaths.trouble(lives)
-        told = (starting, self._strange, trouble, unhealthy, *self.unaccepted)
+        watched = chain.from_iterable(watch() for watch in self.watches)
+        told = (starting, self._strange, trouble, unhealthy, *watched)
         return [text for text in told if text]
 
     @property
@@ -427,10 +431,10 @@ class Generations:
             mark=f"{worker.generation}@{self._run}@{self._root}",
         )
         descriptors = self._listeners.descriptors
-        worker.release = await asyncio.to_thread(release_of, self._root)
+        release = await asyncio.to_thread(release_of, self._root)
         program = await asyncio.to_thread(pinned, self._program, self._root)
         with afforded():
-            worker.spawn(program, self._root, variables, descriptors)
+            worker.spawn(program, self._root, variables, descriptors, release)
         await self._record()
         # Whoever wants `current` waits no longer for a program on a mount that hangs.
         with suppress(TimeoutError):
@@ -455,8 +459,7 @@ class Generations:
         self._listeners.restore()
         if old is not None:
             if old.release != worker.release:
-                # The row of deaths says nothing of another release.
-                self.deaths.backoff = Backoff()
+                self.deaths.end_row()
             self._retire(old)
         self.changed.set()
         address = self.policy.health_path and self._listeners.lowest

@@ -100,6 +100,22 @@ class _Stream:
         self.sink = sink
         self.pending = b""
 
+    def read(self) -> bytes:
+        """Read what is there, which is then still to write; b"" at the end."""
+        self.pending = os.read(self.source, CHUNK)
+        return self.pending
+
+    def write(self) -> None:
+        """Write some of what is pending, in whole lines if possible."""
+        end = self.pending.rfind(b"\n", 0, WRITE) + 1 or WRITE
+        try:
+            self.pending = self.pending[os.write(self.sink, self.pending[:end]) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            # The reader is gone, or the disk is full; the program runs on.
+            self.pending = b""
+
 
 class Output:
     """
@@ -228,31 +244,19 @@ class Output:
         selector.register(stream.source, EVENT_READ, partial(self._read, stream))
 
     def _read(self, stream: _Stream, selector: PollSelector) -> None:
-        data = os.read(stream.source, CHUNK)
+        data = stream.read()
         selector.unregister(stream.source)
         if not data:
             self._streams.remove(stream)
             return
         self._tail.add(stream, data)
-        stream.pending = data
         selector.register(stream.sink, EVENT_WRITE, partial(self._write, stream))
 
     def _write(self, stream: _Stream, selector: PollSelector) -> None:
-        stream.pending = _write(stream.sink, stream.pending)
+        stream.write()
         if not stream.pending:
             selector.unregister(stream.sink)
             self._await_source(selector, stream)
-
-
-def _write(sink: int, data: bytes) -> bytes:
-    """Write some of *data*, in whole lines if possible; return the rest."""
-    end = data.rfind(b"\n", 0, WRITE) + 1 or WRITE
-    try:
-        return data[os.write(sink, data[:end]) :]
-    except BlockingIOError:
-        return data
-    except OSError:
-        return b""  # The reader is gone, or the disk is full; the program runs on.
 
 
 def _pipe(reading: ExitStack, writing: ExitStack) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from ..errors import DeploymentError, RestartCalledOff
 from ..logs import detailed, duration
-from .backoff import Backoff, Death
+from .backoff import Death
 from .generations import Generations
 from .worker import Worker
 
@@ -90,11 +90,13 @@ class Supervisor:
             generations.deaths.add(_death(worker, lived))
             _log_death(worker, lived)
             moved = await self._moved(worker)
-        backoff = generations.deaths.backoff
-        generations.deaths.backoff = backoff = (
-            Backoff() if moved else backoff.died(lived)
-        )
-        if backoff.delay and await self._changes_within(backoff.delay):
+        deaths = generations.deaths
+        if moved:
+            deaths.end_row()
+        else:
+            deaths.prolong(lived)
+        delay = deaths.backoff.delay
+        if delay and await self._changes_within(delay):
             return
         if worker is generations.serving:
             await self._try_again()
@@ -121,7 +123,6 @@ class Supervisor:
         except RestartCalledOff as exc:
             log.info("Restart called off", extra={"why": str(exc)})
             return
-        self.generations.restarts += restarted
         if not restarted:
             log.warning("Restart had nothing to restart")
 

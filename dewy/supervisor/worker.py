@@ -141,13 +141,15 @@ class Worker:
         cwd: Path,
         environment: Mapping[str, str],
         descriptors: Sequence[int],
+        release: str = "",
     ) -> None:
         """
-        Fork; the child waits for `go` before it becomes *program*.
+        Fork; the child waits for `go` before it becomes *program*, of *release*.
 
         Called in the main thread: the kernel's parent-death signal is tied to
         the thread that forked. It blocks for the few milliseconds of a vfork.
         """
+        self.release = release
         self._control, theirs = socket.socketpair()
         self._control.setblocking(False)
         listening = ",".join(map(str, descriptors)) or "-"
@@ -273,6 +275,10 @@ class Worker:
             self._output.close()
         if self.alive:
             self.exited.set_result(127)
+
+    def call_off(self) -> None:
+        """Take its end for no death: another one took over while it started."""
+        self.called_off = True
 
     def kill(self) -> None:
         """Send SIGKILL to whatever is left of this generation."""

@@ -144,13 +144,11 @@ def _of_backend(backend: ObservedBackend, labels: tuple[str, ...]) -> Iterator[P
 
 
 def _durations(counted: PortStats) -> Histogram:
-    return Histogram.of(DURATION_BOUNDS, counted.duration, counted.duration_seconds)
+    return Histogram(DURATION_BOUNDS, counted.duration, counted.duration_seconds)
 
 
 def _latencies(counted: PortStats) -> Histogram:
-    return Histogram.of(
-        CONNECT_BOUNDS, counted.connect_latency, counted.connect_seconds
-    )
+    return Histogram(CONNECT_BOUNDS, counted.connect_latency, counted.connect_seconds)
 
 
 def _name(endpoint: Endpoint) -> str:

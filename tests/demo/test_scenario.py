@@ -39,8 +39,8 @@ def test_failed_request_yields_nonzero_exit_status(
     if failure:
         tally.failed(failure)
 
-    async def told(*args: object) -> object:
-        return type("Load", (), {"tally": tally})
+    async def told(*args: object) -> tuple[Tally, scenario.Story]:
+        return tally, scenario.Story(0.6, "it crashed", "v1.1.0")
 
     monkeypatch.setattr(scenario, "_tell_story", told)
 

@@ -69,8 +69,7 @@ def test_attempts_keep_their_own_marks() -> None:
 def test_idle_step_is_logged_and_not_told() -> None:
     """People who wait would take it for a hook that runs."""
     told: list[str] = []
-    attempt = Attempt("v2", "v1", "deploy", 0.0)
-    attempt.listener = told.append
+    attempt = Attempt("v2", "v1", "deploy", 0.0, listener=told.append)
     attempt.reach("fetch")
     attempt.reach("before-hook", idle=True)
     attempt.reach("start")

@@ -9,8 +9,9 @@ import pytest
 from dewy.deploy.changes import Attempt, Busy, Cancelled, Change, ChangeSlot
 
 
-def change(target: str = "v2") -> Change:
-    return Change(Attempt(target, "v1", "deploy", 0.0))
+def change(target: str = "v2", slot: ChangeSlot | None = None) -> Change:
+    listener = slot.publish if slot else print
+    return Change(Attempt(target, "v1", "deploy", 0.0, listener=listener))
 
 
 class Work:
@@ -173,8 +174,8 @@ async def test_listeners_receive_deployment_steps() -> None:
         change.attempt.note("10 of 20 MiB")
 
     with slot.listening(said.append):
-        await slot.run(change(), work)
-    await slot.run(change(), work)
+        await slot.run(change(slot=slot), work)
+    await slot.run(change(slot=slot), work)
 
     assert ["fetching v2", "10 of 20 MiB"] == said
 
@@ -190,7 +191,7 @@ async def test_listener_that_fails_does_not_fail_the_change() -> None:
         return "done"
 
     with slot.listening(fail):
-        assert "done" == await slot.run(change(), work)
+        assert "done" == await slot.run(change(slot=slot), work)
 
 
 async def test_second_cancellation_does_not_break_off_the_undoing():
@@ -221,8 +222,8 @@ async def test_second_cancellation_does_not_break_off_the_undoing():
 
 async def test_download_progress_is_attributed_to_its_change() -> None:
     """`status` has all of it, and whoever waits is told what is news."""
-    slot, work, made = ChangeSlot(), Work(), change()
-    heard: list[str] = []
+    slot, work, heard = ChangeSlot(), Work(), list[str]()
+    made = change(slot=slot)
     slot.advance("v2", "nobody is there", True)
     task = await started(slot, work, made)
     with slot.listening(heard.append):

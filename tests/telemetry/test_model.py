@@ -36,7 +36,7 @@ def test_every_point_keeps_its_name_unit_and_labels(points: list[Point]) -> None
 
 def test_histogram_is_exported_without_min_and_max() -> None:
     """Its least and greatest value nobody counted, so they are left out."""
-    counted = Histogram.of((1.0, 5.0), (2, 0, 3), 40.5)
+    counted = Histogram((1.0, 5.0), (2, 0, 3), 40.5)
     data = Model(Resource({})).made(
         [Point("dewy.deployment.duration", counted, ("server",))]
     )
