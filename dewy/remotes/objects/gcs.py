@@ -7,10 +7,10 @@ import io
 import json
 import os
 import re
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -19,6 +19,7 @@ from typing import Any, Self
 from urllib.parse import SplitResult, quote, unquote, urljoin
 
 from google.auth.exceptions import DefaultCredentialsError
+from google.auth.transport.requests import AuthorizedSession
 from google.cloud import storage
 from google.cloud.storage.exceptions import InvalidResponse
 
@@ -29,7 +30,7 @@ from ..http import STANDARD
 from ..transfer import Interrupted
 from ..vendor_files import read_by_google
 from . import HASTE, Content, ObjectPage, Stat, gcs_errors
-from .store import Renewals, quoted
+from .store import ClientStore, quoted
 
 OPTIONS: Mapping[str, str] = {}
 """The options in the query of every such URL."""
@@ -98,11 +99,14 @@ FIELDS = (
 )
 PAGE = 1000
 
+REFRESH = 300
+"""Seconds that a new token may take to come: those of Google's client."""
+
 ABSENT = frozenset({404})
 CONFLICT = frozenset({412})
 
 
-class GCSStore:
+class GCSStore(ClientStore):
     """
     A bucket.
 
@@ -111,11 +115,8 @@ class GCSStore:
     """
 
     def __init__(self, bucket: str) -> None:
+        super().__init__(f"gs://{bucket}", read_by_google, gcs_errors.translated)
         self._bucket = bucket
-        self._lock = threading.Lock()
-        self._renewals = Renewals()
-        self._made: Any = None
-        self._told = threading.local()
         try:
             self._client()
         except DefaultCredentialsError as exc:
@@ -125,14 +126,6 @@ class GCSStore:
                     f"{self}: GOOGLE_APPLICATION_CREDENTIALS names no file with"
                     " the key of a service account"
                 ) from exc
-
-    def __str__(self) -> str:
-        return f"gs://{self._bucket}"
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files that the next call reads: none while there is a client."""
-        return () if self._made is not None else read_by_google(os.environ)
 
     def page(self, prefix: str, delimiter: str, more: str) -> ObjectPage:
         with self._asking() as client:
@@ -182,7 +175,7 @@ class GCSStore:
             blob = client.bucket(self._bucket).blob(key)
             into = Limited(limit, f"{key} in {self}")
             blob.download_to_file(into, raw_download=True, **ONCE)
-            return Content(into.getvalue(), _version(blob), self._now())
+            return Content(into.getvalue(), _version(blob), _now())
         return None
 
     def put(self, key: str, value: bytes, kind: str) -> str:
@@ -211,56 +204,65 @@ class GCSStore:
         with self._asking(ABSENT) as client:
             client.bucket(self._bucket).blob(key).delete(**ONCE)
 
-    def close(self) -> None:
-        with self._lock:
-            if self._made is not None:
-                self._made.close()
-            self._made = None
+    def _connect(self) -> Any:
+        emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
+        if emulator and "://" not in emulator:
+            # The form that Google's client for Go takes, and that for Python does not.
+            return _Client(client_options={"api_endpoint": f"http://{emulator}"})
+        return _Client(project=os.environ.get("GOOGLE_CLOUD_PROJECT") or None)
 
-    def _forget(self) -> None:
-        """Have the next call read credentials and authorities again."""
-        if self._renewals.permitted():
-            self.close()
 
-    @contextmanager
-    def _asking(self, expected: frozenset[int] = frozenset()) -> Iterator[Any]:
-        """Lend the client; the block ends quietly with a status that is *expected*."""
-        with gcs_errors.translated(str(self), self._forget):
-            try:
-                yield self._client()
-            except gcs_errors.FAILURES as exc:
-                if gcs_errors.status(exc) not in expected:
-                    raise
+class _Client(storage.Client):  # type: ignore[misc]  # without types
+    """Google's client, with a session of dewy's."""
 
-    def _client(self) -> Any:
-        with self._lock:
-            if self._made is None:
-                self._made = _connect()
-                # The client would look the bucket up, to name it in traces.
-                self._made._bucket_metadata_cache = None
-                self._made._http.hooks["response"].append(self._hear)
-                # Else a `.netrc` with an entry for the host replaces Google's token.
-                self._made._http.auth = _as_it_is
-                _choose_proxies(self._made._http)
-            return self._made
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # It would look the bucket up, to name it in traces.
+        self._bucket_metadata_cache = None
+        self._http_internal = _Session(self._credentials, refresh_timeout=REFRESH)
+        self._http_internal.configure_mtls_channel(self._client_cert_source)
 
-    def _hear(self, response: Any, *args: object, **kwargs: object) -> None:
-        # Only here are the headers of an answer to be seen.
-        self._told.date = response.headers.get("Date", "")
-        if response.is_redirect and response.url.startswith("https:"):
-            target = urljoin(response.url, response.headers["Location"])
-            if target.startswith("http:"):
-                raise gcs_errors.Downgraded
-        if response.status_code == HTTPStatus.UNAUTHORIZED:
-            # Google's client asks for a new token and forgets the answer: read to the
-            # end, it gives its connection back.
-            _ = response.content
 
-    def _now(self) -> float | None:
-        try:
-            return parsedate_to_datetime(self._told.date).timestamp()
-        except (AttributeError, ValueError):
-            return None
+class _Session(AuthorizedSession):  # type: ignore[misc]  # without types
+    """Google's session, with proxies chosen as all of dewy does, not as requests."""
+
+    def __init__(self, credentials: Any, **options: Any) -> None:
+        super().__init__(credentials, **options)
+        # Else a `.netrc` with an entry for the host replaces Google's token.
+        self.auth = _as_it_is
+        self.hooks["response"].append(_hear)
+
+    def merge_environment_settings(self, url: str, *given: Any) -> dict[str, Any]:
+        found: dict[str, Any] = super().merge_environment_settings(url, *given)
+        return found | {"proxies": proxies_for(url)}
+
+
+def _as_it_is(request: Any) -> Any:
+    return request
+
+
+_date: ContextVar[str] = ContextVar("date", default="")
+"""The date of the last answer to this thread."""
+
+
+def _hear(response: Any, *args: object, **kwargs: object) -> None:
+    # Only here are the headers of an answer to be seen.
+    _date.set(response.headers.get("Date", ""))
+    if response.is_redirect and response.url.startswith("https:"):
+        target = urljoin(response.url, response.headers["Location"])
+        if target.startswith("http:"):
+            raise gcs_errors.Downgraded
+    if response.status_code == HTTPStatus.UNAUTHORIZED:
+        # Google's client asks for a new token and forgets the answer: read to the end,
+        # it gives its connection back.
+        _ = response.content
+
+
+def _now() -> float | None:
+    try:
+        return parsedate_to_datetime(_date.get()).timestamp()
+    except ValueError:
+        return None
 
 
 class Slow(Exception):
@@ -295,29 +297,6 @@ class Limited(io.BytesIO):
         if self.tell() + len(data) > self._limit:
             raise RemoteError(f"{self._what} is larger than {self._limit} bytes")
         return super().write(data)
-
-
-def _connect() -> Any:
-    emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
-    if emulator and "://" not in emulator:
-        # The form that Google's client for Go takes, and that for Python does not.
-        return storage.Client(client_options={"api_endpoint": f"http://{emulator}"})
-    return storage.Client(project=os.environ.get("GOOGLE_CLOUD_PROJECT") or None)
-
-
-def _choose_proxies(session: Any) -> None:
-    """Have *session* choose proxies as all of dewy does, and not as requests does."""
-    usual = session.merge_environment_settings
-
-    def settings(url: str, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
-        found = usual(url, proxies, stream, verify, cert)
-        return found | {"proxies": proxies_for(url)}
-
-    session.merge_environment_settings = settings
-
-
-def _as_it_is(request: Any) -> Any:
-    return request
 
 
 def _version(blob: Any) -> str:

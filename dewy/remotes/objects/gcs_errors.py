@@ -6,7 +6,7 @@ What a server sends is not quoted: it may hold secrets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
@@ -20,6 +20,7 @@ from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from ...errors import AccessRefused, Distrusted, RateLimited, RemoteError
 from .. import http
 from ..transfer import Interrupted
+from .store import NoCredentials
 
 CREDENTIALS = (
     "set GOOGLE_APPLICATION_CREDENTIALS, run `gcloud auth application-default login`,"
@@ -38,40 +39,38 @@ DOWNGRADE = "redirects from https to plain http, where dewy does not go"
 FAILURES = (GoogleAPICallError, InvalidResponse)
 """The exceptions that carry an answer other than the one asked for."""
 
+BROKEN = (
+    ConnectionError,
+    DataCorruption,
+    TimeoutError,
+    urllib3.exceptions.HTTPError,
+)
+"""The exceptions of a connection, beside those of the libraries above it."""
+
 
 class Downgraded(Exception):
     """The server redirects from https to plain http."""
 
 
 @contextmanager
-def translated(where: str, forget: Callable[[], None] = lambda: None) -> Iterator[None]:
+def translated(where: str, expected: frozenset[int] = frozenset()) -> Iterator[None]:
     """
     Turn what Google's client raises into RemoteError, naming *where*.
 
-    *forget* is called where there were no credentials, or they or a certificate were
-    refused.
+    An answer whose status is *expected* ends the block quietly.
     """
     try:
         yield
     except FAILURES as exc:
-        raise _forgotten(refusal(where, exc), forget) from None
+        if status(exc) not in expected:
+            raise refusal(where, exc) from None
     except requests.JSONDecodeError:
         # Of the next kind as well, but no trouble of the connection.
         raise
     except Downgraded:
         raise RemoteError(f"{where} {DOWNGRADE}") from None
-    except (auth.GoogleAuthError, requests.RequestException, DataCorruption) as exc:
-        if isinstance(exc, auth.DefaultCredentialsError):
-            forget()
-        raise _forgotten(complaint(where, exc), forget) from None
-    except (urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as exc:
+    except (auth.GoogleAuthError, requests.RequestException, *BROKEN) as exc:
         raise complaint(where, exc) from None
-
-
-def _forgotten(error: RemoteError, forget: Callable[[], None]) -> RemoteError:
-    if isinstance(error, AccessRefused):
-        forget()
-    return error
 
 
 def status(exc: BaseException) -> int:
@@ -98,7 +97,7 @@ def complaint(where: str, exc: BaseException) -> RemoteError:
     """Return the error for a request that got no answer."""
     match exc:
         case auth.DefaultCredentialsError():
-            return RemoteError(f"{where}: found no credentials; {CREDENTIALS}")
+            return NoCredentials(f"{where}: found no credentials; {CREDENTIALS}")
         case auth.RefreshError() if not exc.retryable:
             return AccessRefused(
                 f"{where}: these credentials were refused; {CREDENTIALS}"

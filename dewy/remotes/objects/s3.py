@@ -6,10 +6,9 @@ import base64
 import logging
 import os
 import re
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -20,7 +19,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 import boto3
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import ClientError, ConfigParseError
+from botocore.exceptions import ConfigParseError
 
 from ... import __version__, urls
 from ...errors import ConfigError, RemoteError
@@ -30,7 +29,7 @@ from ..transfer import Interrupted
 from ..vendor_files import read_by_boto3
 from . import HASTE, Content, ObjectPage, Stat, s3_errors
 from .s3_errors import ABSENT, CONFLICT
-from .store import Renewals, quoted
+from .store import ClientStore, quoted
 
 OPTIONS: Mapping[str, str] = {"endpoint": "", "region": ""}
 """The options in the query of every such URL."""
@@ -137,7 +136,7 @@ ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 logging.getLogger("botocore.credentials").setLevel(logging.WARNING)
 
 
-class S3Store:
+class S3Store(ClientStore):
     """
     A bucket.
 
@@ -146,24 +145,13 @@ class S3Store:
     """
 
     def __init__(self, region: str, bucket: str, endpoint: str, *, shown: str) -> None:
+        super().__init__(shown, read_by_boto3, s3_errors.translated)
         self._region = region
         self._bucket = bucket
         self._endpoint = endpoint
-        self._shown = shown
-        self._lock = threading.Lock()
-        self._renewals = Renewals()
-        self._made: Any = None
         # A broken file, of others than dewy, is told when the bucket is asked.
         with s3_errors.configured(shown), suppress(ConfigParseError):
             self._client()
-
-    def __str__(self) -> str:
-        return self._shown
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files that the next call reads: none while there is a client."""
-        return () if self._made is not None else read_by_boto3(os.environ)
 
     def page(self, prefix: str, delimiter: str, more: str) -> ObjectPage:
         asked = {"Prefix": prefix, "Delimiter": delimiter, "ContinuationToken": more}
@@ -246,33 +234,6 @@ class S3Store:
     def delete(self, key: str) -> None:
         with self._asking() as client:
             client.delete_object(Bucket=self._bucket, Key=key)
-
-    def close(self) -> None:
-        with self._lock:
-            if self._made is not None:
-                self._made.close()
-            self._made = None
-
-    def _forget(self) -> None:
-        """Have the next call read credentials and authorities again."""
-        if self._renewals.permitted():
-            self.close()
-
-    @contextmanager
-    def _asking(self, expected: frozenset[str] = frozenset()) -> Iterator[Any]:
-        """Lend the client; the block ends quietly with an error that is *expected*."""
-        with s3_errors.translated(self._shown, self._forget):
-            try:
-                yield self._client()
-            except ClientError as exc:
-                if s3_errors.code(exc) not in expected:
-                    raise
-
-    def _client(self) -> Any:
-        with self._lock:
-            if self._made is None:
-                self._made = self._connect()
-            return self._made
 
     def _connect(self) -> Any:
         session = _session()

@@ -7,7 +7,7 @@ What a server sends is not quoted, but for its code: the rest may hold secrets.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 
@@ -16,6 +16,7 @@ from botocore import exceptions as aws
 from ...errors import AccessRefused, ConfigError, Distrusted, RemoteError
 from .. import http
 from ..transfer import Interrupted
+from .store import NoCredentials
 
 CREDENTIALS = (
     "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give this"
@@ -95,28 +96,21 @@ def status(exc: aws.ClientError) -> int:
 
 
 @contextmanager
-def translated(where: str, forget: Callable[[], None] = lambda: None) -> Iterator[None]:
+def translated(where: str, expected: frozenset[str] = frozenset()) -> Iterator[None]:
     """
     Turn what boto3 raises into RemoteError, naming *where*.
 
-    *forget* is called where there were no credentials, or they or a certificate were
-    refused: a client keeps to what it has read.
+    An answer whose code is *expected* ends the block quietly.
     """
     try:
         yield
     except aws.ClientError as exc:
-        raise _forgotten(refusal(where, exc), forget) from None
+        if code(exc) not in expected:
+            raise refusal(where, exc) from None
     except NOT_FOUND_CREDENTIALS:
-        forget()
-        raise RemoteError(f"{where}: found no credentials; {CREDENTIALS}") from None
+        raise NoCredentials(f"{where}: found no credentials; {CREDENTIALS}") from None
     except aws.BotoCoreError as exc:
-        raise _forgotten(complaint(where, exc), forget) from None
-
-
-def _forgotten(error: RemoteError, forget: Callable[[], None]) -> RemoteError:
-    if isinstance(error, AccessRefused):
-        forget()
-    return error
+        raise complaint(where, exc) from None
 
 
 @contextmanager

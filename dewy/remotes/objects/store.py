@@ -1,5 +1,5 @@
 """
-The interface to an object store, which one class per vendor implements.
+The interface to an object store, which one class per vendor implements, and their base.
 
 Every method blocks, for as long as one request and its answer take: `Objects`
 runs them in threads, gives them deadlines, and puts them together.
@@ -7,14 +7,23 @@ runs them in threads, gives them deadlines, and puts them together.
 
 from __future__ import annotations
 
+import os
+import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote
+
+from ...errors import AccessRefused, RemoteError
+
+Reads = Callable[[Mapping[str, str]], tuple[Path, ...]]
+Translated = Callable[[str, frozenset[Any]], AbstractContextManager[None]]
 
 HASTE = 30.0
 """Seconds after which a piece is taken as far as it has come."""
@@ -212,3 +221,66 @@ class Renewals:
             return False
         self._times.append(now)
         return True
+
+
+class NoCredentials(RemoteError):
+    """No credentials were found; those that come later are read by another client."""
+
+
+class ClientStore(ABC):
+    """
+    A bucket behind the client of its vendor, which keeps to what it has read.
+
+    After a refusal of credentials or of a certificate, the next call makes another.
+
+    Args:
+        shown: The bucket, for messages.
+
+        reads: Returns the files that making a client reads, by the environment.
+
+        translated: Turns what the client raises into RemoteError, naming the bucket;
+            an answer that is expected ends the block quietly.
+    """
+
+    def __init__(self, shown: str, reads: Reads, translated: Translated) -> None:
+        self._shown = shown
+        self._reads = reads
+        self._translated = translated
+        self._lock = threading.Lock()
+        self._renewals = Renewals()
+        self._made: Any = None
+
+    def __str__(self) -> str:
+        return self._shown
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that the next call reads: none while there is a client."""
+        return () if self._made is not None else self._reads(os.environ)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._made is not None:
+                self._made.close()
+            self._made = None
+
+    @contextmanager
+    def _asking(self, expected: frozenset[Any] = frozenset()) -> Iterator[Any]:
+        """Lend the client; the block ends quietly with an answer that is *expected*."""
+        try:
+            with self._translated(self._shown, expected):
+                yield self._client()
+        except (AccessRefused, NoCredentials):
+            if self._renewals.permitted():
+                self.close()
+            raise
+
+    def _client(self) -> Any:
+        with self._lock:
+            if self._made is None:
+                self._made = self._connect()
+            return self._made
+
+    @abstractmethod
+    def _connect(self) -> Any:
+        """Make a client; this reads files, and may ask for credentials."""
