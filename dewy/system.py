@@ -8,10 +8,13 @@ import os
 import random
 import resource
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from threading import Thread
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -177,6 +180,14 @@ async def wait_pid(pid: int) -> None:
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)
+
+
+def reap_later(process: subprocess.Popen[bytes]) -> None:
+    """Have *process*, which was killed, reaped when it ends: it may hang till then."""
+    # Without a thread the next process that is started does it.
+    with suppress(RuntimeError):
+        name = f"end of process {process.pid}"
+        Thread(target=process.wait, name=name, daemon=True).start()
 
 
 def _has_ended(pid: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 from dewy import system
 from dewy.system import Clock, is_cancelled
+from tests.eventually import soon
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -90,6 +92,16 @@ def test_process_that_is_gone_has_no_start() -> None:
 
     process.wait()
     assert system.start_time(process.pid) is None
+
+
+def test_killed_process_is_reaped_without_being_waited_for() -> None:
+    process = subprocess.Popen(["sleep", "600"])
+    system.reap_later(process)
+    process.kill()
+
+    soon(lambda: process.returncode is not None)
+
+    assert -signal.SIGKILL == process.returncode
 
 
 def test_descriptor_limit_is_raised_and_remembered(

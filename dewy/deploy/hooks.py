@@ -21,7 +21,7 @@ from ..errors import HookFailed, last_words
 from ..logs import duration
 from ..notifiers import Hook, NoticeKind
 from ..notifiers.format import tail
-from ..system import wait_pid
+from ..system import reap_later, wait_pid
 from .changes import Attempt
 from .deployment_log import DeploymentLog
 from .release_store import ReleaseStore
@@ -34,8 +34,6 @@ MOST_LOGGED = 2000
 
 SHELL = "/bin/sh"
 STOP_GRACE = 5.0
-
-_abandoned: list[subprocess.Popen[bytes]] = []
 
 # Variables about dewy's own sockets and watchdog, which a hook has not.
 OURS = ("NOTIFY_SOCKET", "LISTEN_", "WATCHDOG_")
@@ -192,8 +190,8 @@ class _Shell:
         return self._process.wait()
 
     def abandon(self) -> None:
-        """Leave it to the next subreaper: it hangs in the kernel."""
-        _abandoned.append(self._process)
+        """Wait no longer for it: it hangs in the kernel."""
+        reap_later(self._process)
 
 
 async def _end(process: _Shell) -> int:

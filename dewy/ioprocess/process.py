@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
 from typing import Any, ParamSpec, Self, TypeVar
 
+from ..system import reap_later
 from ..threads import moment
 from .protocol import LENGTH, Call, Raised, Returned, encode
 
@@ -37,9 +38,6 @@ DYING = 1.0
 
 POLL = 0.01
 LOCALE = ("LANG", "LC_ALL", "LC_CTYPE", "PYTHONUTF8", "PYTHONIOENCODING")
-
-_abandoned: list[subprocess.Popen[bytes]] = []
-"""Processes that did not end when they were killed, kept to be reaped some day."""
 
 
 class IOProcess:
@@ -105,7 +103,6 @@ class IOProcess:
         self._kill()
         if not await self._gone() and self._process is not None:
             log.warning("Left a helper process that hangs", extra=self._fields())
-            _abandoned.append(self._process)
             self._process = None
 
     async def _ask(self, request: Call, consume: Consume) -> Any:
@@ -178,15 +175,16 @@ class IOProcess:
         await self._gone()
 
     def _kill(self) -> None:
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
+        if self._channel is None:
+            return
+        self._channel.close()
+        self._channel = None
         if self._process is not None:
             self._process.kill()
+            reap_later(self._process)
 
     async def _gone(self) -> bool:
-        """Reap the process that was killed; False if it is still there."""
-        _abandoned[:] = [each for each in _abandoned if each.poll() is None]
+        """Wait for the process that was killed; False if it is still there."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + DYING
         while self._process is not None and self._process.poll() is None:
