@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from .config import Settings
+from .config import Reloadable, Settings
 from .deploy import plan, verbs
 from .deploy.candidates import Absence, Found, ask, ask_for
 from .deploy.changes import CUT_OFF, DONE, Attempt, Busy, Cancelled, Change, ChangeSlot
@@ -27,7 +27,7 @@ from .deploy.release_store import ReleaseStore
 from .deploy.state import Installed, State
 from .deploy.state_store import StateStore
 from .errors import DeploymentError, DewyError, NoRelease, NotYet
-from .follow_up import REGISTRY_DEADLINE, FollowUp, Tidier
+from .follow_up import FollowUp, Tidier, in_time
 from .logs import detail_of, detailed, summary
 from .notifiers import NoticeKind
 from .registries import Registry
@@ -45,6 +45,8 @@ class Agent:
     The parts of one deployment, and the outcome of the last look at the registry.
 
     Attributes:
+        reloadable: The settings in use.
+
         announce: Tells the service manager in one line what runs.
 
         changes: The change of version under way: a poll's, or an operator's.
@@ -69,7 +71,7 @@ class Agent:
             published; None where there is no such release.
     """
 
-    settings: Settings
+    reloadable: Reloadable[Settings]
     clock: Clock
     state_store: StateStore
     release_store: ReleaseStore
@@ -107,6 +109,11 @@ class Agent:
             self.tidier,
             self.announce,
         )
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in use."""
+        return self.reloadable.current
 
     @property
     def state(self) -> State:
@@ -151,7 +158,7 @@ class Agent:
             # Asked for, so that a rollback keeps nothing out any more.
             found = await self._find(replace(self.state, back_at=0.0))
         else:
-            found = await _in_time(ask_for(self.registry, tag, now, grace))
+            found = await in_time(ask_for(self.registry, tag, now, grace))
         if found.release is None:
             self.status_reason = found.decision.reason
             log.debug("Waited for release", extra={"why": self.status_reason})
@@ -160,7 +167,7 @@ class Agent:
     async def _find(self, state: State) -> Found:
         """Go through what the registry offers; raises as `look`."""
         now, grace = self.clock.wall(), self.settings.grace_period
-        return await _in_time(ask(self.registry, state, self.absence, now, grace))
+        return await in_time(ask(self.registry, state, self.absence, now, grace))
 
     async def deploy(self, release: Release, why: str = "", preempt: str = "") -> None:
         """
@@ -488,11 +495,3 @@ class Agent:
                 traffic=False,
                 detail=detail_of(why),
             )
-
-
-async def _in_time(asking: Coroutine[None, None, Found]) -> Found:
-    try:
-        async with asyncio.timeout(REGISTRY_DEADLINE):
-            return await asking
-    except TimeoutError:
-        raise DewyError(f"no answer within {REGISTRY_DEADLINE:g} s") from None

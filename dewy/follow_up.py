@@ -29,7 +29,7 @@ from .registries import Registry
 from .release import Deployment, Release
 from .system import hostname, utc
 
-__all__ = ["REGISTRY_DEADLINE", "FollowUp", "Tidier"]
+__all__ = ["FollowUp", "Tidier", "in_time"]
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,20 @@ REGISTRY_DEADLINE = 120.0
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds for which a registry may ask to be left alone before the next report."""
+
+
+async def in_time(asking: Coroutine[None, None, T]) -> T:
+    """
+    Return the answer of the registry that *asking* leads to.
+
+    Raises:
+        DewyError: it does not come within `REGISTRY_DEADLINE`.
+    """
+    try:
+        async with asyncio.timeout(REGISTRY_DEADLINE):
+            return await asking
+    except TimeoutError:
+        raise DewyError(f"no answer within {REGISTRY_DEADLINE:g} s") from None
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from .config import Settings
+from .config import Reloadable, Settings
 from .deploy.deployment_log import DeploymentLog
 from .errors import (
     DeploymentError,
@@ -81,13 +81,13 @@ class Poller:
     def __init__(
         self,
         tick: Callable[[], Awaitable[None]],
-        settings: Settings,
+        settings: Reloadable[Settings],
         clock: Clock,
         deployment_log: DeploymentLog | None = None,
     ) -> None:
         self._tick = tick
         self._deployment_log = deployment_log
-        self.settings = settings
+        self._settings = settings
         self._clock = clock
         self._wanted = asyncio.Event()
         self.series: dict[Cause, Series] = {}
@@ -164,10 +164,11 @@ class Poller:
             log.exception(cause.value)
             failures = self._failed(exc, cause)
         self.last_at = self._clock.wall()
+        settings = self._settings.current
         return next_poll(
-            self.settings.interval,
+            settings.interval,
             failures,
-            self.settings.max_backoff_interval,
+            settings.max_backoff_interval,
             retry_after,
             self._clock.jitter(),
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy import agent as agents
+from dewy import follow_up
 from dewy.errors import (
     ArchiveError,
     ChecksumError,
@@ -233,7 +233,7 @@ async def test_a_release_on_its_way_is_waited_for_a_while(hands):
 
 async def test_a_registry_that_does_not_answer_is_given_up_on(hands, monkeypatch):
     """It used to stop all polling, silently."""
-    monkeypatch.setattr(agents, "REGISTRY_DEADLINE", 0.01)
+    monkeypatch.setattr(follow_up, "REGISTRY_DEADLINE", 0.01)
 
     async def never() -> None:
         await asyncio.Event().wait()

@@ -50,7 +50,7 @@ def failing(hands: Hands, monkeypatch: pytest.MonkeyPatch, exc: Exception) -> No
 
 async def poll(hands: Hands, times: int = 1) -> Poller:
     agent = hands.agent
-    poller = Poller(agent.tick, agent.settings, agent.clock, agent.deployment_log)
+    poller = Poller(agent.tick, agent.reloadable, agent.clock, agent.deployment_log)
     for _ in range(times):
         await poller.once()
     return poller

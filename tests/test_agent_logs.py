@@ -74,7 +74,7 @@ async def test_failure_is_the_last_line(tmp_path: Path, stream: io.StringIO) -> 
 async def test_rollback_is_told_alike(tmp_path: Path, stream: io.StringIO) -> None:
     async with acting(tmp_path) as hands:
         agent = hands.agent
-        handlers = Handlers(agent, Poller(agent.tick, agent.settings, agent.clock))
+        handlers = Handlers(agent, Poller(agent.tick, agent.reloadable, agent.clock))
         for version in ("v1.0.0", "v1.1.0"):
             hands.publish(version)
             await hands.tick()

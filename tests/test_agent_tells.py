@@ -107,7 +107,7 @@ async def test_notifier_outage_delays_notices_but_not_deployments(
             async with acting(tmp_path, troubled, healthy) as hands:
                 poller = Poller(
                     hands.tick,
-                    hands.agent.settings,
+                    hands.agent.reloadable,
                     hands.agent.clock,
                     hands.agent.deployment_log,
                 )

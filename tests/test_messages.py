@@ -74,7 +74,7 @@ async def test_log_of_deployments(logged: Logged, tmp_path: Path) -> None:
     hooks = {"before_deploy_hook": "echo out", "after_deploy_hook": "exit 3"}
     async with acting(tmp_path, **hooks) as hands:
         agent = hands.agent
-        poller = Poller(agent.tick, agent.settings, agent.clock, agent.deployment_log)
+        poller = Poller(agent.tick, agent.reloadable, agent.clock, agent.deployment_log)
         for version in ("v1.0.0", "v1.1.0"):
             hands.publish(version)
             await poller.once()
@@ -202,7 +202,7 @@ async def test_reasons_of_status(tmp_path: Path) -> None:
     """Of a failed deployment, a lost registry and a held root."""
     async with acting(tmp_path) as hands:
         agent = hands.agent
-        poller = Poller(agent.tick, agent.settings, agent.clock, agent.deployment_log)
+        poller = Poller(agent.tick, agent.reloadable, agent.clock, agent.deployment_log)
         hands.publish("v1.0.0", b"no archive")
         await poller.once()
         state = replace(agent.state, hold=True)

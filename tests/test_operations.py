@@ -235,7 +235,7 @@ async def test_newer_release_cancels_fetch_of_older_release(tmp_path, monkeypatc
 
 async def test_status_tells_the_progress_of_a_change(tmp_path, monkeypatch):
     async with sited(tmp_path) as site, deploying(site, monkeypatch) as (_, gate):
-        poller = Poller(site.agent.tick, site.agent.settings, site.agent.clock)
+        poller = Poller(site.agent.tick, site.agent.reloadable, site.agent.clock)
         underway = (await Handlers(site.agent, poller).status())["underway"]
 
         assert ("v1.2.0", "running the before-deploy hook") == (

@@ -41,7 +41,7 @@ async def test_unhold_said_while_a_named_deployment_settles_stays(
         await gate.reached.wait()
         assert site.agent.state.hold
         agent = site.agent
-        poller = Poller(agent.tick, agent.settings, agent.clock)
+        poller = Poller(agent.tick, agent.reloadable, agent.clock)
         await Handlers(agent, poller).handle("unhold", {})
         gate.opened.set()
 

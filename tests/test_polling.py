@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dewy.config import Settings
+from dewy.config import Reloadable, Settings
 from dewy.deploy.deployment_log import DeploymentLog
 from dewy.deploy.history import History
 from dewy.errors import (
@@ -42,7 +42,7 @@ def poller(*outcomes: BaseException | None, **settings: float) -> Poller:
         cache_dir=Path(),
         **settings,  # type: ignore[arg-type]
     )
-    return Poller(tick, chosen, CLOCK)
+    return Poller(tick, Reloadable(chosen), CLOCK)
 
 
 async def test_a_good_look_comes_again_after_the_interval():
@@ -101,7 +101,7 @@ async def test_waking_looks_at_once():
         looked.release()
 
     settings = Settings(command="assets", root=Path(), cache_dir=Path(), interval=3600)
-    polling = Poller(tick, settings, CLOCK)
+    polling = Poller(tick, Reloadable(settings), CLOCK)
     running = asyncio.create_task(polling.run(asyncio.Event()))
     await looked.acquire()
     await eventually(lambda: polling.next_at == 4600)
@@ -125,7 +125,7 @@ async def test_polling_ends_though_a_tick_loses_the_cancellation():
             await asyncio.Event().wait()
 
     settings = Settings(command="assets", root=Path(), cache_dir=Path(), interval=0.01)
-    running = asyncio.create_task(Poller(tick, settings, CLOCK).run(over))
+    running = asyncio.create_task(Poller(tick, Reloadable(settings), CLOCK).run(over))
     await begun.wait()
 
     running.cancel()
@@ -155,7 +155,7 @@ async def test_chronicle_hears_of_polls() -> None:
         raise outcomes.pop(0)
 
     settings = Settings(command="assets", root=Path(), cache_dir=Path())
-    polling = Poller(tick, settings, CLOCK, Listening())  # type: ignore[arg-type]
+    polling = Poller(tick, Reloadable(settings), CLOCK, Listening())  # type: ignore[arg-type]
     await polling.once()
     await polling.once()
 
@@ -182,7 +182,10 @@ async def test_failed_deployment_is_no_failed_poll(
         raise exc
 
     polling = Poller(
-        tick, Settings(command="assets", root=Path(), cache_dir=Path()), CLOCK, log
+        tick,
+        Reloadable(Settings(command="assets", root=Path(), cache_dir=Path())),
+        CLOCK,
+        log,
     )
     for _ in range(3):
         await polling.once()

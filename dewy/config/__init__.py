@@ -2,7 +2,7 @@
 
 from .endpoint import Address, BackendAddress, Endpoint, HostName, PortMapping
 from .resolve import examine, resolve, resolve_anyway
-from .settings import Settings
+from .settings import Reloadable, Settings
 
 __all__ = [
     "Address",
@@ -10,6 +10,7 @@ __all__ = [
     "Endpoint",
     "HostName",
     "PortMapping",
+    "Reloadable",
     "Settings",
     "examine",
     "resolve",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 from ..errors import ConfigError
 from .container import ContainerOptions
@@ -115,6 +115,24 @@ class Settings(ProxyOptions, ContainerOptions, GeneralOptions):
     def private(self) -> Path:
         """The directory of dewy's own files in this root."""
         return self.root / ".dewy"
+
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Reloadable(Generic[T]):
+    """
+    Value that `dewy reload` replaces.
+
+    Whoever depends on it holds this, and reads `current` where it is used.
+    """
+
+    current: T
+
+    def reload(self, new: T) -> None:
+        """Let *new* be in use from now on."""
+        self.current = new
 
 
 def app_name(registry: str, name: str = "") -> str:

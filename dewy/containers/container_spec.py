@@ -9,17 +9,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from ..config import PortMapping, Settings
+from ..config import PortMapping, Reloadable, Settings
 from ..deploy.state import Installed
 from ..errors import DeploymentError, ImageMissing
-from .application import Application, reference_of
-from .image_store import find_image
+from .application import Application
+from .image_store import FoundImage
 from .model import Engine, Image
 from .options.arguments import RunOptions
 
-__all__ = ["ContainerSpec", "ContainerSpecs", "container_ports"]
+__all__ = ["ContainerSpec", "ContainerSpecs", "container_ports", "run_as"]
 
 log = logging.getLogger(__name__)
+
+Ensure = Callable[[Installed], Awaitable[FoundImage]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,57 +66,55 @@ class ContainerSpecs:
     """
     Factory of container specifications, from the operator's options.
 
-    Attributes:
-        ensure: Makes sure that the image of a version is on this host.
+    Args:
+        settings, options: Settings, and options of the operator, in use.
+
+        ensure: Returns the image of a version, which is on this host from then on.
     """
 
     def __init__(
         self,
         engine: Engine,
         application: Application,
-        settings: Settings,
-        options: RunOptions,
+        settings: Reloadable[Settings],
+        options: Reloadable[RunOptions],
+        ensure: Ensure,
     ) -> None:
         self._engine = engine
         self._application = application
-        self.settings = settings
-        self.options = self.run_as(options)
+        self._settings = settings
+        self._options = options
         self._warned: set[tuple[str, ...]] = set()
-        self.ensure: Callable[[Installed], Awaitable[None]] = _nothing_ensured
-
-    def run_as(self, options: RunOptions) -> RunOptions:
-        """Return *options* with dewy's own user, where containers are to run as it."""
-        rootless = self._engine.rootless
-        return options.run_as(os.getuid(), os.getgid(), rootless=rootless)
+        self._ensure = ensure
 
     def like(self, settings: Settings, options: RunOptions) -> Self:
         """Return a factory on the same engine, from other options."""
-        return type(self)(self._engine, self._application, settings, options)
+        return type(self)(
+            self._engine,
+            self._application,
+            Reloadable(settings),
+            Reloadable(options),
+            self._ensure,
+        )
 
-    async def of(self, version: Installed) -> ContainerSpec:
+    def of(self, version: Installed, found: FoundImage) -> ContainerSpec:
         """
-        Return the specification for *version*, whose image is on this host.
+        Return the specification for *version*, whose image was *found* on this host.
 
         Raises:
-            ImageMissing: the image is not on this host.
             DeploymentError: the container port is ambiguous.
-            EngineError: the engine does not answer.
         """
-        found = await find_image(self._engine, self._application, version.identity)
-        if found is None:
-            name = reference_of(self._application.repository, version.identity)
-            raise ImageMissing(f"the image {name} is not on this host")
         reference, image = found.reference, found.image
-        ports = container_ports(self.settings.port_mappings, image)
-        self._warn_of_volumes(version, image)
-        options, application = self.options, self._application
         # As they are now: the specification outlives a reload.
-        command = self.settings.cmd
+        settings, options = self._settings.current, self._options.current
+        ports = container_ports(settings.port_mappings, image)
+        self._warn_of_volumes(version, image)
+        application, command = self._application, settings.cmd
         spec = options.fingerprint(version.identity, command, ports)
         network = "" if options.network else application.network
         mapped = [
             replace(mapping, container=port)
-            for mapping, port in zip(self.settings.port_mappings, ports, strict=True)
+            for mapping, port in zip(settings.port_mappings, ports, strict=True)
         ]
 
         def body(index: int) -> dict[str, Any]:
@@ -132,8 +132,7 @@ class ContainerSpecs:
             try:
                 return await self._engine.create(name, body(index))
             except ImageMissing:
-                await self.ensure(version)
-                anew = await self.of(version)
+                anew = self.of(version, await self._ensure(version))
                 return await self._engine.create(name, anew.body(index))
 
         return ContainerSpec(
@@ -149,9 +148,10 @@ class ContainerSpecs:
 
     def _warn_of_volumes(self, version: Installed, image: Image) -> None:
         """Warn, once per version, of data that is removed with its containers."""
-        volumes = self.options.anonymous_volumes(image.volumes)
+        volumes = self._options.current.anonymous_volumes(image.volumes)
         known = (version.identity, *volumes)
-        if not volumes or self.settings.keep_volumes or known in self._warned:
+        kept = self._settings.current.keep_volumes
+        if not volumes or kept or known in self._warned:
             return
         self._warned.add(known)
         log.warning(
@@ -164,8 +164,9 @@ class ContainerSpecs:
         )
 
 
-async def _nothing_ensured(version: Installed) -> None:
-    """Do nothing: images are not pulled here."""
+def run_as(engine: Engine, options: RunOptions) -> RunOptions:
+    """Return *options* with dewy's own user, where containers are to run as it."""
+    return options.run_as(os.getuid(), os.getgid(), rootless=engine.rootless)
 
 
 def container_ports(mappings: Sequence[PortMapping], image: Image) -> tuple[int, ...]:

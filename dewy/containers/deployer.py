@@ -8,16 +8,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
-from ..config import Settings
+from ..config import Reloadable, Settings
 from ..deploy.deployer import Progress, Switch
 from ..deploy.state import Installed
 from ..errors import DeploymentError, DewyError, EngineError
 from ..proxy.backend import Outcomes
-from .container_spec import ContainerSpec, ContainerSpecs
+from .container_spec import ContainerSpec, ContainerSpecs, Ensure
 from .drainer import Drainer
 from .health import HealthCheck
 from .image_store import ImageStore
 from .launcher import Launcher, ReadinessProbe
+from .options.arguments import RunOptions
 from .renewal import Renewal
 from .replica import Replica
 from .replica_store import ReplicaStore
@@ -67,13 +68,14 @@ class ContainerDeployer:
     Deployer of images; a release is in place when all of its replicas serve.
 
     Attributes:
-        settings: The current settings; `dewy reload` changes them.
+        reloadable, options: The settings, and the operator's options, in use.
 
         running: Returns the version that runs, according to the state.
 
         bad: Returns whether a version, by its tag and digest, is in quarantine.
 
-        ensure: Makes sure that the image of the running version is on this host.
+        ensure: Returns the image of the running version, which is on this host from
+            then on.
 
         look_again: Makes the reconciler examine everything again.
 
@@ -94,18 +96,24 @@ class ContainerDeployer:
     drainer: Drainer
     container_specs: ContainerSpecs
     image_store: ImageStore
-    settings: Settings
+    reloadable: Reloadable[Settings]
+    options: Reloadable[RunOptions]
     running: Callable[[], Installed | None]
     bad: Callable[[str, str], bool]
-    ensure: Callable[[Installed], Awaitable[None]]
+    ensure: Ensure
+    renewal: Renewal
     look_again: Callable[[], None] = lambda: None
     start_afresh: Callable[[], None] = lambda: None
     succession: Succession | None = None
-    renewal: Renewal = field(default_factory=Renewal)
     spare_pacing: Pacing = field(default_factory=Pacing)
     proven: Proven = field(default_factory=Proven)
     _made: tuple[object, ContainerSpec] | None = field(default=None, init=False)
     _switch: _Switch | None = field(default=None, init=False)
+
+    @property
+    def settings(self) -> Settings:
+        """Settings in use."""
+        return self.reloadable.current
 
     @property
     def target(self) -> str | None:
@@ -128,7 +136,7 @@ class ContainerDeployer:
         """Return whether the image of *previous* is on this host."""
         with suppress(EngineError, TimeoutError):
             async with asyncio.timeout(AT_HAND):
-                return await self.image_store.at_hand(previous)
+                return await self.image_store.keep(previous) is not None
         return False
 
     async def put_back(self, previous: Installed) -> None:
@@ -210,6 +218,10 @@ class ContainerDeployer:
                 self.renewal.failed(problem, detail)
                 given.told(problem, detail)
 
+        async def prepare() -> None:
+            await self.ensure(running)
+            await self.launcher.ensure_network(chosen)
+
         if stale():
             return known
         heeded = replace(
@@ -219,7 +231,7 @@ class ContainerDeployer:
             observe=observe,
             told=told,
             pacing=given.pacing if chosen is newest else self.spare_pacing,
-            prepare=lambda: self.ensure(running),
+            prepare=prepare,
             ready=lambda took: self.proven.ready(probe, self.readiness, took),
         )
         order = replace(self._order(chosen), readiness=probe)
@@ -264,8 +276,7 @@ class ContainerDeployer:
             await ended({making})
 
     async def _specify(self, running: Installed) -> ContainerSpec:
-        await self.ensure(running)
-        return await self.container_specs.of(running)
+        return self.container_specs.of(running, await self.ensure(running))
 
     def wanted(self) -> tuple[object, ...]:
         """Return the part of the desired state that the store does not show."""
@@ -273,7 +284,7 @@ class ContainerDeployer:
 
     def _given(self) -> tuple[object, ...]:
         """Return what an operator has given, from which specifications are made."""
-        return self.settings, self.container_specs.options
+        return self.settings, self.options.current
 
     async def adopt(self, running: Installed | None) -> None:
         """
@@ -318,7 +329,7 @@ class ContainerDeployer:
     async def _welcome(self, groups: Groups, end: float) -> None:
         check = replace(self.readiness.check, timeout=ADOPTION / 2)
         if found := await self._answering(groups, self.launcher.ask, check, end):
-            self.proven.probe = self.readiness
+            self.proven.admitted(self.readiness)
         self.store.admit(found)
 
     async def _use_anyway(self, groups: Groups, end: float) -> None:
@@ -436,16 +447,17 @@ class _Switch:
 
     async def serve(self) -> None:
         deployer = self._deployer
-        await deployer.image_store.ensure(self._target)
+        found = await deployer.image_store.get(self._target)
         self.made_from = deployer._given()
-        container_spec = await deployer.container_specs.of(self._target)
+        container_spec = deployer.container_specs.of(self._target, found)
         self.container_spec, deployer._switch = container_spec, self
         deployer.store.changed.set()
+        await deployer.launcher.ensure_network(container_spec)
         order = deployer._order(container_spec, beside=True)
         await Rollout(
             deployer.store, deployer.launcher, deployer.drainer, order, self._progress
         ).run()
-        deployer.proven.probe = order.readiness
+        deployer.proven.admitted(order.readiness)
 
 
 def is_of(replica: Replica, running: Installed) -> bool:

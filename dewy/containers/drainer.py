@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import EngineError
@@ -66,6 +66,8 @@ class Drainer:
     Drainer of *store*'s replicas: drains, stops and removes each in its own task.
 
     Args:
+        timeouts: Returns the time limits in use.
+
         hurry: Set when nothing is to be waited for any more.
 
     Attributes:
@@ -75,19 +77,27 @@ class Drainer:
     """
 
     def __init__(
-        self, store: ReplicaStore, timeouts: Timeouts, hurry: asyncio.Event
+        self,
+        store: ReplicaStore,
+        timeouts: Callable[[], Timeouts],
+        hurry: asyncio.Event,
     ) -> None:
         self._store = store
         self._tasks: set[asyncio.Task[None]] = set()
-        self.timeouts = timeouts
+        self._timeouts = timeouts
         self.hurry = hurry
         self.no_drain = asyncio.Event()
         self.drains = Histogram(DRAIN_BOUNDS)
 
-    def begin(self, replicas: Iterable[Replica]) -> None:
-        """Take *replicas* out of the table in one swap and start to drain them."""
-        leaving = self._store.dismiss(replicas)
-        seconds = self.timeouts.spread(len(leaving))
+    def begin(self, replicas: Iterable[Replica], *, spread: bool = True) -> None:
+        """
+        Take *replicas* out of the table in one swap and start to drain them.
+
+        Their stop signals are *spread* over the jitter.
+        """
+        leaving, timeouts = self._store.dismiss(replicas), self._timeouts()
+        jitter = timeouts.jitter if spread else 0.0
+        seconds = replace(timeouts, jitter=jitter).spread(len(leaving))
         for replica, drain in zip(leaving, seconds, strict=True):
             task = asyncio.create_task(
                 self._retire(replica, drain), name=f"drain of {replica.name}"
@@ -147,7 +157,7 @@ class Drainer:
 
     async def _stop(self, replica: Replica) -> None:
         """Have the engine stop *replica*; at once when in a hurry."""
-        stop, seconds = self._store.engine.stop, self.timeouts.stop
+        stop, seconds = self._store.engine.stop, self._timeouts().stop
         if self.hurry.is_set() or not await _unless(
             stop(replica.id, seconds), self.hurry
         ):

@@ -44,15 +44,14 @@ class HealthCheck:
 
         host: Host header of the request; applications refuse unknown ones.
 
-        upstream: Way to reach it: `auto`, `direct` or `published`; "" for that of the
-            settings.
+        upstream: Way to reach it: `auto`, `direct` or `published`.
     """
 
     path: str = ""
     proxy_protocol: bool = False
     timeout: float = 5.0
     host: str = "localhost"
-    upstream: str = ""
+    upstream: str = "auto"
 
     async def ask(self, endpoints: Sequence[Endpoint]) -> CheckResult:
         """

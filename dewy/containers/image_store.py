@@ -20,6 +20,7 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from ..artifacts import Progress
+from ..config import Reloadable
 from ..deploy.release_store import Delivery
 from ..deploy.signatures import Keys
 from ..deploy.signatures.cosign import PEMKey
@@ -34,6 +35,7 @@ from ..remotes.oci.manifest import is_about
 from ..remotes.oci.reference import Reference
 from .application import DIGEST, Application, reference_of
 from .model import Engine, Image
+from .options.arguments import RunOptions
 
 __all__ = [
     "FoundImage",
@@ -45,6 +47,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 Ask = Callable[[], Awaitable[Credentials | None]]
+Verify = Callable[[Release], Awaitable[None]]
 Shown = Callable[[Release], AbstractContextManager[Progress]]
 
 
@@ -57,8 +60,7 @@ class ImageStore:
 
         progress: Shows the progress of a pull.
 
-    Attributes:
-        platform: Platform of the images; "" for this host's own.
+        options: Options of the operator in use, one of which is the platform.
 
         verify: Awaited before a release is brought; raises if it must not be.
     """
@@ -70,19 +72,22 @@ class ImageStore:
         state_store: StateStore,
         credentials: Ask,
         progress: Shown,
+        options: Reloadable[RunOptions],
+        verify: Verify | None = None,
     ) -> None:
         self._engine = engine
         self._application = application
         self._state_store = state_store
         self._credentials = credentials
         self._progress = progress
-        self._ids: dict[str, str] = {}
-        self.platform = ""
-        self.verify: Callable[[Release], Awaitable[None]] = _unverified
+        self._options = options
+        self._verify = verify
+        self._known: dict[str, FoundImage] = {}
 
     @asynccontextmanager
     async def brought(self, release: Release) -> AsyncIterator[Delivery]:
-        await self.verify(release)
+        if self._verify is not None:
+            await self._verify(release)
         await self._pull(release)
         yield _Pulled(release)
 
@@ -90,29 +95,37 @@ class ImageStore:
         # A missing image can be pulled again: nothing has to be deployed anew.
         return True
 
-    async def at_hand(self, installed: Installed) -> bool:
+    async def keep(self, installed: Installed) -> FoundImage | None:
         """
-        Return whether *installed*'s image is on this host; it is kept from now on.
+        Return *installed*'s image, tagged so that it is kept from now on; None if it
+        is not on this host.
 
         Raises:
             EngineError: the engine does not answer.
         """
         return await self._keep(installed.identity)
 
-    async def ensure(self, installed: Installed) -> None:
+    async def ensure(self, installed: Installed) -> FoundImage:
         """
-        Ensure that *installed*'s image is on this host, with the tag that keeps it.
+        Return *installed*'s image, pulled if it is not on this host, as `keep` does.
 
         Raises:
             EngineError: the image is not on this host and could not be pulled.
         """
-        if not await self.at_hand(installed):
-            url = f"img://{self._application.repository}:{installed.tag}"
-            await self._pull(Release(installed.tag, url, installed.identity))
+        url = f"img://{self._application.repository}:{installed.tag}"
+        return await self._pull(Release(installed.tag, url, installed.identity))
+
+    async def get(self, installed: Installed) -> FoundImage:
+        """
+        Return *installed*'s image as it was found last, or else as `ensure` does.
+
+        Whoever uses it may find that it has been removed since.
+        """
+        return self._known.get(installed.identity) or await self.ensure(installed)
 
     async def retain(self, state: State, *, cached: bool) -> None:
         kept = {each.identity for each in state.installed}
-        self._ids = {each: self._ids[each] for each in kept & self._ids.keys()}
+        self._known = {each: self._known[each] for each in kept & self._known.keys()}
         try:
             for digest in kept:
                 await self._keep(digest)
@@ -134,9 +147,9 @@ class ImageStore:
     def describe(self, installed: Installed) -> Mapping[str, str]:
         return {"DEWY_IMAGE": self._reference(installed.identity)}
 
-    async def _pull(self, release: Release) -> None:
-        if await self._keep(release.identity):
-            return
+    async def _pull(self, release: Release) -> FoundImage:
+        if found := await self._keep(release.identity):
+            return found
         reference = self._reference(release.identity)
         # Written first: an image that is pulled and never runs is to be removed as
         # well.
@@ -152,42 +165,45 @@ class ImageStore:
             except PullDenied:
                 # A token may have expired since it was looked up.
                 await self._fetch(reference, progress)
-        if not await self._keep(release.identity):
-            raise ImageMissing(f"{reference} was removed as soon as it was pulled")
+        if found := await self._keep(release.identity):
+            return found
+        raise ImageMissing(f"{reference} was removed as soon as it was pulled")
 
     async def _fetch(self, reference: str, progress: Progress) -> None:
         found = await self._credentials()
         shown = None if found is None or found.anonymous else found
         try:
-            await self._engine.pull(reference, shown, progress, self.platform)
+            platform = self._options.current.platform
+            await self._engine.pull(reference, shown, progress, platform)
         except PullDenied as exc:
             if found is None or not found.failures:
                 raise
             raise PullDenied("; ".join((str(exc), *found.failures))) from exc
 
-    async def _keep(self, digest: str) -> bool:
+    async def _keep(self, digest: str) -> FoundImage | None:
         """
-        Tag the image with the application's own tag; return False if it is missing.
+        Return the image with the application's own tag; None if it is missing.
         """
-        image = await self._find(digest)
-        if image is None:
-            return False
-        self._ids[digest] = image.id
+        found = await self._find(digest)
+        if found is None:
+            self._known.pop(digest, None)
+            return None
         tag = self._application.image_tag(digest)
-        if tag not in image.tags:
+        if tag not in found.image.tags:
             try:
-                await self._engine.tag_image(image.id, tag)
+                await self._engine.tag_image(found.image.id, tag)
             except ImageMissing:
-                return False
-        return True
+                return None
+        self._known[digest] = found
+        return found
 
-    async def _find(self, digest: str) -> Image | None:
+    async def _find(self, digest: str) -> FoundImage | None:
         """Find an image, also by its id where its last container is gone by now."""
         found = await find_image(self._engine, self._application, digest)
-        if found is not None:
-            return found.image
-        known = self._ids.get(digest)
-        return await self._engine.image(known) if known else None
+        if found is not None or digest not in self._known:
+            return found
+        image = await self._engine.image(self._known[digest].image.id)
+        return FoundImage(image.id, image) if image else None
 
     async def _untag(self, kept: Collection[str]) -> None:
         """Remove the application's own tags from all images but those in *kept*."""
@@ -258,10 +274,6 @@ async def find_image(
         if image := await engine.image(container.image_id):
             return FoundImage(image.id, image)
     return None
-
-
-async def _unverified(release: Release) -> None:
-    """Let any release be brought."""
 
 
 class _Pulled:

@@ -73,11 +73,20 @@ class Launcher:
 
     def __init__(self, store: ReplicaStore, upstreams: Upstreams) -> None:
         self._store = store
-        self._networking = asyncio.Lock()
         # Cancelled starts, and what is being started.
         self._strays: dict[asyncio.Task[Replica], str] = {}
         self.upstreams = upstreams
         self.checks = Checks()
+
+    async def ensure_network(self, container_spec: ContainerSpec) -> None:
+        """
+        Create the application's own network, where replicas are to be in it.
+
+        Raises:
+            EngineError: the engine did not create it.
+        """
+        if network := container_spec.network:
+            await self._store.engine.create_network(network, {"dewy.managed": "true"})
 
     async def start(self, container_spec: ContainerSpec, index: int) -> Replica:
         """
@@ -130,12 +139,6 @@ class Launcher:
 
     async def _start(self, container_spec: ContainerSpec, index: int) -> Replica:
         engine = self._store.engine
-        if container_spec.network:
-            # Docker creates two of the same name for two simultaneous requests.
-            async with self._networking:
-                await engine.create_network(
-                    container_spec.network, {"dewy.managed": "true"}
-                )
         self._refuse_stray(index)
         name, container = await self._create(container_spec, index)
         try:
@@ -146,7 +149,7 @@ class Launcher:
                 raise StartFailed(f"replica {index} was removed as it started")
         except (EngineError, StartFailed) as exc:
             tail = await self._store.tail(container)
-            await self._discard(container)
+            await self._store.discard(container)
             raise StartFailed(
                 f"replica {index}: {exc}",
                 log_tail=tail,
@@ -185,13 +188,6 @@ class Launcher:
                 self._store.given_up(name)
                 raise
         raise StartFailed(f"replica {index}: every name tried is taken", host=True)
-
-    async def _discard(self, container: str) -> None:
-        try:
-            await self._store.engine.remove(container, force=True)
-        except EngineError as exc:
-            log.warning("Container not removed", extra={"error": str(exc)})
-        self._store.forget(container)
 
     async def until_ready(self, replica: Replica, readiness: ReadinessProbe) -> None:
         """

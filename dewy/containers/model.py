@@ -224,8 +224,6 @@ class Engine(Protocol):
 
         address: Address at which it is reached, `unix:///run/docker.sock`.
 
-        keep_volumes: Whether `remove` leaves anonymous volumes.
-
         identity: Text that is the same by whichever address the engine is reached, and
             differs for any other engine.
 
@@ -237,7 +235,6 @@ class Engine(Protocol):
     local: bool
     address: str
     identity: str
-    keep_volumes: bool
     limits: EngineLimits
 
     async def containers(
@@ -273,11 +270,13 @@ class Engine(Protocol):
         """
         ...
 
-    async def remove(self, container: str, *, force: bool = False) -> None:
+    async def remove(
+        self, container: str, *, force: bool = False, keep_volumes: bool = False
+    ) -> None:
         """
         Remove the container; do nothing if it is gone.
 
-        Its anonymous volumes are removed, too, unless `keep_volumes`.
+        Its anonymous volumes are removed, too, unless *keep_volumes*.
         """
         ...
 

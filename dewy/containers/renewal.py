@@ -27,20 +27,23 @@ class Renewal:
     """
     Observer of renewals, of which one at most is under way.
 
-    Attributes:
-        why: The options that were changed last, a phrase.
-
+    Args:
         record: Writes the row of the history.
 
+    Attributes:
         current: The renewal under way, or None.
     """
 
-    def __init__(self) -> None:
-        self.why = FOUND
-        self.record: Record = _unrecorded
+    def __init__(self, record: Record) -> None:
+        self._why = FOUND
+        self._record = record
         self.current: Attempt | None = None
         self._spec = ""
         self._told = ""
+
+    def expect(self, why: str) -> None:
+        """Take *why*, a phrase, for the reason of the renewal that follows."""
+        self._why = why
 
     def observe(
         self, spec: ContainerSpec, serving: Sequence[Replica], wanted: int
@@ -62,26 +65,26 @@ class Renewal:
         """Record a failure, once for as long as it stays the same."""
         if self.current is not None and reason and reason != self._told:
             self._told = reason
-            self.record(self.current, "failed", reason, detail)
+            self._record(self.current, "failed", reason, detail)
 
     def over(self, outcome: str, reason: str) -> None:
         """Record the end of the renewal under way, if there is one."""
         attempt, self.current = self.current, None
         if attempt is None:
             return
-        self.why = FOUND
+        self._why = FOUND
         if outcome == "reloaded":
             attempt.step = DONE
             took = duration(time.monotonic() - attempt.begun)
             told = {"deployment": attempt.id, "tag": attempt.target, "took": took}
             log.info("Options rolled out", extra={**told, "options": attempt.why})
-        self.record(attempt, outcome, reason, "")
+        self._record(attempt, outcome, reason, "")
 
     def _begin(self, spec: ContainerSpec) -> None:
         self._spec, self._told = spec.spec, ""
         tag, now = spec.version.name, time.monotonic()
-        self.current = Attempt(tag, "", "reload", now, "start", self.why)
-        told = {"deployment": self.current.id, "tag": tag, "options": self.why}
+        self.current = Attempt(tag, "", "reload", now, "start", self._why)
+        told = {"deployment": self.current.id, "tag": tag, "options": self._why}
         log.info("Options are rolled out to all replicas", extra=told)
 
     def _progress(self, text: str) -> None:
@@ -94,7 +97,3 @@ def changed_options(old: Sequence[str], new: Sequence[str]) -> list[str]:
     """Return the names of the options in which two lists of words differ."""
     one, other = ({(each.what, each.text) for each in given(w)} for w in (old, new))
     return sorted({what for what, _ in one ^ other})
-
-
-def _unrecorded(attempt: Attempt, outcome: str, reason: str, detail: str) -> None:
-    """Write nothing: there is no history yet."""

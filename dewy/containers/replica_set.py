@@ -5,26 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from ..config import Settings
+from ..config import Reloadable, Settings
 from ..deploy.state_store import StateStore
-from ..errors import EngineError
+from ..errors import EngineError, ImageMissing
 from ..proxy import Backend, Port
 from ..proxy.port import Pausing
 from ..proxy.port import describe as describe_port
 from ..remotes.oci.credentials import Credentials
 from .application import Application
-from .container_spec import ContainerSpecs
+from .container_spec import ContainerSpecs, run_as
 from .deployer import ContainerDeployer, is_of
 from .drainer import Drainer, Timeouts
 from .exit_watcher import ExitWatcher
-from .image_store import ImageStore, Shown
+from .image_store import ImageStore, Shown, Verify
 from .launcher import Launcher
 from .model import Engine
 from .options.arguments import RunOptions
 from .reconciler import Failed, Reconciler, Troubled
+from .renewal import Record, Renewal
 from .replica import Replica, describe
 from .replica_store import ReplicaStore
 from .rollout import Phase
@@ -46,64 +47,80 @@ class ReplicaSet:
         reconciler: Reconciler, set once deaths can be reported.
     """
 
-    settings: Settings
+    reloadable: Reloadable[Settings]
+    options: Reloadable[RunOptions]
     table: ReplicaTable
     image_store: ImageStore
     deployer: ContainerDeployer
     drainer: Drainer
     container_specs: ContainerSpecs
     pausing: Pausing
-    stand_in: StandIn
     exit_watcher: ExitWatcher
     reconciler: Reconciler | None = None
 
     @classmethod
     def of(
         cls,
-        settings: Settings,
+        reloadable: Reloadable[Settings],
         engine: Engine,
         application: Application,
-        options: RunOptions,
+        run_options: RunOptions,
         ports: list[Port],
         state_store: StateStore,
         credentials: Callable[[], Awaitable[Credentials | None]],
         progress: Shown,
         hurry: asyncio.Event,
+        told: Callable[[str], None],
+        renewed: Record,
+        verify: Verify | None = None,
     ) -> ReplicaSet:
-        """Assemble a replica set; nothing is started yet."""
-        engine.keep_volumes = settings.keep_volumes
-        table = ReplicaTable(ports, settings.drain_time)
-        store = ReplicaStore(engine, application, table, settings.port_mappings)
-        drainer = Drainer(store, timeouts(settings, options), hurry)
-        image_store = ImageStore(
-            engine, application, state_store, credentials, progress
+        """
+        Assemble a replica set; nothing is started yet.
+
+        Args:
+            told: Called with one line when another version has stepped in for the one
+                that should run.
+
+            renewed: Called with the end of a renewal.
+
+            verify: Awaited before a release is brought; raises if it must not be.
+        """
+        options = Reloadable(run_as(engine, run_options))
+        table = ReplicaTable(ports, reloadable)
+        store = ReplicaStore(engine, application, table, reloadable)
+        drainer = Drainer(
+            store, lambda: timeouts(reloadable.current, options.current), hurry
         )
-        image_store.platform = options.platform
-        container_specs = ContainerSpecs(engine, application, settings, options)
-        container_specs.ensure = image_store.ensure
-        stand_in = StandIn(store, image_store, state_store)
+        image_store = ImageStore(
+            engine, application, state_store, credentials, progress, options, verify
+        )
+        container_specs = ContainerSpecs(
+            engine, application, reloadable, options, image_store.ensure
+        )
         deployer = ContainerDeployer(
             store=store,
-            launcher=Launcher(store, Upstreams(engine, settings.upstream)),
+            launcher=Launcher(store, Upstreams(engine)),
             drainer=drainer,
             container_specs=container_specs,
             image_store=image_store,
-            settings=settings,
+            reloadable=reloadable,
+            options=options,
             running=lambda: state_store.state.running,
             bad=lambda tag, digest: bool(
                 state_store.state.quarantine.find(tag, digest)
             ),
-            ensure=stand_in.ensure,
+            ensure=StandIn(store, image_store, state_store, told).ensure,
+            renewal=Renewal(renewed),
         )
         return cls(
-            settings=settings,
+            reloadable=reloadable,
+            options=options,
             table=table,
             image_store=image_store,
             deployer=deployer,
             drainer=drainer,
             container_specs=container_specs,
             pausing=Pausing(ports),
-            stand_in=stand_in,
             exit_watcher=ExitWatcher(store),
         )
 
@@ -117,32 +134,28 @@ class ReplicaSet:
         self.reconciler = Reconciler(self.deployer, failed, troubled, on_probation)
         return self.reconciler
 
-    def renew(self, settings: Settings, options: RunOptions) -> bool:
+    @property
+    def settings(self) -> Settings:
+        """Settings in use."""
+        return self.reloadable.current
+
+    def renew(self, settings: Settings, options: RunOptions, why: str = "") -> None:
         """
         Apply other settings; replicas with another specification are replaced.
 
-        Return whether *options* have changed.
+        *why* is a phrase for people, where they have another.
         """
-        options = self.container_specs.run_as(options)
-        changed = options != self.container_specs.options
-        if changed or settings != self.settings:
+        if self.differs(options) or settings != self.settings:
             self.deployer.start_afresh()
-        self.settings = self.deployer.settings = self.container_specs.settings = (
-            settings
-        )
-        self.container_specs.options = options
-        self.image_store.platform = options.platform
-        self.deployer.store.engine.keep_volumes = settings.keep_volumes
-        self.drainer.timeouts = timeouts(settings, options)
-        self.deployer.launcher.upstreams.wanted = settings.upstream
-        self.table.drain_timeout = settings.drain_time
+        if why:
+            self.deployer.renewal.expect(why)
+        self.reloadable.reload(settings)
+        self.options.reload(run_as(self.deployer.store.engine, options))
         self.deployer.store.changed.set()
-        return changed
 
     def differs(self, options: RunOptions) -> bool:
         """Return whether *options* are others than those in use."""
-        specs = self.container_specs
-        return specs.run_as(options) != specs.options
+        return run_as(self.deployer.store.engine, options) != self.options.current
 
     async def outdated(self, settings: Settings, options: RunOptions) -> list[str]:
         """
@@ -154,7 +167,11 @@ class ReplicaSet:
         running, store = self.deployer.running(), self.deployer.store
         if running is None:
             return []
-        spec = await self.container_specs.like(settings, options).of(running)
+        found = await self.image_store.keep(running)
+        if found is None:
+            raise ImageMissing(f"the image of {running.name} is not on this host")
+        options = run_as(store.engine, options)
+        spec = self.container_specs.like(settings, options).of(running, found)
         return sorted(each.name for each in store.serving if each.spec != spec.spec)
 
     async def probe(self, backend: Backend) -> bool:
@@ -216,21 +233,21 @@ class ReplicaSet:
             await self.drainer.stop()
 
     async def _end(self) -> None:
-        store, container_specs = self.deployer.store, self.container_specs
+        store = self.deployer.store
         # One may have been under way when its start was cancelled.
         await self.deployer.launcher.ended()
         with suppress(EngineError):
             await store.observe()
         # The service manager is waiting, and clients that come back find no one here.
-        self.drainer.timeouts = replace(self.drainer.timeouts, jitter=0.0)
-        seconds = self.drainer.timeouts.drain_within(self.settings.shutdown_timeout)
+        limits = timeouts(self.settings, self.options.current)
+        seconds = limits.drain_within(self.settings.shutdown_timeout)
         asyncio.get_running_loop().call_later(seconds, self.drainer.no_drain.set)
-        self.drainer.begin(store.replicas)
+        self.drainer.begin(store.replicas, spread=False)
         await self.drainer.ended()
         with suppress(EngineError):
             for replica in store.replicas:
                 await store.remove(replica)
-            if not container_specs.options.network:
+            if not self.options.current.network:
                 await store.engine.remove_network(store.application.network)
 
 

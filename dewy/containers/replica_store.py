@@ -12,11 +12,11 @@ import asyncio
 import logging
 import math
 import signal
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from itertools import count
 
-from ..config import PortMapping
+from ..config import Reloadable, Settings
 from ..errors import EngineError
 from ..proxy import Backend
 from .application import Application, is_copy
@@ -44,8 +44,6 @@ class ReplicaStore:
     Store of every container of *application*.
 
     Args:
-        mappings: Port mappings of *table*'s ports, in their order.
-
     Attributes:
         changed: Counts a change whenever there may be something to do.
 
@@ -63,12 +61,12 @@ class ReplicaStore:
         engine: Engine,
         application: Application,
         table: ReplicaTable,
-        mappings: Sequence[PortMapping],
+        settings: Reloadable[Settings],
     ) -> None:
         self.engine = engine
         self.application = application
         self.table = table
-        self.mappings = mappings
+        self._settings = settings
         self.changed = Revision()
         self.died: Callable[[Replica], None] = lambda replica: None
         self.runs: Callable[[Replica], None] = lambda replica: None
@@ -253,7 +251,7 @@ class ReplicaStore:
     def _new(self, container: Container, phase: Phase, at: int) -> Replica:
         ended = container.state in NOT_AT_WORK
         first = Phase.UNCHECKED if ended else phase
-        replica = Replica(container, first, self.mappings, at)
+        replica = Replica(container, first, self._settings.current.port_mappings, at)
         self._replicas[container.id] = replica
         if ended:
             replica.end(container.exit_code, at, unseen=self.away())
@@ -367,13 +365,25 @@ class ReplicaStore:
         # tells that the engine has not removed it after all.
         self._removed[replica.id] = math.inf
         try:
-            await self.engine.remove(replica.id)
+            await self._remove(replica.id)
         except BaseException:
             del self._removed[replica.id]
             raise
         self._removed[replica.id] = next(self._moments)
         self.forget(replica.id)
         log.info("Removed container", extra=self.tell(replica))
+
+    async def discard(self, container: str) -> None:
+        """Remove a container that has not become a replica, whatever it does."""
+        try:
+            await self._remove(container, force=True)
+        except EngineError as exc:
+            log.warning("Container not removed", extra={"error": str(exc)})
+        self.forget(container)
+
+    async def _remove(self, container: str, *, force: bool = False) -> None:
+        kept = self._settings.current.keep_volumes
+        await self.engine.remove(container, force=force, keep_volumes=kept)
 
     async def orphan(self, replica: Replica) -> None:
         """

@@ -122,6 +122,10 @@ class Proven:
         """Note that all replicas of *spec* serve."""
         self.spec, self._failed_spec, self._failed_probe = spec, "", None
 
+    def admitted(self, probe: ReadinessProbe) -> None:
+        """Note that replicas entered the table by *probe*."""
+        self.probe = probe
+
     def failed(self, spec: ContainerSpec, probe: ReadinessProbe) -> bool:
         """Note that replicas failed; return whether that is new."""
         known = self._failed_spec, self._failed_probe

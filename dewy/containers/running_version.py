@@ -16,7 +16,7 @@ from ..logs import summary
 from .application import DEPLOYED_AT, ROOT
 from .deployer import is_of
 from .engines.decode import repository
-from .image_store import ImageStore
+from .image_store import FoundImage, ImageStore
 from .model import Container
 from .replica import Replica
 from .replica_store import ReplicaStore
@@ -115,32 +115,36 @@ class StandIn:
 
     The one that should run stays known as gone, and is deployed by a later poll.
 
-    Attributes:
+    Args:
         told: Called with one line when another version has stepped in.
     """
 
     def __init__(
-        self, store: ReplicaStore, image_store: ImageStore, state_store: StateStore
+        self,
+        store: ReplicaStore,
+        image_store: ImageStore,
+        state_store: StateStore,
+        told: Callable[[str], None],
     ) -> None:
         self._store = store
         self._image_store = image_store
         self._state_store = state_store
-        self.told: Callable[[str], None] = lambda text: None
+        self._told = told
 
-    async def ensure(self, running: Installed) -> None:
+    async def ensure(self, running: Installed) -> FoundImage:
         """
-        Ensure that the image of *running* is on this host.
+        Return the image of *running*, which is on this host from then on.
 
         Raises:
             EngineError: it is not, and could not be pulled; where nothing served,
                 another version may be the running one from now on.
         """
-        if await self._image_store.at_hand(running):
-            return
+        if found := await self._image_store.keep(running):
+            return found
         other = None if self._store.serving else await self._found()
         try:
             async with asyncio.timeout(PATIENCE if other else None):
-                await self._image_store.ensure(running)
+                return await self._image_store.ensure(running)
         except TimeoutError as exc:
             why = f"no image of {running.tag} within {PATIENCE:g} s"
             await self._step_in(other, running, why)
@@ -152,7 +156,7 @@ class StandIn:
     async def _found(self) -> Installed | None:
         """Return the best version to go back to whose image is on this host."""
         for each in self._state_store.state.candidates():
-            if await self._image_store.at_hand(each):
+            if await self._image_store.keep(each):
                 return each
         return None
 
@@ -167,7 +171,7 @@ class StandIn:
             return
         fields = {"tag": running.name, "instead": other.name, "error": why}
         log.warning("Image is gone, an earlier version serves", extra=fields)
-        self.told(
+        self._told(
             f"the image of {running.name} is gone: {why}; {other.name} runs until it "
             "can be had again"
         )

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 
+from ..config import Reloadable, Settings
 from ..proxy import Backend, Port
 from .replica import Replica
 from .upstream import Upstream
@@ -22,13 +23,13 @@ class ReplicaTable:
     Args:
         ports: Ports of the proxy, in the order of the operator's mappings.
 
-        drain_timeout: Seconds that connections to a replica that is gone may take to
-            hand over what was received of it.
+        settings: Settings, whose `drain_time` is the limit in seconds for connections
+            to a replica that is gone to hand over what was received of it.
     """
 
-    def __init__(self, ports: Sequence[Port], drain_timeout: float) -> None:
+    def __init__(self, ports: Sequence[Port], settings: Reloadable[Settings]) -> None:
         self.ports = tuple(ports)
-        self.drain_timeout = drain_timeout
+        self._settings = settings
         self._serving: list[Replica] = []
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -83,8 +84,9 @@ class ReplicaTable:
         self._close(backends, cut=False)
 
     def _close(self, backends: Iterable[Backend], *, cut: bool) -> None:
+        seconds = self._settings.current.drain_time
         for backend in backends:
-            work = _close(backend, self.drain_timeout, cut=cut)
+            work = _close(backend, seconds, cut=cut)
             task = asyncio.create_task(work, name=repr(backend))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)

@@ -55,28 +55,22 @@ class Upstream:
 
 
 class Upstreams:
-    """
-    Finder of the upstreams of containers.
+    """Finder of the upstreams of containers."""
 
-    Args:
-        wanted: `auto`, `direct` or `published`.
-    """
-
-    def __init__(self, engine: Engine, wanted: str) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._bridges: dict[str, Network | None] = {}
-        self.wanted = wanted
 
     async def of(
-        self, container: Container, ports: Sequence[int], wanted: str = ""
+        self, container: Container, ports: Sequence[int], wanted: str
     ) -> list[Upstream]:
         """
         Return the upstreams of *container* that may be tried, the cheapest first.
 
-        The list is empty where it does not run, or publishes nothing. *wanted* goes
-        before the attribute.
+        The list is empty where it does not run, or publishes nothing. *wanted* is
+        `auto`, `direct` or `published`.
         """
-        routes, wanted = [], wanted or self.wanted
+        routes = []
         if wanted != PUBLISHED:
             routes += await self._direct(container, ports, wanted)
         if wanted != DIRECT:

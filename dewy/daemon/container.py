@@ -16,7 +16,7 @@ from ..containers.application import Application, application_of
 from ..containers.deployer import ContainerDeployer, is_of
 from ..containers.engine_limits import require_within
 from ..containers.engines.opening import Runtime, open_engine
-from ..containers.image_store import ImageVerifier, find_image
+from ..containers.image_store import ImageVerifier, Verify, find_image
 from ..containers.lock import engine_lock
 from ..containers.model import Engine
 from ..containers.options.arguments import parse
@@ -72,13 +72,17 @@ async def replicate(context: RunContext, reread: Reread) -> Handlers:
     async def credentials() -> Credentials | None:
         return await credentials_for(reference.host, os.environ)
 
+    def renewed(attempt: Attempt, outcome: str, reason: str, detail: str) -> None:
+        row = agent.deployment_log.reloaded(attempt, outcome, reason, detail)
+        agent.follow_up.own(row, f"history of {attempt.id}")
+
     system.raise_descriptor_limit()
     state_store = await boot.load(settings, context.clock)
     await _finish_rollback(state_store, engine, application)
     proxy = _proxy(settings, lambda backend: replica_set.probe(backend))
     ports = await _open(proxy, context)
     replica_set = ReplicaSet.of(
-        settings,
+        context.reloadable,
         engine,
         application,
         options,
@@ -87,11 +91,10 @@ async def replicate(context: RunContext, reread: Reread) -> Handlers:
         credentials,
         context.progress,
         context.signals.hurry,
+        told=lambda text: agent.deployment_log.tell(NoticeKind.ERROR, text),
+        renewed=renewed,
+        verify=_verify(context),
     )
-    if keys := context.outside.keys:
-        asked = repository_of(urls.split(settings.registry))
-        verifier = ImageVerifier(keys, asked, context.outside.clients)
-        replica_set.image_store.verify = verifier.verify
     agent = await context.agent(
         state_store, replica_set.image_store, replica_set.deployer
     )
@@ -100,6 +103,14 @@ async def replicate(context: RunContext, reread: Reread) -> Handlers:
     await stack.enter_async_context(replica_set.exit_watcher)
     stack.push_async_callback(_leave, replica_set, proxy, context)
     return await _keep(context, agent, replica_set, reread)
+
+
+def _verify(context: RunContext) -> Verify | None:
+    """Return the check of images before they are pulled, where there are keys."""
+    if not (keys := context.outside.keys):
+        return None
+    asked = repository_of(urls.split(context.settings.registry))
+    return ImageVerifier(keys, asked, context.outside.clients).verify
 
 
 async def _adopt(
@@ -155,12 +166,6 @@ async def _keep(
             NoticeKind.IMPORTANT if over else NoticeKind.ERROR, text
         )
 
-    def renewed(attempt: Attempt, outcome: str, reason: str, detail: str) -> None:
-        row = agent.deployment_log.reloaded(attempt, outcome, reason, detail)
-        agent.follow_up.own(row, f"history of {attempt.id}")
-
-    replica_set.deployer.renewal.record = renewed
-    replica_set.stand_in.told = lambda text: troubled(text, False)
     reconciler = await context.stack.enter_async_context(
         replica_set.keep(failed, troubled, lambda: agent.probation.left is not None)
     )
@@ -176,7 +181,7 @@ async def _keep(
         finally:
             reconciler.registry_answered(well=well)
 
-    poller = Poller(tick, context.settings, context.clock, agent.deployment_log)
+    poller = Poller(tick, context.reloadable, context.clock, agent.deployment_log)
     reload = ContainerReload(reread, context.service, agent, poller, replica_set)
     context.stack.push_async_callback(reload.stop)
     context.signals.restart = reload.request

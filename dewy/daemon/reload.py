@@ -84,17 +84,10 @@ class ContainerReload:
         read, options = await self._read()
         new, left = merged(old, read)
         changed = names(old, new)
-        if self._replica_set.renew(new, options):
+        if self._replica_set.differs(options):
             changed += _run_options(old, new)
-        if rolled := list(filter(_rolls, changed)):
-            self._replica_set.deployer.renewal.why = f"{', '.join(rolled)} changed"
-        for holder in (
-            self._agent,
-            self._agent.hooks,
-            self._agent.probation,
-            self._poller,
-        ):
-            holder.settings = new
+        rolled = ", ".join(filter(_rolls, changed))
+        self._replica_set.renew(new, options, rolled and f"{rolled} changed")
         self._poller.wake()
         told = _outcome("changed", changed, left, read)
         log.info("Configuration reloaded", extra={"outcome": told})

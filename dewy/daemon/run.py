@@ -14,7 +14,7 @@ from ..admin.handlers import Handlers
 from ..admin.http import AdminAPI, answering
 from ..admin.recent_history import RecentHistory
 from ..agent import Agent
-from ..config import Settings
+from ..config import Reloadable, Settings
 from ..deploy.deployer import Progress
 from ..deploy.lock import STOPPING, UNREACHABLE, RootLock
 from ..deploy.plan import is_met, quarantined
@@ -98,7 +98,14 @@ async def _keep(
         telemetry = await asyncio.to_thread(load, settings)
         outside = await opened(last, settings)
         context = RunContext(
-            settings, stack, service, signals, outside, Clock(), outer=outer, last=last
+            Reloadable(settings),
+            stack,
+            service,
+            signals,
+            outside,
+            Clock(),
+            outer=outer,
+            last=last,
         )
         context.telemetry = telemetry
         try:
@@ -118,7 +125,7 @@ async def _unpack(context: RunContext, reread: Reread) -> Handlers:
     policy = Policy.of(settings, os.environ) if settings.command == "server" else None
     await context.take_root()
     agent, releases = await unpacking(context)
-    poller = Poller(agent.tick, settings, context.clock, agent.deployment_log)
+    poller = Poller(agent.tick, context.reloadable, context.clock, agent.deployment_log)
     generations = None
     if policy:
         generations = await supervise(context, agent, releases, policy)

@@ -14,7 +14,7 @@ from .. import __version__, urls
 from ..agent import Agent
 from ..caches import CACHES, Cache, SharedCache
 from ..caches.outages import OutageLog
-from ..config import Settings
+from ..config import Reloadable, Settings
 from ..containers.selection import selection_of
 from ..deploy.changes import ChangeSlot
 from ..deploy.deployer import Deployer
@@ -71,6 +71,8 @@ class RunContext:
     Resources that exist before a mode adds its own.
 
     Attributes:
+        reloadable: Settings in use.
+
         stack: Exit stack, left in the end, the last entered first.
 
         outer: Exit stack of the root's lock and its control socket, left after that.
@@ -91,7 +93,7 @@ class RunContext:
             waiting: the beginnings of what ends beside all else.
     """
 
-    settings: Settings
+    reloadable: Reloadable[Settings]
     stack: AsyncExitStack
     service: Service
     signals: Signals
@@ -104,6 +106,11 @@ class RunContext:
     lock: RootLock | None = None
     beginning: asyncio.Task[None] | None = None
     leaving: list[Callable[[bool], None]] = field(default_factory=list)
+
+    @property
+    def settings(self) -> Settings:
+        """Settings in use."""
+        return self.reloadable.current
 
     async def begun(self, seconds: float | None = None) -> None:
         """
@@ -166,18 +173,18 @@ class RunContext:
         running = state.running.name if state.running else ""
         await deployment_log.tell_interrupted(running, state.since)
         self.leaving.append(lambda hurry: deployment_log.leave(hurry=hurry))
-        probation = Probation(settings, clock, state_store, deployment_log)
+        probation = Probation(self.reloadable, clock, state_store, deployment_log)
         self.leaving.append(lambda hurry: probation.leave())
         probation.resume()
         agent = Agent(
-            settings=settings,
+            reloadable=self.reloadable,
             clock=clock,
             state_store=state_store,
             release_store=release_store,
             registry=registry or self._registry(deployment_log),
             deployer=deployer,
             deployment_log=deployment_log,
-            hooks=DeployHooks(settings, release_store, deployment_log),
+            hooks=DeployHooks(self.reloadable, release_store, deployment_log),
             probation=probation,
             announce=self.service.status,
             changes=ChangeSlot(deployment_log.begin, deployment_log.forget),

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ..config import Settings
+from ..config import Reloadable, Settings
 from ..errors import HookFailed, last_words
 from ..logs import duration
 from ..notifiers import Hook, NoticeKind
@@ -325,11 +325,11 @@ class DeployHooks:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: Reloadable[Settings],
         release_store: ReleaseStore,
         deployment_log: DeploymentLog,
     ) -> None:
-        self.settings = settings
+        self._settings = settings
         self._release_store = release_store
         self._deployment_log = deployment_log
         self._after_turn = asyncio.Lock()
@@ -339,7 +339,7 @@ class DeployHooks:
         Raises:
             HookFailed: the hook failed, which ends the deployment.
         """
-        command = self.settings.before_deploy_hook
+        command = self._settings.current.before_deploy_hook
         result = await self._run(HookKind.BEFORE, command, attempt, target, PENDING)
         if result and not result.success:
             raise HookFailed(
@@ -362,7 +362,7 @@ class DeployHooks:
 
         It is left out where *target* no longer *runs* when its turn comes.
         """
-        if not (command := self.settings.after_deploy_hook):
+        if not (command := self._settings.current.after_deploy_hook):
             return
         if self._after_turn.locked():
             attempt.note("waiting for an earlier after-hook to end")
@@ -399,9 +399,9 @@ class DeployHooks:
         result = await run(
             command,
             kind=kind,
-            cwd=self.settings.root,
+            cwd=self._settings.current.root,
             variables=variables,
-            timeout=self.settings.hook_timeout,
+            timeout=self._settings.current.hook_timeout,
         )
         fate = "succeeded" if result.success else f"failed: {result.reason}"
         self._deployment_log.tell(

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
-from ..config import Settings
+from ..config import Reloadable, Settings
 from ..errors import DeploymentError
 from ..logs import words_of
 from ..notifiers import NoticeKind
@@ -74,12 +74,12 @@ class Probation:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: Reloadable[Settings],
         clock: Clock,
         state_store: StateStore,
         deployment_log: DeploymentLog,
     ) -> None:
-        self.settings = settings
+        self._settings = settings
         self.put_back: PutBack | None = None
         self._clock = clock
         self._state_store = state_store
@@ -101,7 +101,7 @@ class Probation:
         """Seconds that are left of it; None where nothing is on probation."""
         if self._release is None:
             return None
-        return max(0.0, self.settings.probation - self._since(self._begun))
+        return max(0.0, self._settings.current.probation - self._since(self._begun))
 
     async def over(self) -> bool:
         """Wait until what runs is on probation no longer; whether it passed."""
@@ -146,7 +146,7 @@ class Probation:
             return
         if self._serves is None or self._serves[0] != running:
             self._serves = running, self._clock.monotonic()
-        elif self._since(self._serves[1]) >= self.settings.probation:
+        elif self._since(self._serves[1]) >= self._settings.current.probation:
             self._owed = self._serves = None
             log.info("Probation passed", extra={"tag": running.name})
             await self._state_store.note(partial(_proved, running))
@@ -190,7 +190,7 @@ class Probation:
 
     def _is_prolonged(self) -> bool:
         """Return whether probation goes on past its time, for as long again at most."""
-        time = self.settings.probation
+        time = self._settings.current.probation
         longest = time + max(time, LONGEST_DECISION)
         return self._undecided() and self._since(self._begun) < longest
 
@@ -214,7 +214,7 @@ class Probation:
         if running is None or back_at:
             return
         passed = max(0.0, self._clock.wall() - running.at)
-        if passed <= self.settings.probation:
+        if passed <= self._settings.current.probation:
             self._begin(running, new_id(), self._clock.monotonic() - passed)
 
     async def verdict(
@@ -233,9 +233,9 @@ class Probation:
         self._serves = None
         self._finish(passed=False)
         await self._ease(running)
-        if running is None or not self.settings.rollback:
+        if running is None or not self._settings.current.rollback:
             return False
-        late = self._since(self._begun) > self.settings.probation
+        late = self._since(self._begun) > self._settings.current.probation
         if running != bad or (late and not self._prolonged):
             if running != self._owed:
                 return False
@@ -324,7 +324,7 @@ class Probation:
         if left is None or running is None or running == left[0]:
             return
         bad, at = left
-        if self._since(at) <= self.settings.probation:
+        if self._since(at) <= self._settings.current.probation:
             await self._state_store.note(partial(_eased, bad, self._clock))
 
     async def _tell(

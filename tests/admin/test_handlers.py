@@ -43,7 +43,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Answering]:
     """v1.1.0 runs, v1.0.0 ran before."""
     async with acting(tmp_path) as hands:
         agent = hands.agent
-        poller = Poller(agent.tick, agent.settings, agent.clock, agent.deployment_log)
+        poller = Poller(agent.tick, agent.reloadable, agent.clock, agent.deployment_log)
         for version in ("v1.0.0", "v1.1.0"):
             hands.publish(version)
             await poller.once()

@@ -18,7 +18,7 @@ async def test_a_rollback_that_fails_takes_back_only_its_own(
 ):
     async with acting(tmp_path) as hands:
         agent = hands.agent
-        poller = Poller(agent.tick, agent.settings, agent.clock)
+        poller = Poller(agent.tick, agent.reloadable, agent.clock)
         handlers = Handlers(agent, poller, None)
         for version in ("v1.0.0", "v1.1.0"):
             hands.publish(version)
@@ -51,7 +51,7 @@ async def test_a_rollback_that_fails_takes_back_only_its_own(
 async def test_a_rollback_is_announced(tmp_path: Path):
     async with acting(tmp_path) as hands:
         agent = hands.agent
-        poller = Poller(agent.tick, agent.settings, agent.clock)
+        poller = Poller(agent.tick, agent.reloadable, agent.clock)
         for version in ("v1.0.0", "v1.1.0"):
             hands.publish(version)
             await poller.once()

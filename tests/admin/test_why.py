@@ -171,7 +171,7 @@ async def test_reason_for_requested_older_version_is_included(
 async def test_dewy_that_runs_knows(tmp_path: Path) -> None:
     async with acting(tmp_path) as hands:
         agent = hands.agent
-        poller = Poller(agent.tick, agent.settings, agent.clock)
+        poller = Poller(agent.tick, agent.reloadable, agent.clock)
         handlers = Handlers(agent, poller)
         for version, artifact in (("v1.0.0", None), ("v1.1.0", b"no archive")):
             hands.publish(version, artifact)

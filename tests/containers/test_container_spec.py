@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
-from dewy.config import PortMapping, Settings
+from dewy.config import PortMapping, Reloadable, Settings
 from dewy.containers.container_spec import (
     ContainerSpec,
     ContainerSpecs,
     container_ports,
 )
-from dewy.containers.model import Image
+from dewy.containers.image_store import FoundImage, find_image
+from dewy.containers.model import Engine, Image
 from dewy.containers.options.arguments import RunOptions, parse
 from dewy.deploy.state import Installed
-from dewy.errors import DeploymentError, ImageMissing
+from dewy.errors import DeploymentError
 from tests.standins.fleets import REPOSITORY, SHOP
 from tests.standins.memory_engine import MemoryEngine
 from tests.standins.memory_host import MemoryHost
@@ -34,7 +35,30 @@ async def container_spec(
     settings = Settings(command="container", root=root, cache_dir=root, **usual | given)
     options = options or RunOptions()
     version = Installed(tag, name.partition("@")[2], "", 1.0)
-    return await ContainerSpecs(engine, SHOP, settings, options).of(version)
+    return await specified(engine, version, factory(engine, settings, options))
+
+
+def factory(engine: Engine, settings: Settings, options: RunOptions) -> ContainerSpecs:
+    """Specifications of images that are pulled when they are missing."""
+
+    async def ensure(version: Installed) -> FoundImage:
+        name = f"{REPOSITORY}@{version.identity}"
+        await engine.pull(name, None, lambda done, total: None)
+        found = await find_image(engine, SHOP, version.identity)
+        assert found is not None
+        return found
+
+    return ContainerSpecs(
+        engine, SHOP, Reloadable(settings), Reloadable(options), ensure
+    )
+
+
+async def specified(
+    engine: Engine, version: Installed, container_specs: ContainerSpecs
+) -> ContainerSpec:
+    found = await find_image(engine, SHOP, version.identity)
+    assert found is not None
+    return container_specs.of(version, found)
 
 
 async def test_a_replica_is_made_from_exactly_these_bytes(tmp_path: Path):
@@ -83,15 +107,6 @@ async def test_the_proxys_port_makes_no_difference(tmp_path: Path):
     assert (await container_spec(tmp_path)).spec == other.spec
 
 
-async def test_an_image_that_is_not_here_is_told(tmp_path: Path):
-    settings = Settings(command="container", root=tmp_path, cache_dir=tmp_path)
-    container_specs = ContainerSpecs(
-        MemoryEngine(MemoryHost("none")), SHOP, settings, RunOptions()
-    )
-    with pytest.raises(ImageMissing, match="sha256:9 is not on this host"):
-        await container_specs.of(Installed("v1", "sha256:9", "", 1.0))
-
-
 async def test_image_removed_before_a_container_is_made_is_pulled_again(
     tmp_path: Path,
 ):
@@ -100,13 +115,9 @@ async def test_image_removed_before_a_container_is_made_is_pulled_again(
     name = host.publish(f"{REPOSITORY}:v1")
     await engine.pull(name, None, lambda done, total: None)
     settings = Settings(command="container", root=tmp_path, cache_dir=tmp_path)
-    container_specs = ContainerSpecs(engine, SHOP, settings, RunOptions())
-
-    async def ensure(version: Installed) -> None:
-        await engine.pull(name, None, lambda done, total: None)
-
-    container_specs.ensure = ensure
-    made = await container_specs.of(Installed("v1", name.partition("@")[2], "", 1.0))
+    version = Installed("v1", name.partition("@")[2], "", 1.0)
+    container_specs = factory(engine, settings, RunOptions())
+    made = await specified(engine, version, container_specs)
     host.images.clear()
 
     assert await made.create("shop-1", 0) in host.held
@@ -135,11 +146,11 @@ async def test_data_that_goes_with_its_container_is_told_once(
     settings = Settings(command="container", root=tmp_path, cache_dir=tmp_path)
     version = Installed("v1", name.partition("@")[2], "", 1.0)
     asked = parse(options, {}, tmp_path)
-    container_specs = ContainerSpecs(engine, SHOP, settings, asked)
+    container_specs = factory(engine, settings, asked)
     for _ in range(2):
-        await container_specs.of(version)
+        await specified(engine, version, container_specs)
     kept = replace(settings, keep_volumes=True)
-    await ContainerSpecs(engine, SHOP, kept, asked).of(version)
+    await specified(engine, version, factory(engine, kept, asked))
 
     told = [vars(each)["volumes"] for each in caplog.records]
     assert ([expected] if expected else []) == told

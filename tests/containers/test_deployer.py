@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,22 @@ async def test_a_first_version_and_the_next(tmp_path: Path):
         assert "v2" == await bench.ask()
         await eventually(lambda: ["v2"] * 3 == bench.running())
     assert [] == bench.running()
+
+
+async def test_deployment_looks_image_up_and_makes_network_once(tmp_path: Path):
+    """The reconciler, which wakes after it, asks for neither again."""
+    async with benched(tmp_path, **QUICK) as bench:
+        await bench.deploy(bench.publish("v1"))
+        await eventually(lambda: ["v1"] * 3 == bench.running())
+        bench.host.calls.clear()
+        await bench.deploy(bench.publish("v2"))
+        await eventually(lambda: ["v2"] * 3 == bench.running())
+        await bench.replica_set.deployer.reconcile()
+
+        calls = [call for call, _ in bench.host.calls]
+        made = Counter(calls[calls.index("pull") :])
+        looked_up = ("pull", "image", "tag_image", "create_network")
+        assert [1] * 4 == [made[each] for each in looked_up]
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,14 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dewy.containers import drainer
 from dewy.containers.drainer import Timeouts
+from dewy.containers.options.arguments import RunOptions
 from dewy.containers.replica import Replica
 from dewy.containers.rollout import Phase
 from dewy.errors import EngineError
@@ -26,6 +28,17 @@ async def one(root: Path, drain: float) -> AsyncIterator[tuple[Bench, Replica]]:
     ) as bench:
         await bench.deploy(bench.publish("v1"))
         yield bench, bench.replica_set.deployer.store.serving[0]
+
+
+def limit(bench: Bench, drain: float, stop: float, jitter: float = 0.0) -> None:
+    """Reload the time limits of leaving replicas."""
+    settings = replace(
+        bench.replica_set.settings,
+        drain_time=drain,
+        stop_timeout=stop,
+        drain_jitter=jitter,
+    )
+    bench.replica_set.renew(settings, RunOptions())
 
 
 async def client(bench: Bench) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -94,7 +107,7 @@ async def test_backend_address_is_released_before_container_removal(tmp_path: Pa
 
 async def test_idle_replica_is_stopped_without_drain_delay(tmp_path: Path):
     async with one(tmp_path, 3600.0) as (bench, replica):
-        bench.replica_set.drainer.timeouts = Timeouts(3600.0, 7.0)
+        limit(bench, 3600.0, 7.0)
         bench.replica_set.drainer.begin([replica])
         async with asyncio.timeout(60):
             await bench.replica_set.drainer.ended()
@@ -106,7 +119,7 @@ async def test_idle_replica_is_stopped_without_drain_delay(tmp_path: Path):
 async def test_forced_stop_does_not_wait_for_open_connections(tmp_path: Path):
     async with one(tmp_path, 3600.0) as (bench, replica):
         _, writer = await client(bench)
-        bench.replica_set.drainer.timeouts = Timeouts(3600.0, 3600.0)
+        limit(bench, 3600.0, 3600.0)
         bench.replica_set.drainer.begin([replica])
         bench.replica_set.drainer.hurry.set()
         async with asyncio.timeout(60):
@@ -130,7 +143,7 @@ async def test_jitter_delays_stop_signal_while_connections_are_open(tmp_path: Pa
     """A replica without any has no reason to wait."""
     async with one(tmp_path, 0.0) as (bench, replica):
         reader, writer = await client(bench)
-        bench.replica_set.drainer.timeouts = Timeouts(0.0, 7.0, jitter=3600.0)
+        limit(bench, 0.0, 7.0, 3600.0)
         bench.replica_set.drainer.begin([replica])
         for _ in range(50):  # it would have been told meanwhile
             await answered(reader, writer)
@@ -146,7 +159,7 @@ async def test_jitter_does_not_delay_the_end_of_dewy(tmp_path: Path):
     """Its service manager would kill it."""
     async with one(tmp_path, 0.0) as (bench, _):
         _, writer = await client(bench)
-        bench.replica_set.drainer.timeouts = Timeouts(0.0, 7.0, jitter=3600.0)
+        limit(bench, 0.0, 7.0, 3600.0)
         async with asyncio.timeout(60):
             await bench.replica_set.leave()
 
@@ -248,7 +261,7 @@ async def test_forced_stop_kills_replica_already_stopping(tmp_path: Path):
             return 137
 
         bench.shops[replica.id].stop = stop
-        bench.replica_set.drainer.timeouts = Timeouts(0.0, 3600.0)
+        limit(bench, 0.0, 3600.0)
         bench.replica_set.drainer.begin([replica])
         await stopping.wait()
         bench.replica_set.drainer.hurry.set()

@@ -93,8 +93,8 @@ async def test_unhealthy_replicas_stay_while_none_is_healthy(tmp_path: Path):
         for each in bench.replica_set.deployer.store.serving:
             bench.shops[each.id].health = 503
         await eventually(lambda: bench.troubles)
-        deployer = bench.replica_set.deployer
-        deployer.settings = replace(deployer.settings, health_restart=0.02)
+        settings = replace(bench.replica_set.settings, health_restart=0.02)
+        bench.replica_set.reloadable.reload(settings)
         await examined(bench, 10)
 
         assert before == set(bench.host.held)
@@ -133,8 +133,8 @@ async def test_health_checks_go_on_while_broken_connections_are_judged(
     async with kept(tmp_path, health_interval=0.01) as bench:
         verdict = SlowVerdict()
         judged_by(bench, verdict)
-        deployer = bench.replica_set.deployer
-        deployer.settings = replace(deployer.settings, max_broken=0.1)
+        settings = replace(bench.replica_set.settings, max_broken=0.1)
+        bench.replica_set.reloadable.reload(settings)
         await verdict.asked.wait()
         await examined(bench, 3)
         bench.shops[first(bench).id].health = 503

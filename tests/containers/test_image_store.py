@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from dewy.artifacts import Progress
+from dewy.config import Reloadable
 from dewy.containers.application import Application
 from dewy.containers.image_store import ImageStore, find_image
+from dewy.containers.options.arguments import RunOptions
 from dewy.deploy.state import Installed, State, StateFile
 from dewy.deploy.state_store import StateStore
 from dewy.errors import EngineError, ImageMissing, PullDenied
@@ -36,7 +38,12 @@ class Store:
     def image_store(self) -> ImageStore:
         engine = MemoryEngine(self.host)
         return ImageStore(
-            engine, SHOP, self.state_store, self.credentials, self.progress
+            engine,
+            SHOP,
+            self.state_store,
+            self.credentials,
+            self.progress,
+            Reloadable(RunOptions()),
         )
 
     async def credentials(self) -> Credentials | None:

@@ -38,7 +38,11 @@ async def prepared(
         release = bench.publish("v1", **image)
         async with bench.replica_set.image_store.brought(release) as delivery:
             version = await delivery.reserve(1.0)
-        yield bench, await bench.replica_set.container_specs.of(version)
+        replica_set = bench.replica_set
+        found = await replica_set.image_store.get(version)
+        spec = replica_set.container_specs.of(version, found)
+        await replica_set.deployer.launcher.ensure_network(spec)
+        yield bench, spec
 
 
 async def started(bench: Bench, container_spec: ContainerSpec) -> Replica:
@@ -82,15 +86,13 @@ async def test_unreachable_own_address_falls_back_to_published_port(
     away = Upstream(DIRECT, (Endpoint(*silent.getsockname()),))
 
     class Refused(Upstreams):
-        async def of(self, container, ports, wanted=""):
+        async def of(self, container, ports, wanted):
             return [away, *await super().of(container, ports, wanted)]
 
     with silent:
         async with prepared(tmp_path) as (bench, container_spec):
             launcher = bench.replica_set.deployer.launcher
-            launcher.upstreams = Refused(
-                bench.replica_set.deployer.store.engine, "auto"
-            )
+            launcher.upstreams = Refused(bench.replica_set.deployer.store.engine)
             replica = await started(bench, container_spec)
             await launcher.until_ready(replica, SOON)
             await launcher.ask(replica, SOON.check)

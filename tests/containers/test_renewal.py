@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from dewy.containers import restart_policy
-from dewy.containers.renewal import FOUND, changed_options
+from dewy.containers.options.arguments import RunOptions
+from dewy.containers.renewal import changed_options
 from dewy.deploy.changes import Attempt
 from dewy.errors import StartFailed
 from tests.containers.test_reconciler import kept, whole
@@ -21,14 +22,9 @@ Row = tuple[Attempt, str, str, str]
 
 def rolled(bench: Bench) -> list[Row]:
     """Roll another command out to all replicas; the rows that come of it."""
-    rows: list[Row] = []
-    replica_set = bench.replica_set
-    renewal = replica_set.deployer.renewal
-    renewal.record = lambda *row: rows.append(row)
-    renewal.why = "--cmd changed"
-    settings = replace(replica_set.settings, cmd=("serve",))
-    replica_set.renew(settings, replica_set.container_specs.options)
-    return rows
+    settings = replace(bench.replica_set.settings, cmd=("serve",))
+    bench.replica_set.renew(settings, RunOptions(), "--cmd changed")
+    return bench.rows
 
 
 async def test_changed_option_leaves_a_row_and_lines_with_its_name_and_id(
@@ -46,7 +42,7 @@ async def test_changed_option_leaves_a_row_and_lines_with_its_name_and_id(
     lines = [vars(r) for r in caplog.records if r.message.startswith("Options ")]
     assert ["--cmd changed"] * 2 == [line["options"] for line in lines]
     assert {attempt.id} == {line["deployment"] for line in lines}
-    assert (None, FOUND) == (renewal.current, renewal.why)
+    assert renewal.current is None
     progress = [vars(r).get("progress") for r in caplog.records]
     assert "replica 1 of 3 is healthy" in progress
 

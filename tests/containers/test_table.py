@@ -35,7 +35,8 @@ async def test_replica_added_twice_enters_table_once():
 async def test_replica_lacking_a_port_serves_remaining_ports():
     """It was made before a port was added, and serves until it is replaced."""
     async with yard(ports=2) as it:
-        it.store.mappings = [PortMapping(70, 7000), PortMapping(80, 8080)]
+        mappings = (PortMapping(70, 7000), PortMapping(80, 8080))
+        it.settings.reload(replace(it.settings.current, port_mappings=mappings))
         replica = await it.serving("a")
 
         assert [0, 1] == it.backends()
@@ -71,6 +72,7 @@ async def test_pending_connections_to_lost_replica_are_closed():
 
 async def test_replica_with_changed_upstream_keeps_open_connections():
     async with yard() as it:
+        it.settings.reload(replace(it.settings.current, drain_time=0.05))
         taken: list[asyncio.StreamWriter] = []
 
         async def serve(
@@ -82,7 +84,6 @@ async def test_replica_with_changed_upstream_keeps_open_connections():
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         there = Endpoint.of(server.sockets[0])
         replica = await it.serving("a")
-        it.store.table.drain_timeout = 0.05
         it.store.table.move(replica, Upstream(DIRECT, (there,)))
         front = it.proxy.ports[0].endpoint
         reader, writer = await asyncio.open_connection("127.0.0.1", front.port)

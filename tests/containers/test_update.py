@@ -29,7 +29,11 @@ async def prepared(
         release = bench.publish("v2")
         async with bench.replica_set.image_store.brought(release) as delivery:
             version = await delivery.reserve(1.0)
-        yield bench, await bench.replica_set.container_specs.of(version)
+        replica_set = bench.replica_set
+        found = await replica_set.image_store.get(version)
+        spec = replica_set.container_specs.of(version, found)
+        await replica_set.deployer.launcher.ensure_network(spec)
+        yield bench, spec
 
 
 def rollout(

@@ -38,7 +38,7 @@ async def routes(
     container: Container = RUNS,
     ports: tuple[int, ...] = (80, 90),
 ) -> list[tuple[Endpoint, ...]]:
-    found = await Upstreams(engine, wanted).of(container, ports)
+    found = await Upstreams(engine).of(container, ports, wanted)
     return [route.endpoints for route in found]
 
 
@@ -113,8 +113,8 @@ def test_no_route_is_no_address():
 
 async def test_brief_engine_failure_does_not_change_routes(engine: MemoryEngine):
     """Or all connections would be drained from one way to the other and back."""
-    upstreams = Upstreams(engine, "auto")
-    before = await upstreams.of(RUNS, (80, 90))
+    upstreams = Upstreams(engine)
+    before = await upstreams.of(RUNS, (80, 90), "auto")
     engine.host.fail("network", EngineError("it hangs"))
 
-    assert before == await upstreams.of(RUNS, (80, 90))
+    assert before == await upstreams.of(RUNS, (80, 90), "auto")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dewy.config import Settings
+from dewy.config import Reloadable, Settings
 from dewy.deploy.deployer import AssetsDeployer
 from dewy.deploy.deployment_log import DeploymentLog
 from dewy.deploy.history import History
@@ -35,12 +35,14 @@ class Case:
         private = self.root / ".dewy"
         private.mkdir()
         clock = Clock(wall=lambda: 1000.0, monotonic=lambda: self.now)
-        settings = Settings(
-            command="server",
-            root=self.root,
-            cache_dir=private,
-            probation=30,
-            rollback=self.rollback,
+        self.settings = settings = Reloadable(
+            Settings(
+                command="server",
+                root=self.root,
+                cache_dir=private,
+                probation=30,
+                rollback=self.rollback,
+            )
         )
         self.state_store = StateStore(StateFile(private), self.state)
         self.releases = Releases(self.root)

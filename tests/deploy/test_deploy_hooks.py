@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from dewy.config import Settings
+from dewy.config import Reloadable, Settings
 from dewy.deploy.changes import Attempt
 from dewy.deploy.deployment_log import DeploymentLog
 from dewy.deploy.fetch import Fetcher
@@ -50,7 +50,7 @@ async def run(root: Path, memory: MemoryNotifier, before: str, after: str) -> No
         hook_timeout=30,
     )
     async with DeploymentLog(History(root), (memory,), Clock()) as deployment_log:
-        hooks = DeployHooks(settings, files(root), deployment_log)
+        hooks = DeployHooks(Reloadable(settings), files(root), deployment_log)
         await hooks.before(ATTEMPT, TARGET)
         await hooks.after(ATTEMPT, TARGET)
 

@@ -107,7 +107,7 @@ async def test_going_back_is_told_with_the_last_lines(tmp_path: Path):
     case, memory = Case(tmp_path), MemoryNotifier(urlsplit("mem://people"))
     async with DeploymentLog(case.history, [memory], Clock()) as deployment_log:
         case.probation = Probation(
-            case.probation.settings, Clock(), case.state_store, deployment_log
+            case.settings, Clock(), case.state_store, deployment_log
         )
         case.probation.begin(NEW, "abc")
         assert await case.die()
@@ -178,7 +178,7 @@ async def test_rollback_that_cannot_be_is_told_and_tried_again(tmp_path: Path):
         (tmp_path / "releases" / each.directory).rmdir()
     async with DeploymentLog(case.history, [memory], Clock()) as deployment_log:
         case.probation = Probation(
-            case.probation.settings, Clock(), case.state_store, deployment_log
+            case.settings, Clock(), case.state_store, deployment_log
         )
         case.probation.begin(NEW, "abc")
         assert not await case.die()
@@ -400,7 +400,7 @@ def test_probation_does_not_go_on_for_ever(tmp_path: Path):
 def test_death_in_short_probation_is_judged_when_its_cause_is_known(tmp_path: Path):
     async def scenario() -> bool:
         case = Case(tmp_path)
-        case.probation.settings = replace(case.probation.settings, probation=2.0)
+        case.settings.reload(replace(case.settings.current, probation=2.0))
         loop = asyncio.get_running_loop()
         case.probation._clock = Clock(monotonic=loop.time)
         case.probation.watch(lambda: True)

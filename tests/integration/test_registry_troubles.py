@@ -58,8 +58,8 @@ class Polling(Dewy):
         if not self.patience:
             return arguments
         code = (
-            "from dewy import agent; from dewy.cli import main; "
-            f"agent.REGISTRY_DEADLINE = {self.patience}; main()"
+            "from dewy import follow_up; from dewy.cli import main; "
+            f"follow_up.REGISTRY_DEADLINE = {self.patience}; main()"
         )
         return [sys.executable, "-c", code, *arguments[3:]]
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from dewy.agent import Agent
 from dewy.caches.memory import MemoryCache
-from dewy.config import Settings
+from dewy.config import Reloadable, Settings
 from dewy.deploy.deployer import AssetsDeployer
 from dewy.deploy.deployment_log import DeploymentLog
 from dewy.deploy.fetch import Fetcher
@@ -103,16 +103,17 @@ async def acting(
             verify="auto",
         )
         release_store = UnpackedReleaseStore(releases, fetcher)
+        reloadable = Reloadable(chosen)
         hands.agent = Agent(
-            settings=chosen,
+            reloadable=reloadable,
             clock=clock,
             state_store=state_store,
             release_store=release_store,
             registry=MemoryRegistry(url, Selection(), clients),
             deployer=AssetsDeployer(releases),
             deployment_log=deployment_log,
-            hooks=DeployHooks(chosen, release_store, deployment_log),
-            probation=Probation(chosen, clock, state_store, deployment_log),
+            hooks=DeployHooks(reloadable, release_store, deployment_log),
+            probation=Probation(reloadable, clock, state_store, deployment_log),
             announce=hands.announced.append,
         )
         try:

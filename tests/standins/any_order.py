@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from dewy import boot
-from dewy.config import PortMapping, Settings
+from dewy.config import PortMapping, Reloadable, Settings
 from dewy.containers.replica_set import ReplicaSet
 from dewy.daemon import container
 from dewy.daemon.runtime import Endpoints, RunContext
@@ -111,7 +111,7 @@ class World:
         outside = Endpoints(self.registry, None, (), None)  # type: ignore[arg-type]
         signals = stack.enter_context(Signals())
         context = RunContext(
-            settings,
+            Reloadable(settings),
             stack,
             Service(),
             signals,

@@ -10,7 +10,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from dewy.admin.handlers import Handlers
-from dewy.config import PortMapping, Settings
+from dewy.config import PortMapping, Reloadable, Settings
 from dewy.containers.replica_set import ReplicaSet
 from dewy.daemon import container
 from dewy.daemon.runtime import Endpoints, RunContext
@@ -113,7 +113,7 @@ async def alive(
         signals = stack.enter_context(Signals())
         service = service or Service()
         context = RunContext(
-            settings,
+            Reloadable(settings),
             stack,
             service,
             signals,

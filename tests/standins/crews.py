@@ -10,12 +10,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from dewy.config import PortMapping, Settings
+from dewy.config import PortMapping, Reloadable, Settings
 from dewy.containers.application import Application
 from dewy.containers.model import Container
 from dewy.containers.options.arguments import RunOptions
 from dewy.containers.replica import Replica
 from dewy.containers.replica_set import ReplicaSet
+from dewy.deploy.changes import Attempt
 from dewy.deploy.state import Installed, State, StateFile
 from dewy.deploy.state_store import StateStore
 from dewy.proxy import Endpoint, Proxy
@@ -99,6 +100,7 @@ class Bench:
     shops: dict[str, Shop] = field(default_factory=dict)
     deaths: list[str] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
+    rows: list[tuple[Attempt, str, str, str]] = field(default_factory=list)
 
     def publish(self, tag: str, **image: Any) -> Release:
         """Publish a version; keywords as `MemoryHost.publish`."""
@@ -246,7 +248,7 @@ async def benched(
             return None
 
         bench.replica_set = ReplicaSet.of(
-            settings,
+            Reloadable(settings),
             engine,
             Application("shop", REPOSITORY),
             RunOptions(),
@@ -255,6 +257,8 @@ async def benched(
             nobody,
             lambda release: nullcontext(lambda done, total: None),
             asyncio.Event(),
+            told=lambda text: None,
+            renewed=lambda *row: bench.rows.append(row),
         )
         await bench.replica_set.deployer.adopt(bench.state_store.state.running)
         await stack.enter_async_context(proxy)

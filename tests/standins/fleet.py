@@ -16,7 +16,7 @@ from dewy.agent import Agent
 from dewy.caches import Cache, SharedCache, redis
 from dewy.caches.chunks import ChunkedCache
 from dewy.caches.outages import CircuitBreaker, OutageLog
-from dewy.config import Settings
+from dewy.config import Reloadable, Settings
 from dewy.deploy import registry_cache, single_flight
 from dewy.deploy.deployer import AssetsDeployer
 from dewy.deploy.deployment_log import DeploymentLog
@@ -121,16 +121,17 @@ async def host(
                 outage=outage,
             )
         release_store = UnpackedReleaseStore(releases, fetches)
+        reloadable = Reloadable(settings)
         agent = Agent(
-            settings=settings,
+            reloadable=reloadable,
             clock=clock,
             state_store=state_store,
             release_store=release_store,
             registry=registry,
             deployer=AssetsDeployer(releases),
             deployment_log=deployment_log,
-            hooks=DeployHooks(settings, release_store, deployment_log),
-            probation=Probation(settings, clock, state_store, deployment_log),
+            hooks=DeployHooks(reloadable, release_store, deployment_log),
+            probation=Probation(reloadable, clock, state_store, deployment_log),
             announce=lambda text: None,
         )
         try:

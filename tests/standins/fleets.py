@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from dewy.config import Endpoint, PortMapping
+from dewy.config import Endpoint, PortMapping, Reloadable, Settings
 from dewy.containers.application import Application
 from dewy.containers.replica import Replica
 from dewy.containers.replica_store import ReplicaStore
@@ -35,6 +36,7 @@ class Yard:
     engine: MemoryEngine
     store: ReplicaStore
     proxy: Proxy
+    settings: Reloadable[Settings]
     dead: list[str] = field(default_factory=list)
 
     async def left(
@@ -87,10 +89,21 @@ async def yard(ports: int = 1) -> AsyncIterator[Yard]:
     engine = MemoryEngine(host)
     async with Proxy(threads=0) as proxy:
         opened = [await proxy.open(Endpoint("127.0.0.1", 0)) for _ in range(ports)]
-        table = ReplicaTable(opened, 5.0)
-        mappings = [PortMapping(80 + number, 8080) for number in range(ports)]
-        store = ReplicaStore(engine, SHOP, table, mappings)
-        made = Yard(host, engine, store, proxy)
+        mappings = tuple(PortMapping(80 + number, 8080) for number in range(ports))
+        here = Path()
+        settings = Reloadable(
+            Settings(
+                command="container",
+                registry="",
+                root=here,
+                cache_dir=here,
+                port_mappings=mappings,
+                drain_time=5.0,
+            )
+        )
+        table = ReplicaTable(opened, settings)
+        store = ReplicaStore(engine, SHOP, table, settings)
+        made = Yard(host, engine, store, proxy, settings)
         made.store.died = lambda replica: made.dead.append(replica.name)
         yield made
         await table.stop()

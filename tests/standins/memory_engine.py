@@ -41,7 +41,6 @@ class MemoryEngine:
         self.flavour = flavour
         self.rootless = False
         self.local = True
-        self.keep_volumes = False
         self.address = self.identity = f"mem://{host.name}"
         self.runs_healthchecks = True
         self.limits = EngineLimits()
@@ -109,7 +108,9 @@ class MemoryEngine:
             if held and held.container.running:
                 await self.host.stop(held, seconds)
 
-    async def remove(self, container: str, *, force: bool = False) -> None:
+    async def remove(
+        self, container: str, *, force: bool = False, keep_volumes: bool = False
+    ) -> None:
         async with self.host.step("remove", container):
             held = self.host.find(container)
             if held is None:

@@ -156,6 +156,12 @@ class EngineClient:
         async with self.docker.session.get(self.url(path, root)) as answer:
             return answer.status, await answer.json(content_type=None)
 
+    def agree(self, headers: Mapping[str, str]) -> None:
+        """Talk from now on as the engine does that answered a ping with *headers*."""
+        self.docker.api_version = f"v{float(headers['Api-Version']):.2f}"
+        version = headers.get("Libpod-Api-Version", "")
+        self.libpod = f"v{version}/libpod" if version else ""
+
     async def ping(self) -> Mapping[str, str]:
         """
         Ping the engine and return the headers in which it identifies itself.

@@ -19,6 +19,7 @@ from ..model import Container, EngineLimits, Event, Image, LogLine, Network, Pul
 from . import decode, docker_images, docker_networks, event_stream
 from .client import EngineClient
 from .errors import going, gone, paused, secrets_of
+from .opening import is_remote
 
 UNTOLD = EngineLimits()
 
@@ -47,13 +48,13 @@ class DockerEngine:
         rootless: bool,
         timers: bool,
         limits: EngineLimits = UNTOLD,
+        local: bool = True,
     ) -> None:
         self.flavour = "podman" if wire.libpod else "docker"
         self.identity = identity
         self.limits = limits
-        self.keep_volumes = False
         self.rootless = rootless
-        self.local = wire.place.local
+        self.local = local
         self.address = urls.redact(wire.place.url)
         self._wire = wire
         self._creating = asyncio.Lock()
@@ -151,13 +152,15 @@ class DockerEngine:
                     await found.unpause()
                     await found.stop(t=patience)
 
-    async def remove(self, container: str, *, force: bool = False) -> None:
+    async def remove(
+        self, container: str, *, force: bool = False, keep_volumes: bool = False
+    ) -> None:
         """See `Engine.remove`."""
         limit = self._wire.deadlines.change
         found = self._wire.docker.containers.container(container)
         async with self._wire.asking(f"remove container {container}", limit):
             with _unless_gone():
-                await found.delete(force=force, v=not self.keep_volumes)
+                await found.delete(force=force, v=not keep_volumes)
 
     async def logs(self, container: str, lines: int) -> tuple[str, ...]:
         """See `Engine.logs`."""
@@ -277,16 +280,15 @@ async def recognised(wire: EngineClient, *, systemd: bool, linux: bool) -> Docke
     """
     headers = await wire.ping()
     async with wire.asking("say what it is", wire.deadlines.hello):
-        wire.docker.api_version = f"v{float(headers['Api-Version']):.2f}"
-        version = headers.get("Libpod-Api-Version", "")
-        wire.libpod = f"v{version}/libpod" if version else ""
-        about = await (_about_podman(wire) if version else _about_docker(wire))
+        wire.agree(headers)
+        about = await (_about_podman(wire) if wire.libpod else _about_docker(wire))
     return DockerEngine(
         wire,
         identity=about.identity,
         rootless=about.apart or not linux,
         timers=systemd and wire.place.local,
         limits=about.limits,
+        local=not await is_remote(wire.place),
     )
 
 

@@ -277,7 +277,6 @@ async def open_engine(
                 systemd=await asyncio.to_thread(SYSTEMD.is_dir),
                 linux=sys.platform == "linux",
             )
-            engine.local = not await is_remote(place)
         except EngineError as exc:
             raise EngineError(_silent(runtime, place, exc)) from exc
         if runtime == "podman" and engine.flavour == "docker":

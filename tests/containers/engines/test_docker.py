@@ -318,12 +318,11 @@ async def test_anonymous_volumes_go_unless_they_are_kept(
     image = await engine.engine.image(pushed.by_digest)
     assert image is not None
     assert ("/data",) == image.volumes
-    engine.engine.keep_volumes = kept
     made = await engine.engine.create(engine.name(), {"Image": pushed.by_digest})
     async with engine.client() as client:
         shown = await client.containers.container(made).show()
         (volume,) = [mount["Name"] for mount in shown["Mounts"]]
-        await engine.engine.remove(made)
+        await engine.engine.remove(made, keep_volumes=kept)
         left = {each["Name"] for each in (await client.volumes.list())["Volumes"]}
         if kept:
             await (await client.volumes.get(volume)).delete()
