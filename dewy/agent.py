@@ -158,7 +158,8 @@ class Agent:
             # Asked for, so that a rollback keeps nothing out any more.
             found = await self._find(replace(self.state, back_at=0.0))
         else:
-            found = await in_time(ask_for(self.registry, tag, now, grace))
+            async with in_time():
+                found = await ask_for(self.registry, tag, now, grace)
         if found.release is None:
             self.status_reason = found.decision.reason
             log.debug("Waited for release", extra={"why": self.status_reason})
@@ -167,7 +168,8 @@ class Agent:
     async def _find(self, state: State) -> Found:
         """Go through what the registry offers; raises as `look`."""
         now, grace = self.clock.wall(), self.settings.grace_period
-        return await in_time(ask(self.registry, state, self.absence, now, grace))
+        async with in_time():
+            return await ask(self.registry, state, self.absence, now, grace)
 
     async def deploy(self, release: Release, why: str = "", preempt: str = "") -> None:
         """
@@ -333,12 +335,15 @@ class Agent:
             Cancelled: an operator cancelled *change*.
             DewyError, OSError: *target* did not take over; what ran still runs.
         """
-        attempt = change.attempt
+        attempt, store = change.attempt, self.state_store
+        # A release that is left is bad: a full disk must not keep it in its place.
+        write = store.change if attempt.action == "deploy" else store.note
         await self.probation.look(self.deployer)
         async with self.deployer.switch(target, attempt.note) as switch:
             try:
                 await switch.serve()
-                await self._commit(target, change)
+                await write(partial(self._committed, target, change))
+                self._took_over(target, attempt)
             except (NotYet, Cancelled):
                 raise
             except Exception as exc:
@@ -350,28 +355,23 @@ class Agent:
                     await completed(keeping_out)
                 raise
 
-    async def _commit(self, target: Installed, change: Change) -> None:
-        attempt = change.attempt
-        back_at = self.clock.wall() if attempt.action == "rollback" else 0.0
+    def _committed(self, target: Installed, change: Change, state: State) -> State:
+        """Return *state* with *target* running; from here on nothing is cancelled."""
+        attempt, deploys = change.attempt, change.attempt.action == "deploy"
+        if deploys:
+            refuse_held(state, target, named=change.hold)
+        change.commit()
+        held = verbs.provisionally_held(state) if change.hold else state
+        back_at = 0.0 if deploys else self.clock.wall()
+        return replace(
+            held.deployed(target, self.settings.keep, back_at),
+            quarantine=state.quarantine.succeeded(target.tag, target.identity),
+            wanted="",
+            because=attempt.why or verbs.NEWEST,
+            provisional=held.provisional and deploys,
+        )
 
-        def commit(state: State) -> State:
-            if attempt.action == "deploy":
-                refuse_held(state, target, named=change.hold)
-            change.commit()
-            held = verbs.provisionally_held(state) if change.hold else state
-            return replace(
-                held.deployed(target, self.settings.keep, back_at),
-                quarantine=state.quarantine.succeeded(target.tag, target.identity),
-                wanted="",
-                because=attempt.why or verbs.NEWEST,
-                provisional=held.provisional and attempt.action == "deploy",
-            )
-
-        if attempt.action == "rollback":
-            # The serving release is bad: a full disk must not keep it in its place.
-            await self.state_store.note(commit)
-        else:
-            await self.state_store.change(commit)
+    def _took_over(self, target: Installed, attempt: Attempt) -> None:
         self.status_reason = self.describe()  # the last look is out of date
         if attempt.action == "deploy":
             self.probation.begin(target, attempt.id, attempt.previous)
@@ -402,7 +402,11 @@ class Agent:
             await self._settle(self.state.running.tag, newest=runs)
         await self._forget_absent(found)
         if found.decision.action is Action.DEPLOY and found.release:
-            return await self._deploy_newest(found.release, found.why)
+            # It gives way to whatever turns out to be newer meanwhile.
+            deploying = self.deploy(found.release, found.why)
+            if await self.watch.superseded(found.release, deploying):
+                await self._look_and_act()
+            return
         await self._heal(found.release if runs else None)
 
     async def _forget_absent(self, found: Found) -> None:
@@ -430,11 +434,6 @@ class Agent:
         if found.decision.action is not Action.DEPLOY:
             level = logging.DEBUG if self.status_reason == known else logging.INFO
             log.log(level, "Deploy skipped", extra={"why": self.status_reason})
-
-    async def _deploy_newest(self, release: Release, why: str) -> None:
-        """Bring *release* up, or whatever turns out to be newer meanwhile."""
-        if await self.watch.superseded(release, self.deploy(release, why)):
-            await self._look_and_act()
 
     async def _deploy_remembered(self, tag: str) -> None:
         """Deploy what an operator asked for while no dewy ran."""

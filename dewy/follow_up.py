@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -42,16 +42,17 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds for which a registry may ask to be left alone before the next report."""
 
 
-async def in_time(asking: Coroutine[None, None, T]) -> T:
+@asynccontextmanager
+async def in_time() -> AsyncIterator[None]:
     """
-    Return the answer of the registry that *asking* leads to.
+    Give the registry a limited time to answer.
 
     Raises:
-        DewyError: it does not come within `REGISTRY_DEADLINE`.
+        DewyError: it did not.
     """
     try:
         async with asyncio.timeout(REGISTRY_DEADLINE):
-            return await asking
+            yield
     except TimeoutError:
         raise DewyError(f"no answer within {REGISTRY_DEADLINE:g} s") from None
 

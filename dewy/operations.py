@@ -325,10 +325,7 @@ class Operations:
             return await self._stay(message)
         attempt = agent.attempt(target.name, "rollback", verbs.BY_OPERATOR)
         change = Change(attempt, hold=after.hold and not before.hold)
-
-        async def work(change: Change) -> None:
-            await self._activate(before, after, target, change)
-
+        work = partial(self._activate, before, after, target)
         await agent.changes.run(change, work, preempt=verbs.BY_OPERATOR)
         agent.deployment_log.tell(NoticeKind.IMPORTANT, message)
         return message

@@ -24,7 +24,7 @@ from ..supervisor.generations import Generations
 from .logs import logs
 from .recent_history import RecentHistory
 from .status import ProcessStatus, status
-from .verbs import VERBS, Operation, Request, Steering, Verb
+from .verbs import VERBS, Operation, Request, Steering
 from .why import answer, look
 
 if TYPE_CHECKING:
@@ -113,20 +113,17 @@ class Handlers:
         }
         if verb in questions:
             return await questions[verb](args)
-        if verb not in VERBS:
+        known, request = VERBS.get(verb), Request.of(args, progress)
+        if isinstance(known, Steering):
+            return {"message": await known.steer(self, request)}
+        if not isinstance(known, Operation):
             raise DewyError(f"this dewy does not know {verb!r}; is it older?")
-        return {"message": await self._obey(VERBS[verb], Request.of(args, progress))}
-
-    async def _obey(self, verb: Verb, request: Request) -> str:
-        if isinstance(verb, Steering):
-            return await verb.steer(self, request)
-        assert isinstance(verb, Operation)
-        message = await verb.online(self._operations, request)
-        if verb.wakes:
+        message = await known.online(self._operations, request)
+        if known.wakes:
             self.poller.wake()
         # The operator learns, too, that the disk does not hold it yet.
         unwritten = self.agent.state_store.unwritten
-        return f"{message}; but it {unwritten}" if unwritten else message
+        return {"message": f"{message}; but it {unwritten}" if unwritten else message}
 
     def containers(self) -> list[Answer] | None:
         """Return the replicas, as the HTTP API tells them; None in other modes."""

@@ -125,6 +125,8 @@ class Operation(Verb):
 
         wakes: The next poll follows at once.
 
+        at_any_time: It is carried out while dewy stops, too.
+
         goes_back: It may leave the running version for a kept one.
 
         needs_registry: Without a registry it cannot be carried out offline.
@@ -132,6 +134,7 @@ class Operation(Verb):
 
     slow: ClassVar[bool] = False
     wakes: ClassVar[bool] = False
+    at_any_time: ClassVar[bool] = False
     goes_back: ClassVar[bool] = False
     needs_registry: ClassVar[bool] = False
 
@@ -198,6 +201,7 @@ class _Retry(Operation):
     help = "Take VERSION out of quarantine."
     version = "required"
     wakes = True
+    at_any_time = True
 
     async def online(self, operations: Operations, request: Request) -> str:
         return await operations.retry(request.version or "")
@@ -224,6 +228,7 @@ class _Hold(Operation):
     name = "hold"
     help = "Stay at the current version until unhold."
     slow = True
+    at_any_time = True
 
     async def online(self, operations: Operations, request: Request) -> str:
         return await operations.hold()
@@ -238,6 +243,7 @@ class _Unhold(Operation):
     name = "unhold"
     help = "End a hold."
     wakes = True
+    at_any_time = True
 
     async def online(self, operations: Operations, request: Request) -> str:
         return await operations.unhold()

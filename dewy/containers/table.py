@@ -41,18 +41,18 @@ class ReplicaTable:
 
     def add(self, replicas: Iterable[Replica]) -> None:
         """Give new connections to *replicas*, too."""
-        self._serve([*self._serving, *replicas])
+        self._swap([*self._serving, *replicas])
 
     def drop(self, replicas: Iterable[Replica]) -> None:
         """Give no more new connections to *replicas*; their open ones stay."""
         leaving = set(replicas)
-        self._serve([each for each in self._serving if each not in leaving])
+        self._swap([each for each in self._serving if each not in leaving])
 
     def move(self, replica: Replica, upstream: Upstream) -> None:
         """Reach *replica* by *upstream* from now on."""
         old = replica.backends
         replica.reroute(self.ports, upstream)
-        self._swap(self._serving)
+        self._swap(self._serving, moved=True)
         self.leave_open(old.values())
 
     def eject(self, replica: Replica) -> None:
@@ -98,14 +98,13 @@ class ReplicaTable:
         if self._closing:
             await asyncio.wait(self._closing)
 
-    def _serve(self, replicas: list[Replica]) -> None:
+    def _swap(self, replicas: Iterable[Replica], *, moved: bool = False) -> None:
+        """Serve with *replicas* from now on; those that *moved* have other backends."""
         wanted = list(dict.fromkeys(replicas))
-        if wanted != self._serving:
-            self._swap(wanted)
-
-    def _swap(self, replicas: list[Replica]) -> None:
+        if wanted == self._serving and not moved:
+            return
         # No `await` in between: to clients all ports change at the same instant.
-        self._serving = replicas
+        self._serving = wanted
         for number, port in enumerate(self.ports):
             port.serve(
                 [r.backends[number] for r in self._serving if number in r.backends]

@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from ..deploy.deployer import Progress
 from ..errors import DewyError, EngineError, StartFailed
@@ -103,20 +102,24 @@ class _Update(ABC):
     def _check(self, todo: Plan) -> None:
         for replica in self._known(todo.check):
             replica.await_readiness()
-            self._spawn(self._until_ready(replica), f"check of {replica.name}")
+            name = f"check of {replica.name}"
+            checking = asyncio.create_task(self._until_ready(replica), name=name)
+            self._tasks.add(checking)
 
     def _start(self, todo: Plan) -> None:
         for index in todo.start:
             spec = self._order.container_spec.spec
             self._pending[index] = Observed(f"#{index}", index, spec, Phase.STARTING)
-            self._spawn(self._started(index), f"start of replica {index}")
+            name = f"start of replica {index}"
+            self._tasks.add(asyncio.create_task(self._started(index), name=name))
 
     def _remove(self, todo: Plan) -> None:
         for replica in self._known(todo.remove):
             undecided = replica.in_question or not replica.ended.done()
             if replica not in self._removing and not undecided:
                 self._removing.add(replica)
-                self._spawn(self._removed(replica), f"removal of {replica.name}")
+                name = f"removal of {replica.name}"
+                self._tasks.add(asyncio.create_task(self._removed(replica), name=name))
 
     def _admit(self, todo: Plan) -> list[Replica]:
         entering = self._known(todo.admit)
@@ -124,9 +127,6 @@ class _Update(ABC):
             self._store.admit(entering)
             self._store.changed.set()
         return entering
-
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        self._tasks.add(asyncio.create_task(work, name=name))
 
     @abstractmethod
     async def _prepare(self) -> None:

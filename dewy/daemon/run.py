@@ -13,6 +13,7 @@ from ..admin.control import SOCKET, ControlServer
 from ..admin.handlers import Handlers
 from ..admin.http import AdminAPI, answering
 from ..admin.recent_history import RecentHistory
+from ..admin.verbs import VERBS, Operation
 from ..agent import Agent
 from ..config import Reloadable, Settings
 from ..deploy.deployer import Progress
@@ -40,10 +41,12 @@ log = logging.getLogger(__name__)
 SETTLING = 300.0
 """Seconds for which `--once` waits for a release that is being published."""
 
-WHILE_STOPPING = frozenset(
-    {"status", "why", "logs", "containers", "hold", "unhold", "retry"}
-)
-"""Verbs that are answered while dewy stops."""
+WHILE_STOPPING = {"status", "why", "logs", "containers"} | {
+    verb.name
+    for verb in VERBS.values()
+    if isinstance(verb, Operation) and verb.at_any_time
+}
+"""Requests that are answered while dewy stops."""
 
 
 async def run(
@@ -150,7 +153,7 @@ async def _serve(context: RunContext, handlers: Handlers) -> int:
     settings, agent, poller = context.settings, handlers.agent, handlers.poller
     # An operator's change ends before what it works on.
     context.stack.push_async_callback(agent.changes.stop)
-    control = await _take_orders(context, handlers)
+    control = await take_orders(context, handlers)
     if context.lock:
         await _tell_phases(context, context.lock, control)
         guard = RootGuard(context.lock, agent.state_store, control)
@@ -178,7 +181,7 @@ async def _tell_ready(context: RunContext, agent: Agent) -> None:
     context.service.ready(agent.describe())
 
 
-async def _take_orders(context: RunContext, handlers: Handlers) -> ControlServer:
+async def take_orders(context: RunContext, handlers: Handlers) -> ControlServer:
     """Open the control socket, on which serving does not depend."""
     socket, signals = context.settings.private / SOCKET, context.signals
 

@@ -204,12 +204,9 @@ class Change:
         """Remember that it failed: a cancellation only cuts the undoing short."""
         self.error = error
 
-    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run *work* in a task of its own and return that."""
-        name = f"{self.attempt.action} {self.attempt.target}"
-        task = asyncio.create_task(work, name=name)
+    def began(self, task: asyncio.Task[Any]) -> None:
+        """Know its work as *task* from now on."""
         self._task = task
-        return task
 
     def cancel(self, reason: str) -> None:
         """Cancel it, unless it has committed; it is undone by and by."""
@@ -290,7 +287,9 @@ class ChangeSlot:
         if self._stopped:
             raise Cancelled(STOPPED)
         self.current = change
-        task = change.start(self._work(change, work))
+        name = f"{change.attempt.action} {change.attempt.target}"
+        task = asyncio.create_task(self._work(change, work), name=name)
+        change.began(task)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         try:

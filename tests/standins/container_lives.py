@@ -71,6 +71,7 @@ class Life:
     handlers: Handlers
     host: MemoryHost
     registry: Names
+    context: RunContext
 
     @property
     def replica_set(self) -> ReplicaSet:
@@ -123,7 +124,7 @@ async def alive(
             last=stack,
         )
         handlers = await container.replicate(context, lambda: settings)
-        yield Life(handlers, host, registry)
+        yield Life(handlers, host, registry, context)
 
 
 async def lose_image(life: Life, tag: str) -> None:
