@@ -8,11 +8,12 @@ import socket
 import time
 from dataclasses import dataclass, field
 
+from tests.eventually import DEADLINE
 from tests.standins.plane import reset
 
 SIZES = (1, 7, 100, 1448, 4096, 65535, 65536, 65537, 200_000)
 ACTIONS = ("send", "send", "send", "send", "pause", "stall", "finish", "reset")
-PAUSES = (0.0, 0.0005, 0.002)
+LULL = 0.001  # seconds without an event after which nothing is on its way
 LARGE = 1_000_000
 
 
@@ -34,6 +35,10 @@ class End:
     stalled: bool = False
     finished: bool = False
     how: str = ""
+
+    @property
+    def progress(self) -> tuple[int, int, str]:
+        return len(self.unsent), len(self.received), self.how
 
     def __repr__(self) -> str:
         amounts = f"{len(self.sent)} sent, {len(self.unsent)} not yet"
@@ -92,9 +97,11 @@ class Life:
         self._turn(0)
 
     def _pause(self, who: int, size: int) -> None:
-        # Events that are apart in time are part of the schedule.
-        time.sleep(self._chance.choice(PAUSES))
-        self._turn(0)
+        """Let arrive what is on its way: events that are apart are of the schedule."""
+        before: object = None
+        while before != (now := [each.progress for each in self.ends]):
+            self._turn(LULL)
+            before = now
 
     def _stall(self, who: int, size: int) -> None:
         self.ends[who].stalled = not self.ends[who].stalled
@@ -118,7 +125,7 @@ class Life:
     def _until(self, condition: object) -> None:
         for end in self.ends:
             end.stalled = False
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + DEADLINE
         while not condition():  # type: ignore[operator]
             assert time.monotonic() < deadline, f"the relay stalls: {self.ends}"
             self._turn(0.05)

@@ -79,7 +79,7 @@ class Listing:
         return release(str(tag))
 
     async def report(self, deployment: Deployment) -> None:
-        raise NotImplementedError
+        """Take no note of it."""
 
 
 def release(tag: str, identity: str = "sha256:a") -> Release:
