@@ -7,6 +7,7 @@ TESTED_ELSEWHERE = {
     "_speedups/connection_py.py": "_speedups/test_streams.py",
     "_speedups/peers.py": "_speedups/test_silence.py",
     "_speedups/connector_py.py": "_speedups/test_backends.py",
+    "reload.py": "proxy/test_reload.py",
     "registries/s3.py": "registries/test_objects.py",
     "registries/gs.py": "registries/test_objects.py",
     "remotes/objects/store.py": "contracts/test_object_stores.py",

@@ -54,6 +54,7 @@ LAYERS = (
         "logs",
         "loop",
         "release",
+        "reload",
         "schemes",
         "signals",
         "system",

@@ -33,10 +33,10 @@ from ..proxy.backend import Probe
 from ..proxy.listeners import option_named
 from ..proxy.proxy import stop
 from ..registries.img import repository_of
+from ..reload import Reread
 from ..remotes.oci.credentials import Credentials
 from ..remotes.oci.login import credentials_for
 from ..remotes.oci.reference import Reference
-from .pending import Reread
 from .reload import ContainerReload
 from .runtime import RunContext
 

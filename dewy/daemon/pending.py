@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import fields
 
 from ..config import Settings
 from ..config.options import ROWS
 from ..errors import DewyError
 from ..logs import summary
+from ..reload import Reread
 
-__all__ = ["BESIDE", "Reread", "names", "pending"]
-
-Reread = Callable[[], Settings]
-"""Returns the settings with which dewy would start now."""
+__all__ = ["BESIDE", "names", "pending"]
 
 BESIDE = frozenset({"cautions", "overridden"})
 """Fields of the settings that are no options."""

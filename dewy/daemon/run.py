@@ -22,6 +22,7 @@ from ..deploy.plan import is_met, quarantined
 from ..errors import DewyError
 from ..notifiers import NoticeKind
 from ..polling import Poller
+from ..reload import Reread
 from ..signals import Signals
 from ..supervisor.policy import Policy
 from ..system import Clock
@@ -29,7 +30,7 @@ from ..systemd import Service
 from ..telemetry import load
 from .assets import unpacking
 from .inspection import RootGuard, inspecting, keep_link
-from .pending import Reread, pending
+from .pending import pending
 from .runtime import RunContext, opened
 from .server import supervise
 from .shutdown import MARGIN, LastResort, ended

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -276,6 +276,3 @@ async def later(cache: SharedCache, key: str, version: str, value: bytes) -> boo
             return await cache.compare_and_set(key, version, value)
         except RateLimited as exc:
             await asyncio.sleep(max(exc.retry_after or 0.0, APART))
-
-
-Leases = Callable[[str], Lease]

@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
-from typing import Any, TypeVar
 
 from .. import system
 from ..config import Settings
 from ..config.options import options_of, reloadable
-from ..errors import ConfigError, DewyError
-from ..logs import summary
+from ..errors import ConfigError
+from ..reload import Reload, Reread, outcome
 from ..signals import Signals
 from ..systemd import Service
 from .backend import Probe
@@ -31,9 +30,6 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-Reread = Callable[[], Settings]
-
 READY = "Relaying"
 DRAINS = "the proxy drains, and will end"
 
@@ -43,65 +39,12 @@ TAKEN = reloadable("proxy")
 _WRITTEN = {each.setting: f"--{each.name}" for each in options_of("proxy")}
 
 
-class ProxyReload:
-    """
-    Reload of the configuration of *frontend*.
-
-    Args:
-        reread: Returns the settings with which the proxy would start now.
-    """
+class ProxyReload(Reload):
+    """Reload of the configuration of *frontend*."""
 
     def __init__(self, frontend: Frontend, service: Service, reread: Reread) -> None:
+        super().__init__(reread, service, lambda: READY, DRAINS)
         self._frontend = frontend
-        self._service = service
-        self._reread = reread
-        self._busy = asyncio.Lock()
-        self._over = False
-        self._tasks: set[asyncio.Task[Any]] = set()
-
-    def request(self) -> None:
-        """Start `reload` in the background; its outcome is logged."""
-        self._begin(self._reload())
-
-    async def stop(self) -> None:
-        """Cancel a reload that is under way, and refuse any other."""
-        self._over = True
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-
-    def _begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = asyncio.create_task(work, name="reload")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    async def reload(self) -> str:
-        """
-        Read, check, and apply the configuration; return the text for the operator.
-
-        Raises:
-            ConfigError: the configuration is invalid; nothing changed.
-            DewyError: a port cannot be opened, or the proxy drains; nothing changed.
-        """
-        if self._over:
-            raise DewyError(DRAINS)
-        work = self._begin(self._take_in_turn())
-        try:
-            return await work
-        except asyncio.CancelledError:
-            if work.cancelled() and self._over and not _is_cancelled():
-                raise DewyError(DRAINS) from None
-            raise
-
-    async def _take_in_turn(self) -> str:
-        async with self._busy:
-            self._service.reloading()
-            try:
-                return await self._take()
-            finally:
-                self._service.ready(READY)
 
     async def preview(self) -> str:
         """
@@ -114,9 +57,9 @@ class ProxyReload:
         old = self._frontend.settings
         new, left = merged(old, await asyncio.to_thread(self._reread))
         await self._frontend.addresses(new)
-        return _told("would change", _names(old, new), left)
+        return outcome("would change", _names(old, new), left)
 
-    async def _take(self) -> str:
+    async def take(self) -> str:
         old = self._frontend.settings
         read = await asyncio.to_thread(self._reread)
         new, left = merged(old, read)
@@ -125,26 +68,7 @@ class ProxyReload:
             if caution not in old.cautions:
                 log.warning("%s", caution)
         await self._frontend.apply(new)
-        told = _told("changed", changed, left)
-        log.info("Configuration reloaded", extra={"outcome": told})
-        return told
-
-    async def _reload(self) -> None:
-        try:
-            await self.reload()
-        except (DewyError, OSError) as exc:
-            log.error("Configuration not reloaded", extra={"error": summary(exc)})
-
-
-def _is_cancelled() -> bool:
-    """Return whether somebody cancels the present task itself."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-def _told(verb: str, changed: list[str], left: list[str]) -> str:
-    told = f"{verb}: {', '.join(changed)}" if changed else "nothing changed"
-    return f"{told}; restart dewy for: {', '.join(left)}" if left else told
+        return outcome("changed", changed, left)
 
 
 def merged(old: Settings, read: Settings) -> tuple[Settings, list[str]]:

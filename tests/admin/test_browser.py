@@ -34,7 +34,6 @@ PICTURED = ["page-light.png", "page-dark.png", "page-phone.png", "page-server.pn
 
 SQUARES = "document.querySelectorAll('.squares i').length"
 LINE = "document.querySelector('.line').getAttribute('d')"
-HIDABLE = "Object.defineProperty(document, 'hidden', {writable: true}); 0"
 HIDE = "document.hidden = {}; document.dispatchEvent(new Event('visibilitychange'))"
 TOO_WIDE = "document.documentElement.scrollWidth - innerWidth"
 

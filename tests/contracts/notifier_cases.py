@@ -16,8 +16,6 @@ from tests.needs import require
 from tests.standins.certificates import Authority
 from tests.standins.receiving import SLACK_TOKEN, Receiver
 
-FAULTS = ("down", "hang", "busy", "error")
-
 
 def told(texts: list[str]) -> list[Notice]:
     return [Notice(NoticeKind.ORDINARY, text) for text in texts]

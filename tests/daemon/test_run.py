@@ -19,10 +19,10 @@ from dewy import daemon
 from dewy.admin.client import NotRunning, ask
 from dewy.config import Address, Settings
 from dewy.daemon import runtime
-from dewy.daemon.pending import Reread
 from dewy.deploy.lock import lock
 from dewy.errors import ConfigError, DewyError, RootBusy
 from dewy.notifiers import queue
+from dewy.reload import Reread
 from dewy.remotes.memory import MemoryStore
 from tests.eventually import eventually
 from tests.standins import programs

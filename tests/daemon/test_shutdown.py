@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +14,6 @@ import pytest
 from dewy.config import Settings
 from dewy.daemon import LastResort, shutdown
 from dewy.signals import Signals
-
-Stopping = Callable[[Awaitable[object]], Awaitable[None]]
 
 
 @pytest.fixture

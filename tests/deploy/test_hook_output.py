@@ -9,14 +9,6 @@ from dewy.deploy.hooks import KEPT, HookOutput
 from tests.eventually import eventually
 
 
-def is_open(descriptor: int) -> bool:
-    try:
-        os.fstat(descriptor)
-    except OSError:
-        return False
-    return True
-
-
 async def test_end_is_kept() -> None:
     with HookOutput() as output:
         for _ in range(3):

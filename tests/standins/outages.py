@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from dewy.versions import Rules, key_of
 from tests.eventually import eventually
 
 PAUSE = 0.01
@@ -47,12 +46,6 @@ class Outages:
         """Return once more answers have come."""
         wanted = self.answers + 3
         await eventually(lambda: self.answers >= wanted)
-
-    @property
-    def went_down(self) -> bool:
-        """Whether an older version answered after a newer one."""
-        keys = [key_of(each, Rules()) or ((), False, ()) for each in self.versions]
-        return keys != sorted(keys)
 
     async def ask(self) -> None:
         """One request: its answer, if one comes, ends the outage."""
