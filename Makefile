@@ -22,13 +22,15 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test soak lint bench gate build check-wheel clean
+.PHONY: help demo quick test soak coverage mutants lint bench gate build check-wheel clean
 
 help:
 	@echo 'make demo         see three releases deployed under load'
 	@echo 'make quick        run the tests that take no programs, in a minute'
 	@echo 'make test         run the tests (ARGS="-k name" passes options to pytest)'
 	@echo 'make soak         run the long tests at full size'
+	@echo 'make coverage     count the branches that the tests of the pure rooms take'
+	@echo 'make mutants      count the mutants that they kill (ARGS=ROOM for one room)'
 	@echo 'make lint         check style, types, Cython sources and workflows'
 	@echo 'make bench        measure the proxy, alone and against HAProxy and nginx'
 	@echo 'make gate         hold it to its pass marks, in 3 minutes'
@@ -62,6 +64,12 @@ endif
 
 soak: $(INSTALLED)
 	DEWY_SOAK=1 $(BIN)/pytest -m soak --timeout 1800 -o faulthandler_timeout=2000 $(ARGS)
+
+coverage: $(VENV)/.group-coverage
+	$(BIN)/python dev/rooms coverage
+
+mutants: $(VENV)/.group-mutants
+	nice $(BIN)/python dev/rooms mutants $(ARGS)
 
 lint: $(VENV)/.group-lint
 	$(BIN)/ruff check .

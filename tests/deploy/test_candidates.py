@@ -339,9 +339,9 @@ async def test_first_candidate_skips_unavailable_releases() -> None:
 
 async def test_first_of_nothing_is_no_release() -> None:
     """The look has bounds, and the names that were refused are told."""
-    versions = {f"v1.{number}.0": ELSEWHERE for number in range(3 * MOST)}
+    versions = {f"v1.{n}.0": NoRelease(f"{n} is empty") for n in range(3 * MOST)}
     for trouble, troubles in [
-        (str(ELSEWHERE), versions),
+        ("59 is empty", versions),
         ("shop holds no version for this host", {}),
     ]:
         shelf = Shelf().put("latest")
@@ -433,7 +433,7 @@ def test_versions_passed_over_that_are_not_named_are_counted() -> None:
     assert {"name": "v1.4.0", "reason": "it is empty"} == found.to_json()[0]
 
 
-async def test_version_missing_from_two_lists_makes_way_for_an_older_one() -> None:
+async def test_version_missing_from_two_lists_makes_way_for_older() -> None:
     registry, absence = Listing(Shelf().put("v1.0.0")), Absence()
     state = running("v1.1.0")
 

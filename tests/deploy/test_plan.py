@@ -145,7 +145,7 @@ def test_release_dated_far_ahead_is_not_on_its_way_for_ever():
 
 
 @pytest.mark.parametrize(("age", "expected"), [(59, True), (60, False), (None, False)])
-def test_release_is_in_grace_until_it_is_over(age: float | None, expected: bool):
+def test_grace_period_has_an_end(age: float | None, expected: bool):
     since = None if age is None else utc(NOW - age)
 
     assert expected is in_grace(NoRelease("none", since=since), NOW, 60)
@@ -170,6 +170,12 @@ def test_version_older_than_running_is_outdated(tag: str, expected: str) -> None
 def test_nothing_is_older_than_stopgap_or_unordered_name(state: State) -> None:
     assert "" == outdated_by(state, "v1.1.0", precedence)
     assert "" == not_tried(state, "v1.1.0", "", precedence)
+
+
+def test_stopgap_keeps_no_version_from_being_tried() -> None:
+    state = running("v1.2.0", quarantine=failed("v1.2.0", traffic=True))
+
+    assert "" == not_tried(state, "v1.3.0", "v1.4.0", precedence)
 
 
 def test_quarantined_version_that_runs_is_tried() -> None:
@@ -213,7 +219,7 @@ def test_quarantined_version_older_than_running_is_not_retried() -> None:
         ({"wanted": "v2", "because": "asked for", "installed": ()}, True),
     ],
 )
-def test_states_decide_alike_unless_what_decisions_look_at_differs(
+def test_decisions_are_alike_unless_their_fields_differ(
     changes: dict[str, object], expected: bool
 ) -> None:
     state = running("v1")

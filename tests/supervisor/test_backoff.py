@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dewy.supervisor.backoff import LASTING, LONGEST, Backoff
+import pytest
+
+from dewy.supervisor.backoff import LASTING, LONGEST, Backoff, Death, Deaths
 
 
 def after(*lives: float) -> Backoff:
@@ -28,3 +30,38 @@ def test_no_wait_is_longer_than_the_longest():
 
 def test_a_generation_that_lasted_starts_the_row_anew():
     assert 0 == after(0, 0, 0, LASTING).delay
+
+
+KILLED = Death(3, "signal KILL", 1.5, 100.0, "signal")
+TROUBLE = (
+    "the program keeps dying: 2 times in a row, "
+    "generation 3 last (signal KILL) after 1.5 s"
+)
+
+
+def test_deaths_are_counted_by_reason():
+    deaths = Deaths()
+    assert ({"exit": 0, "signal": 0}, 0) == (deaths.by_reason, deaths.total)
+
+    deaths.add(Death(2, "exit status 3", 1.0, 99.0))
+    deaths.add(KILLED)
+    deaths.add(KILLED)
+
+    assert ({"exit": 1, "signal": 2}, 3) == (deaths.by_reason, deaths.total)
+    assert KILLED == deaths.last
+
+
+@pytest.mark.parametrize(
+    ("deaths", "lives", "expected"),
+    [
+        (Deaths(last=KILLED, backoff=Backoff(2)), None, TROUBLE),
+        (Deaths(last=KILLED, backoff=Backoff(2)), LASTING - 1, TROUBLE),
+        (Deaths(last=KILLED, backoff=Backoff(2)), LASTING, ""),
+        (Deaths(last=KILLED, backoff=Backoff(1)), None, ""),
+        (Deaths(), None, ""),
+    ],
+)
+def test_repeated_deaths_are_trouble_until_a_generation_lasts(
+    deaths: Deaths, lives: float | None, expected: str
+):
+    assert expected == deaths.trouble(lives)

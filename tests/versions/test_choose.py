@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dewy.errors import ConfigError
-from dewy.versions import Constraint, Rules, choose, slot_of
+from dewy.versions import Constraint, Rules, choose, key_of, precedence, slot_of
 from dewy.versions.version import parse_semver
 
 NAMES = st.lists(
@@ -197,6 +197,7 @@ def test_chosen_version_satisfies_rules(names: list[str], rules: Rules) -> None:
 )
 def test_the_slot_of_a_tag(tag: str, calver: str, expected: str) -> None:
     assert expected == slot_of(tag, calver)
+    assert calver or expected == slot_of(tag)
 
 
 def test_versions_outside_a_constraint_are_left_out() -> None:
@@ -251,3 +252,30 @@ def test_dash_is_a_pre_release_elsewhere() -> None:
     rules = Rules(pre_release=True, slot="blue")
 
     assert choose(["v1.2.3-blue"], rules).best is None
+
+
+def test_prefix_and_excluded_names_are_left_out() -> None:
+    names = ["api-v1.0.0", "api-v1.1.0", "api-v1.2.0", "v9.0.0", "api-latest"]
+    choice = choose(names, Rules(prefix="api-", exclude=("web-*", "*v1.2.*")))
+
+    assert choice.best
+    assert ("api-v1.1.0", "v1.1.0") == (choice.best.tag, choice.best.text)
+    assert [
+        ("api-v1.2.0", "excluded by *v1.2.*"),
+        ("v9.0.0", "does not begin with api-"),
+        ("api-latest", "not a semantic version"),
+        ("api-v1.0.0", "older than api-v1.1.0"),
+    ] == [(refusal.name, refusal.reason) for refusal in choice.refused]
+
+
+@pytest.mark.parametrize(
+    ("name", "rules", "expected"),
+    [
+        ("api-v1.1.0", Rules(prefix="api-", slot="blue"), "v1.1.0"),
+        ("v1.1.0", Rules(prefix="api-"), "no version"),
+        ("api-v1.1.0", Rules(), "no version"),
+        ("v1.1.0-rc.1", Rules(exclude=("*",)), "v1.1.0-rc.1"),
+    ],
+)
+def test_precedence_needs_no_permission(name: str, rules: Rules, expected: str) -> None:
+    assert precedence(expected) == key_of(name, rules)

@@ -34,6 +34,11 @@ def test_option_of_docker_is_read(text: str, expected: str | None) -> None:
         ("linux/arm64", "linux/arm/v7", True),
         ("linux/arm/v6", "linux/arm/v7", False),
         ("linux/arm/v7", "linux/arm/v6", True),
+        ("linux/arm/v7", "linux/arm/v7", True),
+        ("linux/arm", "linux/arm/v7", True),
+        ("linux/arm", "linux/arm/v8", False),
+        ("linux/arm/v7", "linux/arm", True),
+        ("linux/arm/v6", "linux/arm", False),
         ("linux/386", "linux/amd64", False),
     ],
 )

@@ -148,6 +148,15 @@ def test_requested_artifact_is_chosen_regardless_of_platform(wanted: str) -> Non
     assert {f"not {wanted}"} == {refusal.reason for refusal in choice.refused}
 
 
+@pytest.mark.parametrize("name", ["app-v1.2.0.tgz", "app-1.2.0.tgz"])
+def test_requested_artifact_may_hold_any_form_of_the_version(name: str) -> None:
+    names = ["app-1.1.0.tgz", name]
+
+    choice = choose_artifact(names, AMD64, "app-{version}.tgz", ["v1.2.0", "1.2.0"])
+
+    assert name == choice.name
+
+
 @pytest.mark.parametrize("wanted", ["APP.tgz", "app", "app.tgz "])
 def test_a_wanted_name_must_be_equal(wanted: str) -> None:
     choice = choose_artifact(["app.tgz"], AMD64, wanted)
@@ -219,6 +228,7 @@ def test_every_name_is_chosen_or_refused_in_whatever_order(
 
 def only_gnu(version: str | Exception | None) -> object:
     def confstr(name: str) -> str | None:
+        assert "CS_GNU_LIBC_VERSION" == name
         if isinstance(version, Exception):
             raise version
         return version
