@@ -22,7 +22,6 @@ from .._speedups.interface import (
     SUSPECT,
     UNANSWERED,
     Ended,
-    WorkerStats,
 )
 from ..config import Endpoint
 from .backend import Backend, Probe, reachable
@@ -193,10 +192,6 @@ class Proxy:
         told = {"port": str(port.endpoint), "paused": paused}
         log.info("Opened port", extra=told)
         return port
-
-    def workers(self) -> list[WorkerStats]:
-        """Return the figures of each thread of the relay."""
-        return self._relay.worker_stats()
 
     async def stop(self, seconds: float) -> int:
         """

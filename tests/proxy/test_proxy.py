@@ -257,17 +257,6 @@ async def test_address_in_use_is_an_error(proxy: Proxy, port: Port) -> None:
         await proxy.open(port.endpoint)
 
 
-async def test_workers_report_active_connections(
-    proxy: Proxy, port: Port, application: Applications
-) -> None:
-    """One entry for each."""
-    port.add((await application("it")).endpoint)
-    stream = await connect(port)
-    assert "it" == await ask(stream)
-    assert [1] == [worker.active for worker in proxy.workers()]
-    stream[1].close()
-
-
 async def test_file_of_a_unix_socket_goes_with_its_port(tmp_path: Path) -> None:
     """So that clients see at once that nobody is there."""
     path = tmp_path / "socket"
