@@ -22,7 +22,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test soak coverage mutants lint bench gate build check-wheel clean
+.PHONY: help demo quick test soak coverage mutants lint bench gate build check-wheel clean figures
 
 help:
 	@echo 'make demo         see three releases deployed under load'
@@ -82,6 +82,10 @@ ifneq ($(SOURCES),)
 	@# Where it was built, the extension must be what its stub says.
 	if ls dewy/_speedups/relay_c*.so >/dev/null 2>&1; then $(BIN)/python -m mypy.stubtest dewy._speedups.relay_c; fi
 endif
+
+# What the code is held to.
+figures: $(INSTALLED)
+	@$(BIN)/python dev/figures
 
 bench: $(VENV)/.group-bench
 	$(BIN)/pytest -o python_files='bench_*.py' -o python_functions='bench_*' --benchmark-group-by=func --benchmark-columns=median,iqr,rounds benchmarks

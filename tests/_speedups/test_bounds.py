@@ -186,17 +186,20 @@ def many(plane: Plane, people: Crowd, count: int) -> None:
     soon(lambda: not gate.stats().active)
 
 
-def test_connection_is_counted_or_goes_elsewhere(plane: Plane, people: Crowd) -> None:
+def test_connection_is_counted_or_goes_elsewhere(
+    plane: Plane, people: Crowd, soak: bool
+) -> None:
     """
-    Of 100,000 drains under a storm of new connections, not one misses a connection
-    that is being assigned at that moment.
+    Of 20,000 drains under a storm of new connections (soak: 100,000), not one misses
+    a connection that is being assigned at that moment.
     """
     gate = before(plane, people("serve"))
     address = (crowd.HOST, int(heard(people("serve"))))
     gate.backends.append(plane.add_backend(gate.number, socket.AF_INET, address))
     storm = people("storm", gate.address[1])
     soon(lambda: gate.stats().accepted > 100)
-    assigned = plane.finish(drains(plane, gate, 100_000), 4 * DEADLINE)
+    tries = 100_000 if soak else 20_000
+    assigned = plane.finish(drains(plane, gate, tries), 4 * DEADLINE)
     assert storm.stdin
     storm.stdin.close()
     assert storm.wait(60) == 0

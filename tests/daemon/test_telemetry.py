@@ -181,7 +181,7 @@ async def test_a_deployment_is_a_trace(
     assert {"dewy", __version__} <= {*collector.resource.values()}
 
 
-def test_command_imports_nothing_it_does_not_use(tmp_path: Path) -> None:
+def test_command_loads_no_unused_modules(tmp_path: Path) -> None:
     code = (
         "import asyncio, sys, os, signal\n"
         "from pathlib import Path\n"
