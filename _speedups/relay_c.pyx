@@ -1,6 +1,6 @@
 # cython: cdivision=True
 """
-Compiled twin of `dewy/_speedups/relay_py.py`; `relay_c.pyi` documents it.
+Compiled twin of `dewy/_speedups/relay_py.py`; `interface.py` documents both.
 
 This file is what Python sees. The engine, which never holds the GIL, is in the
 parts below: a worker takes events (`worker`), accepts clients (`accept`), finds each a

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from typing import TYPE_CHECKING
+
+from .interface import RelayProtocol
 
 __all__ = ["COMPILED", "EXTENSIONS", "PROBLEM", "Relay"]
 
@@ -39,7 +40,8 @@ def _load() -> tuple[bool, str]:
 
 COMPILED, PROBLEM = _load()
 
-if TYPE_CHECKING or COMPILED:
+Relay: type[RelayProtocol]
+if COMPILED:
     from .relay_c import Relay
 else:
     from .relay_py import Relay

@@ -1,311 +1,422 @@
-"""A connection of a client and its backend, from the first byte to the end."""
+"""A connection of the twin: the search for a backend, the flow of bytes, the end."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from weakref import WeakKeyDictionary
 
-from .connector_py import Connector
-from .endpoint_py import GLANCE, PeerSocket, Pump
-from .interface import IDLE_TIMEOUT, NO_BACKEND, UNANSWERED, Ended
-from .peers import Silence, TakenLog
-from .queues_py import peer
+from . import interface
+from .endpoint_py import GLANCE, SCRATCH, Endpoint, ResetPoller
+from .peers import LOOKS, Silence, TakenLog, is_self_connected
+from .port_py import Backend, Port, prepare
+from .proxy_protocol import preface
+from .queues_py import EventQueue, Journal, peer
 
-if TYPE_CHECKING:
-    from .port_py import Port
-    from .relay_py import RelayEngine
+__all__ = ["Connection", "RelayEngine"]
 
-__all__ = ["Connection"]
+# Any other errno of an attempt is `refused`.
+CAUSES = {errno.ETIMEDOUT: "timed_out"} | dict.fromkeys(
+    (errno.ENETUNREACH, errno.EHOSTUNREACH), "unreachable"
+)
+# The backend accepted the connection, and then dropped it.
+DROPPED = {errno.ECONNRESET, errno.EPIPE}
+# This host lacks descriptors or memory.
+SHORTAGE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+LACKS = SHORTAGE | {errno.EADDRNOTAVAIL}  # … or local ports
+SCARCITY = SHORTAGE | {errno.EAGAIN}  # … or there is no room in a Unix socket's backlog
+LATER = 0.05  # seconds, while there is one of them
+PARCHED = 0.01  # seconds: to look for a free port looks at all of them
+EARLY = 0.001  # seconds by which the timers of some loops ring before their time
+REFUSED_LATER = 0.2  # seconds, when every backend refused
+
+
+class RelayEngine:
+    """State that the connections of a relay share."""
+
+    resets: ResetPoller  # once it is started
+
+    def __init__(self, options: interface.RelayOptions) -> None:
+        self.options = options
+        self.events = EventQueue()
+        self.journal = Journal(options.journal, self.events.ring)
+        self.scratch = bytearray(SCRATCH)  # all streams are read into it in turn
+        self.backends: dict[int, Backend] = {}
+        self.pairs: set[Connection] = set()
+        self.out: set[Backend | Port] = set()  # of service
+        self.leaving: set[Backend | Port] = set()  # … with the end to be reported
+        # When to look for a local port again, after all were taken.
+        self.parched: WeakKeyDictionary[Backend, float] = WeakKeyDictionary()
+
+    def release(self, member: Backend | Port, pair: Connection | None = None) -> None:
+        """Count *pair* for *member* no longer; report, once, that it was the last."""
+        member.pairs.discard(pair)
+        if member in self.leaving and not member.pairs:
+            self.leaving.discard(member)
+            self.events.say(member.LEFT, member.number)
+
+    def forget(self, pair: Connection) -> None:
+        """Forget a connection that is over."""
+        self.pairs.discard(pair)
+        self.release(pair.port, pair)
+
+    def suspect(self, backend: Backend, problem: int = 0) -> None:
+        """Report that *backend* should be probed, unless it was removed."""
+        if backend.number in self.backends:
+            self.events.say(interface.SUSPECT, backend.number, problem)
 
 
 class Connection:
-    """
-    Connection of a client to its backend.
-
-    Attributes:
-        search: Connector that found its backend, or is looking for one.
-
-        over: Whether both ends are closed and nothing is left to do.
-    """
+    """Connection of a client; its endpoints hold all that was read and not written."""
 
     def __init__(self, engine: RelayEngine, port: Port, client: socket.socket) -> None:
         self.port = port
-        self.over = False
-        self._engine = engine
-        self._loop = engine.loop
-        self._client = PeerSocket(client, engine.lookout, self.settle)
-        self._flows: tuple[Pump, ...] = ()
-        self._unsent: Pump | None = None
-        self._up = self._down = 0
-        self._gone = False  # the backend broke; the client still takes what it had sent
-        self._taken = -1
-        self._taken_log = TakenLog()
+        self.connected = self._over = False
+        self._engine, self._options = engine, engine.options
+        self._loop = engine.resets.loop
+        self._client = Endpoint(client, engine.resets, self._turn)
+        self._server: Endpoint | None = None
+        self._backend: Backend | None = None
+        self._search = self._attempts()
+        self._tried: list[Backend] = []
+        self._tried_before = False
+        self._lacks: tuple[int, ...] = ()  # errnos, of this host
+        self._held_until = 0.0
+        self._parted: TakenLog | None = None  # what the client takes, once alone
         # A socket does not know any more when both ends are done.
-        self._peer = peer(client) if engine.journal is not None else ""
-        self._began = self._active = self._loop.time()
+        self._peer = peer(client) if self._options.journal else ""
+        self._began = self._sought = self._active = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
-        self.search = Connector(engine, self)
-
-    @property
-    def connected(self) -> bool:
-        """Whether its backend has answered."""
-        return bool(self._flows)
 
     @property
     def buffers(self) -> int:
         """Number of directions with bytes that their sink refused."""
-        return sum(flow.held > 0 for flow in self._flows)
+        return sum(bool(end and end.pending) for end in (self._client, self._server))
 
-    def begin(self, server: PeerSocket) -> None:
-        """Start the flow of bytes, as the backend is connected."""
-        up, self._unsent = self._unsent, None
-        if up is None:
-            up = Pump(self._client, server, self._count_up)
-        up.sink = server
-        self._flows = (up, Pump(server, self._client, self._count_down))
-        header = self._engine.preface(self._client.sock)
-        # A new connection's buffer takes a header whole, or nothing works at all.
-        taken = server.send(memoryview(header)) if header else 0
-        if taken != len(header) and not server.failed:
-            server.fail()
-        self._active = self._loop.time()
-        if self._engine.idle_timeout:
-            self._silence = Silence(self._engine.idle_timeout, self._loop.time)
-            self._await_idleness(self._engine.doubt)
-        self.settle()
+    def _remind(self, call: Callable[[], object], seconds: float = 0.0) -> None:
+        """Call after *seconds*, 0 for never; forget what was to be called before."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, call) if seconds else None
 
-    def _count_up(self, count: int) -> None:
-        assert self.search.backend is not None
-        self._up += count
-        self.port.bytes_up += count
-        self.search.backend.bytes_up += count
-        self._active = self._loop.time()
+    def seek(self) -> None:
+        """Go on with the search, as an attempt is over or the table has changed."""
+        seconds = next(self._search, 0.0)
+        self._remind(self.seek, seconds)
+        if not seconds and self._server:
+            self._begin(self._server)
+        elif not seconds:
+            self._turn_away()
 
-    def _count_down(self, count: int) -> None:
-        assert self.search.backend is not None
-        self._down += count
-        self.port.bytes_down += count
-        self.search.backend.bytes_down += count
-        self._active = self._loop.time()
-
-    def _turn(self, flow: Pump) -> None:
-        """Move what can be moved; then see what has ended."""
-        if not flow.move(self._engine.scratch):
-            # Asked anew: uvloop reports an error once, and may have done so with the
-            # bytes before it.
-            flow.source.reading(False, self._turn)
-        self.settle()
-
-    def settle(self) -> None:
-        """Pass on what has ended or broken, and wait for what is wanted next."""
-        if self._gone:
-            return self._see_off()
-        for flow in self._flows:
-            if flow.done and not flow.finished and not flow.source.lost:
-                if flow is self._flows[1] and self._started_over():
+    def _attempts(self) -> Iterator[float]:
+        """Try one backend after the other; yield the seconds to wait for an event."""
+        while True:
+            self._release()
+            backend = self._next()
+            if backend is None:
+                if not (seconds := self._respite()):
                     return
-                self._finish(flow)
-        server = self.search.server
-        if self._client.failed or (server is not None and server.failed):
-            self._abort()
-        elif self._flows and self._flows[0].finished and self._flows[1].finished:
-            self._end(resetting=False)
-        else:
-            self._wait()
-
-    def _finish(self, flow: Pump) -> None:
-        up, down = self._flows
-        flow.finished = True
-        if not (up.finished and down.finished):  # else `close` reports it, too
-            flow.sink.finish()
-
-    def _wait(self) -> None:
-        for flow in self._flows:
-            flow.source.reading(flow.wants, self._turn, flow)
-            flow.sink.writing(flow.held > 0, self._turn, flow)
-
-    def _abort(self) -> None:
-        """Break both sides, as one broke; what was sent before goes first."""
-        for flow in self._flows:
-            if flow.source.failed:
-                flow.rescue(self._engine.scratch)
-        if self._client.failed:
-            return self._break("reset_by_client", *self._flows[:1])
-        if self._flows[1].finished or not self._started_over():
-            self._look_for_break()
-            if self._owed and not self._client.failed:
-                self._part()
-            else:
-                self._break("reset_by_backend", self._flows[1])
+                yield seconds
+                if self in self.port.held:
+                    self._sought = self._loop.time()
+                continue
+            problem = self._dial(backend)
+            if problem in SCARCITY and self._patience > EARLY:
+                if problem in SHORTAGE:
+                    self._miss(problem)
+                self._release()
+                yield LATER
+                continue
+            if problem not in LACKS:
+                backend.counts["total"] += 1
+            if self._tried and errno.EADDRNOTAVAIL not in self._lacks:
+                self.port.counts["retries"] += 1
+            self._tried.append(backend)
+            if problem in (0, errno.EINPROGRESS):
+                yield max(EARLY, min(self._patience, self._options.connect_timeout))
+                if self._server is None:  # the connection was recalled
+                    continue
+                problem = self._outcome(self._server)
+                if not problem:
+                    return
+            self._blame(backend, problem)
 
     @property
-    def _owed(self) -> bool:
-        """Whether the client has not taken all that was received of its backend."""
-        return self._flows[1].held > 0 or bool(self._client.unsent)
+    def _patience(self) -> float:
+        """Seconds left for all attempts together."""
+        return self._sought + self._options.connect_budget - self._loop.time()
 
-    def _part(self) -> None:
-        """
-        Go on without the backend.
+    def _next(self) -> Backend | None:
+        if self._tried and self._patience <= EARLY:
+            return None
+        return self.port.table.pick(self._tried)
 
-        The client gets the rest at its own pace, and then the end or the reset. Bytes
-        it still sends are read and thrown away: closing with them unread would be a
-        reset at once, and would discard what the system holds.
-        """
-        self.port.errors["reset_by_backend"] += 1
-        self._gone = True
-        self._flows[0].forsake()
-        self._see_off()
+    def _respite(self) -> float:
+        """Return the seconds to wait for a backend or a local port; 0 to give up."""
+        now, patient = self._loop.time(), self._patience > EARLY
+        self._held_until = self._held_until or now + self._options.backend_wait
+        # One that refuses does not serve: the table may learn of it a moment later.
+        may_wait = patient or not self.port.table
+        if may_wait and now < self._held_until and self.port not in self._engine.out:
+            self.port.held.add(self)
+            seconds = min(self._held_until - now, REFUSED_LATER)
+        elif patient and errno.EADDRNOTAVAIL in self._lacks:
+            seconds = LATER
+        else:
+            return 0.0
+        self._tried_before = self._tried_before or bool(self._tried)
+        self._tried.clear()
+        return seconds
 
-    def _see_off(self) -> None:
-        """End as soon as the client has received everything, or stalls for too long."""
-        up, down = self._flows
-        whole = down.done and not down.source.lost
-        if whole:
-            down.sink.finish()
-        left = self._client.unsent
-        stalled = self._stalls(self._down - (left or 0))
-        if whole and (up.ended or left is None):
+    def _dial(self, backend: Backend) -> int:
+        """Begin to connect; return 0 or an errno."""
+        self._backend = backend
+        backend.pairs.add(self)
+        now = self._attempted = self._loop.time()
+        if self._engine.parched.get(backend, 0.0) > now:
+            return errno.EADDRNOTAVAIL
+        try:
+            sock = socket.socket(backend.family, socket.SOCK_STREAM)
+        except OSError as exc:
+            return exc.errno or errno.EIO
+        sock.setblocking(False)
+        prepare(sock)
+        self._server = Endpoint(sock, self._engine.resets, self._turn)
+        problem = sock.connect_ex(backend.address)
+        if problem == errno.EADDRNOTAVAIL:
+            self._engine.parched[backend] = now + PARCHED
+        self._server.wait(for_room=True)
+        return problem
+
+    def _outcome(self, server: Endpoint) -> int:
+        """Return the errno of an attempt that is over or out of time; 0 for success."""
+        # Where it is over after all, it is this process that is late.
+        if not server.has_pending_events:
+            return errno.ETIMEDOUT
+        problem = server.error()
+        # The kernel of a dying process accepts connections, and then drops them.
+        if problem in DROPPED and server.has_bytes:
+            server.fail(problem)
+        elif problem:
+            return problem
+        elif is_self_connected(server.sock):
+            return errno.ECONNREFUSED
+        self.port.connect_latency.add(self._loop.time() - self._attempted)
+        server.wait()
+        return 0
+
+    def _blame(self, backend: Backend, problem: int) -> None:
+        """Count that *backend* does not answer, unless this host could not ask it."""
+        if problem in LACKS:
+            return self._miss(problem)
+        self.port.errors[CAUSES.get(problem, "refused")] += 1
+        backend.counts["failures"] += 1
+        backend.counts["broken"] += problem in DROPPED
+        self._engine.suspect(backend, problem)
+
+    def _miss(self, problem: int) -> None:
+        """Report, once, that this host lacks something."""
+        if problem not in self._lacks:
+            self._lacks += (problem,)
+            short = problem in SHORTAGE
+            self.port.errors["accept_failed" if short else "no_address"] += 1
+            kind = interface.LISTENER_FAILED if short else interface.NO_ADDRESS
+            self._engine.events.say(kind, self.port.number, problem)
+
+    def _release(self, *, resetting: bool = True) -> None:
+        """Close the backend's socket, and give the backend back; wait for none."""
+        self.port.held.discard(self)
+        backend, server = self._backend, self._server
+        self._backend = self._server = None
+        if server is not None:
+            server.close(resetting=resetting)
+        if backend is not None:
+            self._engine.release(backend, self)
+
+    def _turn_away(self) -> None:
+        """Reset the client, for which there is no backend."""
+        problem = self._lacks[-1] if self._lacks else 0
+        tried = self._tried or self._tried_before or problem
+        kind = interface.UNANSWERED if tried else interface.NO_BACKEND
+        self._engine.events.say(kind, self.port.number, problem)
+        self.cut("unanswered" if tried else "no_backend")
+
+    def recall(self, *, anew: bool = True) -> bool:
+        """Go to another backend, as this one is gone, if nothing has passed yet."""
+        client, server = self._client, self._server
+        if server and self.connected:
+            # Bytes read of the client and not sent are kept for the next backend.
+            if server.moved or client.sent or client.done:
+                return False
+            self.connected = False
+            client.wait()
+            self._search = self._attempts()
+            if anew:
+                self._sought = self._loop.time()
+        self._release()
+        self.seek()
+        return True
+
+    def _start_over(self, server: Endpoint) -> bool:
+        """Go to another backend, as this one left; return whether that was possible."""
+        # What is killed ends connections it has just taken: clients do not notice.
+        if self._backend and not (server.moved or self._client.ended):
+            self._backend.counts["suspicions"] += 1
+            self._backend.counts["broken"] += 1
+            self._engine.suspect(self._backend)
+        return self._next() is not None and self.recall(anew=False)
+
+    def _begin(self, server: Endpoint) -> None:
+        """Start the flow of bytes, as the backend is connected."""
+        self.connected = True
+        if self._options.proxy_protocol:
+            header = preface(self._client.sock)
+            # A new connection's buffer takes it whole, or nothing works at all.
+            if server.send(memoryview(header)) != len(header) and not server.failed:
+                server.fail()
+        self._active = self._loop.time()
+        if idle := self._options.idle_timeout:
+            self._silence = Silence(idle, self._loop.time)
+            self._remind(self._look_for_silence, idle / LOOKS)
+        self._settle()
+
+    def _turn(self, end: Endpoint, room: bool) -> None:
+        """Move what can be moved, as *end* has bytes, or *room*; see what has ended."""
+        client, server = self._client, self._server
+        if server is None or not self.connected:
+            return self.seek() if end is server else self._settle()
+        upwards = (end is client) is not room
+        source, sink = (client, server) if upwards else (server, client)
+        held = bool(source.pending)
+        if not self._move(source, sink):
+            # Asked anew: uvloop reports an error once, and may have done so with the
+            # bytes before it.
+            source.wait(for_room=bool(sink.pending))
+        elif not (held or source.pending or source.ended or sink.failed):
+            return
+        self._settle()
+
+    def _move(self, source: Endpoint, sink: Endpoint) -> bool:
+        """Move bytes and count them; return whether that was all."""
+        before, upwards = source.sent, source is self._client
+        gone = upwards and self._parted
+        moved = source.move(None if gone else sink, self._engine.scratch)
+        if taken := source.sent - before:
+            for member in (self.port, self._backend):
+                if member:
+                    member.counts["bytes_up" if upwards else "bytes_down"] += taken
+            self._active = self._loop.time()
+        return moved
+
+    def _settle(self) -> None:
+        """Pass on what has ended or broken, and wait for what is wanted next."""
+        client, server = self._client, self._server
+        if server is None or not self.connected:
+            return self.cut("reset_by_client") if client.failed else None
+        if self._parted:
+            return self._see_off(client, server)
+        for source, sink in ((client, server), (server, client)):
+            while source.failed and not self._move(source, sink):
+                pass  # what was sent before the break goes first
+            if source.complete and not source.finished:
+                if source is server and self._start_over(server):
+                    return
+                source.pass_end(sink)
+        if client.failed:
+            self._break(client, server)
+        elif server.failed:
+            if server.finished or not self._start_over(server):
+                self._part(client, server)
+        elif client.finished and server.finished:
             self._end(resetting=False)
-        elif self._client.failed or stalled or (down.done and not left):
+        else:
+            self._wait(client, server)
+
+    def _wait(self, client: Endpoint, server: Endpoint) -> None:
+        client.wait(for_bytes=client.has_room, for_room=bool(server.pending))
+        server.wait(for_bytes=server.has_room, for_room=bool(client.pending))
+
+    def _break(self, client: Endpoint, server: Endpoint) -> None:
+        """End both sides, as the client broke; a stream that it had ended stays one."""
+        self.port.errors["reset_by_client"] += 1
+        if client.complete:
+            server.finish()  # it may have been left to the close
+        # All of it shall arrive, and a reset would discard what has not yet.
+        self._end(resetting=not (client.complete and server.unsent != 0))
+
+    def _part(self, client: Endpoint, server: Endpoint) -> None:
+        """Go on without the backend, which broke."""
+        whole = server.ended and not server.lost
+        if self._backend and server.moved and not (whole or client.ended):
+            self._backend.counts["broken"] += 1
+        self.port.errors["reset_by_backend"] += 1
+        self._parted, self._sent = TakenLog(), -1
+        self._see_off(client, server)
+
+    def _see_off(self, client: Endpoint, server: Endpoint) -> None:
+        """End as soon as the client has all that its broken backend sent, or stalls."""
+        # What it sends is thrown away, as closing with that unread would be a reset at
+        # once, and would discard what the system holds.
+        self._move(client, server)
+        if server.complete:
+            client.finish()
+        left = client.unsent
+        stalled = self._stalls(server.sent - (left or 0))
+        if server.complete and (client.ended or left is None):
+            self._end(resetting=False)
+        elif client.failed or stalled or (server.done and not left):
             self._end(resetting=True)
         else:
-            self._wait()
-            self._forget_timer()
-            # No event tells that the last byte was sent.
-            self._timer = self._loop.call_later(GLANCE, self._see_off)
+            self._wait(client, server)
+            self._remind(self._settle, GLANCE)  # no event tells of the last byte
 
-    def _stalls(self, taken: int) -> bool:
-        """Return whether the client, sent *taken* bytes by now, takes nothing more."""
-        allowed, now = self._engine.idle_timeout, self._loop.time()
-        if taken != self._taken:
-            self._taken, self._active = taken, now
+    def _stalls(self, sent: int) -> bool:
+        """Return whether the client, sent so many bytes by now, takes nothing more."""
+        allowed, now = self._options.idle_timeout, self._loop.time()
+        if sent != self._sent:
+            self._sent, self._active = sent, now
         quiet = now - self._active
-        if not allowed or quiet < allowed:
+        if not allowed or quiet < allowed or not self._parted:
             return False
-        stalls = self._taken_log.stalls(self._client.sock, quiet, allowed)
+        stalls = self._parted.stalls(self._client.sock, quiet, allowed)
         if stalls is None:
             self._active = now
         return bool(stalls)
 
-    def _break(self, cause: str, flow: Pump | None = None) -> None:
-        """End both sides; a stream that came to its end before the break keeps it."""
-        if flow is not None and flow.done and not flow.source.lost:
-            flow.sink.finish()  # it may have been left to the close
-            if flow.sink.unsent != 0:
-                # All of it shall arrive, and a reset would discard what has not yet.
-                self.port.errors[cause] += 1
-                return self._end(resetting=False)
-        self.cut(cause)
-
-    def _started_over(self) -> bool:
-        """
-        Pass the client to another backend, as this one left; return whether it could.
-
-        That is possible only while nothing has passed either way: a killed backend ends
-        the connections it has just taken, and their clients do not notice.
-        """
-        up, down = self._flows
-        if not down.moved and not up.ended:
-            self._suspect()
-        if not self._untouched or not self.search.has_another():
-            return False
-        self._leave()
-        self.search.go_on()
-        return True
-
-    @property
-    def _untouched(self) -> bool:
-        # Bytes read of the client and not sent are kept for the next backend.
-        up, down = self._flows
-        return not (self._up or up.done or down.moved)
-
-    def _leave(self) -> None:
-        for flow in self._flows:
-            flow.source.reading(False, self._turn)
-            flow.sink.writing(False, self._turn)
-        self._forget_timer()
-        self._unsent, _ = self._flows
-        self._flows = ()
-
-    def recall(self) -> bool:
-        """Go to another backend if nothing has passed yet, as this one is gone."""
-        if not self.connected:
-            self.search.go_on()
-            return True
-        if self._untouched:
-            self._leave()
-            self.search.begin_anew()
-            return True
-        return False
-
-    def _suspect(self) -> None:
-        """Suspect the backend, which left without a word and without being asked to."""
-        if self.search.backend is not None:
-            self.search.backend.suspicions += 1
-            self.search.backend.broken += 1
-            self._engine.suspect(self.search.backend)
-
-    def _look_for_break(self) -> None:
-        """Count a reset by the backend, unless its stream or the client's had ended."""
-        up, down = self._flows
-        whole = down.ended and not down.source.lost
-        if down.moved and not whole and not up.ended and self.search.backend:
-            self.search.backend.broken += 1
-
-    def _await_idleness(self, seconds: float) -> None:
-        self._timer = self._loop.call_later(seconds, self._idle)
-
-    def _idle(self) -> None:
+    def _look_for_silence(self) -> None:
         """Reset after the idle time-out, unless a peer has sent or taken a byte."""
-        left = self._active + self._engine.doubt - self._loop.time()
-        if left <= 0 and any(flow.source.has_pending_events for flow in self._flows):
-            # A byte has come, and it is this process that is late.
-            left = self._engine.idle_timeout
+        allowed = self._options.idle_timeout
+        ends = [end for end in (self._client, self._server) if end]
+        left = self._active + allowed / LOOKS - self._loop.time()
+        if left <= 0 and any(end.has_pending_events for end in ends):
+            left = allowed  # it is this process that is late
         if left <= 0:
-            sides = [flow.source.sock for flow in self._flows]
-            left = self._silence.left(self._active, sides)
+            left = self._silence.left(self._active, [end.sock for end in ends])
         if left > 0:
-            self._await_idleness(left)
+            self._remind(self._look_for_silence, left)
         else:
-            self._engine.news.say(IDLE_TIMEOUT, self.port.number)
+            self._engine.events.say(interface.IDLE_TIMEOUT, self.port.number)
             self.cut("idle_timeout")
-
-    def turn_away(self, cause: str, problem: int) -> None:
-        """Reset the client, for which there is no backend; say what the host lacked."""
-        kind = NO_BACKEND if cause == "no_backend" else UNANSWERED
-        self._engine.news.say(kind, self.port.number, problem)
-        self.cut(cause)
 
     def cut(self, cause: str = "cut") -> None:
         """Reset both ends."""
-        if not self.over:
-            if not self._gone:  # which is counted already
-                self.port.errors[cause] += 1
+        if not self._over:
+            self.port.errors[cause] += not self._parted  # which is counted already
             self._end(resetting=True)
 
     def _end(self, *, resetting: bool) -> None:
-        self.over = True
-        self._forget_timer()
-        if self._engine.journal is not None:
-            self._engine.journal.enter(self._entry(resetting))
+        self._over = True
+        self._remind(self.seek)
+        seconds = self._loop.time() - self._began
+        self.port.duration.add(seconds)
+        if self._options.journal:
+            number = self._backend.number if self._backend else 0
+            moved = self._client.sent, self._server.sent if self._server else 0
+            entry = self.port.number, number, self._peer, resetting, *moved, seconds
+            self._engine.journal.enter(interface.Ended(*entry))
         self._client.close(resetting=resetting)
-        self.port.duration.add(self._loop.time() - self._began)
-        self._engine.ended(self)
-        self.search.stop(resetting=resetting)
-
-    def _forget_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _entry(self, broken: bool) -> Ended:
-        backend = self.search.backend
-        return Ended(
-            port=self.port.number,
-            backend=backend.number if backend is not None else 0,
-            client=self._peer,
-            broken=broken,
-            bytes_up=self._up,
-            bytes_down=self._down,
-            seconds=self._loop.time() - self._began,
-        )
+        self._engine.forget(self)
+        self._release(resetting=resetting)
+        self._search = iter(())

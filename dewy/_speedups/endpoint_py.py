@@ -1,8 +1,4 @@
-"""
-Sockets of the twin, the events requested for them, and the transfer between two.
-
-No byte may be lost on the way from one to the other.
-"""
+"""Endpoints of the twin: sockets, their events, and the streams read of them."""
 
 from __future__ import annotations
 
@@ -13,20 +9,18 @@ import select
 import socket
 import sys
 from collections.abc import Callable
+from typing import Any
 
-__all__ = [
-    "BUDGET",
-    "CALLS",
-    "SCRATCH",
-    "PeerSocket",
-    "Pump",
-    "ResetPoller",
-    "reset",
-]
+__all__ = ["BUDGET", "GLANCE", "SCRATCH", "Endpoint", "ResetPoller"]
 
+SCRATCH = 65536  # bytes read at once, and the most that is kept for a slow sink
+BUDGET = 4 * SCRATCH  # bytes a stream may move before others get their turn
+CALLS = 16  # … or reads
 GLANCE = 0.1  # seconds
 _LINGER_ZERO = b"\1\0\0\0\0\0\0\0"
 _SIOCOUTQNSD = 0x894B  # of <linux/sockios.h>
+
+Tell = Callable[["Endpoint", bool], object]
 
 
 class ResetPoller:
@@ -34,158 +28,161 @@ class ResetPoller:
     Detector of resets on sockets waiting for neither bytes nor room.
 
     A loop cannot be asked for errors alone, and the reset of a client whose backend
-    stalls, or that has ended its stream before, would go unnoticed. The sockets are
-    examined every tenth of a second, all of them in one call.
+    stalls, or that has ended its stream before, would go unnoticed.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._poll = select.poll()
-        self._sides: dict[int, PeerSocket] = {}
+        self._ends: dict[int, Endpoint] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, side: PeerSocket) -> None:
-        """Examine *side* from now on."""
-        self._sides[side.fd] = side
-        self._poll.register(side.fd, 0)
-        if self._timer is None:
-            self._timer = self.loop.call_later(GLANCE, self._look)
+    def add(self, end: Endpoint) -> None:
+        """Examine *end* from now on."""
+        self._ends[end.fd] = end
+        self._poll.register(end.fd, 0)
+        self._timer = self._timer or self.loop.call_later(GLANCE, self._look)
 
-    def discard(self, side: PeerSocket) -> None:
-        """Examine *side* no longer."""
-        del self._sides[side.fd]
-        self._poll.unregister(side.fd)
+    def discard(self, end: Endpoint) -> None:
+        """Examine *end* no longer, if it was."""
+        if self._ends.pop(end.fd, None):
+            self._poll.unregister(end.fd)
 
     def close(self) -> None:
-        """Stop examining all sockets."""
+        """Stop examining."""
         if self._timer is not None:
             self._timer.cancel()
 
     def _look(self) -> None:
-        self._timer = None
         for fd, _ in self._poll.poll(0):
-            if fd in self._sides:  # and not closed in consequence of another
-                self._sides[fd].look()
-        if self._sides and self._timer is None:
-            self._timer = self.loop.call_later(GLANCE, self._look)
+            if end := self._ends.get(fd):  # else closed in consequence of another
+                end.look()
+        self._timer = self.loop.call_later(GLANCE, self._look) if self._ends else None
 
 
-class PeerSocket:
+class Endpoint:
     """
-    Socket of a pair.
+    Socket of a client or a backend, and the stream that is read of it.
 
-    Args:
-        broken: Called when a reset is noticed though nothing is wanted of the socket.
-
-    Attributes:
-        fd: File descriptor, which is what loops take it by: looking up a socket they do
-            not know yet costs asyncio a dozen system calls.
-
-        failed: Whether it was reset, or broke otherwise.
-
-        lost: Whether it failed before its end of stream, so that an apparent end is
-            none.
+    *tell* is called with it, and with whether there is room, rather than bytes or a
+    reset.
     """
 
-    __slots__ = (
-        "_broken",
-        "_lookout",
-        "_reading",
-        "_writing",
-        "failed",
-        "fd",
-        "lost",
-        "sock",
-    )
-
-    def __init__(
-        self, sock: socket.socket, lookout: ResetPoller, broken: Callable[[], object]
-    ) -> None:
+    def __init__(self, sock: socket.socket, resets: ResetPoller, tell: Tell) -> None:
         self.sock = sock
         self.fd = sock.fileno()
-        self.failed = self.lost = False
-        self._reading = self._writing = False
-        self._broken = broken
-        self._lookout = lookout
-        lookout.add(self)
+        self.pending = memoryview(b"")  # what was read, and not taken by the sink
+        self.sent = 0  # bytes that were taken
+        self.moved = self.ended = False  # a byte, or the end of stream, was read
+        self.finished = False  # the end was passed on
+        self.failed = False  # it was reset, or broke otherwise
+        self.lost = False  # it did before its end of stream: an apparent end is none
+        self._awaited = 0
+        self._resets = resets
+        self._tell = tell
+        resets.add(self)
 
-    def reading(self, wanted: bool, tell: Callable[..., object], *args: object) -> None:
-        """Have *tell* called while there is something to read, or not any more."""
-        if wanted is self._reading:
+    def wait(self, *, for_bytes: bool = False, for_room: bool = False) -> None:
+        """Wait for these events from now on, or for a reset alone."""
+        awaited = select.POLLIN * for_bytes | select.POLLOUT * for_room
+        new, old = awaited & ~self._awaited, self._awaited & ~awaited
+        if not (new or old):
             return
-        self._change(wanted, self._writing)
-        if wanted:
-            self._lookout.loop.add_reader(self.fd, tell, *args)
-        else:
-            self._lookout.loop.remove_reader(self.fd)
-
-    def writing(self, wanted: bool, tell: Callable[..., object], *args: object) -> None:
-        """Have *tell* called while there is room to write, or not any more."""
-        if wanted is self._writing:
-            return
-        self._change(self._reading, wanted)
-        if wanted:
-            self._lookout.loop.add_writer(self.fd, tell, *args)
-        else:
-            self._lookout.loop.remove_writer(self.fd)
-
-    def _change(self, reading: bool, writing: bool) -> None:
-        before, after = self._reading or self._writing, reading or writing
-        self._reading, self._writing = reading, writing
-        if before and not after:
-            self._lookout.add(self)
-        elif after and not before:
-            self._lookout.discard(self)
-
-    def look(self) -> None:
-        """Report the socket if it is broken."""
-        error = self._error()
-        if error:
-            self.fail(error)
-            self._broken()
+        self._awaited, loop = awaited, self._resets.loop
+        if new & select.POLLIN:
+            loop.add_reader(self.fd, self._tell, self, False)
+        if new & select.POLLOUT:
+            loop.add_writer(self.fd, self._tell, self, True)
+        if old & select.POLLIN:
+            loop.remove_reader(self.fd)
+        if old & select.POLLOUT:
+            loop.remove_writer(self.fd)
+        (self._resets.discard if awaited else self._resets.add)(self)
 
     @property
     def has_pending_events(self) -> bool:
-        """Whether an awaited event has come that the loop has not reported yet."""
-        wanted = select.POLLIN * self._reading | select.POLLOUT * self._writing
+        """Whether an awaited event has come, be it that the loop is late to tell."""
         asked = select.poll()
-        asked.register(self.fd, wanted)
+        asked.register(self.fd, self._awaited)
         # A hang-up or an error is reported again and again, wanted or not.
-        return any(events & wanted for _, events in asked.poll(0))
+        return any(events & self._awaited for _, events in asked.poll(0))
 
-    def _error(self) -> int:
+    def look(self) -> None:
+        """Tell if a reset has come."""
+        if error := self.error():
+            self.fail(error)
+            self._tell(self, False)
+
+    def error(self) -> int:
+        """Return the errno that it broke with; 0 if it did not, or it was returned."""
         return self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
     def fail(self, error: int | None = None) -> None:
         """Note that it broke, and by which errno if that is known."""
         self.failed = True
-        if error != errno.EPIPE:  # which says that the end had come first
-            self.lost = True
+        # EPIPE says that the end had come first.
+        self.lost = self.lost or error != errno.EPIPE
 
-    def recv_into(self, scratch: bytearray) -> int | None:
-        """
-        Return the bytes read, 0 at the end of stream, None while there is nothing.
-        """
-        try:
-            return self.sock.recv_into(scratch)
-        except BlockingIOError:
-            return None
-        except OSError:
-            self.fail()
-            return 0
+    @property
+    def has_bytes(self) -> bool:
+        """Whether there is something to read before the end, or a break."""
+        return bool(self._try(self.sock.recv, 1, socket.MSG_PEEK))
+
+    @property
+    def done(self) -> bool:
+        """Whether the stream has ended, and all of it was passed on."""
+        return self.ended and not self.pending
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of the stream was passed on, up to an end that is one."""
+        return self.done and not self.lost
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more may be read: a slow sink holds its source back."""
+        return not (self.ended or self.pending)
+
+    def move(self, sink: Endpoint | None, scratch: bytearray) -> bool:
+        """Pass on to *sink*, or drop without one, what is fair; return if it is all."""
+        budget = BUDGET
+        self.pending = self._pass_on(self.pending, sink)
+        for _ in range(CALLS):
+            if not self.has_room:
+                return True
+            count = self._try(self.sock.recv_into, scratch)
+            self.ended = count == 0
+            if not count:
+                return True
+            self.moved = True
+            # Only what the sink refuses is copied: the buffer is shared by all.
+            if rest := self._pass_on(memoryview(scratch)[:count], sink):
+                self.pending = memoryview(bytes(rest))
+            budget -= count
+            if budget <= 0:
+                break
+        return False
+
+    def _pass_on(self, data: memoryview, sink: Endpoint | None) -> memoryview:
+        if sink is None:
+            return data[:0]
+        while data and (taken := sink.send(data)):
+            self.sent += taken
+            data = data[taken:]
+        return data
 
     def send(self, data: memoryview) -> int:
-        """
-        Return the bytes taken, down to none.
+        """Return how many bytes the system takes, down to none."""
+        return self._try(self.sock.send, data) or 0
 
-        A failed call takes the error off the socket, so that its stream would
-        seem to end as it should: `lost` remembers that it does not.
-        """
+    def _try(self, call: Callable[..., Any], *args: Any) -> Any:
+        """Return what *call* does; None if the socket is not ready, 0 if it broke."""
         try:
-            return self.sock.send(data)
+            return call(*args)
         except BlockingIOError:
-            return 0
+            return None
         except OSError as exc:
+            # The socket forgets the error, and its stream will seem to end.
             self.fail(exc.errno)
             return 0
 
@@ -205,139 +202,20 @@ class PeerSocket:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError:
             # It broke before. How, only its own error tells, if it was not taken yet.
-            error = self._error()
+            error = self.error()
             if error or not self.failed:
                 self.fail(error)
 
+    def pass_end(self, sink: Endpoint) -> None:
+        """Pass the end of the stream on, or leave it to the close of both."""
+        self.finished = True
+        if not sink.finished:
+            sink.finish()
+
     def close(self, *, resetting: bool) -> None:
-        """Close the socket, in good order or by a reset."""
-        self.reading(False, self._broken)
-        self.writing(False, self._broken)
-        self._lookout.discard(self)
-        if resetting:
-            reset(self.sock)
-        else:
-            self.sock.close()
-
-
-def reset(sock: socket.socket) -> None:
-    """Close *sock* so that its peer sees a reset, where the family knows resets."""
-    if sock.family != socket.AF_UNIX:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
-    sock.close()
-
-
-SCRATCH = 65536  # bytes read at once, and the most that is kept for a slow sink
-BUDGET = 4 * SCRATCH  # bytes a direction may move before others get their turn
-CALLS = 16  # … or reads
-
-
-class Pump:
-    """
-    Flow from *source* to *sink*.
-
-    Args:
-        count: Called with the number of bytes that the sink took.
-
-    Attributes:
-        ended: Whether the source's end of stream was read.
-
-        finished: Whether the end was passed on to the sink.
-
-        moved: Whether a byte of the source has been read.
-
-        void: Whether the sink is gone, so that what is read is thrown away.
-    """
-
-    __slots__ = (
-        "_count",
-        "_pending",
-        "ended",
-        "finished",
-        "moved",
-        "sink",
-        "source",
-        "void",
-    )
-
-    def __init__(
-        self, source: PeerSocket, sink: PeerSocket, count: Callable[[int], None]
-    ) -> None:
-        self.source = source
-        self.sink = sink
-        self.ended = self.finished = self.moved = self.void = False
-        self._count = count
-        self._pending = memoryview(b"")
-
-    @property
-    def held(self) -> int:
-        """Bytes that the sink has not taken yet."""
-        return len(self._pending)
-
-    @property
-    def done(self) -> bool:
-        """Whether the stream has ended, and all of it was passed on."""
-        return self.ended and not self._pending
-
-    @property
-    def wants(self) -> bool:
-        """
-        Whether there is room for more: a slow sink holds its source back.
-        """
-        return not (self.ended or self._pending)
-
-    def move(self, scratch: bytearray) -> bool:
-        """
-        Move what can be moved, for as long as is fair.
-
-        Return whether that was all, rather than what is fair.
-        """
-        budget = BUDGET
-        for _ in range(CALLS):
-            count = self._read(scratch)
-            budget -= count
-            if count == 0:
-                return True
-            if budget <= 0:
-                break
-        return False
-
-    def rescue(self, scratch: bytearray) -> None:
-        """Pass on what the broken source had sent, if the sink takes it."""
-        while self._read(scratch):
-            pass
-
-    def forsake(self) -> None:
-        """Note that the sink is gone."""
-        self.void = True
-        self._pending = memoryview(b"")
-
-    def _read(self, scratch: bytearray) -> int:
-        """
-        Return the bytes read and passed on; 0 without any, or without room for them.
-        """
-        self._pending = self._write(self._pending)
-        if not self.wants:
-            return 0
-        count = self.source.recv_into(scratch)
-        if count is None:
-            return 0
-        self.ended = count == 0
-        if count:
-            self.moved = True
-            rest = self._write(memoryview(scratch)[:count])
-            if rest:
-                # Only what the sink refuses is copied: the buffer is shared by all.
-                self._pending = memoryview(bytes(rest))
-        return count
-
-    def _write(self, data: memoryview) -> memoryview:
-        if self.void:
-            return data[:0]
-        while data:
-            taken = self.sink.send(data)
-            if not taken:
-                break
-            self._count(taken)
-            data = data[taken:]
-        return data
+        """Close the socket in good order, or by a reset where its family knows any."""
+        self.wait()
+        self._resets.discard(self)
+        if resetting and self.sock.family != socket.AF_UNIX:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+        self.sock.close()

@@ -7,24 +7,17 @@ from collections.abc import Callable, Iterable
 
 from .interface import Ended, Event, shown
 
-__all__ = [
-    "EventQueue",
-    "Journal",
-    "peer",
-]
+__all__ = ["EventQueue", "Journal", "peer"]
 
 
 class EventQueue:
-    """
-    Queue of events without repetition; its descriptor is readable if there are any.
-
-    It uses a pair of sockets, since alternatives are not available everywhere.
-    """
+    """Queue of events without repetition; its descriptor is readable if any are in."""
 
     def __init__(self) -> None:
-        self._events: list[Event] = []
-        self._bell, self._cord = socket.socketpair()
+        self._events: dict[tuple[int, int], int] = {}
         self._ringing = False
+        # Every system has these, unlike what is made for the purpose.
+        self._bell, self._cord = socket.socketpair()
         for sock in (self._bell, self._cord):
             sock.setblocking(False)
 
@@ -37,9 +30,7 @@ class EventQueue:
 
     def say(self, kind: int, subject: int, detail: int = 0) -> None:
         """Add an event, unless it is queued already."""
-        if any((kind, subject) == event[:2] for event in self._events):
-            return
-        self._events.append((kind, subject, detail))
+        self._events.setdefault((kind, subject), detail)
         self.ring()
 
     def ring(self) -> None:
@@ -50,19 +41,16 @@ class EventQueue:
 
     def unsay(self, subject: int, kinds: Iterable[int]) -> None:
         """Remove events that are of no interest any more."""
-        self._events = [
-            event
-            for event in self._events
-            if event[0] not in kinds or event[1] != subject
-        ]
+        for kind in kinds:
+            self._events.pop((kind, subject), None)
 
     def take(self) -> list[Event]:
         """Return the queued events, and remove them."""
         if self._ringing:
             self._ringing = False
             self._bell.recv(1)
-        events, self._events = self._events, []
-        return events
+        events, self._events = self._events, {}
+        return [(*event, detail) for event, detail in events.items()]
 
 
 class Journal:
@@ -83,9 +71,9 @@ class Journal:
         """Add a connection."""
         if len(self._entries) == self._size:
             self._missed += 1
-            return
-        self._entries.append(entry)
-        self._ring()
+        else:
+            self._entries.append(entry)
+            self._ring()
 
     def take(self) -> tuple[list[Ended], int]:
         """Return the entries, and how many found no room; empty the journal."""

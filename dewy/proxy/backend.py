@@ -9,8 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
-from .._speedups import Relay
-from .._speedups.interface import BackendStats
+from .._speedups.interface import BackendStats, RelayProtocol
 from .._speedups.peers import is_self_connected
 from .._speedups.proxy_protocol import LOCAL
 from ..config import Endpoint
@@ -52,7 +51,7 @@ class Backend:
 
     def __init__(
         self,
-        relay: Relay,
+        relay: RelayProtocol,
         port: int,
         endpoint: Endpoint,
         *,

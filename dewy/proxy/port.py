@@ -8,8 +8,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from .._speedups import Relay
-from .._speedups.interface import Errors, PortStats
+from .._speedups.interface import Errors, PortStats, RelayProtocol
 from ..config import Endpoint
 from .backend import Backend
 
@@ -115,7 +114,7 @@ class Port:
     """
 
     def __init__(
-        self, relay: Relay, listener: socket.socket, *, own: bool, paused: bool
+        self, relay: RelayProtocol, listener: socket.socket, *, own: bool, paused: bool
     ) -> None:
         self.endpoint = Endpoint.of(listener)
         self.number = relay.open_port(listener, own=own, paused=paused)

@@ -8,91 +8,81 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dewy._speedups.endpoint_py import BUDGET, SCRATCH, PeerSocket, Pump, ResetPoller
+from dewy._speedups.endpoint_py import BUDGET, SCRATCH, Endpoint, ResetPoller
 from tests.standins.plane import reset
 
-Wires = tuple[socket.socket, Pump, socket.socket]
+Wires = tuple[socket.socket, Endpoint, Endpoint, socket.socket]
 
 
 @pytest.fixture
-async def lookout() -> AsyncIterator[ResetPoller]:
+async def resets() -> AsyncIterator[ResetPoller]:
     """Belongs to the test's loop."""
-    lookout = ResetPoller(asyncio.get_running_loop())
-    yield lookout
-    lookout.close()
+    resets = ResetPoller(asyncio.get_running_loop())
+    yield resets
+    resets.close()
 
 
 @pytest.fixture
-def counted() -> list[int]:
-    """What the sink took, piece by piece."""
-    return []
-
-
-@pytest.fixture
-async def wires(lookout: ResetPoller, counted: list[int]) -> AsyncIterator[Wires]:
-    """A sender, the direction, and who receives."""
+async def wires(resets: ResetPoller) -> AsyncIterator[Wires]:
+    """A sender, both endpoints between, and who receives."""
     sender, source = socket.socketpair()
     sink, receiver = socket.socketpair()
     for sock in (source, sink):
         sock.setblocking(False)
-    sides = [PeerSocket(sock, lookout, lambda: None) for sock in (source, sink)]
-    yield sender, Pump(*sides, counted.append), receiver
-    for side in sides:
-        side.close(resetting=False)
+    ends = [Endpoint(sock, resets, lambda *_: None) for sock in (source, sink)]
+    yield sender, *ends, receiver
+    for end in ends:
+        end.close(resetting=False)
     for sock in (sender, receiver):
         sock.close()
 
 
-async def test_available_bytes_are_moved_and_counted(
-    wires: Wires, counted: list[int]
-) -> None:
+async def test_available_bytes_are_moved_and_counted(wires: Wires) -> None:
     """Then it waits for more."""
-    sender, flow, receiver = wires
+    sender, source, sink, receiver = wires
     sender.sendall(b"bytes")
 
-    assert flow.move(bytearray(SCRATCH))
+    assert source.move(sink, bytearray(SCRATCH))
     assert b"bytes" == receiver.recv(10)
-    assert [5] == counted
-    assert flow.wants
+    assert 5 == source.sent
+    assert source.has_room
 
 
 async def test_bytes_and_the_end_after_them_are_moved_at_once(wires: Wires) -> None:
     """They may have come together."""
-    sender, flow, receiver = wires
+    sender, source, sink, receiver = wires
     sender.sendall(b"last")
     sender.close()
 
-    assert flow.move(bytearray(SCRATCH))
+    assert source.move(sink, bytearray(SCRATCH))
     assert b"last" == receiver.recv(10)
-    assert flow.done
-    assert not flow.wants
+    assert source.done
+    assert not source.has_room
 
 
 async def test_full_sink_keeps_the_rest(wires: Wires) -> None:
     """No more than one scratch buffer of it, and the source is read no further."""
-    sender, flow, receiver = wires
+    sender, source, sink, receiver = wires
     sender.setblocking(False)
     sent = 0
-    while flow.wants:
+    while source.has_room:
         sent += sender.send(bytes(SCRATCH))
-        flow.move(bytearray(SCRATCH))
+        source.move(sink, bytearray(SCRATCH))
 
-    assert 0 < flow.held <= SCRATCH
-    assert not flow.done
+    assert 0 < len(source.pending) <= SCRATCH
+    assert not source.done
     received = 0
     while received < sent:
         received += len(receiver.recv(1 << 20))
-        flow.move(bytearray(SCRATCH))
-    assert 0 == flow.held
-    assert flow.wants
+        source.move(sink, bytearray(SCRATCH))
+    assert not source.pending
+    assert source.has_room
 
 
-async def test_budget_leaves_others_their_turn(
-    wires: Wires, counted: list[int]
-) -> None:
+async def test_budget_leaves_others_their_turn(wires: Wires) -> None:
     """A source that is always ready is asked again later."""
-    sender, flow, _receiver = wires
-    for sock in (sender, flow.sink.sock):
+    sender, source, sink, _receiver = wires
+    for sock in (sender, sink.sock):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * BUDGET)
     sender.setblocking(False)
     try:
@@ -101,37 +91,37 @@ async def test_budget_leaves_others_their_turn(
     except BlockingIOError:
         pass
 
-    assert not flow.move(bytearray(1000))
-    assert 16 == len(counted)
+    assert not source.move(sink, bytearray(1000))
+    assert 16 * 1000 == source.sent
 
 
-async def test_buffered_bytes_of_failed_source_are_forwarded(wires: Wires) -> None:
-    """All that the sink takes, however much is fair."""
-    sender, flow, receiver = wires
+async def test_bytes_without_sink_are_dropped(wires: Wires) -> None:
+    """The source may go on until its end."""
+    sender, source, _sink, _receiver = wires
     sender.sendall(bytes(5000))
     sender.close()
-    flow.source.failed = True
 
-    flow.rescue(bytearray(100))
-    assert flow.ended
-    assert 5000 == len(receiver.recv(1 << 20))
+    assert source.move(None, bytearray(1000))
+    assert source.done
+    assert 0 == source.sent
 
 
-async def test_failed_sink_is_remembered(lookout: ResetPoller) -> None:
+async def test_failed_sink_is_remembered(resets: ResetPoller) -> None:
     """The error is told once; after that the stream would seem to end in order."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         peer = socket.create_connection(listener.getsockname())
         sock, _ = listener.accept()
     sock.setblocking(False)
-    side = PeerSocket(sock, lookout, lambda: None)
+    end = Endpoint(sock, resets, lambda *_: None)
     peer.sendall(b"said before")
     reset(peer)
 
-    assert 0 == side.send(memoryview(b"too late"))
-    assert side.failed
-    assert side.lost
-    scratch = bytearray(100)
-    assert 11 == side.recv_into(scratch)
-    assert 0 == side.recv_into(scratch)
-    assert side.lost
-    side.close(resetting=True)
+    assert 0 == end.send(memoryview(b"too late"))
+    assert end.failed
+    assert end.lost
+    assert end.move(None, bytearray(100))
+    assert end.moved
+    assert end.done
+    assert end.lost
+    assert not end.complete
+    end.close(resetting=True)

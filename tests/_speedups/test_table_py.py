@@ -72,14 +72,12 @@ def test_retry_does_not_advance_round_robin(table: Table) -> None:
     assert [1, 2] == picks(table, 2)
 
 
-def test_swap_returns_removed_backends_and_cancels_drain(table: Table) -> None:
-    """Those who come back are draining no longer."""
+def test_swap_returns_removed_backends(table: Table) -> None:
+    """Those named serve from then on."""
     first, second = backends(2)
     table.add(first)
-    second.draining = second.leaving = True
     assert [first] == table.swap([second])
-    assert not second.draining
-    assert not second.leaving
+    assert [1, 1] == picks(table, 2)
 
 
 def test_ejected_are_used_when_nothing_else_is_left(table: Table) -> None:
@@ -99,10 +97,11 @@ def test_ejected_are_used_when_nothing_else_is_left(table: Table) -> None:
 
 def test_sole_backend_stays(table: Table) -> None:
     """Whatever a probe says."""
-    (only,) = backends(1)
+    only, other = backends(2)
     table.add(only)
     table.eject(only)
-    assert not only.ejected
+    table.add(other)
+    assert [0, 1] == picks(table, 2)
 
 
 def test_less_busy_of_two_is_taken() -> None:
