@@ -68,8 +68,8 @@ def out(*tags: str, until: float | None = None) -> Quarantine:
     return Quarantine(tuple(entries))
 
 
-async def found(shelf: Shelf, state: State, *, withdrawn: bool = False) -> Found:
-    return await find(shelf.candidates(), state, NOW, GRACE, withdrawn=withdrawn)
+async def found(shelf: Shelf, state: State, **withdrawn: bool) -> Found:
+    return await find(shelf.candidates(), state, NOW, GRACE, **withdrawn)
 
 
 def told(found: Found) -> tuple[Action, str | None, list[str]]:
@@ -98,9 +98,12 @@ async def test_version_that_may_still_come_is_waited_for() -> None:
 
 
 async def test_version_being_written_is_waited_for() -> None:
-    shelf = Shelf().put("v1.0.0").put("v1.1.0", NotYet("still being written"))
+    writing = NotYet("still being written", settles_in=3.0)
 
-    assert (Action.WAIT, None, []) == told(await found(shelf, State()))
+    waiting = await found(Shelf().put("v1.0.0").put("v1.1.0", writing), State())
+
+    assert (Action.WAIT, None, []) == told(waiting)
+    assert Decision(Action.WAIT, "still being written", 3.0) == waiting.decision
 
 
 async def test_registry_that_fails_is_no_reason_to_pass_over() -> None:
@@ -118,6 +121,7 @@ async def test_quarantine_is_passed_over_only_where_nothing_runs() -> None:
     serving = await found(shelf, running("v1.0.0", quarantine=kept_out))
 
     assert (Action.DEPLOY, "v1.1.0", ["v1.2.0"]) == told(empty)
+    assert empty.passed_over[0].reason.startswith("v1.2.0 is in quarantine until ")
     assert "v1.2.0" == (empty.newest.tag if empty.newest else None)
     assert (Action.WAIT, "v1.2.0", []) == told(serving)
 
@@ -207,6 +211,15 @@ async def test_withdrawn_version_makes_way_and_is_told() -> None:
 
     assert (Action.DEPLOY, "v0.9.0", []) == told(goes)
     assert "v1.0.0 was withdrawn" == goes.why
+
+
+@pytest.mark.parametrize("tag", ["v0.9.0", "v1.0.0+b"])
+async def test_withdrawn_version_makes_way_after_rollback_too(tag: str) -> None:
+    state = running("v1.0.0", quarantine=out("v1.2.0"), back_at=NOW - 60)
+
+    goes = await found(Shelf().put(tag), state, withdrawn=True)
+
+    assert (Action.DEPLOY, tag, []) == told(goes)
 
 
 async def test_newer_version_needs_no_withdrawal() -> None:
