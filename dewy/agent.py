@@ -1,8 +1,8 @@
 """
-The agent: it asks the registry, decides, and brings releases up.
+The agent, which polls the registry, decides, and deploys releases.
 
-`Agent.deploy` is the whole life of a deployment, one `await` an arrow. Whatever
-fails in it leaves the running release where it is.
+`Agent.deploy` is the whole life of a deployment, one `await` an arrow. A failure leaves
+the running release in place.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 @dataclass(slots=True)
 class Agent:
     """
-    The parts of one deployment, and the outcome of the last look at the registry.
+    Agent that deploys releases, with the outcome of the last poll.
 
     Attributes:
         reloadable: The settings in use.
@@ -53,7 +53,7 @@ class Agent:
 
         watch: Cancels a poll's deployment in favour of a newer release.
 
-        tidier: Removes what is of no use any more.
+        tidier: Removes releases and cached artifacts that are no longer needed.
 
         follow_up: The work that follows a change, done beside the next one.
 
@@ -63,12 +63,12 @@ class Agent:
 
         key: The precedence of a version's name, as the last list had it.
 
-        absence: Notices that what runs is offered no longer.
+        absence: Check that the registry no longer offers the running version.
 
-        status_reason: The outcome of the last look, for `status`.
+        status_reason: The outcome of the last poll, for `status`.
 
-        settles_in: Seconds until the release that the last look waits for may be
-            published; None where there is no such release.
+        settles_in: Seconds until the release that the last poll waits for may be
+            published; None if there is no such release.
     """
 
     reloadable: Reloadable[Settings]
@@ -86,7 +86,7 @@ class Agent:
     passed_over: tuple[Refusal, ...] = ()
     key: Callable[[str], Key | None] = precedence
     absence: Absence = field(default_factory=Absence)
-    status_reason: str = "has not looked yet"
+    status_reason: str = "has not polled yet"
     settles_in: float | None = None
     watch: ReleaseWatch = field(init=False)
     tidier: Tidier = field(init=False)
@@ -126,11 +126,12 @@ class Agent:
 
     async def tick(self) -> None:
         """
-        Look at the registry once, and act; what follows a change goes on beside.
+        Poll the registry once, and act on its answer; follow-ups go on in their own
+        tasks.
 
         Raises:
             NotYet: the pending change has to wait; `status_reason` says why.
-            Exception: the change failed; the running release serves on.
+            Exception: the change failed; the running release goes on.
         """
         await self.state_store.flush()
         await self.probation.look(self.deployer)
@@ -147,10 +148,10 @@ class Agent:
 
     async def look(self, tag: str | None = None) -> Release | None:
         """
-        Ask the registry; None while a release is on its way.
+        Return the newest release in the registry; None while one is being published.
 
         Raises:
-            NoRelease: the registry holds no release, and none is to be expected.
+            NoRelease: the registry holds no release, and none is being published.
             RemoteError: the registry did not answer.
         """
         now, grace = self.clock.wall(), self.settings.grace_period
@@ -173,16 +174,17 @@ class Agent:
 
     async def deploy(self, release: Release, why: str = "", preempt: str = "") -> None:
         """
-        Bring *release* up; *why* unless it is the newest.
+        Deploy *release*; *why* is the reason if it is not the newest.
 
-        Another change under way is cancelled where *preempt* says why.
+        A non-empty *preempt* is the reason to cancel another change under way.
 
         Raises:
             NotYet: the artifact is being replaced at this moment, or an operator said
                 `hold` meanwhile.
             Busy: another change of version is under way.
             Cancelled: an operator cancelled it.
-            Exception: the deployment failed and is in quarantine; what ran still runs.
+            Exception: the deployment failed, and *release* is in quarantine; the
+                running release goes on.
         """
         change = Change(self.attempt(release.tag, "deploy", why), release)
         await self.changes.run(change, self._deploy, preempt)
@@ -245,7 +247,7 @@ class Agent:
         self, release: Release, preempt: str = "", *, named: bool
     ) -> str:
         """
-        Bring up a version an operator asked for; return the sentence for them.
+        Deploy a version that an operator requested; return the answer for the operator.
 
         If it was *named* and is not the newest, the root is held at it: the next
         poll would undo it otherwise.
@@ -287,7 +289,7 @@ class Agent:
             why = plan.undone_by(newest, release, self.key)
             why = why if newest else self.status_reason
         except (DewyError, OSError) as exc:
-            why = f"the registry does not tell what is newest: {summary(exc)}"
+            why = f"the registry does not say which release is newest: {summary(exc)}"
         await self._settle(release.tag, newest=not why)
         if not self._runs(release):
             raise DewyError(f"{release.tag} was left again: {self.describe()}")
@@ -309,9 +311,10 @@ class Agent:
 
     async def judge(self, how: str, tail: tuple[str, ...], verb: str = "died") -> bool:
         """
-        Answer that what serves *verb* (`died`, `failed`); *how*, with its last lines.
+        Judge that the running release *verb* (`died`, `failed`), for the reason *how*.
 
-        Return whether the previous release is what is to run from now on.
+        Return whether the previous release replaces it. The last lines of output are in
+        *tail*.
         """
         bad = self.state.running
         moved = await self.probation.verdict(how, tail, self.deployer, verb)
@@ -333,7 +336,7 @@ class Agent:
         Raises:
             NotYet: an operator said `hold` meanwhile.
             Cancelled: an operator cancelled *change*.
-            DewyError, OSError: *target* did not take over; what ran still runs.
+            DewyError, OSError: *target* did not take over; the old release goes on.
         """
         attempt, store = change.attempt, self.state_store
         # A release that is left is bad: a full disk must not keep it in its place.
@@ -481,7 +484,7 @@ class Agent:
         if not news:
             return
         tail = exc.log_tail if isinstance(exc, DeploymentError) else ()
-        stays = f"; {attempt.previous} runs on" if attempt.previous else ""
+        stays = f"; {attempt.previous} keeps running" if attempt.previous else ""
         text = f"{release.tag} failed at {attempt.step}: {detailed(exc)}{stays}"
         self.deployment_log.tell(
             NoticeKind.ERROR, text, ("log", "\n".join(tail)), about=exc

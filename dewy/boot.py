@@ -1,4 +1,4 @@
-"""Before the first look at the registry: whatever the last dewy left is made good."""
+"""Repairs before the first poll, of whatever the last dewy left half done."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ async def load(settings: Settings, clock: Clock) -> StateStore:
     """
     Return the state of this root: as dewy left it, as the original did, or empty.
 
-    A broken one is set aside: what works must not stay down for its sake.
+    A broken state is set aside, so that it does not keep a working release from
+    running.
 
     Raises:
         DewyError: the state exists but cannot be read.
@@ -72,10 +73,10 @@ async def repair(
     settings: Settings, state_store: StateStore, releases: Releases, clock: Clock
 ) -> None:
     """
-    Make `current` and the release directories what the state says.
+    Bring `current` and the release directories in line with the state.
 
-    Where `current` leads to a release that the state does not know, another program
-    deployed it meanwhile: it is what runs from now on.
+    If `current` leads to a release that the state does not know, another program
+    deployed it meanwhile: that release is adopted.
     """
     await releases.clear_partial()
     interrupted, target = await releases.interrupted(), await releases.target()
@@ -119,7 +120,7 @@ async def _adopt_strange(
 async def adopt_strange(
     settings: Settings, state_store: StateStore, strange: Installed, clock: Clock
 ) -> None:
-    """Let *strange*, which another program deployed, be what runs; tell and record."""
+    """Adopt *strange*, a release that another program deployed; log and record that."""
     replaced = state_store.state.running
     log.warning(
         "Adopted release that another program deployed",
@@ -150,7 +151,10 @@ def _adoption(strange: Installed, replaced: Installed | None, now: float) -> Rec
 
 
 def deployed_by_another(state: State, strange: Installed, keep: int) -> State:
-    """Return *state* once *strange*, which another program deployed, is what runs."""
+    """
+    Return *state* with *strange*, which another program deployed, as the running
+    release.
+    """
     return replace(
         state.deployed(strange, keep),
         quarantine=state.quarantine.release(strange.tag),
@@ -167,7 +171,9 @@ def _was_being_left(before: State, after: State, target: str | None) -> bool:
 async def recover(
     settings: Settings, state_store: StateStore, releases: Releases, clock: Clock
 ) -> None:
-    """Bring back what the original's cache names, in a root that lost its link."""
+    """
+    Recover the release that the original's cache names, in a root that lost its link.
+    """
     if state_store.state.running or state_store.state.quarantine.entries:
         return
     # Only the root's own: in a shared cache the key is any application's.
@@ -213,10 +219,11 @@ def _present(state: State, kept: Collection[str]) -> State:
 
 def finish_rollback(state: State, missing: Collection[Installed] = ()) -> State:
     """
-    Return *state* after the rollback in which dewy was killed, if it was in one.
+    Return *state* after the rollback that was interrupted when dewy was killed, if any.
 
-    Going back from a release begins with its quarantine; what runs and is in there
-    was being left. One of *missing* is gone back to only for want of another.
+    A rollback begins with the quarantine of the release that is left, so a running
+    release in quarantine was being left. A release in *missing* is the target only if
+    there is no other.
     """
     running, back = state.running, next(state.candidates(missing), state.previous)
     entry = running and state.quarantine.find(running.tag, running.identity)
@@ -231,8 +238,8 @@ async def end_orphans(groups: Iterable[Group], root: Path, patience: float) -> N
     """
     End the generations of a dewy of *root* that was killed.
 
-    The kernel sent them SIGTERM when it died, but not to what they had started in
-    sessions of its own. After *patience* seconds what is left is killed.
+    The kernel sent them SIGTERM when that dewy died, but not to processes in sessions
+    of their own. After *patience* seconds the rest is killed.
     """
     boot = boot_id()
     left = {

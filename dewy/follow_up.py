@@ -1,8 +1,8 @@
 """
 Follow-ups of a change of version: after-hook, report, cleaning up, notices.
 
-It holds nothing up and asks what is true by then: a version that was left again is
-neither reported nor announced, and its after-hook does not begin.
+A follow-up delays nothing. A version that has been replaced by the time is neither
+reported nor announced, and its after-hook does not begin.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ async def in_time() -> AsyncIterator[None]:
 
 @dataclass(slots=True)
 class Tidier:
-    """Remove what the state has no use for, never what a change is bringing up."""
+    """Remover of releases that the state does not need, except those being deployed."""
 
     changes: ChangeSlot
     state_store: StateStore
@@ -68,7 +68,8 @@ class Tidier:
 
     async def tidy(self, change: Change | None = None, *, cached: bool) -> None:
         """
-        Remove it, unless a change other than *change* is under way: its own end does.
+        Remove unneeded releases, unless a change other than *change* is under way,
+        whose end removes them.
 
         *cached* is as in `ReleaseStore.retain`.
         """
@@ -85,7 +86,7 @@ class Tidier:
 @dataclass(slots=True)
 class FollowUp:
     """
-    Run what follows each change in a task of its own.
+    Runner of follow-ups, each in a task of its own.
 
     Attributes:
         announce: Tells the service manager in one line what runs.
@@ -107,17 +108,17 @@ class FollowUp:
         release: Release,
         notice: Callable[[], str],
     ) -> None:
-        """Follow the deployment of *target*; *notice* says what people are told."""
+        """Follow up the deployment of *target*; *notice* is the text for people."""
         work = self._deployed(change, target, release, notice)
         self._spawn(work, f"after {target.name}")
 
     def went_back(self, attempt: Attempt, target: Installed) -> None:
-        """Follow the return to *target*, a kept release."""
+        """Follow up the rollback to *target*, a kept release."""
         work = self._went_back(attempt, target)
         self._spawn(work, f"after going back to {target.name}")
 
     def own(self, work: Coroutine[None, None, T], name: str) -> asyncio.Task[T]:
-        """Run *work* in a task that outlives whoever waits for it, and return that."""
+        """Run *work* in a task that outlives its waiters, and return the task."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -125,12 +126,12 @@ class FollowUp:
         return task
 
     async def finished(self) -> None:
-        """Return once nothing is left to follow."""
+        """Return once no follow-up is running."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     async def stop(self) -> None:
-        """Cancel what is left and wait for it; idempotent."""
+        """Cancel the remaining follow-ups and wait for them; idempotent."""
         for task in self._tasks:
             task.cancel()
         await self.finished()

@@ -32,11 +32,11 @@ STARTING = 60.0
 
 class Operations:
     """
-    Carry out verbs that change the version, at once.
+    The verbs that change the version, carried out at once.
 
-    A change that has not committed is cancelled first; each method returns the
-    sentence for the operator, which says only what is true by then. *progress* is
-    told each step in between.
+    A change that has not committed is cancelled first; each method returns the sentence
+    for the operator, which says only what is true by then. *progress* is called with
+    each step.
     """
 
     def __init__(self, agent: Agent) -> None:
@@ -45,7 +45,7 @@ class Operations:
         self._called_off = ""
 
     async def hold(self) -> str:
-        """Stop changes of version, the one under way included."""
+        """Hold the current version, and cancel the change under way."""
         agent = self._agent
         # From here on nothing commits; then whatever is under way is cancelled.
         await agent.state_store.note(lambda state: verbs.hold(state)[0])
@@ -71,7 +71,7 @@ class Operations:
         Take *version* out of quarantine.
 
         Raises:
-            DewyError: it is not there.
+            DewyError: *version* is not in quarantine.
         """
         agent = self._agent
         newest = agent.newest.tag if agent.newest else ""
@@ -91,7 +91,7 @@ class Operations:
 
     async def abort(self) -> str:
         """
-        Cancel the change under way, and what is still to become one.
+        Cancel the change under way, and requests that would lead to one.
 
         Raises:
             DewyError: no change is under way, or the change has committed.
@@ -129,7 +129,7 @@ class Operations:
 
         Raises:
             DewyError, OSError: the version cannot be deployed, or its deployment
-                failed; what ran runs on.
+                failed; the running version goes on.
         """
         agent = self._agent
         with agent.changes.listening(progress):
@@ -155,8 +155,8 @@ class Operations:
         """
         Go back to *version*, or to the previous release.
 
-        Where a deployment has not committed, going back is to cancel it: it goes
-        into quarantine, and what runs stays.
+        A deployment that has not committed is cancelled and its version quarantined;
+        the running version stays.
 
         Raises:
             DewyError, OSError: the release does not exist, or the rollback failed.
@@ -430,7 +430,11 @@ def _what_runs(state: State) -> str:
 
 
 def _not_deployed(release: Release, state: State) -> str:
-    runs = f"{state.running.name} runs on" if state.running else "nothing is deployed"
+    runs = (
+        f"{state.running.name} keeps running"
+        if state.running
+        else "nothing is deployed"
+    )
     return (
         f"{release.tag} was not deployed and stays out until "
         f"`dewy retry {release.tag}`; {runs}"

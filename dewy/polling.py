@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Cause(Enum):
-    """The part to blame for a failed tick; the value is its message in the log."""
+    """Part to blame for a failed tick; the value is its message in the log."""
 
     REGISTRY = "Poll failed"
     DEPLOYMENT = "Deployment failed"
@@ -48,14 +48,15 @@ PHRASES = {
 @dataclass(frozen=True, slots=True)
 class Series:
     """
-    Failures in a row that have one cause.
+    Consecutive failures with one cause.
 
     Attributes:
         count: The number of failures.
 
         problem: The last failure in one line.
 
-        detail: A program's own words that belong to it, never for HTTP; or "".
+        detail: Output of a program that belongs to the failure, never shown over HTTP;
+            or "".
     """
 
     count: int
@@ -65,12 +66,13 @@ class Series:
 
 class Poller:
     """
-    A loop that calls *tick* again and again, at a pace that spares the registry.
+    Loop that calls *tick* at intervals, with back-off while it fails.
 
     Attributes:
-        prepare: Awaited before each tick, if given; fails as a tick does.
+        prepare: Awaited before each tick, if given; a failure counts as one of the
+            tick.
 
-        series: The failures that are not over yet, by their cause.
+        series: The current series of failures, by their cause.
 
         last_at, next_at: The times of the last and the next poll, seconds since the
             epoch.
@@ -103,11 +105,11 @@ class Poller:
 
     @property
     def detail(self) -> str:
-        """A program's own words that belong to `problem`, or ""."""
+        """Output of a program that belongs to `problem`, or ""."""
         return next((each.detail for each in self._open()), "")
 
     def problems(self, told: str = "") -> list[str]:
-        """Return a phrase for each series of failures, without one for *told*."""
+        """Return a phrase for each series of failures, except for *told*."""
         return [
             f"{PHRASES[cause]}: {each.problem}"
             for cause, each in self.series.items()
@@ -119,15 +121,15 @@ class Poller:
         return reversed(self.series.values())
 
     def wake(self) -> None:
-        """Look now, not when the interval has passed."""
+        """Poll at once, without waiting for the interval to pass."""
         self._wanted.set()
 
     async def run(self, over: asyncio.Event) -> None:
         """
         Poll until cancelled; or until *over*, which is set right after that.
 
-        A tick is long, and calls much that is not ours: what loses the
-        cancellation must not keep dewy from ending.
+        A tick is long and calls foreign code; code that swallows the cancellation must
+        not keep dewy from ending.
         """
         while not over.is_set():
             delay = await self.once()
@@ -221,10 +223,10 @@ def next_poll(
     """
     Seconds until the next poll.
 
-    A tenth of the interval is jitter, so that hosts started together drift
-    apart. From the second failure in a row the delay doubles up to *longest*
-    (0: no back-off), half of what it adds being random. What a remote asked for
-    (*retry_after*) is a floor. *random* runs from 0 to 1.
+    A tenth of the interval is jitter, so that hosts started together drift apart. From
+    the second failure in a row the delay doubles up to *longest* (0: no back-off), half
+    of what it adds being random. The delay is at least *retry_after*, which a remote
+    requested. *random* runs from 0 to 1.
     """
     delay = interval * (1 - JITTER + 2 * JITTER * random)
     if failures >= 2 and longest > interval:

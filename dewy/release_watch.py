@@ -28,14 +28,14 @@ class ReleaseWatch:
     """
     Watch that cancels the deployment of a release in favour of a newer one.
 
-    A fetch gives way at once. A start gives way only where nothing serves, once it has
-    lasted a minute, and only one until a deployment succeeds: releases that come faster
-    than they start would keep each other from running.
+    A fetch is cancelled at once. A start is cancelled only if nothing serves and it has
+    lasted a minute, and only one until a deployment succeeds: otherwise releases that
+    come faster than they start would keep each other from running.
 
     Args:
-        interval: Returns the seconds between two looks at the registry.
+        interval: Returns the seconds between two polls.
 
-        find: Looks at the registry, and decides.
+        find: Polls the registry, and decides.
 
         alive: Returns whether anything serves.
     """
@@ -58,7 +58,8 @@ class ReleaseWatch:
         self, release: Release, deploying: Coroutine[Any, Any, None]
     ) -> bool:
         """
-        Await *deploying*, which deploys *release*; return whether it gave way.
+        Await *deploying*, which deploys *release*; return whether a newer release
+        superseded it.
 
         Raises:
             Exception: the deployment failed, or was cancelled for another reason.

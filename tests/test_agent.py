@@ -85,7 +85,7 @@ async def test_a_failed_release_is_told_kept_out_and_tried_again_later(hands, tm
     assert ("failed", "unpack") == (failed.outcome, failed.step)
     assert failed.reason in hands.agent.status_reason
     await eventually(
-        lambda: hands.told()[-1].endswith(f"{failed.reason}; v1.0.0 runs on")
+        lambda: hands.told()[-1].endswith(f"{failed.reason}; v1.0.0 keeps running")
     )
     hands.now = BEGUN + MINUTE
     with pytest.raises(ArchiveError):

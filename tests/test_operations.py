@@ -69,7 +69,7 @@ async def test_rollback_cancels_and_quarantines_uncommitted_deployment(
         await poll
 
         assert answer.startswith("v1.2.0 was not deployed and stays out")
-        assert "v1.1.0 runs on" in answer
+        assert "v1.1.0 keeps running" in answer
         assert ["cancelling the deployment of v1.2.0"] == site.said
         assert ("v1.1.0", ["v1.2.0"]) == (site.running, site.quarantined())
         assert ["operator"] == [entry.by for entry in site.agent.state.quarantine]
@@ -189,7 +189,7 @@ async def test_verb_is_dropped_when_its_client_has_left(tmp_path, monkeypatch, c
         lines = {record.getMessage(): vars(record) for record in caplog.records}
         told = lines["Deployment cancelled"]
         assert ("v1.0.0", "start") == (told["tag"], told["step"])
-        assert "whoever asked for it has left" == told["reason"]
+        assert "its client disconnected" == told["reason"]
 
 
 async def test_rollback_said_twice_at_a_time_goes_back_once(tmp_path, monkeypatch):

@@ -102,7 +102,9 @@ async def test_rollback_from_a_lost_release_stays_at_its_stand_in(
             answer = await site.roll_back(version)
         await site.hands.tick()
 
-        assert "v1.0.0 runs on; v1.1.0 stays out until `dewy retry v1.1.0`" == answer
+        assert (
+            "v1.0.0 keeps running; v1.1.0 stays out until `dewy retry v1.1.0`" == answer
+        )
         assert ("v1.0.0", ["v1.1.0"]) == (site.running, site.quarantined())
         assert site.agent.state.gone is None
 

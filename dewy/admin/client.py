@@ -22,8 +22,8 @@ MOMENT = 5.0
 LOOK = 0.05
 
 _PHASES = {
-    STARTING: "is starting; say it again",
-    STOPPING: "is stopping; say it again once it has ended",
+    STARTING: "is starting; try again",
+    STOPPING: "is stopping; try again once it has ended",
 }
 
 
@@ -145,5 +145,5 @@ async def _exchange(
         progress(str(answer["step"]))
         answer = json.loads(await reader.readline())
     if not isinstance(answer, dict):
-        raise DewyError("what listens there is no dewy")
+        raise DewyError("the program that listens there is not dewy")
     return answer

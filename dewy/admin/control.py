@@ -208,7 +208,7 @@ class ControlServer:
             return _refusal(detailed(exc))
         except Exception as exc:
             log.exception("Failed to answer an admin request", extra={"verb": verb})
-            return _refusal(f"dewy could not do it: {summary(exc)}")
+            return _refusal(f"the request failed: {summary(exc)}")
 
     async def _answer(self, writer: StreamWriter, reply: dict[str, Any]) -> None:
         writer.write(_line(reply))

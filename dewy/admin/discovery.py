@@ -127,7 +127,7 @@ async def containers(port: int) -> dict[str, Any]:
     if not isinstance(found, dict) or not isinstance(
         found.get("containers") or [], list
     ):
-        raise DewyError(f"the dewy on port {port} does not tell its containers")
+        raise DewyError(f"the dewy on port {port} does not report its containers")
     return found
 
 

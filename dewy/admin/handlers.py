@@ -46,7 +46,7 @@ Reload = Callable[[], Awaitable[str]]
 
 
 async def _unable() -> str:
-    raise DewyError("this dewy cannot read its configuration anew")
+    raise DewyError("this dewy cannot reread its configuration")
 
 
 class Handlers:

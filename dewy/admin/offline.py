@@ -138,4 +138,6 @@ def state_of(settings: Settings) -> State:
 def _require_root(root: Path, private: Path) -> None:
     # A slip of the working directory must not leave a state behind.
     if not private.is_dir() and not (root / "current").is_symlink():
-        raise DewyError(f"no dewy ever worked in {root}; is it the right directory?")
+        raise DewyError(
+            f"no dewy has ever worked in {root}; is it the right directory?"
+        )

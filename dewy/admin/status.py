@@ -19,7 +19,7 @@ PAUSED = "new connections are paused; `dewy resume` ends it"
 
 Past = Sequence[Mapping[str, Any]]
 
-LOST = "its hold and quarantine do not count; mend or remove it"
+LOST = "its hold and quarantine do not count; repair or remove it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,8 @@ def _attention(state: State, live: ProcessStatus) -> Iterator[str]:
         yield PAUSED
     for entry in state.quarantine:
         if entry.reason == BY_OPERATOR:
-            yield f"{entry.tag} was rolled back; `dewy retry {entry.tag}` lets it in"
+            again = f"`dewy retry {entry.tag}` allows it again"
+            yield f"{entry.tag} was rolled back; {again}"
     if live.passed_over and state.running:
         yield f"{live.passed_over[0]['name']} is newer and passed over"
     yield from live.troubles

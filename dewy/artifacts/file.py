@@ -41,7 +41,7 @@ class FileArtifacts:
 
     async def read(self, release: Release, name: str, limit: int) -> bytes:
         if "/" in name or name == "..":
-            raise RemoteError(f"{name!r} is no name of a file beside {self.path}")
+            raise RemoteError(f"{name!r} is not the name of a file beside {self.path}")
         path = self.path.with_name(name)
         with local.translated(f"read {path}"):
             try:

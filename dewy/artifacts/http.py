@@ -83,7 +83,7 @@ class HTTPArtifacts:
             RemoteError: the file cannot be read, or is larger than *limit* bytes.
         """
         if "/" in name or name in (".", ".."):
-            raise RemoteError(f"{name!r} is no name of a file beside the artifact")
+            raise RemoteError(f"{name!r} is not the name of a file beside the artifact")
         # with_name() would drop the query, which may hold the access token, and
         # with_query() would write it anew.
         query = f"?{asked}" if (asked := self._url.raw_query_string) else ""

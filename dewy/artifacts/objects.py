@@ -58,7 +58,7 @@ class ObjectArtifacts:
             RemoteError: the object cannot be read, or is larger than *limit* bytes.
         """
         if "/" in name:
-            raise RemoteError(f"{name!r} is no name of a file beside the artifact")
+            raise RemoteError(f"{name!r} is not the name of a file beside the artifact")
         folder, slash, _ = self._place.path.rpartition("/")
         key = folder + slash + name
         objects = await self._objects()

@@ -209,7 +209,7 @@ class ChunkedCache:
         if key not in self._refused:
             self._refused.add(key)
             log.warning(
-                "Left out of the cache, for it is larger than max-artifact",
+                "Not cached: larger than max-artifact",
                 extra={"key": key, "bytes": size, "limit": self._limit},
             )
 

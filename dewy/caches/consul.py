@@ -51,7 +51,7 @@ AT_ONCE = 8
 FOREIGN = ("decode JSON", "Missing index header")
 """The client's messages where something else answers; they would quote all of that."""
 
-STRANGER = "answers as Consul does not: is the address right?"
+STRANGER = "did not answer like Consul: is the address right?"
 
 
 class ConsulStore:
@@ -214,7 +214,7 @@ def _now() -> int:
 def _complaint(exc: Exception) -> str:
     match exc:
         case exceptions.ACLPermissionDenied() | exceptions.ACLDisabled():
-            return "refused us: CONSUL_HTTP_TOKEN needs key:write on the prefix"
+            return "refused access: CONSUL_HTTP_TOKEN needs key:write on the prefix"
         case aiohttp.ClientSSLError():
             return f"{ADVICE}; option ca= or CONSUL_CACERT names further authorities"
         case aiohttp.ClientConnectorError():

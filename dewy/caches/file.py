@@ -80,7 +80,7 @@ class FileCache:
         if key not in self._refused:
             self._refused.add(key)
             log.warning(
-                "Left out of the cache, which is too small",
+                "Not cached: larger than the cache",
                 extra={"key": key, "limit": self._limit},
             )
         return False

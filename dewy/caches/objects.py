@@ -207,7 +207,7 @@ class ObjectCache:
         if key not in self._refused:
             self._refused.add(key)
             log.warning(
-                "Left out of the cache, for max-artifact is less",
+                "Not cached: larger than max-artifact",
                 extra={"key": key, "bytes": size, "limit": self._largest},
             )
 

@@ -320,7 +320,7 @@ def _batches(names: Sequence[str]) -> list[Sequence[str]]:
 def _complaint(exc: Exception) -> str:
     match exc:
         case exceptions.AuthenticationError():
-            return "refused us: set REDIS_PASSWORD, or put user and password in the URL"
+            return "refused access: set REDIS_PASSWORD, or user and password in the URL"
         case exceptions.NoPermissionError():
             return f"does not permit a command that is needed: {exc}"
         case exceptions.ReadOnlyError():

@@ -104,7 +104,7 @@ async def _tried(url: str, origin: Origin) -> Finding:
         return Finding(Level.FAILURE, NOTIFIER, f"{name_of(url)}: {summary(exc)}")
     took = time.monotonic() - begun
     return Finding(
-        Level.OK, NOTIFIER, f"{name_of(url)} took a test notice in {took:.1f} s"
+        Level.OK, NOTIFIER, f"{name_of(url)} accepted a test notice in {took:.1f} s"
     )
 
 
@@ -234,7 +234,7 @@ def _taken(port: int, exc: DewyError, settings: Settings, running: int) -> Findi
         return Finding(Level.OK, "port", text)
     if INIT in pids:
         text = f"{port} is held by systemd"
-        advice = "start dewy by the service of that socket unit, which hands it over"
+        advice = "start dewy by the service of that socket unit, which passes it on"
         return Finding(Level.ATTENTION, "port", text, advice)
     if settings.command == "server" and (left := left_at(port, settings.root)[0]):
         advice = "if it is left over when dewy starts, dewy ends it in order"

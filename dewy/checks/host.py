@@ -52,7 +52,7 @@ def clock_finding(state: int) -> Finding:
     """Judge the clock by *state*, as adjtimex(2) returns it."""
     if state == TIME_ERROR:
         text = "the clock is not synchronised, as far as the kernel knows"
-        advice = "run chrony or systemd-timesyncd: TLS and quarantine go by it"
+        advice = "run chrony or systemd-timesyncd: TLS and quarantine depend on it"
         return Finding(Level.ATTENTION, "clock", text, advice)
     return Finding(Level.OK, "clock", "synchronised")
 
@@ -190,7 +190,7 @@ def readiness_findings(settings: Settings, *, notifies: bool) -> Iterator[Findin
     yield Finding(
         Level.ATTENTION,
         "health",
-        "a release that never answers is taken once it has lived for --start-grace "
+        "a release that never answers is accepted once it has run for --start-grace "
         f"({settings.start_grace:g} s)",
         "set --health-path, or have the program send READY=1 and set --ready notify",
     )
@@ -234,7 +234,7 @@ def unit_findings(
     sure = sorted(name for name in units if "@." not in name)
     if len(sure) > 1:
         text = f"{' and '.join(sure)} work in {settings.root}"
-        advice = "disable all but one: a root has one dewy"
+        advice = "disable all but one, since a root has one dewy"
         yield Finding(Level.ATTENTION, "unit", text, advice)
     for name, unit in units.items():
         problems = list(_problems(name, unit, settings))

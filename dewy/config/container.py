@@ -73,8 +73,8 @@ def _mapping(text: str, what: str) -> PortMapping:
     if match is None or host is None:
         raise ConfigError(
             f"{what} {text!r} must be PROXY or PROXY:CONTAINER, such as 8080 or "
-            "8080:80, or with an address 127.0.0.1:8080:80 or [::1]:8080:80; several "
-            "are given one by one"
+            "8080:80, or with an address 127.0.0.1:8080:80 or [::1]:8080:80; repeat "
+            "the option for several"
         )
     inner = port_number(match["inner"], text, what) if match["inner"] else 0
     return PortMapping(port_number(match["proxy"], text, what), inner, host)

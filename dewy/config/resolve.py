@@ -203,7 +203,7 @@ def _without_effect(settings: Settings, unread: Set[str]) -> Iterator[str]:
     if settings.otlp_insecure and not told:
         yield "--otlp-insecure has no effect without --otlp-endpoint"
     if settings.telemetry and not settings.admin_port and not told:
-        yield "--telemetry has no effect with --admin-port 0: nobody can ask"
+        yield "--telemetry has no effect with --admin-port 0: there is no HTTP API"
     level = settings.log_level
     if settings.log_connections and level in ("warn", "error"):
         yield f"--log-connections has no effect with --log-level {level}"
@@ -244,7 +244,7 @@ def _privileged(settings: Settings) -> list[str]:
     numbers = {each.name: each.port for each in settings.ports}
     numbers |= {str(each.endpoint): each.proxy for each in settings.port_mappings}
     return [
-        f"port {name} is below {PRIVILEGED}: binding it takes a privilege"
+        f"port {name} is below {PRIVILEGED}: binding it needs a privilege"
         for name, number in numbers.items()
         if number < PRIVILEGED
     ]

@@ -29,7 +29,7 @@ def endpoint(text: str, what: str) -> str:
     if text and not (match and 0 < int(match[1]) < 65536):
         raise ConfigError(
             f"{what} must be HOST:PORT, such as collector.example:4317 or [::1]:4317; "
-            "plain text instead of TLS is asked for by --otlp-insecure"
+            "--otlp-insecure selects plain text instead of TLS"
         )
     return text
 

@@ -185,6 +185,6 @@ def _exposed(image: Image, mapping: PortMapping) -> int:
     found = ", ".join(map(str, image.ports)) or "none"
     raise DeploymentError(
         f"--port {mapping.proxy} leaves the container's port to the image, which "
-        f"exposes {found}; say --port {mapping.proxy}:PORT",
+        f"exposes {found}; use --port {mapping.proxy}:PORT",
         host=True,
     )

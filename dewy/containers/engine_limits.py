@@ -20,10 +20,10 @@ def require_within(limits: EngineLimits, options: RunOptions) -> None:
     if runtime and limits.runtimes and runtime not in limits.runtimes:
         known = ", ".join(sorted(limits.runtimes))
         raise ConfigError(
-            f"run option --runtime {runtime} is none of the engine's: {known}"
+            f"run option --runtime {runtime} is not one of the engine's: {known}"
         )
     if 0 < limits.processors < cpus:
         raise ConfigError(
-            f"run option --cpus {cpus:g} must be {limits.processors} or less, for the "
-            "engine has no more"
+            f"run option --cpus {cpus:g} must be {limits.processors} or less, since "
+            "the engine has no more"
         )

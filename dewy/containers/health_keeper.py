@@ -123,7 +123,7 @@ class HealthKeeper:
             return False
         self._deployer.answered(replica, wanted)
         if replica.phase is Phase.SERVING and route != replica.upstream:
-            log.info("Replica is reached otherwise", extra=self._store.tell(replica))
+            log.info("Replica is reached differently", extra=self._store.tell(replica))
             self._store.table.move(replica, route)
         return True
 

@@ -164,7 +164,7 @@ class Launcher:
     def _refuse_stray(self, index: int) -> None:
         """Raise if the start was cancelled while the engine was asked."""
         if asyncio.current_task() in self._strays:
-            raise StartFailed(f"replica {index} was called off", host=True)
+            raise StartFailed(f"the start of replica {index} was cancelled", host=True)
 
     async def _create(
         self, container_spec: ContainerSpec, index: int

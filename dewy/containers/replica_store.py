@@ -300,7 +300,7 @@ class ReplicaStore:
         if not replica.served or replica.phase is Phase.LEAVING:
             return
         told = self.tell(replica)
-        log.warning("Engine does not tell how a replica ended", extra=told)
+        log.warning("Engine does not say how a replica ended", extra=told)
         replica.presume_gone()
         self.changed.set()
 
@@ -341,7 +341,7 @@ class ReplicaStore:
         """Let *replica* serve though it is not healthy: there is no other."""
         replica.mark_unhealthy()
         told = self.tell(replica, error=replica.problem)
-        log.warning("Unhealthy replica serves for want of another", extra=told)
+        log.warning("Unhealthy replica serves, since no other does", extra=told)
         self.changed.set()
 
     def dismiss(self, replicas: Iterable[Replica]) -> list[Replica]:

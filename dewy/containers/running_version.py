@@ -173,7 +173,7 @@ class StandIn:
         log.warning("Image is gone, an earlier version serves", extra=fields)
         self._told(
             f"the image of {running.name} is gone: {why}; {other.name} runs until it "
-            "can be had again"
+            "is available again"
         )
         self._store.changed.set()
 

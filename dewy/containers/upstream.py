@@ -115,9 +115,9 @@ def require_reach(engine: Engine, wanted: str) -> None:
     if wanted == DIRECT or engine.local:
         return
     raise ConfigError(
-        f"--upstream {wanted}: the engine at {engine.address} is another host's, whose "
-        "published ports are out of reach; run dewy on that host, or say --upstream "
-        "direct where this one has a route to the containers"
+        f"--upstream {wanted}: the engine at {engine.address} is on another host, "
+        "whose published ports are out of reach; run dewy on that host, or use "
+        "--upstream direct if this host has a route to the containers"
     )
 
 

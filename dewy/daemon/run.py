@@ -140,7 +140,7 @@ async def _unpack(context: RunContext, reread: Reread) -> Handlers:
 
     async def restart() -> str:
         signals.restart()
-        told = "a new generation is asked for" if generations else "polling now"
+        told = "a new generation is starting" if generations else "polling now"
         return told + await pending(settings, reread)
 
     async def preview() -> str:
@@ -193,7 +193,7 @@ async def take_orders(context: RunContext, handlers: Handlers) -> ControlServer:
             return await handlers.handle(verb, args, progress)
         stopping = f"dewy is stopping on {signals.reason}"
         if verb not in WHILE_STOPPING:
-            raise DewyError(f"{stopping}; say it again once it has ended")
+            raise DewyError(f"{stopping}; try again once it has ended")
         told = await handlers.handle(verb, args, progress)
         if verb == "status":
             told |= {"healthy": False, "degraded": [stopping, *told["degraded"]]}

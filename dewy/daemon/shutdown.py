@@ -47,7 +47,7 @@ async def ended(
     if not keeping.done():
         if not signals.hurry.is_set():
             log.warning(
-                "Killing what still drains, for --shutdown-timeout is nearly over",
+                "Killing what still drains, since --shutdown-timeout is nearly over",
                 extra={"shutdown_timeout": seconds},
             )
         signals.hurry.set()
@@ -113,7 +113,7 @@ class LastResort:
 
 
 def _tell() -> None:
-    log.error("Left at once, for stopping did not come to an end")
+    log.error("Exited by force, since stopping did not finish")
 
 
 def _nothing() -> None:

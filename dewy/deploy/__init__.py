@@ -1,1 +1,1 @@
-"""Bringing a release up: deciding, fetching, unpacking, switching, remembering."""
+"""Deployment of releases: decision, fetch, unpacking, switch, state and history."""

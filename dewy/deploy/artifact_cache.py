@@ -1,9 +1,9 @@
 """
 Verified artifacts in the cache, each with a manifest that vouches for it.
 
-The manifest is written last, and an artifact counts only for what its manifest
-says: another identity, another digest, or no manifest at all means it is not
-there. A cache that fails costs a download, never a deployment.
+The manifest is written last, and an artifact counts only for what its manifest says:
+with another identity, another digest, or no manifest, it counts as absent. A cache that
+fails costs a download, never a deployment.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class CachedArtifact:
 
         identity: The identity of the content, as in `Release`.
 
-        verified: The mode under which it was let in.
+        verified: The mode of verification under which it was cached.
 
         published_at: The time of caching, RFC 3339.
 
@@ -63,7 +63,7 @@ class CachedArtifact:
 
     @classmethod
     def parse(cls, text: bytes) -> Self | None:
-        """Read one; None if *text* is something else."""
+        """Parse a manifest; None if *text* is something else."""
         try:
             document: dict[str, Any] = json.loads(text)
             return cls(**{name: document[name] for name in cls.__slots__})
@@ -100,10 +100,10 @@ class ArtifactCache:
 
     async def take(self, release: Release, into: Path) -> bool:
         """
-        Bring the artifact of *release* to *into*; False if it is not here.
+        Copy the artifact of *release* to *into*; False if it is not cached.
 
-        A manifest that vouches for what is damaged or gone is revoked, so that
-        nobody else waits for that.
+        The manifest of a damaged or missing artifact is revoked, so that no other host
+        waits for it.
         """
         key = self.key(release)
         manifest = await self._manifest(release, tell=True)
@@ -123,10 +123,10 @@ class ArtifactCache:
 
     async def take_legacy(self, release: Release, into: Path) -> bool:
         """
-        Bring what the original cached to *into*; False if it is not here.
+        Copy the artifact that the original cached to *into*; False if there is none.
 
-        It kept no manifest and shared its keys between registries, so only a
-        published digest can tell that it is the same artifact.
+        The original kept no manifest and shared its keys between registries, so only a
+        published digest identifies the artifact.
         """
         key = f"{release.tag}--{release.file}"
         if not release.digest or "/" in key or key.startswith("."):
@@ -140,7 +140,7 @@ class ArtifactCache:
         return False
 
     async def keep(self, release: Release, path: Path, digest: str) -> None:
-        """Put the verified artifact at *path* on the shelf."""
+        """Cache the verified artifact at *path*."""
         key = self.key(release)
         size = (await asyncio.to_thread(path.stat)).st_size
         manifest = CachedArtifact(
@@ -168,12 +168,12 @@ class ArtifactCache:
         await self._try(self._put(key, content), False)
 
     async def reject(self, release: Release) -> None:
-        """Have what is cached of *release* count no longer."""
+        """Revoke the cached artifact of *release*."""
         if manifest := await self._manifest(release):
             await self._revoke(release, manifest)
 
     async def retain(self, tags: Iterable[str]) -> None:
-        """Let what is cached of the versions *tags*, and nothing else, stay."""
+        """Retain the cached artifacts of the versions *tags*, and no others."""
         found = [
             await self._try(self._cache.keys(self._prefix(tag)), [], reading=True)
             for tag in tags

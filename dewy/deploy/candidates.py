@@ -1,4 +1,4 @@
-"""Going through what a registry offers until this host can have it, and may."""
+"""Choice of a candidate: the newest version that this host can have, and may."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Found:
     The result of going through a registry's candidates.
 
     Attributes:
-        release: The version acted on, or that is waited for; None where there is
-            nothing to act on.
+        release: The version to act on or to wait for; None if there is nothing to act
+            on.
 
         decision: The action to take, and why.
 
@@ -77,7 +77,7 @@ class Found:
         newer = ", ".join(each.name for each in self.passed_over[:3])
         more = len(self.passed_over) - 3
         others = f" and {more} more" if more > 0 else ""
-        return f"the newest that could be had; passed over: {newer}{others}"
+        return f"the newest that this host can have; passed over: {newer}{others}"
 
     def to_json(self) -> list[dict[str, str]]:
         """Return the versions passed over, for `status` and `check`."""
@@ -112,10 +112,11 @@ async def ask(
     registry: Registry, state: State, absence: Absence, now: float, grace: float
 ) -> Found:
     """
-    Ask *registry* what to do; arguments, result and errors are those of `find`.
+    Decide by the answer of *registry*; arguments, result and errors are those of
+    `find`.
 
-    What there is may still be on its way, which is an answer, too. What runs only
-    for want of another keeps no other version out.
+    A version that is still being published is an answer, too. A running stopgap keeps
+    no other version out.
     """
     if state.is_stopgap:
         state = replace(state, running=None)
@@ -133,7 +134,7 @@ async def ask(
 
 
 async def ask_for(registry: Registry, tag: str, now: float, grace: float) -> Found:
-    """Ask as `ask` does, for the version called *tag*."""
+    """Decide as `ask` does, about the version called *tag*."""
     try:
         release = await registry.current(tag)
     except (NotYet, NoRelease) as exc:
@@ -158,15 +159,15 @@ async def find(
     withdrawn: bool = False,
 ) -> Found:
     """
-    Return what to do, with the newest version that this host can have and may.
+    Return the decision, with the newest version that this host can have and may.
 
-    Versions are asked for one after the other, newest first. *now* is seconds
-    since the epoch; one without an artifact for this host is waited for until
-    *grace* seconds after it was published. *withdrawn*: what runs is no longer
-    offered.
+    Versions are asked for one after the other, newest first. *now* is seconds since the
+    epoch; one without an artifact for this host is waited for until *grace* seconds
+    after it was published. *withdrawn*: the running version is no longer offered.
 
     Raises:
-        NoRelease: no release runs, and the registry holds no version that can be had.
+        NoRelease: no release runs, and the registry holds no version that this host can
+            have.
         Ambiguous: several files of a version fit, while something runs.
         RemoteError: the registry did not answer.
     """
@@ -205,7 +206,7 @@ class _Walk:
         self.failures: list[NoRelease] = []
 
     async def look_at(self, version: Version) -> Found | None:
-        """Ask for *version*; None if it is passed over."""
+        """Return the decision on *version*; None if it is passed over."""
         try:
             release = await self._candidates.details(version)
         except NotYet as exc:
@@ -271,7 +272,7 @@ class _Walk:
             return NoRelease(text, refused)
         exc = self.failures[0]
         others = len(candidates.versions) - 1
-        more = f"; nor can it have any of the {others} older" if others else ""
+        more = f"; nor any of the {others} older" if others else ""
         return NoRelease(f"{exc}{more}", (*refused, *exc.refused), exc.since)
 
 

@@ -1,5 +1,5 @@
 """
-Changes of version: at most one is under way, and cancellable until it commits.
+Changes of version: one at a time, which can be cancelled until it commits.
 
 A poll and an operator's verb both bring a version up through `ChangeSlot.run`.
 """
@@ -95,9 +95,9 @@ class Attempt:
 
     def reach(self, step: str, *, idle: bool = False) -> None:
         """
-        Record that *step* was reached, and tell it in one line.
+        Record and log that *step* was reached.
 
-        There is nothing to do in one that is *idle*: the listener is not told of it.
+        An *idle* step has nothing to do, so the listener does not hear of it.
         """
         begins = not self.step
         self.mark(step)
@@ -107,7 +107,7 @@ class Attempt:
         elif step == DONE:
             log.info("Deployed", extra=self.log_fields())
         else:
-            log.info("Deployment went on", extra=self.log_fields())
+            log.info("Deployment step", extra=self.log_fields())
 
     def advance(self, text: str, *, news: bool = True) -> None:
         """Note the progress within a step; *news* goes to the listener."""
@@ -141,7 +141,7 @@ class Attempt:
 
 T = TypeVar("T")
 Step = Callable[[Attempt], Awaitable[None]]
-STOPPED, LEFT = "dewy is stopping", "whoever asked for it has left"
+STOPPED, LEFT = "dewy is stopping", "its client disconnected"
 CUT_OFF = "something that it waited for was cancelled, not by dewy"
 
 UNDOING = 5.0
@@ -153,7 +153,7 @@ class Busy(DewyError):
 
 
 class Cancelled(DewyError):
-    """The change was cancelled before it committed; what ran runs on."""
+    """The change was cancelled before it committed; the running version goes on."""
 
 
 class Change:
@@ -163,15 +163,15 @@ class Change:
     Attributes:
         attempt: The record of the deployment.
 
-        release: The release it brings up; None where it goes back to a kept one.
+        release: The release to deploy; None for a rollback to a kept one.
 
-        hold: The root is to be held at the new version.
+        hold: Whether to hold the root at the new version.
 
-        committed: The state names the new version, or is about to.
+        committed: Whether the state names the new version, or is about to.
 
         cancelled: The reason for the cancellation; "" unless cancelled.
 
-        error: The failure that is being undone; None unless it failed.
+        error: The failure, which is being undone; None without one.
     """
 
     def __init__(
@@ -191,7 +191,7 @@ class Change:
 
     def commit(self) -> None:
         """
-        Pass the point of no return: from here on nobody cancels it.
+        Commit: from here on the change cannot be cancelled.
 
         Raises:
             Cancelled: the change was cancelled before.
@@ -201,7 +201,7 @@ class Change:
         self.committed = True
 
     def fail(self, error: Exception) -> None:
-        """Remember that it failed: a cancellation only cuts the undoing short."""
+        """Note the failure; a cancellation from now on only shortens the undoing."""
         self.error = error
 
     def began(self, task: asyncio.Task[Any]) -> None:
@@ -209,7 +209,7 @@ class Change:
         self._task = task
 
     def cancel(self, reason: str) -> None:
-        """Cancel it, unless it has committed; it is undone by and by."""
+        """Cancel the change, unless it has committed; undoing it takes a while."""
         if self._task is None or self.committed or self.cancelled:
             # A second one would interrupt the undoing.
             return
@@ -217,7 +217,9 @@ class Change:
         self._task.cancel()
 
     async def finished(self, seconds: float | None = None) -> bool:
-        """Wait until it is over, for *seconds* at most; return whether it is."""
+        """
+        Wait until the change is over, for *seconds* at most; return whether it is.
+        """
         if self._task is None:
             return True
         done, _ = await asyncio.wait({self._task}, timeout=seconds)
@@ -236,12 +238,12 @@ async def _nothing(attempt: Attempt) -> None:
 
 class ChangeSlot:
     """
-    Hold the one change of version under way.
+    Slot for the one change of version under way.
 
     Args:
         begin: Awaited before the work of a change begins.
 
-        forget: Awaited after one that did not commit; what did is told elsewhere.
+        forget: Awaited after a change that did not commit.
 
     Attributes:
         current: The change under way; None once it is over or was cancelled.
@@ -270,10 +272,10 @@ class ChangeSlot:
         """
         Run *work* as the change under way and return its result.
 
-        One that is under way is cancelled first where *preempt* says why.
+        A non-empty *preempt* is the reason to cancel the change under way first.
 
-        If whoever awaits this is cancelled, so is the change, unless it has
-        committed; it is waited for in either case.
+        If the caller is cancelled, so is the change, unless it has committed; the call
+        waits for its end in either case.
 
         Raises:
             Busy: another change is under way.
@@ -318,8 +320,8 @@ class ChangeSlot:
         """
         Cancel the change under way and return it; None if there is none to cancel.
 
-        From then on it cannot commit. What it has begun is waited for a little, not
-        to the end; then another may run.
+        From then on it cannot commit. After a short wait, not necessarily to its end,
+        another change may run.
         """
         change = self.pending
         if change is None:
@@ -337,7 +339,7 @@ class ChangeSlot:
             self._release(change)
 
     def advance(self, tag: str, text: str, news: bool) -> None:
-        """Note how far the fetching of *tag* is; *news* goes to whoever listens."""
+        """Note the progress of the fetch of *tag*; *news* goes to the listeners."""
         change = self.current
         if change is not None and change.attempt.target == tag:
             change.attempt.advance(text, news=news)
@@ -346,7 +348,7 @@ class ChangeSlot:
         """
         Cancel the change under way unless it has committed, and refuse others.
 
-        Return once nothing of any change goes on; idempotent.
+        Return once no change is running; idempotent.
         """
         self._stopped = True
         if self.current is not None:
@@ -355,7 +357,7 @@ class ChangeSlot:
             await asyncio.wait(self._tasks)
 
     def publish(self, text: str) -> None:
-        """Tell whoever listens of a step."""
+        """Send a step to the listeners."""
         for listener in list(self._listeners):
             try:
                 listener(text)
@@ -365,7 +367,7 @@ class ChangeSlot:
 
     @contextmanager
     def listening(self, progress: Progress) -> Iterator[None]:
-        """Have *progress* told the steps of every change, while in the block."""
+        """Send the steps of every change to *progress* while in the block."""
         self._listeners.append(progress)
         try:
             yield

@@ -107,7 +107,7 @@ class Current:
 
     def begin(self, tried: Path, back: Path | None) -> None:
         """
-        Prepare going back from *tried* to *back*; None if `current` led nowhere.
+        Prepare the way back from *tried* to *back*; None if `current` led nowhere.
 
         Raises:
             DeploymentError: the mark could not be made, and `current` must not move.
@@ -137,7 +137,7 @@ class Current:
         self.end(tried)
 
     def end(self, tried: Path) -> None:
-        """Forget how to go back from *tried*. Failures are logged."""
+        """Remove the way back from *tried*. Failures are logged."""
         _discard(self._marker(tried.name))
 
     def interrupted(self) -> frozenset[str]:
@@ -198,7 +198,7 @@ def _discard(path: Path) -> None:
 
 @contextmanager
 def told(what: str) -> Iterator[None]:
-    """Turn what the file system refuses into a DeploymentError about *what*."""
+    """Translate errors of the file system into a DeploymentError about *what*."""
     try:
         yield
     except OSError as exc:

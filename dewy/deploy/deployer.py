@@ -1,4 +1,4 @@
-"""Putting an unpacked release in the place of the one that runs."""
+"""The switch from the running release to an unpacked one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Progress = Callable[[str], None]
 
 
 class Switch(Protocol):
-    """A release that is taking over from the one that runs."""
+    """A release that is taking over from the running one."""
 
     async def serve(self) -> None:
         """
@@ -27,10 +27,10 @@ class Switch(Protocol):
 
 
 class Deployer(Protocol):
-    """The part that makes one unpacked release the one that runs."""
+    """The part of a mode that puts an unpacked release into service."""
 
     async def alive(self) -> bool:
-        """Return whether what was deployed is at work."""
+        """Return whether the deployed release serves."""
         ...
 
     def achievement(self, again: bool) -> str:
@@ -38,7 +38,7 @@ class Deployer(Protocol):
         ...
 
     async def heal(self, running: Installed) -> None:
-        """Put *running* back in its place, if somebody took it out."""
+        """Restore *running*, if somebody removed or replaced it."""
         ...
 
     async def at_hand(self, previous: Installed) -> bool:
@@ -47,7 +47,7 @@ class Deployer(Protocol):
 
     async def put_back(self, previous: Installed) -> None:
         """
-        Have *previous* be what is started next, after a release that died.
+        Make *previous* the release that starts next, after one that died.
 
         Raises:
             DeploymentError: *previous* cannot be put back.
@@ -60,10 +60,10 @@ class Deployer(Protocol):
         """
         Open the transaction in which *target* takes over.
 
-        Nothing happens before `Switch.serve`. What runs serves until the switch is
-        left: without an error it is retired then; with one (or cancelled) *target*
-        is taken down and what ran is untouched. Whoever runs the transaction writes
-        the state between `serve` and leaving.
+        Nothing happens before `Switch.serve`. The running release serves until the
+        block is left: without an error it then retires; after an error or a
+        cancellation, *target* is taken down and the running release is untouched. The
+        caller writes the state between `serve` and the end of the block.
 
         Raises:
             DeploymentError: *target* could not take over.
@@ -72,7 +72,7 @@ class Deployer(Protocol):
 
 
 class AssetsDeployer:
-    """Files: a release is in place when the link `current` points at it."""
+    """Deployer of files; a release is in place when the link `current` points at it."""
 
     def __init__(self, releases: Releases) -> None:
         self._releases = releases

@@ -1,4 +1,4 @@
-"""Writing down what happened, and telling people, without holding anybody up."""
+"""Log of deployments: history and notices, without delaying a deployment."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ Watcher = Callable[[Attempt], None]
 
 class DeploymentLog:
     """
-    The history of a root, and the notifiers that hear of it.
+    The history of a root, and the notifiers for its events.
 
     Notices are delivered in order by one task, to all notifiers at a time; a
     deployment never waits for them. Leaving waits a little for what is left.
 
     Attributes:
-        pipelines: Those of the notifiers that tell their health.
+        pipelines: The pipelines of the notifiers, with their health.
 
         recorded: Called with every attempt whose outcome is known.
 
-        over: Called with every attempt that nothing more is done about.
+        over: Called with every attempt whose follow-up is over.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class DeploymentLog:
 
     def leave(self, *, hurry: bool = False) -> None:
         """
-        Begin to leave: each notice is attempted once from now on; idempotent.
+        Begin to stop: each notice is attempted once from now on; idempotent.
 
         In a *hurry* only targets that took their last notice are waited for.
         """
@@ -111,7 +111,7 @@ class DeploymentLog:
             await asyncio.gather(*leaving)
 
     async def begin(self, attempt: Attempt) -> None:
-        """Write *attempt* down until its end is, for the next dewy to tell it."""
+        """Record that *attempt* is under way, so that the next dewy can report it."""
         self._underway = attempt.id
         found = Underway(
             attempt.id,
@@ -123,14 +123,14 @@ class DeploymentLog:
         await completed(asyncio.to_thread(self._file.write, found))
 
     async def forget(self, attempt: Attempt) -> None:
-        """Have the next dewy tell nothing of *attempt*."""
+        """Remove the record that *attempt* is under way."""
         if attempt.id == self._underway:
             self._underway = ""
             await completed(asyncio.to_thread(self._file.clear))
 
     async def tell_interrupted(self, runs: str, since: float) -> None:
         """
-        Write what the last dewy was killed in, if it was in anything.
+        Record the change in which the last dewy was killed, if any.
 
         *runs* names the version that runs by the state, *since* when.
         """
@@ -163,7 +163,7 @@ class DeploymentLog:
         more: bool = False,
     ) -> None:
         """
-        Write how *attempt* ended; a failure is logged, for it changes nothing.
+        Record how *attempt* ended; a failure to write is only logged.
 
         If there is *more* to do, `end` is to be called after it.
         """
@@ -202,9 +202,9 @@ class DeploymentLog:
 
     async def failed(self, attempt: Attempt, exc: Exception) -> bool:
         """
-        Write that *attempt* ended with *exc*; whether that is news for people.
+        Record that *attempt* ended with *exc*; return whether people should hear of it.
 
-        While the host is at fault the same is tried again and again: once is enough.
+        A fault of the host is reported once, although dewy tries again and again.
         """
         attempt.fail(detailed(exc))
         self._told = exc
@@ -242,14 +242,17 @@ class DeploymentLog:
         await self._append(self._row(attempt, outcome, reason, (), detail))
 
     def fetched(self, attempt: Attempt) -> None:
-        """Tell that the artifact is here; once while what follows keeps failing."""
+        """
+        Send a notice that the artifact is here; once while the following steps keep
+        failing.
+        """
         tag, trouble = attempt.target, self._trouble
         if trouble is None or trouble[0] != tag or trouble[1] == "fetch":
             self.tell(NoticeKind.ORDINARY, f"Fetched {tag}")
 
     async def died(self, tag: str, how: str, tail: Tail = ()) -> None:
         """
-        Write that what runs of *tag* died outside of any deployment, and is replaced.
+        Record that the running *tag* died outside of a deployment, and is restarted.
 
         Not again within `ROW` seconds of a death or failure of that version: those
         of a crash loop are one, and the log has each of them.
@@ -288,10 +291,10 @@ class DeploymentLog:
         series: str = "",
     ) -> None:
         """
-        Have a notice delivered; dropped, and logged, if too many wait.
+        Queue a notice; it is dropped, with a line in the log, if too many wait.
 
-        Who tells the error *about* which others would speak, spares them that. The
-        *series* is that of `Notice`.
+        The error *about* which the notice is will not be reported again. The *series*
+        is that of `Notice`.
         """
         self._told = about or self._told
         for beginning, line in LINES:
@@ -306,18 +309,23 @@ class DeploymentLog:
             log.warning("Notice dropped", extra={"notice": text})
 
     def is_told(self, exc: BaseException) -> bool:
-        """Return whether *exc* ended a deployment, which was told."""
+        """Return whether *exc* ended a deployment that was reported."""
         return exc is self._told
 
     def poll_failed(self, exc: BaseException, what: str = POLL_FAILED) -> None:
-        """Tell that a poll failed, and *what* about it, unless that was told."""
+        """
+        Send a notice that a poll failed, with *what* about it, unless that was
+        reported.
+        """
         if not self.is_told(exc):
             self._troubled.add(what)
             text = f"{what}: {summary(exc)}"
             self.tell(NoticeKind.ERROR, text, about=exc, series=what)
 
     def poll_succeeded(self, what: str = POLL_FAILED) -> None:
-        """Tell that polls succeed again, if it was told of *what* failed."""
+        """
+        Send a notice that polls succeed again, if the failure of *what* was reported.
+        """
         self._told = None
         if what in self._troubled:
             self._troubled.discard(what)

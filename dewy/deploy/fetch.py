@@ -1,4 +1,4 @@
-"""Bringing the artifact of a release to this host: once, whole, and verified."""
+"""Fetch of artifacts to this host: once, completely, and verified."""
 
 from __future__ import annotations
 
@@ -62,13 +62,14 @@ class Fetcher:
 
         verify: `off`, `auto` or `required`; see `checksum.verify`.
 
-        keys: The keys of which one must have signed an artifact; None for any artifact.
+        keys: The keys, one of which must have signed an artifact; None to accept any
+            artifact.
 
         progress: Shows how far a download is, for as long as its context lasts.
 
     Attributes:
-        retaining: A first `retain` that need not be over before the program starts;
-            it is before the first artifact is fetched.
+        retaining: A first `retain`, which ends before the first artifact is fetched,
+            but not necessarily before the program starts.
     """
 
     def __init__(
@@ -96,8 +97,8 @@ class Fetcher:
         """
         Stage the verified artifact of *release*, as a file for the block to read.
 
-        It may be another name of the file in the cache: never write to it.
-        Nothing of it is left when the block ends, or did not begin.
+        It may be another name of the file in the cache: never write to it. Nothing of
+        it is left after the block, or if the block did not begin.
 
         Raises:
             RemoteError: the artifact store did not deliver it.
@@ -134,11 +135,11 @@ class Fetcher:
         return await self._shelf.has(release)
 
     async def retain(self, tags: Iterable[str]) -> None:
-        """Keep what is cached of these versions; others' may be evicted."""
+        """Keep the cached artifacts of these versions; others may be evicted."""
         await self._shelf.retain(tags)
 
     async def clear(self) -> None:
-        """Remove what a killed predecessor left in staging."""
+        """Remove leftovers of a killed dewy from staging."""
         await asyncio.to_thread(shutil.rmtree, self._staging, ignore_errors=True)
 
     async def _room(self) -> Path:

@@ -1,5 +1,5 @@
 """
-The lock that allows a root one dewy: `.dewy/lock`, advisory, gone with its holder.
+Lock that allows one dewy per root: `.dewy/lock`, advisory, released with its holder.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class RootLock:
         self.tell(self._phase)
 
     def tell(self, phase: str) -> None:
-        """Write the holder and its *phase* down, for those who find it locked."""
+        """Write the holder and its *phase* into the file."""
         self._phase = phase
         holder = f"{os.getpid()} {start_time(os.getpid())} {phase}".rstrip()
         with suppress(OSError):  # a full disk keeps nobody from starting
@@ -73,7 +73,8 @@ class RootLock:
 
     def restore(self) -> bool:
         """
-        Hold it again if somebody removed it or its directory; whether that was so.
+        Take the lock again if somebody removed it or its directory; return whether that
+        was so.
 
         Raises:
             RootBusy: another dewy took the lock meanwhile.
@@ -107,9 +108,9 @@ def lock(private: Path, name: str = NAME, phase: str = "") -> Iterator[RootLock]
     """
     Hold the lock of the root that *private* is in; creates *private*, mode 0700.
 
-    The file tells the holder's pid, start time and *phase*. It is never removed:
-    whoever waits for a removed file waits for nobody. By another *name* there is a
-    second one, for what may run beside that dewy.
+    The file tells the holder's pid, start time and *phase*. The file is never removed,
+    since a waiter for a removed file would wait in vain. Another *name* makes a second
+    lock, for a process that may run beside that dewy.
 
     Raises:
         RootBusy: another dewy holds the lock.
@@ -127,7 +128,7 @@ def holder(private: Path, name: str = NAME) -> Holder | None:
     """
     Return who holds the lock, as far as its file tells.
 
-    The lock itself is not tried, which would be in the way of a dewy that starts.
+    The lock itself is not tried, since that could disturb a dewy that is starting.
     """
     try:
         pid, began, *phase = (private / name).read_text().split()

@@ -43,12 +43,12 @@ class Decision:
 
 def plan(state: State, release: Release, now: float) -> Decision:
     """
-    Decide what to do about *release*, the newest this host can have, *now* seconds
-    since the epoch.
+    Decide what to do about *release*, the newest that this host can have; *now* is in
+    seconds since the epoch.
 
-    While something serves, a version in quarantine is waited for, and nothing
-    older takes its place; where nothing runs, it is passed over. Healing is not
-    decided here: whoever runs the program does that at once.
+    While something serves, dewy waits for a version in quarantine, and nothing older
+    takes its place; if nothing runs, the version is passed over. Healing is not decided
+    here: the deployer does that at once.
     """
     running = state.running
     if running is not None and is_same(running, release):
@@ -77,8 +77,9 @@ def unreachable(
     """
     Explain why no version from *version* on may replace what runs; None if it may.
 
-    Never lower than what runs, unless that was *withdrawn*; and after a rollback
-    nothing below what was left, until an operator says so.
+    No version older than the running one may, unless that was *withdrawn*; after a
+    rollback, no version older than the one that was left, until an operator requests
+    it.
     """
     running = state.running
     if running is None or running.tag in ("", version.tag) or candidates.names is None:
@@ -91,7 +92,8 @@ def unreachable(
     if left and (own is None or version.key > own):
         return Decision(
             WAIT,
-            f"{running.name} was gone back to from {left}, so {version.tag} is not "
+            f"{running.name} runs after a rollback from {left}, so {version.tag} is "
+            "not "
             f"tried by itself; `dewy deploy {version.tag}` does",
         )
     return None
@@ -124,7 +126,9 @@ def is_same(running: Installed, release: Release) -> bool:
 
 
 def outdated_by(state: State, tag: str, key: Callable[[str], Key | None]) -> str:
-    """Return what runs if *tag* is older than it by *key*, so never tried; or ""."""
+    """
+    Return the running version if *tag* is older by *key*, and so never tried; or "".
+    """
     running = None if state.is_stopgap else state.running
     own, its = key(tag), key(running.tag) if running else None
     return running.name if running and own and its and own < its else ""
@@ -173,7 +177,8 @@ def is_met(state: State, newest: Release | None) -> bool:
 
 def refuse_held(state: State, target: Installed, *, named: bool = False) -> None:
     """
-    Refuse what a hold keeps out; a provisional one only what nobody *named*.
+    Refuse a version that a hold keeps out; a provisional hold refuses only versions
+    that were not *named*.
 
     Raises:
         NotYet: the root is held at another version than *target*.
@@ -186,7 +191,7 @@ def refuse_held(state: State, target: Installed, *, named: bool = False) -> None
 
 def refuse_start(state: State, release: Release, now: float, *, named: bool) -> None:
     """
-    Refuse a deployment that was decided on before an operator said otherwise.
+    Refuse a deployment that an operator has ruled out since it was decided.
 
     Raises:
         NotYet: the root is held at another version, or quarantine keeps *release* out

@@ -1,4 +1,4 @@
-"""Probation: a release that fails soon after taking over is taken back."""
+"""Probation: the rollback of a release that fails soon after taking over."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class PutBack:
     Attributes:
         left: The name of that release.
 
-        reason: What it did, a phrase.
+        reason: The failure, a phrase.
 
-        over: Set once it is decided what runs instead.
+        over: Set once the release that runs instead is chosen.
 
         at: The time by which it is over, monotonic seconds.
     """
@@ -62,10 +62,10 @@ class PutBack:
 
 class Probation:
     """
-    Judge the release that took over last, for the probation time.
+    Probation of the release that took over last.
 
-    It fails by dying, by not being healthy, or by breaking connections; else it
-    passes.
+    The release fails by dying, by failing health checks, or by breaking connections;
+    otherwise it passes.
 
     Attributes:
         put_back: The last change of version, under way or over, if it was automatic;
@@ -98,44 +98,48 @@ class Probation:
 
     @property
     def left(self) -> float | None:
-        """Seconds that are left of it; None where nothing is on probation."""
+        """Seconds left of the probation; None if nothing is on probation."""
         if self._release is None:
             return None
         return max(0.0, self._settings.current.probation - self._since(self._begun))
 
     async def over(self) -> bool:
-        """Wait until what runs is on probation no longer; whether it passed."""
+        """Wait until the probation is over; return whether the release passed."""
         return True if self._end is None else await asyncio.shield(self._end)
 
     def begin(self, release: Installed, deployment: str, previous: str = "") -> None:
-        """Put *release*, which replaced *previous*, on probation, and nothing else."""
+        """
+        Put *release*, which replaced *previous*, on probation; end any other probation.
+        """
         self._previous = previous
         self._replaced = self._serves[0] if self._serves else None
         self._begin(release, deployment, self._clock.monotonic())
 
     def watch(self, undecided: Callable[[], bool]) -> None:
-        """Let nothing pass while *undecided* says that a failure may be at hand."""
+        """
+        Do not let a release pass while *undecided* returns true: a failure may be
+        imminent.
+        """
         self._undecided = undecided
 
     def end(self) -> None:
-        """Put nothing on probation: what runs has proved itself before."""
+        """End the probation: the running release has proved itself before."""
         self._release = self.put_back = self._replaced = None
         self._finish(passed=False)
 
     def leave(self) -> None:
-        """Let nothing pass any more: what runs is told to stop."""
+        """Do not let a release pass any more: it is being stopped."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     async def look(self, deployer: Deployer) -> None:
         """
-        Let what failed, and runs for want of another, prove itself by serving on.
+        Let a release that failed, but runs as a stopgap, prove itself by serving.
 
-        Called now and then, and before each change of version. It is out of
-        quarantine once it was found serving for the probation time, without a
-        failure in between; until then, it is what a successor that fails leads back
-        to, before nothing.
+        Called now and then, and before each change of version. It leaves quarantine
+        once it has served for the probation time without a failure; until then it is
+        the last resort when a successor fails.
         """
         running = self._state_store.state.running
         if running is None or self._release or not self._is_excused(running):
@@ -158,7 +162,9 @@ class Probation:
         return entry is not None and not entry.by
 
     async def decided(self) -> PutBack | None:
-        """Wait for an automatic return under way; return the last change if it was."""
+        """
+        Wait for an automatic rollback under way; return the last change if it was one.
+        """
         if (back := self.put_back) is not None:
             await back.over.wait()
         return back if self.put_back is back else None
@@ -203,9 +209,10 @@ class Probation:
 
     def resume(self) -> None:
         """
-        Put back on probation what was on it when an earlier dewy ended.
+        Resume the probation that was running when an earlier dewy ended.
 
-        Not what was gone back to: that has proved itself before.
+        A release that a rollback returned to is not on probation: it has proved itself
+        before.
         """
         running, back_at = (
             self._state_store.state.running,
@@ -221,12 +228,12 @@ class Probation:
         self, how: str, tail: tuple[str, ...], deployer: Deployer, verb: str = "died"
     ) -> bool:
         """
-        Answer a failure of what serves: that it *verb*, and *how*, with its last lines.
+        Judge a failure of the serving release: that it *verb*, and *how*, with its last
+        lines.
 
-        Within probation the best release that can be had is put back in place, and
-        True returned; whoever asks starts it. Where none can be put back, the bad
-        one is all there is to start until the registry offers another, and each
-        further death is another try.
+        Within probation, put the best available release back in place and return True;
+        the caller starts it. If there is none, the failed release is started again
+        until the registry offers another one; each further death is another failed try.
         """
         (bad, self._release), state = (self._release, None), self._state_store.state
         running = state.running

@@ -1,4 +1,4 @@
-"""Failed versions: whether they are to blame, and when each may be tried again."""
+"""Quarantine: versions that failed, and when each may be tried again."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class QuarantineEntry:
 
         by: `operator` or `fleet`, whoever put it in; "" for dewy itself.
 
-        absent_since: Since when the registry lists it no more; None while it does.
+        absent_since: The time since which the registry has not listed it; None while it
+            does.
     """
 
     tag: str
@@ -99,9 +100,9 @@ class Quarantine:
         """
         Return this quarantine after one more failure.
 
-        *traffic* tells that the version had carried some, or that an operator
-        left it: it does not come back by itself. *detail* and *by* are as in
-        `QuarantineEntry`; what *reason* says is shown to every user of the host.
+        *traffic*: the version had carried traffic, or an operator left it, so it does
+        not come back by itself. *detail* and *by* are as in `QuarantineEntry`; what
+        *reason* says is shown to every user of the host.
         """
         known = self.find(tag, identity)
         failures = known.failures + 1 if known else 1
@@ -126,10 +127,11 @@ class Quarantine:
 
     def eased(self, tag: str, identity: str, clock: Clock) -> Self:
         """
-        Return this quarantine with that version timed, as if it had carried no traffic.
+        Return this quarantine with that version's entry timed, as if it had carried no
+        traffic.
 
-        For when what it was left for fails, too: then the cause lies elsewhere.
-        A person's word stands.
+        For the case that its successor fails, too, so that the cause lies elsewhere.
+        Entries by an operator stay.
         """
         known = self.find(tag, identity)
         if known is None or known.until is not None or known.by:
@@ -142,8 +144,8 @@ class Quarantine:
         Return this quarantine after the registry listed *tags*, all it has if
         *complete*.
 
-        Timed entries of versions that it has not listed for `FORGOTTEN` go;
-        people's and those with traffic stay.
+        Timed entries of versions that it has not listed for `FORGOTTEN` are dropped;
+        those of operators and those with traffic stay.
         """
         if not complete:
             return self
@@ -153,7 +155,7 @@ class Quarantine:
 
     def clamped(self, now: float) -> Self:
         """
-        Return this quarantine with every deadline that no clock would set at *now* due.
+        Return this quarantine with every deadline that is impossibly late at *now* due.
 
         A clock that once ran ahead must not keep a version out for years.
         """
@@ -175,7 +177,7 @@ class Quarantine:
     def from_json(cls, data: object) -> Self:
         """
         Raises:
-            ValueError: *data* is none.
+            ValueError: *data* is not an entry.
         """
         return cls(tuple(map(_entry, listed(mapping(data).get("entries", ())))))
 
@@ -219,8 +221,8 @@ def is_verdict(exc: BaseException) -> bool:
     """
     Return whether *exc* says that the release is bad, so that it goes into quarantine.
 
-    A full disk, a store or an engine that is away, and a lack of memory, processes
-    or threads say nothing of it: the deployment is tried again as polls are.
+    A full disk, a store or an engine that is down, and a lack of memory, processes or
+    threads say nothing about the release: each poll tries the deployment again.
     """
     if isinstance(exc, DeploymentError):
         return not exc.host

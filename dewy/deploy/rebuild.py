@@ -1,5 +1,5 @@
 """
-The state of a root that has none to read, from what lies there.
+The state of a root without a readable one, rebuilt from its files.
 
 The original had no state file: its link `current` points at the running release, and
 its cache holds, under the key `current`, the key `<tag>--<file>` of what it last
@@ -27,7 +27,7 @@ TOLERANCE = 2.0
 
 def left(settings: Settings) -> State:
     """
-    Return the state that the link `current`, the releases and the history speak for.
+    Return the state according to the link `current`, the releases and the history.
 
     Of containers, their labels tell what runs. Blocks.
     """
@@ -145,9 +145,9 @@ def adopt(root: Path, cache_dir: Path) -> State:
 
 def cached(cache_dir: Path) -> tuple[str, Path] | None:
     """
-    Tag and artifact of what the original meant to run, if its cache has it.
+    Tag and artifact that the original meant to run, if its cache has it.
 
-    For a root whose link is gone: better than nothing while the registry is away.
+    For a root whose link is missing: better than nothing while the registry is down.
     """
     try:
         key = (cache_dir / "current").read_text().strip()

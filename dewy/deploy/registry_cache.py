@@ -1,8 +1,8 @@
 """
 A registry's answer shared by many hosts: the first asks, the others read.
 
-Wraps any registry, over any cache in which one can be first. A cache that fails
-costs a request to the registry, never an answer.
+Wraps any registry, over any cache with compare-and-set. A cache that fails costs a
+request to the registry, never an answer.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ class Terms:
     The lifetimes of answers, in seconds.
 
     Attributes:
-        ttl: For all.
+        ttl: Of an answer.
 
         claim: The longest wait for the host that asks the registry.
 
-        stale: While the registry fails.
+        stale: Of the last answer while the registry fails.
     """
 
     ttl: float
@@ -74,7 +74,7 @@ class Terms:
 
 def ttl_of(cache_url: str) -> float:
     """
-    Seconds that the option `registry-ttl` of *cache_url* asks for; 0 for none.
+    Value of the option `registry-ttl` of *cache_url*, in seconds; 0 for none.
 
     Raises:
         ConfigError: the option is not a time.
@@ -89,12 +89,12 @@ def ttl_of(cache_url: str) -> float:
 
 class CachedRegistry:
     """
-    The answers of *registry*, as any host learned them a short while ago.
+    Registry that shares the recent answers of *registry* among hosts.
 
     Args:
         key: The result of `answer.key`.
 
-        tell: Called when answers are old because the registry fails, once, and
+        tell: Called once when old answers are used because the registry fails, and once
             when it answers again.
     """
 
@@ -120,7 +120,10 @@ class CachedRegistry:
         self._outage = outage or OutageLog()
 
     async def current(self, tag: str | None = None) -> Release:
-        """Return the shared answer; a release named by *tag* is asked for directly."""
+        """
+        Return the shared answer; ask the registry directly for a release named by
+        *tag*.
+        """
         if tag is not None:
             return await self._registry.current(tag)
         entry = await self._entry()
@@ -129,7 +132,7 @@ class CachedRegistry:
 
     async def candidates(self) -> Candidates:
         """
-        Return what any host learned; details that none has are asked for.
+        Return the shared candidates; missing details come from the registry.
 
         Raises:
             NoRelease, NotYet, RemoteError: the same as for the registry.
@@ -277,7 +280,7 @@ class CachedRegistry:
             )
             self._tell(
                 NoticeKind.ERROR,
-                f"The registry fails ({self._told}); going on with what it said "
-                f"{age:.0f} s ago, for {self._terms.stale:.0f} s at most",
+                f"The registry failed ({self._told}); using its answer of {age:.0f} s "
+                f"ago, for {self._terms.stale:.0f} s at most",
             )
         return entry

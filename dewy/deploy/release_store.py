@@ -1,4 +1,4 @@
-"""Releases on this host: brought here, kept while they may be needed, removed."""
+"""Releases on this host: fetched, kept while they may be needed, removed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Delivery", "ReleaseStore", "UnpackedReleaseStore"]
 
 
 class Delivery(Protocol):
-    """A release whose artifact is on this host, whole and verified."""
+    """A release whose artifact is on this host, complete and verified."""
 
     async def reserve(self, now: float) -> Installed:
         """
@@ -28,7 +28,7 @@ class Delivery(Protocol):
 
     async def install(self, target: Installed) -> None:
         """
-        Make it ready to be started as *target*, beside what runs.
+        Prepare the release for its start as *target*, beside the running one.
 
         Raises:
             DeploymentError: the release could not be installed; nothing of it remains.
@@ -37,11 +37,11 @@ class Delivery(Protocol):
 
 
 class ReleaseStore(Protocol):
-    """The store that brings the releases of a root to this host and keeps them."""
+    """Store that fetches the releases of a root and keeps them."""
 
     def brought(self, release: Release) -> AbstractAsyncContextManager[Delivery]:
         """
-        Bring *release*, fetched and verified, for the block to install.
+        Fetch and verify *release*, for the block to install.
 
         Raises:
             RemoteError: the artifact store did not deliver it.
@@ -54,15 +54,15 @@ class ReleaseStore(Protocol):
         Return whether *installed* could be started without fetching anything.
 
         Raises:
-            OSError: the disk does not tell.
+            OSError: the disk cannot be read.
         """
         ...
 
     async def retain(self, state: State, *, cached: bool) -> None:
         """
-        Remove what *state* has no use for; what cannot be removed is logged.
+        Remove releases that *state* does not need; failures are logged.
 
-        *cached* says that what the cache holds of other versions may go, too.
+        *cached*: cached artifacts of other versions may go, too.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The directories of releases, and the link to the one that counts."""
+"""The directories of releases, and the link `current`."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class Releases:
     Attributes:
         trial: The release that `current` is being moved to, while it is tried.
 
-        moving: Held by whoever moves `current`.
+        moving: Lock held while `current` is moved.
 
         placed: The release directory that dewy pointed `current` at last.
 
-        users: Each returns the release directories that something was started from
-            which still lives; they are not removed.
+        users: Each returns the release directories from which a living process was
+            started; they are not removed.
     """
 
     def __init__(self, root: Path, rules: UnpackRules | None = None) -> None:
@@ -132,9 +132,10 @@ class Releases:
     @asynccontextmanager
     async def trying(self, directory: str) -> AsyncIterator[Trial]:
         """
-        Try the release *directory*: left with an error, `current` is put back.
+        Try the release *directory*; if the block ends with an error, `current` is put
+        back.
 
-        A failure to put it back is logged: `restore` is for trying again.
+        A failure to put it back is logged, and `restore` tries again.
         """
         self.trial = trial = Trial(self, self._current, directory)
         try:
@@ -155,8 +156,8 @@ class Releases:
         """
         Point `current` at *directory* if it leads elsewhere.
 
-        A move that was not dewy's is told with the link's owner and time. A file or
-        a directory in place of the link is renamed, and that is told.
+        A move by others is logged with the link's owner and time. A file or a directory
+        in place of the link is renamed, and that is logged.
 
         Raises:
             DeploymentError: `current` cannot be pointed there.
@@ -199,7 +200,7 @@ class Releases:
         """
         Name of the release directory that `current` points at.
 
-        None if there is no link, or it leads to nothing or somewhere else.
+        None if there is no link, or it leads elsewhere.
         """
         return await asyncio.to_thread(self._current.target)
 
@@ -208,7 +209,7 @@ class Releases:
         Return the release directories that are there.
 
         Raises:
-            OSError: the disk does not tell, which is no reason to take them for gone.
+            OSError: the disk cannot be read, so they must not be taken for gone.
         """
         return await asyncio.to_thread(self._names)
 
@@ -228,11 +229,11 @@ class Releases:
         await asyncio.to_thread(self._prune, {*keep, *in_use})
 
     async def clear_partial(self) -> None:
-        """Remove what an interrupted dewy left half done. Failures are logged."""
+        """Remove what an interrupted dewy left incomplete. Failures are logged."""
         await asyncio.to_thread(self._clear_partial)
 
     async def clear_trials(self) -> None:
-        """Forget what `interrupted` tells. Failures are logged."""
+        """Forget the interrupted trials. Failures are logged."""
         await asyncio.to_thread(self._current.clear)
 
     def _reserve(self, now: datetime) -> str:
@@ -297,7 +298,7 @@ class Releases:
 
 class Trial:
     """
-    The way of `current` to a release that is tried, and back.
+    The move of `current` to a release on trial, and back.
 
     Attributes:
         back: The release directory to go back to; None for nowhere.

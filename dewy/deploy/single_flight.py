@@ -1,8 +1,8 @@
 """
-Hosts that share a cache take turns: one fetches a release, the others wait for it.
+Single flight among hosts that share a cache: one fetches a release, the others wait.
 
-Wraps a fetcher. Whoever fetches holds a lease and renews it; a holder that dies
-delays the others by one lease, and a cache that fails delays nobody.
+Wraps a fetcher. The fetching host holds a lease and renews it; if it dies, the others
+wait for the lease to end. A cache that fails delays no host.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ FIRST_LOOK, LAST_LOOK, FACTOR = 0.25, 2.0, 1.5
 
 
 class SingleFlightFetcher:
-    """*fetcher*, but only one at a time of all that share *cache*."""
+    """
+    Fetcher that runs *fetcher* on one host at a time among those that share *cache*.
+    """
 
     def __init__(
         self,
@@ -148,7 +150,7 @@ USELESS = "not kept"
 
 
 class Standing(Enum):
-    """The holder of a lease, as seen from here."""
+    """The holder of a lease, as this host sees it."""
 
     OURS = "ours"
     ANOTHERS = "another's"
@@ -161,8 +163,8 @@ class Note:
     A holder's note, under the names the original gave it.
 
     Attributes:
-        value: Differs with each time a lease was taken; or that what was
-            fetched under it could not be kept.
+        value: Differs each time the lease is taken; or says that the artifact fetched
+            under it could not be kept.
 
         acquired_at, expires_at: RFC 3339.
     """
@@ -214,7 +216,7 @@ class Lease:
         self._seen: tuple[str, float] = ("", 0.0)
 
     async def take(self) -> Standing:
-        """Take it, unless somebody else has it."""
+        """Take the lease, unless another host holds it."""
         seen = await self._cache.read(self._key)
         now = self._clock.wall() if seen.now is None else seen.now
         note = Note.parse(seen.value)
@@ -230,18 +232,20 @@ class Lease:
         return Standing.OURS if taken else Standing.ANOTHERS
 
     async def renew(self) -> None:
-        """Have it for as long again, if it is still ours."""
+        """Renew the lease for its full length, if this host still holds it."""
         await self._write(self._token)
 
     async def keep(self) -> None:
-        """Renew it, until cancelled."""
+        """Renew the lease until cancelled."""
         while True:
             await asyncio.sleep(self._length / RENEWALS)
             with suppress(Exception):  # a plugin's cache may raise anything
                 await self.renew()
 
     async def give_back(self, *, useless: bool) -> None:
-        """Let others have it; *useless* tells them that there is no point in it."""
+        """
+        Release the lease; *useless* tells the others that waiting for it is pointless.
+        """
         async with asyncio.timeout(GIVING_BACK):
             if useless:
                 await self._write(USELESS)
@@ -270,7 +274,7 @@ class Lease:
 
 
 async def later(cache: SharedCache, key: str, version: str, value: bytes) -> bool:
-    """Compare and set, once the cache takes another write of *key*."""
+    """Compare and set, once the cache accepts another write of *key*."""
     while True:
         try:
             return await cache.compare_and_set(key, version, value)

@@ -1,8 +1,8 @@
 """
 The state of a root, as dewy remembers it in `.dewy/state.json`.
 
-It decides what runs, not the link `current`. Every value is immutable; a change
-is a new state, written whole before anybody acts on it.
+It decides what runs, not the link `current`. Every value is immutable; a change is a
+new state, written as a whole before anything relies on it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Installed:
         return self.tag or self.directory
 
     def is_version_of(self, other: Installed) -> bool:
-        """Return whether going from one to the other changes nothing."""
+        """Return whether a switch from one to the other would change nothing."""
         if self.directory and self.directory == other.directory:
             return True
         same = (self.tag, self.identity) == (other.tag, other.identity)
@@ -63,7 +63,7 @@ class Group:
     """
     The process group of one generation.
 
-    A pid is only as good as the start time (clock ticks) and boot it goes with.
+    A pid identifies a process only together with its start time (clock ticks) and boot.
     """
 
     pid: int
@@ -88,7 +88,7 @@ class State:
 
         hold: True to change no version until `dewy unhold`.
 
-        provisional: The hold is dewy's own, until it is known what is newest.
+        provisional: Whether the hold is dewy's own, until the newest version is known.
 
         wanted: A version `dewy deploy` asked for while no dewy ran, or "".
 
@@ -99,10 +99,10 @@ class State:
         pulled: Digests of the images that were pulled for this root, until they
             are removed again.
 
-        gone: The release that should run, but whose files are gone from this host, so
-            that *running* does until it can be fetched.
+        gone: The release that should run, but whose files are missing, so that
+            *running* replaces it until it can be fetched.
 
-        more: The keys that a newer dewy wrote beside these, kept as they came.
+        more: Unknown keys that a newer dewy wrote, kept unchanged.
     """
 
     running: Installed | None = None
@@ -121,7 +121,10 @@ class State:
 
     @property
     def since(self) -> float:
-        """Since when *running* is what it is, seconds since the epoch."""
+        """
+        Time since which *running* has been the running release, seconds since the
+        epoch.
+        """
         return self.back_at or (self.running.at if self.running else 0.0)
 
     @property
@@ -131,7 +134,7 @@ class State:
 
     def candidates(self, missing: Collection[Installed] = ()) -> Iterator[Installed]:
         """
-        Yield the releases to go back to, best first: without those in quarantine.
+        Yield the releases to roll back to, best first, without those in quarantine.
 
         *missing* names those whose files are found to be gone.
         """
@@ -143,7 +146,7 @@ class State:
         """
         Return the release `dewy rollback` goes to: the best that is not in *missing*.
 
-        Said again, it goes further back, never forward again.
+        A second rollback goes further back, never forward.
         """
         running = self.running
         for each in self.candidates(missing):
@@ -153,12 +156,12 @@ class State:
         return None
 
     def is_bad(self, candidate: Installed) -> bool:
-        """Return whether *candidate* is in quarantine, however long."""
+        """Return whether *candidate* is in quarantine, even if its time is over."""
         return self.quarantine.find(candidate.tag, candidate.identity) is not None
 
     @property
     def is_stopgap(self) -> bool:
-        """Return whether *running* failed, and runs only for want of another."""
+        """Return whether *running* failed, and runs only as a stopgap."""
         if self.hold:
             return False
         running = self.running
@@ -172,10 +175,10 @@ class State:
     def deployed(self, release: Installed, keep: int, back_at: float = 0.0) -> Self:
         """
         Return this state after *release* took over; *back_at* is when, if it ran
-        before. Where it runs already, what a rollback keeps out stays out.
+        before. If it already runs, versions that a rollback keeps out stay out.
 
-        *keep* releases stay on disk, never fewer than two: what drains, and what
-        a rollback goes to, needs its files.
+        *keep* releases stay on disk, never fewer than two: one that drains and the
+        target of a rollback need their files.
         """
         again = self.runs_by_right(release)
         back_at = back_at or (self.back_at if again else 0.0)
@@ -186,20 +189,22 @@ class State:
         )
 
     def runs_by_right(self, release: Installed) -> bool:
-        """Return whether *release* is the version that runs, or should."""
+        """
+        Return whether *release* is the running version, or the one that should run.
+        """
         either = (self.running, self.gone)
         return any(each.is_version_of(release) for each in either if each)
 
     def is_due(self, tag: str) -> bool:
-        """Return whether the version called *tag* runs, or should."""
+        """Return whether the version called *tag* runs, or should run."""
         either = (self.running, self.gone)
         return any(each.tag == tag for each in either if each)
 
     def present(self, kept: Collection[str]) -> Self:
         """
-        Return this state where no release directories but *kept* are there.
+        Return this state if only the release directories *kept* exist.
 
-        The best kept release runs in place of one that is gone; None if there is none.
+        The best kept release replaces one that is missing; None if there is none.
         """
         there = tuple(i for i in self.installed if i.directory in kept)
         found, running = replace(self, installed=there), self.running
@@ -210,7 +215,10 @@ class State:
         return found.stood_in(found.previous)
 
     def stood_in(self, other: Installed) -> Self:
-        """Return this state with *other* in place of what runs, which is gone."""
+        """
+        Return this state with *other* in place of the running release, which is
+        missing.
+        """
         gone = self.gone or self.running
         gone = None if gone == other else gone
         return replace(self, running=other, because=GONE, gone=gone)
@@ -284,7 +292,7 @@ _FIELDS: dict[str, Callable[[Any], Any]] = {
 
 
 class BrokenState(DewyError):
-    """The state's file does not hold a state: it is cut short, or damaged."""
+    """The state's file is truncated or damaged."""
 
 
 class StateNotWritten(OSError):
@@ -308,7 +316,7 @@ class StateNotWritten(OSError):
 
 
 class StateFile:
-    """The state on disk. Whoever writes it holds the root's lock."""
+    """The state on disk; its writer holds the root's lock."""
 
     def __init__(self, private: Path) -> None:
         self.path = private / "state.json"
@@ -338,7 +346,8 @@ class StateFile:
 
     def set_aside(self, now: float) -> Path:
         """
-        Rename what is broken, *now*, and return where it is: a person may mend it.
+        Rename the broken file, with the time *now*, and return its new path, for repair
+        by hand.
 
         Raises:
             OSError: the file could not be renamed.
@@ -363,7 +372,7 @@ class StateFile:
         self._written = self._look()
 
     def keep_spare(self) -> None:
-        """Make the file that is written on a full disk, as far as there is room."""
+        """Create the spare file for a full disk, if there is room."""
         self._spare.keep()
 
     def is_as_written(self) -> bool:

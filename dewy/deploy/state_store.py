@@ -1,4 +1,4 @@
-"""The state in memory and on disk, changed in one place."""
+"""The state in memory and on disk, which only this store changes."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Transition = Callable[[State], State]
 
 class StateStore:
     """
-    The holder of the root's state.
+    Store of the root's state.
 
     Args:
         written: True if *state* is what the file holds.
 
     Attributes:
-        found: Whether an earlier dewy had written the state.
+        found: Whether an earlier dewy wrote the state.
 
         state: The state as last changed.
 
-        unwritten: The file the disk refused last, why, and what to do about it, a
-            phrase; "" once it was written.
+        unwritten: The file that the disk refused last, with the reason and the remedy;
+            "" once it is written.
     """
 
     def __init__(self, file: StateFile, state: State, *, written: bool = True) -> None:
@@ -42,7 +42,7 @@ class StateStore:
 
     async def change(self, change: Transition) -> State:
         """
-        Write what *change* makes of the state, and return it.
+        Apply *change* to the state, write the result, and return it.
 
         Raises:
             StateNotWritten: the file could not be written; nothing changed.
@@ -52,12 +52,11 @@ class StateStore:
 
     async def note(self, change: Transition) -> State:
         """
-        Change the state as `change` does, for what holds whether or not the disk takes
-        it.
+        Change the state as `change` does, even if the disk refuses it.
 
-        A full disk must neither keep a program from being started again nor a
-        bad version from being remembered while this dewy lives. A cancellation that
-        comes while it is written does not undo it.
+        A full disk must neither keep a program from being restarted nor a bad version
+        from being remembered while this dewy lives. A cancellation during the write
+        does not undo it.
         """
         async with self._writing:
             changed = change(self.state)
@@ -72,12 +71,13 @@ class StateStore:
                 raise
 
     async def flush(self) -> None:
-        """Write what the disk has refused so far; nothing happens if that is none."""
+        """Write the state if the disk refused it before."""
         await self.note(lambda state: state)
 
     async def restore(self) -> bool:
         """
-        Write the state again if its file was removed or replaced; whether it was.
+        Write the state again if its file was removed or replaced; return whether it
+        was.
 
         Raises:
             StateNotWritten: the file could not be written.
@@ -102,10 +102,10 @@ class StateStore:
         by: str = "",
     ) -> None:
         """
-        Put a version into quarantine, and let *back* run instead, in one write.
+        Quarantine a version and make *back* the running one, in one write.
 
-        Another version may run by then: it stays. *traffic*, *detail* and *by* are
-        as in `Quarantine.add`.
+        If another version runs by then, it stays. *traffic*, *detail* and *by* are as
+        in `Quarantine.add`.
         """
 
         def condemned(state: State) -> State:
@@ -127,9 +127,7 @@ class StateStore:
         await self.note(condemned)
 
     async def saw(self, names: Collection[str], complete: bool, now: float) -> None:
-        """
-        Drop quarantine entries for want of a version; see `Quarantine.seen`.
-        """
+        """Drop quarantine entries of versions that are gone; see `Quarantine.seen`."""
 
         def seen(state: State) -> State:
             quarantine = state.quarantine.seen(names, complete, now)

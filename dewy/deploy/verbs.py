@@ -1,8 +1,8 @@
 """
 The operators' verbs, as changes of the state (pure).
 
-Each takes a state and returns the new one with a sentence for whoever asked,
-or raises DewyError with the reason why not.
+Each takes a state and returns the new one with a sentence for the operator, or raises
+DewyError with the reason.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def hold(state: State) -> Outcome:
 
 
 def unhold(state: State) -> Outcome:
-    """Newer releases are deployed again."""
+    """End the hold: newer releases are deployed again."""
     if not state.hold:
         return state, "was not held"
     return replace(
@@ -50,7 +50,7 @@ def retry(
     newest: str = "",
 ) -> Outcome:
     """
-    Let *tag* out of quarantine.
+    Take *tag* out of quarantine.
 
     *key* orders versions; *newest* is the newest one in the registry, if known.
 
@@ -98,15 +98,15 @@ def rollback(
     quarantine without expiry; what is gone back to comes out of it. What has no name
     cannot be kept out by it: the root is held.
 
-    Where *state* names a release that is gone, and another one that runs in its
-    place, going back is to stay at that one.
+    If *state* has a release whose files are gone, and another one in its place, the
+    rollback stays at that one.
 
     Raises:
         DewyError: the release does not exist on this host.
     """
     running, gone = state.running, state.gone
     if running and gone and gone.tag and tag in (None, running.name):
-        return stay(state, clock), f"{running.name} runs on{_stays_out(gone)}"
+        return stay(state, clock), f"{running.name} keeps running{_stays_out(gone)}"
     target = _kept(state, tag, missing) if tag else _previous(state, missing)
     quarantine = state.quarantine.succeeded(target.tag, target.identity)
     left = [each for each in (running, gone) if each and each.tag]
@@ -126,7 +126,7 @@ def rollback(
 
 
 def stay(state: State, clock: Clock) -> State:
-    """Return *state* without the release that is gone: what runs for it stays."""
+    """Return *state* without the release that is gone; its replacement stays."""
     gone = state.gone
     if gone is None:
         return state
@@ -147,8 +147,8 @@ def to_pass_over(
     """
     Return the releases that a rollback to the previous one passes over.
 
-    Those *gone* cannot be had; those *away* might be, but are not on this host, and are
-    gone back to only for want of another.
+    Those in *gone* are not available; those in *away* are not on this host, and are
+    targets only if there is no other.
     """
     both = [*gone, *away]
     return both if state.rollback_target(both) else [*gone]
@@ -159,13 +159,13 @@ def deploy(state: State, tag: str | None) -> Outcome:
     Deploy *tag*, or the newest release, when dewy starts.
 
     Raises:
-        DewyError: the root is on hold; dewy's own, which is not decided on yet, keeps
-            no version out that is named.
+        DewyError: the root is on hold. A provisional hold does not keep out a version
+            that is named.
     """
     if state.hold and not (tag and state.provisional):
         raise DewyError(
-            "this root is on hold; say `dewy unhold` first, "
-            "or `dewy rollback VERSION` for a version it had"
+            "this root is on hold; run `dewy unhold` first, or `dewy rollback "
+            "VERSION` for a version that it had"
         )
     if not tag:
         return (
@@ -181,9 +181,9 @@ def deploy(state: State, tag: str | None) -> Outcome:
 
 def confirm(state: State, *, hold: bool) -> State:
     """
-    Return *state* after an operator asked for what runs by its name.
+    Return *state* after an operator requested the running version by its name.
 
-    It stays, whatever kept it out; with *hold* provisionally held.
+    It stays, whatever kept it out; with *hold*, it is provisionally held.
     """
     running, quarantine = state.running, state.quarantine
     if running is not None:
@@ -197,13 +197,16 @@ def confirm(state: State, *, hold: bool) -> State:
 
 
 def provisionally_held(state: State) -> State:
-    """Return *state* held, by dewy itself unless it was held before."""
+    """Return *state* held provisionally, unless it was held before."""
     ours = state.provisional or not state.hold
     return replace(state, hold=True, provisional=ours)
 
 
 def settle(state: State, tag: str, *, newest: bool) -> State:
-    """Return *state* with a provisional hold at *tag* for good, or gone if *newest*."""
+    """
+    Return *state* with a provisional hold at *tag* made permanent, or removed if
+    *newest*.
+    """
     running = state.running
     if not state.provisional or running is None or running.tag != tag:
         return state

@@ -34,10 +34,10 @@ TAKEN_OVER = ("deployed", ADOPTED)
 @dataclass(frozen=True, slots=True)
 class Looked:
     """
-    A registry's answer to the question why.
+    A registry's answer, for an explanation.
 
     Attributes:
-        release: The one it names, or None.
+        release: The release that it names, or None.
 
         refused: The versions passed over, each with the reason.
 
@@ -72,7 +72,7 @@ class Explanation:
             poll, or start), `quarantined`, `held`, `passed over` (by the registry),
             `left` (it ran before), `failed` or `unknown`.
 
-        why: Sentences, what weighs most first.
+        why: Sentences, the most important first.
 
         records: The last deployments that were about it, oldest first.
     """

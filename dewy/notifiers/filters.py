@@ -122,7 +122,7 @@ class Throttle:
             return notice
         if errors > ERRORS:
             return None
-        last = "No more errors are told until this has been resolved."
+        last = "No more errors will be sent until this has been resolved."
         return replace(notice, text=f"{notice.text}\n{last}")
 
     def _end(self, notice: Notice, lead: str, *names: str) -> Notice:

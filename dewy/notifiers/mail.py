@@ -234,7 +234,7 @@ class MailNotifier:
             case aiosmtplib.SMTPConnectError():
                 return RemoteError(f"{where} {_unreachable(exc)}")
             case aiosmtplib.SMTPException() if "STARTTLS" in str(exc):
-                text = "offers no STARTTLS: add ?tls=false if plain text is meant"
+                text = "offers no STARTTLS: add ?tls=false if plain text is intended"
                 return RemoteError(f"{where} {text}")
         return RemoteError(f"{where} {_unreachable(exc)}")
 
@@ -249,9 +249,9 @@ def _unreachable(exc: BaseException) -> str:
             return "is a name that could not be resolved"
         if isinstance(cause, OSError) and cause.errno:
             begun = isinstance(exc, aiosmtplib.SMTPServerDisconnected)
-            what = "broke the connection off" if begun else "could not be reached"
+            what = "broke off the connection" if begun else "could not be reached"
             return f"{what}: {os.strerror(cause.errno).lower()}"
-    return "broke the connection off"
+    return "broke off the connection"
 
 
 def _causes(exc: BaseException) -> Iterator[BaseException]:

@@ -117,7 +117,7 @@ class SlackNotifier:
         except SlackApiError as exc:
             raise _refusal(self._server, exc) from None
         except SlackClientError:
-            text = f"{self._server} answered as Slack does not"
+            text = f"{self._server} did not answer like Slack"
             raise RemoteError(text) from None
 
 

@@ -247,4 +247,4 @@ def _explain(endpoint: Endpoint, exc: OSError) -> str:
         return (
             f"{endpoint} needs root, CAP_NET_BIND_SERVICE or another mode of its path"
         )
-    return f"{endpoint} cannot be listened at: {exc.strerror}"
+    return f"{endpoint} cannot be opened: {exc.strerror}"

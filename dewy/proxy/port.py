@@ -276,7 +276,7 @@ class Pausing:
         """Resume as asked for by an operator; return the sentence for them."""
         was = self.paused
         self.resume()
-        return "connections are taken again" if was else "was not paused"
+        return "connections are accepted again" if was else "was not paused"
 
     def leave(self) -> None:
         """

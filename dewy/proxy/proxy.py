@@ -142,7 +142,7 @@ class Proxy:
         The file of a Unix socket of our own has *permissions*, and goes with the port.
 
         Raises:
-            DewyError: the endpoint cannot be listened at.
+            DewyError: the endpoint cannot be opened.
         """
         found = taken(endpoint, offered)
         if found:

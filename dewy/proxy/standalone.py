@@ -31,7 +31,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 READY = "Relaying"
-DRAINS = "the proxy drains, and will end"
+DRAINS = "the proxy is draining, and will exit"
 
 TAKEN = reloadable("proxy")
 """Settings that may change while the proxy runs; the rest requires a restart."""

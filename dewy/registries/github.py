@@ -106,7 +106,7 @@ class GitHubRegistry:
             RemoteError: GitHub did not take it.
         """
         if isinstance(self._account.credentials, Anonymous):
-            raise RemoteError(f"{self._repository} takes no record without a token")
+            raise RemoteError(f"{self._repository} accepts no report without a token")
         github = await self._github()
         release = await github.find(self._repository, deployment.release.tag)
         await github.upload(release, deployment.audit_name, deployment.audit_text)
@@ -117,7 +117,7 @@ class GitHubRegistry:
     def _release(self, release: GitHubRelease, version: Version) -> Release:
         where = f"{self._repository} {release.tag}"
         if release.odd:
-            raise NoRelease(f"GitHub describes {where} wrongly: {release.odd}")
+            raise NoRelease(f"GitHub describes {where} incorrectly: {release.odd}")
         names = [a.name for a in release.assets if not is_audit_name(a.name)]
         try:
             file, beside = self._options.file(
@@ -154,7 +154,7 @@ def _unfinished(exc: NoRelease, release: GitHubRelease) -> NoRelease:
     if not release.unfinished or isinstance(exc, Ambiguous):
         return exc
     return NoRelease(
-        f"{exc}; not uploaded to the end: {', '.join(release.unfinished)}",
+        f"{exc}; upload not finished: {', '.join(release.unfinished)}",
         exc.refused,
         exc.since,
         unfinished=True,

@@ -339,7 +339,7 @@ class Coding:
         if self._is_published(arrived):
             return False
         if not self._is_gzip():
-            raise RemoteError(f"{self._what()}, which cannot be taken off")
+            raise RemoteError(f"{self._what()}, which cannot be decoded")
         try:
             with gzip.open(arrived) as source, into.open("wb") as target:
                 shutil.copyfileobj(source, target, CHUNK)
@@ -368,8 +368,8 @@ class Coding:
 
     def _what(self) -> str:
         return (
-            f"{self.host} sends {self.file} in the coding {self.name}, though it was "
-            "asked for none"
+            f"{self.host} sends {self.file} in the encoding {self.name}, "
+            "although dewy asked for none"
         )
 
 

@@ -104,7 +104,7 @@ def _blamed(proxy: URL, url: URL, *, tunnel: bool) -> Iterator[None]:
     except aiohttp.ServerDisconnectedError:
         if tunnel:
             raise
-        raise ProxyError(f"{shown(proxy)} broke the connection off") from None
+        raise ProxyError(f"{shown(proxy)} broke off the connection") from None
 
 
 async def _authorization(proxy: URL) -> str:

@@ -181,15 +181,15 @@ def broke_off(exc: BaseException) -> str:
     """Return how a server ended the connection, by what a client raised."""
     match exc:
         case aiohttp.ServerDisconnectedError():
-            return "broke the connection off without an answer"
+            return "broke off the connection without an answer"
         case aiohttp.ClientPayloadError():
-            return "broke the connection off in the middle of its answer"
+            return "broke off the connection in the middle of its answer"
         case aiohttp.ClientResponseError():
             return "answered with something that is not HTTP"
         case OSError(errno=number) if number in _LOST:
-            return f"broke the connection off: {os.strerror(number).lower()}"
+            return f"broke off the connection: {os.strerror(number).lower()}"
         case _:
-            return "broke the connection off"
+            return "broke off the connection"
 
 
 def _complaint(exc: Exception) -> str:

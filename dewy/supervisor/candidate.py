@@ -116,7 +116,7 @@ async def _told(worker: Worker, policy: Policy) -> None:
         remaining = max(deadline, worker.notify.extended_until) - worker.loop.time()
         if remaining <= 0:
             raise worker.failure(
-                f"did not say READY=1 within {policy.start_timeout:g} s"
+                f"did not send READY=1 within {policy.start_timeout:g} s"
             )
         await _wait(worker.notify.ready, remaining)
 

@@ -124,7 +124,7 @@ class Supervisor:
             log.info("Restart called off", extra={"why": str(exc)})
             return
         if not restarted:
-            log.warning("Restart had nothing to restart")
+            log.warning("Nothing to restart")
 
     async def _restart_at_intervals(self) -> None:
         while True:

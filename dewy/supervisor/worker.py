@@ -380,7 +380,7 @@ class Worker:
         except (OSError, RuntimeError, MemoryError) as exc:
             # No descriptor, no memory or no thread to look with, or a look that hangs.
             log.error(
-                "End of a generation not followed: something of it may be left",
+                "End of a generation not tracked: some of its processes may be left",
                 extra={"generation": self.generation, "error": summary(exc)},
             )
             # Before the leader is reaped, its group can be named without looking.

@@ -82,19 +82,19 @@ _ALL = (
     ),
     _histogram(
         "dewy.proxy.connection.duration",
-        "From accepting a connection to its end.",
+        "Time from accepting a connection to its end.",
         PORT,
         bounds=DURATION_BOUNDS,
     ),
     _histogram(
         "dewy.proxy.connect.latency",
-        "Time that connecting to a backend took, where it succeeded.",
+        "Time to connect to a backend, for attempts that succeeded.",
         PORT,
         bounds=CONNECT_BOUNDS,
     ),
     _counter(
         "dewy.proxy.bytes.transferred",
-        "Bytes passed on, both ways together.",
+        "Bytes relayed in both directions.",
         PORT,
         unit="By",
     ),
@@ -106,13 +106,13 @@ _ALL = (
     Instrument(
         "dewy.proxy.backends",
         MetricKind.LEVEL,
-        "Backends that get new connections.",
+        "Backends in service.",
         (PORT,),
     ),
     _counter("dewy.deployments.total", "Deployments that succeeded.", "command"),
     _histogram(
         "dewy.deployment.duration",
-        "How long those took; without the pulling of images.",
+        "Duration of deployments that succeeded, without the pull of images.",
         "command",
         bounds=DEPLOYMENT_BOUNDS,
     ),
@@ -121,16 +121,16 @@ _ALL = (
     _counter("dewy.healthchecks.failures.total", "Health checks that failed."),
     _counter(
         "dewy.server.restarts.total",
-        "Generations that took over from another: `deploy`, or asked for by a "
-        "`signal`, `dewy reload` or a timer.",
+        "Generations that took over from another, by reason: `deploy`, or `signal` "
+        "for a signal, `dewy reload` or a timer.",
         "reason",
     ),
-    _gauge("dewy.container.replicas", "Replicas that run.", "app"),
-    _gauge("dewy.container.desired_replicas", "Replicas that should.", "app"),
+    _gauge("dewy.container.replicas", "Running replicas.", "app"),
+    _gauge("dewy.container.desired_replicas", "Wanted replicas.", "app"),
     _gauge(
         "dewy.container.restarts",
-        "How often a replica was replaced at its version because it had ended, or "
-        "restarted by the engine.",
+        "Number of times that a replica was replaced at its version because it had "
+        "ended, or was restarted by the engine.",
         *REPLICA,
     ),
     _gauge(
@@ -152,7 +152,7 @@ _ALL = (
     ),
     _gauge(
         "dewy.container.started.timestamp",
-        "When a replica was started, since the epoch.",
+        "Start time of a replica, since the epoch.",
         *REPLICA,
         unit="s",
     ),
@@ -160,40 +160,44 @@ _ALL = (
     # Metrics that came with this dewy.
     _counter(
         "dewy.proxy.faults.total",
-        "What went wrong, by cause; of most, clients notice nothing.",
+        "Faults of the proxy, by cause; clients do not notice most of them.",
         PORT,
         "cause",
     ),
     _counter(
         "dewy.proxy.retries.total",
-        "Attempts to connect to another backend, after a client's first.",
+        "Attempts to connect to another backend after the first one of a client "
+        "failed.",
         PORT,
     ),
     _counter(
         "dewy.proxy.panics.total",
-        "Times that the last backend in good health was lost.",
+        "Number of times that no healthy backend was left.",
         PORT,
     ),
     _gauge(
         "dewy.proxy.backend.up",
-        "1 for a backend that is used, 0 for one that leaves or does not answer.",
+        "1 for a backend in service, 0 for one that drains or does not answer.",
         *BACKEND,
     ),
-    _gauge("dewy.proxy.backend.connections", "Connections of a backend.", *BACKEND),
+    _gauge(
+        "dewy.proxy.backend.connections", "Open connections of a backend.", *BACKEND
+    ),
     _counter(
         "dewy.proxy.backend.connections.total",
-        "Attempts to connect to a backend that this host could make.",
+        "Attempts to connect to a backend, except those that this host lacked the "
+        "means to make.",
         *BACKEND,
     ),
     _counter(
         "dewy.proxy.backend.bytes",
-        "Bytes passed on to and from a backend.",
+        "Bytes relayed to and from a backend.",
         *BACKEND,
         unit="By",
     ),
     _counter(
         "dewy.proxy.backend.failures.total",
-        "Attempts to connect to a backend that failed.",
+        "Failed attempts to connect to a backend.",
         *BACKEND,
     ),
     _counter(
@@ -204,38 +208,38 @@ _ALL = (
     ),
     _gauge(
         "dewy.container.healthy",
-        "1 for a replica in service whose checks succeed, 0 where they fail.",
+        "1 for a replica in service whose health checks succeed, 0 if they fail.",
         *REPLICA,
     ),
     _counter(
         "dewy.rollbacks.total",
-        "Ways back to an earlier version: in `probation`, or by an `operator`.",
+        "Rollbacks to an earlier version, by reason: `probation`, or `operator`.",
         "command",
         "reason",
     ),
     _histogram(
         "dewy.drain.duration",
-        "How long what was replaced took to let go of its connections.",
+        "Time that a replaced generation or replica took to finish its connections.",
         "command",
         bounds=DRAIN_BOUNDS,
     ),
     _gauge(
         "dewy.quarantine.versions",
-        "Versions kept out, until their time comes or until an operator retries them.",
+        "Versions in quarantine, by its end: a time, or an operator's retry.",
         "until",
     ),
     _gauge("dewy.held", "1 while an operator holds the version, else 0."),
-    _gauge("dewy.release.info", "1, for the version that runs.", "command", "version"),
+    _gauge("dewy.release.info", "1 for the running version.", "command", "version"),
     _gauge(
         "dewy.release.deployed.timestamp",
-        "When the version that runs was deployed, since the epoch.",
+        "Time at which the running version was deployed, since the epoch.",
         unit="s",
     ),
-    _gauge("dewy.release.up", "1 while what was deployed is at work, else 0."),
+    _gauge("dewy.release.up", "1 while the deployed release serves, else 0."),
     _counter(
         "dewy.container.deaths.total",
-        "Replicas that ended without being told to, by reason: `exit`, `signal`, "
-        "`oom` (killed for its use of memory) or `unknown`.",
+        "Replicas that ended by themselves, by reason: `exit`, `signal`, `oom` "
+        "(killed for its use of memory) or `unknown`.",
         "app",
         "reason",
     ),
@@ -244,36 +248,36 @@ _ALL = (
         "Generations in service that ended, by reason: `exit` or `signal`.",
         "reason",
     ),
-    _gauge("dewy.server.generations", "Generations that live.", "state"),
+    _gauge("dewy.server.generations", "Living generations.", "state"),
     _counter(
         "dewy.download.bytes", "Bytes of artifacts and images fetched.", unit="By"
     ),
-    _counter("dewy.polls.total", "Looks at the registry."),
+    _counter("dewy.polls.total", "Polls of the registry."),
     _counter(
         "dewy.polls.failures.total",
-        "Polls that the registry did not answer, or with nothing for this host.",
+        "Polls without an answer of the registry, or without a release for this host.",
     ),
     _histogram(
         "dewy.poll.duration",
-        "Time that the registry took to tell what is newest.",
+        "Time that the registry took to name the newest release.",
         bounds=LOOK_BOUNDS,
     ),
     _counter(
         "dewy.remote.requests.total",
-        "HTTP requests that dewy made itself, by what was answered; `failed` is no "
-        "answer. Those of the clients of S3, Google and Consul are not among them.",
+        "HTTP requests that dewy made itself, by status; `failed` stands for no "
+        "answer. Those of the clients for S3, Google and Consul are not included.",
         "host",
         "status",
     ),
     _gauge(
         "dewy.remote.ratelimit.remaining",
-        "Requests that a host will still answer, where it said so.",
+        "Requests left until the rate limit of a host, if the host states it.",
         "host",
     ),
     _counter(
         "dewy.notices.total",
-        "Notices, by the scheme of the notifier and by what came of them: `delivered`, "
-        "`failed` for each attempt that did, `lost` if none is made any more.",
+        "Notices, by scheme of the notifier and by outcome: `delivered`, `failed` for "
+        "each failed attempt, `lost` if dewy gave up.",
         "kind",
         "outcome",
     ),
@@ -282,10 +286,12 @@ _ALL = (
         "Notifiers whose last attempt failed, by scheme.",
         "kind",
     ),
-    _gauge("dewy.poll.last.timestamp", "When it looked, since the epoch.", unit="s"),
+    _gauge(
+        "dewy.poll.last.timestamp", "Time of the last poll, since the epoch.", unit="s"
+    ),
     _gauge(
         "dewy.build.info",
-        "1, with what this dewy is.",
+        "1, with labels that describe this dewy.",
         "version",
         "python",
         "relay",

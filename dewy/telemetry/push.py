@@ -214,21 +214,24 @@ def _credentials(environ: Mapping[str, str]) -> grpc.ChannelCredentials | None:
 EXPORTERS = "opentelemetry.exporter.otlp"
 
 _ANSWERS = {
-    StatusCode.UNAVAILABLE: "it could not be reached, or broke the connection off",
+    StatusCode.UNAVAILABLE: "it could not be reached, or broke off the connection",
     StatusCode.DEADLINE_EXCEEDED: "it did not answer in time",
     StatusCode.UNAUTHENTICATED: (
-        "it does not know us: check OTEL_EXPORTER_OTLP_HEADERS"
+        "it does not recognise dewy: check OTEL_EXPORTER_OTLP_HEADERS"
     ),
     StatusCode.PERMISSION_DENIED: (
-        "it does not let us: check OTEL_EXPORTER_OTLP_HEADERS"
+        "it refuses access: check OTEL_EXPORTER_OTLP_HEADERS"
     ),
-    StatusCode.UNIMPLEMENTED: "it speaks no OTLP: is the address right?",
-    StatusCode.RESOURCE_EXHAUSTED: "it is told too much or too often",
+    StatusCode.UNIMPLEMENTED: "it does not speak OTLP: is the address right?",
+    StatusCode.RESOURCE_EXHAUSTED: "it gets too much, or too often",
 }
 # Of the C core's own words about a connection that could not be made, in this order.
 _SIGNS = (
     ("HTTP proxy returned", "the proxy does not connect to it: check HTTPS_PROXY"),
-    ("WRONG_VERSION_NUMBER", "it speaks no TLS: add --otlp-insecure if that is meant"),
+    (
+        "WRONG_VERSION_NUMBER",
+        "it does not speak TLS: add --otlp-insecure if that is intended",
+    ),
     ("CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted"),
     ("certificate signature failure", "its certificate is not trusted"),
     ("Hostname Verification", "its certificate has another name"),

@@ -157,8 +157,8 @@ async def test_end_of_dewy_that_is_stopping_is_waited_for(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("phase", "told"),
     [
-        (STARTING, "is starting; say it again$"),
-        (STOPPING, "is stopping; say it again once it has ended$"),
+        (STARTING, "is starting; try again$"),
+        (STOPPING, "is stopping; try again once it has ended$"),
         (UNREACHABLE, "answers no command; its log says why$"),
     ],
 )

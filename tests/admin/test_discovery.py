@@ -60,7 +60,7 @@ async def test_other_answers_are_told(answer: object) -> None:
     """As what they are."""
     with (
         admin_apis({"/api/containers": answer}) as port,
-        pytest.raises(DewyError, match=f"port {port} does not tell its containers"),
+        pytest.raises(DewyError, match=f"port {port} does not report its containers"),
     ):
         await containers(port)
 

@@ -108,7 +108,7 @@ async def test_status_of_dewy_that_is_starting_is_that_on_disk(
     async with locked(worked.private, STARTING):
         status = await operate.look(worked)
 
-    assert status["degraded"][0].endswith("is starting; say it again")
+    assert status["degraded"][0].endswith("is starting; try again")
 
 
 async def test_verb_waits_for_another_that_has_the_root(worked: Settings) -> None:

@@ -67,9 +67,7 @@ async def test_disk_is_asked_in_place_of_a_dewy_that_does_not_answer(
         found = await why(worked, "v3", clock)
 
     assert "quarantined" == found["verdict"]
-    assert found["why"][0].endswith(
-        "is starting; say it again; what follows is from disk"
-    )
+    assert found["why"][0].endswith("is starting; try again; what follows is from disk")
 
 
 async def test_registry_of_a_file_that_cannot_be_read_is_not_called_missing(

@@ -43,7 +43,7 @@ async def test_notice_is_sent_through_each_notifier(
     told = await found(tmp_path, refusing, "mem://x", "nobody://x")
 
     assert [Level.OK, Level.OK, Level.MISTAKE] == [level for level, _ in told]
-    assert told[0][1].startswith(f"{receiver.url} took a test notice in ")
+    assert told[0][1].startswith(f"{receiver.url} accepted a test notice in ")
     assert "s3cret" not in str(told)
     (message,) = receiver.messages
     assert "dewy check --test-notifiers" in message["text"]

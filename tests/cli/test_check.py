@@ -226,7 +226,7 @@ def test_results_of_notifiers_are_told(dewy: Dewy, found: dict[str, Any]) -> Non
     assert "notifier" not in dewy("check", *words).out
     good = dewy("check", *words, "--test-notifiers")
     assert 0 == good.status
-    assert "ok:        notifier: mem://people took a test notice in" in good.out
+    assert "ok:        notifier: mem://people accepted a test notice in" in good.out
     with socket.create_server(("127.0.0.1", 0)) as server:
         place = f"http://127.0.0.1:{server.getsockname()[1]}"
     bad = dewy("check", *words, "--notifier", f"{place}/s3cret", "--test-notifiers")

@@ -29,7 +29,7 @@ def test_daemon_gets_settings_from_options_and_file(
     )
     assert (PortMapping(8080, 80),) == served[0].port_mappings
     assert ("-e", "A=b", "--restart=no") == served[0].run_options
-    assert ("run option --restart has no effect: dewy starts it again",) == (
+    assert ("run option --restart has no effect: dewy restarts replicas",) == (
         served[0].cautions
     )
 

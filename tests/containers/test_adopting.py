@@ -204,7 +204,7 @@ async def test_unhealthy_replicas_serve_while_nothing_else_does(
     async with benched(tmp_path, host, answered=False, **given) as bench:
         assert ["v1"] * 3 == bench.serving()
         assert "v1" == await bench.ask()
-        assert "Unhealthy replica serves for want of another" in caplog.text
+        assert "Unhealthy replica serves, since no other does" in caplog.text
         assert "answered 400" in bench.replica_set.degraded()[0]
         assert "create" not in {call for call, _ in host.calls}
 
@@ -230,7 +230,7 @@ async def test_image_that_calls_itself_unhealthy_serves_while_nothing_else_does(
         assert ["v1"] * 3 == bench.serving()
         assert "v1" == await bench.ask()
         assert "HEALTHCHECK" in bench.replica_set.degraded()[0]
-    assert "Unhealthy replica serves for want of another" in caplog.text
+    assert "Unhealthy replica serves, since no other does" in caplog.text
 
 
 async def test_healthcheck_that_hangs_does_not_hold_up_adoption(

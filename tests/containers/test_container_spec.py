@@ -194,4 +194,4 @@ def test_a_port_that_cannot_be_told_is_an_error_with_its_remedy(
     with pytest.raises(DeploymentError, match=why) as caught:
         container_ports((PortMapping(80),), replace(IMAGE, ports=ports))
 
-    assert str(caught.value).endswith("say --port 80:PORT")
+    assert str(caught.value).endswith("use --port 80:PORT")

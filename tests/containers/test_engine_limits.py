@@ -21,7 +21,10 @@ LIMITS = EngineLimits(frozenset({"runc", "runsc"}), 2)
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--runtime", "nonesuch"), "--runtime nonesuch is none of the engine's: runc"),
+        (
+            ("--runtime", "nonesuch"),
+            "--runtime nonesuch is not one of the engine's: runc",
+        ),
         (("--cpus", "64"), "--cpus 64 must be 2 or less"),
     ],
 )

@@ -91,7 +91,7 @@ async def test_replica_that_connects_serves_where_none_was_ever_healthy(
 
         assert "v1" == await bench.ask()
         assert "answered 404" in bench.replica_set.degraded()[0]
-    assert "Unhealthy replica serves for want of another" in caplog.text
+    assert "Unhealthy replica serves, since no other does" in caplog.text
 
 
 @asynccontextmanager

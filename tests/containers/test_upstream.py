@@ -85,7 +85,7 @@ def test_another_hosts_engine_is_refused(wanted: str, engine: MemoryEngine):
     engine.local = False
     require_reach(engine, "direct")
 
-    with pytest.raises(ConfigError, match=rf"^--upstream {wanted}: .* another host's"):
+    with pytest.raises(ConfigError, match=rf"^--upstream {wanted}: .* on another host"):
         require_reach(engine, wanted)
 
 

@@ -17,7 +17,7 @@ from dewy.remotes.objects import s3_errors as s3
 
 Translated = Callable[..., AbstractContextManager[None]]
 
-BROKEN = "broke the connection off"
+BROKEN = "broke off the connection"
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ async def test_another_hosts_engine_is_refused(
     engine = MemoryEngine(host)
     engine.local = False
     monkeypatch.setattr(container, "open_engine", lambda *given: nullcontext(engine))
-    with pytest.raises(ConfigError, match=r"^--upstream published: .* another host's"):
+    with pytest.raises(ConfigError, match=r"^--upstream published: .* on another host"):
         await alive(tmp_path, host).__aenter__()
 
 

@@ -89,7 +89,7 @@ async def test_proxy_pauses_and_resumes(running: Frontend, tmp_path: Path) -> No
     streams = [await connected(port) for port in ports]
     assert [0, 0] == [port.stats().accepted for port in ports]
     told = await ask(private, "resume", through=PROXY_SOCKET)
-    assert "connections are taken again" == told["message"]
+    assert "connections are accepted again" == told["message"]
     await eventually(lambda: [1, 1] == [port.stats().accepted for port in ports])
     for _, writer in streams:
         writer.close()

@@ -59,7 +59,7 @@ async def test_drain_is_cut_short_before_shutdown_timeout(
         await signals.hurry.wait()
 
     assert not left.is_set()
-    assert ["Killing what still drains, for --shutdown-timeout is nearly over"] == [
+    assert ["Killing what still drains, since --shutdown-timeout is nearly over"] == [
         record.getMessage() for record in caplog.records
     ]
 

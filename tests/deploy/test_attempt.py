@@ -19,7 +19,7 @@ def test_each_step_is_logged_once_with_id(caplog: pytest.LogCaptureFixture) -> N
     told = [(r.levelname, r.msg, r.__dict__["step"]) for r in caplog.records]
     assert [
         ("INFO", "Deployment started", "fetch"),
-        ("INFO", "Deployment went on", "start"),
+        ("INFO", "Deployment step", "start"),
         ("INFO", "Deployed", "done"),
     ] == told
     for record in caplog.records:

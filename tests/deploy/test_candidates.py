@@ -152,7 +152,7 @@ async def test_nothing_to_have_is_an_error_that_counts() -> None:
 
     names = [each.name for each in caught.value.refused]
     assert ["v1.1.0", "v1.0.0", "latest"] == names
-    assert f"{ELSEWHERE}; nor can it have any of the 1 older" == str(caught.value)
+    assert f"{ELSEWHERE}; nor any of the 1 older" == str(caught.value)
     assert OLD == caught.value.since
 
 
@@ -255,7 +255,7 @@ async def test_nothing_in_between_is_tried_after_a_rollback() -> None:
 
     assert Action.WAIT is waits.decision.action
     assert (
-        "v1.0.0 was gone back to from v1.2.0, so v1.1.0 is not tried by itself; "
+        "v1.0.0 runs after a rollback from v1.2.0, so v1.1.0 is not tried by itself; "
         "`dewy deploy v1.1.0` does"
     ) == waits.decision.reason
 
@@ -383,7 +383,8 @@ def test_versions_passed_over_that_are_not_named_are_counted() -> None:
     found = Found(None, Decision(Action.DEPLOY, "v1.0.0 is new"), passed)
 
     assert (
-        "the newest that could be had; passed over: v1.4.0, v1.3.0, v1.2.0 and 1 more"
+        "the newest that this host can have; passed over: v1.4.0, v1.3.0, v1.2.0 and "
+        "1 more"
     ) == found.why
     assert replace(found, passed_over=passed[1:]).why.endswith("v1.2.0, v1.1.0")
     assert "" == replace(found, passed_over=()).why

@@ -118,7 +118,7 @@ async def test_committed_change_is_not_cancelled() -> None:
 @pytest.mark.parametrize(
     ("preempt", "reason"),
     [
-        ("asked for by operator", "whoever asked for it has left"),
+        ("asked for by operator", "its client disconnected"),
         ("", "dewy is stopping"),
     ],
 )

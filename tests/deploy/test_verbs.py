@@ -315,8 +315,8 @@ def test_deploy_is_refused_under_hold() -> None:
     """And says what can be done; a provisional hold keeps out nothing named."""
     provisional = replace(HELD, provisional=True)
     told = (
-        "this root is on hold; say `dewy unhold` first, "
-        "or `dewy rollback VERSION` for a version it had"
+        "this root is on hold; run `dewy unhold` first, or "
+        "`dewy rollback VERSION` for a version that it had"
     )
 
     assert told == refusal(deploy, HELD, "v2") == refusal(deploy, provisional, None)
@@ -355,7 +355,7 @@ def test_rollback_stays_at_stand_in_for_release_that_is_gone(
     after, message = rollback(GONE, version, CLOCK)
     left = after.quarantine.find("v3", "three")
 
-    assert "v2 runs on; v3 stays out until `dewy retry v3`" == message
+    assert "v2 keeps running; v3 stays out until `dewy retry v3`" == message
     assert left is not None
     assert (BY_OPERATOR, None, "operator") == (left.reason, left.until, left.by)
     kept_out = Quarantine((left,))

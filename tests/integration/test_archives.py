@@ -67,5 +67,5 @@ async def test_links_outside_are_refused_where_files_are_kept(tmp_path: Path) ->
     async with dewy:
         reason = await dewy.refuses(VERSION)
 
-    assert "--absolute-links allow takes such links" in reason
+    assert "--absolute-links allow accepts such links" in reason
     assert {} == roots.releases(dewy.root)

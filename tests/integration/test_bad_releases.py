@@ -99,7 +99,7 @@ RELEASES = {
         lambda: crashing(programs.CRASHES),
     ),
     "never gets ready": Bad(
-        "did not say READY=1 within 3 s",
+        "did not send READY=1 within 3 s",
         "start",
         lambda: crashing(programs.NEVER_READY),
         options=NOTIFY,

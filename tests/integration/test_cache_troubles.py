@@ -112,7 +112,7 @@ async def test_undersized_cache_directory_does_not_block_deployments(
 ) -> None:
     await deploys_twice(upstream, tmp_path, f"file://{tmp_path}/cache?max-size=1kB")
 
-    assert {"Left out of the cache, which is too small"} == set(warnings(caplog))
+    assert {"Not cached: larger than the cache"} == set(warnings(caplog))
 
 
 async def deploys_twice(upstream: Upstream, directory: Path, cache: str) -> None:

@@ -96,5 +96,5 @@ async def test_application_never_found_well_serves_until_a_good_release(
             assert ["v1.0.0", "v1.1.0"] == outages.versions
 
     assert any("unhealthy" in each for each in told["degraded"])
-    assert "Unhealthy replica serves for want of another" in dewy.log
+    assert "Unhealthy replica serves, since no other does" in dewy.log
     assert 0 == unanswered

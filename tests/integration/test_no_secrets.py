@@ -195,7 +195,9 @@ def whole(told: Receiver) -> bytes:
 def failure(told: Receiver) -> dict[str, Any]:
     """The notice of what failed: the version, where, why, and what dewy did."""
     (found,) = [each for each in told.messages if each.get("kind") == "error"]
-    assert re.match(r"v1\.1\.0 failed at start: .+; v1\.0\.0 runs on$", found["text"])
+    assert re.match(
+        r"v1\.1\.0 failed at start: .+; v1\.0\.0 keeps running$", found["text"]
+    )
     return found
 
 

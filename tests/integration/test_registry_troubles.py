@@ -38,7 +38,7 @@ TROUBLES = {
     "nothing": (Fault(body=b""), "not JSON"),
     "encoded wrongly": (
         Fault(body=b"[]", headers={"Content-Encoding": "gzip"}),
-        "broke the connection off",
+        "broke off the connection",
     ),
 }
 

@@ -166,7 +166,7 @@ async def test_verbs_reach_a_root_where_no_dewy_runs(dewy):
 
 
 async def test_a_slip_of_the_working_directory_is_noticed(tmp_path):
-    assert_refused(await say(tmp_path, "hold"), "no dewy ever worked in")
+    assert_refused(await say(tmp_path, "hold"), "no dewy has ever worked in")
 
 
 async def test_once_deploys_and_leaves(tmp_path):

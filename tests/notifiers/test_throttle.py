@@ -23,7 +23,7 @@ async def test_errors_after_the_third_are_not_told(time: Time) -> None:
 
     texts = [notice.text for notice in told.sent]
     assert ["error 1", "error 2"] == texts[:2]
-    assert texts[2].startswith("error 3\nNo more errors are told")
+    assert texts[2].startswith("error 3\nNo more errors will be sent")
     assert 3 == len(texts)
 
 

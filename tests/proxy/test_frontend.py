@@ -82,7 +82,7 @@ async def test_port_that_cannot_be_opened_changes_nothing(
     endpoint = (await application("it")).endpoint
     found = await fronted(backends=(endpoint,))
     wanted = (LOOPBACK, Endpoint("127.0.0.2", 0), Endpoint("192.0.2.1", 1))
-    with pytest.raises(DewyError, match="cannot be listened at"):
+    with pytest.raises(DewyError, match="cannot be opened"):
         await found.apply(
             replace(found.settings, listen=wanted, backends=(Endpoint("127.0.0.1", 1),))
         )

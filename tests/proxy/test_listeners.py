@@ -42,7 +42,7 @@ async def test_other_file_is_not_taken_away(tmp_path: Path) -> None:
 
 async def test_address_of_another_host_is_an_error() -> None:
     """The message says which and why."""
-    with pytest.raises(DewyError, match=r"192\.0\.2\.1:1 cannot be listened at"):
+    with pytest.raises(DewyError, match=r"192\.0\.2\.1:1 cannot be opened"):
         await listen(Endpoint("192.0.2.1", 1))
 
 

@@ -344,7 +344,7 @@ async def test_release_whose_upload_broke_off_is_passed_over_at_once(
         await candidates.details(candidates.versions[0])
 
     assert caught.value.unfinished
-    assert str(caught.value).endswith(f"not uploaded to the end: {ARTIFACT}")
+    assert str(caught.value).endswith(f"upload not finished: {ARTIFACT}")
     assert "v1.0.0" == (await passed(registry))[0]
 
 
@@ -398,7 +398,7 @@ async def test_public_repository_needs_no_token(
     assert "v1.0.0" == release.tag
     assert [200] == server.statuses
     assert "Authorization" not in server.seen[0].headers
-    with pytest.raises(RemoteError, match="takes no record without a token"):
+    with pytest.raises(RemoteError, match="accepts no report without a token"):
         await registry.report(deployment(release))
 
 

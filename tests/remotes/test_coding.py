@@ -70,7 +70,9 @@ def test_published_size_decides(tmp_path: Path) -> None:
 
 
 def test_coding_that_cannot_be_taken_off_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RemoteError, match="sends app in the coding br, though it was"):
+    with pytest.raises(
+        RemoteError, match="sends app in the encoding br, though it was"
+    ):
         removed(tmp_path, b"whatever", "app", "br")
 
 

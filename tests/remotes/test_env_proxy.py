@@ -180,7 +180,7 @@ async def test_proxy_that_is_not_there_is_told_with_the_reason(
 @pytest.mark.parametrize(
     ("scheme", "answer", "said"),
     [
-        ("http", b"", "broke the connection off"),
+        ("http", b"", "broke off the connection"),
         ("https", b"HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n", "answered 502"),
     ],
 )

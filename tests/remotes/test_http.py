@@ -300,4 +300,4 @@ def test_broken_connections_are_told_in_words(failure: Exception, how: str) -> N
     with pytest.raises(RemoteError) as caught, http.translated("example.com"):
         raise failure
 
-    assert f"example.com broke the connection off{how}" == str(caught.value)
+    assert f"example.com broke off the connection{how}" == str(caught.value)

@@ -55,7 +55,7 @@ async def test_being_alive_is_enough_where_ready_is_not_required(
 
 @pytest.mark.parametrize(("ready", "notifies"), [("auto", True), ("notify", False)])
 async def test_missing_required_ready_fails_start(ready: str, notifies: bool):
-    with pytest.raises(StartFailed, match=r"it did not say READY=1 within 0.01 s"):
+    with pytest.raises(StartFailed, match=r"it did not send READY=1 within 0.01 s"):
         await started(ready, notifies=notifies, says=False, start_timeout=0.01)
 
 

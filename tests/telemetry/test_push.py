@@ -134,7 +134,7 @@ async def test_undelivered_telemetry_is_delivered_after_outage(
     assert 4 == len(collector.spans)
     said = [record.message for record in caplog.records]
     reasons = [r.error for r in caplog.records if hasattr(r, "error")]
-    assert ["it speaks no OTLP: is the address right?"] * 2 == reasons
+    assert ["it does not speak OTLP: is the address right?"] * 2 == reasons
     assert [
         "Pushing telemetry",
         *("Telemetry not delivered", "Telemetry is delivered again"),

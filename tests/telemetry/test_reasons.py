@@ -46,7 +46,7 @@ def fail(code: StatusCode, details: str) -> None:
         ("UNAVAILABLE", "odd", "could not be reached, or broke"),
         ("DEADLINE_EXCEEDED", "Deadline Exceeded", "did not answer in time"),
         ("UNAUTHENTICATED", "hunter2", "OTEL_EXPORTER_OTLP_HEADERS"),
-        ("UNIMPLEMENTED", "", "speaks no OTLP"),
+        ("UNIMPLEMENTED", "", "does not speak OTLP"),
         ("INTERNAL", "hunter2", "it answered INTERNAL"),
     ],
 )

@@ -138,7 +138,7 @@ async def _lines(
     while chunk := await _chunk(wire, answer):
         *lines, buffer = (buffer + chunk).split(b"\n")
         if len(buffer) > LONGEST_LINE:
-            raise EngineError(f"{wire.title} tells events without end")
+            raise EngineError(f"{wire.title} sends an event without end")
         for line in filter(None, map(bytes.strip, lines)):
             yield await _object(wire, line)
 

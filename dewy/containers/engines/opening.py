@@ -157,7 +157,7 @@ def _named(variable: str, value: str) -> EngineAddress:
     if scheme == "ssh":
         raise ConfigError(
             f"{variable}={shown} is out of reach: dewy runs on the engine's own host "
-            "and wants its socket, such as unix:///run/docker.sock"
+            "and needs its socket, such as unix:///run/docker.sock"
         )
     if scheme == "unix" and rest.startswith("/"):
         return EngineAddress(value, variable)
@@ -249,7 +249,7 @@ def missing(
     other = "docker" if runtime == "podman" else "podman"
     return (
         f"{option}: {title} is not running here (tried {tried}); {start}, "
-        f"or set {VARIABLES[runtime]}, or say --runtime {other}"
+        f"or set {VARIABLES[runtime]}, or use --runtime {other}"
     )
 
 
@@ -281,8 +281,8 @@ async def open_engine(
             raise EngineError(_silent(runtime, place, exc)) from exc
         if runtime == "podman" and engine.flavour == "docker":
             raise ConfigError(
-                f"--runtime podman: Docker answers at {place.shown}; "
-                "say --runtime docker"
+                f"--runtime podman: Docker answers at {place.shown}; use --runtime "
+                "docker"
             )
         yield engine
 

@@ -120,7 +120,7 @@ def _finish(made: Builder) -> None:
     if made.network in SHARED and made.aliases:
         raise ConfigError(
             f"run option --network-alias has no meaning in --network {made.network}: "
-            "only networks of your own know names"
+            "only networks that you created resolve names"
         )
     # Files come first, wherever they stand.
     env = {**made.env_files, **made.env}
@@ -181,7 +181,7 @@ def _runtime(made: Builder, given: Given, value: str) -> str:
 def _log_driver(made: Builder, given: Given, value: str) -> str:
     if value == "none":
         made.caution(
-            f"{given.what} none: failures are told without a container's last lines"
+            f"{given.what} none: failures are reported without a container's last lines"
         )
     return value
 

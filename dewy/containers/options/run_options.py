@@ -115,62 +115,107 @@ _ALL = (
     RunOption(
         "env", (), _verbatim, "NAME[=VALUE]", "environment variable", "e", PAIRS, True
     ),
-    RunOption("env-file", (), text, "PATH", "file of such variables", "", LIST),
-    RunOption("user", ("User",), USER, "USER[:GROUP]", "whom it runs as", "u"),
+    RunOption("env-file", (), text, "PATH", "file of environment variables", "", LIST),
+    RunOption("user", ("User",), USER, "USER[:GROUP]", "user of the process", "u"),
     RunOption(
-        "group-add", (HOST, "GroupAdd"), text, "GROUP", "further group", "", LIST
+        "group-add", (HOST, "GroupAdd"), text, "GROUP", "additional group", "", LIST
     ),
     RunOption("workdir", ("WorkingDir",), absolute, "PATH", "working directory", "w"),
     RunOption("entrypoint", ("Entrypoint",), _words, "PATH", "instead of the image's"),
-    RunOption("init", (HOST, "Init"), flag, "", "an init reaps its processes"),
+    RunOption("init", (HOST, "Init"), flag, "", "run an init that reaps processes"),
+    RunOption("stop-signal", ("StopSignal",), SIGNAL, "SIGNAL", "signal that stops it"),
     RunOption(
-        "stop-signal", ("StopSignal",), SIGNAL, "SIGNAL", "what tells it to stop"
+        "stop-timeout",
+        (),
+        whole(0, 10**6),
+        "SECONDS",
+        "time between stop signal and SIGKILL",
     ),
-    RunOption("stop-timeout", (), whole(0, 10**6), "SECONDS", "until it is killed"),
-    RunOption("platform", (), PLATFORM, "OS/ARCH", "of the image"),
+    RunOption("platform", (), PLATFORM, "OS/ARCH", "platform of the image"),
     # Files.
-    RunOption("volume", (), text, "[SOURCE:]PLACE[:MODES]", "directory", "v", LIST),
-    RunOption("mount", (), text, "KEY=VALUE,…", "the same, in words", "", LIST, True),
+    RunOption(
+        "volume",
+        (),
+        text,
+        "[SOURCE:]PLACE[:MODES]",
+        "directory or volume to mount",
+        "v",
+        LIST,
+    ),
+    RunOption(
+        "mount", (), text, "KEY=VALUE,…", "the same, as keys and values", "", LIST, True
+    ),
     RunOption("tmpfs", (), text, "PLACE[:OPTIONS]", "directory in memory", "", LIST),
-    RunOption("read-only", (HOST, "ReadonlyRootfs"), flag, "", "no other is written"),
-    RunOption("shm-size", (HOST, "ShmSize"), size, "SIZE", "of /dev/shm"),
+    RunOption(
+        "read-only",
+        (HOST, "ReadonlyRootfs"),
+        flag,
+        "",
+        "make the root file system read-only",
+    ),
+    RunOption("shm-size", (HOST, "ShmSize"), size, "SIZE", "size of /dev/shm"),
     RunOption(
         "storage-opt",
         (HOST, "StorageOpt"),
         pair,
         "KEY=VALUE",
-        "of its layer",
+        "option of the container's layer",
         "",
         PAIRS,
     ),
     # Limits.
-    RunOption("memory", (HOST, "Memory"), size, "SIZE", "limit", "m"),
-    RunOption("memory-reservation", (HOST, "MemoryReservation"), size, "SIZE", "soft"),
-    RunOption("memory-swap", (HOST, "MemorySwap"), swap, "SIZE", "with swap; -1: any"),
+    RunOption("memory", (HOST, "Memory"), size, "SIZE", "memory limit", "m"),
+    RunOption(
+        "memory-reservation",
+        (HOST, "MemoryReservation"),
+        size,
+        "SIZE",
+        "soft memory limit",
+    ),
+    RunOption(
+        "memory-swap",
+        (HOST, "MemorySwap"),
+        swap,
+        "SIZE",
+        "limit of memory and swap; -1 for none",
+    ),
     RunOption(
         "memory-swappiness",
         (HOST, "MemorySwappiness"),
         whole(0, 100),
         "NUMBER",
-        "0–100",
+        "tendency to swap, 0–100",
     ),
-    RunOption("cpus", (HOST, "NanoCpus"), cpus, "NUMBER", "processors, such as 1.5"),
     RunOption(
-        "cpu-shares", (HOST, "CpuShares"), whole(0, 2**18), "NUMBER", "weight", "c"
+        "cpus", (HOST, "NanoCpus"), cpus, "NUMBER", "number of processors, such as 1.5"
+    ),
+    RunOption(
+        "cpu-shares",
+        (HOST, "CpuShares"),
+        whole(0, 2**18),
+        "NUMBER",
+        "relative share of processor time",
+        "c",
     ),
     RunOption("cpu-period", (HOST, "CpuPeriod"), whole(0, 10**6), "NUMBER", "in µs"),
     RunOption("cpu-quota", (HOST, "CpuQuota"), whole(-1, 10**9), "NUMBER", "in µs"),
-    RunOption("cpuset-cpus", (HOST, "CpusetCpus"), CPUSET, "LIST", "which processors"),
+    RunOption("cpuset-cpus", (HOST, "CpusetCpus"), CPUSET, "LIST", "processors to use"),
     RunOption(
-        "cpuset-mems", (HOST, "CpusetMems"), CPUSET, "LIST", "which memory nodes"
+        "cpuset-mems", (HOST, "CpusetMems"), CPUSET, "LIST", "memory nodes to use"
     ),
-    RunOption("pids-limit", (HOST, "PidsLimit"), whole(-1, 2**31), "NUMBER", "-1: any"),
+    RunOption(
+        "pids-limit",
+        (HOST, "PidsLimit"),
+        whole(-1, 2**31),
+        "NUMBER",
+        "number of processes; -1 for any",
+    ),
     RunOption(
         "ulimit",
         (HOST, "Ulimits"),
         ulimit,
         "NAME=SOFT[:HARD]",
-        "such as nofile",
+        "resource limit, such as nofile",
         "",
         PAIRS,
     ),
@@ -179,40 +224,68 @@ _ALL = (
         (HOST, "OomScoreAdj"),
         whole(-1000, 1000),
         "NUMBER",
-        "-1000–1000",
+        "preference of the OOM killer, -1000–1000",
     ),
     RunOption("oom-kill-disable", (HOST, "OomKillDisable"), flag, "", "needs --memory"),
     RunOption(
-        "gpus", (HOST, "DeviceRequests"), gpus, "all|NUMBER|…", "devices", "", LIST
+        "gpus", (HOST, "DeviceRequests"), gpus, "all|NUMBER|…", "GPUs to use", "", LIST
     ),
-    RunOption("cap-drop", (HOST, "CapDrop"), capability, "NAME", "ALL too", "", LIST),
-    RunOption("sysctl", (HOST, "Sysctls"), pair, "KEY=VALUE", "of its own", "", PAIRS),
-    RunOption("runtime", (HOST, "Runtime"), NAME, "NAME", "what runs it, as runsc"),
+    RunOption(
+        "cap-drop",
+        (HOST, "CapDrop"),
+        capability,
+        "NAME",
+        "capability to drop, or ALL",
+        "",
+        LIST,
+    ),
+    RunOption(
+        "sysctl",
+        (HOST, "Sysctls"),
+        pair,
+        "KEY=VALUE",
+        "kernel parameter of its namespace",
+        "",
+        PAIRS,
+    ),
+    RunOption("runtime", (HOST, "Runtime"), NAME, "NAME", "OCI runtime, such as runsc"),
     RunOption(
         "blkio-weight",
         (HOST, "BlkioWeight"),
         whole(0, 1000),
         "NUMBER",
-        "10–1000",
+        "relative share of block I/O, 10–1000",
     ),
-    RunOption("cgroup-parent", (HOST, "CgroupParent"), text, "PATH", "its slice"),
-    RunOption("cgroupns", (HOST, "CgroupnsMode"), PRIVATE, "private", "cgroups"),
-    RunOption("ipc", (HOST, "IpcMode"), IPC, "private|none|…", "shared memory"),
+    RunOption(
+        "cgroup-parent", (HOST, "CgroupParent"), text, "PATH", "parent of its cgroup"
+    ),
+    RunOption(
+        "cgroupns", (HOST, "CgroupnsMode"), PRIVATE, "private", "cgroup namespace"
+    ),
+    RunOption("ipc", (HOST, "IpcMode"), IPC, "private|none|…", "IPC namespace"),
     RunOption(
         "security-opt",
         (HOST, "SecurityOpt"),
         HARDENING,
         "no-new-privileges",
-        "no more rights by setuid",
+        "no new privileges through setuid programs",
         "",
         LIST,
     ),
     # Names and networks.
-    RunOption("name", (), NAME, "NAME", "how the names of containers begin"),
+    RunOption("name", (), NAME, "NAME", "beginning of the containers' names"),
     RunOption("hostname", ("Hostname",), HOSTNAME, "NAME", "of every replica", "h"),
     RunOption("domainname", ("Domainname",), HOSTNAME, "NAME", "of every replica"),
-    RunOption("network", (), text, "NAME", "instead of one of its own"),
-    RunOption("network-alias", (), HOSTNAME, "NAME", "for all replicas", "", LIST),
+    RunOption("network", (), text, "NAME", "instead of a network of its own"),
+    RunOption(
+        "network-alias",
+        (),
+        HOSTNAME,
+        "NAME",
+        "name of all replicas in the network",
+        "",
+        LIST,
+    ),
     RunOption(
         "add-host",
         (HOST, "ExtraHosts"),
@@ -227,7 +300,13 @@ _ALL = (
         "dns-search", (HOST, "DnsSearch"), text, "DOMAIN", "search domain", "", LIST
     ),
     RunOption(
-        "dns-option", (HOST, "DnsOptions"), text, "OPTION", "of the resolver", "", LIST
+        "dns-option",
+        (HOST, "DnsOptions"),
+        text,
+        "OPTION",
+        "option of the resolver",
+        "",
+        LIST,
     ),
     # Labels and the like.
     RunOption(
@@ -252,7 +331,7 @@ _ALL = (
         (HOST, "LogConfig", "Config"),
         pair,
         "KEY=VALUE",
-        "of the driver",
+        "option of the log driver",
         "",
         PAIRS,
         True,
@@ -267,32 +346,44 @@ _ALL = (
         secret=True,
     ),
     RunOption(
-        "health-interval", (HEALTH, "Interval"), nanoseconds, "TIME", "between checks"
+        "health-interval",
+        (HEALTH, "Interval"),
+        nanoseconds,
+        "TIME",
+        "time between checks",
     ),
     RunOption(
-        "health-timeout", (HEALTH, "Timeout"), nanoseconds, "TIME", "of one check"
+        "health-timeout",
+        (HEALTH, "Timeout"),
+        nanoseconds,
+        "TIME",
+        "time limit of one check",
     ),
     RunOption(
         "health-start-period",
         (HEALTH, "StartPeriod"),
         nanoseconds,
         "TIME",
-        "in which it may fail",
+        "time at the start in which checks may fail",
     ),
     RunOption(
         "health-retries",
         (HEALTH, "Retries"),
         whole(0, 10**6),
         "NUMBER",
-        "until unhealthy",
+        "failures until unhealthy",
     ),
-    RunOption("no-healthcheck", (), flag, "", "pass over the image's"),
+    RunOption("no-healthcheck", (), flag, "", "ignore the image's HEALTHCHECK"),
     # Accepted, because unit files of the original have them.
-    RunOption("restart", (), _verbatim, "POLICY", "no effect: dewy starts it again"),
-    RunOption("quiet", (), flag, "", "no effect: dewy pulls by itself", "q"),
+    RunOption("restart", (), _verbatim, "POLICY", "no effect: dewy restarts replicas"),
+    RunOption("quiet", (), flag, "", "no effect: dewy pulls images itself", "q"),
     RunOption("pull", (), _verbatim, "POLICY", "no effect: dewy pulls by digest"),
     RunOption(
-        "rm", (), flag, "", "no effect: dewy removes what it replaced, after its logs"
+        "rm",
+        (),
+        flag,
+        "",
+        "no effect: dewy removes replaced containers, after reading their logs",
     ),
     RunOption("detach", (), flag, "", "no effect: dewy does not attach", "d"),
     RunOption("detach-keys", (), _verbatim, "KEYS", "no effect: dewy does not attach"),
@@ -303,12 +394,12 @@ _ALL = (
         (),
         _verbatim,
         "PORT",
-        "no effect: --port PROXY:CONTAINER leads there",
+        "no effect: use --port PROXY:CONTAINER",
         "",
         LIST,
     ),
-    RunOption("pid", (), PRIVATE, "private", "no effect: it has its own anyway"),
-    RunOption("uts", (), PRIVATE, "private", "no effect: it has its own anyway"),
+    RunOption("pid", (), PRIVATE, "private", "no effect: each container has its own"),
+    RunOption("uts", (), PRIVATE, "private", "no effect: each container has its own"),
 )
 
 RUN_OPTIONS = {option.name: option for option in _ALL}
@@ -318,7 +409,7 @@ SHORTS = {option.short: option.name for option in _ALL if option.short}
 
 
 _HOST = "it would open this host to the container"
-_DEVICE = "limits of devices are this host's own business; leave it out"
+_DEVICE = "limits of devices belong to this host; leave it out"
 _PROXY = "dewy's proxy is the way in; write --port PROXY:CONTAINER before --"
 _SHARED = "replicas cannot share it; leave it out"
 _LOOSE = "replicas run in the background, without a terminal; leave it out"
@@ -342,14 +433,14 @@ REFUSED = {
     "interactive": _LOOSE,
     "tty": _LOOSE,
     "attach": _LOOSE,
-    "cidfile": "`dewy container list --json` tells the ids",
-    "label-file": "its labels cannot be told from dewy's own; use --label",
+    "cidfile": "`dewy container list --json` shows the ids",
+    "label-file": "its labels could override dewy's own; use --label",
     "ip": _SHARED,
     "ip6": _SHARED,
     "link-local-ip": _SHARED,
     "mac-address": _SHARED,
-    "annotation": "dewy hands none to what runs containers; use --label",
-    "isolation": "Linux has one kind only; leave it out",
+    "annotation": "dewy passes no annotations to the runtime; use --label",
+    "isolation": "Linux has only one kind; leave it out",
     "volume-driver": "name it in --mount type=volume,volume-driver=…",
     "help": "`dewy container --help` shows the options that stand before --",
 }

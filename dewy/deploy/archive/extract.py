@@ -120,7 +120,9 @@ def _unpack(
         if not budget.entries:
             raise ArchiveError("holds nothing")
         if strip and not any(into.iterdir()):
-            raise ArchiveError(f"holds nothing that strip={strip} does not leave out")
+            raise ArchiveError(
+                f"holds nothing below the directories that strip={strip} leaves out"
+            )
         tree.finish()
         _require_program(into, rules.program)
         if rules.program and tree.make_executable(rules.program):

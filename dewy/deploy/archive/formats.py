@@ -64,7 +64,7 @@ def format_of(name: str) -> Format:
             return chosen
     if lower.endswith(UNSUPPORTED):
         raise ArchiveError(
-            f"{name} is packed in a format dewy does not read; use one of "
+            f"{name} is packed in a format that dewy does not read; use one of "
             + ", ".join(ENDINGS)
         )
     return Format.BARE

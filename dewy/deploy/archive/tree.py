@@ -147,7 +147,7 @@ class Tree:
             if not self._absolute_links:
                 raise ArchiveError(
                     f"entry {quoted(name)} leads outside the release directory, to "
-                    f"{quoted(target)}; --absolute-links allow takes such links"
+                    f"{quoted(target)}; --absolute-links allow accepts such links"
                 )
         else:
             self._check_stay((*place[:-1], *_split(target)), name)
@@ -201,7 +201,7 @@ class Tree:
             if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
             raise ArchiveError(
-                f"entry {quoted(name)} is to replace a directory that is not empty"
+                f"entry {quoted(name)} would replace a directory that is not empty"
             ) from exc
         self._recent = ((), ())
 
@@ -221,7 +221,7 @@ class Tree:
             else:
                 hops += 1
                 if hops > HOPS:
-                    raise ArchiveError(f"entry {quoted(name)} leads round in links")
+                    raise ArchiveError(f"entry {quoted(name)} is a circle of links")
                 if target.startswith("/"):
                     raise _AbsoluteLink(str(_outside(name)))
                 todo.extend(reversed(_split(target)))

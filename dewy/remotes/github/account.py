@@ -113,7 +113,7 @@ def _checked(name: str, stated: str) -> URL:
     if url.scheme not in ("http", "https") or not url.host or url.query_string:
         raise ConfigError(f"{name} is not of the form https://HOST/api/v3/")
     if url.user is not None:
-        raise ConfigError(f"{name} holds credentials; GITHUB_TOKEN is the place")
+        raise ConfigError(f"{name} holds credentials; use GITHUB_TOKEN instead")
     return url.with_path(f"{url.raw_path.rstrip('/')}/", encoded=True)
 
 
@@ -123,7 +123,7 @@ def _credentials(environ: Mapping[str, str]) -> PersonalToken | App | Anonymous:
     for name in ("GH_TOKEN", "GITHUB_TOKEN"):
         if token := environ.get(name, "").strip():
             if not (token.isascii() and token.isprintable()) or " " in token:
-                raise ConfigError(f"{name} holds characters that no token has")
+                raise ConfigError(f"{name} contains characters that no token has")
             return PersonalToken(token, name)
     return Anonymous()
 

@@ -153,7 +153,7 @@ class GitHub:
             raise RemoteError(f"{self._host} names no URL for uploads") from None
         if not trusted:
             raise RemoteError(
-                f"{self._host} sends uploads to {url.host}, which is not its own;"
+                f"{self._host} refers uploads to {url.host}, which is not its own;"
                 " nothing was sent"
             )
         return url

@@ -33,7 +33,10 @@ PUSHBACK = "grpc-retry-pushback-ms"
 
 # The C core's messages about a connection that it could not make, in this order.
 _UNREACHABLE = (
-    ("WRONG_VERSION_NUMBER", "speaks no TLS: add ?no-tls=true if that is meant"),
+    (
+        "WRONG_VERSION_NUMBER",
+        "does not speak TLS: add ?no-tls=true if that is intended",
+    ),
     (
         "Hostname Verification Check failed",
         "has a certificate of another name than the one in the URL",
@@ -57,10 +60,10 @@ _UNREACHABLE = (
 _CONNECTING = ("failed to connect", "errors resolving", "DNS resolution")
 _ANSWERS = {
     StatusCode.DEADLINE_EXCEEDED: "did not answer in time",
-    StatusCode.UNAUTHENTICATED: "does not know us: check cert= and key=",
-    StatusCode.PERMISSION_DENIED: "does not let us: check what cert= stands for",
+    StatusCode.UNAUTHENTICATED: "does not recognise dewy: check cert= and key=",
+    StatusCode.PERMISSION_DENIED: "refuses access: check the certificate of cert=",
     StatusCode.UNIMPLEMENTED: "knows no dewy.RegistryService: is the address right?",
-    StatusCode.INVALID_ARGUMENT: "does not take what it was asked",
+    StatusCode.INVALID_ARGUMENT: "does not accept the request",
 }
 
 
@@ -82,7 +85,7 @@ def refusal(
     if code is StatusCode.RESOURCE_EXHAUSTED:
         delay = _pushback(metadata)
         until = "later" if delay is None else f"in {delay:.0f} s"
-        text = f"{where} is asked too often: ask again {until}"
+        text = f"{where} gets too many requests: ask again {until}"
         return RateLimited(text, retry_after=delay)
     if code is StatusCode.UNAVAILABLE:
         return RemoteError(
@@ -94,7 +97,7 @@ def refusal(
 
 def _unavailable(endpoint: GRPCTarget, details: str) -> str:
     if not details.startswith(_CONNECTING):
-        return "is not available, or broke the connection off"
+        return "is not available, or broke off the connection"
     proxy = proxy_of(endpoint.address)
     if proxy and "HTTP proxy returned" in details:
         return _refused_by(proxy, details)

@@ -260,7 +260,7 @@ async def hurried(key: str, size: int) -> AsyncIterator[None]:
         async with asyncio.timeout(DEADLINE + size / SLOWEST):
             yield
     except TimeoutError:
-        raise RemoteError(f"{key} came along too slowly") from None
+        raise RemoteError(f"{key} arrived too slowly") from None
 
 
 @contextmanager
@@ -275,7 +275,7 @@ def understood(store: ObjectStore) -> Iterator[None]:
         yield
     except NONSENSE as exc:
         raise RemoteError(
-            f"{store} answers as no object store does: is the address right?"
+            f"{store} did not answer like an object store: is the address right?"
         ) from exc
 
 

@@ -375,7 +375,7 @@ class ResumableUpload:
         if self._broken:
             self._recall()
         if self._done < self._piece:
-            raise RemoteError("what was uploaded already has not been kept")
+            raise RemoteError("the part already uploaded has been lost")
         content = piece[self._done - self._piece :]
         last = self._done + len(content) - 1
         self._broken = bool(content)

@@ -32,7 +32,7 @@ CERTIFICATE = (
 )
 ADVICE: Mapping[int, str] = {
     401: f"these credentials were refused; {CREDENTIALS}",
-    403: "these credentials may not; the bucket's IAM policy says so",
+    403: "these credentials are not permitted; the bucket's IAM policy says so",
     404: "there is no such bucket",
 }
 DOWNGRADE = "redirects from https to plain http, where dewy does not go"
@@ -103,7 +103,7 @@ def complaint(where: str, exc: BaseException) -> RemoteError:
                 f"{where}: these credentials were refused; {CREDENTIALS}"
             )
         case auth.GoogleAuthError():
-            return Interrupted(f"{where}: no token was to be had ({_name(exc)})")
+            return Interrupted(f"{where}: no token could be obtained ({_name(exc)})")
         case requests.exceptions.SSLError():
             return Distrusted(f"{where} {CERTIFICATE}")
         case requests.Timeout() | TimeoutError():
@@ -113,7 +113,7 @@ def complaint(where: str, exc: BaseException) -> RemoteError:
         case requests.ConnectionError() if "NewConnection" in repr(exc):
             return Interrupted(f"{where} could not be reached")
         case _:
-            return Interrupted(f"{where} broke the connection off")
+            return Interrupted(f"{where} broke off the connection")
 
 
 def _name(exc: BaseException) -> str:

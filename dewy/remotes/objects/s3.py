@@ -160,7 +160,7 @@ class S3Store(ClientStore):
             answer = client.list_objects_v2(Bucket=self._bucket, **said)
         more = answer.get("NextContinuationToken", "")
         if answer.get("IsTruncated") and not more:
-            raise RemoteError(f"{self} lists only a part, and not how to go on")
+            raise RemoteError(f"{self} lists only a part, and not how to get the rest")
         return ObjectPage(
             tuple(_listed(entry) for entry in answer.get("Contents", ())),
             tuple(entry["Prefix"] for entry in answer.get("CommonPrefixes", ())),

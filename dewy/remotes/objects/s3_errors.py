@@ -32,7 +32,8 @@ _CLOCK = "set the clock of this host"
 ADVICE: Mapping[str, str] = {
     "NoSuchBucket": "there is no such bucket",
     "InvalidBucketName": "no bucket can have this name",
-    "AccessDenied": "these credentials may not; the bucket's policy or IAM says so",
+    "AccessDenied": "these credentials are not permitted; the bucket's policy or IAM "
+    "says so",
     "AllAccessDisabled": "the bucket is disabled",
     "InvalidAccessKeyId": _REFUSED,
     "SignatureDoesNotMatch": _REFUSED,
@@ -41,7 +42,7 @@ ADVICE: Mapping[str, str] = {
     "RequestTimeTooSkewed": _CLOCK,
     "RequestExpired": _CLOCK,
     "NotImplemented": "it does not know what was asked for",
-    "403": "these credentials may not; the bucket's policy or IAM says so",
+    "403": "these credentials are not permitted; the bucket's policy or IAM says so",
 }
 RENEWABLE = frozenset(
     {
@@ -170,6 +171,6 @@ def complaint(where: str, exc: aws.BotoCoreError) -> RemoteError:
         case aws.EndpointConnectionError():
             return Interrupted(f"{where} could not be reached")
         case aws.HTTPClientError() | aws.IncompleteReadError():
-            return Interrupted(f"{where} broke the connection off")
+            return Interrupted(f"{where} broke off the connection")
         case _:
             return RemoteError(f"{where} could not be asked ({type(exc).__name__})")

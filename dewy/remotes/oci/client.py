@@ -300,7 +300,7 @@ def _followed(reference: Reference, url: URL, link: str) -> URL:
         raise RemoteError(f"{reference.host} names no URL for further tags") from None
     if foreign:
         raise RemoteError(
-            f"{reference.host} sends for further tags to {target.host}, which is not"
+            f"{reference.host} refers for further tags to {target.host}, which is not"
             " its own; nothing was asked there"
         )
     # Behind a proxy a registry may not know its own scheme and port.

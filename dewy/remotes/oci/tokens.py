@@ -257,7 +257,7 @@ def _realm(reference: Reference, text: str) -> URL:
         raise RemoteError(f"{reference.host} names no URL for tokens")
     if url.scheme == "http" and not _may_be_plain(reference, url.host or ""):
         raise RemoteError(
-            f"{reference.host} sends for tokens to {url.host} by plain http; nothing"
+            f"{reference.host} refers for tokens to {url.host} by plain http; nothing"
             " was sent there (its realm should be https)"
         )
     return url.with_fragment(None)

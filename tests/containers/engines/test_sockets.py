@@ -81,7 +81,7 @@ def test_places_in_the_order_they_are_tried(
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ("ssh://me:secret@host", "wants its socket"),
+        ("ssh://me:secret@host", "needs its socket"),
         ("npipe:////./pipe/docker_engine", "must be of the form"),
         ("unix://relative", "must be of the form"),
         ("127.0.0.1:2375", "must be of the form"),

@@ -62,8 +62,8 @@ def test_ineffective_option_is_cautioned_once(drafted: Drafted) -> None:
 
     assert {} == made.body
     assert [
-        "run option --restart has no effect: dewy starts it again",
-        "run option -q has no effect: dewy pulls by itself",
+        "run option --restart has no effect: dewy restarts replicas",
+        "run option -q has no effect: dewy pulls images itself",
     ] == made.cautions
 
 

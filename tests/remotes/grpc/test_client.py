@@ -111,7 +111,7 @@ async def test_connection_that_is_not_trusted_says_why(
 
 async def test_tls_and_plaintext_do_not_meet(pair: Pair) -> None:
     async with served(GRPCServer()) as plain, served(GRPCServer(pair)) as encrypted:
-        with pytest.raises(RemoteError, match="speaks no TLS"):
+        with pytest.raises(RemoteError, match="does not speak TLS"):
             await tag(GRPCTarget(plain.address))
         with pytest.raises(RemoteError, match="does it want TLS"):
             await tag(GRPCTarget(encrypted.address, tls=False))

@@ -27,12 +27,12 @@ def refused(name: str, details: str = "hunter2", *, query: str = "", **metadata:
     ("name", "said"),
     [
         ("DEADLINE_EXCEEDED", "did not answer in time"),
-        ("UNAUTHENTICATED", "does not know us"),
-        ("PERMISSION_DENIED", "does not let us"),
+        ("UNAUTHENTICATED", "does not recognise dewy"),
+        ("PERMISSION_DENIED", "refuses access"),
         ("UNIMPLEMENTED", "knows no dewy.RegistryService"),
-        ("INVALID_ARGUMENT", "does not take what it was asked"),
+        ("INVALID_ARGUMENT", "does not accept the request"),
         ("INTERNAL", "answered INTERNAL"),
-        ("UNAVAILABLE", "is not available, or broke the connection off"),
+        ("UNAVAILABLE", "is not available, or broke off the connection"),
     ],
 )
 def test_status_is_explained_without_quoting_the_server(name: str, said: str) -> None:

@@ -348,7 +348,7 @@ async def test_upload_that_takes_too_long_is_aborted(
         return made
 
     monkeypatch.setattr(store, "upload", begin)
-    with pytest.raises(RemoteError, match="key came along too slowly"):
+    with pytest.raises(RemoteError, match="key arrived too slowly"):
         await objects.upload("key", tmp_path / "file")
 
     assert store.uploads[0].aborted
