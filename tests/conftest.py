@@ -27,8 +27,8 @@ from tests.parts import QUICK, REST, part_of
 # Not only the tests' own loop, but those of the threads and processes they start.
 os.environ["DEWY_LOOP"] = os.environ.get("DEWY_TEST_LOOP", "")
 
-# Fixtures: registries, images, and the engines of this machine.
-pytest_plugins = ["tests.standins.engines"]
+# Fixtures: an agent; registries, images, and the engines of this machine.
+pytest_plugins = ["tests.standins.agents", "tests.standins.engines"]
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 

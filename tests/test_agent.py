@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -22,21 +20,10 @@ from dewy.errors import (
     RemoteError,
 )
 from tests.eventually import eventually
-from tests.standins.agents import BEGUN, Hands, acting
+from tests.standins.agents import BEGUN, acting, version
 
 MINUTE = 60
 LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-async def hands(tmp_path: Path) -> AsyncIterator[Hands]:
-    async with acting(tmp_path) as hands:
-        yield hands
-
-
-def version(root: Path) -> str:
-    """What `current` holds."""
-    return (root / "current" / "VERSION").read_text()
 
 
 async def test_new_release_is_deployed_reported_and_announced(hands, tmp_path):

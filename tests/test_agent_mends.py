@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -14,19 +12,8 @@ from dewy.deploy.state import State
 from dewy.errors import NoRelease
 from dewy.operations import Operations
 from tests.eventually import eventually
-from tests.standins.agents import Hands, acting
+from tests.standins.agents import acting, version
 from tests.standins.unlisted import unlisted
-
-
-@pytest.fixture
-async def hands(tmp_path: Path) -> AsyncIterator[Hands]:
-    async with acting(tmp_path) as hands:
-        yield hands
-
-
-def version(root: Path) -> str:
-    """What `current` holds."""
-    return (root / "current" / "VERSION").read_text()
 
 
 async def test_an_older_version_that_was_asked_for_is_held(hands, tmp_path):

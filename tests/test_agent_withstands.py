@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
 from dewy.deploy import verbs
 from dewy.errors import ArchiveError, NotYet, RemoteError
 from tests.eventually import eventually
-from tests.standins.agents import Hands, acting
-
-
-@pytest.fixture
-async def hands(tmp_path: Path) -> AsyncIterator[Hands]:
-    async with acting(tmp_path) as hands:
-        yield hands
+from tests.standins.agents import acting
 
 
 async def test_a_fault_in_a_deployment_is_a_failed_deployment(hands, monkeypatch):

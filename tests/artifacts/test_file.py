@@ -13,6 +13,7 @@ from dewy.errors import ConfigError, DeploymentError, RemoteError
 from dewy.ioprocess.reading import PIECE
 from dewy.release import Release
 from dewy.remotes import Clients, local
+from tests.standins.changed_files import CHANGES, touch, truncate
 
 
 @pytest.fixture
@@ -36,28 +37,6 @@ def opened(clients: Clients) -> Open:
 
 def ignore(done: int, total: int | None) -> None:
     pass
-
-
-def grow(path: Path) -> None:
-    with path.open("ab") as stream:
-        stream.write(b"more")
-
-
-def truncate(path: Path) -> None:
-    os.truncate(path, PIECE)
-
-
-def touch(path: Path) -> None:
-    os.utime(path, (1_600_000_000, 1_600_000_000))
-
-
-def put_another_in_its_place(path: Path) -> None:
-    (path.parent / "new").write_bytes(bytes(2 * PIECE + 1))
-    os.utime(path.parent / "new", ns=(0, path.stat().st_mtime_ns))
-    (path.parent / "new").rename(path)
-
-
-CHANGES = [grow, truncate, touch, put_another_in_its_place]
 
 
 @pytest.mark.parametrize("change", [truncate, touch])

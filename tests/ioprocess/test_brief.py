@@ -18,8 +18,15 @@ def helpers(directory: Path) -> int:
     """The number of this process' helpers for *directory*."""
     pid = os.getpid()
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    lines = [Path(f"/proc/{child}/cmdline").read_bytes() for child in children]
-    return sum(os.fsencode(directory) in line for line in lines)
+    return sum(os.fsencode(directory) in command(child) for child in children)
+
+
+def command(child: str) -> bytes:
+    """The command line of *child*; empty when it has been reaped."""
+    try:
+        return Path(f"/proc/{child}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 @pytest.fixture

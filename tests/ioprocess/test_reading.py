@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from dewy.errors import RemoteError
 from dewy.ioprocess import reading
 from dewy.ioprocess.reading import PIECE
+from tests.standins.changed_files import CHANGES
 
 
 @pytest.fixture
@@ -18,25 +18,6 @@ def source(tmp_path: Path) -> Path:
     path = tmp_path / "app.tgz"
     path.write_bytes(bytes(2 * PIECE + 1))
     return path
-
-
-def grow(path: Path) -> None:
-    with path.open("ab") as stream:
-        stream.write(b"more")
-
-
-def truncate(path: Path) -> None:
-    os.truncate(path, PIECE)
-
-
-def touch(path: Path) -> None:
-    os.utime(path, (1_600_000_000, 1_600_000_000))
-
-
-def put_another_in_its_place(path: Path) -> None:
-    (path.parent / "new").write_bytes(bytes(2 * PIECE + 1))
-    os.utime(path.parent / "new", ns=(0, path.stat().st_mtime_ns))
-    (path.parent / "new").rename(path)
 
 
 def test_names_are_sorted_and_those_with_a_dot_left_out(tmp_path: Path) -> None:
@@ -54,7 +35,7 @@ def test_pieces_make_up_the_file(source: Path) -> None:
     assert [PIECE, PIECE, 1] == [len(piece) for piece in found]
 
 
-@pytest.mark.parametrize("change", [grow, truncate, touch, put_another_in_its_place])
+@pytest.mark.parametrize("change", CHANGES)
 def test_file_that_changes_between_pieces_is_refused(
     source: Path, change: Callable[[Path], None]
 ) -> None:

@@ -66,11 +66,6 @@ class Shop:
 
 
 @pytest.fixture
-def waits() -> list[float]:
-    return []
-
-
-@pytest.fixture
 def effort(waits: list[float]) -> Effort:
     async def wait(seconds: float) -> None:
         waits.append(seconds)

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+
 from dewy.agent import Agent
 from dewy.caches.memory import MemoryCache
 from dewy.config import Reloadable, Settings
@@ -121,3 +123,14 @@ async def acting(
         finally:
             await hands.agent.follow_up.stop()
             del MemoryStore._named[root.name]
+
+
+@pytest.fixture
+async def hands(tmp_path: Path) -> AsyncIterator[Hands]:
+    async with acting(tmp_path) as hands:
+        yield hands
+
+
+def version(root: Path) -> str:
+    """What `current` holds."""
+    return (root / "current" / "VERSION").read_text()

@@ -6,6 +6,7 @@ Each is a release directory's worth of files; `python current/program.py` runs i
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import sys
@@ -155,3 +156,13 @@ def publish(
     settled = time.time() - 60
     os.utime(draft / name, (settled, settled))
     draft.rename(registry / version)
+
+
+async def answer(port: int, path: str) -> str:
+    """The body of one answer on a new connection."""
+    async with asyncio.timeout(30):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET %b HTTP/1.1\r\nConnection: close\r\n\r\n" % path.encode())
+        answer = await reader.read()
+        writer.close()
+    return answer.partition(b"\r\n\r\n")[2].decode().strip()

@@ -201,11 +201,4 @@ class Dewy:
 
     async def fetch(self, path: str = "/") -> str:
         """The body of one answer on a new connection."""
-        async with asyncio.timeout(30):
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-            writer.write(
-                b"GET %b HTTP/1.1\r\nConnection: close\r\n\r\n" % path.encode()
-            )
-            answer = await reader.read()
-            writer.close()
-        return answer.partition(b"\r\n\r\n")[2].decode().strip()
+        return await programs.answer(self.port, path)
