@@ -28,6 +28,7 @@ from .deploy.state import Installed, State
 from .deploy.state_store import StateStore
 from .errors import DeploymentError, DewyError, NoRelease, NotYet
 from .follow_up import FollowUp, Tidier, in_time
+from .histogram import LOOK_BOUNDS, Histogram
 from .logs import detail_of, detailed, summary
 from .notifiers import NoticeKind
 from .registries import Registry
@@ -53,10 +54,6 @@ class Agent:
 
         watch: Cancels a poll's deployment in favour of a newer release.
 
-        tidier: Removes releases and cached artifacts that are no longer needed.
-
-        follow_up: The work that follows a change, done beside the next one.
-
         newest: The newest release this host can have, as last seen.
 
         passed_over: The versions newer than what was chosen last, and why.
@@ -69,6 +66,8 @@ class Agent:
 
         settles_in: Seconds until the release that the last poll waits for may be
             published; None if there is no such release.
+
+        looks: Seconds that the registry took to answer.
     """
 
     reloadable: Reloadable[Settings]
@@ -88,6 +87,7 @@ class Agent:
     absence: Absence = field(default_factory=Absence)
     status_reason: str = "has not polled yet"
     settles_in: float | None = None
+    looks: Histogram = field(default_factory=lambda: Histogram(LOOK_BOUNDS))
     watch: ReleaseWatch = field(init=False)
     tidier: Tidier = field(init=False)
     follow_up: FollowUp = field(init=False)
@@ -124,10 +124,13 @@ class Agent:
         running = self.state.running
         return f"{running.name} runs" if running else "nothing is deployed yet"
 
+    def stay(self) -> None:
+        """Show what runs as the outcome: that of the last look is out of date."""
+        self.status_reason = self.describe()
+
     async def tick(self) -> None:
         """
-        Poll the registry once, and act on its answer; follow-ups go on in their own
-        tasks.
+        Poll the registry once and act on its answer; follow-ups run in their own tasks.
 
         Raises:
             NotYet: the pending change has to wait; `status_reason` says why.
@@ -159,7 +162,7 @@ class Agent:
             # Asked for, so that a rollback keeps nothing out any more.
             found = await self._find(replace(self.state, back_at=0.0))
         else:
-            async with in_time():
+            async with in_time(self.looks):
                 found = await ask_for(self.registry, tag, now, grace)
         if found.release is None:
             self.status_reason = found.decision.reason
@@ -169,7 +172,7 @@ class Agent:
     async def _find(self, state: State) -> Found:
         """Go through what the registry offers; raises as `look`."""
         now, grace = self.clock.wall(), self.settings.grace_period
-        async with in_time():
+        async with in_time(self.looks):
             return await ask(self.registry, state, self.absence, now, grace)
 
     async def deploy(self, release: Release, why: str = "", preempt: str = "") -> None:
@@ -215,7 +218,7 @@ class Agent:
             await completed(self._failed(release, change, exc))
             raise
         # The log says so when what comes after it is over, too.
-        attempt.step = DONE
+        attempt.mark(DONE)
         await self.deployment_log.record(attempt, "deployed", attempt.why, more=True)
         previous = bool(attempt.previous)
         self.follow_up.deployed(
@@ -321,7 +324,7 @@ class Agent:
         back = self.state.running
         self.announce(self.describe())
         if moved and bad and back:
-            self.status_reason = self.describe()  # the last look is out of date
+            self.stay()
             begun = self.clock.monotonic()
             attempt = Attempt(back.name, bad.name, "rollback", begun, why=how)
             self.follow_up.went_back(attempt, back)
@@ -350,8 +353,7 @@ class Agent:
             except (NotYet, Cancelled):
                 raise
             except Exception as exc:
-                change.fail(exc)
-                change.committed = False  # it was not, if the disk refused that
+                change.revert(exc)
                 if attempt.action == "deploy":
                     # Written first: a dewy killed from here on does not try again.
                     keeping_out = self._quarantine(target.tag, target.identity, exc)
@@ -375,11 +377,11 @@ class Agent:
         )
 
     def _took_over(self, target: Installed, attempt: Attempt) -> None:
-        self.status_reason = self.describe()  # the last look is out of date
-        if attempt.action == "deploy":
-            self.probation.begin(target, attempt.id, attempt.previous)
-        else:
+        if attempt.action == "rollback":
             self.probation.end()
+        else:
+            self.probation.begin(target, attempt.id, attempt.previous)
+        self.stay()
 
     def attempt(self, target: str, action: str, why: str) -> Attempt:
         """Return the record of a change of version to *target* that begins now."""
@@ -415,8 +417,7 @@ class Agent:
     async def _forget_absent(self, found: Found) -> None:
         """Drop timed quarantine entries of versions the registry has not any more."""
         if (listed := found.candidates) and listed.names is not None:
-            now = self.clock.wall()
-            await self.state_store.saw(listed.names, listed.complete, now)
+            await self.state_store.saw(listed.names, listed.complete, self.clock.wall())
 
     def _note(self, found: Found) -> None:
         """Remember what the look led to, and log what is new about it."""

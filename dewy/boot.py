@@ -87,7 +87,7 @@ async def repair(
     state = await state_store.note(lambda state: _present(state, kept | {target or ""}))
     if state.running is not None:
         if target in interrupted or _was_being_left(before, state, target):
-            releases.placed = target
+            releases.own(target)
         await releases.restore(state.running.directory)
     await releases.clear_trials()
 

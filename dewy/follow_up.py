@@ -23,6 +23,7 @@ from .deploy.release_store import ReleaseStore
 from .deploy.state import Installed
 from .deploy.state_store import StateStore
 from .errors import DewyError, RemoteError, fault_of
+from .histogram import Histogram
 from .logs import summary
 from .notifiers import NoticeKind
 from .registries import Registry
@@ -43,18 +44,21 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 
 @asynccontextmanager
-async def in_time() -> AsyncIterator[None]:
+async def in_time(looks: Histogram) -> AsyncIterator[None]:
     """
-    Give the registry a limited time to answer.
+    Give the registry a limited time to answer, which *looks* counts.
 
     Raises:
         DewyError: it did not.
     """
+    begun = time.monotonic()
     try:
         async with asyncio.timeout(REGISTRY_DEADLINE):
             yield
     except TimeoutError:
         raise DewyError(f"no answer within {REGISTRY_DEADLINE:g} s") from None
+    finally:
+        looks.add(time.monotonic() - begun)
 
 
 @dataclass(slots=True)

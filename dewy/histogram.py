@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["DRAIN_BOUNDS", "CheckResult", "Checks", "Histogram"]
+__all__ = ["DRAIN_BOUNDS", "LOOK_BOUNDS", "CheckResult", "Checks", "Histogram"]
 
+LOOK_BOUNDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
 DRAIN_BOUNDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 """Seconds that letting go of connections takes, wherever that is done."""
 

@@ -181,7 +181,7 @@ class Operations:
             await self._preempt(pending, verbs.BY_OPERATOR, progress)
             if pending.release and version in (None, _running(agent.state)):
                 await agent.probation.decided()
-                agent.probation.put_back = None
+                agent.probation.acknowledge()
                 return _not_deployed(pending.release, agent.state)
             return await self._go_back(version)
 
@@ -230,7 +230,7 @@ class Operations:
         since = agent.clock.monotonic() - back.at
         if since > (UNNOTICED if alive else STARTING):
             return ""
-        probation.put_back = None
+        probation.acknowledge()
         return (
             f"{back.left} was left already, for it {back.reason}; "
             f"{_running(agent.state)} {'runs' if alive else 'is being started'}; "
@@ -334,7 +334,7 @@ class Operations:
         """Go on with what runs in place of a release whose files are gone."""
         agent = self._agent
         await agent.state_store.note(partial(verbs.stay, clock=agent.clock))
-        agent.status_reason = agent.describe()
+        agent.stay()
         agent.deployment_log.tell(NoticeKind.IMPORTANT, message)
         return message
 

@@ -25,6 +25,9 @@ from .system import Clock, is_cancelled
 log = logging.getLogger(__name__)
 
 
+Tick = Callable[[], Awaitable[None]]
+
+
 class Cause(Enum):
     """Part to blame for a failed tick; the value is its message in the log."""
 
@@ -69,9 +72,6 @@ class Poller:
     Loop that calls *tick* at intervals, with back-off while it fails.
 
     Attributes:
-        prepare: Awaited before each tick, if given; a failure counts as one of the
-            tick.
-
         series: The current series of failures, by their cause.
 
         last_at, next_at: The times of the last and the next poll, seconds since the
@@ -82,7 +82,7 @@ class Poller:
 
     def __init__(
         self,
-        tick: Callable[[], Awaitable[None]],
+        tick: Tick,
         settings: Reloadable[Settings],
         clock: Clock,
         deployment_log: DeploymentLog | None = None,
@@ -93,7 +93,6 @@ class Poller:
         self._clock = clock
         self._wanted = asyncio.Event()
         self.series: dict[Cause, Series] = {}
-        self.prepare: Callable[[], Awaitable[None]] | None = None
         self.last_at: float | None = None
         self.next_at: float | None = None
         self.polls = self.failed = 0
@@ -124,15 +123,15 @@ class Poller:
         """Poll at once, without waiting for the interval to pass."""
         self._wanted.set()
 
-    async def run(self, over: asyncio.Event) -> None:
+    async def run(self, over: asyncio.Event, prepare: Tick | None = None) -> None:
         """
-        Poll until cancelled; or until *over*, which is set right after that.
+        Poll as `once` until cancelled; or until *over*, which is set right after that.
 
         A tick is long and calls foreign code; code that swallows the cancellation must
         not keep dewy from ending.
         """
         while not over.is_set():
-            delay = await self.once()
+            delay = await self.once(prepare)
             self.next_at = self._clock.wall() + delay
             try:
                 async with asyncio.timeout(delay):
@@ -140,16 +139,18 @@ class Poller:
             except TimeoutError:
                 pass
 
-    async def once(self) -> float:
+    async def once(self, prepare: Tick | None = None) -> float:
         """
         Run a tick, report its failure if any, and return the seconds until the next.
+
+        *prepare* is awaited before it, and fails as a tick does.
         """
         self._wanted.clear()
         self.polls += 1
         failures, retry_after = 0, None
         try:
-            if self.prepare:
-                await self.prepare()
+            if prepare is not None:
+                await prepare()
             await self._tick()
             self._succeeded()
         except NotYet as exc:

@@ -25,8 +25,8 @@ class Signals:
 
         restart: Called for SIGHUP and SIGUSR1; ignores them until `on_restart`.
 
-        kill: Kills whatever dewy supervises; for a stop that does not end, and not
-            called by a signal. Any thread may call it.
+        kill: Kills whatever dewy supervises, by `on_kill`; for a stop that does not
+            end, and not called by a signal. Any thread may call it.
     """
 
     def __init__(self) -> None:
@@ -60,6 +60,10 @@ class Signals:
     def on_restart(self, restart: Callable[[], None]) -> None:
         """Call *restart* for SIGHUP and SIGUSR1 from now on."""
         self.restart = restart
+
+    def on_kill(self, kill: Callable[[], None]) -> None:
+        """Call *kill* for whatever dewy supervises from now on."""
+        self.kill = kill
 
     def _restart(self) -> None:
         self.restart()

@@ -72,14 +72,7 @@ TELEMETRY_READERS = {"checks", "daemon"}
 GENERATED = "remotes/grpc/registry_pb2"
 
 LINES = 500
-FOREIGN_ASSIGNMENTS = {
-    "_speedups",
-    "agent.py",
-    "boot.py",
-    "containers",
-    "daemon",
-    "operations.py",
-}
+FOREIGN_ASSIGNMENTS = {"_speedups"}
 """Parts of the package in which attributes are assigned by others than their object."""
 
 EMPTY_WORDS = {

@@ -11,7 +11,7 @@ import pytest
 
 from dewy import daemon
 from dewy.config import Settings
-from dewy.polling import Poller
+from dewy.polling import Poller, Tick
 from dewy.signals import Signals
 
 
@@ -33,7 +33,7 @@ async def test_a_restart_is_asked_for_whenever_something_runs(number: signal.Sig
     asked = asyncio.Event()
     with Signals() as signals:
         os.kill(os.getpid(), number)
-        signals.restart = asked.set
+        signals.on_restart(asked.set)
         os.kill(os.getpid(), number)
 
         await asyncio.wait_for(asked.wait(), 20)
@@ -59,7 +59,7 @@ async def test_stop_signal_cancels_poller_before_shutdown(
         stopped(signals, number)
         heard.set()
 
-    async def look(poller: Poller) -> float:
+    async def look(poller: Poller, prepare: object) -> float:
         """The signal comes amid the first, which ends at that moment."""
         if heard.is_set():
             await asyncio.Event().wait()
@@ -68,9 +68,9 @@ async def test_stop_signal_cancels_poller_before_shutdown(
         poller.wake()
         return 0.0
 
-    async def run(poller: Poller, over: asyncio.Event) -> None:
+    async def run(poller: Poller, over: asyncio.Event, prepare: Tick) -> None:
         try:
-            await polled(poller, over)
+            await polled(poller, over, prepare)
         finally:
             task = asyncio.current_task()
             assert task

@@ -95,6 +95,10 @@ class Handlers:
         """The replicas, in container mode."""
         return self._replica_set
 
+    def listens(self, admin_port: int) -> None:
+        """Show that the HTTP API listens on *admin_port*."""
+        self.admin_port = admin_port
+
     async def handle(
         self, verb: str, args: Mapping[str, Any], progress: Progress = _unheard
     ) -> Answer:

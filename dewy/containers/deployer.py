@@ -28,7 +28,7 @@ from .rollout import Desired, Phase, reconcile
 from .update import Circumstances, Healing, Rollout, UpdateTarget
 from .upstream import Upstream
 
-__all__ = ["ContainerDeployer"]
+__all__ = ["ContainerDeployer", "Succession", "is_of"]
 
 log = logging.getLogger(__name__)
 
@@ -77,16 +77,12 @@ class ContainerDeployer:
         ensure: Returns the image of the running version, which is on this host from
             then on.
 
-        look_again: Makes the reconciler examine everything again.
-
-        start_afresh: Makes the reconciler forget deaths and failures, which say nothing
-            about another version or other options.
-
         succession: The last change of version, as long as its figures may be judged.
 
         renewal: The replacement of all replicas whose options have changed.
 
-        spare_pacing: Pacing of starts by what worked last but is not the newest.
+        pacing, spare_pacing: Pacing of starts by the newest specification, and by what
+            worked last but is not the newest.
 
         proven: Specification and readiness probe that worked last.
     """
@@ -102,9 +98,8 @@ class ContainerDeployer:
     bad: Callable[[str, str], bool]
     ensure: Ensure
     renewal: Renewal
-    look_again: Callable[[], None] = lambda: None
-    start_afresh: Callable[[], None] = lambda: None
     succession: Succession | None = None
+    pacing: Pacing = field(default_factory=Pacing)
     spare_pacing: Pacing = field(default_factory=Pacing)
     proven: Proven = field(default_factory=Proven)
     _made: tuple[object, ContainerSpec] | None = field(default=None, init=False)
@@ -131,6 +126,27 @@ class ContainerDeployer:
     async def heal(self, running: Installed) -> None:
         """Make the reconciler, which does the healing, examine everything again."""
         self.look_again()
+
+    def look_again(self) -> None:
+        """Have everything examined again, on doubt or on renewed hope."""
+        self.relent()
+        self.store.doubts.set()
+        self.store.changed.set()
+
+    def relent(self) -> None:
+        """Allow starts at once, for the cause of failures may be over."""
+        self.pacing.relent()
+        self.spare_pacing.relent()
+
+    def start_afresh(self) -> None:
+        """Forget deaths and failures: they say nothing of what is started now."""
+        self.pacing.reset()
+        self.spare_pacing.reset()
+
+    def count_death(self, replica: Replica) -> None:
+        """Count the death of *replica*, after which starts are held."""
+        self.pacing.died(replica.since)
+        self.spare_pacing.died(replica.since)
 
     async def at_hand(self, previous: Installed) -> bool:
         """Return whether the image of *previous* is on this host."""
@@ -175,6 +191,11 @@ class ContainerDeployer:
                 # The next change does not wait for a long undo.
                 self._switch = None
             self.store.changed.set()
+
+    def _leave_to(self, switch: _Switch) -> None:
+        """Leave the replicas of a version to its *switch* from now on."""
+        self._switch = switch
+        self.store.changed.set()
 
     async def reconcile(self, given: Circumstances | None = None) -> int:
         """
@@ -450,8 +471,8 @@ class _Switch:
         found = await deployer.image_store.get(self._target)
         self.made_from = deployer._given()
         container_spec = deployer.container_specs.of(self._target, found)
-        self.container_spec, deployer._switch = container_spec, self
-        deployer.store.changed.set()
+        self.container_spec = container_spec
+        deployer._leave_to(self)
         await deployer.launcher.ensure_network(container_spec)
         order = deployer._order(container_spec, beside=True)
         await Rollout(

@@ -49,13 +49,13 @@ class ExitWatcher:
         return self._held.get(replica) is not None
 
     async def __aenter__(self) -> Self:
-        self._store.runs = self.watch
+        self._store.runs.append(self.watch)
         for replica in self._store.replicas:
             self.watch(replica)
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        self._store.runs = lambda replica: None
+        self._store.runs.remove(self.watch)
         for replica in list(self._held):
             self._leave(replica)
         for task in self._waiting:

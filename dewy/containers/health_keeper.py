@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from ..errors import EngineError
 from ..proxy.backend import Outcomes, too_broken
-from .deployer import ContainerDeployer
+from .deployer import ContainerDeployer, Succession
 from .replica import Replica
 from .rollout import Phase
 
@@ -61,6 +61,7 @@ class HealthKeeper:
         # Verdicts under way: what is put back may have to be pulled first.
         self._verdicts: set[asyncio.Task[None]] = set()
         self._replaced = 0.0  # time of the last replacement, by the loop's clock
+        self._judged: Succession | None = None
         self._row = 0  # replacements since all replicas were healthy
 
     async def run(self) -> None:
@@ -172,12 +173,13 @@ class HealthKeeper:
         Have the version judged if it breaks far more connections than the last one.
         """
         settings, succession = self._deployer.settings, self._deployer.succession
-        if settings.max_broken is None or succession is None:
+        if settings.max_broken is None or succession in (None, self._judged):
             return
+        assert succession is not None
         new = [r for r in self._store.replicas if r.spec == succession.spec]
         found = Outcomes.total(each.outcomes for each in new)
         if too_broken(found, succession.before, settings.max_broken):
-            self._deployer.succession = None
+            self._judged = succession
             how = f"{found.broken} of {found.connections} connections"
             self._begin_verdict(new[0], how, BROKE)
 

@@ -19,8 +19,7 @@ from .deployer import ContainerDeployer
 from .health_keeper import HealthKeeper
 from .model import Event
 from .replica import Replica
-from .restart_policy import Pacing
-from .revision import Revision, ended
+from .revision import ended
 from .rollout import Phase
 from .terminations import Termination
 from .update import Circumstances
@@ -90,16 +89,11 @@ class Reconciler:
         self._looked = asyncio.Event()
         self._polls_well = True
         self._tried = asyncio.Event()
-        self._doubts = Revision()
         self._undecided = 0
         self._examined = 0  # deaths whose causes are not known yet
-        self._links = 0  # number of times the engine's events were lost or came back
-        self._linked = True
-        self._away = False
         self._parts: list[asyncio.Task[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._problems: dict[str, str] = {}
-        self.pacing = Pacing()
         self._last_death = ""
         self.health = HealthKeeper(
             deployer,
@@ -117,7 +111,7 @@ class Reconciler:
     @property
     def crash_loop(self) -> str:
         """Description of deaths in a row in one phrase, or ""."""
-        row = self.pacing.row
+        row = self._deployer.pacing.row
         told = f"replicas keep dying: {row} times in a row, {self._last_death}"
         return told if row > 1 else ""
 
@@ -132,10 +126,7 @@ class Reconciler:
         return untold or self._examined > 0 or self.health.undecided()
 
     async def __aenter__(self) -> Self:
-        self._store.died = self._mourn
-        self._store.away = lambda: self._away
-        self._deployer.look_again = self._look_again
-        self._deployer.start_afresh = self._start_afresh
+        self._store.died.append(self._mourn)
         bodies = {
             "engine events": self._watch,
             "list of replicas": self._relist,
@@ -149,9 +140,7 @@ class Reconciler:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        self._deployer.look_again = self._deployer.start_afresh = lambda: None
-        self._store.died = lambda replica: None
-        self._store.away = lambda: False
+        self._store.died.remove(self._mourn)
         tasks = [*self._parts, *self._tasks]
         for task in tasks:
             task.cancel()
@@ -167,7 +156,7 @@ class Reconciler:
         """
         self._looked.set()
         if well and not self._polls_well:
-            self._look_again()
+            self._deployer.look_again()
         self._polls_well = well
 
     async def begun(self) -> None:
@@ -197,24 +186,6 @@ class Reconciler:
             log.debug("Replica not inspected", extra={"error": str(exc)})
             return False
 
-    def _look_again(self) -> None:
-        """Examine everything again, on doubt or on renewed hope."""
-        self._relent()
-        self._doubts.set()
-        self._store.changed.set()
-
-    def _relent(self) -> None:
-        for each in self._pacings:
-            each.relent()
-
-    def _start_afresh(self) -> None:
-        for each in self._pacings:
-            each.reset()
-
-    @property
-    def _pacings(self) -> tuple[Pacing, Pacing]:
-        return self.pacing, self._deployer.spare_pacing
-
     async def _watch(self) -> None:
         selector = self._store.application.selector
         async with self._store.engine.events(selector) as events:
@@ -224,11 +195,10 @@ class Reconciler:
     def _heed(self, event: Event) -> None:
         """Act at once on an event that cannot wait for the next inspection."""
         if event.action in ("lost", "connected"):
-            self._links += 1
-            self._linked = event.action == "connected"
-            self._away = True
-            if self._linked:
-                self._look_again()
+            connected = event.action == "connected"
+            self._store.link.change(connected=connected)
+            if connected:
+                self._deployer.look_again()
             return
         replica = self._store.get(event.id)
         if replica is not None and _was_asked_to_end(event):
@@ -268,7 +238,7 @@ class Reconciler:
         """Compare the known replicas with the engine's: now and then, and on doubt."""
         failures = 0
         while True:
-            known, links = self._doubts.count, self._links
+            known, changes = self._store.doubts.count, self._store.link.changes
             try:
                 await self._store.observe()
             except EngineError as exc:
@@ -277,19 +247,18 @@ class Reconciler:
             else:
                 failures = 0
                 self._say("engine", "")
-                # Replicas that ended while the engine was away have been found.
-                self._away = self._away and (not self._linked or links != self._links)
+                self._store.link.inspected(changes)
             pause = min(FIRST_PAUSE * 2.0 ** (failures - 1), LONGEST_PAUSE)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause if failures else LOOKS):
-                    await self._doubts.since(known)
+                    await self._store.doubts.since(known)
 
     def _mourn(self, replica: Replica) -> None:
         self._undecided += 1
         self._examined += 1
         if not self._store.serving:
             # Failures to start another one beside those that served are over.
-            self._relent()
+            self._deployer.relent()
         name = f"death of {replica.name}"
         self._spawn(lambda: self._answer_death(replica), name)
 
@@ -330,8 +299,7 @@ class Reconciler:
             return
         if replica.spec != self._deployer.target:
             # A version that is still to take over holds up nothing that runs.
-            for each in self._pacings:
-                each.died(replica.since)
+            self._deployer.count_death(replica)
             lived = asyncio.get_running_loop().time() - replica.since
             self._last_death = f"{replica.name} last ({end.how}) after {lived:.1f} s"
         if away:
@@ -344,7 +312,7 @@ class Reconciler:
     ) -> None:
         if await self._failed(replica, how, tail, verb):
             # The replicas started now are not those that failed.
-            self._start_afresh()
+            self._deployer.start_afresh()
             self._store.changed.set()
 
     async def _last_words(self, replica: Replica) -> tuple[tuple[str, ...], bool]:
@@ -362,7 +330,7 @@ class Reconciler:
         await self._until_registry_answered()
         given = Circumstances(
             held=lambda: self._undecided > 0,
-            pacing=self.pacing,
+            pacing=self._deployer.pacing,
             told=self._missing,
             idle=self._tried.set,
         )
@@ -372,9 +340,9 @@ class Reconciler:
                 known = await self._deployer.reconcile(given)
                 pause = LOOKS
             except (DewyError, OSError) as exc:
-                self.pacing.failed()
+                self._deployer.pacing.failed()
                 self._missing(summary(exc), detail_of(exc))
-                pause = self.pacing.left
+                pause = self._deployer.pacing.left
             self._tried.set()
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):

@@ -74,7 +74,7 @@ class Renewal:
             return
         self._why = FOUND
         if outcome == "reloaded":
-            attempt.step = DONE
+            attempt.mark(DONE)
             took = duration(time.monotonic() - attempt.begun)
             told = {"deployment": attempt.id, "tag": attempt.target, "took": took}
             log.info("Options rolled out", extra={**told, "options": attempt.why})

@@ -39,6 +39,32 @@ ON_REQUEST = frozenset({0, 128 + signal.SIGTERM, 128 + signal.SIGKILL})
 LONG_AFTERWARDS = 3.0  # seconds for the same on a busy host, after such a status
 
 
+class EventLink:
+    """
+    State of the engine's events.
+
+    Attributes:
+        away: Whether they are lost, or were until replicas were inspected since.
+
+        changes: Number of times they were lost or came back.
+    """
+
+    def __init__(self) -> None:
+        self.away = False
+        self.changes = 0
+        self._connected = True
+
+    def change(self, *, connected: bool) -> None:
+        """Note that the events are lost, or come again."""
+        self.away, self._connected = True, connected
+        self.changes += 1
+
+    def inspected(self, since: int) -> None:
+        """Note that replicas were inspected that may have ended since that change."""
+        if self._connected and since == self.changes:
+            self.away = False
+
+
 class ReplicaStore:
     """
     Store of every container of *application*.
@@ -47,11 +73,13 @@ class ReplicaStore:
     Attributes:
         changed: Counts a change whenever there may be something to do.
 
-        died: Called with a replica that was in the table and has ended.
+        died: Each is called with a replica that was in the table and has ended.
 
-        runs: Called with every replica that is seen running.
+        runs: Each is called with every replica that is seen running.
 
-        away: Returns whether the engine's events are lost, or were until a moment ago.
+        link: State of the engine's events.
+
+        doubts: Counts a doubt whenever everything is to be inspected.
 
         terminations: Ends of replicas that this dewy had not requested.
     """
@@ -68,9 +96,10 @@ class ReplicaStore:
         self.table = table
         self._settings = settings
         self.changed = Revision()
-        self.died: Callable[[Replica], None] = lambda replica: None
-        self.runs: Callable[[Replica], None] = lambda replica: None
-        self.away: Callable[[], bool] = lambda: False
+        self.died: list[Callable[[Replica], None]] = []
+        self.runs: list[Callable[[Replica], None]] = []
+        self.link = EventLink()
+        self.doubts = Revision()
         self.terminations = TerminationLog()
         self._replicas: dict[str, Replica] = {}
         self._creating: set[str] = set()
@@ -231,7 +260,8 @@ class ReplicaStore:
         else:
             self._update(known, container, at)
         if container.running:
-            self.runs(known)
+            for listener in self.runs:
+                listener(known)
         return known
 
     def _update(self, known: Replica, container: Container, at: int) -> None:
@@ -254,7 +284,7 @@ class ReplicaStore:
         replica = Replica(container, first, self._settings.current.port_mappings, at)
         self._replicas[container.id] = replica
         if ended:
-            replica.end(container.exit_code, at, unseen=self.away())
+            replica.end(container.exit_code, at, unseen=self.link.away)
             # Unless it was started just now, it had ended before it was inspected.
             started = phase is Phase.STARTING
             record = self.terminations.record if started else Termination.of
@@ -310,11 +340,12 @@ class ReplicaStore:
         """End the run of *replica*: no connection goes there any more."""
         self.table.lose(replica)
         at, known = next(self._moments) if at is None else at, replica.phase
-        died = replica.end(exit_code, at, unseen=self.away())
+        died = replica.end(exit_code, at, unseen=self.link.away)
         if known is not Phase.GONE:
             self.changed.set()
         if died:
-            self.died(replica)
+            for listener in self.died:
+                listener(replica)
 
     def forget(self, container: str) -> None:
         """Forget a container that no longer exists."""

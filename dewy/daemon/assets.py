@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from .. import boot
-from ..agent import Agent
 from ..caches import SharedCache
 from ..config import Settings
 from ..deploy.archive import ArchiveLimits, UnpackRules
-from ..deploy.deployer import AssetsDeployer
 from ..deploy.fetch import Fetcher, Fetches, scope
 from ..deploy.release_store import UnpackedReleaseStore
 from ..deploy.releases import Releases
 from ..deploy.single_flight import SingleFlightFetcher
+from ..deploy.state_store import StateStore
 from ..registries.candidates import strip_of
 from .runtime import RunContext
 
-__all__ = ["rules_of", "unpacking"]
+__all__ = ["Unpacked", "rules_of", "unpacking"]
 
 
-async def unpacking(context: RunContext) -> tuple[Agent, Releases]:
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """State and releases of a root, with what agrees with them."""
+
+    state_store: StateStore
+    releases: Releases
+    release_store: UnpackedReleaseStore
+
+
+async def unpacking(context: RunContext) -> Unpacked:
     """
-    Return an agent for this root, brought into agreement with its state.
+    Return the releases of this root, brought into agreement with its state.
 
     Raises:
         DewyError, OSError: the root cannot be read or written.
@@ -48,16 +57,13 @@ async def unpacking(context: RunContext) -> tuple[Agent, Releases]:
     await fetcher.clear()
     kept = [installed.tag for installed in state_store.state.installed]
     # A cache that hangs must not keep the program from starting.
-    fetcher.retaining = context.beside(fetcher.retain(kept), "cached versions")
+    fetcher.begin_retaining(kept, context.beside)
     fetches: Fetches = fetcher
     if isinstance(cache, SharedCache):
         fetches = SingleFlightFetcher(
             fetcher, cache, clock=clock, outage=context.outside.outage
         )
-    release_store = UnpackedReleaseStore(releases, fetches)
-    return await context.agent(
-        state_store, release_store, AssetsDeployer(releases)
-    ), releases
+    return Unpacked(state_store, releases, UnpackedReleaseStore(releases, fetches))
 
 
 def rules_of(settings: Settings) -> UnpackRules:

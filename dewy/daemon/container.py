@@ -184,7 +184,7 @@ async def _keep(
     poller = Poller(tick, context.reloadable, context.clock, agent.deployment_log)
     reload = ContainerReload(reread, context.service, agent, poller, replica_set)
     context.stack.push_async_callback(reload.stop)
-    context.signals.restart = reload.request
+    context.signals.on_restart(reload.request)
     return Handlers(
         agent,
         poller,

@@ -20,11 +20,9 @@ from ..deploy.progress import ProgressReporter
 from ..errors import EngineError
 from ..histogram import Histogram
 from ..notifiers.pipeline import Pipeline
-from ..registries import Candidates, Registry, candidates_of
-from ..release import Deployment, Release
 from ..remotes.http import TRAFFIC
 from ..system import Clock
-from ..telemetry.instruments import DEPLOYMENT_BOUNDS, LOOK_BOUNDS
+from ..telemetry.instruments import DEPLOYMENT_BOUNDS
 from ..telemetry.model import Course, Step
 from ..telemetry.opening import Telemetry
 from ..telemetry.points import MetricSource, Point, build, proxied
@@ -47,12 +45,11 @@ def measure(
     deployments = Deployments(command, agent.clock, telemetry.deployed)
     deployment_log.recorded.append(deployments.recorded)
     deployment_log.over.append(deployments.over)
-    timed = agent.registry = Timed(agent.registry, agent.clock)
     telemetry.watch(
         [
             MetricSource(build),
             MetricSource(deployments.read),
-            MetricSource(lambda: _polling(handlers, timed, progress)),
+            MetricSource(lambda: _polling(handlers, progress)),
             MetricSource(lambda: _release(handlers)),
             MetricSource(lambda: _notices(deployment_log.pipelines)),
         ]
@@ -72,39 +69,11 @@ def measure(
         )
 
 
-class Timed:
-    """Registry with the duration of its answers."""
-
-    def __init__(self, registry: Registry, clock: Clock) -> None:
-        self._registry = registry
-        self._clock = clock
-        self.looks = Histogram(LOOK_BOUNDS)
-
-    async def current(self, tag: str | None = None) -> Release:
-        begun = self._clock.monotonic()
-        try:
-            return await self._registry.current(tag)
-        finally:
-            self.looks.add(self._clock.monotonic() - begun)
-
-    async def candidates(self) -> Candidates:
-        begun = self._clock.monotonic()
-        try:
-            return await candidates_of(self._registry)
-        finally:
-            self.looks.add(self._clock.monotonic() - begun)
-
-    async def report(self, deployment: Deployment) -> None:
-        await self._registry.report(deployment)
-
-
-def _polling(
-    handlers: Handlers, timed: Timed, progress: ProgressReporter
-) -> Iterator[Point]:
+def _polling(handlers: Handlers, progress: ProgressReporter) -> Iterator[Point]:
     poller = handlers.poller
     yield Point("dewy.polls.total", poller.polls)
     yield Point("dewy.polls.failures.total", poller.failed)
-    yield Point("dewy.poll.duration", timed.looks)
+    yield Point("dewy.poll.duration", handlers.agent.looks)
     if poller.last_at is not None:
         yield Point("dewy.poll.last.timestamp", poller.last_at)
     yield Point("dewy.download.bytes", progress.fetched)

@@ -95,7 +95,7 @@ class ProgramHealth:
             return
         if result.problem and self._may_be_others():
             return
-        problem, worker.last_check = result.problem, result
+        problem = result.problem
         if not problem:
             self._generations.serves(worker)
         self._generations.checks.count(not problem)
@@ -103,7 +103,7 @@ class ProgramHealth:
             self._worker, self._tracker = worker, HealthTracker()
         before = self._tracker
         self._tracker = before.after(not problem, self._rise, self._fall)
-        self._generations.unhealthy = "" if self._tracker.healthy else problem
+        worker.checked(result, healthy=self._tracker.healthy)
         if before.healthy and not self._tracker.healthy:
             await self._failed(worker, problem)
         elif self._told and self._tracker.healthy and not problem:
@@ -151,7 +151,6 @@ class ProgramHealth:
             log.error("Unhealthy program not replaced yet", extra=fields)
         else:
             self._condemned = None
-            self._generations.unhealthy = ""
 
     def _recovered(self) -> None:
         self._told = False

@@ -16,12 +16,12 @@ from ..admin.recent_history import RecentHistory
 from ..admin.verbs import VERBS, Operation
 from ..agent import Agent
 from ..config import Reloadable, Settings
-from ..deploy.deployer import Progress
+from ..deploy.deployer import AssetsDeployer, Progress
 from ..deploy.lock import STOPPING, UNREACHABLE, RootLock
 from ..deploy.plan import is_met, quarantined
 from ..errors import DewyError
 from ..notifiers import NoticeKind
-from ..polling import Poller
+from ..polling import Poller, Tick
 from ..reload import Reread
 from ..signals import Signals
 from ..supervisor.policy import Policy
@@ -68,7 +68,6 @@ async def run(
     """
     service = Service.from_environment(os.environ)
     with Signals() as signals, last_resort or LastResort() as last_resort:
-        last_resort.kill = lambda: signals.kill()
         keeping = asyncio.create_task(
             _keep(settings, reread or (lambda: settings), service, signals), name="keep"
         )
@@ -110,8 +109,8 @@ async def _keep(
             Clock(),
             outer=outer,
             last=last,
+            telemetry=telemetry,
         )
-        context.telemetry = telemetry
         try:
             if settings.command == "container":
                 from .container import replicate
@@ -128,15 +127,21 @@ async def _unpack(context: RunContext, reread: Reread) -> Handlers:
     settings, signals = context.settings, context.signals
     policy = Policy.of(settings, os.environ) if settings.command == "server" else None
     await context.take_root()
-    agent, releases = await unpacking(context)
-    poller = Poller(agent.tick, context.reloadable, context.clock, agent.deployment_log)
+    unpacked = await unpacking(context)
     generations = None
     if policy:
-        generations = await supervise(context, agent, releases, policy)
+        agent, generations = await supervise(context, unpacked, policy)
     else:
-        signals.restart = poller.wake
-        looking = inspecting(keep_link(agent.state_store, releases))
+        agent = await context.agent(
+            unpacked.state_store,
+            unpacked.release_store,
+            AssetsDeployer(unpacked.releases),
+        )
+        looking = inspecting(keep_link(agent.state_store, unpacked.releases))
         await context.stack.enter_async_context(looking)
+    poller = Poller(agent.tick, context.reloadable, context.clock, agent.deployment_log)
+    if generations is None:
+        signals.on_restart(poller.wake)
 
     async def restart() -> str:
         signals.restart()
@@ -155,10 +160,10 @@ async def _serve(context: RunContext, handlers: Handlers) -> int:
     # An operator's change ends before what it works on.
     context.stack.push_async_callback(agent.changes.stop)
     control = await take_orders(context, handlers)
+    prepare: Tick | None = None
     if context.lock:
         await _tell_phases(context, context.lock, control)
-        guard = RootGuard(context.lock, agent.state_store, control)
-        poller.prepare = guard.restore
+        prepare = RootGuard(context.lock, agent.state_store, control).restore
     await _measure(context, handlers)
     await _answer_locally(context, handlers)
     # Commands act from here on: a program that never gets ready can be left.
@@ -169,7 +174,7 @@ async def _serve(context: RunContext, handlers: Handlers) -> int:
         NoticeKind.ORDINARY, f"dewy {__version__} keeps {settings.root}"
     )
     try:
-        return await _poll(agent, poller, signals.obeyed)
+        return await _poll(agent, poller, signals.obeyed, prepare)
     finally:
         deployment_log.tell(
             NoticeKind.ORDINARY, f"Stopping ({signals.reason or 'done'})"
@@ -247,33 +252,35 @@ async def _answer_locally(context: RunContext, handlers: Handlers) -> None:
     try:
         await context.last.enter_async_context(api)
         context.leaving.append(lambda hurry: api.leave())
-        handlers.admin_port = api.port
+        handlers.listens(api.port)
     except DewyError as exc:
         if settings.admin_port_chosen:
             raise
         log.warning("Admin API not started", extra={"error": str(exc)})
 
 
-async def _poll(agent: Agent, poller: Poller, over: asyncio.Event) -> int:
+async def _poll(
+    agent: Agent, poller: Poller, over: asyncio.Event, prepare: Tick | None
+) -> int:
     if agent.settings.once:
-        await _poll_once(agent, poller)
+        await _poll_once(agent, poller, prepare)
         await agent.follow_up.finished()
         if agent.settings.command == "assets":
             return _outcome(agent, poller)
         await asyncio.get_running_loop().create_future()
-    await poller.run(over)
+    await poller.run(over, prepare)
     return 0
 
 
-async def _poll_once(agent: Agent, poller: Poller) -> None:
+async def _poll_once(agent: Agent, poller: Poller, prepare: Tick | None) -> None:
     """Poll, and again while a release is still being published."""
-    await poller.once()
+    await poller.once(prepare)
     loop = asyncio.get_running_loop()
     until = loop.time() + SETTLING
     while (pause := agent.settles_in) is not None and loop.time() < until:
         log.info("Waiting for release to settle", extra={"why": agent.status_reason})
         await asyncio.sleep(pause)
-        await poller.once()
+        await poller.once(prepare)
 
 
 def _outcome(agent: Agent, poller: Poller) -> int:

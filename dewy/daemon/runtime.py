@@ -148,6 +148,10 @@ class RunContext:
         """Run *work* in a task called *name*, until it is over or dewy ends."""
         return _beside(self.stack, work, name)
 
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let *work* start the program that ran before."""
+        self.beginning = self.beside(work, "start at boot")
+
     def leave(self) -> None:
         """Begin to end what only tells, while all else still does."""
         hurry = self.signals.stop.is_set()
@@ -159,10 +163,12 @@ class RunContext:
         state_store: StateStore,
         release_store: ReleaseStore,
         deployer: Deployer,
-        registry: Registry | None = None,
+        stack: AsyncExitStack | None = None,
     ) -> Agent:
         """
         Return the agent that carries out deployments, with its log and its notices.
+
+        What follows them is ended as *stack* is left, or the mode's own.
         """
         settings, clock = self.settings, self.clock
         history = History(settings.private)
@@ -181,7 +187,7 @@ class RunContext:
             clock=clock,
             state_store=state_store,
             release_store=release_store,
-            registry=registry or self._registry(deployment_log),
+            registry=self._registry(deployment_log),
             deployer=deployer,
             deployment_log=deployment_log,
             hooks=DeployHooks(self.reloadable, release_store, deployment_log),
@@ -189,8 +195,8 @@ class RunContext:
             announce=self.service.status,
             changes=ChangeSlot(deployment_log.begin, deployment_log.forget),
         )
-        self.progress.tell = agent.changes.advance
-        self.stack.push_async_callback(agent.follow_up.stop)
+        self.progress.listeners.append(agent.changes.advance)
+        (stack or self.stack).push_async_callback(agent.follow_up.stop)
         return agent
 
     def _registry(self, deployment_log: DeploymentLog) -> Registry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from .. import boot
@@ -22,6 +23,7 @@ from ..supervisor.sockets import open_listeners
 from ..supervisor.supervisor import Supervisor
 from ..supervisor.worker import Worker
 from ..system import boot_id
+from .assets import Unpacked
 from .inspection import inspecting, keep_link, keep_release
 from .program_health import ProgramHealth
 from .runtime import RunContext
@@ -35,19 +37,24 @@ log = logging.getLogger(__name__)
 
 
 async def supervise(
-    context: RunContext, agent: Agent, releases: Releases, policy: Policy
-) -> Generations:
+    context: RunContext, unpacked: Unpacked, policy: Policy
+) -> tuple[Agent, Generations]:
     """
     Listen, and start the release that runs by the state in a task: see `begin`.
+
+    Return the agent that deploys others, and the generations of the program.
 
     Raises:
         DewyError: a listener cannot be opened.
     """
-    settings, state_store = agent.settings, agent.state_store
+    settings, state_store = context.settings, unpacked.state_store
+    releases = unpacked.releases
     service, stack = context.service, context.stack
     service.extend(settings.stop_timeout * 2 + settings.start_timeout + 30)
     groups = state_store.state.groups
     await boot.end_orphans(groups, settings.root, settings.stop_timeout)
+    # What follows a deployment may go on after the listeners are closed.
+    following = await stack.enter_async_context(AsyncExitStack())
     stack.enter_context(subreaper())
     left = LeftPrograms(settings.root, settings.stop_timeout)
     await stack.enter_async_context(left)
@@ -69,15 +76,22 @@ async def supervise(
         hurry=context.signals.hurry,
         env_files=settings.env_files,
     )
-    context.signals.kill = generations.kill
-    agent.deployer = ServerDeployer(releases, generations)
-
+    context.signals.on_kill(generations.kill)
+    deployer = ServerDeployer(releases, generations)
+    agent = await context.agent(
+        state_store, unpacked.release_store, deployer, following
+    )
     supervisor = Supervisor(generations, lambda worker: judge_death(agent, worker))
     await stack.enter_async_context(supervisor)
     accepting = AcceptWatch(
         generations, listeners, supervisor.restart, agent.deployment_log.tell
     )
-    agent.probation.watch(lambda: bool(generations.unhealthy) or accepting.undecided)
+    agent.probation.watch(
+        lambda: (
+            accepting.undecided
+            or bool(generations.serving and generations.serving.unhealthy)
+        )
+    )
     reaper = OrphanReaper(generations.leaders)
     looks = (
         keep_link(state_store, releases),
@@ -86,14 +100,14 @@ async def supervise(
         keep_release(generations, supervisor.restart),
     )
     await stack.enter_async_context(inspecting(*looks))
-    context.signals.restart = supervisor.restart
+    context.signals.on_restart(supervisor.restart)
     if state_store.state.running is not None:
-        context.beginning = context.beside(begin(supervisor), "start at boot")
+        context.begin(begin(supervisor))
     endpoint = generations.health_endpoint
     if settings.health_path and endpoint:
         health = ProgramHealth(agent, generations, endpoint)
         await stack.enter_async_context(health.watching())
-    return generations
+    return agent, generations
 
 
 async def begin(supervisor: Supervisor) -> None:

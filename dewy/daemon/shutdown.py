@@ -37,7 +37,7 @@ async def ended(
     killed. If even that does not end it, the process exits.
     """
     seconds = settings.shutdown_timeout
-    last_resort.within(seconds + MARGIN)
+    last_resort.within(seconds + MARGIN, lambda: signals.kill())
     hurried = asyncio.create_task(signals.hurry.wait(), name="hurry")
     await asyncio.wait(
         {keeping, hurried},
@@ -65,13 +65,10 @@ TELLING = 0.5
 class LastResort:
     """
     Timer that ends this process at a deadline, from a thread, unless stopped before.
-
-    Attributes:
-        kill: Called first, in that thread, to end what must not outlive the process.
     """
 
     def __init__(self, leave: Callable[[int], object] = os._exit) -> None:
-        self.kill: Callable[[], None] = _nothing
+        self._kill: Callable[[], None] | None = None
         self._leave = leave
         self._deadline = float("inf")
         self._changed = threading.Condition()
@@ -83,8 +80,13 @@ class LastResort:
     def __exit__(self, *exc_info: object) -> None:
         self._set(float("inf"))
 
-    def within(self, seconds: float) -> None:
-        """Exit *seconds* from now, or earlier if that was set before."""
+    def within(self, seconds: float, kill: Callable[[], None] | None = None) -> None:
+        """
+        Exit *seconds* from now, or earlier if that was set before.
+
+        *kill* is called first, in the thread, to end what must not outlive the process.
+        """
+        self._kill = kill or self._kill
         self._set(min(self._deadline, time.monotonic() + seconds))
         if self._thread is None:
             self._thread = threading.Thread(
@@ -104,7 +106,8 @@ class LastResort:
                     return
                 self._changed.wait(left)
         try:
-            self.kill()
+            if self._kill is not None:
+                self._kill()
         finally:
             telling = threading.Thread(target=_tell, daemon=True)
             telling.start()
@@ -114,7 +117,3 @@ class LastResort:
 
 def _tell() -> None:
     log.error("Exited by force, since stopping did not finish")
-
-
-def _nothing() -> None:
-    """Do nothing: there is nothing to kill yet."""

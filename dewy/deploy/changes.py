@@ -204,6 +204,11 @@ class Change:
         """Note the failure; a cancellation from now on only shortens the undoing."""
         self.error = error
 
+    def revert(self, error: Exception) -> None:
+        """Remember that it failed to commit: the disk may have refused that."""
+        self.fail(error)
+        self.committed = False
+
     def began(self, task: asyncio.Task[Any]) -> None:
         """Know its work as *task* from now on."""
         self._task = task

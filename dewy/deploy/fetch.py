@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -17,7 +17,7 @@ from contextlib import (
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from .. import urls
@@ -34,6 +34,7 @@ from .signatures import Key, Keys, verification
 log = logging.getLogger(__name__)
 
 Shown = Callable[[Release], AbstractContextManager[Progress]]
+Begin = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 
 def scope(registry_url: str) -> str:
@@ -66,10 +67,6 @@ class Fetcher:
             artifact.
 
         progress: Shows how far a download is, for as long as its context lasts.
-
-    Attributes:
-        retaining: A first `retain`, which ends before the first artifact is fetched,
-            but not necessarily before the program starts.
     """
 
     def __init__(
@@ -90,7 +87,7 @@ class Fetcher:
         self._verify = verify
         self._keys = keys or _no_keys
         self._progress = progress or _unseen
-        self.retaining: asyncio.Task[None] | None = None
+        self._retaining: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def staged(self, release: Release) -> AsyncIterator[Path]:
@@ -148,9 +145,18 @@ class Fetcher:
         except OSError as exc:
             raise _unwritable(self._staging, exc) from exc
 
+    def begin_retaining(self, kept: Iterable[str], begin: Begin) -> None:
+        """
+        Retain *kept* in a task that *begin* returns, of the given work and name.
+
+        It need not be over before the program starts; it is before the first artifact
+        is fetched.
+        """
+        self._retaining = begin(self.retain(kept), "cached versions")
+
     async def _obtain(self, release: Release, path: Path) -> None:
-        if self.retaining is not None:
-            await asyncio.wait({self.retaining})
+        if self._retaining is not None:
+            await asyncio.wait({self._retaining})
         try:
             keys = await self._keys()
             if await self._take(release, path, keys):

@@ -169,6 +169,10 @@ class Probation:
             await back.over.wait()
         return back if self.put_back is back else None
 
+    def acknowledge(self) -> None:
+        """Let the last change count as an operator's, who knows of it by now."""
+        self.put_back = None
+
     def _begin(self, release: Installed, deployment: str, begun: float) -> None:
         self._finish(passed=False)
         self.put_back = None

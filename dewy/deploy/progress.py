@@ -32,13 +32,13 @@ class ProgressReporter:
     Attributes:
         fetched: Bytes that have come, of all of them.
 
-        tell: Called with the version, how far it is, and whether that is a step
-            worth a line.
+        listeners: Each is called with the version, how far it is, and whether that is
+            a step worth a line.
     """
 
     def __init__(self) -> None:
         self.fetched = 0
-        self.tell: Tell = _untold
+        self.listeners: list[Tell] = []
 
     @contextmanager
     def __call__(self, release: Release) -> Iterator[Progress]:
@@ -67,13 +67,10 @@ class ProgressReporter:
             news = reached > tenths and done != total
             if news or time.monotonic() >= due:
                 due, tenths = time.monotonic() + REFRESH, reached
-                self.tell(tag, f"fetching {tag}: {amount(done, total)}", news)
+                for tell in self.listeners:
+                    tell(tag, f"fetching {tag}: {amount(done, total)}", news)
 
         return advance
-
-
-def _untold(tag: str, text: str, news: bool) -> None:
-    """Tell nobody."""
 
 
 @contextmanager

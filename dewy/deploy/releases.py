@@ -111,6 +111,10 @@ class Releases:
             self.trial.lead_back(directory)
         await self.switch(directory)
 
+    def own(self, directory: str | None) -> None:
+        """Take `current`, which leads to *directory*, for what dewy made it."""
+        self.placed = directory
+
     async def undo(self, directory: str, back: str | None) -> None:
         """
         Point `current`, which leads to *directory*, at *back* again, or nowhere.

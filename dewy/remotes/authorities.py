@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -37,9 +38,9 @@ class Context(ssl.SSLContext):
 
     current: ssl.SSLContext
 
-    async def read(self) -> None:
-        """Read the authorities, the first time or again."""
-        self.current = await asyncio.to_thread(_context)
+    async def read(self, load: Callable[[], ssl.SSLContext]) -> None:
+        """Pass handshakes on to what *load*, called in a thread, returns."""
+        self.current = await asyncio.to_thread(load)
 
     def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
         return self.current.wrap_bio(*args, **kwargs)
@@ -76,7 +77,7 @@ class Authorities:
             return True
 
     async def _read(self, look: Look | None) -> None:
-        await self.context.read()
+        await self.context.read(_context)
         self._seen, self._loaded = look, True
         warn_once(log, "authorities", await _troubles())
 

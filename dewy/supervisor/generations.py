@@ -81,8 +81,6 @@ class Generations:
 
         checks: Health checks made.
 
-        unhealthy: Problem with the answers of the serving generation, or "".
-
         watches: Each returns a phrase for every problem that it found.
     """
 
@@ -127,7 +125,6 @@ class Generations:
         self.first_answer = FirstAnswer(self.serves)
         self.deaths = Deaths()
         self.restarts = 0
-        self.unhealthy = ""
         self.watches: list[Callable[[], Sequence[str]]] = []
         self.drains = Histogram(DRAIN_BOUNDS)
         self.checks = Checks()
@@ -293,7 +290,7 @@ class Generations:
             await cancel(task)
 
     async def _respawn(self) -> None:
-        worker, self.unhealthy = self._new_worker(), ""
+        worker = self._new_worker()
         gone, self.serving = self.serving, worker
         if gone is not None:
             self._retire(gone)
@@ -356,10 +353,11 @@ class Generations:
     def degraded(self) -> list[str]:
         """Return a phrase for each problem."""
         serving, lives = self.serving, None
-        starting = self.starts and not self.unhealthy and "the program is starting"
+        problem = serving.unhealthy if serving else ""
+        starting = self.starts and not problem and "the program is starting"
         if serving is not None and serving.alive:
             lives = serving.loop.time() - serving.since
-        unhealthy = self.unhealthy and f"the program is unhealthy: {self.unhealthy}"
+        unhealthy = problem and f"the program is unhealthy: {problem}"
         trouble = self.deaths.trouble(lives)
         watched = chain.from_iterable(watch() for watch in self.watches)
         told = (starting, self._strange, trouble, unhealthy, *watched)

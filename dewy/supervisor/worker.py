@@ -75,6 +75,8 @@ class Worker:
 
         last_check: Result of the last check while it served; None before the first.
 
+        unhealthy: Problem that its health checks agree on, or "".
+
         terminated_at: Time of the loop at which it was sent SIGTERM; 0 before.
 
         called_off: Whether it was ended while it started, for another to take over.
@@ -92,6 +94,7 @@ class Worker:
         self.terminating = self.called_off = False
         self.terminated_at = 0.0
         self.last_check: CheckResult | None = None
+        self.unhealthy = ""
         try:
             self._output = Output() if capture else None
         except BaseException:
@@ -111,6 +114,11 @@ class Worker:
     def __repr__(self) -> str:
         state = "ended" if self.exited.done() else "running"
         return f"<Worker generation {self.generation}, pid {self.pid}, {state}>"
+
+    def checked(self, result: CheckResult, *, healthy: bool) -> None:
+        """Note the *result* of a health check, and the verdict that it led to."""
+        self.last_check = result
+        self.unhealthy = "" if healthy else result.problem
 
     @property
     def alive(self) -> bool:

@@ -6,18 +6,16 @@ from dataclasses import dataclass
 from enum import Enum
 
 from .._speedups.interface import CONNECT_BOUNDS, DURATION_BOUNDS
-from ..histogram import DRAIN_BOUNDS
+from ..histogram import DRAIN_BOUNDS, LOOK_BOUNDS
 
 __all__ = [
     "DEPLOYMENT_BOUNDS",
     "INSTRUMENTS",
-    "LOOK_BOUNDS",
     "Instrument",
     "MetricKind",
 ]
 
 DEPLOYMENT_BOUNDS = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-LOOK_BOUNDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
 
 
 class MetricKind(Enum):

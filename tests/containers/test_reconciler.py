@@ -239,7 +239,7 @@ async def test_simultaneous_deaths_cause_no_back_off(tmp_path: Path):
 
         reconciler = bench.replica_set.reconciler
         assert reconciler is not None
-        assert (3, 0.0) == (len(bench.deaths), reconciler.pacing.left)
+        assert (3, 0.0) == (len(bench.deaths), bench.replica_set.deployer.pacing.left)
 
 
 async def test_an_engine_that_restarts_below_its_containers_disturbs_nothing(
@@ -305,13 +305,13 @@ async def test_repeated_deaths_of_replacements_are_backed_off(tmp_path: Path):
         reconciler = bench.replica_set.reconciler
         assert reconciler is not None
         lefts: list[float] = []
-        counted = reconciler.pacing.died
+        counted = bench.replica_set.deployer.pacing.died
 
         def died(since: float) -> None:
             counted(since)
-            lefts.append(reconciler.pacing.left)
+            lefts.append(bench.replica_set.deployer.pacing.left)
 
-        reconciler.pacing.died = died  # type: ignore[method-assign]
+        bench.replica_set.deployer.pacing.died = died  # type: ignore[method-assign]
         await bench.host.kill(first(bench).id)
         for number in (1, 2):
             await eventually(lambda n=number: len(bench.deaths) == n)
@@ -394,13 +394,13 @@ async def test_deaths_of_old_version_do_not_delay_new_version(tmp_path: Path):
         reconciler = bench.replica_set.reconciler
         assert reconciler is not None
         for _ in range(9):
-            reconciler.pacing.died(asyncio.get_running_loop().time())
-        assert reconciler.pacing.left
+            bench.replica_set.deployer.pacing.died(asyncio.get_running_loop().time())
+        assert bench.replica_set.deployer.pacing.left
         await bench.deploy(bench.publish("v2"))
         await bench.host.kill(first(bench).id)
         await eventually(lambda: bench.deaths)
 
-        assert 0.0 == reconciler.pacing.left
+        assert 0.0 == bench.replica_set.deployer.pacing.left
         await eventually(lambda: ["v2"] * 3 == bench.serving() == bench.running())
 
 
@@ -425,7 +425,7 @@ async def test_deaths_that_a_slow_engine_does_not_explain_are_paced(
         (again,) = names(bench) - known
         dead.add(again)
         await bench.host.kill(again, 1)
-        await eventually(lambda: reconciler.pacing.left)
+        await eventually(lambda: bench.replica_set.deployer.pacing.left)
 
         assert [] == bench.deaths
 

@@ -257,12 +257,12 @@ async def test_failures_with_old_options_do_not_delay_new_options(tmp_path: Path
         await bench.deploy(bench.publish("v1"))
         reconciler = bench.replica_set.reconciler
         assert reconciler is not None
-        reconciler.pacing.failed()
-        assert reconciler.pacing.left
+        bench.replica_set.deployer.pacing.failed()
+        assert bench.replica_set.deployer.pacing.left
         changed = replace(bench.replica_set.settings, cmd=("serve",))
         bench.replica_set.renew(changed, RunOptions())
 
-        assert 0.0 == reconciler.pacing.left
+        assert 0.0 == bench.replica_set.deployer.pacing.left
 
 
 async def test_status_is_degraded_while_replicas_of_another_version_serve(

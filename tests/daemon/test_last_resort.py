@@ -14,11 +14,10 @@ from dewy import loop
 from dewy.daemon import LastResort
 
 async def main():
-    last_resort.within(0.2)
+    last_resort.within(0.2, lambda: print("killed", flush=True))
     time.sleep(3600)
 
 with LastResort() as last_resort:
-    last_resort.kill = lambda: print("killed", flush=True)
     loop.run(main())
 """
 
@@ -62,8 +61,7 @@ def test_failure_to_kill_does_not_keep_the_process() -> None:
     unheard, threading.excepthook = threading.excepthook, lambda args: None
     try:
         with LastResort(lambda status: left.set()) as last_resort:
-            last_resort.kill = fail
-            last_resort.within(0.01)
+            last_resort.within(0.01, fail)
 
             assert left.wait(60)
     finally:

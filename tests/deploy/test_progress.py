@@ -109,7 +109,7 @@ def test_fetch_progress_is_reported_at_each_tenth(
     monkeypatch.setattr(progress.time, "monotonic", lambda: 1.0)
     told: list[tuple[str, str, bool]] = []
     reporter = progress.ProgressReporter()
-    reporter.tell = lambda *given: told.append(given)
+    reporter.listeners.append(lambda *given: told.append(given))
     with reporter(RELEASE) as tell:
         for done in range(0, 31 << 20, 1 << 20):
             tell(done, 30 << 20)

@@ -104,6 +104,6 @@ async def yard(ports: int = 1) -> AsyncIterator[Yard]:
         table = ReplicaTable(opened, settings)
         store = ReplicaStore(engine, SHOP, table, settings)
         made = Yard(host, engine, store, proxy, settings)
-        made.store.died = lambda replica: made.dead.append(replica.name)
+        made.store.died.append(lambda replica: made.dead.append(replica.name))
         yield made
         await table.stop()

@@ -94,7 +94,10 @@ class EngineClient:
         except aiodocker.DockerError as exc:
             if exc.status == UNREACHABLE:
                 await self._renew()
-            raise self._refused(doing, exc, secrets, pulling) from exc
+            # The cause is shown in tracebacks, so it keeps no secret either.
+            text = one_line(str(exc.message), secrets)
+            clean = aiodocker.DockerError(exc.status, text)
+            raise self._refused(doing, clean, pulling) from clean
         except aiohttp.ClientSSLError as exc:
             await self._renew()
             reason = f"{self.place.shown} is not trusted; see DOCKER_CERT_PATH"
@@ -117,16 +120,12 @@ class EngineClient:
         self,
         doing: str,
         exc: aiodocker.DockerError,
-        secrets: Iterable[str],
         pulling: bool,
     ) -> EngineError:
         if exc.status == UNREACHABLE:
             return self._error(doing, f"no connection to {self.place.shown}")
-        text = one_line(str(exc.message), secrets)
-        # The cause is shown in tracebacks, so it keeps no secret either.
-        exc.message, exc.args = text, (text,)
-        error = kind(exc.status, text, pulling=pulling)
-        return error(f"{self.title} could not {doing}: {text or exc.status}")
+        error = kind(exc.status, exc.message, pulling=pulling)
+        return error(f"{self.title} could not {doing}: {exc.message or exc.status}")
 
     async def containers(
         self, labels: Sequence[str] = ()
@@ -255,7 +254,7 @@ class Certificates:
         Raises:
             ConfigError: they cannot be used.
         """
-        self.context.current = await asyncio.to_thread(self._load)
+        await self.context.read(self._load)
 
     async def read_again(self) -> None:
         """Read them for the next call; what hangs or is of no use is passed over."""

@@ -120,21 +120,19 @@ class DockerEngine:
             except aiodocker.DockerError as exc:
                 refused = exc
         if refused is not None:
-            secrets = await self._secrets(container, refused)
-            async with self._wire.asking(doing, secrets=secrets):
+            secrets = await self._secrets(container)
+            async with self._wire.asking(doing, secrets=secrets or ()):
+                if secrets is None:
+                    raise aiodocker.DockerError(refused.status, "it does not say why")
                 raise refused
 
-    async def _secrets(
-        self, container: str, refused: aiodocker.DockerError
-    ) -> list[str]:
-        """Return the secrets of a container that *refused* may quote."""
+    async def _secrets(self, container: str) -> list[str] | None:
+        """Return the secrets that a refusal to start may quote; None if unknown."""
         try:
             data = await self._show(container) or {}
             return secrets_of(data.get("Config") or {})
         except EngineError:
-            refused.message = "it does not say why"
-            refused.args = (refused.message,)
-            return []
+            return None
 
     async def stop(self, container: str, seconds: float) -> None:
         """See `Engine.stop`."""

@@ -60,14 +60,17 @@ class Builder:
     environ: Mapping[str, str]
     root: Path
     body: dict[str, Any] = field(default_factory=dict)
-    name: str = ""
-    network: str = ""
+    words: dict[str, str] = field(default_factory=dict)
     aliases: list[str] = field(default_factory=list)
-    platform: str = ""
     env: dict[str, str | None] = field(default_factory=dict)
     env_files: dict[str, str] = field(default_factory=dict)
     places: set[str] = field(default_factory=set)
     cautions: list[str] = field(default_factory=list)
+
+    @property
+    def network(self) -> str:
+        """Network that the operator chose, or ""."""
+        return self.words.get("network", "")
 
     def under(self, *path: str, new: Callable[[], Any] = dict) -> Any:
         """Return the part of the body at *path*, which is created if it is missing."""
@@ -241,7 +244,7 @@ def _tmpfs(made: Builder, given: Given) -> None:
 
 
 def _name(made: Builder, given: Given) -> None:
-    made.name = _read(given)
+    made.words["name"] = _read(given)
 
 
 def _network(made: Builder, given: Given) -> None:
@@ -251,7 +254,7 @@ def _network(made: Builder, given: Given) -> None:
         raise ConfigError(f"{given.what} {name!r} cannot be used: {reason}")
     if made.network and made.network != name:
         raise ConfigError(f"{given.what} must name one network, not {name!r} as well")
-    made.network = NAME(name, given.what)
+    made.words["network"] = NAME(name, given.what)
 
 
 def _alias(made: Builder, given: Given) -> None:
@@ -259,7 +262,7 @@ def _alias(made: Builder, given: Given) -> None:
 
 
 def _platform(made: Builder, given: Given) -> None:
-    made.platform = _read(given)
+    made.words["platform"] = _read(given)
 
 
 def _stop_timeout(made: Builder, given: Given) -> None:
@@ -443,11 +446,9 @@ def parse(words: Sequence[str], environ: Mapping[str, str], root: Path) -> RunOp
 
 def _made(found: Builder) -> RunOptions:
     return RunOptions(
-        name=found.name,
-        network=found.network,
+        **found.words,
         aliases=tuple(found.aliases),
         stop_timeout=found.body.get("StopTimeout"),
-        platform=found.platform,
         cautions=tuple(found.cautions),
         _body=_canonical(found.body),
     )

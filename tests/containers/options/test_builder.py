@@ -82,12 +82,8 @@ def test_names_are_taken_out(drafted: Drafted) -> None:
         *("--network-alias", "x", "--network-alias", "y", "--platform", "linux/arm64"),
     )
     assert {} == made.body
-    assert ("b", "shop", ["x", "y"], "linux/arm64") == (
-        made.name,
-        made.network,
-        made.aliases,
-        made.platform,
-    )
+    words = {"name": "b", "network": "shop", "platform": "linux/arm64"}
+    assert (words, ["x", "y"]) == (made.words, made.aliases)
 
 
 def test_volumes_go_where_they_belong(drafted: Drafted, tmp_path: Path) -> None:
