@@ -1,1 +1,3 @@
-"""Talking to a running dewy: its control socket, and the client for it."""
+"""
+Control of a running dewy: its control socket and HTTP API, and the clients for them.
+"""

@@ -1,4 +1,4 @@
-"""Asking a running dewy through its control socket."""
+"""Client of the control socket of a running dewy."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ class NotRunning(DewyError):
 
 
 class NotAnswering(NotRunning):
-    """The root has a dewy that answers no command at the moment, as at its start."""
+    """
+    The root has a dewy that answers no command at the moment, such as while it starts.
+    """
 
 
 async def ask(
@@ -45,12 +47,12 @@ async def ask(
     **args: object,
 ) -> dict[str, Any]:
     """
-    Return what the dewy of the root that *private* is in answers to *verb*.
+    Return the answer to *verb* of the dewy in the root that contains *private*.
 
-    *through* is the name of the socket there, which is another for its proxy. One that
-    is starting is waited for for some seconds.
+    *through* is the name of the socket there, which differs for its proxy. A dewy that
+    is starting has some seconds to answer.
 
-    *progress* is told each step meanwhile; leaving then cancels what was asked for.
+    *progress* is called with each step; a cancellation of the call cancels the request.
 
     Raises:
         NotRunning: the root has no running dewy.

@@ -1,11 +1,11 @@
 """
 The control socket of a running dewy: `.dewy/admin.sock`.
 
-One JSON object a line, `{"verb": "…", …}`, answered by one line,
-`{"ok": true, …}` or `{"ok": false, "error": "…"}`. A request with `"stream": true`
-is answered by a line `{"step": "…"}` for each step before that; if its client
-leaves, what it asked for is cancelled, unless it is past recall. Only the user dewy
-runs as reaches it: the socket has mode 0600 and its directory 0700.
+One JSON object a line, `{"verb": "…", …}`, answered by one line, `{"ok": true, …}` or
+`{"ok": false, "error": "…"}`. A request with `"stream": true` is answered by a line
+`{"step": "…"}` for each step before that; if its client disconnects, its request is
+cancelled, unless it has taken effect. Only dewy's user and root can open it: the socket
+has mode 0600 and its directory 0700.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ MOST_CLIENTS = 16
 
 class ControlServer:
     """
-    Answer the command line, until left.
+    Server of the control socket while entered.
 
-    Whoever starts it holds the root's lock, so a socket that is there already
-    belonged to a dewy that is gone, and is replaced.
+    Its owner holds the root's lock, so an existing socket is a leftover, and is
+    replaced.
 
     Args:
         path: The path of the socket, in a directory that exists.
@@ -78,7 +78,7 @@ class ControlServer:
 
     async def restore(self) -> bool:
         """
-        Listen again if somebody removed the socket; whether that was so.
+        Listen again if somebody removed the socket; return whether that was so.
 
         Raises:
             OSError: the socket cannot be created.

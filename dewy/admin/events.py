@@ -35,8 +35,7 @@ class EventStream:
     """
     The stream of `status` and `history` events to clients, at first and on change.
 
-    Each client is looked after by its own request: when nobody looks, nothing
-    is looked at.
+    Each client has a request of its own: without clients, nothing is observed.
 
     Args:
         snapshot: Returns the content of `status` events.
@@ -201,7 +200,7 @@ class Rates:
 
 
 def counters(status: Mapping[str, Any]) -> Counters:
-    """Return what is counted in *status*: by id or address."""
+    """Return the counters in *status*, by id or address."""
     return {
         name: tuple(int(each.get(counter, 0)) for counter in COUNTED)
         for name, each in _counted(status)

@@ -1,4 +1,4 @@
-"""The local HTTP API: looking, never changing. Loopback only."""
+"""The local HTTP API: read-only, on loopback only."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _NUMBERS = {"server": 0, "assets": 1, "container": 2, "proxy": 3}
 
 class AdminAPI:
     """
-    Serve a page, and under `/api/` what it shows, until left.
+    Server of the page, and of its data under `/api/`, while entered.
 
     Args:
         port: The first of ten ports tried; 0 serves nothing. Once entered, the
@@ -95,7 +95,7 @@ class AdminAPI:
         await self._ending
 
     def leave(self) -> None:
-        """Begin to end, so that nobody waits for a request under way; idempotent."""
+        """Begin to stop, without waiting for requests under way; idempotent."""
         if self._ending is None:
             self._ending = asyncio.create_task(self._stack.aclose(), name="admin API")
 
@@ -160,7 +160,7 @@ async def bind(
     Return a server at the first free port of ten from *first* on, and that port.
 
     Raises:
-        DewyError: they are all taken.
+        DewyError: all of them are in use.
     """
     loop = asyncio.get_running_loop()
     ports = range(first, min(first + PORTS_TRIED, 65536))
@@ -200,7 +200,7 @@ def _backends(status: Mapping[str, Any]) -> int:
 
 def public(status: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return *status* without what programs say of themselves: it may hold secrets.
+    Return *status* without the output of programs, which may contain secrets.
 
     Step, exit and category of a failure stay, and whether there is more to read.
     """

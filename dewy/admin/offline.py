@@ -28,7 +28,7 @@ def look(settings: Settings, clock: Clock, problem: str = "") -> dict[str, Any]:
     """
     Return the status of a root without a dewy; creates nothing.
 
-    The *problem* of a dewy that is there, but answers nothing, is told instead.
+    *problem* describes a dewy that is there but does not answer.
 
     Raises:
         DewyError: the state cannot be read.
@@ -54,10 +54,10 @@ def apply(
     away: Collection[Installed] = (),
 ) -> str:
     """
-    Change the state as *verb* says, under the lock; what to tell the operator.
+    Apply *verb* to the state, under the lock; return the text for the operator.
 
-    A rollback goes to one of *away*, whose images are not here, only for want of
-    another.
+    A rollback goes to one of *away*, whose images are not here, only if there is no
+    other.
 
     Raises:
         DewyError: *verb* cannot be carried out, or a dewy works in the root after all.

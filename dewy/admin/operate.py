@@ -1,4 +1,4 @@
-"""Looking at a root and changing it, whether a dewy runs there or not."""
+"""Status and verbs of a root, with or without a running dewy."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ async def operate(
     progress: Progress | None = None,
 ) -> str:
     """
-    Do what *verb* says, and return the sentence for the operator.
+    Carry out *verb*, and return the text for the operator.
 
-    *progress* is told each step of those that take long.
+    *progress* is called with each step of a verb that takes long.
 
     Raises:
         DewyError: *verb* cannot be carried out; the message says why.
@@ -124,7 +124,8 @@ def _without_registry(settings: Settings, verb: str) -> ConfigError:
 
 async def steer(settings: Settings, verb: str, **args: Any) -> str:
     """
-    Have the dewy, or else the `dewy proxy`, of the root do *verb*; return its answer.
+    Have the dewy of the root, or else its `dewy proxy`, carry out *verb*; return its
+    answer.
 
     Raises:
         DewyError: none runs, or it refused.

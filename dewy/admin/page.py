@@ -36,10 +36,10 @@ class AdminPage:
 @cache
 def page() -> AdminPage:
     """
-    Put it together. Blocks the first time.
+    Return the page, assembled from its parts. Blocks the first time.
 
     Raises:
-        OSError: the installation is not whole.
+        OSError: the installation is incomplete.
     """
     html, style = _read("page.html"), _read("page.css")
     script = "\n".join(map(_read, SCRIPTS))

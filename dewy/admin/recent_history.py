@@ -1,4 +1,4 @@
-"""The last deployments of a root, for whoever asks again and again."""
+"""The last deployments of a root, cached for repeated requests."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Signature = tuple[int, int, int]
 
 class RecentHistory:
     """
-    The recent history of a root, read again only when there is more of it.
+    The recent history of a root, read again only when the file has grown.
 
     Args:
         private: The root's `.dewy`.
 
-        most: The greatest number of deployments told; the oldest are left out.
+        most: The greatest number of deployments returned; older ones are left out.
     """
 
     def __init__(self, private: Path, most: int = MOST) -> None:
@@ -35,8 +35,8 @@ class RecentHistory:
         """
         Return what `dewy history --json` prints, newest first. Blocks.
 
-        Without what programs wrote: every user of the host may ask the HTTP API,
-        but not read their logs.
+        Without the output of programs: every user of the host may use the HTTP API, but
+        not read their logs.
 
         Raises:
             OSError: the history could not be read.

@@ -1,4 +1,4 @@
-"""The status that `dewy status` and the HTTP API tell, from its sources."""
+"""The status of `dewy status` and the HTTP API, from its sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answering `dewy why`, in a dewy that runs or without one."""
+"""Answer to `dewy why`, with or without a running dewy."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class HookResult:
     Attributes:
         command: The command, as configured.
 
-        stdout: The end of what it wrote (64 KiB at most), trimmed.
+        stdout: The end of its output (64 KiB at most), trimmed.
 
         stderr: The same of its errors; or why it could not be run.
 
@@ -101,10 +101,9 @@ async def run(
     """
     Run *command* with `sh -c` in *cwd*, for *timeout* seconds at most.
 
-    Its environment is ours with *variables* on top, its input is empty. A hook
-    that runs into the limit is ended together with all it started; a process
-    that a hook leaves behind otherwise is neither waited for nor ended, and what
-    it still writes is thrown away.
+    Its environment is dewy's with *variables* added, its input is empty. A hook that
+    exceeds the limit is ended with all processes that it started. Otherwise a process
+    that a hook leaves behind is neither awaited nor ended, and its output is discarded.
     """
     started = time.monotonic()
     exit_code, timed_out, ran = 1, False, True
@@ -243,9 +242,9 @@ class HookOutput:
     """
     A pipe that is drained on the running loop; the last `KEPT` bytes are kept.
 
-    A process that a hook leaves running may hold it for ever. Once this is left,
-    what comes is read slowly and thrown away, so that such a process neither
-    fills a disk, nor blocks, nor keeps dewy busy; it ends with the last writer.
+    A process that a hook leaves running may hold it for ever. After the block, output
+    is read slowly and discarded, so that such a process neither fills a disk, nor
+    blocks, nor keeps dewy busy; reading ends with the last writer.
 
     Attributes:
         writer: The descriptor to write to, until this is left or `hand_over`.
@@ -317,10 +316,10 @@ PENDING, DEPLOYED, ROLLED_BACK = "pending", "deployed", "rolled-back"
 
 class DeployHooks:
     """
-    Run the hooks, and report how they ended.
+    Runner of hooks, which reports how they ended.
 
-    An after-hook only follows a deployment, so it holds up no other: the next one's
-    before-hook runs beside it. After-hooks wait for each other, in order.
+    An after-hook does not delay the next deployment, whose before-hook may run beside
+    it. After-hooks wait for each other, in order.
     """
 
     def __init__(
@@ -358,9 +357,9 @@ class DeployHooks:
         runs: Callable[[Installed], bool] = lambda target: True,
     ) -> None:
         """
-        Run the after-hook; its failure is recorded and told, and changes nothing.
+        Run the after-hook; a failure is recorded and reported, and changes nothing.
 
-        It is left out where *target* no longer *runs* when its turn comes.
+        The hook is skipped if *target* no longer *runs* when its turn comes.
         """
         if not (command := self._settings.current.after_deploy_hook):
             return

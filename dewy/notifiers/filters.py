@@ -11,7 +11,7 @@ from .format import duration
 
 
 class MinLevel:
-    """A filter for what matters: no ordinary notices, and of hooks only failures."""
+    """A filter that drops ordinary notices, and those of hooks that succeeded."""
 
     def __init__(self, notifier: Notifier) -> None:
         self._notifier = notifier
@@ -27,9 +27,9 @@ WINDOW = 600.0
 
 class Dedup:
     """
-    A filter of notices that say what the one before them said.
+    A filter that drops a notice with the text of the one before.
 
-    Not so where it is important: a second deployment of a version is one.
+    Important notices pass: a second deployment of a version is news.
     """
 
     def __init__(self, notifier: Notifier, clock: Clock) -> None:

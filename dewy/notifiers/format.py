@@ -36,7 +36,7 @@ def duration(seconds: float) -> str:
 
 
 def tail(text: str) -> str:
-    """Return the end of *text*: of a log the last lines tell most."""
+    """Return the end of *text*: the last lines of a log are the most useful."""
     text = readable(text)
     kept = "\n".join(text.split("\n")[-LINES:]).encode()[-CUT:].decode(errors="ignore")
     return kept if len(kept) == len(text) else f"...\n{kept}"
@@ -49,9 +49,7 @@ def letter(
     recipients: Sequence[str],
     subject: str,
 ) -> EmailMessage:
-    """
-    Return the mail that tells of *notice*; its id is the same however often it is sent.
-    """
+    """Return the mail for *notice*; its id stays the same when it is sent again."""
     from email.message import EmailMessage  # only mail wants them
     from email.utils import format_datetime
 
@@ -106,7 +104,7 @@ _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 def attachment(notice: Notice, host: str, footer: str) -> dict[str, Any]:
-    """Return the attachment of the message that tells of *notice*."""
+    """Return the attachment of the message for *notice*."""
     shown = (
         _hook_attachment(notice.hook)
         if notice.hook
@@ -141,7 +139,7 @@ def colour(host: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return *text* without what Slack takes for markup of its own."""
+    """Return *text* with Slack's own markup escaped."""
     return text.translate(_ESCAPES)
 
 

@@ -116,10 +116,10 @@ class MailNotifier:
     """
     A notifier by mail: a message for each notice, through a connection of its own.
 
-    To be made outside the event loop or in a thread: authorities are read.
+    Create it outside the event loop or in a thread, since it reads authorities.
 
     Raises:
-        ConfigError: the URL or its options will not do.
+        ConfigError: the URL or an option is invalid.
     """
 
     def __init__(self, url: SplitResult, origin: Origin) -> None:

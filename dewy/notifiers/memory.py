@@ -1,4 +1,4 @@
-"""A notifier that remembers what it was told."""
+"""A notifier that keeps its notices in memory."""
 
 from __future__ import annotations
 

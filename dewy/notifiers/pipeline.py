@@ -1,4 +1,4 @@
-"""Pipeline of one `--notifier`: the target with all that is round it."""
+"""Pipeline of one `--notifier`: the target with its filters and its queue."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUIET = "quiet"
 
 class Pipeline:
     """
-    A chain that filters a notice at once, and delivers it in its own time.
+    A chain that filters a notice at once, and delivers it later.
 
     From the outside in: secrets are struck out, errors limited, ordinary notices
     left out with *quiet*, repetitions left out, the rest queued and retried.
@@ -112,8 +112,8 @@ def name_of(url: str) -> str:
 
 def strike() -> Strike:
     """
-    Return a function that takes out secrets: those of the environment, and tokens;
-    and what is no text, which no target can take.
+    Return a function that removes secrets of the environment, tokens, and bytes that
+    are not text.
     """
     known = redactor(os.environ)
     return lambda text: readable(urls.strike(known(text)))

@@ -1,4 +1,4 @@
-"""Queue of one notifier: notices that wait for its target, and how it fares."""
+"""Queue of one notifier: notices that wait for its target, and the target's health."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class NoticeQueue:
     """
     A queue that takes notices at once; a task of its own delivers them, one at a time.
 
-    When too many wait, the oldest of those that do not matter goes, else the oldest.
+    When too many wait, the oldest ordinary one is dropped, or else the oldest.
 
     Attributes:
         health: Counts of what was delivered and lost, and the last failure.
@@ -82,7 +82,7 @@ class NoticeQueue:
 
     def leave(self, *, hurry: bool = False) -> None:
         """
-        From now on attempt each notice once, and at once; idempotent.
+        Attempt each notice once, and at once, from now on; idempotent.
 
         In a *hurry* only a target that took the last notice is waited for.
         """
@@ -91,7 +91,7 @@ class NoticeQueue:
             self._wake()
 
     async def send(self, notice: Notice) -> None:
-        """Have *notice* delivered; it does not take long, and it does not fail."""
+        """Queue *notice* for delivery; returns quickly, and never fails."""
         if lost := self._backlog.add(notice):
             self.health.lose()
             log.warning("Notice dropped", extra={"notice": lost.text})
@@ -246,8 +246,7 @@ class Waiting:
     A notice that waits.
 
     Attributes:
-        expires: The time from which nobody wants to hear of it, by the monotonic
-            clock.
+        expires: The time at which the notice is given up, by the monotonic clock.
 
         due: The time of the next attempt, where it has one of its own.
 
@@ -308,18 +307,18 @@ class Backlog:
         return lost.notice if lost else None
 
     def remove(self, waiting: Waiting) -> None:
-        """Let go of *waiting*; idempotent."""
+        """Remove *waiting*; idempotent."""
         if waiting in self._waiting:
             self._waiting.remove(waiting)
 
     def clear(self) -> int:
-        """Let go of all; return how many they were."""
+        """Remove all notices; return their number."""
         count = len(self._waiting)
         self._waiting.clear()
         return count
 
     def expired(self) -> list[Waiting]:
-        """Let go of those nobody wants to hear of any more, and return them."""
+        """Remove the expired notices, and return them."""
         now = self._clock.monotonic()
         lost = [each for each in self._waiting if each.expires <= now]
         self._waiting = [each for each in self._waiting if each not in lost]

@@ -47,7 +47,7 @@ class SlackNotifier:
     one release has named stays until another does.
 
     Raises:
-        ConfigError: the URL will not do, or `SLACK_TOKEN` is missing.
+        ConfigError: the URL is invalid, or `SLACK_TOKEN` is missing.
     """
 
     def __init__(self, url: SplitResult, origin: Origin) -> None:
