@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -207,11 +208,16 @@ def test_connection_is_counted_or_goes_elsewhere(
 
 
 async def drains(plane: Plane, gate: Gate, tries: int) -> int:
-    """Drain and serve again; how many connections came between."""
+    """
+    Drain and serve again, *tries* times at least, until some connections have come
+    between; how many.
+    """
     relay: Any = plane.relay
     drained, _ = gate.backends
     began = relay.backend_stats(drained).total
-    for number in range(tries):
+    for number in count():
+        if number >= tries and relay.backend_stats(drained).total > began:
+            break
         left = relay.drain(drained)
         at_once = relay.backend_stats(drained)
         if number % 100 == 0:
