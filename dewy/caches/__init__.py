@@ -37,7 +37,7 @@ class Cache(Protocol):
         ...
 
     async def delete(self, key: str) -> None:
-        """Forget *key*; nothing happens if there is none."""
+        """Delete *key*, if it exists."""
         ...
 
     async def keys(self, prefix: str = "") -> list[str]:
@@ -50,8 +50,8 @@ class Cache(Protocol):
 
     async def load(self, key: str, into: Path) -> bool:
         """
-        Bring the file under *key* to *into*, which must not exist; False if
-        there is none. It may be a hard link into the cache: never write to it.
+        Copy the file under *key* to *into*, which must not exist; False if there is
+        none. It may be a hard link into the cache: never write to it.
         """
         ...
 
@@ -63,7 +63,7 @@ class Cache(Protocol):
 @dataclass(frozen=True, slots=True)
 class Versioned:
     """
-    A small value and which one of its versions it is.
+    A small value with its version.
 
     Attributes:
         value: The bytes; None if there is no value.
@@ -83,7 +83,7 @@ class Versioned:
 
 @runtime_checkable
 class SharedCache(Cache, Protocol):
-    """A cache that several hosts share, and in which one of them can be first."""
+    """A cache that several hosts share, with compare-and-set."""
 
     async def read(self, key: str) -> Versioned:
         """Return the small value under *key*, never from a copy on this host."""
@@ -95,7 +95,7 @@ class SharedCache(Cache, Protocol):
         is to be none yet. False if somebody else was first.
 
         Raises:
-            RateLimited: nothing was written; the store takes it a moment later.
+            RateLimited: nothing was written; the store will accept it a moment later.
         """
         ...
 
@@ -116,7 +116,7 @@ CACHES: Schemes[[Path], Cache] = Schemes(
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """A value in a cache: its size in bytes, and when it was last of use."""
+    """A value in a cache: its size in bytes, and the time of its last use."""
 
     key: str
     size: int
@@ -125,7 +125,7 @@ class CacheEntry:
 
 def segments(key: str) -> list[str]:
     """
-    Take *key* apart.
+    Return the segments of *key*.
 
     Raises:
         ValueError: a segment is empty or begins with a dot, or there is a NUL.
@@ -142,7 +142,7 @@ def make_room(
     """
     Return the values to evict, least recently used first, to fit *size* more bytes.
 
-    None, and so nothing, if they cannot fit however much is evicted.
+    Return None if they cannot fit even after evicting everything.
     """
     present = sorted(held, key=attrgetter("used"))
     excess = sum(value.size for value in present) + size - limit

@@ -54,7 +54,7 @@ class Store(Protocol):
     Attributes:
         chunk: The largest value in bytes.
 
-        ttl: Seconds after which what no host retains may go.
+        ttl: Seconds after which values that no host retains may go.
     """
 
     chunk: int
@@ -71,7 +71,7 @@ class Store(Protocol):
         ...
 
     async def place(self, name: str, value: bytes) -> None:
-        """Write a value that nobody compares."""
+        """Write a value without comparing."""
         ...
 
     async def delete(self, names: Sequence[str]) -> None: ...
@@ -79,7 +79,7 @@ class Store(Protocol):
     async def names(self, prefix: str) -> list[str]: ...
 
     async def tend(self, retained: Collection[str]) -> None:
-        """Have *retained* stay for another `ttl`; let go of what is past it."""
+        """Keep *retained* for another `ttl`; delete what has expired."""
         ...
 
     async def close(self) -> None: ...
@@ -87,12 +87,12 @@ class Store(Protocol):
 
 class ChunkedCache:
     """
-    A shared cache; an asynchronous context manager, in which it is kept up.
+    A shared cache; an asynchronous context manager, which maintains it while entered.
 
     Args:
         limit: Bytes of the largest file to keep.
 
-        local: The cache on this host, of files that went in or came out.
+        local: The cache on this host, of files stored or loaded.
     """
 
     def __init__(self, store: Store, *, limit: int, local: FileCache) -> None:
@@ -179,7 +179,7 @@ class ChunkedCache:
         self._changed.set()
 
     async def tend(self) -> None:
-        """Have what is retained stay, and let go of what nobody retains."""
+        """Renew what is retained, and delete what no host retains."""
         names = set()
         for key in sorted(self._retained):
             names |= {f"value/{key}", f"file/{key}"}
@@ -311,7 +311,7 @@ class BlobManifest:
 
     @classmethod
     def parse(cls, text: bytes | None) -> Self | None:
-        """Read one; None if *text* is something else."""
+        """Parse a manifest; None if *text* is something else."""
         try:
             document: dict[str, Any] = json.loads(text or b"")
             made = cls(

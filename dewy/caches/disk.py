@@ -29,7 +29,7 @@ PIECES_AT_ONCE = 64
 
 def install(path: Path, fill: Callable[[Path], object]) -> None:
     """
-    Have *fill* make a file, and give it the name *path* once it is durable.
+    Let *fill* write a file, and name it *path* once it is durable.
 
     Raises:
         OSError: the file could not be made; what was at *path* is untouched.
@@ -62,7 +62,7 @@ def make_directories(directory: Path) -> None:
 @contextmanager
 def creating(target: Path) -> Iterator[BinaryIO]:
     """
-    Create *target*, which must not exist; what fails is deleted again.
+    Create *target*, which must not exist; it is deleted after a failure.
 
     Raises:
         OSError: *target* could not be created.
@@ -173,7 +173,7 @@ _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 @dataclass(frozen=True, slots=True)
 class Room:
     """
-    The place for a value, and what may be evicted for it.
+    Room for a value, and the values that may be evicted for it.
 
     Attributes:
         root: The cache's directory.
@@ -231,7 +231,7 @@ def store(room: Room, path: Path, source: Path) -> list[str] | None:
 
 
 def load(path: Path, into: Path) -> bool:
-    """Bring the file at *path* to *into*; False if there is none."""
+    """Copy the file at *path* to *into*; False if there is none."""
     try:
         present = path.stat()
     except _ABSENT:

@@ -66,10 +66,10 @@ class CacheLimits:
     @classmethod
     def read(cls, url: SplitResult, allowed: Mapping[str, str]) -> Self:
         """
-        Take them from the query of *url*, where the options *allowed* may stand.
+        Read the limits from the query of *url*, which may have the options *allowed*.
 
         Raises:
-            ConfigError: an unknown option, or a value that cannot be.
+            ConfigError: an unknown option, or an invalid value.
         """
         chosen = urls.options(url, allowed)
         largest, ttl = chosen["max-artifact"], chosen["registry-ttl"]
@@ -83,14 +83,14 @@ class CacheLimits:
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """Of what version of an object there is a copy on this host."""
+    """The version of an object that this host has a copy of."""
 
     version: str
     sha256: str
 
     @classmethod
     def parse(cls, text: bytes) -> Self | None:
-        """Read one; None if *text* is something else."""
+        """Parse a record; None if *text* is something else."""
         try:
             document: dict[str, Any] = json.loads(text)
             return cls(str(document["version"]), str(document["sha256"]))

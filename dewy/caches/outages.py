@@ -20,7 +20,8 @@ ADVICE = "could not be trusted: its TLS handshake or certificate failed"
 
 def authorities(path: str) -> str:
     """
-    Return *path*, the file that the option `ca` names, or "", once it was read.
+    Return *path*, the file that the option `ca` names, or "", after checking that it
+    can be read.
 
     Raises:
         ConfigError: the file cannot be read, or holds no certificates.
@@ -79,10 +80,10 @@ class CircuitBreaker:
     @asynccontextmanager
     async def within(self, seconds: float = PATIENCE) -> AsyncIterator[None]:
         """
-        Give the block *seconds*.
+        Limit the block to *seconds*.
 
         Raises:
-            RemoteError: the block took longer, or another one did a moment ago.
+            RemoteError: the block took longer, or another block did a moment ago.
         """
         if self._monotonic() < self._away_until:
             raise RemoteError(f"{self.where} did not answer in time a moment ago")
@@ -96,7 +97,7 @@ class CircuitBreaker:
 
 async def together(*calls: Coroutine[Any, Any, T]) -> list[T]:
     """
-    Return the results of *calls*, made at once.
+    Return the results of *calls*, made concurrently.
 
     Raises:
         OSError, RemoteError: the error of the first call that failed; the others are
@@ -112,7 +113,7 @@ async def together(*calls: Coroutine[Any, Any, T]) -> list[T]:
 
 class OutageLog:
     """
-    Reports on a failing cache: one when it begins to fail, one when that is over.
+    Log of a failing cache: a line when it begins to fail, and one when it works again.
 
     Reading and writing fail apart. What failed to be read is well when something was
     read: there are hosts that never write. What was read all the time is well when
@@ -137,7 +138,7 @@ class OutageLog:
             self._read_since &= told
 
     def over(self, *, reading: bool = False) -> None:
-        """Note that the cache took something, or, with *reading*, gave something."""
+        """Note that a write to the cache succeeded or, with *reading*, a read."""
         if self._reading or (self._writing and not reading):
             log.info("Cache works again")
             self._reading = self._writing = False

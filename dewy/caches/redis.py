@@ -80,7 +80,8 @@ class Place:
     @classmethod
     def of(cls, url: SplitResult, chosen: Mapping[str, str]) -> Self:
         """
-        Read it from a URL and its options; what they lack is in the environment.
+        Read the location from a URL and its options, and missing parts from the
+        environment.
 
         Raises:
             ConfigError: the options do not go together, or name nothing.
@@ -118,9 +119,9 @@ class Place:
 
 def connect(place: Place) -> tuple[Client, Closing]:
     """
-    Return a client that connects when it is first used, and what closes it.
+    Return a client that connects at its first use, and a function that closes it.
 
-    It never tries again by itself: its own way of doing that costs seconds.
+    The client never retries by itself, since its retries cost seconds.
     """
     given = _connection(place)
     if place.cluster:

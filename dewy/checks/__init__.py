@@ -1,4 +1,4 @@
-"""The dry run: everything a command would find wrong, without doing anything."""
+"""Dry run: everything that a command would find wrong, without any effect."""
 
 from .finding import Finding, Level
 from .report import Report, examine_host

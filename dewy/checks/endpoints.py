@@ -1,4 +1,6 @@
-"""Whatever dewy connects to or listens at, tried as the command does it."""
+"""
+Checks of endpoints that dewy connects to or listens on, as the command would use them.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,7 @@ __all__ = [
 async def constructor_findings(
     settings: Settings, environ: dict[str, str]
 ) -> AsyncIterator[Finding]:
-    """Yield a finding for each part that cannot be made as asked for."""
+    """Yield a finding for each part that cannot be created as configured."""
     mistakes = Mistakes()
     async with Clients() as clients:
         await asyncio.to_thread(open_endpoints, settings, clients, mistakes)
@@ -260,7 +262,7 @@ def _name(pid: int) -> str:
 
 
 async def proxy_findings(settings: Settings) -> AsyncIterator[Finding]:
-    """Check that `dewy proxy` has something to listen at, and whom to pass on to."""
+    """Check that `dewy proxy` has listeners and backends."""
     if not settings.listen:
         text = "proxy needs a --listen, or a socket passed by systemd"
         yield Finding(Level.ATTENTION, "port", text)

@@ -14,8 +14,8 @@ class Level(StrEnum):
     """
     The severity of a finding.
 
-    OK and ATTENTION keep nothing from working; of a FAILURE another try may be of
-    use, of a MISTAKE it is not.
+    OK and ATTENTION prevent nothing; after a FAILURE another try may help, after a
+    MISTAKE it cannot.
     """
 
     OK = "ok"

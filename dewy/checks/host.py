@@ -180,7 +180,7 @@ def program_findings(
 
 def readiness_findings(settings: Settings, *, notifies: bool) -> Iterator[Finding]:
     """
-    Check whether anything tells that a release of `dewy server` answers.
+    Check whether dewy can know that a release of `dewy server` answers.
 
     *notifies* is whether its program ever sent READY=1, which is required from then on.
     """
@@ -225,9 +225,7 @@ Unit = dict[str, list[str]]
 def unit_findings(
     settings: Settings, places: Iterable[Path] = UNIT_PLACES
 ) -> Iterator[Finding]:
-    """
-    Check this root's unit for settings that dewy needs otherwise; none without a unit.
-    """
+    """Check this root's unit for settings that do not fit dewy; none without a unit."""
     units = dict(_of_root(settings.root, places))
     units = {n: u for n, u in units.items() if _runs(u, settings.command)}
     # A template is there for any root; its instance need not be.

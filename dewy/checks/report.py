@@ -41,7 +41,7 @@ class Report:
     The result of an examination.
 
     Attributes:
-        found: The release, as `preview` has it; None where nobody was to ask.
+        found: The release, as `preview` has it; None if the registry was not asked.
 
         findings: In the order in which the command would meet them.
     """
@@ -70,13 +70,13 @@ async def examine_host(
     test_notifiers: bool = False,
 ) -> Report:
     """
-    Judge *settings* here as *mode* would; starts and writes nothing.
+    Check *settings* here as *mode* would; starts and writes nothing.
 
     Args:
         mistakes: The mistakes made in reading the configuration.
 
-        mode: `server`, `assets`, `container`, `proxy`, or "" to judge only what
-            all of them have in common.
+        mode: `server`, `assets`, `container`, `proxy`, or "" to check only the options
+            that all of them share.
 
         offline: True to ask neither the registry nor the cache.
 

@@ -1,4 +1,4 @@
-"""The command line: each command parses, makes one call, prints."""
+"""The command line: each command parses, makes one call, and prints."""
 
 from .entry import main, run
 

@@ -76,8 +76,8 @@ def version_argument(*, required: bool) -> Callable[[F], F]:
     """
     Decorate a command with VERSION.
 
-    An empty one is refused: it comes of a variable that is not set, and must not
-    be taken for none.
+    An empty VERSION is refused: it comes from an unset variable, and must not count as
+    none.
     """
 
     def filled(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -247,7 +247,7 @@ def _joined(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, An
 
 def normalise(arguments: Sequence[str]) -> list[str]:
     """
-    Spell `-o=value` as `-ovalue`, up to `--` or the end.
+    Rewrite `-o=value` as `-ovalue`, up to `--` or the end.
 
     Raises:
         UsageError: an option is followed by another where its value should be.

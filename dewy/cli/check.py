@@ -77,7 +77,7 @@ def command(
 
 
 def tell_mistakes(report: Report) -> None:
-    """Print each as the command itself would."""
+    """Print each mistake as the command itself would."""
     for each in report.findings:
         if each.level == "mistake":
             error = redactor(os.environ)(f"dewy: error: {each.text}")

@@ -37,8 +37,8 @@ def run(arguments: Sequence[str]) -> int:
     """
     Run one command and return the exit status.
 
-    0: done; 1: it failed; 2: it was misused or misconfigured, and trying again
-    is of no use; 130: interrupted from the keyboard.
+    0: success; 1: failure; 2: a mistake in use or configuration, so that trying again
+    cannot help; 130: interrupted from the keyboard.
     """
     from .group import dewy
 

@@ -1,4 +1,4 @@
-"""The command `dewy` itself: what it knows, loaded when used."""
+"""The command `dewy` itself, whose commands are loaded when used."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Shown:
     Attributes:
         since: The time of the first, seconds since the epoch.
 
-        grep: What each holds; None for anything.
+        grep: Pattern that each line matches; None for any line.
 
         last: The number of lines of each source, the last ones; None for all.
     """

@@ -17,7 +17,10 @@ log = logging.getLogger(__name__)
 
 
 def serve(settings: Settings, reread: Callable[[], Settings] | None = None) -> int:
-    """Run the daemon to its end; its exit status. *reread* is for `dewy reload`."""
+    """
+    Run the daemon to its end, and return its exit status. *reread* is for `dewy
+    reload`.
+    """
     from .. import daemon
 
     for caution in settings.cautions:

@@ -1,4 +1,4 @@
-"""Presentation of values to people, once or again and again."""
+"""Presentation of values to people, once or refreshed."""
 
 from __future__ import annotations
 
@@ -100,7 +100,9 @@ CLEAR = "\x1b[H\x1b[2J"
 
 
 def refresh(show: Callable[[], str], *, json_: bool) -> None:
-    """Print what *show* returns; a failure is shown too, for it may pass."""
+    """
+    Print the result of *show* repeatedly; a failure is shown too, since it may pass.
+    """
     with suppress(KeyboardInterrupt):
         while True:
             text = _shown_or_problem(show, json_)

@@ -32,7 +32,7 @@ def command(ctx: click.Context, /, version: str, json_: bool, **given: object) -
 
 
 def lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the answer, as people read it; with the last words of what failed last."""
+    """Yield the answer, as people read it, with the output of the last failure."""
     yield f"{found['version']}: {found['verdict']}"
     yield from (f"- {localised(sentence)}" for sentence in found["why"])
     tail = next((each["log_tail"] for each in reversed(found["records"])), ())

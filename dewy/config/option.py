@@ -1,4 +1,4 @@
-"""The declaration of an option: one field of the settings says all of it."""
+"""The declaration of an option, by one field of the settings."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Option:
 
     @property
     def variable(self) -> str:
-        """The environment variable that says the same."""
+        """Name of the option's environment variable."""
         return "DEWY_" + self.name.upper().replace("-", "_")
 
     @property
@@ -133,7 +133,7 @@ def option(
 
 
 def again(declared_in: type, name: str, help: str, commands: frozenset[str]) -> Any:
-    """Declare what the option of the field *name* means to further *commands*."""
+    """Declare the meaning of the option of the field *name* for further *commands*."""
     first = _fields(declared_in)[name].metadata[_KEY][0]
     return _field((replace(first, help=help, commands=commands),))
 

@@ -53,8 +53,8 @@ def resolve_anyway(
     """
     Resolve as `examine` does; return the mistakes of the file and the environment.
 
-    For commands that look, or that are needed in an emergency: what somebody wrote
-    into a file for the next start must not keep them from that.
+    For commands that inspect, or that are needed in an emergency: a mistake in a file
+    for the next start must not stop them.
 
     Raises:
         ConfigError: a flag is invalid.
@@ -77,8 +77,8 @@ def examine(
     """
     Resolve with defaults in place of invalid values; return the mistakes, too.
 
-    For a dry run, which looks at the rest all the same. The *file* of options is left
-    out where it is False.
+    For a dry run, which checks the rest all the same. The *file* of options is left out
+    where it is False.
     """
     mistakes = Mistakes()
     spoken = {**from_environment(environ), **from_flags(given)}
