@@ -108,7 +108,7 @@ async def test_program_started_at_boot_is_starting_until_its_health_path_answers
 
 
 async def test_program_without_an_answer_in_time_after_boot_is_judged(dewy):
-    dewy.options = [*HEALTH, "--health-timeout", "2s"]
+    dewy.options = [*HEALTH, "--health-timeout", "6s"]
     dewy.publish(GOOD, programs.SILENT)
     async with dewy:
         await dewy.runs(GOOD)
