@@ -37,8 +37,8 @@ def translated(exc: Exception) -> RemoteError:
     ("status", "code", "advice"),
     [
         (404, "NoSuchBucket", "no such bucket"),
-        (403, "AccessDenied", "may not"),
-        (403, "403", "may not"),
+        (403, "AccessDenied", "not permitted"),
+        (403, "403", "not permitted"),
         (403, "InvalidAccessKeyId", "AWS_ACCESS_KEY_ID"),
         (403, "SignatureDoesNotMatch", "AWS_ACCESS_KEY_ID"),
         (400, "ExpiredToken", "expired"),
