@@ -95,7 +95,7 @@ async def test_stop_ends_though_the_engine_hangs(
             assert 1 == await site.stop()
 
             assert time.monotonic() - begun < SHUTDOWN + SLACK
-        assert "Left at once" in site.log
+        assert "Exited by force" in site.log
 
 
 async def test_dewy_that_is_stopping_answers_and_takes_no_deployment(
