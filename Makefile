@@ -22,7 +22,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test soak coverage mutants lint bench gate build check-wheel clean figures
+.PHONY: help demo quick test soak coverage mutants figures lint bench gate build check-wheel clean
 
 help:
 	@echo 'make demo         see three releases deployed under load'
@@ -31,6 +31,7 @@ help:
 	@echo 'make soak         run the long tests at full size'
 	@echo 'make coverage     count the branches that the tests of the pure rooms take'
 	@echo 'make mutants      count the mutants that they kill (ARGS=ROOM for one room)'
+	@echo 'make figures      print what the code is held to (ARGS=--write for the table)'
 	@echo 'make lint         check style, types, Cython sources and workflows'
 	@echo 'make bench        measure the proxy, alone and against HAProxy and nginx'
 	@echo 'make gate         hold it to its pass marks, in 3 minutes'
@@ -83,9 +84,9 @@ ifneq ($(SOURCES),)
 	if ls dewy/_speedups/relay_c*.so >/dev/null 2>&1; then $(BIN)/python -m mypy.stubtest dewy._speedups.relay_c; fi
 endif
 
-# What the code is held to.
+# What the code is held to (ARGS=--write for the table in CONTRIBUTING.md).
 figures: $(INSTALLED)
-	@$(BIN)/python dev/figures
+	@$(BIN)/python dev/figures $(ARGS)
 
 bench: $(VENV)/.group-bench
 	$(BIN)/pytest -o python_files='bench_*.py' -o python_functions='bench_*' --benchmark-group-by=func --benchmark-columns=median,iqr,rounds benchmarks

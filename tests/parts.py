@@ -49,6 +49,7 @@ _SLOW = (
     "tests/supervisor/",
     "tests/telemetry/",
     "tests/test_docs.py",
+    "tests/test_figures.py",
     "tests/test_first_hour.py",
     "tests/test_logging_page.py",
     "tests/test_messages.py",

@@ -15,6 +15,7 @@ from dewy.versions.platforms import ImagePlatform
         ("Linux/AArch64", "linux/arm64"),
         ("x86_64", "linux/amd64"),
         ("linux", None),
+        ("windows", None),
     ],
 )
 def test_option_of_docker_is_read(text: str, expected: str | None) -> None:

@@ -101,8 +101,9 @@ def test_best_match_is_preferred(platform: Platform, best_first: list[str]) -> N
         best_first = best_first[1:]
 
 
-def test_the_first_listed_of_equals_wins() -> None:
-    names = ["app-linux-x86_64.zip", "app_linux_amd64.tar.gz"]
+@pytest.mark.parametrize("word", ["x86_64", "x64"])
+def test_the_first_listed_of_equals_wins(word: str) -> None:
+    names = [f"app-linux-{word}.zip", "app_linux_amd64.tar.gz"]
 
     assert names[0] == chosen(names, AMD64)
     assert names[1] == chosen(names[::-1], AMD64)
