@@ -114,6 +114,7 @@ def test_names_that_fit_less_are_not_among_the_equal_ones() -> None:
     choice = choose_artifact([*equal, "a-linux-x64-debug.zip"], AMD64)
     reasons = {refusal.name: refusal.reason for refusal in choice.refused}
 
+    assert tuple(equal) == choice.equal
     assert {"not the only one that fits"} == {reasons[name] for name in equal}
     assert (
         "a-linux-x64.zip or b-linux-x64.zip comes first"

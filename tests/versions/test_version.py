@@ -17,12 +17,19 @@ VERSIONS = st.builds(Version, st.just(""), st.just(""), NUMBERS, PRE_RELEASES)
 
 # Lowest first: the example of semver.org §11, and what this scheme adds to it.
 ASCENDING = [
+    "-9223372036854775808",
+    "-1000",
+    "-200",
     "-10",
     "-5",
     "0",
     "2",
     "11",
+    "200",
+    "1000",
     "9223372036854775807",
+    "-9223372036854775809",
+    "10000000000000000000",
     "9223372036854775808",
     "alpha",
     "alpha.1",
