@@ -184,7 +184,7 @@ class ImageStore:
         """
         Return the image with the application's own tag; None if it is missing.
         """
-        found = await self._find(digest)
+        found = await self.find(digest)
         if found is None:
             self._known.pop(digest, None)
             return None
@@ -197,8 +197,12 @@ class ImageStore:
         self._known[digest] = found
         return found
 
-    async def _find(self, digest: str) -> FoundImage | None:
-        """Find an image, also by its id where its last container is gone by now."""
+    async def find(self, digest: str) -> FoundImage | None:
+        """
+        Return the image of *digest*, also by its id where its last container is gone.
+
+        None if it is missing. Nothing is written.
+        """
         found = await find_image(self._engine, self._application, digest)
         if found is not None or digest not in self._known:
             return found

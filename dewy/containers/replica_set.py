@@ -167,7 +167,7 @@ class ReplicaSet:
         running, store = self.deployer.running(), self.deployer.store
         if running is None:
             return []
-        found = await self.image_store.keep(running)
+        found = await self.image_store.find(running.identity)
         if found is None:
             raise ImageMissing(f"the image of {running.name} is not on this host")
         options = run_as(store.engine, options)
