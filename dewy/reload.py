@@ -1,4 +1,4 @@
-"""Reload of the configuration while everything goes on: `dewy reload`, SIGHUP."""
+"""Reloads of what runs: `dewy reload`, SIGHUP; and changes that wait for a restart."""
 
 from __future__ import annotations
 
@@ -6,15 +6,24 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import fields
 from typing import Any, TypeVar
 
 from .config import Settings
+from .config.settings import ROWS
 from .errors import DewyError
 from .logs import summary
 from .system import is_cancelled
 from .systemd import Service
 
-__all__ = ["Reload", "Reread", "outcome"]
+__all__ = [
+    "BESIDE",
+    "Reload",
+    "Reread",
+    "names",
+    "outcome",
+    "pending",
+]
 
 log = logging.getLogger(__name__)
 
@@ -113,3 +122,37 @@ def outcome(
     if left:
         told += f"; restart dewy for: {', '.join(left)}"
     return "; ".join([told, *([", ".join(more)] if more else ())])
+
+
+BESIDE = frozenset({"cautions", "overridden"})
+"""Fields of the settings that are no options."""
+
+
+def names(one: Settings, other: Settings) -> list[str]:
+    """Return the options in which both differ, as they are written."""
+    written = {
+        option.setting: f"--{option.name}"
+        for option in ROWS
+        if one.command in option.commands
+    }
+    return [
+        written.get(each.name, each.name.replace("_", " "))
+        for each in fields(Settings)
+        if each.name != "run_options"
+        if getattr(one, each.name) != getattr(other, each.name)
+    ]
+
+
+async def pending(settings: Settings, reread: Reread) -> str:
+    """
+    Return the phrase on what a restart of dewy would take over, or keep it from.
+
+    It begins with a semicolon, or is "" where nothing differs from *settings*.
+    """
+    try:
+        read = await asyncio.to_thread(reread)
+    except (DewyError, OSError) as exc:
+        return f"; dewy itself would not start again: {summary(exc)}"
+    left = [name for name in names(settings, read) if name not in BESIDE]
+    told = f"; restart dewy for: {', '.join(left)}" if left else ""
+    return told + "".join(f"; {each}" for each in read.overridden)

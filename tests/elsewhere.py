@@ -6,7 +6,6 @@ TESTED_ELSEWHERE = {
     "__main__.py": "test_layout.py",
     "_speedups/connection_py.py": "_speedups/test_streams.py",
     "_speedups/peers.py": "_speedups/test_silence.py",
-    "reload.py": "proxy/test_reload.py",
     "registries/s3.py": "registries/test_objects.py",
     "registries/gs.py": "registries/test_objects.py",
     "remotes/objects/store.py": "contracts/test_object_stores.py",

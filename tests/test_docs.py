@@ -19,7 +19,7 @@ import pytest
 import dewy as package
 from dewy.cli.group import COMMANDS, dewy
 from dewy.config import resolve
-from dewy.config.options import OPTIONS, ROWS
+from dewy.config.settings import OPTIONS, ROWS
 from dewy.logs import SECRETS
 from tests.needs import needs
 from tests.standins.terminal import Terminal, blocks, neutral, steps

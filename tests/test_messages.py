@@ -19,8 +19,8 @@ from dewy.cli import run
 from dewy.cli.group import COMMANDS
 from dewy.config import Address, Endpoint
 from dewy.config.option import VERB
-from dewy.config.options import COMMANDS as TAKERS
-from dewy.config.options import options_of
+from dewy.config.settings import COMMANDS as TAKERS
+from dewy.config.settings import options_of
 from dewy.containers.options.arguments import parse
 from dewy.containers.options.run_options import RUN_OPTIONS
 from dewy.errors import ConfigError, DeploymentError, DewyError, RemoteError

@@ -15,7 +15,6 @@ from ..admin.http import bind
 from ..config import Settings
 from ..config.env_file import read_env_file
 from ..containers.application import application_of
-from ..containers.engine_limits import require_within
 from ..containers.engines.opening import Runtime, open_engine
 from ..containers.lock import engine_lock
 from ..containers.model import Engine
@@ -171,7 +170,7 @@ async def _fit_findings(settings: Settings, engine: Engine) -> AsyncIterator[Fin
         )
     except ConfigError:
         return  # told by `option_findings`
-    require_within(engine.limits, options)
+    options.require_within(engine.limits)
     name = options.network
     if name and name not in SHARED and await engine.network(name) is None:
         text = f"{engine.flavour} has no network {name}, which --network names"

@@ -19,7 +19,7 @@ import click
 from .. import __version__, logs, loop
 from .._speedups import COMPILED
 from ..config import Settings, examine, resolve, resolve_anyway
-from ..config.options import (
+from ..config.settings import (
     COMMANDS,
     OPTIONS,
     Option,

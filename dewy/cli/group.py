@@ -9,7 +9,7 @@ from typing import cast
 import click
 
 from ..admin.verbs import VERBS
-from ..config.options import LIST
+from ..config.settings import LIST
 from .arguments import ARGUMENTS, group_options, normalise
 from .root import root_argument, root_option
 

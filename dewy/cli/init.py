@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 
 from ..config import examine
-from ..config.options import Option, options_of
 from ..config.resolve import FILE, Said, from_flags
+from ..config.settings import Option, options_of
 from ..errors import ConfigError, Mistakes
 from .arguments import options_for
 

@@ -12,9 +12,15 @@ from urllib.parse import parse_qsl, urlencode
 
 from .. import urls
 from ..errors import ConfigError, Mistakes
-from .options import OPTIONS, Option, options_of, options_without_effect
 from .proxying import proxying_faults
-from .settings import IMAGES, Settings
+from .settings import (
+    IMAGES,
+    OPTIONS,
+    Option,
+    Settings,
+    options_of,
+    options_without_effect,
+)
 
 NEEDS_REGISTRY = frozenset({"server", "assets", "container", "check"})
 TAKES_FILES = frozenset({"server", "assets"})

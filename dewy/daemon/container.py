@@ -14,7 +14,6 @@ from ..agent import Agent
 from ..config import Endpoint, Settings
 from ..containers.application import Application, application_of
 from ..containers.deployer import ContainerDeployer, is_of
-from ..containers.engine_limits import require_within
 from ..containers.engines.opening import Runtime, open_engine
 from ..containers.image_store import ImageVerifier, Verify, find_image
 from ..containers.lock import engine_lock
@@ -61,7 +60,7 @@ async def replicate(context: RunContext, reread: Reread) -> Handlers:
         open_engine(cast("Runtime", settings.runtime), os.environ)
     )
     require_reach(engine, settings.upstream)
-    require_within(engine.limits, options)
+    options.require_within(engine.limits)
     reference = Reference.of(urls.split(settings.registry))
     application = application_of(settings)
     held = engine_lock(engine.identity, application, settings.root)

@@ -8,15 +8,14 @@ from dataclasses import replace
 
 from ..agent import Agent
 from ..config import Settings
-from ..config.options import reloadable
+from ..config.settings import reloadable
 from ..containers.options.arguments import RunOptions, parse
 from ..containers.renewal import changed_options
 from ..containers.replica_set import ReplicaSet
 from ..errors import ConfigError
 from ..polling import Poller
-from ..reload import Reload, Reread, outcome
+from ..reload import BESIDE, Reload, Reread, names, outcome
 from ..systemd import Service
-from .pending import BESIDE, names
 
 __all__ = ["TAKEN", "ContainerReload", "merged"]
 

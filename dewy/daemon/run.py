@@ -22,7 +22,7 @@ from ..deploy.plan import is_met, quarantined
 from ..errors import DewyError
 from ..notifiers import NoticeKind
 from ..polling import Poller, Tick
-from ..reload import Reread
+from ..reload import Reread, pending
 from ..signals import Signals
 from ..supervisor.policy import Policy
 from ..system import Clock
@@ -30,7 +30,6 @@ from ..systemd import Service
 from ..telemetry import load
 from .assets import unpacking
 from .inspection import RootGuard, inspecting, keep_link
-from .pending import pending
 from .runtime import RunContext, opened
 from .server import supervise
 from .shutdown import MARGIN, LastResort, ended

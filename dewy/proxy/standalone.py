@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from .. import system
 from ..config import Settings
-from ..config.options import options_of, reloadable
+from ..config.settings import options_of, reloadable
 from ..errors import ConfigError
 from ..reload import Reload, Reread, outcome
 from ..signals import Signals

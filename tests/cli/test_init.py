@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from dewy.config import resolve
-from dewy.config.options import options_of
+from dewy.config.settings import options_of
 from tests.cli.conftest import Dewy
 
 REGISTRY = "img://ghcr.io/acme/shop"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dewy.config.options import OPTIONS
+from dewy.config.settings import OPTIONS
 from dewy.errors import ConfigError
 
 

@@ -11,14 +11,7 @@ import pytest
 
 import dewy
 from dewy.config import Settings
-from dewy.config.options import (
-    COMMANDS,
-    OPTIONS,
-    ROWS,
-    Option,
-    options_of,
-    reloadable,
-)
+from dewy.config.settings import COMMANDS, OPTIONS, ROWS, Option, options_of, reloadable
 
 SETTINGS = {field.name for field in fields(Settings)}
 DECLARATIONS = {"option.py", "general.py", "container.py", "proxying.py", "settings.py"}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dewy.config import Address
-from dewy.config.options import OPTIONS
+from dewy.config.settings import OPTIONS
 from dewy.config.values import (
     addresses,
     choice,

@@ -14,7 +14,7 @@ import pytest
 
 from dewy.cli import run
 from dewy.config import Settings
-from dewy.config.options import OPTIONS
+from dewy.config.settings import OPTIONS
 from tests.needs import needs
 from tests.standins import programs, publishing
 from tests.standins.roots import say

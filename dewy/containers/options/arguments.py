@@ -16,6 +16,7 @@ from typing import Any
 
 from ...config.env_file import from_file
 from ...errors import ConfigError
+from ..model import EngineLimits
 from . import mounts
 from .argv import Given, given
 from .run_options import HEALTH, HOST, NAME, NO_EFFECT, RUN_OPTIONS, SHARED, Many, unfit
@@ -344,6 +345,25 @@ class RunOptions:
     def processors(self) -> float:
         """Number of processors that `--cpus` asks for; 0 for any."""
         return float(json.loads(self._body).get(HOST, {}).get("NanoCpus", 0)) / 1e9
+
+    def require_within(self, limits: EngineLimits) -> None:
+        """
+        Refuse options with which an engine of such *limits* makes no container.
+
+        Raises:
+            ConfigError: an option is beyond a limit.
+        """
+        if self.runtime and limits.runtimes and self.runtime not in limits.runtimes:
+            known = ", ".join(sorted(limits.runtimes))
+            raise ConfigError(
+                f"run option --runtime {self.runtime} is not one of the engine's: "
+                f"{known}"
+            )
+        if 0 < limits.processors < self.processors:
+            raise ConfigError(
+                f"run option --cpus {self.processors:g} must be {limits.processors} "
+                "or less, since the engine has no more"
+            )
 
     def anonymous_volumes(self, image: Iterable[str]) -> list[str]:
         """

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from ...config.options import OPTIONS
+from ...config.settings import OPTIONS
 from ...errors import ConfigError
 from .run_options import (
     ALIASES,

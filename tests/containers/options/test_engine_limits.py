@@ -9,7 +9,6 @@ import pytest
 from dewy.checks.endpoints import engine_findings
 from dewy.checks.finding import Level
 from dewy.config import Settings
-from dewy.containers.engine_limits import require_within
 from dewy.containers.model import EngineLimits
 from dewy.containers.options.arguments import parse
 from dewy.errors import ConfigError
@@ -34,14 +33,14 @@ def test_option_beyond_limit_is_refused(
     options = parse(words, {}, tmp_path)
 
     with pytest.raises(ConfigError, match=told):
-        require_within(LIMITS, options)
-    require_within(EngineLimits(), options)
+        options.require_within(LIMITS)
+    options.require_within(EngineLimits())
 
 
 def test_options_within_limits_are_taken(tmp_path: Path) -> None:
     words = ("--runtime", "runsc", "--cpus", "2")
 
-    require_within(LIMITS, parse(words, {}, tmp_path))
+    parse(words, {}, tmp_path).require_within(LIMITS)
 
 
 @needs("docker")

@@ -1,4 +1,4 @@
-"""Changes of the configuration that wait for dewy's restart."""
+"""Changes of the configuration that wait for a restart of dewy."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from dewy.config import Settings, resolve
-from dewy.daemon.pending import pending
 from dewy.errors import ConfigError
+from dewy.reload import pending
 
 
 def _settings(root: Path) -> Settings:
