@@ -140,7 +140,7 @@ class Missing(RemoteError):
 
 
 class OddAnswer(RemoteError):
-    """The remote refuses one version, or describes it wrongly."""
+    """The remote refuses one version, or describes it incorrectly."""
 
 
 class EngineError(RemoteError):

@@ -339,12 +339,12 @@ class Coding:
         if self._is_published(arrived):
             return False
         if not self._is_gzip():
-            raise RemoteError(f"{self._what()}, which cannot be decoded")
+            raise RemoteError(f"{self._what()} and cannot decode")
         try:
             with gzip.open(arrived) as source, into.open("wb") as target:
                 shutil.copyfileobj(source, target, CHUNK)
         except (gzip.BadGzipFile, EOFError, zlib.error):
-            raise RemoteError(f"{self._what()}, damaged or cut short") from None
+            raise RemoteError(f"{self._what()}; it is damaged or cut short") from None
         if self.expected not in (None, size := into.stat().st_size):
             raise RemoteError(
                 f"{self.host} offers {size} bytes where {self.expected} were published"
@@ -369,7 +369,7 @@ class Coding:
     def _what(self) -> str:
         return (
             f"{self.host} sends {self.file} in the encoding {self.name}, "
-            "although dewy asked for none"
+            "which dewy did not ask for"
         )
 
 

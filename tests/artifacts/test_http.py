@@ -144,7 +144,7 @@ async def test_sibling_is_no_path(
 ) -> None:
     """It is asked for beside the artifact or not at all."""
     wanted = release(server)
-    with pytest.raises(RemoteError, match="no name of a file"):
+    with pytest.raises(RemoteError, match="is not the name of a file"):
         await ARTIFACTS.open(wanted.artifact_url, clients).read(wanted, name, 4)
 
     assert [] == server.seen

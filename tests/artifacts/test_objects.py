@@ -96,7 +96,7 @@ async def test_untrusted_server_raises_distrusted_not_missing(
 
 
 async def test_nothing_but_the_same_folder_is_read(artifacts: ObjectArtifacts) -> None:
-    with pytest.raises(RemoteError, match="no name of a file"):
+    with pytest.raises(RemoteError, match="is not the name of a file"):
         await artifacts.read(RELEASE, "../v0.9.0/app", 10)
 
 

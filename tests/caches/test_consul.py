@@ -91,7 +91,7 @@ async def test_server_of_something_else_is_a_remote_error(
             lambda: cache.keys(),
             lambda: cache.load("key", tmp_path / "into"),
         ):
-            with pytest.raises(RemoteError, match="answers as Consul does not"):
+            with pytest.raises(RemoteError, match="did not answer like Consul"):
                 await call()
 
 

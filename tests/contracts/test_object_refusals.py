@@ -10,10 +10,10 @@ import requests
 from botocore import exceptions as aws
 from google.auth import exceptions as auth
 
-from dewy.errors import RemoteError
 from dewy.remotes.download import Interrupted
 from dewy.remotes.objects import gcs_errors as gcs
 from dewy.remotes.objects import s3_errors as s3
+from dewy.remotes.objects.store import NoCredentials
 
 Translated = Callable[..., AbstractContextManager[None]]
 
@@ -70,14 +70,12 @@ def test_connection_that_failed_may_work_again(
         ),
     ],
 )
-def test_client_without_credentials_is_forgotten(
+def test_lack_of_credentials_has_advice(
     translated: Translated, exc: Exception, advice: str
 ) -> None:
-    forgotten: list[bool] = []
+    """Its own kind: the client is made anew before it is told."""
     with (
-        pytest.raises(RemoteError, match=f"no credentials; {advice}"),
-        translated("here", lambda: forgotten.append(True)),
+        pytest.raises(NoCredentials, match=f"no credentials; {advice}"),
+        translated("here"),
     ):
         raise exc
-
-    assert forgotten

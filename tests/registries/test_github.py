@@ -317,7 +317,7 @@ async def test_release_with_odd_details_spoils_itself_alone(
     tag, over = await passed(registry)
 
     assert "v1.0.0" == tag
-    told = f"GitHub describes acme/app v1.1.0 wrongly: {reason}"
+    told = f"GitHub describes acme/app v1.1.0 incorrectly: {reason}"
     assert {"v1.1.0": told} == over
 
 

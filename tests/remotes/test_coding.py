@@ -71,7 +71,7 @@ def test_published_size_decides(tmp_path: Path) -> None:
 
 def test_coding_that_cannot_be_taken_off_is_named(tmp_path: Path) -> None:
     with pytest.raises(
-        RemoteError, match="sends app in the encoding br, though it was"
+        RemoteError, match="sends app in the encoding br, which dewy did not"
     ):
         removed(tmp_path, b"whatever", "app", "br")
 

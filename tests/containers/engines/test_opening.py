@@ -109,7 +109,7 @@ async def test_podman_in_the_place_of_docker_is_welcome() -> None:
 
 
 async def test_docker_in_the_place_of_podman_is_a_mistake(fake: FakeEngine) -> None:
-    with pytest.raises(ConfigError, match="say --runtime docker"):
+    with pytest.raises(ConfigError, match="use --runtime docker"):
         async with open_engine("podman", {"CONTAINER_HOST": fake.url}):
             pass
 

@@ -82,7 +82,7 @@ def test_account_without_credentials_is_anonymous() -> None:
 @pytest.mark.parametrize("token", ["a b", "a\r\nX-Other: b", "pässword"])
 def test_malformed_token_is_rejected_without_being_shown(token: str) -> None:
     """It would end in a header."""
-    with pytest.raises(ConfigError, match="GH_TOKEN holds") as caught:
+    with pytest.raises(ConfigError, match="GH_TOKEN contains") as caught:
         GitHubAccount.from_environment({"GH_TOKEN": token})
 
     assert token not in str(caught.value)
