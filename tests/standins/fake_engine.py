@@ -43,6 +43,8 @@ class FakeEngine:
 
         asked: Every request but those for events.
 
+        followed: The query of every request for events.
+
         hanging: Paths, or all with "*", that are never answered.
 
         headers: Of the answer to a ping.
@@ -51,6 +53,7 @@ class FakeEngine:
     def __init__(self, **headers: str) -> None:
         self.answers: dict[str, list[Answer]] = {}
         self.asked: list[Asked] = []
+        self.followed: list[dict[str, str]] = []
         self.hanging: set[str] = set()
         self.headers = {"Api-Version": "1.41", **headers}
         self.streams: list[web.StreamResponse] = []
@@ -118,6 +121,7 @@ class FakeEngine:
         if self.hanging & {path, "*"}:
             await self._ended.wait()
         if path == "events":
+            self.followed.append(dict(request.query))
             return await self._stream(request)
         self.asked.append(
             Asked(request.method, path, dict(request.query), request.headers, body)

@@ -7,6 +7,7 @@ import json
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -29,6 +30,8 @@ LONGEST_LINE = 1 << 20
 FIRST_DELAY = 0.1
 # Further unread events are left with the engine.
 KEPT = 1000
+# Events by which those that a stream repeats are known.
+REMEMBERED = 256
 
 
 @asynccontextmanager
@@ -51,14 +54,15 @@ async def _follow(
     wire: EngineClient, labels: Mapping[str, str | None], events: EngineEvents
 ) -> None:
     """Follow events for ever; pass an internal fault on to the reader."""
-    delay = FIRST_DELAY
+    delay, reading = FIRST_DELAY, _Reading(labels)
     try:
         while True:
             began = time.monotonic()
             try:
-                await _once(wire, labels, events)
+                await _once(wire, reading, events)
             except EngineError as exc:
                 log.debug("lost the engine's events", extra={"error": str(exc)})
+                reading = _Reading(labels)
             if time.monotonic() - began > wire.deadlines.backoff:
                 delay = FIRST_DELAY
             await asyncio.sleep(delay * random.uniform(0.8, 1.2))
@@ -68,15 +72,13 @@ async def _follow(
         raise
 
 
-async def _once(
-    wire: EngineClient, labels: Mapping[str, str | None], events: EngineEvents
-) -> None:
-    """Follow events until the stream breaks."""
-    async with _opened(wire) as answer:
-        known = await _ids(wire, labels)
+async def _once(wire: EngineClient, reading: _Reading, events: EngineEvents) -> None:
+    """Follow events until the stream ends or breaks."""
+    async with _opened(wire, reading.since(local=wire.place.local)) as answer:
+        reading.known.update(await _ids(wire, reading.labels))
         await events.tell(Event("connected"))
         try:
-            await _pass_on(wire, answer, labels, known, events)
+            await _pass_on(wire, answer, reading, events)
         except EngineError:
             await events.tell(Event("lost"))
             raise
@@ -86,31 +88,74 @@ async def _once(
 async def _pass_on(
     wire: EngineClient,
     answer: aiohttp.ClientResponse,
-    labels: Mapping[str, str | None],
-    known: set[str],
+    reading: _Reading,
     events: EngineEvents,
 ) -> None:
-    stops = decode.Stops()
     async for data in _lines(wire, answer):
         async with wire.asking("tell events"):
-            event = decode.event(data, labels, known)
+            event = reading.read(data)
+        if event is not None:
+            await events.tell(event)
+
+
+class _Reading:
+    """
+    Reading of the events that concern *labels*, over one stream after another.
+
+    Podman ends its streams when the file of its events is rotated, at a megabyte. The
+    next stream goes on where the last one ended.
+    """
+
+    def __init__(self, labels: Mapping[str, str | None]) -> None:
+        self.labels = labels
+        self.known: set[str] = set()
+        self._last = 0
+        self._read: deque[tuple[object, ...]] = deque(maxlen=REMEMBERED)
+        self._stops = decode.Stops()
+
+    def since(self, *, local: bool) -> str:
+        """
+        Return the moment from which events are wanted; "" for the engine's present.
+
+        Both engines answer before they follow their own events. The clock of another
+        host may differ, and is known from its first event on; ours may be set back.
+        """
+        now = time.time_ns()
+        moment = min(self._last or now, now) if local else self._last
+        return "{}.{:09}".format(*divmod(moment, 10**9)) if moment else ""
+
+    def read(self, data: Json) -> Event | None:
+        """Return the event that *data* tells; None if it is none, or not the first."""
+        if self._is_repeated(data):
+            return None
+        event = decode.event(data, self.labels, self.known)
         if event is None:
-            continue
-        known.add(event.id)
-        event = stops.of(event)
-        if event is None:
-            continue
-        await events.tell(event)
+            return None
+        self.known.add(event.id)
         if event.action == "destroy":
-            known.discard(event.id)
+            self.known.discard(event.id)
+        return self._stops.of(event)
+
+    def _is_repeated(self, data: Json) -> bool:
+        # Podman takes a moment for its whole second.
+        if not (at := data.get("timeNano")):
+            return False
+        who = (data.get("Actor") or {}).get("ID")
+        key = at, data.get("Type"), data.get("Action"), who
+        if key in self._read:
+            return True
+        self._read.append(key)
+        self._last = int(at)
+        return False
 
 
 @asynccontextmanager
-async def _opened(wire: EngineClient) -> AsyncIterator[aiohttp.ClientResponse]:
+async def _opened(
+    wire: EngineClient, since: str
+) -> AsyncIterator[aiohttp.ClientResponse]:
     params = {"filters": json.dumps({"type": ["container", "network"]})}
-    if wire.place.local:
-        # Both engines answer before they follow their own events.
-        params["since"] = f"{time.time():.9f}"
+    if since:
+        params["since"] = since
     async with wire.asking("tell events", wire.deadlines.hello):
         answer = await wire.docker.session.get(
             wire.url("events"), params=params, timeout=aiohttp.ClientTimeout(total=None)

@@ -83,6 +83,24 @@ async def test_silence_is_no_fault_of_an_engine_that_lives(
     assert {"_ping"} == {asked.path for asked in fake.asked[pinged:]}
 
 
+async def test_stream_that_ended_is_continued_without_a_gap(
+    fake: FakeEngine, events: AsyncIterator[Event]
+) -> None:
+    """Podman ends its streams whenever the file of its events is rotated."""
+    started = {**told("start", mine=""), "timeNano": 1_700_000_000_000_000_007}
+    await fake.tell(started)
+    assert Event("start", ID) == await anext(events)
+
+    fake.break_streams()
+
+    assert [LOST, CONNECTED] == [await anext(events), await anext(events)]
+    assert "1700000000.000000007" == fake.followed[-1]["since"]
+    # Podman takes that for the whole second, and repeats what was in it.
+    await fake.tell(started)
+    await fake.tell(told("die", mine="", exitCode="1"))
+    assert Event("die", ID, "1") == await anext(events)
+
+
 async def test_engine_that_hangs_is_noticed(
     fake: FakeEngine, events: AsyncIterator[Event]
 ) -> None:
