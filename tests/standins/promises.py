@@ -137,10 +137,12 @@ class Promises:
             and change.committed
             and (change.attempt.action, change.attempt.target) == ("deploy", new)
         )
-        if deploys and self._kept_out(before, new):
+        # What runs may be deployed again, though it has just failed its probation.
+        runs = before.running is not None and before.running.tag == new
+        if deploys and not runs and self._kept_out(before, new):
             self.faults.append(f"{new} took over although it is in quarantine")
         held = self._is_held(before, new)
-        if not held or before.running is None or before.running.tag == new:
+        if not held or before.running is None or runs:
             return
         # Going back goes on under hold; deploying does not, not even a kept version.
         if deploys or before.find(new) is None:
