@@ -138,7 +138,8 @@ async def test_failures_of_the_past_delay_no_replica_that_is_lost_later(
             await eventually(lambda: not refusals[-1] and ["v1"] == bench.serving(), 60)
             took.append(time.monotonic() - begun)
 
-        assert took[-1] < 8 * max(took[:2])
+        # A busy machine may delay one of them, a pause delays all.
+        assert min(took[-3:]) < 8 * max(took[:2])
 
 
 async def test_crash_loop_with_last_working_settings_backs_off(
