@@ -151,6 +151,8 @@ PARTS: dict[str, Callable[[], bool]] = {
     "fuse": lambda: required("fuse") and fuse.usable(),
     "gunicorn": lambda: find_spec("gunicorn") is not None,
     "grpc": lambda: all(map(find_spec, ("grpc", "google", "google.protobuf"))),
+    # It adds links to this host, so it is never done unasked.
+    "links": lambda: required("links") and which("ip") is not None and _namespaces(),
     "mail": lambda: all(map(find_spec, ("aiosmtplib", "aiosmtpd"))),
     "namespaces": _namespaces,
     "podman": _podman,

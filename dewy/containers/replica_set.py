@@ -23,6 +23,7 @@ from .exit_watcher import ExitWatcher
 from .image_store import ImageStore, Shown, Verify
 from .launcher import Launcher
 from .model import Engine
+from .neighbors import NeighborKeeper
 from .options.arguments import RunOptions
 from .reconciler import Failed, Reconciler, Troubled
 from .renewal import Record, Renewal
@@ -44,6 +45,8 @@ class ReplicaSet:
     Attributes:
         exit_watcher: Watcher to be entered as long as the table has replicas.
 
+        neighbor_keeper: Keeper to be entered where the host's bridges have them.
+
         reconciler: Reconciler, set once deaths can be reported.
     """
 
@@ -56,6 +59,7 @@ class ReplicaSet:
     container_specs: ContainerSpecs
     pausing: Pausing
     exit_watcher: ExitWatcher
+    neighbor_keeper: NeighborKeeper
     reconciler: Reconciler | None = None
 
     @classmethod
@@ -122,6 +126,7 @@ class ReplicaSet:
             container_specs=container_specs,
             pausing=Pausing(ports),
             exit_watcher=ExitWatcher(store),
+            neighbor_keeper=NeighborKeeper(store.addresses),
         )
 
     def keep(

@@ -123,6 +123,11 @@ class ReplicaStore:
         """Replicas in the table."""
         return [r for r in self.replicas if r.evident_phase is Phase.SERVING]
 
+    def addresses(self) -> set[str]:
+        """Return the IP addresses of all containers that are not known to be dead."""
+        alive = (r.container for r in self.replicas if not r.dead.is_set())
+        return {address for each in alive for address in each.addresses.values()}
+
     def snapshot(self) -> list[Observed]:
         """Return the replicas in the form the reconciler decides on."""
         return [replica.seen for replica in self.replicas]

@@ -100,6 +100,8 @@ async def replicate(context: RunContext, reread: Reread) -> Handlers:
     await _adopt(context, state_store, replica_set.deployer)
     await stack.enter_async_context(proxy)
     await stack.enter_async_context(replica_set.exit_watcher)
+    if engine.local and not engine.rootless:
+        await stack.enter_async_context(replica_set.neighbor_keeper)
     stack.push_async_callback(_leave, replica_set, proxy, context)
     return await _keep(context, agent, replica_set, reread)
 
