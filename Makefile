@@ -34,7 +34,7 @@ help:
 	@echo 'make figures      print what the code is held to (ARGS=--write for the table)'
 	@echo 'make lint         check style, types, Cython sources and workflows'
 	@echo 'make bench        measure the proxy, alone and against HAProxy and nginx'
-	@echo 'make gate         hold it to its pass marks, in 3 minutes'
+	@echo 'make gate         hold it to its pass marks, in 2 minutes'
 	@echo 'make build        build an sdist and a wheel into dist/'
 	@echo 'make check-wheel  test the wheel in a fresh environment'
 	@echo 'make clean        remove what was built'

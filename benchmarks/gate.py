@@ -29,7 +29,7 @@ from .tables import memory_table, streams_line, verdicts_table, workloads_table
 from .workloads import MIXED, Sample
 
 ROUNDS, SECONDS = 7, 2
-SHORT_ROUNDS, SHORT_SECONDS = 5, 1
+SHORT_ROUNDS, SHORT_SECONDS = 3, 1
 DESCRIPTORS = 20_000
 
 COMPARISONS = {function.__name__.replace("_", "-"): function for function in LOADED}

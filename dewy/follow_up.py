@@ -104,6 +104,12 @@ class FollowUp:
     tidier: Tidier
     announce: Callable[[str], None]
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    _attempts: list[Attempt] = field(default_factory=list)
+
+    @property
+    def current(self) -> Attempt | None:
+        """The last of the changes that are still followed up."""
+        return self._attempts[-1] if self._attempts else None
 
     def deployed(
         self,
@@ -114,12 +120,12 @@ class FollowUp:
     ) -> None:
         """Follow up the deployment of *target*; *notice* is the text for people."""
         work = self._deployed(change, target, release, notice)
-        self._spawn(work, f"after {target.name}")
+        self._spawn(work, change.attempt, f"after {target.name}")
 
     def went_back(self, attempt: Attempt, target: Installed) -> None:
         """Follow up the rollback to *target*, a kept release."""
         work = self._went_back(attempt, target)
-        self._spawn(work, f"after going back to {target.name}")
+        self._spawn(work, attempt, f"after going back to {target.name}")
 
     def own(self, work: Coroutine[None, None, T], name: str) -> asyncio.Task[T]:
         """Run *work* in a task that outlives its waiters, and return the task."""
@@ -209,10 +215,14 @@ class FollowUp:
             return
         await self._report(release)
 
-    def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
+    def _spawn(
+        self, work: Coroutine[None, None, None], attempt: Attempt, name: str
+    ) -> None:
         task = asyncio.create_task(_logged(work), name=name)
         self._tasks.add(task)
+        self._attempts.append(attempt)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: self._attempts.remove(attempt))
         # Cancelled before it began, it would be complained of as never awaited.
         task.add_done_callback(lambda _: work.close())
 

@@ -205,7 +205,10 @@ class Poller:
             return count
         self.failed += cause is Cause.REGISTRY
         if cause not in (Cause.FAULT, Cause.PLUGIN):  # told with where it came from
-            log.error(cause.value, extra={"error": detailed(exc), "row": count})
+            told = {"error": detailed(exc), "row": count}
+            if isinstance(exc, RemoteError) and exc.retry_after:
+                told["retry_after"] = f"{exc.retry_after:.0f}s"
+            log.error(cause.value, extra=told)
         if self._deployment_log:
             self._deployment_log.poll_failed(exc, cause.value)
         return count

@@ -162,6 +162,17 @@ async def test_chronicle_hears_of_polls() -> None:
     assert ["Poll failed: away", "succeeded"] == heard
 
 
+async def test_time_that_the_registry_asks_for_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    polling = poller(RemoteError("away", retry_after=120.4), RemoteError("away"))
+    for _ in range(2):
+        await polling.once()
+
+    asked = [getattr(record, "retry_after", None) for record in caplog.records]
+    assert ["120s", None] == asked
+
+
 async def test_failed_deployment_is_no_failed_poll(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

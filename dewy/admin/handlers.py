@@ -206,6 +206,7 @@ class Handlers:
                 last_error=self.poller.problem,
                 last_detail=self.poller.detail,
                 underway=self._underway(),
+                follow_up=self._follow_up(),
                 probation=agent.probation.left,
                 status_reason=agent.status_reason,
                 troubles=agent.deployment_log.troubles(),
@@ -245,7 +246,7 @@ class Handlers:
         return [*reasons, *self.poller.problems(entry.reason), quarantined(entry)]
 
     def _underway(self) -> Answer | None:
-        change, clock = self.agent.changes.current, self.agent.clock
+        change = self.agent.changes.current
         attempt = change.attempt if change else self._renewal()
         if attempt is None:
             return None
@@ -257,8 +258,21 @@ class Handlers:
             "why": attempt.why,
             "step": attempt.step,
             "progress": attempt.progress,
-            "since": round(clock.wall() - (clock.monotonic() - attempt.begun), 3),
+            "since": self._wall(attempt.begun),
         }
+
+    def _follow_up(self) -> Answer | None:
+        attempt = self.agent.follow_up.current
+        if attempt is None or not attempt.marks:
+            return None
+        step, begun = attempt.marks[-1]
+        named = {"id": attempt.id, "tag": attempt.target, "action": attempt.action}
+        return {**named, "step": step, "since": self._wall(begun)}
+
+    def _wall(self, at: float) -> float:
+        """Return the seconds since the epoch of the monotonic *at*."""
+        clock = self.agent.clock
+        return round(clock.wall() - (clock.monotonic() - at), 3)
 
     def _renewal(self) -> Attempt | None:
         replica_set = self._replica_set

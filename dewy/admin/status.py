@@ -47,6 +47,9 @@ class ProcessStatus:
         underway: The change under way, of the version or of options: `id`, `tag`,
             `previous`, `action`, `why`, `step`, `progress`, `since`; or None.
 
+        follow_up: What still follows a completed change: `id`, `tag`, `action`, `step`
+            (`after-hook`, `report`, `clean-up`), `since`; or None.
+
         probation: Seconds that are left of it for what runs, or None.
 
         status_reason: The outcome of the last look at the registry.
@@ -78,6 +81,7 @@ class ProcessStatus:
     last_error: str = ""
     last_detail: str = ""
     underway: Mapping[str, Any] | None = None
+    follow_up: Mapping[str, Any] | None = None
     probation: float | None = None
     status_reason: str = ""
     passed_over: Sequence[Mapping[str, str]] = ()
@@ -131,6 +135,7 @@ def status(
         "degraded": degraded,
         "attention": list(_attention(state, live)),
         "underway": dict(live.underway) if live.underway else None,
+        "follow_up": dict(live.follow_up) if live.follow_up else None,
         "probation": live.probation,
         "hold": state.hold,
         "quarantine": _quarantine(state, now, live),

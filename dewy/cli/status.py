@@ -113,6 +113,7 @@ def _facts(status: Status, now: float) -> Iterator[tuple[str, str]]:
     yield ("running" if status["pid"] else "current"), _release(status["running"], now)
     yield "why", status["why"]
     yield _doing(status.get("underway")), _underway(status.get("underway"), now)
+    yield "following up", _follow_up(status.get("follow_up"), now)
     yield "previous", _release(status["previous"], now)
     if status.get("probation") is not None:
         yield "probation", f"{span(status['probation'])} left"
@@ -203,6 +204,13 @@ def _underway(change: Status | None, now: float) -> str:
         return ""
     progress = change.get("progress") or change["step"]
     return f"{change['tag']}, {progress}, for {span(now - change['since'])}"
+
+
+def _follow_up(change: Status | None, now: float) -> str:
+    """Describe what still follows a change that is completed."""
+    if change is None:
+        return ""
+    return f"{change['tag']}, {change['step']}, for {span(now - change['since'])}"
 
 
 def _place(release: Status) -> str:

@@ -295,3 +295,26 @@ async def test_full_disk_keeps_new_version_from_taking_over(
 
     assert "v1.1.0" == site.hands.agent.state.running.tag
     assert "v1.1.0" == (tmp_path / "current" / "VERSION").read_text()
+
+
+async def test_follow_up_is_told_while_it_lasts(
+    site: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deployment itself is over by then."""
+    told: list[dict[str, Any]] = []
+    after = DeployHooks.after
+
+    async def watched(*args: Any, **more: Any) -> None:
+        told.append(await site.ask("status"))
+        await after(*args, **more)
+
+    monkeypatch.setattr(DeployHooks, "after", watched)
+    site.hands.publish("v1.2.0")
+    await site.poller.once()
+    await site.hands.agent.follow_up.finished()
+
+    (status,) = told
+    follow_up = status["follow_up"]
+    assert (None, "v1.2.0") == (status["underway"], follow_up["tag"])
+    assert ("deploy", "after-hook") == (follow_up["action"], follow_up["step"])
+    assert (await site.ask("status"))["follow_up"] is None

@@ -29,6 +29,7 @@ KEYS = {
     "degraded",
     "attention",
     "underway",
+    "follow_up",
     "hold",
     "probation",
     "quarantine",

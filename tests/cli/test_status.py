@@ -226,6 +226,14 @@ def test_deployment_under_way_is_shown_with_its_progress() -> None:
     assert not any(line.startswith("next poll") for line in lines)
 
 
+def test_follow_up_is_told() -> None:
+    follow_up = {"tag": "v3", "action": "deploy", "step": "after-hook", "since": 990.0}
+    shown = screen({**WELL, "follow_up": follow_up}, 1000.0)
+    lines = [" ".join(line.split()) for line in shown]
+
+    assert "following up: v3, after-hook, for 10s" in lines
+
+
 def test_poll_that_takes_its_time_is_said_to_be_under_way() -> None:
     shown = screen({**WELL, "next_poll": 975.0}, 1000.0)
     lines = [" ".join(line.split()) for line in shown]

@@ -196,7 +196,7 @@ async def storm(root: Path, seed: int) -> AsyncIterator[Storm]:
 async def test_replicas_recover_from_random_sequence_of_failures(
     soak: bool, tmp_path: Path
 ):
-    for seed in range(200 if soak else 12):
+    for seed in range(200 if soak else 8):
         root = tmp_path / str(seed)
         root.mkdir()
         async with storm(root, seed) as it:

@@ -63,7 +63,7 @@ async def test_graceful_restarts_lose_nothing(
     dewy: Dewy, soak: bool, measured: Measured
 ) -> None:
     """Nothing refused, reset or cut short, and nothing left behind."""
-    restarts = 200 if soak else 40
+    restarts = 200 if soak else 25
     async with dewy:
         open_before = await settled(dewy)
         async with Load(dewy.port, rate=1000 if soak else 600, kept=KEPT) as load:

@@ -41,7 +41,7 @@ async def test_rolling_updates_lose_nothing(
     measured: Measured,
 ) -> None:
     """Three replicas, again and again: not one request, and nothing left behind."""
-    rollouts = 50 if soak else 4
+    rollouts = 50 if soak else 3
     dewy = ContainerDewy(
         tmp_path,
         unused_tcp_port,

@@ -86,7 +86,7 @@ const deployed = (release) => release && release.ended != null &&
 function current(status) {
   if (status.mode === "proxy") return relaying(status);
   say($("#runs-title"), "Current release");
-  const { running, underway } = status;
+  const { running, underway, follow_up: follow } = status;
   const told = [...status.degraded, running && `${running.tag} runs`];
   const image = status.replicas.find((replica) => running && replica.version === running.tag);
   const back = status.previous ? `; a failure until then leads back to ${status.previous.tag}` : "";
@@ -98,6 +98,7 @@ function current(status) {
     ["Since", running && `${moment(running.since)} (${ago(running.since)})`],
     ["Deployed", deployed(running)],
     ["Why", status.why],
+    ["Following up", follow && `${follow.tag}: ${follow.step}, for ${span(now() - follow.since)}`],
     ["Probation", status.probation != null && `${span(status.probation)} left${back}`],
     ["Hold", status.hold && "yes: newer releases wait for `dewy unhold`"],
     ["Pause", status.paused && "yes: new connections wait for `dewy resume`"],
