@@ -88,6 +88,7 @@ def descriptor_finding(used: int, limit: int) -> Finding:
 
 LEAST_FREE = 512 * 1024 * 1024
 SAMPLE = bytes(16 * 1024)
+WRITABLE = "make the file system writable"
 
 
 def root_findings(settings: Settings) -> Iterator[Finding]:
@@ -96,12 +97,7 @@ def root_findings(settings: Settings) -> Iterator[Finding]:
     places = [root, settings.private, root / "releases", settings.cache_dir]
     refused = [each for each in places if not _writable(each)]
     for place in refused:
-        yield Finding(
-            Level.FAILURE,
-            "root",
-            f"{place} cannot be written by {_user()}",
-            "give it to the user dewy runs as (chown -R), or run dewy as its owner",
-        )
+        yield Finding(Level.FAILURE, "root", *_refused(place))
     if not refused:
         yield _tried(places)
     yield _room(root)
@@ -111,6 +107,14 @@ def _writable(place: Path) -> bool:
     """Return whether *place*, or the directory it would be made in, takes new files."""
     place = _existing(place)
     return place.is_dir() and os.access(place, os.W_OK | os.X_OK)
+
+
+def _refused(place: Path) -> tuple[str, str]:
+    """Return why *place* takes no new files, and what to do about it."""
+    if os.statvfs(_existing(place)).f_flag & os.ST_RDONLY:
+        return f"{place} is on a read-only file system", WRITABLE
+    owner = "give it to the user dewy runs as (chown -R), or run dewy as its owner"
+    return f"{place} cannot be written by {_user()}", owner
 
 
 def _existing(place: Path) -> Path:
@@ -131,7 +135,7 @@ def _tried(places: Iterable[Path]) -> Finding:
         except OSError as exc:
             text = f"{place} cannot be written ({exc.strerror})"
             full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
-            advice = "free space" if full else "make the file system writable"
+            advice = "free space" if full else WRITABLE
             return Finding(Level.FAILURE, "root", text, advice)
     return Finding(Level.OK, "root", "can be written")
 
