@@ -97,7 +97,6 @@ class Agent:
             lambda: self.settings.interval,
             self.changes,
             lambda: self._find(self.state),
-            lambda: self.deployer.alive(),
         )
         self.tidier = Tidier(self.changes, self.state_store, self.release_store)
         self.follow_up = FollowUp(

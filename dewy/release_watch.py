@@ -28,16 +28,14 @@ class ReleaseWatch:
     """
     Watch that cancels the deployment of a release in favour of a newer one.
 
-    A fetch is cancelled at once. A start is cancelled only if nothing serves and it has
-    lasted a minute, and only one until a deployment succeeds: otherwise releases that
-    come faster than they start would keep each other from running.
+    A fetch is cancelled at once. A start is cancelled once it has lasted a minute, and
+    only one until a deployment succeeds: otherwise releases that come faster than they
+    start would keep each other from running.
 
     Args:
         interval: Returns the seconds between two polls.
 
         find: Polls the registry, and decides.
-
-        alive: Returns whether anything serves.
     """
 
     def __init__(
@@ -45,12 +43,10 @@ class ReleaseWatch:
         interval: Callable[[], float],
         changes: ChangeSlot,
         find: Callable[[], Awaitable[Found]],
-        alive: Callable[[], Awaitable[bool]],
     ) -> None:
         self._interval = interval
         self._changes = changes
         self._find = find
-        self._alive = alive
         self._start_gave_way = False
         self._stay_away = 0.0
 
@@ -100,22 +96,21 @@ class ReleaseWatch:
         change = self._changes.pending
         if change is None or change.release is not release:
             return False
-        if not await self._gives_way(change):
+        if not self._gives_way(change):
             return False
         # It may have gone on while the registry was asked.
-        if not (tag := await self._newer(release)) or not await self._gives_way(change):
+        if not (tag := await self._newer(release)) or not self._gives_way(change):
             return False
         self._start_gave_way |= change.attempt.step == "start"
         change.cancel(f"superseded by {tag}")
         return bool(change.cancelled)
 
-    async def _gives_way(self, change: Change) -> bool:
+    def _gives_way(self, change: Change) -> bool:
         """Return whether *change* may be cancelled for a newer release."""
         step, since = change.attempt.marks[-1] if change.attempt.marks else ("", 0.0)
         if step != "start":
             return step == "fetch"
-        long = time.monotonic() - since >= LEAST_START
-        return long and not self._start_gave_way and not await self._alive()
+        return time.monotonic() - since >= LEAST_START and not self._start_gave_way
 
     async def _newer(self, release: Release) -> str:
         """Return the version that is to be deployed rather than *release*, or ""."""

@@ -27,19 +27,15 @@ class Site:
     def __init__(self) -> None:
         self.changes = ChangeSlot()
         self.newest = release("v2")
-        self.serves = False
         self.failure: RemoteError | None = None
         self.asked = 0
-        self.watch = ReleaseWatch(lambda: 0.0, self.changes, self.find, self.alive)
+        self.watch = ReleaseWatch(lambda: 0.0, self.changes, self.find)
 
     async def find(self) -> Found:
         self.asked += 1
         if self.failure:
             raise self.failure
         return Found(self.newest, Decision(Action.DEPLOY, ""))
-
-    async def alive(self) -> bool:
-        return self.serves
 
     async def deploy(self, tag: str, step: str) -> bool:
         """Deploy *tag* up to *step*; whether it gave way."""
@@ -63,8 +59,6 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Site:
 
 
 async def test_fetch_gives_way_to_a_newer_release(site: Site) -> None:
-    site.serves = True
-
     assert await site.deploy("v1", "fetch")
 
 
@@ -72,7 +66,7 @@ async def test_deployment_of_the_newest_release_goes_on(site: Site) -> None:
     await goes_on(site, "v2", "fetch")
 
 
-async def test_start_gives_way_where_nothing_serves(site: Site) -> None:
+async def test_start_gives_way(site: Site) -> None:
     assert await site.deploy("v1", "start")
 
 
@@ -81,11 +75,6 @@ async def test_second_start_does_not_give_way(site: Site) -> None:
     assert await site.deploy("v1", "start")
     site.newest = release("v3")
     await goes_on(site, "v2", "start")
-
-
-async def test_start_goes_on_while_something_serves(site: Site) -> None:
-    site.serves = True
-    await goes_on(site, "v1", "start")
 
 
 async def test_start_does_not_give_way_in_its_first_minute(
@@ -105,14 +94,13 @@ async def test_fault_in_a_look_at_the_registry_does_not_end_the_watch(
             raise faults.pop()
         return await site.find()
 
-    site.watch = ReleaseWatch(lambda: 0.0, site.changes, failing, site.alive)
+    site.watch = ReleaseWatch(lambda: 0.0, site.changes, failing)
 
     assert await site.deploy("v1", "fetch")
     assert ["Watch for a newer release ran into a fault"] == caplog.messages
 
 
 async def test_cancellation_for_another_reason_is_passed_on(site: Site) -> None:
-    site.serves = True
     deploying = asyncio.create_task(site.deploy("v1", "start"))
     await turns()
     await site.changes.cancel("aborted by operator")
