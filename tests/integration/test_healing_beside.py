@@ -21,8 +21,8 @@ SOON = 3 * 2.0
 
 @pytest.fixture
 def site(container_dewy: ContainerDewy) -> ContainerDewy:
-    """Three replicas that have long to get ready."""
-    container_dewy.replicas = 3
+    """Two replicas that have long to get ready."""
+    container_dewy.replicas = 2
     container_dewy.options = ("--health-timeout", "60s", "--probation", "1s")
     return container_dewy
 
