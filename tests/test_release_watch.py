@@ -101,7 +101,7 @@ async def test_fault_in_a_look_at_the_registry_does_not_end_the_watch(
 
 
 async def test_cancellation_for_another_reason_is_passed_on(site: Site) -> None:
-    deploying = asyncio.create_task(site.deploy("v1", "start"))
+    deploying = asyncio.create_task(site.deploy("v2", "start"))
     await turns()
     await site.changes.cancel("aborted by operator")
 

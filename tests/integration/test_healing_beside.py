@@ -186,7 +186,7 @@ async def test_stopping_a_new_replica_in_a_rollout_condemns_no_version(
 ) -> None:
     site.replicas = 2
     async with at_work(site) as docker:
-        await site.push("v1.1.0", env={"START_DELAY_MS": "4000"})
+        await site.push("v1.1.0", env={"START_DELAY_MS": "2000"})
         victim = docker.containers.container(await first_of(site, "v1.1.0"))
         await (victim.delete(force=True) if how == "delete" else getattr(victim, how)())
         await site.fails("was stopped or removed while it was deployed", at="start")
@@ -198,9 +198,9 @@ async def test_pausing_a_starting_replica_condemns_no_version(
     site: ContainerDewy,
 ) -> None:
     site.replicas = 1
-    site.options = ("--health-timeout", "6s")
+    site.options = ("--health-timeout", "4s")
     async with at_work(site) as docker:
-        await site.push("v1.1.0", env={"START_DELAY_MS": "3000"})
+        await site.push("v1.1.0", env={"START_DELAY_MS": "1500"})
         status = await site.until(lambda now: len(now["replicas"]) > 1)
         victim = next(r for r in status["replicas"] if r["version"] == "v1.1.0")
         await docker.containers.container(victim["id"]).pause()

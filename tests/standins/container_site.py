@@ -26,7 +26,7 @@ QUICK = (
 @dataclass
 class ContainerDewy(Dewy):
     """
-    `dewy container …`, polling the registry of *publisher* each tenth of a second.
+    `dewy container …`, polling the registry of *publisher* three times a second.
 
     Attributes:
         engine: Where its containers are.
@@ -61,7 +61,7 @@ class ContainerDewy(Dewy):
         return [
             *(sys.executable, "-m", "dewy", "container"),
             *("--registry", self.registry_url, "--runtime", self.engine.runtime),
-            *("--interval", "100ms", "--admin-port", "0"),
+            *("--interval", "300ms", "--admin-port", "0"),
             *(word for port in ports for word in ("--port", port)),
             *(*replicas, *self.quick, *self.health, *self.options),
             *("--", *self.run_options),
