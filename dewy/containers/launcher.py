@@ -172,6 +172,9 @@ class Launcher:
         """Create the container; return its name and its id."""
         for attempt in range(NAMES_TRIED):
             name = container_spec.name(index, attempt)
+            # A rollout and the healing beside it may come to the same name.
+            if not self._store.creating(name):
+                continue
             body = container_spec.body(index)
             told = {
                 "container": name,
@@ -179,7 +182,6 @@ class Launcher:
                 "image": body.get("Image", ""),
             }
             log.info("Starting new container", extra=told)
-            self._store.creating(name)
             try:
                 return name, await container_spec.create(name, index)
             except NameTaken:

@@ -237,8 +237,8 @@ class Replica:
         self.container = replace(self.container, oom_killed=True)
 
     def await_readiness(self) -> None:
-        """Begin to wait until it is ready, unless it is leaving."""
-        if self.phase is not Phase.LEAVING:
+        """Begin to wait until it is ready, unless it is that already, or is leaving."""
+        if self.phase < Phase.READY and self.phase is not Phase.LEAVING:
             self.phase = Phase.STARTING
 
     def stop_waiting(self) -> None:
@@ -255,10 +255,13 @@ class Replica:
         self.last_check, self.problem = result, problem or result.problem
 
     def ready(self, upstream: Upstream) -> None:
-        """Note that *upstream* leads to it, and that it may enter the table."""
-        self.upstream = upstream
-        if self.phase in (Phase.UNCHECKED, Phase.STARTING):
-            self.phase = Phase.READY
+        """
+        Note that *upstream* leads to it, and that it may enter the table.
+
+        One that serves stays as it is: `ReplicaTable.move` changes its upstream.
+        """
+        if self.phase in (Phase.UNCHECKED, Phase.STARTING, Phase.READY):
+            self.upstream, self.phase = upstream, Phase.READY
 
     def enter(self, ports: Sequence[Port]) -> None:
         """Enter the table, with backends that do not serve yet."""

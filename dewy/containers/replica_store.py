@@ -224,9 +224,16 @@ class ReplicaStore:
         """
         self.application = self.application.having(self._replicas)
 
-    def creating(self, name: str) -> None:
-        """Announce that *name* is being created; `see` or `given_up` follows."""
+    def creating(self, name: str) -> bool:
+        """
+        Announce that *name* is being created; `see` or `given_up` follows.
+
+        Return False, and announce nothing, if somebody else is creating it.
+        """
+        if name in self._creating:
+            return False
         self._creating.add(name)
+        return True
 
     def given_up(self, name: str) -> None:
         """Note that the container was not created after all."""

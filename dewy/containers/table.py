@@ -52,7 +52,7 @@ class ReplicaTable:
         """Reach *replica* by *upstream* from now on."""
         old = replica.backends
         replica.reroute(self.ports, upstream)
-        self._swap(self._serving, moved=True)
+        self._swap(self._serving)
         self.leave_open(old.values())
 
     def eject(self, replica: Replica) -> None:
@@ -98,10 +98,11 @@ class ReplicaTable:
         if self._closing:
             await asyncio.wait(self._closing)
 
-    def _swap(self, replicas: Iterable[Replica], *, moved: bool = False) -> None:
-        """Serve with *replicas* from now on; those that *moved* have other backends."""
+    def _swap(self, replicas: Iterable[Replica]) -> None:
+        """Serve with *replicas* from now on, by the backends that they have now."""
         wanted = list(dict.fromkeys(replicas))
-        if wanted == self._serving and not moved:
+        backends = (b for r in wanted for b in r.backends.values())
+        if wanted == self._serving and all(each.serving for each in backends):
             return
         # No `await` in between: to clients all ports change at the same instant.
         self._serving = wanted

@@ -59,6 +59,38 @@ async def halted(
     return halt, starting
 
 
+async def test_container_under_creation_is_no_replica_though_its_name_is_wanted_twice(
+    tmp_path: Path,
+):
+    """A rollout and the healing beside it start replicas within the same second."""
+    async with prepared(tmp_path) as (bench, container_spec):
+        store = bench.replica_set.deployer.store
+        halt, starting = await halted(bench, container_spec)
+        bench.host.hook = None
+        other = await started(bench, container_spec)
+        await store.observe()
+
+        assert [other] == store.replicas
+        halt.proceed.set()
+        assert {other, await starting} == set(store.replicas)
+
+
+async def test_waiting_for_readiness_leaves_a_serving_replica_in_service(
+    tmp_path: Path,
+):
+    async with prepared(tmp_path) as (bench, container_spec):
+        replica = await started(bench, container_spec)
+        store = bench.replica_set.deployer.store
+        launcher = bench.replica_set.deployer.launcher
+        await launcher.until_ready(replica, SOON)
+        store.admit([replica])
+        backends = replica.backends
+        await launcher.until_ready(replica, SOON)
+        store.admit([replica])
+
+        assert (Phase.SERVING, backends) == (replica.phase, replica.backends)
+
+
 def health(bench: Bench, replica: Replica, says: str) -> None:
     bench.host.set_health(replica.id, says)
 

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from dewy.config import Endpoint, PortMapping
+from dewy.containers.rollout import Phase
 from dewy.containers.upstream import DIRECT, Upstream
 from tests.eventually import eventually
 from tests.standins.fleets import yard
@@ -30,6 +31,16 @@ async def test_replica_added_twice_enters_table_once():
         it.store.table.add([replica])
 
         assert (1, [1]) == (len(it.store.table), it.backends())
+
+
+async def test_replica_admitted_again_goes_on_serving():
+    """By new backends, as the former ones drain."""
+    async with yard() as it:
+        replica = await it.serving("a")
+        replica.phase = Phase.READY
+        it.store.admit([replica])
+
+        assert list(replica.backends.values()) == it.proxy.ports[0].serving
 
 
 async def test_replica_lacking_a_port_serves_remaining_ports():
