@@ -1,4 +1,4 @@
-"""A TCP proxy of low cost: ports, their backends, and a relay between them."""
+"""The TCP proxy: ports, their backends, and the relay between them."""
 
 from ..config import Endpoint
 from .backend import Backend

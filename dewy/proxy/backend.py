@@ -1,4 +1,4 @@
-"""A backend: an address for connections, its probe, and the outcomes of its own."""
+"""Backends of the proxy: their life cycle, probes and outcomes of connections."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ..config import Endpoint
 from ..system import SHORTAGE
 
 __all__ = [
-    "ENOUGH",
+    "MIN_CONNECTIONS",
     "PROBE_TIMEOUT",
-    "TIMES",
+    "RATE_FACTOR",
     "Backend",
     "Outcomes",
     "Probe",
@@ -30,7 +30,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 Probe = Callable[["Backend"], Awaitable[bool | None]]
-"""Whether a backend may be used; None if it could not be found out."""
+"""Return whether a backend may be used; None if this host cannot find out."""
 
 
 class Backend:
@@ -40,13 +40,13 @@ class Backend:
     Attributes:
         endpoint: Address of the backend.
 
-        number: Number by which the relay knows it.
+        number: Number of the backend in the relay.
 
-        ejected: Whether it failed to answer, so that the others are preferred to it.
+        ejected: Whether other backends are preferred, because this one failed.
 
-        serving: Whether it gets new connections.
+        serving: Whether the backend gets new connections.
 
-        removed: Whether the proxy has forgotten it.
+        removed: Whether the proxy has forgotten the backend.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Backend:
         port: int,
         endpoint: Endpoint,
         *,
-        at: Endpoint,
+        port_endpoint: Endpoint,
         serving: bool,
     ) -> None:
         self.endpoint = endpoint
@@ -65,7 +65,7 @@ class Backend:
             port, endpoint.family, endpoint.address, serving=serving
         )
         self._relay = relay
-        self._at = at
+        self._port_endpoint = port_endpoint
         self._last: BackendStats | None = None
         self._drained = asyncio.Event()
         self._probing: asyncio.Task[None] | None = None
@@ -75,51 +75,52 @@ class Backend:
 
     @property
     def connections(self) -> int:
-        """Number of connections that are open, or being made."""
+        """Number of connections that are open or being established."""
         return self.stats().active
 
     def stats(self) -> BackendStats:
-        """Return its counters; once it is removed, those up to its removal."""
+        """Return the counters; after the removal, their last values."""
         return self._last or self._relay.backend_stats(self.number)
 
     async def drain(self, seconds: float | None) -> int:
         """
-        Take it out of the table, and wait for its last connection.
+        Give the backend no new connections, and wait for the open ones to end.
 
-        Return how many are left: none, or those still open after *seconds*; None is for
-        ever. Nothing is cut; cancelling this only ends the waiting.
+        Return how many are still open after *seconds* (None: no limit). None of them is
+        cut. Cancelling only ends the wait.
         """
         served, self.serving = self.serving, False
         left = self._relay.drain(self.number)
         if left:
-            log.info("Draining backend", extra=self._tell(connections=left))
+            log.info("Draining backend", extra=self._log_fields(connections=left))
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._drained.wait()
             left = 0 if self.removed else self._relay.drain(self.number)
-            log.info("Drained backend", extra=self._tell(connections=left))
+            log.info("Drained backend", extra=self._log_fields(connections=left))
         elif served:
-            log.info("Drained backend", extra=self._tell(connections=0))
+            log.info("Drained backend", extra=self._log_fields(connections=0))
         return left
 
     def recall(self) -> int:
         """
-        Send clients still being connected to it to another backend; return how many.
+        Move clients for whom no byte has passed to another backend; return how many.
 
-        Drain or remove it first, or it may be given new ones.
+        Drain or remove the backend first, or it may get new ones.
         """
         return self._relay.recall(self.number)
 
     def cut(self) -> int:
         """
-        Reset its connections, as it is gone; return how many they were.
+        Reset the connections of a backend that is gone; return how many.
 
-        Connections still being made go to another backend; drain or remove it first.
+        Clients still being connected go to another backend. Drain or remove this one
+        first.
         """
         return self._relay.cut(self.number)
 
     async def remove(self) -> None:
-        """Forget it; its connections end by themselves. Idempotent."""
+        """Forget the backend; its connections go on until they end. Idempotent."""
         if self.removed:
             return
         self.removed, self.serving = True, False
@@ -127,35 +128,33 @@ class Backend:
         self._relay.remove(self.number)
         self._drained.set()
         await self.stop_probing()
-        log.info("Removed backend", extra=self._tell())
+        log.info("Removed backend", extra=self._log_fields())
 
-    def serves(self, serving: bool) -> None:
-        """Note whether it is in the table from now on."""
+    def set_serving(self, serving: bool) -> None:
+        """Record whether the backend is in the table from now on."""
         self.serving = serving
         if serving:
             self._drained.clear()
 
-    def drained(self) -> None:
-        """Handle the relay's report that its last connection has ended."""
+    def on_drained(self) -> None:
+        """Handle the relay's event that the last connection has ended."""
         self._drained.set()
 
     def eject(self) -> None:
-        """Prefer the others to it, for as long as there are any."""
+        """Prefer other backends, for as long as there are any."""
         if not self.removed:
             self._relay.eject(self.number)
         self._eject()
 
     def restore(self) -> None:
-        """Use it like the others again."""
+        """Use the backend like the others again."""
         if self.ejected and not self.removed:
             self.ejected = False
             self._relay.restore(self.number)
-            log.info("Restored backend", extra=self._tell())
+            log.info("Restored backend", extra=self._log_fields())
 
-    def suspected(self, failed: bool, probe: Probe) -> None:
-        """
-        Have *probe* examine the backend; if a connection *failed*, eject it first.
-        """
+    def on_suspect(self, failed: bool, probe: Probe) -> None:
+        """Probe the backend until it may be used; eject it if a connect *failed*."""
         if failed:
             self._eject()
         if self._probing is None or self._probing.done():
@@ -175,34 +174,32 @@ class Backend:
         if not self.ejected and not self.removed:
             self.ejected = True
             self._relay.eject(self.number)
-            log.warning("Ejected backend", extra=self._tell())
+            log.warning("Ejected backend", extra=self._log_fields())
 
     async def stop_probing(self) -> None:
-        """Stop probing, and leave its state as it is."""
+        """Stop probing; `ejected` stays as it is."""
         if self._probing is not None:
             self._probing.cancel()
             await asyncio.wait([self._probing])
 
-    def _tell(self, **more: object) -> dict[str, object]:
-        return {"port": str(self._at), "backend": str(self.endpoint), **more}
+    def _log_fields(self, **more: object) -> dict[str, object]:
+        return {"port": str(self._port_endpoint), "backend": str(self.endpoint), **more}
 
 
 PROBE_TIMEOUT = 2.0
-# A process may accept on behalf of an application that is not there, and find out only
-# then.
-MOMENT = 0.1
-FIRST_INTERVAL, LONGEST_INTERVAL = 0.5, 30.0
+# A userland proxy accepts before it knows whether the application is there.
+STAY_OPEN_TIME = 0.1
+FIRST_INTERVAL, MAX_INTERVAL = 0.5, 30.0
 
 
 async def reachable(endpoint: Endpoint, *, proxy_protocol: bool = False) -> bool | None:
     """
-    Return whether *endpoint* accepts a connection and keeps it for a moment.
+    Return whether *endpoint* accepts a connection and keeps it open for a moment.
 
-    None is for a host that lacked what it takes to find out: a port or a descriptor.
+    None if this host lacked a port, a descriptor or memory to find out.
 
     Args:
-        proxy_protocol: Whether the backend expects the PROXY protocol first, which then
-            names no client.
+        proxy_protocol: Whether to send a PROXY protocol v2 header (`LOCAL`) first.
     """
     loop = asyncio.get_running_loop()
     try:
@@ -214,42 +211,42 @@ async def reachable(endpoint: Endpoint, *, proxy_protocol: bool = False) -> bool
                 return False
             if proxy_protocol:
                 await loop.sock_sendall(sock, LOCAL)
-            return await _stays(sock)
+            return await _stays_open(sock)
     except OSError as exc:  # TimeoutError is one
         return None if exc.errno in SHORTAGE else False
 
 
-async def _stays(sock: socket.socket) -> bool:
+async def _stays_open(sock: socket.socket) -> bool:
     try:
-        async with asyncio.timeout(MOMENT):
+        async with asyncio.timeout(STAY_OPEN_TIME):
             return bool(await asyncio.get_running_loop().sock_recv(sock, 1))
     except TimeoutError:
         return True
 
 
 def intervals() -> Iterator[float]:
-    """Yield the seconds from one probe of an ejected backend to the next."""
+    """Yield the pauses between probes of a backend, in seconds, without end."""
     seconds = FIRST_INTERVAL
     while True:
         yield seconds
-        seconds = min(seconds * 2, LONGEST_INTERVAL)
+        seconds = min(seconds * 2, MAX_INTERVAL)
 
 
-ENOUGH = 50
-"""Minimum number of connections to the new backends for a verdict."""
+MIN_CONNECTIONS = 50
+"""Connections to the new backends below which there is no verdict."""
 
-TIMES = 3
-"""Factor of the old backends' rate that counts as far more often."""
+RATE_FACTOR = 3
+"""Multiple of the old backends' rate of broken connections that fails new ones."""
 
 
 class Outcomes(NamedTuple):
     """
-    Results of the connections given to some backends.
+    Outcomes of the connections to some backends.
 
     Attributes:
-        connections: Attempts to connect to them, failed ones included.
+        connections: Attempts to connect, failed ones included.
 
-        broken: Number of those they closed without a byte to the client, or reset,
+        broken: Connections that a backend closed without sending a byte, or reset,
             while the client was still there.
     """
 
@@ -258,25 +255,25 @@ class Outcomes(NamedTuple):
 
     @classmethod
     def of(cls, counted: Iterable[BackendStats]) -> Outcomes:
-        """Sum up the counters of backends."""
+        """Return the sum of the counters of backends."""
         return cls.total(cls(each.total, each.broken) for each in counted)
 
     @classmethod
     def total(cls, several: Iterable[Outcomes]) -> Outcomes:
-        """Sum up *several*, such as those of all new replicas."""
+        """Return the sum of *several* outcomes."""
         pairs = list(several)
         return cls(sum(each[0] for each in pairs), sum(each[1] for each in pairs))
 
 
 def too_broken(new: Outcomes, old: Outcomes, share: float) -> bool:
     """
-    Return whether the *new* backends fail their probation by their figures.
+    Return whether the *new* backends break too many connections to pass probation.
 
-    They do if they broke more than *share* of at least `ENOUGH` connections, and at
-    least `TIMES` as many of theirs as the *old* ones did. Old ones without a
-    connection have broken none. Take their figures before they drain: what is told to
-    stop breaks connections, too.
+    They do if they broke more than *share* (0 to 1) of at least `MIN_CONNECTIONS`, and
+    at a rate at least `RATE_FACTOR` times that of the *old* ones, which is 0 if those
+    had no connection. Read the old counters before the old backends drain: a program
+    that is told to stop breaks connections, too.
     """
-    if new.connections < ENOUGH or new.broken <= share * new.connections:
+    if new.connections < MIN_CONNECTIONS or new.broken <= share * new.connections:
         return False
-    return new.broken * old.connections >= TIMES * old.broken * new.connections
+    return new.broken * old.connections >= RATE_FACTOR * old.broken * new.connections

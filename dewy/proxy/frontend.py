@@ -1,4 +1,4 @@
-"""Ports and backends of the proxy alone, as its settings have them at the time."""
+"""Ports and backends of `dewy proxy`, as the settings in force have them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from ..config import Endpoint, HostName, Settings
 from ..errors import DewyError
 from .backend import Backend, reachable
-from .listeners import Offered, Permissions, option_named, taken
+from .listeners import Offered, Permissions, find_offered, option_named
 from .port import Port
 from .proxy import Proxy
-from .resolver import EVERY, Pool, Resolver
+from .resolver import LOOKUP_INTERVAL, Pool, Resolver
 
 __all__ = ["Frontend"]
 
@@ -21,18 +21,18 @@ log = logging.getLogger(__name__)
 
 class Frontend:
     """
-    Frontend of the proxy alone: what it listens at, and where connections go.
+    Ports of `dewy proxy` and the backends to which their connections go.
 
     Attributes:
-        settings: Present settings.
+        settings: Settings in force.
 
-        pools: Open ports with their backends, by the addresses that were asked for.
+        pools: Backends of each open port, by the address in the settings.
 
-        changed: Set when settings or backends change.
+        changed: Set whenever the settings or the backends change.
 
-        unhealthy: Backends that an active check found unhealthy.
+        unhealthy: Backends that failed the active health checks.
 
-        paused: Whether new connections wait, those to ports opened later, too.
+        paused: Whether new connections wait, also those to ports opened later.
     """
 
     def __init__(self, proxy: Proxy, settings: Settings) -> None:
@@ -47,15 +47,18 @@ class Frontend:
 
     async def open(self, offered: Offered) -> None:
         """
-        Open every port that is wanted, or else every socket that was passed.
+        Open the ports in the settings, or if there are none, all *offered* sockets.
+
+        Closes the offered sockets, of which the ports have duplicates.
 
         Raises:
-            DewyError: a port cannot be opened, or no backend has an address.
+            ConfigError: there is no such user or group for the file of a Unix socket.
+            DewyError: a port cannot be opened, or no backend can be looked up.
         """
         wanted = self.settings.listen or [Endpoint.of(sock) for _, sock in offered]
         await self._open(wanted, self.settings, offered)
         self._serve(await self.addresses(self.settings))
-        used = [found for each in wanted if (found := taken(each, offered))]
+        used = [found for each in wanted if (found := find_offered(each, offered))]
         for name, sock in offered:
             if (name, sock) not in used:
                 log.warning("Passed socket is not used", extra={"socket": name})
@@ -63,22 +66,23 @@ class Frontend:
 
     async def apply(self, settings: Settings) -> None:
         """
-        Open and close ports, and take in other backends, as *settings* say.
+        Open and close ports and exchange backends, to match *settings*.
 
-        No open connection ends by it. Ports of passed sockets stay.
+        Open connections go on. Without addresses in *settings* the open ports stay.
 
         Raises:
-            DewyError: a port cannot be opened, the file of one cannot have its
-                permissions, or no backend has an address; nothing changed.
+            ConfigError: there is no such user or group for the file of a Unix socket.
+            DewyError: a port cannot be opened, the permissions of a file cannot be
+                changed, or no backend can be looked up. The old settings stay.
         """
         found = await self.addresses(settings)
         wanted = list(settings.listen) or list(self.pools)
         new = [each for each in wanted if each not in self.pools]
-        # Clients wait until there are backends.
+        # Paused, so that no client is reset before there are backends.
         try:
             await self._open(new, settings, paused=True)
         except DewyError as exc:
-            raise self._explained(exc, new) from exc
+            raise self._with_advice(exc, new) from exc
         await self._permit(settings, new)
         self.settings = settings
         self.changed.set()
@@ -95,7 +99,7 @@ class Frontend:
             port.pause()
 
     def resume(self) -> None:
-        """Accept again, the waiting connections first."""
+        """Accept again, beginning with the connections that wait."""
         self.paused = False
         for port in self._accepting():
             port.resume()
@@ -105,19 +109,19 @@ class Frontend:
         return [port for port in ports if not port.closed]
 
     async def resolve(self) -> None:
-        """Look up the backends, and let all ports have the present addresses."""
+        """Look up the backends, and let all ports serve their present addresses."""
         asked = self.settings.backends
         found = await self._resolver.addresses(asked)
-        # Those of a reload meanwhile are known already.
+        # A reload meanwhile has looked up its own.
         if asked == self.settings.backends:
             self._serve(found)
 
     async def addresses(self, settings: Settings) -> list[Endpoint]:
         """
-        Return the addresses of the backends of *settings*, at least one.
+        Return the addresses of the backends in *settings*, at least one.
 
         Raises:
-            DewyError: none can be looked up.
+            DewyError: no backend can be looked up.
         """
         if found := await self._resolver.addresses(settings.backends):
             return found
@@ -125,7 +129,7 @@ class Frontend:
         raise DewyError(f"no backend can be looked up: {names}")
 
     def unresolved(self) -> dict[HostName, list[Endpoint]]:
-        """Return the last addresses of backends that could not be looked up last."""
+        """Return the backends whose latest lookup failed, with their last addresses."""
         return self._resolver.failing(self.settings.backends)
 
     def _serve(self, found: list[Endpoint]) -> None:
@@ -133,33 +137,33 @@ class Frontend:
             before = {each.endpoint for each in pool.port.serving}
             if pool.serve(found):
                 self.changed.set()
-                self._put_back(
+                self._eject_unchecked(
                     [each for each in pool.port.serving if each.endpoint not in before],
                     beside=bool(before & set(found)),
                 )
 
-    def _put_back(self, new: Iterable[Backend], *, beside: bool) -> None:
-        """Prefer the others to *new* backends until those have passed a check."""
+    def _eject_unchecked(self, new: Iterable[Backend], *, beside: bool) -> None:
+        """Prefer the backends *beside* the *new* ones until these pass a check."""
         if self.settings.health_path and beside:
             for backend in new:
                 self.unhealthy.add(backend.endpoint)
                 backend.eject()
 
     async def probe(self, backend: Backend) -> bool | None:
-        """Return whether a suspected *backend* may be used again; None if unknown."""
+        """Return whether a suspected *backend* may be used again, as a `Probe`."""
         if backend.endpoint in self.unhealthy:
             return False
         protocol = self.settings.proxy_protocol == "v2"
         return await reachable(backend.endpoint, proxy_protocol=protocol)
 
     async def keep_resolving(self) -> None:
-        """Do so again and again."""
+        """Call `resolve` every `LOOKUP_INTERVAL` seconds until cancelled."""
         while True:
-            await asyncio.sleep(EVERY)
+            await asyncio.sleep(LOOKUP_INTERVAL)
             await self.resolve()
 
     async def stop(self) -> None:
-        """Wait for none of the connections that are still open."""
+        """Stop waiting for the connections of closed ports and former backends."""
         for pool in self.pools.values():
             await pool.stop()
         for task in self._closing:
@@ -190,19 +194,19 @@ class Frontend:
             raise
         self.pools |= opened
 
-    def _explained(self, exc: DewyError, new: Iterable[Endpoint]) -> DewyError:
-        """Return *exc*, with what is to be done if a *new* port is one of our own."""
+    def _with_advice(self, exc: DewyError, new: Iterable[Endpoint]) -> DewyError:
+        """Return *exc*, with advice if this proxy itself uses the number of a port."""
         ports = {each.port for each in new if each.port}
         own = [str(each) for each in self.pools if each.port in ports]
         if not own:
             return exc
         return DewyError(
-            f"{exc} (this proxy listens at {', '.join(own)}; another address of the "
-            "same port takes a restart)"
+            f"{exc} (this proxy listens at {', '.join(own)}; to listen at another "
+            "address of the same port, restart it)"
         )
 
     async def _permit(self, settings: Settings, new: Iterable[Endpoint]) -> None:
-        """Give the files of open ports their permissions, or else close *new* ones."""
+        """Change the permissions of open ports; if that fails, close the *new* ones."""
         permissions = _permissions(settings)
         if permissions == _permissions(self.settings):
             return
@@ -218,12 +222,13 @@ class Frontend:
         pool = self.pools.pop(endpoint)
         await self.proxy.close(pool.port)
         log.info("Closed port", extra={"port": str(endpoint)})
-        task = asyncio.create_task(self._end(pool), name=f"end of port {endpoint}")
+        task = asyncio.create_task(
+            self._forget_when_idle(pool), name=f"drain of port {endpoint}"
+        )
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    async def _end(self, pool: Pool) -> None:
-        """Forget a port after its last connection."""
+    async def _forget_when_idle(self, pool: Pool) -> None:
         await pool.port.idle()
         await pool.stop()
         await self.proxy.forget(pool.port)

@@ -1,4 +1,4 @@
-"""Opening of the sockets on which new connections arrive."""
+"""Listening sockets of the proxy, and the files of Unix ones."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ __all__ = [
     "BACKLOG",
     "Permissions",
     "SocketFile",
+    "find_offered",
     "listen",
     "option_named",
     "permit",
-    "taken",
 ]
 
 BACKLOG = 4096
 
 Offered = Sequence[tuple[str, socket.socket]]
+"""Listening sockets that the service manager passed, with their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,10 @@ class Permissions:
     Permissions of the files of Unix sockets.
 
     Attributes:
-        mode: Mode, or None for what the umask leaves.
+        mode: Permission bits; None for what the umask leaves.
 
-        owner: `USER`, `USER:GROUP` or `:GROUP`, by names or numbers; "" for dewy's own.
+        owner: `USER`, `USER:GROUP` or `:GROUP`, as names or numbers; "" for those of
+            this process.
     """
 
     mode: int | None = None
@@ -82,24 +84,29 @@ def _group_id(group: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class SocketFile:
-    """File of a Unix socket that listens; by *identity* no other is taken for it."""
+    """File of a listening Unix socket, known by its device and inode number."""
 
     path: str
     identity: tuple[int, int]
 
     @classmethod
     def of(cls, path: str) -> Self:
-        """Return the present file at *path*."""
+        """
+        Return the file at *path*.
+
+        Raises:
+            OSError: there is none.
+        """
         return cls(path, _identity(path))
 
     def permit(self, permissions: Permissions) -> None:
-        """Give it *permissions* as `Permissions.apply` does, if it is still there."""
+        """Apply *permissions*, unless the file was removed or replaced."""
         with suppress(FileNotFoundError):
             if _identity(self.path) == self.identity:
                 permissions.apply(self.path)
 
     def remove(self) -> None:
-        """Remove the file, unless somebody did, or has put another in its place."""
+        """Remove the file, unless it was removed or replaced."""
         with suppress(OSError):
             if _identity(self.path) == self.identity:
                 os.unlink(self.path)
@@ -116,13 +123,13 @@ async def listen(
     """
     Return a socket that listens at *endpoint*.
 
-    Without a host it is one dual-stack socket, or an IPv4 one where the host has
-    no IPv6. The file that a dead Unix socket left behind is replaced; nobody can
-    connect to the new one before it has *permissions*.
+    Without a host the socket is dual-stack, or IPv4 where this host has no IPv6. The
+    stale file of a dead Unix socket is replaced; nobody can connect to the new socket
+    before its file has *permissions*.
 
     Raises:
-        ConfigError: the permissions name a user or a group that does not exist.
-        DewyError: the socket cannot be opened; the message says why.
+        ConfigError: the permissions name a user or group that does not exist.
+        DewyError: the socket cannot be opened.
     """
     try:
         if endpoint.path:
@@ -131,12 +138,12 @@ async def listen(
             )
         return _listen(endpoint)
     except OSError as exc:
-        raise DewyError(await _explained(endpoint, exc)) from exc
+        raise DewyError(await _explain_with_holder(endpoint, exc)) from exc
 
 
 @contextmanager
 def option_named(option: str) -> Iterator[None]:
-    """Begin the message of a socket that cannot be opened with the *option*."""
+    """Prefix the message of a DewyError in the block with the *option*."""
     try:
         yield
     except ConfigError:
@@ -147,11 +154,11 @@ def option_named(option: str) -> Iterator[None]:
 
 async def permit(file: SocketFile, permissions: Permissions) -> None:
     """
-    Give *file* other *permissions*.
+    Change the *permissions* of *file*.
 
     Raises:
-        ConfigError: they name a user or a group that does not exist.
-        DewyError: they cannot be given.
+        ConfigError: they name a user or group that does not exist.
+        DewyError: they cannot be changed.
     """
     try:
         await asyncio.to_thread(file.permit, permissions)
@@ -159,9 +166,12 @@ async def permit(file: SocketFile, permissions: Permissions) -> None:
         raise DewyError(_explain(Endpoint(path=file.path), exc)) from exc
 
 
-def taken(endpoint: Endpoint, offered: Offered) -> tuple[str, socket.socket] | None:
+def find_offered(
+    endpoint: Endpoint, offered: Offered
+) -> tuple[str, socket.socket] | None:
     """
-    Return the socket of *offered* that listens at *endpoint*, or is named after it.
+    Return the entry of *offered* that listens at *endpoint*, or whose name is this
+    address or its port number.
     """
     for name, sock in offered:
         if name in (str(endpoint), str(endpoint.port)) or endpoint == Endpoint.of(sock):
@@ -171,14 +181,14 @@ def taken(endpoint: Endpoint, offered: Offered) -> tuple[str, socket.socket] | N
 
 def _listen(endpoint: Endpoint) -> socket.socket:
     try:
-        return _bound(endpoint.family, endpoint)
+        return _bind(endpoint.family, endpoint)
     except OSError as exc:
         if endpoint.host or exc.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
             raise
-    return _bound(socket.AF_INET, Endpoint("0.0.0.0", endpoint.port))
+    return _bind(socket.AF_INET, Endpoint("0.0.0.0", endpoint.port))
 
 
-def _bound(family: socket.AddressFamily, endpoint: Endpoint) -> socket.socket:
+def _bind(family: socket.AddressFamily, endpoint: Endpoint) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -197,7 +207,7 @@ def _listen_unix(path: str, permissions: Permissions) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     bound = False
     try:
-        if _abandoned(path):
+        if _is_stale(path):
             os.unlink(path)
         sock.bind(path)
         bound = True
@@ -211,8 +221,8 @@ def _listen_unix(path: str, permissions: Permissions) -> socket.socket:
     return sock
 
 
-def _abandoned(path: str) -> bool:
-    """Return whether no process listens at the existing socket."""
+def _is_stale(path: str) -> bool:
+    """Return whether *path* is a socket at which no process listens."""
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             return False
@@ -222,10 +232,10 @@ def _abandoned(path: str) -> bool:
     return False
 
 
-async def _explained(endpoint: Endpoint, exc: OSError) -> str:
+async def _explain_with_holder(endpoint: Endpoint, exc: OSError) -> str:
     if exc.errno == errno.EADDRINUSE and not endpoint.path:
-        who = await asyncio.to_thread(holder, endpoint.port)
-        return f"{endpoint} is in use by {who}; stop it, or use another port"
+        process = await asyncio.to_thread(holder, endpoint.port)
+        return f"{endpoint} is in use by {process}; stop it, or use another port"
     return _explain(endpoint, exc)
 
 
@@ -239,12 +249,12 @@ def _is_socket(path: str) -> bool:
 def _explain(endpoint: Endpoint, exc: OSError) -> str:
     if exc.errno == errno.EADDRINUSE:
         if endpoint.path and not _is_socket(endpoint.path):
-            return f"{endpoint} is no socket, but another file; use another path"
+            return f"{endpoint} is a file, but no socket; use another path"
         return f"{endpoint} is in use; stop what listens there, or use another"
     if exc.errno == errno.EPERM and endpoint.path:
         return f"{endpoint} cannot be given to its --socket-owner: that takes root"
+    if exc.errno == errno.EACCES and endpoint.path:
+        return f"{endpoint} cannot be opened: dewy may not write to its directory"
     if exc.errno == errno.EACCES:
-        return (
-            f"{endpoint} needs root, CAP_NET_BIND_SERVICE or another mode of its path"
-        )
+        return f"{endpoint} needs root or CAP_NET_BIND_SERVICE; or use another port"
     return f"{endpoint} cannot be opened: {exc.strerror}"

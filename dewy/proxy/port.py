@@ -1,10 +1,11 @@
-"""A port of the proxy: its backends, its pauses, its troubles and its figures."""
+"""Ports of the proxy: their backends, pauses, errors and counters."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import socket
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -24,24 +25,30 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 LOG_INTERVAL = 10.0
-"""Seconds between two lines of one cause."""
+"""Minimum seconds between two lines about the same cause."""
 
 
-class _Line(NamedTuple):
+MAX_REMOVED = 1000
+"""Removed backends whose addresses are kept: some connections outlive them."""
+
+
+class _Message(NamedTuple):
     level: int
     text: str
     advice: str = ""
 
 
-_LINES = {
-    "idle_timeout": _Line(logging.INFO, "Reset silent connections"),
-    "unanswered": _Line(logging.WARNING, "Clients are turned away: no backend answers"),
-    "no_address": _Line(
+_MESSAGES = {
+    "idle_timeout": _Message(logging.INFO, "Reset silent connections"),
+    "unanswered": _Message(
+        logging.WARNING, "Clients are turned away: no backend answers"
+    ),
+    "no_address": _Message(
         logging.WARNING,
         "No local port left",
         "widen net.ipv4.ip_local_port_range, or add backends; clients wait for a while",
     ),
-    "accept_failed": _Line(
+    "accept_failed": _Message(
         logging.WARNING,
         "Accepting failed",
         "raise LimitNOFILE= of the unit (ulimit -n); clients wait meanwhile",
@@ -51,51 +58,52 @@ _LINES = {
 
 class Troubles:
     """
-    Log of the troubles of one port.
+    Rate-limited log of the errors on a port.
 
-    The first of a cause is logged at once, those of the next seconds together.
+    The first error of a cause is logged at once, those of the next `LOG_INTERVAL`
+    together.
 
     Args:
-        count: Returns the port's errors by cause.
+        count: Returns the port's error counters.
 
-        fields: Keys of each line.
+        fields: Fields of every line.
     """
 
     def __init__(self, count: Callable[[], Errors], **fields: object) -> None:
         self._count = count
         self._fields = fields
-        self._told: dict[str, int] = {}
-        self._resting: dict[str, asyncio.TimerHandle] = {}
+        self._logged: dict[str, int] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def report(self, cause: str, **fields: object) -> None:
-        """Log that there is trouble of *cause*, unless it was logged a moment ago."""
-        if cause not in self._resting:
-            self._tell(cause, fields)
+        """Log an error; *cause* is its name in `Errors`, which counts it."""
+        if cause not in self._timers:
+            self._log_and_wait(cause, fields)
 
     def stop(self) -> None:
-        """Log what has not been logged yet."""
-        resting, self._resting = self._resting, {}
-        for cause, timer in resting.items():
+        """Log the errors that wait for the end of their interval."""
+        timers, self._timers = self._timers, {}
+        for cause, timer in timers.items():
             timer.cancel()
             self._log(cause, {})
 
-    def _tell(self, cause: str, fields: dict[str, object]) -> None:
-        self._resting.pop(cause, None)
+    def _log_and_wait(self, cause: str, fields: dict[str, object]) -> None:
+        self._timers.pop(cause, None)
         if self._log(cause, fields):
             loop = asyncio.get_running_loop()
-            self._resting[cause] = loop.call_later(
-                LOG_INTERVAL, self._tell, cause, fields
+            self._timers[cause] = loop.call_later(
+                LOG_INTERVAL, self._log_and_wait, cause, fields
             )
 
     def _log(self, cause: str, fields: dict[str, object]) -> bool:
-        """Log the troubles since the last line; return whether there were any."""
+        """Log the errors since the last line; return whether there were any."""
         counted: int = getattr(self._count(), cause)
-        new, self._told[cause] = counted - self._told.get(cause, 0), counted
-        line = _LINES[cause]
+        new, self._logged[cause] = counted - self._logged.get(cause, 0), counted
+        message = _MESSAGES[cause]
         if new:
-            told = {**self._fields, "count": new, **fields}
-            advice = {"advice": line.advice} if line.advice else {}
-            log.log(line.level, line.text, extra={**told, **advice})
+            extra = {**self._fields, "count": new, **fields}
+            advice = {"advice": message.advice} if message.advice else {}
+            log.log(message.level, message.text, extra={**extra, **advice})
         return bool(new)
 
 
@@ -104,11 +112,11 @@ class Port:
     Listening socket of the proxy, created by `Proxy.open`.
 
     Attributes:
-        endpoint: Address at which it really listens.
+        endpoint: Address of the socket, with the number that the kernel chose for 0.
 
-        number: Number by which the relay knows it.
+        number: Number of the port in the relay.
 
-        closed: Whether it accepts no more.
+        closed: Whether no more connections are accepted, for good.
 
         paused: Whether new connections wait in the kernel's backlog.
     """
@@ -120,6 +128,7 @@ class Port:
         self.number = relay.open_port(listener, own=own, paused=paused)
         self._relay = relay
         self._backends: list[Backend] = []
+        self._removed: deque[tuple[int, str]] = deque(maxlen=MAX_REMOVED)
         self._idle = asyncio.Event()
         self._troubles = Troubles(lambda: self.stats().errors, port=str(self.endpoint))
         self.closed = self._warned = False
@@ -130,9 +139,16 @@ class Port:
 
     @property
     def backends(self) -> list[Backend]:
-        """Backends that were added and not removed."""
+        """Backends that were added and not removed, in that order."""
+        former = [each for each in self._backends if each.removed]
+        self._removed += [(each.number, str(each.endpoint)) for each in former]
         self._backends = [each for each in self._backends if not each.removed]
         return list(self._backends)
+
+    def addresses(self) -> dict[int, str]:
+        """Return the addresses of backends by number, with those lately removed."""
+        present = {each.number: str(each.endpoint) for each in self.backends}
+        return dict(self._removed) | present
 
     @property
     def serving(self) -> list[Backend]:
@@ -140,89 +156,93 @@ class Port:
         return [backend for backend in self.backends if backend.serving]
 
     def add(self, endpoint: Endpoint, *, serving: bool = True) -> Backend:
-        """Add a backend; if not *serving*, it waits for `serve`."""
+        """Add a backend; if not *serving*, it gets no connections before `serve`."""
         backend = Backend(
-            self._relay, self.number, endpoint, at=self.endpoint, serving=serving
+            self._relay,
+            self.number,
+            endpoint,
+            port_endpoint=self.endpoint,
+            serving=serving,
         )
         self._backends.append(backend)
         self._warned = False
         if serving:
             self._announce(backend)
         else:
-            log.debug("Backend known", extra=self._tell(backend=str(endpoint)))
+            log.debug("Backend known", extra=self._log_fields(backend=str(endpoint)))
         return backend
 
     def _announce(self, backend: Backend) -> None:
-        told = {"proxy_port": self.endpoint.port, "backend": str(backend.endpoint)}
-        log.info("Backend added to TCP proxy", extra=self._tell(**told))
+        fields = {"proxy_port": self.endpoint.port, "backend": str(backend.endpoint)}
+        log.info("Backend added to TCP proxy", extra=self._log_fields(**fields))
 
     def serve(self, backends: Sequence[Backend]) -> None:
         """
-        Give new connections to exactly *backends*, from one instant on.
+        Give new connections to exactly *backends*, atomically.
 
-        Backends left out drain; `Backend.drain` waits for them.
+        The others drain; `Backend.drain` waits for their connections.
         """
         self._relay.serve(self.number, [backend.number for backend in backends])
         for backend in self._backends:
             if backend in backends and not backend.serving:
                 self._announce(backend)
-            backend.serves(backend in backends)
+            backend.set_serving(backend in backends)
         self._warned = False
-        log.info("Swapped backends", extra=self._tell(backends=len(backends)))
+        log.info("Swapped backends", extra=self._log_fields(backends=len(backends)))
 
     def pause(self) -> None:
         """Let new connections wait in the kernel's backlog."""
         self.paused = True
         self._relay.pause(self.number)
-        log.info("Paused port", extra=self._tell())
+        log.info("Paused port", extra=self._log_fields())
 
     def resume(self) -> None:
-        """Accept again, the waiting connections first."""
+        """Accept again, beginning with the connections that wait."""
         self.paused = False
         self._relay.resume(self.number)
-        log.info("Resumed port", extra=self._tell())
+        log.info("Resumed port", extra=self._log_fields())
 
     def stats(self) -> PortStats:
-        """Return its counters."""
+        """Return the counters of this port."""
         return self._relay.port_stats(self.number)
 
     def close(self) -> None:
-        """Accept no more; open connections live on."""
+        """Accept no more connections; open ones go on."""
         self.closed = True
         self._relay.close_port(self.number)
 
     async def idle(self) -> None:
-        """Return when it is closed and its last connection has ended."""
+        """Wait until the port is closed and its last connection has ended."""
         await self._idle.wait()
 
     def cut(self) -> int:
-        """Reset its connections; return how many they were."""
+        """Reset all connections; return how many."""
         return self._relay.cut_port(self.number)
 
-    def is_idle(self) -> None:
-        """Handle the relay's report that its last connection has ended."""
+    def on_idle(self) -> None:
+        """Handle the relay's event that the last connection has ended."""
         self._idle.set()
 
-    def troubled(self, cause: str, **fields: object) -> None:
-        """Handle the relay's report of an error; *cause* is its name in `Errors`."""
+    def on_error(self, cause: str, **fields: object) -> None:
+        """Handle the relay's event of an error; *cause* is its name in `Errors`."""
         self._troubles.report(cause, **fields)
 
     def stop(self) -> None:
-        """Log what is left to be said of it."""
+        """Log the errors that are left to log."""
         self._troubles.stop()
 
-    def unserved(self) -> None:
-        """Handle the relay's report that a client found no backend; reported once."""
+    def on_no_backend(self) -> None:
+        """Handle the relay's event of a client without backend; logs only the first."""
         if not self._warned:
             self._warned = True
-            log.warning("Clients are turned away: no backend", extra=self._tell())
+            log.warning("Clients are turned away: no backend", extra=self._log_fields())
 
-    def _tell(self, **more: object) -> dict[str, object]:
+    def _log_fields(self, **more: object) -> dict[str, object]:
         return {"port": str(self.endpoint), **more}
 
 
 class Pausable(Protocol):
-    """A port, or what stands for several."""
+    """A port, or a group of ports."""
 
     def pause(self) -> None: ...
 
@@ -231,13 +251,13 @@ class Pausable(Protocol):
 
 class Pausing:
     """
-    Pause of *ports*, all together.
+    Pause of several *ports* together.
 
     Attributes:
         paused: Whether new connections wait in the kernel's backlog.
 
-        until: Time at which the pause ends by itself, by the loop's clock; None if
-            never.
+        until: Time on the loop's clock at which the pause ends by itself; None for
+            no end.
     """
 
     def __init__(self, ports: Sequence[Pausable]) -> None:
@@ -247,8 +267,8 @@ class Pausing:
         self.until: float | None = None
 
     def pause(self, seconds: float | None = None) -> None:
-        """Let new connections wait: until `resume`, or for *seconds* from now."""
-        self._forget_timer()
+        """Let new connections wait, until `resume` or for *seconds* from now."""
+        self._cancel_timer()
         if not self.paused:
             self.paused = True
             for port in self._ports:
@@ -259,32 +279,30 @@ class Pausing:
             self._timer = loop.call_later(seconds, self.resume)
 
     def resume(self) -> None:
-        """Accept again, the waiting connections first."""
-        self._forget_timer()
+        """Accept again, beginning with the connections that wait."""
+        self._cancel_timer()
         if self.paused:
             self.paused = False
             for port in self._ports:
                 port.resume()
 
     def begin(self, seconds: float | None) -> str:
-        """Pause as asked for by an operator; return the sentence for them."""
+        """Pause for an operator; return the answer to print."""
         self.pause(None if seconds is None else float(seconds))
         until = "until `dewy resume`" if seconds is None else f"for {seconds:g} s"
         return f"new connections wait {until}"
 
     def end(self) -> str:
-        """Resume as asked for by an operator; return the sentence for them."""
+        """Resume for an operator; return the answer to print."""
         was = self.paused
         self.resume()
         return "connections are accepted again" if was else "was not paused"
 
     def leave(self) -> None:
-        """
-        Prevent `resume`, leaving waiting connections to the next dewy, if any.
-        """
-        self._forget_timer()
+        """Cancel the timed resume: waiting connections are for the next dewy."""
+        self._cancel_timer()
 
-    def _forget_timer(self) -> None:
+    def _cancel_timer(self) -> None:
         self.until = None
         if self._timer is not None:
             self._timer.cancel()
@@ -293,10 +311,10 @@ class Pausing:
 
 def describe(port: Port) -> dict[str, Any]:
     """
-    Return the address and the counters of *port*.
+    Return the address and the counters of *port*, as the admin API shows them.
 
-    `errors` counts clients that no backend served and failed attempts to accept one,
-    `retries` the attempts to connect after a client's first.
+    `errors` counts clients that no backend served and failures to accept; `retries`
+    counts the attempts to connect beyond the first for a client.
     """
     counted = port.stats()
     errors = counted.errors
@@ -313,10 +331,9 @@ def describe(port: Port) -> dict[str, Any]:
 
 def describe_backends(port: Port) -> list[dict[str, Any]]:
     """
-    Return the backends of *port*, each with its `state` and its counters.
+    Return the backends of *port* with state and counters, as the admin API shows them.
 
-    `failures` counts attempts to connect to it that failed, `broken` the connections
-    that it broke.
+    `failures` counts failed attempts to connect; `broken` is that of `Outcomes`.
     """
     return [_describe(port, backend) for backend in port.backends]
 
@@ -338,7 +355,7 @@ def _describe(port: Port, backend: Backend) -> dict[str, Any]:
 
 
 def _state(backend: Backend) -> str:
-    """Return `serving`, `ejected` where it does not answer, or `draining`."""
+    """Return `serving`, `ejected` or `draining`."""
     if not backend.serving:
         return "draining"
     return "ejected" if backend.ejected else "serving"

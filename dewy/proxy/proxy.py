@@ -1,4 +1,4 @@
-"""The proxy: ports, their backends, and the relay between them."""
+"""The TCP proxy: its ports and backends, and the events of the relay below them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import os
 import resource
 import socket
+from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from typing import Self
 
@@ -25,7 +26,7 @@ from .._speedups.interface import (
 )
 from ..config import Endpoint
 from .backend import Backend, Probe, reachable
-from .listeners import Offered, Permissions, SocketFile, listen, permit, taken
+from .listeners import Offered, Permissions, SocketFile, find_offered, listen, permit
 from .port import Port
 
 __all__ = [
@@ -44,35 +45,38 @@ log = logging.getLogger(__name__)
 
 class Proxy:
     """
-    Proxy that passes connections on to backends, while entered.
+    TCP proxy, which relays while it is entered as a context.
 
-    Ports may be opened and backends added before: clients wait until it is entered. A
-    port opened later accepts at once, and resets connections that no backend serves;
-    open it *paused*, and resume it when there is a backend.
+    Ports may be opened and backends added before: clients wait until then. A port
+    opened later accepts at once and resets clients that no backend serves; open it
+    *paused*, and resume it when it has a backend.
 
     Args:
-        threads: Number of the relay's own threads; by default one for each usable CPU.
-            With 0 it runs on the event loop, as its pure twin always does.
+        threads: Threads of the relay; None for one per usable CPU. With 0 the relay
+            runs on the event loop, as its pure twin always does.
 
-        idle_timeout: Seconds after which a connection is reset if neither side has sent
-            or taken a byte; 0 for never.
+        idle_timeout: Seconds after which a connection is reset if no byte moved in
+            either direction; 0 for never.
 
-        max_connections: Limit of open connections; 0 for what the descriptor limit
-            allows.
+        max_connections: Maximum number of open connections; 0 for as many as the
+            descriptor limit allows.
 
         balance: `round-robin` or `least-connections`.
 
-        proxy_protocol: Whether backends are told the client's address (PROXY protocol
-            v2).
+        proxy_protocol: Whether backends are told the client's address, by a PROXY
+            protocol v2 header.
 
-        backend_wait: Seconds that new connections wait while a port has no backend at
-            all; with 0 they are reset at once.
+        backend_wait: Seconds that new connections wait while their port has no backend;
+            with 0 they are reset at once.
 
-        log_connections: Whether to log each connection that ends, if the log shows INFO
-            by now.
+        log_connections: Whether to log each connection at its end, provided that the
+            log shows INFO now.
 
-        probe: Returns whether a suspected backend is available; by default, whether it
-            accepts a connection and keeps it for a moment.
+        probe: Returns whether a suspected backend may be used again; by default,
+            whether it is `reachable`.
+
+    Raises:
+        ValueError: *balance* or a number is not valid.
     """
 
     def __init__(
@@ -116,7 +120,7 @@ class Proxy:
         self._relay.start()
         self._entered = True
         loop = asyncio.get_running_loop()
-        loop.add_reader(self._relay.fileno(), self._step)
+        loop.add_reader(self._relay.fileno(), self._handle_events)
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -124,7 +128,7 @@ class Proxy:
 
     @property
     def ports(self) -> list[Port]:
-        """Ports that were opened."""
+        """Ports that were opened and not forgotten."""
         return list(self._ports.values())
 
     async def open(
@@ -136,16 +140,16 @@ class Proxy:
         permissions: Permissions | None = None,
     ) -> Port:
         """
-        Accept at *endpoint*, on a socket of our own or one the service manager
-        *offered* for it; if *paused*, from `Port.resume` on.
+        Accept at *endpoint*, on the socket the service manager *offered* for it or else
+        a new one; if *paused*, not before `Port.resume`.
 
-        The file of a Unix socket of our own has *permissions*, and goes with the port.
+        The file of a new Unix socket gets *permissions*, and is removed with the port.
 
         Raises:
+            ConfigError: the permissions name a user or group that does not exist.
             DewyError: the endpoint cannot be opened.
         """
-        found = taken(endpoint, offered)
-        if found:
+        if found := find_offered(endpoint, offered):
             return self.adopt(found[1], own=False, paused=paused)
         with await listen(endpoint, permissions) as listener:
             port = self.adopt(listener, own=True, paused=paused)
@@ -155,24 +159,25 @@ class Proxy:
 
     async def permit(self, port: Port, permissions: Permissions) -> None:
         """
-        Give the file of *port* other *permissions*, if it is a Unix socket of our own.
+        Change the *permissions* of the file of *port*, if `open` made one.
 
         Raises:
-            DewyError: they cannot be given.
+            ConfigError: they name a user or group that does not exist.
+            DewyError: they cannot be changed.
         """
         if file := self._files.get(port):
             await permit(file, permissions)
 
     async def close(self, port: Port) -> None:
-        """Accept no more at *port*; open connections live on. Idempotent."""
-        # While it listens, no other file can be taken for its own.
+        """Accept no more connections at *port*; open ones go on. Idempotent."""
+        # Before the port: while a socket lives, no other file has its inode number.
         if file := self._files.pop(port, None):
             await asyncio.to_thread(file.remove)
         if not port.closed:
             port.close()
 
     async def forget(self, port: Port) -> None:
-        """Forget *port*, which is idle, with its backends."""
+        """Forget *port*, which is idle, and its backends."""
         self._ports.pop(port.number, None)
         port.stop()
         for backend in port.backends:
@@ -182,29 +187,32 @@ class Proxy:
         self, listener: socket.socket, *, own: bool, paused: bool = False
     ) -> Port:
         """
-        Accept from *listener*, which stays the caller's.
+        Accept from a duplicate of *listener*, which the caller closes.
 
-        *own* says that no other process has it, so that it may be made non-blocking. If
-        *paused*, no connection is accepted before `Port.resume`.
+        Args:
+            own: Whether no other process shares the socket, so that it may be made
+                non-blocking.
+
+            paused: Whether to accept no connection before `Port.resume`.
         """
         port = Port(self._relay, listener, own=own, paused=paused)
         self._ports[port.number] = port
-        told = {"port": str(port.endpoint), "paused": paused}
-        log.info("Opened port", extra=told)
+        fields = {"port": str(port.endpoint), "paused": paused}
+        log.info("Opened port", extra=fields)
         return port
 
     async def stop(self, seconds: float) -> int:
         """
-        Accept no more, wait for the last connection, and reset those still open
-        after *seconds*; how many they were. Idempotent.
+        Accept no more connections, let the open ones end, and reset those that are left
+        after *seconds*; return how many. Idempotent.
 
-        Cancelling it resets them at once.
+        Cancelling resets them at once.
         """
         if self._stopped:
             return 0
         self._stopped = True
         try:
-            await self._ended(seconds if self._entered else 0.0)
+            await self._drain(seconds if self._entered else 0.0)
         finally:
             cut = sum(port.cut() for port in self.ports)
             for port in self.ports:
@@ -213,18 +221,21 @@ class Proxy:
             if self._logs:
                 self._log_connections()
             self._relay.close()
+            log.info("Stopped proxy", extra={"cut": cut})
             for backend in self._backends():
                 await backend.stop_probing()
-        log.info("Stopped proxy", extra={"cut": cut})
         return cut
 
-    async def _ended(self, seconds: float) -> None:
+    async def _drain(self, seconds: float) -> None:
         for port in self.ports:
             await self.close(port)
         log.info("Proxy accepts no more")
         if not seconds:
             return
-        waiting = [asyncio.ensure_future(port.idle()) for port in self.ports]
+        waiting = [
+            asyncio.create_task(port.idle(), name=f"drain of {port.endpoint}")
+            for port in self.ports
+        ]
         if not waiting:
             return
         try:
@@ -237,100 +248,101 @@ class Proxy:
     def _backends(self) -> list[Backend]:
         return [backend for port in self.ports for backend in port.backends]
 
-    def _step(self) -> None:
+    def _handle_events(self) -> None:
         for kind, subject, detail in self._relay.step():
             if kind in (DRAINED, SUSPECT):
-                self._about_backend(kind, subject, detail)
+                self._notify_backend(kind, subject, detail)
             elif subject in self._ports:
-                _about_port(self._ports[subject], kind, detail)
+                _notify_port(self._ports[subject], kind, detail)
         if self._logs:
             self._log_connections()
 
     def _log_connections(self) -> None:
         ports = {number: str(port.endpoint) for number, port in self._ports.items()}
-        backends = {each.number: str(each.endpoint) for each in self._backends()}
-        log_ended(*self._relay.ended(), ports, backends)
+        backends = [port.addresses() for port in self.ports]
+        log_ended(*self._relay.ended(), ports, ChainMap(*backends))
 
-    def _about_backend(self, kind: int, subject: int, detail: int) -> None:
+    def _notify_backend(self, kind: int, subject: int, detail: int) -> None:
         for backend in self._backends():
             if backend.number != subject:
                 continue
             if kind == DRAINED:
-                backend.drained()
+                backend.on_drained()
             else:
-                backend.suspected(detail != 0, self._probe)
+                backend.on_suspect(detail != 0, self._probe)
 
     async def _reachable(self, backend: Backend) -> bool | None:
         return await reachable(backend.endpoint, proxy_protocol=self._proxy_protocol)
 
 
-def _about_port(port: Port, kind: int, detail: int) -> None:
+def _notify_port(port: Port, kind: int, detail: int) -> None:
     if kind == IDLE:
-        port.is_idle()
+        port.on_idle()
     elif kind == LISTENER_FAILED:
-        port.troubled("accept_failed", error=os.strerror(detail))
+        port.on_error("accept_failed", error=os.strerror(detail))
     elif kind == NO_ADDRESS:
-        port.troubled("no_address", error=os.strerror(detail))
+        port.on_error("no_address", error=os.strerror(detail))
     elif kind == UNANSWERED:
-        lacking = {"error": os.strerror(detail)} if detail else {}
-        port.troubled("unanswered", **lacking)
+        error = {"error": os.strerror(detail)} if detail else {}
+        port.on_error("unanswered", **error)
     elif kind == IDLE_TIMEOUT:
-        port.troubled("idle_timeout")
+        port.on_error("idle_timeout")
     elif kind == NO_BACKEND:
-        port.unserved()
+        port.on_no_backend()
 
 
-# For everything but connections: logs, listeners, probes, the engine's own.
+# Descriptors for everything but connections: logs, listeners, probes, the engine.
 RESERVED = 200
-PIPES = 64  # a thread's descriptors, at most
-FEW = 500  # connections at a time that are worth a word where nobody asked for them
+PIPES = 64  # per thread of the relay, at most
+# Without --max-connections, room for fewer connections than this is worth a warning.
+FEW = 500
 
 
 def thread_count(asked: int | None) -> int:
-    """Return the relay's number of threads, one per usable CPU unless *asked*."""
+    """Return the number of threads of the relay: *asked*, or one per usable CPU."""
     return system.usable_cpus() if asked is None else asked
 
 
 def most_connections(threads: int) -> int:
-    """Return how many connections the rest of the descriptors allow, at least one."""
+    """Return how many connections the soft descriptor limit allows, at least one."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return _room(soft, threads)
 
 
 def caution(connections: int, threads: int) -> str:
     """
-    Return what is wrong with a limit of so many *connections* here; "" for nothing.
+    Return a warning if this host has no descriptors for *connections*; "" if it has.
 
-    0 is for as many as there can be. The hard limit of descriptors counts, to which
-    dewy raises its own.
+    With 0 connections (no limit) warn where fewer than `FEW` are possible. The hard
+    limit counts, for dewy raises its soft limit to it.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = 2 * (connections or FEW) + _spare(threads)
+    needed = 2 * (connections or FEW) + _reserved(threads)
     if hard == resource.RLIM_INFINITY or needed <= hard:
         return ""
     remedy = "raise LimitNOFILE= of the unit (ulimit -n)"
     if connections:
-        what = f"--max-connections {connections} needs {needed} descriptors"
-        return f"{what}, and the limit is {hard}: {remedy}"
+        problem = f"--max-connections {connections} needs {needed} descriptors"
+        return f"{problem}, and the limit is {hard}: {remedy}"
     most = _room(hard, threads)
-    what = f"the limit of {hard} descriptors bounds open connections to {most}"
-    return f"{what}, while others wait: {remedy}"
+    problem = f"the limit of {hard} descriptors bounds open connections to {most}"
+    return f"{problem}, while others wait: {remedy}"
 
 
 def _room(descriptors: int, threads: int) -> int:
-    return max((descriptors - _spare(threads)) // 2, 1)
+    return max((descriptors - _reserved(threads)) // 2, 1)
 
 
-def _spare(threads: int) -> int:
+def _reserved(threads: int) -> int:
     return RESERVED + 2 * PIPES * max(threads, 1)
 
 
 JOURNAL_SIZE = 4096
-"""Capacity in connections; those beyond it between two readings are only counted."""
+"""Ended connections kept between two readings; those beyond are only counted."""
 
 
 def log_is_wanted() -> bool:
-    """Return whether the log shows those lines."""
+    """Return whether the log shows the lines of `log_ended`."""
     return log.isEnabledFor(logging.INFO)
 
 
@@ -341,13 +353,13 @@ def log_ended(
     backends: Mapping[int, str],
 ) -> None:
     """
-    Log *entries*, and how many were *missed*.
+    Log the ended connections *entries*, and how many others were *missed*.
 
     Args:
-        ports, backends: Names of both, by number.
+        ports, backends: Addresses to show, by number in the relay.
     """
     for each in entries:
-        told = {
+        fields = {
             "port": ports.get(each.port, ""),
             "backend": backends.get(each.backend, ""),
             "client": each.client,
@@ -356,20 +368,22 @@ def log_ended(
             "bytes_down": each.bytes_down,
             "seconds": round(each.seconds, 6),
         }
-        log.info("Connection ended", extra=told)
+        log.info("Connection ended", extra=fields)
     if missed:
         log.info("Connections not logged", extra={"count": missed})
 
 
 async def stop(proxy: Proxy, seconds: float, hurry: asyncio.Event) -> None:
     """
-    Stop the proxy as `Proxy.stop` does; reset the rest at once when *hurry* is set.
+    Stop the proxy as `Proxy.stop` does; reset what is left at once if *hurry* is set.
     """
-    draining = asyncio.ensure_future(proxy.stop(seconds))
-    hurried = asyncio.ensure_future(hurry.wait())
+    draining = asyncio.create_task(proxy.stop(seconds), name="drain of the proxy")
+    hurrying = asyncio.create_task(hurry.wait(), name="hurry of the proxy")
     try:
-        await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         draining.cancel()
-        hurried.cancel()
-        await asyncio.wait({draining, hurried})
+        hurrying.cancel()
+        await asyncio.wait({draining, hurrying})
+    if not draining.cancelled():
+        draining.result()

@@ -1,4 +1,4 @@
-"""The proxy alone, until a signal ends it, and its reload: `dewy reload`, SIGHUP."""
+"""The run of `dewy proxy` until a signal ends it, and its reload."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ log = logging.getLogger(__name__)
 READY = "Relaying"
 DRAINS = "the proxy is draining, and will exit"
 
-TAKEN = reloadable("proxy")
-"""Settings that may change while the proxy runs; the rest requires a restart."""
+RELOADABLE = reloadable("proxy")
+"""Settings that may change while the proxy runs; the others require a restart."""
 
-_WRITTEN = {each.setting: f"--{each.name}" for each in options_of("proxy")}
+_FLAGS = {each.setting: f"--{each.name}" for each in options_of("proxy")}
 
 
 class ProxyReload(Reload):
@@ -48,52 +48,52 @@ class ProxyReload(Reload):
 
     async def preview(self) -> str:
         """
-        Return what `reload` would say; nothing changes.
+        Return what a reload would change, without doing it.
 
         Raises:
             ConfigError: the configuration is invalid.
             DewyError: no backend can be looked up.
         """
         old = self._frontend.settings
-        new, left = merged(old, await asyncio.to_thread(self._reread))
+        new, deferred = merged(old, await asyncio.to_thread(self._reread))
         await self._frontend.addresses(new)
-        return outcome("would change", _names(old, new), left)
+        return outcome("would change", _changed_flags(old, new), deferred)
 
     async def take(self) -> str:
         old = self._frontend.settings
         read = await asyncio.to_thread(self._reread)
-        new, left = merged(old, read)
-        changed = _names(old, new)
+        new, deferred = merged(old, read)
+        changed = _changed_flags(old, new)
         for caution in read.cautions:
             if caution not in old.cautions:
                 log.warning("%s", caution)
         await self._frontend.apply(new)
-        return outcome("changed", changed, left)
+        return outcome("changed", changed, deferred)
 
 
 def merged(old: Settings, read: Settings) -> tuple[Settings, list[str]]:
     """
-    Return *old* with the permitted changes of *read*, and the names of the others.
+    Return *old* with the changes in *read* that need no restart, and the names of the
+    options that do.
 
-    Permissions of a socket's file that are not asked for any more stay until a restart:
-    the umask's are those of a new file.
+    Permissions of a socket's file that are no longer set stay until a restart: those
+    of the umask come only with a new file.
     """
-    taken = {name: getattr(read, name) for name in TAKEN}
+    changes = {name: getattr(read, name) for name in RELOADABLE}
     new = replace(
-        replace(old, **taken),
+        replace(old, **changes),
         socket_mode=old.socket_mode if read.socket_mode is None else read.socket_mode,
         socket_owner=read.socket_owner or old.socket_owner,
         cautions=read.cautions,
     )
-    return new, _names(new, read)
+    return new, _changed_flags(new, read)
 
 
-def _names(one: Settings, other: Settings) -> list[str]:
-    """Return the options in which both differ, as they are written."""
+def _changed_flags(old: Settings, new: Settings) -> list[str]:
     return [
-        written
-        for name, written in _WRITTEN.items()
-        if name and getattr(one, name) != getattr(other, name)
+        flag
+        for name, flag in _FLAGS.items()
+        if name and getattr(old, name) != getattr(new, name)
     ]
 
 
@@ -119,16 +119,21 @@ async def run(
     beside: Beside = _nothing,
 ) -> int:
     """
-    Relay until a signal says to stop; then drain. Return the exit status.
+    Relay until a signal asks to stop, then drain; return the exit status.
 
-    It runs inside the contexts that *around* and *beside* make of its frontend; what
-    the former yields is called when the end begins. *reread* returns
-    the present settings, for SIGHUP.
+    Args:
+        around: Makes the outer context of the run; the function that it yields is
+            called before draining.
+
+        reread: Returns the settings as configured now, for a reload; by default
+            *settings*.
+
+        beside: Makes the inner context of the run.
 
     Raises:
-        ConfigError: the settings and the service manager name nothing to listen at.
-
-        DewyError: a port cannot be opened.
+        ConfigError: neither the settings nor the service manager name an address, or a
+            user or group of --socket-owner does not exist.
+        DewyError: a port cannot be opened, or no backend can be looked up.
     """
     service = Service.from_environment(os.environ)
     offered = service.listeners()
@@ -140,7 +145,7 @@ async def run(
     reload = ProxyReload(frontend, service, reread or (lambda: settings))
     with Signals() as signals:
         try:
-            # Before it is entered, so that waiting clients already find the backends.
+            # Before the proxy relays, so that waiting clients find backends.
             await frontend.open(offered)
             async with proxy, around(frontend) as leave, beside(frontend, reload):
                 signals.on_restart(reload.request)
@@ -158,21 +163,21 @@ async def run(
 async def _relay(frontend: Frontend, service: Service, signals: Signals) -> None:
     log.info("Proxy started", extra={"ports": len(frontend.proxy.ports)})
     async with asyncio.TaskGroup() as tasks:
-        looking = tasks.create_task(frontend.keep_resolving(), name="host names")
-        watching = tasks.create_task(service.watch(), name="watchdog")
+        resolving = tasks.create_task(frontend.keep_resolving(), name="host names")
+        watchdog = tasks.create_task(service.watch(), name="watchdog")
         service.ready(READY)
         await signals.stop.wait()
-        looking.cancel()
-        watching.cancel()
+        resolving.cancel()
+        watchdog.cancel()
 
 
 async def _drain(frontend: Frontend, service: Service, signals: Signals) -> None:
     log.info("Draining proxy", extra={"signal": signals.reason})
     service.stopping("Draining")
     async with asyncio.TaskGroup() as tasks:
-        watching = tasks.create_task(service.watch(), name="watchdog")
+        watchdog = tasks.create_task(service.watch(), name="watchdog")
         await stop(frontend.proxy, frontend.settings.drain_time, signals.hurry)
-        watching.cancel()
+        watchdog.cancel()
 
 
 def _proxy(settings: Settings, probe: Probe) -> Proxy:

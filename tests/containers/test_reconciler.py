@@ -166,7 +166,7 @@ async def test_the_address_of_a_dead_replica_is_never_dialled_again(tmp_path: Pa
         await bench.host.kill(victim.id)
         foreign = await asyncio.start_server(visited, "127.0.0.1", port)
         # As the relay does on a connection that just failed.
-        backend.suspected(True, bench.replica_set.probe)
+        backend.on_suspect(True, bench.replica_set.probe)
         await eventually(lambda: whole(bench))
         for _ in range(20):
             assert "v1" == await bench.ask()
@@ -184,7 +184,7 @@ async def test_a_suspect_that_no_inspection_shows_is_not_asked(tmp_path: Path):
         held = bench.host.held[victim.id]
         held.change(state="exited", exit_code=1, addresses={}, published={})
         before = shop.connections
-        victim.backends[0].suspected(True, bench.replica_set.probe)
+        victim.backends[0].on_suspect(True, bench.replica_set.probe)
         await eventually(lambda: bench.deaths and whole(bench))
 
         assert before == shop.connections
@@ -197,7 +197,7 @@ async def test_suspect_at_published_port_is_ejected_during_probe(
     """The engine's own process takes connections there, and then drops them."""
     async with kept(tmp_path) as bench:
         backend = first(bench).backends[0]
-        backend.suspected(False, bench.replica_set.probe)
+        backend.on_suspect(False, bench.replica_set.probe)
         await asyncio.sleep(0)
         assert backend.ejected
         await eventually(lambda: not backend.ejected)

@@ -94,7 +94,7 @@ async def test_host_names_are_looked_up_again(
     fronted: Any, application: Applications, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Backends follow their names."""
-    monkeypatch.setattr(frontend, "EVERY", 0.01)
+    monkeypatch.setattr(frontend, "LOOKUP_INTERVAL", 0.01)
     old, new = await application("old"), await application("new")
     found = await fronted(backends=(HostName("localhost", old.endpoint.port),))
     port = found.pools[LOOPBACK].port
@@ -213,7 +213,7 @@ async def test_other_address_of_an_own_port_takes_a_restart(
         listen=(wide,), backends=((await application("it")).endpoint,)
     )
     narrow = Endpoint("127.0.0.1", unused_tcp_port)
-    with pytest.raises(DewyError, match=rf"listens at {unused_tcp_port}; .* a restart"):
+    with pytest.raises(DewyError, match=rf"at {unused_tcp_port}; .* restart it"):
         await found.apply(replace(found.settings, listen=(narrow,)))
     stream = await asyncio.open_connection(*narrow.address)
     assert "it" == await ask(stream)

@@ -11,7 +11,7 @@ from dewy.config import Endpoint
 from dewy.proxy import Proxy
 from dewy.proxy.proxy import log_ended
 from tests.eventually import eventually
-from tests.proxy.conftest import Applications, asked
+from tests.proxy.conftest import Applications, ask, asked, connect
 
 LINE = "Connection ended"
 
@@ -39,6 +39,23 @@ async def test_each_connection_is_a_line_where_that_was_asked_for(
     )
     assert said["client"].startswith("127.0.0.1:")
     assert len("one\n") == said["bytes_down"]
+
+
+async def test_line_of_a_connection_that_outlives_its_backend_names_it(
+    application: Applications, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As those that are cut when a container has died."""
+    caplog.set_level(logging.INFO)
+    async with Proxy(threads=1, log_connections=True) as proxy:
+        port = await proxy.open(Endpoint("127.0.0.1"))
+        backend = port.add((await application("one")).endpoint)
+        stream = await connect(port)
+        assert "one" == await ask(stream)
+        await backend.remove()
+        stream[1].close()
+        await eventually(lambda: len(lines(caplog)) == 1)
+
+    assert str(backend.endpoint) == lines(caplog)[0].__dict__["backend"]
 
 
 @pytest.mark.parametrize(

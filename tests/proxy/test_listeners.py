@@ -11,7 +11,7 @@ import pytest
 
 from dewy.config import Endpoint
 from dewy.errors import ConfigError, DewyError
-from dewy.proxy.listeners import Permissions, listen, taken
+from dewy.proxy.listeners import Permissions, find_offered, listen
 
 
 async def test_file_of_a_dead_socket_is_replaced(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ async def test_other_file_is_not_taken_away(tmp_path: Path) -> None:
     """Whatever it is, it is no socket."""
     path = tmp_path / "file"
     path.write_text("precious")
-    with pytest.raises(DewyError, match="is no socket, but another file"):
+    with pytest.raises(DewyError, match="is a file, but no socket"):
         await listen(Endpoint(path=str(path)))
     assert "precious" == path.read_text()
 
@@ -57,9 +57,9 @@ def test_passed_socket_is_found_by_name_or_address() -> None:
     """Or not at all."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         endpoint = Endpoint(*sock.getsockname())
-        assert ("web", sock) == taken(endpoint, [("web", sock)])
-        assert ("80", sock) == taken(Endpoint(port=80), [("80", sock)])
-        assert taken(Endpoint(port=80), [("web", sock)]) is None
+        assert ("web", sock) == find_offered(endpoint, [("web", sock)])
+        assert ("80", sock) == find_offered(Endpoint(port=80), [("80", sock)])
+        assert find_offered(Endpoint(port=80), [("web", sock)]) is None
 
 
 async def test_socket_file_has_its_mode_and_owner(tmp_path: Path) -> None:

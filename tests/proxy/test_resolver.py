@@ -88,7 +88,7 @@ async def test_while_none_answers_the_addresses_before_count(
     ("failure", "told"),
     [
         (TimeoutError(), "no answer in time"),
-        (UnicodeError("label too long"), "it is no name that can be looked up"),
+        (UnicodeError("label too long"), "this is not a valid host name"),
         (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
     ],
 )

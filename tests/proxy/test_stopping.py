@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+
+import pytest
 
 from dewy.config import Endpoint
 from dewy.proxy import Proxy
@@ -25,7 +28,11 @@ async def test_open_connections_are_waited_for(application: Applications) -> Non
         await stopping
 
 
-async def test_hurried_stop_skips_draining(application: Applications) -> None:
+async def test_hurried_stop_skips_draining(
+    application: Applications, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log has how many connections that cut."""
+    caplog.set_level(logging.INFO)
     hurry = asyncio.Event()
     async with Proxy(threads=0) as proxy:
         port = await proxy.open(Endpoint("127.0.0.1", 0))
@@ -36,4 +43,18 @@ async def test_hurried_stop_skips_draining(application: Applications) -> None:
         await eventually(lambda: port.closed)
         hurry.set()
         await stopping
+        assert [1] == [
+            vars(each)["cut"] for each in caplog.records if "cut" in vars(each)
+        ]
         stream[1].close()
+
+
+async def test_failure_to_stop_is_raised() -> None:
+    class Broken(Proxy):
+        async def stop(self, seconds: float) -> int:
+            raise LookupError(seconds)
+
+    proxy = Broken(threads=0)
+    with pytest.raises(LookupError):
+        await stop(proxy, 0.0, asyncio.Event())
+    await Proxy.stop(proxy, 0.0)
