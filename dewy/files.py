@@ -38,6 +38,13 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     sync_directory(path.parent)
 
 
+def expanded(text: str) -> Path:
+    """Return *text* as an absolute path, with `~` expanded; touch no file."""
+    path = Path(os.path.expanduser(text))
+    # Not the working directory's, for a user without a home directory.
+    return Path("/", path) if path.parts[:1] == ("~",) else path.absolute()
+
+
 def sync_directory(directory: Path) -> None:
     """Make renames in *directory* survive a power cut."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

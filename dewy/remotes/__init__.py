@@ -1,4 +1,4 @@
-"""Clients that registries and artifact stores share."""
+"""Clients of remote services, shared by registries and artifact stores."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ __all__ = ["NONSENSE", "Clients"]
 T = TypeVar("T")
 
 NONSENSE = (LookupError, TypeError, ValueError, AttributeError)
-"""The errors of vendors' clients where something else answers than they expect."""
+"""Errors that vendors' clients raise on answers in a form they do not expect."""
 
 
 class Clients:
     """
-    A set of clients, one of each kind, made on first use and closed together.
+    Clients by name, created on first use and closed together.
 
-    The registry and the artifact store of one remote share its sessions and
-    its tokens through this.
+    Through this the registry and the artifact store of one remote share sessions and
+    tokens.
     """
 
     def __init__(self) -> None:
         self._stack = AsyncExitStack()
         self._made: dict[str, object] = {}
-        # A lock per name: a client may be made of another one.
+        # A lock per name, for making a client may need another one.
         self._making: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def __aenter__(self) -> Self:
@@ -41,7 +41,7 @@ class Clients:
         self, name: str, make: Callable[[], AbstractAsyncContextManager[T]]
     ) -> T:
         """
-        Return the client called *name*; made and entered by *make* the first time.
+        Return the client called *name*; the first time, enter what *make* returns.
         """
         async with self._making[name]:
             if name not in self._made:

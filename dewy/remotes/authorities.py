@@ -1,7 +1,7 @@
 """
-Certificate authorities that this host trusts, read again where one is missing.
+Certificate authorities that this host trusts, read again after a failed handshake.
 
-A bundle is renewed by others, as by `update-ca-certificates`, while dewy runs.
+`update-ca-certificates` and the like change the bundle while dewy runs.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ __all__ = ["Authorities", "of_this_host", "read_again"]
 
 log = logging.getLogger(__name__)
 
-Look = tuple[int, int, int]
+FileIdentity = tuple[int, int, int]
 
 
 class Context(ssl.SSLContext):
     """
-    A context that passes handshakes on to another one, which may be replaced.
+    TLS context that delegates handshakes to another one, which can be replaced.
 
     Attributes:
-        current: The context with the authorities as last read.
+        current: The context with the authorities last read.
     """
 
     current: ssl.SSLContext
 
     async def read(self, load: Callable[[], ssl.SSLContext]) -> None:
-        """Pass handshakes on to what *load*, called in a thread, returns."""
+        """Delegate to the context that *load* returns; it runs in a thread."""
         self.current = await asyncio.to_thread(load)
 
     def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
@@ -48,49 +48,49 @@ class Context(ssl.SSLContext):
 
 class Authorities:
     """
-    The authorities in the files that OpenSSL looks at.
+    The authorities in the files that OpenSSL reads by default.
 
     Attributes:
-        context: For connections; of use after `load`.
+        context: The context for connections; call `load` before the first.
     """
 
     def __init__(self) -> None:
         self.context = Context(ssl.PROTOCOL_TLS_CLIENT)
-        self._seen: Look | None = None
+        self._identity: FileIdentity | None = None
         self._loaded = False
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     async def load(self) -> None:
-        """Read them, the first time."""
-        async with self._turn:
+        """Read the authorities, unless they were read before."""
+        async with self._lock:
             if not self._loaded:
-                await self._read(await _look())
+                await self._read(await _file_identity())
 
     async def renewed(self) -> bool:
-        """Read them again if their file has changed; return whether it has."""
-        async with self._turn:
-            look = await _look()
-            if look in (None, self._seen):
+        """Read the authorities again if their file changed; return whether it did."""
+        async with self._lock:
+            identity = await _file_identity()
+            if identity in (None, self._identity):
                 return False
-            await self._read(look)
+            await self._read(identity)
             log.info("Certificate authorities read again")
             return True
 
-    async def _read(self, look: Look | None) -> None:
+    async def _read(self, identity: FileIdentity | None) -> None:
         await self.context.read(_context)
-        self._seen, self._loaded = look, True
+        self._identity, self._loaded = identity, True
         warn_once(log, "authorities", await _troubles())
 
 
 def of_this_host() -> Authorities:
-    """Return the authorities for the event loop that runs."""
+    """Return the authorities of the running event loop."""
     return _by_loop.setdefault(asyncio.get_running_loop(), Authorities())
 
 
 async def read_again(
     request: aiohttp.ClientRequest, send: ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Send *request*, again where a certificate is trusted by now."""
+    """Send *request*; after a TLS failure, once more if the authorities changed."""
     if not request.is_ssl():
         return await send(request)
     await of_this_host().load()
@@ -113,8 +113,8 @@ def _context() -> ssl.SSLContext:
     return context
 
 
-async def _look() -> Look | None:
-    """Return what changes with the bundle; None where there is none."""
+async def _file_identity() -> FileIdentity | None:
+    """Return inode, size and modification time of the bundle; None without one."""
     file = _file()
     if file is None:
         return None
@@ -126,12 +126,12 @@ async def _look() -> Look | None:
 
 
 async def _troubles() -> list[Trouble]:
-    """Return the trouble with the file that the environment names, if there is one."""
+    """Return why the file in `SSL_CERT_FILE` is of no use, if that is so."""
     file = _file() if os.environ.get("SSL_CERT_FILE") else None
     if file is None:
         return []
     try:
-        # OpenSSL passes over a file that it cannot read.
+        # OpenSSL silently ignores a file that it cannot read.
         found = await brief.look(file.parent, reading.holds_certificates, file)
         reason = "" if found else "it holds no certificates in PEM form"
     except OSError as exc:

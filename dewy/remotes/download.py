@@ -1,4 +1,4 @@
-"""Downloads over HTTP that go on where a connection broke, if the file is the same."""
+"""Downloads over HTTP, resumed after an interruption if the file is still the same."""
 
 from __future__ import annotations
 
@@ -36,9 +36,10 @@ __all__ = ["Coding", "Effort", "Interrupted", "coding_of", "download"]
 log = logging.getLogger(__name__)
 
 TRICKLE = 1 << 10
-"""A server that sends fewer bytes than this within `silence` has stalled."""
+"""Bytes within `silence` below which a server counts as stalled."""
 
 Refused = Callable[[aiohttp.ClientResponse], Awaitable[RemoteError]]
+"""Returns the error for a response that is not the file."""
 
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)", re.ASCII)
 
@@ -58,24 +59,21 @@ async def download(
     """
     Stream *url* to *into*, by way of `<into>.part`.
 
-    A broken connection is taken up where it broke (Range with If-Range, RFC
-    9110 §13.1.5) if the server named a validator, else from the beginning. On
-    an error, or when cancelled, nothing is left on disk.
+    After an interruption the download is resumed (Range with If-Range, RFC 9110,
+    section 13.1.5) if the server gave a validator, else begun again. On an error or a
+    cancellation nothing is left on disk.
 
     Args:
         session: A session that does not decompress.
 
-        expected: The published size in bytes, where there is one.
+        expected: The published size in bytes, if there is one.
 
-        progress: Told of bytes on disk, and of all that are expected.
+        advice: Remedies by status, for the message.
 
-        advice: The remedies by status, for the message.
-
-        refused: Returns the error for an answer that is not the file, in place of one
-            by its status and headers.
+        refused: Replaces the error by status and headers.
 
     Raises:
-        RemoteError: the server did not deliver it whole.
+        RemoteError: the server did not deliver the whole file.
         DeploymentError: the file could not be written.
     """
     source = _HTTPSource(
@@ -93,12 +91,12 @@ async def download(
 @dataclass(frozen=True, slots=True)
 class _File:
     """
-    A file as an answer describes it.
+    A response's description of the file.
 
     Attributes:
-        length: Bytes on the wire, where the server tells them.
+        length: Bytes on the wire of the whole file; None if unknown.
 
-        coding: The content coding on the wire, "" for none.
+        coding: Content coding on the wire, "" for none.
     """
 
     length: int | None
@@ -123,9 +121,9 @@ class _File:
             coding_of(headers),
         )
 
-    def goes_on(self, part: _File) -> bool:
-        """Return whether *part*, a later answer, is about the same file."""
-        # A part need not repeat the date (RFC 9110 §15.3.7).
+    def matches(self, part: _File) -> bool:
+        """Return whether *part*, of a later response, describes the same file."""
+        # A 206 need not repeat the date (RFC 9110, section 15.3.7).
         lengths = {part.length, self.length} - {None}
         return (
             (part.etag, part.coding) == (self.etag, self.coding)
@@ -140,10 +138,10 @@ class _HTTPSource:
     A file at a URL.
 
     Attributes:
-        file: The file as the last whole answer described it; None where the next
-            attempt has to begin at the beginning.
+        file: The file as the last 200 described it; None if the next attempt has to
+            begin at offset 0.
 
-        replaced: An earlier answer was about another file.
+        replaced: Whether an earlier response was about another file.
     """
 
     session: aiohttp.ClientSession
@@ -171,11 +169,11 @@ class _HTTPSource:
                 async with aclosing(_pieces(response.content, self.silence)) as pieces:
                     yield Stream(begun, self._total(), pieces)
 
-    async def settle(self, draft: PartialFile) -> None:
+    async def finish(self, file: PartialFile) -> None:
         if self.file is None or not self.file.coding:
             return
-        applied = Coding(self.where, self.file.coding, self.name, self.expected)
-        await draft.rewrite(applied.remove)
+        coding = Coding(self.where, self.file.coding, self.name, self.expected)
+        await file.rewrite(coding.remove)
 
     def _total(self) -> int | None:
         assert self.file is not None
@@ -184,14 +182,14 @@ class _HTTPSource:
         return self.expected
 
     def _request_headers(self, start: int) -> dict[str, str]:
-        # Length and digest are those of the stored bytes: no coding on the way.
+        # Published lengths and digests are of the stored bytes.
         headers = {**self.headers, "Accept-Encoding": "identity"}
         if start and self.file:
             headers |= {"Range": f"bytes={start}-", "If-Range": self.file.validator}
         return headers
 
     async def _accept(self, response: aiohttp.ClientResponse, start: int) -> int:
-        """Return the byte at which the body of *response* begins."""
+        """Return the offset at which the body of *response* begins."""
         match response.status:
             case HTTPStatus.OK:
                 self._begin(_File.of(response))
@@ -202,12 +200,12 @@ class _HTTPSource:
                 HTTPStatus.PARTIAL_CONTENT | HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
             ):
                 self.file = None
-                raise Interrupted(f"{self.where} did not go on at the byte asked for")
+                raise Interrupted(f"{self.where} did not resume at the byte asked for")
             case _:
                 raise await self.refused(response)
 
     def _begin(self, found: _File) -> None:
-        if self.file and not self.file.goes_on(found):
+        if self.file and not self.file.matches(found):
             self._note_replacement()
         if (
             None not in (found.length, self.expected)
@@ -238,16 +236,16 @@ class _HTTPSource:
         stated = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if not (self.file and stated and start > 0 and int(stated[1]) == start):
             return False
-        if self.file.goes_on(_File.of(response)):
+        if self.file.matches(_File.of(response)):
             return True
-        # Whatever it made of If-Range: what has arrived is of another file.
+        # The server ignored If-Range: the bytes so far are of another file.
         self._note_replacement()
         return False
 
 
 def _by_status(advice: Mapping[int, str]) -> Refused:
     async def refused(response: aiohttp.ClientResponse) -> RemoteError:
-        # The first one's host: whom it redirects to is its own business.
+        # The host that was asked, not the one that it redirects to.
         first = response.history[0] if response.history else response
         host = first.url.host or ""
         return refusal(host, response.status, response.headers, advice)
@@ -256,7 +254,7 @@ def _by_status(advice: Mapping[int, str]) -> Refused:
 
 
 def _validator(headers: Mapping[str, str]) -> str:
-    """Return a validator for If-Range: a strong ETag, else a date, else ""."""
+    """Return a validator for If-Range: a strong ETag, or else a date, or ""."""
     etag = headers.get("ETag", "")
     return etag if etag.startswith('"') else headers.get("Last-Modified", "")
 
@@ -265,10 +263,10 @@ async def _pieces(
     content: aiohttp.StreamReader, silence: float
 ) -> AsyncGenerator[bytearray, None]:
     """
-    Yield *content* in pieces of at most `PIECE` bytes, or what `silence` brings.
+    Yield *content* in pieces of `PIECE` bytes, fewer after *silence* seconds.
 
-    What arrived before a break is yielded first: a broken stream tells of it
-    again when it is next asked, and a stalled one has another `silence` to go.
+    Bytes from before an interruption are yielded first: the next read raises its error
+    again, or waits *silence* seconds more.
     """
     ended = False
     while not ended:
@@ -294,23 +292,22 @@ MAGIC = {
     (".bz2", ".tbz2"): b"BZh",
     (".zip",): b"PK",
 }
-"""The first bytes of packed files, by the ends of their names."""
+"""The first bytes of compressed files, by file name extension."""
 
 NONE = frozenset(
     {"", "identity", "aws-chunked", "none", "binary", "7bit", "8bit", "utf-8", "utf8"}
 )
 """
-Values that change nothing.
+Values of `Content-Encoding` that are no coding.
 
-`aws-chunked` is left of an upload to S3, others are of somebody who misread the name of
-the header.
+`aws-chunked` is a remnant of an upload to S3; the others belong in other headers.
 """
 
 CHUNK = 1 << 20
 
 
 def coding_of(headers: Mapping[str, str]) -> str:
-    """Return the content coding of an answer, "" for none; of several, all."""
+    """Return the content codings of a response, joined by commas; "" for none."""
     stated = headers.get("Content-Encoding", "").lower().split(",")
     return ", ".join(name for each in stated if (name := each.strip()) not in NONE)
 
@@ -318,10 +315,10 @@ def coding_of(headers: Mapping[str, str]) -> str:
 @dataclass(frozen=True, slots=True)
 class Coding:
     """
-    The coding *name* that *host* put on *file*.
+    The content coding *name* in which *host* sent *file*.
 
     Attributes:
-        expected: Published size of the file in bytes, or None.
+        expected: Published size of the file in bytes; None if unknown.
     """
 
     host: str
@@ -331,20 +328,22 @@ class Coding:
 
     def remove(self, arrived: Path, into: Path) -> bool:
         """
-        Write the file to *into* as it was before; False if it *arrived* as published.
+        Decode *arrived* to *into*; return False if it is the published file as it is.
 
         Raises:
-            RemoteError: the coding cannot be taken off, or the file is another one.
+            RemoteError: dewy cannot decode the file, or it has not the published size.
         """
         if self._is_published(arrived):
             return False
         if not self._is_gzip():
-            raise RemoteError(f"{self._what()} and cannot decode")
+            raise RemoteError(f"{self._problem()} and cannot decode")
         try:
             with gzip.open(arrived) as source, into.open("wb") as target:
                 shutil.copyfileobj(source, target, CHUNK)
         except (gzip.BadGzipFile, EOFError, zlib.error):
-            raise RemoteError(f"{self._what()}; it is damaged or cut short") from None
+            raise RemoteError(
+                f"{self._problem()}; it is damaged or cut short"
+            ) from None
         if self.expected not in (None, size := into.stat().st_size):
             raise RemoteError(
                 f"{self.host} offers {size} bytes where {self.expected} were published"
@@ -361,12 +360,12 @@ class Coding:
             return bool(magic) and begin.startswith(magic)
         if not begin.startswith(GZIP):
             return True
-        return magic == GZIP and not _inside(begin).startswith(GZIP)
+        return magic == GZIP and not _decoded(begin).startswith(GZIP)
 
     def _is_gzip(self) -> bool:
         return self.name in ("gzip", "x-gzip")
 
-    def _what(self) -> str:
+    def _problem(self) -> str:
         return (
             f"{self.host} sends {self.file} in the encoding {self.name}, "
             "which dewy did not ask for"
@@ -374,13 +373,13 @@ class Coding:
 
 
 def _magic(name: str) -> bytes:
-    """Return the first bytes of a file called *name*, b"" where it may be any."""
+    """Return the first bytes of a file called *name*; b"" if they may be any."""
     lower = name.lower()
     return next((magic for ends, magic in MAGIC.items() if lower.endswith(ends)), b"")
 
 
-def _inside(begin: bytes) -> bytes:
-    """Return the first bytes of what was packed into a gzip that begins so."""
+def _decoded(begin: bytes) -> bytes:
+    """Return the first decoded bytes of a gzip file that begins with *begin*."""
     try:
         return zlib.decompressobj(31).decompress(begin, len(GZIP))
     except zlib.error:

@@ -1,4 +1,4 @@
-"""Proxies that the environment names: `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`."""
+"""HTTP proxies from `HTTPS_PROXY` and `HTTP_PROXY`, with exceptions in `NO_PROXY`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from . import netrc
 
 log = logging.getLogger(__name__)
 
-# Not `http://USER:…`, which would be struck out as if it were a login.
+# Not `http://USER:…`, which would be redacted like a real login.
 LOGIN = (
     "give its login as USER:PASSWORD@HOST in HTTPS_PROXY or HTTP_PROXY,"
     " or correct the one there"
@@ -26,17 +26,20 @@ LOGIN = (
 
 
 class ProxyError(aiohttp.ClientError):
-    """The proxy did not do its part; the message says which, and all there is."""
+    """The proxy failed; the message is complete and names it."""
 
 
 async def through_proxy(
     request: aiohttp.ClientRequest, send: ClientHandlerType
 ) -> aiohttp.ClientResponse:
     """
-    Send *request* through the proxy for it, if there is one.
+    Send *request* through its proxy, if it has one.
 
-    aiohttp's own `trust_env` reads `.netrc` in a thread of dewy's for each request,
-    and for good where the home directory hangs.
+    aiohttp's own `trust_env` is no alternative: for each request it reads `.netrc` in a
+    thread of dewy, which never returns if the home directory hangs.
+
+    Raises:
+        ProxyError: the proxy failed.
     """
     proxy = proxy_for(request.url)
     if proxy is None:
@@ -45,54 +48,54 @@ async def through_proxy(
     login = await _authorization(proxy)
     headers = {"Proxy-Authorization": login} if login else {}
     if not request.is_ssl():
-        # No CONNECT: the proxy reads the request itself.
+        # Without CONNECT the proxy reads the headers of the request itself.
         request.headers.update(headers)
         headers = {}
     request.update_proxy(bare, None, headers or None)
-    with _blamed(bare, request.url, tunnel=request.is_ssl()):
+    with _failures_translated(bare, request.url, tunnel=request.is_ssl()):
         return await send(request)
 
 
 def proxy_for(url: URL) -> URL | None:
-    """Return the proxy for *url*, its login included; None to ask the host itself."""
+    """Return the proxy for *url* with its login; None for a direct connection."""
     found = named(url.scheme, url.host or "", url.port, os.environ)
-    return _read(found) if found else None
+    return _parse(found) if found else None
 
 
 def proxies_for(url: str) -> dict[str, str]:
-    """Return that in the form of `requests` and boto3: empty for none."""
-    asked = URL(url)
-    proxy = proxy_for(asked)
-    return {asked.scheme: str(proxy)} if proxy else {}
+    """Return the proxy for *url* as a mapping by scheme, for requests and boto3."""
+    target = URL(url)
+    proxy = proxy_for(target)
+    return {target.scheme: str(proxy)} if proxy else {}
 
 
 def shown(proxy: URL) -> str:
-    """Return the name of *proxy* for people."""
+    """Return *proxy* for messages, without its login."""
     return f"proxy {proxy.host}:{proxy.port}"
 
 
 def no_connection(exc: OSError) -> str:
-    """Return why there is no connection, as the system says it."""
-    # asyncio's own text is that of a call, addresses in Python's form included.
+    """Return the system's reason why there is no connection."""
+    # asyncio's own text holds addresses as Python's tuples.
     number = exc.errno or 0
     return os.strerror(number) if number > 0 else exc.strerror or "no connection"
 
 
 @contextmanager
-def _blamed(proxy: URL, url: URL, *, tunnel: bool) -> Iterator[None]:
-    """Turn what is the fault of *proxy* into ProxyError."""
+def _failures_translated(proxy: URL, url: URL, *, tunnel: bool) -> Iterator[None]:
+    """Turn failures of *proxy* into ProxyError."""
     try:
         yield
     except aiohttp.ClientHttpProxyError as exc:
-        what = f"answered {exc.status} when asked for {url.host}"
+        problem = f"answered {exc.status} when asked for {url.host}"
         hint = (
             f": {LOGIN}"
             if exc.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
             else ""
         )
-        raise ProxyError(f"{shown(proxy)} {what}{hint}") from None
+        raise ProxyError(f"{shown(proxy)} {problem}{hint}") from None
     except aiohttp.ClientConnectorDNSError:
-        # The name of the target is the proxy's to resolve.
+        # The name of the proxy: that of the target is resolved by the proxy.
         text = f"{shown(proxy)} is a name that could not be resolved"
         raise ProxyError(text) from None
     except aiohttp.ClientProxyConnectionError as exc:
@@ -114,8 +117,8 @@ async def _authorization(proxy: URL) -> str:
 
 
 @cache
-def _read(named: str) -> URL | None:
-    """Return the URL of a proxy; None, which is told once, if it cannot be used."""
+def _parse(named: str) -> URL | None:
+    """Return the URL of a proxy; None, with one warning, if dewy cannot use it."""
     try:
         proxy = URL(named if "://" in named else f"http://{named}")
     except ValueError:
@@ -133,10 +136,10 @@ Address = IPv4Address | IPv6Address
 
 def named(scheme: str, host: str, port: int | None, environ: Mapping[str, str]) -> str:
     """
-    Return the proxy that *environ* names for a URL of these parts; "" for none.
+    Return the proxy in *environ* for a URL with these parts; "" for none.
 
-    Upper case comes before lower case. `HTTP_PROXY` of a CGI program is a client's
-    header, and does not count.
+    Upper-case variables come before lower-case ones. In a CGI program `HTTP_PROXY` is
+    ignored, for it is a header of the client (httpoxy, CVE-2016-5385).
     """
     variable = f"{scheme}_proxy"
     chosen = environ.get(variable.upper()) or environ.get(variable) or ""
@@ -149,34 +152,35 @@ def named(scheme: str, host: str, port: int | None, environ: Mapping[str, str]) 
 
 def bypassed(host: str, port: int, exempt: str) -> bool:
     """
-    Return whether *host* is asked itself: one of this host, or one of *exempt*.
+    Return whether connections to *host* bypass the proxy.
 
-    That holds names, which stand for those below them, too (`.acme.test` and
-    `*.acme.test` for these alone), addresses, each with a port or without, networks
-    (`10.0.0.0/8`), and `*` for all.
+    They do if it is a loopback host or matches an entry of *exempt*, the value of
+    `NO_PROXY`: a name, which includes its subdomains (`.acme.test` and `*.acme.test`
+    are these alone), an address, either of them with or without a port, a network
+    (`10.0.0.0/8`), or `*` for all. The rules are those of Go's `httpproxy`.
     """
     name = _ascii(host.strip().lower().strip("[]"))
     address = _address(name)
     if name == "localhost" or (address is not None and address.is_loopback):
         return True
-    return any(_covers(each, name, address, port) for each in _entries(exempt))
+    return any(_matches(each, name, address, port) for each in _entries(exempt))
 
 
 def _entries(exempt: str) -> Iterator[str]:
     return filter(None, (each.strip().lower() for each in exempt.split(",")))
 
 
-def _covers(entry: str, name: str, address: Address | None, port: int) -> bool:
+def _matches(entry: str, name: str, address: Address | None, port: int) -> bool:
     if entry == "*":
         return True
     if "/" in entry:
         return address is not None and _contains(entry, address)
-    stated, at = _parted(entry)
+    stated, at = _host_and_port(entry)
     if at and at != str(port):
         return False
     if (exact := _address(stated)) is not None:
         return exact == address
-    return address is None and _is_below(name, stated)
+    return address is None and _is_in_domain(name, stated)
 
 
 def _contains(network: str, address: Address) -> bool:
@@ -187,8 +191,8 @@ def _contains(network: str, address: Address) -> bool:
     return found.version == address.version and address in found
 
 
-def _parted(entry: str) -> tuple[str, str]:
-    """Return host and port; a bare IPv6 address has none."""
+def _host_and_port(entry: str) -> tuple[str, str]:
+    """Return host and port, which is "" if there is none, as in a bare IPv6 address."""
     if entry.startswith("["):
         host, _, rest = entry[1:].partition("]")
         return host, rest.removeprefix(":")
@@ -196,7 +200,7 @@ def _parted(entry: str) -> tuple[str, str]:
     return (entry, "") if ":" in port else (host, port)
 
 
-def _is_below(name: str, stated: str) -> bool:
+def _is_in_domain(name: str, stated: str) -> bool:
     stated = _ascii(stated.removeprefix("*") if stated.startswith("*.") else stated)
     if not stated:
         return False

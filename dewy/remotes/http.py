@@ -1,8 +1,8 @@
 """
-HTTP as dewy speaks it: sessions with deadlines, and failures in our own words.
+HTTP sessions with deadlines, and errors in dewy's own words.
 
-What a server sends is never quoted in a message, and neither is more of a URL
-than its host: both may hold secrets.
+No message quotes what a server sends, nor more of a URL than its host: both may hold
+secrets.
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ from .netrc import log_in
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
-# Of TLS the numbers mean something else.
+# Others are not quoted: OpenSSL's errors have numbers of their own.
 _LOST = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT, errno.EHOSTUNREACH})
 
-LONGEST_STAY_AWAY = 3600.0
-"""Seconds; nobody keeps us away for longer, however far off its clock is."""
+MAX_RETRY_AFTER = 3600.0
+"""Maximum of `retry_after` in seconds, whatever a server asks for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
     """
-    The deadlines for a server, in seconds.
+    Deadlines for a server, in seconds.
 
     Attributes:
-        connect: To accept a connection, its TLS handshake included.
+        connect: Time for a connection, the TLS handshake included.
 
-        silence: Between two pieces of an answer.
+        silence: Time without a byte of the answer.
 
-        answer: For a whole answer; downloads, whose size is anyone's guess,
-            know only the other two.
+        answer: Time for the whole answer; for downloads, whose size is open, only the
+            other two count.
     """
 
     connect: float = 10.0
@@ -66,7 +66,7 @@ class Deadlines:
 
 
 STANDARD = Deadlines()
-"""The deadlines for every server."""
+"""The deadlines in production."""
 
 
 @asynccontextmanager
@@ -77,10 +77,13 @@ async def session(
     middlewares: Sequence[ClientMiddlewareType] = (),
 ) -> AsyncIterator[aiohttp.ClientSession]:
     """
-    Open a session that honours proxies and `.netrc` and keeps no cookies.
+    Open a session that uses proxies and `.netrc`, and keeps no cookies.
 
-    Without *decompress* bodies arrive as they are stored, which is what has a
-    published length and digest.
+    Args:
+        decompress: Whether to decode bodies; lengths and digests are published of the
+            encoded ones.
+
+        middlewares: Middlewares for every request, as `chain` takes them.
     """
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=authorities.of_this_host().context),
@@ -93,7 +96,7 @@ async def session(
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=decompress,
-        # A signed URL is only good when it is followed letter by letter.
+        # Another quoting would invalidate a signed URL.
         requote_redirect_url=False,
         middlewares=chain(*middlewares),
     ) as opened:
@@ -102,9 +105,9 @@ async def session(
 
 def chain(*own: ClientMiddlewareType) -> tuple[ClientMiddlewareType, ...]:
     """
-    Return the middlewares of a request with its *own* ones.
+    Return the standard middlewares with *own* ones among them.
 
-    Those of a request take the place of its session's.
+    aiohttp lets those of a request replace those of its session.
     """
     return (
         refuse_downgrade,
@@ -117,14 +120,14 @@ def chain(*own: ClientMiddlewareType) -> tuple[ClientMiddlewareType, ...]:
 
 
 class Downgraded(aiohttp.ClientError):
-    """A server redirects from https to plain http."""
+    """A server redirected from https to plain http."""
 
 
 async def refuse_downgrade(
     request: aiohttp.ClientRequest, send: ClientHandlerType
 ) -> aiohttp.ClientResponse:
     """
-    Send *request*; raise where the answer leads from https down to plain text.
+    Send *request*, refusing redirects from https to plain http.
 
     Raises:
         Downgraded: the answer is such a redirect.
@@ -149,15 +152,15 @@ def bearer(
     token: Callable[[], Awaitable[str]], origins: Collection[URL]
 ) -> ClientMiddlewareType:
     """
-    Put a token, unless it is empty, on requests to *origins*, and on those of no
-    redirect elsewhere.
+    Return a middleware that adds the bearer token, unless it is "", to requests to
+    *origins* alone, so that redirects elsewhere do not carry it.
     """
 
     async def authorize(
         request: aiohttp.ClientRequest, send: ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        if request.url.origin() in origins and (shown := await token()):
-            request.headers["Authorization"] = f"Bearer {shown}"
+        if request.url.origin() in origins and (value := await token()):
+            request.headers["Authorization"] = f"Bearer {value}"
         return await send(request)
 
     return authorize
@@ -165,20 +168,20 @@ def bearer(
 
 @contextmanager
 def translated(host: str, error: type[RemoteError] = RemoteError) -> Iterator[None]:
-    """Turn what aiohttp raises into *error*, naming *host* and what it did."""
+    """Turn errors of aiohttp into *error*, with *host* and its failure."""
     try:
         yield
     except ProxyError as exc:
         raise error(str(exc)) from None
     except (aiohttp.ClientError, TimeoutError) as exc:
-        # Asked again, it would lead there again.
+        # No use in another attempt: it would be redirected again.
         kind = RemoteError if isinstance(exc, Downgraded) else error
         # Not `from exc`: aiohttp's texts quote whole URLs, signatures included.
-        raise kind(f"{host} {_complaint(exc)}") from None
+        raise kind(f"{host} {_failure(exc)}") from None
 
 
 def broke_off(exc: BaseException) -> str:
-    """Return how a server ended the connection, by what a client raised."""
+    """Return how the connection ended, by the exception of a client."""
     match exc:
         case aiohttp.ServerDisconnectedError():
             return "broke off the connection without an answer"
@@ -192,7 +195,7 @@ def broke_off(exc: BaseException) -> str:
             return "broke off the connection"
 
 
-def _complaint(exc: Exception) -> str:
+def _failure(exc: Exception) -> str:
     match exc:
         case aiohttp.ClientConnectorDNSError():
             return "is a name that could not be resolved"
@@ -219,10 +222,12 @@ def refusal(
     advice: Mapping[int, str] | None = None,
 ) -> RemoteError:
     """
-    Return the error for an answer that is not the one asked for.
+    Return the error for an answer with an unexpected *status*.
 
-    *advice* says what to do about a status. 429, and a 403 that names a time
-    to come back, are rate limits.
+    429 is a rate limit, and so is a 403 with a time for the next attempt.
+
+    Args:
+        advice: Remedies by status, for the message.
     """
     delay = retry_after(headers)
     if status == HTTPStatus.TOO_MANY_REQUESTS or (
@@ -237,14 +242,14 @@ def refusal(
 
 
 def wants_login(text: str) -> bool:
-    """Return whether *text* of a library tells of a proxy's status 407."""
-    # A word of its own: the addresses of objects and ports have these digits, too.
+    """Return whether the error *text* of a library has a proxy's status 407."""
+    # As a word: ports and the addresses of Python objects contain these digits, too.
     return re.search(r"(?<!\S)407(?!\w)", text) is not None
 
 
 def proxy_trouble(host: str, exc: Exception) -> str:
-    """Say what the proxy to *host* did, by *exc* of a library that speaks to it."""
-    # botocore keeps the reason apart from its text.
+    """Return the message for *exc*, a library's error of the proxy to *host*."""
+    # botocore keeps the reason apart from the text.
     reason = getattr(exc, "kwargs", {}).get("error") or exc
     if wants_login(str(reason)):
         return f"the proxy to {host} answered 407: {LOGIN}"
@@ -252,7 +257,7 @@ def proxy_trouble(host: str, exc: Exception) -> str:
 
 
 def rate_limited(host: str, status: int, delay: float | None) -> RateLimited:
-    """Return the error for having asked *host* too often."""
+    """Return the error for a rate limit of *host*."""
     until = "later" if delay is None else f"in {delay:.0f} s"
     return RateLimited(
         f"{host} answered {status}: rate limit reached, ask again {until}",
@@ -269,29 +274,30 @@ def _phrase(status: int) -> str:
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """
-    Seconds the server asks us to stay away, or None where it does not.
+    Return after how many seconds the server wants the next request; None if unstated.
 
-    Reads `Retry-After` (RFC 9110 §10.2.3, seconds or a date), else GitHub's
-    `X-RateLimit-Reset` when `X-RateLimit-Remaining` is 0. Moments are compared
-    with the server's own `Date`, so that our clock may be wrong.
+    Reads `Retry-After` (RFC 9110, section 10.2.3: seconds or a date), else GitHub's
+    `X-RateLimit-Reset` if `X-RateLimit-Remaining` is 0. Dates are relative to the
+    server's own `Date`, so that a wrong clock here does no harm.
     """
     stated = headers.get("Retry-After", "").strip()
     delay = _number(stated)
     if delay is None:
-        moment = _moment(stated)
+        moment = timestamp(stated)
         if moment is None and headers.get("X-RateLimit-Remaining", "").strip() == "0":
             moment = _number(headers.get("X-RateLimit-Reset", "").strip())
         if moment is None:
             return None
-        delay = moment - (_moment(headers.get("Date", "")) or time.time())
-    return min(max(delay, 0.0), LONGEST_STAY_AWAY)
+        delay = moment - (timestamp(headers.get("Date", "")) or time.time())
+    return min(max(delay, 0.0), MAX_RETRY_AFTER)
 
 
 def _number(text: str) -> float | None:
     return float(text) if text.isascii() and text.isdigit() else None
 
 
-def _moment(date: str) -> float | None:
+def timestamp(date: str) -> float | None:
+    """Return an HTTP date in seconds since the epoch; None if it is malformed."""
     try:
         return parsedate_to_datetime(date).timestamp()
     except (ValueError, OverflowError):
@@ -302,7 +308,10 @@ async def read(
     response: aiohttp.ClientResponse, limit: int, what: str = "an answer"
 ) -> bytes:
     """
-    Return the body of *response*, which is *what*.
+    Return the body of *response*.
+
+    Args:
+        what: The body's name for the message.
 
     Raises:
         RemoteError: the body is larger than *limit* bytes.
@@ -320,7 +329,7 @@ def parse(host: str, body: bytes) -> object:
     Return the JSON document in *body*.
 
     Raises:
-        RemoteError: *body* is something else.
+        RemoteError: *body* is not JSON.
     """
     try:
         document: object = json.loads(body)
@@ -329,8 +338,8 @@ def parse(host: str, body: bytes) -> object:
     return document
 
 
-MOST = 50
-"""Hosts that are told apart: redirects may lead to any number of them."""
+MAX_HOSTS = 50
+"""Maximum number of hosts in the metrics: redirects may lead to any number."""
 
 OTHERS = "others"
 FAILED = "failed"
@@ -338,12 +347,14 @@ FAILED = "failed"
 
 class HTTPMetrics:
     """
-    Attributes:
-        requests: The numbers of requests, by host and status; `failed` stands for those
-            without an answer.
+    Counters of the requests to remote services.
 
-        remaining: The numbers of requests that hosts still allow for now, where they
-            say so.
+    Attributes:
+        requests: Numbers of requests by host and status; the status is `failed` for
+            those without an answer, and the host `others` beyond `MAX_HOSTS`.
+
+        remaining: Numbers of requests that hosts still allow, by their last
+            `X-RateLimit-Remaining`.
     """
 
     def __init__(self) -> None:
@@ -354,7 +365,7 @@ class HTTPMetrics:
     async def count(
         self, request: aiohttp.ClientRequest, send: ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Return a middleware of sessions; redirects are requests as well."""
+        """Send *request* and count it, as a middleware that sees each redirect."""
         host = self._name(request.url.host or "")
         try:
             answer = await send(request)
@@ -368,7 +379,7 @@ class HTTPMetrics:
         return answer
 
     def _name(self, host: str) -> str:
-        if host not in self._hosts and len(self._hosts) >= MOST:
+        if host not in self._hosts and len(self._hosts) >= MAX_HOSTS:
             return OTHERS
         self._hosts.add(host)
         return host

@@ -1,4 +1,4 @@
-"""Files of this machine as a remote: what a `file://` URL names, what a file is."""
+"""Files of this host as a remote: paths in `file://` URLs, and their errors."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def path(url: SplitResult) -> Path:
     """
     Return the path that *url* names.
 
-    `file:///srv/app` is absolute, and `file://dist/app` relative: what other
-    schemes call the host is its first segment.
+    `file:///srv/app` is absolute; `file://dist/app` is relative, with the URL's host as
+    the first segment.
 
     Raises:
         ConfigError: *url* names no path.
@@ -35,14 +35,14 @@ def path(url: SplitResult) -> Path:
 
 
 async def looking(clients: Clients, directory: Path) -> IOProcess:
-    """Return the process that alone touches what is below *directory*."""
+    """Return the helper process for all access to *directory*, which may hang."""
     return await clients.get(f"ioprocess {directory}", lambda: IOProcess(directory))
 
 
 @contextmanager
-def translated(what: str) -> Iterator[None]:
-    """Turn an OSError into the RemoteError that says *what* could not be done."""
+def translated(action: str) -> Iterator[None]:
+    """Turn an OSError into a RemoteError that *action* could not be done."""
     try:
         yield
     except OSError as exc:
-        raise RemoteError(f"could not {what}: {exc.strerror or exc}") from exc
+        raise RemoteError(f"could not {action}: {exc.strerror or exc}") from exc

@@ -1,4 +1,4 @@
-"""A remote in this process's memory: what `mem://NAME` is to registry and store."""
+"""Releases in the memory of this process: the remote behind `mem://NAME`."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Publication:
     A published version.
 
     Attributes:
-        files: Contents by name: the artifact, and what is beside it.
+        files: The contents of the artifact and its companions, by file name.
 
-        revision: Counts publications in this store, so that the same tag
-            published again is something else.
+        revision: The number of this publication in its store: a tag published again
+            gets a new one.
 
         at: The time of publication.
 
-        digest: `sha256:…` that the store states of the artifact, or "".
+        digest: The digest that the store states, `sha256:…`, or "".
     """
 
     files: Mapping[str, bytes]
@@ -38,12 +38,12 @@ class Publication:
 
 class MemoryStore:
     """
-    Releases that live as long as this process; tests and demos publish here.
+    A store of releases for tests and demos, which lives as long as the process.
 
     Attributes:
         releases: The published releases, by tag, oldest first.
 
-        reports: The deployments that were reported, oldest first.
+        reports: The reported deployments, oldest first.
     """
 
     _named: ClassVar[dict[str, Self]] = {}
@@ -60,7 +60,7 @@ class MemoryStore:
 
     @classmethod
     def named(cls, name: str) -> Self:
-        """Return the one store called *name* in this process, made on first use."""
+        """Return the store called *name*, created on first use."""
         return cls._named.setdefault(name, cls(name))
 
     def publish(
@@ -71,28 +71,28 @@ class MemoryStore:
         at: datetime | None = None,
         digest: str = "",
     ) -> None:
-        """Publish *tag*, or replace what is published under it."""
+        """Publish *tag*, replacing an earlier publication."""
         self._revision += 1
         self.releases[tag] = Publication(
             dict(files), self._revision, at or datetime.now(UTC), digest
         )
 
     def withdraw(self, tag: str) -> None:
-        """Take *tag* back; nothing happens if there is none."""
+        """Withdraw *tag*, if it is published."""
         self.releases.pop(tag, None)
 
     def fail(self, call: Call, *errors: Exception) -> None:
-        """Have the next of these calls raise *errors*, one each."""
+        """Let the next calls of this kind raise *errors*, one each."""
         self._faults.setdefault(call, deque()).extend(errors)
 
     def attempt(self, call: Call) -> None:
-        """Raise what `fail` has prepared for this *call*, if anything."""
+        """Raise the next error that `fail` has set for *call*, if any."""
         if faults := self._faults.get(call):
             raise faults.popleft()
 
     def published(self, tag: str) -> Publication:
         """
-        Return what is published under *tag*.
+        Return the publication of *tag*.
 
         Raises:
             RemoteError: *tag* is not published.

@@ -1,7 +1,7 @@
 """
-Logins of `.netrc`, for requests that have no others.
+Logins from `.netrc` for requests without others.
 
-The file is looked at in a helper process, for a home directory may hang.
+A helper process reads the file, for a home directory may hang.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from ..files import expanded
 from ..ioprocess import brief
 from ..logs import Trouble, summary, warn_once
 
-if TYPE_CHECKING:  # the helper process needs none of it
+if TYPE_CHECKING:  # the helper process does without
     import aiohttp
     from aiohttp import ClientHandlerType
 
@@ -28,10 +29,10 @@ __all__ = ["authorization", "log_in"]
 log = logging.getLogger(__name__)
 
 KEPT = 300.0
-"""Seconds for which a login, or that there is none, is remembered."""
+"""Seconds for which a login, or its absence, is cached."""
 
 MISSED = 60.0
-"""The same for a file that could not be read."""
+"""Seconds before a file that could not be read is tried again."""
 
 REFUSED = frozenset({401, 403})
 
@@ -41,20 +42,20 @@ Login = tuple[str, str]
 async def log_in(
     request: aiohttp.ClientRequest, send: ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Put the login for the host of *request* on it, unless it shows something."""
+    """Add the login for the host to *request*, unless it has an `Authorization`."""
     host = request.url.host or ""
     if "Authorization" in request.headers or not host:
         return await send(request)
-    shown = await authorization(host)
-    if shown:
-        request.headers["Authorization"] = shown
+    header = await authorization(host)
+    if header:
+        request.headers["Authorization"] = header
     answer = await send(request)
     if answer.status not in REFUSED:
         return answer
-    # Somebody may have renewed it meanwhile.
+    # The file may have changed meanwhile.
     _logins().forget(host)
     renewed = await authorization(host)
-    if renewed in ("", shown):
+    if renewed in ("", header):
         return answer
     answer.close()
     request.headers["Authorization"] = renewed
@@ -62,28 +63,28 @@ async def log_in(
 
 
 async def authorization(host: str) -> str:
-    """Return the header with the login for *host*, or ""."""
+    """Return the value of `Authorization` for *host*, or ""."""
     login = await _logins().get(host)
     return basic(*login) if login else ""
 
 
 def basic(name: str, password: str) -> str:
-    """Return the header of a login (RFC 7617)."""
+    """Return the value of `Authorization` for a login (RFC 7617)."""
     return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
 
 
 def look_up(path: Path, host: str) -> Login | None:
     """
-    Return the login that the file *path* has for *host*.
+    Return the login for *host* in the file *path*, or None.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it does not hold logins.
+        ValueError: the file is malformed.
     """
     try:
         found = netrc.netrc(str(path)).authenticators(host)
     except (netrc.NetrcParseError, UnicodeError):
-        # Not `from exc`: it may quote what is in the file.
+        # Not `from exc`: its text may quote the file.
         raise ValueError("it does not hold logins") from None
     if found is None:
         return None
@@ -92,24 +93,24 @@ def look_up(path: Path, host: str) -> Login | None:
 
 
 class _Logins:
-    """The logins that were looked up on one event loop."""
+    """Cache of the logins looked up on one event loop."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[Path, str], Login | None] = {}
-        self._until: dict[tuple[Path, str], float] = {}
-        self._turn = asyncio.Lock()
+        self._expires: dict[tuple[Path, str], float] = {}
+        self._lock = asyncio.Lock()
 
     async def get(self, host: str) -> Login | None:
         key = _path(), host
-        async with self._turn:
-            if self._until.get(key, 0.0) <= time.monotonic():
+        async with self._lock:
+            if self._expires.get(key, 0.0) <= time.monotonic():
                 self._known[key], seconds = await _read(*key)
-                self._until[key] = time.monotonic() + seconds
+                self._expires[key] = time.monotonic() + seconds
             return self._known[key]
 
     def forget(self, host: str) -> None:
-        for key in [key for key in self._until if key[1] == host]:
-            del self._until[key]
+        for key in [key for key in self._expires if key[1] == host]:
+            del self._expires[key]
 
 
 _by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, _Logins] = WeakKeyDictionary()
@@ -121,9 +122,9 @@ def _logins() -> _Logins:
 
 async def _read(path: Path, host: str) -> tuple[Login | None, float]:
     """
-    Return the login in the file, and for how many seconds to remember it.
+    Return the login for *host*, and for how many seconds to cache it.
 
-    A file that cannot be read is told: most requests need no login.
+    A file that cannot be read is only logged, for most requests need no login.
     """
     login, reason = None, ""
     try:
@@ -141,5 +142,4 @@ async def _read(path: Path, host: str) -> tuple[Login | None, float]:
 
 
 def _path() -> Path:
-    # Neither of the two touches the file system.
-    return Path(os.environ.get("NETRC") or "~/.netrc").expanduser().absolute()
+    return expanded(os.environ.get("NETRC") or "~/.netrc")

@@ -1,8 +1,7 @@
-"""A file that is complete before anyone sees it under its name."""
+"""Files that appear under their name only when they are complete."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,19 +10,19 @@ from typing import BinaryIO, ParamSpec, Self
 
 from ..errors import DeploymentError
 from ..files import sync_directory
+from ..system import to_the_end
 
 P = ParamSpec("P")
 
 
 class PartialFile:
     """
-    `<into>.part`, written in threads, which becomes *into* when its block ends.
+    `<into>.part`, written in threads, and renamed to *into* when its block ends.
 
-    Where the block ends in an error, or is cancelled, nothing is left under
-    either name.
+    If the block fails or is cancelled, neither file is left.
 
     Raises:
-        DeploymentError: the file could not be written; a full disk, for one.
+        DeploymentError: the file could not be written, as on a full disk.
     """
 
     def __init__(self, into: Path) -> None:
@@ -54,24 +53,24 @@ class PartialFile:
         await self._on_disk(self._file.write, piece)
 
     async def restart(self) -> None:
-        """Forget what was written."""
+        """Discard all bytes written so far."""
         await self._on_disk(self._empty)
 
     async def rewrite(self, change: Callable[[Path, Path], bool]) -> None:
         """
-        Put what *change* writes in the place of what was written, if it returns True.
+        Replace the file by the one that *change* writes, if it returns True.
 
-        *change* is given the file as it is, and the path to write to, in a thread.
+        *change* runs in a thread, with the paths to read from and to write to.
         """
         await self._on_disk(self._rewrite, change)
 
     @property
     def _file(self) -> BinaryIO:
-        assert self._opened is not None, "a draft is written inside its block"
+        assert self._opened is not None, "a partial file is written inside its block"
         return self._opened
 
     def _open(self) -> None:
-        # An earlier process may have left one: its bytes have no known origin.
+        # Truncated: what an earlier process left has no known origin.
         self._opened = self._path.open("wb")
 
     def _empty(self) -> None:
@@ -107,18 +106,11 @@ class PartialFile:
     async def _on_disk(
         self, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs
     ) -> None:
-        # Unlike `to_thread` alone this outlives a cancellation of its caller, so
-        # that no two calls touch the file at once.
-        work = asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
+        # To the end, so that no two calls touch the file at once.
         try:
-            await asyncio.shield(work)
-        except asyncio.CancelledError:
-            await asyncio.wait({work})
-            if not work.cancelled():
-                work.exception()
-            raise
+            await to_the_end(call, *args, **kwargs)
         except OSError as exc:
-            # A staging directory has another name each time.
+            # Without the path: a staging directory has a new name each time.
             raise DeploymentError(
                 f"could not write {self._into.name}: {exc.strerror}", host=True
             ) from exc

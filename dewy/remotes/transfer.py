@@ -1,4 +1,4 @@
-"""Transfers that stream to disk and go on where they broke, whatever the store."""
+"""Transfers from any store to disk, resumed where they were interrupted."""
 
 from __future__ import annotations
 
@@ -32,40 +32,41 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PIECE = 1 << 20
-"""Bytes that count as a gain between two breaks."""
+"""Bytes between two interruptions that count as progress."""
 
 FLOOR = 1 << 10
-"""Bytes per second; a transfer that stays below it for `window` is given up."""
+"""Minimum bytes per second, over `Effort.window`, of a transfer that goes on."""
 
 LONGEST_WAIT = 300.0
 """
-Seconds that a transfer stays away where a store asks for it; if it asks for more, the
-transfer fails, and the next poll comes no earlier than that.
+Maximum seconds that a transfer waits because the store asks for it. If the store asks
+for more, the transfer fails, and the next poll waits that long.
 """
 
 LONGEST_START = 20.0
-"""The same for one that has brought nothing yet, and so has nothing to lose."""
+"""The same for a transfer without a byte yet, which has nothing to lose."""
 
 UNREMARKABLE = 10.0
-"""Seconds of a pause that is nobody's business."""
+"""Maximum seconds of a pause that is logged at DEBUG only."""
 
 Progress = Callable[[int, int | None], None]
+"""Takes the bytes that are on disk, and the expected total, if that is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
     """
-    The limits of a transfer's attempts.
+    Limits of a transfer's attempts.
 
     Attributes:
-        attempts: Breaks in a row, with less than a piece gained between them,
-            until it is given up.
+        attempts: Interruptions in a row, with less than `PIECE` bytes between two of
+            them, after which the transfer fails.
 
-        silence: Seconds in which something worth the name has to arrive.
+        silence: Seconds within which bytes have to arrive.
 
-        window: Seconds over which a transfer must keep up `FLOOR`.
+        window: Seconds over which the rate must not fall below `FLOOR`.
 
-        wait: Sleeps between attempts.
+        wait: Sleeps for some seconds between attempts.
     """
 
     attempts: int = 5
@@ -75,20 +76,20 @@ class Effort:
 
 
 STANDARD = Effort()
-"""The effort for every transfer."""
+"""The effort in production."""
 
 
 class Interrupted(RemoteError):
-    """The transfer broke off, and may go on at once."""
+    """The request was interrupted; another attempt may succeed at once."""
 
 
 def refusal(
     host: str, status: int, headers: Mapping[str, str], advice: Mapping[int, str]
 ) -> RemoteError:
-    """Return the error of `http.refusal`; `Interrupted` where the status may pass."""
+    """Return the error of `http.refusal`; `Interrupted` if the status is transient."""
     refused = http.refusal(host, status, headers, advice)
-    passing = status >= 500 or status == HTTPStatus.REQUEST_TIMEOUT
-    if not passing or isinstance(refused, RateLimited):
+    transient = status >= 500 or status == HTTPStatus.REQUEST_TIMEOUT
+    if not transient or isinstance(refused, RateLimited):
         return refused
     return Interrupted(str(refused), retry_after=refused.retry_after)
 
@@ -96,14 +97,14 @@ def refusal(
 @dataclass(frozen=True, slots=True)
 class Stream:
     """
-    An open connection to a file.
+    A file on its way over one connection.
 
     Attributes:
-        start: The byte at which it begins: the one asked for, or 0.
+        start: The offset of the first byte: the one asked for, or 0.
 
-        total: Bytes of the whole file, where that is known.
+        total: Bytes of the whole file; None if unknown.
 
-        pieces: The file from there on.
+        pieces: The file's bytes from *start* on.
     """
 
     start: int
@@ -112,30 +113,30 @@ class Stream:
 
 
 class TransferSource(Protocol):
-    """A file in a store, the same one over as many connections as it takes."""
+    """A file in a store, which takes one or more connections to transfer."""
 
     @property
     def where(self) -> str:
-        """The store, for messages."""
+        """Name of the store, for messages."""
         ...
 
     def opened(self, start: int) -> AbstractAsyncContextManager[Stream]:
         """
-        Connect, to go on at byte *start*; where that cannot be, at the first one.
+        Open the file at offset *start*, or at 0 if it cannot be resumed there.
 
         Raises:
-            Interrupted, RateLimited: another attempt may get further; also raised
-                by the pieces.
+            Interrupted, RateLimited: another attempt may get further; raised by the
+                pieces, too.
             RemoteError: the transfer failed for good.
         """
         ...
 
-    async def settle(self, draft: PartialFile) -> None:
+    async def finish(self, file: PartialFile) -> None:
         """
-        Turn what has arrived into the file as it was published, and compare it.
+        Decode the received *file* where necessary, and verify it.
 
         Raises:
-            RemoteError: it is another file.
+            RemoteError: the file differs from the published one.
         """
         ...
 
@@ -149,19 +150,16 @@ async def transfer(
     """
     Stream *source* to *into*, by way of `<into>.part`.
 
-    On an error, or when cancelled, nothing is left on disk.
-
-    Args:
-        progress: Told of bytes on disk, and of all that are expected.
+    On an error or a cancellation nothing is left on disk.
 
     Raises:
-        RemoteError: the store did not deliver it whole.
+        RemoteError: the store did not deliver the whole file.
         DeploymentError: the file could not be written.
     """
-    async with PartialFile(into) as draft:
-        moving = _Transfer(source, draft, progress, effort.window)
-        await persist(moving.attempt, effort, lambda: moving.done)
-        await source.settle(draft)
+    async with PartialFile(into) as file:
+        running = _Transfer(source, file, progress, effort.window)
+        await persist(running.attempt, effort, lambda: running.done)
+        await source.finish(file)
 
 
 async def persist(
@@ -170,21 +168,21 @@ async def persist(
     reached: Callable[[], int] = lambda: 0,
 ) -> T:
     """
-    Return the result of *attempt*, made again where it is interrupted or comes too
-    often, after a pause that grows, or that the store asks for.
+    Return the result of *attempt*, which is repeated while it is interrupted or rate
+    limited, after pauses that double from 0.5 s to 8 s or are those the store asks for.
 
     Args:
-        reached: Returns the bytes gained so far.
+        reached: Returns the bytes transferred so far.
 
     Raises:
-        RemoteError: it failed for good, or too many times in a row.
+        RemoteError: the attempt failed for good, or too many times in a row.
     """
     failures, furthest = 0, 0
     while True:
         try:
             return await attempt()
         except (Interrupted, RateLimited) as exc:
-            # Only new ground counts as progress: that is what ends this loop.
+            # Bytes transferred again are no progress, or this loop might never end.
             if reached() >= furthest + PIECE:
                 failures, furthest = 0, reached()
             failures += 1
@@ -201,19 +199,19 @@ async def persist(
 
 @dataclass(slots=True)
 class _Transfer:
-    """A transfer, over as many connections as it takes."""
+    """A transfer over one or more connections."""
 
     source: TransferSource
-    draft: PartialFile
+    file: PartialFile
     progress: Progress
     window: float
     done: int = 0
 
     async def attempt(self) -> None:
-        """Go on from `done` to the end; raises as `TransferSource.opened` does."""
+        """Resume at `done` and go on to the end, raising what `opened` raises."""
         async with self.source.opened(self.done) as stream:
             if stream.start != self.done:
-                await self.draft.restart()
+                await self.file.restart()
                 self.done = stream.start
             async with aclosing(stream.pieces) as pieces:
                 await self._receive(pieces, stream.total)
@@ -228,7 +226,7 @@ class _Transfer:
         clock = asyncio.get_running_loop().time
         since, before = clock(), self.done
         async for piece in pieces:
-            await self._keep(piece, total)
+            await self._write(piece, total)
             if (elapsed := clock() - since) < self.window:
                 continue
             if (gained := self.done - before) < elapsed * FLOOR:
@@ -237,11 +235,11 @@ class _Transfer:
                 )
             since, before = clock(), self.done
 
-    async def _keep(self, piece: bytes | bytearray, total: int | None) -> None:
+    async def _write(self, piece: bytes | bytearray, total: int | None) -> None:
         if total is not None and self.done + len(piece) > total:
             raise RemoteError(
                 f"{self.source.where} sent more than the {total} bytes it promised"
             )
-        await self.draft.write(piece)
+        await self.file.write(piece)
         self.done += len(piece)
         self.progress(self.done, total)

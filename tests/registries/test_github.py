@@ -302,7 +302,7 @@ async def passed(registry: Registry) -> tuple[str, dict[str, str]]:
     [
         ({"assets": None}, "assets is null"),
         ({"assets": "none"}, "assets is a string"),
-        ({"assets": [None]}, "null in place of what holds state"),
+        ({"assets": [None]}, "null in place of an object with state"),
         ({"published_at": "soon"}, "a time is malformed"),
         ({"upload_url": None}, "upload_url is null"),
         ({"id": None}, "id is null"),

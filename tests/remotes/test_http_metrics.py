@@ -80,7 +80,7 @@ async def test_hosts_are_bounded(
     server: TestServer, counted: HTTPMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever redirects cannot make as many series as there are names."""
-    monkeypatch.setattr(http, "MOST", 1)
+    monkeypatch.setattr(http, "MAX_HOSTS", 1)
     async with http.session() as session:
         for host in ("127.0.0.1", "localhost", "127.0.0.1"):
             async with session.get(server.make_url("/").with_host(host)):

@@ -48,6 +48,16 @@ async def test_login_is_that_of_the_host(
     assert login == await shown(server)
 
 
+async def test_user_without_home_directory_has_no_login(
+    server: FileServer, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As any number of a user in a container."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.getuid", lambda: 0x7FFFFFF0)
+
+    assert await shown(server) is None
+
+
 @pytest.mark.parametrize("content", [b"nonsense\n", b"machine \xff login me\n"])
 async def test_file_without_logins_is_told_in_words(
     server: FileServer, home: Path, caplog: pytest.LogCaptureFixture, content: bytes

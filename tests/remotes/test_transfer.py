@@ -60,7 +60,7 @@ class Shop:
             if self.breaks:
                 raise self.breaks.popleft()
 
-    async def settle(self, draft: PartialFile) -> None:
+    async def finish(self, file: PartialFile) -> None:
         if self.wrong:
             raise RemoteError("another digest")
 

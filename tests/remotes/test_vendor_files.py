@@ -33,6 +33,15 @@ def test_files_are_those_of_the_home_directory_or_of_variables(home: Path) -> No
     assert (Path("/key.json"), Path("/n")) == read_by_google(key)
 
 
+async def test_user_without_home_directory_has_no_files(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.getuid", lambda: 0x7FFFFFF0)
+
+    await require_answers([*read_by_boto3({}), *read_by_google({})])
+
+
 async def test_missing_and_odd_files_are_the_client_s_business(home: Path) -> None:
     (home / "file").touch()
     await require_answers([home / "none/file", home / "none", home, home / "file/x"])

@@ -1,4 +1,4 @@
-"""An account at GitHub: its API's address, its credentials and their tokens."""
+"""The account for GitHub: the address of its API, its credentials and tokens."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PUBLIC = "https://api.github.com/"
 
 @dataclass(frozen=True, slots=True)
 class PersonalToken:
-    """A token somebody made; `source` is the variable it came from."""
+    """A personal access token; `source` is the variable that holds it."""
 
     value: str = field(repr=False)
     source: str
@@ -36,8 +36,7 @@ class PersonalToken:
 @dataclass(frozen=True, slots=True)
 class Anonymous:
     """
-    Anonymous access: enough for public repositories, at 60 requests an hour and
-    address.
+    Anonymous access: public repositories, and 60 requests per hour and address.
     """
 
     source = "a token in GH_TOKEN or GITHUB_TOKEN, or a GitHub App in GITHUB_APP_ID"
@@ -46,10 +45,10 @@ class Anonymous:
 @dataclass(frozen=True, slots=True)
 class GitHubAccount:
     """
-    The address of GitHub's API, and the credentials.
+    The address of GitHub's API, and the credentials for it.
 
     Attributes:
-        api: The API's base, ending in a slash.
+        api: Base URL of the API, ending in a slash.
     """
 
     api: URL
@@ -60,16 +59,17 @@ class GitHubAccount:
         """
         Read `GITHUB_API_URL` or `GITHUB_ENDPOINT`, and the credentials.
 
-        May read a private key from disk, and so blocks.
+        This blocks if it reads a private key from disk.
 
         Raises:
-            ConfigError: the credentials are incomplete or malformed.
+            ConfigError: a variable is missing or malformed.
+            ImplementationUnavailable: the extra `github-app` is not installed.
         """
         return cls(_base(environ), _credentials(environ))
 
     @property
     def app_api(self) -> URL:
-        """The base that hands out App tokens; on Enterprise always `api/v3/`."""
+        """Base URL for the tokens of an App; on Enterprise always `api/v3/`."""
         host = self.api.host or ""
         if host.startswith("api.") or ".api." in host:
             return self.api
@@ -80,11 +80,9 @@ class GitHubAccount:
     @property
     def origins(self) -> frozenset[URL]:
         """
-        The origins that may see the token: the API, and the host that takes its
-        uploads.
+        The origins that may get the token: the API, and its host for uploads.
 
-        On Enterprise that is the same host; beside `api.HOST` it is
-        `uploads.HOST`.
+        That is `uploads.HOST` for `api.HOST`, and on Enterprise the same host.
         """
         api = self.api.origin()
         host = api.host or ""
@@ -94,7 +92,7 @@ class GitHubAccount:
 
     @property
     def host(self) -> str:
-        """The API's host, for messages."""
+        """Host of the API, for messages."""
         return self.api.host or ""
 
 
@@ -129,22 +127,22 @@ def _credentials(environ: Mapping[str, str]) -> PersonalToken | App | Anonymous:
 
 
 BACKDATED = 60
-"""Seconds: GitHub refuses a JWT issued in its future, as by a clock ahead of it."""
+"""Seconds before now of a JWT's `iat`: GitHub refuses one in its future."""
 
 LIFETIME = 300
 """
-Seconds from our now to the end of a JWT. GitHub refuses more than 600 from its
-own now, so our clock may be this far ahead or behind.
+Seconds from now to a JWT's `exp`. GitHub refuses more than 600 by its clock, so that of
+this host may be 300 ahead or behind.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class App:
     """
-    An installation of a GitHub App, and the key that speaks for it.
+    An installation of a GitHub App, with the App's private key.
 
     Attributes:
-        path: The file that holds the key, "" for none.
+        path: File of the key; "" if the key is in the environment.
     """
 
     id: str
@@ -160,7 +158,7 @@ class App:
         Read `GITHUB_APP_*`.
 
         Raises:
-            ConfigError: a variable is missing, or the key is none.
+            ConfigError: a variable is missing, or the key is malformed.
             ImplementationUnavailable: the extra `github-app` is not installed.
         """
         installation = environ.get("GITHUB_APP_INSTALLATION_ID", "").strip()
@@ -171,7 +169,7 @@ class App:
 
     async def renewed(self) -> Self | None:
         """
-        Return the app with the key that its file holds by now; None for the same key.
+        Return the App with the key that its file holds now; None if it is unchanged.
 
         Raises:
             RemoteError: the file cannot be read, or holds no key.
@@ -195,11 +193,11 @@ class App:
 
     @property
     def token_path(self) -> str:
-        """The path for tokens of the installation, below the API's base."""
+        """Path for tokens of the installation, below the API's base."""
         return f"app/installations/{quote(self.installation, safe='')}/access_tokens"
 
     def jwt(self, now: float) -> str:
-        """Return a JWT (RFC 7519, RS256) made at *now*, in seconds of the epoch."""
+        """Return a JWT (RFC 7519, RS256) of *now*, in seconds since the epoch."""
         claims = {
             "iss": self.id,
             "iat": int(now) - BACKDATED,
@@ -225,7 +223,7 @@ def _base64(data: bytes) -> str:
 
 def _pem(environ: Mapping[str, str]) -> bytes:
     if text := environ.get("GITHUB_APP_PRIVATE_KEY", "").strip():
-        # Environment files hold one line per variable.
+        # In environment files, with a line per variable, breaks are written `\n`.
         return text.replace("\\n", "\n").encode()
     if not (path := _path(environ)):
         raise ConfigError(
@@ -248,7 +246,7 @@ def _path(environ: Mapping[str, str]) -> str:
 
 @cache
 def _read(path: str) -> bytes:
-    # Once, at the start: later, its directory may hang and keep the thread for good.
+    # Cached: if the directory hangs later, the thread would never return.
     return Path(path).read_bytes()
 
 
@@ -274,28 +272,28 @@ def _load(pem: bytes) -> RSAPrivateKey:
 
 
 RENEWED_BEFORE = 300.0
-"""Seconds a token must have left to be used for another request."""
+"""Minimum seconds that a token has left when it is used."""
 
 
 class Tokens(Protocol):
-    """A source of tokens that will last for a request."""
+    """A source of tokens that are valid for at least another request."""
 
     async def current(self) -> str:
         """
-        Return a valid token; "" where none is shown.
+        Return a valid token; "" for anonymous requests.
 
         Raises:
-            RemoteError: GitHub gave none.
+            RemoteError: GitHub issued none.
         """
         ...
 
     def forget(self) -> None:
-        """Drop the current token, which was refused."""
+        """Discard the current token, which was refused."""
         ...
 
 
-class LastingToken:
-    """A personal token: always the same."""
+class StaticToken:
+    """A personal access token, which dewy cannot renew."""
 
     def __init__(self, token: PersonalToken) -> None:
         self._token = token
@@ -304,7 +302,7 @@ class LastingToken:
         return self._token.value
 
     def forget(self) -> None:
-        """Keep the token: there is no other."""
+        """Do nothing: there is no other token."""
 
 
 class NoToken:
@@ -317,14 +315,14 @@ class NoToken:
         """Do nothing: there was no token."""
 
 
-class PassingTokens:
+class InstallationTokens:
     """
-    The tokens of an App's installation, each good for an hour.
+    The tokens of an App's installation, each valid for an hour.
 
     Args:
-        ask: Gets a new one, and when it ends.
+        ask: Requests a token, and returns it with its expiry.
 
-        wall: Seconds since the epoch.
+        wall: Returns the seconds since the epoch.
     """
 
     def __init__(
@@ -335,15 +333,15 @@ class PassingTokens:
         self._ask = ask
         self._wall = wall
         self._token = ""
-        self._ends = 0.0
+        self._expires = 0.0
         self._lock = asyncio.Lock()
 
     async def current(self) -> str:
         async with self._lock:
-            if self._ends - self._wall() < RENEWED_BEFORE:
-                self._token, ends = await self._ask()
-                self._ends = ends.timestamp()
+            if self._expires - self._wall() < RENEWED_BEFORE:
+                self._token, expires = await self._ask()
+                self._expires = expires.timestamp()
             return self._token
 
     def forget(self) -> None:
-        self._ends = 0.0
+        self._expires = 0.0

@@ -1,4 +1,4 @@
-"""GitHub's answers about releases, from JSON to values."""
+"""Decoding of GitHub's answers about releases."""
 
 from __future__ import annotations
 
@@ -22,10 +22,9 @@ class GitHubAsset:
     A file of a release.
 
     Attributes:
-        digest: `sha256:<hex>`, or "" where GitHub states none.
+        digest: `sha256:<hex>`, or "" if GitHub states none.
 
-        updated_at: The time of the last change as GitHub writes it; differs when the
-            file is replaced.
+        updated_at: The time of the last change, in GitHub's form.
     """
 
     id: int
@@ -36,23 +35,23 @@ class GitHubAsset:
 
     @property
     def identity(self) -> str:
-        """Differs whenever the bytes do."""
+        """Text that changes whenever the content does."""
         return self.digest or f"asset:{self.id}:{self.size}:{self.updated_at}"
 
 
 @dataclass(frozen=True, slots=True)
 class GitHubRelease:
     """
-    A release of a repository, with those of its assets that are complete.
+    A release of a repository, with its complete assets.
 
     Attributes:
-        published_at: The time of publication; None while it is a draft.
+        published_at: The time of publication; None for a draft.
 
-        upload_url: The URL that takes new assets, template included.
+        upload_url: The URI template (RFC 6570) for uploads of assets.
 
-        unfinished: The names of assets whose upload was begun and not ended.
+        unfinished: The names of assets whose upload is not complete.
 
-        odd: The reason why its details cannot be used, or "".
+        odd: The reason why the details cannot be used, or "".
     """
 
     id: int
@@ -65,38 +64,39 @@ class GitHubRelease:
     odd: str = ""
 
     def asset(self, name: str) -> GitHubAsset | None:
-        """Return the asset called *name*."""
+        """Return the asset called *name*; None if there is none."""
         return next((asset for asset in self.assets if asset.name == name), None)
 
 
 def releases(host: str, document: object) -> tuple[GitHubRelease, ...]:
     """
-    Read a page of `GET /repos/O/R/releases`.
+    Decode a page of `GET /repos/O/R/releases`.
 
-    A release whose details are odd says so itself; what has no tag is none.
+    Malformed details are noted in `GitHubRelease.odd`; entries without a tag are left
+    out.
 
     Raises:
-        RemoteError: *document* is something else.
+        RemoteError: *document* is not such a page.
     """
     if not isinstance(document, list):
-        raise _rubbish(host, "a list of releases")
+        raise _unexpected(host, "a list of releases")
     found = tuple(_listed(item) for item in document if _tag(item))
     if document and not found:
-        raise _rubbish(host, "a list of releases")
+        raise _unexpected(host, "a list of releases")
     return found
 
 
 def release(host: str, document: object) -> GitHubRelease:
     """
-    Read one release.
+    Decode a release.
 
     Raises:
-        RemoteError: *document* is something else.
+        RemoteError: *document* is not a release.
     """
     try:
         return _release(document)
     except _Odd:
-        raise _rubbish(host, "a release") from None
+        raise _unexpected(host, "a release") from None
 
 
 def _listed(document: Any) -> GitHubRelease:
@@ -105,7 +105,7 @@ def _listed(document: Any) -> GitHubRelease:
     except _Odd as exc:
         draft = document.get("draft") not in (False, None)
         tag, id = _tag(document), document.get("id")
-        # Told apart by the id: what has none must not hide another without.
+        # Releases are distinct by id, so one without gets an id of its own.
         number = id if isinstance(id, int) else -1 - abs(hash(tag))
         return GitHubRelease(number, tag, draft, None, "", (), odd=str(exc))
 
@@ -116,7 +116,7 @@ def _tag(document: Any) -> str:
 
 
 class _Odd(ValueError):
-    """A field is not what GitHub documents."""
+    """A field differs from GitHub's documentation."""
 
 
 def _release(document: Any) -> GitHubRelease:
@@ -127,14 +127,14 @@ def _release(document: Any) -> GitHubRelease:
         draft=_field(document, "draft", bool),
         published_at=_moment(document.get("published_at")),
         upload_url=_field(document, "upload_url", str),
-        assets=tuple(_asset(asset) for asset in assets if _is_whole(asset)),
+        assets=tuple(_asset(asset) for asset in assets if _is_complete(asset)),
         unfinished=tuple(
-            _field(asset, "name", str) for asset in assets if not _is_whole(asset)
+            _field(asset, "name", str) for asset in assets if not _is_complete(asset)
         ),
     )
 
 
-def _is_whole(document: Any) -> bool:
+def _is_complete(document: Any) -> bool:
     return _field(document, "state", str) == "uploaded"
 
 
@@ -144,14 +144,14 @@ def _asset(document: Any) -> GitHubAsset:
         id=_field(document, "id", int),
         name=_field(document, "name", str),
         size=_field(document, "size", int),
-        digest=_understood(_field(document, "name", str), digest),
+        digest=_checkable(_field(document, "name", str), digest),
         updated_at=_field(document, "updated_at", str),
     )
 
 
 @lru_cache(maxsize=256)
-def _understood(asset: str, digest: str) -> str:
-    """Return *digest* if dewy can compare it, else "", which is told once."""
+def _checkable(asset: str, digest: str) -> str:
+    """Return *digest* if dewy can check it, else "", with one warning."""
     if re.fullmatch("sha256:[0-9a-f]{64}", digest):
         return digest
     if digest:
@@ -162,7 +162,7 @@ def _understood(asset: str, digest: str) -> str:
 
 def _field(document: Any, name: str, kind: type[T]) -> T:
     if not isinstance(document, dict):
-        raise _Odd(f"{_kind(document)} in place of what holds {name}")
+        raise _Odd(f"{_kind(document)} in place of an object with {name}")
     value = document.get(name)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise _Odd(f"{name} is {_kind(value) if name in document else 'missing'}")
@@ -191,7 +191,7 @@ def _moment(value: object) -> datetime | None:
 
 def token(host: str, document: object) -> tuple[str, datetime]:
     """
-    Read an installation's token, and when it ends.
+    Decode an installation's token and its expiry.
 
     Raises:
         RemoteError: *document* is something else.
@@ -201,19 +201,17 @@ def token(host: str, document: object) -> tuple[str, datetime]:
         ends = _moment(_field(fields, "expires_at", str))
         value = _field(fields, "token", str)
     except _Odd:
-        raise _rubbish(host, "an installation token") from None
+        raise _unexpected(host, "an installation token") from None
     if ends is None or not value:
-        raise _rubbish(host, "an installation token")
+        raise _unexpected(host, "an installation token")
     return value, ends
 
 
 def message(document: object) -> str:
-    """
-    Return GitHub's own words for an error, lower case, to be looked at, not shown.
-    """
+    """Return GitHub's text of an error in lower case: to search, not to show."""
     text = document.get("message") if isinstance(document, dict) else None
     return text.lower() if isinstance(text, str) else ""
 
 
-def _rubbish(host: str, wanted: str) -> RemoteError:
+def _unexpected(host: str, wanted: str) -> RemoteError:
     return RemoteError(f"{host} answered with something that is not {wanted}")

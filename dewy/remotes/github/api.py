@@ -1,4 +1,4 @@
-"""Requests to GitHub: authorised, in time, and refusals explained."""
+"""Requests to GitHub, with authorisation, deadlines and explained refusals."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from .account import (
     Anonymous,
     App,
     GitHubAccount,
-    LastingToken,
+    InstallationTokens,
     NoToken,
-    PassingTokens,
+    StaticToken,
     Tokens,
 )
 
@@ -39,13 +39,13 @@ BYTES: Mapping[str, str] = {
 }
 
 LARGEST_ANSWER = 64 << 20
-"""Bytes of JSON: a page of 100 releases with very many assets each."""
+"""Maximum bytes of an answer, as a page of 100 releases with many assets each."""
 
-LARGEST_COMPLAINT = 64 << 10
-"""Bytes of an error's JSON."""
+LARGEST_ERROR = 64 << 10
+"""Maximum bytes of an error's JSON."""
 
 UNNAMED_LIMIT = 60.0
-"""Seconds to stay away when GitHub names none ("wait for at least one minute")."""
+"""Seconds of a rate limit without a time ("wait for at least one minute")."""
 
 
 class GitHubAPI:
@@ -53,8 +53,8 @@ class GitHubAPI:
     Requests on behalf of an account.
 
     Attributes:
-        store: The session for assets: authorised towards the API alone, and
-            handing out bytes as they are stored.
+        store: Session for assets, which are not decompressed; only requests to the API
+            carry the token.
     """
 
     store: aiohttp.ClientSession
@@ -65,7 +65,7 @@ class GitHubAPI:
         self.account = account
         self._clock = clock
         self._deadlines = deadlines
-        self._tokens = self._tokens_of(account)
+        self._tokens = self._token_source(account)
         self._stack = AsyncExitStack()
         self._session: aiohttp.ClientSession
 
@@ -102,11 +102,11 @@ class GitHubAPI:
         middlewares: Sequence[ClientMiddlewareType] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """
-        Send one request; the whole answer is due before the block ends.
+        Send a request; the deadline includes the block, which reads the answer.
 
         Raises:
-            RemoteError: the server did not answer, or with a status that is not
-                *allowed*.
+            Interrupted: the server did not answer in time, or failed.
+            RemoteError: the status is not *allowed*.
         """
         session = session or self._session
         with http.translated(self.account.host, Interrupted):
@@ -121,41 +121,41 @@ class GitHubAPI:
                 yield response
 
     async def json(self, response: aiohttp.ClientResponse) -> object:
-        """Return the document in *response*."""
+        """Return the JSON document in *response*."""
         body = await http.read(response, LARGEST_ANSWER)
         return http.parse(self.account.host, body)
 
     async def refusal(self, response: aiohttp.ClientResponse) -> RemoteError:
-        """Return the error for *response*, of GitHub or of its stores of assets."""
+        """Return the error for *response*, of GitHub or of its storage of assets."""
         host, status, headers = self.account.host, response.status, response.headers
         if response.url.origin() not in self.account.origins:
             return refusal(host, status, headers, self.advice)
         if status == HTTPStatus.UNAUTHORIZED:
             self._tokens.forget()
         if status in (403, 429) and http.retry_after(headers) is None:
-            words = answers.message(await self._complaint(response))
-            if status == HTTPStatus.TOO_MANY_REQUESTS or "rate limit" in words:
+            text = answers.message(await self._error_document(response))
+            if status == HTTPStatus.TOO_MANY_REQUESTS or "rate limit" in text:
                 return http.rate_limited(host, status, UNNAMED_LIMIT)
         refused = refusal(host, status, headers, self.advice)
         if status == HTTPStatus.UNAUTHORIZED:
             return AccessRefused(str(refused), retry_after=refused.retry_after)
         return refused
 
-    async def _complaint(self, response: aiohttp.ClientResponse) -> object:
+    async def _error_document(self, response: aiohttp.ClientResponse) -> object:
         try:
-            body = await http.read(response, LARGEST_COMPLAINT)
+            body = await http.read(response, LARGEST_ERROR)
             return http.parse(self.account.host, body)
         except RemoteError:
             return None
 
     @property
     def advice(self) -> dict[int, str]:
-        """The remedies by status."""
+        """Remedies by status."""
         source = self.account.credentials.source
         if isinstance(self.account.credentials, Anonymous):
             return {
                 401: f"it wants {source}",
-                403: f"it wants {source}; without, it answers 60 times an hour",
+                403: f"it wants {source}; without, it answers 60 requests an hour",
                 404: f"no such thing, or a private one: then it wants {source}"
                 f"{self._base_hint()}",
             }
@@ -171,17 +171,17 @@ class GitHubAPI:
             return ""
         return "; GitHub Enterprise has its API below /api/v3/"
 
-    def _tokens_of(self, account: GitHubAccount) -> Tokens:
+    def _token_source(self, account: GitHubAccount) -> Tokens:
         credentials = account.credentials
         if isinstance(credentials, Anonymous):
             return NoToken()
         if not isinstance(credentials, App):
-            return LastingToken(credentials)
+            return StaticToken(credentials)
         self._app = credentials
-        return PassingTokens(self._token, self._clock.wall)
+        return InstallationTokens(self._token, self._clock.wall)
 
     async def _token(self) -> tuple[str, datetime]:
-        """Ask for a token, with a renewed key where the one known is refused."""
+        """Request a token; after a refusal once more, if the file has another key."""
         try:
             return await self._installation_token(self._app)
         except AccessRefused:

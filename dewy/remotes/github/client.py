@@ -1,4 +1,4 @@
-"""The client: one per process, shared by the registry and the artifact store."""
+"""Client of GitHub, shared by the registry and the artifact store."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from ..transfer import Effort, Progress, persist
 from . import answers
 from .account import Anonymous, GitHubAccount
 from .answers import GitHubAsset, GitHubRelease
-from .api import BYTES, JSON, LARGEST_COMPLAINT, GitHubAPI
+from .api import BYTES, JSON, LARGEST_ERROR, GitHubAPI
 
-UNSEEN_SPACING = 90.0
+ANONYMOUS_SPACING = 90.0
 """
-Seconds between two looks without a token: of 60 requests an hour the rest is left
-for downloads. Without one an answer of 304 is counted, too.
+Minimum seconds between two listings without a token: of 60 requests an hour some are
+left for downloads. Without a token a 304 counts, too.
 """
 
 
 async def connect(clients: Clients, account: GitHubAccount) -> GitHub:
-    """Return the client of this process; *account* matters the first time only."""
+    """Return the client among *clients*; the first call decides on the *account*."""
     return await clients.get("github", lambda: GitHub(account))
 
 
 class GitHub:
     """
-    Releases and their assets, as an account may see them.
+    Client for releases and their assets, with the access of an account.
 
-    Every method raises `RemoteError` where GitHub does not do its part.
+    Every method raises RemoteError if GitHub fails.
     """
 
     def __init__(
@@ -65,17 +65,15 @@ class GitHub:
         await self._api.__aexit__(*exc_info)
 
     async def releases(self, repository: Repository) -> tuple[GitHubRelease, ...]:
-        """Return all releases, drafts included; costs one 304 while nothing changes."""
+        """Return all releases with drafts, by one 304 while nothing changes."""
         return await self._listing(repository).refresh()
 
     def lists_all(self, repository: Repository) -> bool:
-        """Return whether `releases` last returned all there are."""
+        """Return whether the last `releases` was complete."""
         return self._listing(repository).complete
 
     async def release(self, repository: Repository, tag: str) -> GitHubRelease | None:
-        """
-        Return the published release called *tag*, as it is now; None if there is none.
-        """
+        """Request the published release called *tag*; return None if there is none."""
         url = self._url(repository, f"tags/{quote(tag, safe='')}")
         allowed = (HTTPStatus.OK, HTTPStatus.NOT_FOUND)
         async with self._api.request("GET", url, allowed=allowed) as response:
@@ -85,7 +83,10 @@ class GitHub:
 
     async def find(self, repository: Repository, tag: str) -> GitHubRelease:
         """
-        Return the release called *tag*, without a request if it was listed already.
+        Return the release called *tag*, without a request if it was listed before.
+
+        Raises:
+            RemoteError: there is no such release.
         """
         listed = self._listing(repository).releases
         known = next((release for release in listed if release.tag == tag), None)
@@ -101,7 +102,7 @@ class GitHub:
         into: Path,
         progress: Progress = lambda done, total: None,
     ) -> None:
-        """Stream an asset to *into*; its storage never gets to see the token."""
+        """Stream an asset to *into*; the storage behind GitHub never gets the token."""
         await download(
             self._api.store,
             self._url(repository, f"assets/{asset.id}"),
@@ -133,7 +134,7 @@ class GitHub:
             return await http.read(response, limit, asset.name)
 
     async def upload(self, release: GitHubRelease, name: str, text: str) -> None:
-        """Add a text file to *release*, where the release itself says it goes."""
+        """Upload a text file to *release*, at its `upload_url`."""
         async with self._api.request(
             "POST",
             self._upload_url(release).update_query(name=name),
@@ -141,10 +142,10 @@ class GitHub:
             headers={**JSON, "Content-Type": "text/plain"},
             body=text.encode(),
         ) as response:
-            await http.read(response, LARGEST_COMPLAINT)
+            await http.read(response, LARGEST_ERROR)
 
     def _upload_url(self, release: GitHubRelease) -> URL:
-        # A URI template (RFC 6570): the query it proposes is ours to fill in.
+        # Without the template's `{?name,label}`.
         text = release.upload_url.partition("{")[0]
         try:
             url = URL(text)
@@ -169,7 +170,7 @@ class GitHub:
 
         if repository not in self._listings:
             anonymous = isinstance(self._api.account.credentials, Anonymous)
-            spacing = UNSEEN_SPACING if anonymous else 0.0
+            spacing = ANONYMOUS_SPACING if anonymous else 0.0
             self._listings[repository] = Listing(ask, self._clock.monotonic, spacing)
         return self._listings[repository]
 
@@ -193,18 +194,18 @@ class GitHub:
 
 
 PER_PAGE = 100
-"""The most that GitHub puts on a page."""
+"""GitHub's maximum per page."""
 
 MOST_PAGES = 100
-"""GitHub lists no more than 10,000 releases."""
+"""GitHub lists at most 10,000 releases."""
 
 FULL_CHECK = 600.0
-"""Seconds after which the pages behind the first are asked for again."""
+"""Seconds after which all pages are requested again."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListingPage:
-    """A page of a listing; `etag` names this state of it."""
+    """A page of a listing, with its ETag; `last` if no page follows."""
 
     releases: tuple[GitHubRelease, ...]
     etag: str
@@ -212,19 +213,19 @@ class ListingPage:
 
 
 Ask = Callable[[int, ListingPage | None], Awaitable[ListingPage]]
-"""Fetch a page by number; return the very page given if it is unchanged."""
+"""Requests a page by number; returns the given page itself if it is unchanged."""
 
 
 class Listing:
     """
-    The list of all releases of one repository.
+    Cache of the list of all releases of a repository.
 
-    New releases appear on the first page, so a poll asks for that one alone:
-    while nothing happens it costs one answer of 304, which is not billed. The
-    other pages are asked about when the first changed, and now and then.
+    New releases appear on the first page, so a poll requests that one alone: a 304 is
+    not counted against the rate limit. The other pages are requested when the first has
+    changed, and every `FULL_CHECK` seconds.
 
     Args:
-        spacing: Seconds for which an answer is good enough.
+        spacing: Minimum seconds between two requests.
     """
 
     def __init__(
@@ -241,8 +242,8 @@ class Listing:
     @property
     def releases(self) -> tuple[GitHubRelease, ...]:
         """
-        The releases as last seen, newest first; a release that moved between pages
-        once.
+        The releases last listed, newest first, each once: a release may move to
+        another page between two requests.
         """
         seen = {
             release.id: release for page in self._pages for release in page.releases
@@ -251,15 +252,15 @@ class Listing:
 
     @property
     def complete(self) -> bool:
-        """True unless there are more releases than GitHub lists."""
+        """Whether GitHub listed all releases."""
         return not self._pages or self._pages[-1].last
 
     async def refresh(self) -> tuple[GitHubRelease, ...]:
         """
-        Ask what changed.
+        Request what may have changed, and return all releases.
 
         Raises:
-            RemoteError: GitHub did not answer; what was known stays.
+            RemoteError: GitHub failed; `releases` stays as it was.
         """
         async with self._lock:
             if self._pages and self._monotonic() - self._asked < self._spacing:
@@ -300,10 +301,10 @@ class Repository(NamedTuple):
     @classmethod
     def named(cls, owner: str, name: str) -> Self:
         """
-        Check what a URL says.
+        Return the repository that a URL names.
 
         Raises:
-            ConfigError: GitHub gives no such names.
+            ConfigError: GitHub does not allow such names.
         """
         if "@" in owner:
             raise ConfigError(

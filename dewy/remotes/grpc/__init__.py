@@ -1,8 +1,7 @@
 """
-Registries that are asked by gRPC.
+Registries over gRPC.
 
-Importing this loads grpcio without what its C core would write to stderr by itself;
-so nothing else loads it before.
+Import this package before grpcio: it keeps the C core from writing to stderr.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ from functools import cache
 __all__ = ["initialise"]
 
 SETTINGS = {
-    # A refused handshake is ours to tell.
+    # The C core would log failed handshakes, which dewy reports itself.
     "GRPC_VERBOSITY": "NONE",
-    # A child that dewy forks becomes another program at once.
+    # Children of dewy call exec at once, so grpcio need not prepare for forks.
     "GRPC_ENABLE_FORK_SUPPORT": "0",
 }
 
@@ -41,11 +40,10 @@ with _environment():
 @cache
 def initialise() -> None:
     """
-    Initialise grpcio, which reads its settings from the environment then; to be
-    called in a running loop. A second time does nothing.
+    Initialise grpcio with `SETTINGS`, in a running event loop. Idempotent.
 
-    They are there for that moment only, since programs and hooks inherit ours;
-    what the operator has set stands.
+    They are in the environment only meanwhile, for programs and hooks inherit it.
+    Variables that the operator set stay as they are.
     """
     with _environment():
         grpc.aio.init_grpc_aio()

@@ -1,4 +1,4 @@
-"""The client of a `dewy.RegistryService`, and the errors of its calls."""
+"""Client of a `dewy.RegistryService`, and the errors of its calls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from yarl import URL
 from ...errors import DewyError, NoRelease, RateLimited, RemoteError
 from .. import Clients
 from ..env_proxy import LOGIN, shown
-from ..http import LONGEST_STAY_AWAY, wants_login
+from ..http import MAX_RETRY_AFTER, wants_login
 from . import initialise
 from .endpoint import GRPCTarget, proxy_of, proxy_options
 from .registry_pb2 import CurrentRequest, CurrentResponse, ReportRequest
@@ -24,14 +24,14 @@ __all__ = ["RegistryClient", "connect"]
 Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
 
 LARGEST = 4 << 20
-"""Bytes of an answer."""
+"""Maximum bytes of a response."""
 
 TOO_LARGE = "message larger than max"
-"""The words of gRPC's libraries for a message above their limit."""
+"""Part of the details of RESOURCE_EXHAUSTED for a message above the limit."""
 
 PUSHBACK = "grpc-retry-pushback-ms"
 
-# The C core's messages about a connection that it could not make, in this order.
+# Parts of the C core's details about a failed connection: the first match counts.
 _UNREACHABLE = (
     (
         "WRONG_VERSION_NUMBER",
@@ -73,8 +73,8 @@ def refusal(
     """
     Return the error for a call of *endpoint* that ended with *code*.
 
-    *details* are looked at only where they are our own C core's; what a server
-    sends is never quoted.
+    *details* only serve to recognise errors of the C core; none are quoted, for they
+    may come from the server.
     """
     where = str(endpoint)
     if code is StatusCode.RESOURCE_EXHAUSTED and TOO_LARGE in details.lower():
@@ -104,7 +104,7 @@ def _unavailable(endpoint: GRPCTarget, details: str) -> str:
     for sign, meaning in _UNREACHABLE:
         if sign.lower() in details.lower():
             return f"{meaning}, through {shown(proxy)}" if proxy else meaning
-    return f"closed the connection: {_doubt(endpoint)}"
+    return f"closed the connection: {_hint(endpoint)}"
 
 
 def _refused_by(proxy: URL, details: str) -> str:
@@ -112,8 +112,8 @@ def _refused_by(proxy: URL, details: str) -> str:
     return f"could not be reached: {shown(proxy)} does not connect to it{login}"
 
 
-def _doubt(endpoint: GRPCTarget) -> str:
-    """Return a guess at what a server may have missed that would not say so."""
+def _hint(endpoint: GRPCTarget) -> str:
+    """Return the likely reason of a server that closed a connection without a word."""
     if not endpoint.tls:
         return "does it want TLS? then leave no-tls out"
     if not endpoint.cert:
@@ -122,10 +122,10 @@ def _doubt(endpoint: GRPCTarget) -> str:
 
 
 def _pushback(metadata: Metadata) -> float | None:
-    """Seconds to stay away, as gRPC has servers tell it (proposal A6)."""
+    """Return the seconds before a retry that the server asks for (gRPC proposal A6)."""
     for name, value in metadata:
         if name == PUSHBACK and isinstance(value, str) and value.isdecimal():
-            return min(int(value) / 1000, LONGEST_STAY_AWAY)
+            return min(float(value) / 1000, MAX_RETRY_AFTER)
     return None
 
 
@@ -133,10 +133,10 @@ T = TypeVar("T")
 Call = Callable[..., grpc.aio.UnaryUnaryCall[Any, T]]
 
 DEADLINE = 30.0
-"""Seconds for a call, the connection it may need included."""
+"""Seconds for a call, a new connection included."""
 
 CHANNEL = (
-    # Channels of a kind would share their connection, and how long not to try one.
+    # Else equal channels share a connection and its back-off.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.service_config_disable_resolution", 1),
     ("grpc.max_receive_message_length", LARGEST),
@@ -150,17 +150,16 @@ async def connect(clients: Clients, endpoint: GRPCTarget) -> RegistryClient:
 
 class RegistryClient:
     """
-    A connection, made on first use and made anew after it failed.
+    Client with one channel, opened on first use and again after a failure.
 
-    A new one looks the name up again, reads renewed certificates, and does not
-    wait for the end of the core's own pauses: dewy makes its own between polls.
-    Calls wait for each other.
+    A new channel resolves the name again, reads the present certificates, and skips the
+    C core's back-off, for polls have their own. Calls are made one at a time.
     """
 
     def __init__(self, endpoint: GRPCTarget) -> None:
         self._endpoint = endpoint
         self._channel: grpc.aio.Channel | None = None
-        self._busy = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"<RegistryClient {self._endpoint}>"
@@ -173,20 +172,20 @@ class RegistryClient:
 
     async def current(self, request: CurrentRequest) -> CurrentResponse:
         """
-        Ask which release is current.
+        Call `Current`.
 
         Raises:
-            NoRelease: the server names no release.
-            RemoteError: the server did not answer as it should.
+            NoRelease: the server answered NOT_FOUND: it has no release for this host.
+            RemoteError: the call failed in another way.
         """
         return await self._call(lambda stub: stub.Current, request, self._no_release)
 
     async def report(self, request: ReportRequest) -> None:
         """
-        Report a deployment.
+        Call `Report`.
 
         Raises:
-            RemoteError: the server did not take it.
+            RemoteError: the server did not take the report.
         """
         await self._call(lambda stub: stub.Report, request, self._unknown_release)
 
@@ -196,25 +195,28 @@ class RegistryClient:
         request: object,
         missing: Callable[[], DewyError],
     ) -> T:
-        async with self._busy:
+        async with self._lock:
             channel = self._channel = self._channel or await self._open()
             call = method(RegistryServiceStub(channel))
             try:
-                return await call(request, timeout=DEADLINE)
+                answer: T | None = await call(request, timeout=DEADLINE)
             except grpc.aio.AioRpcError as exc:
                 if exc.code() is grpc.StatusCode.NOT_FOUND:
                     raise missing() from None
                 await self._drop()
                 raise self._refusal(exc) from None
+            if answer is None:  # grpcio could not decode it
+                raise RemoteError(f"{self._endpoint} answered with something malformed")
+            return answer
 
     async def _open(self) -> grpc.aio.Channel:
         initialise()
-        # `dns` also for addresses; without it `unix:1` would be a path.
+        # Without `dns:` a host called `unix` would be taken for a path.
         target = f"dns:///{self._endpoint.address}"
         if not self._endpoint.tls:
             return grpc.aio.insecure_channel(target, self._options())
         try:
-            keys = await asyncio.to_thread(self._endpoint.keys)
+            keys = await self._endpoint.keys()
         except OSError as exc:
             raise RemoteError(f"{exc.filename}: {exc.strerror}") from exc
         credentials = grpc.ssl_channel_credentials(keys.roots, keys.key, keys.chain)

@@ -1,10 +1,12 @@
-"""The endpoint of a gRPC server: keys, authorities and proxy of its connection."""
+"""The address of a gRPC server, and the keys, authorities and proxy for it."""
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -14,6 +16,7 @@ from yarl import URL
 
 from ... import urls
 from ...errors import ConfigError
+from ...ioprocess import brief
 from ..env_proxy import proxy_for
 
 PORT = 443
@@ -25,7 +28,7 @@ _HASHED = re.compile(r"[0-9a-f]{8}\.\d+", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The material of a TLS connection, in PEM; None for what there is not."""
+    """Authorities, certificate chain and key of a TLS connection, in PEM, or None."""
 
     roots: bytes | None = None
     chain: bytes | None = None
@@ -35,17 +38,16 @@ class Keys:
 @dataclass(frozen=True, slots=True)
 class GRPCTarget:
     """
-    A server as its URL names it.
+    A gRPC server as a URL names it.
 
     Attributes:
-        address: `HOST:PORT`, an IPv6 address in brackets.
+        address: `HOST:PORT`, with an IPv6 address in brackets.
 
-        tls: True if the connection is encrypted, and the server has to prove its
-            identity.
+        tls: Whether the connection is encrypted and the server authenticated.
 
-        ca: The file of authorities to trust, "" for the system's.
+        ca: File of the authorities to trust, "" for this host's.
 
-        cert, key: The files of a client certificate, "" for none.
+        cert, key: Files of a client certificate and its key, "" for none.
     """
 
     address: str
@@ -57,6 +59,8 @@ class GRPCTarget:
     @classmethod
     def of(cls, url: SplitResult, options: Mapping[str, str]) -> Self:
         """
+        Return the target in *url* with its *options*.
+
         Raises:
             ConfigError: *url* names no server, or the *options* contradict each
                 other.
@@ -79,79 +83,82 @@ class GRPCTarget:
 
     def validate(self) -> None:
         """
-        Judge the files now; for a thread.
+        Check the files; this blocks.
 
         Raises:
-            ConfigError: a file cannot be read, or is not what it should be.
+            ConfigError: a file cannot be read, or is not of its kind.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if self.ca:
-            with _judged(self.ca, "holds no certificates in PEM form"):
+            with _config_errors(self.ca, "holds no certificates in PEM form"):
                 context.load_verify_locations(self.ca)
         if self.cert:
-            what = "is no certificate in PEM form that fits the key of key="
-            with _judged(self.cert, what):
-                # Without a password it would be asked for at the terminal.
+            problem = "is no certificate in PEM form that fits the key of key="
+            with _config_errors(self.cert, problem):
+                # Without a password OpenSSL would ask for it at the terminal.
                 context.load_cert_chain(self.cert, self.key, password=lambda: "")
 
-    def keys(self) -> Keys:
+    async def keys(self) -> Keys:
         """
-        Read the files, which may have been renewed; for a thread.
+        Read the files, which may have changed since `validate`.
 
         Raises:
-            OSError: a file cannot be read any more.
+            OSError: a file cannot be read, or not in time.
         """
         if not self.tls:
             return Keys()
-        roots = Path(self.ca).read_bytes() if self.ca else system_roots()
+        roots = await _content(self.ca) if self.ca else await _system_roots()
         if not self.cert:
             return Keys(roots)
-        return Keys(roots, Path(self.cert).read_bytes(), Path(self.key).read_bytes())
+        return Keys(roots, await _content(self.cert), await _content(self.key))
+
+
+def _content(file: str) -> Awaitable[bytes]:
+    path = Path(file).absolute()
+    return brief.look(path.parent, Path.read_bytes, path)
+
+
+def _system_roots() -> Awaitable[bytes | None]:
+    stated = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR") or "/"
+    return brief.look(Path(stated).absolute(), system_roots)
 
 
 def system_roots() -> bytes | None:
     """
-    Return the authorities that this host trusts, in PEM; None where it names none.
+    Return the authorities that this host trusts, in PEM; None if it has none.
 
-    `SSL_CERT_FILE` and `SSL_CERT_DIR` count, as for everything else of dewy.
+    `SSL_CERT_FILE` and `SSL_CERT_DIR` take precedence, as elsewhere in dewy.
     """
     paths = ssl.get_default_verify_paths()
     if paths.cafile:
         return Path(paths.cafile).read_bytes()
     if not paths.capath:
         return None
-    # Under the names by which OpenSSL finds them there.
+    # Only those with the names by which OpenSSL finds them.
     found = sorted(Path(paths.capath).iterdir())
     hashed = [path for path in found if _HASHED.fullmatch(path.name)]
     return b"\n".join(path.read_bytes() for path in hashed if path.is_file()) or None
 
 
-class _judged:
-    """
-    The translation of errors in reading *file* into the ConfigError that names it.
-    """
-
-    def __init__(self, file: str, verdict: str) -> None:
-        self._file = file
-        self._verdict = verdict
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, exc: BaseException | None, _: object) -> None:
-        if isinstance(exc, ssl.SSLError):
-            raise ConfigError(f"{self._file} {self._verdict}") from None
-        if isinstance(exc, OSError):
-            raise ConfigError(f"{exc.filename or self._file}: {exc.strerror}") from exc
+@contextmanager
+def _config_errors(file: str, problem: str) -> Iterator[None]:
+    """Turn errors in reading *file* into ConfigError; *problem* is that of OpenSSL."""
+    try:
+        yield
+    except ssl.SSLError:
+        raise ConfigError(f"{file} {problem}") from None
+    except OSError as exc:
+        raise ConfigError(f"{exc.filename or file}: {exc.strerror}") from exc
 
 
 def proxy_of(address: str) -> URL | None:
-    """Return the proxy for a server at *address*, `HOST:PORT`, if there is one."""
+    """Return the proxy for a server at *address*, `HOST:PORT`; None for none."""
     return proxy_for(URL(f"https://{address}"))
 
 
 def proxy_options(address: str) -> tuple[tuple[str, object], ...]:
-    """Return the options of a channel to *address*; the core reads fewer variables."""
+    """Return the proxy options of a channel to *address*."""
+    # Without these the C core would follow fewer variables than dewy does.
     if proxy := proxy_of(address):
         return (("grpc.http_proxy", str(proxy)),)
     return (("grpc.enable_http_proxy", 0),)

@@ -1,4 +1,4 @@
-"""A bucket of Google Cloud Storage through Google's client. Everything here blocks."""
+"""Buckets of Google Cloud Storage through Google's client. All calls block."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
@@ -26,14 +25,14 @@ from google.cloud.storage.exceptions import InvalidResponse
 from ... import urls
 from ...errors import ConfigError, RemoteError
 from ..env_proxy import proxies_for
-from ..http import STANDARD
+from ..http import STANDARD, timestamp
 from ..transfer import Interrupted
 from ..vendor_files import read_by_google
 from . import HASTE, Content, ObjectPage, Stat, gcs_errors
 from .store import ClientStore, quoted
 
 OPTIONS: Mapping[str, str] = {}
-"""The options in the query of every such URL."""
+"""Options in the query of every gs:// URL, with their defaults."""
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", re.ASCII)
 
@@ -48,10 +47,10 @@ class GCSLocation:
     @classmethod
     def read(cls, url: SplitResult, allowed: Mapping[str, str] = OPTIONS) -> Self:
         """
-        Take *url* apart, in whose query the options *allowed* may stand.
+        Parse *url*, whose query may have the options *allowed*.
 
         Raises:
-            ConfigError: *url* names no bucket, or has another option.
+            ConfigError: *url* lacks a bucket, or has another option.
         """
         urls.options(url, allowed)
         if not _BUCKET.fullmatch(url.netloc):
@@ -66,12 +65,12 @@ class GCSLocation:
 
     @property
     def name(self) -> str:
-        """Differs between buckets, whatever their path."""
+        """A unique name of the bucket, whatever the path."""
         return f"gs {self.bucket}"
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that `open` may read."""
+        """Files that `open` may read."""
         return read_by_google(os.environ)
 
     def url(self, key: str) -> str:
@@ -80,18 +79,18 @@ class GCSLocation:
 
     def open(self) -> GCSStore:
         """
-        Open the bucket; this reads files, and may ask for credentials.
+        Open the bucket; this reads files, and may request credentials.
 
         Raises:
-            ConfigError: the credentials cannot be as configured.
+            ConfigError: GOOGLE_APPLICATION_CREDENTIALS is of no use.
         """
         return GCSStore(self.bucket)
 
 
-WAIT = (STANDARD.connect, STANDARD.silence)
+TIMEOUT = (STANDARD.connect, STANDARD.silence)
 
-# No retries here: the caller knows what is asked, and for how long.
-ONCE = {"timeout": WAIT, "retry": None}
+# Retries are up to the caller, who knows what is idempotent.
+ONCE = {"timeout": TIMEOUT, "retry": None}
 
 FIELDS = (
     "items(name,size,generation,updated,timeCreated,md5Hash,crc32c),"
@@ -100,7 +99,7 @@ FIELDS = (
 PAGE = 1000
 
 REFRESH = 300
-"""Seconds that a new token may take to come: those of Google's client."""
+"""Seconds for a new token: the default of Google's client."""
 
 ABSENT = frozenset({404})
 CONFLICT = frozenset({412})
@@ -108,10 +107,10 @@ CONFLICT = frozenset({412})
 
 class GCSStore(ClientStore):
     """
-    A bucket.
+    A bucket of Google Cloud Storage.
 
     Raises:
-        ConfigError: the credentials cannot be as configured.
+        ConfigError: GOOGLE_APPLICATION_CREDENTIALS is of no use.
     """
 
     def __init__(self, bucket: str) -> None:
@@ -120,7 +119,7 @@ class GCSStore(ClientStore):
         try:
             self._client()
         except DefaultCredentialsError as exc:
-            # Without a key file they come from a server that may yet answer.
+            # Otherwise they are those of a metadata server, which may answer later.
             if os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
                 raise ConfigError(
                     f"{self}: GOOGLE_APPLICATION_CREDENTIALS names no file with"
@@ -153,8 +152,8 @@ class GCSStore(ClientStore):
 
     def piece(self, stat: Stat, offset: int, length: int) -> bytes:
         with self._asking(ABSENT | CONFLICT) as client:
-            into = Hasty()
-            with suppress(Slow):
+            into = TimedSink(length)
+            with suppress(StopDownload):
                 client.bucket(self._bucket).blob(stat.key).download_to_file(
                     into,
                     start=offset,
@@ -165,6 +164,8 @@ class GCSStore(ClientStore):
                     **ONCE,
                 )
             content = into.getvalue()
+            if len(content) > length:
+                raise RemoteError(f"{self} sent more than the {length} bytes asked for")
             if len(content) != length and not into.slow:
                 raise Interrupted(f"{self} sent {len(content)} of {length} bytes")
             return content
@@ -173,7 +174,7 @@ class GCSStore(ClientStore):
     def read(self, key: str, limit: int) -> Content | None:
         with self._asking(ABSENT) as client:
             blob = client.bucket(self._bucket).blob(key)
-            into = Limited(limit, f"{key} in {self}")
+            into = LimitedSink(limit, f"{key} in {self}")
             blob.download_to_file(into, raw_download=True, **ONCE)
             return Content(into.getvalue(), _version(blob), _now())
         return None
@@ -207,86 +208,91 @@ class GCSStore(ClientStore):
     def _connect(self) -> Any:
         emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
         if emulator and "://" not in emulator:
-            # The form that Google's client for Go takes, and that for Python does not.
+            # HOST:PORT, as for Google's client for Go; that for Python wants a URL.
             return _Client(client_options={"api_endpoint": f"http://{emulator}"})
         return _Client(project=os.environ.get("GOOGLE_CLOUD_PROJECT") or None)
 
 
 class _Client(storage.Client):  # type: ignore[misc]  # without types
-    """Google's client, with a session of dewy's."""
+    """Google's client with a session of dewy."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        # It would look the bucket up, to name it in traces.
+        # Else it requests the metadata of each bucket, for traces.
         self._bucket_metadata_cache = None
         self._http_internal = _Session(self._credentials, refresh_timeout=REFRESH)
         self._http_internal.configure_mtls_channel(self._client_cert_source)
 
 
 class _Session(AuthorizedSession):  # type: ignore[misc]  # without types
-    """Google's session, with proxies chosen as all of dewy does, not as requests."""
+    """Google's session with dewy's rules for proxies, redirects and logins."""
 
     def __init__(self, credentials: Any, **options: Any) -> None:
         super().__init__(credentials, **options)
-        # Else a `.netrc` with an entry for the host replaces Google's token.
-        self.auth = _as_it_is
-        self.hooks["response"].append(_hear)
+        # Else requests replaces Google's token by a login from `.netrc`.
+        self.auth = _unchanged
+        self.hooks["response"].append(_on_response)
 
     def merge_environment_settings(self, url: str, *given: Any) -> dict[str, Any]:
         found: dict[str, Any] = super().merge_environment_settings(url, *given)
         return found | {"proxies": proxies_for(url)}
 
 
-def _as_it_is(request: Any) -> Any:
+def _unchanged(request: Any) -> Any:
     return request
 
 
 _date: ContextVar[str] = ContextVar("date", default="")
-"""The date of the last answer to this thread."""
+"""`Date` of the last answer in this context."""
 
 
-def _hear(response: Any, *args: object, **kwargs: object) -> None:
-    # Only here are the headers of an answer to be seen.
+def _on_response(response: Any, *args: object, **kwargs: object) -> None:
+    # Google's client does not expose the headers of an answer.
     _date.set(response.headers.get("Date", ""))
     if response.is_redirect and response.url.startswith("https:"):
         target = urljoin(response.url, response.headers["Location"])
         if target.startswith("http:"):
             raise gcs_errors.Downgraded
     if response.status_code == HTTPStatus.UNAUTHORIZED:
-        # Google's client asks for a new token and forgets the answer: read to the end,
-        # it gives its connection back.
+        # Google's client drops the answer and asks for a new token; once read, the
+        # answer releases its connection.
         _ = response.content
 
 
 def _now() -> float | None:
-    try:
-        return parsedate_to_datetime(_date.get()).timestamp()
-    except ValueError:
-        return None
+    return timestamp(_date.get())
 
 
-class Slow(Exception):
-    """Signal that a download is slow."""
+class StopDownload(Exception):
+    """Signal to end a download early."""
 
 
-class Hasty(io.BytesIO):
-    """A sink for what comes within `HASTE`."""
+class TimedSink(io.BytesIO):
+    """A buffer that stops a download after `HASTE`, or beyond *length* bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, length: int) -> None:
         super().__init__()
+        self._length = length
         self._until = time.monotonic() + HASTE
         self.slow = False
 
     def write(self, data: Any, /) -> int:
         written = super().write(data)
+        if self.tell() > self._length:
+            raise StopDownload
         if time.monotonic() > self._until:
             self.slow = True
-            raise Slow
+            raise StopDownload
         return written
 
 
-class Limited(io.BytesIO):
-    """A sink that takes so many bytes and no more."""
+class LimitedSink(io.BytesIO):
+    """
+    A buffer of at most *limit* bytes.
+
+    Raises:
+        RemoteError: on a write beyond it.
+    """
 
     def __init__(self, limit: int, what: str) -> None:
         super().__init__()
@@ -300,7 +306,7 @@ class Limited(io.BytesIO):
 
 
 def _version(blob: Any) -> str:
-    # Not what `str` makes of none: it is told by whatever answers in Google's place.
+    # `int` fails on None, which another server in Google's place may cause.
     return str(int(blob.generation))
 
 
@@ -317,19 +323,20 @@ def _stat(blob: Any) -> Stat:
 
 ATTEMPTS = 3
 PERSISTED = 308
-"""The status of a piece that was kept while more are to come."""
+"""Status of a stored piece of an unfinished upload ("Resume Incomplete")."""
 
 _RANGE = re.compile(r"bytes=0-(\d+)", re.ASCII)
 
 
 class ResumableUpload:
     """
-    The upload of one object.
+    A resumable upload (cloud.google.com/storage/docs/resumable-uploads).
 
     Args:
-        asking: Gives the client, and turns what it raises into RemoteError.
+        asking: Makes a context that yields the client and turns its errors into
+            RemoteError.
 
-        begin: The URL where uploads to the bucket begin.
+        begin: The URL at which uploads to the bucket begin.
     """
 
     def __init__(
@@ -340,7 +347,7 @@ class ResumableUpload:
         self._done = 0
         self._piece = 0
         self._broken = False
-        self._told: Mapping[str, Any] | None = None
+        self._finished: Mapping[str, Any] | None = None
         headers = {
             "X-Upload-Content-Type": "application/octet-stream",
             "X-Upload-Content-Length": str(size),
@@ -349,7 +356,7 @@ class ResumableUpload:
         self._url = answer.headers["Location"]
 
     def write(self, piece: bytes) -> None:
-        """Send *piece*; after a failure, what of it was not kept yet."""
+        """Send *piece*; after an interruption, the part of it that was not stored."""
         failures = 0
         while self._done < self._piece + len(piece):
             try:
@@ -361,19 +368,19 @@ class ResumableUpload:
         self._piece = self._done
 
     def finish(self) -> str:
-        if self._told is None:
-            self._recall()
-        if self._told is None:
-            raise Interrupted(f"only {self._done} of {self._size} bytes were kept")
-        return str(self._told["generation"])
+        if self._finished is None:
+            self._query_status()
+        if self._finished is None:
+            raise Interrupted(f"only {self._done} of {self._size} bytes were stored")
+        return str(self._finished["generation"])
 
     def abort(self) -> None:
-        # 499 is how Google says that it has forgotten it.
+        # 499 is Google's answer to a successful cancellation.
         self._ask("DELETE", self._url, (204, 404, 499))
 
     def _send(self, piece: bytes) -> None:
         if self._broken:
-            self._recall()
+            self._query_status()
         if self._done < self._piece:
             raise RemoteError("the part already uploaded has been lost")
         content = piece[self._done - self._piece :]
@@ -383,36 +390,36 @@ class ResumableUpload:
             self._put(content, f"bytes {self._done}-{last}/{self._size}")
             self._broken = False
 
-    def _recall(self) -> None:
-        """Ask how much was kept."""
+    def _query_status(self) -> None:
+        """Ask how much is stored."""
         self._put(b"", f"bytes */{self._size}")
 
-    def _put(self, content: bytes, which: str) -> None:
+    def _put(self, content: bytes, content_range: str) -> None:
         answer = self._ask(
             "PUT",
             self._url,
             (200, 201, PERSISTED),
             data=content,
-            headers={"Content-Range": which},
+            headers={"Content-Range": content_range},
         )
         if answer.status_code == PERSISTED:
-            kept = _RANGE.fullmatch(answer.headers.get("Range", ""))
-            self._done = int(kept[1]) + 1 if kept else 0
+            stored = _RANGE.fullmatch(answer.headers.get("Range", ""))
+            self._done = int(stored[1]) + 1 if stored else 0
         else:
-            self._told = json.loads(answer.content)
+            self._finished = json.loads(answer.content)
             self._done = self._size
 
     def _ask(
-        self, method: str, url: str, expected: tuple[int, ...], **said: Any
+        self, method: str, url: str, expected: tuple[int, ...], **options: Any
     ) -> Any:
         with self._asking() as client:
             answer = client._http.request(
                 method,
                 url,
-                timeout=(STANDARD.connect, STANDARD.silence),
+                timeout=TIMEOUT,
                 allow_redirects=False,
-                **said,
+                **options,
             )
             if answer.status_code not in expected:
-                raise InvalidResponse(answer, "not what was asked for")
+                raise InvalidResponse(answer, "unexpected status")
             return answer

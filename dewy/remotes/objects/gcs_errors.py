@@ -1,7 +1,7 @@
 """
 Errors of Google's client, in dewy's own words.
 
-What a server sends is not quoted: it may hold secrets.
+A server's answer is not quoted: it may hold secrets.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ADVICE: Mapping[int, str] = {
 }
 DOWNGRADE = "redirects from https to plain http, where dewy does not go"
 FAILURES = (GoogleAPICallError, InvalidResponse)
-"""The exceptions that carry an answer other than the one asked for."""
+"""Exceptions for unexpected answers."""
 
 BROKEN = (
     ConnectionError,
@@ -45,19 +45,19 @@ BROKEN = (
     TimeoutError,
     urllib3.exceptions.HTTPError,
 )
-"""The exceptions of a connection, beside those of the libraries above it."""
+"""Exceptions of a connection that Google's client lets through."""
 
 
 class Downgraded(Exception):
-    """The server redirects from https to plain http."""
+    """The server redirected from https to plain http."""
 
 
 @contextmanager
 def translated(where: str, expected: frozenset[int] = frozenset()) -> Iterator[None]:
     """
-    Turn what Google's client raises into RemoteError, naming *where*.
+    Turn errors of Google's client into RemoteError, with *where* it was raised.
 
-    An answer whose status is *expected* ends the block quietly.
+    Errors with an *expected* status are suppressed.
     """
     try:
         yield
@@ -65,12 +65,12 @@ def translated(where: str, expected: frozenset[int] = frozenset()) -> Iterator[N
         if status(exc) not in expected:
             raise refusal(where, exc) from None
     except requests.JSONDecodeError:
-        # Of the next kind as well, but no trouble of the connection.
+        # A RequestException, but not of the connection.
         raise
     except Downgraded:
         raise RemoteError(f"{where} {DOWNGRADE}") from None
     except (auth.GoogleAuthError, requests.RequestException, *BROKEN) as exc:
-        raise complaint(where, exc) from None
+        raise failure(where, exc) from None
 
 
 def status(exc: BaseException) -> int:
@@ -81,7 +81,7 @@ def status(exc: BaseException) -> int:
 
 
 def refusal(where: str, exc: BaseException) -> RemoteError:
-    """Return the error for an answer that is not the one asked for."""
+    """Return the error for an unexpected answer."""
     response: Any = getattr(exc, "response", None)
     headers = getattr(response, "headers", None) or {}
     number = status(exc)
@@ -93,8 +93,8 @@ def refusal(where: str, exc: BaseException) -> RemoteError:
     return refused
 
 
-def complaint(where: str, exc: BaseException) -> RemoteError:
-    """Return the error for a request that got no answer."""
+def failure(where: str, exc: BaseException) -> RemoteError:
+    """Return the error for a request without an answer."""
     match exc:
         case auth.DefaultCredentialsError():
             return NoCredentials(f"{where}: found no credentials; {CREDENTIALS}")

@@ -1,4 +1,4 @@
-"""A bucket of S3 through boto3. Everything here blocks."""
+"""Buckets of S3 through boto3. All calls block."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -24,7 +23,7 @@ from botocore.exceptions import ConfigParseError
 from ... import __version__, urls
 from ...errors import ConfigError, RemoteError
 from ..env_proxy import proxies_for
-from ..http import STANDARD
+from ..http import STANDARD, timestamp
 from ..transfer import Interrupted
 from ..vendor_files import read_by_boto3
 from . import HASTE, Content, ObjectPage, Stat, s3_errors
@@ -32,7 +31,7 @@ from .s3_errors import ABSENT, CONFLICT
 from .store import ClientStore, quoted
 
 OPTIONS: Mapping[str, str] = {"endpoint": "", "region": ""}
-"""The options in the query of every such URL."""
+"""Options in the query of every s3:// URL, with their defaults."""
 
 _REGION = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?", re.ASCII)
 _BUCKET = re.compile(r"[a-zA-Z0-9][\w.-]{1,253}[a-zA-Z0-9]", re.ASCII)
@@ -44,7 +43,7 @@ class S3Location:
     A bucket, and a prefix or a key in it.
 
     Attributes:
-        endpoint: The URL of what is not Amazon's, or "".
+        endpoint: URL of a service other than Amazon's, or "".
     """
 
     region: str
@@ -55,21 +54,21 @@ class S3Location:
     @classmethod
     def read(cls, url: SplitResult, allowed: Mapping[str, str] = OPTIONS) -> Self:
         """
-        Take *url* apart, in whose query the options *allowed* may stand.
+        Parse *url*, whose query may have the options *allowed*.
 
         Raises:
-            ConfigError: *url* names no region or no bucket, or has another option.
+            ConfigError: *url* lacks a region or a bucket, or has another option.
         """
         chosen = urls.options(url, allowed)
         region = chosen["region"] or url.netloc
         bucket, _, path = unquote(url.path).strip("/").partition("/")
-        for what, text, form in (
+        for part, text, form in (
             ("region", region, _REGION),
             ("bucket", bucket, _BUCKET),
         ):
             if not form.fullmatch(text):
                 raise ConfigError(
-                    f"{urls.redact(url.geturl())} names no {what}"
+                    f"{urls.redact(url.geturl())} names no {part}"
                     " (it is s3://REGION/BUCKET/PREFIX)"
                 )
         return cls(region, bucket, path.strip("/"), _endpoint(chosen["endpoint"]))
@@ -80,12 +79,12 @@ class S3Location:
 
     @property
     def name(self) -> str:
-        """Differs between buckets, whatever their path."""
+        """A unique name of the bucket, whatever the path."""
         return f"s3 {self.region} {self.bucket} {self.endpoint}"
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that `open` may read."""
+        """Files that `open` may read."""
         return read_by_boto3(os.environ)
 
     def url(self, key: str) -> str:
@@ -96,10 +95,10 @@ class S3Location:
 
     def open(self) -> S3Store:
         """
-        Open the bucket; this reads files, and may ask for credentials.
+        Open the bucket; this reads files, and may request credentials.
 
         Raises:
-            ConfigError: the region or the credentials cannot be as configured.
+            ConfigError: the region is unknown, or boto3's configuration is invalid.
         """
         return S3Store(self.region, self.bucket, self.endpoint, shown=str(self))
 
@@ -121,27 +120,27 @@ def _endpoint(text: str) -> str:
 
 
 SUMS = {"ChecksumSHA256": "sha256", "ChecksumCRC32": "crc32"}
-"""The digests that may be told of a whole object, and the names of their algorithms."""
+"""Digests of whole objects in S3's answers, and their algorithms."""
 
 WHOLE = "FULL_OBJECT"
 
 CHUNK = 16 << 10
-"""Bytes that are read at a time: few, for they may be slow."""
+"""Bytes read at a time: few, so that slow ones do not outlast `HASTE`."""
 
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-"""Variables in which boto3 looks for the URL of what is not Amazon's."""
+"""Variables from which boto3 takes the URL of a service other than Amazon's."""
 
 
-# The logger tells on each start where credentials were found.
+# At INFO it logs at each start where it found credentials.
 logging.getLogger("botocore.credentials").setLevel(logging.WARNING)
 
 
 class S3Store(ClientStore):
     """
-    A bucket.
+    A bucket of S3.
 
     Raises:
-        ConfigError: the region or the credentials cannot be as configured.
+        ConfigError: the region is unknown, or boto3's configuration is invalid.
     """
 
     def __init__(self, region: str, bucket: str, endpoint: str, *, shown: str) -> None:
@@ -149,18 +148,18 @@ class S3Store(ClientStore):
         self._region = region
         self._bucket = bucket
         self._endpoint = endpoint
-        # A broken file, of others than dewy, is told when the bucket is asked.
+        # A malformed file of boto3 is reported by the first request.
         with s3_errors.configured(shown), suppress(ConfigParseError):
             self._client()
 
     def page(self, prefix: str, delimiter: str, more: str) -> ObjectPage:
-        asked = {"Prefix": prefix, "Delimiter": delimiter, "ContinuationToken": more}
-        said = {name: value for name, value in asked.items() if value}
+        query = {"Prefix": prefix, "Delimiter": delimiter, "ContinuationToken": more}
+        given = {name: value for name, value in query.items() if value}
         with self._asking() as client:
-            answer = client.list_objects_v2(Bucket=self._bucket, **said)
+            answer = client.list_objects_v2(Bucket=self._bucket, **given)
         more = answer.get("NextContinuationToken", "")
         if answer.get("IsTruncated") and not more:
-            raise RemoteError(f"{self} lists only a part, and not how to get the rest")
+            raise RemoteError(f"{self} lists only a part, without a token for the rest")
         return ObjectPage(
             tuple(_listed(entry) for entry in answer.get("Contents", ())),
             tuple(entry["Prefix"] for entry in answer.get("CommonPrefixes", ())),
@@ -189,7 +188,9 @@ class S3Store(ClientStore):
                 Range=f"bytes={offset}-{offset + length - 1}",
                 IfMatch=stat.version,
             )
-            content, ended = _hasty(answer, length)
+            content, ended = _read_for(HASTE, answer, length)
+            if len(content) > length:
+                raise RemoteError(f"{self} sent more than the {length} bytes asked for")
             if ended and len(content) != length:
                 raise Interrupted(f"{self} sent {len(content)} of {length} bytes")
             return content
@@ -213,7 +214,7 @@ class S3Store(ClientStore):
 
     def put_if(self, key: str, value: bytes, version: str) -> str | None:
         condition = {"IfMatch": version} if version else {"IfNoneMatch": "*"}
-        # An object that is gone meanwhile answers 404 to If-Match.
+        # If-Match for an object that was deleted is answered by 404.
         with self._asking(CONFLICT | {"NoSuchKey"}) as client:
             answer = client.put_object(
                 Bucket=self._bucket, Key=key, Body=value, **condition
@@ -271,7 +272,7 @@ class S3Upload:
         try:
             self._send(piece)
         except Interrupted:
-            # A part that arrived after all is replaced by itself.
+            # Idempotent: if the part did arrive, it is replaced by itself.
             self._send(piece)
 
     def _send(self, piece: bytes) -> None:
@@ -296,7 +297,7 @@ class S3Upload:
 
 
 def _session() -> Any:
-    # Clients of one loader share what describes S3, which takes 12 MB.
+    # Clients with one loader share the description of S3, which takes 12 MB.
     core = botocore.session.get_session()
     core.register_component("data_loader", _loader())
     return boto3.session.Session(botocore_session=core)
@@ -308,18 +309,18 @@ def _loader() -> Any:
 
 
 def _config(foreign: bool, proxies: dict[str, str]) -> Config:
-    # Other vendors' stores may know neither Amazon's host names nor its checksums.
+    # Other vendors may support neither host names by bucket nor Amazon's checksums.
     sums = "when_required" if foreign else "when_supported"
     return Config(
         connect_timeout=STANDARD.connect,
         read_timeout=STANDARD.silence,
-        # No retries here: the caller knows what is asked, and for how long.
+        # Retries are up to the caller, who knows what is idempotent.
         retries={"total_max_attempts": 1, "mode": "standard"},
         max_pool_connections=32,
         request_checksum_calculation=sums,
         response_checksum_validation=sums,
         s3={"addressing_style": "path" if foreign else "auto"},
-        # Empty for none; botocore itself reads `NO_PROXY` in another way.
+        # Never None, or botocore would apply its own rules for `NO_PROXY`.
         proxies=proxies,
         user_agent_extra=f"dewy/{__version__}",
     )
@@ -329,7 +330,7 @@ def _require_known(session: Any, region: str, shown: str) -> None:
     try:
         session.get_partition_for_region(region)
     except Exception as exc:
-        # Only the name of the exception is the same in all releases of boto3.
+        # Its module differs between releases of boto3.
         if type(exc).__name__ != "UnknownRegionError":
             raise
         raise ConfigError(
@@ -343,7 +344,7 @@ def _listed(entry: Mapping[str, Any]) -> Stat:
 
 
 def _sums(answer: Mapping[str, Any]) -> dict[str, bytes]:
-    # Else it may be a sum of the sums of parts, and not every store marks those.
+    # Others may be digests of the digests of parts, which not every store marks.
     if answer.get("ChecksumType") != WHOLE:
         return {}
     found = {name: answer.get(field) for field, name in SUMS.items()}
@@ -351,19 +352,22 @@ def _sums(answer: Mapping[str, Any]) -> dict[str, bytes]:
 
 
 def _whole(answer: Mapping[str, Any]) -> bytes:
-    # The body as its own context would hand out what raises foreign exceptions.
+    # Not `with body`: that yields the raw stream, with exceptions of urllib3.
     with closing(answer["Body"]) as body:
         content: bytes = body.read()
     return content
 
 
-def _hasty(answer: Mapping[str, Any], length: int) -> tuple[bytearray, bool]:
-    """Return what comes of *length* bytes within `HASTE`, and whether that is all."""
-    # Of its size from the beginning: what grows is copied, and takes twice the room.
+def _read_for(
+    seconds: float, answer: Mapping[str, Any], length: int
+) -> tuple[bytearray, bool]:
+    """Return the bytes within *seconds*, and whether the answer has ended."""
+    # Allocated at once: a buffer that grows is copied, and takes twice the memory.
     content, done, ended = bytearray(length), 0, True
-    until = time.monotonic() + HASTE
+    until = time.monotonic() + seconds
     with closing(answer["Body"]) as body:
-        while chunk := body.read(CHUNK):
+        # A store that ignores the range sends the whole object.
+        while done <= length and (chunk := body.read(CHUNK)):
             content[done : done + len(chunk)] = chunk
             done += len(chunk)
             if time.monotonic() > until and done < length:
@@ -374,8 +378,4 @@ def _hasty(answer: Mapping[str, Any], length: int) -> tuple[bytearray, bool]:
 
 
 def _date(answer: Mapping[str, Any]) -> float | None:
-    stated = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
-    try:
-        return parsedate_to_datetime(stated).timestamp()
-    except ValueError:
-        return None
+    return timestamp(answer["ResponseMetadata"]["HTTPHeaders"].get("date", ""))

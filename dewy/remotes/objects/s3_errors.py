@@ -1,7 +1,7 @@
 """
-Errors of S3 and its client, in dewy's own words.
+Errors of S3 and boto3, in dewy's own words.
 
-What a server sends is not quoted, but for its code: the rest may hold secrets.
+Of a server's answer only the code is quoted: the rest may hold secrets.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ ADVICE: Mapping[str, str] = {
     "ExpiredToken": f"these credentials have expired; {CREDENTIALS}",
     "RequestTimeTooSkewed": _CLOCK,
     "RequestExpired": _CLOCK,
-    "NotImplemented": "it does not know what was asked for",
+    "NotImplemented": "the store does not support this request",
     "403": "these credentials are not permitted; the bucket's policy or IAM says so",
 }
 RENEWABLE = frozenset(
     {
-        "400",  # to HEAD, which has no room for ExpiredToken
+        "400",  # HEAD has no body that could say ExpiredToken
         "ExpiredToken",
         "ExpiredTokenException",
         "InvalidToken",
         "TokenRefreshRequired",
     }
 )
-"""Refusals of credentials, beside 401 and 403."""
+"""Codes of refused credentials, beside the status 401 and 403."""
 
 ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
 CONFLICT = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412"})
@@ -85,8 +85,8 @@ NOT_FOUND_CREDENTIALS = (
 
 
 def code(exc: aws.ClientError) -> str:
-    """Return the error's name, as S3 has it; a status where there was no more."""
-    # None of an answer without a body.
+    """Return S3's code for the error; the status for an answer without a body."""
+    # `Code` may be None.
     stated = str(exc.response.get("Error", {}).get("Code") or "")
     return stated if re.fullmatch(r"[A-Za-z0-9.]{1,64}", stated, re.ASCII) else ""
 
@@ -99,9 +99,9 @@ def status(exc: aws.ClientError) -> int:
 @contextmanager
 def translated(where: str, expected: frozenset[str] = frozenset()) -> Iterator[None]:
     """
-    Turn what boto3 raises into RemoteError, naming *where*.
+    Turn errors of boto3 into RemoteError, with *where* it was raised.
 
-    An answer whose code is *expected* ends the block quietly.
+    Errors with an *expected* code are suppressed.
     """
     try:
         yield
@@ -111,24 +111,24 @@ def translated(where: str, expected: frozenset[str] = frozenset()) -> Iterator[N
     except NOT_FOUND_CREDENTIALS:
         raise NoCredentials(f"{where}: found no credentials; {CREDENTIALS}") from None
     except aws.BotoCoreError as exc:
-        raise complaint(where, exc) from None
+        raise failure(where, exc) from None
 
 
 @contextmanager
 def configured(where: str) -> Iterator[None]:
-    """Turn what boto3 says of its configuration into ConfigError."""
+    """Turn errors of boto3's configuration into ConfigError."""
     try:
         yield
     except (aws.BotoCoreError, ValueError) as exc:
-        raise ConfigError(_wrong(where, exc)) from None
+        raise ConfigError(_invalid(where, exc)) from None
 
 
-def _wrong(where: str, exc: Exception) -> str:
+def _invalid(where: str, exc: Exception) -> str:
     return f"{where}: the configuration of AWS is wrong: {' '.join(str(exc).split())}"
 
 
 def refusal(where: str, exc: aws.ClientError) -> RemoteError:
-    """Return the error for an answer that is not the one asked for."""
+    """Return the error for an unexpected answer."""
     name, number = code(exc), status(exc)
     metadata = exc.response.get("ResponseMetadata", {})
     headers = {k.title(): v for k, v in metadata.get("HTTPHeaders", {}).items()}
@@ -157,11 +157,11 @@ def _other_region(exc: aws.ClientError, headers: Mapping[str, str]) -> str:
     return f"the bucket is in another region; write {there}"
 
 
-def complaint(where: str, exc: aws.BotoCoreError) -> RemoteError:
-    """Return the error for a request that got no answer."""
+def failure(where: str, exc: aws.BotoCoreError) -> RemoteError:
+    """Return the error for a request without an answer."""
     match exc:
         case aws.ConfigParseError():
-            return RemoteError(_wrong(where, exc))
+            return RemoteError(_invalid(where, exc))
         case aws.SSLError():
             return Distrusted(f"{where} {CERTIFICATE}")
         case aws.ConnectTimeoutError() | aws.ReadTimeoutError():

@@ -1,4 +1,4 @@
-"""An object as the source of a transfer: its pieces, their size, and its digest."""
+"""Objects as sources of transfers: the size of pieces, and the check of digests."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from .store import Stat
 Piece = bytes | bytearray
 
 Ask = Callable[[Stat, int, int], Awaitable[Piece]]
-"""Fetches a piece by its offset and length; fewer bytes if they are slow."""
+"""Returns the piece of an object at an offset; fewer bytes than asked for if slow."""
 
 
 class ObjectSource:
     """
-    The object *stat* in the store *where*, a piece at a time.
+    The object *stat* in the store *where*, fetched in pieces.
 
-    One that was replaced after *stat* is not taken up again.
+    *ask* fails if the object was replaced since.
     """
 
     def __init__(self, where: str, stat: Stat, ask: Ask) -> None:
@@ -49,7 +49,7 @@ class ObjectSource:
         async with aclosing(self._pieces(start)) as pieces:
             yield Stream(start, self._stat.size, pieces)
 
-    async def settle(self, draft: PartialFile) -> None:
+    async def finish(self, file: PartialFile) -> None:
         if not self._check.passed:
             raise RemoteError(
                 f"{self._stat.key} arrived with another {self._check.name}"
@@ -66,14 +66,14 @@ class ObjectSource:
 
 
 LEAST, MOST = 1 << 20, 8 << 20
-"""Bytes of a piece: what a slow line brings in time, and what memory bears."""
+"""Minimum and maximum bytes of a piece, for slow connections and for memory."""
 
-BRISK, SLOW = 2.0, 10.0
-"""Seconds for a piece; the next is twice, or half, as large."""
+FAST, SLOW = 2.0, 10.0
+"""Seconds for a piece, below and above which the next is twice or half as large."""
 
 
 class Pace:
-    """Pieces that take some seconds each, whatever the line."""
+    """Adaptive length of pieces, so that each takes some seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.length = LEAST
@@ -81,7 +81,7 @@ class Pace:
 
     @contextmanager
     def measured(self) -> Iterator[None]:
-        """Bring one piece in the block; what fails counts as slow."""
+        """Measure the transfer of a piece in the block; after a failure, begin anew."""
         began = self._clock()
         try:
             yield
@@ -91,14 +91,14 @@ class Pace:
         self._adapt(self._clock() - began)
 
     def _adapt(self, seconds: float) -> None:
-        if seconds < BRISK:
+        if seconds < FAST:
             self.length = min(2 * self.length, MOST)
         elif seconds > SLOW:
             self.length = max(self.length // 2, LEAST)
 
 
 class Sum(Protocol):
-    """A digest that grows with its input."""
+    """An incremental digest, such as those of hashlib."""
 
     def update(self, piece: bytes | bytearray, /) -> object: ...
 
@@ -106,7 +106,7 @@ class Sum(Protocol):
 
 
 class CRC32:
-    """The checksum of zip and Ethernet, as big-endian bytes."""
+    """CRC-32 (ISO 3309), as big-endian bytes."""
 
     def __init__(self) -> None:
         self._sum = 0
@@ -119,43 +119,41 @@ class CRC32:
 
 
 ORDER = ("sha256", "md5", "crc32c", "crc32")
-"""The algorithms, the strongest first."""
+"""Known algorithms, the strongest first."""
 
 
-def best(known: Iterable[str]) -> str:
-    """Return which of the algorithms *known* to compare; "" for none."""
-    return next((name for name in ORDER if name in known), "")
+def strongest(stated: Iterable[str]) -> str:
+    """Return the strongest known algorithm among *stated*; "" for none."""
+    return next((name for name in ORDER if name in stated), "")
 
 
-def begin(name: str) -> Sum:
-    """Begin a sum, of nothing yet."""
+def new(name: str) -> Sum:
+    """Return a new digest of the algorithm *name*."""
     match name:
         case "crc32":
             return CRC32()
         case "crc32c":
-            # Of Google's own library, without whose store nobody tells this sum.
-            made: Sum = import_module("google_crc32c").Checksum()
-            return made
+            # Part of Google's client; only Google's store states this sum.
+            crc32c: Sum = import_module("google_crc32c").Checksum()
+            return crc32c
         case _:
             return hashlib.new(name, usedforsecurity=False)
 
 
 class DigestCheck:
-    """
-    The comparison of what arrives with the best of the digests that were *stated*.
-    """
+    """Check of received bytes by the strongest of the *stated* digests."""
 
     def __init__(self, stated: Mapping[str, bytes]) -> None:
-        self.name = best(stated)
+        self.name = strongest(stated)
         self._stated = stated.get(self.name)
-        self._sum = begin(self.name) if self.name else None
+        self._sum = new(self.name) if self.name else None
 
     def update(self, piece: bytes | bytearray) -> None:
-        """Take the next *piece*."""
+        """Add the next *piece*."""
         if self._sum is not None:
             self._sum.update(piece)
 
     @property
     def passed(self) -> bool:
-        """True if all that arrived is what was stated, or nothing was stated."""
+        """Whether the digest is the stated one, or none was stated."""
         return self._sum is None or self._sum.digest() == self._stated

@@ -1,8 +1,8 @@
 """
-The interface to an object store, which one class per vendor implements, and their base.
+The interface of an object store, with one implementation per vendor, and their base.
 
-Every method blocks, for as long as one request and its answer take: `Objects`
-runs them in threads, gives them deadlines, and puts them together.
+Every method blocks for one request and its answer: `Objects` runs them in threads, with
+deadlines, and combines them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Reads = Callable[[Mapping[str, str]], tuple[Path, ...]]
 Translated = Callable[[str, frozenset[Any]], AbstractContextManager[None]]
 
 HASTE = 30.0
-"""Seconds after which a piece is taken as far as it has come."""
+"""Seconds after which `ObjectStore.piece` returns the bytes it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,11 @@ class Stat:
     A store's description of an object.
 
     Attributes:
-        version: Differs whenever the object was written; only the store knows
-            what it means.
+        version: An opaque value that changes with the content.
 
-        modified: The time of that write (aware).
+        modified: The time of the last write (aware).
 
-        sums: Digests of the whole by algorithm, where the store tells any.
+        sums: Digests of the whole object by algorithm, as far as the store states any.
     """
 
     key: str
@@ -56,9 +55,9 @@ class ObjectPage:
     A page of a listing.
 
     Attributes:
-        folders: The common beginnings of keys, up to and with the delimiter.
+        folders: The common prefixes of keys, each up to and with the delimiter.
 
-        more: The token to ask for the next page with; "" on the last page.
+        more: The token of the next page; "" on the last page.
     """
 
     objects: tuple[Stat, ...]
@@ -72,7 +71,7 @@ class Content:
     A small object.
 
     Attributes:
-        now: The store's clock as it answered, or None.
+        now: The `Date` of the store's answer, in seconds since the epoch, or None.
     """
 
     value: bytes
@@ -81,18 +80,18 @@ class Content:
 
 
 class Upload(Protocol):
-    """An object on its way; nobody sees it before it is whole."""
+    """An upload in parts; the object appears when it is finished."""
 
     def write(self, piece: bytes) -> None:
-        """Send the next `PIECE` bytes, or, the last time, fewer."""
+        """Send the next *piece*; all but the last have the same length."""
         ...
 
     def finish(self) -> str:
-        """Have it appear; returns its version."""
+        """Complete the upload; return the version of the object."""
         ...
 
     def abort(self) -> None:
-        """Have the store forget what was sent."""
+        """Let the store discard what was sent."""
         ...
 
 
@@ -100,61 +99,66 @@ class ObjectStore(Protocol):
     """
     A bucket.
 
-    Every method raises RemoteError: the store did not do its part; `Interrupted`
-    where the same request may well succeed a moment later, and `AccessRefused`
-    where it may with what the next call reads.
+    Every method raises RemoteError if the store fails: `Interrupted` where the same
+    request may succeed a moment later, `AccessRefused` where it may with what the next
+    call reads: credentials or authorities.
     """
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that the next call may read, as with credentials."""
+        """Files, such as those with credentials, that the next call may read."""
         ...
 
     def page(self, prefix: str, delimiter: str, more: str) -> ObjectPage:
-        """List keys that begin with *prefix*, those with *delimiter* as folders."""
+        """
+        Return a page of the keys that begin with *prefix*; those that hold *delimiter*
+        behind it come as folders.
+
+        Args:
+            more: The token from the page before, "" for the first.
+        """
         ...
 
     def stat(self, key: str) -> Stat | None:
-        """Return the object under *key*, digests included; None if there is none."""
+        """Return the description of *key*, digests included; None if there is none."""
         ...
 
     def piece(self, stat: Stat, offset: int, length: int) -> bytes | bytearray:
         """
-        Return *length* bytes of this version, which must not have been replaced.
+        Return *length* bytes at *offset*; fewer, but at least one, after `HASTE`.
 
-        Fewer, but at least one, where they come so slowly that it takes `HASTE`.
+        Raises:
+            RemoteError: the object was replaced since *stat*.
         """
         ...
 
     def read(self, key: str, limit: int) -> Content | None:
-        """
-        Return the object under *key*, of at most *limit* bytes; None if there is none.
-        """
+        """Return the object *key*, of at most *limit* bytes; None if there is none."""
         ...
 
     def put(self, key: str, value: bytes, kind: str) -> str:
-        """Write an object of the media type *kind*; returns its version."""
+        """Write an object of the media type *kind*; return its version."""
         ...
 
     def put_if(self, key: str, value: bytes, version: str) -> str | None:
         """
-        Write an object if *version* is the present one, "" if there is none.
+        Write an object if *version* is its current one ("" for none); return the new
+        version, or None if another writer was faster.
 
-        Returns the new version, or None where somebody else was first. Never
-        tried twice: an answer that got lost would look like a defeat.
+        Makes one attempt: after a lost answer a second would fail by the first.
         """
         ...
 
     def upload(self, key: str, size: int) -> Upload:
-        """Begin to write an object of *size* bytes."""
+        """Begin the upload of an object of *size* bytes."""
         ...
 
     def delete(self, key: str) -> None:
-        """Remove an object; nothing happens if there is none."""
+        """Remove an object, if there is one."""
         ...
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         ...
 
 
@@ -165,9 +169,9 @@ class Location(Protocol):
     Attributes:
         path: The part of the URL behind the bucket, decoded, without slashes around it.
 
-        name: Differs between buckets, whatever their path.
+        name: A unique name of the bucket, whatever the path.
 
-        files: The files that `open` may read, as with credentials.
+        files: Files, such as those with credentials, that `open` may read.
     """
 
     @property
@@ -194,52 +198,52 @@ class Location(Protocol):
 
 
 def prefix(place: Location) -> str:
-    """Return the prefix of every key of *place*: empty, or up to a slash."""
+    """Return the prefix of all keys of *place*: "", or its path with a slash."""
     return f"{place.path}/" if place.path else ""
 
 
 def quoted(key: str) -> str:
-    """Return *key* as a URL holds it; what needs no quoting stays as it is."""
+    """Return *key* quoted for a URL, as little as possible."""
     return quote(key, safe="/+@:,=!$&'()*;")
 
 
-MOST, WITHIN = 3, 60.0
-"""The number of new clients in so many seconds, whatever is refused."""
+MAX_RENEWALS, WITHIN = 3, 60.0
+"""Maximum number of new clients within so many seconds."""
 
 
 class Renewals:
-    """Times at which a client was let go of, for what it had read was refused."""
+    """Rate limit of the clients that are replaced after a refusal."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._times: deque[float] = deque(maxlen=MOST)
+        self._times: deque[float] = deque(maxlen=MAX_RENEWALS)
 
     def permitted(self) -> bool:
-        """Return whether another one is due, and note it."""
+        """Return whether a client may be replaced now, and count it if so."""
         now = self._clock()
-        if len(self._times) == MOST and now - self._times[0] < WITHIN:
+        if len(self._times) == MAX_RENEWALS and now - self._times[0] < WITHIN:
             return False
         self._times.append(now)
         return True
 
 
 class NoCredentials(RemoteError):
-    """No credentials were found; those that come later are read by another client."""
+    """No credentials were found; a new client may find them later."""
 
 
 class ClientStore(ABC):
     """
-    A bucket behind the client of its vendor, which keeps to what it has read.
+    A bucket behind its vendor's client, which reads credentials and authorities once.
 
-    After a refusal of credentials or of a certificate, the next call makes another.
+    After a refusal of either the next call creates a new client.
 
     Args:
         shown: The bucket, for messages.
 
-        reads: Returns the files that making a client reads, by the environment.
+        reads: Returns the files that the creation of a client reads, by environment.
 
-        translated: Turns what the client raises into RemoteError, naming the bucket;
-            an answer that is expected ends the block quietly.
+        translated: Makes a context that turns the client's errors into RemoteError, and
+            suppresses those with an expected status or code.
     """
 
     def __init__(self, shown: str, reads: Reads, translated: Translated) -> None:
@@ -248,25 +252,25 @@ class ClientStore(ABC):
         self._translated = translated
         self._lock = threading.Lock()
         self._renewals = Renewals()
-        self._made: Any = None
+        self._current: Any = None
 
     def __str__(self) -> str:
         return self._shown
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that the next call reads: none while there is a client."""
-        return () if self._made is not None else self._reads(os.environ)
+        """Files that the next call reads: none while there is a client."""
+        return () if self._current is not None else self._reads(os.environ)
 
     def close(self) -> None:
         with self._lock:
-            if self._made is not None:
-                self._made.close()
-            self._made = None
+            if self._current is not None:
+                self._current.close()
+            self._current = None
 
     @contextmanager
     def _asking(self, expected: frozenset[Any] = frozenset()) -> Iterator[Any]:
-        """Lend the client; the block ends quietly with an answer that is *expected*."""
+        """Yield the client; suppress errors with an *expected* status or code."""
         try:
             with self._translated(self._shown, expected):
                 yield self._client()
@@ -277,10 +281,10 @@ class ClientStore(ABC):
 
     def _client(self) -> Any:
         with self._lock:
-            if self._made is None:
-                self._made = self._connect()
-            return self._made
+            if self._current is None:
+                self._current = self._connect()
+            return self._current
 
     @abstractmethod
     def _connect(self) -> Any:
-        """Make a client; this reads files, and may ask for credentials."""
+        """Create a client; this reads files, and may request credentials."""

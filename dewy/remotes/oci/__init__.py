@@ -1,1 +1,1 @@
-"""Image registries that speak the OCI distribution protocol."""
+"""Image registries with the API of the OCI Distribution Specification."""

@@ -1,9 +1,8 @@
 """
-Requests to an image registry and to its token server, each with a whole answer.
+Requests to an image registry and its token server.
 
-A request is authorised towards the registry's own origin alone. Redirects are
-followed without that, as some registries are many; what another host then says
-about authorisation is not heeded.
+Only requests to the registry's own origin carry credentials. Redirects are followed
+without them, and challenges of other hosts are ignored.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ from .tokens import (
 __all__ = ["RegistryAPI", "RegistryRequest", "RegistryResponse"]
 
 LARGEST_TOKEN = 1 << 20
-"""Bytes of a token server's answer."""
+"""Maximum bytes of a token server's answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +48,9 @@ class RegistryRequest:
     A request to a registry.
 
     Attributes:
-        allowed: The statuses that are answers; any other is a refusal.
+        allowed: The expected statuses; others raise RemoteError.
 
-        limit: The greatest size of the body, in bytes.
+        limit: Maximum bytes of the body.
     """
 
     method: str
@@ -63,7 +62,7 @@ class RegistryRequest:
 
 @dataclass(frozen=True, slots=True)
 class RegistryResponse:
-    """A registry's answer; the body is not read unless the status is `allowed`."""
+    """A registry's response; the body is read only if the status is `allowed`."""
 
     status: int
     headers: CIMultiDictProxy[str]
@@ -73,10 +72,10 @@ class RegistryResponse:
 
 class RegistryAPI:
     """
-    A sender of requests, with credentials where there are any.
+    Sender of requests, with the credentials that are found for a registry.
 
     Args:
-        environ: The environment in which credentials are looked for.
+        environ: The environment, for the search for credentials.
     """
 
     def __init__(
@@ -102,19 +101,19 @@ class RegistryAPI:
         self, reference: Reference, request: RegistryRequest
     ) -> RegistryResponse:
         """
-        Return the answer to *request*, which is about *reference*.
+        Return the response to *request*, which is about *reference*.
 
-        A 401 is answered once, with a new token, and a 403 with a renewed login.
+        After a 401 the request is sent once more with a new token, and after a 403 if
+        the credentials have changed.
 
         Raises:
-            RemoteError: the registry did not answer, or with a status that is not
-                allowed.
+            RemoteError: the registry did not answer, or the status is not allowed.
             RateLimited: the registry limits the rate of requests.
         """
         authorization = self._authorization(reference)
         header = await authorization.header()
         answer = await self._send(reference, request, header)
-        if await _may_help(authorization, header, reference, answer):
+        if await _has_new_authorization(authorization, header, reference, answer):
             answer = await self._send(reference, request, await authorization.header())
         if answer.status not in request.allowed:
             raise _refusal(reference, answer, authorization.found)
@@ -173,7 +172,7 @@ class RegistryAPI:
                     request.url,
                     headers=headers,
                     data=request.body or None,
-                    # A redirect would lead away from the host that the realm names.
+                    # Credentials are for the host in the realm alone.
                     allow_redirects=False,
                 ) as response,
             ):
@@ -191,13 +190,13 @@ def _refused_token(
     return http.refusal(host, response.status, response.headers, advice)
 
 
-async def _may_help(
+async def _has_new_authorization(
     authorization: Authorization,
     header: str,
     reference: Reference,
     answer: RegistryResponse,
 ) -> bool:
-    """Return whether another request may help after *answer*."""
+    """Return whether there is another authorisation to try after *answer*."""
     if answer.status == HTTPStatus.UNAUTHORIZED:
         return await authorization.refused(header, _offered(reference, answer))
     own = answer.url.origin() == reference.origin
@@ -210,7 +209,7 @@ async def _may_help(
 
 
 def _offered(reference: Reference, answer: RegistryResponse) -> tuple[Challenge, ...]:
-    """Return the challenges in *answer*, if it is the registry's own."""
+    """Return the challenges in *answer*, if it is from the registry's origin."""
     if answer.url.origin() != reference.origin:
         return ()
     return challenges(answer.headers.getall("WWW-Authenticate", ()))

@@ -1,4 +1,4 @@
-"""Image registries: what is tagged in a repository, and what a tag stands for."""
+"""Client of image registries: tags, manifests and blobs of a repository."""
 
 from __future__ import annotations
 
@@ -31,29 +31,29 @@ MANIFESTS = ", ".join(
     )
 )
 """
-The media types a tag may stand for. Lists come first, or some registries answer with
-one of the images in the list, and so with another digest on another platform.
+Accepted media types. Indexes come first, or some registries choose an image of an index
+themselves, whose digest differs by platform.
 """
 
 PER_PAGE = 1000
-"""The most that registries agree to put on a page."""
+"""Tags on a page; registries may put fewer."""
 
 MOST_PAGES = 100
 
 MISSING = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
-"""The manifest is not there, though its tag may be listed."""
+"""Statuses of a missing manifest, whose tag may be listed all the same."""
 
-BARRED = (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS)
-"""The registry keeps this one image back: Harbor does where it is vulnerable."""
+BLOCKED = (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS)
+"""Statuses of a blocked image, such as a vulnerable one in Harbor."""
 
 MOST_INDEXES = 1000
-"""The number of indexes that are remembered."""
+"""Maximum number of cached indexes."""
 
 LARGEST_PAGE = 32 << 20
-"""Bytes of a page; some registries put everything on one."""
+"""Maximum bytes of a page; some registries put all tags on one."""
 
 LARGEST_MANIFEST = 4 << 20
-"""Bytes of a manifest; the specification lets registries refuse larger ones."""
+"""Maximum bytes of a manifest: those that every registry has to accept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +62,11 @@ class TagPage:
     A page of a listing.
 
     Attributes:
-        etag: Names this state of it.
+        etag: ETag of the page, or "".
 
-        following: The next one.
+        following: URL of the next page, or None.
 
-        refused: The registry does not want so many tags on a page.
+        refused: Whether the registry refuses the parameter `n`.
     """
 
     tags: tuple[str, ...]
@@ -76,15 +76,16 @@ class TagPage:
 
 
 async def connect(clients: Clients) -> OCI:
-    """Return the client of this process."""
+    """Return the client among *clients*."""
     return await clients.get("oci", OCI)
 
 
 class OCI:
     """
-    A client of any registry that speaks the OCI distribution protocol.
+    Client of registries with the API of the OCI Distribution Specification.
 
-    Every method raises `RemoteError` where the registry does not do its part.
+    Every method raises RemoteError if the registry fails; OddAnswer if it is about one
+    tag or digest.
     """
 
     def __init__(
@@ -108,7 +109,7 @@ class OCI:
         await self._api.__aexit__(*exc_info)
 
     async def tags(self, reference: Reference) -> tuple[str, ...]:
-        """Return all tags of *reference*, in the registry's order, each once."""
+        """Return all tags of *reference*, each once, in the registry's order."""
         pages: dict[URL, TagPage] = {}
         url: URL | None = await self._first(reference, pages)
         while url is not None:
@@ -123,17 +124,19 @@ class OCI:
         return tuple(dict.fromkeys(tag for page in pages.values() for tag in page.tags))
 
     async def digest(self, reference: Reference, tag: str) -> str | None:
-        """Return the digest of `stands_for` alone."""
+        """Return the digest of the manifest of *tag*; None if there is none."""
         manifest = await self.stands_for(reference, tag)
         return manifest.digest if manifest else None
 
     async def stands_for(self, reference: Reference, tag: str) -> Manifest | None:
         """
-        Return the manifest that *tag* stands for; of an image for several platforms the
-        index.
+        Return the manifest, or index, that *tag* stands for; None if there is none.
 
-        None if there is no such tag. No pull is counted, provided that the
-        registry answers HEAD as it should.
+        By HEAD, which Docker Hub does not count as a pull, if the registry states the
+        digest.
+
+        Raises:
+            OddAnswer: the registry blocks the image, or states no valid digest.
         """
         if not is_tag(tag):
             return None
@@ -141,11 +144,7 @@ class OCI:
         head = await self._manifest(reference, "HEAD", url)
         if head.status in MISSING:
             return None
-        if head.status in BARRED:
-            raise OddAnswer(
-                f"{reference.host} does not hand {reference.path}:{tag} out"
-                f" ({head.status})"
-            )
+        _require_not_blocked(reference, tag, head)
         stated = head.headers.get("Docker-Content-Digest", "")
         if head.status == HTTPStatus.OK and stated:
             return Manifest(_checked(reference, tag, stated), _kind(head))
@@ -155,14 +154,16 @@ class OCI:
         self, reference: Reference, index: Manifest
     ) -> tuple[ImagePlatform, ...]:
         """
-        Return the platforms that *index* has images for; empty where that is not known.
+        Return the platforms of the images in *index*; empty if they are unknown.
 
-        It is asked for once, for a digest stands for the same for ever.
+        Cached, for a digest always stands for the same content.
         """
         known = self._platforms.get(index.digest)
         if known is None:
             url = reference.api(f"manifests/{index.digest}")
             answer = await self._manifest(reference, "GET", url)
+            if answer.status != HTTPStatus.OK:
+                return ()
             known = platforms_in(answer.body)
             if len(self._platforms) >= MOST_INDEXES:
                 self._platforms.clear()
@@ -172,25 +173,25 @@ class OCI:
     async def signatures(
         self, reference: Reference, digest: str
     ) -> tuple[ImageSignature, ...]:
-        """Return the signatures beside the image *digest*, the newest first."""
+        """Return cosign's signatures of the image *digest*, the newest first."""
         url = reference.api(f"manifests/{tag_of(digest)}")
         answer = await self._manifest(reference, "GET", url)
         return signatures_in(answer.body) if answer.status == HTTPStatus.OK else ()
 
     async def blob(self, reference: Reference, digest: str, limit: int) -> bytes:
-        """Return the blob *digest* of at most *limit* bytes."""
+        """Return the blob *digest*, of at most *limit* bytes."""
         url = reference.api(f"blobs/{digest}")
         answer = await self._api.send(
             reference, RegistryRequest("GET", url, limit=limit)
         )
         if digest != f"sha256:{hashlib.sha256(answer.body).hexdigest()}":
-            raise OddAnswer(f"{reference.pull_name(digest)} is not what it says")
+            raise OddAnswer(f"{reference.pull_name(digest)} does not have this digest")
         return answer.body
 
     async def _first(
         self, reference: Reference, pages: dict[URL, TagPage]
     ) -> URL | None:
-        """Ask for the first page; return the URL of the next."""
+        """Add the first page to *pages*; return the URL of the next."""
         plain = reference.api("tags/list")
         if reference not in self._unpaged:
             url = plain.with_query(n=PER_PAGE)
@@ -235,7 +236,7 @@ class OCI:
     async def _manifest(
         self, reference: Reference, method: str, url: URL
     ) -> RegistryResponse:
-        allowed = [HTTPStatus.OK, *MISSING, *BARRED]
+        allowed = [HTTPStatus.OK, *MISSING, *BLOCKED]
         if method == "HEAD":
             allowed.append(HTTPStatus.METHOD_NOT_ALLOWED)
         return await self._api.send(
@@ -248,16 +249,27 @@ class OCI:
     async def _computed(
         self, reference: Reference, tag: str, url: URL
     ) -> Manifest | None:
-        """Return the digest of *tag*'s manifest, where HEAD does not tell it."""
+        """Return the manifest of *tag* by GET, where HEAD does not state its digest."""
         answer = await self._manifest(reference, "GET", url)
         if answer.status in MISSING:
             return None
+        _require_not_blocked(reference, tag, answer)
         computed = f"sha256:{hashlib.sha256(answer.body).hexdigest()}"
         stated = answer.headers.get("Docker-Content-Digest", computed)
         _checked(reference, tag, stated)
         if stated.startswith("sha256:") and stated != computed:
-            raise OddAnswer(f"{reference.tagged(tag)} is not what its digest says")
+            raise OddAnswer(f"{reference.tagged(tag)} does not have the stated digest")
         return Manifest(stated, _kind(answer))
+
+
+def _require_not_blocked(
+    reference: Reference, tag: str, answer: RegistryResponse
+) -> None:
+    if answer.status in BLOCKED:
+        raise OddAnswer(
+            f"{reference.host} does not hand {reference.path}:{tag} out"
+            f" ({answer.status})"
+        )
 
 
 def _kind(answer: RegistryResponse) -> str:
@@ -282,16 +294,16 @@ def _tags(reference: Reference, body: bytes) -> tuple[str, ...]:
         raise RemoteError(
             f"{reference.host} answered with something that is not a list of tags"
         )
-    # A name that can't be a tag can't be asked for either.
+    # An invalid tag cannot be requested.
     return tuple(tag for tag in listed if isinstance(tag, str) and is_tag(tag))
 
 
 def _followed(reference: Reference, url: URL, link: str) -> URL:
     """
-    Return the URL of the next page, as *link* on the page *url* has it.
+    Return the URL of the next page, by *link* on the page *url*.
 
     Raises:
-        RemoteError: the next page is on another host.
+        RemoteError: the link is no URL, or leads to another host.
     """
     try:
         target = url.join(URL(link, encoded=True))
@@ -303,7 +315,7 @@ def _followed(reference: Reference, url: URL, link: str) -> URL:
             f"{reference.host} refers for further tags to {target.host}, which is not"
             " its own; nothing was asked there"
         )
-    # Behind a proxy a registry may not know its own scheme and port.
+    # Behind a reverse proxy a registry may not know its scheme and port.
     return URL.build(
         scheme=url.scheme,
         authority=url.raw_authority,
@@ -327,9 +339,8 @@ _PARAMETER = re.compile(
 
 def next_link(headers: Iterable[str]) -> str | None:
     """
-    Return the target of the first link that leads to the next page, as it is written.
-
-    None where there is none, or none that can be understood.
+    Return the target of the first link with `rel=next` in the values of `Link`
+    (RFC 8288), as it is written; None for none.
     """
     for header in headers:
         at = 0
@@ -341,7 +352,7 @@ def next_link(headers: Iterable[str]) -> str | None:
 
 
 def _relations(parameters: str) -> list[str]:
-    # Of several `rel` the first counts (RFC 8288, §3.3); it may hold several words.
+    # Of several `rel` the first counts (RFC 8288, section 3.3); it may hold several.
     for name, quoted, plain in _PARAMETER.findall(parameters):
         if name.lower() == "rel":
             return str(quoted or plain).lower().split()

@@ -1,6 +1,6 @@
 """
-Credentials for an image registry, and the files in which `docker login` and
-`podman login` keep them: `config.json` and `auth.json`.
+Credentials for image registries, and the files in which `docker login` and
+`podman login` store them: `config.json` and `auth.json`.
 """
 
 from __future__ import annotations
@@ -23,15 +23,14 @@ __all__ = ["HUB_KEY", "Credentials", "Logins", "load_logins", "login_files"]
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """
-    The credentials for an image registry: a name and a password, or an identity token.
+    Credentials for an image registry: a name and a password, or an identity token.
 
-    Those that are neither are nobody's: shown to no registry, they tell why there are
-    no others.
+    Anonymous ones, with neither, only carry *failures*.
 
     Attributes:
-        source: The place where they were found, for people.
+        source: Where they were found, for messages.
 
-        failures: The places that failed before these were found, for people.
+        failures: What failed in the search before, for messages.
     """
 
     username: str = ""
@@ -42,17 +41,17 @@ class Credentials:
 
     @property
     def anonymous(self) -> bool:
-        """Whether there is nothing to show."""
+        """Whether there is neither a name nor a token."""
         return not (self.username or self.token)
 
 
 HUB_KEY = "https://index.docker.io/v1/"
-"""The name of Docker Hub in these files, and for programs that hold passwords."""
+"""The name of Docker Hub in these files and for credential helpers."""
 
 LARGEST = 4 << 20
-"""Bytes of such a file."""
+"""Maximum bytes of such a file."""
 
-# A program's name is part of a file name that is looked for on PATH.
+# A helper's name is part of a file name, which is searched on PATH.
 _PROGRAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _HUB_KEYS = frozenset({HUB, HUB_API, "index.docker.io"})
 
@@ -63,13 +62,13 @@ class Logins:
     A file of logins.
 
     Attributes:
-        source: The path of the file, for people.
+        source: The path of the file, for messages.
 
-        auths: The credentials in the file itself, by host.
+        auths: Credentials in the file itself, by host.
 
-        programs: By host the program that holds it: its name's end.
+        programs: Credential helpers by host, without `docker-credential-`.
 
-        store: The program that holds what all others left open, or "".
+        store: The credential helper for all other hosts, or "".
     """
 
     source: str
@@ -80,10 +79,10 @@ class Logins:
     @classmethod
     def parse(cls, document: bytes, source: str) -> Self:
         """
-        Read the file *source*, which holds *document*.
+        Parse *document*, the content of the file *source*.
 
         Raises:
-            RemoteError: *document* is something else.
+            RemoteError: *document* does not hold logins.
         """
         try:
             fields: Any = json.loads(document)
@@ -96,7 +95,7 @@ class Logins:
                 store=_program(fields.get("credsStore") or ""),
             )
         except (ValueError, TypeError, AttributeError, RecursionError):
-            # Not `from exc`: it may quote what is in the file.
+            # Not `from exc`: its text may quote the file.
             raise RemoteError(f"{source} does not hold logins of docker") from None
 
     def names(self, host: str) -> bool:
@@ -105,9 +104,9 @@ class Logins:
 
     def settles(self, host: str) -> bool:
         """
-        Return whether the file alone is responsible for *host*.
+        Return whether the search for the login of *host* ends with this file.
 
-        An empty entry only says that the store has the login, if there is one.
+        An empty entry ends it if there is a store, which has the login then.
         """
         entry = self.auths.get(host)
         return (
@@ -115,15 +114,15 @@ class Logins:
         )
 
     def program(self, host: str) -> str:
-        """Return the program that holds the credentials for *host*, or ""."""
+        """Return the credential helper for *host*, or ""."""
         return self.programs.get(host, "") or self.store
 
     def credentials(self, host: str) -> Credentials | None:
         """
-        Return the credentials for *host* in the file itself.
+        Return the credentials for *host* in the file itself, or None.
 
         Raises:
-            RemoteError: the entry can't be read.
+            RemoteError: the entry is malformed.
         """
         entry = self.auths.get(host, {})
         token, packed = entry.get("identitytoken"), entry.get("auth")
@@ -138,7 +137,7 @@ class Logins:
 
     def _unpacked(self, host: str, packed: object) -> tuple[str, str]:
         try:
-            # Go's decoder, which docker uses, passes over line breaks.
+            # Docker's decoder, Go's, ignores line breaks.
             text = str(packed).replace("\r", "").replace("\n", "")
             text = base64.b64decode(text, validate=True).decode()
             name, password = text.split(":", maxsplit=1)
@@ -150,9 +149,7 @@ class Logins:
 
 
 def login_files(environ: Mapping[str, str]) -> Iterator[Path]:
-    """
-    Yield the paths of such files, in order of precedence: docker's, then podman's.
-    """
+    """Yield the paths of Docker's file and of Podman's, in this order of precedence."""
     home = environ.get("HOME")
     if directory := environ.get("DOCKER_CONFIG"):
         yield Path(directory, "config.json")
@@ -166,10 +163,10 @@ def login_files(environ: Mapping[str, str]) -> Iterator[Path]:
 
 def load_logins(path: Path) -> Logins | None:
     """
-    Return the file *path*; None if there is none.
+    Return the logins in the file *path*; None if there is no file.
 
     Raises:
-        RemoteError: the file can't be read.
+        RemoteError: the file cannot be read, or does not hold logins.
     """
     try:
         with path.open("rb") as file:
@@ -184,7 +181,7 @@ def load_logins(path: Path) -> Logins | None:
 
 
 def _host(key: str) -> str:
-    """Return the host that *key* is about; a key about a part of one keeps its path."""
+    """Return the host in *key*, with its path unless that is an API version."""
     bare = re.sub(r"\Ahttps?://", "", key).lower()
     host = re.sub(r"/(?:v[12]/?)?\Z", "", bare)
     return HUB if host in _HUB_KEYS else host

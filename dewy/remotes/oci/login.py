@@ -1,12 +1,12 @@
 """
-Finding the credentials for an image registry.
+The search for credentials for an image registry.
 
-One order for all who ask it, be it dewy for the tags or an engine for the image:
-the environment, then what `docker login` and `podman login` left, then the
-helpers of Amazon's and Google's registries where they are installed.
+The order is the same for dewy, which asks for tags, and for engines, which pull images:
+the environment, the files of `docker login` and `podman login`, and the credential
+helpers of Amazon and Google where they are installed.
 
-None of these guards anything: what is there and broken is told, and the search goes
-on. If the registry then wants other credentials, its refusal quotes what failed.
+A failure is logged, and the search goes on. If the registry then refuses access, the
+message quotes what failed.
 """
 
 from __future__ import annotations
@@ -46,14 +46,13 @@ async def credentials_for(
     host: str, environ: Mapping[str, str] | None = None
 ) -> Credentials | None:
     """
-    Return the credentials for *host*, a registry as `Reference.host` has it; None for
-    none.
+    Return the credentials for *host*, a `Reference.host`; None for none.
 
-    To be asked for the host of the registry that dewy was told to use and for no
-    other: `DOCKER_USERNAME` and `DOCKER_PASSWORD` are for that one.
+    Call this only for the registry that dewy is configured to use, for which
+    `DOCKER_USERNAME` and `DOCKER_PASSWORD` are.
 
-    A file or a program that fails is told once, and is named by what is returned,
-    which may be anonymous for that reason.
+    A file or program that fails is logged once, and listed in `failures` of what is
+    returned, which may be anonymous.
     """
     environ = os.environ if environ is None else environ
     if found := from_environment(host, environ):
@@ -68,7 +67,7 @@ async def credentials_for(
 
 
 def from_environment(host: str, environ: Mapping[str, str]) -> Credentials | None:
-    """Return the first credentials in the environment that are for *host*."""
+    """Return the first credentials for *host* in the environment."""
     for name, variable in _variables(host, environ):
         if name and (secret := environ.get(variable, "").strip()):
             return Credentials(name, secret, source=variable)
@@ -76,7 +75,7 @@ def from_environment(host: str, environ: Mapping[str, str]) -> Credentials | Non
 
 
 def _variables(host: str, environ: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Yield names, and the variables with their passwords, in order of precedence."""
+    """Return user names and the variables of their passwords, in precedence order."""
     found = [(environ.get("DOCKER_USERNAME", "").strip(), "DOCKER_PASSWORD")]
     if host == "ghcr.io":
         found.append(("token", "GITHUB_TOKEN"))
@@ -89,7 +88,7 @@ def _variables(host: str, environ: Mapping[str, str]) -> list[tuple[str, str]]:
 
 class _Search:
     """
-    A search for the credentials for *host*.
+    A search for the credentials for *host* in files and credential helpers.
 
     Attributes:
         troubles: The files and programs that failed.
@@ -101,9 +100,9 @@ class _Search:
         self.troubles: list[Trouble] = []
 
     async def find(self) -> Credentials | None:
-        """Return the first credentials there are; None for none."""
+        """Return the first credentials; None for none."""
         for path in login_files(self._environ):
-            reading = _looked_up(path, load_logins, path)
+            reading = _in_helper_process(path, load_logins, path)
             logins = await self._try("Logins not read", reading)
             if logins is None:
                 continue
@@ -122,7 +121,7 @@ class _Search:
             return own
         if path := await self._path_of(program):
             return await self._ask(path) or own
-        # A config.json that came from elsewhere may name what is not here.
+        # Of a config.json copied from another host the store may be missing.
         expected = logins.names(self._host) and own is None
         error = f"{self._host}: docker-credential-{program}, which docker's config.json"
         event = "Credential helper failed" if expected else ""
@@ -130,7 +129,7 @@ class _Search:
         return own
 
     async def _from_installed(self) -> Credentials | None:
-        """Return credentials from a cloud's helper, which may not be set up."""
+        """Return credentials from a cloud's helper, if it is installed and has some."""
         for program in _programs(self._host):
             path = await self._path_of(program)
             if path and (found := await self._ask(path)):
@@ -140,7 +139,8 @@ class _Search:
     async def _path_of(self, program: str) -> Path | None:
         """Return the path of `docker-credential-PROGRAM`; None if there is none."""
         places = self._environ.get("PATH", "")
-        looking = _looked_up(Path(places), _which, program, places)
+        directories = map(Path, places.split(os.pathsep))
+        looking = _in_helper_process(Path(places), _which, program, *directories)
         return await self._try("Credential helper failed", looking)
 
     async def _ask(self, program: Path) -> Credentials | None:
@@ -148,7 +148,7 @@ class _Search:
         return await self._try("Credential helper failed", asked)
 
     async def _try(self, event: str, work: Awaitable[T]) -> T | None:
-        """Return what *work* does; None if it fails, which is noted as *event*."""
+        """Return the result of *work*; None if it fails, which is noted as *event*."""
         try:
             return await work
         except RemoteError as exc:
@@ -162,32 +162,33 @@ def _programs(host: str) -> tuple[str, ...]:
     return ("gcloud", "gcr") if _GOOGLE.fullmatch(host) else ()
 
 
-async def _looked_up(
+async def _in_helper_process(
     place: Path, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Return what *function* returns in a helper process: homes may hang."""
+    """Call *function* in a helper process if its directories may hang."""
     try:
         return await brief.look(place, function, *args, **kwargs)
     except OSError as exc:
         raise RemoteError(f"could not read {place}: {exc.strerror or exc}") from exc
 
 
-def _which(program: str, places: str) -> Path | None:
-    found = shutil.which(f"docker-credential-{program}", path=places)
+def _which(program: str, *directories: Path) -> Path | None:
+    path = os.pathsep.join(map(str, directories))
+    found = shutil.which(f"docker-credential-{program}", path=path)
     return Path(found) if found else None
 
 
-PATIENCE = 30.0
-"""Seconds such a program may take; some ask a cloud."""
+HELPER_TIMEOUT = 30.0
+"""Seconds for a credential helper; some of them ask a cloud."""
 
-DYING = 5.0
-"""Seconds that a killed program may take to be gone."""
+KILL_TIMEOUT = 5.0
+"""Seconds to wait for the end of a killed helper."""
 
 NOT_FOUND = b"credentials not found"
-"""The beginning of the programs' answer when they hold no credentials."""
+"""Beginning of the output of a helper without credentials."""
 
 IDENTITY = "<token>"
-"""The programs' user name where the secret is an identity token."""
+"""A helper's user name for an identity token."""
 
 
 async def ask_helper(
@@ -195,22 +196,21 @@ async def ask_helper(
     host: str,
     environ: Mapping[str, str],
     *,
-    patience: float = PATIENCE,
+    deadline: float = HELPER_TIMEOUT,
 ) -> Credentials | None:
     """
-    Return the credentials that *program* holds for *host*; None if there are none.
+    Return the credentials that the helper *program* has for *host*; None for none.
 
     Raises:
-        RemoteError: the program failed, took longer than *patience* seconds, or
-            answered with something else. The program's own words are not quoted: they
-            may be secret.
+        RemoteError: the program failed, took longer than *deadline* seconds, or printed
+            something else, which is not quoted: it may be secret.
     """
     name = HUB_KEY if host == HUB else host
     try:
-        code, answer = await _run(program, name, environ, patience)
+        code, answer = await _run(program, name, environ, deadline)
     except TimeoutError:
         raise RemoteError(
-            f"{host}: {program.name} took longer than {patience:g} s"
+            f"{host}: {program.name} took longer than {deadline:g} s"
         ) from None
     except OSError as exc:
         reason = exc.strerror or type(exc).__name__
@@ -219,13 +219,13 @@ async def ask_helper(
         return None
     if code:
         raise RemoteError(
-            f"{host}: {program.name} {_ended(code)}; to see why:"
+            f"{host}: {program.name} {_how_ended(code)}; to see why:"
             f" echo {name} | {program.name} get"
         )
     return _read(program, host, answer)
 
 
-def _ended(code: int) -> str:
+def _how_ended(code: int) -> str:
     return (
         f"ended with exit status {code}" if code > 0 else f"was ended by signal {-code}"
     )
@@ -247,7 +247,7 @@ def _read(program: Path, host: str, answer: bytes) -> Credentials | None:
 
 
 async def _run(
-    program: Path, name: str, environ: Mapping[str, str], patience: float
+    program: Path, name: str, environ: Mapping[str, str], deadline: float
 ) -> tuple[int, bytes]:
     question = await asyncio.to_thread(_pipe_of, name.encode())
     try:
@@ -263,19 +263,19 @@ async def _run(
     finally:
         os.close(question)
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(deadline):
             answer, _ = await process.communicate()
     except BaseException:
-        await _end(process)
+        await _kill(process)
         raise
     return process.returncode or 0, answer
 
 
 def _pipe_of(content: bytes) -> int:
     """
-    Return the end of a pipe that holds *content*, which is short.
+    Return the read end of a pipe that holds *content*, which must fit into it.
 
-    Filled before there is a reader: some end without reading.
+    Written before the helper starts: writing to one that ends early would fail.
     """
     end, start = os.pipe()
     try:
@@ -285,11 +285,11 @@ def _pipe_of(content: bytes) -> int:
     return end
 
 
-async def _end(process: Process) -> None:
-    """End it and whatever it started."""
+async def _kill(process: Process) -> None:
+    """Kill the process group of *process*, and wait for its end."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    # In the midst of a request to a file system that hangs it ends with that.
+    # A process in a request to a file system that hangs ends only with that.
     with suppress(TimeoutError):
-        async with asyncio.timeout(DYING):
+        async with asyncio.timeout(KILL_TIMEOUT):
             await process.wait()

@@ -1,4 +1,4 @@
-"""Manifests, for which tags stand, and the signatures of images kept as one."""
+"""Manifests of images and indexes, and cosign's signatures in manifests."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ INDEXES = frozenset(
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """
-    A manifest, as a registry describes it.
+    A registry's description of a manifest.
 
     Attributes:
-        kind: The media type, "" where the registry does not tell.
+        kind: The media type, "" if the registry does not state it.
     """
 
     digest: str
@@ -32,16 +32,16 @@ class Manifest:
 
     @property
     def is_index(self) -> bool:
-        """True if the manifest stands for one image a platform."""
+        """Whether the manifest lists images by platform."""
         return self.kind in INDEXES
 
 
 def platforms_in(body: bytes) -> tuple[ImagePlatform, ...]:
     """
-    Read the platforms that an index has images for.
+    Return the platforms of the images in an index.
 
-    Empty where it does not say of each, so that nothing can be told from it;
-    attestations, whose platform is `unknown`, are no images.
+    Empty if an entry lacks its platform, for then the list is not conclusive.
+    Attestations, whose platform is `unknown`, are left out.
     """
     try:
         entries = json.loads(body)["manifests"]
@@ -61,16 +61,16 @@ SIGNATURE = "dev.cosignproject.cosign/signature"
 TYPE = "cosign container image signature"
 
 MOST = 32
-"""The number of signatures of an image that are looked at, the newest first."""
+"""Maximum number of an image's signatures to check, the newest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSignature:
     """
-    A signature, and the digest of the payload that it is over.
+    A signature of cosign, and the digest of the payload that it signs.
 
     Attributes:
-        payload: The digest of a blob, which names the image.
+        payload: The digest of a blob that names the image.
     """
 
     payload: str
@@ -78,12 +78,12 @@ class ImageSignature:
 
 
 def tag_of(digest: str) -> str:
-    """Return the tag under which the signatures of the image *digest* are."""
+    """Return the tag of the signatures of the image *digest*."""
     return f"{digest.replace(':', '-', 1)}.sig"
 
 
 def signatures_in(manifest: bytes) -> tuple[ImageSignature, ...]:
-    """Read the signatures in *manifest*, the newest first; what is none is left out."""
+    """Return at most `MOST` signatures in *manifest*, the newest first."""
     try:
         layers = json.loads(manifest)["layers"]
         found = [each for each in map(_signature, layers) if each is not None]
@@ -105,7 +105,7 @@ def _signature(layer: Any) -> ImageSignature | None:
 
 
 def is_about(payload: bytes, digest: str) -> bool:
-    """Return whether *payload* says that the image *digest* is signed."""
+    """Return whether *payload* is cosign's for the image *digest*."""
     try:
         critical = json.loads(payload)["critical"]
         kind, image = critical["type"], critical["image"]["docker-manifest-digest"]

@@ -1,4 +1,4 @@
-"""References to images: registry and repository (distribution's grammar)."""
+"""References to repositories of images (grammar: distribution/reference)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ...errors import ConfigError
 from ...urls import redact
 
 HUB = "docker.io"
-"""Docker Hub, as engines call it."""
+"""The name of Docker Hub in references."""
 
 HUB_API = "registry-1.docker.io"
-"""The host of Docker Hub's registry."""
+"""The host of Docker Hub's API."""
 
 _HUB_NAMES = frozenset({HUB, HUB_API, "index.docker.io"})
 _HOST = re.compile(
@@ -37,13 +37,13 @@ class Reference:
     A repository of images.
 
     Attributes:
-        host: The registry, as engines know it: `docker.io`, `ghcr.io`,
+        host: The registry, as in references of engines: `docker.io`, `ghcr.io`,
             `127.0.0.1:5000`, `[::1]:5000`.
 
-        path: The repository in it: `library/nginx`, `acme/app`.
+        path: The repository in the registry: `library/nginx`, `acme/app`.
 
-        insecure: Spoken to by http (True), by https (False), or by http if it is
-            on this host (None).
+        insecure: Whether to use http (True) or https (False); with None, http only for
+            a registry on this host.
     """
 
     host: str
@@ -53,11 +53,11 @@ class Reference:
     @classmethod
     def of(cls, url: SplitResult, *, insecure: bool | None = None) -> Self:
         """
-        Read `img://HOST/REPOSITORY`, or Docker Hub's short `img://OWNER/NAME`
-        and `img://NAME`.
+        Parse `img://HOST/REPOSITORY`, or for Docker Hub `img://OWNER/NAME` or
+        `img://NAME`.
 
         Raises:
-            ConfigError: the URL has none of these forms; it names a tag, say.
+            ConfigError: the URL has none of these forms, or holds a tag or credentials.
         """
         if "@" in url.netloc:
             raise ConfigError(
@@ -95,17 +95,17 @@ class Reference:
         return f"{self}:{tag}"
 
     def pull_name(self, digest: str) -> str:
-        """Return `HOST/REPOSITORY@sha256:…`, which an engine pulls and runs."""
+        """Return `HOST/REPOSITORY@DIGEST`, which engines pull and run."""
         return f"{self}@{digest}"
 
     @property
     def loopback(self) -> bool:
-        """True if the registry is on this host."""
+        """Whether the registry is on this host."""
         return is_loopback(_name(self.host))
 
     @property
     def plain(self) -> bool:
-        """True if the registry is spoken to by http."""
+        """Whether the registry is accessed by http."""
         return self.loopback if self.insecure is None else self.insecure
 
     @property
@@ -120,7 +120,7 @@ class Reference:
 
 
 def is_tag(name: str) -> bool:
-    """Return whether *name* can be an image's tag."""
+    """Return whether *name* is valid as a tag."""
     return _TAG.fullmatch(name) is not None
 
 
@@ -130,7 +130,7 @@ def is_digest(text: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether *host*, a name or an address without a port, is this host."""
+    """Return whether *host*, a name or address without port, is a loopback one."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -145,7 +145,7 @@ def _name(host: str) -> str:
 
 
 def _is_host(text: str) -> bool:
-    # The rule by which engines tell a registry from an owner at Docker Hub.
+    # The rule by which engines distinguish a registry from an owner at Docker Hub.
     return "." in text or ":" in text or text.lower() == "localhost"
 
 
@@ -163,7 +163,7 @@ def _is_valid_host(host: str) -> bool:
 
 def _require_bare(text: str) -> None:
     """
-    Refuse a tag or a digest: which one it is to be is what dewy finds out.
+    Refuse a tag or a digest, for dewy chooses it.
 
     Raises:
         ConfigError: *text* holds a tag or a digest.
@@ -180,7 +180,7 @@ def _require_bare(text: str) -> None:
 
 
 def _without_tag(text: str) -> tuple[str, str]:
-    """Return *text* without the tag or digest at its end, and that."""
+    """Return *text* without the tag or digest at its end, and the tag or digest."""
     bare, mark, digest = text.partition("@")
     if mark:
         return bare, digest

@@ -1,9 +1,9 @@
 """
-Authorisation of requests for one repository.
+Authorisation of requests for a repository.
 
-Nothing is shown unasked. A challenge is answered with Basic credentials or a
-bearer token (distribution.github.io, "Token Authentication Specification"), and
-the answer is kept until it ends or is refused.
+Credentials are sent only after a challenge, as Basic or for a bearer token
+(distribution.github.io, "Token Authentication Specification"), and the answer is used
+until it expires or is refused.
 """
 
 from __future__ import annotations
@@ -36,18 +36,21 @@ __all__ = [
 ]
 
 FRESH = 300.0
-"""Seconds for which found credentials are used; some of them end one day."""
+"""Seconds after which credentials are looked up again, for some of them expire."""
 
 UNSTATED = 60.0
-"""Seconds a token lasts where nobody says how many (the specification's figure)."""
+"""Lifetime in seconds of a token without `expires_in`, by the specification."""
+
+MAX_LIFETIME = 86400.0
+"""Maximum lifetime in seconds of a token, whatever its server states."""
 
 MARGIN = 5.0
-"""Seconds a token must have left to be used for another request."""
+"""Minimum seconds that a token has left when it is used."""
 
 CLIENT = "dewy"
 
 Find = Callable[[], Awaitable[Credentials | None]]
-"""Looks for credentials."""
+"""Returns the credentials for the registry, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +59,11 @@ class TokenRequest:
     A request for a token.
 
     Attributes:
-        body: The body to POST; "" for a GET.
+        body: The body of a POST; "" for a GET.
 
-        authorization: The header to show, or "".
+        authorization: The value of `Authorization`, or "".
 
-        advice: The remedy where the request is refused.
+        advice: The remedy if the request is refused.
     """
 
     url: URL
@@ -71,7 +74,7 @@ class TokenRequest:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A token, and how many seconds it lasts from now."""
+    """A token and its lifetime in seconds from now."""
 
     token: str = field(repr=False)
     lasts: float = UNSTATED
@@ -82,8 +85,12 @@ Ask = Callable[[TokenRequest], Awaitable[Grant]]
 
 class Authorization:
     """
-    The authorisation that requests for *reference* carry.
+    The authorisation of requests for *reference*.
 
+    Args:
+        find: Looks up credentials.
+
+        ask: Requests a token.
     """
 
     def __init__(
@@ -96,42 +103,43 @@ class Authorization:
         self._lock = asyncio.Lock()
         self._challenge: Challenge | None = None
         self._header = ""
-        self._ends = 0.0
+        self._expires = 0.0
         self._found: Credentials | None = None
-        self._found_at: float | None = None
+        self._looked_up_at: float | None = None
 
     @property
     def found(self) -> Credentials | None:
-        """The credentials last shown; None for none."""
+        """The credentials last found; None for none."""
         return self._found
 
     async def header(self) -> str:
         """
-        Return the value of `Authorization` for a request now, or "".
+        Return the value of `Authorization` for the next request, or "".
 
         Raises:
-            RemoteError: the token ended, and there is no other.
+            RemoteError: the token has expired, and no other can be obtained.
         """
         async with self._lock:
-            if self._challenge and self._clock.monotonic() >= self._ends:
+            if self._challenge and self._clock.monotonic() >= self._expires:
                 await self._answer(self._challenge)
             return self._header
 
     async def refused(self, header: str, offered: Iterable[Challenge]) -> bool:
         """
-        Return whether another request may help after a 401 to *header* with *offered*.
+        Answer the challenges *offered* by a 401 to *header*; return whether another
+        request may succeed.
 
         Raises:
-            RemoteError: a new token is needed, but not to be had.
+            RemoteError: no token can be obtained.
         """
         async with self._lock:
             if header != self._header:
-                return True  # renewed meanwhile by another request
+                return True  # renewed meanwhile for another request
             challenge = preferred(offered)
             if challenge is None:
                 return False
             if header or self._found is None or self._found.anonymous:
-                self._found_at = None
+                self._looked_up_at = None
             await self._answer(challenge)
             return bool(self._header) and (
                 challenge.scheme == "bearer" or self._header != header
@@ -139,12 +147,13 @@ class Authorization:
 
     async def renewed(self, header: str) -> bool:
         """
-        Return whether another request may help after a 403 to *header*.
+        Look up credentials again after a 403 to *header*; return whether another
+        request may succeed.
 
-        Some registries answer so to a login that has ended: it may have been renewed.
+        Some registries answer 403 to credentials that have expired.
 
         Raises:
-            RemoteError: a new token is needed, but not to be had.
+            RemoteError: no token can be obtained.
         """
         async with self._lock:
             if header != self._header:
@@ -152,19 +161,19 @@ class Authorization:
             challenge, before = self._challenge, self._found
             if challenge is None or before is None:
                 return False
-            self._found_at = None
+            self._looked_up_at = None
             if await self._credentials() == before:
                 return False
             await self._answer(challenge)
             return self._header not in ("", header)
 
     async def _answer(self, challenge: Challenge) -> None:
-        """Answer *challenge*, again where the login was remembered and is another."""
-        remembered = self._found if self._is_fresh() else None
+        """Answer *challenge*; after a failure once more, if credentials changed."""
+        cached = self._found if self._is_fresh() else None
         try:
             await self._answer_once(challenge)
         except RemoteError:
-            if remembered is None or await self._credentials() == remembered:
+            if cached is None or await self._credentials() == cached:
                 raise
             await self._answer_once(challenge)
 
@@ -173,7 +182,7 @@ class Authorization:
         credentials = await self._credentials()
         if challenge.scheme == "basic":
             self._header = _basic(credentials)
-            self._ends = self._clock.monotonic() + FRESH
+            self._expires = self._clock.monotonic() + FRESH
         else:
             request = request_for(self._reference, challenge, credentials)
             await self._get_token(request)
@@ -184,20 +193,20 @@ class Authorization:
         try:
             grant = await self._ask(request)
         except RemoteError:
-            self._found_at = None  # better credentials may be there the next time
+            self._looked_up_at = None  # look up credentials again the next time
             raise
         self._header = f"Bearer {grant.token}"
-        self._ends = asked + max(grant.lasts - MARGIN, 0.0)
+        self._expires = asked + max(grant.lasts - MARGIN, 0.0)
 
     async def _credentials(self) -> Credentials | None:
         if not self._is_fresh():
             now = self._clock.monotonic()
             self._found = await self._find()
-            self._found_at = now
+            self._looked_up_at = now
         return self._found
 
     def _is_fresh(self) -> bool:
-        at = self._found_at
+        at = self._looked_up_at
         return at is not None and self._clock.monotonic() - at < FRESH
 
 
@@ -205,10 +214,10 @@ def request_for(
     reference: Reference, challenge: Challenge, credentials: Credentials | None
 ) -> TokenRequest:
     """
-    Return the request for a token for *reference*, as *challenge* asks for it.
+    Return the request for a token that *challenge* asks for.
 
     Raises:
-        RemoteError: the challenge's realm is no place to send credentials to.
+        RemoteError: the challenge's realm is no URL, or not safe for credentials.
     """
     realm = _realm(reference, challenge.parameters["realm"])
     wanted = {
@@ -228,9 +237,8 @@ def request_for(
 
 def how_to_log_in(reference: Reference, credentials: Credentials | None) -> str:
     """
-    Return the remedy where *credentials*, or none, are refused.
-
-    It quotes what failed before they were found.
+    Return the remedy for refused or missing *credentials*, with what failed in the
+    search for them.
     """
     advice = (
         f"docker login {reference.host}, or set DOCKER_USERNAME and DOCKER_PASSWORD"
@@ -264,18 +272,16 @@ def _realm(reference: Reference, text: str) -> URL:
 
 
 def _may_be_plain(reference: Reference, realm: str) -> bool:
-    """
-    Return whether credentials may go to *realm* as plain text: here, or if told so.
-    """
+    """Return whether *realm* may get credentials by http: by option, or on loopback."""
     return bool(reference.insecure) or (reference.loopback and is_loopback(realm))
 
 
 def token_in(host: str, document: object) -> Grant:
     """
-    Read what a token server at *host* answered.
+    Return the token in the answer of the token server *host*.
 
     Raises:
-        RemoteError: *document* is something else.
+        RemoteError: *document* holds no token.
     """
     fields: Any = document if isinstance(document, dict) else {}
     token = fields.get("token") or fields.get("access_token")
@@ -283,7 +289,7 @@ def token_in(host: str, document: object) -> Grant:
         raise RemoteError(f"{host} answered with something that is not a token")
     lasts = fields.get("expires_in")
     known = isinstance(lasts, int | float) and lasts > 0
-    return Grant(token, float(lasts) if known else UNSTATED)
+    return Grant(token, float(min(lasts, MAX_LIFETIME)) if known else UNSTATED)
 
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -291,7 +297,7 @@ _SKIPPED = re.compile(r"[\s,]*")
 _PARAMETER = re.compile(
     rf"""({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))(?=[\s,]|\Z)""", re.DOTALL
 )
-# An opaque credential in place of parameters, as Negotiate has it.
+# A token68 in place of parameters (RFC 9110, section 11.2), as of Negotiate.
 _TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*\s*(?=,|\Z)")
 _SCHEME = re.compile(rf"({_TOKEN})(?:\s+|(?=,|\Z))")
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
@@ -300,12 +306,12 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 @dataclass(frozen=True, slots=True)
 class Challenge:
     """
-    A way to answer a 401.
+    A challenge of a 401 (RFC 9110, section 11.3).
 
     Attributes:
         scheme: `bearer`, `basic` …, in lower case.
 
-        parameters: By their names in lower case; of a repeated one the first.
+        parameters: Parameters by lower-case name; of repeated ones the first counts.
     """
 
     scheme: str
@@ -316,22 +322,20 @@ def challenges(headers: Iterable[str]) -> tuple[Challenge, ...]:
     """
     Return all challenges in the values of `WWW-Authenticate`, in their order.
 
-    What can't be understood ends its header, and is nobody's challenge.
+    The rest of a value from its first malformed part on is ignored.
     """
-    return tuple(challenge for header in headers for challenge in _read(header))
+    return tuple(challenge for header in headers for challenge in _parse(header))
 
 
 def preferred(offered: Iterable[Challenge]) -> Challenge | None:
-    """
-    Return the challenge to answer: Bearer where it names its token server, else Basic.
-    """
+    """Return the challenge to answer: Bearer with a realm, else Basic; or None."""
     known = list(offered)
     tokens = [c for c in known if c.scheme == "bearer" and c.parameters.get("realm")]
     basic = [c for c in known if c.scheme == "basic"]
     return next(iter(tokens + basic), None)
 
 
-def _read(header: str) -> Iterator[Challenge]:
+def _parse(header: str) -> Iterator[Challenge]:
     at = _skip(header, 0)
     while scheme := _SCHEME.match(header, at):
         parameters, at = _parameters(header, scheme.end())
@@ -339,7 +343,7 @@ def _read(header: str) -> Iterator[Challenge]:
 
 
 def _parameters(header: str, at: int) -> tuple[dict[str, str], int]:
-    """Return the parameters at *at*, and where the next challenge begins."""
+    """Return the parameters at offset *at*, and the offset of the next challenge."""
     found: dict[str, str] = {}
     if opaque := _TOKEN68.match(header, at):
         return found, _skip(header, opaque.end())

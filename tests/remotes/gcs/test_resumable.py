@@ -104,5 +104,5 @@ async def test_upload_without_its_end_is_not_finished(store: GCSStore) -> None:
     upload = await asyncio.to_thread(store.upload, "key", 9 * MIB)
     await asyncio.to_thread(upload.write, bytes(8 * MIB))
 
-    with pytest.raises(RemoteError, match="were kept"):
+    with pytest.raises(RemoteError, match="were stored"):
         await asyncio.to_thread(upload.finish)

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from dewy.errors import AccessRefused, ConfigError, RemoteError
+from dewy.remotes.objects import Stat
 from dewy.remotes.objects.gcs import GCSStore
+from dewy.system import utc
 from tests.standins.certificates import Authority
 from tests.standins.files import Fault, FileServer
 from tests.standins.front import Front
@@ -68,6 +70,16 @@ async def test_credentials_may_appear_later(
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", front.url)
     assert () == (await asyncio.to_thread(store.page, "", "", "")).objects
     await asyncio.to_thread(store.close)
+
+
+async def test_store_that_ignores_the_range_is_not_read_to_the_end(
+    store: GCSStore, front: Front
+) -> None:
+    """The object may be larger than the memory."""
+    front.faults.append(Fault(200, {}, bytes(8 << 20)))
+
+    with pytest.raises(RemoteError, match="sent more than the 9 bytes asked for"):
+        await asyncio.to_thread(store.piece, Stat("key", 8 << 20, "1", utc(0)), 0, 9)
 
 
 async def test_credentials_are_found_anew_after_a_refusal(

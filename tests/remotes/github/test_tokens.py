@@ -6,7 +6,7 @@ from datetime import datetime
 import pytest
 
 from dewy.errors import RemoteError
-from dewy.remotes.github.account import LastingToken, PassingTokens, PersonalToken
+from dewy.remotes.github.account import InstallationTokens, PersonalToken, StaticToken
 from dewy.system import utc
 
 
@@ -32,20 +32,20 @@ def issuer() -> Issuer:
 
 
 @pytest.fixture
-def tokens(issuer: Issuer) -> PassingTokens:
-    return PassingTokens(issuer.ask, lambda: issuer.now)
+def tokens(issuer: Issuer) -> InstallationTokens:
+    return InstallationTokens(issuer.ask, lambda: issuer.now)
 
 
 async def test_personal_token_stays() -> None:
     """There is no other, even if this one was refused."""
-    token = LastingToken(PersonalToken("ghp_1", "GH_TOKEN"))
+    token = StaticToken(PersonalToken("ghp_1", "GH_TOKEN"))
     token.forget()
 
     assert "ghp_1" == await token.current()
 
 
 async def test_token_is_reused_until_near_expiry(
-    issuer: Issuer, tokens: PassingTokens
+    issuer: Issuer, tokens: InstallationTokens
 ) -> None:
     """Not one per request."""
     assert "ghs_1" == await tokens.current()
@@ -55,7 +55,7 @@ async def test_token_is_reused_until_near_expiry(
 
 
 async def test_token_is_renewed_before_expiry(
-    issuer: Issuer, tokens: PassingTokens
+    issuer: Issuer, tokens: InstallationTokens
 ) -> None:
     """With less than five minutes left it might end on the way."""
     await tokens.current()
@@ -64,7 +64,9 @@ async def test_token_is_renewed_before_expiry(
     assert "ghs_2" == await tokens.current()
 
 
-async def test_refused_token_is_replaced(issuer: Issuer, tokens: PassingTokens) -> None:
+async def test_refused_token_is_replaced(
+    issuer: Issuer, tokens: InstallationTokens
+) -> None:
     """It may have been revoked."""
     await tokens.current()
     tokens.forget()
@@ -73,13 +75,15 @@ async def test_refused_token_is_replaced(issuer: Issuer, tokens: PassingTokens) 
 
 
 async def test_concurrent_requests_share_token(
-    issuer: Issuer, tokens: PassingTokens
+    issuer: Issuer, tokens: InstallationTokens
 ) -> None:
     """The registry and a download may start together."""
     assert ["ghs_1"] * 3 == await asyncio.gather(*(tokens.current() for _ in range(3)))
 
 
-async def test_failure_is_not_remembered(issuer: Issuer, tokens: PassingTokens) -> None:
+async def test_failure_is_not_remembered(
+    issuer: Issuer, tokens: InstallationTokens
+) -> None:
     """The next tick asks again."""
     issuer.down = True
     with pytest.raises(RemoteError):

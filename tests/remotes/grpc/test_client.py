@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from dewy.errors import NoRelease, RateLimited, RemoteError
+from dewy.ioprocess import brief
 from tests.eventually import eventually
 from tests.needs import found, needs
 from tests.standins.certificates import Authority, Pair
+from tests.standins.fuse import hung, hung_threads
 
 if found("grpc"):
     from dewy.remotes import Clients
@@ -174,6 +176,33 @@ async def test_renewed_certificate_is_taken(tmp_path: Path) -> None:
         ca.unlink()
         with pytest.raises(RemoteError, match="No such file"):
             await tag(GRPCTarget(server.address, ca=str(ca)))
+
+
+@needs("fuse")
+async def test_hung_directory_of_a_certificate_keeps_no_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(brief, "PATIENCE", 0.5)
+    with hung(tmp_path):
+        with pytest.raises(RemoteError, match=r"not read within 0\.5 s"):
+            await tag(GRPCTarget("127.0.0.1:1", ca=str(tmp_path / "ca.pem")))
+        assert [] == hung_threads()
+
+
+async def test_malformed_answer_is_a_failure_of_the_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of bytes that it cannot decode grpcio makes None."""
+
+    class Stub:
+        def __init__(self, channel: object) -> None: ...
+
+        async def Current(self, request: object, timeout: float) -> None:  # noqa: ASYNC109
+            return None
+
+    monkeypatch.setattr(module, "RegistryServiceStub", Stub)
+    with pytest.raises(RemoteError, match="answered with something malformed"):
+        await tag(GRPCTarget("127.0.0.1:1", tls=False))
 
 
 async def test_calls_share_single_connection() -> None:

@@ -81,13 +81,16 @@ def files(tmp_path: Path) -> Mapping[str, Path]:
     }
 
 
-def test_files_are_judged_before_anything_starts(files: Mapping[str, Path]) -> None:
+async def test_files_are_judged_before_anything_starts(
+    files: Mapping[str, Path],
+) -> None:
     query = f"ca={files['ca']}&cert={files['cert']}&key={files['key']}"
     good = endpoint(f"grpc://host?{query}")
     good.validate()
 
-    assert files["ca"].read_bytes() == good.keys().roots
-    assert files["key"].read_bytes() == good.keys().key
+    keys = await good.keys()
+    assert files["ca"].read_bytes() == keys.roots
+    assert files["key"].read_bytes() == keys.key
 
 
 @pytest.mark.parametrize(
@@ -129,7 +132,7 @@ def test_system_roots_are_those_openssl_would_find(
     assert authority.cert.read_bytes() == system_roots()
 
 
-def test_plain_connection_reads_no_files() -> None:
+async def test_plain_connection_reads_no_files() -> None:
     from dewy.remotes.grpc.endpoint import Keys
 
-    assert Keys() == endpoint("grpc://host?no-tls=true").keys()
+    assert Keys() == await endpoint("grpc://host?no-tls=true").keys()

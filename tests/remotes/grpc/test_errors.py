@@ -109,5 +109,6 @@ def test_rate_limit_says_how_long_to_stay_away() -> None:
 
 def test_retry_pushback_is_limited_to_an_hour() -> None:
     assert refused("UNAVAILABLE", grpc_retry_pushback_ms="9" * 15).retry_after == 3600
+    assert refused("UNAVAILABLE", grpc_retry_pushback_ms="9" * 5000).retry_after == 3600
     assert refused("UNAVAILABLE", grpc_retry_pushback_ms="-1").retry_after is None
     assert "later" in str(refused("RESOURCE_EXHAUSTED", other="1"))

@@ -7,13 +7,14 @@ import os
 import threading
 from functools import partial
 from itertools import count
-from pathlib import Path
+from pathlib import Path, PosixPath
+from typing import Any
 
 import pytest
 
 from dewy.errors import AccessRefused, RateLimited, RemoteError
 from dewy.remotes.download import Effort, Interrupted
-from dewy.remotes.objects import Objects, Stat, client
+from dewy.remotes.objects import ObjectPage, Objects, Stat, client
 from tests.standins.memory_objects import MemoryObjects
 
 MIB = 1 << 20
@@ -330,6 +331,36 @@ async def test_upload_that_fails_is_aborted_and_never_seen(
     assert store.uploads[0].aborted
 
 
+async def test_list_that_repeats_itself_is_refused(
+    store: MemoryObjects, objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tokens would lead on for ever."""
+    follow = {"": "1", "1": "2", "2": "1"}
+    monkeypatch.setattr(
+        store, "page", lambda prefix, delimiter, more: ObjectPage((), (), follow[more])
+    )
+
+    with pytest.raises(RemoteError, match="lists its objects in circles"):
+        await objects.objects("")
+
+
+async def test_file_that_cannot_be_opened_begins_no_upload(
+    store: MemoryObjects, objects: Objects, tmp_path: Path
+) -> None:
+    """Nothing of it would be left to abort."""
+
+    class Unreadable(PosixPath):
+        def open(self, *args: Any, **kwargs: Any) -> Any:
+            raise PermissionError
+
+    (tmp_path / "file").write_bytes(bytes(9 * MIB))
+
+    with pytest.raises(PermissionError):
+        await objects.upload("key", Unreadable(tmp_path / "file"))
+
+    assert [] == store.uploads
+
+
 async def test_upload_that_takes_too_long_is_aborted(
     store: MemoryObjects,
     objects: Objects,
@@ -348,7 +379,7 @@ async def test_upload_that_takes_too_long_is_aborted(
         return made
 
     monkeypatch.setattr(store, "upload", begin)
-    with pytest.raises(RemoteError, match="key arrived too slowly"):
+    with pytest.raises(RemoteError, match="key was uploaded too slowly"):
         await objects.upload("key", tmp_path / "file")
 
     assert store.uploads[0].aborted

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from dewy.remotes.objects.source import DigestCheck, begin, best
+from dewy.remotes.objects.source import DigestCheck, new, strongest
 
 CHECK = b"123456789"
 
@@ -16,7 +16,7 @@ CHECK = b"123456789"
 )
 def test_checksums_are_those_of_the_catalogue(name: str, expected: str) -> None:
     """The check values of the algorithms' specifications, piece by piece."""
-    sum_ = begin(name)
+    sum_ = new(name)
     sum_.update(CHECK[:4])
     sum_.update(CHECK[4:])
 
@@ -24,9 +24,9 @@ def test_checksums_are_those_of_the_catalogue(name: str, expected: str) -> None:
 
 
 def test_strongest_known_checksum_is_selected() -> None:
-    assert "sha256" == best({"crc32": b"", "sha256": b""})
-    assert "md5" == best(["crc32c", "md5"])
-    assert "" == best(["whirlpool"])
+    assert "sha256" == strongest({"crc32": b"", "sha256": b""})
+    assert "md5" == strongest(["crc32c", "md5"])
+    assert "" == strongest(["whirlpool"])
 
 
 def test_other_bytes_do_not_pass() -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from dewy.errors import RateLimited, RemoteError
+from dewy.errors import OddAnswer, RateLimited, RemoteError
 from dewy.remotes import Clients, http
 from dewy.remotes.oci import client as oci
 from dewy.remotes.oci.client import MOST_PAGES, OCI
@@ -218,13 +218,35 @@ async def test_tag_may_vanish_meanwhile(
     assert await client.digest(reference, "v1") is None
 
 
+async def test_error_page_of_a_blocked_image_is_no_manifest(
+    client: OCI, server: ImageAPI, reference: Reference
+) -> None:
+    """Its digest would be deployed."""
+    server.faults = [Fault(status=405), Fault(status=412)]
+
+    with pytest.raises(OddAnswer, match=r"does not hand app:v1 out \(412\)"):
+        await client.digest(reference, "v1")
+
+
+async def test_platforms_of_a_failed_request_are_not_cached(
+    client: OCI, server: ImageAPI, reference: Reference
+) -> None:
+    server.tag_index("v1", "linux/amd64")
+    index = await client.stands_for(reference, "v1")
+    assert index
+    server.faults = [Fault(status=404)]
+
+    assert () == await client.platforms(reference, index)
+    assert ["linux/amd64"] == [*map(str, await client.platforms(reference, index))]
+
+
 async def test_manifest_that_is_another_is_refused(
     client: OCI, server: ImageAPI, reference: Reference
 ) -> None:
     server.digests = {"v1": digest_of(b"another")}
     server.heads = 405
 
-    with pytest.raises(RemoteError, match="not what its digest says"):
+    with pytest.raises(RemoteError, match="does not have the stated digest"):
         await client.digest(reference, "v1")
 
 

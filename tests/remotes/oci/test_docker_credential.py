@@ -32,8 +32,8 @@ def program(tmp_path: Path) -> Program:
     return program
 
 
-async def get(path: Path, host: str = "a.io", patience: float = 30) -> object:
-    return await login.ask_helper(path, host, ENVIRON, patience=patience)
+async def get(path: Path, host: str = "a.io", deadline: float = 30) -> object:
+    return await login.ask_helper(path, host, ENVIRON, deadline=deadline)
 
 
 async def test_login_is_asked_for_by_host(program: Program) -> None:
@@ -117,7 +117,7 @@ async def test_hanging_credential_helper_is_killed_with_children(
     script = program(f"sleep 600 & echo $! > {tmp_path}/pid; wait")
 
     with pytest.raises(RemoteError, match=r"took longer than 0\.5 s"):
-        await get(script, patience=0.5)
+        await get(script, deadline=0.5)
 
     if (tmp_path / "pid").exists():
         await eventually(lambda: not alive(tmp_path / "pid"))
@@ -142,13 +142,13 @@ async def test_credential_helper_is_killed_on_cancellation(
 async def test_program_that_nothing_can_kill_is_left_behind(
     program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(login, "DYING", 0.5)
+    monkeypatch.setattr(login, "KILL_TIMEOUT", 0.5)
     directory = tmp_path / "hung"
     directory.mkdir()
     script = program(f"echo $$ > {tmp_path}/pid; exec cat {directory}/file")
     with hung(directory):
         with pytest.raises(RemoteError, match="took longer than 3 s"):
-            await get(script, patience=3)
+            await get(script, deadline=3)
 
         pid = int((tmp_path / "pid").read_text())
         assert start_time(pid) is not None

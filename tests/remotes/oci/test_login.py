@@ -290,6 +290,19 @@ async def test_environment_of_the_process_is_the_default(
 
 
 @needs("fuse")
+async def test_hung_directory_of_programs_keeps_no_thread(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(brief, "PATIENCE", 2.0)
+    host.config(credsStore="store")
+    with hung(host.programs):
+        async with asyncio.timeout(30):
+            found = await host.find("ghcr.io", PATH=f"/usr/bin:{host.programs}")
+        assert "not read within 2 s" in failures(found)
+        assert [] == hung_threads()
+
+
+@needs("fuse")
 async def test_hung_home_is_told_and_keeps_no_thread(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -280,6 +280,7 @@ def test_realm_that_is_no_url_is_said(realm: str) -> None:
         ({"token": "a"}, Grant("a", UNSTATED)),
         ({"token": "a", "expires_in": "soon"}, Grant("a", UNSTATED)),
         ({"token": "a", "expires_in": -1}, Grant("a", UNSTATED)),
+        ({"token": "a", "expires_in": 10**400}, Grant("a", 86400)),
     ],
 )
 def test_token_is_read(document: object, expected: Grant) -> None:

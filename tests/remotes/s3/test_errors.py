@@ -43,7 +43,7 @@ def translated(exc: Exception) -> RemoteError:
         (403, "SignatureDoesNotMatch", "AWS_ACCESS_KEY_ID"),
         (400, "ExpiredToken", "expired"),
         (403, "RequestTimeTooSkewed", "clock"),
-        (501, "NotImplemented", "does not know"),
+        (501, "NotImplemented", "does not support"),
     ],
 )
 def test_permanent_error_includes_advice(status: int, code: str, advice: str) -> None:

@@ -12,10 +12,12 @@ import pytest
 
 from dewy.errors import ConfigError, RemoteError
 from dewy.ioprocess import brief
+from dewy.remotes.objects import Stat
 from dewy.remotes.objects import s3 as module
 from dewy.remotes.objects.client import Objects
 from dewy.remotes.objects.s3 import S3Location, S3Store
 from dewy.remotes.vendor_files import require_answers
+from dewy.system import utc
 from tests.needs import needs
 from tests.standins import s3
 from tests.standins.files import Fault
@@ -203,6 +205,18 @@ async def test_part_of_a_list_is_not_taken_for_the_whole(
 
     with pytest.raises(RemoteError, match="lists only a part"):
         await asyncio.to_thread(store.page, "", "", "")
+
+
+async def test_store_that_ignores_the_range_is_not_read_to_the_end(
+    store: S3Store, front: Front
+) -> None:
+    """The object may be larger than the memory."""
+    stat = Stat("key", 8 * MIB, '"e"', utc(0))
+    headers = {"ETag": '"e"', "Last-Modified": "Mon, 01 Jan 2029 00:00:00 GMT"}
+    front.faults.append(Fault(200, headers, bytes(8 * MIB)))
+
+    with pytest.raises(RemoteError, match="sent more than the 9 bytes asked for"):
+        await asyncio.to_thread(store.piece, stat, 0, 9)
 
 
 @pytest.mark.parametrize(
