@@ -101,7 +101,7 @@ async def test_payload_not_matching_digest_raises_remote_error(
     server.sign(DIGEST, signed(pair))
     server.files[f"blobs/{digest_of(payload(DIGEST))}"] = b"another"
 
-    with pytest.raises(RemoteError, match="is not what it says"):
+    with pytest.raises(RemoteError, match="does not have this digest"):
         await verify(server, pair)
 
 
