@@ -1,4 +1,4 @@
-"""Artifact stores hold the files that releases are made of."""
+"""Artifact stores: the sources of the files of releases."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..schemes import Implementation, Schemes
 __all__ = ["ARTIFACTS", "Artifacts", "Progress"]
 
 Progress = Callable[[int, int | None], None]
-"""Told of bytes on disk so far, and of all that are expected where known."""
+"""Called with the bytes written so far, and the total or None if it is unknown."""
 
 
 class Artifacts(Protocol):
@@ -21,13 +21,14 @@ class Artifacts(Protocol):
 
     async def fetch(self, release: Release, into: Path, progress: Progress) -> None:
         """
-        Stream the artifact to *into*, which does not exist yet.
+        Stream the artifact to *into*, which must not exist.
 
-        A broken connection is taken up where it broke. On an error nothing is
-        left at *into*.
+        A download resumes where its connection broke. After an error nothing is left at
+        *into*.
 
         Raises:
-            RemoteError: the store did not deliver it whole.
+            RemoteError: the store did not deliver the whole artifact.
+            DeploymentError: the file could not be written.
         """
         ...
 
@@ -36,7 +37,7 @@ class Artifacts(Protocol):
         Return the small file *name* published beside the artifact.
 
         Raises:
-            Missing: there is no such file.
+            Missing: there is no such file, as far as the store tells.
             RemoteError: the file cannot be read, or is larger than *limit* bytes.
         """
         ...

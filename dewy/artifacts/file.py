@@ -1,4 +1,4 @@
-"""Artifacts that are files of this machine."""
+"""Artifacts on this host: `file:///PATH`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from . import Progress
 
 
 class FileArtifacts:
-    """The file that a `file://` URL names, to be copied."""
+    """The file that a `file://` URL names, and the files beside it."""
 
     def __init__(self, url: SplitResult, clients: Clients) -> None:
         self.path = local.path(url).absolute()

@@ -24,10 +24,10 @@ class AssetLocation(NamedTuple):
     @classmethod
     def read(cls, url: SplitResult) -> Self:
         """
-        Take the URL apart.
+        Parse *url*.
 
         Raises:
-            ConfigError: the URL does not have exactly these five parts.
+            ConfigError: *url* is not of the form `ghr://OWNER/REPOSITORY/tag/TAG/FILE`.
         """
         parts = [unquote(part) for part in url.path.split("/")[1:]]
         if len(parts) != 4 or parts[1] != "tag" or not all(parts):
@@ -41,13 +41,12 @@ class AssetLocation(NamedTuple):
 
 class GitHubArtifacts:
     """
-    The files of one release.
+    The assets of one release.
 
-    To be made outside the event loop or in a thread, because it may read a
-    private key.
+    Create it in a thread: it may read a private key.
 
     Raises:
-        ConfigError: the URL or the credentials will not do.
+        ConfigError: the URL or the credentials are invalid.
     """
 
     def __init__(self, url: SplitResult, clients: Clients) -> None:
@@ -60,10 +59,10 @@ class GitHubArtifacts:
 
     async def fetch(self, release: Release, into: Path, progress: Progress) -> None:
         """
-        Stream the asset to *into*, going on where a connection broke.
+        Stream the asset to *into*, resuming where a connection broke.
 
         Raises:
-            RemoteError: the asset is gone, or GitHub did not deliver it whole.
+            RemoteError: the asset is gone, or GitHub did not deliver all of it.
             DeploymentError: the file could not be written.
         """
         github = await self._github()

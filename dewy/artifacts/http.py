@@ -26,18 +26,17 @@ ADVICE: Mapping[int, str] = {
     404: "no such file",
 }
 
-
 PLAIN = {"Accept-Encoding": "identity"}
 
-PASSING = frozenset({408, 429})
-"""Refusals that say nothing about a file; others may all mean that it is not there."""
+TEMPORARY = frozenset({408, 429})
+"""Temporary refusals; any other 4xx may mean that there is no such file."""
 
 
 class HTTPArtifacts:
     """
     A file at a URL, and the files beside it.
 
-    Credentials come from the URL or from `.netrc`, and go to that host alone.
+    Credentials come from the URL or from `.netrc`, and are sent to that host alone.
 
     Raises:
         ConfigError: the URL names no file.
@@ -59,10 +58,10 @@ class HTTPArtifacts:
 
     async def fetch(self, release: Release, into: Path, progress: Progress) -> None:
         """
-        Stream the file to *into*, going on where a connection broke.
+        Stream the file to *into*, resuming where a connection broke.
 
         Raises:
-            RemoteError: the server did not deliver it whole.
+            RemoteError: the server did not deliver the whole file.
             DeploymentError: the file could not be written.
         """
         await download(
@@ -79,13 +78,13 @@ class HTTPArtifacts:
         Return the file *name* from the same directory.
 
         Raises:
-            Missing: there is no such file, or it is not for us.
+            Missing: there is no such file, or access to it is refused.
             RemoteError: the file cannot be read, or is larger than *limit* bytes.
         """
         if "/" in name or name in (".", ".."):
             raise RemoteError(f"{name!r} is not the name of a file beside the artifact")
-        # with_name() would drop the query, which may hold the access token, and
-        # with_query() would write it anew.
+        # with_name() drops the query, which may hold an access token, and
+        # with_query() would encode it anew.
         query = f"?{asked}" if (asked := self._url.raw_query_string) else ""
         url = URL(f"{self._url.with_name(name)}{query}", encoded=True)
         return await persist(partial(self._read, url, name, limit))
@@ -96,7 +95,7 @@ class HTTPArtifacts:
         with http.translated(host, Interrupted):
             async with (
                 asyncio.timeout(http.STANDARD.answer),
-                # Its lines are meant, in whatever coding a server sends them.
+                # The content counts, whatever encoding the server adds.
                 session.get(url, headers=PLAIN, auto_decompress=True) as response,
             ):
                 if response.status != HTTPStatus.OK:
@@ -110,7 +109,7 @@ class HTTPArtifacts:
 def _refusal(host: str, response: aiohttp.ClientResponse, name: str) -> RemoteError:
     advice = {**ADVICE, 404: f"no file {name}"}
     refused = refusal(host, response.status, response.headers, advice)
-    final = response.status < 500 and response.status not in PASSING
+    final = response.status < 500 and response.status not in TEMPORARY
     if final and not isinstance(refused, RateLimited):
         return Missing(str(refused))
     return refused

@@ -35,7 +35,7 @@ class MemoryArtifacts:
                 piece = content[start : start + PIECE]
                 await draft.write(piece)
                 progress(start + len(piece), len(content))
-            # Late, so that what is raised here breaks a transfer off.
+            # Last, so that an error injected here breaks off a transfer.
             self.store.attempt("fetch")
 
     async def read(self, release: Release, name: str, limit: int) -> bytes:

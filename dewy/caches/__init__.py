@@ -1,4 +1,4 @@
-"""Caches keep verified artifacts, so that the same bytes are fetched once."""
+"""Caches: stores of verified artifacts, and of registries' answers."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ __all__ = [
 
 class Cache(Protocol):
     """
-    Bytes by key. A key is one or more path segments joined by `/`, none of
-    which begins with a dot; anything else is a ValueError. The first segment of
-    what may be evicted is a scope: 16 hexadecimal digits.
+    A cache of small values and files by key.
 
-    Every method may raise OSError or RemoteError; callers go on without the
-    cache. A value is seen whole or not at all.
+    A key is one or more path segments joined by `/`, none of which begins with a dot;
+    any other raises ValueError. Only values whose first segment is a scope, 16
+    hexadecimal digits, may be evicted. A value is seen whole or not at all.
+
+    Every method may raise OSError or RemoteError; callers go on without the cache.
     """
 
     async def get(self, key: str) -> bytes | None:
@@ -50,8 +51,8 @@ class Cache(Protocol):
 
     async def load(self, key: str, into: Path) -> bool:
         """
-        Copy the file under *key* to *into*, which must not exist; False if there is
-        none. It may be a hard link into the cache: never write to it.
+        Copy the file under *key* to *into*, which must not exist; False if there is no
+        such file. The copy may be a hard link into the cache: never write to it.
         """
         ...
 
@@ -68,12 +69,11 @@ class Versioned:
     Attributes:
         value: The bytes; None if there is no value.
 
-        version: Differs whenever another value was written; "" where there is
-            none. Some stores take the same bytes for the same version, so write
-            what tells one time from the next.
+        version: Changes when other bytes are written; "" if there is no value. Some
+            stores derive it from the bytes, so vary them if each write has to count.
 
-        now: The store's own clock as it answered, seconds since the epoch; None
-            where it does not tell. Hosts that share a store agree on it.
+        now: The time of the answer by the store's clock, which its hosts have in
+            common, in seconds since the epoch; None if the store does not state it.
     """
 
     value: bytes | None = None
@@ -86,13 +86,14 @@ class SharedCache(Cache, Protocol):
     """A cache that several hosts share, with compare-and-set."""
 
     async def read(self, key: str) -> Versioned:
-        """Return the small value under *key*, never from a copy on this host."""
+        """Return the small value under *key* from the store, never from a copy."""
         ...
 
     async def compare_and_set(self, key: str, version: str, value: bytes) -> bool:
         """
-        Write a small value if *version* is still the present one; "" if there
-        is to be none yet. False if somebody else was first.
+        Write a small value if its version is still *version* ("" for no value yet).
+
+        Return False if another host wrote first.
 
         Raises:
             RateLimited: nothing was written; the store will accept it a moment later.

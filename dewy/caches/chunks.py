@@ -1,11 +1,10 @@
 """
-Caches over stores that hold small values only: files go in as chunks.
+Caches over stores of small values, in which files are stored as chunks.
 
-In the store `value/KEY` is a small value, `file/KEY` the manifest of a file and
-`chunk/KEY/SHA256` a piece of it. The manifest is written last, by
-compare-and-set, and deleted first. Whatever is found to be torn, damaged or
-partly evicted loses its manifest, and is then simply not in the cache; its chunks
-go with the store's time to live, or serve whoever writes the file anew.
+In the store, `value/KEY` is a small value, `file/KEY` the manifest of a file and
+`chunk/KEY/SHA256` a chunk of it. The manifest is written last, by compare-and-set, and
+deleted first. A file that is found damaged or incomplete loses its manifest, and so is
+no longer in the cache; its chunks expire, unless the file is stored again.
 """
 
 from __future__ import annotations
@@ -33,28 +32,28 @@ from .outages import together
 log = logging.getLogger(__name__)
 
 AT_ONCE = 4
-"""Chunks under way at the same time, all of them in memory."""
+"""Maximum of concurrent transfers of chunks, which are held in memory."""
 
 SLOWEST = 1 << 20
-"""Bytes a second; a store that is slower than that is not worth waiting for."""
+"""Bytes per second; a slower transfer is abandoned."""
 
 DROPPED = b"{}"
-"""In the place of a manifest: there is no such file any more."""
+"""Replacement of a manifest, for a file that is dropped."""
 
 UPKEEP = 3600.0
-"""Seconds between two rounds of upkeep, at most."""
+"""Maximum of seconds between two rounds of upkeep."""
 
 
 class Store(Protocol):
     """
     Small values by name, shared by several hosts.
 
-    Every method may raise RemoteError, and none takes long.
+    Every method has a deadline, and may raise RemoteError.
 
     Attributes:
-        chunk: The largest value in bytes.
+        chunk: Maximum size of a value in bytes.
 
-        ttl: Seconds after which values that no host retains may go.
+        ttl: Seconds after which values that no host retains expire.
     """
 
     chunk: int
@@ -63,11 +62,11 @@ class Store(Protocol):
     async def read(self, name: str) -> Versioned: ...
 
     async def write(self, name: str, value: bytes, version: str | None) -> bool:
-        """Write a value; with a *version* only if it is the present one."""
+        """Write a value, unless *version* is given and is no longer the current one."""
         ...
 
     async def fetch(self, name: str) -> bytes | None:
-        """Fetch a value that `place` wrote."""
+        """Return a value written by `place`; None if there is none."""
         ...
 
     async def place(self, name: str, value: bytes) -> None:
@@ -79,7 +78,7 @@ class Store(Protocol):
     async def names(self, prefix: str) -> list[str]: ...
 
     async def tend(self, retained: Collection[str]) -> None:
-        """Keep *retained* for another `ttl`; delete what has expired."""
+        """Renew *retained* for another `ttl`, and delete what has expired."""
         ...
 
     async def close(self) -> None: ...
@@ -87,12 +86,12 @@ class Store(Protocol):
 
 class ChunkedCache:
     """
-    A shared cache; an asynchronous context manager, which maintains it while entered.
+    A cache shared by hosts; while entered, a task renews what this host retains.
 
     Args:
-        limit: Bytes of the largest file to keep.
+        limit: Maximum size of a file in bytes.
 
-        local: The cache on this host, of files stored or loaded.
+        local: Copies on this host of files that were stored or loaded.
     """
 
     def __init__(self, store: Store, *, limit: int, local: FileCache) -> None:
@@ -105,12 +104,12 @@ class ChunkedCache:
         self._upkeep: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._upkeep = asyncio.create_task(self._keep_up(), name="cache upkeep")
+        self._upkeep = asyncio.create_task(self._maintain(), name="cache upkeep")
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         while self._upkeep is not None and not self._upkeep.done():
-            # More than once: a client that is just connecting may miss one.
+            # Repeatedly: a client that is connecting may lose a cancellation.
             self._upkeep.cancel()
             await asyncio.wait({self._upkeep}, timeout=0.2)
         await self._local.close()
@@ -149,7 +148,7 @@ class ChunkedCache:
         if size > self._limit:
             self._refuse(key, size)
             return False
-        async with asyncio.timeout(_allowed(size)):
+        async with asyncio.timeout(_transfer_timeout(size)):
             manifest = await self._upload(key, source)
             await self._publish(key, manifest)
         with suppress(OSError):
@@ -162,9 +161,9 @@ class ChunkedCache:
         manifest = BlobManifest.parse(seen.value)
         if manifest is None:
             return False
-        if await self._found_here(key, into, manifest):
+        if await self._load_local(key, into, manifest):
             return True
-        async with asyncio.timeout(_allowed(manifest.size)):
+        async with asyncio.timeout(_transfer_timeout(manifest.size)):
             whole = await self._download(key, into, manifest)
         if not whole:
             await self._discard(key, seen.version)
@@ -179,7 +178,7 @@ class ChunkedCache:
         self._changed.set()
 
     async def tend(self) -> None:
-        """Renew what is retained, and delete what no host retains."""
+        """Renew what this host retains, and delete what no host retains."""
         names = set()
         for key in sorted(self._retained):
             names |= {f"value/{key}", f"file/{key}"}
@@ -187,7 +186,7 @@ class ChunkedCache:
             names.update(_chunks(key, manifest) if manifest else ())
         await self._store.tend(names)
 
-    async def _keep_up(self) -> None:
+    async def _maintain(self) -> None:
         while True:
             delay = min(self._store.ttl / 8, UPKEEP) * random.uniform(0.5, 1.0)
             with suppress(TimeoutError):
@@ -198,6 +197,9 @@ class ChunkedCache:
                 await self.tend()
             except (OSError, RemoteError) as exc:
                 log.debug("Cache not kept up", extra={"reason": str(exc)})
+            except Exception:
+                # A bug must not end the task: what this host retains would expire.
+                log.exception("Cache upkeep ran into a fault")
 
     async def _write(self, key: str, value: bytes, version: str | None) -> bool:
         segments(key)
@@ -236,14 +238,14 @@ class ChunkedCache:
 
     async def _discard(self, key: str, version: str) -> None:
         """
-        Drop a damaged file, unless another host has replaced it meanwhile.
+        Drop a damaged file, unless another host has replaced it.
 
-        Its chunks stay: they may be another's that is just being written anew.
+        The chunks stay: another host may be storing the file again.
         """
         if await self._store.write(f"file/{key}", DROPPED, version):
             log.warning("Dropped a damaged file from the cache", extra={"key": key})
 
-    async def _found_here(self, key: str, into: Path, manifest: BlobManifest) -> bool:
+    async def _load_local(self, key: str, into: Path, manifest: BlobManifest) -> bool:
         try:
             if not await self._local.load(key, into):
                 return False
@@ -278,31 +280,30 @@ class ChunkedCache:
 
 
 def local_copies(directory: Path, size: str) -> FileCache:
-    """Return the bounded copies of a shared cache on this host, below *directory*."""
+    """Return the cache of copies in *directory*, limited to *size*, such as `2GiB`."""
     return FileCache(urlsplit(f"{directory.as_uri()}?max-size={size}"), directory)
 
 
 def _chunks(key: str, manifest: BlobManifest) -> list[str]:
-    # The same piece may come twice in a file.
+    # A file may contain the same chunk twice.
     return [f"chunk/{key}/{name}" for name in dict.fromkeys(manifest.chunks)]
 
 
-def _allowed(size: int) -> float:
+def _transfer_timeout(size: int) -> float:
     return 30.0 + size / SLOWEST
 
 
 @dataclass(frozen=True, slots=True)
 class BlobManifest:
     """
-    The parts of a file. A manifest is written after its chunks, so they were there; a
-    chunk is named by its content, so it is still the same or gone.
+    The digests of a file and its chunks.
 
     Attributes:
-        sha256: Of the whole file, lower-case hex.
+        sha256: Digest of the whole file, in lower-case hexadecimal digits.
 
-        size: Bytes.
+        size: Size of the file in bytes.
 
-        chunks: The SHA-256 of each, in their order.
+        chunks: Digest of each chunk, in order.
     """
 
     sha256: str
@@ -338,7 +339,7 @@ class Reading:
         self._names: list[str] = []
 
     def next(self, count: int) -> list[tuple[str, bytes]]:
-        """Up to *count* more chunks with their names; none at the end."""
+        """Return up to *count* more chunks with their digests; none at the end."""
         found: list[tuple[str, bytes]] = []
         while len(found) < count and (data := self._file.read(self._size)):
             self._whole.update(data)
@@ -348,7 +349,7 @@ class Reading:
         return found
 
     def manifest(self) -> BlobManifest:
-        """Return the manifest of the content cut so far."""
+        """Return the manifest of the content read so far."""
         return BlobManifest(self._whole.hexdigest(), self._bytes, tuple(self._names))
 
     def close(self) -> None:
@@ -370,7 +371,7 @@ class Writing:
         self._bytes = 0
 
     def add(self, names: Sequence[str], chunks: Sequence[bytes | None]) -> bool:
-        """Append *chunks*; False if one is missing or is not what its name says."""
+        """Append *chunks*; False if one is missing, or has another digest."""
         for name, chunk in zip(names, chunks, strict=True):
             if chunk is None or hashlib.sha256(chunk).hexdigest() != name:
                 return False
@@ -380,7 +381,7 @@ class Writing:
         return True
 
     def complete(self, manifest: BlobManifest) -> bool:
-        """Return whether the file holds everything that *manifest* lists."""
+        """Return whether the content written is the one that *manifest* describes."""
         self._file.flush()
         return (manifest.sha256, manifest.size) == (
             self._whole.hexdigest(),

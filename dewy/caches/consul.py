@@ -1,10 +1,9 @@
 """
 A cache in Consul's key/value store.
 
-Consul replicates every write through its log and was not made for large things:
-so there is a limit, and what is larger comes from the upstream each time. The
-flags of an entry hold when it was written, in seconds since the epoch: Consul
-itself forgets nothing.
+Consul replicates every write through its log, and is not made for large values: files
+beyond a limit are not cached. Since Consul's entries do not expire, the flags of an
+entry hold the time of its write, in seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from ..remotes.env_proxy import no_connection
 from ..remotes.http import broke_off
 from . import Versioned
 from .chunks import ChunkedCache, local_copies
-from .outages import ADVICE, PATIENCE, CircuitBreaker, authorities, together
+from .outages import ADVICE, CALL_TIMEOUT, CircuitBreaker, authorities, together
 
 DEFAULTS = {
     "max-artifact": "32MiB",
@@ -41,35 +40,44 @@ DEFAULTS = {
     "dc": "",
 }
 CHUNK = 500 * 1024
-CHUNK_PATIENCE = 20.0
+CHUNK_TIMEOUT = 20.0
 PORT = 8500
 ABANDONED = 3600.0
-"""Seconds after which chunks without a manifest are those of a killed writer."""
+"""Seconds after which chunks without a manifest count as abandoned."""
 
 AT_ONCE = 8
 
 FOREIGN = ("decode JSON", "Missing index header")
-"""The client's messages where something else answers; they would quote all of that."""
+"""The client's messages about an answer that is not Consul's, which they quote."""
 
-STRANGER = "did not answer like Consul: is the address right?"
+NOT_CONSUL = "did not answer like Consul: is the address right?"
 
 
 class ConsulStore:
-    """Values under *prefix*; *where* names the agent, and *given* is its client's."""
+    """
+    The values under *prefix*.
+
+    Args:
+        where: The agent's name in messages.
+
+        ttl: Seconds after which values that no host retains are deleted.
+
+        arguments: Arguments of the client.
+    """
 
     chunk = CHUNK
 
     def __init__(
-        self, where: str, prefix: str, ttl: float, given: dict[str, Any]
+        self, where: str, prefix: str, ttl: float, arguments: dict[str, Any]
     ) -> None:
         self.ttl = ttl
         self._prefix = prefix
-        self._given = given
-        self._reach = CircuitBreaker(where)
+        self._arguments = arguments
+        self._breaker = CircuitBreaker(where)
         self._client: Any = None
 
     async def read(self, name: str) -> Versioned:
-        async with self._asking() as kv:
+        async with self._request() as kv:
             _, row = await kv.get(self._key(name), consistency="consistent")
             if row is None:
                 return Versioned()
@@ -77,27 +85,27 @@ class ConsulStore:
 
     async def write(self, name: str, value: bytes, version: str | None) -> bool:
         index = None if version is None else int(version or 0)
-        async with self._asking() as kv:
+        async with self._request() as kv:
             done = await kv.put(self._key(name), value, cas=index, flags=_now())
         return bool(done)
 
     async def fetch(self, name: str) -> bytes | None:
-        async with self._asking(CHUNK_PATIENCE) as kv:
+        async with self._request(CHUNK_TIMEOUT) as kv:
             _, row = await kv.get(self._key(name))
             return None if row is None else row["Value"] or b""
 
     async def place(self, name: str, value: bytes) -> None:
-        async with self._asking(CHUNK_PATIENCE) as kv:
+        async with self._request(CHUNK_TIMEOUT) as kv:
             await kv.put(self._key(name), value, flags=_now())
 
     async def delete(self, names: Sequence[str]) -> None:
         for at in range(0, len(names), AT_ONCE):
             some = [self._key(name) for name in names[at : at + AT_ONCE]]
-            async with self._asking(CHUNK_PATIENCE) as kv:
+            async with self._request(CHUNK_TIMEOUT) as kv:
                 await together(*(kv.delete(key) for key in some))
 
     async def names(self, prefix: str) -> list[str]:
-        async with self._asking() as kv:
+        async with self._request() as kv:
             _, keys = await kv.get(self._key(prefix), keys=True)
             return [key.removeprefix(self._key("")) for key in keys or ()]
 
@@ -120,45 +128,45 @@ class ConsulStore:
             await client.close()
 
     async def _sweep(self, used: Collection[str]) -> None:
-        """Delete the chunks of files that have no manifest any more, or never had."""
+        """Delete abandoned chunks, of files without a manifest."""
         for name in await self.names("chunk/"):
             if name.partition("/")[2].rpartition("/")[0] in used:
                 continue
-            async with self._asking(CHUNK_PATIENCE) as kv:
+            async with self._request(CHUNK_TIMEOUT) as kv:
                 _, row = await kv.get(self._key(name))
             if row is not None and _now() - row["Flags"] > min(ABANDONED, self.ttl):
                 await self._delete_unchanged(row)
 
     async def _rows(self, prefix: str) -> list[dict[str, Any]]:
-        async with self._asking(CHUNK_PATIENCE) as kv:
+        async with self._request(CHUNK_TIMEOUT) as kv:
             _, rows = await kv.get(self._key(prefix), recurse=True)
         return rows or []
 
     async def _delete_unchanged(self, row: dict[str, Any]) -> None:
-        async with self._asking() as kv:
+        async with self._request() as kv:
             await kv.delete(row["Key"], cas=row["ModifyIndex"])
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}/{name}" if self._prefix else name
 
     @asynccontextmanager
-    async def _asking(self, seconds: float = PATIENCE) -> AsyncIterator[Any]:
+    async def _request(self, seconds: float = CALL_TIMEOUT) -> AsyncIterator[Any]:
         if self._client is None:
-            # Only inside of a running loop, as it opens a session.
-            self._client = _client(self._given)
+            # Not earlier: the client needs a running loop.
+            self._client = _client(self._arguments)
         try:
-            async with self._reach.within(seconds):
+            async with self._breaker.within(seconds):
                 yield self._client.kv
         except (exceptions.ConsulException, aiohttp.ClientError, OSError) as exc:
             if isinstance(exc, aiohttp.ClientSSLError):
-                # The client keeps the authorities that it has read.
+                # A client keeps the CA certificates that it has read.
                 await self.close()
-            # Not `from exc`: it may quote the token's name, or whole answers.
+            # Not `from exc`, which may quote the token's name, or whole answers.
             busy = isinstance(exc, exceptions.ClientError) and str(exc)[:3] == "429"
             kind = RateLimited if busy else RemoteError
-            raise kind(f"{self._reach.where} {_complaint(exc)}") from None
+            raise kind(f"{self._breaker.where} {_explanation(exc)}") from None
         except NONSENSE as exc:
-            raise RemoteError(f"{self._reach.where} {STRANGER}") from exc
+            raise RemoteError(f"{self._breaker.where} {NOT_CONSUL}") from exc
 
 
 class ConsulCache(ChunkedCache):
@@ -194,24 +202,24 @@ def _connection(url: SplitResult, chosen: dict[str, str]) -> dict[str, Any]:
         "verify": (ca or True) if tls else False,
         "token": os.environ.get("CONSUL_HTTP_TOKEN") or None,
         "dc": chosen["dc"] or None,
-        "connections_timeout": 2 * CHUNK_PATIENCE,
+        "connections_timeout": 2 * CHUNK_TIMEOUT,
     }
 
 
-def _client(given: dict[str, Any]) -> Any:
+def _client(arguments: dict[str, Any]) -> Any:
     with warnings.catch_warnings():
-        # The client hands aiohttp two arguments by names that are on their way out.
+        # The client passes two arguments that aiohttp deprecates.
         warnings.filterwarnings(
             "ignore", r"(verify_ssl|ssl_context) is deprecated", DeprecationWarning
         )
-        return aio.Consul(**given)
+        return aio.Consul(**arguments)
 
 
 def _now() -> int:
     return int(time.time())
 
 
-def _complaint(exc: Exception) -> str:
+def _explanation(exc: Exception) -> str:
     match exc:
         case exceptions.ACLPermissionDenied() | exceptions.ACLDisabled():
             return "refused access: CONSUL_HTTP_TOKEN needs key:write on the prefix"
@@ -222,7 +230,7 @@ def _complaint(exc: Exception) -> str:
         case aiohttp.ClientError() | OSError():
             return broke_off(exc)
         case _ if any(sign in str(exc) for sign in FOREIGN):
-            return STRANGER
+            return NOT_CONSUL
         case _:
             reason = next(iter(str(exc).splitlines()), "it gave no reason")
             return f"refused: {reason[:200]}"

@@ -1,4 +1,4 @@
-"""Files of a cache in a directory; everything here blocks and is called by a helper."""
+"""Files of a cache in a directory; all functions block, and run in a helper process."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ..ioprocess.protocol import alive
 from . import CacheEntry, make_room
 
 ABANDONED = 3600.0
-"""Seconds after which a draft is taken for one whose writer was killed."""
+"""Seconds after which an unfinished file counts as abandoned."""
 
 SCOPE = re.compile(r"[0-9a-f]{16}")
-"""The first segment of the keys that count, and that may be evicted."""
+"""The first segment of the keys that count towards the limit, and may be evicted."""
 
 PIECE = 1 << 20
 PIECES_AT_ONCE = 64
@@ -29,10 +29,10 @@ PIECES_AT_ONCE = 64
 
 def install(path: Path, fill: Callable[[Path], object]) -> None:
     """
-    Let *fill* write a file, and name it *path* once it is durable.
+    Let *fill* write a file, and rename it to *path* once it is durable.
 
     Raises:
-        OSError: the file could not be made; what was at *path* is untouched.
+        OSError: the file could not be written; what was at *path* is untouched.
     """
     make_directories(path.parent)
     draft = path.with_name(f".{secrets.token_hex(8)}.tmp")
@@ -42,15 +42,14 @@ def install(path: Path, fill: Callable[[Path], object]) -> None:
         _sync(draft)
         draft.rename(path)
     finally:
-        # Also where all went well: renaming a file over another name of the
-        # same file leaves both.
+        # After success, too: a rename between two links to the same file keeps both.
         with suppress(OSError):
             draft.unlink()
     sync_directory(path.parent)
 
 
 def make_directories(directory: Path) -> None:
-    """Create *directory* and what is missing above it, for this user alone."""
+    """Create *directory* and its missing parents, for this user alone."""
     missing = []
     while not directory.is_dir():
         missing.append(directory)
@@ -78,7 +77,7 @@ def creating(target: Path) -> Iterator[BinaryIO]:
 
 def create(target: Path) -> BinaryIO:
     """
-    Open *target*, which must not exist, to be written; for this user alone.
+    Create *target*, which must not exist, for writing by this user alone.
 
     Raises:
         OSError: *target* could not be created.
@@ -87,12 +86,12 @@ def create(target: Path) -> BinaryIO:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy *source* to *target*; raises as `creating` does."""
+    """Copy *source* to *target*, which must not exist."""
     with open(source, "rb") as original, creating(target) as file:
         for number, piece in enumerate(iter(lambda: original.read(PIECE), b""), 1):
             file.write(piece)
             if number % PIECES_AT_ONCE == 0:
-                # Else all of it would be written by one long fsync in the end.
+                # Otherwise a single long fsync at the end would write everything.
                 file.flush()
                 os.fdatasync(file.fileno())
             alive()
@@ -116,9 +115,9 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 def survey(root: Path) -> tuple[list[CacheEntry], int]:
     """
-    Return the files in the scopes below *root*, and the bytes of drafts being written.
+    Return the files in the scopes below *root*, and the bytes of unfinished ones.
 
-    Drafts that were abandoned are deleted.
+    Abandoned files are deleted.
     """
     held, drafts = [], 0
     for path, found in _files_in_scopes(root):
@@ -133,7 +132,7 @@ def survey(root: Path) -> tuple[list[CacheEntry], int]:
 
 
 def names(root: Path) -> Iterator[str]:
-    """Yield the paths of all files below *root*, relative to it, but hidden ones."""
+    """Yield the relative paths of all files below *root*, except for hidden ones."""
     for directory, inner, files in os.walk(root):
         alive()
         inner[:] = [name for name in inner if not name.startswith(".")]
@@ -173,12 +172,14 @@ _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 @dataclass(frozen=True, slots=True)
 class Room:
     """
-    Room for a value, and the values that may be evicted for it.
+    The limits for writing a value.
 
     Attributes:
         root: The cache's directory.
 
-        limit: Bytes that all values may take.
+        key: The key of the value.
+
+        limit: Maximum size of all values in bytes.
 
         retained: Keys that are not evicted.
     """
@@ -190,7 +191,7 @@ class Room:
 
 
 def get(path: Path) -> bytes | None:
-    """Return the small value at *path*, if there is one."""
+    """Return the small value at *path*; None if there is none."""
     try:
         value = path.read_bytes()
     except _ABSENT:
@@ -213,7 +214,7 @@ def keys(root: Path, prefix: str) -> list[str]:
 
 
 def put(room: Room, path: Path, value: bytes) -> list[str] | None:
-    """Write a small value; return as `_evict_and_install` does."""
+    """Write a small value; return the keys evicted, or None if it does not fit."""
 
     def fill(draft: Path) -> None:
         with creating(draft) as file:
@@ -223,7 +224,7 @@ def put(room: Room, path: Path, value: bytes) -> list[str] | None:
 
 
 def store(room: Room, path: Path, source: Path) -> list[str] | None:
-    """Keep a copy of the file *source*; return as `_evict_and_install` does."""
+    """Keep a copy of *source*; return the keys evicted, or None if it does not fit."""
     size = source.stat().st_size
     return _evict_and_install(
         room, path, size, lambda draft: link_or_copy(source, draft)
@@ -246,8 +247,7 @@ def load(path: Path, into: Path) -> bool:
 def _evict_and_install(
     room: Room, path: Path, size: int, fill: Callable[[Path], None]
 ) -> list[str] | None:
-    """Return the keys that were evicted for it; None if it does not fit."""
-    # Counted anew each time: other dewys may write here too.
+    # Counted each time: other dewys may write here, too.
     held, drafts = survey(room.root)
     evicted = make_room(
         (value for value in held if value.key != room.key),
@@ -264,6 +264,6 @@ def _evict_and_install(
 
 
 def _touch(path: Path) -> None:
-    # The order of eviction; a cache that can't be written is still of use.
+    # For the order of eviction; a read-only cache is still useful.
     with suppress(OSError):
         os.utime(path)

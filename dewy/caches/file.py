@@ -1,9 +1,8 @@
 """
 A cache in a directory: one file per key.
 
-The directory may be shared with other dewys, and with what the original left in
-it. So only what lies below a scope, a directory named by 16 hexadecimal digits,
-is counted; and nothing else is ever evicted.
+The directory may be shared with other dewys, and hold files of the original. So only
+files below a scope, a directory named by 16 hexadecimal digits, count and are evicted.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ class FileCache:
     """
     A cache in the directory of `file:///PATH?max-size=2GiB`.
 
-    An asynchronous context manager, which in the end leaves even a directory that
-    hangs. Nothing is created before the first value is written. Files come and go as
-    hard links where that is possible, so whoever loads one must not write to it.
+    Leaving its context returns even if the directory hangs. Nothing is created before
+    the first value is written. Files are stored and loaded as hard links where that is
+    possible: never write to a loaded one.
     """
 
     def __init__(self, url: SplitResult, default_directory: Path) -> None:
@@ -57,7 +56,7 @@ class FileCache:
         await self.close()
 
     async def close(self) -> None:
-        """End the process that looks at the files."""
+        """End the helper process."""
         await self._disk.close()
 
     async def get(self, key: str) -> bytes | None:

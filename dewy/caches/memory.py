@@ -1,4 +1,4 @@
-"""A cache in this process's memory; for tests, and hosts without a disk."""
+"""A cache in this process's memory, for tests and hosts without a disk."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """
-A cache in an object store, which many hosts share.
+A cache in an object store, shared by hosts.
 
-Nothing is ever evicted there: the bucket's own rules say how long objects live.
-What was stored or loaded is kept on this host too, in the directory of the file
-cache, and taken from there while the store still holds the same version of it.
+Nothing is evicted: the bucket's lifecycle rules decide how long objects live. Files
+that were stored or loaded are also kept on this host, in the directory of the file
+cache, and loaded from there while the store holds the same version.
 """
 
 from __future__ import annotations
@@ -36,14 +36,16 @@ OPTIONS: Mapping[str, str] = {
 }
 
 SMALL = 16 << 20
-"""Bytes that a value, as opposed to a file, may have."""
+"""Maximum size in bytes of a value, as opposed to a file."""
 
-PATIENCE = 15.0
-"""Seconds for a call: it may have to find credentials, and a route."""
+CALL_TIMEOUT = 15.0
+"""Deadline of a call in seconds; it may have to fetch credentials first."""
 
 TRANSFER = 30.0
+"""Seconds for a transfer, besides those that its size allows."""
+
 SLOWEST = 1 << 20
-"""Bytes a second; a store that is slower than that is not worth waiting for."""
+"""Bytes per second; a slower transfer is abandoned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,11 @@ class CacheLimits:
     The sizes and times in a cache's URL.
 
     Attributes:
-        artifact: Bytes of the largest file that is stored, or None.
+        artifact: Maximum size of a file in bytes; None for no limit.
 
-        local: Bytes of all copies on this host.
+        local: Maximum size of all copies on this host, such as `2GiB`.
 
-        registry_ttl: Seconds for which the registry's answer is shared.
+        registry_ttl: Seconds for which hosts share the registry's answer.
     """
 
     artifact: int | None
@@ -66,10 +68,10 @@ class CacheLimits:
     @classmethod
     def read(cls, url: SplitResult, allowed: Mapping[str, str]) -> Self:
         """
-        Read the limits from the query of *url*, which may have the options *allowed*.
+        Parse the query of *url*; *allowed* maps each known option to its default.
 
         Raises:
-            ConfigError: an unknown option, or an invalid value.
+            ConfigError: an option is unknown, or its value is invalid.
         """
         chosen = urls.options(url, allowed)
         largest, ttl = chosen["max-artifact"], chosen["registry-ttl"]
@@ -83,7 +85,7 @@ class CacheLimits:
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """The version of an object that this host has a copy of."""
+    """The record of a copy on this host: version of the object, digest of the file."""
 
     version: str
     sha256: str
@@ -100,36 +102,34 @@ class Copied:
 
 class ObjectCache:
     """
-    A cache under a prefix of a bucket; an asynchronous context manager, which
-    closes it in the end.
+    A cache under a prefix of a bucket; leaving its context closes it.
 
-    To be made outside the event loop or in a thread, because it may read files
-    with credentials.
+    Create it in a thread: it may read files with credentials.
 
     Attributes:
-        registry_ttl: Seconds for which the registry's answer is shared.
+        registry_ttl: Seconds for which hosts share the registry's answer.
 
     Raises:
-        ConfigError: region, bucket or credentials will not do.
+        ConfigError: region, bucket or credentials are invalid.
     """
 
     def __init__(
-        self, place: Location, limits: CacheLimits, default_directory: Path
+        self, location: Location, limits: CacheLimits, default_directory: Path
     ) -> None:
         self.registry_ttl = limits.registry_ttl
-        self._place = place
-        self._prefix = prefix(place)
+        self._location = location
+        self._prefix = prefix(location)
         self._largest = limits.artifact
         self._refused: set[str] = set()
-        self._reach = CircuitBreaker(str(place))
-        self._store = place.open()
+        self._breaker = CircuitBreaker(str(location))
+        self._store = location.open()
         self._objects = Objects(self._store)
         self._local = FileCache(
             urlsplit(f"file://?max-size={limits.local}"), default_directory
         )
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._place.url(self._prefix)}>"
+        return f"<{type(self).__name__} {self._location.url(self._prefix)}>"
 
     async def __aenter__(self) -> Self:
         return self
@@ -143,17 +143,17 @@ class ObjectCache:
 
     async def put(self, key: str, value: bytes) -> None:
         name = self._key(key)
-        async with self._reach.within(PATIENCE):
+        async with self._breaker.within(CALL_TIMEOUT):
             await self._objects.put(name, value, "application/octet-stream")
 
     async def delete(self, key: str) -> None:
         name = self._key(key)
-        async with self._reach.within(PATIENCE):
+        async with self._breaker.within(CALL_TIMEOUT):
             await self._objects.delete(name)
-        await self._forget(key)
+        await self._delete_copy(key)
 
     async def keys(self, prefix: str = "") -> list[str]:
-        async with self._reach.within(TRANSFER):
+        async with self._breaker.within(TRANSFER):
             found = await self._objects.objects(self._prefix + prefix)
         return [stat.key.removeprefix(self._prefix) for stat in found]
 
@@ -163,28 +163,28 @@ class ObjectCache:
         if self._largest is not None and size > self._largest:
             self._refuse(key, size)
             return False
-        async with self._reach.within(_allowed(size)):
+        async with self._breaker.within(_transfer_timeout(size)):
             version = await self._objects.upload(name, source)
-        await self._copy(key, version, source)
+        await self._keep_copy(key, version, source)
         return True
 
     async def load(self, key: str, into: Path) -> bool:
         name = self._key(key)
-        async with self._reach.within(PATIENCE):
+        async with self._breaker.within(CALL_TIMEOUT):
             stat = await self._objects.stat(name)
         if stat is None:
             return False
         if await asyncio.to_thread(into.exists):
             raise FileExistsError(f"{into} exists")
         if not await self._load_copy(key, stat, into):
-            async with self._reach.within(_allowed(stat.size)):
+            async with self._breaker.within(_transfer_timeout(stat.size)):
                 await self._objects.download(stat, into, lambda done, total: None)
-            await self._copy(key, stat.version, into)
+            await self._keep_copy(key, stat.version, into)
         return True
 
     async def read(self, key: str) -> Versioned:
         name = self._key(key)
-        async with self._reach.within(PATIENCE):
+        async with self._breaker.within(CALL_TIMEOUT):
             found = await self._objects.read(name, SMALL)
         if found is None:
             return Versioned()
@@ -192,12 +192,12 @@ class ObjectCache:
 
     async def compare_and_set(self, key: str, version: str, value: bytes) -> bool:
         name = self._key(key)
-        async with self._reach.within(PATIENCE):
+        async with self._breaker.within(CALL_TIMEOUT):
             return await self._objects.put_if(name, value, version) is not None
 
     def retain(self, keys: Collection[str]) -> None:
-        """Keep the copies of these on this host; the store keeps everything."""
-        self._local.retain({name for key in keys for name in (key, _beside(key))})
+        """Keep the copies of *keys* on this host; the store itself evicts nothing."""
+        self._local.retain({name for key in keys for name in (key, _record_key(key))})
 
     def _key(self, key: str) -> str:
         segments(key)
@@ -212,9 +212,9 @@ class ObjectCache:
             )
 
     async def _load_copy(self, key: str, stat: Stat, into: Path) -> bool:
-        """Take the copy on this host, if it is whole, and of the same version."""
+        """Load the copy on this host; False if none is intact and of this version."""
         with suppress(OSError):
-            copied = Copied.parse(await self._local.get(_beside(key)) or b"")
+            copied = Copied.parse(await self._local.get(_record_key(key)) or b"")
             if copied is None or copied.version != stat.version:
                 return False
             if not await self._local.load(key, into):
@@ -223,29 +223,29 @@ class ObjectCache:
                 return True
             log.warning("Deleted a damaged copy", extra={"key": key})
             await asyncio.to_thread(into.unlink)
-            await self._forget(key)
+            await self._delete_copy(key)
         return False
 
-    async def _copy(self, key: str, version: str, path: Path) -> None:
-        """Keep a copy on this host, if it has the room."""
+    async def _keep_copy(self, key: str, version: str, path: Path) -> None:
+        """Keep a copy on this host, if it fits."""
         with suppress(OSError):
             copied = Copied(version, await asyncio.to_thread(_sha256, path))
-            await self._forget(key)
+            await self._delete_copy(key)
             if await self._local.store(key, path):
                 text = json.dumps(asdict(copied)).encode()
-                await self._local.put(_beside(key), text)
+                await self._local.put(_record_key(key), text)
 
-    async def _forget(self, key: str) -> None:
+    async def _delete_copy(self, key: str) -> None:
         with suppress(OSError):
-            await self._local.delete(_beside(key))
+            await self._local.delete(_record_key(key))
             await self._local.delete(key)
 
 
-def _allowed(size: int) -> float:
+def _transfer_timeout(size: int) -> float:
     return TRANSFER + size / SLOWEST
 
 
-def _beside(key: str) -> str:
+def _record_key(key: str) -> str:
     return f"{key}.copied"
 
 

@@ -1,4 +1,4 @@
-"""A cache's server: trust in it, deadlines for its answers, its outages in the log."""
+"""Outages of a shared cache: distrust, deadlines with a circuit breaker, the log."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ ADVICE = "could not be trusted: its TLS handshake or certificate failed"
 
 def authorities(path: str) -> str:
     """
-    Return *path*, the file that the option `ca` names, or "", after checking that it
-    can be read.
+    Check *path*, the file of CA certificates that the option `ca` names, and return it.
 
     Raises:
-        ConfigError: the file cannot be read, or holds no certificates.
+        ConfigError: the file cannot be read, or contains no certificates.
     """
     if not path:
         return path
@@ -42,7 +41,7 @@ def authorities(path: str) -> str:
 
 
 def is_distrust(exc: BaseException | None) -> bool:
-    """Return whether *exc*, or one of its causes, is a failure of TLS."""
+    """Return whether *exc* or one of its causes is a failure of TLS."""
     while exc is not None:
         if isinstance(exc, ssl.SSLError | ssl.CertificateError):
             return True
@@ -52,22 +51,22 @@ def is_distrust(exc: BaseException | None) -> bool:
 
 T = TypeVar("T")
 
-PATIENCE = 5.0
-"""Seconds for one call."""
+CALL_TIMEOUT = 5.0
+"""Deadline of a call in seconds."""
 
 AWAY = 15.0
-"""Seconds in which a store that missed its deadline is not asked again."""
+"""Seconds in which calls fail at once after a missed deadline."""
 
 
 class CircuitBreaker:
     """
-    Deadlines for calls to one store.
+    Deadlines for the calls to a store.
 
-    A store that is slow rather than down would cost its deadline call by call;
-    so after one missed deadline the next calls fail at once, for a while.
+    A store that hangs would cost its deadline at every call. So after a missed deadline
+    calls fail at once for a while.
 
     Args:
-        where: The store's name in messages; no secrets.
+        where: The store's name in messages, without secrets.
     """
 
     def __init__(
@@ -78,12 +77,13 @@ class CircuitBreaker:
         self._away_until = float("-inf")
 
     @asynccontextmanager
-    async def within(self, seconds: float = PATIENCE) -> AsyncIterator[None]:
+    async def within(self, seconds: float = CALL_TIMEOUT) -> AsyncIterator[None]:
         """
         Limit the block to *seconds*.
 
         Raises:
-            RemoteError: the block took longer, or another block did a moment ago.
+            RemoteError: the block took longer, or another one did in the last `AWAY`
+                seconds.
         """
         if self._monotonic() < self._away_until:
             raise RemoteError(f"{self.where} did not answer in time a moment ago")
@@ -113,32 +113,28 @@ async def together(*calls: Coroutine[Any, Any, T]) -> list[T]:
 
 class OutageLog:
     """
-    Log of a failing cache: a line when it begins to fail, and one when it works again.
+    Log of a cache's outages: a line when one begins, and one when it is over.
 
-    Reading and writing fail apart. What failed to be read is well when something was
-    read: there are hosts that never write. What was read all the time is well when
-    something was written: a cache that is full or read-only reads well.
+    If reads failed, any success ends the outage: some hosts never write. If only writes
+    failed, a write has to succeed: a cache that is full or read-only is still readable.
     """
 
     def __init__(self) -> None:
         self._reading = self._writing = self._read_since = False
 
     def noticed(self, exc: Exception, *, reading: bool = False) -> None:
-        """
-        Note that a call failed with *exc*, and its caller goes on without the cache.
-        """
-        # A cache that takes something later only is not away.
-        later = isinstance(exc, RateLimited)
-        told = self._reading or (self._writing and not (reading and self._read_since))
-        level = logging.DEBUG if told or later else logging.WARNING
+        """Note that a call failed with *exc*, and the caller went on without it."""
+        limited = isinstance(exc, RateLimited)  # no outage
+        known = self._reading or (self._writing and not (reading and self._read_since))
+        level = logging.DEBUG if known or limited else logging.WARNING
         log.log(level, "Went on without the cache", extra={"reason": summary(exc)})
-        if not later:
+        if not limited:
             self._reading |= reading
             self._writing |= not reading
-            self._read_since &= told
+            self._read_since &= known
 
     def over(self, *, reading: bool = False) -> None:
-        """Note that a write to the cache succeeded or, with *reading*, a read."""
+        """Note that a write succeeded or, with *reading*, a read."""
         if self._reading or (self._writing and not reading):
             log.info("Cache works again")
             self._reading = self._writing = False

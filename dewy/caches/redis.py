@@ -1,9 +1,9 @@
 """
 A cache in Redis: one server, one behind Sentinel, or a Cluster.
 
-No step touches more than one key, so none of them minds where keys are. Small
-values and manifests are hashes of a value `v` and its version `n`, read and
-written by scripts, which also tell the server's clock.
+Each command concerns a single key, so a Cluster may spread the keys over its nodes.
+Small values and manifests are hashes of a value `v` and its version `n`, read and
+written by scripts; the one that reads returns the server's time, too.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from . import Versioned
 from .chunks import ChunkedCache, local_copies
 from .outages import (
     ADVICE,
-    PATIENCE,
+    CALL_TIMEOUT,
     CircuitBreaker,
     authorities,
     is_distrust,
@@ -62,9 +62,9 @@ class Place:
     The location of a Redis.
 
     Attributes:
-        hosts: Of the server; of Sentinels, or of some nodes of a Cluster.
+        hosts: Hosts and ports of the server, of Sentinels, or of nodes of a Cluster.
 
-        sentinel: The service whose primary is meant, or "".
+        sentinel: The service of which Sentinel names the primary, or "".
     """
 
     hosts: tuple[tuple[str, int], ...]
@@ -80,17 +80,17 @@ class Place:
     @classmethod
     def of(cls, url: SplitResult, chosen: Mapping[str, str]) -> Self:
         """
-        Read the location from a URL and its options, and missing parts from the
+        Read the location from a URL and its options, and missing credentials from the
         environment.
 
         Raises:
-            ConfigError: the options do not go together, or name nothing.
+            ConfigError: the URL or an option is invalid, or options contradict.
         """
         cluster = urls.boolean("cluster", chosen["cluster"])
         if cluster and chosen["sentinel"]:
-            raise ConfigError(f"{url.scheme}:// has either sentinel= or cluster=true")
+            raise ConfigError(f"{url.scheme}:// takes either sentinel= or cluster=true")
         if chosen["also"] and not (cluster or chosen["sentinel"]):
-            raise ConfigError("option also= names more Sentinels or Cluster nodes only")
+            raise ConfigError("option also= is for Sentinels or Cluster nodes only")
         if not url.hostname:
             raise ConfigError(f"{url.scheme}:// must name a host")
         database = _database(url)
@@ -119,9 +119,9 @@ class Place:
 
 def connect(place: Place) -> tuple[Client, Closing]:
     """
-    Return a client that connects at its first use, and a function that closes it.
+    Return a client that connects on first use, and the functions that close it.
 
-    The client never retries by itself, since its retries cost seconds.
+    The client does not retry: that would cost seconds.
     """
     given = _connection(place)
     if place.cluster:
@@ -146,7 +146,7 @@ def _connection(place: Place) -> dict[str, Any]:
         "socket_timeout": SILENCE,
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
-        # The client would look up its own version on disk, with every connection.
+        # The client would look up its own version on disk for every connection.
         "driver_info": None,
     }
     if place.tls:
@@ -157,7 +157,9 @@ def _connection(place: Place) -> dict[str, Any]:
 def _database(url: SplitResult) -> int:
     text = url.path.strip("/")
     if text and not (text.isascii() and text.isdigit()):
-        raise ConfigError(f"{url.scheme}:// has a number after its host, not {text!r}")
+        raise ConfigError(
+            f"{url.scheme}:// takes a number after its host, not {text!r}"
+        )
     return int(text or 0)
 
 
@@ -180,10 +182,10 @@ DEFAULTS = {
     "registry-ttl": "",
 }
 FAILURES = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
-"""The client's exceptions; a Cluster's is not derived from the others."""
+"""The client's exceptions; that of a Cluster is not a RedisError."""
 
 CHUNK = 1 << 20
-CHUNK_PATIENCE = 20.0
+CHUNK_TIMEOUT = 20.0
 AT_ONCE = 256
 
 READ = """
@@ -211,13 +213,13 @@ class RedisStore:
         self.ttl = ttl
         self._place = place
         self._prefix = prefix
-        self._reach = CircuitBreaker(place.where)
+        self._breaker = CircuitBreaker(place.where)
         self._opening = asyncio.Lock()
         self._client: Client | None = None
         self._closing: Closing = ()
 
     async def read(self, name: str) -> Versioned:
-        async with self._asking() as client:
+        async with self._request() as client:
             answer = await client.eval(READ, 1, self._key(name))
         seconds, micros, value, version = answer
         now = int(seconds) + int(micros) / 1e6
@@ -226,34 +228,34 @@ class RedisStore:
     async def write(self, name: str, value: bytes, version: str | None) -> bool:
         fresh, compared = secrets.token_hex(8), "0" if version is None else "1"
         given = (value, fresh, self._seconds(), compared, version or "")
-        async with self._asking() as client:
+        async with self._request() as client:
             return bool(await client.eval(WRITE, 1, self._key(name), *given))
 
     async def fetch(self, name: str) -> bytes | None:
-        async with self._asking(CHUNK_PATIENCE) as client:
+        async with self._request(CHUNK_TIMEOUT) as client:
             found: bytes | None = await client.get(self._key(name))
         return found
 
     async def place(self, name: str, value: bytes) -> None:
-        async with self._asking(CHUNK_PATIENCE) as client:
+        async with self._request(CHUNK_TIMEOUT) as client:
             await client.set(self._key(name), value, ex=self._seconds())
 
     async def delete(self, names: Sequence[str]) -> None:
-        async with self._asking(CHUNK_PATIENCE) as client:
+        async with self._request(CHUNK_TIMEOUT) as client:
             for some in _batches(names):
                 await together(*(client.unlink(self._key(name)) for name in some))
 
     async def names(self, prefix: str) -> list[str]:
         pattern = re.sub(r"([\\*?\[\]])", r"\\\1", self._key(prefix)) + "*"
-        async with self._asking(CHUNK_PATIENCE) as client:
+        async with self._request(CHUNK_TIMEOUT) as client:
             found = client.scan_iter(match=pattern, count=1000)
             keys = [key.decode() async for key in found]
         return [key.removeprefix(self._key("")) for key in keys]
 
     async def tend(self, retained: Collection[str]) -> None:
-        # Values past their time have expired by themselves.
+        # Redis itself deletes expired values.
         for some in _batches(sorted(retained)):
-            async with self._asking() as client:
+            async with self._request() as client:
                 pipeline = client.pipeline(transaction=False)
                 for name in some:
                     pipeline.expire(self._key(name), self._seconds())
@@ -270,22 +272,22 @@ class RedisStore:
         return max(1, round(self.ttl))
 
     @asynccontextmanager
-    async def _asking(self, seconds: float = PATIENCE) -> AsyncIterator[Any]:
+    async def _request(self, seconds: float = CALL_TIMEOUT) -> AsyncIterator[Any]:
         async with self._opening:
             if self._client is None:
-                # In a thread: it looks up its own version on disk.
+                # In a thread: the client looks up its own version on disk.
                 made = await asyncio.to_thread(connect, self._place)
                 self._client, self._closing = made
         try:
-            async with self._reach.within(seconds):
+            async with self._breaker.within(seconds):
                 yield self._client
         except FAILURES as exc:
             if is_distrust(exc):
-                await self._forget()
-            raise RemoteError(f"{self._reach.where} {_complaint(exc)}") from exc
+                await self._drop_client()
+            raise RemoteError(f"{self._breaker.where} {_explanation(exc)}") from exc
 
-    async def _forget(self) -> None:
-        """Let go of the client, which keeps the authorities that it has read."""
+    async def _drop_client(self) -> None:
+        """Close the client, which keeps the CA certificates that it has read."""
         self._client, closing = None, self._closing
         self._closing = ()
         for close in closing:
@@ -318,7 +320,7 @@ def _batches(names: Sequence[str]) -> list[Sequence[str]]:
     return [names[at : at + AT_ONCE] for at in range(0, len(names), AT_ONCE)]
 
 
-def _complaint(exc: Exception) -> str:
+def _explanation(exc: Exception) -> str:
     match exc:
         case exceptions.AuthenticationError():
             return "refused access: set REDIS_PASSWORD, or user and password in the URL"
@@ -334,7 +336,7 @@ def _complaint(exc: Exception) -> str:
                 " service that option sentinel= names?"
             )
         case exceptions.RedisClusterException():
-            return _complaint_of_cluster(exc)
+            return _cluster_explanation(exc)
         case _ if is_distrust(exc):
             return f"{ADVICE}; option ca= names further authorities"
         case exceptions.TimeoutError():
@@ -342,13 +344,14 @@ def _complaint(exc: Exception) -> str:
         case exceptions.ConnectionError() | OSError():
             return f"could not be reached: {str(exc).rstrip('.')}"
         case _:
-            return f"refused: {exc}"
+            # An unknown command is quoted with its arguments: AUTH's are secrets.
+            return f"refused: {str(exc).partition(', with args')[0]}"
 
 
-def _complaint_of_cluster(exc: Exception) -> str:
+def _cluster_explanation(exc: Exception) -> str:
     match exc.__cause__:
         case exceptions.RedisError() as cause:
-            return _complaint(cause)
+            return _explanation(cause)
         case exceptions.RedisClusterException():
             return "is no node of a Cluster: leave the option cluster out"
         case _:

@@ -1,4 +1,4 @@
-"""Notifiers tell people what dewy did."""
+"""Notifiers: the channels through which people get notices."""
 
 from __future__ import annotations
 
@@ -59,16 +59,16 @@ class Notice:
     A message to people.
 
     Attributes:
-        fields: The details that a target may lay out by itself, each with its title.
+        fields: Titles and texts of details that a target may lay out by itself.
 
         hook: The hook that the notice is about, if any.
 
         at: The time of the event, in seconds since the epoch; 0 where that is unknown.
 
-        id: Stays the same when a notice is delivered again.
+        id: Unique, and the same for every attempt to deliver the notice.
 
-        series: The name of the errors that are counted, and end, together; "" for those
-            that have no series of their own.
+        series: The series of errors that the notice belongs to, which are counted, and
+            end, together; "" for the default one.
     """
 
     kind: NoticeKind
@@ -81,7 +81,7 @@ class Notice:
 
     @property
     def matters(self) -> bool:
-        """True if somebody would miss the notice."""
+        """True unless the notice is ordinary, or about a hook that succeeded."""
         if self.kind is NoticeKind.HOOK:
             return self.hook is not None and not self.hook.success
         return self.kind is not NoticeKind.ORDINARY
@@ -95,7 +95,7 @@ class Origin:
     Attributes:
         host: The name of this host.
 
-        root: The directory dewy works in; `current` is in it.
+        root: The directory in which dewy works, with `current` in it.
 
         command: `server`, `assets` or `container`.
     """
@@ -106,11 +106,11 @@ class Origin:
 
 
 class Undeliverable(RemoteError):
-    """The target will never take this notice, however often it is offered."""
+    """The target will never accept this notice; retries are pointless."""
 
 
 class PartlyDelivered(RemoteError):
-    """The target took this notice for some only, and other notices in full."""
+    """The target works, but accepted this notice for some recipients only."""
 
 
 class Notifier(Protocol):

@@ -1,4 +1,4 @@
-"""Filters before a notifier: of levels, repetition, secrets and frequency."""
+"""Filters before a notifier: level, deduplication, redaction, throttling."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class MinLevel:
 
 
 WINDOW = 600.0
-"""Seconds in which nobody has to hear the same twice in a row."""
+"""Seconds in which an equal notice counts as a repetition."""
 
 
 class Dedup:
     """
-    A filter that drops a notice with the text of the one before.
+    A filter that drops a notice equal to the previous one.
 
     Important notices pass: a second deployment of a version is news.
     """
@@ -51,7 +51,7 @@ Strike = Callable[[str], str]
 
 
 class Redacting:
-    """A filter that has *strike* go over every text, output of programs included."""
+    """A filter that applies *strike* to every text, including the output of hooks."""
 
     def __init__(self, notifier: Notifier, strike: Strike) -> None:
         self._notifier = notifier
@@ -78,21 +78,22 @@ class Redacting:
 
 
 ERRORS = 3
+"""Errors of a series that pass."""
 
 
 class Throttle:
     """
-    A filter that passes the first errors of a series, and in between only what
-    ends it: a deployment that succeeded, or polls that succeed again. The
-    notice of the end says how long the series lasted.
+    A filter that passes the first errors of a series, and drops further ones.
 
-    An outage of the registry is another series than failed deployments.
+    After them it drops ordinary notices and those of hooks, too, until the series ends:
+    with its recovery or, as all series do, with an important notice. The notice that
+    ends a series states the number of errors and how long it lasted.
     """
 
     def __init__(self, notifier: Notifier, clock: Clock) -> None:
         self._notifier = notifier
         self._clock = clock
-        # Of each series the number of errors, and when it began.
+        # The number of errors of each series, and the monotonic time of the first.
         self._open: dict[str, tuple[int, float]] = {}
 
     async def send(self, notice: Notice) -> None:
@@ -108,7 +109,7 @@ class Throttle:
                 known = notice.series in self._open
                 return self._end(notice, ", after ", notice.series) if known else None
             case NoticeKind.IMPORTANT:
-                return self._end(notice, "\nThis ends trouble: ", *self._open)
+                return self._end(notice, "\nResolved: ", *self._open)
             case _:
                 silent = any(errors >= ERRORS for errors, _ in self._open.values())
                 return None if silent else notice

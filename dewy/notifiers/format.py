@@ -1,4 +1,4 @@
-"""Layout of notices for people: durations, output, mail and Slack's messages."""
+"""Format of notices: durations, output of hooks, mail, messages in Slack."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 LINES = 50
 CUT = 1900
+"""Lines, and bytes, at the end of a hook's output that Slack is sent."""
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def duration(seconds: float) -> str:
-    """Return the two largest units of a time: `1 h 3 min`, `40 s`, `0.25 s`."""
+    """Format *seconds* in its two largest units: `1 h 3 min`, `40 s`, `0.25 s`."""
     if seconds < 10:
         return f"{round(seconds, 2):g} s"
     left = round(seconds)
@@ -36,21 +37,21 @@ def duration(seconds: float) -> str:
 
 
 def tail(text: str) -> str:
-    """Return the end of *text*: the last lines of a log are the most useful."""
+    """Return the end of *text*, which is the most useful part of a log."""
     text = readable(text)
     kept = "\n".join(text.split("\n")[-LINES:]).encode()[-CUT:].decode(errors="ignore")
     return kept if len(kept) == len(text) else f"...\n{kept}"
 
 
-def letter(
+def mail_message(
     notice: Notice,
     origin: Origin,
     sender: str,
     recipients: Sequence[str],
     subject: str,
 ) -> EmailMessage:
-    """Return the mail for *notice*; its id stays the same when it is sent again."""
-    from email.message import EmailMessage  # only mail wants them
+    """Return the mail for *notice*; a second attempt has the same `Message-ID`."""
+    from email.message import EmailMessage  # for mail only
     from email.utils import format_datetime
 
     message = EmailMessage()
@@ -74,11 +75,11 @@ def _mail_text(notice: Notice) -> Iterator[str]:
 
 
 def _hook_subject(hook: Hook) -> str:
-    return f"Dewy {hook.name} Hook {_fate(hook)}"
+    return f"Dewy {hook.name} Hook {_outcome(hook)}"
 
 
 def _hook_mail_text(hook: Hook) -> Iterator[str]:
-    yield f"{hook.name} Hook {_fate(hook)}"
+    yield f"{hook.name} Hook {_outcome(hook)}"
     yield ""
     yield f"Command: {hook.command}"
     yield f"Exit Code: {hook.exit_code}"
@@ -93,18 +94,18 @@ def _trailer(origin: Origin) -> Iterator[str]:
     yield from ("", "--", f"dewy {__version__}")
 
 
-def _fate(hook: Hook) -> str:
+def _outcome(hook: Hook) -> str:
     return "SUCCESS" if hook.success else "FAILED"
 
 
 SUCCEEDED, FAILED = "#36a64f", "#dd0000"
-TURN = 35 / 360
+HUE_SHIFT = 35 / 360
 
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 def attachment(notice: Notice, host: str, footer: str) -> dict[str, Any]:
-    """Return the attachment of the message for *notice*."""
+    """Return the attachment of a Slack message for *notice*."""
     shown = (
         _hook_attachment(notice.hook)
         if notice.hook
@@ -117,7 +118,7 @@ def attachment(notice: Notice, host: str, footer: str) -> dict[str, Any]:
 
 
 def footer(host: str, title: str, url: str) -> str:
-    """Return the source of a message: what is deployed, and on which host."""
+    """Return the source of a Slack message: *title*, linked to *url*, and *host*."""
     name = escaped(title or url)
     if url:
         name = f"<{url}|{name}>"
@@ -126,14 +127,14 @@ def footer(host: str, title: str, url: str) -> str:
 
 def colour(host: str) -> str:
     """
-    Return the colour of a host, always the same: three bytes of its digest.
+    Return the colour of *host*: the first three bytes of the digest of its name.
 
-    What would look like a failure is turned towards orange.
+    A red that would look like a failure is shifted towards orange.
     """
     red, green, blue = hashlib.md5(host.encode(), usedforsecurity=False).digest()[:3]
     if red >= 0xCC and green <= 0x33 and blue <= 0x33:
         hue, light, full = colorsys.rgb_to_hls(red / 255, green / 255, blue / 255)
-        turned = colorsys.hls_to_rgb((hue + TURN) % 1.0, light, full)
+        turned = colorsys.hls_to_rgb((hue + HUE_SHIFT) % 1.0, light, full)
         red, green, blue = (int(part * 255 + 0.5) for part in turned)
     return f"#{red:02X}{green:02X}{blue:02X}"
 

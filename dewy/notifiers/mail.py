@@ -24,12 +24,14 @@ from ..errors import ConfigError, RemoteError
 from ..remotes.vendor_files import require_answers
 from ..system import for_certain
 from . import Notice, Origin, PartlyDelivered, Undeliverable
-from .format import letter
+from .format import mail_message
 
 log = logging.getLogger(__name__)
 
 PORT, IMPLICIT_TLS = 587, 465
 DEADLINE = 12.0
+"""Seconds for each step of the dialogue with the server."""
+
 OPTIONS = {
     "username": "",
     "password": "",
@@ -47,7 +49,7 @@ ENVIRONMENT = {
     "from": "MAIL_FROM",
 }
 
-# Of a message: too large, content refused, not a mailbox name.
+# Too large, sender not allowed, transaction failed (RFC 5321, section 4.2.3).
 _NEVER = {552, 553, 554}
 _TEMPORARY = range(400, 500)
 _REMEMBERED = 200
@@ -60,9 +62,9 @@ class MailAccount:
     The mail server, the security of its connection, and the sender.
 
     Attributes:
-        implicit: TLS from the first byte.
+        implicit: Whether the connection begins with TLS (RFC 8314).
 
-        tls: Otherwise TLS by STARTTLS, or else nothing is sent.
+        tls: Whether TLS is required: implicit at port 465, by STARTTLS at others.
     """
 
     host: str
@@ -82,6 +84,8 @@ class MailAccount:
         cls, url: SplitResult, chosen: Mapping[str, str], environ: Mapping[str, str]
     ) -> Self:
         """
+        Read the account from *url*, its options and the environment.
+
         Raises:
             ConfigError: an option is missing or invalid.
         """
@@ -114,9 +118,9 @@ class MailAccount:
 
 class MailNotifier:
     """
-    A notifier by mail: a message for each notice, through a connection of its own.
+    A notifier by SMTP, with a message and a connection for each notice.
 
-    Create it outside the event loop or in a thread, since it reads authorities.
+    Create it in a thread: it reads CA certificates.
 
     Raises:
         ConfigError: the URL or an option is invalid.
@@ -136,21 +140,22 @@ class MailNotifier:
 
     async def send(self, notice: Notice) -> None:
         """
-        Send *notice* to the recipients that have not had it.
+        Send *notice* to the recipients that have not got it yet.
 
         Raises:
-            PartlyDelivered: some recipients are to be tried again, and no other.
-            Undeliverable: the server will never take it.
-            RemoteError: the server did not take it.
+            PartlyDelivered: some recipients were refused for now; the next attempt
+                concerns them alone.
+            Undeliverable: the server will never accept *notice*.
+            RemoteError: *notice* could not be sent now.
         """
         account = self._account
-        message = letter(
+        message = mail_message(
             notice, self._origin, account.sender, account.recipients, self._subject
         )
         settled = self._settled.get(notice.id, set())
         left = [each for each in account.recipients if each not in settled]
         try:
-            # The client waits by what loses cancellations below Python 3.12.
+            # The client uses `asyncio.wait_for`, which loses cancellations before 3.12.
             refused = await for_certain(self._deliver(message, left))
         except aiosmtplib.SMTPRecipientsRefused as exc:
             refused = {each.recipient: each.code for each in exc.recipients}
@@ -158,13 +163,13 @@ class MailNotifier:
                 raise self._refusal(exc) from None
         except (aiosmtplib.SMTPException, OSError, ValueError) as exc:
             if any(isinstance(each, ssl.SSLError) for each in _causes(exc)):
-                await self._read_again()
+                await self._reload_authorities()
             # Not `from exc`: what a server says may quote what it was told.
             raise self._refusal(exc) from None
         self._settle(notice, left, refused)
 
-    async def _read_again(self) -> None:
-        """Read the authorities, which others may have renewed, for the next try."""
+    async def _reload_authorities(self) -> None:
+        """Load CA certificates, which may have been renewed, for the next attempt."""
         with suppress(ConfigError, RemoteError):
             await require_answers([_absolute(self._ca)] if self._ca else [])
             self._context = await asyncio.to_thread(_context, self._ca)
@@ -172,7 +177,7 @@ class MailNotifier:
     def _settle(
         self, notice: Notice, tried: Sequence[str], refused: Mapping[str, int]
     ) -> None:
-        """Note who needs no further try; raises PartlyDelivered if others do."""
+        """Note who needs no further attempt; raise PartlyDelivered if somebody does."""
         later = {to for to, code in refused.items() if code in _TEMPORARY}
         for address in refused.keys() - later:
             extra = {"to": address, "code": refused[address]}
@@ -190,7 +195,7 @@ class MailNotifier:
     async def _deliver(
         self, message: EmailMessage, recipients: Sequence[str]
     ) -> dict[str, int]:
-        """Send it; return the recipients that were refused, and with which code."""
+        """Send *message*; return the refused recipients with their reply codes."""
         account = self._account
         client = aiosmtplib.SMTP(
             hostname=account.host,
@@ -207,7 +212,7 @@ class MailNotifier:
             refused, _ = await client.send_message(
                 message, sender=account.sender, recipients=list(recipients)
             )
-            # The mail was taken: how the server says good-bye changes nothing.
+            # The mail is accepted: a failed QUIT changes nothing.
             with suppress(aiosmtplib.SMTPException, OSError):
                 await client.quit()
         finally:
@@ -227,7 +232,7 @@ class MailNotifier:
                 aiosmtplib.SMTPDataError(code=code)
                 | aiosmtplib.SMTPSenderRefused(code=552 as code)
             ) if code in _NEVER:
-                # Only here is it about this message; a banner may be another one soon.
+                # Only here it concerns the message; in a banner it may be temporary.
                 return Undeliverable(f"{where} answered {code} to the message")
             case aiosmtplib.SMTPResponseException(code=code):
                 return RemoteError(f"{where} answered {code}")
@@ -255,7 +260,7 @@ def _unreachable(exc: BaseException) -> str:
 
 
 def _causes(exc: BaseException) -> Iterator[BaseException]:
-    """Yield *exc* and what led to it."""
+    """Yield *exc* and its causes."""
     cause: BaseException | None = exc
     while cause is not None:
         yield cause
@@ -279,10 +284,10 @@ def _context(ca: str) -> ssl.SSLContext:
 
 def _line(name: str, text: str) -> str:
     """
-    Return *text*, the value of the option *name*, which has to be one line.
+    Return *text*, the value of the option *name*.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: *text* is not a single printable line.
     """
     if not text.isprintable():
         raise ConfigError(

@@ -20,15 +20,15 @@ QUIET = "quiet"
 
 class Pipeline:
     """
-    A chain that filters a notice at once, and delivers it later.
+    The filters, the queue and the target of one notifier.
 
-    From the outside in: secrets are struck out, errors limited, ordinary notices
-    left out with *quiet*, repetitions left out, the rest queued and retried.
+    A notice passes through redaction, throttling, with *quiet* the minimum level,
+    deduplication, and the queue, which retries.
 
     Attributes:
-        name: Name of the target for people, without secrets.
+        name: The target's name in messages, without secrets.
 
-        kind: Scheme of its URL.
+        kind: The scheme of its URL.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Pipeline:
 
     @property
     def trouble(self) -> str:
-        """The failure of the target in a phrase; "" while it takes notices."""
+        """The failure of the target in a phrase; "" while it accepts notices."""
         if not (problem := self.health.problem):
             return ""
         waiting = len(self._queue)
@@ -73,7 +73,7 @@ class Pipeline:
         await self._queue.__aexit__(*exc_info)
 
     def leave(self, *, hurry: bool = False) -> None:
-        """Attempt each notice once from now on, as `NoticeQueue.leave` says."""
+        """Attempt each notice once from now on; see `NoticeQueue.leave`."""
         self._queue.leave(hurry=hurry)
 
     async def send(self, notice: Notice) -> None:
@@ -82,8 +82,9 @@ class Pipeline:
 
 def open_pipeline(url: str, origin: Origin, clock: Clock) -> Pipeline:
     """
-    Return the channel to what *url* names, where `quiet` may stand beside the options
-    of its scheme. For a thread: authorities may be read.
+    Return the pipeline of *url*, which may have `quiet` beside its scheme's options.
+
+    Call it in a thread: it may read CA certificates.
 
     Raises:
         ConfigError: *url* is invalid.
@@ -96,7 +97,7 @@ def open_pipeline(url: str, origin: Origin, clock: Clock) -> Pipeline:
 
 def open_target(url: str, origin: Origin) -> Notifier:
     """
-    Return what *url* names by itself: secrets are struck out, and nothing else is done.
+    Return the target that *url* names, with redaction but without queue and filters.
 
     Raises:
         ConfigError: *url* is invalid.
@@ -105,22 +106,19 @@ def open_target(url: str, origin: Origin) -> Notifier:
 
 
 def name_of(url: str) -> str:
-    """Return the name of a notifier for people; its path may be a secret."""
+    """Return a notifier's name in messages: without the path, which may be secret."""
     parts = urls.split(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def strike() -> Strike:
-    """
-    Return a function that removes secrets of the environment, tokens, and bytes that
-    are not text.
-    """
+    """Return a function that redacts secrets, and replaces bytes that are not text."""
     known = redactor(os.environ)
     return lambda text: readable(urls.strike(known(text)))
 
 
 def _without_quiet(url: str) -> tuple[str, bool]:
-    """Return *url* as the target is to see it, not a letter of the rest changed."""
+    """Take the option `quiet` off *url*, and leave the rest as it is written."""
     head, mark, query = url.partition("?")
     pairs = query.split("&") if mark else []
     stated = [pair for pair in pairs if pair.partition("=")[0].lower() == QUIET]
@@ -132,5 +130,5 @@ def _without_quiet(url: str) -> tuple[str, bool]:
     try:
         return bare, urls.boolean(QUIET, value) if value else False
     except ConfigError as exc:
-        # Of several notifiers this one.
+        # There may be several notifiers.
         raise ConfigError(f"notifier {urls.redact(url)}: {exc}") from None

@@ -1,4 +1,4 @@
-"""Queue of one notifier: notices that wait for its target, and the target's health."""
+"""Queue of one notifier: notices that wait for its target, and its health."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ DELIVERY = 15.0
 """Seconds that one attempt may take."""
 
 FAREWELL = 10.0
-"""Seconds that leaving waits for what is left."""
+"""Seconds that leaving waits for the delivery of waiting notices."""
 
 MOMENT = 2.0
-"""The same where the target is failing already."""
+"""The same if the target is failing."""
 
 HURRY = 3.0
-"""The same while a successor may be waiting, and the target took the last notice."""
+"""The same in a hurry, if the target accepted the last notice."""
 
 SLOW = 2.0
-"""Seconds after which an attempt that is under way counts as failing."""
+"""Seconds after which an unfinished attempt counts as failing."""
 
 Sleep = Callable[[float], Awaitable[None]]
 
 
 class NoticeQueue:
     """
-    A queue that takes notices at once; a task of its own delivers them, one at a time.
+    A queue that accepts notices at once; its task delivers them one at a time.
 
-    When too many wait, the oldest ordinary one is dropped, or else the oldest.
+    Beyond `WAITING` notices the oldest ordinary one is dropped, or else the oldest.
 
     Attributes:
-        health: Counts of what was delivered and lost, and the last failure.
+        health: The counts and the last failure of the target.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class NoticeQueue:
         self._begun: float | None = None
 
     def __len__(self) -> int:
-        """Return the number of notices that are not delivered yet."""
+        """Return the number of waiting notices."""
         return len(self._backlog)
 
     async def __aenter__(self) -> Self:
@@ -82,23 +82,23 @@ class NoticeQueue:
 
     def leave(self, *, hurry: bool = False) -> None:
         """
-        Attempt each notice once, and at once, from now on; idempotent.
+        Attempt each notice once, without delay, from now on; idempotent.
 
-        In a *hurry* only a target that took the last notice is waited for.
+        In a *hurry*, `__aexit__` waits only for a target that accepted the last notice.
         """
         if self._until is None:
-            self._until = asyncio.get_running_loop().time() + self._patience(hurry)
+            self._until = asyncio.get_running_loop().time() + self._leave_timeout(hurry)
             self._wake()
 
     async def send(self, notice: Notice) -> None:
-        """Queue *notice* for delivery; returns quickly, and never fails."""
+        """Queue *notice* for delivery; neither blocks nor fails."""
         if lost := self._backlog.add(notice):
             self.health.lose()
             log.warning("Notice dropped", extra={"notice": lost.text})
         self._idle.clear()
         self._wake()
 
-    def _patience(self, hurry: bool) -> float:
+    def _leave_timeout(self, hurry: bool) -> float:
         now = asyncio.get_running_loop().time()
         slow = self._begun is not None and now - self._begun > SLOW
         if hurry:
@@ -106,7 +106,7 @@ class NoticeQueue:
         return MOMENT if self.health.problem or slow else FAREWELL
 
     def _wake(self) -> None:
-        # Once: a pause that is ending already cannot be moved.
+        # Once only: an expired timeout cannot be rescheduled.
         pause, self._pause = self._pause, None
         if pause is not None:
             pause.reschedule(asyncio.get_running_loop().time())
@@ -123,7 +123,7 @@ class NoticeQueue:
                 await self._rest()
 
     async def _rest(self) -> None:
-        """Sleep until it is time for another attempt, or until something comes."""
+        """Sleep until the next attempt is due, or `_wake` is called."""
         seconds = self._backlog.rest()
         if seconds is None:
             self._idle.set()
@@ -148,7 +148,7 @@ class NoticeQueue:
         except (DewyError, OSError) as exc:  # TimeoutError is an OSError
             self._failed(waiting, exc)
         except Exception as exc:
-            # A fault of one notifier must not keep it from its next notice.
+            # A bug in the notifier must not end the task: the next notice may pass.
             log.exception("Notifier ran into a fault")
             self.health.fail(f"a fault: {summary(exc)}")
             self._forget(waiting)
@@ -162,7 +162,7 @@ class NoticeQueue:
 
     def _failed(self, waiting: Waiting, exc: DewyError | OSError) -> None:
         why = summary(exc) if str(exc) else f"no answer within {DELIVERY:g} s"
-        # Once for each outage: the status has it for as long as it lasts.
+        # A warning once per outage; the status shows it until it ends.
         level = logging.DEBUG if self.health.problem else logging.WARNING
         self.health.fail(why)
         self._backlog.failed(waiting, exc)
@@ -183,7 +183,7 @@ class NoticeQueue:
         self.health.lose()
 
     def _give_up(self) -> None:
-        """Let go of all that waits: a target that fails is not worth more attempts."""
+        """Drop all waiting notices, since the target fails while dewy is leaving."""
         if lost := self._backlog.clear():
             self.health.lose(lost)
             log.warning("Notices lost", extra={"count": lost})
@@ -195,11 +195,11 @@ class Health:
     Counts and the last failure of a notifier.
 
     Attributes:
-        delivered: Notices that the target took.
+        delivered: Number of notices that the target accepted.
 
-        failed: Attempts that failed.
+        failed: Number of failed attempts.
 
-        lost: Notices that were given up or dropped.
+        lost: Number of notices that were given up or dropped.
 
         problem: The failure of the last attempt, or "" if that succeeded.
     """
@@ -215,12 +215,12 @@ class Health:
         return bool(self.delivered) and not self.problem
 
     def succeed(self) -> None:
-        """Count a notice that was taken."""
+        """Count a notice that was delivered."""
         self.delivered += 1
         self.problem = ""
 
     def fail(self, problem: str) -> None:
-        """Count an attempt that failed."""
+        """Count a failed attempt."""
         self.failed += 1
         self.problem = problem
 
@@ -230,27 +230,29 @@ class Health:
 
 
 WAITING = 200
+"""Maximum of waiting notices."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds of back-off after the first failure, and at most."""
 
 STALE = 600.0
-"""Seconds after which nobody wants to hear of what does not matter."""
+"""Seconds after which an ordinary notice is given up."""
 
 TOO_LATE = 86400.0
-"""Seconds after which nobody wants to hear of anything."""
+"""Seconds after which a notice that matters is given up."""
 
 
 @dataclass(eq=False, slots=True)
 class Waiting:
     """
-    A notice that waits.
+    A notice in the backlog.
 
     Attributes:
-        expires: The time at which the notice is given up, by the monotonic clock.
+        expires: The monotonic time at which the notice is given up.
 
-        due: The time of the next attempt, where it has one of its own.
+        due: The earliest monotonic time of the next attempt.
 
-        attempts: Those that failed.
+        attempts: Number of failed attempts.
     """
 
     notice: Notice
@@ -259,22 +261,22 @@ class Waiting:
     attempts: int = 0
 
     def fail(self) -> None:
-        """Count an attempt that failed."""
+        """Count a failed attempt."""
         self.attempts += 1
 
     def postpone(self, until: float) -> None:
-        """Attempt it again at *until*, or later if that was said before."""
+        """Make no attempt before *until*; an earlier call may have set a later time."""
         self.due = max(self.due, until)
 
 
 class Backlog:
     """
-    Notices in order, with the pauses that failures make.
+    Waiting notices in order, with a back-off between attempts while the target fails.
 
-    While the target fails, pauses lie between two attempts, which grow from a second
-    to a minute, or are as long as it asked for. A notice that is new ends them: those
-    before it are tried again first, and whatever becomes of that, it is offered, too.
-    Where the target asked to be left alone, only new ones that matter are offered.
+    The back-off grows from a second to a minute, or is as long as the target asks for.
+    A new notice ends it: the notices before it are attempted again, and then, whatever
+    the result, the new one. While the target asks to wait, only new notices that matter
+    are attempted.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -282,7 +284,7 @@ class Backlog:
         self._waiting: list[Waiting] = []
         self._failures = 0
         self._due = 0.0
-        self._alone = 0.0
+        self._retry_at = 0.0
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -292,13 +294,13 @@ class Backlog:
 
     def add(self, notice: Notice) -> Notice | None:
         """
-        Add *notice*; return the one that made room, if any: the oldest that matters
-        least.
+        Add *notice*; return the notice dropped for it, if any: the oldest ordinary one,
+        or else the oldest.
         """
-        lost = self._least() if len(self._waiting) >= WAITING else None
+        lost = self._least_important() if len(self._waiting) >= WAITING else None
         if lost is not None:
             self.remove(lost)
-        # A clock that was set back or forth makes no notice older than a moment.
+        # Negative if the wall clock was set back since.
         age = max(self._clock.wall() - notice.at, 0.0) if notice.at else 0.0
         limit = TOO_LATE if notice.matters else STALE
         expires = self._clock.monotonic() - age + limit
@@ -325,44 +327,44 @@ class Backlog:
         return lost
 
     def next(self) -> Waiting | None:
-        """Return the first one whose time has come."""
+        """Return the first notice that is due."""
         now = self._clock.monotonic()
         return next((e for e in self._waiting if self._ready(e) <= now), None)
 
     def last(self) -> Waiting | None:
-        """Return the first one for a last attempt: one that was not offered yet."""
+        """Return the next notice while leaving: one never attempted, or the first."""
         return min(self._waiting, key=lambda each: each.attempts > 0, default=None)
 
     def rest(self) -> float | None:
-        """Return the seconds until the next attempt; None if nothing waits."""
-        moments = [min(self._ready(e), e.expires) for e in self._waiting]
-        return max(min(moments) - self._clock.monotonic(), 0.0) if moments else None
+        """Return the seconds until a notice is due or expires; None if none waits."""
+        times = [min(self._ready(e), e.expires) for e in self._waiting]
+        return max(min(times) - self._clock.monotonic(), 0.0) if times else None
 
     def delivered(self, waiting: Waiting) -> None:
-        """Note that the target took *waiting*, and so may take others."""
+        """Remove *waiting*, which was delivered, and end the back-off."""
         self.remove(waiting)
-        self._works()
+        self._end_backoff()
 
     def failed(self, waiting: Waiting, exc: Exception) -> None:
-        """Note that the target did not take *waiting*, for now."""
-        now, asked = self._clock.monotonic(), _asked(exc)
+        """Schedule further attempts after that of *waiting* failed with *exc*."""
+        now, asked = self._clock.monotonic(), _retry_after(exc)
         waiting.fail()
         if isinstance(exc, PartlyDelivered):
-            self._works()
+            self._end_backoff()
             waiting.postpone(now + max(asked, self._pause(waiting.attempts)))
             return
         if not self._failures or waiting.attempts > 1:
             self._failures += 1
             self._due = now + self._pause(self._failures)
         if asked:
-            self._stay_away(now + asked)
+            self._hold_back(now + asked)
 
-    def _works(self) -> None:
-        self._failures, self._due, self._alone = 0, 0.0, 0.0
+    def _end_backoff(self) -> None:
+        self._failures, self._due, self._retry_at = 0, 0.0, 0.0
 
-    def _stay_away(self, until: float) -> None:
-        self._alone = max(self._alone, until)
-        # All that were offered, so that they stay in their order.
+    def _hold_back(self, until: float) -> None:
+        self._retry_at = max(self._retry_at, until)
+        # All that were attempted, so that they stay in order.
         for each in self._waiting:
             if each.attempts:
                 each.postpone(until)
@@ -370,16 +372,16 @@ class Backlog:
     def _ready(self, waiting: Waiting) -> float:
         if waiting.attempts:
             return max(waiting.due, self._due)
-        return 0.0 if waiting.notice.matters else self._alone
+        return 0.0 if waiting.notice.matters else self._retry_at
 
     def _pause(self, failures: int) -> float:
         pause = min(FIRST_PAUSE * 2.0 ** (min(failures, 30) - 1), LONGEST_PAUSE)
         return pause * (1 + self._clock.jitter() / 4)
 
-    def _least(self) -> Waiting:
+    def _least_important(self) -> Waiting:
         ordinary = (each for each in self._waiting if not each.notice.matters)
         return next(ordinary, self._waiting[0])
 
 
-def _asked(exc: Exception) -> float:
+def _retry_after(exc: Exception) -> float:
     return (exc.retry_after or 0.0) if isinstance(exc, RemoteError) else 0.0

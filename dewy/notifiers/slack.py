@@ -1,4 +1,4 @@
-"""Slack: `slack://CHANNEL`."""
+"""Notices to Slack by its method `chat.postMessage`: `slack://CHANNEL`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from .. import __version__, urls
 from ..errors import ConfigError, RemoteError
+from ..ioprocess import reading
 from ..remotes import http
 from . import Notice, NoticeKind, Origin, Undeliverable
 from .format import attachment, footer
@@ -22,6 +23,7 @@ from .format import attachment, footer
 TOKEN = "SLACK_TOKEN"
 API = "SLACK_API_URL"
 THREAD = ".slack-thread-ts"
+THREAD_LIMIT = 4096
 OPTIONS = {"title": "", "url": "", "thread": "false", "broadcast": "true"}
 
 _CODE = re.compile(r"[a-z_]{1,60}", re.ASCII)
@@ -33,7 +35,7 @@ _ADVICE = {
     "token_revoked": f"check {TOKEN}",
     "token_expired": f"check {TOKEN}",
     "missing_scope": f"{TOKEN} needs the scope chat:write",
-    "channel_not_found": "is that channel there, and the app in it?",
+    "channel_not_found": "check that the channel exists, and the app is in it",
     "not_in_channel": "invite the app into the channel",
     "is_archived": "the channel is archived",
 }
@@ -41,10 +43,10 @@ _ADVICE = {
 
 class SlackNotifier:
     """
-    A notifier to Slack: a message for each notice.
+    A notifier to Slack, with a message for each notice.
 
-    In threads, `.slack-thread-ts` in the current release names the thread; what
-    one release has named stays until another does.
+    With `thread=true`, `.slack-thread-ts` in the current release names the thread; a
+    release without that file leaves it as it was.
 
     Raises:
         ConfigError: the URL is invalid, or `SLACK_TOKEN` is missing.
@@ -76,8 +78,8 @@ class SlackNotifier:
         Post *notice*.
 
         Raises:
-            Undeliverable: Slack will never take it.
-            RemoteError: Slack did not take it.
+            Undeliverable: Slack will never accept *notice*.
+            RemoteError: *notice* could not be posted now.
         """
         if self._threads:
             self._thread = await asyncio.to_thread(_read, self._file) or self._thread
@@ -107,10 +109,10 @@ class SlackNotifier:
             base_url=self._api,
             session=session,
             user_agent_prefix=f"dewy/{__version__}",
-            # A single attempt; `NoticeQueue` makes the others.
+            # `NoticeQueue` retries.
             retry_handlers=[],
         )
-        # Else it would take a proxy from the environment, whatever `NO_PROXY` says.
+        # The client would use a proxy of the environment regardless of `NO_PROXY`.
         client.proxy = None
         try:
             await client.chat_postMessage(**message)
@@ -135,6 +137,6 @@ def _refusal(server: str, exc: SlackApiError) -> RemoteError:
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text(encoding="ascii")[:64].strip()
-    except (OSError, ValueError):
+        return reading.content(file, THREAD_LIMIT).decode("ascii")[:64].strip()
+    except (OSError, ValueError, RemoteError):
         return ""

@@ -1,4 +1,4 @@
-"""Notices to any server that takes JSON: `https://HOST/PATH`."""
+"""Notices as JSON to any HTTP server: `https://HOST/PATH`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class WebhookNotifier:
     """
     A notifier that posts a JSON object for each notice, signed if there is a secret.
 
-    All of the URL is the receiver's but `secret`.
+    Of the URL, only the option `secret` is dewy's; the rest is sent as written.
 
     Raises:
         ConfigError: the URL names no host.
@@ -63,8 +63,8 @@ class WebhookNotifier:
         Post *notice*.
 
         Raises:
-            Undeliverable: the receiver says that it cannot be understood.
-            RemoteError: the receiver did not take it.
+            Undeliverable: the receiver will never accept *notice*.
+            RemoteError: *notice* could not be posted now.
         """
         body = json.dumps(event(notice, self._origin), ensure_ascii=False).encode()
         headers = {
@@ -89,7 +89,7 @@ class WebhookNotifier:
 
 
 def _unchanged(url: SplitResult) -> URL:
-    """Return *url* with path and query as they were written, which some sign."""
+    """Return *url* with path and query as written: they may be signed."""
     safe = "".join(map(chr, range(0x21, 0x7F)))
     host = str(URL(f"{url.scheme}://{url.netloc}")).rstrip("/")
     query = f"?{quote(url.query, safe)}" if url.query else ""
@@ -97,12 +97,12 @@ def _unchanged(url: SplitResult) -> URL:
 
 
 def signature(secret: bytes, body: bytes) -> str:
-    """Return the proof that *body* comes from a sender who knows *secret*."""
+    """Return the HMAC of *body* under *secret*, as `sha256=HEX`."""
     return f"sha256={hmac.new(secret, body, hashlib.sha256).hexdigest()}"
 
 
 def event(notice: Notice, origin: Origin) -> dict[str, Any]:
-    """Return the JSON object that a receiver is sent."""
+    """Return the JSON object for *notice*."""
     return {
         "id": notice.id,
         "kind": notice.kind.value,

@@ -1,4 +1,4 @@
-"""Registries know which releases there are."""
+"""Registries: the sources of releases."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ __all__ = [
 
 class Registry(Protocol):
     """
-    A list of releases, which hears how their deployment went.
+    A source of releases, which may keep a record of their deployment.
 
-    One that lists its versions has a method `candidates`, too, as
-    `ListingRegistry` has it.
+    Implement `ListingRegistry` to let dewy choose among several versions.
     """
 
     async def current(self, tag: str | None = None) -> Release:
@@ -34,10 +33,10 @@ class Registry(Protocol):
         Return the newest release, or the one called *tag*.
 
         Raises:
-            NoRelease: the registry holds no release for this host; the error lists what
-                was refused.
+            NoRelease: the registry holds no release for this host; the error lists the
+                names that were refused.
             NotYet: the release is still being published.
-            RemoteError: the registry did not answer as it should.
+            RemoteError: the request to the registry failed.
         """
         ...
 
@@ -53,11 +52,11 @@ class Registry(Protocol):
 
 @runtime_checkable
 class ListingRegistry(Registry, Protocol):
-    """A registry that lists its versions, so that dewy chooses among them."""
+    """A registry that lists its versions, and leaves the choice to dewy."""
 
     async def candidates(self) -> Candidates:
         """
-        Return the versions this host may have, newest first.
+        Return the versions that this host may have, newest first.
 
         Raises:
             NoRelease, NotYet, RemoteError: the same as for `current`.
@@ -67,16 +66,16 @@ class ListingRegistry(Registry, Protocol):
 
 @runtime_checkable
 class ArrangingRegistry(ListingRegistry, Protocol):
-    """A registry that puts in order a list that another host has asked for."""
+    """A registry that can order a list of names that another host fetched."""
 
     def arrange(self, names: Iterable[str]) -> Candidates:
-        """Return candidates of the *names*, whose details are asked for by name."""
+        """Return the candidates among *names*; details are fetched on demand."""
         ...
 
 
 async def candidates_of(registry: Registry) -> Candidates:
     """
-    Return what *registry* offers; of one without a list the release it names.
+    Return the candidates of *registry*: just its release if it has no list.
 
     Raises:
         NoRelease, NotYet, RemoteError: the same as for `Registry.current`.

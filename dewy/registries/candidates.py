@@ -1,4 +1,4 @@
-"""The versions a registry offers a host: chosen by its URL's options, newest first."""
+"""Candidates: the versions of a registry that the options of its URL allow."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from ..versions.filenames import is_archive, is_companion
 
 Details = Callable[[Version], Awaitable[Release]]
 """
-Return one version with its artifact.
+Fetch the release of a version.
 
-Raises NoRelease where this host cannot have it, NotYet while it is being
-published, RemoteError where the registry does not answer.
+Raises NoRelease if this host cannot have it, NotYet while it is being published,
+RemoteError if the request to the registry failed.
 """
 
 
@@ -42,26 +42,26 @@ class Candidates:
     A registry's list, with the details of each version on demand.
 
     Attributes:
-        where: The registry, for messages.
+        where: The registry's name in messages.
 
-        versions: The versions its options allow, newest first.
+        versions: The versions that the options allow, newest first.
 
-        refused: The names they exclude, and why.
+        details: Fetches the release of a version.
 
-        names: The names in the list; None where the registry names a release itself and
-            has no list, so that nothing is said about order.
+        refused: The names that the options exclude, each with the reason.
 
-        complete: True if nothing is missing in *names*.
+        names: The names in the list; None if the registry has no list and names a
+            single release, whose order is unknown.
 
-        key: Return the precedence of a name, None where it has none.
+        complete: Whether *names* is the whole list.
 
-        details: Look a version up.
+        key: Returns the precedence of a name; None if it has none.
 
-        costly: `details` costs a request.
+        costly: Whether *details* costs a request.
 
-        surprises: Warnings about the order, a sentence each.
+        surprises: Warnings about the order, one sentence each.
 
-        listed: Differs from one look at the list to the next.
+        listed: Identity of this listing; a new object each time the list is read.
     """
 
     where: str
@@ -77,7 +77,7 @@ class Candidates:
 
     @classmethod
     def only(cls, where: str, release: Release) -> Candidates:
-        """Return the one *release* that a registry names."""
+        """Return *release* as the only candidate."""
 
         async def details(version: Version) -> Release:
             return release
@@ -85,7 +85,7 @@ class Candidates:
         return cls(where, (Version(release.tag, release.tag, ()),), details)
 
     def older(self, tag: str) -> Iterator[Refusal]:
-        """Yield the versions behind *tag*, each with why it is not taken."""
+        """Yield the versions listed after *tag*, each with the reason."""
         than: Version | None = None
         for version in self.versions:
             if than is not None:
@@ -96,12 +96,12 @@ class Candidates:
 
 async def newest(candidates: Candidates) -> Release:
     """
-    Return the newest version, with all that it was preferred to.
+    Return the release of the newest version; `refused` lists all other names.
 
     Raises:
         NoRelease: the registry holds no version, or this host cannot have it.
-        NotYet: the version is being published.
-        RemoteError: the registry did not answer.
+        NotYet: the version is still being published.
+        RemoteError: the request to the registry failed.
     """
     refused = candidates.refused
     if not candidates.versions:
@@ -131,13 +131,13 @@ COMMON: Mapping[str, str] = {
 @dataclass(frozen=True, slots=True)
 class Options:
     """
-    The rules by which one registry chooses for this host.
+    The options by which a registry chooses versions and artifacts for this host.
 
     Attributes:
         rules: The rules for versions.
 
-        artifact: The name of the file wanted, in which `{version}` stands for
-            the version, or "" to go by platform.
+        artifact: The name of the artifact, which may contain `{version}`; "" to choose
+            by platform.
 
         selection: The properties of this host.
     """
@@ -156,12 +156,12 @@ class Options:
         dashed_slot: bool = False,
     ) -> Self:
         """
-        Take them from the query of *url*, where the options *allowed* may stand.
+        Parse the query of *url*; *allowed* maps each known option to its default.
 
-        With *dashed_slot* a name may end in `-SLOT`, for want of `+SLOT`.
+        With *dashed_slot*, a name may end in `-SLOT` instead of `+SLOT`.
 
         Raises:
-            ConfigError: an unknown option, or a value that cannot be.
+            ConfigError: an option is unknown, or its value is invalid.
         """
         chosen = {**COMMON, **urls.options(url, allowed)}
         _strip(chosen["strip"])
@@ -180,14 +180,13 @@ class Options:
 
     def named(self, names: Iterable[str], where: str, tag: str) -> Version:
         """
-        Return the version called *tag* among the *names* that *where* holds.
+        Return the version called *tag* among *names*, the list of *where*.
 
-        Who names a version means it, so that pre-releases, channels, exclusions
-        and a constraint are no matter then. The slot still is: it says which
-        host this is.
+        An operator who names a version means it: pre-release, channel, constraint and
+        exclusions are ignored. The slot still applies, as a property of this host.
 
         Raises:
-            NoRelease: *names* hold no such version.
+            NoRelease: *names* hold no such version for this host.
         """
         rules = replace(
             self.rules, pre_release=True, channels=(), constraint=None, exclude=()
@@ -206,7 +205,7 @@ class Options:
         *,
         costly: bool = True,
     ) -> Candidates:
-        """Put the *names* that *where* holds in order."""
+        """Return the candidates among *names*, the list of *where*."""
         listed = tuple(names)
         ordered = order(listed, self.rules)
         return Candidates(
@@ -221,15 +220,17 @@ class Options:
         )
 
     def key(self, name: str) -> Key | None:
-        """Return the precedence of *name* here, allowed or not."""
+        """Return the precedence of *name*, allowed or not; None if it has none."""
         return key_of(name, self.rules)
 
     def file(
         self, names: Iterable[str], where: str, since: datetime | None, version: Version
     ) -> tuple[str, tuple[Refusal, ...]]:
         """
-        Return the artifact for this host among the file *names* of *version*, which
-        is *where* since *since*; and the names it was preferred to.
+        Choose the artifact for this host among *names*, the files of *version*.
+
+        Return its name, and the other names with the reasons. *where* is the release's
+        name in messages; *since*, when it was published, goes into the error.
 
         Raises:
             NoRelease: *names* hold no artifact for this host.
@@ -250,7 +251,7 @@ class Options:
         raise NoRelease(text, choice.refused, since, unfinished=unfinished)
 
     def _forms(self, version: Version) -> tuple[str, ...]:
-        """Return the ways file names write *version*, longest first."""
+        """Return the spellings of *version* in file names, longest first."""
         bare = version.tag.removeprefix(self.rules.prefix)
         short = bare.partition("+")[0]
         forms = (
@@ -264,11 +265,11 @@ class Options:
 
 def strip_of(registry: str) -> int:
     """
-    Return the number of directories that the URL *registry* says an archive has above
-    what is wanted.
+    Return the number of leading directories that the option `strip` of the URL
+    *registry* removes from the paths in an archive.
 
     Raises:
-        ConfigError: its option `strip` is no such number.
+        ConfigError: the value is not a number from 0 to 9.
     """
     pairs = parse_qsl(urlsplit(registry).query)
     said = [value for name, value in pairs if name.lower() == "strip"]
@@ -288,26 +289,24 @@ def _undecided(where: str, names: Sequence[str], forms: Sequence[str]) -> str:
     example = plain.replace(form, VERSION) if form else plain
     return (
         f"{where} holds {shown}, which fit this host equally well; "
-        f"say in the registry's URL which is meant, as in artifact={example}"
+        f"choose one in the registry's URL, as in artifact={example}"
     )
 
 
 class AnswerNames:
-    """
-    Names of answers by the time they were first given; the same answer keeps its name.
-    """
+    """IDs of answers, from the time of the first; an unchanged answer keeps its ID."""
 
     def __init__(self) -> None:
         self._last = ("", "")
 
     def name(self, answer: str) -> str:
-        """Return the name of *answer*: `20310203T040506+0900`, or `…Z`."""
+        """Return the ID of *answer*: `20310203T040506+0900`, or `…Z`."""
         if self._last[0] != answer:
             self._last = (answer, stamp(datetime.now().astimezone()))
         return self._last[1]
 
 
 def stamp(moment: datetime) -> str:
-    """Return the name of an answer given at *moment* (aware)."""
+    """Return the ID of an answer received at *moment*, an aware time."""
     offset = f"{moment:%z}"
     return f"{moment:%Y%m%dT%H%M%S}{'Z' if offset == '+0000' else offset}"

@@ -1,8 +1,8 @@
 """
 A directory as a registry: `<DIR>/<version>/<artifact>`.
 
-Names that begin with a dot are nobody's business, so a publisher may build
-`<DIR>/.v1.2.3` and rename it. One that writes in place is waited for.
+Names that begin with a dot are ignored, so a publisher may build `<DIR>/.v1.2.3` and
+rename it. An artifact written in place counts once it has not changed for a while.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from ..versions import Selection, Version
 from .candidates import Candidates, Options, newest
 
 SETTLED = 2.0
-"""Seconds an artifact must have been left alone before it counts as published."""
+"""Seconds without a change after which an artifact counts as published."""
 
 UNREADABLE = (FileNotFoundError, NotADirectoryError, PermissionError)
-"""The faults of one version's directory, which say nothing about the others."""
+"""Errors of one version's directory, which say nothing about other versions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The artifact as it was when first seen so, and the time of that."""
+    """The identity of an artifact, and the monotonic time when it was first seen."""
 
     identity: str
     since: float
 
 
 class FileRegistry:
-    """The registry of versions in a directory; reports are written beside them."""
+    """A registry in a directory; reports are written beside the artifacts."""
 
     def __init__(
         self,
@@ -119,9 +119,9 @@ class FileRegistry:
             raise NotYet(f"{path} is still being written", settles_in=SETTLED)
 
     def _settled(self, path: Path, stat: os.stat_result) -> bool:
-        # Writing moves both times; a tool may set the first one to anything, so
-        # the earlier of the two is when the content last changed. Where even
-        # that lies ahead a clock is wrong, and only watching is left.
+        # Writing updates both times, but a tool may set mtime to anything: the
+        # content last changed at the earlier one. If even that is in the future, a
+        # clock is wrong, and only a later look shows whether the file has settled.
         age = self._clock.wall() - min(stat.st_mtime, stat.st_ctime)
         now, identity = self._clock.monotonic(), local.identity(stat)
         before = self._looks.get(path)

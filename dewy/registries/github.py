@@ -25,14 +25,13 @@ from .candidates import AnswerNames, Candidates, Options, newest
 
 class GitHubRegistry:
     """
-    The releases of one repository; drafts do not count.
+    A registry of the releases of a repository, except for drafts.
 
-    GitHub's own pre-release mark is not looked at: the tag decides. Where the
-    URL has no `artifact`, `GITHUB_ARTIFACT` names it. To be made outside the
-    event loop or in a thread, because it may read a private key.
+    The tag decides what is a pre-release, not GitHub's own mark. The option `artifact`
+    defaults to `GITHUB_ARTIFACT`. Create it in a thread: it may read a private key.
 
     Raises:
-        ConfigError: the URL, its options or the credentials will not do.
+        ConfigError: the URL, an option or the credentials are invalid.
     """
 
     def __init__(
@@ -55,8 +54,8 @@ class GitHubRegistry:
 
         Raises:
             NoRelease: the release does not exist, or has no artifact for this host;
-                then `since` says when it was published.
-            RemoteError: GitHub did not answer as it should.
+                then `since` is when it was published.
+            RemoteError: the request to GitHub failed.
         """
         if tag is None:
             return await newest(await self.candidates())
@@ -71,8 +70,8 @@ class GitHubRegistry:
         Return the releases, newest version first; their details cost nothing.
 
         Raises:
-            NoRelease: the repository has no releases but drafts.
-            RemoteError: GitHub did not answer as it should.
+            NoRelease: the repository has no published release.
+            RemoteError: the request to GitHub failed.
         """
         github = await self._github()
         listed = await github.releases(self._repository)
@@ -86,12 +85,12 @@ class GitHubRegistry:
         candidates = self._options.candidates(
             published, str(self._repository), details, costly=False
         )
-        # What is missing in a part of the list was not withdrawn for that.
+        # A release missing from a partial list is not thereby withdrawn.
         complete = github.lists_all(self._repository)
         return replace(candidates, complete=complete)
 
     def arrange(self, names: Iterable[str]) -> Candidates:
-        """Put *names* in order; each costs a request."""
+        """Return the candidates among *names*; details cost a request each."""
 
         async def details(version: Version) -> Release:
             return await self.current(version.tag)
@@ -103,7 +102,7 @@ class GitHubRegistry:
         Add the audit record to the release as an asset.
 
         Raises:
-            RemoteError: GitHub did not take it.
+            RemoteError: there is no token, or the upload failed.
         """
         if isinstance(self._account.credentials, Anonymous):
             raise RemoteError(f"{self._repository} accepts no report without a token")
@@ -125,7 +124,7 @@ class GitHubRegistry:
             )
         except NoRelease as exc:
             raise _unfinished(exc, release) from None
-        asset = _called(file, release)
+        asset = _asset_named(file, release)
         return Release(
             tag=release.tag,
             artifact_url=self._artifact_url(release.tag, file),
@@ -145,12 +144,12 @@ class GitHubRegistry:
         return "ghr://" + "/".join(quote(part, safe="+") for part in parts)
 
 
-def _called(name: str, release: GitHubRelease) -> GitHubAsset:
+def _asset_named(name: str, release: GitHubRelease) -> GitHubAsset:
     return next(asset for asset in release.assets if asset.name == name)
 
 
 def _unfinished(exc: NoRelease, release: GitHubRelease) -> NoRelease:
-    """Return *exc*, or what says that an upload was begun and not ended."""
+    """Return *exc*, with the uploads that were begun and not finished, if any."""
     if not release.unfinished or isinstance(exc, Ambiguous):
         return exc
     return NoRelease(

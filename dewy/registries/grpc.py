@@ -1,4 +1,4 @@
-"""A server of your own as a registry: `grpc://HOST[:PORT]`."""
+"""A gRPC server as a registry: `grpc://HOST[:PORT]` (remotes/grpc/registry.proto)."""
 
 from __future__ import annotations
 
@@ -40,15 +40,13 @@ _TAG = re.compile(rf"(?=.{{1,200}}\Z){_PART}(?:/{_PART})*", re.ASCII)
 
 class GRPCRegistry:
     """
-    A registry of one release at a time, which the server chooses by platform and
-    artifact.
+    A registry of one release, which the server chooses by platform and artifact name.
 
-    Versions are neither listed nor compared here: whatever the server names is
-    the release, older or not. To be made outside the event loop or in a thread,
-    because it may read a key.
+    Versions are neither listed nor compared: the release that the server names is
+    deployed, even if it is older. Create it in a thread: it may read a private key.
 
     Raises:
-        ConfigError: the URL, its options or the files they name will not do.
+        ConfigError: the URL, an option or a file that one names is invalid.
     """
 
     def __init__(
@@ -73,26 +71,27 @@ class GRPCRegistry:
 
     async def current(self, tag: str | None = None) -> Release:
         """
-        Return the release the server names; with *tag* only if it is called so.
+        Return the release that the server names.
 
         Raises:
             NoRelease: the server names no release, or another than *tag*.
-            NotYet: the server names a release for another slot.
-            RemoteError: the server did not answer as it should.
+            NotYet: the server names a release for another slot, or one that the
+                options exclude.
+            RemoteError: the request failed, or the answer is invalid.
         """
         client = await connect(self._clients, self._endpoint)
         answer = await client.current(self._request())
         release = self._release(answer)
         if tag not in (None, release.tag):
             raise NoRelease(
-                f"{self._endpoint} names {release.tag}; a gRPC registry offers "
-                f"nothing but that, so {tag} cannot be asked for"
+                f"{self._endpoint} names {release.tag}; a gRPC registry offers no "
+                f"other release, so {tag} cannot be deployed"
             )
         self._require_allowed(release)
         return release
 
     async def candidates(self) -> Candidates:
-        """Return the release of `current` alone: the server has chosen."""
+        """Return the release of `current` as the only candidate."""
         return Candidates.only(str(self._endpoint), await self.current())
 
     def _require_allowed(self, release: Release) -> None:
@@ -109,10 +108,10 @@ class GRPCRegistry:
 
     async def report(self, deployment: Deployment) -> None:
         """
-        Tell the server of a deployment that succeeded.
+        Report a successful deployment to the server.
 
         Raises:
-            RemoteError: the server did not take the report.
+            RemoteError: the request failed.
         """
         client = await connect(self._clients, self._endpoint)
         release = deployment.release
@@ -122,7 +121,7 @@ class GRPCRegistry:
 
     def _request(self) -> CurrentRequest:
         platform = self._options.selection.platform
-        # A field that is None is not sent.
+        # A field that is None is left out of the message.
         return CurrentRequest(
             arch=platform.arch,
             os=platform.os,
@@ -136,8 +135,8 @@ class GRPCRegistry:
             raise NoRelease(f"{self._endpoint} names no release for this host")
         if not _TAG.fullmatch(answer.tag):
             raise RemoteError(
-                f"{self._endpoint} names a version {answer.tag[:40]!r}: not letters, "
-                "digits and . _ + - alone, nor such parts with / between them"
+                f"{self._endpoint} names a version {answer.tag[:40]!r}: allowed are "
+                "letters, digits and . _ + -, in parts separated by /"
             )
         if not re.match(r"[a-z][a-z0-9+.-]*://.", answer.artifact_url):
             raise RemoteError(
@@ -165,7 +164,7 @@ class GRPCRegistry:
 
 
 def _labels(text: str) -> dict[str, str]:
-    """Return the pairs of `KEY:VALUE,…`."""
+    """Parse the value of the option `labels`: `KEY:VALUE,…`."""
     labels: dict[str, str] = {}
     for pair in filter(None, text.split(",")):
         key, colon, value = (part.strip() for part in pair.partition(":"))
@@ -180,38 +179,38 @@ def _labels(text: str) -> dict[str, str]:
 
 class Names:
     """
-    Names that tell releases apart by what a server calls them.
+    Identities of the releases in a server's answers.
 
-    The id is what changes when an artifact is replaced under its tag. Servers
-    there are that make up another for each answer, and would have dewy deploy
-    forever: a new id counts once the next answer repeats it.
+    A new id means that the artifact was replaced under its tag. But some servers make
+    up an id for each answer, which would have dewy deploy forever: so a new id counts
+    only once the next answer repeats it.
     """
 
     def __init__(self, where: str) -> None:
         self._where = where
         self._release = ("", "")
         self._id = ""
-        self._doubtful: str | None = None
-        self._told = False
+        self._unconfirmed: str | None = None
+        self._warned = False
 
     def identity(self, answer: CurrentResponse) -> str:
-        """Differs whenever what *answer* names is something else."""
-        # The query may hold a signature, which every answer has anew.
+        """Return the identity of the release in *answer*; differs for another one."""
+        # The query may hold a signature, new in every answer.
         release = (answer.tag, answer.artifact_url.partition("?")[0])
-        if release != self._release or answer.id == self._doubtful:
-            self._release, self._id, self._doubtful = release, answer.id, None
+        if release != self._release or answer.id == self._unconfirmed:
+            self._release, self._id, self._unconfirmed = release, answer.id, None
         elif answer.id != self._id:
-            self._doubt(answer.id)
+            self._await_repetition(answer.id)
         else:
-            self._doubtful = None
+            self._unconfirmed = None
         named = "\0".join((self._id, *release)).encode()
         return f"grpc:{hashlib.sha256(named).hexdigest()}"
 
-    def _doubt(self, id: str) -> None:
-        if self._doubtful is not None and not self._told:
-            self._told = True
+    def _await_repetition(self, id: str) -> None:
+        if self._unconfirmed is not None and not self._warned:
+            self._warned = True
             log.warning(
                 "Registry gives the same release a new id in each answer",
                 extra={"registry": self._where},
             )
-        self._doubtful = id
+        self._unconfirmed = id

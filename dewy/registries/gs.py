@@ -14,7 +14,7 @@ ALLOWED = {**COMMON, **OPTIONS}
 
 
 class GSRegistry(ObjectRegistry):
-    """The versions in a bucket of Google's."""
+    """A registry in Google Cloud Storage."""
 
     def __init__(
         self, url: SplitResult, selection: Selection, clients: Clients

@@ -1,4 +1,4 @@
-"""The tags of an image as a registry: `img://HOST/REPOSITORY`."""
+"""An image repository as a registry: `img://HOST/REPOSITORY`."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from ..remotes.oci.reference import Reference
 from ..versions import Selection, Version
 from .candidates import COMMON, Candidates, Options, newest
 
-OF_FILES = {"artifact", "strip"}
+FILE_OPTIONS = {"artifact", "strip"}
 ALLOWED = {
-    **{name: default for name, default in COMMON.items() if name not in OF_FILES},
+    **{name: default for name, default in COMMON.items() if name not in FILE_OPTIONS},
     "insecure": "",
 }
 
 KEPT = 1000
-"""Reports on this host; the oldest of more are removed."""
+"""Maximum of reports kept on this host; older ones are deleted."""
 
 
 class ImageRegistry:
     """
-    The tags of one repository; each stands for an image until it is pushed anew.
+    A registry of the tags of an image repository.
 
-    A poll costs one listing of the tags and one HEAD: the newest tag is asked for
-    every time, for it may have been pushed again. What it is the index of is asked
-    for once, to learn whether it holds an image for this host's platform.
+    A poll costs a listing of the tags, and a HEAD for the newest tag, which may have
+    been pushed again. Of an index the manifest is fetched too, once for each digest, to
+    check that it holds an image for this host's platform.
 
     Raises:
-        ConfigError: the URL or its options will not do.
+        ConfigError: the URL or an option is invalid.
     """
 
     def __init__(
@@ -61,24 +61,24 @@ class ImageRegistry:
 
     async def candidates(self) -> Candidates:
         """
-        Return the tags, newest version first; each costs a HEAD.
+        Return the tags, newest version first; details cost a HEAD each.
 
         Raises:
-            RemoteError: the registry did not answer as it should.
+            RemoteError: the request to the registry failed.
         """
         registry = await connect(self._clients)
         return self.arrange(await registry.tags(self.reference))
 
     def arrange(self, names: Iterable[str]) -> Candidates:
-        """Put *names* in order; each costs a HEAD."""
+        """Return the candidates among *names*; details cost a HEAD each."""
         return self._options.candidates(names, str(self.reference), self._details)
 
     async def report(self, deployment: Deployment) -> None:
         """
-        Write the record on this host: an image registry takes none.
+        Write the report on this host, since an image registry takes none.
 
         Raises:
-            RemoteError: the record could not be written.
+            RemoteError: the report could not be written.
         """
         if self._reports is not None:
             await asyncio.to_thread(_record, self._reports, deployment)
@@ -123,10 +123,10 @@ class ImageRegistry:
 
 def repository_of(url: SplitResult) -> Reference:
     """
-    Return the repository that *url* names, and how its registry is spoken to.
+    Return the repository that *url* names, with its option `insecure`.
 
     Raises:
-        ConfigError: the URL or its options will not do.
+        ConfigError: the URL or an option is invalid.
     """
     insecure = urls.options(url, ALLOWED)["insecure"]
     return Reference.of(
@@ -146,7 +146,7 @@ def _record(directory: Path, deployment: Deployment) -> None:
 
 def _prune(directory: Path) -> None:
     records = [path for path in directory.iterdir() if is_audit_name(path.name)]
-    # The end of a name is when it was; what stands before differs by host.
+    # Names end with the time; the part before it differs by host.
     records.sort(key=lambda path: path.name.rpartition("_at_")[2], reverse=True)
     for path in records[KEPT:]:
         path.unlink(missing_ok=True)

@@ -13,9 +13,7 @@ from .candidates import Candidates, Options, newest
 
 
 class MemoryRegistry:
-    """
-    The registry of what is published in the `MemoryStore` that `mem://NAME` names.
-    """
+    """A registry of the releases in the `MemoryStore` of `mem://NAME`."""
 
     def __init__(
         self, url: SplitResult, selection: Selection, clients: Clients
@@ -65,6 +63,6 @@ class MemoryRegistry:
 
     async def report(self, deployment: Deployment) -> None:
         self.store.attempt("report")
-        # Raises as any registry does, so that a report cannot revive what is gone.
+        # Raises if the release is gone: a report must not bring it back.
         self.store.published(deployment.release.tag)
         self.store.reports.append(deployment)

@@ -1,7 +1,7 @@
 """
 An object store as a registry: `<PREFIX><version>/<file>`.
 
-A poll lists the versions, and then the files of the one that is chosen.
+A poll lists the versions, and then the files of the chosen one.
 """
 
 from __future__ import annotations
@@ -20,21 +20,20 @@ from .candidates import AnswerNames, Candidates, Options, newest
 
 class ObjectRegistry:
     """
-    The registry of versions in a bucket; reports are written beside them.
+    A registry in a bucket; reports are written beside the artifacts.
 
-    To be made outside the event loop or in a thread, because it may read files
-    with credentials.
+    Create it in a thread: it may read files with credentials.
 
     Raises:
-        ConfigError: region, bucket or credentials will not do.
+        ConfigError: region, bucket or credentials are invalid.
     """
 
-    def __init__(self, place: Location, options: Options, clients: Clients) -> None:
-        self._place = place
-        self._prefix = prefix(place)
+    def __init__(self, location: Location, options: Options, clients: Clients) -> None:
+        self._location = location
+        self._prefix = prefix(location)
         self._options = options
         self._clients = clients
-        self._store = place.open()
+        self._store = location.open()
         self._names = AnswerNames()
 
     def __repr__(self) -> str:
@@ -46,8 +45,8 @@ class ObjectRegistry:
 
         Raises:
             NoRelease: the release does not exist, or has no artifact for this host;
-                then `since` says when the last of its files came.
-            RemoteError: the store did not answer as it should.
+                then `since` is when its last file was written.
+            RemoteError: the request to the store failed.
         """
         if tag is None:
             return await newest(await self.candidates())
@@ -57,35 +56,35 @@ class ObjectRegistry:
 
     async def candidates(self) -> Candidates:
         """
-        Return the versions, newest first; each costs a list of its files.
+        Return the versions, newest first; details cost a listing each.
 
         Raises:
-            RemoteError: the store did not answer as it should.
+            RemoteError: the request to the store failed.
         """
         objects = await self._objects()
         return self.arrange(await objects.folders(self._prefix))
 
     def arrange(self, names: Iterable[str]) -> Candidates:
-        """Put *names* in order; each costs a list of its files."""
+        """Return the candidates among *names*; details cost a listing each."""
         return self._options.candidates(names, self._where(), self._details)
 
     async def report(self, deployment: Deployment) -> None:
         """
-        Put an empty object, whose name tells all, beside the artifact.
+        Write the report beside the artifact: an empty object, whose name says all.
 
         Raises:
-            RemoteError: the version is gone, or the store did not take it.
+            RemoteError: the version is gone, or the request to the store failed.
         """
         tag = deployment.release.tag
         objects = await self._objects()
-        # Or a report would bring the folder of what was withdrawn back.
+        # A report would bring back the folder of a withdrawn version.
         if not await self._holds_files(objects, tag):
             raise RemoteError(f"{self._where(tag)} is gone")
         await objects.put(self._folder(tag) + deployment.audit_name, b"")
 
     async def _holds_files(self, objects: Objects, tag: str) -> bool:
         folder = self._folder(tag)
-        # Thousands of reports may come before the artifact.
+        # By pages: thousands of reports may be listed before the artifact.
         async with aclosing(objects.pages(folder)) as pages:
             async for page in pages:
                 if _files(page.objects, folder):
@@ -105,7 +104,7 @@ class ObjectRegistry:
         identity = f"{chosen.version}:{chosen.size}:{chosen.modified.isoformat()}"
         return Release(
             tag=version.tag,
-            artifact_url=self._place.url(chosen.key),
+            artifact_url=self._location.url(chosen.key),
             identity=identity,
             id=self._names.name(f"{version.tag} {identity}"),
             size=chosen.size,
@@ -117,20 +116,18 @@ class ObjectRegistry:
 
     async def _objects(self) -> Objects:
         return await self._clients.get(
-            self._place.name, lambda: Objects.lent(self._store)
+            self._location.name, lambda: Objects.lent(self._store)
         )
 
     def _folder(self, tag: str) -> str:
         return f"{self._prefix}{tag}/"
 
     def _where(self, tag: str = "") -> str:
-        return self._place.url(self._prefix + tag).rstrip("/")
+        return self._location.url(self._prefix + tag).rstrip("/")
 
 
 def _files(found: Iterable[Stat], folder: str) -> dict[str, Stat]:
-    """
-    Return the files published below *folder*: neither reports nor marks of folders.
-    """
+    """Return the files below *folder* by name, without reports and folder markers."""
     names = {stat.key.removeprefix(folder): stat for stat in found}
     return {
         name: stat

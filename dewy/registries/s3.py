@@ -1,4 +1,4 @@
-"""A bucket of S3 as a registry: `s3://REGION/BUCKET/PREFIX`."""
+"""A bucket of Amazon S3 as a registry: `s3://REGION/BUCKET/PREFIX`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ALLOWED = {**COMMON, **OPTIONS}
 
 
 class S3Registry(ObjectRegistry):
-    """The versions in a bucket of Amazon's, or of what speaks its protocol."""
+    """A registry in Amazon S3, or in a store that speaks its protocol."""
 
     def __init__(
         self, url: SplitResult, selection: Selection, clients: Clients

@@ -1,8 +1,8 @@
 """
 Metrics and traces of dewy, for Prometheus and for OTLP collectors.
 
-Nothing is pushed as it happens: each part counts by itself, and is asked when figures
-are collected. Figures that are not requested therefore cost nothing.
+Each part of dewy keeps its own counts, which are read when metrics are collected.
+Metrics that are not requested therefore cost nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ __all__ = [
 
 def load(settings: Settings) -> Telemetry | None:
     """
-    Return the requested telemetry, or None. This takes a while: not for the loop.
+    Return the telemetry that *settings* request, or None.
+
+    Call it in a thread: the imports take a while.
 
     Raises:
         ImplementationUnavailable: the extra `telemetry` is not installed.
@@ -34,7 +36,7 @@ def load(settings: Settings) -> Telemetry | None:
         from .opening import Telemetry
 
         if settings.otlp_endpoint:
-            # grpcio comes with the exporters, and is to be quiet from the start.
+            # In this order: the first silences grpcio, which the exporters import.
             for name in ("dewy.remotes.grpc", "dewy.telemetry.push"):
                 import_module(name)
     except ModuleNotFoundError as exc:

@@ -19,10 +19,10 @@ DEPLOYMENT_BOUNDS = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
 
 class MetricKind(Enum):
-    """Behaviour of a metric."""
+    """The kind of a metric, which decides how its values combine."""
 
     COUNTER = "counter"
-    LEVEL = "level"  # a sum that goes up and down
+    LEVEL = "level"  # OpenTelemetry's UpDownCounter
     GAUGE = "gauge"
     HISTOGRAM = "histogram"
 
@@ -30,20 +30,18 @@ class MetricKind(Enum):
 @dataclass(frozen=True, slots=True)
 class Instrument:
     """
-    Instrument of a metric.
+    The definition of a metric.
 
     Attributes:
         name: Name in OpenTelemetry's form.
 
-        kind: Behaviour of the metric.
+        help: Meaning in one sentence.
 
-        help: Meaning of the metric.
-
-        labels: Own labels, besides those of the scope.
+        labels: Names of its labels, besides those of the scope.
 
         unit: `s` for seconds, `By` for bytes, or "".
 
-        bounds: Bounds of a histogram's buckets, in its unit.
+        bounds: Upper bounds of a histogram's buckets, in its unit.
     """
 
     name: str
@@ -155,7 +153,7 @@ _ALL = (
         unit="s",
     ),
     _gauge("dewy.container.info", "1 for every replica.", *REPLICA, "image", "version"),
-    # Metrics that came with this dewy.
+    # Metrics that the original does not have.
     _counter(
         "dewy.proxy.faults.total",
         "Faults of the proxy, by cause; clients do not notice most of them.",

@@ -1,4 +1,4 @@
-"""Points and spans in the form of OpenTelemetry's SDK, which its exporters take."""
+"""Conversion of points and deployments to the types of OpenTelemetry's SDK."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from .points import Point
 __all__ = ["Course", "Model", "Spans", "Step"]
 
 SCOPE = "github.com/linyows/dewy"
-"""Name of the original's meter, as dashboards may select by it."""
+"""Name of the original's meter, by which dashboards may select."""
 
 CUMULATIVE = AggregationTemporality.CUMULATIVE
 
-# The protocol knows histograms without them; the SDK's types do not.
+# OTLP allows histograms without minimum and maximum; the SDK's types do not.
 NOT_COUNTED = cast("float", None)
 
 
@@ -47,8 +47,8 @@ class Model:
     """
     Converter of points to the SDK's data.
 
-    The SDK's own instruments cannot do this: they would have to be told of every single
-    connection to make a histogram that the relay has made already.
+    The SDK's own instruments would need a call per connection, to build histograms that
+    the relay keeps already.
     """
 
     def __init__(self, resource: Resource) -> None:
@@ -57,10 +57,10 @@ class Model:
 
     def made(self, points: Iterable[Point]) -> MetricsData:
         """
-        Return *points* by instrument, in the order in which those are listed.
+        Return the data of *points*, in the order of `INSTRUMENTS`.
 
         Raises:
-            KeyError: a point has no known instrument.
+            KeyError: a point names no instrument.
         """
         found: dict[str, list[Point]] = {}
         for point in points:
@@ -74,7 +74,7 @@ class Model:
             for name, instrument in INSTRUMENTS.items()
             if name in found
         ]
-        # Without a version, as the original's: series outlive an upgrade.
+        # Without a version, like the original's, so that series outlive an upgrade.
         scope = ScopeMetrics(InstrumentationScope(SCOPE, ""), metrics, "")
         return MetricsData([ResourceMetrics(self._resource, [scope], "")])
 
@@ -122,13 +122,13 @@ def _labels(instrument: Instrument, point: Point) -> dict[str, str]:
 
 
 MOST = 512
-"""Maximum of spans kept while no collector takes them; the oldest are dropped."""
+"""Maximum of spans that wait for a collector; the oldest are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """
-    Step of a deployment.
+    A step of a deployment.
 
     Attributes:
         name: `fetch`, `unpack` …
@@ -144,7 +144,7 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Course:
     """
-    Course of a deployment.
+    A deployment that is over, for a trace.
 
     Attributes:
         action: `deploy` or `rollback`.
@@ -155,7 +155,7 @@ class Course:
 
         reason: Reason in one line, or "".
 
-        steps: Steps in their order, at least one.
+        steps: Steps in order, at least one.
     """
 
     action: str
@@ -168,7 +168,7 @@ class Course:
 
 
 class Spans:
-    """Spans of deployments that are over, kept until they are taken."""
+    """Spans of deployments that are over, kept until they are delivered."""
 
     def __init__(self, resource: Resource) -> None:
         self._kept: deque[ReadableSpan] = deque(maxlen=MOST)
@@ -203,15 +203,13 @@ class Spans:
         whole.end(_nanoseconds(course.steps[-1].ended))
 
     def take(self) -> list[ReadableSpan]:
-        """Return the spans not taken yet."""
+        """Remove all spans, and return them."""
         taken = list(self._kept)
         self._kept.clear()
         return taken
 
     def put_back(self, spans: Sequence[ReadableSpan]) -> None:
-        """
-        Put undelivered spans back; the oldest are dropped for lack of room.
-        """
+        """Put undelivered spans back, except for the oldest if there is no room."""
         room = MOST - len(self._kept)
         self._kept.extendleft(reversed(spans[max(len(spans) - room, 0) :]))
 

@@ -1,4 +1,4 @@
-"""Active telemetry: its sources, and its receivers, Prometheus among them."""
+"""Active telemetry: its sources, the text for Prometheus, the push to a collector."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _WHOLE_BOUND = re.compile(rb'(\ble="[0-9]+)\.0"')
 
-WORDS = {"By": "bytes", "s": "seconds"}
+UNIT_NAMES = {"By": "bytes", "s": "seconds"}
 
 
 class Exposition:
-    """Exporter's own translation, of data that did not come from a meter."""
+    """Prometheus text, made by OpenTelemetry's exporter from data without a meter."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         self._reader = _Reader(registry=self._registry)
-        # The exporter reads this first, and finds nothing.
+        # The reader needs a provider, and reads it first; it has no metrics.
         self._none = MeterProvider(
             metric_readers=[self._reader], shutdown_on_exit=False
         )
@@ -55,7 +55,7 @@ class Exposition:
 
 class _Reader(PrometheusMetricReader):
     def take(self, data: MetricsData) -> None:
-        """Make *data* the data that is read next."""
+        """Let the next collection return *data*."""
         resources = [
             replace(resource, scope_metrics=[*map(_named, resource.scope_metrics)])
             for resource in data.resource_metrics
@@ -64,17 +64,17 @@ class _Reader(PrometheusMetricReader):
 
 
 def _named(scope: ScopeMetrics) -> ScopeMetrics:
-    return replace(scope, metrics=[*map(_without_echo, scope.metrics)])
+    return replace(scope, metrics=[*map(_without_repeated_unit, scope.metrics)])
 
 
-def _without_echo(metric: Metric) -> Metric:
+def _without_repeated_unit(metric: Metric) -> Metric:
     """
-    Return *metric* with no unit where its name contains the unit already.
+    Return *metric*, without its unit if the name contains that already.
 
-    Other languages do the same: Python's exporter would make
-    `dewy_proxy_bytes_transferred_bytes_total` of a name that all others leave alone.
+    The exporters of other languages do so; Python's would append it again:
+    `dewy_proxy_bytes_transferred_bytes_total`.
     """
-    word = WORDS.get(metric.unit or "")
+    word = UNIT_NAMES.get(metric.unit or "")
     return replace(metric, unit="") if word in metric.name.split(".") else metric
 
 
@@ -87,7 +87,7 @@ class Telemetry:
 
         insecure: Whether to push without TLS.
 
-        instance: Name that tells this dewy from others on the host.
+        instance: Name of this dewy, unique on the host.
     """
 
     content_type = CONTENT_TYPE
@@ -123,7 +123,7 @@ class Telemetry:
 
     async def __aenter__(self) -> Self:
         if self._endpoint:
-            # First, for grpcio comes with the other one.
+            # In this order: the first silences grpcio, which the other imports.
             from ..remotes.grpc import initialise
             from . import push
 
@@ -147,7 +147,7 @@ class Telemetry:
         """
         Begin the last delivery, if there is a collector; idempotent.
 
-        In a *hurry* only a collector that took the last one is waited for.
+        In a *hurry*, only a collector that took the previous one is waited for.
         """
         if self._pusher is not None:
             self._pusher.leave(hurry=hurry)
@@ -156,22 +156,21 @@ class Telemetry:
         await self._stack.aclose()
 
     def watch(self, sources: Iterable[MetricSource]) -> None:
-        """Add *sources* from now on."""
+        """Collect from *sources*, too, from now on."""
         self._sources.extend(sources)
 
     def deployed(self, course: Course) -> None:
         """
-        Make a trace of a deployment that is over, if traces are pushed.
+        Add the trace of a deployment that is over, if traces are pushed.
 
-        Its reason leaves this host: secrets that logs strike out are struck out of it,
-        too.
+        The reason leaves this host, so secrets of the environment are redacted.
         """
         if self._endpoint:
             reason = redactor(os.environ)(course.reason)
             self._spans.add(replace(course, reason=reason))
 
     async def text(self) -> bytes:
-        """Return all figures in Prometheus' format."""
+        """Return all metrics in Prometheus' text format."""
         return self._exposition.text(await self._figures())
 
     async def _figures(self) -> MetricsData:

@@ -1,4 +1,4 @@
-"""Points of figures, and the sources that give them: dewy's build, its proxy."""
+"""Points of metrics, and their sources: dewy's build and its proxy."""
 
 from __future__ import annotations
 
@@ -24,14 +24,12 @@ __all__ = ["MetricSource", "Point", "build", "collected", "proxied"]
 
 class Point(NamedTuple):
     """
-    Point: a single figure.
+    A value of a metric.
 
     Attributes:
         name: Name of its instrument.
 
-        value: Number; of a histogram, the distribution.
-
-        labels: Label values, in the order in which the instrument names them.
+        labels: Values of the labels, in the order of the instrument's.
     """
 
     name: str
@@ -42,27 +40,27 @@ class Point(NamedTuple):
 Points = Iterable[Point]
 
 
-async def _ready() -> None:
-    """Return at once: nothing has to be awaited first."""
+async def _nothing() -> None:
+    """Do nothing, for a source without slow parts."""
 
 
 @dataclass(frozen=True, slots=True)
 class MetricSource:
     """
-    Source of figures.
+    A source of points.
 
     Attributes:
-        read: Returns its points; called on the event loop, and quick.
+        read: Returns the points; called on the event loop, so it must not block.
 
-        ask: Awaited before, for slow parts; it has its own deadline.
+        ask: Awaited before *read* to fetch slow parts; has its own deadline.
     """
 
     read: Callable[[], Points]
-    ask: Callable[[], Awaitable[None]] = _ready
+    ask: Callable[[], Awaitable[None]] = _nothing
 
 
 async def collected(sources: Iterable[MetricSource]) -> list[Point]:
-    """Collect the points of *sources*, at one moment as far as possible."""
+    """Return the points of *sources*, read at one moment after all were asked."""
     asked = list(sources)
     for source in asked:
         await source.ask()
@@ -70,14 +68,14 @@ async def collected(sources: Iterable[MetricSource]) -> list[Point]:
 
 
 def build() -> Iterator[Point]:
-    """Yield the version, and the platform it runs on."""
+    """Yield dewy's version, with its interpreter, relay and event loop."""
     relay = "compiled" if COMPILED else "pure"
     labels = (__version__, platform.python_version(), relay, loop.name())
     yield Point("dewy.build.info", 1, labels)
 
 
 class ObservedBackend(Protocol):
-    """Protocol of `dewy.proxy.Backend`."""
+    """The part of `dewy.proxy.Backend` that is read."""
 
     endpoint: Endpoint
     serving: bool
@@ -87,7 +85,7 @@ class ObservedBackend(Protocol):
 
 
 class ObservedPort(Protocol):
-    """Protocol of `dewy.proxy.Port`."""
+    """The part of `dewy.proxy.Port` that is read."""
 
     endpoint: Endpoint
 
@@ -98,7 +96,7 @@ class ObservedPort(Protocol):
 
 
 def proxied(ports: Callable[[], Sequence[ObservedPort]]) -> MetricSource:
-    """Return a source for the *ports* that exist when it is asked."""
+    """Return a source for the *ports* that exist when it is read."""
     return MetricSource(lambda: _of_ports(ports()))
 
 
@@ -126,7 +124,7 @@ def _of_port(port: ObservedPort, name: str) -> Iterator[Point]:
     yield Point("dewy.proxy.panics.total", counted.panics, label)
     for cause, count in errors._asdict().items():
         yield Point("dewy.proxy.faults.total", count, (*label, cause))
-    # Of two with one address, while one of them leaves, the newer one counts.
+    # While a backend drains, a newer one may have its address: that one counts.
     newest = {str(each.endpoint): each for each in backends}
     for address, backend in newest.items():
         yield from _of_backend(backend, (*label, address))

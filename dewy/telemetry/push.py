@@ -1,4 +1,4 @@
-"""Push of figures and traces to an OTLP collector, over gRPC."""
+"""Push of metrics and traces to a collector by OTLP over gRPC (opentelemetry.io)."""
 
 from __future__ import annotations
 
@@ -27,20 +27,22 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
 
+# Seconds: between deliveries, to the first one, and for each.
 INTERVAL = 15.0
 FIRST = 1.0
 PATIENCE = 5.0
+# Seconds that leaving waits: for a collector that fails, and in a hurry.
 MOMENT = 1.0
 HURRY = 3.0
 
-OTHERS = (
+CERTIFICATES = (
     "OTEL_EXPORTER_OTLP_CERTIFICATE",
     "OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE",
     "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
 )
 
 
-class _How(TypedDict):
+class _ExporterOptions(TypedDict):
     endpoint: str
     insecure: bool
     credentials: grpc.ChannelCredentials | None
@@ -52,23 +54,23 @@ class Pusher:
     """
     Pusher that delivers at intervals while entered, and once more in the end.
 
-    A collector that is away is logged once; nothing waits for it.
+    An outage of the collector is logged once, and delays nothing else.
 
     Args:
         endpoint: `HOST:PORT`.
 
-        insecure: Whether to use no TLS.
+        insecure: Whether to push without TLS.
 
-        figures: Returns the data to deliver.
+        figures: Returns the metrics to deliver.
 
-        spans: Traces to be delivered with them.
+        spans: Traces to deliver with them.
 
-        interval: Seconds from one delivery to the next.
+        interval: Seconds between deliveries.
 
-        first: Seconds to the first one, which shows whether the collector is there;
-            by default as many.
+        first: Seconds to the first delivery, which shows whether the collector works;
+            *interval* by default.
 
-        patience: Seconds that one delivery may take, retries included.
+        patience: Deadline in seconds of one delivery, retries included.
     """
 
     def __init__(
@@ -88,16 +90,16 @@ class Pusher:
         self._patience = patience
         self._figures = figures
         self._spans = spans
-        how: _How = {
+        options: _ExporterOptions = {
             "endpoint": endpoint,
             "insecure": insecure,
             "credentials": None if insecure else _credentials(os.environ),
             "timeout": patience,
             "channel_options": proxy_options(endpoint),
         }
-        self._metric_exporter = OTLPMetricExporter(**how)
-        self._span_exporter = OTLPSpanExporter(**how)
-        # Its threads may hang, and are not waited for.
+        self._metric_exporter = OTLPMetricExporter(**options)
+        self._span_exporter = OTLPSpanExporter(**options)
+        # Threads that hang must not delay the end of dewy.
         self._threads = DaemonThreads()
         self._reasons = Reasons()
         self._task: asyncio.Task[None] | None = None
@@ -107,7 +109,7 @@ class Pusher:
 
     async def __aenter__(self) -> Self:
         self._reasons.begin()
-        self._task = asyncio.create_task(self._on_and_on(), name="OTLP")
+        self._task = asyncio.create_task(self._run(), name="OTLP")
         log.info("Pushing telemetry", extra={"endpoint": self._endpoint})
         return self
 
@@ -119,39 +121,39 @@ class Pusher:
                 await asyncio.shield(self._task)
         except TimeoutError:
             why = self._reasons.last or "it was not taken at once"
-            told = {"endpoint": self._endpoint, "error": why}
-            log.warning("Last telemetry lost", extra=told)
+            extra = {"endpoint": self._endpoint, "error": why}
+            log.warning("Last telemetry lost", extra=extra)
         finally:
             self._task.cancel()
             await asyncio.wait({self._task})
             with suppress(TimeoutError):
                 async with asyncio.timeout(MOMENT):
-                    await asyncio.to_thread(self._shut)
+                    await asyncio.to_thread(self._shut_down)
 
     def leave(self, *, hurry: bool = False) -> None:
         """
         Begin the last delivery; idempotent.
 
-        In a *hurry* only a collector that took the one before is waited for.
+        In a *hurry*, only a collector that took the previous one is waited for.
         """
         if not self._leaving.is_set():
             now = asyncio.get_running_loop().time()
-            self._until = now + self._left(hurry=hurry)
+            self._until = now + self._leave_timeout(hurry=hurry)
             self._leaving.set()
 
-    def _left(self, *, hurry: bool) -> float:
-        """Return the seconds that leaving waits at most."""
+    def _leave_timeout(self, *, hurry: bool) -> float:
+        """Return the seconds that leaving may take."""
         if hurry:
             return min(self._patience, HURRY) if self._proven else 0.0
-        # A collector that is away already is given a moment, and no more.
+        # A collector that fails already gets a moment, and no more.
         return MOMENT if self._away else self._patience
 
     async def push(self) -> bool:
-        """Deliver the present data; return whether it was taken."""
+        """Deliver metrics and traces; return whether the collector took them."""
         figures = await self._figures()
         sent = await self._in_thread(self._metric_exporter.export, figures)
         taken = sent is MetricExportResult.SUCCESS and await self._push_spans()
-        self._say(taken)
+        self._log_change(taken)
         return taken
 
     async def _push_spans(self) -> bool:
@@ -168,12 +170,12 @@ class Pusher:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, export, data)
 
-    async def _on_and_on(self) -> None:
+    async def _run(self) -> None:
         await self._rest(self._first)
         while not self._leaving.is_set():
             await self._push_safely()
             await self._rest(self._interval)
-        # None is broken off for the last one: what it has taken would be lost.
+        # A delivery under way is not cancelled: the spans it has taken would be lost.
         await self._push_safely()
 
     async def _rest(self, seconds: float) -> None:
@@ -187,26 +189,24 @@ class Pusher:
         except Exception:
             log.exception("Pushing telemetry ran into a fault")
 
-    def _say(self, taken: bool) -> None:
-        told = {"endpoint": self._endpoint}
+    def _log_change(self, taken: bool) -> None:
+        extra = {"endpoint": self._endpoint}
         if not taken and not self._away:
             why = self._reasons.last or "no reason was given"
-            log.warning("Telemetry not delivered", extra={**told, "error": why})
+            log.warning("Telemetry not delivered", extra={**extra, "error": why})
         elif taken and self._away:
-            log.info("Telemetry is delivered again", extra=told)
+            log.info("Telemetry is delivered again", extra=extra)
         self._away, self._proven = not taken, taken
 
-    def _shut(self) -> None:
+    def _shut_down(self) -> None:
         self._metric_exporter.shutdown()
         self._span_exporter.shutdown()
         self._threads.shutdown(wait=False)
 
 
 def _credentials(environ: Mapping[str, str]) -> grpc.ChannelCredentials | None:
-    """
-    Return credentials by the system's roots; None if OpenTelemetry's variables rule.
-    """
-    if any(name in environ for name in OTHERS):
+    """Return credentials with the system's roots; None if a variable names others."""
+    if any(name in environ for name in CERTIFICATES):
         return None
     return grpc.ssl_channel_credentials(system_roots())
 
@@ -223,9 +223,9 @@ _ANSWERS = {
         "it refuses access: check OTEL_EXPORTER_OTLP_HEADERS"
     ),
     StatusCode.UNIMPLEMENTED: "it does not speak OTLP: is the address right?",
-    StatusCode.RESOURCE_EXHAUSTED: "it gets too much, or too often",
+    StatusCode.RESOURCE_EXHAUSTED: "its limit of size or rate was exceeded",
 }
-# Of the C core's own words about a connection that could not be made, in this order.
+# Signs in gRPC's details of a failed connection; the first that is found decides.
 _SIGNS = (
     ("HTTP proxy returned", "the proxy does not connect to it: check HTTPS_PROXY"),
     (
@@ -248,12 +248,12 @@ _SIGNS = (
 
 class Reasons(logging.Handler):
     """
-    Handler in the place of those that would log each failure, with several lines.
+    Handler that keeps the reason from the exporters' log, and prints nothing.
 
-    The exporters return that they failed, and why only in their log.
+    The exporters return only that they failed, and log each failure in several lines.
 
     Attributes:
-        last: The last reason in dewy's words, or "".
+        last: The last reason, in dewy's words, or "".
     """
 
     def __init__(self) -> None:
@@ -261,19 +261,19 @@ class Reasons(logging.Handler):
         self.last = ""
 
     def begin(self) -> None:
-        """Take over the exporters' log; the last one that did has it."""
+        """Take over the exporters' log, from an earlier handler, too."""
         logger = logging.getLogger(EXPORTERS)
         logger.handlers[:] = [self]
         logger.propagate = False
         logger.setLevel(logging.WARNING)
-        # Their filter against repetitions would hide a reason that is new.
+        # Their filter of duplicates could hide a new reason.
         logging.getLogger(f"{EXPORTERS}.proto.grpc.exporter").filters.clear()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the reason that is in *record*, if there is one."""
+        """Keep the reason in *record*, if there is one."""
         args = record.args if isinstance(record.args, tuple) else ()
         code = next((each for each in args if isinstance(each, StatusCode)), None)
-        # A call that was cancelled is one that dewy itself gave up.
+        # dewy itself cancels calls.
         if code is not None and code is not StatusCode.CANCELLED:
             self.last = _reason(code, str(args[-1]))
 
@@ -282,5 +282,5 @@ def _reason(code: StatusCode, details: str) -> str:
     if code is StatusCode.UNAVAILABLE:
         found = (means for sign, means in _SIGNS if sign.lower() in details.lower())
         return next(found, _ANSWERS[code])
-    # What a server says is never quoted.
+    # A server's own words are never quoted: they may contain anything.
     return _ANSWERS.get(code, f"it answered {code.name}")

@@ -1,7 +1,7 @@
 """
-Versions: reading them, ordering them, choosing one, and the artifact for a host.
+Versions: parsing, order and choice; and the choice of the artifact for a host.
 
-Pure: nothing here asks a registry, and only `Platform.here` looks at the host.
+Pure functions, except for `Platform.here`, which looks at the host.
 """
 
 from .choose import (

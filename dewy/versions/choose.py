@@ -1,4 +1,4 @@
-"""Choosing the newest version a host may have."""
+"""Choice of the newest version that a host may have."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ class Rules:
     The rules by which versions are candidates.
 
     Attributes:
-        pre_release: Pre-releases are candidates too; without effect once
-            *channels* says which.
+        pre_release: Whether pre-releases are candidates, too; ignored if there are
+            *channels*.
 
         calver: The format of calendar versions, or "" for semantic ones.
 
-        channels: The channels allowed, in any case; empty for all. `stable` means
-            versions that are no pre-release.
+        channels: The channels allowed, in any case; empty for no restriction. `stable`
+            means versions without a pre-release.
 
-        slot: The slot required; empty for all.
+        slot: The slot required; "" for any.
 
-        constraint: The range required; for semantic versions.
+        constraint: The range required of semantic versions.
 
-        dashed_slot: The slot may also be the end of the name, after a `-`:
-            where names can't hold a `+`.
+        dashed_slot: Whether a name may also end in `-SLOT`, where names cannot contain
+            a `+`.
 
-        prefix: The beginning of every name, before its version: `api-` or `api/`, where
-            a repository releases several programs.
+        prefix: The prefix of every name, such as `api-` or `api/` in a repository that
+            releases several programs.
 
-        exclude: Globs; no name that matches one of them.
+        exclude: Globs of names that are no candidates.
 
     Raises:
-        ConfigError: the calver format holds no token, or stands beside a
+        ConfigError: the calver format contains no token, or is combined with a
             constraint.
     """
 
@@ -64,7 +64,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The versions that rules allow, newest first, and every other name with why."""
+    """The versions allowed, newest first, and every other name with its reason."""
 
     versions: tuple[Version, ...]
     refused: tuple[Refusal, ...]
@@ -80,10 +80,10 @@ class Choice:
 
 def order(names: Iterable[str], rules: Rules) -> Order:
     """
-    Put the versions among *names* in order.
+    Sort the versions among *names*, newest first; equal ones keep their order.
 
-    Names that *rules* exclude are left out first, so a version for other hosts
-    never hides ours. Equals stay as they are listed.
+    Names that *rules* exclude are dropped first, so that a version for other hosts
+    never hides one for this host.
     """
     judged = [_judge(name, rules) for name in names]
     versions = [item for item in judged if isinstance(item, Version)]
@@ -110,13 +110,13 @@ def outdone_by(best: Version, version: Version) -> str:
 
 
 def key_of(name: str, rules: Rules) -> Key | None:
-    """Return the precedence of *name*, allowed by *rules* or not; None without one."""
+    """Return the precedence of *name*, allowed or not; None if it is no version."""
     version = _read(name, rules)
     return version.key if version else None
 
 
 def precedence(name: str) -> Key | None:
-    """Return the precedence of *name* as a semantic version; None without one."""
+    """Return the precedence of *name*; None if it is no semantic version."""
     version = parse_semver(name)
     return version.key if version else None
 
@@ -125,10 +125,10 @@ def slot_of(tag: str, calver_format: str = "") -> str:
     """
     Return the slot in *tag*, or "".
 
-    A tag that is no version of *calver_format* is read as a semantic version.
+    A tag that is no version of *calver_format* is parsed as a semantic version.
 
     Raises:
-        ConfigError: the calver format holds no token.
+        ConfigError: *calver_format* contains no token.
     """
     version = parse_calver(tag, calver_format) if calver_format else None
     version = version or parse_semver(tag)
@@ -197,7 +197,7 @@ def _wrong_channel(version: Version, rules: Rules) -> str:
         return "pre-release" if barred else ""
     if channel not in {name.lower() for name in rules.channels}:
         return f"channel {channel}, not {' or '.join(rules.channels)}"
-    # v1.0.0-stable.1 calls itself stable, and is not.
+    # v1.0.0-stable.1 is a pre-release despite its name.
     return "pre-release" if version.pre_release and channel == STABLE else ""
 
 
@@ -212,10 +212,10 @@ _NUMBERED = re.compile(r"([A-Za-z-]*[A-Za-z-])([0-9]+)")
 
 def surprises(versions: Sequence[Version], *, slot: bool) -> tuple[str, ...]:
     """
-    Warn of what decides between the newest of *versions* in an unexpected way.
+    Return warnings where precedence between the newest of *versions* is unexpected.
 
-    *versions* come newest first; *slot* says that the build metadata is the slot.
-    Only those with the numbers of the newest are looked at.
+    *versions* are sorted, newest first; those with the numbers of the first one are
+    compared. With *slot*, build metadata is the slot, and no warning concerns it.
     """
     newest = [each for each in versions if each.numbers == versions[0].numbers]
     return (*_as_text(newest), *(() if slot else _equals(newest)))
@@ -238,7 +238,7 @@ def _as_text(versions: Sequence[Version]) -> Iterator[str]:
 
 
 def _numbered(version: Version) -> Iterator[tuple[tuple[str, ...], int]]:
-    """Yield identifiers that end in a number, each with all that stands before it."""
+    """Yield each identifier that ends in a number: what precedes it, and the number."""
     identifiers = version.pre_release.split(".")
     for at, identifier in enumerate(identifiers):
         if match := _NUMBERED.fullmatch(identifier):
@@ -246,7 +246,7 @@ def _numbered(version: Version) -> Iterator[tuple[tuple[str, ...], int]]:
 
 
 def _equals(versions: Sequence[Version]) -> Iterator[str]:
-    """Build metadata does not count (semver.org, section 10)."""
+    """Warn where versions differ only in build metadata (semver.org, section 10)."""
     for version, other in pairwise(versions):
         if version.key == other.key and version.slot != other.slot:
             yield (

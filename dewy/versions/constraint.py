@@ -34,7 +34,7 @@ class Bound:
     version: Version
 
     def allows(self, version: Version) -> bool:
-        """Return whether *version* is on the right side."""
+        """Return whether *version* satisfies the comparison."""
         if self.operator == "<" and _leads_to(version, self.version):
             return False
         return bool(_COMPARE[self.operator](version.key, self.version.key))
@@ -43,13 +43,15 @@ class Bound:
 @dataclass(frozen=True, slots=True)
 class Constraint:
     """
-    A range of versions that may be deployed: within every bound of one alternative.
+    A range of semantic versions that may be deployed.
 
-    `<2.0.0` leaves the pre-releases of 2.0.0 out, though they come before it,
-    and so do `^1.2`, `~1.2` and `1.x`; `<2.0.0-rc.2` says what it means.
+    `<2.0.0` excludes the pre-releases of 2.0.0, though they precede it; likewise the
+    upper bounds of `^1.2`, `~1.2` and `1.x`. `<2.0.0-rc.2` is taken literally.
 
     Attributes:
         text: The constraint as written.
+
+        alternatives: Lists of bounds; a version has to satisfy all bounds of one list.
     """
 
     text: str
@@ -58,7 +60,7 @@ class Constraint:
     @classmethod
     def parse(cls, text: str) -> Self:
         """
-        Read what an operator wrote.
+        Parse *text*.
 
         Raises:
             ConfigError: *text* is not a range of versions.
@@ -77,7 +79,7 @@ class Constraint:
 
 
 def _leads_to(version: Version, bound: Version) -> bool:
-    """Return whether *version* is a pre-release of a *bound* that is none."""
+    """Return whether *version* is a pre-release of the release *bound*."""
     return (
         bool(version.pre_release)
         and not bound.pre_release
@@ -111,7 +113,7 @@ def _read(term: re.Match[str], text: str) -> Iterator[Bound]:
 
 def _numbers(parts: str) -> Numbers | None:
     """
-    Return the numbers stated: 1.2.x has two, * has none, and 1.x.3 makes no sense.
+    Return the numbers stated: 1.2.x has two, * none; None for nonsense such as 1.x.3.
     """
     words = parts.split(".")
     stated = [word for word in words if word.isdigit()]
@@ -128,17 +130,17 @@ def _range(operator: str, numbers: Numbers, pre: str) -> Iterator[Bound]:
 
 
 def _kept(operator: str, numbers: Numbers) -> Numbers:
-    """Return the leading numbers that have to stay as they are."""
+    """Return the leading numbers that must not change."""
     if operator == "=":
         return numbers
     if operator == "~":
         return numbers[:2]
-    weighty = next((at for at, number in enumerate(numbers) if number), FULL)
-    return numbers[: weighty + 1]
+    first = next((at for at, number in enumerate(numbers) if number), FULL)
+    return numbers[: first + 1]
 
 
 def _one_sided(operator: str, numbers: Numbers, pre: str) -> Bound:
-    # More than 1.2, and at most 1.2, mean every 1.2.x.
+    # With >1.2 and <=1.2, 1.2 stands for every 1.2.x.
     if len(numbers) < FULL and operator in (">", "<="):
         operator = {">": ">=", "<=": "<"}[operator]
         numbers = _following(numbers)

@@ -1,4 +1,4 @@
-"""Artifacts' file names: the kind and the platform they tell."""
+"""File names of artifacts: the kind of file, and the platform it is for."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SECONDARY = re.compile(
     r"|headers|man(?:pages)?|pdb|prof(?:il(?:e|ing))?|sources?|src|syms?|symbols?"
     r"|tests?|unstripped"
 )
-# Of one program packed twice the name that is listed first will do.
+# Spellings that do not make two names different programs.
 _SAME_WORD = {"x8664": "amd64", "x64": "amd64", "aarch64": "arm64", "macos": "darwin"}
 
 _OSES = {
@@ -99,8 +99,8 @@ _LEVELLED = re.compile(
 
 _START, _END = r"(?<![a-z0-9])", r"(?![a-z0-9])"
 _OS = rf"{_START}({'|'.join(sorted(_OSES, key=len, reverse=True))})"
-# Rewritten in this order, so that every fact of the name is one word.
-_FOLDS = tuple(
+# Applied in this order, so that each property of a name becomes one word.
+_REWRITES = tuple(
     (re.compile(before), after)
     for before, after in (
         (rf"{_OS}(64|32)(?:bit)?{_END}", r"\1 \2bit"),
@@ -121,15 +121,15 @@ _Marks: TypeAlias = list[tuple[int, str]]
 @dataclass(frozen=True, slots=True)
 class Target:
     """
-    The platform a file name speaks of; what it does not tell is empty.
+    The platform that a file name states; empty where it states nothing.
 
     Attributes:
         os: Go's name of the operating system.
 
         arch: Go's name of the architecture, or `any`.
 
-        level: The least level of the processor: 5 to 7 for `arm`, 1 to 4 for `amd64`; 0
-            where the name does not say.
+        level: The minimum level of the processor: 5 to 7 for `arm`, 1 to 4 for `amd64`,
+            0 if the name states none.
 
         libc: `glibc`, `musl`, or "".
     """
@@ -141,12 +141,12 @@ class Target:
 
 
 def is_archive(name: str) -> bool:
-    """Return whether *name* ends like an archive that can be unpacked."""
+    """Return whether *name* has the extension of an archive that can be unpacked."""
     return _ARCHIVE.search(name.lower()) is not None
 
 
 def unpacked(name: str) -> str:
-    """Return *name* in lower case, without the ending of an archive."""
+    """Return *name* in lower case, without the extension of an archive."""
     return _ARCHIVE.sub("", name.lower())
 
 
@@ -156,26 +156,22 @@ def is_companion(name: str) -> bool:
 
 
 def secondary(name: str) -> int:
-    """
-    Count the words that tell of symbols, sources, tests and the like, not the program.
-    """
+    """Count the words for symbols, sources, tests and the like; 0 for a program."""
     return sum(_SECONDARY.fullmatch(word) is not None for word in _words(name))
 
 
 def essence(name: str) -> tuple[str, ...]:
-    """
-    Return the words of *name* but for the way of packing; equal where that is all.
-    """
+    """Return the words of *name*; equal for the same program packed in another way."""
     return tuple(_SAME_WORD.get(word, word) for word in _words(name))
 
 
 def target(name: str) -> Target:
     """
-    Read the platform in *name*.
+    Return the platform that *name* states.
 
-    Names are read in words. Where several speak of an operating system or of
-    an architecture, the pair closest together counts, and of equally close
-    ones the last: `linux-tools_darwin_amd64.tgz` is for darwin.
+    If several words name an operating system or an architecture, the pair closest
+    together counts, and of equally close pairs the last: `linux-tools_darwin_amd64.tgz`
+    is for darwin.
     """
     words = _words(name)
     oses = [(at, _OSES[word]) for at, word in enumerate(words) if word in _OSES]
@@ -188,13 +184,13 @@ def target(name: str) -> Target:
 
 def _words(name: str) -> list[str]:
     text = _ARCHIVE.sub("", name.lower())
-    for before, after in _FOLDS:
+    for before, after in _REWRITES:
         text = before.sub(after, text)
     return re.findall(r"[a-z0-9]+", text)
 
 
 def _architecture(word: str) -> tuple[str, int] | None:
-    """Return the architecture that *word* names, and the level it asks for."""
+    """Return the architecture and level that *word* names; None if it names none."""
     if word in _ARCHES:
         return _ARCHES[word], 0
     match = _LEVELLED.fullmatch(word)
@@ -205,7 +201,7 @@ def _architecture(word: str) -> tuple[str, int] | None:
 
 
 def _closest(oses: _Marks, arches: _Marks) -> tuple[str, str]:
-    """Return the pair of words that speak of one platform; "" for what is missing."""
+    """Return the closest pair of an operating system and an architecture, or ""."""
     if not (oses and arches):
         return _last(oses), _last(arches)
     pairs = ((one, other) for one in oses for other in arches)

@@ -1,4 +1,4 @@
-"""Platforms of hosts and of images, and the artifact that runs on a host."""
+"""Platforms of hosts and of images, and the choice of the artifact for a host."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from .filenames import (
     target,
 )
 
-#: The program before its symbols, architecture before C library; less is better.
+#: Words for symbols and the like, architecture, C library; less is better.
 Rank: TypeAlias = tuple[int, int, int]
 
-#: In the name of the artifact that is wanted: the version.
+#: Placeholder for the version in the option `artifact`.
 VERSION = "{version}"
 
 _NARROW = {"amd64": "386", "arm64": "arm"}
@@ -46,8 +46,8 @@ class Platform:
 
         libc: `glibc` or `musl`; "" where it makes no difference, or is unknown.
 
-        arm: The newest 32-bit ARM architecture the processor runs, 5 to 7;
-            counts where *arch* is `arm`.
+        arm: The newest 32-bit ARM architecture that the processor runs, 5 to 7; used
+            if *arch* is `arm`.
     """
 
     os: str
@@ -57,7 +57,7 @@ class Platform:
 
     @classmethod
     def here(cls) -> Self:
-        """Return the platform of this process: 32-bit where the interpreter is."""
+        """Return the platform of this process; 32-bit if the interpreter is."""
         system = sys.platform.rstrip("0123456789")
         machine = host.machine().lower()
         processor = target(machine)
@@ -75,7 +75,7 @@ class ArtifactChoice:
     The artifact for a host, or None, and every other name with its reason.
 
     Attributes:
-        equal: The names between which nothing decides; then there is none.
+        equal: The names that fit equally well, if there is no choice for that reason.
     """
 
     name: str | None
@@ -90,22 +90,21 @@ def choose_artifact(
     versions: Sequence[str] = (),
 ) -> ArtifactChoice:
     """
-    Choose the artifact for *platform* by what the file names say.
+    Choose the artifact for *platform* by its file name.
 
-    Only archives are candidates. A name has to tell both operating system and
-    architecture. Of one program packed in two ways the first listed is taken;
-    between others that fit equally well nothing decides. As a last resort an
-    archive that tells neither is taken to be the same for every platform (a
-    static site), provided it is the only one.
+    Only archives are candidates, and their names have to state both operating system
+    and architecture. Of one program packed in two ways the first listed is chosen; of
+    others that fit equally well, none. As a last resort, a sole archive whose name
+    states neither is taken to suit every platform (a static site).
 
     Args:
         names: The published names, in the registry's order.
 
         platform: The platform to run on.
 
-        wanted: The very name to take instead, whatever it looks like.
+        wanted: The exact name to choose instead, of whatever form.
 
-        versions: The texts that `{version}` in *wanted* may stand for.
+        versions: The spellings that `{version}` in *wanted* may stand for.
     """
     if wanted:
         return _choose_by_name(names, wanted, versions)
@@ -118,7 +117,7 @@ def choose_artifact(
 
 
 def _fitting(judged: Mapping[str, Rank | str]) -> list[str]:
-    """Return the names that fit best, one of each program."""
+    """Return the names that fit best, one for each program."""
     ranks = {name: rank for name, rank in judged.items() if isinstance(rank, tuple)}
     best = min(ranks.values(), default=None)
     distinct: dict[tuple[str, ...], str] = {}
@@ -190,7 +189,7 @@ def _misfit(read: Target, platform: Platform) -> str:
         return f"for {read.arch}, not {platform.arch}"
     if read.arch == "arm" and read.level > platform.arm:
         return f"for armv{read.level}, not armv{platform.arm}"
-    # The other way round is well: what is built for musl is mostly static.
+    # The reverse is allowed: builds for musl are mostly static.
     if read.libc == GLIBC and platform.libc == MUSL:
         return f"for {read.libc}, not {platform.libc}"
     return ""
@@ -201,7 +200,7 @@ def _arch_rank(read: Target, platform: Platform) -> int:
         return 1
     if read.arch == "arm":
         return 2 * (platform.arm - read.level) if read.level else 1
-    # The processor's level, amd64v2 to v4, is unknown: a last resort.
+    # Whether the processor has level v2 to v4 is unknown: a last resort.
     return read.level if read.level > 1 else 0
 
 
@@ -212,7 +211,7 @@ def _libc_rank(read: Target, platform: Platform) -> int:
 
 
 def _libc() -> str:
-    """Return the C library of this Linux: only GNU's has a version to tell."""
+    """Return the C library of this Linux: only glibc answers `confstr`."""
     try:
         version = os.confstr("CS_GNU_LIBC_VERSION")
     except (OSError, ValueError):
@@ -233,12 +232,12 @@ _ARCHES = {
 @dataclass(frozen=True, slots=True)
 class ImagePlatform:
     """
-    A platform as an index of images names it.
+    A platform as an image index names it.
 
     Attributes:
         os, arch: In Go's names.
 
-        variant: `v7` of `arm`, `v8` of `arm64`; "" where it does not say.
+        variant: `v7` of `arm`, `v8` of `arm64`; "" if none is stated.
     """
 
     os: str
@@ -251,9 +250,9 @@ class ImagePlatform:
     @classmethod
     def read(cls, text: str) -> Self | None:
         """
-        Read what `--platform` says: `linux/arm64/v8`, `linux`, `arm64`.
+        Parse the value of `--platform`: `linux/arm64/v8`, `linux`, `arm64`.
 
-        None where it leaves the architecture to the engine.
+        Return None if it leaves the architecture to the engine.
         """
         os, *more = text.lower().split("/")
         if not more:
@@ -264,7 +263,7 @@ class ImagePlatform:
         return cls(os, arch, more[1] if len(more) > 1 else "")
 
     def runs(self, image: ImagePlatform) -> bool:
-        """Return whether an engine for this platform takes *image* out of an index."""
+        """Return whether an engine for this platform chooses *image* from an index."""
         if image.os != self.os:
             return False
         if self.arch == "amd64":
@@ -284,18 +283,18 @@ def _level(variant: str, unknown: int) -> int:
 @dataclass(frozen=True, slots=True)
 class Selection:
     """
-    The wishes of this host, given to every registry beside its URL.
+    The preferences of this host, given to every registry beside its URL.
 
     Attributes:
         slot: The blue/green slot to follow, or "" for any.
 
         platform: The platform that artifacts have to run on.
 
-        image_platform: The platform that images have to be for; None where the engine
+        image_platform: The platform that images have to be for; None if the engine
             decides.
 
-        reports: The place on this host for records of deployments that the registry
-            does not take, or None for nowhere.
+        reports: The directory for reports that the registry itself does not take; None
+            to drop them.
     """
 
     slot: str = ""

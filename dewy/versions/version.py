@@ -1,4 +1,4 @@
-"""Versions, semantic or by the calendar, and their order."""
+"""Semantic and calendar versions, and their order (semver.org, calver.org)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TypeAlias
 
 from ..errors import ConfigError
 
-#: The channel of versions that are no pre-release.
+#: The channel of versions without a pre-release.
 STABLE = "stable"
 
-#: Longer names are no versions; it also keeps numbers within what `int` reads.
+#: Maximum length of a version; it also bounds the digits that `int` parses.
 LONGEST = 255
 
 #: The end of a version, common to both schemes: `-pre.release+slot`.
@@ -28,7 +28,7 @@ _CHANNEL = re.compile(r"[^.0-9]+")
 @dataclass(frozen=True, slots=True)
 class Version:
     """
-    A name that was read as a version.
+    A name parsed as a version.
 
     Two versions may differ and still be of equal precedence: compare `key`.
 
@@ -37,7 +37,7 @@ class Version:
 
         text: The name as its scheme writes it.
 
-        numbers: The numeric segments, the weightiest first.
+        numbers: The numeric segments, the most significant first.
 
         pre_release: The part after `-`, or "".
 
@@ -53,8 +53,8 @@ class Version:
     @property
     def channel(self) -> str:
         """
-        The maturity the version is meant for: `stable`, or for a pre-release the word
-        it begins with, in lower case (`rc.1`, `rc-1` and `RC1` are `rc`).
+        `stable`, or the leading word of the pre-release in lower case: `rc` for `rc.1`,
+        `rc-1` and `RC1`.
         """
         if not self.pre_release:
             return STABLE
@@ -65,7 +65,7 @@ class Version:
     @property
     def key(self) -> Key:
         """
-        Precedence: of two versions the one with the greater key is newer.
+        The precedence: of two versions, the one with the greater key is newer.
 
         A pre-release comes before its release; the slot does not count.
         """
@@ -78,7 +78,7 @@ class Version:
 
 
 def _identifier(text: str) -> Identifier:
-    """Integers come before text; what 64 bits cannot hold is text."""
+    """Return the sort key: integers before text; beyond 64 bits they count as text."""
     if _INTEGER.fullmatch(text) and -(2**63) <= int(text) < 2**63:
         return (0, int(text), "")
     return (1, 0, text)
@@ -89,9 +89,9 @@ _SEMVER = re.compile(r"(v?)([0-9]+)\.([0-9]+)\.([0-9]+)" + SUFFIX, re.ASCII)
 
 def parse_semver(name: str) -> Version | None:
     """
-    Read *name*; None if it is no semantic version.
+    Parse *name*; return None if it is no semantic version.
 
-    Leading zeros are accepted, and absent from the version's `text`.
+    Leading zeros are accepted, and dropped from `text`.
     """
     match = _SEMVER.fullmatch(name)
     if match is None or len(name) > LONGEST:
@@ -126,10 +126,10 @@ _PIECES = re.compile("(" + "|".join(_TOKENS) + ")")
 @lru_cache(maxsize=16)
 def calver_pattern(format: str) -> re.Pattern[str]:
     """
-    Return the pattern of versions of *format*; its numbered groups are the segments.
+    Return the pattern of versions of *format*, with a group for each segment.
 
     Raises:
-        ConfigError: *format* holds no token.
+        ConfigError: *format* contains no token.
     """
     pieces = _PIECES.split(format)
     if len(pieces) == 1:
@@ -146,10 +146,10 @@ def calver_pattern(format: str) -> re.Pattern[str]:
 
 def parse_calver(name: str, format: str) -> Version | None:
     """
-    Read *name*; None if it is no version of *format*.
+    Parse *name*; return None if it is no version of *format*.
 
     Raises:
-        ConfigError: *format* holds no token.
+        ConfigError: *format* contains no token.
     """
     match = calver_pattern(format).fullmatch(name)
     if match is None or len(name) > LONGEST:

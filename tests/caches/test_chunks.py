@@ -12,7 +12,7 @@ import pytest
 
 from dewy.caches import Cache
 from dewy.caches.chunks import ChunkedCache
-from dewy.caches.consul import CHUNK
+from dewy.caches.consul import CHUNK, ConsulStore
 from dewy.errors import RemoteError
 from tests.contracts.shared_cases import entered, opens
 from tests.eventually import eventually
@@ -201,3 +201,20 @@ async def test_store_that_refuses_is_a_remote_error(
     with pytest.raises(RemoteError, match="refused"):
         await cache.store(KEY, tmp_path / "source")
     assert not await cache.load(KEY, tmp_path / "into")
+
+
+async def test_upkeep_continues_after_an_unexpected_error(
+    other: ChunkedCache,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def tend(store: ConsulStore, retained: object) -> None:
+        raise KeyError("Flags")
+
+    def rounds() -> int:
+        return caplog.messages.count("Cache upkeep ran into a fault")
+
+    monkeypatch.setattr(ConsulStore, "tend", tend)
+    for number in (1, 2):
+        other.retain([])
+        await eventually(lambda expected=number: expected == rounds())

@@ -73,7 +73,7 @@ async def test_consul_that_hangs_is_given_up(
     async with entered(opens(url), tmp_path) as cache:
         store = cache._store  # type: ignore[attr-defined]
         with pytest.raises(RemoteError, match="did not answer in"):
-            async with store._asking(0.05) as kv:
+            async with store._request(0.05) as kv:
                 await kv.get("key")
         with pytest.raises(RemoteError, match="a moment ago"):
             await cache.get("key")

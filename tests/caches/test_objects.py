@@ -215,7 +215,7 @@ async def test_hanging_store_times_out_and_next_call_fails_fast(
     store: MemoryObjects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And is then left alone for a while, whatever is wanted."""
-    monkeypatch.setattr(objects, "PATIENCE", 0.1)
+    monkeypatch.setattr(objects, "CALL_TIMEOUT", 0.1)
     released = threading.Event()
     monkeypatch.setattr(store, "read", lambda *given: released.wait(30))
     made = cache(store, tmp_path / "local")

@@ -105,7 +105,7 @@ async def test_server_that_stopped_to_answer_is_given_up(
     await server.say("CLIENT", "PAUSE", "30000")
 
     with pytest.raises(RemoteError, match="did not answer"):
-        async with cache._store._asking(0.1) as client:  # type: ignore[attr-defined]
+        async with cache._store._request(0.1) as client:  # type: ignore[attr-defined]
             await client.get("key")
     with pytest.raises(RemoteError, match="a moment ago"):
         await cache.get("key")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -157,3 +158,26 @@ def test_cache_of_an_odd_url_is_refused_before_anything_starts(tmp_path: Path) -
         CACHES.open("redis://cache?prefx=a", tmp_path)
     with pytest.raises(ConfigError, match="longer than zero"):
         CACHES.open("redis://cache?ttl=0", tmp_path)
+
+
+async def test_error_of_an_unknown_command_does_not_show_the_password(
+    tmp_path: Path,
+) -> None:
+    """A server or proxy without AUTH quotes its arguments."""
+
+    async def refuse(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        while await reader.read(4096):
+            writer.write(b"-ERR unknown command 'AUTH', with args beginning with: 'me'")
+            writer.write(b" 'hunter2' \r\n")
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        url = f"redis://me:hunter2@127.0.0.1:{port}"
+        async with entered(opens(url), tmp_path) as cache:
+            with pytest.raises(RemoteError, match="unknown command") as caught:
+                await cache.get(KEY)
+
+    assert "hunter2" not in str(caught.value)

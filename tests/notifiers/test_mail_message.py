@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from dewy.notifiers import Hook, Notice, NoticeKind, Origin
-from dewy.notifiers.format import letter
+from dewy.notifiers.format import mail_message
 
 ORIGIN = Origin("web-01", Path("/srv/shop"), "server")
 
@@ -15,8 +15,10 @@ def test_mail_message_is_plain_text_with_origin() -> None:
     notice = Notice(
         NoticeKind.ERROR, "v2 failed", (("log", "last"), ("x", "")), at=1.9e9
     )
-    made = letter(notice, ORIGIN, "dewy@acme.test", ("a@x.test", "b@x.test"), "Subject")
-    again = letter(notice, ORIGIN, "dewy@acme.test", ("a@x.test",), "Subject")
+    made = mail_message(
+        notice, ORIGIN, "dewy@acme.test", ("a@x.test", "b@x.test"), "Subject"
+    )
+    again = mail_message(notice, ORIGIN, "dewy@acme.test", ("a@x.test",), "Subject")
 
     assert "a@x.test, b@x.test" == made["To"]
     assert "Sun, 17 Mar 2030 17:46:40 +0000" == made["Date"]
@@ -28,7 +30,7 @@ def test_mail_message_is_plain_text_with_origin() -> None:
 
 def test_root_that_is_no_text_breaks_no_letter() -> None:
     origin = Origin("web-01", Path(os.fsdecode(b"/srv/caf\xe9")), "server")
-    made = letter(
+    made = mail_message(
         Notice(NoticeKind.ERROR, "x"), origin, "dewy@acme.test", ("a@x.test",), "S"
     )
 
@@ -38,7 +40,7 @@ def test_root_that_is_no_text_breaks_no_letter() -> None:
 def test_hook_has_a_subject_of_its_own() -> None:
     hook = Hook("Before Deploy", "make", False, 2, 0.5, "out", "")
     notice = Notice(NoticeKind.HOOK, "text", hook=hook)
-    made = letter(notice, ORIGIN, "dewy@acme.test", ("a@x.test",), "Subject")
+    made = mail_message(notice, ORIGIN, "dewy@acme.test", ("a@x.test",), "Subject")
 
     assert "Dewy Before Deploy Hook FAILED" == made["Subject"]
     assert made.get_content().startswith(
@@ -49,6 +51,6 @@ def test_hook_has_a_subject_of_its_own() -> None:
 
 def test_text_cannot_add_headers() -> None:
     notice = Notice(NoticeKind.ERROR, "a\r\nBcc: everybody@x.test\r\n\r\nb")
-    made = letter(notice, ORIGIN, "dewy@acme.test", ("a@x.test",), "Subject")
+    made = mail_message(notice, ORIGIN, "dewy@acme.test", ("a@x.test",), "Subject")
 
     assert made["Bcc"] is None

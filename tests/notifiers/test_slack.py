@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -93,6 +94,21 @@ async def test_release_names_the_thread(
     assert "1700000000.000100" == ordinary["thread_ts"] == error["thread_ts"]
     assert "reply_broadcast" not in ordinary
     assert error["reply_broadcast"] is True
+
+
+@pytest.mark.parametrize("kind", ["large", "pipe"])
+async def test_thread_file_that_is_large_or_no_file_is_ignored(
+    slack: Receiver, open_slack: Open, tmp_path: Path, kind: str
+) -> None:
+    file = tmp_path / "current" / ".slack-thread-ts"
+    file.parent.mkdir()
+    if kind == "pipe":
+        os.mkfifo(file)
+    else:
+        file.write_bytes(b"1" * (1 << 20))
+    notifier = open_slack("slack://deployments?thread=true")
+
+    assert "thread_ts" not in await sent(slack, notifier, NoticeKind.ERROR)
 
 
 async def test_errors_may_stay_in_the_thread(

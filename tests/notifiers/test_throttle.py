@@ -49,9 +49,7 @@ async def test_deployment_that_repairs_is_always_announced(time: Time) -> None:
     await limited.send(Notice(NoticeKind.IMPORTANT, "Restarted for v2"))
     await limited.send(Notice(NoticeKind.RECOVERY, "Polls succeed again"))
 
-    assert "Restarted for v2\nThis ends trouble: 12 errors in 1 h 3 min" == (
-        told.sent[-1].text
-    )
+    assert "Restarted for v2\nResolved: 12 errors in 1 h 3 min" == (told.sent[-1].text)
     assert 4 == len(told.sent)
 
 
@@ -107,4 +105,4 @@ async def test_bad_release_is_told_in_the_silence_of_an_outage(time: Time) -> No
     assert ["away", "away", "away", "v2 failed"] == first_lines[:4]
     assert "polls again, after 5 errors in 0 s" == first_lines[4]
     assert ["fetched", "v3 runs"] == first_lines[5:]
-    assert told.sent[-1].text.endswith("This ends trouble: 1 error in 0 s")
+    assert told.sent[-1].text.endswith("Resolved: 1 error in 0 s")

@@ -178,7 +178,7 @@ def test_files_that_fit_equally_well_are_an_error_that_names_them() -> None:
 
     assert (
         "v1 holds bun-linux-x64-baseline.zip and bun-linux-x64.zip, which fit this "
-        "host equally well; say in the registry's URL which is meant, as in "
+        "host equally well; choose one in the registry's URL, as in "
         "artifact=bun-linux-x64.zip"
     ) == str(caught.value)
 
