@@ -141,6 +141,17 @@ class _Update(ABC):
         await self._until_ready(replica)
 
     async def _until_ready(self, replica: Replica) -> None:
+        try:
+            await self._judged(replica)
+        except BaseException:
+            # Whatever ends the wait, the replica is no longer waited for: the next
+            # decision, which may be somebody else's, has it checked.
+            replica.stop_waiting()
+            self._store.changed.set()
+            raise
+
+    async def _judged(self, replica: Replica) -> None:
+        """Wait until *replica* is ready, and retire it if it does not get so."""
         served, readiness = replica.served, self._order.readiness
         if served:
             readiness = readiness.again(SECOND_LOOK)
@@ -158,10 +169,6 @@ class _Update(ABC):
             if requested:
                 raise _called_off(replica, exc.log_tail) from exc
             self._given_up(replica, exc, served)
-        except asyncio.CancelledError:
-            # The next inspection finds out.
-            replica.stop_waiting()
-            raise
 
     @abstractmethod
     def _ready(self, took: float) -> None:

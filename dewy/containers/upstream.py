@@ -69,6 +69,9 @@ class Upstreams:
 
         The list is empty where it does not run, or publishes nothing. *wanted* is
         `auto`, `direct` or `published`.
+
+        Raises:
+            EngineError: this host could not look for a route.
         """
         routes = []
         if wanted != PUBLISHED:
@@ -100,7 +103,10 @@ class Upstreams:
             # An engine that is away for a moment moves nothing: its last answer stands.
             log.debug("Network not inspected", extra={"error": str(exc)})
             found = self._bridges.get(network)
-        source = source_address(address)
+        try:
+            source = source_address(address)
+        except OSError as exc:
+            raise EngineError(f"no way to {address} found: {exc.strerror}") from exc
         return found is not None and source is not None and source in found.gateways
 
 
@@ -126,6 +132,9 @@ def source_address(address: str) -> str | None:
     Return this host's source address to *address*; None where no route leads.
 
     Connecting a datagram socket sends nothing.
+
+    Raises:
+        OSError: this host lacks descriptors or memory.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sock:

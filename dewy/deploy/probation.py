@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -251,12 +251,12 @@ class Probation:
             if running != self._owed:
                 return False
             with self._leaving(running, f"{verb} ({how})"):
-                return await self._go_back(running, deployer)
+                return await self._go_back(running, deployer, state, running)
         reason = f"{verb} within probation ({how})"
         with self._leaving(bad, reason):
             best = next(self._candidates(state), None)
             await self._condemn(bad, best, reason, tail)
-            went_back = await self._go_back(bad, deployer, before=state)
+            went_back = await self._go_back(bad, deployer, state, best or bad)
         if went_back:
             await self._tell(bad, "rolled back", reason, tail)
             return True
@@ -296,19 +296,23 @@ class Probation:
         )
 
     async def _go_back(
-        self, bad: Installed, deployer: Deployer, before: State | None = None
+        self, bad: Installed, deployer: Deployer, before: State, written: Installed
     ) -> bool:
-        """Put the best release back that can be; the state names each one first."""
-        before = before or self._state_store.state
+        """
+        Put the best release back that can be; the state names each one first.
+
+        *written* is what the state names by this verdict so far. Anything else was
+        chosen by somebody else meanwhile, and is what runs.
+        """
         best, begun = list(self._candidates(before)), self._clock.monotonic()
-        ours = (bad, *best)
         for back in await _at_hand_first(best, deployer):
             if self._since(begun) >= LONGEST_RETURN:
                 break
-            await self._state_store.note(partial(_back, ours, back, self._clock.wall()))
+            now = self._clock.wall()
+            await self._state_store.note(partial(_back, written, back, now))
             if self._state_store.state.running != back:
-                # Another version has taken over meanwhile; it is what runs.
                 return False
+            written = back
             try:
                 await deployer.put_back(back)
             except DeploymentError as exc:
@@ -317,7 +321,7 @@ class Probation:
             self._owed, self._left = None, (bad, self._clock.monotonic())
             # Another version may have taken over while this one was fetched.
             return self._state_store.state.running == back
-        await self._state_store.note(partial(_stay, ours, before))
+        await self._state_store.note(partial(_stay, written, before))
         self._owed, self._left = bad, (bad, self._clock.monotonic())
         return False
 
@@ -370,17 +374,15 @@ async def _at_hand_first(
     return sorted(best, key=lambda each: each not in ready)
 
 
-def _back(
-    ours: Collection[Installed], back: Installed, now: float, state: State
-) -> State:
-    """Let *back* run, unless something other than *ours* runs by now."""
-    if state.running == back or state.running not in ours:
+def _back(written: Installed, back: Installed, now: float, state: State) -> State:
+    """Let *back* run, unless something other than what was *written* runs by now."""
+    if state.running == back or state.running != written:
         return state
     return replace(state, running=back, back_at=now)
 
 
-def _stay(ours: Collection[Installed], before: State, state: State) -> State:
-    if state.running not in ours:
+def _stay(written: Installed, before: State, state: State) -> State:
+    if state.running != written:
         return state
     return replace(
         state, running=before.running, because=before.because, back_at=before.back_at

@@ -255,6 +255,8 @@ class Generations:
         async with self.placing:
             await candidate.place()
         self._require_current(candidate)
+        if not worker.alive:
+            raise worker.failure("ended")
         candidate.ready.set()
 
     async def respawn(self) -> None:

@@ -230,6 +230,41 @@ async def test_nothing_starts_while_a_death_is_judged(tmp_path: Path):
         assert ["v2"] * 3 == bench.serving()
 
 
+async def test_replica_is_not_waited_for_any_more_once_healing_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Whenever that is; whoever heals next, or waits for the replica, is told."""
+    async with benched(
+        tmp_path, keep=False, health_path="/up", health_timeout=0.1, replicas=1
+    ) as bench:
+        replica_set = bench.replica_set
+        release = bench.publish("v1", labels={"health": "500"})
+        async with replica_set.image_store.brought(release) as delivery:
+            version = await delivery.reserve(1.0)
+        found = await replica_set.image_store.get(version)
+        spec = replica_set.container_specs.of(version, found)
+        store, launcher = replica_set.deployer.store, replica_set.deployer.launcher
+        await launcher.ensure_network(spec)
+        reached, stale = asyncio.Event(), False
+
+        async def reach(*_: object) -> None:
+            reached.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(launcher, "reach", reach)
+        run = healing(bench, spec, stale=lambda: stale).run()
+        running = asyncio.create_task(run, name="healing")
+        await reached.wait()
+        assert {Phase.STARTING} == {each.phase for each in store.replicas}
+        stale = True
+        store.changed.set()
+        known = store.changed.count
+        await running
+
+        assert {Phase.UNCHECKED} == {each.phase for each in store.replicas}
+        assert known < store.changed.count
+
+
 async def test_rollout_tells_each_step(tmp_path: Path):
     async with prepared(tmp_path) as (bench, container_spec):
         told: list[str] = []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import socket
+
 import pytest
 
 from dewy.config import Endpoint
@@ -118,3 +121,17 @@ async def test_brief_engine_failure_does_not_change_routes(engine: MemoryEngine)
     engine.host.fail("network", EngineError("it hangs"))
 
     assert before == await upstreams.of(RUNS, (80, 90), "auto")
+
+
+async def test_shortage_of_descriptors_is_no_missing_route(
+    engine: MemoryEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine is asked again, and the published port is not taken instead."""
+
+    def short(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket, "socket", short)
+
+    with pytest.raises(EngineError, match="Too many open files"):
+        await routes(engine, "auto")

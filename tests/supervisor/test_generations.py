@@ -139,6 +139,30 @@ async def test_ready_is_required_after_program_has_notified(site):
     assert "v2" == await site.ask()
 
 
+async def test_generation_that_ends_just_before_it_takes_over_has_failed(site):
+    """It was ready, and the one that serves is still there."""
+    site.install("v1")
+    await site.open()
+    await site.supervisor.start()
+    site.install("v2")
+    placed = 0
+
+    async def place() -> None:
+        nonlocal placed
+        placed += 1
+        if placed == 2:
+            os.kill(candidate.worker.pid, signal.SIGKILL)
+            await candidate.worker.exited
+
+    with pytest.raises(StartFailed, match="generation 2 ended"):
+        async with site.generations.switch() as candidate:
+            await candidate.start(place)
+
+    assert 2 == placed
+    assert "v1" == await site.ask()
+    await site.only(1)
+
+
 async def test_generation_ignoring_sigterm_is_killed_after_timeout(site):
     site.install("v1", programs.STUBBORN)
     await site.open(stop_timeout=0.3)
