@@ -185,8 +185,11 @@ class Probation:
         self._timer = loop.call_later(self.left or 0.0, self._pass)
 
     def _pass(self) -> None:
-        self._prolonged = not self.left and self._is_prolonged()
-        if again := self.left or (DECISION if self._prolonged else 0.0):
+        # Asked once: a timer that rings a moment early would find time left, and then
+        # none, and let pass what is not decided yet.
+        left = self.left
+        self._prolonged = not left and self._is_prolonged()
+        if again := left or (DECISION if self._prolonged else 0.0):
             # The clock that counts is not the loop's.
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(again, self._pass)

@@ -19,6 +19,7 @@ from dewy.errors import DeploymentError
 from dewy.notifiers.memory import MemoryNotifier
 from dewy.system import Clock
 from tests.deploy.on_probation import NEW, OLD, Case
+from tests.eventually import DEADLINE
 from tests.standins import virtual_time
 
 
@@ -79,6 +80,27 @@ async def test_probation_goes_on_after_a_restart_of_dewy(
     case.now = later
 
     assert judged is await case.die()
+
+
+async def test_timer_that_rings_early_lets_nothing_undecided_pass(tmp_path: Path):
+    """By the clock, the rest of the time passes while the timer is answered."""
+    case, asked = Case(tmp_path), asyncio.Event()
+    times = [0.0, 29.9999, 29.9999]
+    clock = Clock(monotonic=lambda: times.pop(0) if times else 30.0)
+    log = DeploymentLog(case.history, (), clock)
+    probation = Probation(case.settings, clock, case.state_store, log)
+
+    def undecided() -> bool:
+        asked.set()
+        return True
+
+    probation.watch(undecided)
+    probation.begin(NEW, "abc")
+    async with asyncio.timeout(DEADLINE):
+        await asked.wait()
+
+    assert probation.left is not None
+    probation.end()
 
 
 class Waiting(AssetsDeployer):
