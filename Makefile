@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Tests wait more than they work.
-JOBS ?= 4
+JOBS ?= 3
 SIDE_BY_SIDE := -n $(JOBS) --dist loadgroup --max-worker-restart 0
 INSTALLED := $(VENV)/.installed
 SOURCES := $(wildcard _speedups/*.pyx _speedups/*.pxd _speedups/*.pxi)
