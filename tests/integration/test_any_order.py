@@ -29,7 +29,7 @@ def test_events_in_any_order_keep_the_promises(
     monkeypatch.setattr(boot, "StateFile", boot.StateFile)
     monkeypatch.setattr(container, "open_engine", container.open_engine)
     monkeypatch.setattr("dewy.system.raise_descriptor_limit", lambda: None)
-    sequences = (10_000 if soak else 200) // BATCHES
+    sequences = (10_000 if soak else 300) // BATCHES
     for seed in range(batch * sequences, (batch + 1) * sequences):
         root = tmp_path / str(seed)
         (root / ".dewy").mkdir(parents=True)
