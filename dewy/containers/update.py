@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from ..deploy.deployer import Progress
@@ -141,34 +142,38 @@ class _Update(ABC):
         await self._until_ready(replica)
 
     async def _until_ready(self, replica: Replica) -> None:
+        with self._waiting(replica):
+            served, readiness = replica.served, self._order.readiness
+            if served:
+                readiness = readiness.again(SECOND_LOOK)
+            began = asyncio.get_running_loop().time()
+            try:
+                await self._launcher.until_ready(replica, readiness)
+                if not served:
+                    self._ready(asyncio.get_running_loop().time() - began)
+            except StartFailed as exc:
+                if await self._is_used_anyway(replica):
+                    return
+                # Before its removal, which is a request, too.
+                requested = await self._was_requested(replica)
+                self._retire(replica, served)
+                if requested:
+                    raise _called_off(replica, exc.log_tail) from exc
+                self._given_up(replica, exc, served)
+
+    @contextmanager
+    def _waiting(self, replica: Replica) -> Iterator[None]:
+        """
+        Wait for *replica* no longer once the block fails, for whatever reason.
+
+        The next decision, which may be somebody else's, has it checked.
+        """
         try:
-            await self._judged(replica)
+            yield
         except BaseException:
-            # Whatever ends the wait, the replica is no longer waited for: the next
-            # decision, which may be somebody else's, has it checked.
             replica.stop_waiting()
             self._store.changed.set()
             raise
-
-    async def _judged(self, replica: Replica) -> None:
-        """Wait until *replica* is ready, and retire it if it does not get so."""
-        served, readiness = replica.served, self._order.readiness
-        if served:
-            readiness = readiness.again(SECOND_LOOK)
-        began = asyncio.get_running_loop().time()
-        try:
-            await self._launcher.until_ready(replica, readiness)
-            if not served:
-                self._ready(asyncio.get_running_loop().time() - began)
-        except StartFailed as exc:
-            if await self._is_used_anyway(replica):
-                return
-            # Before its removal, which is a request, too.
-            requested = await self._was_requested(replica)
-            self._retire(replica, served)
-            if requested:
-                raise _called_off(replica, exc.log_tail) from exc
-            self._given_up(replica, exc, served)
 
     @abstractmethod
     def _ready(self, took: float) -> None:
