@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator
 
 import pytest
 
 from dewy._speedups.interface import Ended
 from dewy.config import Endpoint
-from dewy.proxy import Proxy
+from dewy.proxy import Backend, Port, Proxy
 from dewy.proxy.proxy import log_ended
 from tests.eventually import eventually
 from tests.proxy.conftest import Applications, ask, asked, connect
@@ -20,16 +21,24 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
     return [record for record in caplog.records if record.msg == LINE]
 
 
-async def test_each_connection_is_a_line_where_that_was_asked_for(
+@pytest.fixture
+async def relaying(
     application: Applications, caplog: pytest.LogCaptureFixture
-) -> None:
+) -> AsyncIterator[tuple[Port, Backend]]:
+    """A port that logs its connections, and its backend."""
     caplog.set_level(logging.INFO)
     async with Proxy(threads=1, log_connections=True) as proxy:
         port = await proxy.open(Endpoint("127.0.0.1"))
-        backend = port.add((await application("one")).endpoint)
-        for _ in range(3):
-            assert "one" == await asked(port)
-        await eventually(lambda: len(lines(caplog)) == 3)
+        yield port, port.add((await application("one")).endpoint)
+
+
+async def test_each_connection_is_a_line_where_that_was_asked_for(
+    relaying: tuple[Port, Backend], caplog: pytest.LogCaptureFixture
+) -> None:
+    port, backend = relaying
+    for _ in range(3):
+        assert "one" == await asked(port)
+    await eventually(lambda: len(lines(caplog)) == 3)
 
     said = lines(caplog)[0].__dict__
     assert "INFO" == said["levelname"]
@@ -42,18 +51,15 @@ async def test_each_connection_is_a_line_where_that_was_asked_for(
 
 
 async def test_line_of_a_connection_that_outlives_its_backend_names_it(
-    application: Applications, caplog: pytest.LogCaptureFixture
+    relaying: tuple[Port, Backend], caplog: pytest.LogCaptureFixture
 ) -> None:
     """As those that are cut when a container has died."""
-    caplog.set_level(logging.INFO)
-    async with Proxy(threads=1, log_connections=True) as proxy:
-        port = await proxy.open(Endpoint("127.0.0.1"))
-        backend = port.add((await application("one")).endpoint)
-        stream = await connect(port)
-        assert "one" == await ask(stream)
-        await backend.remove()
-        stream[1].close()
-        await eventually(lambda: len(lines(caplog)) == 1)
+    port, backend = relaying
+    stream = await connect(port)
+    assert "one" == await ask(stream)
+    await backend.remove()
+    stream[1].close()
+    await eventually(lambda: len(lines(caplog)) == 1)
 
     assert str(backend.endpoint) == lines(caplog)[0].__dict__["backend"]
 
